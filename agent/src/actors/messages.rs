@@ -1,0 +1,84 @@
+//! Every message that one actor may send to another.
+
+use ractor::RpcReplyPort;
+use regionmesh_protocol::{
+    conflict::{AliasEntry, Catalogue},
+    election::{PreVoteReply, PreVoteRequest},
+    facts::Fact,
+    identity::AgentId,
+    manifest::{ModelName, VersionName, VersionSummary},
+    register::{AcceptorReply, AcceptorRequest},
+};
+
+/// To the gossip actor.
+#[derive(Debug)]
+pub enum GossipMessage {
+    /// The mesh connected to this agent.
+    LinkUp(AgentId),
+    /// The last connection to this agent is gone.
+    LinkDown(AgentId),
+    /// A SWIM packet came in, from this agent as far as its region's certificate vouches.
+    Datagram {
+        /// The sender.
+        from: AgentId,
+        /// The packet.
+        payload: Vec<u8>,
+    },
+    /// A peer opened a board exchange; the answer goes back on its stream.
+    Exchange {
+        /// The peer at the other end of the connection.
+        from: AgentId,
+        /// Its request.
+        request: Vec<u8>,
+        /// Where the answer goes.
+        reply: RpcReplyPort<Vec<u8>>,
+    },
+    /// Put this fact on our board entry of its kind and spread it at once.
+    Publish(Box<Fact>),
+    /// The certificate was replaced: sign all entries anew.
+    CertificateReloaded,
+}
+
+/// To the health actor.
+#[derive(Debug)]
+pub enum HealthMessage {
+    /// Say of our own region: draining (`true`) or not.
+    SetDraining(bool),
+}
+
+/// To the dns-leader actor.
+#[derive(Debug)]
+pub enum LeaderMessage {
+    /// A proposer asks our region's acceptor.
+    Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorReply, String>>),
+    /// A candidate asks for our vote.
+    PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
+}
+
+/// To the replicator actor.
+#[derive(Debug)]
+pub enum ReplicatorMessage {
+    /// The region's store changed here (publish, delete, promote): read it again and tell the mesh.
+    StoreChanged,
+    /// A peer, or our API, asks for all that the region holds.
+    Catalogue(RpcReplyPort<Catalogue>),
+    /// Name a version by an alias.
+    Promote(AliasRequest, RpcReplyPort<Result<AliasEntry, String>>),
+    /// Delete a version everywhere.
+    Delete(ModelName, VersionName, RpcReplyPort<Result<(), String>>),
+    /// Read every byte of a version again and compare.
+    Verify(ModelName, VersionName, RpcReplyPort<Result<VersionSummary, String>>),
+}
+
+/// A promotion as asked for.
+#[derive(Debug, Clone)]
+pub struct AliasRequest {
+    /// The model.
+    pub model: ModelName,
+    /// The version that the alias shall name.
+    pub version: VersionName,
+    /// The alias.
+    pub alias: VersionName,
+    /// Who asks.
+    pub by: String,
+}

@@ -1,0 +1,11 @@
+//! The actors: thin shells round the pure logic of `regionmesh-protocol`.
+//!
+//! Actors never import each other: they exchange the messages of [`messages`] through an [`crate::address::Address`] and
+//! read each other's results in [`crate::snapshots`].
+
+pub mod gossip;
+pub mod health;
+pub mod leader;
+pub mod messages;
+pub mod peer;
+pub mod replicator;

@@ -1,0 +1,75 @@
+//! Where an actor is reached, across its restarts.
+//!
+//! ractor's own registry is not used: a remote actor's death would unregister the local actor of the same name.
+
+use arc_swap::ArcSwapOption;
+use ractor::{ActorRef, Message, RpcReplyPort, rpc::CallResult};
+use std::{sync::Arc, time::Duration};
+
+/// Why a message did not reach an actor, or its answer not us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// The actor is not running; its supervisor restarts it.
+    #[error("the {0} actor is being restarted")]
+    Down(&'static str),
+    /// The actor took the message and did not answer in time, or died over it.
+    #[error("the {0} actor did not answer in time")]
+    NoAnswer(&'static str),
+}
+
+/// An actor's address. Cloned freely; stays good when the supervisor replaces the actor.
+#[derive(Debug)]
+pub struct Address<M> {
+    name: &'static str,
+    actor: Arc<ArcSwapOption<ActorRef<M>>>,
+}
+
+impl<M> Clone for Address<M> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, actor: self.actor.clone() }
+    }
+}
+
+impl<M: Message> Address<M> {
+    /// An address where nobody lives yet. `name` is for errors and logs.
+    pub fn vacant(name: &'static str) -> Self {
+        Self { name, actor: Arc::default() }
+    }
+
+    /// The supervisor's: from now on `actor` lives here.
+    pub fn occupy(&self, actor: ActorRef<M>) {
+        self.actor.store(Some(Arc::new(actor)));
+    }
+
+    /// The supervisor's: nobody lives here until the next [`Address::occupy`].
+    pub fn vacate(&self) {
+        self.actor.store(None);
+    }
+
+    /// The actor, if it runs. For supervision and tests; others send messages.
+    pub fn actor(&self) -> Option<ActorRef<M>> {
+        self.actor.load_full().map(|actor| (*actor).clone())
+    }
+
+    /// Leaves a message; says whether somebody took it.
+    pub fn cast(&self, message: M) -> Result<(), AddressError> {
+        match &*self.actor.load() {
+            Some(actor) => actor.cast(message).map_err(|_| AddressError::Down(self.name)),
+            None => Err(AddressError::Down(self.name)),
+        }
+    }
+
+    /// Asks and waits for the answer, at most `timeout`.
+    pub async fn call<R: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<R>) -> M,
+        timeout: Duration,
+    ) -> Result<R, AddressError> {
+        let actor = self.actor.load_full().ok_or(AddressError::Down(self.name))?;
+        match actor.call(message, Some(timeout)).await {
+            Ok(CallResult::Success(reply)) => Ok(reply),
+            Ok(CallResult::Timeout | CallResult::SenderError) => Err(AddressError::NoAnswer(self.name)),
+            Err(_) => Err(AddressError::Down(self.name)),
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! The agent's configuration: one TOML file, one struct per part, every fault reported at once.
+//!
+//! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
+
+use regionmesh_protocol::{
+    identity::{AgentName, MeshName, RegionName},
+    plan::FULL_WEIGHT_BP,
+    ramp::RampStep,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// Everything that an agent is told at start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The mesh; the trust domain of every certificate in it.
+    pub mesh: MeshName,
+    /// The region that this agent runs in; must be the one in its certificate.
+    pub region: RegionName,
+    /// This agent's name in its region; must be the one in its certificate.
+    pub agent: AgentName,
+    /// Where the agent keeps what may be lost: half-received models.
+    pub data_dir: PathBuf,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Addresses to listen on.
+    pub listen: ListenConfig,
+    /// Every region of the mesh, this one included; the same list in every agent.
+    pub regions: Vec<RegionConfig>,
+    /// `host:port` of the other agents of this region, or of a headless service that lists them.
+    #[serde(default)]
+    pub local_peers: Vec<String>,
+    /// The region's object store.
+    pub store: StoreConfig,
+    /// A further acceptor of the register, needed where the number of regions is even.
+    #[serde(default)]
+    pub witness: Option<StoreConfig>,
+    /// The zone that this mesh answers for.
+    #[serde(default)]
+    pub dns: DnsConfig,
+    /// Probing of endpoints.
+    #[serde(default)]
+    pub health: HealthConfig,
+    /// How traffic is shared.
+    #[serde(default)]
+    pub traffic: TrafficConfig,
+    /// The way back of a region that failed.
+    #[serde(default)]
+    pub recovery: RecoveryConfig,
+    /// Copying of models.
+    #[serde(default)]
+    pub replication: ReplicationConfig,
+    /// The embedded model server.
+    #[serde(default)]
+    pub serving: ServingConfig,
+    /// The HTTP API.
+    #[serde(default)]
+    pub api: ApiConfig,
+    /// Logging.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Certificates, PEM files; read again when they change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Certificates of the authorities that the mesh trusts.
+    pub ca: PathBuf,
+    /// This agent's certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Addresses to listen on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenConfig {
+    /// QUIC, UDP.
+    pub mesh: SocketAddr,
+    /// DNS, UDP and TCP.
+    pub dns: SocketAddr,
+    /// API and metrics, TCP.
+    pub api: SocketAddr,
+    /// The embedded model server, TCP; only where `serving.embedded` is on.
+    pub serving: SocketAddr,
+}
+
+/// One region of the mesh.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionConfig {
+    /// The region.
+    pub name: RegionName,
+    /// Where its agents are reached by the mesh: `host:port`, a load balancer or one agent.
+    pub endpoint: String,
+    /// Where its models are served to users: `http://host:port`; this is what observers probe.
+    pub serving_url: String,
+    /// What DNS answers for the region. Empty: the host of `serving_url`, which must then be an address.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// Its share of traffic relative to the others (strategy `weighted`), basis points.
+    #[serde(default = "full_weight")]
+    pub weight_bp: u16,
+    /// Its place in the order (strategy `active-passive`): the lowest that is healthy serves.
+    #[serde(default)]
+    pub priority: u16,
+    /// The cloud that it is in: same-cloud copies are preferred.
+    #[serde(default = "local_cloud")]
+    pub cloud: String,
+}
+
+fn full_weight() -> u16 {
+    FULL_WEIGHT_BP
+}
+
+fn local_cloud() -> String {
+    "local".into()
+}
+
+/// An object store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix`, `azure://container/prefix`.
+    pub url: String,
+    /// Options of the object_store crate, for example `aws_region`; credentials come from the environment or the
+    /// platform's workload identity, never from here.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// DNS.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsConfig {
+    /// The zone; `serving.<zone>` is the service name.
+    pub zone: String,
+    /// Time to live of `serving` answers, seconds. 5 s: half of it is the mean time a client stays with a dead region.
+    pub ttl_s: u32,
+    /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for each region.
+    pub name_servers: Vec<String>,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self { zone: "regionmesh.test".into(), ttl_s: 5, name_servers: Vec::new() }
+    }
+}
+
+/// Probing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// What an observer asks of an endpoint: `http`, `tcp`.
+    pub probe: ProbeKind,
+    /// Path of an `http` probe. The Open Inference Protocol's readiness.
+    pub path: String,
+    /// Time between probes, milliseconds.
+    pub interval_ms: u64,
+    /// How long one probe may take, its retry included, milliseconds.
+    pub timeout_ms: u64,
+    /// Positive evidence this many times in a row: failed.
+    pub failures: u32,
+    /// Successes in a row until a failed endpoint is healthy again.
+    pub successes: u32,
+    /// Silence this long: suspect, milliseconds.
+    pub suspect_ms: u64,
+    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence for a few seconds.
+    pub silent_ms: u64,
+    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them abstains.
+    pub canaries: Vec<String>,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            probe: ProbeKind::Http,
+            path: "/v2/health/ready".into(),
+            interval_ms: 500,
+            timeout_ms: 1_000,
+            failures: 3,
+            successes: 3,
+            suspect_ms: 2_000,
+            silent_ms: 8_000,
+            canaries: Vec::new(),
+        }
+    }
+}
+
+/// What an observer asks of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeKind {
+    /// GET the path; 2xx is success.
+    Http,
+    /// Connect.
+    Tcp,
+}
+
+/// Sharing of traffic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrafficConfig {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// Share that a suspect region keeps, percent of its normal weight.
+    pub suspect_percent: u8,
+}
+
+impl Default for TrafficConfig {
+    fn default() -> Self {
+        Self { strategy: Strategy::Weighted, suspect_percent: 10 }
+    }
+}
+
+/// How traffic is shared between healthy regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// By `weight_bp`.
+    Weighted,
+    /// All to the healthy region with the lowest `priority`.
+    ActivePassive,
+}
+
+/// Recovery.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecoveryConfig {
+    /// How long a region must be healthy before its ramp begins, milliseconds; doubled with each recent failure.
+    pub gate_ms: u64,
+    /// The longest gate, milliseconds.
+    pub gate_max_ms: u64,
+    /// After this long without a failure a region's failures are forgotten, milliseconds.
+    pub forget_flaps_ms: u64,
+    /// The steps; after the last, the full share.
+    pub steps: Vec<RampStep>,
+}
+
+impl Default for RecoveryConfig {
+    fn default() -> Self {
+        const MINUTE: u64 = 60_000;
+        let step = |percent, minutes| RampStep { percent, hold_ms: minutes * MINUTE };
+        Self {
+            gate_ms: 5 * MINUTE,
+            gate_max_ms: 60 * MINUTE,
+            forget_flaps_ms: 24 * 60 * MINUTE,
+            steps: vec![step(1, 2), step(5, 3), step(10, 5), step(25, 5), step(50, 10), step(75, 10)],
+        }
+    }
+}
+
+/// Copying of models.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplicationConfig {
+    /// How often the region's store is read for changes made by others, milliseconds.
+    pub rescan_ms: u64,
+    /// Versions fetched at once.
+    pub parallel_versions: usize,
+    /// Bulk streams per version.
+    pub parallel_streams: usize,
+}
+
+impl Default for ReplicationConfig {
+    fn default() -> Self {
+        Self { rescan_ms: 10_000, parallel_versions: 2, parallel_streams: 4 }
+    }
+}
+
+/// The embedded model server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServingConfig {
+    /// Whether the agent serves models itself.
+    pub embedded: bool,
+    /// Largest request body, bytes.
+    pub body_limit: usize,
+    /// Inferences running at once; more wait, and beyond four times as many are refused with 503.
+    pub parallel: usize,
+    /// Versions kept loaded beyond the default ones.
+    pub extra_versions: usize,
+}
+
+impl Default for ServingConfig {
+    fn default() -> Self {
+        Self { embedded: true, body_limit: 64 << 20, parallel: 4, extra_versions: 4 }
+    }
+}
+
+/// The API.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// File with the bearer token that changes of state need; without it they are refused.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A tracing filter, for example `info,regionmesh::mesh=debug`; `RUST_LOG` outranks it.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why a configuration was refused: all reasons.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// Not TOML, a field unknown or missing, or a value of the wrong type.
+    #[error("{path}: {error}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// Well-formed, and wrong.
+    #[error("{path} has {} fault(s):\n  - {}", faults.len(), faults.join("\n  - "))]
+    Faulty {
+        /// The file.
+        path: PathBuf,
+        /// Every fault found.
+        faults: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.into(), error })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.into(), error: Box::new(error) })?;
+        let faults = config.faults();
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError::Faulty { path: path.into(), faults }) }
+    }
+
+    /// This agent's identity.
+    pub fn id(&self) -> regionmesh_protocol::identity::AgentId {
+        regionmesh_protocol::identity::AgentId { region: self.region.clone(), agent: self.agent.clone() }
+    }
+
+    /// The entry of a region.
+    pub fn region(&self, name: &RegionName) -> Option<&RegionConfig> {
+        self.regions.iter().find(|region| &region.name == name)
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut names = BTreeSet::new();
+        for region in &self.regions {
+            if !names.insert(&region.name) {
+                faults.push(format!("regions: {} is listed twice", region.name));
+            }
+            faults.extend(region.faults());
+        }
+        if !names.contains(&self.region) {
+            faults.push(format!("regions: this agent's own region {} is not listed", self.region));
+        }
+        if self.regions.iter().all(|region| region.weight_bp == 0) {
+            faults.push("regions: every weight_bp is 0, so nothing would serve".into());
+        }
+        let health = &self.health;
+        if !(10..=60_000).contains(&health.interval_ms) {
+            faults.push(format!("health.interval_ms: {} is not within 10 to 60000", health.interval_ms));
+        }
+        if health.failures == 0 || health.successes == 0 {
+            faults.push("health.failures and health.successes must be at least 1".into());
+        }
+        if health.suspect_ms >= health.silent_ms {
+            faults.push("health.suspect_ms must be less than health.silent_ms".into());
+        }
+        if !health.path.starts_with('/') {
+            faults.push(format!("health.path: {:?} does not begin with /", health.path));
+        }
+        if self.traffic.suspect_percent > 100 {
+            faults.push("traffic.suspect_percent must be at most 100".into());
+        }
+        if self.recovery.steps.iter().any(|step| step.percent == 0 || step.percent > 100)
+            || !self.recovery.steps.is_sorted_by_key(|step| step.percent)
+        {
+            faults.push("recovery.steps: percents must rise within 1 to 100".into());
+        }
+        if hickory_proto::rr::Name::from_ascii(&self.dns.zone).is_err() || self.dns.zone.is_empty() {
+            faults.push(format!("dns.zone: {:?} is not a domain name", self.dns.zone));
+        }
+        if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
+            faults.push("replication.parallel_versions and parallel_streams must be at least 1".into());
+        }
+        if self.serving.parallel == 0 {
+            faults.push("serving.parallel must be at least 1".into());
+        }
+        faults
+    }
+}
+
+impl RegionConfig {
+    /// What DNS answers for the region: `addresses`, else the address in `serving_url`.
+    pub fn dns_addresses(&self) -> Vec<IpAddr> {
+        if !self.addresses.is_empty() {
+            return self.addresses.clone();
+        }
+        self.serving_host().and_then(|host| host.parse().ok()).into_iter().collect()
+    }
+
+    fn serving_host(&self) -> Option<String> {
+        let uri: http::Uri = self.serving_url.parse().ok()?;
+        uri.host().map(|host| host.trim_matches(['[', ']']).to_owned())
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !self.endpoint.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+            faults.push(format!("regions.{}.endpoint: {:?} is not host:port", self.name, self.endpoint));
+        }
+        let uri = self.serving_url.parse::<http::Uri>();
+        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "tcp")) && uri.port_u16().is_some()) {
+            faults.push(format!("regions.{}.serving_url: {:?} is not http://host:port", self.name, self.serving_url));
+        }
+        if self.dns_addresses().is_empty() {
+            faults.push(format!(
+                "regions.{}: give addresses, since the host of serving_url {:?} is not an address",
+                self.name, self.serving_url
+            ));
+        }
+        if self.weight_bp > FULL_WEIGHT_BP {
+            faults.push(format!("regions.{}.weight_bp: {} is above {FULL_WEIGHT_BP}", self.name, self.weight_bp));
+        }
+        faults
+    }
+}

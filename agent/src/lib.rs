@@ -1,0 +1,21 @@
+//! The RegionMesh agent: one binary, run identically in every region.
+//!
+//! Imports run one way: `cli`, `api` → `actors` → `mesh`, `store`, `replication`, `dns`, `serving` →
+//! `regionmesh-protocol`. A newcomer's path: `main.rs` → `agent.rs` (what is started, in what order, who supervises
+//! whom) → one actor → the protocol file that it drives.
+
+pub mod actors;
+pub mod address;
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod dns;
+pub mod logging;
+pub mod mesh;
+pub mod metrics;
+pub mod replication;
+pub mod serving;
+pub mod snapshots;
+pub mod store;
+pub mod time;

@@ -1,0 +1,3 @@
+//! The mesh: QUIC connections between agents, who is at their other end, and what travels on them.
+
+pub mod handle;

@@ -1,0 +1,90 @@
+//! What every part of an agent may read without asking an actor.
+//!
+//! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
+
+use regionmesh_protocol::{
+    board::EntryVersion,
+    conflict::Catalogue,
+    facts::{Fact, FactKind},
+    identity::{AgentId, RegionName},
+    plan::CommittedPlan,
+    register::Ballot,
+    verdict::RegionVerdict,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use tokio::sync::watch;
+
+/// One fact on the board and how old it is.
+#[derive(Debug, Clone)]
+pub struct SeenFact {
+    /// The fact.
+    pub fact: Arc<Fact>,
+    /// Its version at its owner.
+    pub version: EntryVersion,
+    /// When it reached us, our clock.
+    pub seen_at: Instant,
+}
+
+/// What is known of one agent.
+#[derive(Debug, Clone, Default)]
+pub struct AgentView {
+    /// Whether SWIM holds the agent for alive.
+    pub is_alive: bool,
+    /// Its facts.
+    pub facts: BTreeMap<FactKind, SeenFact>,
+}
+
+/// The board as this agent knows it; its own entries included.
+#[derive(Debug, Clone, Default)]
+pub struct BoardView {
+    /// All agents ever heard of and not yet forgotten.
+    pub agents: BTreeMap<AgentId, AgentView>,
+}
+
+/// One connection of this agent.
+#[derive(Debug, Clone)]
+pub struct LinkInfo {
+    /// Smoothed round-trip time, microseconds.
+    pub round_trip_us: u64,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// Who leads, as this agent knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeaderView {
+    /// The leader's ballot; none while an election is due.
+    pub ballot: Option<Ballot>,
+    /// Whether this agent is the leader.
+    pub is_self: bool,
+}
+
+/// The cells.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    /// The board. Writer: gossip.
+    pub board: watch::Sender<Arc<BoardView>>,
+    /// Direct connections. Writer: mesh.
+    pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    /// The verdict on every region. Writer: health.
+    pub verdicts: watch::Sender<Arc<BTreeMap<RegionName, RegionVerdict>>>,
+    /// The highest committed plan known. Writer: dns-leader.
+    pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
+    /// Who leads. Writer: dns-leader.
+    pub leader: watch::Sender<LeaderView>,
+    /// What the region's bucket holds. Writer: replicator.
+    pub catalogue: watch::Sender<Arc<Catalogue>>,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            board: watch::Sender::default(),
+            links: watch::Sender::default(),
+            verdicts: watch::Sender::default(),
+            plan: watch::Sender::default(),
+            leader: watch::Sender::default(),
+            catalogue: watch::Sender::default(),
+        }
+    }
+}

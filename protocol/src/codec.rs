@@ -1,0 +1,112 @@
+//! The one encoding of everything that crosses the mesh or is kept in a register slot.
+//!
+//! bincode is fixed at `=2.0.1`: 3.0.0 is a tombstone that does not compile and 2.0.1 is unmaintained, so its name
+//! occurs in this file alone and a successor replaces it here. Every decode has a size limit, because a length prefix
+//! from a peer would otherwise choose how much memory we allocate.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Largest control message (a peer call, a datagram, a register slot), bytes.
+pub const MESSAGE_LIMIT: usize = 1 << 20;
+/// Largest board exchange or model manifest, bytes. A 100 GiB model in 1 MiB chunks has a manifest of about 5 MiB.
+pub const DOCUMENT_LIMIT: usize = 32 << 20;
+
+/// Why bytes could not be read or a value not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The value does not fit the limit of its kind.
+    #[error("the encoded value has {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Size of the value, bytes.
+        size: usize,
+        /// The limit that it breaks, bytes.
+        limit: usize,
+    },
+    /// The bytes are not an encoding of the type asked for.
+    #[error("malformed bytes: {0}")]
+    Malformed(String),
+    /// A value was read and bytes were left over.
+    #[error("{extra} bytes follow a complete value")]
+    Trailing {
+        /// How many bytes were left over.
+        extra: usize,
+    },
+}
+
+/// Encodes `value`; fails above [`MESSAGE_LIMIT`].
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+    encode_within(value, MESSAGE_LIMIT)
+}
+
+/// Encodes `value`; fails above [`DOCUMENT_LIMIT`].
+pub fn encode_document<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+    encode_within(value, DOCUMENT_LIMIT)
+}
+
+fn encode_within<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Vec<u8>, CodecError> {
+    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if bytes.len() > limit {
+        return Err(CodecError::TooLarge { size: bytes.len(), limit });
+    }
+    Ok(bytes)
+}
+
+/// Decodes exactly one value of at most [`MESSAGE_LIMIT`] bytes.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within::<T, MESSAGE_LIMIT>(bytes)
+}
+
+/// Decodes exactly one value of at most [`DOCUMENT_LIMIT`] bytes.
+pub fn decode_document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within::<T, DOCUMENT_LIMIT>(bytes)
+}
+
+fn decode_within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, CodecError> {
+    if bytes.len() > LIMIT {
+        return Err(CodecError::TooLarge { size: bytes.len(), limit: LIMIT });
+    }
+    let (value, read) = bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if read != bytes.len() {
+        return Err(CodecError::Trailing { extra: bytes.len() - read });
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(value: (u64, String, Vec<Option<i32>>)) {
+            let bytes = encode(&value).unwrap();
+            prop_assert_eq!(decode::<(u64, String, Vec<Option<i32>>)>(&bytes).unwrap(), value);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = decode::<(String, Vec<String>, Option<u8>)>(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_hostile_length_prefix_allocates_nothing() {
+        let mut bytes = vec![253];
+        bytes.extend((1u64 << 60).to_le_bytes());
+        assert!(matches!(decode::<String>(&bytes), Err(CodecError::Malformed(_))));
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        assert_eq!(decode::<u8>(&[7, 7]), Err(CodecError::Trailing { extra: 1 }));
+    }
+
+    #[test]
+    fn an_oversized_value_is_refused_before_it_is_sent() {
+        let value = vec![0u8; MESSAGE_LIMIT + 1];
+        assert!(matches!(encode(&value), Err(CodecError::TooLarge { .. })));
+    }
+}

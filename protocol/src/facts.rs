@@ -1,0 +1,139 @@
+//! What an agent tells the mesh about itself: the contents of its status board entries.
+
+use crate::{
+    conflict::AliasEntry,
+    identity::RegionName,
+    manifest::{Digest, ModelName, VersionName},
+    plan::CommittedPlan,
+    register::Ballot,
+    verdict::{Condition, Observation},
+};
+use serde::{Deserialize, Serialize};
+
+/// Which entry of an agent's board: each agent has at most one of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FactKind {
+    /// The certificate (DER chain) whose key signs this agent's entries.
+    Certificate,
+    /// [`AgentFacts`].
+    Agent,
+    /// [`Observations`].
+    Observations,
+    /// [`Holdings`].
+    Holdings,
+    /// [`ServingFacts`].
+    Serving,
+    /// [`CommittedPlan`]: the highest that the agent has seen.
+    Plan,
+    /// [`LeaderFacts`].
+    Leader,
+    /// [`Links`].
+    Links,
+}
+
+/// The content of one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The agent's certificate chain, leaf first, DER.
+    Certificate(Vec<Vec<u8>>),
+    /// About the process.
+    Agent(AgentFacts),
+    /// What it observes.
+    Observations(Observations),
+    /// What its region holds.
+    Holdings(Holdings),
+    /// What it serves.
+    Serving(ServingFacts),
+    /// The highest committed plan it has seen.
+    Plan(CommittedPlan),
+    /// What it knows of the leader.
+    Leader(LeaderFacts),
+    /// Whom it is connected to.
+    Links(Links),
+}
+
+impl Fact {
+    /// Which entry this is.
+    pub fn kind(&self) -> FactKind {
+        match self {
+            Fact::Certificate(_) => FactKind::Certificate,
+            Fact::Agent(_) => FactKind::Agent,
+            Fact::Observations(_) => FactKind::Observations,
+            Fact::Holdings(_) => FactKind::Holdings,
+            Fact::Serving(_) => FactKind::Serving,
+            Fact::Plan(_) => FactKind::Plan,
+            Fact::Leader(_) => FactKind::Leader,
+            Fact::Links(_) => FactKind::Links,
+        }
+    }
+}
+
+/// About the agent's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentFacts {
+    /// Version of the binary.
+    pub version: String,
+    /// Start of the process, Unix milliseconds.
+    pub started_ms: u64,
+    /// Drawn at start.
+    pub boot: u64,
+    /// Where its API answers, for people: `http://127.0.0.11:9080`.
+    pub api_url: String,
+    /// The cloud that the region is in: `aws`, `gcp`, `azure`, `local`, ...
+    pub cloud: String,
+}
+
+/// What an observer sees; republished every 2 s so that its age tells whether it still looks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observations {
+    /// One entry per region.
+    pub regions: Vec<Observation>,
+    /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a verdict.
+    pub own: Option<Condition>,
+}
+
+/// What a region's bucket holds, in brief; who wants all asks for the catalogue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Digest of the whole catalogue: equal digests, equal catalogues.
+    pub catalogue: Option<Digest>,
+    /// At most 256 versions, newest first: model, version, content digest.
+    pub versions: Vec<(ModelName, VersionName, Digest)>,
+    /// How many versions there are in all.
+    pub version_count: u64,
+    /// At most 256 aliases.
+    pub aliases: Vec<AliasEntry>,
+    /// Versions known from peers that this region lacks.
+    pub missing: u64,
+    /// How long the oldest of them has been missing, milliseconds.
+    pub lag_ms: u64,
+}
+
+/// What the region's serving endpoint does, as far as this agent serves itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServingFacts {
+    /// Whether every activated model is loaded.
+    pub is_ready: bool,
+    /// Loaded models: name and default version.
+    pub models: Vec<(ModelName, VersionName)>,
+    /// Inferences answered since start.
+    pub requests_total: u64,
+}
+
+/// What the agent knows of the leader.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderFacts {
+    /// The ballot under which *this agent* leads, if it does.
+    pub leading: Option<Ballot>,
+    /// The highest ballot it has seen anywhere.
+    pub highest: Option<Ballot>,
+}
+
+/// Round-trip times of the agent's connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Links {
+    /// Region and agent at the other end, as text, and the smoothed round-trip time in microseconds.
+    pub peers: Vec<(String, u64)>,
+    /// Regions that the agent has no connection to.
+    pub unreachable: Vec<RegionName>,
+}

@@ -1,0 +1,21 @@
+//! What two RegionMesh agents must agree on.
+//!
+//! Everything here is pure: no IO, no tokio, no clock, no randomness of its own. Time and random numbers are
+//! handed in, effects are handed out, so the same code runs in an agent and in the simulator.
+//!
+//! Reading order: [`identity`] → [`wire`] → [`board`] → [`verdict`] → [`plan`] → [`register`] → [`manifest`].
+
+pub mod board;
+pub mod chunking;
+pub mod clock;
+pub mod codec;
+pub mod conflict;
+pub mod election;
+pub mod facts;
+pub mod identity;
+pub mod manifest;
+pub mod plan;
+pub mod ramp;
+pub mod register;
+pub mod verdict;
+pub mod wire;

@@ -1,0 +1,69 @@
+//! The plan: which region gets which share of traffic, and why.
+
+use crate::identity::RegionName;
+use crate::register::Stamp;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is at most this.
+pub const FULL_WEIGHT_BP: u16 = 10_000;
+
+/// Where a region stands in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Gets its share.
+    Serving,
+    /// Suspect: its share is cut until it answers again.
+    Reduced,
+    /// Failed or draining: gets nothing.
+    Out {
+        /// Since when, Unix milliseconds.
+        since_ms: u64,
+    },
+    /// Answers again, and must stay healthy until the gate opens.
+    Gated {
+        /// Healthy since, Unix milliseconds.
+        since_ms: u64,
+    },
+    /// Takes traffic back step by step.
+    Ramping {
+        /// Index into the ramp's steps.
+        step: usize,
+        /// When this step began, Unix milliseconds.
+        since_ms: u64,
+    },
+}
+
+/// One region's part of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionPlan {
+    /// Share of traffic relative to the other regions, basis points of a full share; 0 is none.
+    pub weight_bp: u16,
+    /// Where the region stands.
+    pub standing: Standing,
+    /// What DNS answers for the region; never empty in a committed plan.
+    pub addresses: Vec<IpAddr>,
+    /// How often the region failed lately; lengthens its gate.
+    pub flaps: u32,
+}
+
+/// Which region gets which share of traffic: the value that the register agrees on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Every region of the mesh.
+    pub regions: BTreeMap<RegionName, RegionPlan>,
+    /// Why this plan differs from the one before, for people.
+    pub reason: String,
+    /// When it was made, leader's clock, Unix milliseconds.
+    pub made_ms: u64,
+}
+
+/// A plan that a majority of the acceptors accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedPlan {
+    /// Its place in the order of plans; a later stamp outranks an earlier one.
+    pub stamp: Stamp,
+    /// The plan.
+    pub plan: Plan,
+}

@@ -1,0 +1,107 @@
+//! The messages between two agents, and what opens a stream.
+
+use crate::{
+    conflict::Catalogue,
+    election::{PreVoteReply, PreVoteRequest},
+    identity::AgentId,
+    manifest::{Digest, ModelName, VersionName},
+    register::{AcceptorReply, AcceptorRequest},
+};
+use serde::{Deserialize, Serialize};
+
+/// ALPN of control connections: protocol and version (RFC 7301).
+pub const ALPN_CONTROL: &[u8] = b"regionmesh/1";
+/// ALPN of bulk connections, which carry chunks only.
+pub const ALPN_BULK: &[u8] = b"regionmesh-bulk/1";
+
+/// First byte of a bidirectional stream on a control connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StreamKind {
+    /// A ractor_cluster session; at most one per connection.
+    Actors = 1,
+    /// One board exchange: a request and a reply, then the end.
+    Exchange = 2,
+}
+
+impl StreamKind {
+    /// Reads the first byte of a stream.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Actors),
+            2 => Some(Self::Exchange),
+            _ => None,
+        }
+    }
+}
+
+/// A SWIM datagram on its way, perhaps through one relay of the member's region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Who sent it. Only believed as far as the certificate of the connection: a relay may carry its own region's mail.
+    pub from: AgentId,
+    /// Whom it is for.
+    pub to: AgentId,
+    /// The SWIM packet.
+    pub payload: Vec<u8>,
+}
+
+/// A call to a peer's actors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRequest {
+    /// To the acceptor of the peer's region.
+    Acceptor(AcceptorRequest),
+    /// To the peer's view of the leader.
+    PreVote(PreVoteRequest),
+    /// What does your region hold?
+    Catalogue,
+}
+
+/// The answer to a [`PeerRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerReply {
+    /// From the acceptor.
+    Acceptor(AcceptorReply),
+    /// From the peer's election.
+    PreVote(PreVoteReply),
+    /// All that the peer's region holds.
+    Catalogue(Catalogue),
+    /// The peer could not do it; what, where and why.
+    Failed(String),
+}
+
+/// The first frame on a bulk stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkRequest {
+    /// Send this version's manifest (encoded, as stored).
+    Manifest {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+    },
+    /// Send these byte ranges of one file, back to back.
+    Ranges {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+        /// Digest of the version's content, so that a replaced version is noticed.
+        content: Digest,
+        /// Path of the file within the version.
+        path: String,
+        /// Offset and length of each range, bytes.
+        ranges: Vec<(u64, u32)>,
+    },
+}
+
+/// The first frame of the answer on a bulk stream; the bytes follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkReply {
+    /// This many bytes follow.
+    Bytes(u64),
+    /// Not held here, or not with that content.
+    NotHeld,
+    /// Could not be read; what and why.
+    Failed(String),
+}
