@@ -4,8 +4,8 @@
 
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
-    plan::FULL_WEIGHT_BP,
-    ramp::RampStep,
+    plan::{FULL_WEIGHT_BP, Strategy},
+    ramp::RecoveryPolicy,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -51,7 +51,7 @@ pub struct Config {
     pub traffic: TrafficConfig,
     /// The way back of a region that failed.
     #[serde(default)]
-    pub recovery: RecoveryConfig,
+    pub recovery: RecoveryPolicy,
     /// Copying of models.
     #[serde(default)]
     pub replication: ReplicationConfig,
@@ -217,43 +217,6 @@ pub struct TrafficConfig {
 impl Default for TrafficConfig {
     fn default() -> Self {
         Self { strategy: Strategy::Weighted, suspect_percent: 10 }
-    }
-}
-
-/// How traffic is shared between healthy regions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// By `weight_bp`.
-    Weighted,
-    /// All to the healthy region with the lowest `priority`.
-    ActivePassive,
-}
-
-/// Recovery.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RecoveryConfig {
-    /// How long a region must be healthy before its ramp begins, milliseconds; doubled with each recent failure.
-    pub gate_ms: u64,
-    /// The longest gate, milliseconds.
-    pub gate_max_ms: u64,
-    /// After this long without a failure a region's failures are forgotten, milliseconds.
-    pub forget_flaps_ms: u64,
-    /// The steps; after the last, the full share.
-    pub steps: Vec<RampStep>,
-}
-
-impl Default for RecoveryConfig {
-    fn default() -> Self {
-        const MINUTE: u64 = 60_000;
-        let step = |percent, minutes| RampStep { percent, hold_ms: minutes * MINUTE };
-        Self {
-            gate_ms: 5 * MINUTE,
-            gate_max_ms: 60 * MINUTE,
-            forget_flaps_ms: 24 * 60 * MINUTE,
-            steps: vec![step(1, 2), step(5, 3), step(10, 5), step(25, 5), step(50, 10), step(75, 10)],
-        }
     }
 }
 

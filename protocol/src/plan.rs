@@ -1,7 +1,6 @@
 //! The plan: which region gets which share of traffic, and why.
 
-use crate::identity::RegionName;
-use crate::register::Stamp;
+use crate::{identity::RegionName, ramp::RecoveryPolicy, register::Stamp, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -66,4 +65,42 @@ pub struct CommittedPlan {
     pub stamp: Stamp,
     /// The plan.
     pub plan: Plan,
+}
+
+/// Everything that decides about the next plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanInputs {
+    /// Every region of the mesh.
+    pub regions: BTreeMap<RegionName, RegionInput>,
+    /// How traffic is shared.
+    pub strategy: Strategy,
+    /// Share that a suspect region keeps, percent of its normal weight.
+    pub suspect_percent: u8,
+    /// How a region comes back.
+    pub recovery: RecoveryPolicy,
+}
+
+/// What is known of one region when a plan is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionInput {
+    /// Its normal weight, basis points.
+    pub weight_bp: u16,
+    /// Its place in the order of an active-passive mesh; the lowest serves.
+    pub priority: u16,
+    /// What DNS answers for it.
+    pub addresses: Vec<IpAddr>,
+    /// The verdict on it.
+    pub condition: Condition,
+    /// Whether it lacks nothing that the mesh has published; holds the ramp's gate shut while false.
+    pub is_complete: bool,
+}
+
+/// How traffic is shared between healthy regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// By `weight_bp`.
+    Weighted,
+    /// All to the healthy region with the lowest `priority`.
+    ActivePassive,
 }

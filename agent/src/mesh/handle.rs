@@ -65,3 +65,12 @@ pub trait BulkService: Send + Sync + 'static {
     /// Reads a `BulkRequest` and answers it; the mesh logs and counts the error and drops the stream.
     async fn serve(&self, from: AgentId, send: quinn::SendStream, recv: quinn::RecvStream) -> Result<(), String>;
 }
+
+/// What gossip needs of the mesh.
+#[async_trait]
+pub trait GossipTransport: Send + Sync + 'static {
+    /// Sends a SWIM packet, directly or through one relay of the member's region. Best effort, never blocks.
+    fn send_datagram(&self, to: &AgentId, payload: Vec<u8>);
+    /// One board exchange with a connected peer: a request, a reply, at most `codec::DOCUMENT_LIMIT` bytes each.
+    async fn exchange(&self, to: &AgentId, request: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, PeerError>;
+}
