@@ -16,6 +16,8 @@ pub mod mesh;
 pub mod metrics;
 pub mod replication;
 pub mod serving;
+pub mod service;
 pub mod snapshots;
 pub mod store;
+pub mod supervisor;
 pub mod time;
