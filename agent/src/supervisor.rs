@@ -158,7 +158,12 @@ impl SupervisorState {
             health.restarts += 1;
             health.last_error = why.chars().take(500).collect();
         });
-        tracing::error!(actor = name, error = why, retry_in_ms = wait.as_millis() as u64, "an actor died; it is restarted");
+        tracing::error!(
+            actor = name,
+            error = why,
+            retry_in_ms = wait.as_millis() as u64,
+            "an actor died; it is restarted"
+        );
         me.send_after(wait, move || SupervisorMessage::Start(index));
     }
 

@@ -82,3 +82,9 @@ pub struct AliasRequest {
     /// Who asks.
     pub by: String,
 }
+
+// Local only: none of these crosses the network, so nothing is serialised.
+impl ractor::Message for GossipMessage {}
+impl ractor::Message for HealthMessage {}
+impl ractor::Message for LeaderMessage {}
+impl ractor::Message for ReplicatorMessage {}

@@ -1,0 +1,67 @@
+//! `regionmesh ca`: certificates for small installations; in Kubernetes cert-manager makes them.
+
+use crate::mesh::ca;
+use anyhow::Result;
+use regionmesh_protocol::identity::{AgentId, AgentName, MeshName, RegionName};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Make certificates for the mesh.
+#[derive(Debug, clap::Args)]
+pub struct CaCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make a certificate authority for a mesh.
+    Init {
+        /// The mesh: the trust domain of every certificate, for example prod.example.org.
+        #[arg(long)]
+        mesh: MeshName,
+        /// Where the authority's certificate and key go.
+        #[arg(long)]
+        dir: PathBuf,
+        /// How long the authority is valid, days.
+        #[arg(long, default_value_t = 3650)]
+        days: u32,
+    },
+    /// Issue a certificate to one agent.
+    Issue {
+        /// Where the authority is.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The agent's region.
+        #[arg(long)]
+        region: RegionName,
+        /// The agent's name in its region.
+        #[arg(long)]
+        agent: AgentName,
+        /// Where the agent's files go; the authority's folder if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// How long the certificate is valid, days.
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+    },
+}
+
+impl CaCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode> {
+        match self.action {
+            Action::Init { mesh, dir, days } => {
+                ca::init(&dir, &mesh, days)?;
+                println!("authority of {mesh}: {}", dir.join(ca::CA_CERTIFICATE).display());
+                println!("keep its key safe:    {}", dir.join(ca::CA_KEY).display());
+            }
+            Action::Issue { dir, region, agent, out, days } => {
+                let paths = ca::issue(&dir, &AgentId { region, agent }, days, out.as_ref().unwrap_or(&dir))?;
+                println!("certificate: {}", paths.certificate.display());
+                println!("key:         {}", paths.key.display());
+                println!("authority:   {}", paths.ca.display());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

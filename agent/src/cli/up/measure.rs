@@ -1,0 +1,145 @@
+//! Measures a running mesh from outside, as its users and their resolvers see it.
+//!
+//! The guided tour, the figures and the end-to-end tests share these: a steady load of inferences, each on a new
+//! connection, and single questions to a single DNS server.
+
+use hickory_proto::{
+    op::{Message, MessageType, OpCode, Query},
+    rr::{Name, RData, RecordType},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::net::UdpSocket;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// One request of a load.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// When it was sent, since the load began.
+    pub sent: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// The region that answered, or what went wrong.
+    pub outcome: Result<String, String>,
+}
+
+/// A steady load of inferences on one URL.
+pub struct Load {
+    started: Instant,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    stop: CancellationToken,
+    requests: TaskTracker,
+}
+
+/// How long a client waits for an answer before it counts an error.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Load {
+    /// Starts sending `body` to `url`, one request every `interval`, whether or not earlier ones were answered.
+    pub fn start(url: String, body: serde_json::Value, interval: Duration) -> Result<Self, reqwest::Error> {
+        // No kept-alive connections: every request is a new client that resolves and connects.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?;
+        let load = Self {
+            started: Instant::now(),
+            samples: Arc::default(),
+            stop: CancellationToken::new(),
+            requests: TaskTracker::new(),
+        };
+        let (started, samples, stop, requests) =
+            (load.started, load.samples.clone(), load.stop.clone(), load.requests.clone());
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                let (client, url, body, samples) = (client.clone(), url.clone(), body.clone(), samples.clone());
+                requests.spawn(async move {
+                    let sent = started.elapsed();
+                    let outcome = infer(&client, &url, &body).await;
+                    let sample = Sample { sent, took: started.elapsed() - sent, outcome };
+                    samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                });
+            }
+        });
+        Ok(load)
+    }
+
+    /// Time since the load began: the clock of its samples.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What was answered so far, in order of sending.
+    pub fn samples(&self) -> Vec<Sample> {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        samples.sort_by_key(|sample| sample.sent);
+        samples
+    }
+
+    /// Stops sending, waits for the last answers, and returns everything.
+    pub async fn finish(self) -> Vec<Sample> {
+        self.stop.cancel();
+        self.requests.close();
+        self.requests.wait().await;
+        self.samples()
+    }
+}
+
+/// One inference; tells which region answered.
+pub async fn infer(client: &reqwest::Client, url: &str, body: &serde_json::Value) -> Result<String, String> {
+    let reply = client.post(url).json(body).send().await.map_err(|error| root_cause(&error))?;
+    let region = reply.headers().get("x-regionmesh-region").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let status = reply.status();
+    reply.bytes().await.map_err(|error| root_cause(&error))?;
+    match region {
+        Some(region) if status.is_success() => Ok(region),
+        _ => Err(format!("HTTP {status}")),
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root_cause)
+}
+
+/// The time during which some request failed: from the first failed one's sending to the end of the last failed one.
+pub fn error_window(samples: &[Sample]) -> Option<(Duration, Duration)> {
+    let failed = || samples.iter().filter(|sample| sample.outcome.is_err());
+    Some((failed().map(|sample| sample.sent).min()?, failed().map(|sample| sample.sent + sample.took).max()?))
+}
+
+/// Asks one DNS server one question over UDP; the addresses in its answer.
+pub async fn resolve(server: SocketAddr, name: &str, patience: Duration) -> Result<Vec<IpAddr>, String> {
+    let name = Name::from_ascii(name).map_err(|error| error.to_string())?;
+    let id = rand::random();
+    let mut question = Message::new(id, MessageType::Query, OpCode::Query);
+    question.add_query(Query::query(name, RecordType::A));
+    let bytes = question.to_vec().map_err(|error| error.to_string())?;
+    let local: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let exchange = async {
+        let socket = UdpSocket::bind(local).await?;
+        socket.connect(server).await?;
+        socket.send(&bytes).await?;
+        let mut buffer = [0; 1232];
+        let length = socket.recv(&mut buffer).await?;
+        std::io::Result::Ok(buffer[..length].to_vec())
+    };
+    let reply = tokio::time::timeout(patience, exchange)
+        .await
+        .map_err(|_| format!("{server} did not answer within {patience:?}"))?
+        .map_err(|error| format!("{server}: {error}"))?;
+    let reply = Message::from_vec(&reply).map_err(|error| format!("{server}: {error}"))?;
+    if reply.metadata.id != id {
+        return Err(format!("{server} answered another question"));
+    }
+    Ok(reply
+        .answers
+        .iter()
+        .filter_map(|record| match record.data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        })
+        .collect())
+}
