@@ -2,8 +2,9 @@
 
 use crate::{
     clock::HybridTime,
-    identity::RegionName,
-    manifest::{ModelName, VersionName, VersionSummary},
+    codec::{self, CodecError},
+    identity::{IdentityError, RegionName},
+    manifest::{Digest, ModelName, VersionName, VersionSummary},
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,4 +47,260 @@ pub struct Catalogue {
     pub aliases: Vec<AliasEntry>,
     /// Deletions, sorted.
     pub tombstones: Vec<Tombstone>,
+}
+
+/// Where a published version belongs when another of the same name exists.
+///
+/// The earlier (hybrid time, then region) keeps the name, in every region alike: whoever compares, the order is the same.
+pub fn keeps_name<'a>(a: &'a VersionSummary, b: &'a VersionSummary) -> &'a VersionSummary {
+    if (a.published, &a.origin, a.content) <= (b.published, &b.origin, b.content) { a } else { b }
+}
+
+/// The name that the loser of a conflict gets.
+pub fn conflict_name(loser: &VersionSummary) -> Result<VersionName, IdentityError> {
+    VersionName::new(format!("{}+conflict.{}", loser.version, loser.origin))
+}
+
+/// One thing to do so that a region's catalogue becomes the mesh's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyncAction {
+    /// Record a deletion and carry it out.
+    Delete(Tombstone),
+    /// Our version lost its name to an earlier one: keep it under another.
+    Rename {
+        /// Ours.
+        from: VersionSummary,
+        /// Its new name.
+        to: VersionName,
+    },
+    /// Fetch this version from one of these regions.
+    Fetch {
+        /// What.
+        version: VersionSummary,
+        /// Who holds it with this content.
+        regions: Vec<RegionName>,
+    },
+    /// Record this alias.
+    SetAlias(AliasEntry),
+}
+
+impl Catalogue {
+    /// Sorts and removes what is outranked: the normal form that digests are taken of.
+    pub fn normalise(&mut self) {
+        // Newest first within a name, so that `dedup` keeps the newest.
+        self.tombstones.sort_by(|a, b| (&a.model, &a.version, b).cmp(&(&b.model, &b.version, a)));
+        self.tombstones.dedup_by(|b, a| a.model == b.model && a.version == b.version);
+        self.aliases.sort_by(|a, b| (&a.model, &a.alias, b).cmp(&(&b.model, &b.alias, a)));
+        self.aliases.dedup_by(|b, a| a.model == b.model && a.alias == b.alias);
+        let tombstones = std::mem::take(&mut self.tombstones);
+        self.versions.retain(|version| !is_dead(&tombstones, version));
+        self.tombstones = tombstones;
+        self.versions.sort();
+        self.versions.dedup();
+    }
+
+    /// A hash of the whole: equal catalogues, equal digests.
+    pub fn digest(&self) -> Result<Digest, CodecError> {
+        Ok(Digest::of(&codec::encode_document(self)?))
+    }
+
+    /// The version an alias names.
+    pub fn alias(&self, model: &ModelName, alias: &str) -> Option<&VersionName> {
+        self.aliases
+            .iter()
+            .find(|entry| &entry.model == model && entry.alias.as_str() == alias)
+            .map(|entry| &entry.version)
+    }
+
+    /// A version by name.
+    pub fn version(&self, model: &ModelName, version: &VersionName) -> Option<&VersionSummary> {
+        self.versions.iter().find(|held| &held.model == model && &held.version == version)
+    }
+}
+
+fn is_dead(tombstones: &[Tombstone], version: &VersionSummary) -> bool {
+    tombstones.iter().any(|stone| {
+        stone.model == version.model && stone.version == version.version && version.published <= stone.deleted
+    })
+}
+
+/// What `own` lacks of what the peers hold, in the order in which it should be done: deletions, renames, aliases, fetches.
+pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<SyncAction> {
+    let mut all = own.clone();
+    for (_, peer) in peers {
+        all.tombstones.extend(peer.tombstones.iter().cloned());
+        all.aliases.extend(peer.aliases.iter().cloned());
+        all.versions.extend(peer.versions.iter().cloned());
+    }
+    all.normalise();
+
+    let deletions = all.tombstones.iter().filter(|stone| !own.tombstones.contains(stone)).cloned();
+    let mut actions: Vec<_> = deletions.map(SyncAction::Delete).collect();
+    let mut fetches = Vec::new();
+    for version in &all.versions {
+        let rivals =
+            all.versions.iter().filter(|rival| rival.model == version.model && rival.version == version.version);
+        let Some(winner) = rivals.reduce(|a, b| keeps_name(a, b)) else { continue };
+        let ours = own.version(&version.model, &version.version).filter(|ours| !is_dead(&all.tombstones, ours));
+        if winner.content == version.content && winner.published == version.published {
+            match ours {
+                Some(ours) if ours.content == version.content => continue,
+                Some(ours) => {
+                    if let Ok(to) = conflict_name(ours) {
+                        actions.push(SyncAction::Rename { from: ours.clone(), to });
+                    }
+                }
+                None => {}
+            }
+            let holds = |catalogue: &Catalogue| {
+                catalogue.version(&version.model, &version.version).is_some_and(|held| held.content == version.content)
+            };
+            let regions = peers.iter().filter(|(_, peer)| holds(peer)).map(|(region, _)| region.clone()).collect();
+            fetches.push(SyncAction::Fetch { version: version.clone(), regions });
+        }
+        // A loser is renamed by the regions that hold it and fetched under its new name.
+    }
+    actions.extend(all.aliases.iter().filter(|alias| !own.aliases.contains(alias)).cloned().map(SyncAction::SetAlias));
+    actions.extend(fetches);
+    actions
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    fn time(wall_ms: u64) -> HybridTime {
+        HybridTime { wall_ms, counter: 0 }
+    }
+
+    fn region() -> impl Strategy<Value = RegionName> {
+        prop_oneof!["a", "b", "c"].prop_map(|name: String| name.parse().unwrap())
+    }
+
+    /// As in a mesh: a publication (time, region) has one content.
+    fn version() -> impl Strategy<Value = VersionSummary> {
+        (0..2u8, 0..2u8, 1..6u64, region()).prop_map(|(model, version, at, origin)| VersionSummary {
+            model: format!("m{model}").parse().unwrap(),
+            version: version.to_string().parse().unwrap(),
+            content: Digest::of(format!("{at}{origin}").as_bytes()),
+            size: at,
+            published: time(at),
+            origin,
+        })
+    }
+
+    fn alias() -> impl Strategy<Value = AliasEntry> {
+        (1..6u64, region(), 0..2u8).prop_map(|(at, origin, version)| AliasEntry {
+            set: time(at),
+            origin,
+            model: "m0".parse().unwrap(),
+            alias: "production".parse().unwrap(),
+            version: version.to_string().parse().unwrap(),
+            by: String::new(),
+        })
+    }
+
+    fn tombstone() -> impl Strategy<Value = Tombstone> {
+        (1..6u64, region(), 0..2u8).prop_map(|(at, origin, version)| Tombstone {
+            model: "m0".parse().unwrap(),
+            version: version.to_string().parse().unwrap(),
+            deleted: time(at),
+            origin,
+        })
+    }
+
+    /// A region holds one version under a name.
+    fn catalogue() -> impl Strategy<Value = Catalogue> {
+        (vec(version(), 0..4), vec(alias(), 0..3), vec(tombstone(), 0..2)).prop_map(
+            |(versions, aliases, tombstones)| {
+                let mut catalogue = Catalogue { versions, aliases, tombstones };
+                catalogue.normalise();
+                catalogue.versions.dedup_by(|b, a| a.model == b.model && a.version == b.version);
+                catalogue
+            },
+        )
+    }
+
+    /// Carries out what a region would.
+    fn apply(catalogue: &mut Catalogue, actions: &[SyncAction]) {
+        for action in actions {
+            match action {
+                SyncAction::Delete(stone) => catalogue.tombstones.push(stone.clone()),
+                SyncAction::SetAlias(alias) => catalogue.aliases.push(alias.clone()),
+                SyncAction::Rename { from, to } => {
+                    catalogue.versions.retain(|held| held != from);
+                    catalogue.versions.push(VersionSummary { version: to.clone(), ..from.clone() });
+                }
+                SyncAction::Fetch { version, .. } => catalogue.versions.push(version.clone()),
+            }
+        }
+        catalogue.normalise();
+    }
+
+    fn sync_all(regions: &mut [(RegionName, Catalogue)]) {
+        for _ in 0..6 {
+            for index in 0..regions.len() {
+                let peers: Vec<_> =
+                    regions.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, r)| r.clone()).collect();
+                let actions = plan_sync(&regions[index].1, &peers);
+                apply(&mut regions[index].1, &actions);
+            }
+        }
+    }
+
+    fn named(catalogues: Vec<Catalogue>) -> Vec<(RegionName, Catalogue)> {
+        ["a", "b", "c"].iter().map(|name| name.parse().unwrap()).zip(catalogues).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn regions_that_sync_become_equal_whatever_the_order(catalogues in vec(catalogue(), 3..=3)) {
+            let mut forward = named(catalogues.clone());
+            sync_all(&mut forward);
+            prop_assert_eq!(&forward[0].1, &forward[1].1);
+            prop_assert_eq!(&forward[1].1, &forward[2].1);
+            for (index, (_, catalogue)) in forward.iter().enumerate() {
+                let peers: Vec<_> = forward.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, r)| r.clone()).collect();
+                prop_assert_eq!(plan_sync(catalogue, &peers), vec![]);
+            }
+            let mut backward = named(catalogues);
+            backward.reverse();
+            sync_all(&mut backward);
+            prop_assert_eq!(&forward[0].1, &backward[0].1);
+        }
+
+        #[test]
+        fn no_content_is_lost_to_a_conflict(a in version(), b in version()) {
+            prop_assume!(a.model == b.model && a.version == b.version && a.content != b.content && a.origin != b.origin);
+            let of = |version: &VersionSummary| Catalogue { versions: vec![version.clone()], ..Catalogue::default() };
+            let mut regions = named(vec![of(&a), of(&b)]);
+            sync_all(&mut regions);
+            for (_, catalogue) in &regions {
+                let contents: Vec<_> = catalogue.versions.iter().map(|version| version.content).collect();
+                prop_assert!(contents.contains(&a.content) && contents.contains(&b.content));
+                let kept = catalogue.version(&a.model, &a.version).unwrap();
+                prop_assert_eq!(kept, keeps_name(&a, &b));
+            }
+        }
+
+        #[test]
+        fn normalising_twice_changes_nothing(mut catalogue in catalogue()) {
+            let once = catalogue.clone();
+            catalogue.normalise();
+            prop_assert_eq!(catalogue, once);
+        }
+
+        #[test]
+        fn what_was_deleted_stays_deleted_and_what_was_published_later_lives(version in version(), stone in tombstone()) {
+            prop_assume!(version.model == stone.model && version.version == stone.version);
+            let with = Catalogue { versions: vec![version.clone()], ..Catalogue::default() };
+            let without = Catalogue { tombstones: vec![stone.clone()], ..Catalogue::default() };
+            let mut regions = named(vec![with, without]);
+            sync_all(&mut regions);
+            let lives = version.published > stone.deleted;
+            prop_assert!(regions.iter().all(|(_, catalogue)| catalogue.versions.contains(&version) == lives));
+        }
+    }
 }
