@@ -22,6 +22,18 @@ pub struct Digest {
     pub owners: BTreeMap<AgentId, OwnerDigest>,
 }
 
+impl Digest {
+    /// What a peer with this digest holds once it took all that a board with `told` had for it.
+    pub fn learn(&mut self, told: &Digest) {
+        for (owner, told) in &told.owners {
+            let held = self.owners.entry(owner.clone()).or_insert(*told);
+            if held.newest <= told.newest && told.contents.is_some() {
+                *held = *told;
+            }
+        }
+    }
+}
+
 /// What a peer with `theirs` lacks of an owner that we hold `ours` of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
