@@ -16,7 +16,7 @@ pub use metrics::GossipMetrics;
 use super::messages::GossipMessage;
 use crate::{
     mesh::{
-        handle::{GossipTransport, PeerError},
+        handle::{GossipTransport, Peer, PeerError},
         membership::{MemberEvent, Membership, Outputs},
     },
     snapshots::{AgentView, BoardView, SeenFact, Snapshots},
@@ -106,6 +106,9 @@ impl From<GossipSetup> for GossipArguments {
     }
 }
 
+/// A [`GossipMessage::Wake`] on its way.
+type Alarm = JoinHandle<Result<(), ractor::MessagingErr<GossipMessage>>>;
+
 /// The actor.
 pub struct GossipActor;
 
@@ -116,7 +119,7 @@ pub struct GossipState {
     spread: Spread,
     rng: StdRng,
     exchanges: JoinSet<()>,
-    wake: Option<(Instant, JoinHandle<Result<(), ractor::MessagingErr<GossipMessage>>>)>,
+    wake: Option<(Instant, Alarm)>,
     tick_at: Instant,
     since: BTreeMap<AgentId, Instant>,
     dead_since: BTreeMap<AgentId, Instant>,
@@ -391,13 +394,11 @@ impl GossipState {
                 // The transport keeps to the time-out; this one holds if it does not.
                 Ok(request) => {
                     let exchange = transport.exchange(&with, request, EXCHANGE_TIMEOUT);
-                    tokio::time::timeout(EXCHANGE_TIMEOUT * 2, exchange).await.unwrap_or_else(|_| {
-                        Err(PeerError::TimedOut(crate::mesh::handle::Peer::Agent(with.clone()), EXCHANGE_TIMEOUT * 2))
-                    })
+                    tokio::time::timeout(EXCHANGE_TIMEOUT * 2, exchange)
+                        .await
+                        .unwrap_or_else(|_| Err(PeerError::TimedOut(Peer::Agent(with.clone()), EXCHANGE_TIMEOUT * 2)))
                 }
-                Err(error) => {
-                    Err(PeerError::Malformed(crate::mesh::handle::Peer::Agent(with.clone()), error.to_string()))
-                }
+                Err(error) => Err(PeerError::Malformed(Peer::Agent(with.clone()), error.to_string())),
             };
             let _ = me.cast(GossipMessage::ExchangeEnded { with, answer });
         });

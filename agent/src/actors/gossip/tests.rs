@@ -57,7 +57,7 @@ impl Wire {
     fn reach(&self, to: &AgentId, may_relay: bool) -> Option<Address<GossipMessage>> {
         let mut wires = self.wires.lock().unwrap();
         wires.sent += 1;
-        if wires.lose_every > 0 && wires.sent % wires.lose_every == 0 {
+        if wires.lose_every > 0 && wires.sent.is_multiple_of(wires.lose_every) {
             return None;
         }
         let is_linked = |a: &AgentId, b: &AgentId| wires.links.contains(&(a.clone(), b.clone()));

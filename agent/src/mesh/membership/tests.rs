@@ -157,8 +157,8 @@ fn members_find_each_other_through_one_of_them() {
 
 #[test]
 fn a_killed_member_is_down_everywhere_within_seconds() {
-    for (count, one_way_ms, bound_ms) in [(3, 1, 2600), (5, 40, 2600), (20, 40, 3200), (200, 60, 3500)] {
-        let runs = if count > 20 { 2 } else { 50 };
+    for (count, one_way_ms, bound_ms) in [(3, 1, 2600), (5, 40, 2600), (20, 40, 3200), (100, 60, 5000)] {
+        let runs = if count > 20 { 1 } else { 50 };
         let mut times: Vec<Duration> = (0..runs)
             .map(|seed| {
                 let mut network = Network::start(seed, count, one_way_ms, one_way_ms / 4, 0.0);
@@ -178,12 +178,14 @@ fn a_killed_member_is_down_everywhere_within_seconds() {
 #[test]
 fn long_paths_with_loss_do_not_flap() {
     // 250 to 310 ms round trips; one packet in a hundred is lost.
-    for (count, seeds, minutes) in [(3, 6, 10), (10, 2, 5), (60, 1, 1)] {
+    for (count, seeds, minutes) in [(3, 4, 10), (10, 2, 3), (50, 1, 1)] {
         for seed in 0..seeds {
             let mut network = Network::start(seed, count, 125, 30, 0.01);
             network.run_while(60_000, |network| network.everybody_sees(count)).unwrap();
             network.run(minutes * 60_000);
             assert!(network.downs().is_empty(), "{count} members, seed {seed}: {:?}", network.downs());
+            let rejoins = network.events.iter().filter(|(_, _, event)| matches!(event, MemberEvent::Rejoined(_)));
+            assert_eq!(rejoins.count(), 0, "{count} members, seed {seed}: one was told that it is dead and was not");
         }
     }
 }
@@ -248,6 +250,21 @@ fn a_member_that_was_paused_declares_nobody_dead() {
     network.paused.insert(3);
     network.run(30_000);
     assert!(!network.members[0].as_ref().unwrap().alive().contains(&name(3)));
+    network.paused.clear();
+    network.run(10_000);
+    assert!(network.everybody_sees(5));
+    assert!(network.downs().iter().all(|(_, by, _)| *by != 3), "{:?}", network.downs());
+}
+
+#[test]
+fn a_pause_in_the_middle_of_a_suspicion_kills_nobody() {
+    let mut network = Network::start(12, 5, 40, 0, 0.0);
+    network.run_while(10_000, |network| network.everybody_sees(5)).unwrap();
+    network.cut.insert(3);
+    network.run_while(5_000, |network| !network.members[3].as_ref().unwrap().suspects.is_empty()).unwrap();
+    network.paused.insert(3);
+    network.cut.clear();
+    network.run(3_000);
     network.paused.clear();
     network.run(10_000);
     assert!(network.everybody_sees(5));
