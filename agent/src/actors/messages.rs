@@ -1,5 +1,6 @@
 //! Every message that one actor may send to another.
 
+use crate::mesh::handle::PeerError;
 use ractor::RpcReplyPort;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Catalogue},
@@ -37,7 +38,18 @@ pub enum GossipMessage {
     Publish(Box<Fact>),
     /// The certificate was replaced: sign all entries anew.
     CertificateReloaded,
+    /// From gossip to itself: something is due.
+    Wake,
+    /// From gossip to itself: an exchange that it began has ended.
+    ExchangeEnded {
+        /// The peer.
+        with: AgentId,
+        /// Its answer.
+        answer: Result<Vec<u8>, PeerError>,
+    },
 }
+
+impl ractor::Message for GossipMessage {}
 
 /// To the health actor.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod dial;
 pub mod endpoint;
 pub mod handle;
 pub mod links;
+pub mod membership;
 pub mod metrics;
 pub mod node;
 pub mod rpc;
