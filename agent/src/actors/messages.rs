@@ -5,8 +5,9 @@ use regionmesh_protocol::{
     conflict::{AliasEntry, Catalogue},
     election::{PreVoteReply, PreVoteRequest},
     facts::Fact,
-    identity::AgentId,
+    identity::{AgentId, RegionName},
     manifest::{ModelName, VersionName, VersionSummary},
+    probe::ProbeResult,
     register::{AcceptorReply, AcceptorRequest},
 };
 
@@ -39,12 +40,24 @@ pub enum GossipMessage {
     CertificateReloaded,
 }
 
+impl ractor::Message for GossipMessage {}
+
 /// To the health actor.
 #[derive(Debug)]
 pub enum HealthMessage {
     /// Say of our own region: draining (`true`) or not.
     SetDraining(bool),
+    /// Its own: a probe of this region's endpoint ended.
+    ProbeFinished(RegionName, ProbeResult),
+    /// Its own: whether any canary answered.
+    CanariesChecked(bool),
+    /// Its own: another agent's facts changed.
+    BoardChanged,
+    /// Its own: time went by.
+    Tick,
 }
+
+impl ractor::Message for HealthMessage {}
 
 /// To the dns-leader actor.
 #[derive(Debug)]
