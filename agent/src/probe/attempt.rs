@@ -80,13 +80,10 @@ async fn get(target: &Target, path: &str, stream: TcpStream) -> Result<http::Sta
 }
 
 fn describe(error: &hyper::Error) -> String {
-    let reset = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe));
-    if reset {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    if matches!(cause, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)) {
         "connection reset".into()
-    } else if error.is_incomplete_message() {
+    } else if error.is_incomplete_message() || cause == Some(ErrorKind::UnexpectedEof) {
         "connection closed before the answer was complete".into()
     } else if error.is_parse() || error.is_parse_too_large() {
         format!("the answer is not HTTP: {error}")

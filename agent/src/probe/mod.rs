@@ -65,25 +65,32 @@ impl NetworkProber {
             Ok(addresses) => addresses,
             Err(result) => return result,
         };
-        let (Some(first), Some(second)) = (addresses.first(), addresses.get(1).or(addresses.first())) else {
+        let Some(&address) = addresses.first() else {
             return ProbeResult::Silence("no address to probe".into());
         };
-        let mut first = Box::pin(attempt::attempt(target, *first));
-        let is_silent = tokio::select! {
-            result = &mut first => match result {
-                ProbeResult::Silence(_) => true,
-                result => return result,
-            },
-            () = tokio::time::sleep(self.timeout / 2) => false,
+        let other = addresses.get(1).copied();
+        let mut first = Box::pin(attempt::attempt(target, address));
+        let second = attempt::attempt(target, other.unwrap_or(address));
+        let ended = tokio::select! {
+            result = &mut first => Some(result),
+            () = tokio::time::sleep(self.timeout / 2) => None,
         };
-        let second = attempt::attempt(target, *second);
-        if is_silent {
-            return second.await;
-        }
-        let mut second = Box::pin(second);
-        tokio::select! {
-            result = &mut first => if matches!(result, ProbeResult::Silence(_)) { second.await } else { result },
-            result = &mut second => if matches!(result, ProbeResult::Silence(_)) { first.await } else { result },
+        match ended {
+            Some(ProbeResult::Silence(_)) => second.await,
+            // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4 address and one is not
+            // served. The same address is not asked again: a refusal is an answer.
+            Some(refused @ ProbeResult::Positive(_)) if other.is_some() => match second.await {
+                success @ ProbeResult::Success { .. } => success,
+                _ => refused,
+            },
+            Some(result) => result,
+            None => {
+                let mut second = Box::pin(second);
+                tokio::select! {
+                    result = &mut first => if matches!(result, ProbeResult::Silence(_)) { second.await } else { result },
+                    result = &mut second => if matches!(result, ProbeResult::Silence(_)) { first.await } else { result },
+                }
+            }
         }
     }
 }
