@@ -14,6 +14,7 @@ pub mod dns;
 pub mod logging;
 pub mod mesh;
 pub mod metrics;
+pub mod probe;
 pub mod replication;
 pub mod service;
 pub mod serving;

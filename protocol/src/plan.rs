@@ -1,8 +1,17 @@
 //! The plan: which region gets which share of traffic, and why.
+//!
+//! [`next_plan`] is the whole policy in one pure function: what stands, what is known, what time it is → what shall
+//! stand. A leader calls it on every change and about twice a second, and commits what it answers.
 
 use crate::{identity::RegionName, ramp::RecoveryPolicy, register::Stamp, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
+
+mod next;
+#[cfg(test)]
+mod tests;
+
+pub use next::next_plan;
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;
@@ -45,6 +54,8 @@ pub struct RegionPlan {
     pub addresses: Vec<IpAddr>,
     /// How often the region failed lately; lengthens its gate.
     pub flaps: u32,
+    /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Tells when `flaps` is forgotten.
+    pub failed_ms: u64,
 }
 
 /// Which region gets which share of traffic: the value that the register agrees on.
@@ -91,6 +102,10 @@ pub struct RegionInput {
     pub addresses: Vec<IpAddr>,
     /// The verdict on it.
     pub condition: Condition,
+    /// Since when the verdict stands, Unix milliseconds: one suspicion costs a ramping region one step, not more.
+    pub since_ms: u64,
+    /// The verdict's reason, for the plan's reason.
+    pub reason: String,
     /// Whether it lacks nothing that the mesh has published; holds the ramp's gate shut while false.
     pub is_complete: bool,
 }
@@ -103,4 +118,22 @@ pub enum Strategy {
     Weighted,
     /// All to the healthy region with the lowest `priority`.
     ActivePassive,
+}
+
+impl Plan {
+    /// Sum of all weights, basis points.
+    pub fn total_weight_bp(&self) -> u32 {
+        self.regions.values().map(|region| u32::from(region.weight_bp)).sum()
+    }
+
+    /// Each region's fraction of the traffic, 0 to 1; they add up to 1 unless every weight is 0.
+    pub fn shares(&self) -> BTreeMap<RegionName, f64> {
+        let total = f64::from(self.total_weight_bp().max(1));
+        self.regions.iter().map(|(name, region)| (name.clone(), f64::from(region.weight_bp) / total)).collect()
+    }
+
+    /// The regions that get traffic now, with their weights and addresses.
+    pub fn carrying(&self) -> impl Iterator<Item = (&RegionName, &RegionPlan)> {
+        self.regions.iter().filter(|(_, region)| region.weight_bp > 0 && !region.addresses.is_empty())
+    }
 }

@@ -1,4 +1,8 @@
 //! The ramp: how a region that came back takes its traffic again.
+//!
+//! First a gate, which the region must pass in good health and which is longer for a region that fails often; then
+//! steps, each a share of its normal weight held for a while. Settings may change while a region is on the ramp, so
+//! every answer here is total: a step that is no longer there counts as the last one.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,5 +39,121 @@ impl Default for RecoveryPolicy {
             forget_flaps_ms: 24 * 60 * MINUTE,
             steps: vec![step(1, 2), step(5, 3), step(10, 5), step(25, 5), step(50, 10), step(75, 10)],
         }
+    }
+}
+
+/// What to do with a region on the ramp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RampMove {
+    /// Stay on the step.
+    Hold,
+    /// Go on this step.
+    Step(usize),
+    /// The ramp is done: the full share.
+    Full,
+}
+
+impl RecoveryPolicy {
+    /// How long a region with so many recent failures must be healthy before its ramp begins, milliseconds.
+    ///
+    /// `gate_ms × 2^(flaps - 1)`, at most `gate_max_ms`; a region without failures (drained, or new) waits `gate_ms`.
+    pub fn gate_for(&self, flaps: u32) -> u64 {
+        let doublings = flaps.saturating_sub(1);
+        let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
+        self.gate_ms.saturating_mul(factor).min(self.gate_max_ms)
+    }
+
+    /// Where a region goes whose gate opens.
+    pub fn enter(&self) -> RampMove {
+        if self.steps.is_empty() { RampMove::Full } else { RampMove::Step(0) }
+    }
+
+    /// Where a healthy region goes that has been on `step` since `since_ms`. One step at a time, however long ago.
+    pub fn advance(&self, step: usize, since_ms: u64, now_ms: u64) -> RampMove {
+        let Some(last) = self.steps.len().checked_sub(1) else { return RampMove::Full };
+        let hold_ms = self.steps.get(step.min(last)).map_or(0, |step| step.hold_ms);
+        if now_ms.saturating_sub(since_ms) < hold_ms {
+            RampMove::Hold
+        } else if step >= last {
+            RampMove::Full
+        } else {
+            RampMove::Step(step + 1)
+        }
+    }
+
+    /// The step that a region falls back to from `step`.
+    pub fn back(&self, step: usize) -> usize {
+        step.min(self.steps.len().saturating_sub(1)).saturating_sub(1)
+    }
+
+    /// Share of the normal weight on `step`, percent, 1 to 100.
+    pub fn percent_at(&self, step: usize) -> u8 {
+        self.steps.get(step).or(self.steps.last()).map_or(100, |step| step.percent.clamp(1, 100))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn policy() -> impl Strategy<Value = RecoveryPolicy> {
+        let steps = prop::collection::vec((any::<u8>(), 0u64..100_000), 0..8);
+        (0u64..1 << 40, 0u64..1 << 40, steps).prop_map(|(gate_ms, gate_max_ms, steps)| RecoveryPolicy {
+            gate_ms,
+            gate_max_ms,
+            forget_flaps_ms: 0,
+            steps: steps.into_iter().map(|(percent, hold_ms)| RampStep { percent, hold_ms }).collect(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_gate_grows_with_failures_up_to_its_cap(policy in policy(), flaps in 0u32..200) {
+            prop_assert!(policy.gate_for(flaps) <= policy.gate_for(flaps + 1));
+            prop_assert!(policy.gate_for(flaps) <= policy.gate_max_ms);
+        }
+
+        #[test]
+        fn every_step_is_passed_in_order_and_held(policy in policy(), tick_ms in 1u64..200_000) {
+            let (mut now_ms, mut since_ms, mut passed) = (0, 0, Vec::new());
+            let mut at = policy.enter();
+            while let RampMove::Step(step) = at {
+                passed.push(step);
+                now_ms += tick_ms;
+                match policy.advance(step, since_ms, now_ms) {
+                    RampMove::Hold => { passed.pop(); }
+                    next => {
+                        prop_assert!(now_ms - since_ms >= policy.steps[step].hold_ms);
+                        since_ms = now_ms;
+                        at = next;
+                    }
+                }
+            }
+            prop_assert_eq!(passed, (0..policy.steps.len()).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_step_is_answered_for(policy in policy(), step: usize, since_ms: u64, now_ms: u64) {
+            prop_assert!((1..=100).contains(&policy.percent_at(step)));
+            prop_assert!(policy.back(step) <= step && policy.back(step) <= policy.steps.len());
+            if let RampMove::Step(next) = policy.advance(step, since_ms, now_ms) {
+                prop_assert!(next == step + 1 && next < policy.steps.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_default_gate_is_five_minutes_doubled_up_to_an_hour() {
+        let gates: Vec<u64> = (0..7).map(|flaps| RecoveryPolicy::default().gate_for(flaps) / 60_000).collect();
+        assert_eq!(gates, [5, 5, 10, 20, 40, 60, 60]);
+    }
+
+    #[test]
+    fn the_default_ramp_takes_thirty_five_minutes() {
+        let policy = RecoveryPolicy::default();
+        assert_eq!(policy.steps.iter().map(|step| step.hold_ms).sum::<u64>(), 35 * 60_000);
+        assert!((0..policy.steps.len()).map(|step| policy.percent_at(step)).is_sorted());
     }
 }

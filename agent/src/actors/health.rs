@@ -1,1 +1,454 @@
-//! x
+//! The health actor: probes every region's endpoint, tells the mesh what it sees, and draws the verdicts.
+//!
+//! The probes run in tasks of their own, one per region, and report back as messages: a hanging endpoint delays nobody
+//! else. What follows from them is decided in [`regionmesh_protocol::probe`] and [`regionmesh_protocol::verdict`].
+//! Every agent computes every verdict from the board, so that each can answer for the mesh and any can lead.
+//!
+//! When this actor is restarted it knows nothing for a second or so and abstains; the last verdicts stay readable, and
+//! a drain that it had announced is taken up again from its own board entry.
+
+mod metrics;
+#[cfg(test)]
+mod tests;
+
+pub use metrics::HealthMetrics;
+
+use crate::{
+    actors::messages::{GossipMessage, HealthMessage},
+    address::Address,
+    config::Config,
+    probe::{NetworkProber, Prober, Target, TargetError},
+    snapshots::{BoardView, Snapshots},
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_protocol::{
+    facts::{Fact, FactKind, Observations, ServingFacts},
+    identity::{AgentId, RegionName},
+    probe::{ProbePolicy, ProbeResult, ProbeTracker},
+    verdict::{Condition, Observation, Opinion, RegionVerdict, region_verdict},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+/// An observation that reached us longer ago does not count: five publications were missed.
+const FRESH: Duration = Duration::from_secs(10);
+/// Observations are published this often even if nothing changed, so that their age tells whether we still look.
+const REPUBLISH: Duration = Duration::from_secs(2);
+/// How often the actor looks at what changes with time alone: the age of opinions, our own readiness.
+const TICK: Duration = Duration::from_millis(500);
+/// How often the canaries are asked; twice as often as silence takes to make an endpoint suspect.
+const CANARY_INTERVAL: Duration = Duration::from_secs(1);
+/// Changes of the board within this time are looked at together.
+const BOARD_PAUSE: Duration = Duration::from_millis(20);
+/// Added to the longest regular time between two results, milliseconds: timers are late on a busy machine.
+const GAP_SLACK_MS: u64 = 250;
+
+/// What the actor needs.
+#[derive(Clone)]
+pub struct HealthArguments {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// This agent.
+    pub id: AgentId,
+    /// Reads the board, writes the verdicts.
+    pub snapshots: Snapshots,
+    /// Where observations go.
+    pub gossip: Address<GossipMessage>,
+    /// The metrics.
+    pub metrics: HealthMetrics,
+    /// What the embedded model server does; none where models are served by somebody else.
+    pub own_serving: Option<watch::Receiver<ServingFacts>>,
+    /// Carries out probes.
+    pub prober: Arc<dyn Prober>,
+}
+
+impl HealthArguments {
+    /// Arguments with probes over the network.
+    pub fn new(
+        config: Arc<Config>,
+        snapshots: Snapshots,
+        gossip: Address<GossipMessage>,
+        metrics: HealthMetrics,
+        own_serving: Option<watch::Receiver<ServingFacts>>,
+    ) -> Self {
+        let prober = Arc::new(NetworkProber::new(&config.health));
+        Self { id: config.id(), config, snapshots, gossip, metrics, own_serving, prober }
+    }
+}
+
+/// Probes, publishes, judges.
+#[derive(Debug, Default)]
+pub struct HealthActor;
+
+/// What the actor knows.
+pub struct HealthState {
+    arguments: HealthArguments,
+    policy: ProbePolicy,
+    clock: Clock,
+    trackers: BTreeMap<RegionName, ProbeTracker>,
+    /// The embedded server's readiness, with the same patience as a probe's: a model being swapped is no failure.
+    own_readiness: Option<ProbeTracker>,
+    is_abstaining: bool,
+    is_draining: bool,
+    published: Option<Instant>,
+    /// Probes, canaries and the board's watcher; they end with the actor.
+    tasks: JoinSet<()>,
+}
+
+impl Actor for HealthActor {
+    type Msg = HealthMessage;
+    type State = HealthState;
+    type Arguments = HealthArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<HealthMessage>,
+        arguments: HealthArguments,
+    ) -> Result<HealthState, ActorProcessingErr> {
+        let mut state = HealthState::new(arguments);
+        state.start_tasks(&myself)?;
+        state.judge();
+        state.publish();
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<HealthMessage>,
+        message: HealthMessage,
+        state: &mut HealthState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            HealthMessage::ProbeFinished(region, result) => state.probe_finished(&region, result),
+            HealthMessage::CanariesChecked(is_reached) => state.canaries_checked(is_reached),
+            HealthMessage::SetDraining(is_draining) => state.set_draining(is_draining),
+            HealthMessage::BoardChanged => state.judge(),
+            HealthMessage::Tick => state.tick()?,
+        }
+        Ok(())
+    }
+}
+
+impl HealthState {
+    fn new(arguments: HealthArguments) -> Self {
+        let health = &arguments.config.health;
+        let policy = ProbePolicy {
+            failures: health.failures,
+            successes: health.successes,
+            suspect_ms: health.suspect_ms,
+            silent_ms: health.silent_ms,
+            gap_ms: health.interval_ms.saturating_add(health.timeout_ms).saturating_add(GAP_SLACK_MS),
+        };
+        let clock = Clock::start();
+        let is_abstaining = !health.canaries.is_empty();
+        let is_draining = announced_drain(&arguments.snapshots.board.borrow(), &arguments.id);
+        arguments.metrics.abstains(is_abstaining);
+        let own_readiness = arguments.own_serving.is_some().then(|| ProbeTracker::new(clock.now_ms()));
+        let mut state = Self {
+            arguments,
+            policy,
+            clock,
+            trackers: BTreeMap::new(),
+            own_readiness,
+            is_abstaining,
+            is_draining,
+            published: None,
+            tasks: JoinSet::new(),
+        };
+        state.forget_observations();
+        state
+    }
+
+    fn start_tasks(&mut self, myself: &ActorRef<HealthMessage>) -> Result<(), TargetError> {
+        let health = &self.arguments.config.health;
+        for region in &self.arguments.config.regions {
+            let probing = Probing {
+                region: region.name.clone(),
+                target: Target::new(&region.serving_url, health)?,
+                interval: Duration::from_millis(health.interval_ms.max(10)),
+                prober: self.arguments.prober.clone(),
+                metrics: self.arguments.metrics.clone(),
+                health: myself.clone(),
+            };
+            self.tasks.spawn(probing.run());
+        }
+        if !health.canaries.is_empty() {
+            let canaries: Vec<Target> =
+                health.canaries.iter().map(|canary| Target::canary(canary)).collect::<Result<_, _>>()?;
+            self.tasks.spawn(watch_canaries(canaries, self.arguments.prober.clone(), myself.clone()));
+        }
+        self.tasks.spawn(watch_board(self.arguments.snapshots.board.subscribe(), myself.clone()));
+        let health = myself.clone();
+        self.tasks.spawn(async move {
+            while health.cast(HealthMessage::Tick).is_ok() {
+                tokio::time::sleep(TICK).await;
+            }
+        });
+        Ok(())
+    }
+
+    fn probe_finished(&mut self, region: &RegionName, result: ProbeResult) {
+        // What a cut-off observer sees is its own trouble, also in hindsight.
+        if self.is_abstaining {
+            return;
+        }
+        let Some(tracker) = self.trackers.get_mut(region) else { return };
+        let Some(before) = tracker.record(result, self.clock.now_ms(), &self.policy) else { return };
+        let (after, evidence) = (tracker.condition(), tracker.evidence());
+        self.arguments.metrics.observes(region, after);
+        match after {
+            Condition::Failed | Condition::Suspect => {
+                tracing::warn!(%region, %before, %after, evidence, "this agent observes a worse endpoint");
+            }
+            _ => tracing::info!(%region, %before, %after, evidence, "this agent observes a better endpoint"),
+        }
+        self.publish();
+        self.judge();
+    }
+
+    fn canaries_checked(&mut self, is_reached: bool) {
+        if self.is_abstaining != is_reached {
+            return;
+        }
+        self.is_abstaining = !is_reached;
+        self.arguments.metrics.abstains(self.is_abstaining);
+        if self.is_abstaining {
+            tracing::warn!(canaries = ?self.arguments.config.health.canaries, "no canary can be reached: this agent abstains from all verdicts");
+        } else {
+            tracing::info!("a canary is reached: this agent observes again");
+        }
+        self.forget_observations();
+        self.publish();
+        self.judge();
+    }
+
+    fn set_draining(&mut self, is_draining: bool) {
+        if self.is_draining == is_draining {
+            return;
+        }
+        tracing::info!(region = %self.arguments.id.region, is_draining, "the region's drain was changed");
+        self.is_draining = is_draining;
+        self.publish();
+        self.judge();
+    }
+
+    fn tick(&mut self) -> Result<(), ActorProcessingErr> {
+        // None of the tasks ends by itself. One that did panicked; without it the actor would look healthy and see nothing.
+        if let Some(ended) = self.tasks.try_join_next() {
+            return Err(match ended {
+                Ok(()) => "a task of the health actor ended".into(),
+                Err(error) => Box::new(error),
+            });
+        }
+        let own_before = self.own_report();
+        if let (Some(tracker), Some(serving)) = (&mut self.own_readiness, &self.arguments.own_serving) {
+            let result = if serving.borrow().is_ready {
+                ProbeResult::Success { round_trip_us: 0, evidence: "ready".into() }
+            } else {
+                ProbeResult::Positive("the embedded model server is not ready".into())
+            };
+            tracker.record(result, self.clock.now_ms(), &self.policy);
+        }
+        let own = self.own_report();
+        if own != own_before && own == Some(Condition::Failed) {
+            tracing::warn!(region = %self.arguments.id.region, "this agent reports its own region failed");
+        }
+        if own != own_before || self.published.is_none_or(|published| published.elapsed() >= REPUBLISH) {
+            self.publish();
+        }
+        self.judge();
+        Ok(())
+    }
+
+    fn forget_observations(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let regions = self.arguments.config.regions.iter();
+        self.trackers = regions.map(|region| (region.name.clone(), ProbeTracker::new(now_ms))).collect();
+        for region in self.trackers.keys() {
+            self.arguments.metrics.observes(region, Condition::Unknown);
+        }
+    }
+
+    /// What this agent says of its own region. Silent until its serving was ready once, since a start is no failure,
+    /// and since an agent may never reach its own region's public address from inside.
+    fn own_report(&self) -> Option<Condition> {
+        if self.is_draining {
+            return Some(Condition::Draining);
+        }
+        let tracker = self.own_readiness.as_ref().or_else(|| self.trackers.get(&self.arguments.id.region))?;
+        tracker.has_succeeded().then(|| match tracker.condition() {
+            Condition::Failed => Condition::Failed,
+            _ => Condition::Healthy,
+        })
+    }
+
+    fn observations(&self) -> Observations {
+        let observe = |(region, tracker): (&RegionName, &ProbeTracker)| Observation {
+            region: region.clone(),
+            condition: tracker.condition(),
+            evidence: if self.is_abstaining {
+                "abstains: no canary can be reached".into()
+            } else {
+                tracker.evidence().to_owned()
+            },
+            since_ms: tracker.since_ms(),
+            round_trip_us: tracker.round_trip_us(),
+        };
+        Observations { regions: self.trackers.iter().map(observe).collect(), own: self.own_report() }
+    }
+
+    fn publish(&mut self) {
+        self.published = Some(Instant::now());
+        let fact = Fact::Observations(self.observations());
+        if let Err(error) = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(fact))) {
+            tracing::debug!(%error, "observations were not published; they are again within 2 s");
+        }
+    }
+
+    /// Draws every verdict from the board and our own observations; tells of each that changed.
+    fn judge(&mut self) {
+        let board = self.arguments.snapshots.board.borrow().clone();
+        let previous = self.arguments.snapshots.verdicts.borrow().clone();
+        let verdicts = self.verdicts(&board, &previous);
+        if *previous == verdicts {
+            return;
+        }
+        for (region, verdict) in &verdicts {
+            let before = previous.get(region).map(|verdict| verdict.condition);
+            if before == Some(verdict.condition) {
+                continue;
+            }
+            self.arguments.metrics.judges(region, verdict.condition);
+            let (after, reason) = (verdict.condition, &verdict.reason);
+            let Some(before) = before else { continue };
+            self.arguments.metrics.changed(region);
+            match after {
+                Condition::Failed | Condition::Suspect => {
+                    tracing::warn!(%region, %before, %after, reason, "the verdict on a region is worse");
+                }
+                _ => tracing::info!(%region, %before, %after, reason, "the verdict on a region changed"),
+            }
+        }
+        self.arguments.snapshots.verdicts.send_replace(Arc::new(verdicts));
+    }
+
+    fn verdicts(
+        &self,
+        board: &BoardView,
+        previous: &BTreeMap<RegionName, RegionVerdict>,
+    ) -> BTreeMap<RegionName, RegionVerdict> {
+        let own = self.observations();
+        let mut reports = vec![Report { agent: &self.arguments.id, observations: &own, is_fresh: true }];
+        for (agent, view) in &board.agents {
+            // A region that is not in our configuration has no vote, whatever its certificate says.
+            if *agent == self.arguments.id || !self.trackers.contains_key(&agent.region) {
+                continue;
+            }
+            if let Some(seen) = view.facts.get(&FactKind::Observations)
+                && let Fact::Observations(observations) = &*seen.fact
+            {
+                let is_fresh = view.is_alive && seen.seen_at.elapsed() <= FRESH;
+                reports.push(Report { agent, observations, is_fresh });
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        let judge = |region: &RegionName| {
+            let observers: Vec<Opinion<'_>> = reports.iter().filter_map(|report| report.on(region)).collect();
+            let own_reports: Vec<Opinion<'_>> = reports.iter().filter_map(Report::on_own_region).collect();
+            region_verdict(region, &observers, &own_reports, previous.get(region), now_ms)
+        };
+        self.trackers.keys().map(|region| (region.clone(), judge(region))).collect()
+    }
+}
+
+/// What one agent has published.
+struct Report<'a> {
+    agent: &'a AgentId,
+    observations: &'a Observations,
+    is_fresh: bool,
+}
+
+impl<'a> Report<'a> {
+    fn on(&self, region: &RegionName) -> Option<Opinion<'a>> {
+        let observation = self.observations.regions.iter().find(|observation| observation.region == *region)?;
+        Some(self.opinion(observation.condition, &observation.evidence))
+    }
+
+    fn on_own_region(&self) -> Option<Opinion<'a>> {
+        Some(self.opinion(self.observations.own?, ""))
+    }
+
+    fn opinion(&self, condition: Condition, evidence: &'a str) -> Opinion<'a> {
+        Opinion { agent: self.agent, condition, evidence, is_fresh: self.is_fresh }
+    }
+}
+
+/// Whether our own board entry, perhaps of the actor's life before, says that the region drains.
+fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
+    let seen = board.agents.get(id).and_then(|view| view.facts.get(&FactKind::Observations));
+    matches!(
+        seen.map(|seen| &*seen.fact),
+        Some(Fact::Observations(Observations { own: Some(Condition::Draining), .. }))
+    )
+}
+
+/// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like silence.
+struct Clock {
+    unix_ms: u64,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { unix_ms: crate::time::unix_ms(), started: Instant::now() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.unix_ms.saturating_add(elapsed_ms)
+    }
+}
+
+/// The probing of one region's endpoint.
+struct Probing {
+    region: RegionName,
+    target: Target,
+    interval: Duration,
+    prober: Arc<dyn Prober>,
+    metrics: HealthMetrics,
+    health: ActorRef<HealthMessage>,
+}
+
+impl Probing {
+    /// Probes for ever. The pause counts from a probe's start, so that silence does not slow the probes down further.
+    async fn run(self) {
+        // Agents that were started together do not probe together.
+        tokio::time::sleep(self.interval.mul_f64(rand::random::<f64>())).await;
+        loop {
+            let started = Instant::now();
+            let result = self.prober.probe(&self.target).await;
+            self.metrics.probed(&self.region, &result, started.elapsed());
+            if self.health.cast(HealthMessage::ProbeFinished(self.region.clone(), result)).is_err() {
+                return;
+            }
+            tokio::time::sleep_until(started + self.interval).await;
+        }
+    }
+}
+
+async fn watch_canaries(canaries: Vec<Target>, prober: Arc<dyn Prober>, health: ActorRef<HealthMessage>) {
+    loop {
+        let results = futures::future::join_all(canaries.iter().map(|canary| prober.probe(canary))).await;
+        let is_reached = results.iter().any(|result| matches!(result, ProbeResult::Success { .. }));
+        if health.cast(HealthMessage::CanariesChecked(is_reached)).is_err() {
+            return;
+        }
+        tokio::time::sleep(CANARY_INTERVAL).await;
+    }
+}
+
+async fn watch_board(mut board: watch::Receiver<Arc<BoardView>>, health: ActorRef<HealthMessage>) {
+    while board.changed().await.is_ok() && health.cast(HealthMessage::BoardChanged).is_ok() {
+        tokio::time::sleep(BOARD_PAUSE).await;
+    }
+}

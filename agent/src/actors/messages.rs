@@ -6,8 +6,9 @@ use regionmesh_protocol::{
     conflict::{AliasEntry, Catalogue},
     election::{PreVoteReply, PreVoteRequest},
     facts::Fact,
-    identity::AgentId,
+    identity::{AgentId, RegionName},
     manifest::{ModelName, VersionName, VersionSummary},
+    probe::ProbeResult,
     register::{AcceptorReply, AcceptorRequest},
 };
 
@@ -56,7 +57,17 @@ impl ractor::Message for GossipMessage {}
 pub enum HealthMessage {
     /// Say of our own region: draining (`true`) or not.
     SetDraining(bool),
+    /// Its own: a probe of this region's endpoint ended.
+    ProbeFinished(RegionName, ProbeResult),
+    /// Its own: whether any canary answered.
+    CanariesChecked(bool),
+    /// Its own: another agent's facts changed.
+    BoardChanged,
+    /// Its own: time went by.
+    Tick,
 }
+
+impl ractor::Message for HealthMessage {}
 
 /// To the dns-leader actor.
 #[derive(Debug)]

@@ -1,0 +1,95 @@
+//! What the health actor counts.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use regionmesh_protocol::{identity::RegionName, probe::ProbeResult, verdict::Condition};
+use std::time::Duration;
+
+/// Probes and verdicts.
+#[derive(Debug, Clone)]
+pub struct HealthMetrics {
+    probes: IntCounterVec,
+    durations: HistogramVec,
+    conditions: IntGaugeVec,
+    verdicts: IntGaugeVec,
+    changes: IntCounterVec,
+    abstaining: IntGauge,
+}
+
+impl HealthMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let metrics = Self {
+            probes: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_probes_total",
+                    "Probes of a region's endpoint, by outcome: success, positive evidence of failure, silence.",
+                ),
+                &["region", "outcome"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new("regionmesh_probe_duration_seconds", "How long probes of a region's endpoint took.")
+                    .buckets(buckets),
+                &["region"],
+            )?,
+            conditions: IntGaugeVec::new(
+                Opts::new(
+                    "regionmesh_observed_condition",
+                    "1 for the condition that this agent itself observes of a region, else 0.",
+                ),
+                &["region", "condition"],
+            )?,
+            verdicts: IntGaugeVec::new(
+                Opts::new("regionmesh_verdict", "1 for the condition that the mesh's verdict on a region is, else 0."),
+                &["region", "condition"],
+            )?,
+            changes: IntCounterVec::new(
+                Opts::new("regionmesh_verdict_changes_total", "Changes of the verdict on a region."),
+                &["region"],
+            )?,
+            abstaining: IntGauge::new(
+                "regionmesh_observer_abstaining",
+                "1 while this agent abstains, since it reaches none of its canaries.",
+            )?,
+        };
+        registry.register(Box::new(metrics.probes.clone()))?;
+        registry.register(Box::new(metrics.durations.clone()))?;
+        registry.register(Box::new(metrics.conditions.clone()))?;
+        registry.register(Box::new(metrics.verdicts.clone()))?;
+        registry.register(Box::new(metrics.changes.clone()))?;
+        registry.register(Box::new(metrics.abstaining.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(super) fn probed(&self, region: &RegionName, result: &ProbeResult, took: Duration) {
+        let outcome = match result {
+            ProbeResult::Success { .. } => "success",
+            ProbeResult::Positive(_) => "positive",
+            ProbeResult::Silence(_) => "silence",
+        };
+        self.probes.with_label_values(&[region.as_str(), outcome]).inc();
+        self.durations.with_label_values(&[region.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn observes(&self, region: &RegionName, observed: Condition) {
+        set(&self.conditions, region, observed);
+    }
+
+    pub(super) fn judges(&self, region: &RegionName, verdict: Condition) {
+        set(&self.verdicts, region, verdict);
+    }
+
+    pub(super) fn changed(&self, region: &RegionName) {
+        self.changes.with_label_values(&[region.as_str()]).inc();
+    }
+
+    pub(super) fn abstains(&self, is_abstaining: bool) {
+        self.abstaining.set(i64::from(is_abstaining));
+    }
+}
+
+fn set(gauge: &IntGaugeVec, region: &RegionName, is: Condition) {
+    for condition in Condition::ALL {
+        gauge.with_label_values(&[region.as_str(), condition.as_str()]).set(i64::from(condition == is));
+    }
+}

@@ -1,0 +1,308 @@
+//! The health actor with scripted probes, scripted boards and a gossip actor that only collects.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::snapshots::{AgentView, SeenFact};
+use async_trait::async_trait;
+use regionmesh_protocol::board::EntryVersion;
+use std::{collections::HashMap, sync::Mutex};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const CANARY: &str = "127.0.0.99";
+
+/// What an endpoint does, by host.
+#[derive(Clone, Copy, PartialEq)]
+enum Endpoint {
+    Answers,
+    Refuses,
+    Hangs,
+}
+
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<HashMap<String, Endpoint>>>);
+
+impl Script {
+    fn set(&self, host: &str, endpoint: Endpoint) {
+        self.0.lock().unwrap().insert(host.into(), endpoint);
+    }
+}
+
+#[async_trait]
+impl Prober for Script {
+    async fn probe(&self, target: &Target) -> ProbeResult {
+        let endpoint = self.0.lock().unwrap().get(&target.host).copied();
+        match endpoint.unwrap_or(Endpoint::Answers) {
+            Endpoint::Answers => ProbeResult::Success { round_trip_us: 700, evidence: "200 in 0.7 ms".into() },
+            Endpoint::Refuses => ProbeResult::Positive("connection refused".into()),
+            Endpoint::Hangs => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                ProbeResult::Silence("no answer in 50 ms".into())
+            }
+        }
+    }
+}
+
+struct Collector;
+
+impl Actor for Collector {
+    type Msg = GossipMessage;
+    type State = watch::Sender<Vec<Observations>>;
+    type Arguments = watch::Sender<Vec<Observations>>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<GossipMessage>,
+        seen: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(seen)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<GossipMessage>,
+        message: GossipMessage,
+        seen: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let GossipMessage::Publish(fact) = message
+            && let Fact::Observations(observations) = *fact
+        {
+            seen.send_modify(|seen| seen.push(observations));
+        }
+        Ok(())
+    }
+}
+
+/// The agent `a/node-0` of a mesh of three regions: a, b and c at 127.0.0.11, .12 and .13.
+struct Bench {
+    script: Script,
+    snapshots: Snapshots,
+    published: watch::Receiver<Vec<Observations>>,
+    health: ActorRef<HealthMessage>,
+    arguments: HealthArguments,
+    registry: prometheus::Registry,
+}
+
+fn config(canaries: &str) -> Arc<Config> {
+    let regions: String = ["a", "b", "c"]
+        .iter()
+        .enumerate()
+        .map(|(index, region)| {
+            let host = 11 + index;
+            format!("[[regions]]\nname = \"{region}\"\nendpoint = \"127.0.0.{host}:1\"\nserving_url = \"http://127.0.0.{host}:2\"\n")
+        })
+        .collect();
+    let text = format!(
+        "mesh = \"test\"\nregion = \"a\"\nagent = \"node-0\"\ndata_dir = \"/nowhere\"\n\
+         [tls]\nca = \"a\"\ncertificate = \"b\"\nkey = \"c\"\n\
+         [listen]\nmesh = \"127.0.0.1:1\"\ndns = \"127.0.0.1:1\"\napi = \"127.0.0.1:1\"\nserving = \"127.0.0.1:1\"\n\
+         [store]\nurl = \"file:///nowhere\"\n\
+         [health]\ninterval_ms = 20\ntimeout_ms = 50\nsuspect_ms = 300\nsilent_ms = 900\ncanaries = [{canaries}]\n{regions}"
+    );
+    Arc::new(toml::from_str(&text).unwrap())
+}
+
+impl Bench {
+    async fn start(canaries: &str, own_serving: Option<watch::Receiver<ServingFacts>>, script: Script) -> Self {
+        let (seen, published) = watch::channel(Vec::new());
+        let gossip = Address::vacant("gossip");
+        gossip.occupy(Actor::spawn(None, Collector, seen).await.unwrap().0);
+        let registry = prometheus::Registry::new();
+        let snapshots = Snapshots::default();
+        let mut arguments = HealthArguments::new(
+            config(canaries),
+            snapshots.clone(),
+            gossip,
+            HealthMetrics::new(&registry).unwrap(),
+            own_serving,
+        );
+        arguments.prober = Arc::new(script.clone());
+        let (health, _) = Actor::spawn(None, HealthActor, arguments.clone()).await.unwrap();
+        Self { script, snapshots, published, health, arguments, registry }
+    }
+
+    async fn healthy() -> Self {
+        let mut bench = Self::start("", None, Script::default()).await;
+        for region in ["a", "b", "c"] {
+            bench.until_observed(region, Condition::Healthy).await;
+        }
+        bench
+    }
+
+    /// Waits until the last published observations are as wanted.
+    async fn until_published(&mut self, wanted: impl Fn(&Observations) -> bool) -> Observations {
+        let found = self.published.wait_for(|seen| seen.last().is_some_and(&wanted));
+        tokio::time::timeout(DEADLINE, found).await.expect("published in time").unwrap().last().unwrap().clone()
+    }
+
+    async fn until_observed(&mut self, region: &str, condition: Condition) {
+        self.until_published(|seen| observed(seen, region) == condition).await;
+    }
+
+    async fn until_verdict(&self, region: &str, condition: Condition) -> RegionVerdict {
+        let region: RegionName = region.parse().unwrap();
+        let mut verdicts = self.snapshots.verdicts.subscribe();
+        let is_so = |verdicts: &Arc<BTreeMap<RegionName, RegionVerdict>>| {
+            verdicts.get(&region).is_some_and(|verdict| verdict.condition == condition)
+        };
+        let found = tokio::time::timeout(DEADLINE, verdicts.wait_for(is_so)).await.expect("a verdict in time");
+        found.unwrap()[&region].clone()
+    }
+
+    /// Puts what `agent` observes and reports on the board.
+    fn hear(&self, agent: &str, says: &[(&str, Condition)], own: Option<Condition>, is_alive: bool, age: Duration) {
+        let regions = says.iter().map(|(region, condition)| Observation {
+            region: region.parse().unwrap(),
+            condition: *condition,
+            evidence: "as scripted".into(),
+            since_ms: 1,
+            round_trip_us: None,
+        });
+        let fact = Arc::new(Fact::Observations(Observations { regions: regions.collect(), own }));
+        let seen_at = std::time::Instant::now().checked_sub(age).unwrap();
+        self.snapshots.board.send_modify(|board| {
+            let mut next = (**board).clone();
+            let view = AgentView {
+                is_alive,
+                facts: [(FactKind::Observations, SeenFact { fact, version: EntryVersion::default(), seen_at })].into(),
+            };
+            next.agents.insert(agent.parse().unwrap(), view);
+            *board = Arc::new(next);
+        });
+    }
+}
+
+fn observed(observations: &Observations, region: &str) -> Condition {
+    observations.regions.iter().find(|observation| observation.region.as_str() == region).unwrap().condition
+}
+
+#[tokio::test]
+async fn a_refusing_endpoint_is_observed_as_failed_and_recovers() {
+    let mut bench = Bench::healthy().await;
+    bench.script.set("127.0.0.12", Endpoint::Refuses);
+    bench.until_observed("b", Condition::Failed).await;
+    bench.script.set("127.0.0.12", Endpoint::Answers);
+    bench.until_observed("b", Condition::Healthy).await;
+}
+
+#[tokio::test]
+async fn silence_is_suspect_first_and_delays_no_other_probe() {
+    let mut bench = Bench::healthy().await;
+    bench.script.set("127.0.0.12", Endpoint::Hangs);
+    bench.until_observed("b", Condition::Suspect).await;
+    bench.until_observed("b", Condition::Failed).await;
+    let seen = bench.published.borrow().last().unwrap().clone();
+    assert_eq!([observed(&seen, "a"), observed(&seen, "c")], [Condition::Healthy; 2]);
+}
+
+#[tokio::test]
+async fn a_verdict_takes_a_majority_of_the_observing_regions() {
+    let bench = Bench::healthy().await;
+    bench.script.set("127.0.0.12", Endpoint::Refuses);
+    bench.until_verdict("b", Condition::Failed).await;
+    bench.hear("c/node-0", &[("b", Condition::Healthy)], None, true, Duration::ZERO);
+    bench.until_verdict("b", Condition::Healthy).await;
+    bench.hear("c/node-0", &[("b", Condition::Failed)], None, true, Duration::ZERO);
+    let verdict = bench.until_verdict("b", Condition::Failed).await;
+    assert!(verdict.reason.contains("2 of 2 observing regions say failed"), "{}", verdict.reason);
+    assert!(verdict.reason.contains("c failed: as scripted"), "{}", verdict.reason);
+}
+
+#[tokio::test]
+async fn the_dead_the_stale_and_strangers_have_no_vote() {
+    let bench = Bench::healthy().await;
+    bench.until_verdict("b", Condition::Healthy).await;
+    let failed = [("b", Condition::Failed)];
+    bench.hear("c/dead", &failed, None, false, Duration::ZERO);
+    bench.hear("c/stale", &failed, None, true, FRESH + Duration::from_secs(1));
+    bench.hear("zz/stranger", &failed, None, true, Duration::ZERO);
+    bench.hear("yy/stranger", &failed, None, true, Duration::ZERO);
+    // Makes the change visible: when this verdict is there, all of the board was read.
+    bench.hear("c/alive", &[("a", Condition::Failed)], None, true, Duration::ZERO);
+    bench.until_verdict("a", Condition::Failed).await;
+    assert_eq!(bench.until_verdict("b", Condition::Healthy).await.votes, [("a".parse().unwrap(), Condition::Healthy)]);
+}
+
+#[tokio::test]
+async fn a_region_that_reports_itself_draining_is_draining() {
+    let mut bench = Bench::healthy().await;
+    bench.hear("c/node-0", &[], Some(Condition::Draining), true, Duration::ZERO);
+    bench.until_verdict("c", Condition::Draining).await;
+    bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
+    bench.until_published(|seen| seen.own == Some(Condition::Draining)).await;
+    bench.until_verdict("a", Condition::Draining).await;
+    bench.health.cast(HealthMessage::SetDraining(false)).unwrap();
+    bench.until_published(|seen| seen.own == Some(Condition::Healthy)).await;
+}
+
+#[tokio::test]
+async fn an_observer_without_canaries_abstains_and_starts_afresh_when_one_answers() {
+    let script = Script::default();
+    script.set(CANARY, Endpoint::Refuses);
+    script.set("127.0.0.12", Endpoint::Refuses);
+    let mut bench = Bench::start("\"127.0.0.99:53\"", None, script).await;
+    let seen = bench.until_published(|_| true).await;
+    assert!(seen.regions.iter().all(|observation| observation.condition == Condition::Unknown));
+    bench.script.set(CANARY, Endpoint::Answers);
+    bench.until_observed("c", Condition::Healthy).await;
+    bench.until_observed("b", Condition::Failed).await;
+    bench.script.set(CANARY, Endpoint::Refuses);
+    let seen = bench.until_published(|seen| observed(seen, "c") == Condition::Unknown).await;
+    assert_eq!(observed(&seen, "b"), Condition::Unknown);
+    assert!(seen.regions[1].evidence.contains("abstains"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_restarted_actor_abstains_first_and_goes_on_draining() {
+    let bench = Bench::healthy().await;
+    bench.until_verdict("b", Condition::Healthy).await;
+    bench.hear("c/node-0", &[("b", Condition::Failed)], None, true, Duration::ZERO);
+    bench.hear("a/node-0", &[], Some(Condition::Draining), true, Duration::ZERO);
+    bench.health.stop_and_wait(None, None).await.unwrap();
+    let already = bench.published.borrow().len();
+    let (health, _) = Actor::spawn(None, HealthActor, bench.arguments.clone()).await.unwrap();
+    let mut published = bench.published.clone();
+    let first = tokio::time::timeout(DEADLINE, published.wait_for(|seen| seen.len() > already)).await.unwrap().unwrap()
+        [already]
+        .clone();
+    assert_eq!(first.own, Some(Condition::Draining));
+    assert!(first.regions.iter().all(|observation| observation.condition == Condition::Unknown), "{first:?}");
+    health.stop(None);
+}
+
+#[tokio::test]
+async fn the_embedded_server_is_reported_failed_only_after_it_was_ready() {
+    let (serving, receiver) = watch::channel(ServingFacts::default());
+    let mut bench = Bench::start("", Some(receiver), Script::default()).await;
+    bench.until_observed("b", Condition::Healthy).await;
+    assert_eq!(bench.published.borrow().last().unwrap().own, None);
+    serving.send_modify(|facts| facts.is_ready = true);
+    bench.until_published(|seen| seen.own == Some(Condition::Healthy)).await;
+    serving.send_modify(|facts| facts.is_ready = false);
+    bench.until_published(|seen| seen.own == Some(Condition::Failed)).await;
+}
+
+#[tokio::test]
+async fn observations_are_published_again_though_nothing_changes() {
+    let bench = Bench::healthy().await;
+    let already = bench.published.borrow().len();
+    let mut published = bench.published.clone();
+    tokio::time::timeout(DEADLINE, published.wait_for(|seen| seen.len() >= already + 2)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn probes_and_verdicts_are_counted() {
+    let bench = Bench::healthy().await;
+    bench.until_verdict("b", Condition::Healthy).await;
+    let text = crate::metrics::render(&bench.registry).unwrap();
+    for line in [
+        "regionmesh_probes_total{outcome=\"success\",region=\"b\"}",
+        "regionmesh_verdict{condition=\"healthy\",region=\"b\"} 1",
+        "regionmesh_verdict{condition=\"failed\",region=\"b\"} 0",
+        "regionmesh_verdict_changes_total{region=\"b\"} 1",
+        "regionmesh_observer_abstaining 0",
+        "regionmesh_probe_duration_seconds_count{region=\"b\"}",
+    ] {
+        assert!(text.contains(line), "{line} is missing from\n{text}");
+    }
+}

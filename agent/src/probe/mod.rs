@@ -1,0 +1,109 @@
+//! One probe of one endpoint: is it serving, does it say no, or is it silent?
+//!
+//! What counts as which is decided here, in [`attempt`] and below; what follows from a row of probes in
+//! [`regionmesh_protocol::probe`]. Every probe opens a fresh connection: a kept one would go on answering after the
+//! listener is gone, and hides the time that a new client needs.
+
+mod attempt;
+mod target;
+
+pub use target::{Target, TargetError};
+
+use crate::config::HealthConfig;
+use async_trait::async_trait;
+use hickory_resolver::TokioResolver;
+use regionmesh_protocol::probe::ProbeResult;
+use std::{net::SocketAddr, time::Duration};
+
+/// Most addresses of a name that are considered.
+const ADDRESSES_MAX: usize = 16;
+
+/// Probes endpoints. In production over the network; in tests a script.
+#[async_trait]
+pub trait Prober: Send + Sync + 'static {
+    /// Probes `target` once; ends within the prober's time-out.
+    async fn probe(&self, target: &Target) -> ProbeResult;
+}
+
+/// Probes over the network.
+#[derive(Debug)]
+pub struct NetworkProber {
+    timeout: Duration,
+    resolver: Option<TokioResolver>,
+}
+
+impl NetworkProber {
+    /// A prober with the time-out of `config`, resolving names as the system is configured to.
+    pub fn new(config: &HealthConfig) -> Self {
+        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        let resolver = resolver
+            .inspect_err(|error| {
+                tracing::warn!(%error, "the system's resolver configuration can't be read; endpoints given by name can't be probed");
+            })
+            .ok();
+        Self { timeout: Duration::from_millis(config.timeout_ms), resolver }
+    }
+
+    async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, ProbeResult> {
+        if let Ok(ip) = target.host.parse() {
+            return Ok(vec![SocketAddr::new(ip, target.port)]);
+        }
+        // A name that does not resolve tells of the observer's resolver, not of the endpoint: silence.
+        let silence = |why: String| ProbeResult::Silence(format!("can't resolve {}: {why}", target.host));
+        let resolver = self.resolver.as_ref().ok_or_else(|| silence("no resolver is configured".into()))?;
+        let found = resolver.lookup_ip(target.host.as_str()).await.map_err(|error| silence(error.to_string()))?;
+        let addresses: Vec<SocketAddr> =
+            found.iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, target.port)).collect();
+        if addresses.is_empty() { Err(silence("it has no addresses".into())) } else { Ok(addresses) }
+    }
+
+    /// Two attempts, to different addresses if the name has several. The second begins when the first has been silent
+    /// for half of the time, and the first goes on beside it: so one lost packet is no silence, and an answer that
+    /// takes three quarters of the time is one.
+    async fn probe_twice(&self, target: &Target) -> ProbeResult {
+        let addresses = match self.resolve(target).await {
+            Ok(addresses) => addresses,
+            Err(result) => return result,
+        };
+        let Some(&address) = addresses.first() else {
+            return ProbeResult::Silence("no address to probe".into());
+        };
+        let other = addresses.get(1).copied();
+        let mut first = Box::pin(attempt::attempt(target, address));
+        let second = attempt::attempt(target, other.unwrap_or(address));
+        let ended = tokio::select! {
+            result = &mut first => Some(result),
+            () = tokio::time::sleep(self.timeout / 2) => None,
+        };
+        match ended {
+            Some(ProbeResult::Silence(_)) => second.await,
+            // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4 address and one is not
+            // served. The same address is not asked again: a refusal is an answer.
+            Some(refused @ ProbeResult::Positive(_)) if other.is_some() => match second.await {
+                success @ ProbeResult::Success { .. } => success,
+                _ => refused,
+            },
+            Some(result) => result,
+            None => {
+                let mut second = Box::pin(second);
+                tokio::select! {
+                    result = &mut first => if matches!(result, ProbeResult::Silence(_)) { second.await } else { result },
+                    result = &mut second => if matches!(result, ProbeResult::Silence(_)) { first.await } else { result },
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Prober for NetworkProber {
+    async fn probe(&self, target: &Target) -> ProbeResult {
+        match tokio::time::timeout(self.timeout, self.probe_twice(target)).await {
+            Ok(result) => result,
+            Err(_) => ProbeResult::Silence(format!("no answer in {:?}", self.timeout)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
