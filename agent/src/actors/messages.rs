@@ -50,7 +50,6 @@ pub enum GossipMessage {
     },
 }
 
-impl ractor::Message for GossipMessage {}
 
 /// To the health actor.
 #[derive(Debug)]
@@ -67,7 +66,6 @@ pub enum HealthMessage {
     Tick,
 }
 
-impl ractor::Message for HealthMessage {}
 
 /// To the dns-leader actor.
 #[derive(Debug)]
