@@ -329,3 +329,184 @@ fn notice_death(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        dns::{DnsArguments, metrics::DnsMetrics, server::DnsServer},
+    };
+    use regionmesh_protocol::{
+        plan::{CommittedPlan, Plan, RegionPlan, Standing},
+        register::{Ballot, Stamp},
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::watch,
+        task::JoinHandle,
+    };
+    use tokio_util::sync::DropGuard;
+
+    const ADDRESSES: [&str; 2] = ["127.0.0.41", "127.0.0.42"];
+
+    fn plan(seq: u64, weights: [u16; 2]) -> Option<Arc<CommittedPlan>> {
+        let region = |index: usize| RegionPlan {
+            weight_bp: weights[index],
+            standing: Standing::Serving,
+            addresses: vec![ADDRESSES[index].parse().unwrap()],
+            flaps: 0,
+        };
+        let regions = [("a".parse().unwrap(), region(0)), ("b".parse().unwrap(), region(1))].into();
+        let stamp = Stamp { ballot: Ballot { number: 1, agent: "a/node-0".parse().unwrap(), boot: 1 }, seq };
+        Some(Arc::new(CommittedPlan { stamp, plan: Plan { regions, ..Plan::default() } }))
+    }
+
+    async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &CancellationToken) -> SocketAddr {
+        let config: Config = toml::from_str(
+            r#"
+            mesh = "regionmesh.test"
+            region = "a"
+            agent = "node-0"
+            data_dir = "/nowhere"
+            tls = { ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }
+            listen = { mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }
+            store = { url = "file:///nowhere" }
+            regions = [{ name = "a", endpoint = "127.0.0.41:1", serving_url = "http://127.0.0.41:1" }]
+            "#,
+        )
+        .unwrap();
+        let metrics = DnsMetrics::new(&Registry::new()).unwrap();
+        let server = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap();
+        let address = server.local_addr();
+        tokio::spawn(server.serve(stop.clone()));
+        address
+    }
+
+    /// Answers every connection with its letter, reads until the client's end, and says how much that was.
+    fn backend(listener: TcpListener, letter: u8) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    stream.write_all(&[letter]).await.unwrap();
+                    let mut all = Vec::new();
+                    if stream.read_to_end(&mut all).await.is_ok() {
+                        let _ = stream.write_all(all.len().to_string().as_bytes()).await;
+                    }
+                });
+            }
+        })
+    }
+
+    struct Scene {
+        door: SocketAddr,
+        backends: [JoinHandle<()>; 2],
+        plans: watch::Sender<Option<Arc<CommittedPlan>>>,
+        metrics: FrontDoorMetrics,
+        _stop: DropGuard,
+    }
+
+    async fn scene(weights: [u16; 2]) -> Scene {
+        let first = TcpListener::bind((ADDRESSES[0], 0)).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        let second = TcpListener::bind((ADDRESSES[1], port)).await.unwrap();
+        let (plans, plan_cell) = watch::channel(plan(1, weights));
+        let stop = CancellationToken::new();
+        // The second name server is an agent that is gone.
+        let name_servers = vec![dns(plan_cell, &stop).await, "127.0.0.43:9".parse().unwrap()];
+        let metrics = FrontDoorMetrics::new(&Registry::new()).unwrap();
+        let arguments = FrontDoorArguments {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            service: "serving.regionmesh.test".into(),
+            name_servers,
+            port,
+            metrics: metrics.clone(),
+        };
+        let door = FrontDoor::bind(arguments).await.unwrap();
+        let address = door.local_addrs()[0];
+        tokio::spawn(door.serve(stop.clone()));
+        let backends = [backend(first, b'a'), backend(second, b'b')];
+        Scene { door: address, backends, plans, metrics, _stop: stop.drop_guard() }
+    }
+
+    impl Scene {
+        /// One connection: the letter of whom it reached, none if it was closed without one.
+        async fn knock(&self) -> Option<u8> {
+            let mut stream = TcpStream::connect(self.door).await.unwrap();
+            timeout(Duration::from_secs(10), stream.read_u8()).await.expect("not stuck").ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_reaches_the_region_that_dns_answers_and_both_halves_end_on_their_own() {
+        let scene = scene([0, 1]).await;
+        let mut stream = TcpStream::connect(scene.door).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'b');
+        stream.write_all(&vec![7; 300_000]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "300000");
+    }
+
+    #[tokio::test]
+    async fn a_region_that_dies_costs_no_new_connection_anything_while_dns_still_names_it() {
+        let scene = scene([1, 1]).await;
+        scene.backends[0].abort();
+        for _ in 0..40 {
+            assert_eq!(scene.knock().await, Some(b'b'));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_waits_for_dns_to_change() {
+        let scene = scene([1, 0]).await;
+        scene.backends[0].abort();
+        let (letter, ()) = tokio::join!(scene.knock(), async {
+            while scene.metrics.retries.get() == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+            scene.plans.send_replace(plan(2, [0, 1]));
+        });
+        assert_eq!(letter, Some(b'b'));
+    }
+
+    #[tokio::test]
+    async fn with_no_region_left_a_connection_is_closed_within_the_search_time_and_counted() {
+        let scene = scene([1, 1]).await;
+        scene.backends.iter().for_each(JoinHandle::abort);
+        let begin = Instant::now();
+        assert_eq!(scene.knock().await, None);
+        assert!(begin.elapsed() < SEARCH_TIMEOUT + Duration::from_secs(2), "{:?}", begin.elapsed());
+        let counted = || scene.metrics.connections.with_label_values(&["no_backend"]).get();
+        while counted() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_dies_in_the_middle_ends_the_connection() {
+        let scene = scene([1, 0]).await;
+        let mut stream = TcpStream::connect(scene.door).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'a');
+        scene.backends[0].abort();
+        let end = timeout(Duration::from_secs(10), stream.read_u8()).await.expect("not stuck");
+        assert!(end.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_is_an_error_that_names_it() {
+        let scene = scene([1, 1]).await;
+        let arguments = FrontDoorArguments {
+            listen: vec![scene.door],
+            service: "serving.regionmesh.test".into(),
+            name_servers: Vec::new(),
+            port: 1,
+            metrics: FrontDoorMetrics::new(&Registry::new()).unwrap(),
+        };
+        let error = FrontDoor::bind(arguments).await.unwrap_err().to_string();
+        assert!(error.contains(&scene.door.to_string()), "{error}");
+    }
+}

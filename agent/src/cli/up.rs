@@ -11,6 +11,10 @@ pub mod ready;
 pub mod state;
 pub mod table;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
+
 use crate::front_door::{FrontDoor, FrontDoorMetrics};
 use anyhow::Context;
 use children::{ChildEnded, ChildState};

@@ -66,3 +66,7 @@ pub async fn run(arguments: DnsArguments, stop: CancellationToken) -> Result<(),
     server::DnsServer::bind(arguments).await?.serve(stop).await;
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

@@ -50,14 +50,12 @@ pub fn respond<'zone>(zone: &'zone Zone, packet: &[u8], transport: Transport, ra
     let op_code = OpCode::from_u8((header[2] >> 3) & 0x0f);
     let questions = u16::from_be_bytes([header[4], header[5]]);
     let bare = |code| Some(Reply { packet: bare(header, code), code, region: None });
-    if op_code != OpCode::Query {
-        return bare(ResponseCode::NotImp);
-    }
+    let unreadable = if op_code == OpCode::Query { ResponseCode::FormErr } else { ResponseCode::NotImp };
     // Looked at before parsing, since the parser reserves memory for as many questions as the header claims.
     if questions != 1 || packet.len() > QUERY_LIMIT {
-        return bare(ResponseCode::FormErr);
+        return bare(unreadable);
     }
-    let Ok(query) = Message::from_vec(packet) else { return bare(ResponseCode::FormErr) };
+    let Ok(query) = Message::from_vec(packet) else { return bare(unreadable) };
     let answer = zone.answer(&query, random);
     let limit = match transport {
         Transport::Udp => usize::from(query.max_payload().min(UDP_PAYLOAD)),
