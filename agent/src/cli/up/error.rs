@@ -78,31 +78,11 @@ pub enum UpError {
         source: io::Error,
     },
     /// A child ended before it was ready.
-    #[error("{agent} ended before it was ready ({status}). The end of {log}:\n{tail}", log = .log.display())]
-    Ended {
-        /// The agent.
-        agent: AgentId,
-        /// How it ended.
-        status: String,
-        /// Its log file.
-        log: PathBuf,
-        /// The log's last lines.
-        tail: String,
-    },
+    #[error("{} ended before it was ready ({}). The end of {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
+    Ended(Box<Trouble>),
     /// A child runs and is not ready in time.
-    #[error("{agent} was not ready within {seconds} s ({last}). The end of {log}:\n{tail}", log = .log.display())]
-    NotReady {
-        /// The agent.
-        agent: AgentId,
-        /// The deadline.
-        seconds: u64,
-        /// What its `/readyz` said last.
-        last: String,
-        /// Its log file.
-        log: PathBuf,
-        /// The log's last lines.
-        tail: String,
-    },
+    #[error("{} was not ready in time ({}). The end of {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
+    NotReady(Box<Trouble>),
     /// There is no such agent in this mesh.
     #[error("there is no agent {0} in this mesh")]
     NoSuchAgent(AgentId),
@@ -117,6 +97,19 @@ pub enum UpError {
     /// The front door could not be opened.
     #[error(transparent)]
     FrontDoor(#[from] crate::front_door::FrontDoorError),
+}
+
+/// What is known of a child that did not become ready.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The agent.
+    pub agent: AgentId,
+    /// How it ended, or what its `/readyz` said last.
+    pub why: String,
+    /// Its log file.
+    pub log: PathBuf,
+    /// The log's last lines.
+    pub tail: String,
 }
 
 impl UpError {

@@ -3,7 +3,7 @@
 use super::{
     checks,
     children::{ChildEnded, ChildHandle, ChildState, Program, Restart, tail},
-    error::UpError,
+    error::{Trouble, UpError},
     layout::{Layout, LocalAgent, Ports},
     process::Spawner,
     ready,
@@ -132,7 +132,7 @@ impl LocalMesh {
         let ready = join_all(self.agents.iter().map(|agent| self.wait_until_ready(&agent.id, deadline))).await;
         // One that ended explains those that wait for it.
         let (ended, others): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|result| matches!(result, Err(UpError::Ended { .. })));
+            ready.into_iter().partition(|result| matches!(result, Err(UpError::Ended(_))));
         ended.into_iter().chain(others).collect()
     }
 
@@ -145,17 +145,18 @@ impl LocalMesh {
                 Ok(()) => return Ok(()),
                 Err(last) => last,
             };
-            let (log, agent) = (agent.log_file.clone(), id.clone());
+            let trouble = |why| {
+                let log = agent.log_file.clone();
+                Box::new(Trouble { agent: id.clone(), why, tail: tail(&log), log })
+            };
             match child.state() {
                 ChildState::Running { .. } => {}
-                ChildState::Ended { status } => return Err(UpError::Ended { agent, status, tail: tail(&log), log }),
-                ChildState::Stopped => {
-                    return Err(UpError::Ended { agent, status: "stopped on request".into(), tail: tail(&log), log });
-                }
+                ChildState::Ended { status } => return Err(UpError::Ended(trouble(status))),
+                ChildState::Stopped => return Err(UpError::Ended(trouble("stopped on request".into()))),
             }
             if Instant::now() >= deadline {
-                let seconds = begin.elapsed().as_secs();
-                return Err(UpError::NotReady { agent, seconds, last, tail: tail(&log), log });
+                let why = format!("{last}, after {} s", begin.elapsed().as_secs());
+                return Err(UpError::NotReady(trouble(why)));
             }
             sleep(READY_PAUSE).await;
         }

@@ -202,12 +202,17 @@ async fn agents_are_killed_started_and_stopped_by_name() {
     let id = mesh.agents()[1].id.clone();
     let pid = mesh.start_agent(&id).await.unwrap();
     assert_eq!(mesh.start_agent(&id).await.unwrap(), pid, "it runs already");
+    let log = mesh.agents()[1].log_file.clone();
+    let starts = |count| {
+        let log = log.clone();
+        move || std::fs::read_to_string(&log).unwrap().matches("started").count() == count
+    };
+    until("it has begun", starts(1)).await;
     assert!(process::command_line(pid).is_some());
     mesh.kill(&id).await.unwrap();
     assert_eq!((mesh.state(&id).unwrap(), process::command_line(pid)), (ChildState::Stopped, None));
     let second = mesh.start_agent(&id).await.unwrap();
-    let log = mesh.agents()[1].log_file.clone();
-    until("it has begun", || std::fs::read_to_string(&log).unwrap().matches("started").count() == 2).await;
+    until("it has begun again", starts(2)).await;
     mesh.stop().await;
     assert_eq!(process::command_line(second), None);
     assert!(!mesh.agents()[1].pid_file().exists());
@@ -238,7 +243,7 @@ async fn a_child_that_ends_at_once_is_reported_with_its_last_words() {
     let script = "echo no such certificate >&2; exit 3";
     let mesh = LocalMesh::prepare(options(&directory.path().join("mesh"), script)).await.unwrap();
     let error = mesh.start().await.unwrap_err();
-    assert!(matches!(error, UpError::Ended { .. }), "{error}");
+    assert!(matches!(error, UpError::Ended(_)), "{error}");
     let text = error.to_string();
     assert!(text.contains("exit status: 3") && text.contains("no such certificate"), "{text}");
 }
@@ -250,7 +255,7 @@ async fn a_child_that_is_never_ready_is_reported_and_all_are_stopped() {
     let options = LocalMeshOptions { ready_timeout, ..options(&directory.path().join("mesh"), SLEEPER) };
     let mesh = LocalMesh::prepare(options).await.unwrap();
     let error = mesh.start().await.unwrap_err();
-    assert!(matches!(error, UpError::NotReady { .. }), "{error}");
+    assert!(matches!(error, UpError::NotReady(_)), "{error}");
     for agent in mesh.agents() {
         assert_eq!(mesh.state(&agent.id).unwrap(), ChildState::Stopped);
     }
