@@ -146,6 +146,12 @@ mod tests {
             .spawn()
             .unwrap();
         std::fs::write(directory.join("pid"), format!("{}\n", child.id())).unwrap();
+        // The kernel shows a command line a moment after exec.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !is_ours(child.id(), &directory) {
+            assert!(std::time::Instant::now() < deadline, "the child has no command line");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let waiting = std::thread::spawn(move || child.wait().unwrap());
         assert_eq!(end_leftovers(data_dir.path()).await.unwrap().len(), 1);
         assert!(!waiting.join().unwrap().success());
