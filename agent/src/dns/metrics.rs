@@ -1,6 +1,6 @@
 //! What the DNS server counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The DNS server's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -15,8 +15,8 @@ pub struct DnsMetrics {
     pub duration: Histogram,
     /// `seq` of the plan that is answered from; 0: none yet.
     pub plan_seq: IntGauge,
-    /// Plans that could not be made into a zone.
-    pub plan_failures: IntCounter,
+    /// Plans that were not answered from, by reason.
+    pub refused_plans: IntCounterVec,
     /// Open TCP connections.
     pub connections: IntGauge,
 }
@@ -48,9 +48,12 @@ impl DnsMetrics {
                 "regionmesh_dns_plan_seq",
                 "Number of the committed plan that DNS answers from; 0 while it answers from the configuration.",
             )?,
-            plan_failures: IntCounter::new(
-                "regionmesh_dns_plan_failures_total",
-                "Committed plans that could not be made into a zone; the plan before is still answered.",
+            refused_plans: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_dns_plans_refused_total",
+                    "Committed plans that DNS did not take over, by reason; the plan before is still answered.",
+                ),
+                &["reason"],
             )?,
             connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
         };
@@ -59,7 +62,7 @@ impl DnsMetrics {
         registry.register(Box::new(metrics.dropped.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.plan_seq.clone()))?;
-        registry.register(Box::new(metrics.plan_failures.clone()))?;
+        registry.register(Box::new(metrics.refused_plans.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         Ok(metrics)
     }

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use hickory_proto::op::ResponseCode;
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{
+    cmp::Ordering,
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
@@ -113,9 +114,15 @@ async fn follow_plans(mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>, sh
     while plans.changed().await.is_ok() {
         let Some(plan) = plans.borrow_and_update().clone() else { continue };
         let current = shared.zone.load().stamp.clone();
-        if current.as_ref().is_some_and(|current| plan.stamp <= *current) {
-            debug!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is not newer");
-            continue;
+        let refuse = |reason| shared.metrics.refused_plans.with_label_values(&[reason]).inc();
+        match current.as_ref().map(|current| plan.stamp.cmp(current)) {
+            None | Some(Ordering::Greater) => {}
+            Some(Ordering::Equal) => continue,
+            Some(Ordering::Less) => {
+                warn!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is older");
+                refuse("older");
+                continue;
+            }
         }
         match Zone::compile(&shared.config, Some(&plan)) {
             Ok(zone) => {
@@ -124,7 +131,7 @@ async fn follow_plans(mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>, sh
                 shared.zone.store(Arc::new(zone));
             }
             Err(error) => {
-                shared.metrics.plan_failures.inc();
+                refuse("unanswerable");
                 error!(seq = plan.stamp.seq, %error, "DNS keeps its plan: the new one can't be answered");
             }
         }

@@ -440,6 +440,8 @@ async fn a_new_plan_is_answered_and_an_older_one_is_not() {
     until("the new plan is answered", async || now().await == "127.0.0.12").await;
     assert_eq!(server.metrics.plan_seq.get(), 6);
     server.plans.send_replace(Some(Arc::new(three(4, [0, 0, 1]))));
+    until("the older plan is refused", async || server.metrics.refused_plans.with_label_values(&["older"]).get() == 1)
+        .await;
     server.plans.send_replace(None);
     for _ in 0..20 {
         assert_eq!(now().await, "127.0.0.12");
