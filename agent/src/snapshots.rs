@@ -60,7 +60,7 @@ pub struct LeaderView {
 }
 
 /// The cells.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshots {
     /// The board. Writer: gossip.
     pub board: watch::Sender<Arc<BoardView>>,
@@ -74,17 +74,4 @@ pub struct Snapshots {
     pub leader: watch::Sender<LeaderView>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
-}
-
-impl Default for Snapshots {
-    fn default() -> Self {
-        Self {
-            board: watch::Sender::default(),
-            links: watch::Sender::default(),
-            verdicts: watch::Sender::default(),
-            plan: watch::Sender::default(),
-            leader: watch::Sender::default(),
-            catalogue: watch::Sender::default(),
-        }
-    }
 }

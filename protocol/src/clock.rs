@@ -45,6 +45,7 @@ impl fmt::Display for HybridTime {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

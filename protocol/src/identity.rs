@@ -160,6 +160,7 @@ pub fn parse_spiffe_id(uri: &str) -> Result<(MeshName, AgentId), IdentityError> 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

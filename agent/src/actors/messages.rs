@@ -50,7 +50,6 @@ pub enum GossipMessage {
     },
 }
 
-
 /// To the health actor.
 #[derive(Debug)]
 pub enum HealthMessage {
@@ -65,7 +64,6 @@ pub enum HealthMessage {
     /// Its own: time went by.
     Tick,
 }
-
 
 /// To the dns-leader actor.
 #[derive(Debug)]

@@ -1,1 +1,72 @@
-//! x
+//! The mesh's own authoritative DNS: every agent answers for the zone from the last committed plan.
+//!
+//! A watch cell of committed plans goes in; [`zone::Zone`] compiles each into an immutable snapshot, which the server
+//! reads without a lock. The server never withdraws: cut off from the mesh, it goes on answering the last plan, and
+//! before the first plan it answers all regions of the configuration. It never resolves for others, never transfers
+//! the zone and never answers `serving` with nothing.
+
+pub mod answer;
+pub mod metrics;
+pub mod server;
+pub mod wire;
+pub mod zone;
+
+use crate::config::Config;
+use metrics::DnsMetrics;
+use regionmesh_protocol::plan::CommittedPlan;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What the DNS server needs.
+#[derive(Debug, Clone)]
+pub struct DnsArguments {
+    /// The agent's configuration: where to listen, the zone, the regions.
+    pub config: Arc<Config>,
+    /// The last committed plan, as this agent knows it.
+    pub plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    /// Counters; made once per registry, so that a restarted server goes on counting.
+    pub metrics: DnsMetrics,
+}
+
+/// Why the DNS server can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    /// The address can't be listened on.
+    #[error("DNS can't listen on {address}/{transport}: {source}; {}", bind_advice(.source))]
+    Bind {
+        /// `listen.dns` of the configuration.
+        address: SocketAddr,
+        /// `udp` or `tcp`.
+        transport: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A name of the zone would be longer than DNS allows.
+    #[error("{name:?} can't be a name in DNS ({why}): shorten dns.zone, the region's name, or give dns.name_servers")]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule that it breaks.
+        why: String,
+    },
+}
+
+fn bind_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what listens there, or change listen.dns",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "give an address of this machine as listen.dns",
+        _ => "check listen.dns",
+    }
+}
+
+/// Binds and serves until `stop`. Binding failures are returned; afterwards nothing from outside ends it.
+pub async fn run(arguments: DnsArguments, stop: CancellationToken) -> Result<(), DnsError> {
+    server::DnsServer::bind(arguments).await?.serve(stop).await;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

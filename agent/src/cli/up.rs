@@ -1,0 +1,195 @@
+//! `regionmesh up`: a whole mesh on this machine, one child process per agent, and a front door on localhost.
+
+pub mod checks;
+pub mod children;
+pub mod error;
+pub mod layout;
+pub mod local_mesh;
+pub mod measure;
+pub mod process;
+pub mod publish;
+pub mod ready;
+pub mod state;
+pub mod table;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
+
+use crate::front_door::{FrontDoor, FrontDoorMetrics};
+use anyhow::Context;
+use children::{ChildEnded, ChildState};
+use error::UpError;
+use local_mesh::{LocalMesh, LocalMeshOptions};
+use publish::ModelToPublish;
+use regionmesh_protocol::{
+    identity::{MeshName, RegionName},
+    plan::Strategy,
+    ramp::RecoveryPolicy,
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Runs a whole mesh on this machine: one process per agent, each region on its own loopback address, and a front door
+/// that follows the mesh's DNS. State is kept; the next `up` goes on where this one stops.
+#[derive(Debug, clap::Args)]
+pub struct UpCommand {
+    /// Regions, separated by commas [default: those of the data directory, else us-west-2,eu-west-1,ap-south-1]
+    #[arg(long, value_delimiter = ',', value_name = "REGION")]
+    regions: Option<Vec<RegionName>>,
+    /// Agents of each region [default: as in the data directory, else 1]
+    #[arg(long, value_name = "N")]
+    agents_per_region: Option<u8>,
+    /// Where all state lives: certificates, stores, logs
+    #[arg(long, value_name = "DIR", default_value = ".regionmesh")]
+    data_dir: PathBuf,
+    /// Publish this directory or file as version 1 of the model once the mesh is ready; may be repeated
+    #[arg(long = "model", value_name = "NAME=PATH")]
+    models: Vec<ModelToPublish>,
+    /// How traffic is shared between healthy regions
+    #[arg(long, value_enum, default_value_t = StrategyOption::Weighted)]
+    strategy: StrategyOption,
+    /// The mesh's name and DNS zone [default: that of the data directory, else regionmesh.test]
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<MeshName>,
+    /// Where the front door listens, host:port
+    #[arg(long, value_name = "ADDRESS", default_value = "localhost:8080")]
+    front_door: String,
+    /// Bring a region back in seconds instead of half an hour, to watch it
+    #[arg(long)]
+    fast_recovery: bool,
+}
+
+/// [`Strategy`] as an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StrategyOption {
+    /// All regions at once, by weight
+    Weighted,
+    /// One region, the others in reserve in the order of --regions
+    ActivePassive,
+}
+
+impl UpCommand {
+    /// Runs until Ctrl-C or SIGTERM; then stops everything and exits with 0.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut stop = StopSignals::new().context("signals can't be received")?;
+        for model in &self.models {
+            model.check()?;
+        }
+        let options = self.options().await?;
+        let front_door = options.front_door.clone();
+        let mut mesh = LocalMesh::prepare(options).await?;
+        for leftover in mesh.leftovers() {
+            eprintln!("Ended an agent that an earlier run left behind: {leftover}");
+        }
+        let doing = if mesh.is_continued() { "Continuing" } else { "Starting" };
+        println!("{doing} a mesh of {} agents in {} ...", mesh.agents().len(), mesh.layout().data_dir.display());
+        let result = tokio::select! {
+            result = self.attend(&mut mesh, front_door) => result,
+            () = stop.received() => Ok(ExitCode::SUCCESS),
+        };
+        println!("Stopping ...");
+        mesh.stop().await;
+        result
+    }
+
+    /// Everything between preparation and the signal to stop. Returns only if something fails.
+    async fn attend(&self, mesh: &mut LocalMesh, front_door: Vec<SocketAddr>) -> anyhow::Result<ExitCode> {
+        mesh.start().await?;
+        let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
+        let door = FrontDoor::bind(mesh.front_door(front_door, metrics)).await?;
+        let listens = door.local_addrs();
+        let closing = CancellationToken::new();
+        let _close = closing.clone().drop_guard();
+        tokio::spawn(door.serve(closing));
+        for model in &self.models {
+            publish::publish(mesh, model).await?;
+            println!("Published {} version 1 from {}", model.name, model.path.display());
+        }
+        let pids: Vec<Option<u32>> = mesh.agents().iter().map(|agent| pid(mesh, agent)).collect();
+        println!("\n{}", table::agents(mesh.agents(), &pids));
+        let program = std::env::args().next().unwrap_or_else(|| "regionmesh".into());
+        let steps = table::next_steps(mesh.layout(), mesh.agents(), &pids, &listens, &mesh.client_file(), &program);
+        println!("{steps}");
+        let mut events = mesh.events();
+        while let Some(event) = next(&mut events).await {
+            report(mesh, &event);
+        }
+        std::future::pending().await
+    }
+
+    async fn options(&self) -> anyhow::Result<LocalMeshOptions> {
+        let mut options = LocalMeshOptions::new(&self.data_dir).context("this program's own file can't be found")?;
+        options.regions.clone_from(&self.regions);
+        options.agents_per_region = self.agents_per_region;
+        options.domain.clone_from(&self.domain);
+        options.strategy = match self.strategy {
+            StrategyOption::Weighted => Strategy::Weighted,
+            StrategyOption::ActivePassive => Strategy::ActivePassive,
+        };
+        options.recovery = if self.fast_recovery { layout::fast_recovery() } else { RecoveryPolicy::default() };
+        options.front_door = front_door_addresses(&self.front_door).await?;
+        Ok(options)
+    }
+}
+
+async fn next(events: &mut Option<mpsc::Receiver<ChildEnded>>) -> Option<ChildEnded> {
+    events.as_mut()?.recv().await
+}
+
+fn pid(mesh: &LocalMesh, agent: &layout::LocalAgent) -> Option<u32> {
+    match mesh.state(&agent.id) {
+        Ok(ChildState::Running { pid }) => Some(pid),
+        _ => None,
+    }
+}
+
+fn report(mesh: &LocalMesh, event: &ChildEnded) {
+    let ChildEnded { agent, pid, status, restart_in } = event;
+    let next = restart_in.map_or_else(|| "stays down".into(), |pause| format!("starts again in {} s", pause.as_secs()));
+    let log = mesh.agents().iter().find(|known| known.id == *agent).map(|known| known.log_file.display().to_string());
+    eprintln!("{agent} (pid {pid}) ended: {status}; it {next}. Its log: {}", log.unwrap_or_default());
+}
+
+/// `localhost` means both of its addresses; anything else is resolved.
+async fn front_door_addresses(text: &str) -> Result<Vec<SocketAddr>, UpError> {
+    let wrong = |why: String| UpError::Options(format!("--front-door: {text:?} is not host:port ({why})"));
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong("no colon".into()))?;
+    let port: u16 = port.parse().map_err(|_| wrong(format!("{port:?} is no port")))?;
+    if host == "localhost" {
+        return Ok([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
+            .map(|ip| SocketAddr::new(ip, port))
+            .to_vec());
+    }
+    let found: Vec<SocketAddr> =
+        tokio::net::lookup_host(text).await.map_err(|error| wrong(error.to_string()))?.collect();
+    if found.is_empty() { Err(wrong("it has no address".into())) } else { Ok(found) }
+}
+
+/// Ctrl-C, SIGTERM, and the terminal's end.
+struct StopSignals([Signal; 3]);
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn received(&mut self) {
+        let Self([interrupt, terminate, hangup]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

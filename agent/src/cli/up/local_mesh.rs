@@ -1,0 +1,256 @@
+//! A whole mesh on one machine, as a library: prepared, started, broken on purpose, stopped.
+
+use super::{
+    checks,
+    children::{ChildEnded, ChildHandle, ChildState, Program, Restart, tail},
+    error::{Trouble, UpError},
+    layout::{Layout, LocalAgent, Ports},
+    process::Spawner,
+    ready,
+    state::DataDirectory,
+};
+use crate::front_door::{FrontDoorArguments, FrontDoorMetrics};
+use futures::future::join_all;
+use regionmesh_protocol::{
+    identity::{AgentId, IdentityError, MeshName, RegionName},
+    plan::Strategy,
+    ramp::RecoveryPolicy,
+};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+/// Pause between two questions whether an agent is ready.
+const READY_PAUSE: Duration = Duration::from_millis(50);
+/// Ends of children that may wait to be read; more are dropped.
+const EVENTS: usize = 256;
+
+/// What a mesh on one machine is to be.
+#[derive(Debug, Clone)]
+pub struct LocalMeshOptions {
+    /// Its regions; none: those of the data directory, else the three of [`default_regions`].
+    pub regions: Option<Vec<RegionName>>,
+    /// Agents of each region; none: as in the data directory, else 1.
+    pub agents_per_region: Option<u8>,
+    /// Where all state lives.
+    pub data_dir: PathBuf,
+    /// The mesh's name and DNS zone; none: that of the data directory, else `regionmesh.test`.
+    pub domain: Option<MeshName>,
+    /// How traffic is shared.
+    pub strategy: Strategy,
+    /// How a region comes back.
+    pub recovery: RecoveryPolicy,
+    /// Ports of every agent.
+    pub ports: Ports,
+    /// What is run for an agent.
+    pub program: Program,
+    /// What happens when an agent ends unasked.
+    pub restart: Restart,
+    /// Where a front door will listen, checked beforehand; empty: none.
+    pub front_door: Vec<SocketAddr>,
+    /// How long the agents may take to be ready.
+    pub ready_timeout: Duration,
+}
+
+impl LocalMeshOptions {
+    /// The defaults of `regionmesh up`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> std::io::Result<Self> {
+        Ok(Self {
+            regions: None,
+            agents_per_region: None,
+            data_dir: data_dir.into(),
+            domain: None,
+            strategy: Strategy::Weighted,
+            recovery: RecoveryPolicy::default(),
+            ports: Ports::default(),
+            program: Program::this()?,
+            // Long enough that a killed region is seen to fail before it is back.
+            restart: Restart::BackOff { first: Duration::from_secs(5), longest: Duration::from_secs(60) },
+            front_door: Vec::new(),
+            ready_timeout: Duration::from_secs(60),
+        })
+    }
+}
+
+/// The regions of a mesh that nobody named any for.
+pub fn default_regions() -> Result<Vec<RegionName>, IdentityError> {
+    ["us-west-2", "eu-west-1", "ap-south-1"].into_iter().map(RegionName::new).collect()
+}
+
+/// A mesh on one machine. Its processes end when it is dropped; [`LocalMesh::stop`] ends them gracefully.
+#[derive(Debug)]
+pub struct LocalMesh {
+    layout: Layout,
+    agents: Vec<LocalAgent>,
+    children: Vec<ChildHandle>,
+    directory: DataDirectory,
+    ended: Vec<String>,
+    events: Option<mpsc::Receiver<ChildEnded>>,
+    ready_timeout: Duration,
+}
+
+impl LocalMesh {
+    /// Checks everything, makes certificates and configurations, and starts nothing yet.
+    pub async fn prepare(options: LocalMeshOptions) -> Result<Self, UpError> {
+        let directory = DataDirectory::open(&options.data_dir)?;
+        let layout = layout(&options, &directory)?;
+        let faults = layout.faults();
+        if !faults.is_empty() {
+            return Err(UpError::Options(faults.join("\n")));
+        }
+        directory.check(&layout)?;
+        let agents = layout.agents().map_err(|error| UpError::Options(error.to_string()))?;
+        let ended = checks::end_leftovers(&directory.path).await?;
+        checks::addresses(&agents, &options.front_door)?;
+        directory.furnish(&layout, &agents)?;
+        let spawner = Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
+        let (sender, events) = mpsc::channel(EVENTS);
+        let child = |agent: &LocalAgent| {
+            ChildHandle::new(agent.clone(), options.program.clone(), options.restart, spawner.clone(), sender.clone())
+        };
+        let children = agents.iter().map(child).collect();
+        let ready_timeout = options.ready_timeout;
+        Ok(Self { layout, agents, children, directory, ended, events: Some(events), ready_timeout })
+    }
+
+    /// Starts every agent and waits until all are ready. On failure everything is stopped again.
+    pub async fn start(&self) -> Result<(), UpError> {
+        let result = self.start_all().await;
+        if result.is_err() {
+            self.stop().await;
+        }
+        result
+    }
+
+    async fn start_all(&self) -> Result<(), UpError> {
+        for started in join_all(self.children.iter().map(ChildHandle::start)).await {
+            started?;
+        }
+        let deadline = Instant::now() + self.ready_timeout;
+        let ready = join_all(self.agents.iter().map(|agent| self.wait_until_ready(&agent.id, deadline))).await;
+        // One that ended explains those that wait for it.
+        let (ended, others): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|result| matches!(result, Err(UpError::Ended(_))));
+        ended.into_iter().chain(others).collect()
+    }
+
+    /// Waits until an agent that was started is ready; fails at once if its process ends.
+    pub async fn wait_until_ready(&self, id: &AgentId, deadline: Instant) -> Result<(), UpError> {
+        let (agent, child) = self.find(id)?;
+        let begin = Instant::now();
+        loop {
+            let last = match ready::ask(agent.api()).await {
+                Ok(()) => return Ok(()),
+                Err(last) => last,
+            };
+            let trouble = |why| {
+                let log = agent.log_file.clone();
+                Box::new(Trouble { agent: id.clone(), why, tail: tail(&log), log })
+            };
+            match child.state() {
+                ChildState::Running { .. } => {}
+                ChildState::Ended { status } => return Err(UpError::Ended(trouble(status))),
+                ChildState::Stopped => return Err(UpError::Ended(trouble("stopped on request".into()))),
+            }
+            if Instant::now() >= deadline {
+                let why = format!("{last}, after {} s", begin.elapsed().as_secs());
+                return Err(UpError::NotReady(trouble(why)));
+            }
+            sleep(READY_PAUSE).await;
+        }
+    }
+
+    /// Ends an agent with SIGKILL; it stays down until [`LocalMesh::start_agent`].
+    pub async fn kill(&self, id: &AgentId) -> Result<(), UpError> {
+        self.find(id)?.1.kill().await;
+        Ok(())
+    }
+
+    /// Starts an agent that is down; does not wait until it is ready.
+    pub async fn start_agent(&self, id: &AgentId) -> Result<u32, UpError> {
+        self.find(id)?.1.start().await
+    }
+
+    /// Ends all agents gracefully, those that don't end in five seconds by force.
+    pub async fn stop(&self) {
+        join_all(self.children.iter().map(ChildHandle::stop)).await;
+    }
+
+    /// Every agent and its addresses, region by region.
+    pub fn agents(&self) -> &[LocalAgent] {
+        &self.agents
+    }
+
+    /// How an agent's process is.
+    pub fn state(&self, id: &AgentId) -> Result<ChildState, UpError> {
+        Ok(self.find(id)?.1.state())
+    }
+
+    /// The mesh as a whole: names, paths.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether the data directory held a mesh before.
+    pub fn is_continued(&self) -> bool {
+        self.directory.manifest.is_some()
+    }
+
+    /// Agents of an earlier run that had to be ended first.
+    pub fn leftovers(&self) -> &[String] {
+        &self.ended
+    }
+
+    /// Where the CLI reads how to reach this mesh.
+    pub fn client_file(&self) -> PathBuf {
+        self.directory.client_file()
+    }
+
+    /// Ends of processes that nobody asked for. The first caller gets it.
+    pub fn events(&mut self) -> Option<mpsc::Receiver<ChildEnded>> {
+        self.events.take()
+    }
+
+    /// A front door to this mesh.
+    pub fn front_door(&self, listen: Vec<SocketAddr>, metrics: FrontDoorMetrics) -> FrontDoorArguments {
+        FrontDoorArguments {
+            listen,
+            service: self.layout.service(),
+            name_servers: self.agents.iter().map(LocalAgent::dns).collect(),
+            port: self.layout.ports.serving,
+            metrics,
+        }
+    }
+
+    fn find(&self, id: &AgentId) -> Result<(&LocalAgent, &ChildHandle), UpError> {
+        let mut pairs = self.agents.iter().zip(&self.children);
+        pairs.find(|(agent, _)| agent.id == *id).ok_or_else(|| UpError::NoSuchAgent(id.clone()))
+    }
+}
+
+/// What was asked for, completed by what the data directory holds.
+fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layout, UpError> {
+    let invalid = |error: IdentityError| UpError::Options(error.to_string());
+    let held = directory.manifest.as_ref();
+    let regions = match (&options.regions, held) {
+        (Some(regions), _) => regions.clone(),
+        (None, Some(held)) => held.regions.clone(),
+        (None, None) => default_regions().map_err(invalid)?,
+    };
+    let domain = match (&options.domain, held) {
+        (Some(domain), _) => domain.clone(),
+        (None, Some(held)) => held.domain.clone(),
+        (None, None) => MeshName::new("regionmesh.test").map_err(invalid)?,
+    };
+    Ok(Layout {
+        domain,
+        regions,
+        agents_per_region: options.agents_per_region.or(held.map(|held| held.agents_per_region)).unwrap_or(1),
+        data_dir: directory.path.clone(),
+        strategy: options.strategy,
+        recovery: options.recovery.clone(),
+        ports: options.ports,
+    })
+}

@@ -1,0 +1,69 @@
+//! Asking an agent whether it is ready.
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+
+/// How long one question may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer that is read, bytes.
+const ANSWER_LIMIT: usize = 64 << 10;
+
+/// GET `http://<api>/readyz`: fine, or why it is not ready.
+pub async fn ask(api: SocketAddr) -> Result<(), String> {
+    match timeout(ASK_TIMEOUT, get(api, "/readyz")).await {
+        Ok(Ok((200, _))) => Ok(()),
+        Ok(Ok((status, body))) => Err(format!("/readyz says {status}: {}", body.trim())),
+        Ok(Err(why)) => Err(why),
+        Err(_) => Err(format!("/readyz did not answer within {ASK_TIMEOUT:?}")),
+    }
+}
+
+async fn get(api: SocketAddr, path: &str) -> Result<(u16, String), String> {
+    let stream = TcpStream::connect(api).await.map_err(|error| format!("{api}: {error}"))?;
+    let failed = |error: hyper::Error| format!("{api}: {error}");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(path)
+        .header("host", api.to_string())
+        .body(Empty::<bytes::Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(failed)?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await.map_err(|error| error.to_string())?;
+    connection.abort();
+    Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    async fn answering(response: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1_024];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            stream.write_all(response.as_bytes()).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn only_200_is_ready_and_the_rest_is_quoted() {
+        assert_eq!(ask(answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await).await, Ok(()));
+        let refused = answering("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 7\r\n\r\nno plan").await;
+        assert_eq!(ask(refused).await, Err("/readyz says 503: no plan".into()));
+        assert!(ask(answering("garbage").await).await.is_err());
+        assert!(ask("127.0.0.1:9".parse().unwrap()).await.is_err());
+    }
+}

@@ -1,0 +1,238 @@
+//! The data directory: who may use it, which mesh it holds, its token and certificates.
+
+use super::{
+    error::UpError,
+    layout::{Layout, LocalAgent},
+};
+use crate::{
+    config::{Config, TlsConfig},
+    mesh::ca,
+};
+use regionmesh_protocol::identity::{MeshName, RegionName};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{ErrorKind, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+const MANIFEST: &str = "mesh.json";
+const LOCK: &str = "up.lock";
+/// Version of the data directory's layout.
+const FORMAT: u32 = 1;
+/// How long the mesh's own authority is good for, days.
+const AUTHORITY_DAYS: u32 = 3_650;
+/// How long an agent's certificate is good for, days.
+const CERTIFICATE_DAYS: u32 = 365;
+/// A certificate with less than this left is replaced at the next start, days.
+const RENEW_DAYS: i64 = 30;
+
+/// What a data directory was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of the layout.
+    pub format: u32,
+    /// The mesh.
+    pub domain: MeshName,
+    /// Its regions, in order of address.
+    pub regions: Vec<RegionName>,
+    /// Agents of each region.
+    pub agents_per_region: u8,
+}
+
+/// An open data directory, ours until dropped.
+#[derive(Debug)]
+pub struct DataDirectory {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// What it was made for; none: it is new.
+    pub manifest: Option<Manifest>,
+    /// Held locked (flock); the system gives the lock back however we end.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes or opens the directory and locks it.
+    pub fn open(path: &Path) -> Result<Self, UpError> {
+        let wrong = |why: &str| UpError::DataDirectory { path: path.into(), why: why.into() };
+        match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(wrong("it is a file; choose a directory with --data-dir"));
+            }
+            Ok(_) => {
+                let is_empty = std::fs::read_dir(path).map_err(UpError::io("read", path))?.next().is_none();
+                if !is_empty && !path.join(MANIFEST).exists() && !path.join(LOCK).exists() {
+                    return Err(wrong("it holds other files; choose an empty directory with --data-dir"));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                std::fs::create_dir_all(path).map_err(UpError::io("create", path))?;
+            }
+            Err(error) => return Err(UpError::io("read", path)(error)),
+        }
+        let path = path.canonicalize().map_err(UpError::io("read", path))?;
+        let lock = lock(&path)?;
+        let manifest = read_manifest(&path)?;
+        Ok(Self { path, manifest, _lock: lock })
+    }
+
+    /// Refuses what can't be changed in a mesh that exists.
+    pub fn check(&self, layout: &Layout) -> Result<(), UpError> {
+        let Some(manifest) = &self.manifest else { return Ok(()) };
+        let path = self.path.display();
+        if manifest.domain != layout.domain {
+            return Err(UpError::Options(format!(
+                "{path} holds the mesh {}, whose certificates don't fit {}: leave --domain out, or choose another --data-dir",
+                manifest.domain, layout.domain
+            )));
+        }
+        if manifest.regions != layout.regions {
+            let names: Vec<&str> = manifest.regions.iter().map(RegionName::as_str).collect();
+            return Err(UpError::Options(format!(
+                "{path} holds a mesh of the regions {}, which decide by majority and can't be replaced by a start: \
+                 leave --regions out, or choose another --data-dir",
+                names.join(",")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes all that the agents need: directories, certificates, token and configurations. Keeps what is good.
+    pub fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
+        for directory in layout.store_directories().iter().chain([&self.path.join("logs")]) {
+            std::fs::create_dir_all(directory).map_err(UpError::io("create", directory))?;
+        }
+        token(&layout.token_file())?;
+        let authority = self.authority(layout)?;
+        for agent in agents {
+            std::fs::create_dir_all(&agent.directory).map_err(UpError::io("create", &agent.directory))?;
+            let tls = match current_certificate(agent) {
+                Some(tls) => tls,
+                None => issue(&authority, agent)?,
+            };
+            let config = layout.config(agent, tls);
+            let text = toml::to_string(&config).map_err(|error| UpError::DataDirectory {
+                path: agent.config_file(),
+                why: format!("the configuration can't be written as TOML: {error}"),
+            })?;
+            let head = "# Written by `regionmesh up` at each start; changes are lost.\n";
+            write(&agent.config_file(), format!("{head}{text}").as_bytes())?;
+            Config::load(&agent.config_file())?;
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            domain: layout.domain.clone(),
+            regions: layout.regions.clone(),
+            agents_per_region: layout.agents_per_region,
+        };
+        write_json(&self.path.join(MANIFEST), &manifest)?;
+        let client = serde_json::json!({
+            "agents": agents.iter().map(LocalAgent::api_url).collect::<Vec<_>>(),
+            "token_file": layout.token_file(),
+        });
+        write_json(&self.client_file(), &client)
+    }
+
+    /// Tells the CLI how to reach this mesh.
+    pub fn client_file(&self) -> PathBuf {
+        self.path.join("client.json")
+    }
+
+    fn authority(&self, layout: &Layout) -> Result<PathBuf, UpError> {
+        let directory = self.path.join("ca");
+        let is_there = std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
+        if !is_there {
+            ca::init(&directory, &layout.domain, AUTHORITY_DAYS)
+                .map_err(|error| UpError::Certificates { path: directory.clone(), why: error.to_string() })?;
+        }
+        Ok(directory)
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, UpError> {
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.create(true).read(true).write(true).truncate(false).open(&path).map_err(UpError::io("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
+            return Err(UpError::Locked { path: directory.into(), pid });
+        }
+        Err(TryLockError::Error(error)) => return Err(UpError::io("lock", path)(error)),
+    }
+    let note = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())
+    };
+    note(&mut file).map_err(UpError::io("write", path))?;
+    Ok(file)
+}
+
+fn read_manifest(directory: &Path) -> Result<Option<Manifest>, UpError> {
+    let path = directory.join(MANIFEST);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(UpError::io("read", path)(error)),
+    };
+    let wrong = |why: String| UpError::DataDirectory { path: directory.into(), why };
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| {
+        wrong(format!("{} is damaged ({error}): move the directory away, or choose another --data-dir", path.display()))
+    })?;
+    if manifest.format != FORMAT {
+        return Err(wrong(format!(
+            "it has format {}, this version writes {FORMAT}: use the version that made it",
+            manifest.format
+        )));
+    }
+    Ok(Some(manifest))
+}
+
+/// A token of 256 random bits, made once, readable by its owner only.
+fn token(path: &Path) -> Result<(), UpError> {
+    if std::fs::read_to_string(path).is_ok_and(|token| !token.trim().is_empty()) {
+        return Ok(());
+    }
+    let token: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(UpError::io("write", path))?;
+    writeln!(file, "{token}").map_err(UpError::io("write", path))
+}
+
+/// The certificate that an earlier start made, if it is good for a while yet.
+fn current_certificate(agent: &LocalAgent) -> Option<TlsConfig> {
+    let tls = Config::load(&agent.config_file()).ok()?.tls;
+    let pem = std::fs::read(&tls.certificate).ok()?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
+    let left = pem.parse_x509().ok()?.validity().time_to_expiration()?;
+    (left.whole_days() > RENEW_DAYS && tls.key.exists() && tls.ca.exists()).then_some(tls)
+}
+
+fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
+    let issued = ca::issue(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory)
+        .map_err(|error| UpError::Certificates { path: authority.into(), why: error.to_string() })?;
+    Ok(TlsConfig { ca: issued.ca, certificate: issued.certificate, key: issued.key })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), UpError> {
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|error| UpError::io("write", path)(std::io::Error::other(error)))?;
+    text.push(b'\n');
+    write(path, &text)
+}
+
+/// Whole or not at all: a crash leaves the old file.
+fn write(path: &Path, content: &[u8]) -> Result<(), UpError> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, content).map_err(UpError::io("write", &temporary))?;
+    std::fs::rename(&temporary, path).map_err(UpError::io("write", path))
+}

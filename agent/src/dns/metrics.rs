@@ -1,0 +1,69 @@
+//! What the DNS server counts.
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+
+/// The DNS server's metrics. Cheap to clone; clones count together.
+#[derive(Debug, Clone)]
+pub struct DnsMetrics {
+    /// Queries answered, by response code and transport.
+    pub queries: IntCounterVec,
+    /// Answers for `serving`, by region.
+    pub answers: IntCounterVec,
+    /// Packets and connections that got no answer, by reason.
+    pub dropped: IntCounterVec,
+    /// Time from a packet's receipt to its answer's.
+    pub duration: Histogram,
+    /// `seq` of the plan that is answered from; 0: none yet.
+    pub plan_seq: IntGauge,
+    /// Plans that were not answered from, by reason.
+    pub refused_plans: IntCounterVec,
+    /// Open TCP connections.
+    pub connections: IntGauge,
+}
+
+impl DnsMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            queries: IntCounterVec::new(
+                Opts::new("regionmesh_dns_queries_total", "DNS queries answered, by response code and transport."),
+                &["rcode", "transport"],
+            )?,
+            answers: IntCounterVec::new(
+                Opts::new("regionmesh_dns_answers_total", "Answers for the service name, by the region answered."),
+                &["region"],
+            )?,
+            dropped: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_dns_dropped_total",
+                    "Packets and connections that got no answer, by transport and reason.",
+                ),
+                &["transport", "reason"],
+            )?,
+            duration: Histogram::with_opts(
+                HistogramOpts::new("regionmesh_dns_answer_duration_seconds", "Time to make a DNS answer.")
+                    .buckets(vec![1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1]),
+            )?,
+            plan_seq: IntGauge::new(
+                "regionmesh_dns_plan_seq",
+                "Number of the committed plan that DNS answers from; 0 while it answers from the configuration.",
+            )?,
+            refused_plans: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_dns_plans_refused_total",
+                    "Committed plans that DNS did not take over, by reason; the plan before is still answered.",
+                ),
+                &["reason"],
+            )?,
+            connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
+        };
+        registry.register(Box::new(metrics.queries.clone()))?;
+        registry.register(Box::new(metrics.answers.clone()))?;
+        registry.register(Box::new(metrics.dropped.clone()))?;
+        registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.plan_seq.clone()))?;
+        registry.register(Box::new(metrics.refused_plans.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
+        Ok(metrics)
+    }
+}

@@ -1,0 +1,307 @@
+//! The zone as records: compiled from the configuration and the last committed plan, then never changed.
+//!
+//! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight), `<region>.serving` (always
+//! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
+
+use super::DnsError;
+use crate::config::{Config, RegionConfig};
+use hickory_proto::rr::{
+    Name, RData,
+    rdata::{A, AAAA, SOA},
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{CommittedPlan, Strategy},
+    register::Stamp,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+/// Time to live of SOA, NS and glue, seconds: they change with the configuration, not with plans.
+pub const INFRASTRUCTURE_TTL_S: u32 = 300;
+
+/// The owner's node in the tree of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// The zone itself.
+    Apex,
+    /// `serving.<zone>`.
+    Serving,
+    /// `<region>.serving.<zone>`: index into the regions.
+    Region(usize),
+    /// A name server below the zone; its addresses.
+    NameServer(Vec<IpAddr>),
+    /// `_plan.<zone>`.
+    Plan,
+    /// No records, but names below it (RFC 8020: it exists).
+    Empty,
+}
+
+/// One region as DNS sees it.
+#[derive(Debug, Clone)]
+pub struct ZoneRegion {
+    /// The region.
+    pub name: RegionName,
+    /// Its share of the answers for `serving`, relative to the others.
+    pub weight_bp: u16,
+    /// Its IPv4 addresses.
+    pub v4: Vec<RData>,
+    /// Its IPv6 addresses.
+    pub v6: Vec<RData>,
+}
+
+/// An address family, as a record type asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// A records.
+    V4,
+    /// AAAA records.
+    V6,
+}
+
+/// An immutable snapshot of all that the server answers.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    /// Name of the zone.
+    pub apex: Name,
+    /// Time to live of `serving` answers and of negative answers, seconds.
+    pub ttl_s: u32,
+    /// Every name that exists; looked up without regard to case.
+    pub nodes: HashMap<Name, Node>,
+    /// The regions.
+    pub regions: Vec<ZoneRegion>,
+    /// The start of authority.
+    pub soa: SOA,
+    /// The zone's name servers.
+    pub name_servers: Vec<Name>,
+    /// The plan that this was compiled from; none: from the configuration alone.
+    pub stamp: Option<Stamp>,
+    /// What `_plan` answers.
+    pub plan_text: Vec<String>,
+    /// Who answers (RFC 5001): `<region>/<agent>`.
+    pub identifier: String,
+}
+
+impl Zone {
+    /// Compiles the zone. Without a plan every region of the configuration gets its configured share.
+    ///
+    /// Fails only on names that DNS can't hold.
+    pub fn compile(config: &Config, plan: Option<&CommittedPlan>) -> Result<Self, DnsError> {
+        let apex = absolute(&config.dns.zone)?;
+        let regions = match plan {
+            Some(plan) => planned_regions(config, plan),
+            None => configured_regions(config),
+        };
+        let mut zone = Self {
+            soa: SOA::new(
+                Name::root(),
+                below(&apex, "hostmaster")?,
+                serial(plan),
+                3_600,
+                600,
+                604_800,
+                config.dns.ttl_s,
+            ),
+            name_servers: Vec::new(),
+            ttl_s: config.dns.ttl_s,
+            nodes: HashMap::new(),
+            regions,
+            stamp: plan.map(|plan| plan.stamp.clone()),
+            plan_text: plan_text(plan),
+            identifier: config.id().to_string(),
+            apex,
+        };
+        zone.insert_names()?;
+        zone.insert_name_servers(config)?;
+        Ok(zone)
+    }
+
+    /// The regions that a query for `serving` may be answered with now: those with a share, or, if no region has any,
+    /// all that have addresses (an answer that may be bad beats none at all).
+    pub fn candidates(&self, family: Family) -> impl Iterator<Item = (&ZoneRegion, u64)> {
+        let is_weighted = self.is_weighted();
+        self.regions.iter().filter_map(move |region| {
+            let weight = if is_weighted { u64::from(region.weight_bp) } else { 1 };
+            (weight > 0 && !region.addresses(family).is_empty()).then_some((region, weight))
+        })
+    }
+
+    /// Whether any region that has an address has a share.
+    pub fn is_weighted(&self) -> bool {
+        self.regions.iter().any(|region| region.weight_bp > 0 && !(region.v4.is_empty() && region.v6.is_empty()))
+    }
+
+    /// Draws one region by weight: over all values of `random` each comes up in proportion to its share.
+    pub fn draw(&self, family: Family, random: u32) -> Option<&ZoneRegion> {
+        let total: u64 = self.candidates(family).map(|(_, weight)| weight).sum();
+        // Fixed-point multiplication maps 0..2^32 evenly onto 0..total (Lemire 2019); weights sum to far below 2^32.
+        let mut point = (u64::from(random) * total) >> 32;
+        for (region, weight) in self.candidates(family) {
+            if point < weight {
+                return Some(region);
+            }
+            point -= weight;
+        }
+        None
+    }
+
+    fn insert_names(&mut self) -> Result<(), DnsError> {
+        let serving = below(&self.apex, "serving")?;
+        self.insert(self.apex.clone(), Node::Apex);
+        self.insert(below(&self.apex, "_plan")?, Node::Plan);
+        for index in 0..self.regions.len() {
+            let name = below(&serving, self.regions[index].name.as_str())?;
+            self.insert(name, Node::Region(index));
+        }
+        self.insert(serving, Node::Serving);
+        Ok(())
+    }
+
+    /// Configured name servers below the zone need glue. Any agent answers for the zone, so one that is not named for
+    /// a region gets the addresses of all.
+    fn insert_name_servers(&mut self, config: &Config) -> Result<(), DnsError> {
+        let mut glue = BTreeMap::new();
+        for region in &config.regions {
+            glue.insert(format!("ns-{}", region.name), name_server_addresses(region));
+        }
+        if config.dns.name_servers.is_empty() {
+            for (label, addresses) in glue {
+                let name = below(&self.apex, &label)?;
+                self.name_servers.push(name.clone());
+                self.insert(name, Node::NameServer(addresses));
+            }
+        } else {
+            for text in &config.dns.name_servers {
+                let name = absolute(text)?;
+                self.name_servers.push(name.clone());
+                if self.apex.zone_of(&name) && !self.nodes.contains_key(&name) {
+                    let first = name.iter().next().map(|label| String::from_utf8_lossy(label).to_ascii_lowercase());
+                    let of_region = first.and_then(|label| glue.get(&label).cloned());
+                    let addresses = of_region.unwrap_or_else(|| {
+                        let mut all: Vec<IpAddr> = glue.values().flatten().copied().collect();
+                        all.sort_unstable();
+                        all.dedup();
+                        all
+                    });
+                    self.insert(name, Node::NameServer(addresses));
+                }
+            }
+        }
+        if let Some(first) = self.name_servers.first() {
+            self.soa.mname = first.clone();
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, name: Name, node: Node) {
+        let mut parent = name.base_name();
+        while parent.num_labels() > self.apex.num_labels() {
+            self.nodes.entry(parent.clone()).or_insert(Node::Empty);
+            parent = parent.base_name();
+        }
+        self.nodes.insert(name, node);
+    }
+}
+
+impl ZoneRegion {
+    /// The region's records of a family.
+    pub fn addresses(&self, family: Family) -> &[RData] {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    fn new(name: &RegionName, weight_bp: u16, addresses: &[IpAddr]) -> Self {
+        let (v4, v6) =
+            addresses.iter().map(|address| address_record(*address)).partition(|data| matches!(data, RData::A(_)));
+        Self { name: name.clone(), weight_bp, v4, v6 }
+    }
+}
+
+/// An A or AAAA record's data.
+pub fn address_record(address: IpAddr) -> RData {
+    match address.to_canonical() {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+    }
+}
+
+fn planned_regions(config: &Config, plan: &CommittedPlan) -> Vec<ZoneRegion> {
+    let region = |(name, planned): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
+        let configured = || config.region(name).map(RegionConfig::dns_addresses).unwrap_or_default();
+        let addresses = if planned.addresses.is_empty() { configured() } else { planned.addresses.clone() };
+        ZoneRegion::new(name, planned.weight_bp, &addresses)
+    };
+    let regions: Vec<ZoneRegion> = plan.plan.regions.iter().map(region).collect();
+    // A plan without one address can't be answered from; the configuration can.
+    if regions.iter().all(|region| region.v4.is_empty() && region.v6.is_empty()) {
+        return configured_regions(config);
+    }
+    regions
+}
+
+fn configured_regions(config: &Config) -> Vec<ZoneRegion> {
+    let first = config.regions.iter().filter(|region| region.weight_bp > 0).min_by_key(|region| region.priority);
+    let share = |region: &RegionConfig| match config.traffic.strategy {
+        Strategy::Weighted => region.weight_bp,
+        Strategy::ActivePassive if first.is_some_and(|first| first.name == region.name) => region.weight_bp,
+        Strategy::ActivePassive => 0,
+    };
+    config.regions.iter().map(|region| ZoneRegion::new(&region.name, share(region), &region.dns_addresses())).collect()
+}
+
+/// The mesh endpoint's address where it is one: the agents listen there. Else the region's serving addresses.
+fn name_server_addresses(region: &RegionConfig) -> Vec<IpAddr> {
+    let host = region.endpoint.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']']));
+    match host.and_then(|host| host.parse().ok()) {
+        Some(address) => vec![address],
+        None => region.dns_addresses(),
+    }
+}
+
+/// Serials wrap (RFC 1982); plans count from 1, the configuration alone is 0.
+fn serial(plan: Option<&CommittedPlan>) -> u32 {
+    plan.map_or(0, |plan| (plan.stamp.seq & u64::from(u32::MAX)) as u32)
+}
+
+fn plan_text(plan: Option<&CommittedPlan>) -> Vec<String> {
+    let Some(CommittedPlan { stamp, plan }) = plan else {
+        return vec!["seq=0".into(), "source=configuration".into()];
+    };
+    let weights: Vec<String> =
+        plan.regions.iter().map(|(name, region)| format!("weight_bp.{name}={}", region.weight_bp)).collect();
+    let head = [
+        format!("seq={}", stamp.seq),
+        format!("ballot={}", stamp.ballot.number),
+        format!("leader={}", stamp.ballot.agent),
+        format!("made_ms={}", plan.made_ms),
+        format!("reason={}", plan.reason),
+    ];
+    head.into_iter().chain(weights).take(64).map(character_string).collect()
+}
+
+/// A TXT character-string holds at most 255 bytes (RFC 1035 §3.3); cut at a character's border.
+fn character_string(mut text: String) -> String {
+    let mut end = text.len().min(255);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
+
+fn absolute(text: &str) -> Result<Name, DnsError> {
+    let mut name =
+        Name::from_ascii(text).map_err(|error| DnsError::Name { name: text.to_owned(), why: error.to_string() })?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+fn below(parent: &Name, label: &str) -> Result<Name, DnsError> {
+    parent
+        .prepend_label(label)
+        .map_err(|error| DnsError::Name { name: format!("{label}.{parent}"), why: error.to_string() })
+}
