@@ -1,0 +1,500 @@
+//! Models in a region's store.
+//!
+//! ```text
+//! models/<model>/<version>/<file>      plain files, as model servers read them (Triton, KServe)
+//! manifests/<model>/<version>          written last, with put-if-absent: the commit point
+//! claims/<model>/<version>             who is putting files there now
+//! ```
+//! Who goes by manifests sees all of a version or nothing. Aliases and deletions are in [`super::metadata`].
+
+use super::{OpenStore, staging};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use regionmesh_protocol::{
+    codec::{self, CodecError},
+    manifest::{Digest, Manifest, ManifestError, ManifestFile, ModelName, VersionName, VersionSummary},
+};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Manifests read at once when the catalogue is made.
+const READS_AT_ONCE: usize = 16;
+/// A claim this old whose holder never committed may be taken over.
+const CLAIM_STALE: Duration = Duration::from_secs(600);
+/// Bytes read at a time when a version is verified.
+const VERIFY_BLOCK: u64 = 8 << 20;
+
+/// Why something could not be done with a stored model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No such version here.
+    #[error("{model}@{version} is not in this region")]
+    NotFound {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+    },
+    /// The version exists with other files: versions are immutable.
+    #[error(
+        "{model}@{version} exists already with other content ({theirs:.16}…, yours is {ours:.16}…); publish it as a new version"
+    )]
+    Exists {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+        /// Digest of what exists.
+        theirs: String,
+        /// Digest of what was to be stored.
+        ours: String,
+    },
+    /// Somebody else is putting the same version there, with other content.
+    #[error("{model}@{version} is being published by somebody else right now; try again when they are done")]
+    Claimed {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+    },
+    /// Stored bytes are not what the manifest says.
+    #[error("{model}@{version} is damaged: {what}; delete it here and it is fetched again from another region")]
+    Damaged {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+        /// Which file or chunk, and how.
+        what: String,
+    },
+    /// The store is out of space.
+    #[error("no space left in the store for {path}; free some, nothing of the version is visible")]
+    Full {
+        /// What was to be written.
+        path: String,
+    },
+    /// The store failed.
+    #[error("store: cannot {action} {path}: {error}")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// On which object.
+        path: String,
+        /// The store's reason.
+        error: ObjectError,
+    },
+    /// A file of ours could not be handled.
+    #[error("cannot {action} {path}: {error}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The manifest can't be encoded or is not acceptable.
+    #[error("the manifest of {model}@{version} is not acceptable: {why}")]
+    Manifest {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+        /// Why.
+        why: String,
+    },
+}
+
+impl ModelError {
+    pub(crate) fn store(action: &'static str, path: &ObjectPath, error: ObjectError) -> Self {
+        if is_full(&error) {
+            return Self::Full { path: path.to_string() };
+        }
+        Self::Store { action, path: path.to_string(), error }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::Full { path: path.display().to_string() };
+        }
+        Self::Io { action, path: path.into(), error }
+    }
+}
+
+fn is_full(error: &ObjectError) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// How the store named a manifest when it was read: unchanged, it need not be read again.
+type Tag = (Option<String>, i64, u64);
+
+/// The models of a region.
+#[derive(Debug, Clone)]
+pub struct ModelStore {
+    pub(super) store: OpenStore,
+    seen: Arc<Mutex<HashMap<ObjectPath, (Tag, VersionSummary)>>>,
+}
+
+pub(super) fn object(parts: &[&str]) -> ObjectPath {
+    ObjectPath::from_iter(parts.iter().copied())
+}
+
+fn manifest_path(model: &ModelName, version: &VersionName) -> ObjectPath {
+    object(&["manifests", model.as_str(), version.as_str()])
+}
+
+fn claim_path(model: &ModelName, version: &VersionName) -> ObjectPath {
+    object(&["claims", model.as_str(), version.as_str()])
+}
+
+fn folder(model: &ModelName, version: &VersionName) -> ObjectPath {
+    object(&["models", model.as_str(), version.as_str()])
+}
+
+fn file_path(model: &ModelName, version: &VersionName, path: &str) -> ObjectPath {
+    let folder = [("models"), model.as_str(), version.as_str()];
+    object(&folder.into_iter().chain(path.split('/')).collect::<Vec<_>>())
+}
+
+impl ModelStore {
+    /// The models in `store`.
+    pub fn new(store: OpenStore) -> Self {
+        Self { store, seen: Arc::default() }
+    }
+
+    /// A folder for files on their way into the store: on its own file system where it is local, else below `fallback`.
+    pub fn staging_folder(&self, fallback: &Path) -> PathBuf {
+        self.store.root.as_deref().unwrap_or(fallback).join(".staging")
+    }
+
+    /// Every version that is committed here.
+    pub async fn versions(&self) -> Result<Vec<VersionSummary>, ModelError> {
+        let prefix = object(&["manifests"]);
+        let listed: Vec<ObjectMeta> = self
+            .store
+            .objects
+            .list(Some(&prefix))
+            .try_collect()
+            .await
+            .map_err(|error| ModelError::store("list", &prefix, error))?;
+        let read = futures::stream::iter(listed).map(|meta| self.summary(meta)).buffer_unordered(READS_AT_ONCE);
+        let read: Vec<Option<(ObjectPath, Tag, VersionSummary)>> = read.try_collect().await?;
+        let now: HashMap<_, _> =
+            read.into_iter().flatten().map(|(path, tag, summary)| (path, (tag, summary))).collect();
+        let mut versions: Vec<_> = now.values().map(|(_, summary)| summary.clone()).collect();
+        versions.sort();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(versions)
+    }
+
+    async fn summary(&self, meta: ObjectMeta) -> Result<Option<(ObjectPath, Tag, VersionSummary)>, ModelError> {
+        let tag = (meta.e_tag, meta.last_modified.timestamp_micros(), meta.size);
+        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&meta.location).cloned();
+        if let Some((known_tag, summary)) = known
+            && known_tag == tag
+        {
+            return Ok(Some((meta.location, tag, summary)));
+        }
+        let bytes = match self.get(&meta.location).await {
+            Ok(bytes) => bytes,
+            // Deleted between the listing and the reading.
+            Err(ObjectError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(ModelError::store("read", &meta.location, error)),
+        };
+        match decode_manifest(&bytes) {
+            Ok(manifest) if manifest_path(&manifest.model, &manifest.version) == meta.location => {
+                Ok(Some((meta.location, tag, manifest.summary())))
+            }
+            Ok(_) => {
+                tracing::error!(path = %meta.location, "a manifest stands under another version's name; it is not used");
+                Ok(None)
+            }
+            Err(why) => {
+                // One bad object must not hide all others.
+                tracing::error!(path = %meta.location, why, "a manifest can't be read; it is not used");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn get(&self, path: &ObjectPath) -> Result<Bytes, ObjectError> {
+        self.store.objects.get(path).await?.bytes().await
+    }
+
+    /// The manifest of a version.
+    pub async fn manifest(&self, model: &ModelName, version: &VersionName) -> Result<Manifest, ModelError> {
+        decode_manifest(&self.manifest_bytes(model, version).await?).map_err(|why| ModelError::Manifest {
+            model: model.clone(),
+            version: version.clone(),
+            why,
+        })
+    }
+
+    /// The manifest of a version as it is stored.
+    pub async fn manifest_bytes(&self, model: &ModelName, version: &VersionName) -> Result<Bytes, ModelError> {
+        let path = manifest_path(model, version);
+        match self.get(&path).await {
+            Ok(bytes) => Ok(bytes),
+            Err(ObjectError::NotFound { .. }) => Err(not_found(model, version)),
+            Err(error) => Err(ModelError::store("read", &path, error)),
+        }
+    }
+
+    /// Part of a file of a version; `range` in bytes.
+    pub async fn read_range(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        path: &str,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, ModelError> {
+        let path = file_path(model, version, path);
+        match self.store.objects.get_range(&path, range).await {
+            Ok(bytes) => Ok(bytes),
+            Err(ObjectError::NotFound { .. }) => Err(not_found(model, version)),
+            Err(error) => Err(ModelError::store("read", &path, error)),
+        }
+    }
+
+    /// A whole file of a version.
+    pub async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, ModelError> {
+        let path = file_path(model, version, path);
+        match self.get(&path).await {
+            Ok(bytes) => Ok(bytes),
+            Err(ObjectError::NotFound { .. }) => Err(not_found(model, version)),
+            Err(error) => Err(ModelError::store("read", &path, error)),
+        }
+    }
+
+    /// Makes a version visible whose files, verified, lie in `staged` (one path per file of the manifest, in order).
+    ///
+    /// The same content twice is no error. The claim keeps two writers of different content apart; the manifest, put
+    /// last and only if absent, decides.
+    pub async fn commit(&self, manifest: &Manifest, staged: &[PathBuf]) -> Result<VersionSummary, ModelError> {
+        let (model, version) = (&manifest.model, &manifest.version);
+        let refuse = |why: String| ModelError::Manifest { model: model.clone(), version: version.clone(), why };
+        manifest.check().map_err(|error: ManifestError| refuse(error.to_string()))?;
+        let bytes = codec::encode_document(manifest).map_err(|error: CodecError| refuse(error.to_string()))?;
+        if let Some(existing) = self.existing(manifest).await? {
+            return Ok(existing);
+        }
+        self.claim(manifest).await?;
+        for (file, staged) in manifest.files.iter().zip(staged) {
+            let path = file_path(model, version, &file.path);
+            staging::place(&self.store, staged, &path).await?;
+        }
+        let path = manifest_path(model, version);
+        let put = self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await;
+        let committed = match put {
+            Ok(_) => Ok(manifest.summary()),
+            // Also the lost reply of a put of ours: then it holds our content.
+            Err(error) => match self.existing(manifest).await? {
+                Some(existing) => Ok(existing),
+                None => Err(ModelError::store("write", &path, error)),
+            },
+        };
+        if committed.is_ok() {
+            self.release(model, version).await;
+        }
+        committed
+    }
+
+    /// The committed version of that name if its content is the manifest's; an error if it is other content.
+    async fn existing(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
+        match self.manifest(&manifest.model, &manifest.version).await {
+            Ok(existing) if existing.content() == manifest.content() => Ok(Some(existing.summary())),
+            Ok(existing) => Err(ModelError::Exists {
+                model: manifest.model.clone(),
+                version: manifest.version.clone(),
+                theirs: existing.content().to_string(),
+                ours: manifest.content().to_string(),
+            }),
+            Err(ModelError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn claim(&self, manifest: &Manifest) -> Result<(), ModelError> {
+        let path = claim_path(&manifest.model, &manifest.version);
+        let ours = manifest.content().to_string();
+        for _ in 0..2 {
+            let put = self.store.objects.put_opts(&path, ours.clone().into(), PutMode::Create.into()).await;
+            match put {
+                Ok(_) => return Ok(()),
+                Err(ObjectError::AlreadyExists { .. }) => {}
+                Err(error) => return Err(ModelError::store("write", &path, error)),
+            }
+            let claim = match self.store.objects.get(&path).await {
+                Ok(claim) => claim,
+                Err(ObjectError::NotFound { .. }) => continue,
+                Err(error) => return Err(ModelError::store("read", &path, error)),
+            };
+            let age_ms =
+                crate::time::unix_ms().saturating_sub(claim.meta.last_modified.timestamp_millis().max(0) as u64);
+            let theirs = claim.bytes().await.map_err(|error| ModelError::store("read", &path, error))?;
+            // The same content: whoever finishes first, the files are the same.
+            if theirs == ours.as_bytes() {
+                return Ok(());
+            }
+            if u128::from(age_ms) < CLAIM_STALE.as_millis() {
+                break;
+            }
+            tracing::warn!(%path, age_ms, "taking over the claim of a publisher that never finished");
+            self.release(&manifest.model, &manifest.version).await;
+        }
+        Err(ModelError::Claimed { model: manifest.model.clone(), version: manifest.version.clone() })
+    }
+
+    async fn release(&self, model: &ModelName, version: &VersionName) {
+        let path = claim_path(model, version);
+        match self.store.objects.delete(&path).await {
+            Ok(()) | Err(ObjectError::NotFound { .. }) => {}
+            // It goes stale by itself.
+            Err(error) => tracing::warn!(%path, %error, "cannot remove a claim"),
+        }
+    }
+
+    /// Removes a version: first the manifest, so that nobody begins to read it, then the files.
+    pub async fn remove(&self, model: &ModelName, version: &VersionName) -> Result<(), ModelError> {
+        let manifest = manifest_path(model, version);
+        let files: Vec<_> = self
+            .store
+            .objects
+            .list(Some(&folder(model, version)))
+            .map_ok(|meta| meta.location)
+            .try_collect()
+            .await
+            .map_err(|error| ModelError::store("list", &folder(model, version), error))?;
+        for path in std::iter::once(manifest).chain(files) {
+            match self.store.objects.delete(&path).await {
+                Ok(()) | Err(ObjectError::NotFound { .. }) => {}
+                Err(error) => return Err(ModelError::store("delete", &path, error)),
+            }
+        }
+        self.release(model, version).await;
+        if let Some(root) = &self.store.root {
+            // Empty folders mean nothing to an object store, and something to a model server.
+            let path = root.join("models").join(model.as_str()).join(version.as_str());
+            let parent = path.parent().map(Path::to_path_buf);
+            let _ = tokio::task::spawn_blocking(move || {
+                remove_empty(&path);
+                parent.as_deref().map(std::fs::remove_dir)
+            })
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Gives a version another name; content, publisher and time stay.
+    pub async fn rename(&self, from: &VersionSummary, to: &VersionName) -> Result<(), ModelError> {
+        let mut manifest = self.manifest(&from.model, &from.version).await?;
+        for file in &manifest.files {
+            let (source, target) =
+                (file_path(&from.model, &from.version, &file.path), file_path(&from.model, to, &file.path));
+            self.store
+                .objects
+                .copy(&source, &target)
+                .await
+                .map_err(|error| ModelError::store("copy", &source, error))?;
+        }
+        manifest.version = to.clone();
+        self.commit(&manifest, &[]).await?;
+        self.remove(&from.model, &from.version).await
+    }
+
+    /// Reads every byte of a version again and compares it with the manifest.
+    pub async fn verify(&self, model: &ModelName, version: &VersionName) -> Result<VersionSummary, ModelError> {
+        let manifest = self.manifest(model, version).await?;
+        for file in &manifest.files {
+            self.verify_file(&manifest, file).await?;
+        }
+        Ok(manifest.summary())
+    }
+
+    async fn verify_file(&self, manifest: &Manifest, file: &ManifestFile) -> Result<(), ModelError> {
+        let damaged = |what: String| ModelError::Damaged {
+            model: manifest.model.clone(),
+            version: manifest.version.clone(),
+            what,
+        };
+        let path = file_path(&manifest.model, &manifest.version, &file.path);
+        let meta = match self.store.objects.head(&path).await {
+            Ok(meta) => meta,
+            Err(ObjectError::NotFound { .. }) => return Err(damaged(format!("file {} is missing", file.path))),
+            Err(error) => return Err(ModelError::store("read", &path, error)),
+        };
+        if meta.size != file.size {
+            return Err(damaged(format!(
+                "file {} has {} bytes, the manifest says {}",
+                file.path, meta.size, file.size
+            )));
+        }
+        let mut whole = blake3::Hasher::new();
+        let (mut offset, mut index) = (0u64, 0);
+        while index < file.chunks.len() {
+            // Whole chunks, about a block of them at a time.
+            let start = index;
+            let mut length = 0;
+            while index < file.chunks.len()
+                && (length == 0 || length + u64::from(file.chunks[index].length) <= VERIFY_BLOCK)
+            {
+                length += u64::from(file.chunks[index].length);
+                index += 1;
+            }
+            let bytes =
+                self.read_range(&manifest.model, &manifest.version, &file.path, offset..offset + length).await?;
+            let chunks = file.chunks[start..index].to_vec();
+            let (checked, hasher) = tokio::task::spawn_blocking(move || {
+                let mut rest = &bytes[..];
+                let bad = chunks.iter().position(|chunk| {
+                    let (chunk_bytes, after) = rest.split_at(rest.len().min(chunk.length as usize));
+                    rest = after;
+                    Digest::of(chunk_bytes) != chunk.digest
+                });
+                whole.update(&bytes);
+                (bad, whole)
+            })
+            .await
+            .map_err(|error| damaged(format!("verification failed: {error}")))?;
+            whole = hasher;
+            if let Some(bad) = checked {
+                return Err(damaged(format!("chunk {} of file {} has other bytes", start + bad, file.path)));
+            }
+            offset += length;
+        }
+        if *whole.finalize().as_bytes() != file.digest.0 {
+            return Err(damaged(format!("file {} as a whole has another digest", file.path)));
+        }
+        Ok(())
+    }
+}
+
+fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
+    let manifest: Manifest = codec::decode_document(bytes).map_err(|error| error.to_string())?;
+    manifest.check().map_err(|error| error.to_string())?;
+    Ok(manifest)
+}
+
+fn not_found(model: &ModelName, version: &VersionName) -> ModelError {
+    ModelError::NotFound { model: model.clone(), version: version.clone() }
+}
+
+/// Removes a folder and the folders in it, as far as they are empty.
+fn remove_empty(path: &Path) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        remove_empty(&entry.path());
+    }
+    let _ = std::fs::remove_dir(path);
+}
