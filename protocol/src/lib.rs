@@ -15,6 +15,7 @@ pub mod facts;
 pub mod identity;
 pub mod manifest;
 pub mod plan;
+pub mod proposer;
 pub mod ramp;
 pub mod register;
 pub mod verdict;

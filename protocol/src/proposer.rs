@@ -1,0 +1,405 @@
+//! The proposer of the register: takes a ballot, finds what was decided, and commits one plan after another.
+//!
+//! Sans-IO: calls go in, [`Effect`]s come out, time is handed in. One round of `Prepare` gives the right to propose; the
+//! highest value that was accepted before is committed again under the new ballot before anything else (CASPaxos,
+//! Rystsov 2018, §2.2), and each further value costs one round of `Accept`. An accept whose outcome is not known is
+//! repeated with the same stamp and value until a majority has it or a higher ballot fences this proposer: one stamp
+//! never carries two values.
+//!
+//! The acceptors are those that the latest value found names. That is enough even if the caller's list is old: each
+//! value was accepted by a majority of the members that its predecessor names, so some acceptor of every such majority
+//! leads on to the next list. It needs that members change one at a time, which [`Proposer::commit`] enforces.
+
+use crate::{
+    identity::RegionName,
+    register::{AcceptorReply, AcceptorRequest, Ballot, RegisterValue, Stamp, has_majority},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The proposer's patience, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProposerSettings {
+    /// An acceptor that did not answer is asked again after this long.
+    pub retry_ms: u64,
+    /// A ballot that found no majority, or a first commit that found none, is given up after this long.
+    pub prepare_ms: u64,
+    /// How often an idle leader asks the acceptors whether it still leads.
+    pub refresh_ms: u64,
+    /// A leader that has heard of no majority for this long steps down.
+    pub silence_ms: u64,
+}
+
+impl Default for ProposerSettings {
+    fn default() -> Self {
+        // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD a month and region.
+        Self { retry_ms: 500, prepare_ms: 3_000, refresh_ms: 2_000, silence_ms: 5_000 }
+    }
+}
+
+/// What the caller is to do, or is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask this acceptor; hand its answer to [`Proposer::answered`].
+    Send {
+        /// The acceptor: a region's name, or `witness`.
+        to: RegionName,
+        /// The request.
+        request: AcceptorRequest,
+    },
+    /// This proposer leads: it holds a majority's promises and what was decided before is committed under its ballot.
+    Elected(Ballot),
+    /// A majority accepted this value: it is decided.
+    Committed(Stamp, RegisterValue),
+    /// This proposer no longer leads, or will not.
+    SteppedDown(Ballot, StepDown),
+}
+
+/// Why a proposer gave its ballot up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StepDown {
+    /// Another proposer holds a higher ballot.
+    #[error("fenced by the higher ballot {0}")]
+    Outranked(Ballot),
+    /// Too few acceptors answered in time.
+    #[error("no majority of {members} acceptors answered for {silent_ms} ms")]
+    NoMajority {
+        /// How many acceptors there are.
+        members: usize,
+        /// How long, milliseconds.
+        silent_ms: u64,
+    },
+}
+
+/// Why a request to the proposer was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposerError {
+    /// Only a leader commits.
+    #[error("this agent does not lead, so it cannot commit a plan")]
+    NotLeading,
+    /// A ballot is used once, and later ones are higher.
+    #[error("ballot {asked} is not higher than {last}, which was used before")]
+    BallotNotHigher {
+        /// The ballot asked for.
+        asked: Ballot,
+        /// The last one used.
+        last: Ballot,
+    },
+    /// The acceptors may change by one at a time, and never to none.
+    #[error("the register's members would change by {changed} at once; add or remove one at a time")]
+    MembersJump {
+        /// How many would be added or removed.
+        changed: usize,
+    },
+    /// There is no further number.
+    #[error("the register's sequence numbers are used up")]
+    Exhausted,
+}
+
+/// A value on its way to a majority.
+#[derive(Debug, Clone)]
+struct Pending {
+    stamp: Stamp,
+    value: RegisterValue,
+    members: BTreeSet<RegionName>,
+    accepted: BTreeSet<RegionName>,
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    Idle,
+    Preparing {
+        ballot: Ballot,
+        members: BTreeSet<RegionName>,
+        promised: BTreeSet<RegionName>,
+        highest: Option<(Stamp, RegisterValue)>,
+        since_ms: u64,
+    },
+    Leading(Leading),
+}
+
+#[derive(Debug, Clone)]
+struct Leading {
+    ballot: Ballot,
+    /// False while the value found is being committed again.
+    is_elected: bool,
+    since_ms: u64,
+    /// The members while nothing was ever decided.
+    first_members: BTreeSet<RegionName>,
+    /// The last value known to be decided; its members decide about the next.
+    decided: Option<(Stamp, RegisterValue)>,
+    pending: Option<Pending>,
+    queued: Option<RegisterValue>,
+    heard_ms: BTreeMap<RegionName, u64>,
+    refreshed_ms: u64,
+}
+
+impl Leading {
+    fn members(&self) -> &BTreeSet<RegionName> {
+        self.decided.as_ref().map_or(&self.first_members, |(_, value)| &value.members)
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.decided.as_ref().map_or(0, |(stamp, _)| stamp.seq)
+    }
+
+    /// When a majority was last known to answer.
+    fn majority_heard_ms(&self) -> u64 {
+        let members = self.members();
+        let mut heard: Vec<u64> =
+            members.iter().map(|member| self.heard_ms.get(member).copied().unwrap_or(self.since_ms)).collect();
+        heard.sort_unstable_by(|a, b| b.cmp(a));
+        heard.get(members.len() / 2).copied().unwrap_or(self.since_ms)
+    }
+}
+
+/// One agent's proposer.
+#[derive(Debug, Clone)]
+pub struct Proposer {
+    settings: ProposerSettings,
+    last_ballot: Option<Ballot>,
+    asked_ms: BTreeMap<RegionName, u64>,
+    phase: Phase,
+}
+
+impl Proposer {
+    /// A proposer without a ballot.
+    pub fn new(settings: ProposerSettings) -> Self {
+        Self { settings, last_ballot: None, asked_ms: BTreeMap::new(), phase: Phase::Idle }
+    }
+
+    /// The ballot under which this proposer leads; none while it only tries to.
+    pub fn leading(&self) -> Option<&Ballot> {
+        match &self.phase {
+            Phase::Leading(leading) if leading.is_elected => Some(&leading.ballot),
+            _ => None,
+        }
+    }
+
+    /// The ballot that this proposer holds or tries for.
+    pub fn ballot(&self) -> Option<&Ballot> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Preparing { ballot, .. } => Some(ballot),
+            Phase::Leading(leading) => Some(&leading.ballot),
+        }
+    }
+
+    /// The last value that this proposer knows to be decided while it leads.
+    pub fn decided(&self) -> Option<&(Stamp, RegisterValue)> {
+        match &self.phase {
+            Phase::Leading(leading) => leading.decided.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Who decides about the next value, while this proposer leads.
+    pub fn members(&self) -> Option<&BTreeSet<RegionName>> {
+        match &self.phase {
+            Phase::Leading(leading) => Some(leading.members()),
+            _ => None,
+        }
+    }
+
+    /// Whether it leads and has nothing under way.
+    pub fn is_ready(&self) -> bool {
+        matches!(&self.phase, Phase::Leading(leading) if leading.is_elected && leading.pending.is_none())
+    }
+
+    /// Tries for leadership under `ballot`. `members` are the acceptors as far as the caller knows.
+    pub fn prepare(
+        &mut self,
+        ballot: Ballot,
+        members: BTreeSet<RegionName>,
+        now_ms: u64,
+    ) -> Result<Vec<Effect>, ProposerError> {
+        if let Some(last) = self.last_ballot.as_ref().filter(|last| **last >= ballot) {
+            return Err(ProposerError::BallotNotHigher { asked: ballot, last: last.clone() });
+        }
+        self.last_ballot = Some(ballot.clone());
+        let promised = BTreeSet::new();
+        self.phase = Phase::Preparing { ballot, members, promised, highest: None, since_ms: now_ms };
+        self.asked_ms.clear();
+        Ok(self.ask(now_ms))
+    }
+
+    /// Commits `value`. While another value is under way the latest asked for waits, earlier ones are forgotten.
+    pub fn commit(&mut self, value: RegisterValue, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
+        let Phase::Leading(leading) = &mut self.phase else { return Err(ProposerError::NotLeading) };
+        if !leading.is_elected {
+            return Err(ProposerError::NotLeading);
+        }
+        if let Some(pending) = &leading.pending {
+            check_members(&pending.value.members, &value.members)?;
+            leading.queued = Some(value);
+            return Ok(Vec::new());
+        }
+        check_members(leading.members(), &value.members)?;
+        self.propose(value, now_ms)
+    }
+
+    fn propose(&mut self, value: RegisterValue, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
+        let Phase::Leading(leading) = &mut self.phase else { return Err(ProposerError::NotLeading) };
+        let seq = leading.last_seq().checked_add(1).ok_or(ProposerError::Exhausted)?;
+        let stamp = Stamp { ballot: leading.ballot.clone(), seq };
+        let members = leading.members().clone();
+        leading.pending = Some(Pending { stamp, value, members, accepted: BTreeSet::new() });
+        self.asked_ms.clear();
+        Ok(self.ask(now_ms))
+    }
+
+    /// Takes an acceptor's answer. Old and repeated answers do no harm.
+    pub fn answered(&mut self, from: &RegionName, reply: AcceptorReply, now_ms: u64) -> Vec<Effect> {
+        if let Phase::Leading(leading) = &mut self.phase {
+            leading.heard_ms.insert(from.clone(), now_ms);
+        }
+        match reply {
+            AcceptorReply::Refused { promised } => self.outranked(promised),
+            AcceptorReply::State(state) => state.promised.map_or_else(Vec::new, |promised| self.outranked(promised)),
+            AcceptorReply::Promised { ballot, accepted } => self.promised(from, &ballot, accepted, now_ms),
+            AcceptorReply::Accepted(stamp) => self.accepted(from, &stamp, now_ms),
+        }
+    }
+
+    fn promised(
+        &mut self,
+        from: &RegionName,
+        promise: &Ballot,
+        accepted: Option<(Stamp, RegisterValue)>,
+        now_ms: u64,
+    ) -> Vec<Effect> {
+        let Phase::Preparing { ballot, members, promised, highest, since_ms } = &mut self.phase else {
+            return Vec::new();
+        };
+        if promise != ballot {
+            return Vec::new();
+        }
+        promised.insert(from.clone());
+        let is_later = accepted.as_ref().map(|(stamp, _)| stamp) > highest.as_ref().map(|(stamp, _)| stamp);
+        if is_later {
+            *highest = accepted;
+        }
+        let deciders = highest.as_ref().map_or(&*members, |(_, value)| &value.members);
+        if !has_majority(deciders, promised) {
+            // The value found may name acceptors that were not asked yet.
+            return self.ask(now_ms);
+        }
+        let found = highest.take();
+        let mut leading = Leading {
+            ballot: ballot.clone(),
+            is_elected: found.is_none(),
+            since_ms: *since_ms,
+            first_members: members.clone(),
+            decided: None,
+            pending: None,
+            queued: None,
+            heard_ms: promised.iter().map(|member| (member.clone(), now_ms)).collect(),
+            refreshed_ms: now_ms,
+        };
+        let ballot = leading.ballot.clone();
+        let Some((stamp, value)) = found else {
+            self.phase = Phase::Leading(leading);
+            return vec![Effect::Elected(ballot)];
+        };
+        let Some(seq) = stamp.seq.checked_add(1) else {
+            self.phase = Phase::Idle;
+            return vec![Effect::SteppedDown(ballot.clone(), StepDown::Outranked(stamp.ballot))];
+        };
+        let members = value.members.clone();
+        leading.first_members = members.clone();
+        leading.pending = Some(Pending { stamp: Stamp { ballot, seq }, value, members, accepted: BTreeSet::new() });
+        self.phase = Phase::Leading(leading);
+        self.asked_ms.clear();
+        self.ask(now_ms)
+    }
+
+    fn accepted(&mut self, from: &RegionName, stamp: &Stamp, now_ms: u64) -> Vec<Effect> {
+        let Phase::Leading(leading) = &mut self.phase else { return Vec::new() };
+        let Some(pending) = leading.pending.as_mut().filter(|pending| pending.stamp == *stamp) else {
+            return Vec::new();
+        };
+        pending.accepted.insert(from.clone());
+        if !has_majority(&pending.members, &pending.accepted) {
+            return Vec::new();
+        }
+        let Some(pending) = leading.pending.take() else { return Vec::new() };
+        leading.decided = Some((pending.stamp.clone(), pending.value.clone()));
+        let mut effects = Vec::new();
+        if !std::mem::replace(&mut leading.is_elected, true) {
+            effects.push(Effect::Elected(leading.ballot.clone()));
+        }
+        effects.push(Effect::Committed(pending.stamp, pending.value));
+        if let Some(next) = leading.queued.take() {
+            effects.extend(self.propose(next, now_ms).unwrap_or_default());
+        }
+        effects
+    }
+
+    /// Tells of a ballot seen anywhere: in a refusal, on the board, in a committed plan. A higher one ends this one's.
+    pub fn outranked(&mut self, by: Ballot) -> Vec<Effect> {
+        match self.ballot() {
+            Some(ours) if by > *ours => self.step_down(StepDown::Outranked(by)),
+            _ => Vec::new(),
+        }
+    }
+
+    fn step_down(&mut self, reason: StepDown) -> Vec<Effect> {
+        let ballot = self.ballot().cloned();
+        self.phase = Phase::Idle;
+        ballot.into_iter().map(|ballot| Effect::SteppedDown(ballot, reason.clone())).collect()
+    }
+
+    /// Repeats what was not answered, refreshes, gives up. To be called every 100 ms or so.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
+        if let Some(reason) = self.lost_patience(now_ms) {
+            return self.step_down(reason);
+        }
+        if let Phase::Leading(leading) = &mut self.phase
+            && leading.pending.is_none()
+            && now_ms.saturating_sub(leading.refreshed_ms) >= self.settings.refresh_ms
+        {
+            leading.refreshed_ms = now_ms;
+            let read = |member: &RegionName| Effect::Send { to: member.clone(), request: AcceptorRequest::Read };
+            return leading.members().iter().map(read).collect();
+        }
+        self.ask(now_ms)
+    }
+
+    fn lost_patience(&self, now_ms: u64) -> Option<StepDown> {
+        let (members, since_ms, limit_ms) = match &self.phase {
+            Phase::Idle => return None,
+            Phase::Preparing { members, since_ms, .. } => (members, *since_ms, self.settings.prepare_ms),
+            Phase::Leading(leading) if !leading.is_elected => {
+                (leading.members(), leading.since_ms, self.settings.prepare_ms)
+            }
+            Phase::Leading(leading) => (leading.members(), leading.majority_heard_ms(), self.settings.silence_ms),
+        };
+        let silent_ms = now_ms.saturating_sub(since_ms);
+        (silent_ms >= limit_ms).then_some(StepDown::NoMajority { members: members.len(), silent_ms })
+    }
+
+    /// Asks whoever has not answered the present question and was not asked within `retry_ms`.
+    fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
+        let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
+            Phase::Preparing { ballot, members, promised, highest, .. } => {
+                let named = highest.iter().flat_map(|(_, value)| &value.members);
+                let open: BTreeSet<_> = members.iter().chain(named).filter(|member| !promised.contains(*member)).collect();
+                (AcceptorRequest::Prepare(ballot.clone()), open.into_iter().cloned().collect())
+            }
+            Phase::Leading(Leading { pending: Some(pending), .. }) => (
+                AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone()),
+                pending.members.difference(&pending.accepted).cloned().collect(),
+            ),
+            _ => return Vec::new(),
+        };
+        let retry_ms = self.settings.retry_ms;
+        let is_due = |asked: Option<&u64>| asked.is_none_or(|asked| now_ms.saturating_sub(*asked) >= retry_ms);
+        let due: Vec<RegionName> = open.into_iter().filter(|member| is_due(self.asked_ms.get(member))).collect();
+        self.asked_ms.extend(due.iter().map(|member| (member.clone(), now_ms)));
+        due.into_iter().map(|to| Effect::Send { to, request: request.clone() }).collect()
+    }
+}
+
+fn check_members(before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) -> Result<(), ProposerError> {
+    let changed = before.symmetric_difference(after).count();
+    if changed > 1 || after.is_empty() { Err(ProposerError::MembersJump { changed }) } else { Ok(()) }
+}
