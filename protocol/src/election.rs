@@ -84,8 +84,7 @@ impl Sight {
     /// candidate's own does not either (else a mesh whose regions all failed would elect without end).
     fn is_led_well(&self, candidate: &RegionName) -> bool {
         self.leader.as_ref().is_some_and(|leader| {
-            leader.is_alive
-                && (!self.failed.contains(&leader.ballot.agent.region) || self.failed.contains(candidate))
+            leader.is_alive && (!self.failed.contains(&leader.ballot.agent.region) || self.failed.contains(candidate))
         })
     }
 }

@@ -104,3 +104,21 @@ pub enum Strategy {
     /// All to the healthy region with the lowest `priority`.
     ActivePassive,
 }
+
+/// The plan that follows from `inputs`, if it differs from `current`.
+pub fn next_plan(current: Option<&Plan>, inputs: &PlanInputs, now_ms: u64) -> Option<Plan> {
+    let regions: BTreeMap<_, _> = inputs
+        .regions
+        .iter()
+        .map(|(name, input)| {
+            let is_out = matches!(input.condition, Condition::Failed | Condition::Draining);
+            let standing = if is_out { Standing::Out { since_ms: 0 } } else { Standing::Serving };
+            let weight_bp = if is_out { 0 } else { input.weight_bp };
+            (name.clone(), RegionPlan { weight_bp, standing, addresses: input.addresses.clone(), flaps: 0 })
+        })
+        .collect();
+    if current.is_some_and(|current| current.regions == regions) {
+        return None;
+    }
+    Some(Plan { regions, reason: "conditions changed".into(), made_ms: now_ms })
+}

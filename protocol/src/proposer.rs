@@ -382,7 +382,8 @@ impl Proposer {
         let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
             Phase::Preparing { ballot, members, promised, highest, .. } => {
                 let named = highest.iter().flat_map(|(_, value)| &value.members);
-                let open: BTreeSet<_> = members.iter().chain(named).filter(|member| !promised.contains(*member)).collect();
+                let open: BTreeSet<_> =
+                    members.iter().chain(named).filter(|member| !promised.contains(*member)).collect();
                 (AcceptorRequest::Prepare(ballot.clone()), open.into_iter().cloned().collect())
             }
             Phase::Leading(Leading { pending: Some(pending), .. }) => (

@@ -5,9 +5,9 @@ use regionmesh_protocol::{
     conflict::{AliasEntry, Catalogue},
     election::{PreVoteReply, PreVoteRequest},
     facts::Fact,
-    identity::AgentId,
+    identity::{AgentId, RegionName},
     manifest::{ModelName, VersionName, VersionSummary},
-    register::{AcceptorReply, AcceptorRequest},
+    register::{AcceptorReply, AcceptorRequest, Ballot},
 };
 
 /// To the gossip actor.
@@ -39,6 +39,8 @@ pub enum GossipMessage {
     CertificateReloaded,
 }
 
+impl ractor::Message for GossipMessage {}
+
 /// To the health actor.
 #[derive(Debug)]
 pub enum HealthMessage {
@@ -53,7 +55,29 @@ pub enum LeaderMessage {
     Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorReply, String>>),
     /// A candidate asks for our vote.
     PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
+    /// Its own: time passed, or the board or the verdicts changed.
+    Tick,
+    /// Its own: an acceptor answered our proposer.
+    AcceptorAnswered {
+        /// The acceptor.
+        from: RegionName,
+        /// Its answer, or why there is none.
+        answer: Result<AcceptorReply, String>,
+    },
+    /// Its own: a region voted on our candidature.
+    Voted {
+        /// The region.
+        from: RegionName,
+        /// The ballot that it was asked about.
+        ballot: Ballot,
+        /// Its vote, or why there is none.
+        vote: Result<PreVoteReply, String>,
+    },
+    /// Its own: a proposer got a promise or an accept from our region's acceptor.
+    ProposerHeard(Ballot),
 }
+
+impl ractor::Message for LeaderMessage {}
 
 /// To the replicator actor.
 #[derive(Debug)]
