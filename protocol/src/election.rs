@@ -42,6 +42,8 @@ pub struct ElectionSettings {
     pub votes_ms: u64,
     /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip tells.
     pub heard_ms: u64,
+    /// How long a vote that we gave is not given to another: candidates of the same instant would fence each other.
+    pub lend_ms: u64,
     /// How long an outranked leader does not stand: where two sides see only a third (a witness), it damps the swing.
     pub hold_off_ms: u64,
 }
@@ -54,6 +56,7 @@ impl Default for ElectionSettings {
             delay_cap_ms: 2_000,
             votes_ms: 1_000,
             heard_ms: 1_000,
+            lend_ms: 400,
             hold_off_ms: 5_000,
         }
     }
@@ -115,6 +118,7 @@ pub struct Election {
     boot: u64,
     highest: Option<Ballot>,
     heard: Option<(Ballot, u64)>,
+    lent: Option<(AgentId, u64)>,
     phase: Phase,
     attempts: u32,
     hold_until_ms: u64,
@@ -124,7 +128,7 @@ impl Election {
     /// An agent that follows. `boot` must differ between any two lives of the agent's election.
     pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
         let phase = Phase::Following;
-        Self { settings, me, boot, highest: None, heard: None, phase, attempts: 0, hold_until_ms: 0 }
+        Self { settings, me, boot, highest: None, heard: None, lent: None, phase, attempts: 0, hold_until_ms: 0 }
     }
 
     /// The highest ballot seen anywhere.
@@ -156,6 +160,11 @@ impl Election {
             .map(|(ballot, _)| ballot)
     }
 
+    fn lent_to_other(&self, candidate: &AgentId, now_ms: u64) -> Option<&AgentId> {
+        let is_fresh = |at_ms: u64| now_ms.saturating_sub(at_ms) < self.settings.lend_ms;
+        self.lent.as_ref().filter(|(other, at_ms)| other != candidate && is_fresh(*at_ms)).map(|(other, _)| other)
+    }
+
     /// At most one above the highest seen; none when the numbers are used up.
     fn next_ballot(&self) -> Option<Ballot> {
         let number = self.highest.as_ref().map_or(0, |highest| highest.number).checked_add(1)?;
@@ -174,7 +183,9 @@ impl Election {
         }
         match &self.phase {
             Phase::Following => self.wait(now_ms, random),
-            Phase::Waiting { until_ms } if now_ms >= *until_ms => return self.ask(sight, now_ms),
+            Phase::Waiting { until_ms } if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() => {
+                return self.ask(sight, now_ms);
+            }
             Phase::Asking { until_ms, .. } if now_ms >= *until_ms => self.try_again(now_ms, random),
             _ => {}
         }
@@ -257,8 +268,11 @@ impl Election {
     }
 
     /// Answers a candidate.
-    pub fn vote(&self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
+    pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
         let refused = self.objection(request, sight, now_ms);
+        if refused.is_none() {
+            self.lent = Some((request.ballot.agent.clone(), now_ms));
+        }
         PreVoteReply {
             is_granted: refused.is_none(),
             highest: self.highest.clone(),
@@ -282,7 +296,106 @@ impl Election {
         if let Some(ballot) = self.heard_other(candidate, now_ms) {
             return Some(format!("{} just heard from {ballot}", self.me));
         }
+        if let Some(other) = self.lent_to_other(candidate, now_ms) {
+            return Some(format!("{} just voted for {other}", self.me));
+        }
         let highest = self.highest.as_ref().filter(|highest| **highest >= request.ballot)?;
         Some(format!("{} knows of ballot {highest}", self.me))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REGIONS: [&str; 3] = ["a", "b", "c"];
+
+    fn ballot(number: u64, agent: &str) -> Ballot {
+        Ballot { number, agent: agent.parse().unwrap(), boot: 1 }
+    }
+
+    fn election(agent: &str) -> Election {
+        Election::new(ElectionSettings::default(), agent.parse().unwrap(), 1)
+    }
+
+    fn sight(leader: Option<(Ballot, bool)>, failed: &[&str]) -> Sight {
+        Sight {
+            leader: leader.map(|(ballot, is_alive)| KnownLeader { ballot, is_alive }),
+            failed: failed.iter().map(|region| region.parse().unwrap()).collect(),
+            members: REGIONS.iter().map(|region| region.parse().unwrap()).collect(),
+        }
+    }
+
+    fn asked(election: &mut Election, sight: &Sight) -> Option<(u64, Ballot)> {
+        (0..=400).step_by(10).find_map(|now_ms| match election.tick(sight, now_ms, 77) {
+            Some(ElectionEffect::AskVotes(ballot, regions)) => {
+                assert!(!regions.contains(&election.me.region));
+                Some((now_ms, ballot))
+            }
+            _ => None,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_attempt_comes_within_50_to_310_ms_with_a_ballot_one_above_the_highest(
+            number in 0..u64::MAX - 1, random: u64,
+        ) {
+            let mut election = election("a/x");
+            election.observe(&ballot(number, "c/x"));
+            let sight = sight(None, &[]);
+            let mut first = None;
+            for now_ms in (0..=400).step_by(10) {
+                if let Some(ElectionEffect::AskVotes(ballot, _)) = election.tick(&sight, now_ms, random) {
+                    first.get_or_insert((now_ms, ballot));
+                }
+            }
+            let (at_ms, taken) = first.unwrap();
+            prop_assert!((50..=310).contains(&at_ms));
+            prop_assert_eq!(taken.number, number + 1);
+        }
+    }
+
+    #[test]
+    fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
+        let led = sight(Some((ballot(3, "c/x"), true)), &[]);
+        assert_eq!(asked(&mut election("a/x"), &led), None);
+        assert!(!election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "b/x") }, &led, 0).is_granted);
+        let gone = sight(Some((ballot(3, "c/x"), false)), &[]);
+        assert!(asked(&mut election("a/x"), &gone).is_some());
+        assert!(election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "b/x") }, &gone, 0).is_granted);
+    }
+
+    #[test]
+    fn a_leader_in_a_failed_region_makes_room_unless_the_candidate_is_no_better() {
+        let leader = Some((ballot(3, "c/x"), true));
+        assert!(asked(&mut election("a/x"), &sight(leader.clone(), &["c"])).is_some());
+        assert_eq!(asked(&mut election("a/x"), &sight(leader, &["a", "b", "c"])), None);
+    }
+
+    #[test]
+    fn a_leader_that_lost_its_majority_may_stand_again() {
+        let seen = sight(Some((ballot(3, "c/x"), true)), &[]);
+        assert!(election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "c/x") }, &seen, 0).is_granted);
+    }
+
+    #[test]
+    fn a_majority_of_votes_and_no_less_makes_a_candidate_stand() {
+        let (mut election, sight) = (election("a/x"), sight(None, &[]));
+        let (now_ms, ballot) = asked(&mut election, &sight).unwrap();
+        let vote = |is_granted| PreVoteReply { is_granted, highest: None, reason: String::new() };
+        let from = |name: &str| name.parse::<RegionName>().unwrap();
+        assert_eq!(election.voted(&from("b"), &ballot, Some(&vote(false)), &sight, now_ms, 0), None);
+        let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &sight, now_ms, 0);
+        assert_eq!(stands, Some(ElectionEffect::Stand(ballot)));
+    }
+
+    #[test]
+    fn a_ballot_number_is_never_wrapped() {
+        let mut election = election("a/x");
+        election.observe(&ballot(u64::MAX, "c/x"));
+        assert_eq!(asked(&mut election, &sight(None, &[])), None);
     }
 }

@@ -404,3 +404,148 @@ fn check_members(before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) ->
     let changed = before.symmetric_difference(after).count();
     if changed > 1 || after.is_empty() { Err(ProposerError::MembersJump { changed }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::{plan::Plan, register::AcceptorState};
+
+    fn names(text: &str) -> BTreeSet<RegionName> {
+        text.split(' ').map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn ballot(number: u64) -> Ballot {
+        Ballot { number, agent: "a/x".parse().unwrap(), boot: 1 }
+    }
+
+    fn value(members: &str, reason: &str) -> RegisterValue {
+        RegisterValue { members: names(members), plan: Plan { reason: reason.into(), ..Plan::default() } }
+    }
+
+    /// Acceptors that answer at once, the absent ones excepted; gives all that is not sent.
+    fn settle(
+        proposer: &mut Proposer,
+        acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+        mut effects: Vec<Effect>,
+        now_ms: u64,
+    ) -> Vec<Effect> {
+        let mut told = Vec::new();
+        while !effects.is_empty() {
+            let mut next = Vec::new();
+            for effect in effects {
+                let Effect::Send { to, request } = effect else {
+                    told.push(effect);
+                    continue;
+                };
+                let Some(state) = acceptors.get_mut(&to) else { continue };
+                let (reply, changed) = state.apply(&request);
+                *state = changed.unwrap_or(state.clone());
+                next.extend(proposer.answered(&to, reply, now_ms));
+            }
+            effects = next;
+        }
+        told
+    }
+
+    fn acceptors(text: &str) -> BTreeMap<RegionName, AcceptorState> {
+        names(text).into_iter().map(|name| (name, AcceptorState::default())).collect()
+    }
+
+    fn lead(
+        acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+        number: u64,
+        members: &str,
+    ) -> (Proposer, Vec<Effect>) {
+        let mut proposer = Proposer::new(ProposerSettings::default());
+        let effects = proposer.prepare(ballot(number), names(members), 0).unwrap();
+        let told = settle(&mut proposer, acceptors, effects, 0);
+        (proposer, told)
+    }
+
+    #[test]
+    fn a_new_leader_commits_again_what_one_acceptor_has_before_anything_else() {
+        let mut all = acceptors("a b c");
+        let old = Stamp { ballot: ballot(1), seq: 4 };
+        all.insert(
+            "b".parse().unwrap(),
+            AcceptorState { promised: Some(ballot(1)), accepted: Some((old, value("a b c", "kept"))) },
+        );
+        let (proposer, told) = lead(&mut all, 2, "a b");
+        let stamp = Stamp { ballot: ballot(2), seq: 5 };
+        assert_eq!(told, [Effect::Elected(ballot(2)), Effect::Committed(stamp, value("a b c", "kept"))]);
+        assert!(proposer.is_ready());
+    }
+
+    #[test]
+    fn an_uncertain_accept_is_repeated_unchanged_and_the_latest_request_waits() {
+        let mut all = acceptors("a b c");
+        let (mut proposer, _) = lead(&mut all, 1, "a b c");
+        let first = proposer.commit(value("a b c", "1"), 10).unwrap();
+        assert_eq!(first.len(), 3);
+        assert_eq!(proposer.commit(value("a b c", "2"), 11).unwrap(), []);
+        assert_eq!(proposer.commit(value("a b c", "3"), 12).unwrap(), []);
+        assert_eq!(proposer.tick(100), []);
+        let repeated = proposer.tick(600);
+        assert_eq!(repeated, first);
+        let told = settle(&mut proposer, &mut all, repeated, 600);
+        let committed: Vec<_> = told
+            .iter()
+            .map(|effect| match effect {
+                Effect::Committed(stamp, value) => (stamp.seq, value.plan.reason.as_str()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(committed, [(1, "1"), (2, "3")]);
+    }
+
+    #[test]
+    fn a_leader_without_a_majority_steps_down_and_one_with_a_majority_stays() {
+        let mut all = acceptors("a b c");
+        let (mut proposer, _) = lead(&mut all, 1, "a b c");
+        all.remove(&"c".parse().unwrap());
+        for now_ms in (0..20_000).step_by(100) {
+            let effects = proposer.tick(now_ms);
+            assert_eq!(settle(&mut proposer, &mut all, effects, now_ms), []);
+        }
+        all.remove(&"b".parse().unwrap());
+        let lost = (20_000..30_000).step_by(100).find_map(|now_ms| {
+            let effects = proposer.tick(now_ms);
+            settle(&mut proposer, &mut all, effects, now_ms).pop().map(|effect| (now_ms, effect))
+        });
+        let (at_ms, effect) = lost.unwrap();
+        assert!((23_000..26_000).contains(&at_ms), "{at_ms}");
+        assert!(matches!(effect, Effect::SteppedDown(_, StepDown::NoMajority { members: 3, .. })));
+    }
+
+    #[test]
+    fn a_refusal_names_the_ballot_that_outranks_and_an_older_one_is_ignored() {
+        let mut all = acceptors("a b c");
+        let (mut proposer, _) = lead(&mut all, 2, "a b c");
+        let from: RegionName = "b".parse().unwrap();
+        assert_eq!(proposer.answered(&from, AcceptorReply::Refused { promised: ballot(2) }, 1), []);
+        let told = proposer.answered(&from, AcceptorReply::Refused { promised: ballot(3) }, 1);
+        assert_eq!(told, [Effect::SteppedDown(ballot(2), StepDown::Outranked(ballot(3)))]);
+        let again = proposer.prepare(ballot(2), names("a b c"), 2);
+        assert!(matches!(again, Err(ProposerError::BallotNotHigher { .. })));
+    }
+
+    #[test]
+    fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
+        let mut all = acceptors("a b c d");
+        let (mut proposer, _) = lead(&mut all, 1, "a b c");
+        let jump = proposer.commit(value("a d", "jump"), 1);
+        assert_eq!(jump, Err(ProposerError::MembersJump { changed: 3 }));
+        for (members, reason) in [("a b c d", "add"), ("b c d", "remove")] {
+            let effects = proposer.commit(value(members, reason), 1).unwrap();
+            settle(&mut proposer, &mut all, effects, 1);
+        }
+        // Who still thinks of the old list asks a and b, and is led to c and d.
+        all.remove(&"c".parse().unwrap());
+        let (successor, told) = lead(&mut all, 2, "a b c");
+        assert!(
+            matches!(&told[..], [Effect::Elected(_), Effect::Committed(_, value)] if value.plan.reason == "remove")
+        );
+        assert_eq!(successor.members(), Some(&names("b c d")));
+    }
+}

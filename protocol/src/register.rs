@@ -217,7 +217,8 @@ mod tests {
             let stamp = Stamp { ballot: ballot(number), seq };
             let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp.clone(), value(9)));
             if promised.is_some_and(|promised| promised > stamp.ballot) {
-                prop_assert!(matches!(reply, AcceptorReply::Refused { .. }));
+                let is_refused = matches!(reply, AcceptorReply::Refused { .. });
+                prop_assert!(is_refused);
                 prop_assert_eq!(next, None);
             }
         }

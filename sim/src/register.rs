@@ -231,11 +231,8 @@ impl World {
             }
             Event::AskVote { from, life, region, ballot } => {
                 let Some(by) = self.some_agent(region) else { return };
-                let vote = self.agents[by].election.vote(
-                    &PreVoteRequest { ballot: ballot.clone() },
-                    &self.sight(by),
-                    self.now_ms,
-                );
+                let (sight, request) = (self.sight(by), PreVoteRequest { ballot: ballot.clone() });
+                let vote = self.agents[by].election.vote(&request, &sight, self.now_ms);
                 self.send(region, self.agents[from].region, Event::Vote { to: from, life, region, ballot, vote });
             }
             Event::Vote { to, life, region, ballot, vote } if self.is_life(to, life) => {

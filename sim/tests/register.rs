@@ -37,7 +37,7 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
     // The faults must leave something to check.
     let committed: usize = outcomes.iter().map(|outcome| outcome.committed).sum();
     let elections: usize = outcomes.iter().map(|outcome| outcome.elections).sum();
-    assert!(committed > outcomes.len() * 5 && elections > outcomes.len() * 2, "{committed} {elections}");
+    assert!(committed > outcomes.len() * 5 && elections > outcomes.len() * 3 / 2, "{committed} {elections}");
 }
 
 #[test]

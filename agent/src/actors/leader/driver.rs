@@ -93,8 +93,9 @@ impl Driver {
         self.publish_changes();
     }
 
-    pub(super) fn vote(&self, request: &PreVoteRequest) -> PreVoteReply {
-        let reply = self.election.vote(request, &self.sight(), self.now_ms());
+    pub(super) fn vote(&mut self, request: &PreVoteRequest) -> PreVoteReply {
+        let (sight, now_ms) = (self.sight(), self.now_ms());
+        let reply = self.election.vote(request, &sight, now_ms);
         tracing::debug!(ballot = %request.ballot, granted = reply.is_granted, reason = %reply.reason, "asked for our vote");
         reply
     }
