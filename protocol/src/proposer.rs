@@ -80,9 +80,9 @@ pub enum ProposerError {
     #[error("ballot {asked} is not higher than {last}, which was used before")]
     BallotNotHigher {
         /// The ballot asked for.
-        asked: Ballot,
+        asked: Box<Ballot>,
         /// The last one used.
-        last: Ballot,
+        last: Box<Ballot>,
     },
     /// The acceptors may change by one at a time, and never to none.
     #[error("the register's members would change by {changed} at once; add or remove one at a time")]
@@ -107,14 +107,18 @@ struct Pending {
 #[derive(Debug, Clone)]
 enum Phase {
     Idle,
-    Preparing {
-        ballot: Ballot,
-        members: BTreeSet<RegionName>,
-        promised: BTreeSet<RegionName>,
-        highest: Option<(Stamp, RegisterValue)>,
-        since_ms: u64,
-    },
-    Leading(Leading),
+    Preparing(Box<Preparing>),
+    Leading(Box<Leading>),
+}
+
+#[derive(Debug, Clone)]
+struct Preparing {
+    ballot: Ballot,
+    /// The acceptors as far as the caller knew.
+    members: BTreeSet<RegionName>,
+    promised: BTreeSet<RegionName>,
+    highest: Option<(Stamp, RegisterValue)>,
+    since_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -179,7 +183,7 @@ impl Proposer {
     pub fn ballot(&self) -> Option<&Ballot> {
         match &self.phase {
             Phase::Idle => None,
-            Phase::Preparing { ballot, .. } => Some(ballot),
+            Phase::Preparing(preparing) => Some(&preparing.ballot),
             Phase::Leading(leading) => Some(&leading.ballot),
         }
     }
@@ -213,11 +217,12 @@ impl Proposer {
         now_ms: u64,
     ) -> Result<Vec<Effect>, ProposerError> {
         if let Some(last) = self.last_ballot.as_ref().filter(|last| **last >= ballot) {
-            return Err(ProposerError::BallotNotHigher { asked: ballot, last: last.clone() });
+            return Err(ProposerError::BallotNotHigher { asked: ballot.into(), last: last.clone().into() });
         }
         self.last_ballot = Some(ballot.clone());
         let promised = BTreeSet::new();
-        self.phase = Phase::Preparing { ballot, members, promised, highest: None, since_ms: now_ms };
+        self.phase =
+            Phase::Preparing(Box::new(Preparing { ballot, members, promised, highest: None, since_ms: now_ms }));
         self.asked_ms.clear();
         Ok(self.ask(now_ms))
     }
@@ -267,9 +272,8 @@ impl Proposer {
         accepted: Option<(Stamp, RegisterValue)>,
         now_ms: u64,
     ) -> Vec<Effect> {
-        let Phase::Preparing { ballot, members, promised, highest, since_ms } = &mut self.phase else {
-            return Vec::new();
-        };
+        let Phase::Preparing(preparing) = &mut self.phase else { return Vec::new() };
+        let Preparing { ballot, members, promised, highest, since_ms } = &mut **preparing;
         if promise != ballot {
             return Vec::new();
         }
@@ -297,7 +301,7 @@ impl Proposer {
         };
         let ballot = leading.ballot.clone();
         let Some((stamp, value)) = found else {
-            self.phase = Phase::Leading(leading);
+            self.phase = Phase::Leading(leading.into());
             return vec![Effect::Elected(ballot)];
         };
         let Some(seq) = stamp.seq.checked_add(1) else {
@@ -307,7 +311,7 @@ impl Proposer {
         let members = value.members.clone();
         leading.first_members = members.clone();
         leading.pending = Some(Pending { stamp: Stamp { ballot, seq }, value, members, accepted: BTreeSet::new() });
-        self.phase = Phase::Leading(leading);
+        self.phase = Phase::Leading(leading.into());
         self.asked_ms.clear();
         self.ask(now_ms)
     }
@@ -367,7 +371,7 @@ impl Proposer {
     fn lost_patience(&self, now_ms: u64) -> Option<StepDown> {
         let (members, since_ms, limit_ms) = match &self.phase {
             Phase::Idle => return None,
-            Phase::Preparing { members, since_ms, .. } => (members, *since_ms, self.settings.prepare_ms),
+            Phase::Preparing(preparing) => (&preparing.members, preparing.since_ms, self.settings.prepare_ms),
             Phase::Leading(leading) if !leading.is_elected => {
                 (leading.members(), leading.since_ms, self.settings.prepare_ms)
             }
@@ -380,17 +384,19 @@ impl Proposer {
     /// Asks whoever has not answered the present question and was not asked within `retry_ms`.
     fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
         let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
-            Phase::Preparing { ballot, members, promised, highest, .. } => {
+            Phase::Preparing(preparing) => {
+                let Preparing { ballot, members, promised, highest, .. } = &**preparing;
                 let named = highest.iter().flat_map(|(_, value)| &value.members);
                 let open: BTreeSet<_> =
                     members.iter().chain(named).filter(|member| !promised.contains(*member)).collect();
                 (AcceptorRequest::Prepare(ballot.clone()), open.into_iter().cloned().collect())
             }
-            Phase::Leading(Leading { pending: Some(pending), .. }) => (
-                AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone()),
-                pending.members.difference(&pending.accepted).cloned().collect(),
-            ),
-            _ => return Vec::new(),
+            Phase::Leading(leading) => {
+                let Some(pending) = &leading.pending else { return Vec::new() };
+                let open = pending.members.difference(&pending.accepted).cloned().collect();
+                (AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone()), open)
+            }
+            Phase::Idle => return Vec::new(),
         };
         let retry_ms = self.settings.retry_ms;
         let is_due = |asked: Option<&u64>| asked.is_none_or(|asked| now_ms.saturating_sub(*asked) >= retry_ms);
