@@ -207,6 +207,8 @@ impl Election {
 
     fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
         let ballot = self.next_ballot()?;
+        // One vote each: a candidate's own is given to itself.
+        self.lent = Some((self.me.clone(), now_ms));
         let granted: BTreeSet<_> = sight.members.get(&self.me.region).cloned().into_iter().collect();
         if has_majority(&sight.members, &granted) {
             self.phase = Phase::Standing;

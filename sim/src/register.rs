@@ -57,7 +57,7 @@ pub struct Broken {
 enum Event {
     Tick { agent: usize, life: u64 },
     Request { from: usize, life: u64, region: usize, request: AcceptorRequest },
-    Put { by: usize, life: u64, base: usize, next: AcceptorState, reply: AcceptorReply, asked: Asked },
+    Put { by: usize, life: u64, base: usize, next: Box<AcceptorState>, reply: Box<AcceptorReply>, asked: Box<Asked> },
     Reply { to: usize, life: u64, region: usize, reply: AcceptorReply },
     AskVote { from: usize, life: u64, region: usize, ballot: Ballot },
     Vote { to: usize, life: u64, region: usize, ballot: Ballot, vote: PreVoteReply },
@@ -221,7 +221,7 @@ impl World {
                 let Some(by) = self.some_agent(region) else { return };
                 self.accept(by, Asked { request, from, from_life: life });
             }
-            Event::Put { by, life, base, next, reply, asked } => self.put(by, life, base, next, reply, asked),
+            Event::Put { by, life, base, next, reply, asked } => self.put(by, life, base, *next, *reply, *asked),
             Event::Reply { to, life, region, reply } if self.is_life(to, life) => {
                 if let AcceptorReply::Refused { promised } = &reply {
                     self.agents[to].election.observe(promised);
@@ -429,6 +429,7 @@ impl World {
                 Some(next) => {
                     let delay_ms = 1 + self.random.below(40);
                     let life = self.agents[by].life;
+                    let (next, reply, asked) = (Box::new(next), Box::new(reply), Box::new(asked));
                     return self.at(delay_ms, Event::Put { by, life, base, next, reply, asked });
                 }
                 None if base == slots.len() => return self.reply(by, &asked, reply),

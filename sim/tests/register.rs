@@ -41,10 +41,15 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
 }
 
 #[test]
-fn a_healthy_mesh_is_led_at_once_and_elects_once() {
-    for outcome in sweep(1, runs(300), |seed| Scenario { seed, regions: 3, agents_per_region: 1, faults_ms: 0 }) {
-        assert!(outcome.elections <= 2 && outcome.healed_after_ms < 2_500, "{outcome:?}");
-    }
+fn a_healthy_mesh_is_led_within_seconds_and_elects_once() {
+    let scenario = |seed| Scenario { seed, regions: 3, agents_per_region: 1, faults_ms: 0 };
+    let outcomes = sweep(1, runs(1_000), scenario);
+    assert!(outcomes.iter().all(|outcome| outcome.elections == 1), "a vote was given twice");
+    let mut times_ms: Vec<u64> = outcomes.iter().map(|outcome| outcome.healed_after_ms).collect();
+    times_ms.sort_unstable();
+    let p99_ms = times_ms[times_ms.len() * 99 / 100];
+    println!("from a cold start to a leader known to all and a plan: p99 {p99_ms} ms");
+    assert!(p99_ms < 3_000, "p99 {p99_ms} ms");
 }
 
 #[test]
