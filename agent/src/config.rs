@@ -351,6 +351,10 @@ impl Config {
             }
             faults.extend(region.faults());
         }
+        if names.iter().any(|name| name.as_str() == regionmesh_protocol::register::WITNESS) {
+            faults
+                .push("regions: `witness` names the register's further acceptor; give the region another name".into());
+        }
         if !names.contains(&self.region) {
             faults.push(format!("regions: this agent's own region {} is not listed", self.region));
         }

@@ -1,7 +1,15 @@
 //! When to elect a leader, and whether to lend one's vote.
+//!
+//! An election costs nothing in safety (the register sees to that), only in calm: a needless one fences a leader that
+//! did its work. So a candidate asks first (PreVote, Ongaro 2014 §9.6), whoever sees a leader at work refuses, and first
+//! attempts are spread over 50–300 ms. Sans-IO: time and random numbers are handed in.
 
-use crate::register::Ballot;
+use crate::{
+    identity::{AgentId, RegionName},
+    register::{Ballot, has_majority},
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A candidate's question before it takes a ballot: would you follow me? (PreVote, Ongaro 2014 §9.6)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,4 +27,377 @@ pub struct PreVoteReply {
     pub highest: Option<Ballot>,
     /// Why not, for the candidate's log.
     pub reason: String,
+}
+
+/// An election's patience, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ElectionSettings {
+    /// Shortest delay before an attempt.
+    pub delay_min_ms: u64,
+    /// Longest delay before the first attempt; doubled with each further one.
+    pub delay_max_ms: u64,
+    /// No delay is longer than this.
+    pub delay_cap_ms: u64,
+    /// How long a candidate waits for votes.
+    pub votes_ms: u64,
+    /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip tells.
+    pub heard_ms: u64,
+    /// How long a vote that we gave is not given to another: candidates of the same instant would fence each other.
+    pub lend_ms: u64,
+    /// How long an outranked leader does not stand: where two sides see only a third (a witness), it damps the swing.
+    pub hold_off_ms: u64,
+}
+
+impl Default for ElectionSettings {
+    fn default() -> Self {
+        Self {
+            delay_min_ms: 50,
+            delay_max_ms: 300,
+            delay_cap_ms: 2_000,
+            votes_ms: 1_000,
+            heard_ms: 1_000,
+            lend_ms: 400,
+            hold_off_ms: 5_000,
+        }
+    }
+}
+
+/// The leader that gossip tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLeader {
+    /// The highest ballot under which an agent says that it leads.
+    pub ballot: Ballot,
+    /// Whether SWIM holds that agent for alive.
+    pub is_alive: bool,
+}
+
+/// What this agent sees when it decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The leader, this agent itself excepted.
+    pub leader: Option<KnownLeader>,
+    /// Regions whose verdict is failed.
+    pub failed: BTreeSet<RegionName>,
+    /// The register's members as far as known.
+    pub members: BTreeSet<RegionName>,
+}
+
+impl Sight {
+    /// Whether a candidate of `region` has nothing to better: the leader's agent lives, and its region serves, or the
+    /// candidate's own does not either (else a mesh whose regions all failed would elect without end).
+    fn is_led_well(&self, candidate: &RegionName) -> bool {
+        self.leader.as_ref().is_some_and(|leader| {
+            leader.is_alive && (!self.failed.contains(&leader.ballot.agent.region) || self.failed.contains(candidate))
+        })
+    }
+}
+
+/// What the caller is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ElectionEffect {
+    /// Ask one agent of each of these regions (and the witness, if it is among them) for its vote.
+    AskVotes(Ballot, BTreeSet<RegionName>),
+    /// Take this ballot: start the proposer.
+    Stand(Ballot),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Following,
+    Waiting { until_ms: u64 },
+    Asking { ballot: Ballot, granted: BTreeSet<RegionName>, refused: BTreeSet<RegionName>, until_ms: u64 },
+    Standing,
+    Leading,
+}
+
+/// One agent's part in elections.
+#[derive(Debug, Clone)]
+pub struct Election {
+    settings: ElectionSettings,
+    me: AgentId,
+    boot: u64,
+    highest: Option<Ballot>,
+    heard: Option<(Ballot, u64)>,
+    lent: Option<(AgentId, u64)>,
+    phase: Phase,
+    attempts: u32,
+    hold_until_ms: u64,
+}
+
+impl Election {
+    /// An agent that follows. `boot` must differ between any two lives of the agent's election.
+    pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
+        let phase = Phase::Following;
+        Self { settings, me, boot, highest: None, heard: None, lent: None, phase, attempts: 0, hold_until_ms: 0 }
+    }
+
+    /// The highest ballot seen anywhere.
+    pub fn highest(&self) -> Option<&Ballot> {
+        self.highest.as_ref()
+    }
+
+    /// Tells of a ballot seen anywhere.
+    pub fn observe(&mut self, ballot: &Ballot) {
+        if self.highest.as_ref().is_none_or(|highest| highest < ballot) {
+            self.highest = Some(ballot.clone());
+        }
+    }
+
+    /// A proposer got something from our acceptor: it is at work, though gossip may not know it yet.
+    pub fn heard(&mut self, ballot: &Ballot, now_ms: u64) {
+        self.observe(ballot);
+        if self.heard.as_ref().is_none_or(|(heard, _)| heard <= ballot) {
+            self.heard = Some((ballot.clone(), now_ms));
+        }
+    }
+
+    fn heard_other(&self, candidate: &AgentId, now_ms: u64) -> Option<&Ballot> {
+        self.heard
+            .as_ref()
+            .filter(|(ballot, at_ms)| {
+                ballot.agent != *candidate && now_ms.saturating_sub(*at_ms) < self.settings.heard_ms
+            })
+            .map(|(ballot, _)| ballot)
+    }
+
+    fn lent_to_other(&self, candidate: &AgentId, now_ms: u64) -> Option<&AgentId> {
+        let is_fresh = |at_ms: u64| now_ms.saturating_sub(at_ms) < self.settings.lend_ms;
+        self.lent.as_ref().filter(|(other, at_ms)| other != candidate && is_fresh(*at_ms)).map(|(other, _)| other)
+    }
+
+    /// At most one above the highest seen; none when the numbers are used up.
+    fn next_ballot(&self) -> Option<Ballot> {
+        let number = self.highest.as_ref().map_or(0, |highest| highest.number).checked_add(1)?;
+        Some(Ballot { number, agent: self.me.clone(), boot: self.boot })
+    }
+
+    /// Moves on with time. `random` is a fresh random number.
+    pub fn tick(&mut self, sight: &Sight, now_ms: u64, random: u64) -> Option<ElectionEffect> {
+        if matches!(self.phase, Phase::Standing | Phase::Leading) {
+            return None;
+        }
+        if sight.is_led_well(&self.me.region) || self.heard_other(&self.me, now_ms).is_some() {
+            self.phase = Phase::Following;
+            self.attempts = 0;
+            return None;
+        }
+        match &self.phase {
+            Phase::Following => self.wait(now_ms, random),
+            Phase::Waiting { until_ms } if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() => {
+                return self.ask(sight, now_ms);
+            }
+            Phase::Asking { until_ms, .. } if now_ms >= *until_ms => self.try_again(now_ms, random),
+            _ => {}
+        }
+        None
+    }
+
+    fn wait(&mut self, now_ms: u64, random: u64) {
+        let longest = self.settings.delay_max_ms.saturating_mul(1 << self.attempts.min(16));
+        let longest = longest.min(self.settings.delay_cap_ms);
+        let spread = longest.saturating_sub(self.settings.delay_min_ms).saturating_add(1);
+        let delay_ms = self.settings.delay_min_ms + random % spread;
+        self.phase = Phase::Waiting { until_ms: now_ms.max(self.hold_until_ms) + delay_ms };
+    }
+
+    fn try_again(&mut self, now_ms: u64, random: u64) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.wait(now_ms, random);
+    }
+
+    fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
+        let ballot = self.next_ballot()?;
+        // One vote each: a candidate's own is given to itself.
+        self.lent = Some((self.me.clone(), now_ms));
+        let granted: BTreeSet<_> = sight.members.get(&self.me.region).cloned().into_iter().collect();
+        if has_majority(&sight.members, &granted) {
+            self.phase = Phase::Standing;
+            return Some(ElectionEffect::Stand(ballot));
+        }
+        let others = sight.members.difference(&granted).cloned().collect();
+        let until_ms = now_ms + self.settings.votes_ms;
+        self.phase = Phase::Asking { ballot: ballot.clone(), granted, refused: BTreeSet::new(), until_ms };
+        Some(ElectionEffect::AskVotes(ballot, others))
+    }
+
+    /// Takes a vote on `ballot`; `None`: the region could not be asked.
+    pub fn voted(
+        &mut self,
+        from: &RegionName,
+        asked: &Ballot,
+        reply: Option<&PreVoteReply>,
+        sight: &Sight,
+        now_ms: u64,
+        random: u64,
+    ) -> Option<ElectionEffect> {
+        if let Some(highest) = reply.and_then(|reply| reply.highest.as_ref()) {
+            self.observe(highest);
+        }
+        let is_outdated = self.highest.as_ref() >= Some(asked);
+        let Phase::Asking { ballot, granted, refused, .. } = &mut self.phase else { return None };
+        if ballot != asked {
+            return None;
+        }
+        let votes = if reply.is_some_and(|reply| reply.is_granted) { &mut *granted } else { &mut *refused };
+        votes.insert(from.clone());
+        if has_majority(&sight.members, granted) && !is_outdated {
+            self.phase = Phase::Standing;
+            return Some(ElectionEffect::Stand(asked.clone()));
+        }
+        let still_open: BTreeSet<_> = sight.members.difference(refused).cloned().collect();
+        if is_outdated || !has_majority(&sight.members, &still_open) {
+            self.try_again(now_ms, random);
+        }
+        None
+    }
+
+    /// The proposer leads under `ballot`.
+    pub fn elected(&mut self, ballot: &Ballot) {
+        self.observe(ballot);
+        self.phase = Phase::Leading;
+        self.attempts = 0;
+    }
+
+    /// The proposer gave its ballot up: it led and was outranked, or it never got a majority.
+    pub fn stepped_down(&mut self, outranked_by: Option<&Ballot>, now_ms: u64, random: u64) {
+        if let Some(ballot) = outranked_by {
+            self.observe(ballot);
+            if self.phase == Phase::Leading {
+                self.hold_until_ms = now_ms + self.settings.hold_off_ms;
+            }
+        }
+        self.try_again(now_ms, random);
+    }
+
+    /// Answers a candidate.
+    pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
+        let refused = self.objection(request, sight, now_ms);
+        if refused.is_none() {
+            self.lent = Some((request.ballot.agent.clone(), now_ms));
+        }
+        PreVoteReply {
+            is_granted: refused.is_none(),
+            highest: self.highest.clone(),
+            reason: refused.unwrap_or_default(),
+        }
+    }
+
+    fn objection(&self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> Option<String> {
+        let candidate = &request.ballot.agent;
+        if self.phase == Phase::Leading
+            && (!sight.failed.contains(&self.me.region) || sight.failed.contains(&candidate.region))
+        {
+            return Some(format!("{} leads", self.me));
+        }
+        if let Some(leader) = &sight.leader
+            && leader.ballot.agent != *candidate
+            && sight.is_led_well(&candidate.region)
+        {
+            return Some(format!("{} sees {} lead", self.me, leader.ballot));
+        }
+        if let Some(ballot) = self.heard_other(candidate, now_ms) {
+            return Some(format!("{} just heard from {ballot}", self.me));
+        }
+        if let Some(other) = self.lent_to_other(candidate, now_ms) {
+            return Some(format!("{} just voted for {other}", self.me));
+        }
+        let highest = self.highest.as_ref().filter(|highest| **highest >= request.ballot)?;
+        Some(format!("{} knows of ballot {highest}", self.me))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REGIONS: [&str; 3] = ["a", "b", "c"];
+
+    fn ballot(number: u64, agent: &str) -> Ballot {
+        Ballot { number, agent: agent.parse().unwrap(), boot: 1 }
+    }
+
+    fn election(agent: &str) -> Election {
+        Election::new(ElectionSettings::default(), agent.parse().unwrap(), 1)
+    }
+
+    fn sight(leader: Option<(Ballot, bool)>, failed: &[&str]) -> Sight {
+        Sight {
+            leader: leader.map(|(ballot, is_alive)| KnownLeader { ballot, is_alive }),
+            failed: failed.iter().map(|region| region.parse().unwrap()).collect(),
+            members: REGIONS.iter().map(|region| region.parse().unwrap()).collect(),
+        }
+    }
+
+    fn asked(election: &mut Election, sight: &Sight) -> Option<(u64, Ballot)> {
+        (0..=400).step_by(10).find_map(|now_ms| match election.tick(sight, now_ms, 77) {
+            Some(ElectionEffect::AskVotes(ballot, regions)) => {
+                assert!(!regions.contains(&election.me.region));
+                Some((now_ms, ballot))
+            }
+            _ => None,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_attempt_comes_within_50_to_310_ms_with_a_ballot_one_above_the_highest(
+            number in 0..u64::MAX - 1, random: u64,
+        ) {
+            let mut election = election("a/x");
+            election.observe(&ballot(number, "c/x"));
+            let sight = sight(None, &[]);
+            let mut first = None;
+            for now_ms in (0..=400).step_by(10) {
+                if let Some(ElectionEffect::AskVotes(ballot, _)) = election.tick(&sight, now_ms, random) {
+                    first.get_or_insert((now_ms, ballot));
+                }
+            }
+            let (at_ms, taken) = first.unwrap();
+            prop_assert!((50..=310).contains(&at_ms));
+            prop_assert_eq!(taken.number, number + 1);
+        }
+    }
+
+    #[test]
+    fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
+        let led = sight(Some((ballot(3, "c/x"), true)), &[]);
+        assert_eq!(asked(&mut election("a/x"), &led), None);
+        assert!(!election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "b/x") }, &led, 0).is_granted);
+        let gone = sight(Some((ballot(3, "c/x"), false)), &[]);
+        assert!(asked(&mut election("a/x"), &gone).is_some());
+        assert!(election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "b/x") }, &gone, 0).is_granted);
+    }
+
+    #[test]
+    fn a_leader_in_a_failed_region_makes_room_unless_the_candidate_is_no_better() {
+        let leader = Some((ballot(3, "c/x"), true));
+        assert!(asked(&mut election("a/x"), &sight(leader.clone(), &["c"])).is_some());
+        assert_eq!(asked(&mut election("a/x"), &sight(leader, &["a", "b", "c"])), None);
+    }
+
+    #[test]
+    fn a_leader_that_lost_its_majority_may_stand_again() {
+        let seen = sight(Some((ballot(3, "c/x"), true)), &[]);
+        assert!(election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "c/x") }, &seen, 0).is_granted);
+    }
+
+    #[test]
+    fn a_majority_of_votes_and_no_less_makes_a_candidate_stand() {
+        let (mut election, sight) = (election("a/x"), sight(None, &[]));
+        let (now_ms, ballot) = asked(&mut election, &sight).unwrap();
+        let vote = |is_granted| PreVoteReply { is_granted, highest: None, reason: String::new() };
+        let from = |name: &str| name.parse::<RegionName>().unwrap();
+        assert_eq!(election.voted(&from("b"), &ballot, Some(&vote(false)), &sight, now_ms, 0), None);
+        let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &sight, now_ms, 0);
+        assert_eq!(stands, Some(ElectionEffect::Stand(ballot)));
+    }
+
+    #[test]
+    fn a_ballot_number_is_never_wrapped() {
+        let mut election = election("a/x");
+        election.observe(&ballot(u64::MAX, "c/x"));
+        assert_eq!(asked(&mut election, &sight(None, &[])), None);
+    }
 }

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod manifest;
 pub mod plan;
 pub mod probe;
+pub mod proposer;
 pub mod ramp;
 pub mod register;
 pub mod verdict;

@@ -1,11 +1,33 @@
-//! The register: one value that a majority of regions agrees on (CASPaxos, Rystsov 2018).
+//! The register: one value that a majority of regions agrees on (CASPaxos, Rystsov 2018), and what an acceptor does.
+//!
+//! Why it is safe. A ballot belongs to one proposer, which proposes one value after another under it and never two under
+//! one [`Stamp`]. A proposer speaks only after a majority promised to answer no lower ballot; of what they accepted
+//! before, it takes the highest, so a value that a majority accepted is found again by every later majority.
+//! The proposer's side is [`crate::proposer`]; when to propose at all is [`crate::election`].
 
 use crate::{
-    identity::{AgentId, RegionName},
+    identity::{AgentId, IdentityError, RegionName},
     plan::Plan,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
+
+/// Name of the acceptor that is no region: a store of its own that makes the number of acceptors odd.
+pub const WITNESS: &str = "witness";
+
+/// The acceptors of a register that holds nothing yet: every region, and the witness where there is one.
+pub fn first_members(
+    regions: impl IntoIterator<Item = RegionName>,
+    has_witness: bool,
+) -> Result<BTreeSet<RegionName>, IdentityError> {
+    let witness = if has_witness { Some(RegionName::new(WITNESS)?) } else { None };
+    Ok(regions.into_iter().chain(witness).collect())
+}
+
+/// Whether `votes` holds more than half of `members`; votes of others do not count. No members, no majority.
+pub fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
+    members.intersection(votes).count() > members.len() / 2
+}
 
 /// A right to propose. Ordered by number; the rest makes two candidates' ballots differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +38,12 @@ pub struct Ballot {
     pub agent: AgentId,
     /// Drawn at the agent's start, so that a restarted agent never repeats a ballot.
     pub boot: u64,
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.number, self.agent)
+    }
 }
 
 /// A value's place in the order of values: the leader's ballot, then the value's number under it.
@@ -29,6 +57,12 @@ pub struct Stamp {
     pub ballot: Ballot,
     /// The value's number, counted from 1 over all leaders.
     pub seq: u64,
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.ballot, self.seq)
+    }
 }
 
 /// What the register holds.
@@ -47,6 +81,50 @@ pub struct AcceptorState {
     pub promised: Option<Ballot>,
     /// The last value accepted.
     pub accepted: Option<(Stamp, RegisterValue)>,
+}
+
+impl AcceptorState {
+    /// Answers `request`. A new state, if any, must be durable before the reply leaves; without one, this state must be
+    /// known to be the current one.
+    ///
+    /// Accepting the same value under the same stamp again succeeds even after a higher promise: it says what was done
+    /// already, and lets a proposer whose reply got lost learn that its value stands.
+    pub fn apply(&self, request: &AcceptorRequest) -> (AcceptorReply, Option<AcceptorState>) {
+        match request {
+            AcceptorRequest::Read => (AcceptorReply::State(self.clone()), None),
+            AcceptorRequest::Prepare(ballot) => self.prepare(ballot),
+            AcceptorRequest::Accept(stamp, value) => self.accept(stamp, value),
+        }
+    }
+
+    fn prepare(&self, ballot: &Ballot) -> (AcceptorReply, Option<AcceptorState>) {
+        let promised = AcceptorReply::Promised { ballot: ballot.clone(), accepted: self.accepted.clone() };
+        match &self.promised {
+            Some(higher) if higher > ballot => (AcceptorReply::Refused { promised: higher.clone() }, None),
+            Some(same) if same == ballot => (promised, None),
+            _ => (promised, Some(Self { promised: Some(ballot.clone()), accepted: self.accepted.clone() })),
+        }
+    }
+
+    fn accept(&self, stamp: &Stamp, value: &RegisterValue) -> (AcceptorReply, Option<AcceptorState>) {
+        if self.accepted.as_ref().is_some_and(|(s, v)| s == stamp && v == value) {
+            return (AcceptorReply::Accepted(stamp.clone()), None);
+        }
+        if let Some(higher) = self.promised.as_ref().filter(|promised| **promised > stamp.ballot) {
+            return (AcceptorReply::Refused { promised: higher.clone() }, None);
+        }
+        // Accepting raises the promise, so an accepted stamp's ballot is never above it; `promised` outranks or equals.
+        if let Some((later, _)) = self.accepted.as_ref().filter(|(accepted, _)| accepted >= stamp) {
+            return (AcceptorReply::Refused { promised: later.ballot.clone() }, None);
+        }
+        let state = Self { promised: Some(stamp.ballot.clone()), accepted: Some((stamp.clone(), value.clone())) };
+        (AcceptorReply::Accepted(stamp.clone()), Some(state))
+    }
+
+    /// The highest ballot that this state names.
+    pub fn highest(&self) -> Option<&Ballot> {
+        self.promised.as_ref().max(self.accepted.as_ref().map(|(stamp, _)| &stamp.ballot))
+    }
 }
 
 /// What a proposer asks of an acceptor.
@@ -79,4 +157,102 @@ pub enum AcceptorReply {
     },
     /// The answer to [`AcceptorRequest::Read`].
     State(AcceptorState),
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ballot(number: u64) -> Ballot {
+        Ballot { number, agent: "r/a".parse().unwrap(), boot: 1 }
+    }
+
+    fn value(reason: u8) -> RegisterValue {
+        let plan = Plan { reason: reason.to_string(), ..Plan::default() };
+        RegisterValue { members: ["r".parse().unwrap()].into(), plan }
+    }
+
+    fn request() -> impl Strategy<Value = AcceptorRequest> {
+        prop_oneof![
+            (0..6u64).prop_map(|number| AcceptorRequest::Prepare(ballot(number))),
+            (0..6u64, 1..4u64, 0..2u8).prop_map(|(number, seq, reason)| {
+                AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value(reason))
+            }),
+            Just(AcceptorRequest::Read),
+        ]
+    }
+
+    fn accepted_stamp(state: &AcceptorState) -> Option<&Stamp> {
+        state.accepted.as_ref().map(|(stamp, _)| stamp)
+    }
+
+    proptest! {
+        #[test]
+        fn promises_and_accepted_stamps_never_go_back(requests in prop::collection::vec(request(), 0..40)) {
+            let mut state = AcceptorState::default();
+            for request in &requests {
+                let (_, next) = state.apply(request);
+                let Some(next) = next else { continue };
+                prop_assert!(next.promised >= state.promised);
+                prop_assert!(accepted_stamp(&next) >= accepted_stamp(&state));
+                prop_assert!(next.promised.as_ref() >= accepted_stamp(&next).map(|stamp| &stamp.ballot));
+                if accepted_stamp(&next) == accepted_stamp(&state) {
+                    prop_assert_eq!(&next.accepted, &state.accepted);
+                }
+                state = next;
+            }
+        }
+
+        #[test]
+        fn after_a_promise_nothing_lower_is_accepted_anew(
+            requests in prop::collection::vec(request(), 0..40), number in 0..6u64, seq in 1..4u64,
+        ) {
+            let mut state = AcceptorState::default();
+            for request in &requests {
+                state = state.apply(request).1.unwrap_or(state);
+            }
+            let promised = state.promised.clone();
+            let stamp = Stamp { ballot: ballot(number), seq };
+            let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp.clone(), value(9)));
+            if promised.is_some_and(|promised| promised > stamp.ballot) {
+                let is_refused = matches!(reply, AcceptorReply::Refused { .. });
+                prop_assert!(is_refused);
+                prop_assert_eq!(next, None);
+            }
+        }
+
+        #[test]
+        fn repeating_a_request_changes_nothing_and_answers_the_same(
+            requests in prop::collection::vec(request(), 0..40), last in request(),
+        ) {
+            let mut state = AcceptorState::default();
+            for request in &requests {
+                state = state.apply(request).1.unwrap_or(state);
+            }
+            let (first, next) = state.apply(&last);
+            let state = next.unwrap_or(state);
+            let (second, next) = state.apply(&last);
+            prop_assert_eq!(next, None);
+            prop_assert_eq!(first, second);
+        }
+    }
+
+    #[test]
+    fn one_stamp_never_takes_a_second_value() {
+        let stamp = Stamp { ballot: ballot(1), seq: 1 };
+        let state = AcceptorState::default().apply(&AcceptorRequest::Accept(stamp.clone(), value(1))).1.unwrap();
+        let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp, value(2)));
+        assert!(matches!(reply, AcceptorReply::Refused { .. }) && next.is_none());
+    }
+
+    #[test]
+    fn half_of_the_members_is_no_majority() {
+        let members = first_members(["a".parse().unwrap(), "b".parse().unwrap()], false).unwrap();
+        assert!(!has_majority(&members, &["a".parse().unwrap(), "x".parse().unwrap()].into()));
+        let members = first_members(members, true).unwrap();
+        assert!(has_majority(&members, &["a".parse().unwrap(), "witness".parse().unwrap()].into()));
+        assert!(!has_majority(&BTreeSet::new(), &members));
+    }
 }

@@ -9,7 +9,7 @@ use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     manifest::{ModelName, VersionName, VersionSummary},
     probe::ProbeResult,
-    register::{AcceptorReply, AcceptorRequest},
+    register::{AcceptorReply, AcceptorRequest, Ballot},
 };
 
 /// To the gossip actor.
@@ -72,6 +72,26 @@ pub enum LeaderMessage {
     Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorReply, String>>),
     /// A candidate asks for our vote.
     PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
+    /// Its own: time passed, or the board or the verdicts changed.
+    Tick,
+    /// Its own: an acceptor answered our proposer.
+    AcceptorAnswered {
+        /// The acceptor.
+        from: RegionName,
+        /// Its answer, or why there is none.
+        answer: Result<AcceptorReply, String>,
+    },
+    /// Its own: a region voted on our candidature.
+    Voted {
+        /// The region.
+        from: RegionName,
+        /// The ballot that it was asked about.
+        ballot: Ballot,
+        /// Its vote, or why there is none.
+        vote: Result<PreVoteReply, String>,
+    },
+    /// Its own: a proposer got a promise or an accept from our region's acceptor.
+    ProposerHeard(Ballot),
 }
 
 /// To the replicator actor.

@@ -1,7 +1,9 @@
-//! A region's object store: opening it, and what is kept there.
+//! What an agent keeps: models and the register's slots in the region's object store, the last committed plan on disk.
 
+pub mod committed_plan;
 pub mod metadata;
 pub mod models;
+pub mod slots;
 pub mod staging;
 
 use crate::config::StoreConfig;

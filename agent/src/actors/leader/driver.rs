@@ -1,0 +1,409 @@
+//! Drives the election and the proposer: feeds them what happened, carries out what they answer.
+
+use super::{LeaderArguments, board};
+use crate::{
+    actors::messages::{GossipMessage, LeaderMessage},
+    mesh::handle::Peer,
+    snapshots::{BoardView, LeaderView},
+    time::unix_ms,
+};
+use ractor::ActorRef;
+use regionmesh_protocol::{
+    election::{Election, ElectionEffect, ElectionSettings, PreVoteReply, PreVoteRequest, Sight},
+    facts::{Fact, FactKind, LeaderFacts},
+    identity::{IdentityError, RegionName},
+    plan::{CommittedPlan, next_plan},
+    proposer::{Effect, Proposer, ProposerSettings, StepDown},
+    register::{AcceptorReply, AcceptorRequest, Ballot, RegisterValue, Stamp, WITNESS, first_members},
+    wire::{PeerReply, PeerRequest},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a call to an acceptor or a voter may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Calls to one acceptor at once: repeats of what it is slow to answer.
+const CALLS_PER_MEMBER: usize = 4;
+/// A fact that our own board entry does not show is published again after this long.
+const REPUBLISH: Duration = Duration::from_secs(1);
+
+/// The logic of one life of the actor.
+pub(super) struct Driver {
+    arguments: LeaderArguments,
+    myself: ActorRef<LeaderMessage>,
+    started: Instant,
+    election: Election,
+    proposer: Proposer,
+    /// The acceptors as far as known: configured, until a value names others.
+    members: BTreeSet<RegionName>,
+    calls: BTreeMap<RegionName, usize>,
+    proposed_at: Option<Instant>,
+    published: BTreeMap<FactKind, (Instant, Fact)>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        arguments: LeaderArguments,
+        boot: u64,
+        myself: ActorRef<LeaderMessage>,
+    ) -> Result<Self, IdentityError> {
+        let regions = arguments.config.regions.iter().map(|region| region.name.clone());
+        let members = first_members(regions, arguments.witness.is_some())?;
+        let election = Election::new(ElectionSettings::default(), arguments.id.clone(), boot);
+        Ok(Self {
+            arguments,
+            myself,
+            started: Instant::now(),
+            election,
+            proposer: Proposer::new(ProposerSettings::default()),
+            members,
+            calls: BTreeMap::new(),
+            proposed_at: None,
+            published: BTreeMap::new(),
+        })
+    }
+
+    /// Takes up what was known before the start and asks our acceptor for the rest.
+    pub(super) fn start(&mut self, kept: Option<CommittedPlan>) {
+        if self.members.len().is_multiple_of(2) {
+            tracing::warn!(
+                members = self.members.len(),
+                "the register has an even number of acceptors, so losing half of them stops automatic failover; \
+                 configure a `witness` store or an odd number of regions"
+            );
+        }
+        let metrics = &self.arguments.metrics;
+        metrics.is_even.set(i64::from(self.members.len().is_multiple_of(2)));
+        metrics.members.set(i64::try_from(self.members.len()).unwrap_or(i64::MAX));
+        metrics.is_leader.set(0);
+        if let Some(plan) = kept {
+            self.learn_plan(&plan);
+        }
+        let (own, read) = (self.arguments.id.region.clone(), AcceptorRequest::Read);
+        self.call_acceptor(own, read);
+        self.publish_changes();
+    }
+
+    /// Says that this agent leads no longer, so that others need not wait until it is missed.
+    pub(super) fn stop(&mut self) {
+        self.proposer = Proposer::new(ProposerSettings::default());
+        self.publish_changes();
+    }
+
+    pub(super) fn vote(&mut self, request: &PreVoteRequest) -> PreVoteReply {
+        let (sight, now_ms) = (self.sight(), self.now_ms());
+        let reply = self.election.vote(request, &sight, now_ms);
+        tracing::debug!(ballot = %request.ballot, granted = reply.is_granted, reason = %reply.reason, "asked for our vote");
+        reply
+    }
+
+    pub(super) fn proposer_heard(&mut self, ballot: &Ballot) {
+        let now_ms = self.now_ms();
+        self.election.heard(ballot, now_ms);
+    }
+
+    pub(super) fn tick(&mut self) {
+        let board = self.board();
+        board::ballots(&board).for_each(|ballot| self.election.observe(ballot));
+        if let Some(plan) = board::latest_plan(&board) {
+            self.learn_plan(plan);
+        }
+        let sight = self.sight();
+        self.notice_successor(&sight);
+        let now_ms = self.now_ms();
+        let effects = self.proposer.tick(now_ms);
+        self.carry_out(effects);
+        let effect = self.election.tick(&sight, now_ms, rand::random());
+        self.carry_out_election(effect);
+        self.plan_ahead(&board);
+        self.publish_changes();
+    }
+
+    /// A leader or a plan under a higher ballot than ours means that a majority promised it: we are fenced already.
+    fn notice_successor(&mut self, sight: &Sight) {
+        let leader = sight.leader.as_ref().filter(|leader| leader.is_alive).map(|leader| leader.ballot.clone());
+        let planned = self.arguments.snapshots.plan.borrow().as_ref().map(|plan| plan.stamp.ballot.clone());
+        let effects: Vec<_> =
+            [leader, planned].into_iter().flatten().flat_map(|ballot| self.proposer.outranked(ballot)).collect();
+        self.carry_out(effects);
+    }
+
+    pub(super) fn acceptor_answered(&mut self, from: RegionName, answer: Result<AcceptorReply, String>) {
+        if let Some(calls) = self.calls.get_mut(&from) {
+            *calls = calls.saturating_sub(1);
+        }
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.arguments.metrics.calls_failed.with_label_values(&[from.as_str()]).inc();
+                tracing::debug!(acceptor = %from, %error, "an acceptor did not answer");
+                return;
+            }
+        };
+        match &reply {
+            AcceptorReply::Refused { promised } => self.election.observe(promised),
+            AcceptorReply::State(state) => {
+                if let Some(highest) = state.highest() {
+                    self.election.observe(highest);
+                }
+                self.learn_members(state.accepted.as_ref());
+            }
+            AcceptorReply::Promised { accepted, .. } => self.learn_members(accepted.as_ref()),
+            AcceptorReply::Accepted(_) => {}
+        }
+        let now_ms = self.now_ms();
+        let effects = self.proposer.answered(&from, reply, now_ms);
+        self.carry_out(effects);
+        if self.proposer.is_ready() {
+            let board = self.board();
+            self.plan_ahead(&board);
+        }
+        self.publish_changes();
+    }
+
+    pub(super) fn voted(&mut self, from: RegionName, ballot: Ballot, vote: Result<PreVoteReply, String>) {
+        match &vote {
+            Ok(vote) if vote.is_granted => {}
+            Ok(vote) => tracing::debug!(%from, %ballot, reason = %vote.reason, "vote refused"),
+            Err(error) => tracing::debug!(%from, %ballot, %error, "no vote"),
+        }
+        let (sight, now_ms) = (self.sight(), self.now_ms());
+        let effect = self.election.voted(&from, &ballot, vote.as_ref().ok(), &sight, now_ms, rand::random());
+        self.carry_out_election(effect);
+    }
+
+    fn carry_out_election(&mut self, effect: Option<ElectionEffect>) {
+        let elections = &self.arguments.metrics.elections;
+        match effect {
+            None => {}
+            Some(ElectionEffect::AskVotes(ballot, regions)) => {
+                elections.with_label_values(&["asked"]).inc();
+                tracing::debug!(%ballot, "no leader is seen; asking for votes");
+                regions.into_iter().for_each(|region| self.ask_vote(region, ballot.clone()));
+            }
+            Some(ElectionEffect::Stand(ballot)) => {
+                elections.with_label_values(&["stood"]).inc();
+                tracing::info!(%ballot, "standing for leader");
+                let now_ms = self.now_ms();
+                match self.proposer.prepare(ballot, self.members.clone(), now_ms) {
+                    Ok(effects) => self.carry_out(effects),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot stand for leader");
+                        self.election.stepped_down(None, now_ms, rand::random());
+                    }
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, request } => self.call_acceptor(to, request),
+                Effect::Elected(ballot) => {
+                    self.arguments.metrics.elections.with_label_values(&["won"]).inc();
+                    tracing::info!(%ballot, "elected leader");
+                    self.election.elected(&ballot);
+                }
+                Effect::Committed(stamp, value) => self.committed(stamp, value),
+                Effect::SteppedDown(ballot, reason) => self.stepped_down(&ballot, &reason),
+            }
+        }
+    }
+
+    fn committed(&mut self, stamp: Stamp, value: RegisterValue) {
+        let metrics = &self.arguments.metrics;
+        metrics.commits.inc();
+        let duration = self.proposed_at.take().map(|at| at.elapsed());
+        if let Some(duration) = duration {
+            metrics.commit_duration.observe(duration.as_secs_f64());
+        }
+        tracing::info!(%stamp, seq = stamp.seq, reason = %value.plan.reason, ?duration, "plan committed");
+        self.learn_members(Some(&(stamp.clone(), value.clone())));
+        self.learn_plan(&CommittedPlan { stamp, plan: value.plan });
+    }
+
+    fn stepped_down(&mut self, ballot: &Ballot, reason: &StepDown) {
+        let (label, by) = match reason {
+            StepDown::Outranked(by) => ("outranked", Some(by)),
+            StepDown::NoMajority { .. } => ("no-majority", None),
+        };
+        self.arguments.metrics.step_downs.with_label_values(&[label]).inc();
+        self.proposed_at = None;
+        tracing::warn!(%ballot, %reason, "stepped down");
+        let now_ms = self.now_ms();
+        self.election.stepped_down(by, now_ms, rand::random());
+    }
+
+    /// As the leader: proposes the plan that the board and the verdicts ask for, if it differs from the last.
+    fn plan_ahead(&mut self, board: &BoardView) {
+        if !self.proposer.is_ready() {
+            return;
+        }
+        let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
+        let inputs = board::plan_inputs(&self.arguments.config, board, &verdicts);
+        let current = self.proposer.decided().map(|(_, value)| &value.plan);
+        let Some(plan) = next_plan(current, &inputs, unix_ms()) else { return };
+        let members = self.proposer.members().unwrap_or(&self.members).clone();
+        let now_ms = self.now_ms();
+        self.proposed_at = Some(Instant::now());
+        match self.proposer.commit(RegisterValue { members, plan }, now_ms) {
+            Ok(effects) => self.carry_out(effects),
+            Err(error) => tracing::error!(%error, "a plan could not be proposed"),
+        }
+    }
+
+    /// Takes a committed plan up if it is later than the one known.
+    fn learn_plan(&mut self, plan: &CommittedPlan) {
+        self.election.observe(&plan.stamp.ballot);
+        let is_news = self.arguments.snapshots.plan.send_if_modified(|known| {
+            let is_later = known.as_ref().is_none_or(|known| known.stamp < plan.stamp);
+            if is_later {
+                *known = Some(Arc::new(plan.clone()));
+            }
+            is_later
+        });
+        if !is_news {
+            return;
+        }
+        let metrics = &self.arguments.metrics;
+        metrics.plan_seq.set(i64::try_from(plan.stamp.seq).unwrap_or(i64::MAX));
+        if self.proposer.leading() != Some(&plan.stamp.ballot) {
+            metrics.adopted.inc();
+            tracing::info!(stamp = %plan.stamp, reason = %plan.plan.reason, "plan adopted");
+        }
+        self.publish(Fact::Plan(plan.clone()));
+    }
+
+    fn learn_members(&mut self, value: Option<&(Stamp, RegisterValue)>) {
+        let Some((_, value)) = value.filter(|(_, value)| value.members != self.members) else { return };
+        tracing::warn!(
+            ours = ?self.members.iter().map(RegionName::as_str).collect::<Vec<_>>(),
+            found = ?value.members.iter().map(RegionName::as_str).collect::<Vec<_>>(),
+            "the register's acceptors are not those of the configuration; following the register"
+        );
+        self.members = value.members.clone();
+        let metrics = &self.arguments.metrics;
+        metrics.members.set(i64::try_from(self.members.len()).unwrap_or(i64::MAX));
+        metrics.is_even.set(i64::from(self.members.len().is_multiple_of(2)));
+    }
+
+    fn publish_changes(&mut self) {
+        let leading = self.proposer.leading().cloned();
+        let highest = self.election.highest().cloned();
+        let metrics = &self.arguments.metrics;
+        metrics.is_leader.set(i64::from(leading.is_some()));
+        metrics.ballot.set(highest.as_ref().map_or(0, |ballot| i64::try_from(ballot.number).unwrap_or(i64::MAX)));
+        let board = self.board();
+        let other = board::known_leader(&board, &self.arguments.id).filter(|leader| leader.is_alive);
+        let is_self = leading.is_some();
+        let view = LeaderView { ballot: leading.clone().or(other.map(|leader| leader.ballot)), is_self };
+        self.arguments.snapshots.leader.send_if_modified(|known| {
+            let is_news = *known != view;
+            *known = view;
+            is_news
+        });
+        self.publish(Fact::Leader(LeaderFacts { leading, highest }));
+        let plan = self.arguments.snapshots.plan.borrow().clone();
+        if let Some(plan) = plan {
+            self.publish(Fact::Plan((*plan).clone()));
+        }
+    }
+
+    /// Publishes a fact until our own entry on the board shows it: the gossip actor may have been restarted meanwhile.
+    fn publish(&mut self, fact: Fact) {
+        let kind = fact.kind();
+        let board = self.board();
+        let shown = board.agents.get(&self.arguments.id).and_then(|view| view.facts.get(&kind));
+        if shown.is_some_and(|seen| *seen.fact == fact) {
+            self.published.remove(&kind);
+            return;
+        }
+        if self.published.get(&kind).is_some_and(|(at, last)| at.elapsed() < REPUBLISH && *last == fact) {
+            return;
+        }
+        self.published.insert(kind, (Instant::now(), fact.clone()));
+        // A vacant address is tried again by the rule above.
+        let _ = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(fact)));
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn board(&self) -> Arc<BoardView> {
+        self.arguments.snapshots.board.borrow().clone()
+    }
+
+    fn sight(&self) -> Sight {
+        let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
+        board::sight(&self.board(), &verdicts, &self.arguments.id, self.members.clone())
+    }
+
+    fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {
+        let calls = self.calls.entry(to.clone()).or_default();
+        if *calls >= CALLS_PER_MEMBER {
+            return;
+        }
+        *calls += 1;
+        let (arguments, myself) = (self.arguments.clone(), self.myself.clone());
+        tokio::spawn(async move {
+            let asked = tokio::time::timeout(CALL_TIMEOUT * 2, ask_acceptor(&arguments, &to, request));
+            let answer = asked.await.unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)));
+            let _ = myself.cast(LeaderMessage::AcceptorAnswered { from: to, answer });
+        });
+    }
+
+    fn ask_vote(&self, region: RegionName, ballot: Ballot) {
+        let (arguments, myself) = (self.arguments.clone(), self.myself.clone());
+        tokio::spawn(async move {
+            let asked = tokio::time::timeout(CALL_TIMEOUT, ask_voter(&arguments, &region, &ballot));
+            let vote = asked.await.unwrap_or_else(|_| Err(format!("no vote within {CALL_TIMEOUT:?}")));
+            let _ = myself.cast(LeaderMessage::Voted { from: region, ballot, vote });
+        });
+    }
+}
+
+async fn ask_acceptor(
+    arguments: &LeaderArguments,
+    to: &RegionName,
+    request: AcceptorRequest,
+) -> Result<AcceptorReply, String> {
+    if *to == arguments.id.region {
+        return arguments.store.apply(&request).await.map_err(|error| error.to_string());
+    }
+    if to.as_str() == WITNESS {
+        let witness = arguments.witness.as_ref().ok_or("the register has a witness, and none is configured here")?;
+        return witness.apply(&request).await.map_err(|error| error.to_string());
+    }
+    let peer = Peer::Region(to.clone());
+    match arguments.peers.call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT).await {
+        Ok(PeerReply::Acceptor(reply)) => Ok(reply),
+        Ok(PeerReply::Failed(error)) => Err(error),
+        Ok(_) => Err(format!("{peer} answered another question")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn ask_voter(arguments: &LeaderArguments, region: &RegionName, ballot: &Ballot) -> Result<PreVoteReply, String> {
+    if region.as_str() == WITNESS {
+        // A store has no eyes: it says whether it can be reached, and which ballot it promised.
+        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read).await? else {
+            return Err("the witness answered another question".into());
+        };
+        let highest = state.highest().cloned();
+        let is_granted = highest.as_ref() < Some(ballot);
+        return Ok(PreVoteReply { is_granted, highest, reason: "the witness promised a higher ballot".into() });
+    }
+    let peer = Peer::Region(region.clone());
+    let request = PeerRequest::PreVote(PreVoteRequest { ballot: ballot.clone() });
+    match arguments.peers.call(&peer, request, CALL_TIMEOUT).await {
+        Ok(PeerReply::PreVote(reply)) => Ok(reply),
+        Ok(PeerReply::Failed(error)) => Err(error),
+        Ok(_) => Err(format!("{peer} answered another question")),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,90 @@
+//! What the dns-leader actor counts.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Metrics of elections, commits and the register's state as this agent knows it.
+#[derive(Debug, Clone)]
+pub struct LeaderMetrics {
+    pub(super) elections: IntCounterVec,
+    pub(super) step_downs: IntCounterVec,
+    pub(super) commits: IntCounter,
+    pub(super) commit_duration: Histogram,
+    pub(super) is_leader: IntGauge,
+    pub(super) ballot: IntGauge,
+    pub(super) plan_seq: IntGauge,
+    pub(super) members: IntGauge,
+    pub(super) is_even: IntGauge,
+    pub(super) requests_refused: IntCounterVec,
+    pub(super) calls_failed: IntCounterVec,
+    pub(super) adopted: IntCounter,
+    pub(super) save_errors: IntCounter,
+}
+
+impl LeaderMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let counters = |name: &str, help: &str, label: &str| {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let commit_duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "regionmesh_register_commit_duration_seconds",
+                "Time from proposing a plan to a majority's acceptance.",
+            )
+            .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+        )?;
+        registry.register(Box::new(commit_duration.clone()))?;
+        Ok(Self {
+            elections: counters(
+                "regionmesh_leader_elections_total",
+                "Elections that this agent stood in, by outcome: asked (for votes), stood, won.",
+                "outcome",
+            )?,
+            step_downs: counters(
+                "regionmesh_leader_step_downs_total",
+                "Ballots that this agent gave up: outranked, or no majority answered.",
+                "reason",
+            )?,
+            commits: counter("regionmesh_register_commits_total", "Plans that this agent committed as the leader.")?,
+            commit_duration,
+            is_leader: gauge("regionmesh_leader_is_leader", "1 while this agent leads.")?,
+            ballot: gauge(
+                "regionmesh_register_ballot_number",
+                "Number of the highest ballot that this agent knows of.",
+            )?,
+            plan_seq: gauge("regionmesh_plan_seq", "Sequence number of the last committed plan known.")?,
+            members: gauge("regionmesh_register_members", "Acceptors of the register as far as known.")?,
+            is_even: gauge(
+                "regionmesh_register_members_even",
+                "1 if the register has an even number of acceptors: configure a witness store.",
+            )?,
+            requests_refused: counters(
+                "regionmesh_register_requests_refused_total",
+                "Requests that this agent did not serve: fenced (a higher ballot is promised), busy, failed.",
+                "reason",
+            )?,
+            calls_failed: counters(
+                "regionmesh_register_calls_failed_total",
+                "Calls of this agent's proposer that an acceptor did not answer.",
+                "region",
+            )?,
+            adopted: counter("regionmesh_plan_adopted_total", "Committed plans learned from other agents.")?,
+            save_errors: counter(
+                "regionmesh_plan_save_errors_total",
+                "Committed plans that could not be kept in the data directory.",
+            )?,
+        })
+    }
+}

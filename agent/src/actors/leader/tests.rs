@@ -1,0 +1,291 @@
+//! Three dns-leader actors in one process, over scripted calls, stores in memory and a board that all share.
+
+use super::*;
+use crate::{
+    mesh::handle::{Peer, PeerError},
+    snapshots::SeenFact,
+    store::slots::{SlotMetrics, SlotStore},
+};
+use object_store::memory::InMemory;
+use prometheus::Registry;
+use ractor::ActorStatus;
+use regionmesh_protocol::{
+    board::EntryVersion,
+    facts::Fact,
+    identity::RegionName,
+    plan::CommittedPlan,
+    verdict::{Condition, RegionVerdict},
+    wire::{PeerReply, PeerRequest},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
+
+/// Takes what one agent publishes to everybody's board.
+struct Gossip;
+
+#[derive(Clone)]
+struct GossipArguments {
+    id: AgentId,
+    boards: Vec<Snapshots>,
+}
+
+impl Actor for Gossip {
+    type Msg = GossipMessage;
+    type State = GossipArguments;
+    type Arguments = GossipArguments;
+    async fn pre_start(
+        &self,
+        _: ActorRef<GossipMessage>,
+        arguments: GossipArguments,
+    ) -> Result<GossipArguments, ActorProcessingErr> {
+        Ok(arguments)
+    }
+    async fn handle(
+        &self,
+        _: ActorRef<GossipMessage>,
+        message: GossipMessage,
+        state: &mut GossipArguments,
+    ) -> Result<(), ActorProcessingErr> {
+        if let GossipMessage::Publish(fact) = message {
+            state.boards.iter().for_each(|snapshots| show(snapshots, &state.id, &fact));
+        }
+        Ok(())
+    }
+}
+
+fn show(snapshots: &Snapshots, id: &AgentId, fact: &Fact) {
+    snapshots.board.send_modify(|board| {
+        let view = Arc::make_mut(board).agents.entry(id.clone()).or_default();
+        view.is_alive = true;
+        let seen = SeenFact { fact: Arc::new(fact.clone()), version: EntryVersion::default(), seen_at: Instant::now() };
+        view.facts.insert(fact.kind(), seen);
+    });
+}
+
+/// Calls that reach the actor of the region, unless it is cut off.
+#[derive(Clone, Default)]
+struct Network {
+    actors: Arc<Mutex<BTreeMap<RegionName, ActorRef<LeaderMessage>>>>,
+    cut: Arc<Mutex<BTreeSet<RegionName>>>,
+}
+
+struct Link {
+    from: RegionName,
+    network: Network,
+}
+
+#[async_trait::async_trait]
+impl PeerLink for Link {
+    async fn call(&self, to: &Peer, request: PeerRequest, timeout: Duration) -> Result<PeerReply, PeerError> {
+        let Peer::Region(region) = to else { return Err(PeerError::NotConnected(to.clone())) };
+        let is_cut = [region, &self.from].iter().any(|region| self.network.cut.lock().unwrap().contains(*region));
+        let actor = self.network.actors.lock().unwrap().get(region).cloned().filter(|_| !is_cut);
+        let actor = actor.ok_or(PeerError::NotConnected(to.clone()))?;
+        let broken = || PeerError::Broken(to.clone(), "gone".into());
+        match request {
+            PeerRequest::Acceptor(request) => {
+                let asked = actor.call(|reply| LeaderMessage::Acceptor(request, reply), Some(timeout)).await;
+                match asked.map_err(|_| broken())?.success_or(broken())? {
+                    Ok(reply) => Ok(PeerReply::Acceptor(reply)),
+                    Err(error) => Ok(PeerReply::Failed(error)),
+                }
+            }
+            PeerRequest::PreVote(request) => {
+                let asked = actor.call(|reply| LeaderMessage::PreVote(request, reply), Some(timeout)).await;
+                Ok(PeerReply::PreVote(asked.map_err(|_| broken())?.success_or(broken())?))
+            }
+            PeerRequest::Catalogue => Err(broken()),
+        }
+    }
+}
+
+struct Mesh {
+    network: Network,
+    agents: BTreeMap<RegionName, LeaderArguments>,
+    _dir: tempfile::TempDir,
+}
+
+impl Mesh {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::default();
+        let boards: Vec<_> = REGIONS.iter().map(|_| Snapshots::default()).collect();
+        let mut agents = BTreeMap::new();
+        for (index, name) in REGIONS.iter().enumerate() {
+            let config = config(name, &dir.path().join(name));
+            let (id, region) = (config.id(), config.region.clone());
+            let gossip = Address::vacant("gossip");
+            let arguments = GossipArguments { id: id.clone(), boards: boards.clone() };
+            gossip.occupy(Actor::spawn(None, Gossip, arguments).await.unwrap().0);
+            let registry = Registry::new();
+            let slots = SlotMetrics::new(&registry).unwrap();
+            let store = Arc::new(InMemory::new());
+            let store = SlotStore::new(store, &"".into(), "region", Duration::from_secs(2), slots);
+            let arguments = LeaderArguments {
+                config: Arc::new(config),
+                id,
+                boot: index as u64,
+                snapshots: boards[index].clone(),
+                gossip,
+                peers: Arc::new(Link { from: region.clone(), network: network.clone() }),
+                store: Arc::new(store),
+                witness: None,
+                metrics: LeaderMetrics::new(&registry).unwrap(),
+            };
+            agents.insert(region, arguments);
+        }
+        let mesh = Self { network, agents, _dir: dir };
+        for region in mesh.agents.keys() {
+            mesh.spawn(region).await;
+        }
+        mesh
+    }
+
+    async fn spawn(&self, region: &RegionName) {
+        let (actor, _) = Actor::spawn(None, LeaderActor, self.agents[region].clone()).await.unwrap();
+        self.network.actors.lock().unwrap().insert(region.clone(), actor);
+    }
+
+    /// Kills a region's actor, and tells everybody that its agent is gone.
+    async fn kill(&self, region: &RegionName) {
+        let actor = self.network.actors.lock().unwrap().remove(region).unwrap();
+        actor.kill();
+        let id = &self.agents[region].id;
+        eventually("the actor stops", || (actor.get_status() == ActorStatus::Stopped).then_some(())).await;
+        for agent in self.agents.values() {
+            agent.snapshots.board.send_modify(|board| {
+                Arc::make_mut(board).agents.get_mut(id).unwrap().is_alive = false;
+            });
+        }
+    }
+
+    fn running(&self) -> Vec<&LeaderArguments> {
+        let actors = self.network.actors.lock().unwrap();
+        self.agents.values().filter(|agent| actors.contains_key(&agent.id.region)).collect()
+    }
+
+    /// The leader, once exactly one running agent leads and all running agents follow it.
+    async fn leader(&self) -> RegionName {
+        eventually("one leader that all follow", || {
+            let views: Vec<_> = self
+                .running()
+                .iter()
+                .map(|agent| (agent.id.clone(), agent.snapshots.leader.borrow().clone()))
+                .collect();
+            let leaders: Vec<_> = views.iter().filter(|(_, view)| view.is_self).collect();
+            let [(id, view)] = leaders[..] else { return None };
+            views.iter().all(|(_, other)| other.ballot == view.ballot).then(|| id.region.clone())
+        })
+        .await
+    }
+
+    /// The plan that all running agents hold.
+    async fn plan(&self, is_wanted: impl Fn(&CommittedPlan) -> bool) -> Arc<CommittedPlan> {
+        eventually("one plan that all know", || {
+            let plans: Vec<_> =
+                self.running().iter().map(|agent| agent.snapshots.plan.borrow().clone()).collect::<Option<_>>()?;
+            (plans.windows(2).all(|pair| pair[0] == pair[1]) && is_wanted(&plans[0])).then(|| plans[0].clone())
+        })
+        .await
+    }
+
+    fn set_verdict(&self, region: &str, condition: Condition) {
+        for agent in self.agents.values() {
+            let verdict = RegionVerdict { condition, since_ms: 1, votes: Vec::new(), reason: "test".into() };
+            agent.snapshots.verdicts.send_modify(|verdicts| {
+                Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
+            });
+        }
+    }
+}
+
+async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn config(region: &str, data_dir: &std::path::Path) -> Config {
+    let regions: String = REGIONS
+        .iter()
+        .map(|name| {
+            format!("[[regions]]\nname = {name:?}\nendpoint = \"127.0.0.1:1\"\nserving_url = \"http://127.0.0.1:2\"\n")
+        })
+        .collect();
+    let text = format!(
+        "mesh = \"test\"\nregion = {region:?}\nagent = \"a\"\ndata_dir = {data_dir:?}\n\
+         [tls]\nca = \"x\"\ncertificate = \"x\"\nkey = \"x\"\n\
+         [listen]\nmesh = \"127.0.0.1:1\"\ndns = \"127.0.0.1:1\"\napi = \"127.0.0.1:1\"\nserving = \"127.0.0.1:1\"\n\
+         [store]\nurl = \"memory:///\"\n{regions}"
+    );
+    toml::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn one_leads_all_know_its_plan_and_a_successor_keeps_it() {
+    let mesh = Mesh::start().await;
+    let first = mesh.leader().await;
+    let plan = mesh.plan(|plan| plan.plan.regions.len() == 3).await;
+    assert!(plan.plan.regions.values().all(|region| region.weight_bp > 0), "{plan:?}");
+
+    mesh.set_verdict("eu-west-1", Condition::Failed);
+    let failed: RegionName = "eu-west-1".parse().unwrap();
+    let moved = mesh.plan(|plan| plan.plan.regions[&failed].weight_bp == 0).await;
+    assert!(moved.stamp > plan.stamp);
+
+    // A leader in the failed region makes room; whoever leads then is killed.
+    let leader = mesh.leader().await;
+    mesh.kill(&leader).await;
+    let second = mesh.leader().await;
+    assert_ne!(leader, second);
+    let kept = mesh.plan(|plan| plan.stamp.ballot.agent.region == second).await;
+    assert_eq!(kept.plan.regions[&failed].weight_bp, 0, "first leader {first}");
+    assert!(kept.stamp > moved.stamp);
+
+    // Back again, it follows, and knows the plan from its disk or its peers.
+    mesh.spawn(&leader).await;
+    assert_eq!(mesh.leader().await, second);
+    mesh.plan(|plan| plan.stamp >= kept.stamp).await;
+}
+
+#[tokio::test]
+async fn a_leader_without_a_majority_steps_down_and_keeps_its_plan() {
+    let mesh = Mesh::start().await;
+    mesh.plan(|_| true).await;
+    let leader = mesh.leader().await;
+    let others = mesh.agents.keys().filter(|region| **region != leader).cloned();
+    mesh.network.cut.lock().unwrap().extend(others);
+    let cut_off = &mesh.agents[&leader].snapshots;
+    eventually("the leader steps down", || (!cut_off.leader.borrow().is_self).then_some(())).await;
+    assert!(cut_off.plan.borrow().is_some());
+}
+
+#[tokio::test]
+async fn a_restarted_agent_serves_its_last_plan_without_any_peer() {
+    let mesh = Mesh::start().await;
+    let plan = mesh.plan(|_| true).await;
+    let alone = mesh.agents.values().next().unwrap();
+    let dir = &alone.config.data_dir;
+    eventually("the plan is on disk", || {
+        committed_plan::load(dir).ok().flatten().filter(|kept| kept.stamp >= plan.stamp)
+    })
+    .await;
+    let fresh = LeaderArguments {
+        snapshots: Snapshots::default(),
+        gossip: Address::vacant("gossip"),
+        peers: Arc::new(Link { from: alone.id.region.clone(), network: Network::default() }),
+        ..alone.clone()
+    };
+    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
+    assert!(fresh.snapshots.plan.borrow().as_ref().is_some_and(|known| known.stamp >= plan.stamp));
+    actor.stop(None);
+}

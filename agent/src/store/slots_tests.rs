@@ -1,0 +1,255 @@
+//! Laws of the slot store: over stores that lose requests and replies, and with rivals that write and compact.
+
+use super::*;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
+    PutResult, local::LocalFileSystem, memory::InMemory,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use regionmesh_protocol::{
+    plan::Plan,
+    register::{Ballot, RegisterValue, Stamp},
+};
+use std::{collections::BTreeMap, fmt};
+
+/// Loses puts and the replies to puts, one in `odds` each, and lets others in between any two operations.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    random: std::sync::Mutex<StdRng>,
+    odds: u32,
+}
+
+impl Faulty {
+    async fn dice(&self) -> u32 {
+        let (dice, pause) = {
+            let mut random = self.random.lock().unwrap();
+            (random.random_range(0..self.odds.max(2)), random.random_range(0..4))
+        };
+        for _ in 0..pause {
+            tokio::task::yield_now().await;
+        }
+        if self.odds == 0 { u32::MAX } else { dice }
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+fn lost() -> object_store::Error {
+    object_store::Error::Generic { store: "faulty", source: "the reply was lost".into() }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        match self.dice().await {
+            0 => Err(lost()),
+            1 => {
+                self.inner.put_opts(at, payload, options).await?;
+                self.dice().await;
+                Err(lost())
+            }
+            _ => self.inner.put_opts(at, payload, options).await,
+        }
+    }
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.dice().await;
+        self.inner.get_opts(at, options).await
+    }
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(paths)
+    }
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+fn faulty(inner: &Arc<dyn ObjectStore>, seed: u64, odds: u32) -> Arc<dyn ObjectStore> {
+    Arc::new(Faulty { inner: inner.clone(), random: StdRng::seed_from_u64(seed).into(), odds })
+}
+
+fn slots(store: &Arc<dyn ObjectStore>) -> SlotStore {
+    let metrics = SlotMetrics::new(&Registry::new()).unwrap();
+    SlotStore::new(store.clone(), &Path::from("mesh"), "region", Duration::from_secs(5), metrics)
+}
+
+fn memory() -> Arc<dyn ObjectStore> {
+    Arc::new(InMemory::new())
+}
+
+fn ballot(number: u64) -> Ballot {
+    Ballot { number, agent: "r/a".parse().unwrap(), boot: 1 }
+}
+
+fn accept(number: u64, seq: u64, reason: &str) -> AcceptorRequest {
+    let plan = Plan { reason: reason.into(), ..Plan::default() };
+    let value = RegisterValue { members: ["r".parse().unwrap()].into(), plan };
+    AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value)
+}
+
+async fn state(slots: &SlotStore) -> AcceptorState {
+    match slots.apply(&AcceptorRequest::Read).await.unwrap() {
+        AcceptorReply::State(state) => state,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn numbers(store: &Arc<dyn ObjectStore>) -> Vec<u64> {
+    let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+    let mut numbers: Vec<_> = listed.iter().filter_map(|meta| slot_number(&meta.location)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[tokio::test]
+async fn what_was_promised_and_accepted_is_there_for_another_process_and_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let on_disk: Arc<dyn ObjectStore> =
+        Arc::new(LocalFileSystem::new_with_prefix(dir.path()).unwrap().with_fsync(true));
+    for store in [memory(), on_disk] {
+        let first = slots(&store);
+        let promise = first.apply(&AcceptorRequest::Prepare(ballot(2))).await.unwrap();
+        assert_eq!(promise, AcceptorReply::Promised { ballot: ballot(2), accepted: None });
+        for seq in 1..40 {
+            first.apply(&accept(2, seq, "x")).await.unwrap();
+        }
+        let second = slots(&store);
+        let refused = second.apply(&AcceptorRequest::Prepare(ballot(1))).await.unwrap();
+        assert_eq!(refused, AcceptorReply::Refused { promised: ballot(2) });
+        assert_eq!(state(&second).await.accepted.unwrap().0.seq, 39);
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while numbers(&store).await.len() > 24 {
+            assert!(std::time::Instant::now() < deadline, "old slots were not deleted");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(numbers(&store).await.last(), Some(&40));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_put_reply_is_resolved_by_reading_the_slot() {
+    for seed in 0..300 {
+        let store = memory();
+        let unreliable = slots(&faulty(&store, seed, 4));
+        let mut accepted = 0;
+        for seq in 1..20 {
+            match unreliable.apply(&accept(1, seq, &format!("{seq}"))).await {
+                Ok(AcceptorReply::Accepted(stamp)) => accepted = stamp.seq,
+                Ok(other) => panic!("seed {seed}: {other:?}"),
+                Err(error) => assert!(matches!(error, SlotError::Store { .. }), "seed {seed}: {error}"),
+            }
+        }
+        let found = state(&slots(&store)).await.accepted.map_or(0, |(stamp, _)| stamp.seq);
+        assert!(found >= accepted, "seed {seed}: {accepted} was confirmed, {found} is there");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_writer_whose_slot_number_was_compacted_away_does_not_succeed() {
+    let store = memory();
+    let stale = slots(&store);
+    stale.apply(&accept(1, 1, "old")).await.unwrap();
+    let busy = slots(&store);
+    busy.apply(&AcceptorRequest::Prepare(ballot(9))).await.unwrap();
+    for seq in 1..40 {
+        busy.apply(&accept(9, seq, "new")).await.unwrap();
+    }
+    // The stale writer's next slot is free again.
+    for number in 1..20 {
+        let _ = store.delete(&stale.path(number)).await;
+    }
+    let answer = stale.apply(&accept(1, 2, "stale")).await.unwrap();
+    assert_eq!(answer, AcceptorReply::Refused { promised: ballot(9) });
+    let now = state(&slots(&store)).await;
+    assert_eq!(now.accepted.unwrap().0, Stamp { ballot: ballot(9), seq: 39 });
+}
+
+#[tokio::test]
+async fn a_read_sees_what_another_process_wrote() {
+    let store = memory();
+    let (reader, writer) = (slots(&store), slots(&store));
+    for number in 1..40 {
+        writer.apply(&AcceptorRequest::Prepare(ballot(number))).await.unwrap();
+        assert_eq!(state(&reader).await.promised, Some(ballot(number)));
+    }
+}
+
+/// Rivals on one store: for one stamp at most one value is ever confirmed, and nothing below a confirmed promise is
+/// confirmed after it.
+#[tokio::test]
+async fn rivals_on_one_store_are_one_acceptor() {
+    for seed in 0..150 {
+        let store = memory();
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let rivals = (0..4u64).map(|rival| {
+            let slots = slots(&faulty(&store, seed * 10 + rival, 10));
+            let log = log.clone();
+            let mut random = StdRng::seed_from_u64(seed ^ (rival << 32));
+            async move {
+                for _ in 0..40 {
+                    let number = random.random_range(1..60);
+                    let request = if random.random_bool(0.3) {
+                        AcceptorRequest::Prepare(ballot(number))
+                    } else {
+                        accept(number, random.random_range(1..3), &format!("by {rival}"))
+                    };
+                    let asked_at = log.lock().unwrap().len();
+                    if let Ok(reply) = slots.apply(&request).await {
+                        log.lock().unwrap().push((asked_at, request, reply));
+                    }
+                }
+            }
+        });
+        futures::future::join_all(rivals).await;
+        let log = log.lock().unwrap();
+        let mut values = BTreeMap::new();
+        for (at, (asked_at, request, reply)) in log.iter().enumerate() {
+            if let (AcceptorRequest::Accept(stamp, value), AcceptorReply::Accepted(_)) = (request, reply) {
+                let first = values.entry(stamp.clone()).or_insert_with(|| value.clone());
+                assert_eq!(first, value, "seed {seed}: two values for {stamp}");
+            }
+            let AcceptorReply::Promised { ballot: promised, accepted } = reply else { continue };
+            for (later_asked, later_request, later_reply) in &log[at..] {
+                let AcceptorReply::Accepted(stamp) = later_reply else { continue };
+                let is_repeat = matches!((accepted, later_request),
+                    (Some((old, _)), AcceptorRequest::Accept(new, _)) if old >= new);
+                assert!(
+                    *later_asked <= at || stamp.ballot >= *promised || is_repeat,
+                    "seed {seed}: {stamp} was accepted after {promised} was promised (asked at {asked_at})"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_not_one_silences_the_acceptor_and_other_files_do_not() {
+    let store = memory();
+    store.put(&Path::from("mesh/register/acc/readme.txt"), "x".into()).await.unwrap();
+    let slots = slots(&store);
+    slots.apply(&AcceptorRequest::Prepare(ballot(1))).await.unwrap();
+    store.put(&Path::from("mesh/register/acc/0000000002"), "x".into()).await.unwrap();
+    assert!(matches!(slots.apply(&AcceptorRequest::Read).await, Err(SlotError::Corrupt { .. })));
+}

@@ -1,0 +1,59 @@
+//! The register's laws over thousands of simulated runs; a failure names its seed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use regionmesh_sim::register::{Outcome, Scenario, run};
+
+fn sweep(first_seed: u64, runs: u64, scenario: impl Fn(u64) -> Scenario + Sync) -> Vec<Outcome> {
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get() as u64);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let scenario = &scenario;
+                scope.spawn(move || {
+                    let seeds = (first_seed..first_seed + runs).filter(|seed| seed % threads == worker);
+                    seeds
+                        .map(|seed| run(scenario(seed)).unwrap_or_else(|broken| panic!("{broken:?}")))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+/// `REGISTER_SEEDS` runs more of them.
+fn runs(usual: u64) -> u64 {
+    std::env::var("REGISTER_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader() {
+    let outcomes = sweep(1, runs(2_000), |seed| Scenario {
+        seed,
+        regions: if seed % 4 == 0 { 5 } else { 3 },
+        agents_per_region: 1 + (seed % 3 == 0) as usize,
+        faults_ms: 12_000,
+    });
+    // The faults must leave something to check.
+    let committed: usize = outcomes.iter().map(|outcome| outcome.committed).sum();
+    let elections: usize = outcomes.iter().map(|outcome| outcome.elections).sum();
+    assert!(committed > outcomes.len() * 5 && elections > outcomes.len() * 3 / 2, "{committed} {elections}");
+}
+
+#[test]
+fn a_healthy_mesh_is_led_within_seconds_and_elects_once() {
+    let scenario = |seed| Scenario { seed, regions: 3, agents_per_region: 1, faults_ms: 0 };
+    let outcomes = sweep(1, runs(1_000), scenario);
+    assert!(outcomes.iter().all(|outcome| outcome.elections == 1), "a vote was given twice");
+    let mut times_ms: Vec<u64> = outcomes.iter().map(|outcome| outcome.healed_after_ms).collect();
+    times_ms.sort_unstable();
+    let p99_ms = times_ms[times_ms.len() * 99 / 100];
+    println!("from a cold start to a leader known to all and a plan: p99 {p99_ms} ms");
+    assert!(p99_ms < 3_000, "p99 {p99_ms} ms");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let scenario = Scenario { seed: 42, regions: 3, agents_per_region: 2, faults_ms: 10_000 };
+    assert_eq!(format!("{:?}", run(scenario)), format!("{:?}", run(scenario)));
+}
