@@ -3,11 +3,11 @@
 use crate::mesh::handle::PeerError;
 use ractor::RpcReplyPort;
 use regionmesh_protocol::{
-    conflict::{AliasEntry, Catalogue},
+    conflict::Catalogue,
     election::{PreVoteReply, PreVoteRequest},
     facts::Fact,
     identity::{AgentId, RegionName},
-    manifest::{ModelName, VersionName, VersionSummary},
+    manifest::{Digest, VersionSummary},
     probe::ProbeResult,
     register::{AcceptorReply, AcceptorRequest, Ballot},
 };
@@ -101,25 +101,18 @@ pub enum ReplicatorMessage {
     StoreChanged,
     /// A peer, or our API, asks for all that the region holds.
     Catalogue(RpcReplyPort<Catalogue>),
-    /// Name a version by an alias.
-    Promote(AliasRequest, RpcReplyPort<Result<AliasEntry, String>>),
-    /// Delete a version everywhere.
-    Delete(ModelName, VersionName, RpcReplyPort<Result<(), String>>),
-    /// Read every byte of a version again and compare.
-    Verify(ModelName, VersionName, RpcReplyPort<Result<VersionSummary, String>>),
-}
-
-/// A promotion as asked for.
-#[derive(Debug, Clone)]
-pub struct AliasRequest {
-    /// The model.
-    pub model: ModelName,
-    /// The version that the alias shall name.
-    pub version: VersionName,
-    /// The alias.
-    pub alias: VersionName,
-    /// Who asks.
-    pub by: String,
+    /// Something may be due.
+    Tick,
+    /// The board changed.
+    BoardChanged,
+    /// The store was read.
+    Scanned(Result<Catalogue, String>),
+    /// A region told what it holds, when its board entry carried this digest.
+    PeerCatalogue(RegionName, Digest, Result<Catalogue, String>),
+    /// What was to be recorded or renamed was, or not.
+    SettlingEnded(Result<(), String>),
+    /// A fetch ended.
+    FetchEnded(Box<VersionSummary>, Result<(), String>),
 }
 
 // Local only: none of these crosses the network, so nothing is serialised.

@@ -1,1 +1,408 @@
-//! x
+//! The replicator: keeps the region's bucket equal to the mesh's catalogue.
+//!
+//! It reads its own store, tells the mesh in brief what the region holds, asks regions whose brief changed for all that
+//! they hold, and carries out what [`plan_sync`] says is lacking. With several agents in a region each version is
+//! fetched by one of them (rendezvous hashing, Thaler and Ravishankar 1998), so that a long-distance link carries a
+//! chunk once. All long work is in tasks that report back.
+
+use crate::{
+    actors::messages::{GossipMessage, ReplicatorMessage},
+    address::Address,
+    config::Config,
+    mesh::handle::{Peer, PeerLink},
+    replication::{clock::HybridClock, fetch::Fetcher},
+    snapshots::Snapshots,
+    store::models::{ModelError, ModelStore},
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_protocol::{
+    conflict::{Catalogue, SyncAction, plan_sync},
+    facts::{Fact, FactKind, Holdings},
+    identity::{AgentId, RegionName},
+    manifest::{Digest, VersionSummary},
+    wire::{PeerReply, PeerRequest},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Versions and aliases told in the board entry.
+const BRIEF_MAX: usize = 256;
+/// How long a peer may take to tell its catalogue.
+const CATALOGUE_DEADLINE: Duration = Duration::from_secs(10);
+/// How often due work is looked for when nothing changes.
+const TICK: Duration = Duration::from_millis(500);
+/// Pause before a failed fetch or question is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the actor is started with, each time.
+#[derive(Clone)]
+pub struct ReplicatorArguments {
+    /// The agent's configuration.
+    pub config: Arc<Config>,
+    /// Who we are.
+    pub id: AgentId,
+    /// The region's models.
+    pub store: Arc<ModelStore>,
+    /// Where the catalogue is told.
+    pub snapshots: Snapshots,
+    /// Spreads what the region holds.
+    pub gossip: Address<GossipMessage>,
+    /// Asks peers for their catalogue.
+    pub peers: Arc<dyn PeerLink>,
+    /// Fetches versions.
+    pub fetcher: Fetcher,
+    /// The agent's clock.
+    pub clock: HybridClock,
+}
+
+/// State of the actor.
+pub struct ReplicatorState {
+    arguments: ReplicatorArguments,
+    own: Option<Catalogue>,
+    peers: BTreeMap<RegionName, (Digest, Catalogue)>,
+    asked: BTreeMap<RegionName, Instant>,
+    fetching: BTreeSet<VersionSummary>,
+    failed: BTreeMap<VersionSummary, Instant>,
+    first_missing: BTreeMap<VersionSummary, Instant>,
+    is_settling: bool,
+    settle_after: Instant,
+    is_scanning: bool,
+    is_stale: bool,
+    scanned_at: Instant,
+    /// The board watcher and whatever is running; they end with the actor.
+    watcher: Option<AbortOnDropHandle<()>>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+/// The actor.
+pub struct ReplicatorActor;
+
+impl Actor for ReplicatorActor {
+    type Msg = ReplicatorMessage;
+    type State = ReplicatorState;
+    type Arguments = ReplicatorArguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<ReplicatorMessage>,
+        arguments: ReplicatorArguments,
+    ) -> Result<ReplicatorState, ActorProcessingErr> {
+        let mut board = arguments.snapshots.board.subscribe();
+        let watcher = {
+            let me = me.clone();
+            tokio::spawn(async move {
+                while board.changed().await.is_ok() && me.cast(ReplicatorMessage::BoardChanged).is_ok() {
+                    // The board changes many times a second; what is held changes rarely.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            })
+        };
+        me.send_interval(TICK, || ReplicatorMessage::Tick);
+        let mut state = ReplicatorState {
+            arguments,
+            own: None,
+            peers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            fetching: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            first_missing: BTreeMap::new(),
+            is_settling: false,
+            settle_after: Instant::now(),
+            is_scanning: false,
+            is_stale: false,
+            scanned_at: Instant::now(),
+            watcher: Some(AbortOnDropHandle::new(watcher)),
+            tasks: tokio::task::JoinSet::new(),
+        };
+        state.scan(&me);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<ReplicatorMessage>,
+        message: ReplicatorMessage,
+        state: &mut ReplicatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        while state.tasks.try_join_next().is_some() {}
+        match message {
+            ReplicatorMessage::StoreChanged => state.scan(&me),
+            ReplicatorMessage::Catalogue(reply) => drop(reply.send(state.own.clone().unwrap_or_default())),
+            ReplicatorMessage::Tick => {
+                if state.watcher.as_ref().is_none_or(|watcher| watcher.is_finished()) {
+                    return Err("the board's watcher ended".into());
+                }
+                if state.scanned_at.elapsed() >= Duration::from_millis(state.arguments.config.replication.rescan_ms) {
+                    state.scan(&me);
+                }
+                state.ask(&me);
+                state.sync(&me);
+                state.tell();
+            }
+            ReplicatorMessage::BoardChanged => state.ask(&me),
+            ReplicatorMessage::Scanned(scanned) => state.scanned(&me, scanned),
+            ReplicatorMessage::PeerCatalogue(region, digest, catalogue) => match catalogue {
+                Ok(catalogue) => {
+                    state.arguments.clock.observe(&catalogue);
+                    state.asked.remove(&region);
+                    state.peers.insert(region, (digest, catalogue));
+                    state.sync(&me);
+                    state.tell();
+                }
+                Err(why) => tracing::debug!(%region, why, "a region did not tell what it holds; it is asked again"),
+            },
+            ReplicatorMessage::SettlingEnded(outcome) => {
+                state.is_settling = false;
+                if let Err(why) = outcome {
+                    tracing::error!(why, "a deletion, rename or alias could not be carried out; it is tried again");
+                    state.settle_after = Instant::now() + RETRY;
+                }
+                state.scan(&me);
+            }
+            ReplicatorMessage::FetchEnded(version, outcome) => {
+                state.fetching.remove(&version);
+                match outcome {
+                    Ok(()) => drop(state.failed.remove(&version)),
+                    Err(why) => {
+                        tracing::error!(model = %version.model, version = %version.version, why, "a fetch failed; it is tried again");
+                        state.failed.insert(*version, Instant::now());
+                    }
+                }
+                state.scan(&me);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ReplicatorState {
+    fn scan(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        if self.is_scanning {
+            self.is_stale = true;
+            return;
+        }
+        (self.is_scanning, self.is_stale, self.scanned_at) = (true, false, Instant::now());
+        let (me, store) = (me.clone(), self.arguments.store.clone());
+        self.tasks.spawn(async move {
+            let scanned = store.catalogue().await.map_err(|error| error.to_string());
+            let _ = me.cast(ReplicatorMessage::Scanned(scanned));
+        });
+    }
+
+    fn scanned(&mut self, me: &ActorRef<ReplicatorMessage>, scanned: Result<Catalogue, String>) {
+        self.is_scanning = false;
+        match scanned {
+            Ok(catalogue) => {
+                self.arguments.clock.observe(&catalogue);
+                self.arguments.fetcher.metrics.versions.set(catalogue.versions.len() as i64);
+                let shared = Arc::new(catalogue.clone());
+                let is_first = self.own.is_none();
+                self.arguments.snapshots.catalogue.send_if_modified(|known| {
+                    let is_new = is_first || **known != *shared;
+                    *known = shared;
+                    is_new
+                });
+                self.own = Some(catalogue);
+                self.sync(me);
+                self.tell();
+            }
+            Err(why) => {
+                self.arguments.fetcher.metrics.store_errors.inc();
+                tracing::error!(why, "the region's store can't be read; what was known of it stays in use");
+            }
+        }
+        if self.is_stale {
+            self.scan(me);
+        }
+    }
+
+    /// Asks each region whose brief is not that of the catalogue we have of it.
+    fn ask(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let board = self.arguments.snapshots.board.borrow().clone();
+        for (agent, view) in &board.agents {
+            let Some(Fact::Holdings(holdings)) = view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact) else {
+                continue;
+            };
+            let region = &agent.region;
+            let Some(digest) = holdings.catalogue else { continue };
+            let is_known = self.peers.get(region).is_some_and(|(known, _)| *known == digest);
+            let is_asked = self.asked.get(region).is_some_and(|at| at.elapsed() < RETRY);
+            if !view.is_alive || *region == self.arguments.id.region || is_known || is_asked {
+                continue;
+            }
+            self.asked.insert(region.clone(), Instant::now());
+            let (me, peers, region, agent) = (me.clone(), self.arguments.peers.clone(), region.clone(), agent.clone());
+            self.tasks.spawn(async move {
+                // The agent that said so if we reach it, else any of its region.
+                let mut answer = peers.call(&Peer::Agent(agent), PeerRequest::Catalogue, CATALOGUE_DEADLINE).await;
+                if answer.is_err() {
+                    answer =
+                        peers.call(&Peer::Region(region.clone()), PeerRequest::Catalogue, CATALOGUE_DEADLINE).await;
+                }
+                let (digest, catalogue) = match answer {
+                    Ok(PeerReply::Catalogue(mut catalogue)) => {
+                        catalogue.normalise();
+                        // What was told, not what was announced: a region changes while it is asked.
+                        (catalogue.digest().unwrap_or(digest), Ok(catalogue))
+                    }
+                    Ok(PeerReply::Failed(why)) => (digest, Err(why)),
+                    Ok(other) => (digest, Err(format!("an answer to another question: {other:?}"))),
+                    Err(error) => (digest, Err(error.to_string())),
+                };
+                let _ = me.cast(ReplicatorMessage::PeerCatalogue(region, digest, catalogue));
+            });
+        }
+    }
+
+    /// Begins whatever is lacking and not under way.
+    fn sync(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let Some(own) = &self.own else { return };
+        let peers: Vec<_> =
+            self.peers.iter().map(|(region, (_, catalogue))| (region.clone(), catalogue.clone())).collect();
+        let (mut settle, mut wanted) = (Vec::new(), Vec::new());
+        for action in plan_sync(own, &peers) {
+            match action {
+                SyncAction::Fetch { version, regions } => wanted.push((version, regions)),
+                other => settle.push(other),
+            }
+        }
+        let missing: BTreeSet<_> = wanted.iter().map(|(version, _)| version.clone()).collect();
+        self.first_missing.retain(|version, _| missing.contains(version));
+        for version in missing {
+            self.first_missing.entry(version).or_insert_with(Instant::now);
+        }
+        // Names first: a version that must give way is moved before the winner comes.
+        let is_leader = self.is_ours(&[]);
+        if !settle.is_empty() {
+            if is_leader && !self.is_settling && Instant::now() >= self.settle_after {
+                self.is_settling = true;
+                let (me, store, metrics) =
+                    (me.clone(), self.arguments.store.clone(), self.arguments.fetcher.metrics.clone());
+                self.tasks.spawn(async move {
+                    let mut outcome = Ok(());
+                    for action in settle {
+                        if matches!(action, SyncAction::Rename { .. }) {
+                            metrics.conflicts.inc();
+                        }
+                        outcome = settle_one(&store, &action).await.map_err(|error| error.to_string());
+                        if outcome.is_err() {
+                            break;
+                        }
+                    }
+                    let _ = me.cast(ReplicatorMessage::SettlingEnded(outcome));
+                });
+            }
+            return;
+        }
+        for (version, regions) in wanted {
+            let is_paused = self.failed.get(&version).is_some_and(|at| at.elapsed() < RETRY);
+            let is_full = self.fetching.len() >= self.arguments.config.replication.parallel_versions;
+            if is_full || is_paused || self.fetching.contains(&version) || !self.is_ours(&version.content.0) {
+                continue;
+            }
+            let sources = self.sources(&regions);
+            if !sources.is_empty() {
+                self.fetch(me, version, sources);
+            }
+        }
+    }
+
+    fn fetch(&mut self, me: &ActorRef<ReplicatorMessage>, version: VersionSummary, sources: Vec<AgentId>) {
+        self.fetching.insert(version.clone());
+        let (me, fetcher) = (me.clone(), self.arguments.fetcher.clone());
+        let missing_since = self.first_missing.get(&version).copied().unwrap_or_else(Instant::now);
+        self.tasks.spawn(async move {
+            let start = Instant::now();
+            let outcome = fetcher.fetch(&version, &sources).await;
+            let label = if outcome.is_ok() { "fetched" } else { "failed" };
+            fetcher.metrics.fetches.with_label_values(&[label]).inc();
+            if outcome.is_ok() {
+                fetcher.metrics.fetch_duration.observe(start.elapsed().as_secs_f64());
+                tracing::info!(
+                    model = %version.model,
+                    version = %version.version,
+                    bytes = version.size,
+                    fetch_ms = start.elapsed().as_millis() as u64,
+                    lag_ms = missing_since.elapsed().as_millis() as u64,
+                    "fetched and verified"
+                );
+            }
+            let outcome = outcome.map(drop).map_err(|error| error.to_string());
+            let _ = me.cast(ReplicatorMessage::FetchEnded(Box::new(version), outcome));
+        });
+    }
+
+    /// Whether this agent, of the living ones of its region, is the one to do what `key` stands for.
+    fn is_ours(&self, key: &[u8]) -> bool {
+        let me = &self.arguments.id;
+        let board = self.arguments.snapshots.board.borrow();
+        let score = |agent: &AgentId| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(agent.agent.as_str().as_bytes()).update(&[0]).update(key);
+            *hasher.finalize().as_bytes()
+        };
+        let ours = score(me);
+        !board
+            .agents
+            .iter()
+            .any(|(agent, view)| agent.region == me.region && agent != me && view.is_alive && score(agent) > ours)
+    }
+
+    /// Connected agents of those regions, the same cloud first, then by round trip; ties spread by our own name.
+    fn sources(&self, regions: &[RegionName]) -> Vec<AgentId> {
+        let config = &self.arguments.config;
+        let cloud = |region: &RegionName| config.region(region).map(|region| region.cloud.as_str());
+        let own_cloud = cloud(&config.region);
+        let links = self.arguments.snapshots.links.borrow().clone();
+        let mut sources: Vec<_> = links.iter().filter(|(agent, _)| regions.contains(&agent.region)).collect();
+        sources.sort_by_key(|(agent, link)| (cloud(&agent.region) != own_cloud, link.round_trip_us));
+        sources.into_iter().map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Tells the mesh, and the metrics, what the region holds and lacks.
+    fn tell(&mut self) {
+        let Some(own) = &self.own else { return };
+        let lag_ms = self.first_missing.values().map(Instant::elapsed).max().unwrap_or_default().as_millis() as u64;
+        let metrics = &self.arguments.fetcher.metrics;
+        metrics.missing.set(self.first_missing.len() as i64);
+        metrics.lag.set(lag_ms as f64 / 1e3);
+        let mut newest: Vec<_> = own.versions.iter().collect();
+        newest.sort_by(|a, b| b.published.cmp(&a.published));
+        let holdings = Holdings {
+            catalogue: own.digest().ok(),
+            versions: newest
+                .into_iter()
+                .take(BRIEF_MAX)
+                .map(|version| (version.model.clone(), version.version.clone(), version.content))
+                .collect(),
+            version_count: own.versions.len() as u64,
+            aliases: own.aliases.iter().take(BRIEF_MAX).cloned().collect(),
+            missing: self.first_missing.len() as u64,
+            // In whole seconds: the entry changes while something is missing, not with every look at it.
+            lag_ms: lag_ms / 1000 * 1000,
+        };
+        let _ = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(Fact::Holdings(holdings))));
+    }
+}
+
+async fn settle_one(store: &ModelStore, action: &SyncAction) -> Result<(), ModelError> {
+    match action {
+        SyncAction::Delete(stone) => {
+            tracing::info!(model = %stone.model, version = %stone.version, by = %stone.origin, "deleted");
+            store.bury(stone).await
+        }
+        SyncAction::SetAlias(entry) => {
+            tracing::info!(model = %entry.model, alias = %entry.alias, version = %entry.version, by = entry.by, "alias set");
+            store.set_alias(entry).await
+        }
+        SyncAction::Rename { from, to } => {
+            tracing::error!(model = %from.model, version = %from.version, to = %to, "two regions published this version with different content; the later one is kept under another name");
+            store.rename(from, to).await
+        }
+        SyncAction::Fetch { .. } => Ok(()),
+    }
+}
