@@ -206,33 +206,46 @@ impl Engine {
         &self.outputs
     }
 
-    /// One run with zeros and a batch of one. It must at least be possible to plan for that where the shapes leave no
-    /// other choice; with other open dimensions any size that we could think of may be wrong for the model.
+    /// One run with zeros and a batch of one, where the shapes leave no other choice. With other open dimensions any size
+    /// that we could think of may be wrong for the model; [`Engine::warm_like`] knows better ones.
     fn warm(&self) -> Result<(), EngineError> {
-        let is_settled = self.inputs.iter().all(|input| !input.shape.iter().skip(1).any(|dim| *dim < 0));
-        let shapes: Shapes = self.inputs.iter().map(|input| one_for_open(&input.shape)).collect();
-        let zeros = || {
-            let zeros = self.inputs.iter().zip(&shapes);
-            zeros.map(|(input, shape)| Tensor::zero_dt(input.datatype.tract(), shape)).collect::<TractResult<Vec<_>>>()
-        };
-        let planned = guarded(|| self.plan(shapes.clone()));
-        match planned {
-            Err(error) if is_settled => return Err(EngineError::Model(error.to_string())),
-            Err(error) => {
-                tracing::debug!(%error, "no plan in advance; the first request's shapes will decide");
-                return Ok(());
-            }
-            Ok(_) => {}
+        if self.inputs.iter().any(|input| input.shape.iter().skip(1).any(|dim| *dim < 0)) {
+            return Ok(());
         }
+        let shapes: Shapes = self.inputs.iter().map(|input| one_for_open(&input.shape)).collect();
+        let planned = guarded(|| self.plan(shapes.clone()).map(drop));
+        planned.map_err(|error| EngineError::Model(error.to_string()))?;
         // Zeros may be invalid as values (an index, a rate), so that this proves nothing if it fails.
         let ran = guarded(|| {
-            let zeros = zeros().map_err(|error| EngineError::Inference(format!("{error:#}")))?;
-            self.run(zeros).map(drop)
+            let zeros = self.inputs.iter().zip(&shapes);
+            let zeros = zeros.map(|(input, shape)| Tensor::zero_dt(input.datatype.tract(), shape));
+            let zeros = zeros.collect::<TractResult<_>>();
+            self.run(zeros.map_err(|error| EngineError::Inference(format!("{error:#}")))?).map(drop)
         });
         if let Err(error) = ran {
             tracing::debug!(%error, "the warm-up with zeros failed");
         }
         Ok(())
+    }
+
+    /// Makes the plans that `other`, the version served until now, is using, so that a swap costs no request a plan.
+    pub fn warm_like(&self, other: &Engine) {
+        if self.inputs != other.inputs {
+            return;
+        }
+        let in_use: Vec<Shapes> = lock(&other.plans).iter().map(|plan| plan.shapes.clone()).collect();
+        // The most recently used last, to stand first again.
+        for shapes in in_use.into_iter().rev() {
+            if let Err(error) = guarded(|| self.plan(shapes).map(drop)) {
+                tracing::debug!(%error, "no plan in advance for shapes that the version before had");
+            }
+        }
+    }
+
+    /// Shapes of the plans kept now, the most recently used first.
+    #[cfg(test)]
+    pub(crate) fn planned_shapes(&self) -> Vec<Shapes> {
+        lock(&self.plans).iter().map(|plan| plan.shapes.clone()).collect()
     }
 
     /// Runs the model on inputs in the graph's order, whose types and ranks were checked. Blocks; may take long.

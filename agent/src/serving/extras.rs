@@ -52,7 +52,7 @@ impl Extras {
         let (model, version) = (model.clone(), version.clone());
         let task = tokio::spawn(async move {
             let load = || async {
-                let result = extras.loading.load(&model, &version, content, || extras.drop_oldest()).await;
+                let result = extras.loading.load(&model, &version, content, None, || extras.drop_oldest()).await;
                 result.map_err(|error| (error, Instant::now()))
             };
             cell_of_task.get_or_init(load).await.clone()

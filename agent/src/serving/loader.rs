@@ -273,9 +273,10 @@ impl Shelf {
                 continue;
             }
             let (loading, extras) = (self.loading.clone(), self.extras.clone());
+            let before = self.view.load().models.get(&model).and_then(|model| model.default.clone());
             let name = model.clone();
             let load = loads.spawn(async move {
-                let loaded = loading.load(&name, &version, content, || extras.drop_oldest()).await;
+                let loaded = loading.load(&name, &version, content, before, || extras.drop_oldest()).await;
                 (name, version, content, loaded)
             });
             in_progress.insert(model, load.id());

@@ -92,17 +92,18 @@ impl Loading {
     }
 
     /// Loads and warms a version. `make_room` is asked to free memory while there is not enough; it answers `false`
-    /// when it has nothing left to give up.
+    /// when it has nothing left to give up. `before` is the version that this one shall replace, if any.
     pub async fn load(
         &self,
         model: &ModelName,
         version: &VersionName,
         content: Digest,
+        before: Option<Arc<Loaded>>,
         make_room: impl Fn() -> bool + Send,
     ) -> Result<Arc<Loaded>, LoadError> {
         let _slot = self.slots.acquire().await.map_err(|error| LoadError::Unreadable(error.to_string()))?;
         let started = Instant::now();
-        let result = self.attempt(model, version, content, make_room).await;
+        let result = self.attempt(model, version, content, before, make_room).await;
         let took_ms = started.elapsed().as_millis() as u64;
         self.metrics.loaded_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
         match &result {
@@ -120,6 +121,7 @@ impl Loading {
         model: &ModelName,
         version: &VersionName,
         content: Digest,
+        before: Option<Arc<Loaded>>,
         make_room: impl Fn() -> bool + Send,
     ) -> Result<Arc<Loaded>, LoadError> {
         let files = self.source.files(model, version).await.map_err(LoadError::Unreadable)?;
@@ -148,7 +150,14 @@ impl Loading {
             .await?;
         }
         let budget = self.budget.clone();
-        let engine = blocking(move || Engine::build(&proto, size, resident, budget)).await?;
+        let engine = blocking(move || {
+            let engine = Engine::build(&proto, size, resident, budget)?;
+            if let Some(before) = before {
+                engine.warm_like(&before.engine);
+            }
+            Ok(engine)
+        })
+        .await?;
         self.metrics.loaded.inc();
         let (model, version, metrics) = (model.clone(), version.clone(), self.metrics.clone());
         Ok(Arc::new(Loaded { model, version, content, engine, metrics }))

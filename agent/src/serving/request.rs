@@ -74,7 +74,7 @@ pub enum Values {
 
 impl Values {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match self {
             Values::None => 0,
             Values::Bools(values) => values.len(),

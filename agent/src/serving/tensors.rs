@@ -37,7 +37,7 @@ pub fn read_input(input: RequestInput, spec: &TensorSpec) -> Result<Tensor, Refu
             "input {name}: no data; tensors are read from the JSON field \"data\", the binary extension is not supported"
         )));
     };
-    let got = elements.values.len();
+    let got = elements.values.count();
     if expected != Some(got) {
         let expected = expected.map_or("more than a request can hold".into(), |expected| expected.to_string());
         return Err(Refusal::bad_request(format!(

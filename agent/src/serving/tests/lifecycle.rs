@@ -225,3 +225,22 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
     assert_eq!((parts.status.as_u16(), &body["outputs"][0]["data"]), (200, &json!([4.0, 4.0])));
     rig.server.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
+    let rig = Rig::with(&[]).await;
+    let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
+    let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics);
+    let (model, content) = ("add".parse().unwrap(), Digest([0; 32]));
+    rig.put("add", "1", models::add(1.0));
+    rig.put("add", "2", models::add(2.0));
+    let old = loading.load(&model, &"1".parse().unwrap(), content, None, || false).await.unwrap();
+    for batch in [5, 6, 7, 8, 9, 7] {
+        let input = tract_onnx::prelude::Tensor::zero::<f32>(&[batch, 2]).unwrap();
+        old.engine.run(vec![input]).unwrap();
+    }
+    let in_use = old.engine.planned_shapes();
+    assert_eq!(in_use, [7, 9, 8, 6].map(|batch| vec![vec![batch, 2]]), "at most four, the last used first");
+    let new = loading.load(&model, &"2".parse().unwrap(), content, Some(old), || false).await.unwrap();
+    assert_eq!(new.engine.planned_shapes(), in_use);
+}

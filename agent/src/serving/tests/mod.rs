@@ -129,7 +129,9 @@ impl Rig {
     fn publish_with(&self, production: &[(&str, &str)]) {
         let summary = |((model, version), files): (&(String, String), &BTreeMap<String, Bytes>)| {
             let mut content = blake3::Hasher::new();
-            files.values().for_each(|bytes| drop(content.update(bytes)));
+            for bytes in files.values() {
+                content.update(bytes);
+            }
             VersionSummary {
                 model: model.parse().unwrap(),
                 version: version.parse().unwrap(),
