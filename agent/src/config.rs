@@ -248,13 +248,15 @@ pub struct ServingConfig {
     pub body_limit: usize,
     /// Inferences running at once; more wait, and beyond four times as many are refused with 503.
     pub parallel: usize,
-    /// Versions kept loaded beyond the default ones.
+    /// Versions kept loaded beyond the default ones; 0: only default versions are served.
     pub extra_versions: usize,
+    /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one optimised plan.
+    pub memory_limit: u64,
 }
 
 impl Default for ServingConfig {
     fn default() -> Self {
-        Self { embedded: true, body_limit: 64 << 20, parallel: 4, extra_versions: 4 }
+        Self { embedded: true, body_limit: 64 << 20, parallel: 4, extra_versions: 4, memory_limit: 4 << 30 }
     }
 }
 
@@ -390,6 +392,9 @@ impl Config {
         }
         if self.serving.parallel == 0 {
             faults.push("serving.parallel must be at least 1".into());
+        }
+        if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
+            faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
         }
         faults
     }

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod ca;
+pub mod serve;
 pub mod up;
 
 /// Parses the command line and runs the command.

@@ -1,0 +1,160 @@
+//! `regionmesh serve`: the model server alone, in a process of its own.
+//!
+//! For regions whose agents and serving live apart: agents may restart, or be lost, while users are served. It reads
+//! the region's bucket, or a plain directory of models, and follows changes by polling.
+
+use crate::{
+    config::{Config, ServingConfig, StoreConfig},
+    metrics::render,
+    serving::{CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue},
+    store::models::ModelStore,
+};
+use anyhow::Context;
+use prometheus::Registry;
+use regionmesh_protocol::identity::RegionName;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, signal::unix, sync::watch};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// How often the catalogue is read.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Serve models without an agent: from the region's bucket, or from a directory.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("from").required(true).args(["config", "models"])))]
+pub struct ServeCommand {
+    /// An agent's configuration: serve what its region's store holds, on its `listen.serving`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A directory of models in Triton's layout: DIR/<model>/<version>/model.onnx.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Where to listen, instead of what the configuration says.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        default_value_if("config", clap::builder::ArgPredicate::IsPresent, None)
+    )]
+    listen: Option<SocketAddr>,
+    /// The region named in answers, with --models.
+    #[arg(long, default_value = "local", conflicts_with = "config")]
+    region: RegionName,
+    /// Where to serve /metrics; nowhere unless given.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// Seconds between "not ready" and the end of new connections when told to stop, so that traffic moves first.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    drain: u64,
+}
+
+/// What is read: models and the list of them.
+type Sources = (Arc<dyn ModelSource>, Arc<dyn CatalogueSource>);
+
+/// The region's bucket.
+fn open_store(store: &StoreConfig) -> anyhow::Result<Sources> {
+    let models = Arc::new(ModelStore::new(crate::store::open(store)?));
+    Ok((models.clone(), models))
+}
+
+impl ServeCommand {
+    fn sources(&self) -> anyhow::Result<(RegionName, ServingConfig, SocketAddr, Sources)> {
+        if let Some(path) = &self.config {
+            let config = Config::load(path)?;
+            let listen = self.listen.unwrap_or(config.listen.serving);
+            return Ok((config.region, config.serving, listen, open_store(&config.store)?));
+        }
+        let root = self.models.as_ref().context("give --config FILE or --models DIR")?;
+        std::fs::read_dir(root).with_context(|| format!("cannot read the directory of models {}", root.display()))?;
+        let directory = Arc::new(Directory::new(root, self.region.clone()));
+        let listen = self.listen.context("give --listen ADDRESS")?;
+        Ok((self.region.clone(), ServingConfig::default(), listen, (directory.clone(), directory)))
+    }
+
+    /// Runs until SIGTERM or SIGINT.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let (region, config, listen, (source, lister)) = self.sources()?;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let registry = Registry::new();
+        let metrics = ServingMetrics::new(&registry)?;
+        let stop = CancellationToken::new();
+        let _metrics_server = match self.metrics {
+            Some(address) => Some(serve_metrics(address, registry).await?),
+            None => None,
+        };
+        let (announce, catalogue) = watch::channel(Arc::default());
+        let (drain, draining) = watch::channel(false);
+        let server = Server::new(ServingArguments { region, config, source, catalogue, draining, metrics });
+        let _poll = AbortOnDropHandle::new(tokio::spawn(poll_catalogue(lister, announce, POLL, stop.clone())));
+        let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+        let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+        tracing::info!(address = %listener.local_addr()?, "serving models");
+        let mut running = std::pin::pin!(server.run(listener, stop.clone()));
+        let wait = tokio::select! {
+            ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            // A person at a terminal doesn't want to wait for traffic to move.
+            _ = interrupt.recv() => Duration::ZERO,
+            _ = terminate.recv() => Duration::from_secs(self.drain),
+        };
+        tracing::info!(seconds = wait.as_secs(), "stopping: not ready any more, then requests in progress end");
+        drain.send_replace(true);
+        tokio::select! {
+            ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            _ = interrupt.recv() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        stop.cancel();
+        running.await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn serve_metrics(address: SocketAddr, registry: Registry) -> anyhow::Result<AbortOnDropHandle<()>> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let page = move || async move {
+        let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+        match render(&registry) {
+            Ok(text) => (http::StatusCode::OK, content_type, text),
+            Err(error) => (http::StatusCode::INTERNAL_SERVER_ERROR, content_type, error.to_string()),
+        }
+    };
+    let router = axum::Router::new().route("/metrics", axum::routing::get(page));
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the metrics listener ended");
+        }
+    })))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeCommand,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<ServeCommand, clap::Error> {
+        Line::try_parse_from(["serve"].iter().chain(arguments)).map(|line| line.serve)
+    }
+
+    #[test]
+    fn exactly_one_source_is_taken_and_only_a_directory_has_a_default_address() {
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--models", "d", "--config", "f"]).is_err());
+        assert_eq!(parse(&["--models", "d"]).unwrap().listen, Some("127.0.0.1:8080".parse().unwrap()));
+        assert_eq!(parse(&["--config", "f"]).unwrap().listen, None);
+        assert_eq!(parse(&["--config", "f", "--listen", "[::1]:1"]).unwrap().listen, "[::1]:1".parse().ok());
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_not_there_is_named() {
+        let command = parse(&["--models", "/nowhere/models"]).unwrap();
+        let error = command.run().await.expect_err("served nothing");
+        assert!(format!("{error:#}").contains("cannot read the directory of models /nowhere/models"), "{error:#}");
+    }
+}

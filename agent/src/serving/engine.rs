@@ -1,0 +1,328 @@
+//! One loaded model: tract's graph, its inputs and outputs, and plans for the shapes that it meets.
+//!
+//! A plan is made for each combination of input shapes and kept while it is in use, because tract optimises few real
+//! models with open dimensions: of nine models from PyPI (scripts/golden-models) six run with the shapes filled in and
+//! only two of those without. Making a plan took 12–280 ms for them, an inference 0.4–110 ms. `value_info`, the
+//! intermediate shapes that an exporter noted, is ignored: it says nothing that tract doesn't find out, and its open
+//! dimensions contradict the filled-in ones (silero_vad_op18_ifless).
+//!
+//! Nothing here is trusted: models come from users. tract may panic over a graph or an input, so that every entry
+//! goes through [`guarded`].
+
+use super::{
+    budget::{Budget, Reservation},
+    datatype::Datatype,
+    tensors::TensorSpec,
+};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    io::Cursor,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tract_onnx::{
+    Onnx,
+    pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto},
+    prelude::*,
+    tract_hir::ops::unimpl::UnimplementedOp,
+};
+
+/// Why a model or an inference failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The file is not a model that the engine can run; it never will be.
+    #[error("{0}")]
+    Model(String),
+    /// No plan for these shapes: the model's graph does not allow them, or tract can't handle it.
+    #[error("the model can't be run with inputs of these shapes: {0}")]
+    Shapes(String),
+    /// The inference failed.
+    #[error("the inference failed: {0}")]
+    Inference(String),
+    /// The engine panicked.
+    #[error("the inference engine panicked: {0}")]
+    Panic(String),
+}
+
+/// Plans kept per model: services batch by a few sizes. Each may hold a repacked copy of the weights.
+const PLANS_MAX: usize = 4;
+
+/// Memory that a model needs beside its graph, in sizes of its files: one plan.
+const RESIDENT_FACTOR: u64 = 2;
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct Engine {
+    graph: InferenceModel,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
+    size: u64,
+    budget: Arc<Budget>,
+    plans: Mutex<Vec<Plan>>,
+    /// Held while a plan is made, so that requests of one new shape make it once.
+    making: Mutex<()>,
+    _resident: Reservation,
+}
+
+type Shapes = Vec<Vec<usize>>;
+
+/// A plan; the most recently used stands first.
+#[derive(Debug)]
+struct Plan {
+    shapes: Shapes,
+    runnable: Arc<TypedRunnableModel>,
+    /// None for one plan per model, which the model's own reservation covers.
+    reservation: Option<Reservation>,
+}
+
+/// Runs `work` and turns a panic into an error.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    // Unwind-safe: what a panic may leave half done are plans under a lock, which are only ever pushed whole.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(EngineError::Panic(panic_text(&*panic))))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn onnx() -> Onnx {
+    tract_onnx::onnx().with_ignore_value_info(true)
+}
+
+fn model_error(what: &str, error: impl std::fmt::Display) -> EngineError {
+    EngineError::Model(format!("{what}: {error:#}"))
+}
+
+/// Reads the ONNX container.
+pub fn decode(bytes: &[u8]) -> Result<ModelProto, EngineError> {
+    guarded(|| {
+        let decoded = onnx().proto_model_for_read(&mut Cursor::new(bytes));
+        let proto = decoded.map_err(|error| model_error("not an ONNX file", error))?;
+        if proto.graph.is_none() {
+            return Err(EngineError::Model("not an ONNX file: it has no graph".into()));
+        }
+        Ok(proto)
+    })
+}
+
+fn external_tensors(graph: &mut GraphProto) -> impl Iterator<Item = &mut TensorProto> {
+    let external = Some(tensor_proto::DataLocation::External as i32);
+    graph.initializer.iter_mut().filter(move |tensor| tensor.data_location == external)
+}
+
+fn external_field<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+}
+
+/// Files beside the model that hold weights (ONNX "external data"), as paths below the version's folder.
+pub fn external_files(proto: &mut ModelProto) -> BTreeSet<String> {
+    let tensors = proto.graph.iter_mut().flat_map(external_tensors);
+    tensors.filter_map(|tensor| external_field(tensor, "location").map(str::to_owned)).collect()
+}
+
+/// Puts external data into the model, so that nothing reads the file system later.
+pub fn inline_external(proto: &mut ModelProto, files: &BTreeMap<String, bytes::Bytes>) -> Result<(), EngineError> {
+    for tensor in proto.graph.iter_mut().flat_map(external_tensors) {
+        let number = |key: &str| external_field(tensor, key).map(str::parse::<usize>).transpose();
+        let file = external_field(tensor, "location").and_then(|location| files.get(location));
+        let bytes = file.zip(number("offset").ok()).zip(number("length").ok()).and_then(|((file, offset), length)| {
+            let offset = offset.unwrap_or(0);
+            let end = length.map_or(Some(file.len()), |length| offset.checked_add(length))?;
+            file.get(offset..end)
+        });
+        let Some(bytes) = bytes else {
+            return Err(EngineError::Model(format!("weight {:?} lies outside its external file", tensor.name)));
+        };
+        tensor.raw_data = bytes.to_vec();
+        tensor.data_location = None;
+        tensor.external_data.clear();
+    }
+    Ok(())
+}
+
+fn spec(value: &ValueInfoProto, kind: &str) -> Result<TensorSpec, EngineError> {
+    let name = &value.name;
+    let tensor = match value.r#type.as_ref().and_then(|r#type| r#type.value.as_ref()) {
+        Some(type_proto::Value::TensorType(tensor)) => tensor,
+        None => return Err(EngineError::Model(format!("{kind} {name:?} is not a tensor"))),
+    };
+    let datatype = Datatype::from_onnx(tensor.elem_type).ok_or_else(|| {
+        let number = tensor.elem_type;
+        EngineError::Model(format!("{kind} {name:?} has ONNX element type {number}, which can't be served"))
+    })?;
+    let shape = match (&tensor.shape, kind) {
+        (Some(shape), _) => shape.dim.iter().map(|dim| match dim.value {
+            Some(tensor_shape_proto::dimension::Value::DimValue(length)) if length >= 0 => length,
+            _ => -1,
+        }),
+        // An input of unknown rank would have to be checked by the model itself.
+        (None, "input") => return Err(EngineError::Model(format!("input {name:?} has no declared rank"))),
+        (None, _) => return Ok(TensorSpec { name: name.clone(), datatype, shape: vec![-1] }),
+    };
+    Ok(TensorSpec { name: name.clone(), datatype, shape: shape.collect() })
+}
+
+impl Engine {
+    /// Bytes to reserve for a model whose files have `size` bytes.
+    pub fn resident_bytes(size: u64) -> u64 {
+        size.saturating_mul(RESIDENT_FACTOR)
+    }
+
+    /// Builds a model and warms it. `size` is that of its files; `resident` covers [`Engine::resident_bytes`].
+    pub fn build(
+        proto: &ModelProto,
+        size: u64,
+        resident: Reservation,
+        budget: Arc<Budget>,
+    ) -> Result<Self, EngineError> {
+        let engine = guarded(|| {
+            let graph = proto.graph.as_ref().ok_or_else(|| EngineError::Model("the file has no graph".into()))?;
+            let constants: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+            let inputs = graph.input.iter().filter(|input| !constants.contains(input.name.as_str()));
+            let inputs: Vec<_> = inputs.map(|input| spec(input, "input")).collect::<Result<_, _>>()?;
+            let outputs: Vec<_> = graph.output.iter().map(|output| spec(output, "output")).collect::<Result<_, _>>()?;
+            let parsed = onnx().parse(proto, None).map_err(|error| model_error("tract can't read the graph", error))?;
+            check_graph(&parsed.model, &parsed.unresolved_inputs, &inputs, outputs.len())?;
+            let (plans, making) = (Mutex::new(Vec::new()), Mutex::new(()));
+            Ok(Self { graph: parsed.model, inputs, outputs, size, budget, plans, making, _resident: resident })
+        })?;
+        engine.warm()?;
+        Ok(engine)
+    }
+
+    /// The inputs, in the graph's order.
+    pub fn inputs(&self) -> &[TensorSpec] {
+        &self.inputs
+    }
+
+    /// The outputs, in the graph's order.
+    pub fn outputs(&self) -> &[TensorSpec] {
+        &self.outputs
+    }
+
+    /// One run with zeros and a batch of one, where the shapes leave no other choice. With other open dimensions any size
+    /// that we could think of may be wrong for the model; [`Engine::warm_like`] knows better ones.
+    fn warm(&self) -> Result<(), EngineError> {
+        if self.inputs.iter().any(|input| input.shape.iter().skip(1).any(|dim| *dim < 0)) {
+            return Ok(());
+        }
+        let shapes: Shapes = self.inputs.iter().map(|input| one_for_open(&input.shape)).collect();
+        let planned = guarded(|| self.plan(shapes.clone()).map(drop));
+        planned.map_err(|error| EngineError::Model(error.to_string()))?;
+        // Zeros may be invalid as values (an index, a rate), so that this proves nothing if it fails.
+        let ran = guarded(|| {
+            let zeros = self.inputs.iter().zip(&shapes);
+            let zeros = zeros.map(|(input, shape)| Tensor::zero_dt(input.datatype.tract(), shape));
+            let zeros = zeros.collect::<TractResult<_>>();
+            self.run(zeros.map_err(|error| EngineError::Inference(format!("{error:#}")))?).map(drop)
+        });
+        if let Err(error) = ran {
+            tracing::debug!(%error, "the warm-up with zeros failed");
+        }
+        Ok(())
+    }
+
+    /// Makes the plans that `other`, the version served until now, is using, so that a swap costs no request a plan.
+    pub fn warm_like(&self, other: &Engine) {
+        if self.inputs != other.inputs {
+            return;
+        }
+        let in_use: Vec<Shapes> = lock(&other.plans).iter().map(|plan| plan.shapes.clone()).collect();
+        // The most recently used last, to stand first again.
+        for shapes in in_use.into_iter().rev() {
+            if let Err(error) = guarded(|| self.plan(shapes).map(drop)) {
+                tracing::debug!(%error, "no plan in advance for shapes that the version before had");
+            }
+        }
+    }
+
+    /// Shapes of the plans kept now, the most recently used first.
+    #[cfg(test)]
+    pub(crate) fn planned_shapes(&self) -> Vec<Shapes> {
+        lock(&self.plans).iter().map(|plan| plan.shapes.clone()).collect()
+    }
+
+    /// Runs the model on inputs in the graph's order, whose types and ranks were checked. Blocks; may take long.
+    pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, EngineError> {
+        guarded(|| {
+            let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
+            let outputs = self.plan(shapes)?.run(inputs.into_iter().map(IntoTValue::into_tvalue).collect());
+            let outputs = outputs.map_err(|error| EngineError::Inference(format!("{error:#}")))?;
+            Ok(outputs.into_iter().map(TValue::into_tensor).collect())
+        })
+    }
+
+    /// A plan for these shapes: one that is kept, or a new one.
+    fn plan(&self, shapes: Shapes) -> Result<Arc<TypedRunnableModel>, EngineError> {
+        if let Some(plan) = self.known_plan(&shapes) {
+            return Ok(plan);
+        }
+        let _making = lock(&self.making);
+        if let Some(plan) = self.known_plan(&shapes) {
+            return Ok(plan);
+        }
+        let runnable = self.make_plan(&shapes).map_err(|error| EngineError::Shapes(format!("{error:#}")))?;
+        let mut plans = lock(&self.plans);
+        let reservation = if plans.is_empty() {
+            None
+        } else if let Some(free) = (plans.len() < PLANS_MAX).then(|| self.budget.reserve(self.size)).flatten() {
+            Some(free)
+        } else {
+            plans.pop().and_then(|oldest| oldest.reservation)
+        };
+        plans.insert(0, Plan { shapes, runnable: runnable.clone(), reservation });
+        Ok(runnable)
+    }
+
+    fn known_plan(&self, shapes: &Shapes) -> Option<Arc<TypedRunnableModel>> {
+        let mut plans = lock(&self.plans);
+        let index = plans.iter().position(|plan| plan.shapes == *shapes)?;
+        plans[..=index].rotate_right(1);
+        Some(plans[0].runnable.clone())
+    }
+
+    fn make_plan(&self, shapes: &Shapes) -> TractResult<Arc<TypedRunnableModel>> {
+        let mut graph = self.graph.clone();
+        for (index, (input, shape)) in self.inputs.iter().zip(shapes).enumerate() {
+            graph.set_input_fact(index, InferenceFact::dt_shape(input.datatype.tract(), shape.as_slice()))?;
+        }
+        graph.into_optimized()?.into_runnable()
+    }
+}
+
+fn one_for_open(shape: &[i64]) -> Vec<usize> {
+    shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect()
+}
+
+/// What can be known before any plan: the same inputs as declared, and only operators that tract has.
+fn check_graph(
+    graph: &InferenceModel,
+    unresolved: &[String],
+    inputs: &[TensorSpec],
+    outputs: usize,
+) -> Result<(), EngineError> {
+    if !unresolved.is_empty() {
+        return Err(EngineError::Model(format!("the graph uses tensors that nothing makes: {unresolved:?}")));
+    }
+    let missing = graph.nodes().iter().filter(|node| node.op_is::<UnimplementedOp>());
+    let missing: BTreeSet<String> = missing.map(|node| node.op().name().into_owned()).collect();
+    if !missing.is_empty() {
+        return Err(EngineError::Model(format!("the graph has operators that tract lacks: {missing:?}")));
+    }
+    let found = graph.input_outlets().map_err(|error| model_error("tract can't read the graph", error))?;
+    let found: Vec<&str> = found.iter().map(|outlet| graph.node(outlet.node).name.as_str()).collect();
+    let output_count = graph.output_outlets().map_or(0, <[_]>::len);
+    if !found.iter().eq(&inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>()) || output_count != outputs
+    {
+        return Err(EngineError::Model(format!(
+            "tract finds other inputs or outputs than the file declares: {found:?}"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What the model server counts. Labels name only models of the catalogue, so that a client can't make series.
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
+use regionmesh_protocol::manifest::{ModelName, VersionName};
+
+/// Status codes that an inference can end with; used to remove the series of a version that is gone.
+const CODES: [&str; 7] = ["200", "400", "408", "413", "500", "503", "404"];
+
+/// The metrics; clones share them.
+#[derive(Debug, Clone)]
+pub struct ServingMetrics {
+    /// Inference requests by model, version and status.
+    requests: IntCounterVec,
+    /// From admission to the answer, by model.
+    duration: HistogramVec,
+    /// Requests waiting for one of the running ones to end.
+    pub queue: IntGauge,
+    /// Requests refused because the queue or the memory for bodies was full.
+    pub overloads: IntCounter,
+    /// Panics of the engine that were caught.
+    pub panics: IntCounter,
+    /// Versions loaded now.
+    pub loaded: IntGauge,
+    /// Memory reserved for them.
+    pub loaded_bytes: IntGauge,
+    /// Loads that failed, by model.
+    pub load_failures: IntCounterVec,
+    /// 1 while the wanted default version of a model can't be loaded.
+    pub default_failed: IntGaugeVec,
+    /// Changes of a model's default version.
+    pub swaps: IntCounterVec,
+    /// Open connections.
+    pub connections: IntGauge,
+}
+
+impl ServingMetrics {
+    /// Registers the metrics; once per registry, since a restarted server goes on counting where it was.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        fn put<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        }
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| put(registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let counter = |name: &str, help: &str| put(registry, IntCounter::new(name, help)?);
+        let gauge = |name: &str, help: &str| put(registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            requests: counters(
+                "regionmesh_inference_requests_total",
+                "Inference requests by model, version and HTTP status code.",
+                &["model", "version", "code"],
+            )?,
+            duration: put(
+                registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "regionmesh_inference_duration_seconds",
+                        "Time from the whole request received to the answer, waiting included, of successful inferences.",
+                    )
+                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                    &["model"],
+                )?,
+            )?,
+            queue: gauge("regionmesh_inference_queue_length", "Inference requests that wait for a free place.")?,
+            overloads: counter(
+                "regionmesh_inference_overloads_total",
+                "Inference requests refused because too many were in progress.",
+            )?,
+            panics: counter("regionmesh_inference_panics_total", "Panics of the inference engine that were caught.")?,
+            loaded: gauge("regionmesh_serving_models_loaded", "Model versions loaded.")?,
+            loaded_bytes: gauge(
+                "regionmesh_serving_models_loaded_bytes",
+                "Memory set aside for loaded model versions, estimated from the sizes of their files.",
+            )?,
+            load_failures: counters(
+                "regionmesh_serving_load_failures_total",
+                "Attempts to load a model version that failed.",
+                &["model"],
+            )?,
+            default_failed: put(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "regionmesh_serving_default_failed",
+                        "1 while the wanted default version of the model can't be loaded (an older one may serve).",
+                    ),
+                    &["model"],
+                )?,
+            )?,
+            swaps: counters(
+                "regionmesh_serving_swaps_total",
+                "Changes of the version that a model serves by default.",
+                &["model"],
+            )?,
+            connections: gauge("regionmesh_serving_connections", "Open connections to the model server.")?,
+        })
+    }
+
+    /// Counts a request. `model` and `version` are none where the catalogue doesn't have them.
+    pub fn request(&self, model: Option<&ModelName>, version: Option<&VersionName>, code: http::StatusCode) {
+        let model = model.map_or("", ModelName::as_str);
+        let version = version.map_or("", VersionName::as_str);
+        self.requests.with_label_values(&[model, version, code.as_str()]).inc();
+    }
+
+    /// Notes how long a successful request took.
+    pub fn duration(&self, model: &ModelName, seconds: f64) {
+        self.duration.with_label_values(&[model.as_str()]).observe(seconds);
+    }
+
+    /// Forgets the series of a version that was deleted.
+    pub fn forget_version(&self, model: &ModelName, version: &VersionName) {
+        for code in CODES {
+            // Absent for codes that never occurred.
+            let _ = self.requests.remove_label_values(&[model.as_str(), version.as_str(), code]);
+        }
+    }
+
+    /// Forgets the series of a model that was deleted.
+    pub fn forget_model(&self, model: &ModelName) {
+        for code in CODES {
+            let _ = self.requests.remove_label_values(&[model.as_str(), "", code]);
+        }
+        let _ = self.duration.remove_label_values(&[model.as_str()]);
+        for vec in [&self.load_failures, &self.swaps] {
+            let _ = vec.remove_label_values(&[model.as_str()]);
+        }
+        let _ = self.default_failed.remove_label_values(&[model.as_str()]);
+    }
+}

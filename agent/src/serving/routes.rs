@@ -1,0 +1,290 @@
+//! The Open Inference Protocol V2 over HTTP/REST.
+//!
+//! <https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md>, and Triton's
+//! model repository index. Every answer names the region in `x-regionmesh-region`, so that a client can tell where a
+//! failover sent it.
+
+use super::{
+    admission::Admission,
+    engine::{EngineError, guarded},
+    loader::Shelf,
+    loading::Loaded,
+    metrics::ServingMetrics,
+    refusal::{Refusal, quoted},
+    request::InferRequest,
+    tensors::{OutputTensor, TensorSpec, read_input},
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Request, State},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use regionmesh_protocol::identity::RegionName;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use tokio::sync::watch;
+
+/// Names the region that answered.
+pub const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-region");
+
+/// What a request needs.
+#[derive(Clone)]
+pub struct Service {
+    /// The models.
+    pub shelf: Arc<Shelf>,
+    /// The limits.
+    pub admission: Arc<Admission>,
+    /// True: not ready, while inference goes on.
+    pub draining: watch::Receiver<bool>,
+    /// The region.
+    pub region: RegionName,
+    /// The counters.
+    pub metrics: ServingMetrics,
+}
+
+/// All routes.
+pub fn router(service: Service) -> Router {
+    let model = get(model_metadata);
+    let model_ready = get(model_ready);
+    let infer = post(infer);
+    let index = get(repository_index).post(repository_index);
+    // The name was checked to be a DNS label when it was parsed, hence the fallback is never used.
+    let region = HeaderValue::from_str(service.region.as_str()).unwrap_or(HeaderValue::from_static("-"));
+    Router::new()
+        .route("/v2", get(server_metadata))
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .route("/v2/repository/index", index)
+        .route("/v2/models/{model}", model.clone())
+        .route("/v2/models/{model}/versions/{version}", model)
+        .route("/v2/models/{model}/ready", model_ready.clone())
+        .route("/v2/models/{model}/versions/{version}/ready", model_ready)
+        .route("/v2/models/{model}/infer", infer.clone())
+        .route("/v2/models/{model}/versions/{version}/infer", infer)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(service)
+        .layer(middleware::map_response(move |mut response: Response| {
+            response.headers_mut().insert(REGION_HEADER, region.clone());
+            std::future::ready(response)
+        }))
+}
+
+/// Model and version as they stand in a path.
+#[derive(serde::Deserialize)]
+struct Target {
+    model: String,
+    version: Option<String>,
+}
+
+async fn unknown_path(request: Request) -> Refusal {
+    let path = quoted(request.uri().path());
+    Refusal::not_found(format!("no such path: {path}; the Open Inference Protocol's begin with /v2"))
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    let message = format!("{} is not allowed for {}", request.method(), quoted(request.uri().path()));
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+async fn server_metadata() -> Json<Value> {
+    let extensions = ["model_repository(index)"];
+    Json(json!({"name": "regionmesh", "version": env!("CARGO_PKG_VERSION"), "extensions": extensions}))
+}
+
+async fn live() -> Json<Value> {
+    Json(json!({"live": true}))
+}
+
+async fn ready(State(service): State<Service>) -> Result<Json<Value>, Refusal> {
+    if *service.draining.borrow() {
+        return Err(Refusal::unavailable("the region is draining"));
+    }
+    let faults = service.shelf.view().faults();
+    if faults.is_empty() { Ok(Json(json!({"ready": true}))) } else { Err(Refusal::unavailable(faults.join("; "))) }
+}
+
+async fn repository_index(State(service): State<Service>) -> Json<Value> {
+    let view = service.shelf.view();
+    let entries = view.models.iter().flat_map(|(name, model)| {
+        model.held.versions.iter().map(move |(version, content)| {
+            let is_default =
+                model.default.as_ref().is_some_and(|loaded| loaded.version == *version && loaded.content == *content);
+            let failure =
+                model.failure.as_ref().filter(|_| model.wanted.as_ref().is_some_and(|(wanted, _)| wanted == version));
+            let (state, reason) = match (is_default, failure) {
+                (true, _) => ("READY", String::new()),
+                (false, Some(reason)) => ("UNAVAILABLE", reason.clone()),
+                (false, None) => ("UNAVAILABLE", "loaded when asked for".into()),
+            };
+            json!({"name": name, "version": version, "state": state, "reason": reason})
+        })
+    });
+    Json(entries.collect())
+}
+
+/// "Model Metadata Response JSON Object".
+#[derive(Serialize)]
+struct ModelMetadata<'a> {
+    name: &'a str,
+    versions: Vec<String>,
+    platform: &'static str,
+    inputs: &'a [TensorSpec],
+    outputs: &'a [TensorSpec],
+}
+
+async fn model_metadata(State(service): State<Service>, Path(target): Path<Target>) -> Result<Response, Refusal> {
+    let loaded = service.shelf.resolve(&target.model, target.version.as_deref()).await?;
+    let view = service.shelf.view();
+    let versions = match (&target.version, view.models.get(&loaded.model)) {
+        (None, Some(model)) => model.held.versions.keys().map(ToString::to_string).collect(),
+        _ => vec![loaded.version.to_string()],
+    };
+    let (inputs, outputs) = (loaded.engine.inputs(), loaded.engine.outputs());
+    let metadata = ModelMetadata { name: loaded.model.as_str(), versions, platform: "onnx_tract", inputs, outputs };
+    Ok(Json(metadata).into_response())
+}
+
+async fn model_ready(State(service): State<Service>, Path(target): Path<Target>) -> Result<Json<Value>, Refusal> {
+    let loaded = service.shelf.resolve(&target.model, target.version.as_deref()).await?;
+    Ok(Json(json!({"name": loaded.model, "version": loaded.version, "ready": true})))
+}
+
+async fn infer(
+    State(service): State<Service>,
+    Path(target): Path<Target>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let loaded = match service.shelf.resolve(&target.model, target.version.as_deref()).await {
+        Ok(loaded) => loaded,
+        Err(refusal) => {
+            let view = service.shelf.view();
+            let known = target.model.parse().ok().filter(|model| view.models.contains_key(model));
+            service.metrics.request(known.as_ref(), None, refusal.status);
+            return Err(refusal);
+        }
+    };
+    let answer = run(&service, &loaded, &headers, body).await;
+    let status = answer.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
+    // A version deleted while it ran gets no series any more: nothing would remove it.
+    if service.shelf.view().models.contains_key(&loaded.model) {
+        service.metrics.request(Some(&loaded.model), Some(&loaded.version), status);
+    }
+    answer.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+    if headers.contains_key("inference-header-content-length") {
+        return Err(Refusal::bad_request("the binary tensor extension is not supported; send tensors as JSON"));
+    }
+    let body = service.admission.read(headers, body).await?;
+    let received = Instant::now();
+    let place = service.admission.enter().await?;
+    let of_task = loaded.clone();
+    let computed = tokio::task::spawn_blocking(move || {
+        // With the computation, not with the request: a client that goes away doesn't free the processor.
+        let _place = place;
+        let mut refusal = None;
+        let json = guarded(|| Ok(answer(&of_task, &body.bytes).map_err(|error| refusal = Some(error)).ok()));
+        match (json, refusal) {
+            (Ok(Some(json)), _) => Ok(json),
+            (_, Some(refusal)) => Err(refusal),
+            (Err(panic), None) => Err(refuse(panic)),
+            (Ok(None), None) => Err(Refusal::internal("the inference gave no answer")),
+        }
+    });
+    let computed = computed.await.map_err(|error| Refusal::internal(format!("the inference was cut off: {error}")))?;
+    match &computed {
+        Ok(_) => {
+            service.shelf.served();
+            service.metrics.duration(&loaded.model, received.elapsed().as_secs_f64());
+        }
+        Err(refusal) if refusal.status.is_server_error() => {
+            let (model, version) = (&loaded.model, &loaded.version);
+            if refusal.message.starts_with(PANICKED) {
+                service.metrics.panics.inc();
+            }
+            tracing::warn!(%model, %version, error = %refusal.message, "an inference failed");
+        }
+        Err(_) => {}
+    }
+    computed
+}
+
+const PANICKED: &str = "the inference engine panicked";
+
+fn refuse(error: EngineError) -> Refusal {
+    match error {
+        EngineError::Shapes(_) => Refusal::bad_request(error.to_string()),
+        EngineError::Model(_) | EngineError::Inference(_) | EngineError::Panic(_) => {
+            Refusal::internal(error.to_string())
+        }
+    }
+}
+
+/// "Inference Response JSON Object".
+#[derive(Serialize)]
+struct InferResponse<'a> {
+    model_name: &'a str,
+    model_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    outputs: Vec<OutputTensor>,
+}
+
+/// Reads a request, runs the model, writes the answer. Blocks.
+fn answer(loaded: &Loaded, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let request: InferRequest = serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("the body is not an inference request: {error}")))?;
+    let engine = &loaded.engine;
+    let wanted = wanted_outputs(&request, engine.outputs())?;
+    let id = request.id;
+    let names: Vec<&str> = engine.inputs().iter().map(|spec| spec.name.as_str()).collect();
+    let mut given: Vec<_> = engine.inputs().iter().map(|_| None).collect();
+    for input in request.inputs {
+        let Some(index) = names.iter().position(|name| *name == input.name) else {
+            let name = quoted(&input.name);
+            return Err(Refusal::bad_request(format!("input {name} is not one of the model's: {names:?}")));
+        };
+        if given[index].is_some() {
+            return Err(Refusal::bad_request(format!("input {} is given twice", quoted(&input.name))));
+        }
+        given[index] = Some(read_input(input, &engine.inputs()[index])?);
+    }
+    let missing: Vec<_> = names.iter().zip(&given).filter(|(_, given)| given.is_none()).map(|(name, _)| name).collect();
+    if !missing.is_empty() {
+        return Err(Refusal::bad_request(format!("inputs are missing: {missing:?}; the model expects {names:?}")));
+    }
+    let results = engine.run(given.into_iter().flatten().collect()).map_err(refuse)?;
+    let mut outputs = Vec::new();
+    for (spec, tensor) in engine.outputs().iter().zip(results) {
+        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&spec.name)) {
+            let output = OutputTensor::new(spec, tensor);
+            outputs.push(output.map_err(|error| Refusal::internal(format!("output {:?}: {error:#}", spec.name)))?);
+        }
+    }
+    let (model_name, model_version) = (loaded.model.as_str(), loaded.version.as_str());
+    serde_json::to_vec(&InferResponse { model_name, model_version, id, outputs })
+        .map_err(|error| Refusal::internal(format!("the answer can't be written: {error}")))
+}
+
+/// The names that the request selects; none means all.
+fn wanted_outputs(request: &InferRequest, specs: &[TensorSpec]) -> Result<Option<BTreeSet<String>>, Refusal> {
+    let Some(outputs) = request.outputs.as_ref().filter(|outputs| !outputs.is_empty()) else { return Ok(None) };
+    let mut wanted = BTreeSet::new();
+    for output in outputs {
+        if !specs.iter().any(|spec| spec.name == output.name) {
+            let names: Vec<_> = specs.iter().map(|spec| &spec.name).collect();
+            let name = quoted(&output.name);
+            return Err(Refusal::bad_request(format!("output {name} is not one of the model's: {names:?}")));
+        }
+        wanted.insert(output.name.clone());
+    }
+    Ok(Some(wanted))
+}

@@ -1,0 +1,246 @@
+//! Versions come, change and go, while clients ask.
+
+use super::*;
+use std::sync::atomic::AtomicBool;
+
+fn config(extra_versions: usize) -> ServingConfig {
+    ServingConfig { extra_versions, ..ServingConfig::default() }
+}
+
+async fn first_output(rig: &Rig, path: &str) -> (u16, f64) {
+    let (status, body) = rig.call("POST", path, floats([0.0, 0.0]).to_string()).await;
+    (status, body["outputs"][0]["data"][0].as_f64().unwrap_or(f64::NAN))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hot_swap_under_load_fails_no_request() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let (mut connection, is_over) = (rig.connect().await, is_over.clone());
+        clients.push(tokio::spawn(async move {
+            let mut count = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let body = floats([0.0, 0.0]).to_string();
+                let (parts, answer) = send(&mut connection, "POST", "/v2/models/add/infer", body).await;
+                assert_eq!(parts.status, 200, "{answer}");
+                // Each answer is wholly of the version that it names.
+                let version: f64 = answer["model_version"].as_str().unwrap().parse().unwrap();
+                assert_eq!(answer["outputs"][0]["data"], json!([version, version]));
+                count += 1;
+            }
+            count
+        }));
+    }
+    for version in 2..=12u32 {
+        rig.put("add", &version.to_string(), models::add(version as f32));
+        if version > 6 {
+            rig.remove("add", &(version - 5).to_string());
+        }
+        rig.publish();
+        rig.wait_default("add", &version.to_string()).await;
+    }
+    is_over.store(true, Ordering::SeqCst);
+    let mut total = 0;
+    for client in clients {
+        total += client.await.unwrap();
+    }
+    assert!(total > 50, "only {total} requests were under way");
+    assert!(rig.metrics().contains("regionmesh_serving_swaps_total{model=\"add\"} 12"), "{}", rig.metrics());
+}
+
+#[tokio::test]
+async fn an_alias_switches_the_default_to_and_fro_without_loading_again() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    rig.put("add", "2", models::add(2.0));
+    rig.publish_with(&[("add", "1")]);
+    assert_eq!(first_output(&rig, "/v2/models/add/versions/2/infer").await, (200, 2.0));
+    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
+    let reads = rig.memory.reads.load(Ordering::SeqCst);
+    for version in ["2", "1", "2"] {
+        rig.publish_with(&[("add", version)]);
+        rig.wait_default("add", version).await;
+    }
+    assert_eq!(rig.memory.reads.load(Ordering::SeqCst), reads);
+}
+
+#[tokio::test]
+async fn a_deleted_model_is_gone_and_a_deleted_default_gives_way() {
+    let rig = Rig::with(&[("add", models::add(1.0)), ("other", models::add(5.0))]).await;
+    rig.put("add", "2", models::add(2.0));
+    rig.publish();
+    rig.wait_default("add", "2").await;
+    rig.remove("add", "2");
+    rig.publish();
+    rig.wait_default("add", "1").await;
+    rig.wait("unknown version", async || rig.get("/v2/models/add/versions/2/ready").await.0 == 404).await;
+    rig.remove("add", "1");
+    rig.publish();
+    rig.wait("gone", async || rig.get("/v2/models/add").await.0 == 404).await;
+    assert_eq!(first_output(&rig, "/v2/models/other/infer").await, (200, 5.0));
+    rig.wait("unloaded", async || rig.metrics().contains("regionmesh_serving_models_loaded 1\n")).await;
+    assert!(!rig.metrics().contains("model=\"add\""), "{}", rig.metrics());
+}
+
+#[tokio::test]
+async fn a_version_published_anew_with_other_content_is_loaded_anew() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    rig.put("add", "1", models::add(7.0));
+    rig.publish();
+    rig.wait("other content", async || first_output(&rig, "/v2/models/add/infer").await.1 == 7.0).await;
+}
+
+#[tokio::test]
+async fn a_broken_new_default_leaves_the_old_one_serving() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    rig.put("add", "2", models::missing_output());
+    rig.publish();
+    let gauge = "regionmesh_serving_default_failed{model=\"add\"} 1";
+    rig.wait("reported", async || rig.metrics().contains(gauge)).await;
+    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
+    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
+    let (status, body) = rig.get("/v2/models/add/versions/2/ready").await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body["error"].as_str().unwrap().contains("panicked"), "{body}");
+}
+
+#[tokio::test]
+async fn a_region_is_ready_when_the_catalogue_was_read_and_every_default_serves() {
+    let rig = Rig::start(config(1)).await;
+    assert_eq!(rig.get("/v2/health/ready").await.0, 503, "nothing is known yet");
+    assert_eq!(rig.get("/v2/health/live").await.0, 200);
+    rig.publish();
+    rig.wait_ready().await;
+    rig.put("bad", "1", models::unknown_operator());
+    rig.put("junk", "1", b"not onnx".to_vec());
+    rig.publish();
+    rig.wait("not ready", async || rig.get("/v2/health/ready").await.1.to_string().contains("Frobnicate")).await;
+    rig.wait("both named", async || rig.get("/v2/health/ready").await.1.to_string().contains("junk@1 can't")).await;
+    let (status, body) = rig.infer("bad", json!({})).await;
+    assert!(status == 503 && body.to_string().contains("Frobnicate"), "{body}");
+    assert!(!rig.facts.borrow().is_ready);
+    rig.remove("bad", "1");
+    rig.remove("junk", "1");
+    rig.publish();
+    rig.wait_ready().await;
+}
+
+#[tokio::test]
+async fn a_draining_region_is_not_ready_and_goes_on_serving() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    rig.draining.send_replace(true);
+    let (parts, body) = rig.exchange("GET", "/v2/health/ready", "").await;
+    assert_eq!((parts.status.as_u16(), body["error"].as_str().unwrap()), (503, "the region is draining"));
+    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
+    rig.draining.send_replace(false);
+    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_asked_again() {
+    let rig = Rig::start(config(1)).await;
+    rig.memory.is_broken.store(true, Ordering::SeqCst);
+    rig.put("add", "1", models::add(1.0));
+    rig.publish();
+    rig.wait("reported", async || rig.get("/v2/health/ready").await.1.to_string().contains("the store is away")).await;
+    rig.memory.is_broken.store(false, Ordering::SeqCst);
+    rig.wait_ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_asked_for_by_many_at_once_is_loaded_once() {
+    let rig = Arc::new(Rig::with(&[("add", models::add(1.0))]).await);
+    rig.put("add", "0", models::add(9.0));
+    rig.publish();
+    rig.wait("known", async || rig.get("/v2/models/add").await.1["versions"] == json!(["0", "1"])).await;
+    let reads = rig.memory.reads.load(Ordering::SeqCst);
+    let ask = || {
+        let rig = rig.clone();
+        tokio::spawn(async move { first_output(&rig, "/v2/models/add/versions/0/infer").await })
+    };
+    for asked in (0..16).map(|_| ask()).collect::<Vec<_>>() {
+        assert_eq!(asked.await.unwrap(), (200, 9.0));
+    }
+    assert_eq!(rig.memory.reads.load(Ordering::SeqCst), reads + 1);
+}
+
+#[tokio::test]
+async fn extra_versions_are_bounded_and_the_least_used_goes() {
+    let rig = Rig::start(config(2)).await;
+    for version in ["1", "2", "3", "4"] {
+        rig.put("add", version, models::add(version.parse().unwrap()));
+    }
+    rig.publish();
+    rig.wait_ready().await;
+    let path = |version: u32| format!("/v2/models/add/versions/{version}/infer");
+    for version in [1, 2, 1, 3, 1] {
+        assert_eq!(first_output(&rig, &path(version)).await, (200, f64::from(version)));
+    }
+    let reads = rig.memory.reads.load(Ordering::SeqCst);
+    first_output(&rig, &path(1)).await;
+    first_output(&rig, &path(3)).await;
+    assert_eq!(rig.memory.reads.load(Ordering::SeqCst), reads, "1 and 3 are kept");
+    first_output(&rig, &path(2)).await;
+    assert_eq!(rig.memory.reads.load(Ordering::SeqCst), reads + 1, "2 was given up");
+}
+
+#[tokio::test]
+async fn facts_tell_what_is_served() {
+    let mut rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let wanted = [("add".parse().unwrap(), "1".parse().unwrap())];
+    let is_told = rig.facts.wait_for(|facts| facts.is_ready && facts.models == wanted);
+    tokio::time::timeout(Duration::from_secs(10), is_told).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    rig.put("add", "0", models::add(4.0));
+    rig.publish();
+    rig.wait("known", async || rig.get("/v2/models/add").await.1["versions"] == json!(["0", "1"])).await;
+    // The request hangs at the store, which stands for an inference that takes long.
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    *rig.memory.gate.lock().unwrap() = Some(gate.clone());
+    let mut connection = rig.connect().await;
+    let request = tokio::spawn(async move {
+        send(&mut connection, "POST", "/v2/models/add/versions/0/infer", floats([0.0, 0.0]).to_string()).await
+    });
+    let connections = || rig.metrics().contains("regionmesh_serving_connections 1\n");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !connections() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    // The request is on its way once its connection is the only one; a moment later it is in the server.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.stop.cancel();
+    while TcpStream::connect(rig.address).await.is_ok() {
+        assert!(Instant::now() < deadline, "still accepts connections");
+        tokio::task::yield_now().await;
+    }
+    assert!(!rig.server.is_finished());
+    gate.add_permits(1);
+    let (parts, body) = request.await.unwrap();
+    assert_eq!((parts.status.as_u16(), &body["outputs"][0]["data"]), (200, &json!([4.0, 4.0])));
+    rig.server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
+    let rig = Rig::with(&[]).await;
+    let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
+    let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics);
+    let (model, content) = ("add".parse().unwrap(), Digest([0; 32]));
+    rig.put("add", "1", models::add(1.0));
+    rig.put("add", "2", models::add(2.0));
+    let old = loading.load(&model, &"1".parse().unwrap(), content, None, || false).await.unwrap();
+    for batch in [5, 6, 7, 8, 9, 7] {
+        let input = tract_onnx::prelude::Tensor::zero::<f32>(&[batch, 2]).unwrap();
+        old.engine.run(vec![input]).unwrap();
+    }
+    let in_use = old.engine.planned_shapes();
+    assert_eq!(in_use, [7, 9, 8, 6].map(|batch| vec![vec![batch, 2]]), "at most four, the last used first");
+    let new = loading.load(&model, &"2".parse().unwrap(), content, Some(old), || false).await.unwrap();
+    assert_eq!(new.engine.planned_shapes(), in_use);
+}

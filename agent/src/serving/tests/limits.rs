@@ -1,0 +1,188 @@
+//! Limits: requests, bodies, memory; and panics of the engine.
+
+use super::*;
+use axum::body::Body;
+use prost::Message;
+use std::task::Poll;
+use tower::ServiceExt;
+
+/// The routes with an admission that the test holds too.
+async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<admission::Admission>) {
+    let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics.clone());
+    let shelf = loader::Shelf::new(Arc::new(loading), 1, metrics.clone());
+    tokio::spawn(shelf.clone().follow(rig.announce.subscribe()));
+    rig.wait("loaded", async || shelf.resolve("add", None).await.is_ok()).await;
+    let admission = Arc::new(admission::Admission::new(parallel, body_limit, metrics.clone()));
+    let (region, draining) = ("here".parse().unwrap(), watch::channel(false).1);
+    (routes::router(routes::Service { shelf, admission: admission.clone(), draining, region, metrics }), admission)
+}
+
+fn request(body: Body) -> http::Request<Body> {
+    http::Request::post("/v2/models/add/infer").body(body).unwrap()
+}
+
+#[tokio::test]
+async fn overload_is_answered_with_503_at_once_and_the_queue_is_served_later() {
+    let (routes, admission) = routes_with(2, 1 << 20).await;
+    let running = [admission.enter().await.unwrap(), admission.enter().await.unwrap()];
+    let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
+    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(ask())).collect();
+    for request in &mut waiting {
+        // Polled until they wait: in an order that the queue keeps.
+        for _ in 0..10 {
+            assert!(matches!(futures::poll!(request.as_mut()), Poll::Pending));
+        }
+    }
+    let refused = ask().await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    drop(running);
+    for request in waiting {
+        assert_eq!(request.await.unwrap().status(), 200);
+    }
+    assert_eq!(ask().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_waiting_gives_its_place_back() {
+    let (routes, admission) = routes_with(1, 1 << 20).await;
+    let running = admission.enter().await.unwrap();
+    for _ in 0..20 {
+        let mut given_up = Box::pin(routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into())));
+        for _ in 0..10 {
+            assert!(matches!(futures::poll!(given_up.as_mut()), Poll::Pending));
+        }
+    }
+    drop(running);
+    let answer = routes.oneshot(request(floats([1.0, 2.0]).to_string().into())).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn bodies_in_progress_are_bounded_together() {
+    let (routes, _admission) = routes_with(1, 64 << 10).await;
+    // Each sends 32 KiB and then nothing: eight take the four full bodies that may be held.
+    let stalled = || {
+        let piece = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 32 << 10])) });
+        Body::from_stream(futures::StreamExt::chain(piece, futures::stream::pending()))
+    };
+    let mut held: Vec<_> = (0..8).map(|_| Box::pin(routes.clone().oneshot(request(stalled())))).collect();
+    for request in &mut held {
+        for _ in 0..10 {
+            assert!(matches!(futures::poll!(request.as_mut()), Poll::Pending));
+        }
+    }
+    let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
+    assert_eq!(ask().await.unwrap().status(), 503);
+    drop(held);
+    assert_eq!(ask().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
+    let rig = Rig::start(ServingConfig { body_limit: 1_000, ..ServingConfig::default() }).await;
+    rig.put("add", "1", models::add(1.0));
+    rig.publish();
+    rig.wait_ready().await;
+    let (parts, body) = rig.exchange("POST", "/v2/models/add/infer", vec![b' '; 1_001]).await;
+    assert_eq!(parts.status, 413, "{body}");
+    assert!(body["error"].as_str().unwrap().contains("larger than 1000 bytes"), "{body}");
+    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+
+    let (routes, _admission) = routes_with(1, 1_000).await;
+    let pieces = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 200]))));
+    assert_eq!(routes.oneshot(request(Body::from_stream(pieces))).await.unwrap().status(), 413);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
+    let rig = Rig::with(&[("divide", models::divide())]).await;
+    let ask = async |b: [i64; 2]| {
+        let tensor =
+            |name: &str, data: [i64; 2]| json!({"name": name, "datatype": "INT64", "shape": [2], "data": data});
+        rig.infer("divide", json!({"inputs": [tensor("a", [8, 9]), tensor("b", b)]})).await
+    };
+    for _ in 0..20 {
+        let (status, body) = ask([0, 1]).await;
+        assert!(status == 500 && body["error"].as_str().unwrap().contains("panicked"), "{status} {body}");
+    }
+    let (status, body) = ask([2, 3]).await;
+    assert_eq!((status, &body["outputs"][0]["data"]), (200, &json!([4, 3])));
+    assert!(rig.metrics().contains("regionmesh_inference_panics_total 20\n"), "{}", rig.metrics());
+}
+
+#[tokio::test]
+async fn memory_for_models_is_bounded_and_defaults_come_first() {
+    let model = models::add(1.0);
+    let resident = engine::Engine::resident_bytes(model.len() as u64);
+    let rig = Rig::start(ServingConfig { memory_limit: 2 * resident, ..ServingConfig::default() }).await;
+    for version in ["1", "2", "3"] {
+        rig.put("add", version, models::add(version.parse().unwrap()));
+    }
+    rig.publish();
+    rig.wait_ready().await;
+    for version in ["1", "2", "1"] {
+        let (status, body) = rig.get(&format!("/v2/models/add/versions/{version}/ready")).await;
+        assert_eq!(status, 200, "one extra version pushes the other out: {body}");
+    }
+    rig.put("second", "1", models::add(5.0));
+    rig.publish();
+    rig.wait_default("second", "1").await;
+    let (status, body) = rig.get("/v2/models/add/versions/1/ready").await;
+    assert!(status == 503 && body["error"].as_str().unwrap().contains("serving.memory_limit"), "{body}");
+    // Something that can never fit pushes nothing out.
+    rig.put_files("third", "1", [("model.onnx".to_owned(), vec![0u8; 10_000].into())].into());
+    rig.publish();
+    rig.wait("named", async || rig.get("/v2/health/ready").await.1.to_string().contains("third@1 can't")).await;
+    assert_eq!(rig.infer("second", floats([1.0, 2.0])).await.0, 200);
+}
+
+#[tokio::test]
+async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
+    let external = |location: &str, length: &str| {
+        let mut proto = models::add_proto(0.0);
+        let weight = &mut proto.graph.as_mut().unwrap().initializer[0];
+        weight.float_data.clear();
+        weight.data_location = Some(tract_onnx::pb::tensor_proto::DataLocation::External as i32);
+        let entry =
+            |key: &str, value: &str| tract_onnx::pb::StringStringEntryProto { key: key.into(), value: value.into() };
+        weight.external_data = vec![entry("location", location), entry("offset", "4"), entry("length", length)];
+        proto.encode_to_vec()
+    };
+    let rig = Rig::with(&[]).await;
+    let weights = Bytes::from([1.0f32.to_le_bytes(), 6.0f32.to_le_bytes()].concat());
+    let files = |model: Vec<u8>| [("model.onnx".to_owned(), model.into()), ("w.bin".to_owned(), weights.clone())];
+    rig.put_files("add", "1", files(external("w.bin", "4")).into());
+    rig.publish();
+    rig.wait_default("add", "1").await;
+    assert_eq!(rig.infer("add", floats([0.0, 1.0])).await.1["outputs"][0]["data"], json!([6.0, 7.0]));
+    for (name, location, length) in
+        [("long", "w.bin", "400"), ("away", "/etc/passwd", "4"), ("max", "w.bin", "18446744073709551615")]
+    {
+        rig.put_files(name, "1", files(external(location, length)).into());
+        rig.publish();
+        let fault = format!("model {name}@1 can't be loaded: ");
+        rig.wait("refused", async || rig.get("/v2/health/ready").await.1.to_string().contains(&fault)).await;
+    }
+}
+
+#[tokio::test]
+async fn garbage_and_half_requests_disturb_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let mut half_open = Vec::new();
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        &[0xff; 100_000],
+        b"POST /v2/models/add/infer HTTP/1.1\r\n",
+    ] {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let _ = stream.write_all(bytes).await;
+        half_open.push(stream);
+    }
+    let mut answer = Vec::new();
+    let _ = half_open[1].read_to_end(&mut answer).await;
+    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+}
