@@ -1,1 +1,330 @@
-//! x
+//! The agent: what is started, in what order, and who is told what.
+//!
+//! Everything is assembled here; nothing else creates actors. The order is that of need: the mesh carries what gossip
+//! says, health and the leader read what gossip knows, and the faces come last.
+
+use crate::{
+    actors::{
+        gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
+        health::{HealthActor, HealthArguments, HealthMetrics},
+        leader::{LeaderActor, LeaderArguments, LeaderMetrics},
+        messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
+        peer::{PeerActor, PeerArguments},
+        replicator::{ReplicatorActor, ReplicatorArguments},
+    },
+    address::Address,
+    config::{Config, StoreConfig},
+    dns::{self, DnsArguments, metrics::DnsMetrics},
+    mesh::{
+        actor::MeshActor,
+        handle::PeerService,
+        links::{Mesh, MeshArguments},
+        metrics::MeshMetrics,
+        tls::Identity,
+    },
+    replication::{
+        clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
+    },
+    service::{Service, ServiceArguments},
+    serving::{Server, ServingArguments, ServingMetrics},
+    snapshots::Snapshots,
+    store::{
+        self,
+        models::ModelStore,
+        slots::{SlotMetrics, SlotStore},
+    },
+    supervisor::{Child, Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics},
+    time::unix_ms,
+};
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use futures::{FutureExt, future::BoxFuture};
+use prometheus::Registry;
+use ractor::{Actor, ActorRef};
+use regionmesh_protocol::{
+    facts::{AgentFacts, Fact, ServingFacts},
+    wire::{PeerReply, PeerRequest},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+/// How long one operation of the store that holds the register may take.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a local actor may take to answer a peer.
+const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How often what an agent says of itself is said again: gossip may have been restarted in between.
+const REPEAT_FACTS: Duration = Duration::from_secs(5);
+
+/// A running agent.
+pub struct Agent {
+    /// What every part may read.
+    pub snapshots: Snapshots,
+    /// How the actors do.
+    pub health: Health,
+    supervisor: ActorRef<SupervisorMessage>,
+    mesh: Mesh,
+    drain: watch::Sender<bool>,
+    health_actor: Address<HealthMessage>,
+    stop: CancellationToken,
+}
+
+/// Answers what peers ask, by asking our own actors.
+struct Desk {
+    leader: Address<LeaderMessage>,
+    replicator: Address<ReplicatorMessage>,
+}
+
+#[async_trait]
+impl PeerService for Desk {
+    async fn answer(&self, request: PeerRequest) -> PeerReply {
+        let answer = match request {
+            PeerRequest::Acceptor(request) => self
+                .leader
+                .call(|reply| LeaderMessage::Acceptor(request, reply), LOCAL_TIMEOUT)
+                .await
+                .map(|answer| answer.map_or_else(PeerReply::Failed, PeerReply::Acceptor)),
+            PeerRequest::PreVote(request) => self
+                .leader
+                .call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT)
+                .await
+                .map(PeerReply::PreVote),
+            PeerRequest::Catalogue => {
+                self.replicator.call(ReplicatorMessage::Catalogue, LOCAL_TIMEOUT).await.map(PeerReply::Catalogue)
+            }
+        };
+        answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
+    }
+}
+
+impl Agent {
+    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that can't be opened.
+    pub async fn start(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let (id, started_ms, boot) = (config.id(), unix_ms(), rand::random::<u64>());
+        let (registry, snapshots, stop) = (Registry::new(), Snapshots::default(), CancellationToken::new());
+        register_process(&registry)?;
+        let identity = Identity::load(config.clone())?;
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("cannot create data_dir {}", config.data_dir.display()))?;
+
+        let gossip = Address::vacant("gossip");
+        let health_actor = Address::vacant("health");
+        let leader = Address::vacant("dns-leader");
+        let replicator = Address::vacant("replicator");
+
+        let opened = store::open(&config.store)?;
+        let models = Arc::new(ModelStore::new(opened.clone()));
+        let slot_metrics = SlotMetrics::new(&registry)?;
+        let slots = |opened: &store::OpenStore, acceptor| {
+            let (objects, root) = (opened.objects.clone(), object_store::path::Path::default());
+            Arc::new(SlotStore::new(objects, &root, acceptor, REGISTER_TIMEOUT, slot_metrics.clone()))
+        };
+        let own_slots = slots(&opened, "region");
+        let open_witness = |config: &StoreConfig| store::open(config).map(|opened| slots(&opened, "witness"));
+        let witness = config.witness.as_ref().map(open_witness).transpose()?;
+
+        let replication_metrics = ReplicationMetrics::new(&registry)?;
+        let mesh = Mesh::new(MeshArguments {
+            config: config.clone(),
+            identity: identity.clone(),
+            snapshots: snapshots.clone(),
+            gossip: gossip.clone(),
+            bulk: Arc::new(BulkServer::new(models.clone(), replication_metrics.clone())),
+            metrics: MeshMetrics::new(&registry)?,
+        });
+        let peers = Arc::new(mesh.clone());
+
+        let (drain, draining) = watch::channel(false);
+        let serving = ServingArguments {
+            region: config.region.clone(),
+            config: config.serving.clone(),
+            source: models.clone(),
+            catalogue: snapshots.catalogue.subscribe(),
+            draining,
+            metrics: ServingMetrics::new(&registry)?,
+        };
+        let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
+
+        let clock = HybridClock::default();
+        let fetcher = Fetcher {
+            store: models.clone(),
+            transport: peers.clone(),
+            metrics: replication_metrics,
+            staging: models.staging_folder(&config.data_dir).join("fetch").join(id.agent.as_str()),
+            streams: config.replication.parallel_streams,
+        };
+        let publisher = Publisher::new(
+            models.clone(),
+            config.region.clone(),
+            id.agent.as_str(),
+            clock.clone(),
+            snapshots.clone(),
+            &config.data_dir,
+        )?;
+
+        let desk = Arc::new(Desk { leader: leader.clone(), replicator: replicator.clone() });
+        let gossip_setup = GossipSetup {
+            own: id.clone(),
+            mesh: config.mesh.clone(),
+            boot,
+            started_ms,
+            transport: peers.clone(),
+            signer: identity.clone(),
+            verifier: identity.clone(),
+            snapshots: snapshots.clone(),
+            metrics: GossipMetrics::new(&registry)?,
+        };
+        let own_serving = config.serving.embedded.then(|| serving_facts.clone());
+        let (health_metrics, leader_metrics) = (HealthMetrics::new(&registry)?, LeaderMetrics::new(&registry)?);
+        let health_arguments =
+            HealthArguments::new(config.clone(), snapshots.clone(), gossip.clone(), health_metrics, own_serving);
+        let leader_arguments = LeaderArguments {
+            config: config.clone(),
+            id: id.clone(),
+            boot,
+            snapshots: snapshots.clone(),
+            gossip: gossip.clone(),
+            peers: peers.clone(),
+            store: own_slots,
+            witness,
+            metrics: leader_metrics,
+        };
+        let replicator_arguments = ReplicatorArguments {
+            config: config.clone(),
+            id: id.clone(),
+            store: models.clone(),
+            snapshots: snapshots.clone(),
+            gossip: gossip.clone(),
+            peers,
+            fetcher,
+            clock: clock.clone(),
+        };
+        let dns_arguments = DnsArguments {
+            config: config.clone(),
+            plan: snapshots.plan.subscribe(),
+            metrics: DnsMetrics::new(&registry)?,
+        };
+        let facts = AgentFacts {
+            version: crate::VERSION.into(),
+            started_ms,
+            boot,
+            api_url: format!("http://{}", config.listen.api),
+            cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
+        };
+
+        let service =
+            |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
+                Child::new(name, || Service, ServiceArguments { make, stop: stop.clone() }, Address::vacant(name))
+            };
+        let mut children = vec![
+            Child::new("mesh", || MeshActor, mesh.clone(), Address::vacant("mesh")),
+            Child::new("gossip", || GossipActor, GossipArguments::from(gossip_setup), gossip.clone()),
+            Child::new("peer", || PeerActor, PeerArguments { service: desk }, Address::vacant("peer")),
+            Child::new("health", || HealthActor, health_arguments, health_actor.clone()),
+            Child::new("replicator", || ReplicatorActor, replicator_arguments, replicator.clone()),
+            Child::new("dns-leader", || LeaderActor, leader_arguments, leader.clone()),
+            service(
+                "herald",
+                Arc::new(move |stop| herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop).boxed()),
+            ),
+            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), stop).boxed())),
+        ];
+        if config.serving.embedded {
+            let (address, tell) = (config.listen.serving, Arc::new(tell_serving));
+            let run = move |stop| run_serving(serving.clone(), address, tell.clone(), stop).boxed();
+            children.push(service("serving", Arc::new(run)));
+        }
+
+        let (tell_health, health) = watch::channel(Arc::default());
+        let arguments =
+            SupervisorArguments { children, metrics: SupervisorMetrics::new(&registry)?, health: tell_health };
+        let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
+        Ok(Self { snapshots, health, supervisor, mesh, drain, health_actor, stop })
+    }
+
+    /// Kills one actor where it stands, as a crash would; its supervisor starts it again.
+    pub fn kill(&self, actor: &'static str) -> Result<()> {
+        Ok(self.supervisor.cast(SupervisorMessage::Kill(actor))?)
+    }
+
+    /// Asks for no more traffic: the region's endpoint is not ready any more, and the mesh is told.
+    pub fn drain(&self) {
+        self.drain.send_replace(true);
+        if let Err(error) = self.health_actor.cast(HealthMessage::SetDraining(true)) {
+            tracing::warn!(%error, "the mesh could not be told that this agent drains");
+        }
+    }
+
+    /// Stops everything.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.mesh.close().await;
+        self.supervisor.stop(None);
+        let _ = self.supervisor.wait(Some(Duration::from_secs(2))).await;
+    }
+}
+
+/// Process metrics (CPU, memory, descriptors) where the platform has them.
+fn register_process(registry: &Registry) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    let build = prometheus::IntGaugeVec::new(
+        prometheus::Opts::new("regionmesh_build_info", "1, labelled with the version of the binary."),
+        &["version"],
+    )?;
+    build.with_label_values(&[crate::VERSION]).set(1);
+    registry.register(Box::new(build))?;
+    Ok(())
+}
+
+/// Publishes what the agent says of itself: its process, and what it serves.
+async fn herald(
+    facts: AgentFacts,
+    gossip: Address<GossipMessage>,
+    mut serving: watch::Receiver<ServingFacts>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    loop {
+        let served = serving.borrow_and_update().clone();
+        for fact in [Fact::Agent(facts.clone()), Fact::Serving(served)] {
+            // Gossip is being restarted: said again soon.
+            let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            // Without an embedded server nobody writes; then only the clock counts.
+            Ok(()) = serving.changed() => {}
+            () = tokio::time::sleep(REPEAT_FACTS) => {}
+        }
+    }
+}
+
+async fn run_dns(arguments: DnsArguments, stop: CancellationToken) -> Result<(), String> {
+    dns::run(arguments, stop).await.map_err(|error| error.to_string())
+}
+
+async fn run_serving(
+    arguments: ServingArguments,
+    address: std::net::SocketAddr,
+    tell: Arc<watch::Sender<ServingFacts>>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
+    let server = Server::new(arguments);
+    let mut facts = server.facts();
+    let relay = async {
+        loop {
+            tell.send_replace(facts.borrow_and_update().clone());
+            if facts.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        ended = server.run(listener, stop) => ended.map_err(|error| error.to_string()),
+        () = relay => Ok(()),
+    }
+}

@@ -23,3 +23,9 @@ pub mod snapshots;
 pub mod store;
 pub mod supervisor;
 pub mod time;
+
+/// Version of the binary, with the commit that it was built from where that is known.
+pub const VERSION: &str = match option_env!("REGIONMESH_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};

@@ -6,6 +6,7 @@
 //! same files instead, and turn this off.
 
 pub mod admission;
+pub mod bucket;
 pub mod budget;
 pub mod choose;
 pub mod datatype;

@@ -44,10 +44,7 @@ pub fn iris_onnx() -> Vec<u8> {
             node("Add", &["products", "bias"], "scores"),
             node("Softmax", &["scores"], "probabilities"),
         ],
-        initializer: vec![
-            tensor("weights", &[4, 3], WEIGHTS.as_flattened()),
-            tensor("bias", &[3], &BIAS),
-        ],
+        initializer: vec![tensor("weights", &[4, 3], WEIGHTS.as_flattened()), tensor("bias", &[3], &BIAS)],
         input: vec![batch_of("measurements", 4)],
         output: vec![batch_of("probabilities", 3)],
         ..GraphProto::default()
@@ -75,10 +72,7 @@ fn tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
 fn batch_of(name: &str, width: i64) -> ValueInfoProto {
     let dimension = |value| Dimension { value: Some(value), ..Dimension::default() };
     let shape = TensorShapeProto {
-        dim: vec![
-            dimension(dimension::Value::DimParam("batch".into())),
-            dimension(dimension::Value::DimValue(width)),
-        ],
+        dim: vec![dimension(dimension::Value::DimParam("batch".into())), dimension(dimension::Value::DimValue(width))],
     };
     let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(shape) };
     ValueInfoProto {
@@ -95,7 +89,9 @@ mod tests {
     #[test]
     fn the_best_known_flowers_are_told_apart() {
         // Rows 1, 51 and 101 of the data set.
-        for (class, flower) in [[5.1, 3.5, 1.4, 0.2], [7.0, 3.2, 4.7, 1.4], [6.3, 3.3, 6.0, 2.5]].into_iter().enumerate() {
+        for (class, flower) in
+            [[5.1, 3.5, 1.4, 0.2], [7.0, 3.2, 4.7, 1.4], [6.3, 3.3, 6.0, 2.5]].into_iter().enumerate()
+        {
             assert!(iris_probabilities(flower)[class] > 0.5, "{flower:?}");
         }
     }

@@ -1,0 +1,75 @@
+//! What monitors ask: metrics, liveness, readiness, and the verdict on a region.
+
+use super::{Api, reply::ApiError};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use regionmesh_protocol::{facts::FactKind, identity::RegionName, verdict::Condition};
+use serde_json::json;
+
+/// An actor that restarted this often without ever running long is not being restarted but broken.
+const RESTARTS_TOLERATED: u64 = 3;
+
+/// `GET /metrics`
+pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+    let text = crate::metrics::render(&api.registry)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), ""))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// `GET /healthz`: whether restarting the process would help. An actor between two lives is no reason.
+pub async fn healthz(State(api): State<Api>) -> Response {
+    let actors = api.health.borrow().clone();
+    let is_well = actors.values().all(|actor| actor.is_running || actor.restarts <= RESTARTS_TOLERATED);
+    let actors: serde_json::Map<_, _> = actors
+        .iter()
+        .map(|(name, actor)| {
+            let state = json!({
+                "running": actor.is_running,
+                "restarts": actor.restarts,
+                "last_error": actor.last_error,
+            });
+            ((*name).to_owned(), state)
+        })
+        .collect();
+    answer(is_well, json!({ "healthy": is_well, "actors": actors }))
+}
+
+/// `GET /readyz`: whether the agent can answer for the mesh and take new models.
+pub async fn readyz(State(api): State<Api>) -> Response {
+    let id = api.config.id();
+    let board = api.snapshots.board.borrow().clone();
+    let own = |kind| board.agents.get(&id).is_some_and(|view| view.facts.contains_key(&kind));
+    let checks = [
+        ("actors", api.health.borrow().values().all(|actor| actor.is_running)),
+        ("gossip", own(FactKind::Certificate)),
+        ("plan", api.snapshots.plan.borrow().is_some()),
+        ("store", own(FactKind::Holdings)),
+        ("stopping", !*api.draining.borrow()),
+    ];
+    let is_ready = checks.iter().all(|(_, holds)| *holds);
+    let checks: serde_json::Map<_, _> =
+        checks.iter().map(|(name, holds)| ((*name).to_owned(), json!(if *holds { "ok" } else { "not yet" }))).collect();
+    answer(is_ready, json!({ "ready": is_ready, "checks": checks }))
+}
+
+/// `GET /verdict/{region}`: what health checkers outside the mesh (Route53's, a load balancer's) poll.
+pub async fn verdict(State(api): State<Api>, Path(region): Path<String>) -> Result<Response, ApiError> {
+    let name: RegionName = region.parse().map_err(|error| ApiError::bad(format!("{error}")))?;
+    if api.config.region(&name).is_none() {
+        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see /v1/regions"));
+    }
+    let verdict = api.snapshots.verdicts.borrow().get(&name).cloned();
+    let condition = verdict.as_ref().map_or(Condition::Unknown, |verdict| verdict.condition);
+    let takes_traffic = !matches!(condition, Condition::Failed | Condition::Draining);
+    let reason = verdict.map(|verdict| verdict.reason).unwrap_or_default();
+    Ok(answer(takes_traffic, json!({ "region": name, "verdict": condition, "reason": reason })))
+}
+
+fn answer(is_good: bool, body: serde_json::Value) -> Response {
+    let status = if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}

@@ -1,0 +1,205 @@
+//! The whole mesh in one answer, from the snapshots: pure, no actor is asked.
+
+use super::types::{
+    AgentStatus, AliasStatus, BallotStatus, HoldingsStatus, LeaderStatus, ModelStatus, PlanStatus, RegionStatus, Status,
+    VersionStatus, VoteStatus,
+};
+use crate::{
+    config::Config,
+    snapshots::{AgentView, BoardView, Snapshots},
+    time::unix_ms,
+};
+use regionmesh_protocol::{
+    conflict::AliasEntry,
+    facts::{AgentFacts, Fact, FactKind, Holdings},
+    identity::RegionName,
+    manifest::{Digest, ModelName, VersionName},
+    plan::Standing,
+    verdict::Condition,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The state of the mesh as this agent knows it.
+pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
+    let now_ms = unix_ms();
+    let plan = snapshots.plan.borrow().clone();
+    let leader = snapshots.leader.borrow().clone();
+    Status {
+        mesh: config.mesh.to_string(),
+        answered_by: config.id().to_string(),
+        plan: plan.map(|committed| PlanStatus {
+            seq: committed.stamp.seq,
+            ballot: BallotStatus {
+                number: committed.stamp.ballot.number,
+                agent: committed.stamp.ballot.agent.to_string(),
+            },
+            reason: committed.plan.reason.clone(),
+            made_ms: committed.plan.made_ms,
+            age_ms: now_ms.saturating_sub(committed.plan.made_ms),
+        }),
+        leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
+        regions: regions(config, snapshots),
+        agents: agents(snapshots, now_ms),
+        models: models(config, snapshots),
+    }
+}
+
+/// Every region.
+pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
+    let plan = snapshots.plan.borrow().clone();
+    let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
+    let verdicts = snapshots.verdicts.borrow().clone();
+    let region = |region: &crate::config::RegionConfig| {
+        let planned = plan.as_ref().and_then(|committed| committed.plan.regions.get(&region.name));
+        let verdict = verdicts.get(&region.name);
+        let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
+        let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
+        let ramp_percent = planned.and_then(|planned| match planned.standing {
+            Standing::Ramping { step, .. } => config.recovery.steps.get(step).map(|step| step.percent),
+            _ => None,
+        });
+        RegionStatus {
+            region: region.name.clone(),
+            cloud: region.cloud.clone(),
+            endpoint: region.endpoint.clone(),
+            serving_url: region.serving_url.clone(),
+            verdict: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
+            verdict_since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
+            verdict_reason: verdict.map(|verdict| verdict.reason.clone()).unwrap_or_default(),
+            votes: votes.collect(),
+            weight_bp: planned.map_or(0, |planned| planned.weight_bp),
+            share: shares.get(&region.name).copied().unwrap_or(0.0),
+            standing: planned.map_or("unplanned", |planned| standing(&planned.standing)).into(),
+            ramp_percent,
+            addresses: planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone()),
+            flaps: planned.map_or(0, |planned| planned.flaps),
+        }
+    };
+    config.regions.iter().map(region).collect()
+}
+
+fn standing(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Serving => "serving",
+        Standing::Reduced => "reduced",
+        Standing::Out { .. } => "out",
+        Standing::Gated { .. } => "gated",
+        Standing::Ramping { .. } => "ramping",
+    }
+}
+
+fn fact(view: &AgentView, kind: FactKind) -> Option<&Fact> {
+    view.facts.get(&kind).map(|seen| &*seen.fact)
+}
+
+fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
+    let (board, links) = (snapshots.board.borrow().clone(), snapshots.links.borrow().clone());
+    let unknown = AgentFacts {
+        version: String::new(),
+        started_ms: now_ms,
+        boot: 0,
+        api_url: String::new(),
+        cloud: String::new(),
+    };
+    let agent = |(id, view): (&regionmesh_protocol::identity::AgentId, &AgentView)| {
+        let about = match fact(view, FactKind::Agent) {
+            Some(Fact::Agent(about)) => about,
+            _ => &unknown,
+        };
+        let holdings = match fact(view, FactKind::Holdings) {
+            Some(Fact::Holdings(held)) => {
+                HoldingsStatus { versions: held.version_count, missing: held.missing, lag_ms: held.lag_ms }
+            }
+            _ => HoldingsStatus::default(),
+        };
+        let (serving_ready, requests_total) = match fact(view, FactKind::Serving) {
+            Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
+            _ => (false, 0),
+        };
+        let newest = view.facts.values().map(|seen| seen.seen_at.elapsed()).min().unwrap_or_default();
+        AgentStatus {
+            agent: id.to_string(),
+            alive: view.is_alive,
+            version: about.version.clone(),
+            uptime_ms: if view.is_alive { now_ms.saturating_sub(about.started_ms) } else { 0 },
+            api_url: about.api_url.clone(),
+            cloud: about.cloud.clone(),
+            round_trip_us: links.get(id).map(|link| link.round_trip_us),
+            age_ms: newest.as_millis() as u64,
+            serving_ready,
+            requests_total,
+            holdings,
+        }
+    };
+    board.agents.iter().map(agent).collect()
+}
+
+#[derive(Default)]
+struct Known {
+    versions: BTreeMap<(VersionName, Digest), BTreeSet<RegionName>>,
+    aliases: BTreeMap<VersionName, AliasEntry>,
+}
+
+/// Every model that this region holds or a living agent says that its region holds.
+pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
+    let own = snapshots.catalogue.borrow().clone();
+    let board = snapshots.board.borrow().clone();
+    let mut known: BTreeMap<ModelName, Known> = BTreeMap::new();
+    let mut hold = |model: &ModelName, version: &VersionName, content: Digest, region: &RegionName| {
+        let versions = &mut known.entry(model.clone()).or_default().versions;
+        versions.entry((version.clone(), content)).or_default().insert(region.clone());
+    };
+    for version in &own.versions {
+        hold(&version.model, &version.version, version.content, &config.region);
+    }
+    let others = holdings(&board, &config.region);
+    for (region, held) in &others {
+        for (model, version, content) in &held.versions {
+            hold(model, version, *content, region);
+        }
+    }
+    let aliases = own.aliases.iter().chain(others.iter().flat_map(|(_, held)| &held.aliases));
+    for entry in aliases {
+        let known = known.entry(entry.model.clone()).or_default();
+        let newest = known.aliases.entry(entry.alias.clone()).or_insert_with(|| entry.clone());
+        if *entry > *newest {
+            *newest = entry.clone();
+        }
+    }
+    let model = |(model, known): (ModelName, Known)| {
+        let version = |((version, content), regions): ((VersionName, Digest), BTreeSet<RegionName>)| {
+            let summary = own.version(&model, &version).filter(|summary| summary.content == content);
+            VersionStatus {
+                version: version.to_string(),
+                content: content.to_string(),
+                size: summary.map(|summary| summary.size),
+                published_ms: summary.map(|summary| summary.published.wall_ms),
+                origin: summary.map(|summary| summary.origin.to_string()),
+                regions: regions.into_iter().collect(),
+            }
+        };
+        let alias = |entry: AliasEntry| AliasStatus {
+            alias: entry.alias.to_string(),
+            version: entry.version.to_string(),
+            set_ms: entry.set.wall_ms,
+            by: entry.by,
+        };
+        ModelStatus {
+            model: model.to_string(),
+            versions: known.versions.into_iter().map(version).collect(),
+            aliases: known.aliases.into_values().map(alias).collect(),
+        }
+    };
+    known.into_iter().map(model).collect()
+}
+
+/// What each other region's living agents say that it holds.
+fn holdings<'a>(board: &'a BoardView, own: &RegionName) -> Vec<(&'a RegionName, &'a Holdings)> {
+    let living = board.agents.iter().filter(|(id, view)| view.is_alive && id.region != *own);
+    living
+        .filter_map(|(id, view)| match fact(view, FactKind::Holdings) {
+            Some(Fact::Holdings(held)) => Some((&id.region, held)),
+            _ => None,
+        })
+        .collect()
+}

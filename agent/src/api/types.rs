@@ -1,0 +1,318 @@
+//! The JSON of the API, for the server and the command line alike. Ages and durations in milliseconds, points in time
+//! as Unix milliseconds.
+
+use regionmesh_protocol::{
+    identity::RegionName,
+    manifest::{Manifest, VersionSummary},
+    verdict::Condition,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// `GET /v1/status`: the whole mesh, as the answering agent knows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The mesh.
+    pub mesh: String,
+    /// The agent that answers.
+    pub answered_by: String,
+    /// The committed plan in brief; none before the first.
+    pub plan: Option<PlanStatus>,
+    /// The leader; none while an election is due.
+    pub leader: Option<LeaderStatus>,
+    /// Every region.
+    pub regions: Vec<RegionStatus>,
+    /// Every agent ever heard of and not yet forgotten.
+    pub agents: Vec<AgentStatus>,
+    /// Every model.
+    pub models: Vec<ModelStatus>,
+}
+
+/// The committed plan in brief.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanStatus {
+    /// Its number, counted over all leaders.
+    pub seq: u64,
+    /// The ballot that it was committed under.
+    pub ballot: BallotStatus,
+    /// Why it differs from the one before.
+    pub reason: String,
+    /// When it was made, its leader's clock.
+    pub made_ms: u64,
+    /// How long ago that is by our clock.
+    pub age_ms: u64,
+}
+
+/// A ballot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BallotStatus {
+    /// Its number.
+    pub number: u64,
+    /// Whose it is.
+    pub agent: String,
+}
+
+/// The leader.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LeaderStatus {
+    /// The leading agent.
+    pub agent: String,
+    /// Its ballot's number.
+    pub ballot: u64,
+}
+
+/// One region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RegionStatus {
+    /// The region.
+    pub region: RegionName,
+    /// Its cloud.
+    pub cloud: String,
+    /// Where its agents are reached.
+    pub endpoint: String,
+    /// Where its models are served.
+    pub serving_url: String,
+    /// The verdict on it.
+    pub verdict: Condition,
+    /// Since when.
+    pub verdict_since_ms: u64,
+    /// Why.
+    pub verdict_reason: String,
+    /// What each observing region says.
+    pub votes: Vec<VoteStatus>,
+    /// Its weight in the plan, basis points.
+    pub weight_bp: u16,
+    /// Its share of the traffic, 0 to 1.
+    pub share: f64,
+    /// Where it stands in the plan: serving, reduced, out, gated, ramping; unplanned before the first plan.
+    pub standing: String,
+    /// While ramping: the step's percentage.
+    pub ramp_percent: Option<u8>,
+    /// What DNS answers for it.
+    pub addresses: Vec<IpAddr>,
+    /// How often it failed lately.
+    pub flaps: u32,
+}
+
+/// What one observing region says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VoteStatus {
+    /// The observing region.
+    pub region: RegionName,
+    /// What it concludes.
+    pub condition: Condition,
+}
+
+/// One agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// `region/name`.
+    pub agent: String,
+    /// Whether SWIM holds it for alive.
+    pub alive: bool,
+    /// Version of its binary.
+    pub version: String,
+    /// How long it runs.
+    pub uptime_ms: u64,
+    /// Where its API answers.
+    pub api_url: String,
+    /// Its cloud.
+    pub cloud: String,
+    /// Round trip from the answering agent, microseconds; none where there is no direct connection.
+    pub round_trip_us: Option<u64>,
+    /// How long ago the answering agent last heard news of it.
+    pub age_ms: u64,
+    /// Whether it serves every model that it should.
+    pub serving_ready: bool,
+    /// Inferences that it answered since it started.
+    pub requests_total: u64,
+    /// What its region holds, as it says.
+    pub holdings: HoldingsStatus,
+}
+
+/// What a region holds, in numbers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HoldingsStatus {
+    /// Versions held.
+    pub versions: u64,
+    /// Versions known from peers that it lacks.
+    pub missing: u64,
+    /// How long the oldest of them has been missing.
+    pub lag_ms: u64,
+}
+
+/// One model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// The model.
+    pub model: String,
+    /// Its versions.
+    pub versions: Vec<VersionStatus>,
+    /// Its aliases.
+    pub aliases: Vec<AliasStatus>,
+}
+
+/// One version, and where it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VersionStatus {
+    /// The version.
+    pub version: String,
+    /// Digest of its content.
+    pub content: String,
+    /// Size, bytes; none where the answering region does not hold it yet.
+    pub size: Option<u64>,
+    /// When it was published; none likewise.
+    pub published_ms: Option<u64>,
+    /// Where it was published; none likewise.
+    pub origin: Option<String>,
+    /// The regions that hold it, verified.
+    pub regions: Vec<RegionName>,
+}
+
+/// One alias.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AliasStatus {
+    /// The alias.
+    pub alias: String,
+    /// The version that it names.
+    pub version: String,
+    /// When it was set.
+    pub set_ms: u64,
+    /// Who set it.
+    pub by: String,
+}
+
+/// `GET /v1/models`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Models {
+    /// Every model.
+    pub models: Vec<ModelStatus>,
+}
+
+/// `GET /v1/regions`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Regions {
+    /// Every region.
+    pub regions: Vec<RegionStatus>,
+}
+
+/// A version in brief: the answer to a commit or a verification.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VersionBrief {
+    /// The model.
+    pub model: String,
+    /// The version.
+    pub version: String,
+    /// Digest of its content.
+    pub content: String,
+    /// Size, bytes.
+    pub size: u64,
+    /// When it was published.
+    pub published_ms: u64,
+    /// Where it was published.
+    pub origin: String,
+}
+
+impl From<&VersionSummary> for VersionBrief {
+    fn from(summary: &VersionSummary) -> Self {
+        Self {
+            model: summary.model.to_string(),
+            version: summary.version.to_string(),
+            content: summary.content.to_string(),
+            size: summary.size,
+            published_ms: summary.published.wall_ms,
+            origin: summary.origin.to_string(),
+        }
+    }
+}
+
+/// `GET /v1/models/{model}/versions/{version}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VersionDetail {
+    /// The version in brief.
+    #[serde(flatten)]
+    pub brief: VersionBrief,
+    /// Who published it.
+    pub publisher: String,
+    /// Free key/value pairs.
+    pub metadata: BTreeMap<String, String>,
+    /// Its files.
+    pub files: Vec<FileStatus>,
+}
+
+/// One file of a version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Path below the version's folder.
+    pub path: String,
+    /// Size, bytes.
+    pub size: u64,
+    /// BLAKE3 of the file.
+    pub digest: String,
+    /// How many chunks it has.
+    pub chunks: usize,
+}
+
+impl From<&Manifest> for VersionDetail {
+    fn from(manifest: &Manifest) -> Self {
+        let file = |file: &regionmesh_protocol::manifest::ManifestFile| FileStatus {
+            path: file.path.clone(),
+            size: file.size,
+            digest: file.digest.to_string(),
+            chunks: file.chunks.len(),
+        };
+        Self {
+            brief: (&manifest.summary()).into(),
+            publisher: manifest.publisher.clone(),
+            metadata: manifest.metadata.iter().cloned().collect(),
+            files: manifest.files.iter().map(file).collect(),
+        }
+    }
+}
+
+/// Body of `POST /v1/models/{model}/versions/{version}/uploads`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeginUpload {
+    /// Who publishes.
+    #[serde(default)]
+    pub publisher: String,
+    /// Free key/value pairs.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UploadBegun {
+    /// Names the upload in the calls that follow.
+    pub upload: String,
+}
+
+/// Body of `POST /v1/models/{model}/versions/{version}/promote`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promote {
+    /// The alias that shall name the version.
+    pub alias: String,
+    /// Who promotes.
+    #[serde(default)]
+    pub by: String,
+}
+
+/// An answer that only says that it was done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Done {
+    /// What was done.
+    pub done: String,
+}
+
+/// Every error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What was wrong.
+    pub error: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+}
