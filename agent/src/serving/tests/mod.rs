@@ -38,6 +38,7 @@ struct Memory {
     reads: AtomicUsize,
     is_broken: std::sync::atomic::AtomicBool,
     gate: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
+    held: AtomicUsize,
 }
 
 #[async_trait]
@@ -54,6 +55,7 @@ impl ModelSource for Memory {
     async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, String> {
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
+            self.held.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.unwrap().forget();
         }
         self.reads.fetch_add(1, Ordering::SeqCst);
