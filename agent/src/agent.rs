@@ -13,6 +13,7 @@ use crate::{
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
     address::Address,
+    api::{self, Api},
     config::{Config, StoreConfig},
     dns::{self, DnsArguments, metrics::DnsMetrics},
     mesh::{
@@ -237,6 +238,18 @@ impl Agent {
         }
 
         let (tell_health, health) = watch::channel(Arc::default());
+        let api = Api {
+            config: config.clone(),
+            snapshots: snapshots.clone(),
+            registry: registry.clone(),
+            health: health.clone(),
+            store: models,
+            publisher,
+            clock,
+            replicator,
+            draining: drain.subscribe(),
+        };
+        children.push(service("api", Arc::new(move |stop| run_api(api.clone(), stop).boxed())));
         let arguments =
             SupervisorArguments { children, metrics: SupervisorMetrics::new(&registry)?, health: tell_health };
         let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
@@ -302,6 +315,14 @@ async fn herald(
 
 async fn run_dns(arguments: DnsArguments, stop: CancellationToken) -> Result<(), String> {
     dns::run(arguments, stop).await.map_err(|error| error.to_string())
+}
+
+async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
+    let address = api.config.listen.api;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("the API can't listen on {address}: {error}; check listen.api"))?;
+    api::run(api, listener, stop).await
 }
 
 async fn run_serving(

@@ -133,7 +133,8 @@ async fn refusals_as_json(request: Request, next: Next) -> Response {
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let status = response.status();
-    let is_plain = response.headers().get(http::header::CONTENT_TYPE).is_none_or(|v| v.as_bytes().starts_with(b"text/plain"));
+    let is_plain =
+        response.headers().get(http::header::CONTENT_TYPE).is_none_or(|v| v.as_bytes().starts_with(b"text/plain"));
     if !status.is_client_error() || is_json || !is_plain {
         return response;
     }

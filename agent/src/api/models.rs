@@ -39,7 +39,7 @@ fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
 }
 
 /// Lets a change pass, and writes down who made it; never the token.
-async fn change(api: &Api, headers: &HeaderMap, from: SocketAddr, what: std::fmt::Arguments<'_>) -> Result<(), ApiError> {
+async fn change(api: &Api, headers: &HeaderMap, from: SocketAddr, what: &str) -> Result<(), ApiError> {
     let allowed = access::check(api.config.api.token_file.as_deref(), headers).await;
     match &allowed {
         Ok(()) => tracing::info!(target: "regionmesh::audit", %from, "{what}"),
@@ -49,10 +49,7 @@ async fn change(api: &Api, headers: &HeaderMap, from: SocketAddr, what: std::fmt
 }
 
 /// `GET /v1/models/{model}/versions/{version}`
-pub async fn show(
-    State(api): State<Api>,
-    Path(path): Path<(String, String)>,
-) -> Result<Json<VersionDetail>, ApiError> {
+pub async fn show(State(api): State<Api>, Path(path): Path<(String, String)>) -> Result<Json<VersionDetail>, ApiError> {
     let (model, version) = names(&path)?;
     Ok(Json((&api.store.manifest(&model, &version).await?).into()))
 }
@@ -65,7 +62,7 @@ pub async fn begin(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<UploadBegun>), ApiError> {
-    change(&api, &headers, from, format_args!("publish {}@{}", path.0, path.1)).await?;
+    change(&api, &headers, from, &format!("publish {}@{}", path.0, path.1)).await?;
     let (model, version) = names(&path)?;
     if version.as_str().contains('+') {
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
@@ -90,7 +87,7 @@ pub async fn add_file(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<FileStatus>), ApiError> {
-    change(&api, &headers, from, format_args!("add {} to upload {upload}", query.path)).await?;
+    change(&api, &headers, from, &format!("add {} to upload {upload}", query.path)).await?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let length = length.ok_or_else(|| {
         let hint = "send the file's size in Content-Length, so that a truncated one is noticed";
@@ -104,12 +101,8 @@ pub async fn add_file(
         }
     }));
     let file = api.publisher.add_file(&upload, &query.path, length, body).await?;
-    let status = FileStatus {
-        path: file.path,
-        size: file.size,
-        digest: file.digest.to_string(),
-        chunks: file.chunks.len(),
-    };
+    let status =
+        FileStatus { path: file.path, size: file.size, digest: file.digest.to_string(), chunks: file.chunks.len() };
     Ok((StatusCode::CREATED, Json(status)))
 }
 
@@ -120,7 +113,7 @@ pub async fn commit(
     Path(upload): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<VersionBrief>, ApiError> {
-    change(&api, &headers, from, format_args!("commit upload {upload}")).await?;
+    change(&api, &headers, from, &format!("commit upload {upload}")).await?;
     // In a task of its own: a client that goes away must not leave half of it done.
     let publisher = api.publisher.clone();
     let committed = tokio::spawn(async move { publisher.commit(&upload).await });
@@ -138,7 +131,7 @@ pub async fn abort(
     Path(upload): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Done>, ApiError> {
-    change(&api, &headers, from, format_args!("abort upload {upload}")).await?;
+    change(&api, &headers, from, &format!("abort upload {upload}")).await?;
     api.publisher.abort(&upload).await?;
     Ok(Json(Done { done: format!("upload {upload} is gone") }))
 }
@@ -150,7 +143,7 @@ pub async fn delete(
     Path(path): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<Done>, ApiError> {
-    change(&api, &headers, from, format_args!("delete {}@{}", path.0, path.1)).await?;
+    change(&api, &headers, from, &format!("delete {}@{}", path.0, path.1)).await?;
     let (model, version) = names(&path)?;
     known(&api, &model, &version)?;
     let done = format!("{model}@{version} is deleted here, and everywhere as soon as the other regions hear of it");
@@ -172,7 +165,7 @@ pub async fn promote(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<AliasStatus>, ApiError> {
-    change(&api, &headers, from, format_args!("promote {}@{}", path.0, path.1)).await?;
+    change(&api, &headers, from, &format!("promote {}@{}", path.0, path.1)).await?;
     let (model, version) = names(&path)?;
     let Promote { alias, by } = json(&body)?;
     let alias: VersionName = name(&alias)?;
@@ -195,7 +188,7 @@ pub async fn verify(
     Path(path): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<VersionBrief>, ApiError> {
-    change(&api, &headers, from, format_args!("verify {}@{}", path.0, path.1)).await?;
+    change(&api, &headers, from, &format!("verify {}@{}", path.0, path.1)).await?;
     let (model, version) = names(&path)?;
     Ok(Json((&api.store.verify(&model, &version).await?).into()))
 }

@@ -1,8 +1,8 @@
 //! The whole mesh in one answer, from the snapshots: pure, no actor is asked.
 
 use super::types::{
-    AgentStatus, AliasStatus, BallotStatus, HoldingsStatus, LeaderStatus, ModelStatus, PlanStatus, RegionStatus, Status,
-    VersionStatus, VoteStatus,
+    AgentStatus, AliasStatus, BallotStatus, HoldingsStatus, LeaderStatus, ModelStatus, PlanStatus, RegionStatus,
+    Status, VersionStatus, VoteStatus,
 };
 use crate::{
     config::Config,

@@ -1,0 +1,54 @@
+//! `regionmesh agent`: one agent, until it is told to stop.
+
+use crate::{agent::Agent, config::Config, logging};
+use anyhow::Result;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Run one agent of a mesh.
+#[derive(Debug, clap::Args)]
+pub struct AgentCommand {
+    /// The configuration, TOML; docs/STEP_BY_STEP.md shows a commented one.
+    #[arg(long)]
+    config: PathBuf,
+    /// Check the configuration, tell all its faults, and end.
+    #[arg(long)]
+    check: bool,
+    /// After SIGTERM: how long to ask for no more traffic before ending, seconds.
+    #[arg(long, default_value_t = 0)]
+    drain_seconds: u64,
+}
+
+impl AgentCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode> {
+        let config = match Config::load(&self.config) {
+            Ok(config) => config,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+        if self.check {
+            println!("{} is a good configuration of agent {}", self.config.display(), config.id());
+            return Ok(ExitCode::SUCCESS);
+        }
+        logging::init(&config.log)?;
+        // Before the start: a signal that comes while starting is not lost.
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tracing::info!(version = crate::VERSION, agent = %config.id(), mesh = %config.mesh, "starting");
+        let agent = Agent::start(config).await?;
+        let wait = tokio::select! {
+            _ = terminate.recv() => Duration::from_secs(self.drain_seconds),
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        tracing::info!(drain_s = wait.as_secs(), "stopping");
+        agent.drain();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = interrupt.recv() => {}
+        }
+        agent.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
