@@ -280,7 +280,8 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs itself.
+        Self { format: LogFormat::Text, filter: "info,ractor=warn,ractor_cluster=warn".into() }
     }
 }
 
