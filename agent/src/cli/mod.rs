@@ -4,7 +4,12 @@
 
 pub mod agent;
 pub mod ca;
+pub mod client;
+pub mod files;
+pub mod models;
 pub mod serve;
+pub mod status;
+pub mod text;
 pub mod up;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +26,8 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::UpCommand),
+    Status(status::StatusCommand),
+    Models(models::ModelsCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
     Ca(ca::CaCommand),
@@ -39,6 +46,8 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Up(command) => command.run().await,
+            Command::Status(command) => command.run().await,
+            Command::Models(command) => command.run().await,
             Command::Agent(command) => command.run().await,
             Command::Serve(command) => command.run().await,
             Command::Ca(command) => command.run().await,
@@ -54,5 +63,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain().skip(1) {
         eprintln!("  caused by: {cause}");
     }
-    ExitCode::FAILURE
+    match error.downcast_ref::<client::ClientError>() {
+        Some(client::ClientError::Usage(_)) => ExitCode::from(2),
+        Some(client::ClientError::Unavailable(_)) => ExitCode::from(3),
+        _ => ExitCode::FAILURE,
+    }
 }
