@@ -37,9 +37,23 @@ name_type!(
 );
 name_type!(
     /// A version: 1 to 64 characters of `A-Za-z0-9._-`, beginning with a letter or digit; may end in
-    /// `+conflict.<region>`, which only conflict resolution writes.
+    /// `+conflict.<region>` or `+conflict.<region>.<8 hexadecimal digits>`, which only conflict resolution writes.
     VersionName, "version", check_version
 );
+
+const CONFLICT: &str = "+conflict.";
+
+impl VersionName {
+    /// Whether conflict resolution gave this name.
+    pub fn is_conflict(&self) -> bool {
+        self.as_str().contains(CONFLICT)
+    }
+
+    /// The name as published.
+    pub fn base(&self) -> &str {
+        self.as_str().split_once(CONFLICT).map_or(self.as_str(), |(base, _)| base)
+    }
+}
 
 /// Longest model name, bytes.
 pub const MODEL_NAME_MAX: usize = 128;
@@ -65,9 +79,18 @@ fn check_model(kind: &'static str, name: &str) -> Result<(), IdentityError> {
 }
 
 fn check_version(kind: &'static str, name: &str) -> Result<(), IdentityError> {
-    let (name, region) = name.split_once("+conflict.").map_or((name, None), |(name, region)| (name, Some(region)));
-    region.map_or(Ok(()), |region| RegionName::new(region).map(drop))?;
-    check_word(kind, name, VERSION_NAME_MAX, "must have 1 to 64 characters")
+    let (base, suffix) = name.split_once(CONFLICT).map_or((name, None), |(base, suffix)| (base, Some(suffix)));
+    if let Some(suffix) = suffix {
+        let (region, content) =
+            suffix.split_once('.').map_or((suffix, None), |(region, content)| (region, Some(content)));
+        RegionName::new(region)?;
+        let is_hex = |text: &str| text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !content.is_none_or(is_hex) {
+            let (name, why) = (name.chars().take(80).collect(), "a conflict's content must have 8 hexadecimal digits");
+            return Err(IdentityError::Name { kind, name, why });
+        }
+    }
+    check_word(kind, base, VERSION_NAME_MAX, "must have 1 to 64 characters")
 }
 
 /// One content-defined chunk of a file.
@@ -360,10 +383,23 @@ mod tests {
 
     #[test]
     fn version_names_may_name_a_conflict_and_nothing_else_odd() {
-        for good in ["7", "1.10", "v2_a-b", "7+conflict.eu-west-1"] {
+        for good in ["7", "1.10", "v2_a-b", "7+conflict.eu-west-1", "7+conflict.a.0123abcd"] {
             assert!(VersionName::new(good).is_ok(), "{good:?} was refused");
         }
-        for bad in ["", ".", "..", "../x", "a/b", "-1", "7+x", "7+conflict.", "7+conflict.A", "+conflict.a"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "-1",
+            "7+x",
+            "7+conflict.",
+            "7+conflict.A",
+            "+conflict.a",
+            "7+conflict.a.012",
+            "7+conflict.a.0123abcD",
+        ] {
             assert!(VersionName::new(bad).is_err(), "{bad:?} was accepted");
         }
     }
