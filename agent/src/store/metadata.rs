@@ -49,11 +49,7 @@ impl ModelStore {
     pub async fn bury(&self, stone: &Tombstone) -> Result<(), ModelError> {
         let name = format!("{}-{}", stone.deleted, stone.origin);
         self.record(&object(&["tombstones", stone.model.as_str(), stone.version.as_str(), &name]), stone).await?;
-        match self.manifest(&stone.model, &stone.version).await {
-            Ok(manifest) if manifest.published <= stone.deleted => self.remove(&stone.model, &stone.version).await,
-            Ok(_) | Err(ModelError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.remove(&stone.model, &stone.version, |manifest| manifest.published <= stone.deleted).await.map(drop)
     }
 
     async fn record<T: Serialize>(&self, path: &ObjectPath, entry: &T) -> Result<(), ModelError> {

@@ -1,8 +1,12 @@
 //! What an agent keeps: models and the register's slots in the region's object store, the last committed plan on disk.
 
+mod claims;
+mod commit;
 pub mod committed_plan;
 pub mod metadata;
 pub mod models;
+#[cfg(test)]
+mod models_tests;
 pub mod slots;
 pub mod staging;
 

@@ -3,29 +3,27 @@
 //! ```text
 //! models/<model>/<version>/<file>      plain files, as model servers read them (Triton, KServe)
 //! manifests/<model>/<version>          written last, with put-if-absent: the commit point
-//! claims/<model>/<version>             who is putting files there now
+//! claims/<model>/<version>/<number>    who is changing files there now
 //! ```
-//! Who goes by manifests sees all of a version or nothing. Aliases and deletions are in [`super::metadata`].
+//! Who goes by manifests sees all of a version or nothing. How they come
+//! and go is in [`super::commit`]; aliases and deletions are in [`super::metadata`].
 
-use super::{OpenStore, staging};
+use super::OpenStore;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
 use regionmesh_protocol::{
-    codec::{self, CodecError},
-    manifest::{Digest, Manifest, ManifestError, ManifestFile, ModelName, VersionName, VersionSummary},
+    codec,
+    manifest::{Digest, Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
 };
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 /// Manifests read at once when the catalogue is made.
 const READS_AT_ONCE: usize = 16;
-/// A claim this old whose holder never committed may be taken over.
-const CLAIM_STALE: Duration = Duration::from_secs(600);
 /// Bytes read at a time when a version is verified.
 const VERIFY_BLOCK: u64 = 8 << 20;
 
@@ -63,7 +61,9 @@ pub enum ModelError {
         version: VersionName,
     },
     /// Stored bytes are not what the manifest says.
-    #[error("{model}@{version} is damaged: {what}; delete it here and it is fetched again from another region")]
+    #[error(
+        "{model}@{version} is damaged in this region: {what}; if another region holds it, remove the object manifests/{model}/{version} from this region's store, and it is fetched again"
+    )]
     Damaged {
         /// The model.
         model: ModelName,
@@ -151,19 +151,15 @@ pub(super) fn object(parts: &[&str]) -> ObjectPath {
     ObjectPath::from_iter(parts.iter().copied())
 }
 
-fn manifest_path(model: &ModelName, version: &VersionName) -> ObjectPath {
+pub(super) fn manifest_path(model: &ModelName, version: &VersionName) -> ObjectPath {
     object(&["manifests", model.as_str(), version.as_str()])
 }
 
-fn claim_path(model: &ModelName, version: &VersionName) -> ObjectPath {
-    object(&["claims", model.as_str(), version.as_str()])
-}
-
-fn folder(model: &ModelName, version: &VersionName) -> ObjectPath {
+pub(super) fn folder(model: &ModelName, version: &VersionName) -> ObjectPath {
     object(&["models", model.as_str(), version.as_str()])
 }
 
-fn file_path(model: &ModelName, version: &VersionName, path: &str) -> ObjectPath {
+pub(super) fn file_path(model: &ModelName, version: &VersionName, path: &str) -> ObjectPath {
     let folder = [("models"), model.as_str(), version.as_str()];
     object(&folder.into_iter().chain(path.split('/')).collect::<Vec<_>>())
 }
@@ -278,142 +274,6 @@ impl ModelStore {
         }
     }
 
-    /// Makes a version visible whose files, verified, lie in `staged` (one path per file of the manifest, in order).
-    ///
-    /// The same content twice is no error. The claim keeps two writers of different content apart; the manifest, put
-    /// last and only if absent, decides.
-    pub async fn commit(&self, manifest: &Manifest, staged: &[PathBuf]) -> Result<VersionSummary, ModelError> {
-        let (model, version) = (&manifest.model, &manifest.version);
-        let refuse = |why: String| ModelError::Manifest { model: model.clone(), version: version.clone(), why };
-        manifest.check().map_err(|error: ManifestError| refuse(error.to_string()))?;
-        let bytes = codec::encode_document(manifest).map_err(|error: CodecError| refuse(error.to_string()))?;
-        if let Some(existing) = self.existing(manifest).await? {
-            return Ok(existing);
-        }
-        self.claim(manifest).await?;
-        for (file, staged) in manifest.files.iter().zip(staged) {
-            let path = file_path(model, version, &file.path);
-            staging::place(&self.store, staged, &path).await?;
-        }
-        let path = manifest_path(model, version);
-        let put = self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await;
-        let committed = match put {
-            Ok(_) => Ok(manifest.summary()),
-            // Also the lost reply of a put of ours: then it holds our content.
-            Err(error) => match self.existing(manifest).await? {
-                Some(existing) => Ok(existing),
-                None => Err(ModelError::store("write", &path, error)),
-            },
-        };
-        if committed.is_ok() {
-            self.release(model, version).await;
-        }
-        committed
-    }
-
-    /// The committed version of that name if its content is the manifest's; an error if it is other content.
-    async fn existing(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
-        match self.manifest(&manifest.model, &manifest.version).await {
-            Ok(existing) if existing.content() == manifest.content() => Ok(Some(existing.summary())),
-            Ok(existing) => Err(ModelError::Exists {
-                model: manifest.model.clone(),
-                version: manifest.version.clone(),
-                theirs: existing.content().to_string(),
-                ours: manifest.content().to_string(),
-            }),
-            Err(ModelError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn claim(&self, manifest: &Manifest) -> Result<(), ModelError> {
-        let path = claim_path(&manifest.model, &manifest.version);
-        let ours = manifest.content().to_string();
-        for _ in 0..2 {
-            let put = self.store.objects.put_opts(&path, ours.clone().into(), PutMode::Create.into()).await;
-            match put {
-                Ok(_) => return Ok(()),
-                Err(ObjectError::AlreadyExists { .. }) => {}
-                Err(error) => return Err(ModelError::store("write", &path, error)),
-            }
-            let claim = match self.store.objects.get(&path).await {
-                Ok(claim) => claim,
-                Err(ObjectError::NotFound { .. }) => continue,
-                Err(error) => return Err(ModelError::store("read", &path, error)),
-            };
-            let age_ms =
-                crate::time::unix_ms().saturating_sub(claim.meta.last_modified.timestamp_millis().max(0) as u64);
-            let theirs = claim.bytes().await.map_err(|error| ModelError::store("read", &path, error))?;
-            // The same content: whoever finishes first, the files are the same.
-            if theirs == ours.as_bytes() {
-                return Ok(());
-            }
-            if u128::from(age_ms) < CLAIM_STALE.as_millis() {
-                break;
-            }
-            tracing::warn!(%path, age_ms, "taking over the claim of a publisher that never finished");
-            self.release(&manifest.model, &manifest.version).await;
-        }
-        Err(ModelError::Claimed { model: manifest.model.clone(), version: manifest.version.clone() })
-    }
-
-    async fn release(&self, model: &ModelName, version: &VersionName) {
-        let path = claim_path(model, version);
-        match self.store.objects.delete(&path).await {
-            Ok(()) | Err(ObjectError::NotFound { .. }) => {}
-            // It goes stale by itself.
-            Err(error) => tracing::warn!(%path, %error, "cannot remove a claim"),
-        }
-    }
-
-    /// Removes a version: first the manifest, so that nobody begins to read it, then the files.
-    pub async fn remove(&self, model: &ModelName, version: &VersionName) -> Result<(), ModelError> {
-        let manifest = manifest_path(model, version);
-        let files: Vec<_> = self
-            .store
-            .objects
-            .list(Some(&folder(model, version)))
-            .map_ok(|meta| meta.location)
-            .try_collect()
-            .await
-            .map_err(|error| ModelError::store("list", &folder(model, version), error))?;
-        for path in std::iter::once(manifest).chain(files) {
-            match self.store.objects.delete(&path).await {
-                Ok(()) | Err(ObjectError::NotFound { .. }) => {}
-                Err(error) => return Err(ModelError::store("delete", &path, error)),
-            }
-        }
-        self.release(model, version).await;
-        if let Some(root) = &self.store.root {
-            // Empty folders mean nothing to an object store, and something to a model server.
-            let path = root.join("models").join(model.as_str()).join(version.as_str());
-            let parent = path.parent().map(Path::to_path_buf);
-            let _ = tokio::task::spawn_blocking(move || {
-                remove_empty(&path);
-                parent.as_deref().map(std::fs::remove_dir)
-            })
-            .await;
-        }
-        Ok(())
-    }
-
-    /// Gives a version another name; content, publisher and time stay.
-    pub async fn rename(&self, from: &VersionSummary, to: &VersionName) -> Result<(), ModelError> {
-        let mut manifest = self.manifest(&from.model, &from.version).await?;
-        for file in &manifest.files {
-            let (source, target) =
-                (file_path(&from.model, &from.version, &file.path), file_path(&from.model, to, &file.path));
-            self.store
-                .objects
-                .copy(&source, &target)
-                .await
-                .map_err(|error| ModelError::store("copy", &source, error))?;
-        }
-        manifest.version = to.clone();
-        self.commit(&manifest, &[]).await?;
-        self.remove(&from.model, &from.version).await
-    }
-
     /// Reads every byte of a version again and compares it with the manifest.
     pub async fn verify(&self, model: &ModelName, version: &VersionName) -> Result<VersionSummary, ModelError> {
         let manifest = self.manifest(model, version).await?;
@@ -489,12 +349,4 @@ fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
 
 fn not_found(model: &ModelName, version: &VersionName) -> ModelError {
     ModelError::NotFound { model: model.clone(), version: version.clone() }
-}
-
-/// Removes a folder and the folders in it, as far as they are empty.
-fn remove_empty(path: &Path) {
-    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        remove_empty(&entry.path());
-    }
-    let _ = std::fs::remove_dir(path);
 }

@@ -3,7 +3,7 @@
 use super::{OpenStore, models::ModelError};
 use bytes::BytesMut;
 use object_store::{ObjectStoreExt, WriteMultipart, path::Path as ObjectPath};
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 use tokio::io::AsyncReadExt;
 
 /// Part size of an upload, bytes: 10,000 parts, the smallest limit among the clouds, then carry 160 GB.
@@ -31,16 +31,39 @@ fn move_in(source: &Path, target: &Path) -> std::io::Result<()> {
     let folder = target.parent().unwrap_or(target);
     std::fs::create_dir_all(folder)?;
     std::fs::File::open(source)?.sync_all()?;
-    // A second name, not a rename: were the claim taken over between two files, the first holder still has its own.
-    match std::fs::hard_link(source, target) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            // Left by an attempt that never committed, or by one with the same content.
-            std::fs::remove_file(target)?;
-            std::fs::hard_link(source, target)?;
-        }
-        other => other?,
+    // By a second name, so that a holder that loses its claim between two files still has its own; and by a rename, so that
+    // a file that another writer of the same content put there is never absent.
+    let second = source.with_extension("placing");
+    match std::fs::remove_file(&second) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
-    std::fs::File::open(folder)?.sync_all()
+    std::fs::hard_link(source, &second)?;
+    std::fs::rename(&second, target)?;
+    // Renaming a file to another name of itself leaves both.
+    let _ = std::fs::remove_file(&second);
+    Ok(())
+}
+
+/// Makes sure that files put in place are found after a loss of power: once per folder, not per file.
+pub async fn sync_folders(store: &OpenStore, targets: impl Iterator<Item = ObjectPath>) -> Result<(), ModelError> {
+    let Some(root) = store.root.clone() else { return Ok(()) };
+    let mut folders = BTreeSet::from([root.clone()]);
+    for target in targets {
+        let mut folder = root.clone();
+        let parts: Vec<_> = target.parts().collect();
+        for part in parts.iter().take(parts.len().saturating_sub(1)) {
+            folder = folder.join(part.as_ref());
+            folders.insert(folder.clone());
+        }
+    }
+    let synced = tokio::task::spawn_blocking(move || {
+        folders.iter().try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
+    });
+    synced
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        .map_err(|error| ModelError::io("sync", &root, error))
 }
 
 async fn upload(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(), ModelError> {
