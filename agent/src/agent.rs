@@ -13,7 +13,7 @@ use crate::{
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
     address::Address,
-    api::{self, Api},
+    api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
     dns::{self, DnsArguments, metrics::DnsMetrics},
     mesh::{
@@ -242,6 +242,7 @@ impl Agent {
             config: config.clone(),
             snapshots: snapshots.clone(),
             registry: registry.clone(),
+            metrics: ApiMetrics::new(&registry)?,
             health: health.clone(),
             store: models,
             publisher,

@@ -1,7 +1,12 @@
-//! Structured logs, for people or for machines, on standard error.
+//! Structured logs, for people or for machines, on standard error; times in UTC.
 
 use crate::config::{LogConfig, LogFormat};
-use std::io::IsTerminal;
+use std::{
+    io::{IsTerminal, Write},
+    panic::PanicHookInfo,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Why logging could not be set up.
@@ -17,17 +22,88 @@ pub enum LogError {
 
 /// Starts logging; also panics go to the log, with their place.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let filter = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| config.filter.clone());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| LogError::Filter(filter, error))?;
+    let filter = filter(std::env::var(EnvFilter::DEFAULT_ENV).ok(), config)?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(std::io::stderr);
     match config.format {
-        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init()?,
+        LogFormat::Text => {
+            // Asked for by https://no-color.org; also a terminal may be told to stay plain.
+            let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            registry.with(layer.with_ansi(!is_plain && std::io::stderr().is_terminal())).try_init()?;
+        }
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
     }
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("of an unknown kind"));
-    }));
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// The filter in force: `RUST_LOG` outranks the configuration, unless it is blank.
+fn filter(environment: Option<String>, config: &LogConfig) -> Result<EnvFilter, LogError> {
+    let text = environment.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| config.filter.clone());
+    EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let said = panic.payload_as_str().unwrap_or("of an unknown kind");
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(place, thread = std::thread::current().name().unwrap_or_default(), "panic: {said}");
+    } else {
+        // A filter that hides errors must not hide the reason of a death.
+        let _ = writeln!(std::io::stderr(), "panic at {place}: {said}");
+    }
+}
+
+/// Lets through one line in a while: what a stranger can cause must not fill a disk.
+#[derive(Debug)]
+pub struct Throttle {
+    every: Duration,
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Throttle {
+    /// One line each `every`.
+    pub const fn new(every: Duration) -> Self {
+        Self { every, state: Mutex::new((None, 0)) }
+    }
+
+    /// Whether to write the line now; then how many were left out since the last.
+    pub fn admit(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, left_out) = &mut *state;
+        if last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
+            *left_out += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(left_out))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_outranks_the_configuration_unless_it_is_blank() {
+        let config = LogConfig::default();
+        assert_eq!(filter(Some("warn".into()), &config).unwrap().to_string(), "warn");
+        for blank in [None, Some(String::new()), Some(" ".into())] {
+            assert!(filter(blank, &config).unwrap().to_string().contains("ractor_cluster=warn"));
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_named_in_the_error() {
+        let error = filter(Some("=loud=".into()), &LogConfig::default()).unwrap_err().to_string();
+        assert!(error.contains("=loud=") && error.contains("RUST_LOG"), "{error}");
+    }
+
+    #[test]
+    fn a_throttle_lets_one_through_and_counts_the_rest() {
+        let (throttle, start) = (Throttle::new(Duration::from_secs(60)), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!([0, 1, 59, 60, 61].map(|s| throttle.admit(after(s))), [Some(0), None, None, Some(2), None]);
+    }
 }

@@ -1,29 +1,141 @@
 //! Who may change state: whoever shows the bearer token of the configured file (RFC 6750 §2.1).
+//!
+//! [`guard`] stands before every route that changes something: it checks the token *before* a byte of the body is
+//! read, gives the body a size and a deadline, and writes the audit line.
 
-use super::reply::ApiError;
+use super::{Api, BodyKind, reply::ApiError, server::Limits};
+use crate::logging::Throttle;
+use axum::{
+    body::{Body, Bytes},
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, StatusCode, header};
-use std::path::Path;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Longest token, bytes.
 const TOKEN_MAX: u64 = 4_096;
+/// Longest request line in the log, characters.
+const LOGGED_MAX: usize = 300;
+
+/// Who a client says that it is; a handler puts it into its answer's extensions for the audit line.
+#[derive(Debug, Clone)]
+pub struct By(pub String);
+
+/// What [`guard`] needs to know.
+#[derive(Clone)]
+pub(super) struct Guarded {
+    pub(super) api: Api,
+    pub(super) limits: Limits,
+    pub(super) body: BodyKind,
+}
+
+/// Lets a change pass if it shows the token, and writes down what was asked, from where, and what came of it.
+pub(super) async fn guard(
+    State(Guarded { api, limits, body }): State<Guarded>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let asked: String = format!("{} {target}", request.method()).chars().take(LOGGED_MAX).collect();
+    if let Err(error) = check(api.config.api.token_file.as_deref(), request.headers()).await {
+        static REFUSED: Throttle = Throttle::new(Duration::from_secs(1));
+        if let Some(left_out) = REFUSED.admit(Instant::now()) {
+            tracing::warn!(target: "regionmesh::audit", %from, ?asked, left_out, "refused: {error}");
+        }
+        return error.into_response();
+    }
+    let mut line = AuditLine { from, asked, by: String::new(), outcome: None };
+    let response = match body {
+        BodyKind::File => next.run(request).await,
+        BodyKind::None | BodyKind::Json(_) => {
+            let (head, body) = request.into_parts();
+            match collect(body, limits).await {
+                Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+                Err(error) => error.into_response(),
+            }
+        }
+    };
+    line.by = response.extensions().get::<By>().map(|by| by.0.clone()).unwrap_or_default();
+    line.outcome = Some(response.status());
+    response
+}
+
+/// One line in the log for a change, also if the client went away before it was answered.
+struct AuditLine {
+    from: SocketAddr,
+    asked: String,
+    by: String,
+    outcome: Option<StatusCode>,
+}
+
+impl Drop for AuditLine {
+    fn drop(&mut self) {
+        // Debug forms: what a client wrote may hold line breaks, which would forge lines.
+        let Self { from, asked, by, outcome } = self;
+        match outcome {
+            Some(status) => tracing::info!(
+                target: "regionmesh::audit", %from, ?asked, ?by, status = status.as_u16(), "change answered"
+            ),
+            None => tracing::warn!(target: "regionmesh::audit", %from, ?asked, "the client left before the answer"),
+        }
+    }
+}
+
+/// A JSON body: small, and there soon.
+async fn collect(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
+    let whole = Limited::new(body, limits.json_bytes).collect();
+    match tokio::time::timeout(limits.json_body, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {} bytes", limits.json_bytes),
+            "only /v1/uploads/{upload}/files takes long bodies",
+        )),
+        Ok(Err(error)) => Err(ApiError::bad(format!("the body broke off: {error}"))),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body was not there after {:?}", limits.json_body),
+            "send it at once, with a right Content-Length",
+        )),
+    }
+}
 
 /// Checks a request's token. The file is read each time, so that a new token needs no restart.
-pub async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<(), ApiError> {
+async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<(), ApiError> {
     let unavailable = |error: String| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "give api.token_file in the agent's configuration")
     };
     let path = token_file.ok_or_else(|| unavailable("changes of state are off: no token is configured".into()))?;
     let expected = read(path).await.map_err(unavailable)?;
-    let given = headers.get(header::AUTHORIZATION).ok_or_else(|| {
-        let error = "this request changes state and needs a token";
-        ApiError::new(StatusCode::UNAUTHORIZED, error, "send the header Authorization: Bearer TOKEN")
-    })?;
-    let given = given.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let unauthorized =
+        |error: &str| ApiError::new(StatusCode::UNAUTHORIZED, error, "send the header Authorization: Bearer TOKEN");
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .ok_or_else(|| unauthorized("this request changes state and needs a token"))?
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or_else(|| unauthorized("the Authorization header holds no bearer token"))?;
     // Hashes of equal length are compared in constant time; lengths and prefixes of the token don't leak.
-    if blake3::hash(given.trim().as_bytes()) == blake3::hash(expected.trim().as_bytes()) {
+    if blake3::hash(given.as_bytes()) == blake3::hash(expected.trim().as_bytes()) {
         return Ok(());
     }
     Err(ApiError::new(StatusCode::FORBIDDEN, "the token is not the right one", "see api.token_file of that agent"))
+}
+
+/// The token of an Authorization header; the scheme's case does not matter (RFC 9110 §11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 async fn read(path: &Path) -> Result<String, String> {

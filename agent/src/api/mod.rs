@@ -4,12 +4,18 @@
 //! [`ROUTES`] is the one list of what there is: the router and the OpenAPI document are both made from it.
 
 pub mod access;
+pub mod metrics;
 pub mod models;
 pub mod openapi;
 pub mod probes;
 pub mod reply;
+pub mod schemas;
+pub mod server;
 pub mod status;
 pub mod types;
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     actors::messages::ReplicatorMessage,
@@ -20,28 +26,23 @@ use crate::{
     store::models::ModelStore,
     supervisor::Health,
 };
+use access::Guarded;
 use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, Path, Request, State, connect_info::ConnectInfo},
+    Extension, Json, Router,
+    extract::{DefaultBodyLimit, MatchedPath, Path, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
-use http::StatusCode;
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use http::{StatusCode, header};
+use metrics::ApiMetrics;
 use prometheus::Registry;
+use regionmesh_protocol::manifest::ModelName;
 use reply::ApiError;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
-
-/// Largest JSON body, bytes; files have no limit but the length that they declare.
-const BODY_LIMIT: usize = 1 << 20;
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 512;
-/// How long a client may take to send a request's head.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+use server::Limits;
+use std::{sync::Arc, time::Instant};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// What the API is made of. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +53,8 @@ pub struct Api {
     pub snapshots: Snapshots,
     /// All metrics.
     pub registry: Registry,
+    /// The API's own.
+    pub metrics: ApiMetrics,
     /// How the actors do.
     pub health: Health,
     /// The region's models.
@@ -66,7 +69,31 @@ pub struct Api {
     pub draining: tokio::sync::watch::Receiver<bool>,
 }
 
-/// One route: its path, method, what it does, whether it needs the token, and its handler.
+/// What a request brings with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Nothing.
+    None,
+    /// JSON of this schema.
+    Json(&'static str),
+    /// The bytes of a file.
+    File,
+}
+
+/// What the answer is, if all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Text.
+    Text,
+    /// 200 with JSON of this schema.
+    Json(&'static str),
+    /// 201 with JSON of this schema.
+    Created(&'static str),
+    /// 200 or 503, both with JSON of this schema: what a prober looks at is the status.
+    Probe(&'static str),
+}
+
+/// One route.
 pub struct Route {
     /// Path with `{parameters}`.
     pub path: &'static str,
@@ -74,117 +101,171 @@ pub struct Route {
     pub method: &'static str,
     /// One sentence.
     pub summary: &'static str,
-    /// Whether it changes state.
+    /// What it takes.
+    pub body: BodyKind,
+    /// What it gives.
+    pub answer: Answer,
+    /// Statuses of its errors, beside those that every route may give.
+    pub errors: &'static [u16],
+    /// Whether it changes state, or costs so much that it needs the token as well.
     pub needs_token: bool,
     handler: fn() -> MethodRouter<Api>,
 }
 
-const fn read(path: &'static str, summary: &'static str, handler: fn() -> MethodRouter<Api>) -> Route {
-    Route { path, method: "get", summary, needs_token: false, handler }
+const fn read(
+    path: &'static str,
+    summary: &'static str,
+    answer: Answer,
+    errors: &'static [u16],
+    handler: fn() -> MethodRouter<Api>,
+) -> Route {
+    Route { path, method: "get", summary, body: BodyKind::None, answer, errors, needs_token: false, handler }
 }
 
-const fn change(path: &'static str, summary: &'static str, handler: fn() -> MethodRouter<Api>) -> Route {
-    Route { path, method: "post", summary, needs_token: true, handler }
+const fn change(
+    path: &'static str,
+    summary: &'static str,
+    body: BodyKind,
+    answer: Answer,
+    errors: &'static [u16],
+    handler: fn() -> MethodRouter<Api>,
+) -> Route {
+    Route { path, method: "post", summary, body, answer, errors, needs_token: true, handler }
 }
 
 /// Every route.
-pub const ROUTES: &[Route] = &[
-    read("/", "What this is and where to look", || get(index)),
-    read("/metrics", "Prometheus metrics", || get(probes::metrics)),
-    read("/healthz", "200 while every actor runs", || get(probes::healthz)),
-    read("/readyz", "200 once the agent can answer for the mesh", || get(probes::readyz)),
-    read("/verdict/{region}", "200 unless the region is failed or draining", || get(probes::verdict)),
-    read("/v1/openapi.json", "This document", || get(openapi::document)),
-    read("/v1/status", "The whole mesh", || get(whole_status)),
-    read("/v1/regions", "Every region", || get(regions)),
-    read("/v1/plan", "The committed plan", || get(plan)),
-    read("/v1/models", "Every model, its versions and aliases, and where they are", || get(all_models)),
-    read("/v1/models/{model}", "One model", || get(one_model)),
-    read("/v1/models/{model}/versions/{version}", "One version with its files", || get(models::show)),
-    change("/v1/models/{model}/versions/{version}/uploads", "Begin to publish a version", || post(models::begin)),
-    change("/v1/uploads/{upload}/files", "Add a file; its path in the query, its bytes as the body", || {
-        post(models::add_file).layer(DefaultBodyLimit::disable())
-    }),
-    change("/v1/uploads/{upload}/commit", "Make the version visible", || post(models::commit)),
-    change("/v1/uploads/{upload}/abort", "Drop an upload", || post(models::abort)),
-    change("/v1/models/{model}/versions/{version}/delete", "Delete a version everywhere", || post(models::delete)),
-    change("/v1/models/{model}/versions/{version}/promote", "Name a version by an alias", || post(models::promote)),
-    change("/v1/models/{model}/versions/{version}/verify", "Read every byte in this region again and compare", || {
-        post(models::verify)
-    }),
-];
+pub const ROUTES: &[Route] = {
+    use Answer::{Created, Json, Probe, Text};
+    &[
+        read("/", "What this is and where to look", Text, &[], || get(index)),
+        read("/metrics", "Prometheus metrics", Text, &[500], || get(probes::metrics)),
+        read("/healthz", "200 while every actor runs", Probe("Healthz"), &[], || get(probes::healthz)),
+        read("/readyz", "200 once the agent can answer for the mesh", Probe("Readyz"), &[], || get(probes::readyz)),
+        read("/verdict/{region}", "200 unless the region is failed or draining", Probe("Verdict"), &[400, 404], || {
+            get(probes::verdict)
+        }),
+        read("/v1/openapi.json", "This document", Json("OpenApi"), &[], || get(openapi::document)),
+        read("/v1/status", "The whole mesh", Json("Status"), &[], || get(whole_status)),
+        read("/v1/regions", "Every region", Json("Regions"), &[], || get(regions)),
+        read("/v1/plan", "The committed plan", Json("Plan"), &[503], || get(plan)),
+        read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
+            get(all_models)
+        }),
+        read("/v1/models/{model}", "One model", Json("Model"), &[400, 404], || get(one_model)),
+        read(
+            "/v1/models/{model}/versions/{version}",
+            "One version with its files, as this region holds it",
+            Json("VersionDetail"),
+            &[400, 404, 500],
+            || get(models::show),
+        ),
+        change(
+            "/v1/models/{model}/versions/{version}/uploads",
+            "Begin to publish a version",
+            BodyKind::Json("BeginUpload"),
+            Created("UploadBegun"),
+            &[400, 507],
+            || post(models::begin),
+        ),
+        change(
+            "/v1/uploads/{upload}/files",
+            "Add a file; its path in the query, its bytes as the body",
+            BodyKind::File,
+            Created("File"),
+            &[400, 404, 409, 411, 507],
+            || post(models::add_file).layer(DefaultBodyLimit::disable()),
+        ),
+        change(
+            "/v1/uploads/{upload}/commit",
+            "Make the version visible; the upload ends, whatever comes out",
+            BodyKind::None,
+            Json("Version"),
+            &[400, 404, 409, 507],
+            || post(models::commit),
+        ),
+        change("/v1/uploads/{upload}/abort", "Drop an upload", BodyKind::None, Json("Done"), &[404], || {
+            post(models::abort)
+        }),
+        change(
+            "/v1/models/{model}/versions/{version}/delete",
+            "Delete a version everywhere",
+            BodyKind::None,
+            Json("Done"),
+            &[400, 404],
+            || post(models::delete),
+        ),
+        change(
+            "/v1/models/{model}/versions/{version}/promote",
+            "Name a version by an alias",
+            BodyKind::Json("Promote"),
+            Json("Alias"),
+            &[400, 404],
+            || post(models::promote),
+        ),
+        change(
+            "/v1/models/{model}/versions/{version}/verify",
+            "Read every byte of a version in this region again and compare",
+            BodyKind::None,
+            Json("Version"),
+            &[400, 404, 422],
+            || post(models::verify),
+        ),
+    ]
+};
 
 /// The routes as a service.
-pub fn router(api: Api) -> Router {
+pub fn router(api: Api, limits: Limits) -> Router {
+    let add = |router: Router<Api>, route: &Route| {
+        let mut handler = (route.handler)();
+        if route.needs_token {
+            let guarded = Guarded { api: api.clone(), limits, body: route.body };
+            handler = handler.route_layer(middleware::from_fn_with_state(guarded, access::guard));
+        }
+        router.route(route.path, handler)
+    };
     ROUTES
         .iter()
-        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+        .fold(Router::new(), add)
         .fallback(|| async { ApiError::not_found("there is nothing at this path", "see /v1/openapi.json") })
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(Extension(limits))
         .layer(middleware::from_fn(refusals_as_json))
+        .layer(middleware::from_fn_with_state(api.clone(), measure))
         .with_state(api)
 }
 
-/// Refusals that axum makes itself (wrong method, body too large, bad query) get the body of all errors.
+/// Refusals that axum makes itself (wrong method, bad query) get the body of all errors.
 async fn refusals_as_json(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    let is_json = response
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    let status = response.status();
     let is_plain =
-        response.headers().get(http::header::CONTENT_TYPE).is_none_or(|v| v.as_bytes().starts_with(b"text/plain"));
-    if !status.is_client_error() || is_json || !is_plain {
+        response.headers().get(header::CONTENT_TYPE).is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_plain {
         return response;
     }
-    let text = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap_or_default();
+    let (head, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, 4_096).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let error = if text.is_empty() { status.canonical_reason().unwrap_or("refused") } else { &text };
-    ApiError::new(status, error, "").into_response()
+    let error = if text.is_empty() { head.status.canonical_reason().unwrap_or("refused") } else { &text };
+    let hint = if head.status == StatusCode::METHOD_NOT_ALLOWED { "see /v1/openapi.json" } else { "" };
+    let mut response = ApiError::new(head.status, error, hint).into_response();
+    if let Some(allowed) = head.headers.get(header::ALLOW) {
+        response.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    response
+}
+
+async fn measure(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    api.metrics.answered(route, &method, response.status().as_u16(), start.elapsed());
+    response
 }
 
 /// Serves until `stop`.
 pub async fn run(api: Api, listener: TcpListener, stop: CancellationToken) -> Result<(), String> {
-    let (router, places, requests) = (router(api), Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (stream, from) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, or a client that left: neither ends the server.
-                tracing::warn!(%error, "the API could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (router, stop) = (router.clone(), stop.clone());
-        requests.spawn(async move {
-            let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-                request.extensions_mut().insert(ConnectInfo::<SocketAddr>(from));
-                request
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-            let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(Duration::from_secs(2), connection).await;
-                }
-            }
-            drop(place);
-        });
-    }
-    requests.close();
-    requests.wait().await;
-    Ok(())
+    server::serve(api, listener, Limits::default(), stop).await
 }
 
 async fn index(State(api): State<Api>) -> String {
@@ -203,13 +284,12 @@ async fn regions(State(api): State<Api>) -> Json<types::Regions> {
     Json(types::Regions { regions: status::regions(&api.config, &api.snapshots) })
 }
 
-async fn plan(State(api): State<Api>) -> Result<Response, ApiError> {
-    let plan = api.snapshots.plan.borrow().clone();
+async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {
     let missing = || {
         let hint = "a plan is committed as soon as a majority of regions can be reached; see /v1/status";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
     };
-    Ok(Json(&*plan.ok_or_else(missing)?).into_response())
+    status::plan(&api.config, &api.snapshots).map(Json).ok_or_else(missing)
 }
 
 async fn all_models(State(api): State<Api>) -> Json<types::Models> {
@@ -217,9 +297,10 @@ async fn all_models(State(api): State<Api>) -> Json<types::Models> {
 }
 
 async fn one_model(State(api): State<Api>, Path(model): Path<String>) -> Result<Json<types::ModelStatus>, ApiError> {
+    let model: ModelName = models::name(&model)?;
     status::models(&api.config, &api.snapshots)
         .into_iter()
-        .find(|known| known.model == model)
+        .find(|known| known.model == model.as_str())
         .map(Json)
-        .ok_or_else(|| ApiError::not_found(format!("no region is known to hold model {model:?}"), "see /v1/models"))
+        .ok_or_else(|| ApiError::not_found(format!("no region is known to hold a model {model}"), "see /v1/models"))
 }

@@ -1,30 +1,29 @@
 //! `/v1/models` and `/v1/uploads`.
 
 use super::{
-    Api, access,
+    Api,
+    access::By,
     reply::ApiError,
+    server::Limits,
     types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, VersionBrief, VersionDetail},
 };
 use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
 use axum::{
-    Json,
+    Extension, Json,
     body::{Body, Bytes},
-    extract::{ConnectInfo, Path, Query, State},
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
 };
 use futures::StreamExt;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Tombstone},
-    manifest::{ModelName, VersionName},
+    manifest::{METADATA_MAX, ModelName, TEXT_MAX, VersionName},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{net::SocketAddr, str::FromStr, time::Duration};
-
-/// A body without a byte for this long is given up.
-const IDLE: Duration = Duration::from_secs(30);
+use std::str::FromStr;
 
 /// Reads a name from a path.
-fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
+pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
     text.parse().map_err(|error: T::Err| ApiError::bad(error.to_string()))
 }
 
@@ -38,14 +37,12 @@ fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(text).map_err(|error| ApiError::bad(format!("the body is not the JSON expected: {error}")))
 }
 
-/// Lets a change pass, and writes down who made it; never the token.
-async fn change(api: &Api, headers: &HeaderMap, from: SocketAddr, what: &str) -> Result<(), ApiError> {
-    let allowed = access::check(api.config.api.token_file.as_deref(), headers).await;
-    match &allowed {
-        Ok(()) => tracing::info!(target: "regionmesh::audit", %from, "{what}"),
-        Err(_) => tracing::warn!(target: "regionmesh::audit", %from, "refused: {what}"),
+/// What a client writes of itself travels to every agent with the version or the alias, so it is short.
+fn short(what: &str, text: &str) -> Result<(), ApiError> {
+    if text.len() > TEXT_MAX {
+        return Err(ApiError::bad(format!("{what}: {} bytes, the limit is {TEXT_MAX}", text.len())));
     }
-    allowed
+    Ok(())
 }
 
 /// `GET /v1/models/{model}/versions/{version}`
@@ -57,19 +54,26 @@ pub async fn show(State(api): State<Api>, Path(path): Path<(String, String)>) ->
 /// `POST /v1/models/{model}/versions/{version}/uploads`
 pub async fn begin(
     State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
     body: Bytes,
-) -> Result<(StatusCode, Json<UploadBegun>), ApiError> {
-    change(&api, &headers, from, &format!("publish {}@{}", path.0, path.1)).await?;
+) -> Result<(Extension<By>, (StatusCode, Json<UploadBegun>)), ApiError> {
     let (model, version) = names(&path)?;
     if version.as_str().contains('+') {
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
     }
     let BeginUpload { publisher, metadata } = json(&body)?;
+    // Checked again at the commit; said now, before the files are sent.
+    short("publisher", &publisher)?;
+    if metadata.len() > METADATA_MAX {
+        return Err(ApiError::bad(format!("metadata: {} pairs, the limit is {METADATA_MAX}", metadata.len())));
+    }
+    for (key, value) in &metadata {
+        short("a metadata key", key)?;
+        short("a metadata value", value)?;
+    }
+    let by = Extension(By(publisher.clone()));
     let upload = api.publisher.begin(model, version, publisher, metadata.into_iter().collect()).await?;
-    Ok((StatusCode::CREATED, Json(UploadBegun { upload })))
+    Ok((by, (StatusCode::CREATED, Json(UploadBegun { upload }))))
 }
 
 /// Where a file goes.
@@ -81,20 +85,19 @@ pub struct FileQuery {
 /// `POST /v1/uploads/{upload}/files?path=...`
 pub async fn add_file(
     State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Extension(limits): Extension<Limits>,
     Path(upload): Path<String>,
     Query(query): Query<FileQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<FileStatus>), ApiError> {
-    change(&api, &headers, from, &format!("add {} to upload {upload}", query.path)).await?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let length = length.ok_or_else(|| {
         let hint = "send the file's size in Content-Length, so that a truncated one is noticed";
         ApiError::new(StatusCode::LENGTH_REQUIRED, "the size of the file is not declared", hint)
     })?;
-    let body = Box::pin(futures::stream::unfold(body.into_data_stream(), |mut body| async {
-        match tokio::time::timeout(IDLE, body.next()).await {
+    let body = Box::pin(futures::stream::unfold(body.into_data_stream(), move |mut body| async move {
+        match tokio::time::timeout(limits.file_pause, body.next()).await {
             Ok(Some(piece)) => Some((piece.map_err(std::io::Error::other), body)),
             Ok(None) => None,
             Err(_) => Some((Err(std::io::ErrorKind::TimedOut.into()), body)),
@@ -107,13 +110,7 @@ pub async fn add_file(
 }
 
 /// `POST /v1/uploads/{upload}/commit`
-pub async fn commit(
-    State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(upload): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<VersionBrief>, ApiError> {
-    change(&api, &headers, from, &format!("commit upload {upload}")).await?;
+pub async fn commit(State(api): State<Api>, Path(upload): Path<String>) -> Result<Json<VersionBrief>, ApiError> {
     // In a task of its own: a client that goes away must not leave half of it done.
     let publisher = api.publisher.clone();
     let committed = tokio::spawn(async move { publisher.commit(&upload).await });
@@ -125,25 +122,13 @@ pub async fn commit(
 }
 
 /// `POST /v1/uploads/{upload}/abort`
-pub async fn abort(
-    State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(upload): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<Done>, ApiError> {
-    change(&api, &headers, from, &format!("abort upload {upload}")).await?;
+pub async fn abort(State(api): State<Api>, Path(upload): Path<String>) -> Result<Json<Done>, ApiError> {
     api.publisher.abort(&upload).await?;
     Ok(Json(Done { done: format!("upload {upload} is gone") }))
 }
 
 /// `POST /v1/models/{model}/versions/{version}/delete`
-pub async fn delete(
-    State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(path): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<Done>, ApiError> {
-    change(&api, &headers, from, &format!("delete {}@{}", path.0, path.1)).await?;
+pub async fn delete(State(api): State<Api>, Path(path): Path<(String, String)>) -> Result<Json<Done>, ApiError> {
     let (model, version) = names(&path)?;
     known(&api, &model, &version)?;
     let done = format!("{model}@{version} is deleted here, and everywhere as soon as the other regions hear of it");
@@ -160,35 +145,29 @@ pub async fn delete(
 /// `POST /v1/models/{model}/versions/{version}/promote`
 pub async fn promote(
     State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<AliasStatus>, ApiError> {
-    change(&api, &headers, from, &format!("promote {}@{}", path.0, path.1)).await?;
+) -> Result<(Extension<By>, Json<AliasStatus>), ApiError> {
     let (model, version) = names(&path)?;
     let Promote { alias, by } = json(&body)?;
     let alias: VersionName = name(&alias)?;
+    if alias.as_str().contains('+') {
+        return Err(ApiError::bad("an alias can't have a name that conflict resolution gives"));
+    }
+    short("by", &by)?;
     known(&api, &model, &version)?;
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;
     store_changed(&api);
-    Ok(Json(AliasStatus {
-        alias: entry.alias.to_string(),
-        version: entry.version.to_string(),
-        set_ms: entry.set.wall_ms,
-        by: entry.by,
-    }))
+    let by = Extension(By(entry.by.clone()));
+    Ok((by, Json(AliasStatus::from(entry))))
 }
 
 /// `POST /v1/models/{model}/versions/{version}/verify`
 pub async fn verify(
     State(api): State<Api>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
 ) -> Result<Json<VersionBrief>, ApiError> {
-    change(&api, &headers, from, &format!("verify {}@{}", path.0, path.1)).await?;
     let (model, version) = names(&path)?;
     Ok(Json((&api.store.verify(&model, &version).await?).into()))
 }

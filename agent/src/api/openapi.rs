@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, made from the list of routes.
 
-use super::ROUTES;
+use super::{Answer, BodyKind, ROUTES, Route, schemas::schemas};
 use axum::Json;
 use serde_json::{Map, Value, json};
 
@@ -13,38 +13,8 @@ pub async fn document() -> Json<Value> {
 pub fn build() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for route in ROUTES {
-        let mut parameters: Vec<Value> = route
-            .path
-            .split('/')
-            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-            .collect();
-        if route.path.ends_with("/files") {
-            parameters.push(json!({
-                "name": "path", "in": "query", "required": true, "schema": { "type": "string" },
-                "description": "Path of the file below the version's folder",
-            }));
-        }
-        let mut operation = json!({
-            "summary": route.summary,
-            "operationId": operation_id(route.method, route.path),
-            "parameters": parameters,
-            "responses": {
-                "200": { "description": "Done", "content": content(route.path) },
-                "default": {
-                    "description": "Not done",
-                    "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
-                },
-            },
-        });
-        if route.needs_token {
-            operation["security"] = json!([{ "token": [] }]);
-        }
-        if let Some(body) = body(route.path) {
-            operation["requestBody"] = body;
-        }
         let item = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
-        item[route.method] = operation;
+        item[route.method] = operation(route);
     }
     json!({
         "openapi": "3.1.0",
@@ -56,54 +26,82 @@ pub fn build() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
-            "schemas": {
-                "Error": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": {
-                        "error": { "type": "string", "description": "What was wrong" },
-                        "hint": { "type": "string", "description": "What to do" },
-                    },
-                },
-            },
+            "schemas": schemas(),
         },
     })
+}
+
+fn operation(route: &Route) -> Value {
+    let mut parameters: Vec<Value> = route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    if route.body == BodyKind::File {
+        parameters.push(json!({
+            "name": "path", "in": "query", "required": true, "schema": { "type": "string" },
+            "description": "Path of the file below the version's folder",
+        }));
+    }
+    let mut operation = json!({
+        "summary": route.summary,
+        "operationId": operation_id(route.method, route.path),
+        "parameters": parameters,
+        "responses": responses(route),
+    });
+    if route.needs_token {
+        operation["security"] = json!([{ "token": [] }]);
+    }
+    match route.body {
+        BodyKind::None => {}
+        BodyKind::Json(schema) => {
+            // An object whose fields may all be left out may be left out itself.
+            let is_required = schemas()[schema]["required"].as_array().is_some_and(|required| !required.is_empty());
+            operation["requestBody"] = json!({ "required": is_required, "content": json_of(schema) });
+        }
+        BodyKind::File => {
+            let schema = json!({ "type": "string", "format": "binary" });
+            let content = json!({ "application/octet-stream": { "schema": schema } });
+            operation["requestBody"] = json!({ "required": true, "content": content });
+        }
+    }
+    operation
+}
+
+fn responses(route: &Route) -> Value {
+    let mut responses = match route.answer {
+        Answer::Text => {
+            json!({ "200": { "description": "Done", "content": { "text/plain": { "schema": { "type": "string" } } } } })
+        }
+        Answer::Json(schema) => json!({ "200": { "description": "Done", "content": json_of(schema) } }),
+        Answer::Created(schema) => json!({ "201": { "description": "Done", "content": json_of(schema) } }),
+        Answer::Probe(schema) => json!({
+            "200": { "description": "Yes", "content": json_of(schema) },
+            "503": { "description": "No", "content": json_of(schema) },
+        }),
+    };
+    let of_the_guard: &[u16] = match (route.needs_token, route.body) {
+        (false, _) => &[],
+        (true, BodyKind::File) => &[401, 403, 503],
+        (true, _) => &[401, 403, 408, 413, 503],
+    };
+    for code in route.errors.iter().chain(of_the_guard) {
+        let reason = http::StatusCode::from_u16(*code).ok().and_then(|code| code.canonical_reason());
+        responses[code.to_string()] =
+            json!({ "description": reason.unwrap_or("Not done"), "content": json_of("Error") });
+    }
+    responses["default"] = json!({ "description": "Not done", "content": json_of("Error") });
+    responses
+}
+
+fn json_of(schema: &str) -> Value {
+    json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
 }
 
 fn operation_id(method: &str, path: &str) -> String {
     let words = path.split('/').filter(|part| !part.is_empty()).map(|part| part.trim_matches(['{', '}']));
     std::iter::once(method).chain(words).collect::<Vec<_>>().join("_").replace('.', "_")
-}
-
-fn content(path: &str) -> Value {
-    match path {
-        "/" | "/metrics" => json!({ "text/plain": { "schema": { "type": "string" } } }),
-        _ => json!({ "application/json": { "schema": { "type": "object" } } }),
-    }
-}
-
-fn body(path: &str) -> Option<Value> {
-    let object = |properties: Value, required: Value| {
-        let schema = json!({ "type": "object", "properties": properties, "required": required });
-        json!({ "required": true, "content": { "application/json": { "schema": schema } } })
-    };
-    match path.rsplit('/').next()? {
-        "uploads" => Some(object(
-            json!({
-                "publisher": { "type": "string" },
-                "metadata": { "type": "object", "additionalProperties": { "type": "string" } },
-            }),
-            json!([]),
-        )),
-        "promote" => {
-            Some(object(json!({ "alias": { "type": "string" }, "by": { "type": "string" } }), json!(["alias"])))
-        }
-        "files" => Some(json!({
-            "required": true,
-            "content": { "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } },
-        })),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -43,16 +43,20 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     let id = api.config.id();
     let board = api.snapshots.board.borrow().clone();
     let own = |kind| board.agents.get(&id).is_some_and(|view| view.facts.contains_key(&kind));
+    let down: Vec<_> =
+        api.health.borrow().iter().filter(|(_, actor)| !actor.is_running).map(|(name, _)| *name).collect();
     let checks = [
-        ("actors", api.health.borrow().values().all(|actor| actor.is_running)),
-        ("gossip", own(FactKind::Certificate)),
-        ("plan", api.snapshots.plan.borrow().is_some()),
-        ("store", own(FactKind::Holdings)),
-        ("stopping", !*api.draining.borrow()),
+        ("actors", down.is_empty(), format!("being restarted: {}", down.join(", "))),
+        ("gossip", own(FactKind::Certificate), "this agent has not told the mesh of itself yet".into()),
+        ("plan", api.snapshots.plan.borrow().is_some(), "no plan is known; that needs a majority of regions".into()),
+        ("store", own(FactKind::Holdings), "the region's store has not been read yet".into()),
+        ("stopping", !*api.draining.borrow(), "the agent was told to stop".into()),
     ];
-    let is_ready = checks.iter().all(|(_, holds)| *holds);
-    let checks: serde_json::Map<_, _> =
-        checks.iter().map(|(name, holds)| ((*name).to_owned(), json!(if *holds { "ok" } else { "not yet" }))).collect();
+    let is_ready = checks.iter().all(|(_, holds, _)| *holds);
+    let checks: serde_json::Map<_, _> = checks
+        .into_iter()
+        .map(|(name, holds, otherwise)| (name.to_owned(), json!(if holds { "ok".into() } else { otherwise })))
+        .collect();
     answer(is_ready, json!({ "ready": is_ready, "checks": checks }))
 }
 

@@ -1,7 +1,7 @@
 //! Errors as HTTP answers.
 
 use super::types::ErrorBody;
-use crate::{address::AddressError, replication::publish::PublishError, store::models::ModelError};
+use crate::{replication::publish::PublishError, store::models::ModelError};
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -9,7 +9,8 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 
 /// Why a request was not carried out.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
 pub struct ApiError {
     status: StatusCode,
     error: String,
@@ -49,6 +50,11 @@ impl IntoResponse for ApiError {
 
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
+        let hint = match &error {
+            ModelError::NotFound { .. } => "see /v1/models for what there is, and where",
+            ModelError::Store { .. } => "see the agent's log and its store configuration",
+            _ => "",
+        };
         let status = match &error {
             ModelError::NotFound { .. } => StatusCode::NOT_FOUND,
             ModelError::Exists { .. } | ModelError::Claimed { .. } => StatusCode::CONFLICT,
@@ -57,7 +63,7 @@ impl From<ModelError> for ApiError {
             ModelError::Manifest { .. } => StatusCode::BAD_REQUEST,
             ModelError::Store { .. } | ModelError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.to_string(), "")
+        Self::new(status, error.to_string(), hint)
     }
 }
 
@@ -73,11 +79,5 @@ impl From<PublishError> for ApiError {
             }
         };
         Self::new(status, error.to_string(), "")
-    }
-}
-
-impl From<AddressError> for ApiError {
-    fn from(error: AddressError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again in a moment")
     }
 }

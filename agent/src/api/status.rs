@@ -1,8 +1,8 @@
 //! The whole mesh in one answer, from the snapshots: pure, no actor is asked.
 
 use super::types::{
-    AgentStatus, AliasStatus, BallotStatus, HoldingsStatus, LeaderStatus, ModelStatus, PlanStatus, RegionStatus,
-    Status, VersionStatus, VoteStatus,
+    AgentStatus, BallotStatus, HoldingsStatus, LeaderStatus, LinkStatus, ModelStatus, ObservationStatus, PlanDetail,
+    PlanStatus, PlannedRegion, RegionStatus, Status, VersionStatus, VoteStatus,
 };
 use crate::{
     config::Config,
@@ -14,10 +14,13 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
-    plan::Standing,
+    plan::{CommittedPlan, RegionPlan, Standing},
     verdict::Condition,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// The state of the mesh as this agent knows it.
 pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
@@ -27,16 +30,8 @@ pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
     Status {
         mesh: config.mesh.to_string(),
         answered_by: config.id().to_string(),
-        plan: plan.map(|committed| PlanStatus {
-            seq: committed.stamp.seq,
-            ballot: BallotStatus {
-                number: committed.stamp.ballot.number,
-                agent: committed.stamp.ballot.agent.to_string(),
-            },
-            reason: committed.plan.reason.clone(),
-            made_ms: committed.plan.made_ms,
-            age_ms: now_ms.saturating_sub(committed.plan.made_ms),
-        }),
+        answered_ms: now_ms,
+        plan: plan.map(|committed| plan_in_brief(&committed, now_ms)),
         leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
         regions: regions(config, snapshots),
         agents: agents(snapshots, now_ms),
@@ -44,20 +39,80 @@ pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
     }
 }
 
+fn plan_in_brief(committed: &CommittedPlan, now_ms: u64) -> PlanStatus {
+    let CommittedPlan { stamp, plan } = committed;
+    PlanStatus {
+        seq: stamp.seq,
+        ballot: BallotStatus { number: stamp.ballot.number, agent: stamp.ballot.agent.to_string() },
+        reason: plan.reason.clone(),
+        made_ms: plan.made_ms,
+        age_ms: now_ms.saturating_sub(plan.made_ms),
+    }
+}
+
+/// The committed plan; none before the first.
+pub fn plan(config: &Config, snapshots: &Snapshots) -> Option<PlanDetail> {
+    let committed = snapshots.plan.borrow().clone()?;
+    let shares = committed.plan.shares();
+    let region = |(name, planned): (&RegionName, &RegionPlan)| PlannedRegion {
+        region: name.clone(),
+        weight_bp: planned.weight_bp,
+        share: shares.get(name).copied().unwrap_or(0.0),
+        standing: standing(&planned.standing).into(),
+        since_ms: match planned.standing {
+            Standing::Serving | Standing::Reduced => None,
+            Standing::Out { since_ms } | Standing::Gated { since_ms } | Standing::Ramping { since_ms, .. } => {
+                Some(since_ms)
+            }
+        },
+        ramp_percent: ramp_percent(config, &planned.standing),
+        addresses: planned.addresses.clone(),
+        flaps: planned.flaps,
+        failed_ms: Some(planned.failed_ms).filter(|&ms| ms > 0),
+    };
+    let regions = committed.plan.regions.iter().map(region).collect();
+    Some(PlanDetail { brief: plan_in_brief(&committed, unix_ms()), regions })
+}
+
+fn ramp_percent(config: &Config, standing: &Standing) -> Option<u8> {
+    match standing {
+        Standing::Ramping { step, .. } => config.recovery.steps.get(*step).map(|step| step.percent),
+        _ => None,
+    }
+}
+
+/// What each agent saw last of one region's endpoint.
+fn observations(board: &BoardView, region: &RegionName) -> Vec<ObservationStatus> {
+    let seen = board.agents.iter().filter(|(_, view)| view.is_alive).filter_map(|(id, view)| {
+        let seen = view.facts.get(&FactKind::Observations)?;
+        let Fact::Observations(all) = &*seen.fact else { return None };
+        let observation = all.regions.iter().find(|observation| observation.region == *region)?;
+        Some(ObservationStatus {
+            observer: id.to_string(),
+            condition: observation.condition,
+            evidence: observation.evidence.clone(),
+            since_ms: observation.since_ms,
+            round_trip_us: observation.round_trip_us,
+            age_ms: millis(seen.seen_at.elapsed()),
+        })
+    });
+    seen.collect()
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Every region.
 pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
     let plan = snapshots.plan.borrow().clone();
     let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
-    let verdicts = snapshots.verdicts.borrow().clone();
+    let (verdicts, board) = (snapshots.verdicts.borrow().clone(), snapshots.board.borrow().clone());
     let region = |region: &crate::config::RegionConfig| {
         let planned = plan.as_ref().and_then(|committed| committed.plan.regions.get(&region.name));
         let verdict = verdicts.get(&region.name);
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
         let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
-        let ramp_percent = planned.and_then(|planned| match planned.standing {
-            Standing::Ramping { step, .. } => config.recovery.steps.get(step).map(|step| step.percent),
-            _ => None,
-        });
         RegionStatus {
             region: region.name.clone(),
             cloud: region.cloud.clone(),
@@ -67,10 +122,11 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             verdict_since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
             verdict_reason: verdict.map(|verdict| verdict.reason.clone()).unwrap_or_default(),
             votes: votes.collect(),
+            observations: observations(&board, &region.name),
             weight_bp: planned.map_or(0, |planned| planned.weight_bp),
             share: shares.get(&region.name).copied().unwrap_or(0.0),
             standing: planned.map_or("unplanned", |planned| standing(&planned.standing)).into(),
-            ramp_percent,
+            ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
             addresses: planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone()),
             flaps: planned.map_or(0, |planned| planned.flaps),
         }
@@ -90,6 +146,19 @@ fn standing(standing: &Standing) -> &'static str {
 
 fn fact(view: &AgentView, kind: FactKind) -> Option<&Fact> {
     view.facts.get(&kind).map(|seen| &*seen.fact)
+}
+
+fn fact_name(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::Certificate => "certificate",
+        FactKind::Agent => "agent",
+        FactKind::Observations => "observations",
+        FactKind::Holdings => "holdings",
+        FactKind::Serving => "serving",
+        FactKind::Plan => "plan",
+        FactKind::Leader => "leader",
+        FactKind::Links => "links",
+    }
 }
 
 fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
@@ -116,6 +185,13 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
             _ => (false, 0),
         };
+        let (told_links, unreachable) = match fact(view, FactKind::Links) {
+            Some(Fact::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
+            _ => (&[][..], Vec::new()),
+        };
+        let told_link =
+            |(agent, round_trip_us): &(String, u64)| LinkStatus { agent: agent.clone(), round_trip_us: *round_trip_us };
+        let ages = view.facts.iter().map(|(kind, seen)| (fact_name(*kind).into(), millis(seen.seen_at.elapsed())));
         let newest = view.facts.values().map(|seen| seen.seen_at.elapsed()).min().unwrap_or_default();
         AgentStatus {
             agent: id.to_string(),
@@ -125,10 +201,13 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             api_url: about.api_url.clone(),
             cloud: about.cloud.clone(),
             round_trip_us: links.get(id).map(|link| link.round_trip_us),
-            age_ms: newest.as_millis() as u64,
+            age_ms: millis(newest),
             serving_ready,
             requests_total,
             holdings,
+            fact_ages_ms: ages.collect(),
+            links: told_links.iter().map(told_link).collect(),
+            unreachable,
         }
     };
     board.agents.iter().map(agent).collect()
@@ -178,16 +257,10 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
                 regions: regions.into_iter().collect(),
             }
         };
-        let alias = |entry: AliasEntry| AliasStatus {
-            alias: entry.alias.to_string(),
-            version: entry.version.to_string(),
-            set_ms: entry.set.wall_ms,
-            by: entry.by,
-        };
         ModelStatus {
             model: model.to_string(),
             versions: known.versions.into_iter().map(version).collect(),
-            aliases: known.aliases.into_values().map(alias).collect(),
+            aliases: known.aliases.into_values().map(Into::into).collect(),
         }
     };
     known.into_iter().map(model).collect()

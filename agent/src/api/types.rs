@@ -2,6 +2,7 @@
 //! as Unix milliseconds.
 
 use regionmesh_protocol::{
+    conflict::AliasEntry,
     identity::RegionName,
     manifest::{Manifest, VersionSummary},
     verdict::Condition,
@@ -16,6 +17,9 @@ pub struct Status {
     pub mesh: String,
     /// The agent that answers.
     pub answered_by: String,
+    /// When, its clock: ages and points in time of this answer are told by it.
+    #[serde(default)]
+    pub answered_ms: u64,
     /// The committed plan in brief; none before the first.
     pub plan: Option<PlanStatus>,
     /// The leader; none while an election is due.
@@ -41,6 +45,39 @@ pub struct PlanStatus {
     pub made_ms: u64,
     /// How long ago that is by our clock.
     pub age_ms: u64,
+}
+
+/// `GET /v1/plan`: the committed plan.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanDetail {
+    /// The plan in brief.
+    #[serde(flatten)]
+    pub brief: PlanStatus,
+    /// Every region's part.
+    pub regions: Vec<PlannedRegion>,
+}
+
+/// One region's part of the plan.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlannedRegion {
+    /// The region.
+    pub region: RegionName,
+    /// Its weight, basis points.
+    pub weight_bp: u16,
+    /// Its share of the traffic, 0 to 1.
+    pub share: f64,
+    /// Where it stands: serving, reduced, out, gated, ramping.
+    pub standing: String,
+    /// Since when; none while it serves or is reduced.
+    pub since_ms: Option<u64>,
+    /// While ramping: the step's percentage.
+    pub ramp_percent: Option<u8>,
+    /// What DNS answers for it.
+    pub addresses: Vec<IpAddr>,
+    /// How often it failed lately.
+    pub flaps: u32,
+    /// When it last failed; none if it never did.
+    pub failed_ms: Option<u64>,
 }
 
 /// A ballot.
@@ -80,6 +117,9 @@ pub struct RegionStatus {
     pub verdict_reason: String,
     /// What each observing region says.
     pub votes: Vec<VoteStatus>,
+    /// What each observing agent saw last.
+    #[serde(default)]
+    pub observations: Vec<ObservationStatus>,
     /// Its weight in the plan, basis points.
     pub weight_bp: u16,
     /// Its share of the traffic, 0 to 1.
@@ -101,6 +141,32 @@ pub struct VoteStatus {
     pub region: RegionName,
     /// What it concludes.
     pub condition: Condition,
+}
+
+/// What one observing agent saw of a region's endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObservationStatus {
+    /// The observer.
+    pub observer: String,
+    /// What it concludes.
+    pub condition: Condition,
+    /// Its last probe in words.
+    pub evidence: String,
+    /// Since when it concludes so, its clock.
+    pub since_ms: u64,
+    /// Time of its last successful probe, microseconds.
+    pub round_trip_us: Option<u64>,
+    /// How long ago the answering agent heard it.
+    pub age_ms: u64,
+}
+
+/// One connection, as the agent at its end tells.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The agent at the other end.
+    pub agent: String,
+    /// Smoothed round-trip time, microseconds.
+    pub round_trip_us: u64,
 }
 
 /// One agent.
@@ -128,6 +194,15 @@ pub struct AgentStatus {
     pub requests_total: u64,
     /// What its region holds, as it says.
     pub holdings: HoldingsStatus,
+    /// How long ago the answering agent heard each of its facts, by the fact's name.
+    #[serde(default)]
+    pub fact_ages_ms: BTreeMap<String, u64>,
+    /// Whom it is connected to, as it says.
+    #[serde(default)]
+    pub links: Vec<LinkStatus>,
+    /// Regions that it has no connection to, as it says.
+    #[serde(default)]
+    pub unreachable: Vec<RegionName>,
 }
 
 /// What a region holds, in numbers.
@@ -180,6 +255,17 @@ pub struct AliasStatus {
     pub set_ms: u64,
     /// Who set it.
     pub by: String,
+}
+
+impl From<AliasEntry> for AliasStatus {
+    fn from(entry: AliasEntry) -> Self {
+        Self {
+            alias: entry.alias.to_string(),
+            version: entry.version.to_string(),
+            set_ms: entry.set.wall_ms,
+            by: entry.by,
+        }
+    }
 }
 
 /// `GET /v1/models`.

@@ -1,0 +1,338 @@
+//! What every JSON object of the API consists of, for the OpenAPI document.
+//!
+//! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways.
+
+use serde_json::{Map, Value, json};
+
+/// One field: its name, its type, and what it means. A type that ends in `?` may be null; one that ends in `~` may be
+/// left out of a request.
+type Field = (&'static str, &'static str, &'static str);
+
+/// Every object: its name, what it is, and its fields.
+const OBJECTS: &[(&str, &str, &[Field])] = &[
+    (
+        "Status",
+        "The whole mesh, as the answering agent knows it",
+        &[
+            ("mesh", "string", "The mesh's name"),
+            ("answered_by", "string", "The agent that answers, region/name"),
+            ("answered_ms", "time", "When, its clock"),
+            ("plan", "PlanBrief?", "The committed plan in brief; null before the first"),
+            ("leader", "Leader?", "The leader; null while an election is due"),
+            ("regions", "[Region]", "Every region of the configuration"),
+            ("agents", "[Agent]", "Every agent heard of and not yet forgotten"),
+            ("models", "[Model]", "Every model that a region is known to hold"),
+        ],
+    ),
+    ("PlanBrief", "The committed plan in brief", PLAN_BRIEF),
+    (
+        "Plan",
+        "The committed plan",
+        &[
+            PLAN_BRIEF[0],
+            PLAN_BRIEF[1],
+            PLAN_BRIEF[2],
+            PLAN_BRIEF[3],
+            PLAN_BRIEF[4],
+            ("regions", "[PlannedRegion]", "Every region's part"),
+        ],
+    ),
+    (
+        "PlannedRegion",
+        "One region's part of the plan",
+        &[
+            ("region", "string", "The region"),
+            ("weight_bp", "integer", "Its weight, basis points of a full share"),
+            ("share", "number", "Its share of the traffic, 0 to 1"),
+            ("standing", "string", "serving, reduced, out, gated or ramping"),
+            ("since_ms", "time?", "Since when; null while it serves or is reduced"),
+            ("ramp_percent", "integer?", "While ramping: the step's percentage"),
+            ("addresses", "[string]", "What DNS answers for it"),
+            ("flaps", "integer", "How often it failed lately"),
+            ("failed_ms", "time?", "When it last failed; null if it never did"),
+        ],
+    ),
+    ("Ballot", "A right to propose plans", &[("number", "integer", "Its number"), ("agent", "string", "Whose it is")]),
+    ("Leader", "The leader", &[("agent", "string", "The leading agent"), ("ballot", "integer", "Its ballot's number")]),
+    ("Regions", "Every region", &[("regions", "[Region]", "Every region of the configuration")]),
+    (
+        "Region",
+        "One region",
+        &[
+            ("region", "string", "Its name"),
+            ("cloud", "string", "The cloud that it is in"),
+            ("endpoint", "string", "host:port where its agents are reached"),
+            ("serving_url", "string", "Where its models are served; what observers probe"),
+            ("verdict", "condition", "The verdict on it"),
+            ("verdict_since_ms", "time", "Since when; 0 while nothing is known"),
+            ("verdict_reason", "string", "Why"),
+            ("votes", "[Vote]", "What each observing region says"),
+            ("observations", "[Observation]", "What each observing agent saw last"),
+            ("weight_bp", "integer", "Its weight in the plan, basis points of a full share"),
+            ("share", "number", "Its share of the traffic, 0 to 1"),
+            ("standing", "string", "serving, reduced, out, gated, ramping; unplanned before the first plan"),
+            ("ramp_percent", "integer?", "While ramping: the step's percentage"),
+            ("addresses", "[string]", "What DNS answers for it"),
+            ("flaps", "integer", "How often it failed lately"),
+        ],
+    ),
+    (
+        "Vote",
+        "What one observing region says",
+        &[("region", "string", "The observing region"), ("condition", "condition", "What it concludes")],
+    ),
+    (
+        "Observation",
+        "What one observing agent saw of a region's endpoint",
+        &[
+            ("observer", "string", "The observing agent"),
+            ("condition", "condition", "What it concludes"),
+            ("evidence", "string", "Its last probe in words"),
+            ("since_ms", "time", "Since when it concludes so, its clock"),
+            ("round_trip_us", "integer?", "Time of its last successful probe, microseconds"),
+            ("age_ms", "age", "How long ago the answering agent heard it"),
+        ],
+    ),
+    (
+        "Agent",
+        "One agent",
+        &[
+            ("agent", "string", "region/name"),
+            ("alive", "boolean", "Whether the others hold it for alive"),
+            ("version", "string", "Version of its binary"),
+            ("uptime_ms", "age", "How long it runs; 0 once it is gone"),
+            ("api_url", "string", "Where its API answers"),
+            ("cloud", "string", "The cloud that it is in"),
+            (
+                "round_trip_us",
+                "integer?",
+                "Round trip from the answering agent, microseconds; null without a direct connection",
+            ),
+            ("age_ms", "age", "How long ago the answering agent last heard news of it"),
+            ("serving_ready", "boolean", "Whether it serves every model that it should"),
+            ("requests_total", "integer", "Inferences that it answered since it started"),
+            ("holdings", "Holdings", "What its region holds, as it says"),
+            ("fact_ages_ms", "{age}", "How long ago the answering agent heard each of its facts, by the fact's name"),
+            ("links", "[Link]", "Whom it is connected to, as it says"),
+            ("unreachable", "[string]", "Regions that it has no connection to, as it says"),
+        ],
+    ),
+    (
+        "Link",
+        "One connection",
+        &[
+            ("agent", "string", "The agent at the other end"),
+            ("round_trip_us", "integer", "Smoothed round-trip time, microseconds"),
+        ],
+    ),
+    (
+        "Holdings",
+        "What a region holds, in numbers",
+        &[
+            ("versions", "integer", "Versions held"),
+            ("missing", "integer", "Versions known from peers that it lacks"),
+            ("lag_ms", "age", "How long the oldest of them has been missing"),
+        ],
+    ),
+    ("Models", "Every model", &[("models", "[Model]", "Every model that a region is known to hold")]),
+    (
+        "Model",
+        "One model",
+        &[
+            ("model", "string", "Its name"),
+            ("versions", "[HeldVersion]", "Its versions"),
+            ("aliases", "[Alias]", "Its aliases"),
+        ],
+    ),
+    (
+        "HeldVersion",
+        "One version, and where it is",
+        &[
+            ("version", "string", "Its name"),
+            ("content", "string", "Digest of its content: its identity"),
+            ("size", "integer?", "Bytes; null where the answering region does not hold it yet"),
+            ("published_ms", "time?", "When it was published; null likewise"),
+            ("origin", "string?", "Where it was published; null likewise"),
+            ("regions", "[string]", "The regions that hold it, verified"),
+        ],
+    ),
+    (
+        "Alias",
+        "A name for a version",
+        &[
+            ("alias", "string", "The alias"),
+            ("version", "string", "The version that it names"),
+            ("set_ms", "time", "When it was set"),
+            ("by", "string", "Who set it, as they said"),
+        ],
+    ),
+    ("Version", "A version in brief", VERSION),
+    (
+        "VersionDetail",
+        "A version with its files",
+        &[
+            VERSION[0],
+            VERSION[1],
+            VERSION[2],
+            VERSION[3],
+            VERSION[4],
+            VERSION[5],
+            ("publisher", "string", "Who published it, as they said"),
+            ("metadata", "{string}", "Free key/value pairs"),
+            ("files", "[File]", "Its files"),
+        ],
+    ),
+    (
+        "File",
+        "One file of a version",
+        &[
+            ("path", "string", "Path below the version's folder"),
+            ("size", "integer", "Bytes"),
+            ("digest", "string", "BLAKE3 of its bytes"),
+            ("chunks", "integer", "How many chunks it has"),
+        ],
+    ),
+    (
+        "BeginUpload",
+        "What is said of a version before its files",
+        &[
+            ("publisher", "string~", "Who publishes; at most 1024 bytes"),
+            ("metadata", "{string}~", "Free key/value pairs; at most 64, each text at most 1024 bytes"),
+        ],
+    ),
+    ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
+    (
+        "Promote",
+        "An alias to set",
+        &[
+            ("alias", "string", "The alias that shall name the version"),
+            ("by", "string~", "Who promotes; at most 1024 bytes"),
+        ],
+    ),
+    ("Done", "It was done", &[("done", "string", "What was done")]),
+    (
+        "Healthz",
+        "How the actors do",
+        &[
+            ("healthy", "boolean", "Whether restarting the process would not help"),
+            ("actors", "{Actor}", "Every actor by its name"),
+        ],
+    ),
+    (
+        "Actor",
+        "One actor",
+        &[
+            ("running", "boolean", "Whether it runs now"),
+            ("restarts", "integer", "How often it was started again"),
+            ("last_error", "string?", "Why it last ended"),
+        ],
+    ),
+    (
+        "Readyz",
+        "Whether the agent can answer for the mesh",
+        &[
+            ("ready", "boolean", "Whether every check holds"),
+            ("checks", "{string}", "actors, gossip, plan, store, stopping: ok, or what is missing"),
+        ],
+    ),
+    (
+        "Verdict",
+        "The verdict on a region",
+        &[("region", "string", "The region"), ("verdict", "condition", "The verdict"), ("reason", "string", "Why")],
+    ),
+    (
+        "Error",
+        "Why a request was not carried out",
+        &[("error", "string", "What was wrong"), ("hint", "string~", "What to do")],
+    ),
+];
+
+const PLAN_BRIEF: &[Field] = &[
+    ("seq", "integer", "Its number, counted over all leaders"),
+    ("ballot", "Ballot", "The ballot that it was committed under"),
+    ("reason", "string", "Why it differs from the one before"),
+    ("made_ms", "time", "When it was made, its leader's clock"),
+    ("age_ms", "age", "How long ago that is by the answering agent's clock"),
+];
+
+const VERSION: &[Field] = &[
+    ("model", "string", "The model"),
+    ("version", "string", "The version"),
+    ("content", "string", "Digest of its content: its identity"),
+    ("size", "integer", "Bytes"),
+    ("published_ms", "time", "When it was published"),
+    ("origin", "string", "The region where it was published"),
+];
+
+/// `#/components/schemas`.
+pub(super) fn schemas() -> Value {
+    let mut all = Map::new();
+    for (name, about, fields) in OBJECTS {
+        let properties: Map<String, Value> =
+            fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
+        let required: Vec<_> =
+            fields.iter().filter(|(_, kind, _)| !kind.ends_with('~')).map(|(name, ..)| *name).collect();
+        let object = json!({
+            "type": "object",
+            "description": about,
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        });
+        all.insert((*name).into(), object);
+    }
+    all.insert("OpenApi".into(), json!({ "type": "object", "description": "An OpenAPI 3.1 document" }));
+    Value::Object(all)
+}
+
+fn property(kind: &str, meaning: &str) -> Value {
+    let kind = kind.trim_end_matches('~');
+    let mut schema = match kind.strip_suffix('?') {
+        Some(kind) => json!({ "anyOf": [of(kind), { "type": "null" }] }),
+        None => of(kind),
+    };
+    schema["description"] = meaning.into();
+    schema
+}
+
+fn of(kind: &str) -> Value {
+    if let Some(item) = kind.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return json!({ "type": "array", "items": of(item) });
+    }
+    if let Some(value) = kind.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        return json!({ "type": "object", "additionalProperties": of(value) });
+    }
+    match kind {
+        "string" | "boolean" | "number" => json!({ "type": kind }),
+        // Unix milliseconds, milliseconds, counts: none is negative, all fit 64 bits.
+        "integer" | "time" | "age" => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
+        "condition" => json!({ "type": "string", "enum": CONDITIONS }),
+        object => json!({ "$ref": format!("#/components/schemas/{object}") }),
+    }
+}
+
+const CONDITIONS: [&str; 5] = ["unknown", "healthy", "suspect", "failed", "draining"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use regionmesh_protocol::verdict::Condition;
+
+    #[test]
+    fn the_conditions_are_those_of_the_protocol() {
+        assert_eq!(Condition::ALL.map(Condition::as_str), CONDITIONS);
+    }
+
+    #[test]
+    fn every_reference_leads_to_an_object() {
+        let all = schemas();
+        for (_, _, fields) in OBJECTS {
+            for (field, kind, _) in *fields {
+                let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
+                if kind.starts_with(char::is_uppercase) {
+                    assert!(all[kind].is_object(), "{field} is of type {kind}, which there is not");
+                }
+            }
+        }
+    }
+}
