@@ -1,68 +1,94 @@
 //! Talks to any agent of a mesh.
 //!
 //! Which agents and which token: the flags, else the environment, else the `client.json` that `up` writes. Agents are
-//! tried in turn: any of them answers for the whole mesh.
+//! tried in turn: any of them answers for the whole mesh. A change is repeated at another agent only where the first
+//! surely did nothing.
 
-use crate::api::types::ErrorBody;
-use reqwest::{Method, Response, StatusCode};
+mod answer;
+mod error;
+
+pub use error::{ClientError, Failure};
+
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 /// How long an agent may take to accept a connection before the next is tried.
 const CONNECT: Duration = Duration::from_secs(1);
-/// How long an agent may take to answer a question.
-const ANSWER: Duration = Duration::from_secs(30);
-
-/// Why a command could not be carried out; decides the exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Bad usage: exit code 2.
-    #[error("{0}")]
-    Usage(String),
-    /// No agent, or no majority: exit code 3.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The agent said no: exit code 1.
-    #[error("{error}{}", if hint.is_empty() { String::new() } else { format!("; {hint}") })]
-    Refused {
-        /// What was wrong.
-        error: String,
-        /// What to do.
-        hint: String,
-        /// The HTTP status.
-        status: StatusCode,
-    },
-}
+/// How long an agent may take to answer from memory; one that hangs costs this much before the next is asked.
+pub const ANSWER: Duration = Duration::from_secs(5);
+/// How long a change may take: a commit moves files, a verification reads a version of up to 1 TiB.
+const CHANGE: Duration = Duration::from_secs(24 * 3600);
+/// A connection whose other end is gone is given up after this and [`KEEP_ALIVE_PROBES`] more of it.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// See [`KEEP_ALIVE`].
+const KEEP_ALIVE_PROBES: u32 = 3;
+/// Longest token, bytes.
+const TOKEN_MAX: usize = 4_096;
 
 /// How to reach the mesh.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClientOptions {
-    /// An agent's API, for example http://10.0.0.7:9080; may be given several times, they are tried in turn.
-    #[arg(long = "agent", value_name = "URL", env = "REGIONMESH_AGENT", value_delimiter = ',')]
-    agents: Vec<String>,
-    /// File with the token that changes of state need.
+    /// An agent's API, for example http://10.0.0.7:9080; may be given several times, they are tried in turn
+    #[arg(long = "agent", value_name = "URL", env = "REGIONMESH_AGENT", value_delimiter = ',', value_parser = agent_url)]
+    agents: Vec<Url>,
+    /// File with the token that changes of state need
     #[arg(long, value_name = "FILE", env = "REGIONMESH_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Where `up` keeps its state: agents and token are found there when not given.
+    /// Where `up` keeps its state: agents and token are found in its client.json when not given
     #[arg(long, value_name = "DIR", default_value = ".regionmesh")]
     data_dir: PathBuf,
 }
 
+/// What `up` writes for us.
 #[derive(Debug, Deserialize)]
 struct ClientFile {
     agents: Vec<String>,
     token_file: Option<PathBuf>,
 }
 
-/// A client of a mesh.
+/// A client of a mesh. Clones share which agent answered last.
 #[derive(Debug, Clone)]
 pub struct Client {
-    agents: Vec<String>,
-    token: Option<String>,
+    agents: Vec<Url>,
+    /// The token, or why there is none: that matters only where one is needed.
+    token: Result<String, String>,
     http: reqwest::Client,
+    /// For loopback addresses, which no proxy of the environment can reach.
+    direct: reqwest::Client,
+    /// Index of the agent that answered last: it is asked first.
+    last: Arc<AtomicUsize>,
+}
+
+/// An answer, and what had to be passed by to get it.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// What was answered.
+    pub value: T,
+    /// The agents that did not answer, and why.
+    pub failures: Vec<Failure>,
+}
+
+/// Reads an agent's URL; `http://` may be left out.
+fn agent_url(text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let wrong = |why: String| format!("{text:?} is not an agent's URL, for example http://10.0.0.7:9080 ({why})");
+    let url = Url::parse(&full).map_err(|error| wrong(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(format!("{} is neither http nor https", url.scheme())));
+    }
+    if !url.has_host() || url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
+        return Err(wrong("only a scheme, a host and a port are expected".into()));
+    }
+    Ok(url)
 }
 
 impl Client {
@@ -71,110 +97,187 @@ impl Client {
         let path = options.data_dir.join("client.json");
         let file = if options.agents.is_empty() || options.token_file.is_none() { read_file(&path)? } else { None };
         let agents = match (&options.agents[..], &file) {
-            ([], Some(file)) => file.agents.clone(),
-            ([], None) => {
-                let path = path.display();
-                return Err(ClientError::Usage(format!(
-                    "no agent is known: {path} does not exist; start a mesh here with `regionmesh up`, or give --agent URL"
-                )));
-            }
+            ([], Some(file)) => file
+                .agents
+                .iter()
+                .map(|agent| agent_url(agent).map_err(|why| ClientError::Usage(format!("{}: {why}", path.display()))))
+                .collect::<Result<Vec<_>, _>>()?,
             (given, _) => given.to_vec(),
         };
-        let token_file = options.token_file.clone().or(file.and_then(|file| file.token_file));
-        let token = match token_file {
-            Some(path) => Some(
-                std::fs::read_to_string(&path)
-                    .map_err(|error| {
-                        ClientError::Usage(format!("cannot read the token file {}: {error}", path.display()))
-                    })?
-                    .trim()
-                    .to_owned(),
-            ),
-            None => None,
+        if agents.is_empty() {
+            return Err(ClientError::Usage(format!(
+                "no agent is known: {} does not exist; start a mesh here with `regionmesh up`, or give --agent URL",
+                path.display()
+            )));
+        }
+        // The file's token is for the file's agents; others must not see it.
+        let noted = file.and_then(|file| {
+            let is_known = |agent: &Url| file.agents.iter().any(|known| agent_url(known).as_ref() == Ok(agent));
+            file.token_file.filter(|_| agents.iter().all(is_known))
+        });
+        let token = match (&options.token_file, noted) {
+            (Some(given), _) => Ok(read_token(given).map_err(ClientError::Usage)?),
+            (None, Some(noted)) => read_token(&noted),
+            (None, None) => Err("give --token-file FILE, or set REGIONMESH_TOKEN_FILE".into()),
         };
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .build()
-            .map_err(|error| ClientError::Usage(error.to_string()))?;
-        let agents = agents.iter().map(|agent| agent.trim_end_matches('/').to_owned()).collect();
-        Ok(Self { agents, token, http })
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .tcp_keepalive(KEEP_ALIVE)
+                .tcp_keepalive_interval(KEEP_ALIVE)
+                .tcp_keepalive_retries(KEEP_ALIVE_PROBES)
+                // An agent never redirects; whoever does must not see the token.
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("regionmesh/", env!("CARGO_PKG_VERSION")))
+        };
+        let built = |client: reqwest::Result<reqwest::Client>| {
+            client.map_err(|error| ClientError::Usage(format!("no HTTP client can be made: {}", error::root(&error))))
+        };
+        let (http, direct) = (built(builder().build())?, built(builder().no_proxy().build())?);
+        Ok(Self { agents, token, http, direct, last: Arc::default() })
     }
 
-    /// The same client, talking to one agent only.
-    pub fn only(&self, agent: &str) -> Self {
-        Self { agents: vec![agent.trim_end_matches('/').to_owned()], ..self.clone() }
+    /// The same client, talking to one agent only, as a status names it.
+    pub fn only(&self, agent: &str) -> Result<Self, ClientError> {
+        Ok(self.pinned(agent_url(agent).map_err(ClientError::Usage)?))
     }
 
-    /// Asks for JSON.
+    fn pinned(&self, agent: Url) -> Self {
+        Self { agents: vec![agent], last: Arc::default(), ..self.clone() }
+    }
+
+    /// Says at once that a change will be refused, before anything long is done.
+    pub fn require_token(&self) -> Result<(), ClientError> {
+        match &self.token {
+            Ok(_) => Ok(()),
+            Err(why) => Err(ClientError::Usage(format!("this changes the mesh and needs its token: {why}"))),
+        }
+    }
+
+    /// Asks for JSON; agents that don't answer are named on standard error.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        read(self.first(Method::GET, path, &serde_json::Value::Null, ANSWER).await?).await
+        let answer = self.ask(path, ANSWER).await?;
+        for failure in &answer.failures {
+            eprintln!("warning: {failure}; another agent answered");
+        }
+        Ok(answer.value)
+    }
+
+    /// Asks for JSON, each agent at most for `patience`.
+    pub async fn ask<T: DeserializeOwned>(&self, path: &str, patience: Duration) -> Result<Answer<T>, ClientError> {
+        let mut failures = Vec::new();
+        let mut refusal = None;
+        for (index, agent) in self.in_turn() {
+            let asked = async {
+                let reply = self.request(Method::GET, agent, path)?.timeout(patience).send().await;
+                answer::json(reply.map_err(|error| ClientError::broken(agent, &error))?).await
+            };
+            match asked.await {
+                Ok(value) => {
+                    self.last.store(index, Ordering::Relaxed);
+                    return Ok(Answer { value, failures });
+                }
+                // One that starts, stops, or is not an agent at all: the next may do better.
+                Err(error) if error.is_unavailable() => {
+                    failures.push(Failure { agent: agent.clone(), why: error.why() });
+                    if matches!(error, ClientError::Refused { .. }) {
+                        refusal.get_or_insert(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(match refusal {
+            // Where all say the same, what they say is worth more than that nobody answered.
+            Some(refusal) if failures.len() == 1 => refusal,
+            _ => ClientError::NoAgent { tried: failures },
+        })
     }
 
     /// Asks for a change, which may take long.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, ClientError> {
-        read(self.first(Method::POST, path, body, Duration::from_secs(3600)).await?).await
+        self.require_token()?;
+        let mut failures = Vec::new();
+        for (index, agent) in self.in_turn() {
+            let request = self.request(Method::POST, agent, path)?.timeout(CHANGE);
+            let request = if body.is_null() { request } else { request.json(body) };
+            match request.send().await {
+                Ok(reply) => {
+                    self.last.store(index, Ordering::Relaxed);
+                    for failure in &failures {
+                        eprintln!("warning: {failure}; asked another agent");
+                    }
+                    return answer::json(reply).await;
+                }
+                // Nothing was sent, so another agent may be asked.
+                Err(error) if error.is_connect() => {
+                    failures.push(Failure { agent: agent.clone(), why: error::root(&error) });
+                }
+                Err(error) => return Err(ClientError::BrokenOff { agent: agent.clone(), why: error::root(&error) }),
+            }
+        }
+        Err(ClientError::NoAgent { tried: failures })
     }
 
-    /// Sends a body to the one agent of this client.
+    /// Sends a body of `length` bytes to the one agent of this client.
     pub async fn send(&self, path: &str, length: u64, body: reqwest::Body) -> Result<(), ClientError> {
-        let agent = self.agents.first().map(String::as_str).unwrap_or_default();
-        let request =
-            self.request(Method::POST, &format!("{agent}{path}")).header(http::header::CONTENT_LENGTH, length);
-        let reply = request.body(body).send().await;
-        let reply = reply.map_err(|error| ClientError::Unavailable(format!("{agent}: {}", root(&error))))?;
-        check(reply).await.map(drop)
+        for agent in &self.agents {
+            let request = self.request(Method::POST, agent, path)?.header(http::header::CONTENT_LENGTH, length);
+            let reply = request.body(body).send().await;
+            return answer::check(reply.map_err(|error| ClientError::broken(agent, &error))?).await.map(drop);
+        }
+        Err(ClientError::NoAgent { tried: Vec::new() })
     }
 
-    /// The first agent that takes a connection; everything that follows may go to it.
+    /// A client of one agent, to which everything that belongs together may go: the first that is ready, else the
+    /// first that answers at all.
     pub async fn reachable(&self) -> Result<Self, ClientError> {
         let mut failures = Vec::new();
-        for agent in &self.agents {
-            let asked =
-                self.request(Method::GET, &format!("{agent}/readyz")).timeout(Duration::from_secs(5)).send().await;
-            match asked {
-                Ok(_) => return Ok(self.only(agent)),
-                Err(error) => failures.push(format!("{agent}: {}", root(&error))),
+        let mut unready = None;
+        for (_, agent) in self.in_turn() {
+            match self.request(Method::GET, agent, "/readyz")?.timeout(ANSWER).send().await {
+                Ok(reply) if reply.status().is_success() => {
+                    for failure in &failures {
+                        eprintln!("warning: {failure}; asked another agent");
+                    }
+                    return Ok(self.pinned(agent.clone()));
+                }
+                Ok(reply) => {
+                    let why = format!("it is not ready (HTTP {})", reply.status().as_u16());
+                    failures.push(Failure { agent: agent.clone(), why });
+                    unready.get_or_insert(agent);
+                }
+                Err(error) => failures.push(Failure { agent: agent.clone(), why: error::root(&error) }),
             }
         }
-        Err(unreachable(&failures))
+        // What it can't do it says itself, with the reason.
+        unready.map(|agent| self.pinned(agent.clone())).ok_or(ClientError::NoAgent { tried: failures })
     }
 
-    fn request(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, url);
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        }
+    /// The agents in the order in which they are asked: the one that answered last, then the others.
+    fn in_turn(&self) -> impl Iterator<Item = (usize, &Url)> {
+        let first = self.last.load(Ordering::Relaxed);
+        let agents = self.agents.iter().enumerate();
+        agents.clone().skip(first).chain(agents.take(first))
     }
 
-    async fn first(
-        &self,
-        method: Method,
-        path: &str,
-        body: &serde_json::Value,
-        patience: Duration,
-    ) -> Result<Response, ClientError> {
-        let mut failures = Vec::new();
-        for agent in &self.agents {
-            let mut request = self.request(method.clone(), &format!("{agent}{path}")).timeout(patience);
-            if !body.is_null() {
-                request = request.json(body);
-            }
-            match request.send().await {
-                Ok(reply) => return check(reply).await,
-                // Only where nothing was sent may another agent be asked to change something.
-                Err(error) if error.is_connect() || method == Method::GET => {
-                    failures.push(format!("{agent}: {}", root(&error)));
-                }
-                Err(error) => {
-                    let why = root(&error);
-                    return Err(ClientError::Unavailable(format!(
-                        "{agent} broke off ({why}); it may have been done, look before you repeat it"
-                    )));
-                }
-            }
-        }
-        Err(unreachable(&failures))
+    fn request(&self, method: Method, agent: &Url, path: &str) -> Result<RequestBuilder, ClientError> {
+        let url = agent.join(path).map_err(|error| ClientError::Usage(format!("{agent}: {error}")))?;
+        let client = if is_loopback(agent) { &self.direct } else { &self.http };
+        let request = client.request(method, url);
+        Ok(match &self.token {
+            Ok(token) => request.bearer_auth(token),
+            Err(_) => request,
+        })
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -188,35 +291,20 @@ fn read_file(path: &Path) -> Result<Option<ClientFile>, ClientError> {
     }
 }
 
-fn unreachable(failures: &[String]) -> ClientError {
-    ClientError::Unavailable(format!("no agent can be reached:\n  {}", failures.join("\n  ")))
-}
-
-async fn check(reply: Response) -> Result<Response, ClientError> {
-    let status = reply.status();
-    if status.is_success() {
-        return Ok(reply);
+fn read_token(path: &Path) -> Result<String, String> {
+    let wrong = |why: String| format!("the token file {} {why}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(wrong("is empty".into()));
     }
-    let text = reply.text().await.unwrap_or_default();
-    let ErrorBody { error, hint } = serde_json::from_str(&text).unwrap_or_else(|_| ErrorBody {
-        error: format!("HTTP {status}: {}", text.chars().take(200).collect::<String>()),
-        hint: String::new(),
-    });
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
-        return Err(ClientError::Unavailable(format!("{error}{hint}")));
+    if token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong(format!("holds no token: one word of at most {TOKEN_MAX} visible ASCII characters")));
     }
-    Err(ClientError::Refused { error, hint, status })
+    Ok(token.to_owned())
 }
 
-async fn read<T: DeserializeOwned>(reply: Response) -> Result<T, ClientError> {
-    let url = reply.url().to_string();
-    reply
-        .json()
-        .await
-        .map_err(|error| ClientError::Unavailable(format!("{url} answered something else: {}", root(&error))))
-}
-
-fn root(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
+/// Whether an answer means that nothing is wrong with the question, only with the moment.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }

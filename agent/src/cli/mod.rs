@@ -1,11 +1,11 @@
 //! The command line: one file for each command, named in one list here.
 //!
-//! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now.
+//! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What a command answers
+//! goes to standard output; warnings, progress and errors go to standard error. docs/CLI.md is the reference.
 
 pub mod agent;
 pub mod ca;
 pub mod client;
-pub mod files;
 pub mod models;
 pub mod serve;
 pub mod status;
@@ -13,11 +13,21 @@ pub mod text;
 pub mod up;
 
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
+
+/// Bad usage or bad configuration.
+const USAGE: u8 = 2;
+/// The mesh can't do it now: no agent, no majority.
+const UNAVAILABLE: u8 = 3;
 
 /// Serve ML models from several regions and clouds at once, with no central coordinator.
 #[derive(Debug, Parser)]
-#[command(name = "regionmesh", version = crate::VERSION, arg_required_else_help = true)]
+#[command(
+    name = "regionmesh",
+    version = crate::VERSION,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now."
+)]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -33,39 +43,179 @@ enum Command {
     Ca(ca::CaCommand),
 }
 
+impl Command {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Up(command) => command.run().await,
+            Self::Status(command) => command.run().await,
+            Self::Models(command) => command.run().await,
+            Self::Agent(command) => command.run().await,
+            Self::Serve(command) => command.run().await,
+            Self::Ca(command) => command.run().await,
+        }
+    }
+}
+
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     // A usage error prints itself and exits with 2.
     let CommandLine { command } = CommandLine::parse();
     // One provider in the whole process; libraries that ask for the default get this one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the runtime")),
-    };
-    let done = runtime.block_on(async {
-        match command {
-            Command::Up(command) => command.run().await,
-            Command::Status(command) => command.run().await,
-            Command::Models(command) => command.run().await,
-            Command::Agent(command) => command.run().await,
-            Command::Serve(command) => command.run().await,
-            Command::Ca(command) => command.run().await,
+    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let done = runtime.block_on(command.run());
+            // Blocking tasks (reading a terminal, hashing) must not hold up the exit.
+            runtime.shutdown_background();
+            done
         }
-    });
-    // Blocking tasks (reading a terminal, hashing) must not hold up the exit.
-    runtime.shutdown_background();
-    done.unwrap_or_else(|error| fail(&error))
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    done.unwrap_or_else(|error| {
+        let code = exit_code(&error);
+        if code != 0 {
+            eprintln!("{}", explain(&error));
+        }
+        ExitCode::from(code)
+    })
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error}");
-    for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
+/// The error in one line, and each of its causes in one more; a cause that the line before quotes is not said twice.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}");
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            text += &format!("\n  caused by: {cause}");
+        }
+        said = cause;
     }
+    text
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    // Whoever read our output has enough (`regionmesh status | head`): neither a failure nor worth a word.
+    let is_reader_gone =
+        |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe && error.is::<text::OutputError>();
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_reader_gone)) {
+        return 0;
+    }
+    let is_configuration = error.is::<crate::config::ConfigError>()
+        || matches!(error.downcast_ref(), Some(up::error::UpError::Options(_) | up::error::UpError::Config(_)));
     match error.downcast_ref::<client::ClientError>() {
-        Some(client::ClientError::Usage(_)) => ExitCode::from(2),
-        Some(client::ClientError::Unavailable(_)) => ExitCode::from(3),
-        _ => ExitCode::FAILURE,
+        Some(client::ClientError::Usage(_)) => USAGE,
+        Some(error) if error.is_unavailable() => UNAVAILABLE,
+        _ if is_configuration => USAGE,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::{client::ClientError, *};
+    use anyhow::{Context, anyhow};
+    use clap::{CommandFactory, error::ErrorKind};
+
+    fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_command_is_taken() {
+        for line in [
+            "regionmesh up --regions a,b,c --agents-per-region 2 --model m=path",
+            "regionmesh status",
+            "regionmesh status --json --agent http://a:1 --agent http://b:1",
+            "regionmesh status --watch --data-dir d",
+            "regionmesh models publish m 1 path",
+            "regionmesh models publish m 1 path --agent http://127.0.0.11:9080 --token-file token",
+            "regionmesh models publish m 1 path --by me --meta k=v --meta l=w --wait --json",
+            "regionmesh models publish m 1 path --wait 10",
+            "regionmesh models publish --wait 10 m 1 path",
+            "regionmesh models list --json",
+            "regionmesh models show m",
+            "regionmesh models show m 1 --json",
+            "regionmesh models verify m 1 --region eu-west-1 --json",
+            "regionmesh models delete m 1+conflict.eu-west-1",
+            "regionmesh models promote m 1 production --by me",
+            "regionmesh agent --config file --check",
+            "regionmesh serve --models dir",
+            "regionmesh ca init --mesh m --dir d",
+            "regionmesh ca issue --dir d --region r --agent a",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn bad_usage_is_refused_before_anything_runs() {
+        for line in [
+            "regionmesh nonsense",
+            "regionmesh agent",
+            "regionmesh models",
+            "regionmesh models publish m 1",
+            "regionmesh models publish ../x 1 path",
+            "regionmesh models publish m 1/2 path",
+            "regionmesh models publish m 1+conflict.eu-west-1 path",
+            "regionmesh models publish m 1 path --meta novalue",
+            "regionmesh models publish m 1 path --wait soon",
+            "regionmesh models verify m 1 --region EU",
+            "regionmesh models promote m 1 ../production",
+            "regionmesh models promote m 1 a+conflict.eu-west-1",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        let error = parse("regionmesh models publish ../x 1 path").unwrap_err().to_string();
+        assert!(error.contains("model name \"../x\" is not valid"), "{error}");
+    }
+
+    #[test]
+    fn the_version_is_told() {
+        let error = parse("regionmesh --version").unwrap_err();
+        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::DisplayVersion, 0));
+        assert_eq!(error.to_string(), format!("regionmesh {}\n", crate::VERSION));
+    }
+
+    #[test]
+    fn exit_codes_tell_usage_absence_and_failure_apart_under_any_context() {
+        let no_agent = || ClientError::NoAgent { tried: Vec::new() };
+        let refused =
+            ClientError::Refused { error: "e".into(), hint: String::new(), status: http::StatusCode::CONFLICT };
+        let unavailable = ClientError::Refused {
+            error: "e".into(),
+            hint: String::new(),
+            status: http::StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
+        for (error, code) in [
+            (ClientError::Usage("u".into()).into(), 2),
+            (no_agent().into(), 3),
+            (anyhow::Error::new(no_agent()).context("while waiting"), 3),
+            (refused.into(), 1),
+            (unavailable.into(), 3),
+            (anyhow::Error::new(config).context("reading it"), 2),
+            (up::error::UpError::Options("o".into()).into(), 2),
+            (anyhow!("anything else"), 1),
+            (io::Error::from(io::ErrorKind::BrokenPipe).into(), 1),
+            (text::OutputError(io::ErrorKind::BrokenPipe.into()).into(), 0),
+            (text::OutputError(io::ErrorKind::StorageFull.into()).into(), 1),
+        ] {
+            assert_eq!(exit_code(&error), code, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn causes_follow_the_error_and_are_not_repeated() {
+        let error = Err::<(), _>(io::Error::other("disk on fire")).context("cannot read x").unwrap_err();
+        assert_eq!(explain(&error), "error: cannot read x\n  caused by: disk on fire");
+        let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
+        assert_eq!(explain(&config.into()).lines().count(), 1);
     }
 }

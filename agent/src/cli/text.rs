@@ -1,4 +1,100 @@
-//! Tables, sizes and ages for people.
+//! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
+
+use std::io::{self, Write};
+
+/// Lines are kept to this many columns where that can be done without losing anything.
+pub const WIDTH: usize = 100;
+
+/// Standard output can't be written to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub struct OutputError(#[source] pub io::Error);
+
+/// Writes to standard output; unlike `println!` it does not panic when the reader is gone.
+pub fn print(text: &str) -> Result<(), OutputError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)
+}
+
+/// Whether standard output takes colours: a terminal that is not dumb, and `NO_COLOR` (<https://no-color.org>) is not set.
+pub fn takes_colour() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::IsTerminal::is_terminal(&io::stdout())
+        && !is_set("NO_COLOR")
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A colour, by its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// To be looked at.
+    Uneasy,
+    /// Broken.
+    Bad,
+    /// Of less weight.
+    Faint,
+    /// A heading.
+    Strong,
+}
+
+/// Puts a tone on words, or leaves them as they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint {
+    /// Whether to colour at all.
+    pub is_on: bool,
+}
+
+impl Paint {
+    /// The text in that tone.
+    pub fn tone(self, tone: Tone, text: impl Into<String>) -> String {
+        let text = text.into();
+        let code = match tone {
+            Tone::Good => 32,
+            Tone::Uneasy => 33,
+            Tone::Bad => 31,
+            Tone::Faint => 2,
+            Tone::Strong => 1,
+        };
+        if self.is_on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
+    }
+}
+
+/// Text of a peer or a user, safe on a terminal: no control characters, and at most `limit` characters.
+pub fn plain(text: &str, limit: usize) -> String {
+    let mut visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut kept: String = visible.by_ref().take(limit).collect();
+    if visible.next().is_some() {
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
+
+/// Breaks a text at spaces so that it fits into [`WIDTH`], the first line after `head`, the others indented as far.
+pub fn wrap(head: &str, text: &str) -> String {
+    let indent = visible(head);
+    let mut lines = String::from(head);
+    let mut column = indent;
+    let mut is_first = true;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if !is_first && column + 1 + length > WIDTH {
+            lines.push('\n');
+            lines += &" ".repeat(indent);
+            column = indent;
+        } else if !is_first {
+            lines.push(' ');
+            column += 1;
+        }
+        lines += word;
+        column += length;
+        is_first = false;
+    }
+    lines.truncate(lines.trim_end().len());
+    lines + "\n"
+}
 
 /// A table whose columns are as wide as they need to be.
 #[derive(Debug)]
@@ -10,6 +106,15 @@ impl Table {
     /// A table with these headings.
     pub fn new(headings: &[&str]) -> Self {
         Self { rows: vec![headings.iter().map(|&heading| heading.into()).collect()] }
+    }
+
+    /// Sets the headings off from the rows.
+    #[must_use]
+    pub fn heading(mut self, paint: Paint) -> Self {
+        for cell in self.rows.iter_mut().take(1).flatten() {
+            *cell = paint.tone(Tone::Strong, std::mem::take(cell));
+        }
+        self
     }
 
     /// Adds a row.
@@ -70,6 +175,21 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
+/// A point in time, UTC; `ms` are Unix milliseconds.
+pub fn moment(ms: u64) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    i64::try_from(ms / 1_000)
+        .ok()
+        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|moment| moment.format(format).ok())
+        .unwrap_or_else(|| format!("{ms} ms after 1970"))
+}
+
+/// A number of things.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A share of 1 in percent.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
@@ -89,9 +209,34 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_are_broken_at_spaces_and_stay_within_the_width() {
+        let text = wrap("plan    ", &"failed (refused), ".repeat(20));
+        assert!(text.lines().count() > 1 && text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(
+            text.lines().skip(1).all(|line| line.starts_with("        f") || line.starts_with("        (")),
+            "{text}"
+        );
+        assert_eq!(wrap("a: ", ""), "a:\n");
+        let word = "x".repeat(200);
+        assert_eq!(wrap("", &word), format!("{word}\n"));
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_move_the_cursor() {
+        assert_eq!(plain("a\x1b[2Jb\r\n", 80), "a [2Jb  ");
+        assert_eq!(plain("abcdef", 4), "abc…");
+        assert_eq!(plain("abcd", 4), "abcd");
+    }
+
+    #[test]
     fn quantities_read_well() {
         assert_eq!([ago(999), ago(61_000), ago(7_200_000)], ["999 ms", "1 min", "2 h"]);
         assert_eq!([bytes(12), bytes(1_500), bytes(1 << 30)], ["12 B", "1.5 kB", "1.07 GB"]);
+        assert_eq!(
+            [moment(951_782_400_000), moment(u64::MAX)],
+            ["2000-02-29 00:00:00 UTC", "18446744073709551615 ms after 1970"]
+        );
+        assert_eq!([count(1, "file", "files"), count(2, "file", "files")], ["1 file", "2 files"]);
         assert_eq!([percent(1.0 / 3.0), percent(0.5), percent(0.0)], ["33.3 %", "50 %", "0 %"]);
     }
 }

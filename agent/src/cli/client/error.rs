@@ -1,0 +1,116 @@
+//! Why a command could not be carried out.
+
+use reqwest::{StatusCode, Url};
+use std::fmt;
+
+/// One agent that did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The agent's URL.
+    pub agent: Url,
+    /// Why it did not.
+    pub why: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", origin(&self.agent), self.why)
+    }
+}
+
+/// Why a command could not be carried out; decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Bad usage: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// No agent answers: exit code 3.
+    #[error("no agent of the mesh can be reached{}", .tried.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
+    NoAgent {
+        /// Whom we asked, and how that ended.
+        tried: Vec<Failure>,
+    },
+    /// The agent took a change, and its answer never came: exit code 3.
+    #[error("{} broke off ({why}); it may have been done, look before you repeat it", origin(.agent))]
+    BrokenOff {
+        /// The agent's URL.
+        agent: Url,
+        /// What happened to the connection.
+        why: String,
+    },
+    /// A connection failed before or while something was asked: exit code 3.
+    #[error("{}: {why}", origin(.agent))]
+    Connection {
+        /// The agent's URL.
+        agent: Url,
+        /// What happened to the connection.
+        why: String,
+    },
+    /// What answers there is not an agent, or not of our version: exit code 3.
+    #[error("{} does not answer as an agent of this version does: {why}", origin(.agent))]
+    Foreign {
+        /// The URL.
+        agent: Url,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// The mesh did not get there in the time given: exit code 3.
+    #[error("{0}")]
+    Deadline(String),
+    /// The agent said no: exit code 3 if it can't now, else 1.
+    #[error("{error}{}", if .hint.is_empty() { String::new() } else { format!("; {}", .hint) })]
+    Refused {
+        /// What was wrong.
+        error: String,
+        /// What to do.
+        hint: String,
+        /// The HTTP status.
+        status: StatusCode,
+    },
+}
+
+impl ClientError {
+    /// Whether the same command may succeed at another time or another agent.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Usage(_) => false,
+            Self::Refused { status, .. } => super::is_passing(*status),
+            Self::NoAgent { .. }
+            | Self::BrokenOff { .. }
+            | Self::Connection { .. }
+            | Self::Foreign { .. }
+            | Self::Deadline(_) => true,
+        }
+    }
+
+    /// The reason without the agent, for where the agent is named beside it.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::Connection { why, .. } | Self::BrokenOff { why, .. } => why.clone(),
+            Self::Foreign { why, .. } => format!("not an agent of this version: {why}"),
+            error => error.to_string(),
+        }
+    }
+
+    pub(super) fn broken(agent: &Url, error: &reqwest::Error) -> Self {
+        Self::Connection { agent: agent.clone(), why: root(error) }
+    }
+}
+
+/// The URL as people write it: without the slash at its end.
+pub(super) fn origin(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
+/// The innermost cause: what the system said.
+pub(super) fn root(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        let what = if error.is_connect() { "no connection in time" } else { "no answer in time" };
+        return what.into();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

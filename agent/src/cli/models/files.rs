@@ -1,0 +1,262 @@
+//! What is to be published: the files below a path, checked before anything is sent.
+
+use crate::cli::client::ClientError;
+use regionmesh_protocol::manifest::{FILES_MAX, ManifestError, VERSION_SIZE_MAX, check_file_path};
+use std::{
+    fs::Metadata,
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// One file to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LocalFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path within the version.
+    pub name: String,
+    /// Its size, bytes.
+    pub size: u64,
+    /// When it was changed last, where the file system tells: a file that is not the same at the end was changed meanwhile.
+    pub modified: Option<SystemTime>,
+}
+
+/// Why a path can't be published.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FilesError {
+    /// It can't be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// A folder without a file, or without a byte in any of them.
+    #[error("there is nothing in {}; a version needs at least one file that is not empty", .0.display())]
+    Empty(PathBuf),
+    /// A socket, device or the like.
+    #[error("{} is neither a file nor a folder", .0.display())]
+    Special(PathBuf),
+    /// A link that leads out of the folder: what it points to may be anybody's.
+    #[error(
+        "{} is a link to {}, outside the folder that is published; replace it by a copy (`cp -rL` does)",
+        .link.display(), .target.display()
+    )]
+    Outside {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// A link to a folder: it could lead in circles.
+    #[error("{} is a link to a folder; only links to files are followed, replace it by a copy (`cp -rL` does)", .0.display())]
+    LinkedFolder(PathBuf),
+    /// A name that a version can't have, or too much of something.
+    #[error("{}: {error}", .path.display())]
+    Limit {
+        /// The file or folder.
+        path: PathBuf,
+        /// The rule that it breaks.
+        error: ManifestError,
+    },
+    /// It is not what it was when we began.
+    #[error("{} was changed while it was being published; publish again when nothing writes there", .0.display())]
+    Changed(PathBuf),
+}
+
+impl From<FilesError> for ClientError {
+    fn from(error: FilesError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// The files at `path`: itself, or everything below it, sorted by name.
+pub(super) fn collect(path: &Path) -> Result<Vec<LocalFile>, FilesError> {
+    let metadata = std::fs::metadata(path).map_err(unreadable(path))?;
+    let mut files = Vec::new();
+    if metadata.is_file() {
+        // Model servers look for model.onnx, whatever the file was called.
+        let is_onnx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.push(checked(path, if is_onnx { "model.onnx".into() } else { name })?);
+    } else if metadata.is_dir() {
+        let root = path.canonicalize().map_err(unreadable(path))?;
+        walk(&root, path, "", &mut files)?;
+    } else {
+        return Err(FilesError::Special(path.into()));
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let size = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+    if size == 0 {
+        return Err(FilesError::Empty(path.into()));
+    }
+    if size > VERSION_SIZE_MAX {
+        let error = ManifestError::Limit { what: "bytes", found: size, limit: VERSION_SIZE_MAX };
+        return Err(FilesError::Limit { path: path.into(), error });
+    }
+    Ok(files)
+}
+
+/// The first of `files`, collected at `path`, that is not what it was any more.
+pub(super) fn check_unchanged(path: &Path, files: &[LocalFile]) -> Result<(), FilesError> {
+    let now = collect(path)?;
+    let changed = files.iter().find(|file| !now.contains(file)).or(now.iter().find(|file| !files.contains(file)));
+    changed.map_or(Ok(()), |file| Err(FilesError::Changed(file.path.clone())))
+}
+
+fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) -> Result<(), FilesError> {
+    for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+        let entry = entry.map_err(unreadable(folder))?;
+        let (path, name) = (entry.path(), format!("{prefix}{}", entry.file_name().to_string_lossy()));
+        let kind = entry.file_type().map_err(unreadable(&path))?;
+        if kind.is_dir() {
+            // Bounds how deep we go, too: a path has at most 512 characters.
+            check_name(&path, &name)?;
+            walk(root, &path, &format!("{name}/"), files)?;
+        } else if kind.is_symlink() {
+            check_link(root, &path)?;
+            files.push(checked(&path, name)?);
+        } else {
+            files.push(checked(&path, name)?);
+        }
+        if files.len() > FILES_MAX {
+            let error = ManifestError::Limit { what: "files", found: files.len() as u64, limit: FILES_MAX as u64 };
+            return Err(FilesError::Limit { path: root.into(), error });
+        }
+    }
+    Ok(())
+}
+
+fn check_link(root: &Path, link: &Path) -> Result<(), FilesError> {
+    let target = link.canonicalize().map_err(unreadable(link))?;
+    if !target.starts_with(root) {
+        return Err(FilesError::Outside { link: link.into(), target });
+    }
+    if target.is_dir() { Err(FilesError::LinkedFolder(link.into())) } else { Ok(()) }
+}
+
+fn check_name(path: &Path, name: &str) -> Result<(), FilesError> {
+    check_file_path(name).map_err(|error| FilesError::Limit { path: path.into(), error })
+}
+
+/// Opens the file, so that what can't be read is known before anything is sent.
+fn checked(path: &Path, name: String) -> Result<LocalFile, FilesError> {
+    check_name(path, &name)?;
+    // Asked before it is opened: opening a pipe would wait for somebody who writes.
+    if !std::fs::metadata(path).map_err(unreadable(path))?.is_file() {
+        return Err(FilesError::Special(path.into()));
+    }
+    let opened = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(unreadable(path))?;
+    Ok(LocalFile { path: path.into(), name, size: opened.len(), modified: modified(&opened) })
+}
+
+fn modified(metadata: &Metadata) -> Option<SystemTime> {
+    metadata.modified().ok()
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> FilesError + '_ {
+    move |error| FilesError::Unreadable { path: path.into(), error }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    fn names(path: &Path) -> Vec<(String, u64)> {
+        collect(path).unwrap().into_iter().map(|file| (file.name, file.size)).collect()
+    }
+
+    #[test]
+    fn a_folder_is_walked_in_order_with_what_is_hidden() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("b")).unwrap();
+        fs::write(dir.path().join("b/x.txt"), "xx").unwrap();
+        fs::write(dir.path().join("b/.hidden"), "").unwrap();
+        fs::write(dir.path().join("a.onnx"), "a").unwrap();
+        assert_eq!(names(dir.path()), [("a.onnx".into(), 1), ("b/.hidden".into(), 0), ("b/x.txt".into(), 2)]);
+    }
+
+    #[test]
+    fn a_single_onnx_file_gets_its_standard_name_and_others_keep_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        for (given, stored) in [("resnet50.ONNX", "model.onnx"), ("weights.bin", "weights.bin")] {
+            fs::write(dir.path().join(given), "a").unwrap();
+            assert_eq!(names(&dir.path().join(given)), [(stored.into(), 1)]);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_empty_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(collect(Path::new("")), Err(FilesError::Unreadable { .. })));
+        assert!(matches!(collect(&dir.path().join("nothing")), Err(FilesError::Unreadable { .. })));
+        assert!(matches!(collect(dir.path()), Err(FilesError::Empty(_))));
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        fs::write(dir.path().join("folder/model.onnx"), "").unwrap();
+        assert!(matches!(collect(dir.path()), Err(FilesError::Empty(_))));
+        assert!(matches!(collect(&dir.path().join("folder/model.onnx")), Err(FilesError::Empty(_))));
+    }
+
+    #[test]
+    fn links_are_followed_to_files_within_the_folder_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir_all(root.join("blobs")).unwrap();
+        fs::write(root.join("blobs/1"), "weights").unwrap();
+        symlink("blobs/1", root.join("model.onnx")).unwrap();
+        assert_eq!(names(&root), [("blobs/1".into(), 7), ("model.onnx".into(), 7)]);
+
+        fs::write(dir.path().join("secret"), "s").unwrap();
+        // `root2` begins with the same letters and is another folder.
+        fs::create_dir(dir.path().join("root2")).unwrap();
+        fs::write(dir.path().join("root2/x"), "x").unwrap();
+        for target in ["../secret", "/etc/passwd", "../root2/x"] {
+            symlink(target, root.join("link")).unwrap();
+            let error = collect(&root).unwrap_err();
+            assert!(matches!(&error, FilesError::Outside { link, .. } if link.ends_with("link")), "{target}: {error}");
+            fs::remove_file(root.join("link")).unwrap();
+        }
+        symlink(".", root.join("circle")).unwrap();
+        assert!(matches!(collect(&root), Err(FilesError::LinkedFolder(_))));
+        fs::remove_file(root.join("circle")).unwrap();
+        symlink("nowhere", root.join("broken")).unwrap();
+        assert!(matches!(collect(&root), Err(FilesError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn pipes_and_names_that_stores_cannot_keep_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(matches!(collect(&pipe), Err(FilesError::Special(_))));
+        assert!(matches!(collect(dir.path()), Err(FilesError::Special(_))));
+        fs::remove_file(&pipe).unwrap();
+        fs::write(dir.path().join("a\nb"), "x").unwrap();
+        assert!(matches!(collect(dir.path()), Err(FilesError::Limit { .. })));
+    }
+
+    #[test]
+    fn a_file_that_was_changed_added_or_removed_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        fs::write(&one, "1").unwrap();
+        let files = collect(dir.path()).unwrap();
+        check_unchanged(dir.path(), &files).unwrap();
+
+        fs::write(&two, "2").unwrap();
+        let added = check_unchanged(dir.path(), &files).unwrap_err();
+        assert!(matches!(&added, FilesError::Changed(path) if path.ends_with("two")), "{added}");
+        let both = collect(dir.path()).unwrap();
+        fs::remove_file(&two).unwrap();
+        assert!(matches!(check_unchanged(dir.path(), &both), Err(FilesError::Changed(path)) if path.ends_with("two")));
+
+        // The same length, another time.
+        let earlier = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        fs::File::options().write(true).open(&one).unwrap().set_modified(earlier).unwrap();
+        assert!(matches!(check_unchanged(dir.path(), &files), Err(FilesError::Changed(path)) if path.ends_with("one")));
+    }
+}

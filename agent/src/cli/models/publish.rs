@@ -1,0 +1,191 @@
+//! `regionmesh models publish`: one upload to one agent, whole or not at all.
+
+use super::{
+    Common,
+    files::{self, FilesError, LocalFile},
+    own_name, short, wait, whoever,
+};
+use crate::{
+    api::types::{Done, Models, UploadBegun, VersionBrief},
+    cli::{
+        client::{Client, ClientError},
+        text::bytes,
+    },
+};
+use anyhow::{Result, bail};
+use clap::Args;
+use futures::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use regionmesh_protocol::manifest::{METADATA_MAX, ModelName, VersionName};
+use serde_json::{Map, Value, json};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+
+/// Bytes read from a file at once.
+const BLOCK: usize = 1 << 20;
+
+/// Publish a version: a file, or a folder with all that is in it
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// The model's name
+    #[arg(value_name = "NAME")]
+    model: ModelName,
+    /// The version's name; a version never changes, other content needs another name
+    #[arg(value_parser = own_name)]
+    version: VersionName,
+    /// A file (.onnx is stored as model.onnx) or a folder
+    path: PathBuf,
+    /// Who publishes; the user's name if not given
+    #[arg(long, value_name = "WHO", value_parser = short)]
+    by: Option<String>,
+    /// A note; may be given several times
+    #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// Wait until every living region holds it, verified; at most this many seconds [default: 300]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
+    wait: Option<u32>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    let value = if value.is_empty() { String::new() } else { short(value)? };
+    Ok((short(key).map_err(|why| format!("the key: {why}"))?, value))
+}
+
+/// The notes as the API takes them.
+fn notes(pairs: &[(String, String)]) -> Result<Map<String, Value>, ClientError> {
+    let mut notes = Map::new();
+    for (key, value) in pairs {
+        if notes.insert(key.clone(), value.clone().into()).is_some() {
+            return Err(ClientError::Usage(format!("--meta: {key} is given twice")));
+        }
+    }
+    if notes.len() > METADATA_MAX {
+        return Err(ClientError::Usage(format!("--meta: {} notes, the limit is {METADATA_MAX}", notes.len())));
+    }
+    Ok(notes)
+}
+
+impl Publish {
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        let notes = notes(&self.metadata)?;
+        let path = self.path.clone();
+        let files = tokio::task::spawn_blocking(move || files::collect(&path)).await?.map_err(ClientError::from)?;
+        let client = Client::new(&self.common.client)?;
+        client.require_token()?;
+        // Everything goes to the agent that began the upload.
+        let one = client.reachable().await?;
+        let before = self.held(&one).await?;
+        let start = json!({ "publisher": whoever(self.by.clone()), "metadata": notes });
+        let (model, version) = (&self.model, &self.version);
+        let begun: UploadBegun = one.post(&format!("/v1/models/{model}/versions/{version}/uploads"), &start).await?;
+        let brief = match self.upload(&one, &begun.upload, &files).await {
+            Ok(brief) => brief,
+            Err(error) => {
+                // Best effort: an upload that is abandoned goes away by itself.
+                let _ = one.post::<Done>(&format!("/v1/uploads/{}/abort", begun.upload), &json!({})).await;
+                return Err(error);
+            }
+        };
+        if let Some(seconds) = self.wait {
+            wait::everywhere(&client, &brief, Duration::from_secs(seconds.into())).await?;
+        }
+        let is_new = before.as_ref() != Some(&brief.content);
+        self.common.tell(&brief, |_| sentence(&brief, is_new, self.wait.is_some()))
+    }
+
+    /// The content of the version, if the mesh has it already.
+    async fn held(&self, client: &Client) -> Result<Option<String>> {
+        let models: Models = client.get("/v1/models").await?;
+        let known = models.models.into_iter().filter(|known| known.model == self.model.as_str());
+        Ok(known
+            .flat_map(|known| known.versions)
+            .find(|held| held.version == self.version.as_str())
+            .map(|held| held.content))
+    }
+
+    async fn upload(&self, client: &Client, upload: &str, files: &[LocalFile]) -> Result<VersionBrief> {
+        let progress = Progress::new(files);
+        for file in files {
+            let sent = send(client, upload, file, &progress).await;
+            if let Err(error) = sent {
+                progress.bar.finish_and_clear();
+                // A file that shrank breaks the request; that it shrank is the news.
+                unchanged(&self.path, files).await?;
+                return Err(error);
+            }
+            progress.sent(file);
+        }
+        progress.bar.finish_and_clear();
+        unchanged(&self.path, files).await?;
+        Ok(client.post(&format!("/v1/uploads/{upload}/commit"), &json!({})).await?)
+    }
+}
+
+async fn unchanged(path: &Path, files: &[LocalFile]) -> Result<()> {
+    let (path, files) = (path.to_owned(), files.to_vec());
+    match tokio::task::spawn_blocking(move || files::check_unchanged(&path, &files)).await? {
+        Ok(()) => Ok(()),
+        // Also a file that vanished: it was there when we began.
+        Err(error) => bail!("{error}; nothing was published"),
+    }
+}
+
+async fn send(client: &Client, upload: &str, file: &LocalFile, progress: &Progress) -> Result<()> {
+    let unreadable = |error| FilesError::Unreadable { path: file.path.clone(), error };
+    let opened = tokio::fs::File::open(&file.path).await.map_err(unreadable)?;
+    let bar = progress.bar.clone();
+    // As much as was announced: a file that grows is found out at the end, and must not garble the connection.
+    let stream = ReaderStream::with_capacity(opened.take(file.size), BLOCK)
+        .inspect_ok(move |block| bar.inc(block.len().try_into().unwrap_or_default()));
+    progress.bar.set_message(file.name.clone());
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("path", &file.name);
+    let path = format!("/v1/uploads/{upload}/files?{}", query.finish());
+    Ok(client.send(&path, file.size, reqwest::Body::wrap_stream(stream)).await?)
+}
+
+/// A bar on a terminal, a line for each file elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    is_shown: bool,
+}
+
+impl Progress {
+    fn new(files: &[LocalFile]) -> Self {
+        let total = files.iter().map(|file| file.size).sum();
+        let is_shown = std::io::stderr().is_terminal();
+        let bar = if is_shown { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let template = "{msg:24!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        // A template that is wrong would only be ugly, and a test holds it right.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, is_shown }
+    }
+
+    fn sent(&self, file: &LocalFile) {
+        if !self.is_shown {
+            eprintln!("sent {} ({})", file.name, bytes(file.size));
+        }
+    }
+}
+
+fn sentence(brief: &VersionBrief, is_new: bool, is_awaited: bool) -> String {
+    let VersionBrief { model, version, content, size, .. } = brief;
+    let what = match (is_new, is_awaited) {
+        (true, false) => "is published",
+        (true, true) => "is published, and verified in every living region",
+        (false, false) => "was already there with the same content",
+        (false, true) => "was already there with the same content, and is verified in every living region",
+    };
+    format!("{model}@{version} {what}: {}, content {content:.12}", bytes(*size))
+}

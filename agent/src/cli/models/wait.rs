@@ -1,0 +1,203 @@
+//! Waiting until a version is everywhere.
+
+use crate::{
+    api::types::{Status, VersionBrief},
+    cli::{
+        client::{Client, ClientError},
+        text::count,
+    },
+};
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    collections::BTreeSet,
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long one agent may take to say.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a version is, as one status tells.
+#[derive(Debug, PartialEq, Eq)]
+struct Spread {
+    /// Regions with a living agent that hold it with that content.
+    holding: BTreeSet<String>,
+    /// Regions with a living agent that don't.
+    missing: BTreeSet<String>,
+    /// Regions without a living agent: nobody can say, and nobody waits.
+    silent: BTreeSet<String>,
+    /// The name that a conflict gave to this content.
+    renamed: Option<String>,
+    /// Whether the mesh knows the name with other content.
+    differs: bool,
+}
+
+fn spread(status: &Status, brief: &VersionBrief) -> Spread {
+    let region = |agent: &str| agent.split('/').next().unwrap_or_default().to_owned();
+    let living: BTreeSet<_> =
+        status.agents.iter().filter(|agent| agent.alive).map(|agent| region(&agent.agent)).collect();
+    let all = status.regions.iter().map(|region| region.region.to_string());
+    let versions = || status.models.iter().filter(|model| model.model == brief.model).flat_map(|model| &model.versions);
+    let holders: BTreeSet<String> = versions()
+        .filter(|version| version.version == brief.version && version.content == brief.content)
+        .flat_map(|version| version.regions.iter().map(ToString::to_string))
+        .collect();
+    let suffixed = format!("{}+conflict.", brief.version);
+    Spread {
+        missing: living.difference(&holders).cloned().collect(),
+        silent: all.filter(|region| !living.contains(region)).collect(),
+        holding: living.intersection(&holders).cloned().collect(),
+        renamed: versions()
+            .find(|version| version.version.starts_with(&suffixed) && version.content == brief.content)
+            .map(|version| version.version.clone()),
+        differs: versions().any(|version| version.version == brief.version && version.content != brief.content),
+    }
+}
+
+/// Waits until every region with a living agent holds the version with that content.
+pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: Duration) -> Result<()> {
+    let (start, progress) = (Instant::now(), Progress::new());
+    let mut last = format!("nothing was heard within {} s", patience.as_secs());
+    loop {
+        // Agents may come and go meanwhile: that is no reason to stop waiting.
+        match client.ask::<Status>("/v1/status", PATIENCE).await {
+            Ok(answer) => {
+                let spread = spread(&answer.value, brief);
+                if let Some(name) = spread.renamed.as_ref().filter(|_| spread.differs) {
+                    progress.end();
+                    bail!(
+                        "{}@{} was published elsewhere before, with other content; yours is kept as version {name}",
+                        brief.model,
+                        brief.version
+                    );
+                }
+                let missing: Vec<&str> = spread.missing.iter().map(String::as_str).collect();
+                // Nobody alive means that we were not told yet who is.
+                if missing.is_empty() && !spread.holding.is_empty() {
+                    progress.end();
+                    for region in &spread.silent {
+                        eprintln!("warning: {region} has no living agent; it gets the version when it returns");
+                    }
+                    return Ok(());
+                }
+                last = format!("it is not yet in {}", missing.join(", "));
+                let held = count(spread.holding.len(), "region", "regions");
+                progress.tell(format!("verified in {held}, waiting for {}", missing.join(", ")));
+            }
+            Err(error) if error.is_unavailable() => {
+                last = error.to_string();
+                progress.tell("no agent answers; asking again".into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if start.elapsed() >= patience {
+            progress.end();
+            return Err(ClientError::Deadline(format!(
+                "{}@{} is published, but after {} s {last}; replication goes on, see `regionmesh status`",
+                brief.model,
+                brief.version,
+                patience.as_secs()
+            ))
+            .into());
+        }
+        tokio::time::sleep(LOOK_EVERY.min(patience.saturating_sub(start.elapsed()))).await;
+    }
+}
+
+/// A spinner on a terminal, a line for each change elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    is_shown: bool,
+    said: std::cell::RefCell<String>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let is_shown = std::io::stderr().is_terminal();
+        let bar = if is_shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, is_shown, said: Default::default() }
+    }
+
+    fn tell(&self, text: String) {
+        self.bar.set_message(text.clone());
+        self.bar.tick();
+        if !self.is_shown && *self.said.borrow() != text {
+            eprintln!("{text}");
+            self.said.replace(text);
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn status(agents: &[(&str, bool)], versions: Value) -> Status {
+        let agents: Vec<_> = agents
+            .iter()
+            .map(|(agent, alive)| {
+                json!({"agent": agent, "alive": alive, "version": "1", "uptime_ms": 1, "api_url": "", "cloud": "",
+                    "round_trip_us": null, "age_ms": 1, "serving_ready": true, "requests_total": 0,
+                    "holdings": {"versions": 0, "missing": 0, "lag_ms": 0}})
+            })
+            .collect();
+        let regions: Vec<_> = ["a", "b", "c"]
+            .iter()
+            .map(|region| {
+                json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "", "verdict": "healthy",
+                    "verdict_since_ms": 0, "verdict_reason": "", "votes": [], "weight_bp": 1, "share": 0.3,
+                    "standing": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
+            })
+            .collect();
+        serde_json::from_value(json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
+            "regions": regions, "agents": agents, "models": [{"model": "iris", "versions": versions, "aliases": []}]}))
+        .unwrap()
+    }
+
+    fn held(version: &str, content: &str, regions: &[&str]) -> Value {
+        json!({"version": version, "content": content, "size": null, "published_ms": null, "origin": null, "regions": regions})
+    }
+
+    fn brief() -> VersionBrief {
+        let text = |text: &str| text.to_owned();
+        let (model, version, content, origin) = (text("iris"), text("1"), text("x"), text("a"));
+        VersionBrief { model, version, content, size: 1, published_ms: 1, origin }
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn only_regions_with_a_living_agent_are_waited_for() {
+        let agents = [("a/0", true), ("b/0", false), ("b/1", true), ("c/0", false)];
+        let seen = spread(&status(&agents, json!([held("1", "x", &["a", "c"])])), &brief());
+        assert_eq!((seen.holding, seen.missing, seen.silent), (set(&["a"]), set(&["b"]), set(&["c"])));
+    }
+
+    #[test]
+    fn other_content_of_the_same_name_does_not_count() {
+        let agents = [("a/0", true), ("b/0", true)];
+        let seen = spread(&status(&agents, json!([held("1", "y", &["a", "b"])])), &brief());
+        assert_eq!((seen.holding, seen.differs), (set(&[]), true));
+    }
+
+    #[test]
+    fn a_name_lost_to_an_earlier_version_is_seen() {
+        let versions = json!([held("1", "y", &["b"]), held("1+conflict.a", "x", &["a"])]);
+        let seen = spread(&status(&[("a/0", true)], versions), &brief());
+        assert_eq!((seen.renamed.as_deref(), seen.differs), (Some("1+conflict.a"), true));
+    }
+}
