@@ -66,6 +66,7 @@ fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
         standing: Standing::Serving,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         flaps: 0,
+        failed_ms: 0,
     };
     let regions =
         regions.iter().map(|(name, weight, addresses)| (name.parse().unwrap(), planned(*weight, addresses))).collect();
