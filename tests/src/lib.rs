@@ -1,1 +1,12 @@
-//! x
+//! End-to-end tests: real processes, real sockets, real third-party tools.
+//!
+//! Every test starts a mesh of its own, on loopback addresses of its own (or in network namespaces), from the binary
+//! that `cargo build` made, and looks at it from outside: HTTP, DNS, metrics, logs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod api;
+pub mod mesh;
+pub mod models;
+pub mod namespaces;
+pub mod wait;

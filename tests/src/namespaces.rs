@@ -47,12 +47,7 @@ impl Network {
         let network = Self { name: format!("rm{}", std::process::id()), regions };
         let hub = &network.name;
         run(&["ip", "netns", "add", hub]).context("a network of one's own needs root and iproute2")?;
-        for line in [
-            "link set lo up",
-            "link add br0 type bridge",
-            "addr add 10.77.0.1/24 dev br0",
-            "link set br0 up",
-        ] {
+        for line in ["link set lo up", "link add br0 type bridge", "addr add 10.77.0.1/24 dev br0", "link set br0 up"] {
             network.ip(hub, line)?;
         }
         for index in 0..regions {
@@ -126,4 +121,3 @@ fn run(words: &[&str]) -> Result<()> {
 pub fn is_available() -> bool {
     run(&["ip", "netns", "add", "rm-can"]).is_ok() && run(&["ip", "netns", "del", "rm-can"]).is_ok()
 }
-

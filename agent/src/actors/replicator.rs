@@ -371,7 +371,7 @@ impl ReplicatorState {
         metrics.missing.set(self.first_missing.len() as i64);
         metrics.lag.set(lag_ms as f64 / 1e3);
         let mut newest: Vec<_> = own.versions.iter().collect();
-        newest.sort_by(|a, b| b.published.cmp(&a.published));
+        newest.sort_by_key(|version| std::cmp::Reverse(version.published));
         let holdings = Holdings {
             catalogue: own.digest().ok(),
             versions: newest

@@ -42,6 +42,17 @@ impl Program {
         let arguments = ["agent", "--config"].map(OsString::from).to_vec();
         Ok(Self { executable: std::env::current_exe()?, arguments })
     }
+
+    /// The same, run by a launcher: a command that ends in becoming the command that it is given.
+    pub fn behind(&self, launcher: &[OsString]) -> Self {
+        let mut words = launcher
+            .iter()
+            .chain([self.executable.as_os_str().to_owned()].iter())
+            .chain(&self.arguments)
+            .cloned()
+            .collect::<Vec<_>>();
+        Self { executable: words.remove(0).into(), arguments: words }
+    }
 }
 
 /// What happens when a child ends and nobody asked it to.

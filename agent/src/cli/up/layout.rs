@@ -1,6 +1,7 @@
 //! Who listens where, and every agent's configuration. Pure.
 //!
-//! Region `i`'s agent `k`, both counted from 0, has the address `127.0.k.(11+i)`, and the same ports as all others.
+//! Region `i`'s agent `k`, both counted from 0, has the address `127.0.k.(11+i)`, and the same ports as all others; a
+//! mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
     ApiConfig, Config, DnsConfig, HealthConfig, ListenConfig, LogConfig, RegionConfig, ReplicationConfig,
@@ -23,8 +24,8 @@ pub const REGIONS_MAX: usize = 32;
 pub const AGENTS_PER_REGION_MAX: u8 = 16;
 /// Most agents in all.
 pub const AGENTS_MAX: usize = 64;
-/// Last byte of the first region's address.
-const FIRST_HOST: u8 = 11;
+/// Address of the first region's first agent, unless another is asked for.
+pub const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
 /// The ports that every agent listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub struct Layout {
     pub recovery: RecoveryPolicy,
     /// Ports of every agent.
     pub ports: Ports,
+    /// Address of the first region's first agent: regions count on in its last byte, agents in the one before.
+    pub base: Ipv4Addr,
 }
 
 impl Layout {
@@ -129,6 +132,10 @@ impl Layout {
         }
         if regions * usize::from(agents) > AGENTS_MAX {
             faults.push(format!("{regions} regions of {agents} agents are more than {AGENTS_MAX} processes"));
+        }
+        let [_, _, third, last] = self.base.octets();
+        if usize::from(last) + regions > 255 || u16::from(third) + u16::from(agents) > 256 {
+            faults.push(format!("{regions} regions of {agents} agents have no addresses from {} on", self.base));
         }
         let mut seen = BTreeSet::new();
         for region in &self.regions {
@@ -150,7 +157,7 @@ impl Layout {
                 let id = AgentId { region: region.clone(), agent: AgentName::new(format!("node-{number}"))? };
                 let label = format!("{}.{}", id.region, id.agent);
                 agents.push(LocalAgent {
-                    ip: address(index, number),
+                    ip: self.address(index, number),
                     ports: self.ports,
                     directory: self.data_dir.join("agents").join(&label),
                     log_file: self.data_dir.join("logs").join(format!("{label}.log")),
@@ -176,16 +183,17 @@ impl Layout {
         let at = |ip: Ipv4Addr, port: u16| SocketAddr::from((ip, port)).to_string();
         let regions = (0u8..).zip(&self.regions).map(|(index, name)| RegionConfig {
             name: name.clone(),
-            endpoint: at(address(index, 0), self.ports.mesh),
-            serving_url: format!("http://{}", at(address(index, 0), self.ports.serving)),
-            addresses: (0..self.agents_per_region).map(|number| IpAddr::V4(address(index, number))).collect(),
+            endpoint: at(self.address(index, 0), self.ports.mesh),
+            serving_url: format!("http://{}", at(self.address(index, 0), self.ports.serving)),
+            addresses: (0..self.agents_per_region).map(|number| IpAddr::V4(self.address(index, number))).collect(),
             weight_bp: FULL_WEIGHT_BP,
             priority: u16::from(index),
             cloud: "local".into(),
         });
         let index =
             (0u8..).zip(&self.regions).find(|(_, name)| **name == agent.id.region).map_or(0, |(index, _)| index);
-        let siblings = (0..self.agents_per_region).map(|number| address(index, number)).filter(|ip| *ip != agent.ip);
+        let siblings =
+            (0..self.agents_per_region).map(|number| self.address(index, number)).filter(|ip| *ip != agent.ip);
         Config {
             mesh: self.domain.clone(),
             region: agent.id.region.clone(),
@@ -218,14 +226,15 @@ impl Layout {
         }
         directories
     }
+
+    /// The address of region `region`'s agent `agent`, both counted from 0.
+    fn address(&self, region: u8, agent: u8) -> Ipv4Addr {
+        let [first, second, third, last] = self.base.octets();
+        Ipv4Addr::new(first, second, third.saturating_add(agent), last.saturating_add(region))
+    }
 }
 
 const WITNESS: &str = "witness";
-
-/// The address of region `region`'s agent `agent`, both counted from 0.
-fn address(region: u8, agent: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, agent, FIRST_HOST.saturating_add(region))
-}
 
 fn store(directory: &Path) -> StoreConfig {
     StoreConfig { url: file_url(directory), options: BTreeMap::new() }

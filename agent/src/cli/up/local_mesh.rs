@@ -4,7 +4,7 @@ use super::{
     checks,
     children::{ChildEnded, ChildHandle, ChildState, Program, Restart, tail},
     error::{Trouble, UpError},
-    layout::{Layout, LocalAgent, Ports},
+    layout::{FIRST_ADDRESS, Layout, LocalAgent, Ports},
     process::Spawner,
     ready,
     state::DataDirectory,
@@ -16,7 +16,13 @@ use regionmesh_protocol::{
     plan::Strategy,
     ramp::RecoveryPolicy,
 };
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -44,8 +50,13 @@ pub struct LocalMeshOptions {
     pub recovery: RecoveryPolicy,
     /// Ports of every agent.
     pub ports: Ports,
+    /// Address of the first region's first agent.
+    pub base: Ipv4Addr,
     /// What is run for an agent.
     pub program: Program,
+    /// Words before the command of a region's agents, for example `ip netns exec NAME`. Such an agent's addresses are
+    /// its own place's, not this process's: they are not tried beforehand.
+    pub launchers: BTreeMap<RegionName, Vec<OsString>>,
     /// What happens when an agent ends unasked.
     pub restart: Restart,
     /// Where a front door will listen, checked beforehand; empty: none.
@@ -65,7 +76,9 @@ impl LocalMeshOptions {
             strategy: Strategy::Weighted,
             recovery: RecoveryPolicy::default(),
             ports: Ports::default(),
+            base: FIRST_ADDRESS,
             program: Program::this()?,
+            launchers: BTreeMap::new(),
             // Long enough that a killed region is seen to fail before it is back.
             restart: Restart::BackOff { first: Duration::from_secs(5), longest: Duration::from_secs(60) },
             front_door: Vec::new(),
@@ -103,12 +116,18 @@ impl LocalMesh {
         directory.check(&layout)?;
         let agents = layout.agents().map_err(|error| UpError::Options(error.to_string()))?;
         let ended = checks::end_leftovers(&directory.path).await?;
-        checks::addresses(&agents, &options.front_door)?;
+        let local: Vec<LocalAgent> =
+            agents.iter().filter(|agent| !options.launchers.contains_key(&agent.id.region)).cloned().collect();
+        checks::addresses(&local, &options.front_door)?;
         directory.furnish(&layout, &agents)?;
         let spawner = Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
         let (sender, events) = mpsc::channel(EVENTS);
         let child = |agent: &LocalAgent| {
-            ChildHandle::new(agent.clone(), options.program.clone(), options.restart, spawner.clone(), sender.clone())
+            let program = match options.launchers.get(&agent.id.region) {
+                Some(launcher) => options.program.behind(launcher),
+                None => options.program.clone(),
+            };
+            ChildHandle::new(agent.clone(), program, options.restart, spawner.clone(), sender.clone())
         };
         let children = agents.iter().map(child).collect();
         let ready_timeout = options.ready_timeout;
@@ -252,5 +271,6 @@ fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layou
         strategy: options.strategy,
         recovery: options.recovery.clone(),
         ports: options.ports,
+        base: options.base,
     })
 }

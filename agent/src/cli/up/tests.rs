@@ -5,7 +5,7 @@ use super::{
     children::{ChildState, Program, Restart},
     error::UpError,
     front_door_addresses,
-    layout::{Layout, Ports, fast_recovery},
+    layout::{FIRST_ADDRESS, Layout, Ports, fast_recovery},
     local_mesh::{LocalMesh, LocalMeshOptions, default_regions},
     process, table,
 };
@@ -25,6 +25,7 @@ fn layout(regions: usize, agents_per_region: u8, data_dir: &Path) -> Layout {
         strategy: TrafficStrategy::Weighted,
         recovery: fast_recovery(),
         ports: Ports::default(),
+        base: FIRST_ADDRESS,
     }
 }
 
@@ -58,6 +59,18 @@ fn addresses_follow_the_documented_rule() {
     let ips: Vec<String> = agents.iter().map(|agent| agent.ip.to_string()).collect();
     assert_eq!(ips, ["127.0.0.11", "127.0.1.11", "127.0.0.12", "127.0.1.12", "127.0.0.13", "127.0.1.13"]);
     assert_eq!(agents[0].api_url(), "http://127.0.0.11:9080");
+    let elsewhere = Layout { base: "10.77.5.250".parse().unwrap(), ..layout(3, 2, Path::new("/d")) };
+    assert_eq!(elsewhere.agents().unwrap()[5].ip.to_string(), "10.77.6.252");
+    assert!(elsewhere.faults().is_empty());
+    assert!(!Layout { base: "10.77.5.253".parse().unwrap(), ..elsewhere }.faults().is_empty(), "no addresses left");
+}
+
+#[test]
+fn a_launcher_runs_the_same_command() {
+    let program = Program { executable: "/bin/agent".into(), arguments: vec!["--config".into()] };
+    let launched = program.behind(&["ip".into(), "netns".into()]);
+    assert_eq!(launched.executable, Path::new("ip"));
+    assert_eq!(launched.arguments, ["netns", "/bin/agent", "--config"]);
 }
 
 #[test]

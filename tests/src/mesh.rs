@@ -1,0 +1,181 @@
+//! A mesh of real agents, one process each, that is a test's own.
+
+use crate::{
+    api::{self, Api},
+    namespaces::{self, Network},
+    wait::seconds,
+};
+use regionmesh::{
+    cli::up::{
+        children::{ChildState, Program, Restart, tail},
+        layout::{LocalAgent, fast_recovery},
+        local_mesh::{LocalMesh, LocalMeshOptions},
+        measure,
+    },
+    config::Config,
+};
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr},
+    ops::Deref,
+    path::PathBuf,
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
+
+/// The name that users resolve.
+pub const SERVICE: &str = "serving.regionmesh.test";
+/// Meshes at once in one test program: more starve each other on two cores.
+static PLACES: Semaphore = Semaphore::const_new(2);
+
+/// What a test's mesh is to be.
+#[derive(Default)]
+pub struct Setup<'a> {
+    /// Tells the meshes of one test program apart: part of their addresses.
+    pub number: u8,
+    /// What to change in every agent's configuration.
+    pub adjust: Option<fn(&mut Config)>,
+    /// Agents of each region; 0: one.
+    pub agents_per_region: u8,
+    /// One namespace per region instead of loopback addresses.
+    pub network: Option<&'a Network>,
+}
+
+/// A running mesh; ends with the value. Agents that die stay dead until started again.
+pub struct TestMesh {
+    mesh: LocalMesh,
+    token: String,
+    directory: TempDir,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Deref for TestMesh {
+    type Target = LocalMesh;
+
+    fn deref(&self) -> &LocalMesh {
+        &self.mesh
+    }
+}
+
+/// The binary that `cargo build` put beside this test program.
+pub fn binary() -> PathBuf {
+    let program = std::env::current_exe().expect("this program's path");
+    let profile = program.parent().and_then(|deps| deps.parent()).expect("tests lie in <target>/<profile>/deps");
+    let binary = profile.join("regionmesh");
+    assert!(binary.exists(), "{} is missing: run cargo build first", binary.display());
+    binary
+}
+
+impl TestMesh {
+    /// Three regions of one agent each.
+    pub async fn start(number: u8) -> Self {
+        Self::start_with(Setup { number, ..Setup::default() }).await
+    }
+
+    /// As `setup` says, ready when this returns.
+    pub async fn start_with(setup: Setup<'_>) -> Self {
+        let mesh = Self::prepare(setup).await;
+        mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+        mesh
+    }
+
+    /// As `setup` says, and nothing started yet.
+    pub async fn prepare(setup: Setup<'_>) -> Self {
+        let place = PLACES.acquire().await.expect("never closed");
+        // The provider of TLS, before anything makes an HTTP client.
+        drop(api::client());
+        let directory = tempfile::Builder::new().prefix("regionmesh-e2e-").tempdir().expect("a temporary directory");
+        let mut options = LocalMeshOptions::new(directory.path().join("mesh")).expect("options");
+        let regions = regionmesh::cli::up::local_mesh::default_regions().expect("regions");
+        options.program =
+            Program { executable: binary(), arguments: ["agent", "--config"].map(OsString::from).to_vec() };
+        options.restart = Restart::Never;
+        options.recovery = fast_recovery();
+        options.agents_per_region = Some(setup.agents_per_region.max(1));
+        options.base = match setup.network {
+            Some(_) => namespaces::address(0),
+            // The pid keeps programs apart that run at the same time.
+            None => Ipv4Addr::new(127, 60 + setup.number, (std::process::id() % 200) as u8, 11),
+        };
+        if let Some(network) = setup.network {
+            let launchers = regions.iter().enumerate().map(|(index, region)| {
+                (region.clone(), network.launcher(index).into_iter().map(OsString::from).collect())
+            });
+            options.launchers = launchers.collect();
+        }
+        let mesh = LocalMesh::prepare(options).await.unwrap_or_else(|error| panic!("{error}"));
+        for agent in mesh.agents() {
+            if let Some(adjust) = setup.adjust {
+                let mut config = Config::load(&agent.config_file()).expect("a configuration just written");
+                adjust(&mut config);
+                std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML")).expect("a file");
+            }
+        }
+        let token = std::fs::read_to_string(mesh.layout().token_file()).expect("a token").trim().to_owned();
+        Self { mesh, token, directory, _place: place }
+    }
+
+    /// The first agent of region `index`.
+    pub fn agent(&self, index: usize) -> &LocalAgent {
+        let per_region = self.agents().len() / self.layout().regions.len();
+        &self.agents()[index * per_region]
+    }
+
+    /// Region `index`'s name.
+    pub fn region(&self, index: usize) -> &str {
+        self.layout().regions[index].as_str()
+    }
+
+    /// The first agent of region `index`, over HTTP.
+    pub fn api(&self, index: usize) -> Api {
+        Api::new(self.agent(index), Some(self.token.clone()))
+    }
+
+    /// Every region's index but `index`.
+    pub fn others(&self, index: usize) -> Vec<usize> {
+        (0..self.layout().regions.len()).filter(|other| *other != index).collect()
+    }
+
+    /// What the DNS of region `index`'s first agent answers for the service now.
+    pub async fn resolve(&self, index: usize) -> Result<Vec<IpAddr>, String> {
+        measure::resolve(self.agent(index).dns(), SERVICE, Duration::from_secs(2)).await
+    }
+
+    /// Ends the first agent of region `index` with SIGKILL.
+    pub async fn kill_region(&self, index: usize) {
+        self.kill(&self.agent(index).id).await.expect("an agent of this mesh");
+    }
+
+    /// Starts it again and waits until it is ready.
+    pub async fn revive(&self, index: usize) {
+        let id = &self.agent(index).id;
+        self.start_agent(id).await.unwrap_or_else(|error| panic!("{error}"));
+        let deadline = Instant::now() + seconds(30);
+        self.wait_until_ready(id, deadline).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Fails unless every agent's process runs.
+    pub fn assert_all_run(&self) {
+        for agent in self.agents() {
+            let state = self.state(&agent.id).expect("an agent of this mesh");
+            let log = tail(&agent.log_file);
+            assert!(matches!(state, ChildState::Running { .. }), "{} is {state:?}:\n{log}", agent.id);
+        }
+    }
+}
+
+impl Drop for TestMesh {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            eprintln!("the mesh's directory is kept: {}", self.directory.path().display());
+            for agent in self.mesh.agents() {
+                eprintln!("-- the last lines of {}:\n{}", agent.id, tail(&agent.log_file));
+            }
+        }
+    }
+}
