@@ -221,12 +221,10 @@ impl Client {
 
     /// Sends a body of `length` bytes to the one agent of this client.
     pub async fn send(&self, path: &str, length: u64, body: reqwest::Body) -> Result<(), ClientError> {
-        for agent in &self.agents {
-            let request = self.request(Method::POST, agent, path)?.header(http::header::CONTENT_LENGTH, length);
-            let reply = request.body(body).send().await;
-            return answer::check(reply.map_err(|error| ClientError::broken(agent, &error))?).await.map(drop);
-        }
-        Err(ClientError::NoAgent { tried: Vec::new() })
+        let Some(agent) = self.agents.first() else { return Err(ClientError::NoAgent { tried: Vec::new() }) };
+        let request = self.request(Method::POST, agent, path)?.header(http::header::CONTENT_LENGTH, length);
+        let reply = request.body(body).send().await;
+        answer::check(reply.map_err(|error| ClientError::broken(agent, &error))?).await.map(drop)
     }
 
     /// A client of one agent, to which everything that belongs together may go: the first that is ready, else the
