@@ -69,8 +69,7 @@ fn regions(status: &Status, paint: Paint) -> String {
     let mut text = table.render();
     // The reason is what one looks for where something is not as it should be; elsewhere it would only be in the way.
     for region in &status.regions {
-        let is_well = region.verdict == Condition::Healthy && region.standing == "serving";
-        if !is_well && !region.verdict_reason.is_empty() {
+        if region.verdict != Condition::Healthy && !region.verdict_reason.is_empty() {
             let head = paint.tone(tone(region.verdict), format!("{}: ", region.region));
             text += &wrap(&head, &plain(&region.verdict_reason, TEXT_MAX));
         }
@@ -110,7 +109,7 @@ fn agents(status: &Status, paint: Paint) -> String {
     let mut text = table.render();
     for agent in status.agents.iter().filter(|agent| agent.alive && agent.holdings.missing > 0) {
         let lacks = format!(
-            "lacks {} of the mesh's versions, one since {}",
+            "lacks {} of the mesh's versions, the oldest for {}",
             agent.holdings.missing,
             ago(agent.holdings.lag_ms)
         );
@@ -230,7 +229,7 @@ pub(super) mod tests {
             "us-west-2/node-0   serving  27 h    self        -       12345678  12        http://127.0.0.11:9080\n",
             "eu-west-1/node-0   gone     -       -           950 ms  ",
             "ap-south-1/node-0  alive    27 h    181.2 ms    950 ms  12345678  9  ",
-            "ap-south-1/node-0: lacks 3 of the mesh's versions, one since 5 s\n",
+            "ap-south-1/node-0: lacks 3 of the mesh's versions, the oldest for 5 s\n",
             "all of version 0.1.0 (abcdef0123)\n",
             "production",
             "2.0 MB",
