@@ -10,3 +10,4 @@ pub mod mesh;
 pub mod models;
 pub mod namespaces;
 pub mod wait;
+pub mod watch;

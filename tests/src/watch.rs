@@ -1,0 +1,72 @@
+//! A client of one DNS server that never stops asking: what was answered, and when.
+
+use crate::mesh::SERVICE;
+use regionmesh::cli::up::measure;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_millis(10);
+/// A resolver asks another server after a while; ours must answer long before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Answers = Vec<(Duration, Result<Vec<IpAddr>, String>)>;
+
+/// Asks one server for the service, over and over, until it is finished or dropped.
+pub struct Watch {
+    server: SocketAddr,
+    begin: Instant,
+    answers: Arc<Mutex<Answers>>,
+    stop: CancellationToken,
+    asking: AbortOnDropHandle<()>,
+}
+
+impl Watch {
+    /// Starts asking `server`.
+    pub fn start(server: SocketAddr) -> Self {
+        let (begin, answers, stop) = (Instant::now(), Arc::<Mutex<Answers>>::default(), CancellationToken::new());
+        let (written, stopped) = (answers.clone(), stop.clone());
+        let asking = tokio::spawn(async move {
+            while !stopped.is_cancelled() {
+                let answer = measure::resolve(server, SERVICE, PATIENCE).await;
+                written.lock().unwrap().push((begin.elapsed(), answer));
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Self { server, begin, answers, stop, asking: AbortOnDropHandle::new(asking) }
+    }
+
+    /// Time since the start: the clock of the answers.
+    pub fn now(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    /// Waits for so many more answers.
+    pub async fn more(&self, count: usize) {
+        let wanted = self.answers.lock().unwrap().len() + count;
+        while self.answers.lock().unwrap().len() < wanted {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// When `address` was last among the answers.
+    pub fn last_with(&self, address: IpAddr) -> Option<Duration> {
+        let answers = self.answers.lock().unwrap();
+        let with = |answer: &Result<Vec<IpAddr>, String>| answer.as_ref().is_ok_and(|found| found.contains(&address));
+        answers.iter().rev().find(|(_, answer)| with(answer)).map(|(at, _)| *at)
+    }
+
+    /// Stops asking, and fails if ever there was no answer or an empty one.
+    pub async fn finish_without_fault(self) {
+        self.stop.cancel();
+        self.asking.await.expect("the asking task");
+        let answers = self.answers.lock().unwrap();
+        let faults: Vec<_> =
+            answers.iter().filter(|(_, answer)| !answer.as_ref().is_ok_and(|found| !found.is_empty())).collect();
+        assert!(faults.is_empty(), "{}: {} of {} answers: {faults:?}", self.server, faults.len(), answers.len());
+    }
+}
