@@ -43,8 +43,15 @@ pub struct ClientOptions {
     #[arg(long, value_name = "FILE", env = "REGIONMESH_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Where `up` keeps its state: agents and token are found in its client.json when not given
-    #[arg(long, value_name = "DIR", default_value = ".regionmesh")]
+    #[arg(long, value_name = "DIR", default_value = super::up::DATA_DIRECTORY)]
     data_dir: PathBuf,
+}
+
+impl ClientOptions {
+    /// A mesh of `up`, by its data directory.
+    pub fn of_local_mesh(data_dir: &Path) -> Self {
+        Self { agents: Vec::new(), token_file: None, data_dir: data_dir.to_owned() }
+    }
 }
 
 /// What `up` writes for us.

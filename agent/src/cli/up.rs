@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod children;
+mod demo;
 pub mod error;
 pub mod layout;
 pub mod local_mesh;
@@ -38,6 +39,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Where `up` keeps its state, and where the other commands look for it, unless they are told otherwise.
+pub const DATA_DIRECTORY: &str = ".regionmesh";
+
 /// Runs a whole mesh on this machine: one process per agent, each region on its own loopback address, and a front door
 /// that follows the mesh's DNS. State is kept; the next `up` goes on where this one stops.
 #[derive(Debug, clap::Args)]
@@ -48,9 +52,9 @@ pub struct UpCommand {
     /// Agents of each region [default: as in the data directory, else 1]
     #[arg(long, value_name = "N")]
     agents_per_region: Option<u8>,
-    /// Where all state lives: certificates, stores, logs
-    #[arg(long, value_name = "DIR", default_value = ".regionmesh")]
-    data_dir: PathBuf,
+    /// Where all state lives: certificates, stores, logs [default: .regionmesh; with --demo a directory of its own]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Publish this directory or file as version 1 of the model once the mesh is ready; may be repeated
     #[arg(long = "model", value_name = "NAME=PATH")]
     models: Vec<ModelToPublish>,
@@ -66,6 +70,12 @@ pub struct UpCommand {
     /// Bring a region back in seconds instead of half an hour, to watch it
     #[arg(long)]
     fast_recovery: bool,
+    /// Address of the first region's first agent; the others count on from it
+    #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS)]
+    base: Ipv4Addr,
+    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if all held
+    #[arg(long, conflicts_with_all = ["models", "strategy", "fast_recovery", "agents_per_region"])]
+    demo: bool,
 }
 
 /// [`Strategy`] as an option.
@@ -84,7 +94,10 @@ impl UpCommand {
         for model in &self.models {
             model.check()?;
         }
-        let options = self.options().await?;
+        if self.demo {
+            return self.demonstrate(&mut stop).await;
+        }
+        let options = self.options(self.data_dir.clone().unwrap_or_else(|| DATA_DIRECTORY.into())).await?;
         let front_door = options.front_door.clone();
         let mut mesh = LocalMesh::prepare(options).await?;
         for leftover in mesh.leftovers() {
@@ -99,6 +112,38 @@ impl UpCommand {
         println!("Stopping ...");
         mesh.stop().await;
         result
+    }
+
+    /// The guided tour. Without a directory of the user's own it leaves nothing behind, unless a step did not hold.
+    async fn demonstrate(&self, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+        let own = match &self.data_dir {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("regionmesh-demo-").tempdir()?),
+        };
+        let directory = self.data_dir.clone().or_else(|| own.as_ref().map(|own| own.path().to_owned()));
+        let outcome = self.tour(directory.unwrap_or_default(), stop).await;
+        if let Some(own) = own {
+            demo::clean_up(own, &outcome)?;
+        }
+        outcome
+    }
+
+    async fn tour(&self, data_dir: PathBuf, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+        let options = LocalMeshOptions {
+            // One region serves, so that its loss is everybody's; what the tour killed it starts itself.
+            strategy: Strategy::ActivePassive,
+            recovery: layout::fast_recovery(),
+            restart: children::Restart::Never,
+            ..self.options(data_dir).await?
+        };
+        let front_door = options.front_door.clone();
+        let mesh = LocalMesh::prepare(options).await?;
+        let outcome = tokio::select! {
+            outcome = demo::run(&mesh, front_door) => outcome,
+            () = stop.received() => Err(anyhow::anyhow!("interrupted")),
+        };
+        mesh.stop().await;
+        outcome
     }
 
     /// Everything between preparation and the signal to stop. Returns only if something fails.
@@ -126,8 +171,8 @@ impl UpCommand {
         std::future::pending().await
     }
 
-    async fn options(&self) -> anyhow::Result<LocalMeshOptions> {
-        let mut options = LocalMeshOptions::new(&self.data_dir).context("this program's own file can't be found")?;
+    async fn options(&self, data_dir: PathBuf) -> anyhow::Result<LocalMeshOptions> {
+        let mut options = LocalMeshOptions::new(data_dir).context("this program's own file can't be found")?;
         options.regions.clone_from(&self.regions);
         options.agents_per_region = self.agents_per_region;
         options.domain.clone_from(&self.domain);
@@ -136,6 +181,7 @@ impl UpCommand {
             StrategyOption::ActivePassive => Strategy::ActivePassive,
         };
         options.recovery = if self.fast_recovery { layout::fast_recovery() } else { RecoveryPolicy::default() };
+        options.base = self.base;
         options.front_door = front_door_addresses(&self.front_door).await?;
         Ok(options)
     }

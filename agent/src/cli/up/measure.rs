@@ -57,7 +57,7 @@ impl Load {
                 let (client, url, body, samples) = (client.clone(), url.clone(), body.clone(), samples.clone());
                 requests.spawn(async move {
                     let sent = started.elapsed();
-                    let outcome = infer(&client, &url, &body).await;
+                    let outcome = infer(&client, &url, &body).await.map(|(region, _)| region);
                     let sample = Sample { sent, took: started.elapsed() - sent, outcome };
                     samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
                 });
@@ -87,14 +87,18 @@ impl Load {
     }
 }
 
-/// One inference; tells which region answered.
-pub async fn infer(client: &reqwest::Client, url: &str, body: &serde_json::Value) -> Result<String, String> {
+/// One inference: the region that answered, and its answer.
+pub async fn infer(
+    client: &reqwest::Client,
+    url: &str,
+    body: &serde_json::Value,
+) -> Result<(String, bytes::Bytes), String> {
     let reply = client.post(url).json(body).send().await.map_err(|error| root_cause(&error))?;
     let region = reply.headers().get("x-regionmesh-region").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let status = reply.status();
-    reply.bytes().await.map_err(|error| root_cause(&error))?;
+    let answer = reply.bytes().await.map_err(|error| root_cause(&error))?;
     match region {
-        Some(region) if status.is_success() => Ok(region),
+        Some(region) if status.is_success() => Ok((region, answer)),
         _ => Err(format!("HTTP {status}")),
     }
 }

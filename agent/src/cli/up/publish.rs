@@ -2,7 +2,7 @@
 
 use super::{error::UpError, local_mesh::LocalMesh};
 use regionmesh_protocol::manifest::ModelName;
-use std::{path::PathBuf, process::Stdio, str::FromStr};
+use std::{ffi::OsStr, path::PathBuf, process::Stdio, str::FromStr};
 use tokio::process::Command;
 
 /// `NAME=PATH`.
@@ -33,18 +33,24 @@ impl ModelToPublish {
     }
 }
 
-/// Publishes a model as version 1 through the first agent, as `regionmesh models publish` does: by running it.
+/// Publishes a model as version 1 through the first agent.
 pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), UpError> {
-    let failed = |why: String| UpError::Publish { name: model.name.to_string(), why };
-    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    let agent = mesh.agents().first().ok_or_else(|| failed("the mesh has no agent".into()))?;
+    let words = ["publish".as_ref(), model.name.as_str().as_ref(), "1".as_ref(), model.path.as_os_str()];
+    models(mesh, &words).await.map_err(|why| UpError::Publish { name: model.name.to_string(), why })
+}
+
+/// Does what `regionmesh models` does with these words: by running it.
+pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let agent = mesh.agents().first().ok_or("the mesh has no agent")?;
     let mut command = Command::new(program);
-    command.args(["models", "publish", model.name.as_str(), "1"]).arg(&model.path);
+    command.arg("models").args(words);
     command.args(["--agent", &agent.api_url(), "--token-file"]).arg(mesh.layout().token_file());
-    let output =
-        command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| failed(error.to_string()))?;
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }
-    Err(failed(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())))
+    // Listings tell on standard output what is wrong, failures on standard error.
+    let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    Err(format!("{}: {}", output.status, String::from_utf8_lossy(said).trim()))
 }

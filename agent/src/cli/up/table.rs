@@ -1,14 +1,15 @@
 //! What `regionmesh up` prints: the mesh and what to try next. Pure.
 
 use super::layout::{Layout, LocalAgent};
+use crate::cli::text::Table;
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
 /// A table of all agents. `pids` goes with `agents`.
 pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
-    let mut rows = vec![["REGION", "AGENT", "PID", "MESH (QUIC)", "DNS", "API", "SERVING"].map(String::from)];
+    let mut table = Table::new(&["REGION", "AGENT", "PID", "MESH (QUIC)", "DNS", "API", "SERVING"]);
     for (index, agent) in agents.iter().enumerate() {
         let pid = pids.get(index).copied().flatten().map_or_else(|| "-".into(), |pid| pid.to_string());
-        rows.push([
+        table.row(vec![
             agent.id.region.to_string(),
             agent.id.agent.to_string(),
             pid,
@@ -18,19 +19,7 @@ pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
             agent.serving().to_string(),
         ]);
     }
-    columns(&rows)
-}
-
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default());
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
-    }
-    text
+    table.render().lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Commands to try next, with this mesh's addresses.

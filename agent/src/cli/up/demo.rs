@@ -1,0 +1,411 @@
+//! `regionmesh up --demo`: a guided tour that checks itself.
+//!
+//! A model is published and verified in every region, users send it a steady load through the front door, the region
+//! that serves them is killed, DNS moves, the region comes back and is ramped up. Each step either holds or the tour
+//! ends with what was seen instead; it measures as users and their resolvers do, from outside.
+
+use super::{
+    layout::LocalAgent,
+    local_mesh::LocalMesh,
+    measure::{self, Load, Sample},
+    publish::{self, ModelToPublish},
+};
+use crate::{
+    api::types::{RegionStatus, Status},
+    cli::{
+        client::{ANSWER, Client, ClientOptions},
+        text::{Paint, Table, Tone, print, takes_colour},
+    },
+    front_door::{FrontDoor, FrontDoorMetrics},
+    serving::sample,
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use futures::future::join_all;
+use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
+use serde_json::json;
+use std::{
+    fmt::Write,
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The tour's model.
+const MODEL: &str = "iris";
+/// A flower with a clear answer, centimetres: row 101 of the data set.
+const FLOWER: [f32; 4] = [6.3, 3.3, 6.0, 2.5];
+/// How far a probability may be from the one computed in plain arithmetic: single precision in another order.
+const TOLERANCE: f32 = 1e-4;
+/// One request of the load per this time.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Requests that must have been answered before anything is broken.
+const WARM_UP: usize = 200;
+/// Requests without a failure after which users are well again.
+const CALM: usize = 100;
+/// Between two looks at the mesh, and at each DNS server.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Longest wait for any one condition. The goals are far lower, and measured by the figures; the tour also runs on
+/// machines that have other things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one DNS question waits.
+const DNS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Takes the tour: 0 if every step held, else 1. The mesh is prepared and not started.
+pub(super) async fn run(mesh: &LocalMesh, front_door: Vec<SocketAddr>) -> Result<ExitCode> {
+    let mut tour = Tour::new(mesh)?;
+    let outcome = tour.take(front_door).await;
+    if let Err(error) = &outcome {
+        tour.tell(Tone::Bad, &format!("FAILED: {error:#}"))?;
+    }
+    print(&tour.summary(outcome.as_ref().err()))?;
+    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The tour on its way.
+struct Tour<'a> {
+    mesh: &'a LocalMesh,
+    client: Client,
+    http: reqwest::Client,
+    paint: Paint,
+    begin: Instant,
+    /// Each step that held: what it was and what was measured.
+    held: Vec<(&'static str, String)>,
+    /// The step under way.
+    step: &'static str,
+}
+
+/// The front door, open while this lives.
+struct Door {
+    url: String,
+    _open: DropGuard,
+}
+
+impl<'a> Tour<'a> {
+    fn new(mesh: &'a LocalMesh) -> Result<Self> {
+        Ok(Self {
+            mesh,
+            client: Client::new(&ClientOptions::of_local_mesh(&mesh.layout().data_dir))?,
+            http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(ANSWER).build()?,
+            paint: Paint { is_on: takes_colour() },
+            begin: Instant::now(),
+            held: Vec::new(),
+            step: "",
+        })
+    }
+
+    async fn take(&mut self, front_door: Vec<SocketAddr>) -> Result<()> {
+        self.begin("A mesh without a coordinator")?;
+        self.mesh.start().await?;
+        let (home, ready) = self.wait_for_plan().await?;
+        self.hold(ready)?;
+        let victims: Vec<&LocalAgent> = self.mesh.agents().iter().filter(|agent| agent.id.region == home).collect();
+        let survivors: Vec<&LocalAgent> = self.mesh.agents().iter().filter(|agent| agent.id.region != home).collect();
+
+        self.begin("A model published once")?;
+        let taken = self.publish().await?;
+        self.hold(format!("{MODEL} version 1, by the API of {}, in {}", self.first_agent()?.id, seconds(taken)))?;
+
+        self.begin("Verified in every region")?;
+        let taken = self.verify().await?;
+        self.hold(format!("all {} regions hold every byte and serve it, {}", self.regions(), seconds(taken)))?;
+
+        self.begin("Inference through the front door")?;
+        let door = self.open(front_door).await?;
+        self.check_numbers(&door, &home).await?;
+        let load = Load::start(door.url.clone(), request(), INTERVAL)?;
+        let answered = wait(PATIENCE, || async { load.samples() }, |samples| samples.len() >= WARM_UP).await?;
+        ensure_all_from(&answered, &home)?;
+        self.hold(format!("{} requests, all answered rightly by {home}", answered.len()))?;
+
+        self.begin("The region that serves is killed")?;
+        self.tell(Tone::Strong, &format!("kill -9 of every agent of {home}"))?;
+        let killed = load.now();
+        let kill = join_all(victims.iter().map(|agent| self.mesh.kill(&agent.id)));
+        let (ends, moved) = tokio::join!(kill, self.watch_dns(&survivors, &victims));
+        ends.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let mut times = Vec::new();
+        for (agent, moved) in survivors.iter().zip(moved) {
+            let moved = moved.with_context(|| format!("the DNS server of {}", agent.id))?;
+            self.tell(Tone::Faint, &format!("the DNS server of {} moved users after {}", agent.id, seconds(moved)))?;
+            times.push(moved);
+        }
+        let last = times.into_iter().max().unwrap_or_default();
+        self.hold(format!("every surviving DNS server moved users within {}", seconds(last)))?;
+
+        self.begin("What users noticed")?;
+        let is_calm = |samples: &Vec<Sample>| {
+            let since: Vec<_> = samples.iter().filter(|sample| sample.sent > killed + last).collect();
+            since.len() >= CALM && since.iter().rev().take(CALM).all(|sample| sample.outcome.is_ok())
+        };
+        let samples =
+            wait(PATIENCE, || async { load.samples() }, is_calm).await.context("users went on seeing errors")?;
+        self.hold(noticed(&samples, killed, &home)?)?;
+
+        self.begin("The region comes back, gently")?;
+        let returned = load.now();
+        let taken = self.bring_back(&home, &victims).await?;
+        let samples = wait(
+            PATIENCE,
+            || async { load.samples() },
+            |samples| {
+                samples
+                    .iter()
+                    .rev()
+                    .take(CALM)
+                    .all(|sample| sample.outcome.as_ref().is_ok_and(|by| by == home.as_str()))
+            },
+        )
+        .await
+        .with_context(|| format!("users were not back at {home}"))?;
+        let failed = samples.iter().filter(|sample| sample.sent > returned && sample.outcome.is_err()).count();
+        ensure!(failed == 0, "{failed} requests failed while {home} came back");
+        self.check_numbers(&door, &home).await?;
+        let total = load.finish().await.len();
+        self.hold(format!(
+            "{home} has all its traffic again after {}, no request failed ({total} in all)",
+            seconds(taken)
+        ))
+    }
+
+    /// Waits until every agent knows a plan and holds all regions for healthy; tells who serves.
+    async fn wait_for_plan(&self) -> Result<(RegionName, String)> {
+        let is_well = |status: &Status| {
+            status.plan.is_some()
+                && status.leader.is_some()
+                && status
+                    .regions
+                    .iter()
+                    .all(|region| region.standing == "serving" && region.verdict.as_str() == "healthy")
+        };
+        let look = || async { join_all(self.mesh.agents().iter().map(|agent| self.status(agent))).await };
+        let all = wait(PATIENCE, look, |all| all.iter().all(|status| status.as_ref().is_ok_and(is_well)))
+            .await
+            .context("the agents did not all see a plan and healthy regions")?;
+        let status = all.into_iter().next().context("the mesh has no agent")??;
+        let serving = |region: &&RegionStatus| region.share > 0.99;
+        let home = status.regions.iter().find(serving).context("no region has the traffic")?.region.clone();
+        let leader = status.leader.map_or_else(String::new, |leader| leader.agent);
+        let taken = seconds(self.begin.elapsed());
+        let note =
+            format!("{} agents ready and agreed in {taken}; leader {leader}; {home} serves", self.mesh.agents().len());
+        Ok((home, note))
+    }
+
+    async fn publish(&self) -> Result<Duration> {
+        let begin = Instant::now();
+        let directory = self.mesh.layout().data_dir.join("tour").join(MODEL);
+        tokio::fs::create_dir_all(&directory).await?;
+        tokio::fs::write(directory.join("model.onnx"), sample::iris_onnx()).await?;
+        let model = ModelToPublish { name: ModelName::new(MODEL)?, path: directory };
+        publish::publish(self.mesh, &model).await?;
+        Ok(begin.elapsed())
+    }
+
+    /// Until every region has read every byte again and found it right, and every agent serves the model.
+    async fn verify(&self) -> Result<Duration> {
+        let begin = Instant::now();
+        let words = ["verify", MODEL, "1"].map(std::ffi::OsStr::new);
+        wait(PATIENCE, || publish::models(self.mesh, &words), Result::is_ok)
+            .await?
+            .map_err(|why| anyhow!("`regionmesh models verify {MODEL} 1`: {why}"))?;
+        let look = || async {
+            let ask = |agent: &LocalAgent| {
+                let question = self.http.get(format!("http://{}/v2/models/{MODEL}/ready", agent.serving())).send();
+                async { question.await.is_ok_and(|reply| reply.status().is_success()) }
+            };
+            join_all(self.mesh.agents().iter().map(ask)).await
+        };
+        wait(PATIENCE, look, |ready| ready.iter().all(|&is_ready| is_ready))
+            .await
+            .context("not every agent serves it")?;
+        Ok(begin.elapsed())
+    }
+
+    async fn open(&self, listen: Vec<SocketAddr>) -> Result<Door> {
+        let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
+        let door = FrontDoor::bind(self.mesh.front_door(listen, metrics)).await?;
+        let address = door.local_addrs().into_iter().next().context("the front door has no address")?;
+        let closing = CancellationToken::new();
+        tokio::spawn(door.serve(closing.clone()));
+        Ok(Door { url: format!("http://{address}/v2/models/{MODEL}/infer"), _open: closing.drop_guard() })
+    }
+
+    /// One inference, compared with what plain arithmetic says.
+    async fn check_numbers(&self, door: &Door, home: &RegionName) -> Result<()> {
+        let (region, body) = measure::infer(&self.http, &door.url, &request()).await.map_err(|why| anyhow!(why))?;
+        ensure!(region == home.as_str(), "{region} answered and not {home}");
+        let answer: serde_json::Value = serde_json::from_slice(&body)?;
+        let data = &answer["outputs"][0]["data"];
+        let numbers: Vec<f32> =
+            serde_json::from_value(data.clone()).with_context(|| format!("no numbers in {answer}"))?;
+        let expected = sample::iris_probabilities(FLOWER);
+        let is_close = numbers.len() == expected.len()
+            && numbers.iter().zip(expected).all(|(number, expected)| (number - expected).abs() <= TOLERANCE);
+        ensure!(is_close, "the model answered {numbers:?} instead of {expected:?}");
+        self.tell(Tone::Faint, &format!("POST {} -> {numbers:?} from {region}", door.url))
+    }
+
+    /// For each survivor how long it took until it no longer answered with an address of a victim.
+    async fn watch_dns(&self, survivors: &[&LocalAgent], victims: &[&LocalAgent]) -> Vec<Result<Duration>> {
+        let begin = Instant::now();
+        let service = self.mesh.layout().service();
+        let has_moved = |answer: &Result<Vec<std::net::IpAddr>, String>| {
+            answer
+                .as_ref()
+                .is_ok_and(|found| !found.is_empty() && !victims.iter().any(|agent| found.contains(&agent.ip.into())))
+        };
+        let watch = |agent: &LocalAgent| {
+            let server = agent.dns();
+            let service = &service;
+            async move {
+                let look = || measure::resolve(server, service, DNS_PATIENCE);
+                wait(PATIENCE, look, has_moved).await.map(|_| begin.elapsed()).context("it did not move users")
+            }
+        };
+        join_all(survivors.iter().map(|agent| watch(agent))).await
+    }
+
+    /// Starts the region's agents and follows its way back, step by step.
+    async fn bring_back(&self, home: &RegionName, agents: &[&LocalAgent]) -> Result<Duration> {
+        let begin = Instant::now();
+        for agent in agents {
+            self.mesh.start_agent(&agent.id).await?;
+        }
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        for agent in agents {
+            self.mesh.wait_until_ready(&agent.id, deadline).await?;
+        }
+        self.tell(Tone::Faint, &format!("its agents are ready {} after their start", seconds(begin.elapsed())))?;
+        let mut last = String::new();
+        // The way back has its own schedule, which is not the tour's to judge: only a standstill is a fault.
+        let mut changed = Instant::now();
+        loop {
+            let status: Status = self.client.get("/v1/status").await?;
+            let region = status.regions.iter().find(|region| region.region == *home);
+            let region = region.with_context(|| format!("{home} is not in the plan"))?;
+            let percent = region.ramp_percent.map_or_else(String::new, |percent| format!(" {percent} %"));
+            let standing = format!("{}{percent}", region.standing);
+            if standing != last {
+                self.tell(Tone::Faint, &format!("{home}: {standing}, {:.0} % of users", region.share * 100.0))?;
+                changed = Instant::now();
+                last = standing;
+            }
+            if region.standing == "serving" {
+                return Ok(begin.elapsed());
+            }
+            ensure!(changed.elapsed() < PATIENCE, "{home} stayed {last} for {}", seconds(changed.elapsed()));
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn status(&self, agent: &LocalAgent) -> Result<Status> {
+        Ok(self.client.only(&agent.api_url())?.ask("/v1/status", ANSWER).await?.value)
+    }
+
+    fn first_agent(&self) -> Result<&LocalAgent> {
+        self.mesh.agents().first().context("the mesh has no agent")
+    }
+
+    fn regions(&self) -> usize {
+        self.mesh.layout().regions.len()
+    }
+
+    fn begin(&mut self, step: &'static str) -> Result<()> {
+        self.step = step;
+        let number = self.held.len() + 1;
+        print(&format!("\n{}\n", self.paint.tone(Tone::Strong, format!("{number}. {step}"))))?;
+        Ok(())
+    }
+
+    fn hold(&mut self, result: String) -> Result<()> {
+        self.tell(Tone::Good, &result)?;
+        self.held.push((self.step, result));
+        Ok(())
+    }
+
+    fn tell(&self, tone: Tone, text: &str) -> Result<()> {
+        let at = format!("{:6.1} s", self.begin.elapsed().as_secs_f64());
+        print(&format!("{}  {}\n", self.paint.tone(Tone::Faint, at), self.paint.tone(tone, text)))?;
+        Ok(())
+    }
+
+    fn summary(&self, failure: Option<&anyhow::Error>) -> String {
+        let mut table = Table::new(&["STEP", "HELD", "RESULT"]).heading(self.paint);
+        for (step, result) in &self.held {
+            table.row(vec![(*step).into(), self.paint.tone(Tone::Good, "yes"), result.clone()]);
+        }
+        if let Some(error) = failure {
+            table.row(vec![self.step.into(), self.paint.tone(Tone::Bad, "NO"), format!("{error:#}")]);
+        }
+        let mut text = format!("\n{}", table.render());
+        let taken = seconds(self.begin.elapsed());
+        let verdict =
+            if failure.is_none() { "Every step held." } else { "The tour ended at a step that did not hold." };
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "\n{verdict} {taken} in all.");
+        text
+    }
+}
+
+/// The request of the load.
+fn request() -> serde_json::Value {
+    json!({"inputs": [{"name": "measurements", "shape": [1, 4], "datatype": "FP32", "data": FLOWER}]})
+}
+
+fn ensure_all_from(samples: &[Sample], home: &RegionName) -> Result<()> {
+    for sample in samples {
+        match &sample.outcome {
+            Ok(region) if region == home.as_str() => {}
+            Ok(region) => bail!("{region} answered while {home} was to serve"),
+            Err(why) => bail!("a request failed before anything was broken: {why}"),
+        }
+    }
+    Ok(())
+}
+
+/// How long users saw errors after the kill, and who served them then.
+fn noticed(samples: &[Sample], killed: Duration, home: &RegionName) -> Result<String> {
+    let after: Vec<Sample> = samples.iter().filter(|sample| sample.sent + sample.took >= killed).cloned().collect();
+    let last = after.iter().rev().find_map(|sample| sample.outcome.as_ref().ok()).context("nobody was answered")?;
+    ensure!(last != home.as_str(), "{home} answers although it was killed");
+    let failed = after.iter().filter(|sample| sample.outcome.is_err()).count();
+    let slowest = after.iter().map(|sample| sample.took).max().unwrap_or_default();
+    let errors = match measure::error_window(&after) {
+        None => "no request failed".into(),
+        Some((from, to)) => format!("{failed} of {} requests failed, within {}", after.len(), seconds(to - from)),
+    };
+    Ok(format!("{errors}; the slowest took {}; {last} serves", seconds(slowest)))
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// Looks again and again until what is seen is as wanted; an error tells that it never was.
+async fn wait<T, F: Future<Output = T>>(
+    patience: Duration,
+    mut look: impl FnMut() -> F,
+    is_wanted: impl Fn(&T) -> bool,
+) -> Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let seen = look().await;
+        if is_wanted(&seen) {
+            return Ok(seen);
+        }
+        ensure!(Instant::now() < deadline, "not within {}", seconds(patience));
+        sleep(PAUSE).await;
+    }
+}
+
+/// What is left of a tour that keeps nothing: its directory, unless something failed and the logs may be wanted.
+pub(super) fn clean_up(directory: tempfile::TempDir, outcome: &Result<ExitCode>) -> Result<()> {
+    if matches!(outcome, Ok(code) if *code == ExitCode::SUCCESS) {
+        return directory.close().context("the tour's directory can't be removed");
+    }
+    let kept: &Path = &directory.keep();
+    Ok(print(&format!("Logs and state are kept in {}\n", kept.display()))?)
+}
