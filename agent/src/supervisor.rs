@@ -61,6 +61,10 @@ pub struct ChildHealth {
     pub restarts: u64,
     /// Why it ended last time; empty if it never did.
     pub last_error: String,
+    /// How often it ended, or could not be started, since it last ran for a minute.
+    pub failures_in_a_row: u32,
+    /// Since when it does not run; none while it does.
+    pub down_since: Option<Instant>,
 }
 
 /// Every child's health, by name.
@@ -130,7 +134,10 @@ impl SupervisorState {
                 self.alive.insert(cell.get_id(), Life { index, since: Instant::now() });
                 self.cells.insert(child.name, cell);
                 self.metrics.running.with_label_values(&[child.name]).set(1);
-                self.tell(child.name, |health| health.is_running = true);
+                self.tell(child.name, |health| {
+                    health.is_running = true;
+                    health.down_since = None;
+                });
                 tracing::info!(actor = child.name, "started");
             }
             Err(error) => self.schedule(me, index, &error),
@@ -141,6 +148,7 @@ impl SupervisorState {
         let Some(life) = self.alive.remove(&actor) else { return };
         if life.since.elapsed() >= FORGIVEN_AFTER {
             self.back_off[life.index] = FIRST_BACK_OFF;
+            self.tell(self.children[life.index].name, |health| health.failures_in_a_row = 0);
         }
         let child = &self.children[life.index];
         (child.vacate)();
@@ -156,6 +164,8 @@ impl SupervisorState {
         self.tell(name, |health| {
             health.is_running = false;
             health.restarts += 1;
+            health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
+            health.down_since.get_or_insert_with(Instant::now);
             health.last_error = why.chars().take(500).collect();
         });
         tracing::error!(

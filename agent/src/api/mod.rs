@@ -172,7 +172,7 @@ pub const ROUTES: &[Route] = {
             "Add a file; its path in the query, its bytes as the body",
             BodyKind::File,
             Created("File"),
-            &[400, 404, 409, 411, 507],
+            &[400, 404, 408, 409, 411, 507],
             || post(models::add_file).layer(DefaultBodyLimit::disable()),
         ),
         change(

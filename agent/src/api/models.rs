@@ -34,6 +34,10 @@ fn names(path: &(String, String)) -> Result<(ModelName, VersionName), ApiError> 
 /// Reads a JSON body; none at all is an empty object.
 fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+    // An array would pass as well: its items as the fields in their order.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::bad("the body is not the JSON expected: it is no object"));
+    }
     serde_json::from_slice(text).map_err(|error| ApiError::bad(format!("the body is not the JSON expected: {error}")))
 }
 

@@ -1,6 +1,7 @@
 //! What monitors ask: metrics, liveness, readiness, and the verdict on a region.
 
 use super::{Api, reply::ApiError};
+use crate::supervisor::ChildHealth;
 use axum::{
     Json,
     extract::{Path, State},
@@ -9,9 +10,12 @@ use axum::{
 use http::{StatusCode, header};
 use regionmesh_protocol::{facts::FactKind, identity::RegionName, verdict::Condition};
 use serde_json::json;
+use std::time::Duration;
 
-/// An actor that restarted this often without ever running long is not being restarted but broken.
-const RESTARTS_TOLERATED: u64 = 3;
+/// An actor that ended this often without ever running for a minute is not being restarted but broken.
+const FAILURES_TOLERATED: u32 = 3;
+/// How long an actor may be down: its first restarts come within a second.
+const DOWN_TOLERATED: Duration = Duration::from_secs(5);
 
 /// `GET /metrics`
 pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
@@ -23,7 +27,7 @@ pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
 /// `GET /healthz`: whether restarting the process would help. An actor between two lives is no reason.
 pub async fn healthz(State(api): State<Api>) -> Response {
     let actors = api.health.borrow().clone();
-    let is_well = actors.values().all(|actor| actor.is_running || actor.restarts <= RESTARTS_TOLERATED);
+    let is_well = actors.values().all(is_well);
     let actors: serde_json::Map<_, _> = actors
         .iter()
         .map(|(name, actor)| {
@@ -36,6 +40,12 @@ pub async fn healthz(State(api): State<Api>) -> Response {
         })
         .collect();
     answer(is_well, json!({ "healthy": is_well, "actors": actors }))
+}
+
+/// Whether an actor runs, or is between two lives.
+fn is_well(actor: &ChildHealth) -> bool {
+    let is_briefly_down = actor.down_since.is_some_and(|since| since.elapsed() < DOWN_TOLERATED);
+    actor.is_running || (is_briefly_down && actor.failures_in_a_row <= FAILURES_TOLERATED)
 }
 
 /// `GET /readyz`: whether the agent can answer for the mesh and take new models.

@@ -73,7 +73,12 @@ impl From<PublishError> for ApiError {
             PublishError::Model(error) => return error.into(),
             PublishError::NoUpload(_) => StatusCode::NOT_FOUND,
             PublishError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
-            PublishError::Duplicate(_) | PublishError::ExistsElsewhere { .. } => StatusCode::CONFLICT,
+            PublishError::Duplicate(_) | PublishError::Unfinished(_) | PublishError::ExistsElsewhere { .. } => {
+                StatusCode::CONFLICT
+            }
+            PublishError::Sender { ref error, .. } if error.kind() == std::io::ErrorKind::TimedOut => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             PublishError::Manifest(_) | PublishError::Truncated { .. } | PublishError::Sender { .. } => {
                 StatusCode::BAD_REQUEST
             }

@@ -76,7 +76,7 @@ pub fn plan(config: &Config, snapshots: &Snapshots) -> Option<PlanDetail> {
 
 fn ramp_percent(config: &Config, standing: &Standing) -> Option<u8> {
     match standing {
-        Standing::Ramping { step, .. } => config.recovery.steps.get(*step).map(|step| step.percent),
+        Standing::Ramping { step, .. } => Some(config.recovery.percent_at(*step)),
         _ => None,
     }
 }

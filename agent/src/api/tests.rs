@@ -1,1 +1,312 @@
+//! The API over real connections: a real store in a folder, scripted snapshots, and a replicator that only reads.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod changes;
+mod document;
+mod limits;
+mod models;
+mod reads;
+mod uploads;
+
+use super::{Api, ROUTES, metrics::ApiMetrics, server, server::Limits};
+use crate::{
+    actors::messages::ReplicatorMessage,
+    address::Address,
+    config::{Config, StoreConfig},
+    replication::{clock::HybridClock, publish::Publisher},
+    snapshots::{AgentView, LeaderView, LinkInfo, SeenFact, Snapshots},
+    store::{self, models::ModelStore},
+    supervisor::ChildHealth,
+};
+use http::{Method, StatusCode};
+use prometheus::Registry;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_protocol::{
+    board::EntryVersion,
+    facts::Fact,
+    identity::AgentId,
+    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    register::{Ballot, Stamp},
+    verdict::{Condition, RegionVerdict},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const TOKEN: &str = "the-right-token";
+const REGIONS: [(&str, &str); 3] =
+    [("us-west-2", "127.0.0.11"), ("eu-west-1", "127.0.0.12"), ("ap-south-1", "127.0.0.13")];
+
+/// Does of a replicator's work only this: reads the store when it changed.
+struct Reader;
+
+impl Actor for Reader {
+    type Msg = ReplicatorMessage;
+    type State = (Arc<ModelStore>, Snapshots);
+    type Arguments = (Arc<ModelStore>, Snapshots);
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<ReplicatorMessage>,
+        arguments: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(arguments)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ReplicatorMessage>,
+        message: ReplicatorMessage,
+        (store, snapshots): &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let ReplicatorMessage::StoreChanged = message {
+            snapshots.catalogue.send_replace(Arc::new(store.catalogue().await?));
+        }
+        Ok(())
+    }
+}
+
+/// A running API of agent `us-west-2/node-0`, and everything that it reads.
+struct Rig {
+    address: SocketAddr,
+    http: reqwest::Client,
+    api: Api,
+    snapshots: Snapshots,
+    actors: watch::Sender<Arc<BTreeMap<&'static str, ChildHealth>>>,
+    drain: watch::Sender<bool>,
+    dir: TempDir,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), String>>,
+}
+
+/// What came back.
+struct Reply {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    text: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts that this is an error as all errors are; what it says.
+    #[track_caller]
+    fn error(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/json", "{}", self.text);
+        let body: super::types::ErrorBody = serde_json::from_str(&self.text).unwrap();
+        assert!(!body.error.is_empty());
+        format!("{}; {}", body.error, body.hint)
+    }
+
+    #[track_caller]
+    fn ok(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+}
+
+fn config(dir: &std::path::Path) -> Config {
+    let mut text = format!(
+        r#"
+        mesh = "regionmesh.test"
+        region = "us-west-2"
+        agent = "node-0"
+        data_dir = "{dir}/data"
+        tls = {{ ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }}
+        listen = {{ mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }}
+        store = {{ url = "file://{dir}/store" }}
+        api = {{ token_file = "{dir}/token" }}
+        "#,
+        dir = dir.display(),
+    );
+    for (name, ip) in REGIONS {
+        text +=
+            &format!("[[regions]]\nname = \"{name}\"\nendpoint = \"{ip}:7443\"\nserving_url = \"http://{ip}:8080\"\n");
+    }
+    toml::from_str(&text).unwrap()
+}
+
+impl Rig {
+    async fn start() -> Self {
+        Self::with(Limits::default(), |_| {}).await
+    }
+
+    async fn with(limits: Limits, change: impl FnOnce(&mut Config)) -> Self {
+        // reqwest wants one, also where nothing is encrypted.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
+        let mut config = config(dir.path());
+        change(&mut config);
+        let config = Arc::new(config);
+        let (snapshots, clock, replicator) =
+            (Snapshots::default(), HybridClock::default(), Address::vacant("replicator"));
+        let url = format!("file://{}/store", dir.path().display());
+        let models = Arc::new(ModelStore::new(store::open(&StoreConfig { url, options: BTreeMap::new() }).unwrap()));
+        let region = config.region.clone();
+        let publisher =
+            Publisher::new(models.clone(), region, "node-0", clock.clone(), snapshots.clone(), &config.data_dir)
+                .unwrap();
+        let (reader, _) = Actor::spawn(None, Reader, (models.clone(), snapshots.clone())).await.unwrap();
+        replicator.occupy(reader);
+        let ((actors, health), (drain, draining)) = (watch::channel(Arc::default()), watch::channel(false));
+        let registry = Registry::new();
+        let metrics = ApiMetrics::new(&registry).unwrap();
+        let api = Api {
+            config,
+            snapshots: snapshots.clone(),
+            registry,
+            metrics,
+            health,
+            store: models,
+            publisher,
+            clock,
+            replicator,
+            draining,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let server = tokio::spawn(server::serve(api.clone(), listener, limits, stop.clone()));
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Self { address, http, api, snapshots, actors, drain, dir, stop, server }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Reply { status, headers, text: response.text().await.unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.send(self.http.get(self.url(path))).await
+    }
+
+    /// A change with the right token and this body.
+    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
+        self.send(self.http.post(self.url(path)).bearer_auth(TOKEN).body(body)).await
+    }
+
+    async fn begin(&self, model: &str, version: &str) -> String {
+        let reply = self.post(&format!("/v1/models/{model}/versions/{version}/uploads"), "").await.ok(201);
+        reply.json()["upload"].as_str().unwrap().to_owned()
+    }
+
+    async fn add(&self, upload: &str, path: &str, bytes: impl Into<reqwest::Body>) -> Reply {
+        self.post(&format!("/v1/uploads/{upload}/files?path={path}"), bytes).await
+    }
+
+    async fn commit(&self, upload: &str) -> Reply {
+        self.post(&format!("/v1/uploads/{upload}/commit"), "").await
+    }
+
+    /// Publishes one file, and waits until the catalogue shows it.
+    async fn publish(&self, model: &str, version: &str, content: &str) -> Value {
+        let upload = self.begin(model, version).await;
+        self.add(&upload, "model.onnx", content.to_owned()).await.ok(201);
+        let committed = self.commit(&upload).await.ok(200).json();
+        let (model, version) = (model.parse().unwrap(), version.parse().unwrap());
+        self.catalogued(|catalogue| catalogue.version(&model, &version).is_some()).await;
+        committed
+    }
+
+    async fn catalogued(&self, claim: impl Fn(&regionmesh_protocol::conflict::Catalogue) -> bool) {
+        let mut catalogue = self.snapshots.catalogue.subscribe();
+        tokio::time::timeout(PATIENCE, catalogue.wait_for(|catalogue| claim(catalogue)))
+            .await
+            .expect("not in the catalogue in time")
+            .unwrap();
+    }
+
+    /// Puts facts of an agent on the board, heard just now.
+    fn tell(&self, agent: &str, is_alive: bool, facts: Vec<Fact>) {
+        let view = AgentView {
+            is_alive,
+            facts: facts
+                .into_iter()
+                .map(|fact| {
+                    let kind = fact.kind();
+                    let seen_at = Instant::now();
+                    (kind, SeenFact { fact: Arc::new(fact), version: EntryVersion::default(), seen_at })
+                })
+                .collect(),
+        };
+        let agent: AgentId = agent.parse().unwrap();
+        self.snapshots.board.send_modify(|board| {
+            Arc::make_mut(board).agents.insert(agent, view);
+        });
+    }
+
+    fn judge(&self, region: &str, condition: Condition) {
+        let verdict = RegionVerdict {
+            condition,
+            since_ms: 77,
+            votes: vec![("eu-west-1".parse().unwrap(), condition)],
+            reason: "as the test says".into(),
+        };
+        self.snapshots.verdicts.send_modify(|verdicts| {
+            Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
+        });
+    }
+
+    /// Commits a plan: us-west-2 serves, eu-west-1 ramps, ap-south-1 is out.
+    fn plan(&self) {
+        let region = |weight_bp, standing, ip: &str, flaps, failed_ms| RegionPlan {
+            weight_bp,
+            standing,
+            addresses: vec![ip.parse().unwrap()],
+            flaps,
+            failed_ms,
+        };
+        let regions = [
+            ("us-west-2", region(7_500, Standing::Serving, "127.0.0.11", 0, 0)),
+            ("eu-west-1", region(2_500, Standing::Ramping { step: 3, since_ms: 41 }, "127.0.0.12", 2, 40)),
+            ("ap-south-1", region(0, Standing::Out { since_ms: 42 }, "127.0.0.13", 1, 42)),
+        ];
+        let plan = Plan {
+            regions: regions.into_iter().map(|(name, region)| (name.parse().unwrap(), region)).collect(),
+            reason: "ap-south-1 failed".into(),
+            made_ms: 1_000,
+        };
+        let ballot = Ballot { number: 9, agent: "eu-west-1/node-0".parse().unwrap(), boot: 1 };
+        self.snapshots.leader.send_replace(LeaderView { ballot: Some(ballot.clone()), is_self: false });
+        self.snapshots.plan.send_replace(Some(Arc::new(CommittedPlan { stamp: Stamp { ballot, seq: 12 }, plan })));
+    }
+
+    fn link(&self, agent: &str, round_trip_us: u64) {
+        let link = LinkInfo { round_trip_us, since: Instant::now() };
+        self.snapshots.links.send_modify(|links| {
+            Arc::make_mut(links).insert(agent.parse().unwrap(), link);
+        });
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.dir.path().join("token")
+    }
+}
+
+/// A route's path with names in it.
+fn example(path: &str) -> String {
+    let named = path.replace("{region}", "us-west-2").replace("{model}", "resnet").replace("{version}", "1");
+    named.replace("{upload}", "0123456789abcdef")
+}

@@ -60,6 +60,9 @@ pub enum PublishError {
         /// Bytes that were declared.
         declared: u64,
     },
+    /// A commit came while a file was still on its way; without it the version would be half of what was meant.
+    #[error("file {0} is not complete; wait for its answer before the commit")]
+    Unfinished(String),
     /// The sender's connection broke.
     #[error("file {path}: the sender broke off: {error}")]
     Sender {
@@ -206,6 +209,9 @@ impl Publisher {
     }
 
     async fn commit_upload(&self, upload: &Upload) -> Result<VersionSummary, PublishError> {
+        if let Some((path, _)) = upload.files.iter().find(|(_, (_, file))| file.is_none()) {
+            return Err(PublishError::Unfinished(path.clone()));
+        }
         let complete = upload.files.values().filter_map(|(staged, file)| Some((staged.clone(), file.clone()?)));
         let (staged, files): (Vec<_>, Vec<_>) = complete.unzip();
         let manifest = Manifest {
@@ -316,3 +322,7 @@ async fn stage(
         None => Ok(cut),
     }
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use super::{
     models::{ModelError, ModelStore, file_path, folder, manifest_path},
     staging,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
@@ -129,7 +129,8 @@ impl ModelStore {
         let placed = futures::stream::iter(steps)
             .map(|(origin, target)| place_one(self.store.clone(), origin, target))
             .buffer_unordered(FILES_AT_ONCE);
-        placed.try_collect::<()>().await?;
+        // All end before the first error is told: one that is still under way would put its file after the cleaning up.
+        placed.collect::<Vec<_>>().await.into_iter().collect::<Result<(), _>>()?;
         staging::sync_folders(&self.store, targets.into_iter()).await
     }
 

@@ -1,0 +1,128 @@
+//! No client keeps the API from the others; and what Prometheus' own checker says of `/metrics`.
+
+use super::*;
+use std::process::{Command, Stdio};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// What a connection answers to these bytes until the server closes it.
+async fn raw(rig: &Rig, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    until_closed(&mut stream).await
+}
+
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A reset is a close as well.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server did not close");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn begin(rest: &str) -> String {
+    format!(
+        "POST /v1/models/resnet/versions/1/uploads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n{rest}"
+    )
+}
+
+#[tokio::test]
+async fn an_oversized_body_is_refused_whether_its_length_is_declared_or_not() {
+    let limits = Limits { json_bytes: 100, ..Limits::default() };
+    let rig = Rig::with(limits, |_| {}).await;
+    let path = "/v1/models/resnet/versions/1/uploads";
+    assert!(rig.post(path, vec![b' '; 101]).await.error(413).contains("longer than 100 bytes"));
+    let pieces = futures::stream::iter((0..101).map(|_| Ok::<_, std::io::Error>(" ")));
+    rig.post(path, reqwest::Body::wrap_stream(pieces)).await.error(413);
+    rig.post(path, format!("{{}}{}", " ".repeat(98))).await.ok(201);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let limits = Limits { json_body: Duration::from_millis(200), ..Limits::default() };
+    let rig = Rig::with(limits, |_| {}).await;
+    let answer = raw(&rig, begin("content-length: 10\r\n\r\n{").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_head_is_cut_off() {
+    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+    let rig = Rig::with(limits, |_| {}).await;
+    let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nhost: ").await;
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    rig.get("/v1/status").await.ok(200);
+}
+
+#[tokio::test]
+async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
+    let rig = Rig::start().await;
+    let long = format!("GET /v1/status HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
+    let answer = raw(&rig, long.as_bytes()).await;
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    let answer = raw(&rig, b"\x16\x03\x01\x00\xff\r\n\r\n").await;
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    rig.get("/v1/status").await.ok(200);
+}
+
+#[tokio::test]
+async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let rig = Rig::with(limits, |_| {}).await;
+    // Holds the only place: the server has answered it, and keeps it open.
+    let mut holder = TcpStream::connect(rig.address).await.unwrap();
+    holder.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(PATIENCE, holder.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+
+    let crowded = rig.get("/v1/status").await;
+    assert!(crowded.error(503).contains("as many connections as it may"));
+    assert_eq!(crowded.header("connection"), "close");
+    rig.get("/healthz").await.ok(200);
+    let counted = rig.api.metrics.refused_connections.with_label_values(&["crowded"]).get();
+    assert!(counted >= 2, "{counted}");
+
+    drop(holder);
+    let start = Instant::now();
+    while rig.send(rig.http.get(rig.url("/v1/status")).header("connection", "close")).await.status != 200 {
+        assert!(start.elapsed() < PATIENCE, "the place was not given back");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_server_does_not_wait_for_an_idle_client() {
+    let mut rig = Rig::start().await;
+    let mut idle = TcpStream::connect(rig.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    rig.get("/healthz").await.ok(200);
+    rig.stop.cancel();
+    let ended = tokio::time::timeout(PATIENCE, &mut rig.server).await.expect("the server did not end");
+    assert_eq!(ended.unwrap(), Ok(()));
+    until_closed(&mut idle).await;
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say_about_the_apis_metrics() {
+    if Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: promtool is not installed (Debian: apt-get install prometheus), /metrics was NOT checked");
+        return;
+    }
+    let rig = Rig::start().await;
+    rig.get("/verdict/mars-1").await.error(404);
+    rig.api.metrics.refused_connections.with_label_values(&["crowded"]).inc();
+    let text = rig.get("/metrics").await.ok(200).text;
+    assert!(text.contains("regionmesh_api_requests_total{"), "{text}");
+    let file = rig.dir.path().join("metrics");
+    std::fs::write(&file, text).unwrap();
+    let output = tokio::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(file).unwrap())
+        .output()
+        .await
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}

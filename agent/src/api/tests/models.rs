@@ -1,0 +1,132 @@
+//! Models that exist: where they are, what they are called, whether they are whole.
+
+use super::*;
+use crate::{api::reply::ApiError, store::models::ModelError};
+use axum::response::IntoResponse;
+use regionmesh_protocol::{
+    clock::HybridTime,
+    conflict::AliasEntry,
+    facts::Holdings,
+    manifest::{Digest, VersionSummary},
+};
+
+fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> Fact {
+    let versions =
+        versions.iter().map(|(model, version, content)| (model.parse().unwrap(), version.parse().unwrap(), *content));
+    Fact::Holdings(Holdings { versions: versions.collect(), aliases, ..Holdings::default() })
+}
+
+fn alias(version: &str, set_ms: u64, origin: &str) -> AliasEntry {
+    AliasEntry {
+        set: HybridTime { wall_ms: set_ms, counter: 0 },
+        origin: origin.parse().unwrap(),
+        model: "resnet".parse().unwrap(),
+        alias: "production".parse().unwrap(),
+        version: version.parse().unwrap(),
+        by: format!("{origin}'s operator"),
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_where_living_agents_say_it_is() {
+    let rig = Rig::start().await;
+    let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+    let summary = VersionSummary {
+        model: "resnet".parse().unwrap(),
+        version: "1".parse().unwrap(),
+        content: one,
+        size: 10,
+        published: HybridTime { wall_ms: 500, counter: 0 },
+        origin: "eu-west-1".parse().unwrap(),
+    };
+    rig.snapshots.catalogue.send_modify(|own| {
+        let own = Arc::make_mut(own);
+        own.versions.push(summary);
+        own.aliases.push(alias("1", 10, "us-west-2"));
+    });
+    // Two agents of a region speak for one region; what an agent says of its own region does not count over the store.
+    rig.tell("us-west-2/node-1", true, vec![holding(&[("gone", "1", one)], vec![])]);
+    for agent in ["eu-west-1/node-0", "eu-west-1/node-1"] {
+        let held = holding(&[("resnet", "1", one), ("resnet", "2", two)], vec![alias("2", 11, "eu-west-1")]);
+        rig.tell(agent, true, vec![held]);
+    }
+    rig.tell("ap-south-1/node-0", false, vec![holding(&[("resnet", "1", one), ("bert", "1", two)], vec![])]);
+
+    let models = rig.get("/v1/models").await.ok(200).json();
+    let expected = json!({
+        "model": "resnet",
+        "versions": [
+            {
+                "version": "1", "content": one.to_string(), "size": 10, "published_ms": 500,
+                "origin": "eu-west-1", "regions": ["eu-west-1", "us-west-2"],
+            },
+            {
+                "version": "2", "content": two.to_string(), "size": null, "published_ms": null,
+                "origin": null, "regions": ["eu-west-1"],
+            },
+        ],
+        "aliases": [{ "alias": "production", "version": "2", "set_ms": 11, "by": "eu-west-1's operator" }],
+    });
+    assert_eq!(models, json!({ "models": [expected] }));
+    assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json(), expected);
+    assert_eq!(rig.get("/v1/status").await.ok(200).json()["models"], models["models"]);
+    assert!(rig.get("/v1/models/bert").await.error(404).contains("bert"));
+    // Known elsewhere, not held here: its files can't be shown, and it can be promoted and deleted.
+    rig.get("/v1/models/resnet/versions/2").await.error(404);
+    rig.post("/v1/models/resnet/versions/2/promote", r#"{"alias":"canary"}"#).await.ok(200);
+}
+
+#[tokio::test]
+async fn an_alias_is_set_and_told_with_who_set_it() {
+    let rig = Rig::start().await;
+    rig.publish("resnet", "1", "weights").await;
+    let promote = "/v1/models/resnet/versions/1/promote";
+    let set = rig.post(promote, r#"{"alias":"production","by":"ada"}"#).await.ok(200).json();
+    assert_eq!((&set["alias"], &set["version"], &set["by"]), (&json!("production"), &json!("1"), &json!("ada")));
+    rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
+    assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json()["aliases"], json!([set]));
+    for body in ["", "{}", r#"{"alias":"../x"}"#, r#"{"alias":""}"#, r#"{"alias":"a+conflict.eu-west-1"}"#, "nonsense"]
+    {
+        rig.post(promote, body).await.error(400);
+    }
+    let long = json!({ "alias": "production", "by": "x".repeat(1_025) }).to_string();
+    rig.post(promote, long).await.error(400);
+    let unknown = rig.post("/v1/models/resnet/versions/2/promote", r#"{"alias":"production"}"#).await;
+    assert!(unknown.error(404).contains("resnet@2"));
+}
+
+#[tokio::test]
+async fn a_damaged_version_is_found_and_named() {
+    let rig = Rig::start().await;
+    let committed = rig.publish("resnet", "1", "weights").await;
+    let verify = "/v1/models/resnet/versions/1/verify";
+    assert_eq!(rig.post(verify, "").await.ok(200).json(), committed);
+    std::fs::write(rig.dir.path().join("store/models/resnet/1/model.onnx"), "weighty").unwrap();
+    let error = rig.post(verify, "").await.error(422);
+    assert!(error.contains("resnet@1 is damaged") && error.contains("model.onnx"), "{error}");
+    rig.post("/v1/models/resnet/versions/2/verify", "").await.error(404);
+}
+
+#[tokio::test]
+async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
+    let rig = Rig::start().await;
+    rig.publish("resnet", "1", "weights").await;
+    let delete = "/v1/models/resnet/versions/1/delete";
+    assert!(rig.post(delete, "").await.ok(200).json()["done"].as_str().unwrap().contains("resnet@1"));
+    rig.catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty()).await;
+    rig.get("/v1/models/resnet/versions/1").await.error(404);
+    rig.post(delete, "").await.error(404);
+    assert!(!rig.dir.path().join("store/models/resnet/1/model.onnx").exists());
+    // Published again, later than the deletion, it lives.
+    rig.publish("resnet", "1", "other weights").await;
+    rig.get("/v1/models/resnet/versions/1").await.ok(200);
+}
+
+#[test]
+fn a_full_disk_is_told_apart_from_other_failures() {
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let status = |error: ModelError| ApiError::from(error).into_response().status().as_u16();
+    assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), full)), 507);
+    let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), denied)), 500);
+}
