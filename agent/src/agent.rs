@@ -206,6 +206,7 @@ impl Agent {
             plan: snapshots.plan.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
         };
+        let is_current = snapshots.is_current.subscribe();
         let facts = AgentFacts {
             version: crate::VERSION.into(),
             started_ms,
@@ -229,7 +230,7 @@ impl Agent {
                 "herald",
                 Arc::new(move |stop| herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop).boxed()),
             ),
-            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), stop).boxed())),
+            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), is_current.clone(), stop).boxed())),
         ];
         if config.serving.embedded {
             let (address, tell) = (config.listen.serving, Arc::new(tell_serving));
@@ -314,7 +315,14 @@ async fn herald(
     }
 }
 
-async fn run_dns(arguments: DnsArguments, stop: CancellationToken) -> Result<(), String> {
+/// Answers DNS, as soon as the plan can be acted on: until then a resolver asks another of the mesh's name servers.
+async fn run_dns(
+    arguments: DnsArguments,
+    mut is_current: watch::Receiver<bool>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    // The sender lives in the snapshots, so waiting ends with the stop alone.
+    let Some(_) = stop.run_until_cancelled(is_current.wait_for(|&is_current| is_current)).await else { return Ok(()) };
     dns::run(arguments, stop).await.map_err(|error| error.to_string())
 }
 

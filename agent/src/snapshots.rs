@@ -70,6 +70,9 @@ pub struct Snapshots {
     pub verdicts: watch::Sender<Arc<BTreeMap<RegionName, RegionVerdict>>>,
     /// The highest committed plan known. Writer: dns-leader.
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
+    /// Whether the plan can be acted on: it was compared with another region's since the start, or none could be heard
+    /// in time. Never false again. Writer: dns-leader.
+    pub is_current: watch::Sender<bool>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
     /// What the region's bucket holds. Writer: replicator.

@@ -59,6 +59,11 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         ("actors", down.is_empty(), format!("being restarted: {}", down.join(", "))),
         ("gossip", own(FactKind::Certificate), "this agent has not told the mesh of itself yet".into()),
         ("plan", api.snapshots.plan.borrow().is_some(), "no plan is known; that needs a majority of regions".into()),
+        (
+            "mesh",
+            *api.snapshots.is_current.borrow(),
+            "no other region has been heard yet; it goes on alone in 3 s".into(),
+        ),
         ("store", own(FactKind::Holdings), "the region's store has not been read yet".into()),
         ("stopping", !*api.draining.borrow(), "the agent was told to stop".into()),
     ];

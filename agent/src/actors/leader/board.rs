@@ -45,6 +45,11 @@ pub(super) fn latest_plan(board: &BoardView) -> Option<&CommittedPlan> {
     board.agents.values().filter_map(plan_of).max_by(|a, b| a.stamp.cmp(&b.stamp))
 }
 
+/// Whether an agent of another region tells of a plan. The board does not outlive a process, so it is of this life.
+pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName) -> bool {
+    board.agents.iter().any(|(agent, view)| agent.region != *region && plan_of(view).is_some())
+}
+
 /// The highest ballot under which another agent says that it leads.
 pub(super) fn known_leader(board: &BoardView, me: &AgentId) -> Option<KnownLeader> {
     board

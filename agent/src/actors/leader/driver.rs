@@ -27,6 +27,8 @@ use std::{
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls to one acceptor at once: repeats of what it is slow to answer.
 const CALLS_PER_MEMBER: usize = 4;
+/// How long a start waits for another region's plan.
+const HEARING: Duration = Duration::from_secs(3);
 /// A fact that our own board entry does not show is published again after this long.
 const REPUBLISH: Duration = Duration::from_secs(1);
 
@@ -111,6 +113,7 @@ impl Driver {
         if let Some(plan) = board::latest_plan(&board) {
             self.learn_plan(plan);
         }
+        self.judge_currency(&board);
         let sight = self.sight();
         self.notice_successor(&sight);
         let now_ms = self.now_ms();
@@ -120,6 +123,23 @@ impl Driver {
         self.carry_out_election(effect);
         self.plan_ahead(&board);
         self.publish_changes();
+    }
+
+    /// A plan from before the start may be long overtaken: that of a region that comes back from the dead says that it
+    /// serves. It is acted on once another region's was heard, or when nobody can be.
+    fn judge_currency(&self, board: &BoardView) {
+        let is_current = &self.arguments.snapshots.is_current;
+        if *is_current.borrow() {
+            return;
+        }
+        let has_elsewhere = self.arguments.config.regions.len() > 1;
+        if has_elsewhere && !board::is_heard_elsewhere(board, &self.arguments.id.region) {
+            if self.started.elapsed() < HEARING {
+                return;
+            }
+            tracing::warn!(waited = ?HEARING, "no other region was heard; going on with the plan known from before");
+        }
+        is_current.send_replace(true);
     }
 
     /// A leader or a plan under a higher ballot than ours means that a majority promised it: we are fenced already.

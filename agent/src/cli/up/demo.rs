@@ -104,6 +104,8 @@ impl<'a> Tour<'a> {
         let victims: Vec<&LocalAgent> = self.mesh.agents().iter().filter(|agent| agent.id.region == home).collect();
         let survivors: Vec<&LocalAgent> = self.mesh.agents().iter().filter(|agent| agent.id.region != home).collect();
 
+        let observer = *survivors.first().context("the tour needs two regions: one is killed")?;
+
         self.begin("A model published once")?;
         let taken = self.publish().await?;
         self.hold(format!("{MODEL} version 1, by the API of {}, in {}", self.first_agent()?.id, seconds(taken)))?;
@@ -146,7 +148,7 @@ impl<'a> Tour<'a> {
 
         self.begin("The region comes back, gently")?;
         let returned = load.now();
-        let taken = self.bring_back(&home, &victims).await?;
+        let taken = self.bring_back(&home, &victims, observer).await?;
         let samples = wait(
             PATIENCE,
             || async { load.samples() },
@@ -269,7 +271,7 @@ impl<'a> Tour<'a> {
     }
 
     /// Starts the region's agents and follows its way back, step by step.
-    async fn bring_back(&self, home: &RegionName, agents: &[&LocalAgent]) -> Result<Duration> {
+    async fn bring_back(&self, home: &RegionName, agents: &[&LocalAgent], observer: &LocalAgent) -> Result<Duration> {
         let begin = Instant::now();
         for agent in agents {
             self.mesh.start_agent(&agent.id).await?;
@@ -279,24 +281,25 @@ impl<'a> Tour<'a> {
             self.mesh.wait_until_ready(&agent.id, deadline).await?;
         }
         self.tell(Tone::Faint, &format!("its agents are ready {} after their start", seconds(begin.elapsed())))?;
-        let mut last = String::new();
+        let mut seen = String::new();
         // The way back has its own schedule, which is not the tour's to judge: only a standstill is a fault.
         let mut changed = Instant::now();
         loop {
-            let status: Status = self.client.get("/v1/status").await?;
+            let status = self.status(observer).await?;
             let region = status.regions.iter().find(|region| region.region == *home);
             let region = region.with_context(|| format!("{home} is not in the plan"))?;
             let percent = region.ramp_percent.map_or_else(String::new, |percent| format!(" {percent} %"));
             let standing = format!("{}{percent}", region.standing);
-            if standing != last {
+            if standing != seen {
                 self.tell(Tone::Faint, &format!("{home}: {standing}, {:.0} % of users", region.share * 100.0))?;
                 changed = Instant::now();
-                last = standing;
+                seen = standing;
             }
+            // Killed for seconds, it is out of the plan by now: "serving" means again.
             if region.standing == "serving" {
                 return Ok(begin.elapsed());
             }
-            ensure!(changed.elapsed() < PATIENCE, "{home} stayed {last} for {}", seconds(changed.elapsed()));
+            ensure!(changed.elapsed() < PATIENCE, "{home} stayed {seen} for {}", seconds(changed.elapsed()));
             sleep(PAUSE).await;
         }
     }
