@@ -269,12 +269,11 @@ async fn a_leader_without_a_majority_steps_down_and_keeps_its_plan() {
     assert!(cut_off.plan.borrow().is_some());
 }
 
-#[tokio::test]
-async fn a_restarted_agent_serves_its_last_plan_without_any_peer() {
-    let mesh = Mesh::start().await;
+/// An agent of the mesh as a new process: what it kept on disk, nobody heard yet, every call refused.
+async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
     let plan = mesh.plan(|_| true).await;
-    let alone = mesh.agents.values().next().unwrap();
-    let dir = &alone.config.data_dir;
+    let known = mesh.agents.values().next().unwrap();
+    let dir = &known.config.data_dir;
     eventually("the plan is on disk", || {
         committed_plan::load(dir).ok().flatten().filter(|kept| kept.stamp >= plan.stamp)
     })
@@ -282,10 +281,37 @@ async fn a_restarted_agent_serves_its_last_plan_without_any_peer() {
     let fresh = LeaderArguments {
         snapshots: Snapshots::default(),
         gossip: Address::vacant("gossip"),
-        peers: Arc::new(Link { from: alone.id.region.clone(), network: Network::default() }),
-        ..alone.clone()
+        peers: Arc::new(Link { from: known.id.region.clone(), network: Network::default() }),
+        ..known.clone()
     };
+    (fresh, plan)
+}
+
+#[tokio::test]
+async fn a_restarted_agent_goes_on_with_its_last_plan_where_nobody_can_be_heard() {
+    let mesh = Mesh::start().await;
+    let (fresh, plan) = restarted(&mesh).await;
     let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
     assert!(fresh.snapshots.plan.borrow().as_ref().is_some_and(|known| known.stamp >= plan.stamp));
+    assert!(!*fresh.snapshots.is_current.borrow(), "nobody was heard");
+    eventually("it goes on alone", || fresh.snapshots.is_current.borrow().then_some(())).await;
+    actor.stop(None);
+}
+
+#[tokio::test]
+async fn a_restarted_agent_acts_on_its_plan_only_once_it_knows_the_one_of_another_region() {
+    let mesh = Mesh::start().await;
+    let (fresh, plan) = restarted(&mesh).await;
+    let mut later = (*plan).clone();
+    later.stamp.seq += 1_000;
+    let other: AgentId = "us-west-2/a".parse().unwrap();
+    assert_ne!(other.region, fresh.id.region);
+    show(&fresh.snapshots, &fresh.id, &Fact::Plan((*plan).clone()));
+    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
+    assert!(!*fresh.snapshots.is_current.borrow(), "its own word is not another's");
+    let mut is_current = fresh.snapshots.is_current.subscribe();
+    show(&fresh.snapshots, &other, &Fact::Plan(later.clone()));
+    is_current.wait_for(|&is_current| is_current).await.unwrap();
+    assert_eq!(fresh.snapshots.plan.borrow().as_ref().unwrap().stamp, later.stamp);
     actor.stop(None);
 }

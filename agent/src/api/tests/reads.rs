@@ -165,15 +165,17 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
             .collect();
         assert_eq!(reply.status == 200, checks.is_empty(), "{body}");
         assert_eq!(body["ready"], checks.is_empty());
-        assert_eq!(body["checks"].as_object().unwrap().len(), 5);
+        assert_eq!(body["checks"].as_object().unwrap().len(), 6);
         checks
     };
-    assert_eq!(failing().await, ["gossip", "plan", "store"]);
+    assert_eq!(failing().await, ["gossip", "mesh", "plan", "store"]);
     own(vec![Fact::Certificate(vec![vec![1]])]);
-    assert_eq!(failing().await, ["plan", "store"]);
+    assert_eq!(failing().await, ["mesh", "plan", "store"]);
     own(both());
-    assert_eq!(failing().await, ["plan"]);
+    assert_eq!(failing().await, ["mesh", "plan"]);
     rig.plan();
+    assert_eq!(failing().await, ["mesh"]);
+    rig.snapshots.is_current.send_replace(true);
     assert!(failing().await.is_empty());
     rig.actors.send_replace(Arc::new(BTreeMap::from([("gossip", actor(false, 1, Some(Duration::ZERO)))])));
     assert_eq!(failing().await, ["actors"]);
