@@ -1,7 +1,7 @@
 //! The command line: one file for each command, named in one list here.
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What a command answers
-//! goes to standard output; warnings, progress and errors go to standard error. docs/CLI.md is the reference.
+//! goes to standard output; warnings, progress and errors go to standard error. docs/API.md is the reference.
 
 pub mod agent;
 pub mod ca;
