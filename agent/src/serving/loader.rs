@@ -45,6 +45,8 @@ pub struct ModelView {
     pub wanted: Option<(VersionName, Digest)>,
     /// Why it is not, if loading it failed.
     pub failure: Option<String>,
+    /// Whether the region is not ready without it: it was there at the start and may still be loaded.
+    pub is_awaited: bool,
 }
 
 impl ModelView {
@@ -57,14 +59,15 @@ impl ModelView {
 impl View {
     /// Why the region is not ready; empty if it is.
     ///
-    /// A region without models is ready: there is nothing that it could fail to serve. A model whose new default is
-    /// broken is ready while the old one serves.
+    /// A region that starts is ready when it serves what its store holds, as far as that can be served. From then on no
+    /// model makes it unready: one that is still being loaded, or can't be, was published to all regions alike, and must
+    /// not take from them the models that they serve.
     pub fn faults(&self) -> Vec<String> {
         if !self.is_read {
             return vec!["the catalogue of models has not been read yet".into()];
         }
-        let faults = self.models.iter().filter_map(|(name, model)| {
-            let (version, _) = model.wanted.as_ref().filter(|_| model.default.is_none())?;
+        let faults = self.models.iter().filter(|(_, model)| model.is_awaited).filter_map(|(name, model)| {
+            let (version, _) = model.wanted.as_ref()?;
             Some(match &model.failure {
                 Some(reason) => format!("model {name}@{version} can't be loaded: {reason}"),
                 None => format!("model {name}@{version} is being loaded"),
@@ -79,6 +82,8 @@ struct Failure {
     version: VersionName,
     content: Digest,
     reason: String,
+    /// Whether the region shall wait for it: its files can't be read now.
+    is_awaited: bool,
     attempts: u32,
     /// When to try again; none if that is of no use, or is being done.
     retry_at: Option<Instant>,
@@ -216,7 +221,8 @@ impl Shelf {
             let wanted = wanted.and_then(|version| Some((version.clone(), *held.versions.get(&version)?)));
             // Without a version to put in its place a deleted one stops at once; else it serves until then.
             let default = default.filter(|_| wanted.is_some());
-            models.insert(name, ModelView { held, default, wanted, failure: None });
+            let is_awaited = old.models.get(&name).map_or(!old.is_read, |model| model.is_awaited);
+            models.insert(name, ModelView { held, default, wanted, failure: None, is_awaited });
         }
         failures.retain(|name, failure| {
             let wanted = models.get(name).and_then(|model: &ModelView| model.wanted.as_ref());
@@ -300,9 +306,15 @@ impl Shelf {
                 let attempts = failures.get(&name).map_or(0, |failure| failure.attempts);
                 let delay = RETRY_FIRST.saturating_mul(1 << attempts.min(6)).min(RETRY_LONGEST);
                 let retry_at = error.is_passing().then(|| Instant::now() + delay);
-                let (version_of_failure, reason) = (version.clone(), error.to_string());
-                let failure =
-                    Failure { version: version_of_failure, content, reason, attempts, retry_at, is_retrying: false };
+                let failure = Failure {
+                    version: version.clone(),
+                    content,
+                    reason: error.to_string(),
+                    is_awaited: matches!(error, LoadError::Unreadable(_)),
+                    attempts,
+                    retry_at,
+                    is_retrying: false,
+                };
                 failures.insert(name.clone(), failure);
                 let serving = model.default.as_ref().map_or("nothing", |loaded| loaded.version.as_str());
                 tracing::error!(model = %name, %version, serving, %error, "the default version can't be served");
@@ -310,8 +322,8 @@ impl Shelf {
         }
         let models = old.models.iter().map(|(other, model)| {
             let default = loaded.clone().filter(|_| *other == name).or_else(|| model.default.clone());
-            let (held, wanted) = (model.held.clone(), model.wanted.clone());
-            (other.clone(), ModelView { held, default, wanted, failure: None })
+            let (held, wanted, is_awaited) = (model.held.clone(), model.wanted.clone(), model.is_awaited);
+            (other.clone(), ModelView { held, default, wanted, failure: None, is_awaited })
         });
         let models = models.collect();
         self.publish(View { is_read: true, models }, failures);
@@ -328,7 +340,10 @@ impl Shelf {
 
     fn publish(&self, mut view: View, failures: &BTreeMap<ModelName, Failure>) {
         for (name, model) in &mut view.models {
-            model.failure = failures.get(name).map(|failure| failure.reason.clone());
+            let failure = failures.get(name);
+            model.failure = failure.map(|failure| failure.reason.clone());
+            let may_come = model.default.is_none() && model.wanted.is_some();
+            model.is_awaited &= may_come && failure.is_none_or(|failure| failure.is_awaited);
             let failed = i64::from(model.failure.is_some());
             self.metrics.default_failed.with_label_values(&[name.as_str()]).set(failed);
         }
