@@ -67,11 +67,15 @@ fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         flaps: 0,
         failed_ms: 0,
+        ..RegionPlan::default()
     };
     let regions =
         regions.iter().map(|(name, weight, addresses)| (name.parse().unwrap(), planned(*weight, addresses))).collect();
     let ballot = Ballot { number: 7, agent: "us-west-2/node-0".parse().unwrap(), boot: 1 };
-    CommittedPlan { stamp: Stamp { ballot, seq }, plan: Plan { regions, reason: "because".into(), made_ms: 1 } }
+    CommittedPlan {
+        stamp: Stamp { ballot, seq },
+        plan: Plan { regions, reason: "because".into(), made_ms: 1, ..Plan::default() },
+    }
 }
 
 fn three(seq: u64, weights: [u16; 3]) -> CommittedPlan {

@@ -246,7 +246,7 @@ fn planned_regions(config: &Config, plan: &CommittedPlan) -> Vec<ZoneRegion> {
 fn configured_regions(config: &Config) -> Vec<ZoneRegion> {
     let first = config.regions.iter().filter(|region| region.weight_bp > 0).min_by_key(|region| region.priority);
     let share = |region: &RegionConfig| match config.traffic.strategy {
-        Strategy::Weighted => region.weight_bp,
+        Strategy::Weighted | Strategy::Latency => region.weight_bp,
         Strategy::ActivePassive if first.is_some_and(|first| first.name == region.name) => region.weight_bp,
         Strategy::ActivePassive => 0,
     };

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     mesh::handle::{Peer, PeerError},
     snapshots::SeenFact,
+    store::history,
     store::slots::{SlotMetrics, SlotStore},
 };
 use object_store::memory::InMemory;
@@ -13,9 +14,9 @@ use regionmesh_protocol::{
     board::EntryVersion,
     facts::Fact,
     identity::RegionName,
-    plan::CommittedPlan,
+    plan::{CommittedPlan, Order, OrderAction, OverrideKind},
     verdict::{Condition, RegionVerdict},
-    wire::{PeerReply, PeerRequest},
+    wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,7 +99,7 @@ impl PeerLink for Link {
                 let asked = actor.call(|reply| LeaderMessage::PreVote(request, reply), Some(timeout)).await;
                 Ok(PeerReply::PreVote(asked.map_err(|_| broken())?.success_or(broken())?))
             }
-            PeerRequest::Catalogue => Err(broken()),
+            PeerRequest::Catalogue | PeerRequest::Order { .. } => Err(broken()),
         }
     }
 }
@@ -267,6 +268,60 @@ async fn a_leader_without_a_majority_steps_down_and_keeps_its_plan() {
     let cut_off = &mesh.agents[&leader].snapshots;
     eventually("the leader steps down", || (!cut_off.leader.borrow().is_self).then_some(())).await;
     assert!(cut_off.plan.borrow().is_some());
+}
+
+impl Mesh {
+    async fn order(&self, to: &RegionName, kind: OverrideKind, region: &str) -> Result<CommittedPlan, OrderRefusal> {
+        let order = Order {
+            action: OrderAction::Set(kind),
+            region: Some(region.parse().unwrap()),
+            by: "ann".into(),
+            why: "test".into(),
+            for_ms: 600_000,
+        };
+        let actor = self.network.actors.lock().unwrap()[to].clone();
+        let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
+        match asked.await.unwrap() {
+            ractor::rpc::CallResult::Success(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_it() {
+    let mesh = Mesh::start().await;
+    let leader = mesh.leader().await;
+    mesh.plan(|_| true).await;
+    let others: Vec<RegionName> = mesh.agents.keys().filter(|region| **region != leader).cloned().collect();
+    let refused = mesh.order(&others[0], OverrideKind::Drain, "eu-west-1").await;
+    assert!(matches!(refused, Err(OrderRefusal::NotNow(_))), "{refused:?}");
+    let drained: RegionName = "eu-west-1".parse().unwrap();
+    let committed = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await.unwrap();
+    assert_eq!(committed.plan.regions[&drained].weight_bp, 0);
+    let known = mesh.plan(|plan| plan.stamp >= committed.stamp).await;
+    assert_eq!(known.plan.overrides, committed.plan.overrides);
+
+    mesh.kill(&leader).await;
+    let next = mesh.leader().await;
+    let kept = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+    assert_eq!((&kept.plan.overrides, kept.plan.regions[&drained].weight_bp), (&committed.plan.overrides, 0));
+    let dir = &mesh.agents[&next].config.data_dir;
+    eventually("the history tells of the order", || {
+        history::read(dir).unwrap().iter().any(|past| past.committed.stamp == committed.stamp).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_that_no_majority_takes_is_not_answered_as_done() {
+    let mesh = Mesh::start().await;
+    mesh.plan(|_| true).await;
+    let leader = mesh.leader().await;
+    let others = mesh.agents.keys().filter(|region| **region != leader).cloned();
+    mesh.network.cut.lock().unwrap().extend(others);
+    let refused = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await;
+    assert!(matches!(refused, Err(OrderRefusal::Unknown(_) | OrderRefusal::NotNow(_))), "{refused:?}");
 }
 
 /// An agent of the mesh as a new process: what it kept on disk, nobody heard yet, every call refused.
