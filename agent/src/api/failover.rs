@@ -31,10 +31,12 @@ use regionmesh_protocol::{
     },
     wire::OrderRefusal,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one ends by itself.
 pub const FOR_DEFAULT_MS: u64 = 60 * 60 * 1_000;
+/// How long an answer waits for the plan to come back to this agent from the leader's: one round trip, as a rule.
+const SPREAD: Duration = Duration::from_secs(2);
 /// Past plans that an explanation quotes at most.
 const REASONS_MAX: usize = 10;
 
@@ -79,6 +81,10 @@ async fn order(
     let committed = carried_out.await.map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the order broke: {error}"), "see `failover status`")
     })??;
+    // Who asks this agent next sees what was done.
+    let mut known = api.snapshots.plan.subscribe();
+    let has_it = known.wait_for(|known| known.as_ref().is_some_and(|known| known.stamp >= committed.stamp));
+    let _ = tokio::time::timeout(SPREAD, has_it).await;
     let plan = status::plan_detail(&api.config, &committed);
     Ok((Extension(By(by)), Json(OrderDone { done: committed.plan.reason.clone(), plan })))
 }

@@ -161,9 +161,11 @@ impl Driver {
 
     fn refuse_orders(&mut self, why: &str) {
         if let Some(reply) = self.ordered.take() {
+            self.arguments.metrics.orders.with_label_values(&["unknown"]).inc();
             let _ = reply.send(Err(OrderRefusal::Unknown(why.into())));
         }
         for (_, reply) in self.orders.drain(..) {
+            self.arguments.metrics.orders.with_label_values(&["refused"]).inc();
             let _ = reply.send(Err(OrderRefusal::NotNow(why.into())));
         }
     }
@@ -289,6 +291,7 @@ impl Driver {
         let committed = CommittedPlan { stamp, plan: value.plan };
         self.learn_plan(&committed);
         if let Some(reply) = self.ordered.take() {
+            self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
             let _ = reply.send(Ok(committed));
         }
     }
@@ -340,6 +343,7 @@ impl Driver {
                     return self.propose(plan);
                 }
                 Err(error) => {
+                    self.arguments.metrics.orders.with_label_values(&["refused"]).inc();
                     tracing::info!(%error, "an order is refused");
                     let _ = reply.send(Err(error.into()));
                 }
@@ -379,6 +383,7 @@ impl Driver {
         }
         let metrics = &self.arguments.metrics;
         metrics.plan_seq.set(i64::try_from(plan.stamp.seq).unwrap_or(i64::MAX));
+        metrics.show(&plan.plan);
         if self.proposer.leading() != Some(&plan.stamp.ballot) {
             metrics.adopted.inc();
             tracing::info!(stamp = %plan.stamp, reason = %plan.plan.reason, "plan adopted");

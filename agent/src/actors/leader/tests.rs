@@ -302,6 +302,10 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
     let known = mesh.plan(|plan| plan.stamp >= committed.stamp).await;
     assert_eq!(known.plan.overrides, committed.plan.overrides);
 
+    let metrics = &mesh.agents[&leader].metrics;
+    assert_eq!(metrics.orders.with_label_values(&["committed"]).get(), 1);
+    assert_eq!(metrics.overrides.with_label_values(&["drain"]).get(), 1);
+
     mesh.kill(&leader).await;
     let next = mesh.leader().await;
     let kept = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
