@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     mesh::handle::{Peer, PeerError},
-    snapshots::SeenFact,
+    snapshots::{BoardView, SeenFact},
     store::history,
     store::slots::{SlotMetrics, SlotStore},
 };
@@ -12,9 +12,11 @@ use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_protocol::{
     board::EntryVersion,
-    facts::Fact,
+    facts::{Fact, ServingFacts},
     identity::RegionName,
-    plan::{CommittedPlan, Order, OrderAction, OverrideKind},
+    load::LoadMeter,
+    plan::{CommittedPlan, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
+    trial::Evidence,
     verdict::{Condition, RegionVerdict},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
@@ -373,4 +375,62 @@ async fn a_restarted_agent_acts_on_its_plan_only_once_it_knows_the_one_of_anothe
     is_current.wait_for(|&is_current| is_current).await.unwrap();
     assert_eq!(fresh.snapshots.plan.borrow().as_ref().unwrap().stamp, later.stamp);
     actor.stop(None);
+}
+
+/// A board on which each region's agent tells what it served.
+fn serving_board(told: &[(&str, bool, ServingFacts)]) -> BoardView {
+    let snapshots = Snapshots::default();
+    for (region, is_alive, facts) in told {
+        let id: AgentId = format!("{region}/a").parse().unwrap();
+        show(&snapshots, &id, &Fact::Serving(facts.clone()));
+        snapshots.board.send_modify(|board| {
+            Arc::make_mut(board).agents.get_mut(&id).unwrap().is_alive = *is_alive;
+        });
+    }
+    (**snapshots.board.borrow()).clone()
+}
+
+fn told(requests_total: u64, errors_total: u64) -> ServingFacts {
+    ServingFacts { is_ready: true, requests_total, errors_total, ..ServingFacts::default() }
+}
+
+#[test]
+fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config("us-west-2", dir.path());
+    config.regions[1].capacity_rps = Some(500);
+    let part = |standing| RegionPlan { weight_bp: 100, standing, ..RegionPlan::default() };
+    let regions = REGIONS.map(|name| {
+        let standing = if name == "eu-west-1" { Standing::Ramping { step: 2, since_ms: 5 } } else { Standing::Serving };
+        (name.parse().unwrap(), part(standing))
+    });
+    let plan = Plan { regions: regions.into(), ..Plan::default() };
+    let (eu, verdicts, mut meter) = ("eu-west-1".parse().unwrap(), BTreeMap::new(), LoadMeter::default());
+    let mut look = |config: &Config, board: &BoardView, now_ms| {
+        meter.observe(board::served(board), now_ms);
+        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan)).regions[&eu].clone()
+    };
+
+    let all = |eu: ServingFacts, others: u64| {
+        serving_board(&[
+            ("ap-south-1", true, told(others, 0)),
+            ("eu-west-1", true, eu),
+            ("us-west-2", true, told(others, 0)),
+        ])
+    };
+    look(&config, &all(told(1_000, 0), 1_000), 0);
+    let input = look(&config, &all(told(1_090, 10), 2_000), 5_000);
+    let Evidence::Measured(trial) = &input.evidence else { panic!("{input:?}") };
+    assert_eq!((trial.step, trial.since_ms, trial.own.answered, trial.own.errors), (2, 5, 90, 10));
+    assert_eq!(trial.control.unwrap().answered, 2_000);
+    assert_eq!((input.load_rps, input.capacity_rps, input.is_loaded), (Some(20), Some(500), true));
+
+    let loading = ServingFacts { is_ready: false, ..told(1_090, 10) };
+    assert!(!look(&config, &all(loading, 2_000), 6_000).is_loaded);
+    // A region that serves falls silent: nobody to compare with is missing, not absent.
+    let silent = serving_board(&[("ap-south-1", false, told(2_000, 0)), ("eu-west-1", true, told(1_090, 10))]);
+    assert_eq!(look(&config, &silent, 7_000).evidence, Evidence::Missing);
+    config.serving.embedded = false;
+    let input = look(&config, &silent, 8_000);
+    assert_eq!((input.evidence, input.is_loaded), (Evidence::NotMeasured, true));
 }
