@@ -116,9 +116,10 @@ impl Zone {
         let mut state = u64::from(random);
         for index in self.networks.near(&client.network) {
             let Some(region) = self.regions.get(*index) else { continue };
-            if region.weight_bp == 0 || region.addresses(family).is_empty() {
+            if region.addresses(family).is_empty() {
                 continue;
             }
+            // No point is below a share of 0: a region that is out is passed over for all.
             let point = mix(&mut state) % u64::from(region.normal_bp.max(1));
             if point < u64::from(region.weight_bp) {
                 return Some(region);

@@ -137,10 +137,7 @@ fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
     let Some(Standing::Ramping { step, since_ms }) = plan.regions.get(name).map(|part| part.standing.clone()) else {
         return Evidence::NotMeasured;
     };
-    let control = plan
-        .regions
-        .iter()
-        .filter(|(other, part)| *other != name && part.weight_bp > 0 && part.standing == Standing::Serving);
+    let control = plan.regions.iter().filter(|(_, part)| part.weight_bp > 0 && part.standing == Standing::Serving);
     meter.trial(name, step, since_ms, &control.map(|(other, _)| other.clone()).collect())
 }
 
