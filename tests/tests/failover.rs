@@ -190,3 +190,31 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_kill_measures_until_users_are_moved_and_kills_nothing_else() {
+    let mesh = TestMesh::start(8).await;
+    let leader = settled(&mesh).await;
+    let victim = mesh.region(leader);
+    let data_dir = mesh.layout().data_dir.display().to_string();
+    let simulate = async |region: &str| {
+        let mut command = Command::new(binary());
+        command.args(["failover", "simulate", "--json", "--kill", region, "--data-dir", &data_dir]);
+        command.kill_on_drop(true).output().await.expect("the command line runs")
+    };
+    let output = simulate("nowhere").await;
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // The leader's region: an election is part of what is measured.
+    let output = simulate(victim).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    println!("{victim} killed: {told}");
+    assert_eq!((told["share_after"].as_f64(), told["region"].as_str()), (Some(0.0), Some(victim)));
+    assert!(told["plan_ms"].as_u64().unwrap() >= told["verdict_ms"].as_u64().unwrap());
+    assert!(told["foretold"]["reason"].as_str().unwrap().contains("as assumed"), "{told}");
+    let survivors = mesh.others(leader);
+    for survivor in &survivors {
+        planned(&mesh, &survivors, *survivor, |share| share == 0.5).await;
+    }
+}
