@@ -16,6 +16,7 @@ use crate::{
     api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
     dns::{self, DnsArguments, metrics::DnsMetrics},
+    failover::{HOPS, OrderDesk},
     mesh::{
         actor::MeshActor,
         handle::PeerService,
@@ -79,6 +80,7 @@ pub struct Agent {
 /// Answers what peers ask, by asking our own actors.
 struct Desk {
     leader: Address<LeaderMessage>,
+    orders: OrderDesk,
     replicator: Address<ReplicatorMessage>,
 }
 
@@ -96,6 +98,9 @@ impl PeerService for Desk {
                 .call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT)
                 .await
                 .map(PeerReply::PreVote),
+            PeerRequest::Order { order, hops_left } => {
+                Ok(PeerReply::Order(self.orders.carry_out(order, hops_left.min(HOPS)).await))
+            }
             PeerRequest::Catalogue => {
                 self.replicator.call(ReplicatorMessage::Catalogue, LOCAL_TIMEOUT).await.map(PeerReply::Catalogue)
             }
@@ -170,7 +175,8 @@ impl Agent {
             &config.data_dir,
         )?;
 
-        let desk = Arc::new(Desk { leader: leader.clone(), replicator: replicator.clone() });
+        let orders = OrderDesk { leader: leader.clone(), peers: peers.clone(), snapshots: snapshots.clone() };
+        let desk = Arc::new(Desk { leader: leader.clone(), orders: orders.clone(), replicator: replicator.clone() });
         let gossip_setup = GossipSetup {
             own: id.clone(),
             mesh: config.mesh.clone(),
@@ -257,6 +263,7 @@ impl Agent {
             publisher,
             clock,
             replicator,
+            orders,
             draining: drain.subscribe(),
         };
         children.push(service("api", Arc::new(move |stop| run_api(api.clone(), stop).boxed())));

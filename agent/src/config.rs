@@ -2,6 +2,7 @@
 //!
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
+use ipnet::IpNet;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
     plan::{FULL_WEIGHT_BP, Strategy},
@@ -113,6 +114,10 @@ pub struct RegionConfig {
     /// Its place in the order (strategy `active-passive`): the lowest that is healthy serves.
     #[serde(default)]
     pub priority: u16,
+    /// What it can serve at most, requests per second. Where it is given, automation moves no more load there than
+    /// headroom / 1.1; where it is not, nothing is known against moving all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_rps: Option<u32>,
     /// The cloud that it is in: same-cloud copies are preferred.
     #[serde(default = "local_cloud")]
     pub cloud: String,
@@ -214,12 +219,27 @@ pub struct TrafficConfig {
     pub strategy: Strategy,
     /// Share that a suspect region keeps, percent of its normal weight.
     pub suspect_percent: u8,
+    /// Regions that automation may have out at once; further ones that fail keep a suspect region's share. 1: what
+    /// makes two regions look failed at once is likelier the observers' fault or an overload that moves with the users.
+    pub max_out: u16,
+    /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
+    pub networks: Vec<NetworkConfig>,
 }
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted, suspect_percent: 10 }
+        Self { strategy: Strategy::Weighted, suspect_percent: 10, max_out: 1, networks: Vec::new() }
     }
+}
+
+/// Clients that are near each other, and the regions that are near to them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
+    pub cidr: IpNet,
+    /// The regions, nearest first; those that are not named come last, by weight.
+    pub regions: Vec<RegionName>,
 }
 
 /// Copying of models.
@@ -404,6 +424,10 @@ impl Config {
         if self.traffic.suspect_percent > 100 {
             faults.push("traffic.suspect_percent must be at most 100".into());
         }
+        faults.extend(self.traffic.faults(&names));
+        if self.recovery.errors_floor_bp > 10_000 {
+            faults.push("recovery.errors_floor_bp must be at most 10000".into());
+        }
         if self.recovery.steps.iter().any(|step| step.percent == 0 || step.percent > 100)
             || !self.recovery.steps.is_sorted_by_key(|step| step.percent)
         {
@@ -465,6 +489,31 @@ impl StoreConfig {
         }
         let is_relative = self.url.strip_prefix("file://").is_some_and(|path| !path.starts_with('/'));
         is_relative.then(|| format!("{:?}: the folder must be absolute", self.url))
+    }
+}
+
+impl TrafficConfig {
+    fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut seen = BTreeSet::new();
+        for network in &self.networks {
+            let cidr = network.cidr;
+            if cidr.trunc() != cidr {
+                faults.push(format!("traffic.networks: {cidr} has bits beyond its prefix; {} is meant?", cidr.trunc()));
+            }
+            if !seen.insert(cidr.trunc()) {
+                faults.push(format!("traffic.networks: {cidr} is listed twice"));
+            }
+            if network.regions.is_empty() {
+                faults.push(format!("traffic.networks: {cidr} names no region"));
+            }
+            let unknown = network.regions.iter().filter(|region| !regions.contains(region));
+            faults.extend(unknown.map(|region| format!("traffic.networks: {cidr} names {region}, which is no region")));
+        }
+        if !self.networks.is_empty() && self.strategy != Strategy::Latency {
+            faults.push("traffic.networks only counts with traffic.strategy = \"latency\"".into());
+        }
+        faults
     }
 }
 

@@ -32,7 +32,7 @@ fn names(path: &(String, String)) -> Result<(ModelName, VersionName), ApiError> 
 }
 
 /// Reads a JSON body; none at all is an empty object.
-fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+pub(super) fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     // An array would pass as well: its items as the fields in their order.
     if text.trim_ascii_start().first() != Some(&b'{') {

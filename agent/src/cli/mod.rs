@@ -6,6 +6,8 @@
 pub mod agent;
 pub mod ca;
 pub mod client;
+mod common;
+pub mod failover;
 pub mod models;
 pub mod serve;
 pub mod status;
@@ -38,6 +40,7 @@ enum Command {
     Up(up::UpCommand),
     Status(status::StatusCommand),
     Models(models::ModelsCommand),
+    Failover(failover::FailoverCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
     Ca(ca::CaCommand),
@@ -49,6 +52,7 @@ impl Command {
             Self::Up(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Models(command) => command.run().await,
+            Self::Failover(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
             Self::Ca(command) => command.run().await,
@@ -144,6 +148,17 @@ mod tests {
             "regionmesh models verify m 1 --region eu-west-1 --json",
             "regionmesh models delete m 1+conflict.eu-west-1",
             "regionmesh models promote m 1 production --by me",
+            "regionmesh failover drain eu-west-1 --for 2h --by ann --why maintenance --json",
+            "regionmesh failover hold --for 30m",
+            "regionmesh failover hold eu-west-1",
+            "regionmesh failover promote eu-west-1 --for 90s",
+            "regionmesh failover restore eu-west-1 --why done",
+            "regionmesh failover restore",
+            "regionmesh failover status --json --agent http://a:1",
+            "regionmesh failover history --limit 5",
+            "regionmesh failover explain eu-west-1 --json",
+            "regionmesh failover simulate --what-if eu-west-1=failed --what-if us-west-2=draining --json",
+            "regionmesh failover simulate --kill eu-west-1 --data-dir d",
             "regionmesh agent --config file --check",
             "regionmesh serve --models dir",
             "regionmesh ca init --mesh m --dir d",
@@ -166,6 +181,18 @@ mod tests {
             "regionmesh models publish m 1 path --meta novalue",
             "regionmesh models publish m 1 path --wait soon",
             "regionmesh models verify m 1 --region EU",
+            "regionmesh failover",
+            "regionmesh failover drain",
+            "regionmesh failover drain EU",
+            "regionmesh failover drain eu-west-1 --for 0s",
+            "regionmesh failover drain eu-west-1 --for 31d",
+            "regionmesh failover drain eu-west-1 --for soon",
+            "regionmesh failover promote",
+            "regionmesh failover explain",
+            "regionmesh failover simulate",
+            "regionmesh failover simulate --what-if eu-west-1",
+            "regionmesh failover simulate --what-if eu-west-1=sleepy",
+            "regionmesh failover simulate --kill a --what-if b=failed",
             "regionmesh models promote m 1 ../production",
             "regionmesh models promote m 1 a+conflict.eu-west-1",
         ] {

@@ -30,7 +30,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 /// Bytes of one request: enough that a long round trip does not matter, little enough to spread over peers.
@@ -332,8 +332,7 @@ impl Fetcher {
         let received = self.metrics.bytes.with_label_values(&["received", source.region.as_str()]);
         let staged = open(path).map_err(|error| PieceError::Local(ModelError::io("assemble", path, error)))?;
         let staged = Arc::new(staged);
-        let mut writing: VecDeque<(Piece, tokio::task::JoinHandle<Result<Option<Vec<u8>>, ModelError>>)> =
-            VecDeque::new();
+        let mut writing: VecDeque<(Piece, JoinHandle<Written>)> = VecDeque::new();
         let mut to_read: VecDeque<Piece> = pieces.clone();
         // Memory is used again: fresh pages for each chunk would cost as much as hashing it.
         let mut spare: Vec<Vec<u8>> = Vec::new();
@@ -362,6 +361,9 @@ impl Fetcher {
         }
     }
 }
+
+/// The memory of a chunk that was written; none if its bytes were wrong.
+type Written = Result<Option<Vec<u8>>, ModelError>;
 
 enum PieceError {
     /// The source did not deliver.
@@ -462,12 +464,7 @@ fn scan(index: usize, file: &ManifestFile, path: &Path) -> io::Result<Vec<Piece>
 }
 
 /// Writes a chunk to its place if its bytes are right, and gives their memory back; none if they are not.
-async fn put_chunk(
-    staged: Arc<File>,
-    path: &Path,
-    piece: &Piece,
-    bytes: Vec<u8>,
-) -> Result<Option<Vec<u8>>, ModelError> {
+async fn put_chunk(staged: Arc<File>, path: &Path, piece: &Piece, bytes: Vec<u8>) -> Written {
     let piece = piece.clone();
     blocking(path, move || {
         if bytes.len() != piece.length as usize || Digest::of(&bytes) != piece.digest {

@@ -15,8 +15,16 @@ use regionmesh_protocol::{
     conflict::Catalogue,
     facts::ServingFacts,
     manifest::{Digest, ModelName, VersionName},
+    trial::{LATENCY_BUCKETS, Served},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// How long after a failure that may pass the load is tried again: first and longest.
@@ -93,6 +101,15 @@ struct Failure {
 
 type Finished = (ModelName, VersionName, Digest, Result<Arc<Loaded>, LoadError>);
 
+/// What was served since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    errors: AtomicU64,
+    probes: AtomicU64,
+    latency: [AtomicU64; LATENCY_BUCKETS],
+}
+
 /// Reads: requests. Writes: the task that [`Shelf::follow`] is.
 pub struct Shelf {
     view: ArcSwap<View>,
@@ -100,7 +117,7 @@ pub struct Shelf {
     loading: Arc<Loading>,
     metrics: ServingMetrics,
     facts: watch::Sender<ServingFacts>,
-    served: std::sync::atomic::AtomicU64,
+    counts: Counts,
 }
 
 impl Shelf {
@@ -108,7 +125,7 @@ impl Shelf {
     pub fn new(loading: Arc<Loading>, extra_versions: usize, metrics: ServingMetrics) -> Arc<Self> {
         let extras = Extras::new(extra_versions, loading.clone());
         let (view, facts) = (ArcSwap::default(), watch::Sender::default());
-        Arc::new(Self { view, extras, loading, metrics, facts, served: 0.into() })
+        Arc::new(Self { view, extras, loading, metrics, facts, counts: Counts::default() })
     }
 
     /// The models now.
@@ -121,9 +138,20 @@ impl Shelf {
         self.facts.subscribe()
     }
 
-    /// Counts an inference that was answered.
-    pub fn served(&self) {
-        self.served.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    /// Counts an inference that was answered, and how long that took.
+    pub fn served(&self, took: Duration) {
+        self.counts.answered.fetch_add(1, Relaxed);
+        self.counts.latency[Served::bucket(took.as_secs_f64() * 1e3)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an inference that ended in an error of ours.
+    pub fn failed(&self) {
+        self.counts.errors.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a question for readiness that was answered with yes.
+    pub fn probed(&self) {
+        self.counts.probes.fetch_add(1, Relaxed);
     }
 
     /// The version that a request means, loaded.
@@ -358,7 +386,10 @@ impl Shelf {
         let facts = ServingFacts {
             is_ready: view.faults().is_empty(),
             models: defaults.map(|loaded| (loaded.model.clone(), loaded.version.clone())).collect(),
-            requests_total: self.served.load(std::sync::atomic::Ordering::Relaxed),
+            requests_total: self.counts.answered.load(Relaxed),
+            errors_total: self.counts.errors.load(Relaxed),
+            probes_total: self.counts.probes.load(Relaxed),
+            latency: std::array::from_fn(|bucket| self.counts.latency[bucket].load(Relaxed)),
         };
         self.facts.send_if_modified(|old| {
             let is_changed = *old != facts;

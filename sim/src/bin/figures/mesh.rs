@@ -62,7 +62,13 @@ impl Measured {
         options.restart = Restart::Never;
         options.strategy = strategy;
         options.base = BASE;
-        options.recovery = RecoveryPolicy { gate_ms: 500, gate_max_ms: 500, forget_flaps_ms: 1_000, steps: Vec::new() };
+        options.recovery = RecoveryPolicy {
+            gate_ms: 500,
+            gate_max_ms: 500,
+            forget_flaps_ms: 1_000,
+            steps: Vec::new(),
+            ..RecoveryPolicy::default()
+        };
         let mesh = LocalMesh::prepare(options).await?;
         for agent in mesh.agents() {
             let mut config = Config::load(&agent.config_file())?;
