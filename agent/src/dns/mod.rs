@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod metrics;
+pub mod providers;
 pub mod server;
 pub mod wire;
 pub mod zone;
