@@ -9,5 +9,6 @@ pub mod api;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
+pub mod route53;
 pub mod wait;
 pub mod watch;
