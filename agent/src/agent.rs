@@ -17,6 +17,7 @@ use crate::{
     api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
+    failover::{HOPS, OrderDesk},
     mesh::{
         actor::MeshActor,
         handle::PeerService,
@@ -49,7 +50,7 @@ use regionmesh_protocol::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long one operation of the store that holds the register may take.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,6 +58,9 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often what an agent says of itself is said again: gossip may have been restarted in between.
 const REPEAT_FACTS: Duration = Duration::from_secs(5);
+
+/// How long services may take to end what is in progress at the stop; they have limits of their own, which are shorter.
+const FAREWELL: Duration = Duration::from_secs(25);
 
 /// A running agent.
 pub struct Agent {
@@ -67,13 +71,17 @@ pub struct Agent {
     supervisor: ActorRef<SupervisorMessage>,
     mesh: Mesh,
     drain: watch::Sender<bool>,
+    /// Whether it has the embedded model server.
+    is_serving: bool,
     health_actor: Address<HealthMessage>,
+    services: TaskTracker,
     stop: CancellationToken,
 }
 
 /// Answers what peers ask, by asking our own actors.
 struct Desk {
     leader: Address<LeaderMessage>,
+    orders: OrderDesk,
     replicator: Address<ReplicatorMessage>,
 }
 
@@ -91,6 +99,9 @@ impl PeerService for Desk {
                 .call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT)
                 .await
                 .map(PeerReply::PreVote),
+            PeerRequest::Order { order, hops_left } => {
+                Ok(PeerReply::Order(self.orders.carry_out(order, hops_left.min(HOPS)).await))
+            }
             PeerRequest::Catalogue => {
                 self.replicator.call(ReplicatorMessage::Catalogue, LOCAL_TIMEOUT).await.map(PeerReply::Catalogue)
             }
@@ -165,7 +176,8 @@ impl Agent {
             &config.data_dir,
         )?;
 
-        let desk = Arc::new(Desk { leader: leader.clone(), replicator: replicator.clone() });
+        let orders = OrderDesk { leader: leader.clone(), peers: peers.clone(), snapshots: snapshots.clone() };
+        let desk = Arc::new(Desk { leader: leader.clone(), orders: orders.clone(), replicator: replicator.clone() });
         let gossip_setup = GossipSetup {
             own: id.clone(),
             mesh: config.mesh.clone(),
@@ -216,9 +228,11 @@ impl Agent {
             cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
         };
 
+        let services = TaskTracker::new();
         let service =
             |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
-                Child::new(name, || Service, ServiceArguments { make, stop: stop.clone() }, Address::vacant(name))
+                let arguments = ServiceArguments { make, stop: stop.clone(), running: services.clone() };
+                Child::new(name, || Service, arguments, Address::vacant(name))
             };
         let mut children = vec![
             Child::new("mesh", || MeshActor, mesh.clone(), Address::vacant("mesh")),
@@ -255,13 +269,15 @@ impl Agent {
             publisher,
             clock,
             replicator,
+            orders,
             draining: drain.subscribe(),
         };
         children.push(service("api", Arc::new(move |stop| run_api(api.clone(), stop).boxed())));
         let arguments =
             SupervisorArguments { children, metrics: SupervisorMetrics::new(&registry)?, health: tell_health };
         let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
-        Ok(Self { snapshots, health, supervisor, mesh, drain, health_actor, stop })
+        let is_serving = config.serving.embedded;
+        Ok(Self { snapshots, health, supervisor, mesh, drain, is_serving, health_actor, services, stop })
     }
 
     /// Kills one actor where it stands, as a crash would; its supervisor starts it again.
@@ -269,17 +285,23 @@ impl Agent {
         Ok(self.supervisor.cast(SupervisorMessage::Kill(actor))?)
     }
 
-    /// Asks for no more traffic: the region's endpoint is not ready any more, and the mesh is told.
+    /// Asks for no more traffic: this agent is not ready any more, and where it serves models itself the mesh is told. Where
+    /// others serve them the region's endpoint goes on without it.
     pub fn drain(&self) {
         self.drain.send_replace(true);
+        if !self.is_serving {
+            return;
+        }
         if let Err(error) = self.health_actor.cast(HealthMessage::SetDraining(true)) {
             tracing::warn!(%error, "the mesh could not be told that this agent drains");
         }
     }
 
-    /// Stops everything.
+    /// Stops everything; requests in progress are answered first.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.services.close();
+        let _ = tokio::time::timeout(FAREWELL, self.services.wait()).await;
         self.mesh.close().await;
         self.supervisor.stop(None);
         let _ = self.supervisor.wait(Some(Duration::from_secs(2))).await;

@@ -6,6 +6,7 @@ mod route53;
 
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
+use ipnet::IpNet;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
     plan::{FULL_WEIGHT_BP, Strategy},
@@ -17,6 +18,8 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+mod reading;
 
 /// Everything that an agent is told at start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +118,10 @@ pub struct RegionConfig {
     /// Its place in the order (strategy `active-passive`): the lowest that is healthy serves.
     #[serde(default)]
     pub priority: u16,
+    /// What it can serve at most, requests per second. Where it is given, automation moves no more load there than
+    /// headroom / 1.1; where it is not, nothing is known against moving all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_rps: Option<u32>,
     /// The cloud that it is in: same-cloud copies are preferred.
     #[serde(default = "local_cloud")]
     pub cloud: String,
@@ -218,12 +225,27 @@ pub struct TrafficConfig {
     pub strategy: Strategy,
     /// Share that a suspect region keeps, percent of its normal weight.
     pub suspect_percent: u8,
+    /// Regions that automation may have out at once; further ones that fail keep a suspect region's share. 1: what
+    /// makes two regions look failed at once is likelier the observers' fault or an overload that moves with the users.
+    pub max_out: u16,
+    /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
+    pub networks: Vec<NetworkConfig>,
 }
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted, suspect_percent: 10 }
+        Self { strategy: Strategy::Weighted, suspect_percent: 10, max_out: 1, networks: Vec::new() }
     }
+}
+
+/// Clients that are near each other, and the regions that are near to them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
+    pub cidr: IpNet,
+    /// The regions, nearest first; those that are not named come last, by weight.
+    pub regions: Vec<RegionName>,
 }
 
 /// Copying of models.
@@ -312,7 +334,7 @@ pub enum ConfigError {
         /// The system's reason.
         error: std::io::Error,
     },
-    /// Not TOML, a field unknown or missing, or a value of the wrong type.
+    /// Not TOML.
     #[error("{path}: {error}")]
     Malformed {
         /// The file.
@@ -320,7 +342,7 @@ pub enum ConfigError {
         /// Where and why.
         error: Box<toml::de::Error>,
     },
-    /// Well-formed, and wrong.
+    /// TOML, and wrong: fields unknown, missing or of the wrong type, values that can't be.
     #[error("{path} has {} fault(s):\n  - {}", faults.len(), faults.join("\n  - "))]
     Faulty {
         /// The file.
@@ -335,10 +357,16 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.into(), error })?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|error| ConfigError::Malformed { path: path.into(), error: Box::new(error) })?;
-        let faults = config.faults();
-        if faults.is_empty() { Ok(config) } else { Err(ConfigError::Faulty { path: path.into(), faults }) }
+        let document =
+            text.parse().map_err(|error| ConfigError::Malformed { path: path.into(), error: Box::new(error) })?;
+        let reading = reading::read::<Self>(document);
+        let told = reading.value.as_ref().map(Self::faults).unwrap_or_default();
+        let told: Vec<_> = told.into_iter().filter(|fault| !reading.is_in_doubt(fault)).collect();
+        let faults: Vec<_> = reading.faults.into_iter().chain(told).collect();
+        match reading.value {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(ConfigError::Faulty { path: path.into(), faults }),
+        }
     }
 
     /// This agent's identity.
@@ -383,8 +411,28 @@ impl Config {
         if !health.path.starts_with('/') {
             faults.push(format!("health.path: {:?} does not begin with /", health.path));
         }
+        if health.timeout_ms == 0 {
+            faults.push("health.timeout_ms must be at least 1".into());
+        }
+        let named = [("local_peers", &self.local_peers), ("health.canaries", &health.canaries)];
+        for (field, address) in named.iter().flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
+        {
+            if !is_host_port(address) {
+                faults.push(format!("{field}: {address:?} is not host:port"));
+            }
+        }
+        faults.extend(self.listen.faults());
+        let stores = std::iter::once(("store", &self.store)).chain(self.witness.iter().map(|store| ("witness", store)));
+        faults.extend(stores.filter_map(|(field, store)| store.fault().map(|why| format!("{field}.url: {why}"))));
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
+            faults.push(format!("log.filter: {:?} is not a tracing filter: {error}", self.log.filter));
+        }
         if self.traffic.suspect_percent > 100 {
             faults.push("traffic.suspect_percent must be at most 100".into());
+        }
+        faults.extend(self.traffic.faults(&names));
+        if self.recovery.errors_floor_bp > 10_000 {
+            faults.push("recovery.errors_floor_bp must be at most 10000".into());
         }
         if self.recovery.steps.iter().any(|step| step.percent == 0 || step.percent > 100)
             || !self.recovery.steps.is_sorted_by_key(|step| step.percent)
@@ -397,6 +445,12 @@ impl Config {
         if let Some(route53) = &self.dns.route53 {
             faults.extend(route53.faults(self));
         }
+        if !(1..=86_400).contains(&self.dns.ttl_s) {
+            faults.push(format!("dns.ttl_s: {} is not within 1 to 86400", self.dns.ttl_s));
+        }
+        if self.replication.rescan_ms < 100 {
+            faults.push(format!("replication.rescan_ms: {} is less than 100", self.replication.rescan_ms));
+        }
         if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
             faults.push("replication.parallel_versions and parallel_streams must be at least 1".into());
         }
@@ -405,6 +459,68 @@ impl Config {
         }
         if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
             faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
+        }
+        faults
+    }
+}
+
+fn is_host_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+impl ListenConfig {
+    /// Two listeners on one port of one address: the second would fail at every start.
+    fn faults(&self) -> Vec<String> {
+        let tcp = [("api", self.api), ("dns", self.dns), ("serving", self.serving)];
+        let udp = [("mesh", self.mesh), ("dns", self.dns)];
+        let clashes = |listeners: &[(&str, SocketAddr)], transport| {
+            let mut faults = Vec::new();
+            for (index, (name, address)) in listeners.iter().enumerate() {
+                // Port 0 is another one each time.
+                let clash = listeners[..index].iter().find(|(_, other)| other == address && address.port() != 0);
+                faults.extend(
+                    clash.map(|(other, _)| format!("listen: {other} and {name} are both {address}/{transport}")),
+                );
+            }
+            faults
+        };
+        [clashes(&tcp, "tcp"), clashes(&udp, "udp")].concat()
+    }
+}
+
+impl StoreConfig {
+    /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
+    fn fault(&self) -> Option<String> {
+        const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
+        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+            return Some(format!("{:?} is not {}://...", self.url, SCHEMES.join(":// or ")));
+        }
+        let is_relative = self.url.strip_prefix("file://").is_some_and(|path| !path.starts_with('/'));
+        is_relative.then(|| format!("{:?}: the folder must be absolute", self.url))
+    }
+}
+
+impl TrafficConfig {
+    fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut seen = BTreeSet::new();
+        for network in &self.networks {
+            let cidr = network.cidr;
+            if cidr.trunc() != cidr {
+                faults.push(format!("traffic.networks: {cidr} has bits beyond its prefix; {} is meant?", cidr.trunc()));
+            }
+            if !seen.insert(cidr.trunc()) {
+                faults.push(format!("traffic.networks: {cidr} is listed twice"));
+            }
+            if network.regions.is_empty() {
+                faults.push(format!("traffic.networks: {cidr} names no region"));
+            }
+            let unknown = network.regions.iter().filter(|region| !regions.contains(region));
+            faults.extend(unknown.map(|region| format!("traffic.networks: {cidr} names {region}, which is no region")));
+        }
+        if !self.networks.is_empty() && self.strategy != Strategy::Latency {
+            faults.push("traffic.networks only counts with traffic.strategy = \"latency\"".into());
         }
         faults
     }
@@ -426,7 +542,7 @@ impl RegionConfig {
 
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if !self.endpoint.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        if !is_host_port(&self.endpoint) {
             faults.push(format!("regions.{}.endpoint: {:?} is not host:port", self.name, self.endpoint));
         }
         let uri = self.serving_url.parse::<http::Uri>();
@@ -443,5 +559,78 @@ impl RegionConfig {
             faults.push(format!("regions.{}.weight_bp: {} is above {FULL_WEIGHT_BP}", self.name, self.weight_bp));
         }
         faults
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        mesh = "m"
+        region = "a"
+        agent = "0"
+        data_dir = "/tmp/a"
+        tls = { ca = "ca.pem", certificate = "a.pem", key = "a.key" }
+        listen = { mesh = "127.0.0.1:1", dns = "127.0.0.1:2", api = "127.0.0.1:3", serving = "127.0.0.1:4" }
+        store = { url = "file:///tmp/a" }
+        regions = [{ name = "a", endpoint = "a:1", serving_url = "http://127.0.0.1:4" }]
+    "#;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(file.path())
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        match load(text) {
+            Err(ConfigError::Faulty { faults, .. }) => faults,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_good_configuration_is_read() {
+        assert_eq!(load(GOOD).unwrap().id().to_string(), "a/0");
+    }
+
+    #[test]
+    fn faults_of_form_and_of_meaning_are_told_together() {
+        let text = GOOD
+            .replace("mesh = \"m\"", "mesh = \"m\"\nmash = 1\nlocal_peers = [\"nowhere\"]")
+            .replace("\"127.0.0.1:3\"", "\"127.0.0.1:2\"")
+            .replace("file:///tmp/a", "ftp://a")
+            .replace("tls = { ca = \"ca.pem\",", "tls = {")
+            + "dns = { ttl_s = 0, zone = \"\" }\nhealth = { interval_ms = \"fast\" }\nlog = { filter = \"a=loud\" }\n";
+        let found = faults(&text);
+        for part in [
+            "unknown field `mash`",
+            "tls: missing field `ca`",
+            "health.interval_ms: invalid type",
+            "local_peers: \"nowhere\" is not host:port",
+            "listen: api and dns are both 127.0.0.1:2/tcp",
+            "store.url: \"ftp://a\" is not file:// or s3://",
+            "dns.ttl_s: 0",
+            "dns.zone: \"\"",
+            "log.filter: \"a=loud\"",
+        ] {
+            assert!(found.iter().any(|fault| fault.starts_with(part)), "{part}\n{found:#?}");
+        }
+        assert_eq!(found.len(), 9, "{found:#?}");
+    }
+
+    #[test]
+    fn a_missing_table_is_one_fault() {
+        let text: String =
+            GOOD.lines().filter(|line| !line.contains("regions =")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(faults(&text), ["missing field `regions`"]);
+    }
+
+    #[test]
+    fn what_is_no_toml_is_shown_with_its_line() {
+        let error = load("mesh = \n").unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
     }
 }

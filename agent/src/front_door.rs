@@ -358,6 +358,7 @@ mod tests {
             addresses: vec![ADDRESSES[index].parse().unwrap()],
             flaps: 0,
             failed_ms: 0,
+            ..RegionPlan::default()
         };
         let regions = [("a".parse().unwrap(), region(0)), ("b".parse().unwrap(), region(1))].into();
         let stamp = Stamp { ballot: Ballot { number: 1, agent: "a/node-0".parse().unwrap(), boot: 1 }, seq };

@@ -11,6 +11,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dns;
+pub mod failover;
 pub mod front_door;
 pub mod logging;
 pub mod mesh;

@@ -6,7 +6,10 @@
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 /// Makes the task, given the token that stops it.
 pub type MakeTask = Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -37,11 +40,14 @@ impl Actor for Service {
         me: ActorRef<ServiceMessage>,
         arguments: ServiceArguments,
     ) -> Result<Running, ActorProcessingErr> {
-        let task = tokio::spawn((arguments.make)(arguments.stop.child_token()));
+        let task = arguments.running.spawn((arguments.make)(arguments.stop.child_token()));
         let watcher = tokio::spawn(async move {
             let task = AbortOnDropHandle::new(task);
             let ended = task.await.unwrap_or_else(|error| Err(error.to_string()));
-            let _ = me.cast(ServiceMessage::Ended(ended));
+            // Where the agent stops nothing has died: no error, and no restart.
+            if !arguments.stop.is_cancelled() {
+                let _ = me.cast(ServiceMessage::Ended(ended));
+            }
         });
         Ok(Running { _task: AbortOnDropHandle::new(watcher) })
     }
@@ -66,4 +72,6 @@ pub struct ServiceArguments {
     pub make: MakeTask,
     /// Cancelled when the agent stops.
     pub stop: CancellationToken,
+    /// The tasks of all services, so that the agent can wait until they have ended what was in progress.
+    pub running: TaskTracker,
 }

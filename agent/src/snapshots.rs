@@ -7,7 +7,7 @@ use regionmesh_protocol::{
     conflict::Catalogue,
     facts::{Fact, FactKind},
     identity::{AgentId, RegionName},
-    plan::CommittedPlan,
+    plan::{CommittedPlan, PlanInputs},
     register::Ballot,
     verdict::RegionVerdict,
 };
@@ -70,6 +70,8 @@ pub struct Snapshots {
     pub verdicts: watch::Sender<Arc<BTreeMap<RegionName, RegionVerdict>>>,
     /// The highest committed plan known. Writer: dns-leader.
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
+    /// What the next plan would rest on, as this agent sees it. Writer: dns-leader.
+    pub plan_inputs: watch::Sender<Option<Arc<PlanInputs>>>,
     /// Whether the plan can be acted on: it was compared with another region's since the start, or none could be heard
     /// in time. Never false again. Writer: dns-leader.
     pub is_current: watch::Sender<bool>,

@@ -289,7 +289,9 @@ async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
     a.actor.kill_and_wait(None).await.unwrap();
     let (_actor, _) = Actor::spawn(None, MeshActor, a.mesh.clone()).await.unwrap();
-    eventually("the peer sees the old connection go", || b.heard("down a/0")).await;
+    // The peer may see the new connection before it misses the old one: then that one was never down.
+    let links = || a.mail.0.lock().unwrap().iter().filter(|line| *line == "up b/0").count();
+    eventually("linked anew", || links() >= 2).await;
     let to: AgentId = "b/0".parse().unwrap();
     let start = Instant::now();
     while a.mesh.exchange(&to, b"again".to_vec(), Duration::from_secs(1)).await.is_err() {
@@ -331,7 +333,8 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
     assert!(!is_let_in(&stranger(dir, "a.guest", b"h3"), target).await);
     eventually("counted", || b.metrics.refused("handshake") >= 1).await;
 
-    // Random bytes.
+    // Random bytes. What good peers send is not taken for such.
+    assert_eq!(b.metrics.refused("not-quic"), 0);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for seed in 0..2_000u32 {
         let bytes: Vec<u8> = (0..200).map(|i| (seed.wrapping_mul(2_654_435_761).rotate_left(i) >> 7) as u8).collect();

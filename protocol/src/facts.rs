@@ -6,6 +6,7 @@ use crate::{
     manifest::{Digest, ModelName, VersionName},
     plan::CommittedPlan,
     register::Ballot,
+    trial::{LATENCY_BUCKETS, Served},
     verdict::{Condition, Observation},
 };
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,24 @@ pub struct ServingFacts {
     pub models: Vec<(ModelName, VersionName)>,
     /// Inferences answered since start.
     pub requests_total: u64,
+    /// Inferences since start that ended in an error of the server.
+    pub errors_total: u64,
+    /// Questions for readiness answered with yes since start: synthetic requests.
+    pub probes_total: u64,
+    /// Inferences answered by how long they took, see [`crate::trial::LATENCY_BOUNDS_MS`].
+    pub latency: [u64; LATENCY_BUCKETS],
+}
+
+impl ServingFacts {
+    /// The counters.
+    pub fn served(&self) -> Served {
+        Served {
+            answered: self.requests_total,
+            errors: self.errors_total,
+            probes: self.probes_total,
+            latency: self.latency,
+        }
+    }
 }
 
 /// What the agent knows of the leader.

@@ -1,29 +1,50 @@
 //! The plan: which region gets which share of traffic, and why.
 //!
 //! [`next_plan`] is the whole policy in one pure function: what stands, what is known, what time it is → what shall
-//! stand. A leader calls it on every change and about twice a second, and commits what it answers.
+//! stand. A leader calls it on every change and about twice a second, and commits what it answers. What an operator
+//! orders goes through [`plan_order`] into the same plan, so that it outlives the leader that took it.
+//!
+//! `next` goes from one plan to the next; `standing` moves one region; `weights` shares traffic out, within declared
+//! capacity; `order` holds what operators order; `explain` says why a region stands where it does.
 
-use crate::{identity::RegionName, ramp::RecoveryPolicy, register::Stamp, verdict::Condition};
+use crate::{identity::RegionName, ramp::RecoveryPolicy, register::Stamp, trial::Evidence, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
+mod explain;
 mod next;
+mod order;
+mod standing;
 #[cfg(test)]
 mod tests;
+mod weights;
 
-pub use next::next_plan;
+pub use explain::{Explanation, explain};
+pub use next::{next_plan, what_if};
+pub use order::{
+    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override, OverrideKind, WHY_MAX,
+    plan_order,
+};
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;
 
 /// Where a region stands in the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// Gets its share.
+    #[default]
     Serving,
     /// Suspect: its share is cut until it answers again.
     Reduced,
+    /// Failed while as many regions as automation may take out are out already: keeps the share of a suspect region.
+    Limited {
+        /// Since when, Unix milliseconds.
+        since_ms: u64,
+        /// Since when it is healthy again, Unix milliseconds; none while it is not. Its gate counts from here.
+        healthy_ms: Option<u64>,
+    },
     /// Failed or draining: gets nothing.
     Out {
         /// Since when, Unix milliseconds.
@@ -43,8 +64,24 @@ pub enum Standing {
     },
 }
 
+/// Why a region has no traffic, or not all of its traffic yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Absence {
+    /// Automation took its traffic away, since it failed. Only these count against [`PlanInputs::max_out`].
+    Failed,
+    /// It failed while it had no traffic: nobody was moved.
+    Idle,
+    /// Its own agents asked for no traffic.
+    Draining,
+    /// An operator ordered it.
+    Ordered,
+    /// It joined the mesh and had no traffic yet.
+    Joined,
+}
+
 /// One region's part of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionPlan {
     /// Share of traffic relative to the other regions, basis points of a full share; 0 is none.
     pub weight_bp: u16,
@@ -56,6 +93,29 @@ pub struct RegionPlan {
     pub flaps: u32,
     /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Tells when `flaps` is forgotten.
     pub failed_ms: u64,
+    /// Why it is out, in its gate or on the ramp; none while it serves.
+    pub absence: Option<Absence>,
+    /// How often the hold of its present ramp step was doubled.
+    pub hold_doublings: u8,
+}
+
+/// What the capacity guard kept from moving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortfall {
+    /// Load of the whole mesh that was reckoned with, requests per second.
+    pub load_rps: u32,
+    /// How much of it stays in regions that should have lost it, requests per second.
+    pub unmoved_rps: u32,
+}
+
+/// The load that a plan's weights rest on; kept so that a failure, which hides the load of the failed region, does not
+/// make the guard forget it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedLoad {
+    /// Of the whole mesh, requests per second.
+    pub rps: u32,
+    /// When it was measured, leader's clock, Unix milliseconds.
+    pub measured_ms: u64,
 }
 
 /// Which region gets which share of traffic: the value that the register agrees on.
@@ -67,6 +127,12 @@ pub struct Plan {
     pub reason: String,
     /// When it was made, leader's clock, Unix milliseconds.
     pub made_ms: u64,
+    /// What operators ordered and has not expired: at most one for each region and one for the whole mesh.
+    pub overrides: Vec<Override>,
+    /// What could not be moved for want of capacity.
+    pub shortfall: Option<Shortfall>,
+    /// The load that was reckoned with, where a region has a declared capacity.
+    pub load: Option<PlannedLoad>,
 }
 
 /// A plan that a majority of the acceptors accepted.
@@ -89,6 +155,11 @@ pub struct PlanInputs {
     pub suspect_percent: u8,
     /// How a region comes back.
     pub recovery: RecoveryPolicy,
+    /// Regions that automation may have out at once. A further one that fails keeps the share of a suspect region: a
+    /// fault that all observers share must not pile all users onto the last region.
+    pub max_out: u16,
+    /// Time to live of DNS answers, milliseconds: steps of the ramp are held for a multiple of it.
+    pub ttl_ms: u64,
 }
 
 /// What is known of one region when a plan is made.
@@ -108,6 +179,14 @@ pub struct RegionInput {
     pub reason: String,
     /// Whether it lacks nothing that the mesh has published; holds the ramp's gate shut while false.
     pub is_complete: bool,
+    /// Whether its models are loaded; holds the ramp's gate shut while false. True where others serve its models.
+    pub is_loaded: bool,
+    /// What it can serve at most, requests per second, if that was declared.
+    pub capacity_rps: Option<u32>,
+    /// What it serves, requests per second, where that is measured.
+    pub load_rps: Option<u32>,
+    /// How it does on its present step of the ramp, beside the regions that serve.
+    pub evidence: Evidence,
 }
 
 /// How traffic is shared between healthy regions.
@@ -118,6 +197,9 @@ pub enum Strategy {
     Weighted,
     /// All to the healthy region with the lowest `priority`.
     ActivePassive,
+    /// By the client's network, as far as a table of networks knows it, else by `weight_bp`. The plan is that of
+    /// `Weighted`; who asks from where is DNS's business.
+    Latency,
 }
 
 impl Plan {
@@ -132,8 +214,25 @@ impl Plan {
         self.regions.iter().map(|(name, region)| (name.clone(), f64::from(region.weight_bp) / total)).collect()
     }
 
+    /// The override that stands for `region`, or, with none, for the whole mesh.
+    pub fn override_of(&self, region: Option<&RegionName>) -> Option<&Override> {
+        self.overrides.iter().find(|standing| standing.region.as_ref() == region)
+    }
+
+    /// The regions that automation took out and has not let in again.
+    pub fn taken_out(&self) -> impl Iterator<Item = &RegionName> {
+        self.regions.iter().filter(|(_, region)| region.is_taken_out()).map(|(name, _)| name)
+    }
+
     /// The regions that get traffic now, with their weights and addresses.
     pub fn carrying(&self) -> impl Iterator<Item = (&RegionName, &RegionPlan)> {
         self.regions.iter().filter(|(_, region)| region.weight_bp > 0 && !region.addresses.is_empty())
+    }
+}
+
+impl RegionPlan {
+    /// Whether automation took it out and has not let it in again.
+    pub fn is_taken_out(&self) -> bool {
+        self.absence == Some(Absence::Failed) && matches!(self.standing, Standing::Out { .. } | Standing::Gated { .. })
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     election::{PreVoteReply, PreVoteRequest},
     identity::AgentId,
     manifest::{Digest, ModelName, VersionName},
+    plan::{CommittedPlan, Order, OrderError},
     register::{AcceptorReply, AcceptorRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,13 @@ pub enum PeerRequest {
     PreVote(PreVoteRequest),
     /// What does your region hold?
     Catalogue,
+    /// To the leader: an operator's order.
+    Order {
+        /// The order.
+        order: Order,
+        /// How often whoever gets it may pass it on, if another agent leads.
+        hops_left: u8,
+    },
 }
 
 /// The answer to a [`PeerRequest`].
@@ -66,8 +74,24 @@ pub enum PeerReply {
     PreVote(PreVoteReply),
     /// All that the peer's region holds.
     Catalogue(Catalogue),
+    /// The plan that the order became part of, committed; or why it did not.
+    Order(Result<CommittedPlan, OrderRefusal>),
     /// The peer could not do it; what, where and why.
     Failed(String),
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum OrderRefusal {
+    /// The order is wrong; the same order will be refused again.
+    #[error(transparent)]
+    Wrong(#[from] OrderError),
+    /// Nobody can carry it out now, and nothing was done.
+    #[error("{0}")]
+    NotNow(String),
+    /// It was begun, and what became of it is not known.
+    #[error("{0}; it may have been done, look before you repeat it")]
+    Unknown(String),
 }
 
 /// The first frame on a bulk stream.

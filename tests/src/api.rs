@@ -1,7 +1,7 @@
 //! One agent's HTTP faces: its API with the token, its metrics, its model server.
 
 use regionmesh::{
-    api::types::{RegionStatus, Status},
+    api::types::{PlanDetail, RegionStatus, Status},
     cli::up::layout::LocalAgent,
 };
 use reqwest::{Client, Method, RequestBuilder};
@@ -39,6 +39,11 @@ impl Api {
         Self { token: token.map(str::to_owned), ..self.clone() }
     }
 
+    /// Where the API is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     async fn ask(&self, request: RequestBuilder) -> Result<(u16, Value), String> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -73,6 +78,15 @@ impl Api {
     pub async fn region(&self, name: &str) -> Result<RegionStatus, String> {
         let status = self.status().await?;
         status.regions.into_iter().find(|region| region.region.as_str() == name).ok_or_else(|| format!("no {name}"))
+    }
+
+    /// The committed plan, whole.
+    pub async fn plan(&self) -> Result<PlanDetail, String> {
+        let (code, body) = self.get("/v1/plan").await?;
+        if code != 200 {
+            return Err(format!("{} answered {code}: {body}", self.url));
+        }
+        serde_json::from_value(body).map_err(|error| error.to_string())
     }
 
     /// The committed plan's number.

@@ -6,9 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod api;
+pub mod attack;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
+pub mod plans;
 pub mod route53;
+pub mod serve;
+pub mod settle;
+pub mod skip;
 pub mod wait;
 pub mod watch;

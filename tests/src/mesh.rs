@@ -132,7 +132,17 @@ impl TestMesh {
 
     /// The first agent of region `index`, over HTTP.
     pub fn api(&self, index: usize) -> Api {
-        Api::new(self.agent(index), Some(self.token.clone()))
+        self.api_of(self.agent(index))
+    }
+
+    /// Any agent, over HTTP.
+    pub fn api_of(&self, agent: &LocalAgent) -> Api {
+        Api::new(agent, Some(self.token.clone()))
+    }
+
+    /// The bearer token that changes need.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Every region's index but `index`.

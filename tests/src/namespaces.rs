@@ -3,13 +3,17 @@
 //! The test runs inside the hub (it starts itself again there), so nothing it sends leaves the namespaces. A region is
 //! cut off with iptables, silently, as a broken long-distance link would be: packets vanish, nobody is told.
 
+use crate::skip::skip;
 use anyhow::{Context, Result, bail};
 use std::{
     net::Ipv4Addr,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 const INSIDE: &str = "REGIONMESH_TEST_HUB";
+/// Tells the networks of one test program apart.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 /// A hub and one namespace per region; removed with the value.
 pub struct Network {
@@ -22,31 +26,45 @@ pub fn address(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, 11 + index as u8)
 }
 
-/// Runs `test` in the hub of a new network of `regions` regions. The calling test must be alone in its file and be
-/// named `name`: its program is started again inside the hub, for this test only.
-pub fn within(name: &str, regions: usize, test: impl FnOnce(&Network) -> Result<()>) -> Result<()> {
+/// Runs the scenario of the test `name` in the hub of a new network of `regions` regions: this program is started again
+/// inside the hub, for that test only. Skipped, and said so, where namespaces can't be made.
+pub fn in_network(name: &str, regions: usize, scenario: impl AsyncFnOnce(&Network)) {
     if let Ok(hub) = std::env::var(INSIDE) {
-        return test(&Network { name: hub, regions });
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        return runtime.block_on(scenario(&Network { name: hub, regions }));
     }
-    let network = Network::create(regions)?;
+    if let Err(why) = try_out() {
+        return skip(&format!("network namespaces and iptables can't be used here: {why:#}"));
+    }
+    let network = Network::create(regions).unwrap_or_else(|error| panic!("{error:#}"));
     let status = Command::new("ip")
         .args(["netns", "exec", &network.name])
-        .arg(std::env::current_exe()?)
+        .arg(std::env::current_exe().expect("this program's path"))
         .args([name, "--exact", "--nocapture", "--include-ignored"])
         .env(INSIDE, &network.name)
-        .status()
-        .context("ip netns exec")?;
-    if !status.success() {
-        bail!("the test failed inside its network: {status}");
-    }
-    Ok(())
+        .status();
+    let status = status.unwrap_or_else(|error| panic!("ip netns exec: {error}"));
+    assert!(status.success(), "{name} failed inside its network: {status}");
+}
+
+fn new_name() -> String {
+    format!("rm{}-{}", std::process::id(), NETWORKS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes a namespace with a rule in it, and removes it again.
+fn try_out() -> Result<()> {
+    let name = new_name();
+    run(&["ip", "netns", "add", &name]).context("they need root and iproute2")?;
+    let rules = run(&["ip", "netns", "exec", &name, "iptables", "-A", "INPUT", "-s", "192.0.2.1", "-j", "DROP"]);
+    run(&["ip", "netns", "del", &name])?;
+    rules
 }
 
 impl Network {
     fn create(regions: usize) -> Result<Self> {
-        let network = Self { name: format!("rm{}", std::process::id()), regions };
+        let network = Self { name: new_name(), regions };
         let hub = &network.name;
-        run(&["ip", "netns", "add", hub]).context("a network of one's own needs root and iproute2")?;
+        run(&["ip", "netns", "add", hub])?;
         for line in ["link set lo up", "link add br0 type bridge", "addr add 10.77.0.1/24 dev br0", "link set br0 up"] {
             network.ip(hub, line)?;
         }
@@ -73,13 +91,13 @@ impl Network {
     }
 
     /// From now on, packets between regions `a` and `b` vanish.
-    pub fn cut(&self, a: usize, b: usize) -> Result<()> {
-        self.rules("-A", a, b)
+    pub fn cut(&self, a: usize, b: usize) {
+        self.rules("-A", a, b).unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     /// Undoes [`Network::cut`].
-    pub fn heal(&self, a: usize, b: usize) -> Result<()> {
-        self.rules("-D", a, b)
+    pub fn heal(&self, a: usize, b: usize) {
+        self.rules("-D", a, b).unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     fn rules(&self, action: &str, a: usize, b: usize) -> Result<()> {
@@ -99,6 +117,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
+        // Inside, it is somebody else's.
         if std::env::var(INSIDE).is_ok() {
             return;
         }
@@ -115,9 +134,4 @@ fn run(words: &[&str]) -> Result<()> {
         bail!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
-}
-
-/// For tests that must say why they do nothing: namespaces need root.
-pub fn is_available() -> bool {
-    run(&["ip", "netns", "add", "rm-can"]).is_ok() && run(&["ip", "netns", "del", "rm-can"]).is_ok()
 }

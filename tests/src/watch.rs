@@ -3,6 +3,7 @@
 use crate::mesh::SERVICE;
 use regionmesh::cli::up::measure;
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -51,6 +52,13 @@ impl Watch {
         while self.answers.lock().unwrap().len() < wanted {
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Every address answered since `begin`, and how many answers these were.
+    pub fn since(&self, begin: Duration) -> (usize, BTreeSet<IpAddr>) {
+        let answers = self.answers.lock().unwrap();
+        let since: Vec<_> = answers.iter().filter(|(at, _)| *at >= begin).collect();
+        (since.len(), since.iter().filter_map(|(_, answer)| answer.as_ref().ok()).flatten().copied().collect())
     }
 
     /// When `address` was last among the answers.

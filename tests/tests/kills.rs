@@ -13,46 +13,16 @@ use std::{collections::BTreeSet, net::IpAddr};
 /// A killed region's address must be gone from every survivor's DNS within this.
 const AWAY: std::time::Duration = seconds(5);
 
-/// Every agent sees all three regions serve their full share.
-async fn settled(mesh: &TestMesh) {
-    for asked in 0..3 {
-        let api = mesh.api(asked);
-        until(&format!("all serve, seen from {}", mesh.region(asked)), seconds(45), async || {
-            let status = api.status().await?;
-            for region in &status.regions {
-                let is_full = region.standing == "serving" && (region.share - 1.0 / 3.0).abs() < 0.001;
-                claim(is_full, || format!("{} is {} at {}", region.region, region.standing, region.share))?;
-            }
-            claim(status.leader.is_some(), || "no leader".into())
-        })
-        .await;
-    }
-}
-
-/// The leader that all of `asked` name.
-async fn leader(mesh: &TestMesh, asked: &[usize], patience: std::time::Duration) -> String {
-    until("one leader for all", patience, async || {
-        let mut named = BTreeSet::new();
-        for asked in asked {
-            named.insert(mesh.api(*asked).status().await?.leader.map(|leader| leader.agent));
-        }
-        let first = named.first().cloned().flatten();
-        claim(named.len() == 1 && first.is_some(), || format!("{named:?}"))?;
-        Ok(first.unwrap_or_default())
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() {
     let mesh = TestMesh::start(3).await;
     let mut leaders_killed = 0;
     for victim in 0..3 {
-        settled(&mesh).await;
+        mesh.settled().await;
         let survivors = mesh.others(victim);
         let dead: IpAddr = mesh.agent(victim).ip.into();
         let name = mesh.region(victim);
-        let was_leader = leader(&mesh, &[0, 1, 2], seconds(5)).await == mesh.agent(victim).id.to_string();
+        let was_leader = mesh.leader(seconds(10)).await.0 == mesh.agent(victim).id.to_string();
         let watches: Vec<Watch> = survivors.iter().map(|region| Watch::start(mesh.agent(*region).dns())).collect();
 
         mesh.kill_region(victim).await;
@@ -72,7 +42,7 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
             println!("{name} killed: {} answered it until {last:?} after", mesh.region(*region));
             assert!(last < AWAY, "{} answered {name} until {last:?} after the kill", mesh.region(*region));
         }
-        let next = leader(&mesh, &survivors, seconds(5)).await;
+        let (next, _) = mesh.leader(seconds(5)).await;
         assert!(!next.starts_with(name), "{next} still leads");
         leaders_killed += usize::from(was_leader);
 
@@ -95,7 +65,7 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
             watch.finish_without_fault().await;
         }
     }
-    settled(&mesh).await;
+    mesh.settled().await;
     assert!(leaders_killed >= 1, "each agent was killed once, so the leader was");
     // The region's share is real: its address is answered again by all.
     for region in 0..3 {
@@ -114,7 +84,7 @@ const WHOLE: usize = 200 << 20;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_killed_while_it_receives_a_model_goes_on_where_it_was() {
     let mesh = TestMesh::start(4).await;
-    settled(&mesh).await;
+    mesh.settled().await;
     let received = async || mesh.api(2).metric("regionmesh_replication_bytes_total", &["direction=\"received\""]).await;
     let sender = mesh.api(0);
     let publishing = async {

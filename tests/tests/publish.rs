@@ -5,7 +5,7 @@
 use regionmesh::cli::up::measure::Load;
 use regionmesh_tests::{
     mesh::TestMesh,
-    models::{iris_one, iris_two, is_answer_of, question},
+    models::{iris_one, iris_two, question},
     wait::{claim, seconds, until},
 };
 use serde_json::json;
@@ -15,61 +15,30 @@ const ALL: [usize; 3] = [0, 1, 2];
 /// Requests to each region while versions are swapped to and fro.
 const SAMPLES: usize = 100;
 
-async fn publish(mesh: &TestMesh, region: usize, version: &str, onnx: Vec<u8>) {
-    let (code, answer) = mesh.api(region).publish("iris", version, &[("model.onnx", onnx)]).await.unwrap();
-    assert_eq!(code, 200, "{answer}");
-}
-
-/// Every region holds the version, as every region knows, and all have verified it.
-async fn held_by_all(mesh: &TestMesh, version: &str) {
-    for region in ALL {
-        let api = mesh.api(region);
-        until(&format!("iris@{version} everywhere, seen from {}", mesh.region(region)), seconds(20), async || {
-            let holders = api.holders("iris", version).await?;
-            claim(holders.len() == 3, || format!("{holders:?}"))
-        })
-        .await;
-        let (code, answer) = api.post(&format!("/v1/models/iris/versions/{version}/verify"), &json!({})).await.unwrap();
-        assert_eq!(code, 200, "{answer}");
-    }
-}
-
-/// Every region answers the default version's question with the numbers of `version`.
-async fn answered_by_all(mesh: &TestMesh, version: &str) {
-    for region in ALL {
-        let api = mesh.api(region);
-        until(&format!("{} answers with version {version}", mesh.region(region)), seconds(20), async || {
-            let (answering, numbers) = api.infer("/v2/models/iris/infer", &question()).await?;
-            claim(answering == version && is_answer_of(version, &numbers), || format!("{answering}: {numbers:?}"))
-        })
-        .await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_published_in_one_region_is_verified_and_served_in_all() {
     let mesh = TestMesh::start(0).await;
-    publish(&mesh, 0, "1", iris_one()).await;
-    held_by_all(&mesh, "1").await;
-    answered_by_all(&mesh, "1").await;
+    mesh.publish_iris(0, "1", iris_one()).await;
+    mesh.held_by_all("1").await;
+    mesh.answered_by_all("1").await;
     // The same again is no change, whoever says it; other content under the same name is refused, wherever.
-    publish(&mesh, 1, "1", iris_one()).await;
+    mesh.publish_iris(1, "1", iris_one()).await;
     for region in ALL {
         let refused = mesh.api(region).publish("iris", "1", &[("model.onnx", iris_two())]).await.unwrap();
         assert_eq!(refused.0, 409, "{}", refused.1);
     }
-    answered_by_all(&mesh, "1").await;
+    mesh.answered_by_all("1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_swaps_versions_without_a_failed_request_and_deletion_reaches_all() {
     let mesh = TestMesh::start(1).await;
-    publish(&mesh, 0, "1", iris_one()).await;
+    mesh.publish_iris(0, "1", iris_one()).await;
     let (code, answer) = mesh.api(0).promote("iris", "1", "production").await.unwrap();
     assert_eq!(code, 200, "{answer}");
-    publish(&mesh, 1, "2", iris_two()).await;
-    held_by_all(&mesh, "2").await;
-    answered_by_all(&mesh, "1").await;
+    mesh.publish_iris(1, "2", iris_two()).await;
+    mesh.held_by_all("2").await;
+    mesh.answered_by_all("1").await;
 
     let load = |region: usize| {
         let url = format!("http://{}/v2/models/iris/infer", mesh.agent(region).serving());
@@ -80,7 +49,7 @@ async fn an_alias_swaps_versions_without_a_failed_request_and_deletion_reaches_a
         for (region, version) in [(2, "2"), (1, "1")] {
             let (code, answer) = mesh.api(region).promote("iris", version, "production").await.unwrap();
             assert_eq!(code, 200, "{answer}");
-            answered_by_all(&mesh, version).await;
+            mesh.answered_by_all(version).await;
         }
     }
     for load in loads {
@@ -104,18 +73,18 @@ async fn an_alias_swaps_versions_without_a_failed_request_and_deletion_reaches_a
         })
         .await;
     }
-    answered_by_all(&mesh, "1").await;
+    mesh.answered_by_all("1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_was_away_catches_up_with_publication_alias_and_deletion() {
     let mesh = TestMesh::start(2).await;
-    publish(&mesh, 0, "0", iris_two()).await;
-    publish(&mesh, 0, "1", iris_one()).await;
-    held_by_all(&mesh, "0").await;
-    held_by_all(&mesh, "1").await;
+    mesh.publish_iris(0, "0", iris_two()).await;
+    mesh.publish_iris(0, "1", iris_one()).await;
+    mesh.held_by_all("0").await;
+    mesh.held_by_all("1").await;
     mesh.kill_region(2).await;
-    publish(&mesh, 1, "2", iris_two()).await;
+    mesh.publish_iris(1, "2", iris_two()).await;
     for (what, version) in [("promote", "1"), ("delete", "0")] {
         let path = format!("/v1/models/iris/versions/{version}/{what}");
         let body = if what == "promote" { json!({ "alias": "production" }) } else { json!({}) };
@@ -123,8 +92,8 @@ async fn a_region_that_was_away_catches_up_with_publication_alias_and_deletion()
         assert_eq!(code, 200, "{what}: {answer}");
     }
     mesh.revive(2).await;
-    held_by_all(&mesh, "2").await;
-    answered_by_all(&mesh, "1").await;
+    mesh.held_by_all("2").await;
+    mesh.answered_by_all("1").await;
     let api = mesh.api(2);
     until("the deletion is heard of", seconds(20), async || {
         let (code, answer) = api.get("/v1/models/iris/versions/0").await?;

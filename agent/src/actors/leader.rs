@@ -16,15 +16,22 @@ use crate::{
     config::Config,
     mesh::handle::PeerLink,
     snapshots::Snapshots,
-    store::{committed_plan, slots::SlotStore},
+    store::{
+        committed_plan,
+        history::{self, History, PastPlan},
+        slots::SlotStore,
+    },
+    time::unix_ms,
 };
 use driver::Driver;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     identity::AgentId,
+    plan::CommittedPlan,
     register::{AcceptorReply, AcceptorRequest, Ballot},
 };
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -118,6 +125,7 @@ impl Actor for LeaderActor {
                 // A candidate that no longer waits is no fault of ours.
                 let _ = reply.send(driver.vote(&request));
             }
+            LeaderMessage::Order(order, reply) => driver.order(*order, reply),
             LeaderMessage::Tick => driver.tick(),
             LeaderMessage::AcceptorAnswered { from, answer } => driver.acceptor_answered(from, answer),
             LeaderMessage::Voted { from, ballot, vote } => driver.voted(from, ballot, vote),
@@ -201,18 +209,41 @@ async fn tick(myself: ActorRef<LeaderMessage>, snapshots: Snapshots) {
 async fn keep_plan(arguments: LeaderArguments) {
     let mut plans = arguments.snapshots.plan.subscribe();
     let mut warned: Option<Instant> = None;
+    let mut history: Option<History> = None;
     while plans.changed().await.is_ok() {
         let Some(plan) = plans.borrow_and_update().clone() else { continue };
-        let data_dir = arguments.config.data_dir.clone();
-        let saved = tokio::task::spawn_blocking(move || committed_plan::save(&data_dir, &plan)).await;
-        if let Ok(Err(error)) = saved {
+        let (data_dir, mut writer) = (arguments.config.data_dir.clone(), history.take());
+        let saved = tokio::task::spawn_blocking(move || {
+            let saved = committed_plan::save(&data_dir, &plan);
+            let remembered = remember(&data_dir, &mut writer, &plan);
+            (writer, saved.map_err(|error| error.to_string()).and(remembered))
+        });
+        let Ok((writer, saved)) = saved.await else { continue };
+        history = writer;
+        if let Err(error) = saved {
             arguments.metrics.save_errors.inc();
             if warned.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
-                tracing::warn!(%error, "a committed plan could not be kept; after a restart without peers DNS would not know it");
+                tracing::warn!(%error, "a committed plan could not be kept: after a restart without peers DNS would not know it, or the history misses it");
                 warned = Some(Instant::now());
             }
         }
     }
+}
+
+/// Adds the plan to the history, unless it is the last there: a restarted actor learns it again.
+fn remember(data_dir: &Path, writer: &mut Option<History>, plan: &CommittedPlan) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("the history of plans can't be written: {error}");
+    let history = match writer {
+        Some(history) => history,
+        None => {
+            let last = history::read(data_dir).map_err(failed)?.pop();
+            if last.is_some_and(|last| last.committed.stamp >= plan.stamp) {
+                return Ok(());
+            }
+            writer.insert(History::open(data_dir).map_err(failed)?)
+        }
+    };
+    history.add(&PastPlan { seen_ms: unix_ms(), committed: plan.clone() }).map_err(failed)
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use regionmesh_protocol::{
     facts::Fact,
     identity::{AgentId, RegionName},
     manifest::{Digest, VersionSummary},
+    plan::{CommittedPlan, Order},
     probe::ProbeResult,
     register::{AcceptorReply, AcceptorRequest, Ballot},
+    wire::OrderRefusal,
 };
 
 /// To the gossip actor.
@@ -72,6 +74,8 @@ pub enum LeaderMessage {
     Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorReply, String>>),
     /// A candidate asks for our vote.
     PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
+    /// An operator's order; answered once it is committed, or can't be.
+    Order(Box<Order>, RpcReplyPort<Result<CommittedPlan, OrderRefusal>>),
     /// Its own: time passed, or the board or the verdicts changed.
     Tick,
     /// Its own: an acceptor answered our proposer.

@@ -27,7 +27,10 @@ impl ApiMetrics {
             )?,
             connections: IntGauge::new("regionmesh_api_connections", "Connections to the API that are open.")?,
             refused_connections: IntCounterVec::new(
-                Opts::new("regionmesh_api_refused_connections_total", "Connections that the API did not serve."),
+                Opts::new(
+                    "regionmesh_api_refused_connections_total",
+                    "Connections that the API did not serve, or not to their end, by reason.",
+                ),
                 &["reason"],
             )?,
         };

@@ -4,6 +4,7 @@
 //! [`ROUTES`] is the one list of what there is: the router and the OpenAPI document are both made from it.
 
 pub mod access;
+pub mod failover;
 pub mod metrics;
 pub mod models;
 pub mod openapi;
@@ -21,6 +22,7 @@ use crate::{
     actors::messages::ReplicatorMessage,
     address::Address,
     config::Config,
+    failover::OrderDesk,
     replication::{clock::HybridClock, publish::Publisher},
     snapshots::Snapshots,
     store::models::ModelStore,
@@ -65,6 +67,8 @@ pub struct Api {
     pub clock: HybridClock,
     /// Is told when the store changed.
     pub replicator: Address<ReplicatorMessage>,
+    /// Takes operators' orders to the leader.
+    pub orders: OrderDesk,
     /// True once the agent was told to stop: not ready any more.
     pub draining: tokio::sync::watch::Receiver<bool>,
 }
@@ -133,6 +137,9 @@ const fn change(
     Route { path, method: "post", summary, body, answer, errors, needs_token: true, handler }
 }
 
+/// Statuses of an order's errors.
+const ORDER_ERRORS: &[u16] = &[400, 404, 409, 500, 504];
+
 /// Every route.
 pub const ROUTES: &[Route] = {
     use Answer::{Created, Json, Probe, Text};
@@ -148,6 +155,63 @@ pub const ROUTES: &[Route] = {
         read("/v1/status", "The whole mesh", Json("Status"), &[], || get(whole_status)),
         read("/v1/regions", "Every region", Json("Regions"), &[], || get(regions)),
         read("/v1/plan", "The committed plan", Json("Plan"), &[503], || get(plan)),
+        read("/v1/failover/status", "The plan, its overrides and guards", Json("FailoverStatus"), &[], || {
+            get(failover::show)
+        }),
+        read(
+            "/v1/failover/history",
+            "The committed plans that this agent saw",
+            Json("FailoverHistory"),
+            &[500],
+            || get(failover::past),
+        ),
+        read(
+            "/v1/failover/explain/{region}",
+            "Who saw what of a region, and why it stands where it does",
+            Json("RegionExplanation"),
+            &[400, 404, 500],
+            || get(failover::why),
+        ),
+        change(
+            "/v1/failover/what-if",
+            "The plan that would be made under these verdicts; changes nothing",
+            BodyKind::Json("Assumptions"),
+            Json("WhatIf"),
+            &[400, 404],
+            || post(failover::suppose),
+        ),
+        change(
+            "/v1/failover/drain",
+            "Give a region no traffic, for a time",
+            BodyKind::Json("OrderBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(failover::drain),
+        ),
+        change(
+            "/v1/failover/hold",
+            "Let automation change nothing, for a region or the whole mesh, for a time",
+            BodyKind::Json("OrderBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(failover::hold),
+        ),
+        change(
+            "/v1/failover/promote",
+            "Give a region all traffic at once, for a time",
+            BodyKind::Json("OrderBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(failover::promote),
+        ),
+        change(
+            "/v1/failover/restore",
+            "Take an order back; what was drained comes back by gate and ramp",
+            BodyKind::Json("OrderBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(failover::restore),
+        ),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
             get(all_models)
         }),

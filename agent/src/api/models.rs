@@ -7,7 +7,7 @@ use super::{
     server::Limits,
     types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, VersionBrief, VersionDetail},
 };
-use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
+use crate::actors::messages::ReplicatorMessage;
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -32,7 +32,7 @@ fn names(path: &(String, String)) -> Result<(ModelName, VersionName), ApiError> 
 }
 
 /// Reads a JSON body; none at all is an empty object.
-fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+pub(super) fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     // An array would pass as well: its items as the fields in their order.
     if text.trim_ascii_start().first() != Some(&b'{') {
@@ -134,7 +134,7 @@ pub async fn abort(State(api): State<Api>, Path(upload): Path<String>) -> Result
 /// `POST /v1/models/{model}/versions/{version}/delete`
 pub async fn delete(State(api): State<Api>, Path(path): Path<(String, String)>) -> Result<Json<Done>, ApiError> {
     let (model, version) = names(&path)?;
-    known(&api, &model, &version)?;
+    known(&api, &model, &version).await?;
     let done = format!("{model}@{version} is deleted here, and everywhere as soon as the other regions hear of it");
     let stone = Tombstone { model, version, deleted: api.clock.next(), origin: api.config.region.clone() };
     let store = api.store.clone();
@@ -159,7 +159,7 @@ pub async fn promote(
         return Err(ApiError::bad("an alias can't have a name that conflict resolution gives"));
     }
     short("by", &by)?;
-    known(&api, &model, &version)?;
+    known(&api, &model, &version).await?;
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;
     store_changed(&api);
@@ -176,8 +176,9 @@ pub async fn verify(
     Ok(Json((&api.store.verify(&model, &version).await?).into()))
 }
 
-/// A version may be deleted or promoted where any region is known to hold it.
-fn known(api: &Api, model: &ModelName, version: &VersionName) -> Result<(), ApiError> {
+/// A version may be deleted or promoted where any region is known to hold it. Our own store is asked as well: whoever
+/// has just published a version may promote it, though the replicator has not read the store again yet.
+async fn known(api: &Api, model: &ModelName, version: &VersionName) -> Result<(), ApiError> {
     let models = super::status::models(&api.config, &api.snapshots);
     let is_known = models.iter().any(|known| {
         known.model == model.as_str() && known.versions.iter().any(|held| held.version == version.as_str())
@@ -185,7 +186,8 @@ fn known(api: &Api, model: &ModelName, version: &VersionName) -> Result<(), ApiE
     if is_known {
         return Ok(());
     }
-    Err(ModelError::NotFound { model: model.clone(), version: version.clone() }.into())
+    api.store.manifest_bytes(model, version).await?;
+    Ok(())
 }
 
 fn store_changed(api: &Api) {

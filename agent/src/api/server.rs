@@ -5,7 +5,7 @@
 //! except for `/healthz`: a crowd must not look like a dead process, or it would be restarted for nothing.
 
 use super::{Api, probes, reply::ApiError, router};
-use crate::logging::Throttle;
+use crate::{logging::Throttle, metrics::refusal};
 use axum::{Router, extract::ConnectInfo, routing::get};
 use http::StatusCode;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -108,10 +108,15 @@ pub(super) async fn serve(
                 (place, crowded.clone(), Limits { head: hurry, stall: hurry, ..limits })
             }
         };
-        let (open, stop) = (api.metrics.connections.clone(), stop.clone());
+        let (open, refused) = (api.metrics.connections.clone(), api.metrics.refused_connections.clone());
+        let stop = stop.clone();
         open.inc();
         requests.spawn(async move {
-            connection(stream, from, router, limits, stop).await;
+            if let Err(error) = connection(stream, from, router, limits, stop).await
+                && let Some(reason) = refusal(&error)
+            {
+                refused.with_label_values(&[reason]).inc();
+            }
             open.dec();
             drop(place);
         });
@@ -121,7 +126,13 @@ pub(super) async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, router: Router, limits: Limits, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> hyper::Result<()> {
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo::<SocketAddr>(from));
         request
@@ -131,10 +142,10 @@ async fn connection(stream: TcpStream, from: SocketAddr, router: Router, limits:
     let stream = TokioIo::new(Impatient::new(stream, limits.stall));
     let mut connection = std::pin::pin!(http.serve_connection(stream, TowerToHyperService::new(service)));
     tokio::select! {
-        _ = connection.as_mut() => {}
+        ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(limits.farewell, connection).await;
+            tokio::time::timeout(limits.farewell, connection).await.unwrap_or(Ok(()))
         }
     }
 }

@@ -14,7 +14,7 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
-    plan::{CommittedPlan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing},
     verdict::Condition,
 };
 use std::{
@@ -53,7 +53,22 @@ fn plan_in_brief(committed: &CommittedPlan, now_ms: u64) -> PlanStatus {
 /// The committed plan; none before the first.
 pub fn plan(config: &Config, snapshots: &Snapshots) -> Option<PlanDetail> {
     let committed = snapshots.plan.borrow().clone()?;
-    let shares = committed.plan.shares();
+    Some(plan_detail(config, &committed))
+}
+
+/// A committed plan in full.
+pub(super) fn plan_detail(config: &Config, committed: &CommittedPlan) -> PlanDetail {
+    PlanDetail {
+        brief: plan_in_brief(committed, unix_ms()),
+        regions: planned_regions(config, &committed.plan),
+        overrides: committed.plan.overrides.iter().map(Into::into).collect(),
+        shortfall: committed.plan.shortfall.map(Into::into),
+    }
+}
+
+/// Every region's part of a plan.
+pub(super) fn planned_regions(config: &Config, plan: &Plan) -> Vec<PlannedRegion> {
+    let shares = plan.shares();
     let region = |(name, planned): (&RegionName, &RegionPlan)| PlannedRegion {
         region: name.clone(),
         weight_bp: planned.weight_bp,
@@ -61,17 +76,17 @@ pub fn plan(config: &Config, snapshots: &Snapshots) -> Option<PlanDetail> {
         standing: standing(&planned.standing).into(),
         since_ms: match planned.standing {
             Standing::Serving | Standing::Reduced => None,
-            Standing::Out { since_ms } | Standing::Gated { since_ms } | Standing::Ramping { since_ms, .. } => {
-                Some(since_ms)
-            }
+            Standing::Limited { since_ms, .. }
+            | Standing::Out { since_ms }
+            | Standing::Gated { since_ms }
+            | Standing::Ramping { since_ms, .. } => Some(since_ms),
         },
         ramp_percent: ramp_percent(config, &planned.standing),
         addresses: planned.addresses.clone(),
         flaps: planned.flaps,
         failed_ms: Some(planned.failed_ms).filter(|&ms| ms > 0),
     };
-    let regions = committed.plan.regions.iter().map(region).collect();
-    Some(PlanDetail { brief: plan_in_brief(&committed, unix_ms()), regions })
+    plan.regions.iter().map(region).collect()
 }
 
 fn ramp_percent(config: &Config, standing: &Standing) -> Option<u8> {
@@ -99,7 +114,7 @@ fn observations(board: &BoardView, region: &RegionName) -> Vec<ObservationStatus
     seen.collect()
 }
 
-fn millis(age: Duration) -> u64 {
+pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -138,6 +153,7 @@ fn standing(standing: &Standing) -> &'static str {
     match standing {
         Standing::Serving => "serving",
         Standing::Reduced => "reduced",
+        Standing::Limited { .. } => "limited",
         Standing::Out { .. } => "out",
         Standing::Gated { .. } => "gated",
         Standing::Ramping { .. } => "ramping",

@@ -4,6 +4,7 @@
 
 mod changes;
 mod document;
+mod failover;
 mod limits;
 mod models;
 mod reads;
@@ -14,6 +15,8 @@ use crate::{
     actors::messages::ReplicatorMessage,
     address::Address,
     config::{Config, StoreConfig},
+    failover::OrderDesk,
+    mesh::handle::{Peer, PeerError, PeerLink},
     replication::{clock::HybridClock, publish::Publisher},
     snapshots::{AgentView, LeaderView, LinkInfo, SeenFact, Snapshots},
     store::{self, models::ModelStore},
@@ -29,6 +32,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
     register::{Ballot, Stamp},
     verdict::{Condition, RegionVerdict},
+    wire::{PeerReply, PeerRequest},
 };
 use serde_json::{Value, json};
 use std::{
@@ -73,6 +77,16 @@ impl Actor for Reader {
             snapshots.catalogue.send_replace(Arc::new(store.catalogue().await?));
         }
         Ok(())
+    }
+}
+
+/// A mesh in which nobody is connected.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl PeerLink for Nobody {
+    async fn call(&self, to: &Peer, _: PeerRequest, _: Duration) -> Result<PeerReply, PeerError> {
+        Err(PeerError::NotConnected(to.clone()))
     }
 }
 
@@ -179,6 +193,11 @@ impl Rig {
             publisher,
             clock,
             replicator,
+            orders: OrderDesk {
+                leader: Address::vacant("dns-leader"),
+                peers: Arc::new(Nobody),
+                snapshots: snapshots.clone(),
+            },
             draining,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -277,6 +296,7 @@ impl Rig {
             addresses: vec![ip.parse().unwrap()],
             flaps,
             failed_ms,
+            ..RegionPlan::default()
         };
         let regions = [
             ("us-west-2", region(7_500, Standing::Serving, "127.0.0.11", 0, 0)),
@@ -287,6 +307,7 @@ impl Rig {
             regions: regions.into_iter().map(|(name, region)| (name.parse().unwrap(), region)).collect(),
             reason: "ap-south-1 failed".into(),
             made_ms: 1_000,
+            ..Plan::default()
         };
         let ballot = Ballot { number: 9, agent: "eu-west-1/node-0".parse().unwrap(), boot: 1 };
         self.snapshots.leader.send_replace(LeaderView { ballot: Some(ballot.clone()), is_self: false });

@@ -5,6 +5,7 @@ use regionmesh_protocol::{
     conflict::AliasEntry,
     identity::RegionName,
     manifest::{Manifest, VersionSummary},
+    plan::{Override, OverrideKind, Shortfall},
     verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,186 @@ pub struct PlanDetail {
     pub brief: PlanStatus,
     /// Every region's part.
     pub regions: Vec<PlannedRegion>,
+    /// What operators ordered and stands.
+    #[serde(default)]
+    pub overrides: Vec<OverrideStatus>,
+    /// What could not be moved for want of capacity.
+    #[serde(default)]
+    pub shortfall: Option<ShortfallStatus>,
+}
+
+/// A standing order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OverrideStatus {
+    /// The region; none: the whole mesh.
+    pub region: Option<RegionName>,
+    /// `drain`, `hold` or `promote`.
+    pub kind: OverrideKind,
+    /// Who ordered it.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub set_ms: u64,
+    /// From when it does not count any more.
+    pub expires_ms: u64,
+}
+
+impl From<&Override> for OverrideStatus {
+    fn from(standing: &Override) -> Self {
+        let Override { region, kind, by, why, set_ms, expires_ms } = standing.clone();
+        Self { region, kind, by, why, set_ms, expires_ms }
+    }
+}
+
+/// What the capacity guard kept from moving.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct ShortfallStatus {
+    /// Load of the whole mesh that was reckoned with, requests per second.
+    pub load_rps: u32,
+    /// How much of it stays where it should not, requests per second.
+    pub unmoved_rps: u32,
+}
+
+impl From<Shortfall> for ShortfallStatus {
+    fn from(Shortfall { load_rps, unmoved_rps }: Shortfall) -> Self {
+        Self { load_rps, unmoved_rps }
+    }
+}
+
+/// Body of `POST /v1/failover/{drain,hold,promote,restore}`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderBody {
+    /// The region; none: the whole mesh, for a hold and its restoration.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Who orders.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+    /// For how long.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+/// Its answer: the plan that the order became part of, committed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderDone {
+    /// What was done, and what followed from it.
+    pub done: String,
+    /// The plan.
+    pub plan: PlanDetail,
+}
+
+/// `GET /v1/failover/status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FailoverStatus {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// When, its clock.
+    pub answered_ms: u64,
+    /// The leader; none while an election is due.
+    pub leader: Option<LeaderStatus>,
+    /// Regions that automation may have out at once.
+    pub max_out: u16,
+    /// Those that it has out.
+    pub taken_out: Vec<RegionName>,
+    /// The committed plan; none before the first.
+    pub plan: Option<PlanDetail>,
+}
+
+/// `GET /v1/failover/history`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FailoverHistory {
+    /// The agent whose memory this is.
+    pub answered_by: String,
+    /// The plans that it saw committed, oldest first; at most 1,000.
+    pub plans: Vec<PastPlanStatus>,
+}
+
+/// A plan that was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PastPlanStatus {
+    /// When the agent learned of it.
+    pub seen_ms: u64,
+    /// The plan.
+    pub plan: PlanDetail,
+}
+
+/// `GET /v1/failover/explain/{region}`: who saw what when, and why the plan is as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RegionExplanation {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// When, its clock.
+    pub answered_ms: u64,
+    /// The region: verdict, votes, observations, its part of the plan.
+    pub region: RegionStatus,
+    /// What its own agents report of it.
+    pub own_reports: Vec<OwnReport>,
+    /// Where it stands, in words.
+    pub standing: String,
+    /// What operators ordered that matters for it.
+    pub overrides: Vec<String>,
+    /// What the guards did or would do about it.
+    pub guards: Vec<String>,
+    /// Each condition of its gate; empty unless it is in it.
+    pub gate: Vec<String>,
+    /// Each condition of its ramp step; empty unless it is on the ramp.
+    pub ramp: Vec<String>,
+    /// The last plans that say something of it, oldest first.
+    pub reasons: Vec<PastReason>,
+}
+
+/// What an agent reports of its own region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OwnReport {
+    /// The agent.
+    pub agent: String,
+    /// What it reports; none: it says nothing yet.
+    pub condition: Option<Condition>,
+    /// How long ago the answering agent heard it.
+    pub age_ms: u64,
+}
+
+/// Why a plan was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PastReason {
+    /// When the answering agent learned of the plan.
+    pub seen_ms: u64,
+    /// Its number.
+    pub seq: u64,
+    /// Why it differed from the one before.
+    pub reason: String,
+}
+
+/// Body of `POST /v1/failover/what-if`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assumptions {
+    /// Regions, and the verdicts on them that are to be assumed.
+    #[serde(default)]
+    pub assume: BTreeMap<RegionName, Condition>,
+}
+
+/// Its answer: the plan that would be made. Nothing was changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WhatIf {
+    /// Whether another plan would be made at all.
+    pub would_change: bool,
+    /// Why it would differ.
+    pub reason: String,
+    /// Regions that would keep a part of their share although they look failed.
+    pub limited: Vec<RegionName>,
+    /// What could not be moved for want of capacity.
+    pub shortfall: Option<ShortfallStatus>,
+    /// Every region's part of it.
+    pub regions: Vec<PlannedRegion>,
+    /// Every region's part of the plan that stands.
+    pub before: Vec<PlannedRegion>,
 }
 
 /// One region's part of the plan.

@@ -43,10 +43,14 @@ impl AgentCommand {
             _ = interrupt.recv() => Duration::ZERO,
         };
         tracing::info!(drain_s = wait.as_secs(), "stopping");
-        agent.drain();
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = interrupt.recv() => {}
+        // Without time for traffic to move it is not asked to: a drain outlives the agent in the plan, and a region that
+        // comes back from one has its whole way up before it.
+        if !wait.is_zero() {
+            agent.drain();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = interrupt.recv() => {}
+            }
         }
         agent.stop().await;
         Ok(ExitCode::SUCCESS)

@@ -48,6 +48,11 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
+    /// Where `up` keeps its state.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// A mesh of `up`, by its data directory.
     pub fn of_local_mesh(data_dir: &Path) -> Self {
         Self { agents: Vec::new(), token_file: None, data_dir: data_dir.to_owned() }
@@ -203,10 +208,20 @@ impl Client {
 
     /// Asks for a change, which may take long.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, ClientError> {
+        self.post_within(path, body, CHANGE).await
+    }
+
+    /// Asks for a change that is done within `patience`, or it is not known what became of it.
+    pub async fn post_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
         self.require_token()?;
         let mut failures = Vec::new();
         for (index, agent) in self.in_turn() {
-            let request = self.request(Method::POST, agent, path)?.timeout(CHANGE);
+            let request = self.request(Method::POST, agent, path)?.timeout(patience);
             let request = if body.is_null() { request } else { request.json(body) };
             match request.send().await {
                 Ok(reply) => {

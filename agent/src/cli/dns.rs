@@ -168,6 +168,7 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
             addresses: region.addresses.clone(),
             flaps: region.flaps,
             failed_ms: region.failed_ms.unwrap_or(0),
+            ..RegionPlan::default()
         };
         (region.region.clone(), planned)
     };
@@ -175,6 +176,7 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
         regions: detail.regions.iter().map(region).collect(),
         reason: brief.reason.clone(),
         made_ms: brief.made_ms,
+        ..Plan::default()
     };
     Ok(CommittedPlan { stamp: Stamp { ballot, seq: brief.seq }, plan })
 }
@@ -185,6 +187,7 @@ fn standing(region: &PlannedRegion) -> Standing {
     match region.standing.as_str() {
         "serving" => Standing::Serving,
         "reduced" => Standing::Reduced,
+        "limited" => Standing::Limited { since_ms, healthy_ms: None },
         "gated" => Standing::Gated { since_ms },
         "ramping" => Standing::Ramping { step: 0, since_ms },
         _ => Standing::Out { since_ms },

@@ -1,12 +1,14 @@
 //! The command line: one file for each command, named in one list here.
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What a command answers
-//! goes to standard output; warnings, progress and errors go to standard error. docs/CLI.md is the reference.
+//! goes to standard output; warnings, progress and errors go to standard error. docs/API.md is the reference.
 
 pub mod agent;
 pub mod ca;
 pub mod client;
+mod common;
 pub mod dns;
+pub mod failover;
 pub mod models;
 pub mod serve;
 pub mod status;
@@ -40,6 +42,7 @@ enum Command {
     Status(status::StatusCommand),
     Models(models::ModelsCommand),
     Dns(dns::DnsCommand),
+    Failover(failover::FailoverCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
     Ca(ca::CaCommand),
@@ -52,6 +55,7 @@ impl Command {
             Self::Status(command) => command.run().await,
             Self::Models(command) => command.run().await,
             Self::Dns(command) => command.run().await,
+            Self::Failover(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
             Self::Ca(command) => command.run().await,
@@ -154,6 +158,17 @@ mod tests {
             "regionmesh dns plan --from-config file",
             "regionmesh dns apply --config file --no-wait",
             "regionmesh dns apply --from-config file --json",
+            "regionmesh failover drain eu-west-1 --for 2h --by ann --why maintenance --json",
+            "regionmesh failover hold --for 30m",
+            "regionmesh failover hold eu-west-1",
+            "regionmesh failover promote eu-west-1 --for 90s",
+            "regionmesh failover restore eu-west-1 --why done",
+            "regionmesh failover restore",
+            "regionmesh failover status --json --agent http://a:1",
+            "regionmesh failover history --limit 5",
+            "regionmesh failover explain eu-west-1 --json",
+            "regionmesh failover simulate --what-if eu-west-1=failed --what-if us-west-2=draining --json",
+            "regionmesh failover simulate --kill eu-west-1 --data-dir d",
             "regionmesh agent --config file --check",
             "regionmesh serve --models dir",
             "regionmesh ca init --mesh m --dir d",
@@ -179,6 +194,18 @@ mod tests {
             "regionmesh dns",
             "regionmesh dns plan",
             "regionmesh dns apply --config a --from-config b",
+            "regionmesh failover",
+            "regionmesh failover drain",
+            "regionmesh failover drain EU",
+            "regionmesh failover drain eu-west-1 --for 0s",
+            "regionmesh failover drain eu-west-1 --for 31d",
+            "regionmesh failover drain eu-west-1 --for soon",
+            "regionmesh failover promote",
+            "regionmesh failover explain",
+            "regionmesh failover simulate",
+            "regionmesh failover simulate --what-if eu-west-1",
+            "regionmesh failover simulate --what-if eu-west-1=sleepy",
+            "regionmesh failover simulate --kill a --what-if b=failed",
             "regionmesh models promote m 1 ../production",
             "regionmesh models promote m 1 a+conflict.eu-west-1",
         ] {

@@ -7,8 +7,8 @@ mod verify;
 mod wait;
 
 use super::{
-    client::{Client, ClientOptions},
-    text::{self, Paint},
+    client::Client,
+    common::{self, Common, text_within},
 };
 use crate::api::types::{AliasStatus, Done, ModelStatus, Models, VersionDetail};
 use anyhow::Result;
@@ -32,16 +32,6 @@ enum Action {
     Verify(verify::Verify),
     Delete(Delete),
     Promote(Promote),
-}
-
-/// What every command here takes.
-#[derive(Debug, Args)]
-struct Common {
-    #[command(flatten)]
-    client: ClientOptions,
-    /// The answer as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// List models, versions, and which regions hold them
@@ -151,16 +141,6 @@ impl Promote {
     }
 }
 
-impl Common {
-    /// Prints what was answered, for programs or for people.
-    fn tell<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(Paint) -> String) -> Result<ExitCode> {
-        let shown =
-            if self.json { serde_json::to_string_pretty(value)? } else { text(Paint { is_on: text::takes_colour() }) };
-        text::print(&(shown.trim_end().to_owned() + "\n"))?;
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 /// A name that a person may give: names with a conflict's suffix are given by conflict resolution alone.
 fn own_name(text: &str) -> Result<VersionName, String> {
     let name: VersionName = text.parse().map_err(|error| format!("{error}"))?;
@@ -172,13 +152,9 @@ fn own_name(text: &str) -> Result<VersionName, String> {
 
 /// A text that travels with a version or an alias.
 fn short(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > TEXT_MAX {
-        return Err(format!("it has {} bytes, 1 to {TEXT_MAX} are possible", text.len()));
-    }
-    Ok(text.into())
+    text_within(text, TEXT_MAX)
 }
 
 fn whoever(given: Option<String>) -> String {
-    let user = || std::env::var("USER").ok().filter(|user| short(user).is_ok());
-    given.or_else(user).unwrap_or_else(|| "unknown".into())
+    common::whoever(given, TEXT_MAX)
 }

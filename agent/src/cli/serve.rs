@@ -4,7 +4,8 @@
 //! the region's bucket, or a plain directory of models, and follows changes by polling.
 
 use crate::{
-    config::{Config, ServingConfig, StoreConfig},
+    config::{Config, LogConfig, ServingConfig, StoreConfig},
+    logging,
     metrics::render,
     serving::{CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue},
     store::models::ModelStore,
@@ -58,22 +59,24 @@ fn open_store(store: &StoreConfig) -> anyhow::Result<Sources> {
 }
 
 impl ServeCommand {
-    fn sources(&self) -> anyhow::Result<(RegionName, ServingConfig, SocketAddr, Sources)> {
+    fn sources(&self) -> anyhow::Result<(LogConfig, RegionName, ServingConfig, SocketAddr, Sources)> {
         if let Some(path) = &self.config {
             let config = Config::load(path)?;
             let listen = self.listen.unwrap_or(config.listen.serving);
-            return Ok((config.region, config.serving, listen, open_store(&config.store)?));
+            return Ok((config.log, config.region, config.serving, listen, open_store(&config.store)?));
         }
         let root = self.models.as_ref().context("give --config FILE or --models DIR")?;
         std::fs::read_dir(root).with_context(|| format!("cannot read the directory of models {}", root.display()))?;
         let directory = Arc::new(Directory::new(root, self.region.clone()));
         let listen = self.listen.context("give --listen ADDRESS")?;
-        Ok((self.region.clone(), ServingConfig::default(), listen, (directory.clone(), directory)))
+        let (log, serving) = (LogConfig::default(), ServingConfig::default());
+        Ok((log, self.region.clone(), serving, listen, (directory.clone(), directory)))
     }
 
     /// Runs until SIGTERM or SIGINT.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let (region, config, listen, (source, lister)) = self.sources()?;
+        let (log, region, config, listen, (source, lister)) = self.sources()?;
+        logging::init(&log)?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let registry = Registry::new();
         let metrics = ServingMetrics::new(&registry)?;

@@ -162,7 +162,9 @@ impl UpCommand {
         let pids: Vec<Option<u32>> = mesh.agents().iter().map(|agent| pid(mesh, agent)).collect();
         println!("\n{}", table::agents(mesh.agents(), &pids));
         let program = std::env::args().next().unwrap_or_else(|| "regionmesh".into());
-        let steps = table::next_steps(mesh.layout(), mesh.agents(), &pids, &listens, &mesh.client_file(), &program);
+        let options = self.data_dir.as_ref().map(|dir| format!(" --data-dir {}", dir.display())).unwrap_or_default();
+        let (layout, agents, client_file) = (mesh.layout(), mesh.agents(), mesh.client_file());
+        let steps = table::next_steps(layout, agents, &pids, &listens, &client_file, &program, &options);
         println!("{steps}");
         let mut events = mesh.events();
         while let Some(event) = next(&mut events).await {

@@ -1,7 +1,10 @@
 //! From a query to its answer: RFC 1034 §4.3.2 for one zone that is never delegated, with EDNS (RFC 6891), negative
-//! answers (RFC 2308) and minimal answers to ANY (RFC 8482). Pure.
+//! answers (RFC 2308), minimal answers to ANY (RFC 8482) and client subnets (RFC 7871). Pure.
 
-use super::zone::{Family, INFRASTRUCTURE_TTL_S, Node, Zone, address_record};
+use super::{
+    nearness::{BadSubnet, Client, Networks},
+    zone::{Family, INFRASTRUCTURE_TTL_S, Node, Zone, address_record},
+};
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode},
     rr::{
@@ -13,6 +16,7 @@ use hickory_proto::{
     },
 };
 use regionmesh_protocol::identity::RegionName;
+use std::net::IpAddr;
 
 /// Largest UDP answer, bytes: fits an IPv6 packet of 1,280 bytes, so that answers are never fragmented
 /// (DNS flag day 2020).
@@ -30,17 +34,23 @@ pub struct Answer<'zone> {
 }
 
 impl Zone {
-    /// Answers one query. `random` draws the region of a `serving` answer.
-    pub fn answer(&self, query: &Message, random: u32) -> Answer<'_> {
+    /// Answers one query that came from `source`. `random` draws the region of a `serving` answer.
+    pub fn answer(&self, query: &Message, source: IpAddr, random: u32) -> Answer<'_> {
         let mut message = Message::response(query.metadata.id, query.metadata.op_code);
         message.metadata = Metadata::response_from_request(&query.metadata);
         message.metadata.checking_disabled = false;
         message.queries.clone_from(&query.queries);
         message.edns = query.edns.as_ref().map(|asked| self.edns(asked));
         let mut answer = Answer { message, region: None };
-        match self.refusal(query) {
-            Some(code) => answer.message.metadata.response_code = code,
-            None => self.resolve(&mut answer, random),
+        match (self.refusal(query), Client::of(query, source)) {
+            (Some(code), _) => answer.message.metadata.response_code = code,
+            (None, Err(BadSubnet)) => answer.message.metadata.response_code = ResponseCode::FormErr,
+            (None, Ok(client)) => {
+                let networks = self.resolve(&mut answer, &client, random);
+                if let (Some(edns), Some(option)) = (&mut answer.message.edns, client.option(networks)) {
+                    edns.options_mut().insert(option);
+                }
+            }
         }
         answer
     }
@@ -73,24 +83,33 @@ impl Zone {
         (is_transfer || !is_ours).then_some(ResponseCode::Refused)
     }
 
-    fn resolve<'zone>(&'zone self, answer: &mut Answer<'zone>, random: u32) {
+    /// Looks the question up; what of who asks the answer depended on, if on anything.
+    fn resolve<'zone>(
+        &'zone self,
+        answer: &mut Answer<'zone>,
+        client: &Client,
+        random: u32,
+    ) -> Option<&'zone Networks> {
         answer.message.metadata.authoritative = true;
-        let [question] = &answer.message.queries[..] else { return };
+        let [question] = &answer.message.queries[..] else { return None };
         // The question's own spelling goes back in the answer: resolvers check it (draft-vixie-dnsext-dns0x20).
         let (name, kind) = (question.name().clone(), question.query_type());
         let Some(node) = self.nodes.get(&name) else {
             answer.message.metadata.response_code = ResponseCode::NXDomain;
-            return self.add_soa_to_authority(&mut answer.message);
+            self.add_soa_to_authority(&mut answer.message);
+            return None;
         };
         if kind == RecordType::ANY && *node != Node::Empty {
             let hinfo = RData::HINFO(HINFO::new("RFC8482".into(), String::new()));
             answer.message.add_answer(Record::from_rdata(name, ANY_TTL_S, hinfo));
-            return;
+            return None;
         }
-        self.look_up(answer, &name, node, kind, random);
+        self.look_up(answer, &name, node, kind, client, random);
         if answer.message.answers.is_empty() {
             self.add_soa_to_authority(&mut answer.message);
         }
+        let is_tailored = *node == Node::Serving && matches!(kind, RecordType::A | RecordType::AAAA);
+        Some(&self.networks).filter(|networks| is_tailored && !networks.is_empty())
     }
 
     fn look_up<'zone>(
@@ -99,6 +118,7 @@ impl Zone {
         name: &Name,
         node: &'zone Node,
         kind: RecordType,
+        client: &Client,
         random: u32,
     ) {
         let family = match kind {
@@ -115,7 +135,7 @@ impl Zone {
                 self.add_glue(message);
             }
             (Node::Serving, _, Some(family)) if self.is_weighted() => {
-                if let Some(region) = self.draw(family, random) {
+                if let Some(region) = self.nearest(client, family, random) {
                     region.addresses(family).iter().for_each(|data| add(self.ttl_s, data.clone()));
                     answer.region = Some(&region.name);
                 }

@@ -159,10 +159,10 @@ fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
 }
 
 impl Shared {
-    fn respond(&self, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    fn respond(&self, packet: &[u8], source: IpAddr, transport: Transport) -> Option<Vec<u8>> {
         let begin = Instant::now();
         let zone = self.zone.load();
-        let Some(reply) = respond(&zone, packet, transport, rand::random()) else {
+        let Some(reply) = respond(&zone, packet, source, transport, rand::random()) else {
             self.count_dropped(transport, "not_a_query");
             return None;
         };
@@ -206,7 +206,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
                 continue;
             }
         };
-        let Some(reply) = shared.respond(&buffer[..length], Transport::Udp) else { continue };
+        let Some(reply) = shared.respond(&buffer[..length], client.ip(), Transport::Udp) else { continue };
         if let Err(error) = socket.send_to(&reply, client).await {
             debug!(%client, %error, "sending a DNS answer failed");
             shared.count_dropped(Transport::Udp, "send_failed");
@@ -242,7 +242,7 @@ async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         connections.spawn(async move {
             let _open = (permit, seat, Open::new(&shared.metrics));
-            if let Err(reason) = serve_connection(stream, &shared).await {
+            if let Err(reason) = serve_connection(stream, client.ip(), &shared).await {
                 shared.count_dropped(Transport::Tcp, reason);
             }
         });
@@ -250,7 +250,7 @@ async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Queries one after the other until the client closes, falls silent, or sends what is no query.
-async fn serve_connection(mut stream: TcpStream, shared: &Shared) -> Result<(), &'static str> {
+async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared) -> Result<(), &'static str> {
     let mut packet = Vec::new();
     loop {
         let read = async {
@@ -269,7 +269,7 @@ async fn serve_connection(mut stream: TcpStream, shared: &Shared) -> Result<(), 
             Ok(Err(reason)) => return Err(reason),
             Err(_) => return Err("idle"),
         }
-        let reply = shared.respond(&packet, Transport::Tcp).ok_or("not_a_query")?;
+        let reply = shared.respond(&packet, client, Transport::Tcp).ok_or("not_a_query")?;
         let Ok(length) = u16::try_from(reply.len()) else { return Err("too_long") };
         // One write: a length in a segment of its own would cost some clients a round trip (RFC 7766 §8).
         let framed = [&length.to_be_bytes()[..], &reply].concat();

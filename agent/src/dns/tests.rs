@@ -38,6 +38,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const REGIONS: [(&str, &str); 3] =
     [("us-west-2", "127.0.0.11"), ("eu-west-1", "127.0.0.12"), ("ap-south-1", "127.0.0.13")];
 
@@ -67,11 +68,15 @@ fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         flaps: 0,
         failed_ms: 0,
+        ..RegionPlan::default()
     };
     let regions =
         regions.iter().map(|(name, weight, addresses)| (name.parse().unwrap(), planned(*weight, addresses))).collect();
     let ballot = Ballot { number: 7, agent: "us-west-2/node-0".parse().unwrap(), boot: 1 };
-    CommittedPlan { stamp: Stamp { ballot, seq }, plan: Plan { regions, reason: "because".into(), made_ms: 1 } }
+    CommittedPlan {
+        stamp: Stamp { ballot, seq },
+        plan: Plan { regions, reason: "because".into(), made_ms: 1, ..Plan::default() },
+    }
 }
 
 fn three(seq: u64, weights: [u16; 3]) -> CommittedPlan {
@@ -93,7 +98,7 @@ fn query(text: &str, kind: RecordType) -> Message {
 }
 
 fn ask(zone: &Zone, text: &str, kind: RecordType, random: u32) -> Message {
-    zone.answer(&query(text, kind), random).message
+    zone.answer(&query(text, kind), CLIENT, random).message
 }
 
 fn addresses(message: &Message) -> Vec<IpAddr> {
@@ -133,7 +138,7 @@ proptest! {
     fn a_region_without_a_share_is_not_answered_while_another_has_one(weights in weights(), random: u32) {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         let zone = zone_with(&weights);
-        let answer = zone.answer(&query("serving.regionmesh.test.", RecordType::A), random);
+        let answer = zone.answer(&query("serving.regionmesh.test.", RecordType::A), CLIENT, random);
         let region = answer.region.unwrap().as_str().trim_start_matches('r').parse::<usize>().unwrap();
         prop_assert!(weights[region] > 0);
         let expected: IpAddr = format!("10.0.0.{region}").parse().unwrap();
@@ -161,7 +166,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_get_an_answer_or_silence(packet in proptest::collection::vec(any::<u8>(), 0..600), random: u32) {
         let zone = zone_with(&[1, 2]);
-        if let Some(reply) = respond(&zone, &packet, Transport::Udp, random) {
+        if let Some(reply) = respond(&zone, &packet, CLIENT, Transport::Udp, random) {
             prop_assert_eq!(&reply.packet[..2], &packet[..2]);
             prop_assert!(reply.packet[2] & 0x80 != 0, "an answer is marked as one");
             prop_assert!(reply.packet.len() <= usize::from(UDP_PAYLOAD));
@@ -180,7 +185,7 @@ proptest! {
         let at = position.index(packet.len());
         packet[at] = byte;
         packet.truncate(cut.index(packet.len()) + 1);
-        if let Some(reply) = respond(&zone_with(&[1, 2]), &packet, Transport::Udp, random) {
+        if let Some(reply) = respond(&zone_with(&[1, 2]), &packet, CLIENT, Transport::Udp, random) {
             prop_assert!(Message::from_vec(&reply.packet).is_ok());
         }
     }
@@ -193,7 +198,7 @@ proptest! {
             .collect();
         let packet = query(&spelled, RecordType::A).to_vec().unwrap();
         let zone = zone_with(&[1]);
-        let reply = respond(&zone, &packet, Transport::Udp, random).unwrap();
+        let reply = respond(&zone, &packet, CLIENT, Transport::Udp, random).unwrap();
         let answer = Message::from_vec(&reply.packet).unwrap();
         prop_assert_eq!(answer.queries[0].name().to_ascii(), spelled.clone());
         prop_assert_eq!(answer.answers[0].name.to_ascii(), spelled);
@@ -321,7 +326,7 @@ fn what_is_not_ours_is_refused_without_authority() {
     let elsewhere = [query("example.org.", RecordType::A), query("test.", RecordType::NS), query(".", RecordType::NS)];
     let transfers = [query("regionmesh.test.", RecordType::AXFR), query("regionmesh.test.", RecordType::IXFR)];
     for query in elsewhere.iter().chain(&transfers).chain([&chaos]) {
-        let answer = zone.answer(query, 0).message;
+        let answer = zone.answer(query, CLIENT, 0).message;
         assert_eq!(answer.metadata.response_code, ResponseCode::Refused, "{query}");
         assert!(!answer.metadata.authoritative && answer.answers.is_empty());
     }
@@ -338,17 +343,17 @@ fn any_gets_one_small_record() {
 fn edns_is_answered_in_kind_and_other_versions_are_refused() {
     let zone = Zone::compile(&config(), None).unwrap();
     let mut asked = query("serving.regionmesh.test.", RecordType::A);
-    assert!(zone.answer(&asked, 0).message.edns.is_none());
+    assert!(zone.answer(&asked, CLIENT, 0).message.edns.is_none());
     let mut edns = Edns::new();
     edns.set_max_payload(4_096).set_dnssec_ok(true);
     edns.options_mut().insert(hickory_proto::rr::rdata::opt::EdnsOption::Unknown(3, Vec::new()));
     asked.set_edns(edns);
-    let packet = respond(&zone, &asked.to_vec().unwrap(), Transport::Udp, 0).unwrap().packet;
+    let packet = respond(&zone, &asked.to_vec().unwrap(), CLIENT, Transport::Udp, 0).unwrap().packet;
     let edns = Message::from_vec(&packet).unwrap().edns.unwrap();
     assert_eq!((edns.max_payload(), edns.version(), edns.flags().dnssec_ok), (UDP_PAYLOAD, 0, true));
     assert!(edns.option(EdnsCode::NSID).is_some(), "who answers is told on request");
     asked.edns.as_mut().unwrap().set_version(1);
-    let packet = respond(&zone, &asked.to_vec().unwrap(), Transport::Udp, 0).unwrap().packet;
+    let packet = respond(&zone, &asked.to_vec().unwrap(), CLIENT, Transport::Udp, 0).unwrap().packet;
     let answer = Message::from_vec(&packet).unwrap();
     // 16 is BADVERS here and BADSIG with TSIG (RFC 6895 §2.3); the library reads it as the latter.
     assert_eq!(u16::from(answer.metadata.response_code), 16);
@@ -358,7 +363,7 @@ fn edns_is_answered_in_kind_and_other_versions_are_refused() {
 #[test]
 fn other_operations_several_questions_and_garbage_are_answered_by_their_codes() {
     let zone = Zone::compile(&config(), None).unwrap();
-    let code = |packet: &[u8]| respond(&zone, packet, Transport::Udp, 0).map(|reply| reply.code);
+    let code = |packet: &[u8]| respond(&zone, packet, CLIENT, Transport::Udp, 0).map(|reply| reply.code);
     let good = query("serving.regionmesh.test.", RecordType::A);
     for op_code in [OpCode::Status, OpCode::Notify, OpCode::Update, OpCode::Unknown(9)] {
         let mut other = good.clone();
@@ -382,7 +387,7 @@ fn an_answer_too_long_for_udp_is_cut_and_marked_and_whole_over_tcp() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let zone = Zone::compile(&config(), Some(&plan(1, &[("a", 1, &many)]))).unwrap();
     let packet = query("serving.regionmesh.test.", RecordType::A).to_vec().unwrap();
-    let answer = |transport| Message::from_vec(&respond(&zone, &packet, transport, 0).unwrap().packet).unwrap();
+    let answer = |transport| Message::from_vec(&respond(&zone, &packet, CLIENT, transport, 0).unwrap().packet).unwrap();
     let cut = answer(Transport::Udp);
     assert!(cut.metadata.truncation && cut.answers.is_empty() && cut.queries.len() == 1);
     let whole = answer(Transport::Tcp);

@@ -3,6 +3,7 @@
 use super::{answer::UDP_PAYLOAD, zone::Zone};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use regionmesh_protocol::identity::RegionName;
+use std::net::IpAddr;
 
 /// Largest query that is read, bytes. A query is one name and perhaps a few options.
 pub const QUERY_LIMIT: usize = 4_096;
@@ -39,9 +40,15 @@ pub struct Reply<'zone> {
     pub region: Option<&'zone RegionName>,
 }
 
-/// Answers a packet. None: not a query (too short, or itself a response), which must not be answered, lest two
+/// Answers a packet from `source`. None: not a query (too short, or itself a response), which must not be answered, lest two
 /// servers answer each other for ever.
-pub fn respond<'zone>(zone: &'zone Zone, packet: &[u8], transport: Transport, random: u32) -> Option<Reply<'zone>> {
+pub fn respond<'zone>(
+    zone: &'zone Zone,
+    packet: &[u8],
+    source: IpAddr,
+    transport: Transport,
+    random: u32,
+) -> Option<Reply<'zone>> {
     let header: &[u8; HEADER] = packet.first_chunk()?;
     let is_response = header[2] & 0x80 != 0;
     if is_response {
@@ -56,7 +63,7 @@ pub fn respond<'zone>(zone: &'zone Zone, packet: &[u8], transport: Transport, ra
         return bare(unreadable);
     }
     let Ok(query) = Message::from_vec(packet) else { return bare(unreadable) };
-    let answer = zone.answer(&query, random);
+    let answer = zone.answer(&query, source, random);
     let limit = match transport {
         Transport::Udp => usize::from(query.max_payload().min(UDP_PAYLOAD)),
         Transport::Tcp => usize::from(u16::MAX),

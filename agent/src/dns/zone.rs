@@ -3,7 +3,7 @@
 //! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight), `<region>.serving` (always
 //! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
 
-use super::DnsError;
+use super::{DnsError, nearness::Networks};
 use crate::config::{Config, RegionConfig};
 use hickory_proto::rr::{
     Name, RData,
@@ -11,7 +11,7 @@ use hickory_proto::rr::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Strategy},
+    plan::{CommittedPlan, FULL_WEIGHT_BP, Strategy},
     register::Stamp,
 };
 use std::{
@@ -46,6 +46,8 @@ pub struct ZoneRegion {
     pub name: RegionName,
     /// Its share of the answers for `serving`, relative to the others.
     pub weight_bp: u16,
+    /// Its share when nothing is the matter with it: what a full part of its own clients is measured by.
+    pub normal_bp: u16,
     /// Its IPv4 addresses.
     pub v4: Vec<RData>,
     /// Its IPv6 addresses.
@@ -72,6 +74,8 @@ pub struct Zone {
     pub nodes: HashMap<Name, Node>,
     /// The regions.
     pub regions: Vec<ZoneRegion>,
+    /// Which of them are near whom; empty unless answers go by latency.
+    pub networks: Networks,
     /// The start of authority.
     pub soa: SOA,
     /// The zone's name servers.
@@ -107,6 +111,7 @@ impl Zone {
             name_servers: Vec::new(),
             ttl_s: config.dns.ttl_s,
             nodes: HashMap::new(),
+            networks: Networks::compile(&config.traffic, &regions),
             regions,
             stamp: plan.map(|plan| plan.stamp.clone()),
             plan_text: plan_text(plan),
@@ -214,10 +219,12 @@ impl ZoneRegion {
         }
     }
 
-    fn new(name: &RegionName, weight_bp: u16, addresses: &[IpAddr]) -> Self {
+    fn new(config: &Config, name: &RegionName, weight_bp: u16, addresses: &[IpAddr]) -> Self {
         let (v4, v6) =
             addresses.iter().map(|address| address_record(*address)).partition(|data| matches!(data, RData::A(_)));
-        Self { name: name.clone(), weight_bp, v4, v6 }
+        // A standby's normal share is none; what it has of one is a share of all.
+        let normal_bp = config.region(name).map(|region| region.weight_bp).filter(|weight_bp| *weight_bp > 0);
+        Self { name: name.clone(), weight_bp, normal_bp: normal_bp.unwrap_or(FULL_WEIGHT_BP), v4, v6 }
     }
 }
 
@@ -233,7 +240,7 @@ fn planned_regions(config: &Config, plan: &CommittedPlan) -> Vec<ZoneRegion> {
     let region = |(name, planned): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
         let configured = || config.region(name).map(RegionConfig::dns_addresses).unwrap_or_default();
         let addresses = if planned.addresses.is_empty() { configured() } else { planned.addresses.clone() };
-        ZoneRegion::new(name, planned.weight_bp, &addresses)
+        ZoneRegion::new(config, name, planned.weight_bp, &addresses)
     };
     let regions: Vec<ZoneRegion> = plan.plan.regions.iter().map(region).collect();
     // A plan without one address can't be answered from; the configuration can.
@@ -246,11 +253,15 @@ fn planned_regions(config: &Config, plan: &CommittedPlan) -> Vec<ZoneRegion> {
 fn configured_regions(config: &Config) -> Vec<ZoneRegion> {
     let first = config.regions.iter().filter(|region| region.weight_bp > 0).min_by_key(|region| region.priority);
     let share = |region: &RegionConfig| match config.traffic.strategy {
-        Strategy::Weighted => region.weight_bp,
+        Strategy::Weighted | Strategy::Latency => region.weight_bp,
         Strategy::ActivePassive if first.is_some_and(|first| first.name == region.name) => region.weight_bp,
         Strategy::ActivePassive => 0,
     };
-    config.regions.iter().map(|region| ZoneRegion::new(&region.name, share(region), &region.dns_addresses())).collect()
+    config
+        .regions
+        .iter()
+        .map(|region| ZoneRegion::new(config, &region.name, share(region), &region.dns_addresses()))
+        .collect()
 }
 
 /// The mesh endpoint's address where it is one: the agents listen there. Else the region's serving addresses.

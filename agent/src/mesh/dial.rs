@@ -97,7 +97,8 @@ async fn dial_region(
             Err(why) => {
                 inner.metrics.dial_failures.with_label_values(&[region.as_str()]).inc();
                 tracing::debug!(%region, endpoint, why, "cannot connect");
-                if pause == LONGEST_PAUSE / 2 {
+                // Said once for each loss of a region, when short pauses have not helped.
+                if pause < LONGEST_PAUSE && pause * 2 >= LONGEST_PAUSE {
                     tracing::warn!(%region, endpoint, why, "cannot connect; trying on");
                 }
                 // Woken early when the other side reached us instead.

@@ -124,6 +124,8 @@ pub fn bind(
     let socket = Arc::new(CountingSocket { inner, metrics: metrics.clone() });
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(65_527).map_err(|error| tls(&error))?;
+    // Agents don't grease the fixed bit (RFC 9287): a packet without it is a stranger's, and counted as one.
+    config.grease_quic_bit(false);
     let endpoint =
         Endpoint::new_with_abstract_socket(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(bind)?;
     Ok((endpoint, dialling))
@@ -195,7 +197,7 @@ impl AsyncUdpSocket for CountingSocket {
     ) -> Poll<io::Result<usize>> {
         let received = std::task::ready!(self.inner.poll_recv(cx, buffers, meta))?;
         for (buffer, meta) in buffers.iter().zip(meta.iter()).take(received) {
-            // RFC 9000 §17: the second highest bit of every packet is 1, unless both sides agreed otherwise (RFC 9287).
+            // RFC 9000 §17: the second highest bit of every packet is 1; `bind` sees to it that agents keep to that.
             if meta.len > 0 && buffer[0] & 0x40 == 0 {
                 self.metrics
                     .refuse("not-quic", &format!("a packet of {} bytes from {} is not QUIC", meta.len, meta.addr));

@@ -9,7 +9,10 @@ use super::{
     bulk::{BulkReceive, BulkSend, BulkTransport, in_time, read_frame, write_frame},
     metrics::ReplicationMetrics,
 };
-use crate::store::models::{ModelError, ModelStore};
+use crate::store::{
+    models::{ModelError, ModelStore},
+    staging::{EarlySync, SYNC_EVERY},
+};
 use regionmesh_protocol::{
     codec::DOCUMENT_LIMIT,
     identity::AgentId,
@@ -17,21 +20,25 @@ use regionmesh_protocol::{
     wire::{BulkReply, BulkRequest},
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
+    fs::File,
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 /// Bytes of one request: enough that a long round trip does not matter, little enough to spread over peers.
 const REQUEST: u64 = 16 << 20;
 /// Chunks being verified and written while the next is read from the network.
 const CHUNKS_AHEAD: usize = 2;
+/// Bytes that must come within [`super::bulk::STALL`]: 3 kB/s, slower than any link that a model should take.
+const READ_PIECE: usize = 64 << 10;
 /// Failures of one agent until it is left alone for the rest of this fetch.
 const FAILURES_MAX: u32 = 3;
 
@@ -89,6 +96,7 @@ impl Fetcher {
     /// Fetches, verifies and commits `wanted` from `sources`, the best first.
     pub async fn fetch(&self, wanted: &VersionSummary, sources: &[AgentId]) -> Result<VersionSummary, FetchError> {
         let what = format!("{}@{}", wanted.model, wanted.version);
+        let start = Instant::now();
         let manifest = self.manifest(wanted, sources, &what).await?;
         // Named by content: an attempt after a crash, also under another version name, goes on here.
         let folder = self.staging.join(wanted.content.to_string());
@@ -96,7 +104,10 @@ impl Fetcher {
         let paths: Vec<_> = (0..manifest.files.len()).map(|index| folder.join(index.to_string())).collect();
         let missing = self.prepare(&manifest, &paths).await?;
         let missing = self.reuse(&manifest, &paths, missing).await?;
-        self.download(&manifest, &paths, missing, sources, &what).await?;
+        let syncs = early_syncs(&manifest, &paths)?;
+        let prepared = start.elapsed();
+        self.download(&manifest, &paths, &syncs, missing, sources, &what).await?;
+        let received = start.elapsed();
         for (file, path) in manifest.files.iter().zip(&paths) {
             if whole_digest(path).await? != file.digest {
                 // Nothing in it can be believed; the next attempt starts anew.
@@ -104,7 +115,18 @@ impl Fetcher {
                 return Err(FetchError::Whole { what, path: file.path.clone() });
             }
         }
+        let verified = start.elapsed();
+        for (index, sync) in syncs {
+            let path = &paths[index];
+            if let Err(error) = sync.finish().await {
+                // What the disk holds of it is not known.
+                let _ = tokio::fs::remove_file(path).await;
+                return Err(ModelError::io("assemble", path, error).into());
+            }
+        }
         let committed = self.store.commit(&manifest, &paths).await?;
+        let (download, verify, commit) = (received - prepared, verified - received, start.elapsed() - verified);
+        tracing::debug!(version = what, ?prepared, ?download, ?verify, ?commit, "where the time of a fetch went");
         let _ = tokio::fs::remove_dir_all(&folder).await;
         Ok(committed)
     }
@@ -195,7 +217,11 @@ impl Fetcher {
                         let read = self.store.read_range(&other.model, &other.version, path, range).await;
                         // What can't be read here, or is damaged, is fetched like everything else.
                         match read {
-                            Ok(bytes) => put_chunk(&paths[piece.file], &piece, bytes.to_vec()).await?,
+                            Ok(bytes) => {
+                                let path = &paths[piece.file];
+                                let staged = open(path).map_err(|error| ModelError::io("assemble", path, error))?;
+                                put_chunk(Arc::new(staged), path, &piece, bytes.to_vec()).await?.is_some()
+                            }
                             Err(_) => false,
                         }
                     }
@@ -219,6 +245,7 @@ impl Fetcher {
         &self,
         manifest: &Manifest,
         paths: &[PathBuf],
+        syncs: &BTreeMap<usize, EarlySync>,
         missing: Vec<Piece>,
         sources: &[AgentId],
         what: &str,
@@ -228,6 +255,7 @@ impl Fetcher {
             failures: Mutex::default(),
             last: Mutex::new("nobody holds it".into()),
             local: Mutex::default(),
+            syncs: syncs.clone(),
         });
         let mut workers = JoinSet::new();
         for number in 0..self.streams {
@@ -256,7 +284,7 @@ impl Fetcher {
             let Some(source) = (!usable.is_empty()).then(|| usable[number % usable.len()]) else { return };
             let Some(request) = lock(&work.requests).pop_front() else { return };
             let mut rest = VecDeque::from(request);
-            match self.fetch_pieces(manifest, paths, source, &mut rest).await {
+            match self.fetch_pieces(work, manifest, paths, source, &mut rest).await {
                 Ok(()) => {}
                 Err(PieceError::Local(error)) => {
                     lock(&work.local).get_or_insert(error);
@@ -280,12 +308,13 @@ impl Fetcher {
     /// Fetches `pieces` of one file; what was fetched is taken off it.
     async fn fetch_pieces(
         &self,
+        work: &Work,
         manifest: &Manifest,
         paths: &[PathBuf],
         source: &AgentId,
         pieces: &mut VecDeque<Piece>,
     ) -> Result<(), PieceError> {
-        let Some(first) = pieces.front() else { return Ok(()) };
+        let Some(first) = pieces.front().cloned() else { return Ok(()) };
         let file = &manifest.files[first.file];
         let path = &paths[first.file];
         let request = BulkRequest::Ranges {
@@ -301,28 +330,40 @@ impl Fetcher {
             return Err(PieceError::Corrupt(format!("it announces {length} bytes, other ranges were asked for")));
         }
         let received = self.metrics.bytes.with_label_values(&["received", source.region.as_str()]);
-        let mut writing: VecDeque<(Piece, tokio::task::JoinHandle<Result<bool, ModelError>>)> = VecDeque::new();
+        let staged = open(path).map_err(|error| PieceError::Local(ModelError::io("assemble", path, error)))?;
+        let staged = Arc::new(staged);
+        let mut writing: VecDeque<(Piece, JoinHandle<Written>)> = VecDeque::new();
         let mut to_read: VecDeque<Piece> = pieces.clone();
+        // Memory is used again: fresh pages for each chunk would cost as much as hashing it.
+        let mut spare: Vec<Vec<u8>> = Vec::new();
         loop {
             if writing.len() > CHUNKS_AHEAD || to_read.is_empty() {
                 let Some((piece, written)) = writing.pop_front() else { return Ok(()) };
-                let is_right = written.await.map_err(|error| PieceError::Source(error.to_string()))?;
-                if !is_right.map_err(PieceError::Local)? {
+                let written = written.await.map_err(|error| PieceError::Source(error.to_string()))?;
+                let Some(buffer) = written.map_err(PieceError::Local)? else {
                     let (path, offset) = (&file.path, piece.offset);
                     return Err(PieceError::Corrupt(format!("the chunk of {path} at {offset} has other bytes")));
+                };
+                spare.push(buffer);
+                if let Some(sync) = work.syncs.get(&first.file) {
+                    sync.wrote(u64::from(piece.length));
                 }
                 pieces.pop_front();
                 continue;
             }
             let Some(piece) = to_read.pop_front() else { continue };
-            let mut bytes = vec![0; piece.length as usize];
+            let mut bytes = spare.pop().unwrap_or_default();
+            bytes.resize(piece.length as usize, 0);
             read_steadily(&mut receive, &mut bytes).await.map_err(source_error)?;
             received.inc_by(bytes.len() as u64);
-            let (path, task) = (path.clone(), piece.clone());
-            writing.push_back((piece, tokio::spawn(async move { put_chunk(&path, &task, bytes).await })));
+            let (staged, path, task) = (staged.clone(), path.clone(), piece.clone());
+            writing.push_back((piece, tokio::spawn(async move { put_chunk(staged, &path, &task, bytes).await })));
         }
     }
 }
+
+/// The memory of a chunk that was written; none if its bytes were wrong.
+type Written = Result<Option<Vec<u8>>, ModelError>;
 
 enum PieceError {
     /// The source did not deliver.
@@ -338,6 +379,8 @@ struct Work {
     failures: Mutex<HashMap<AgentId, u32>>,
     last: Mutex<String>,
     local: Mutex<Option<ModelError>>,
+    /// Of large files, by their index.
+    syncs: BTreeMap<usize, EarlySync>,
 }
 
 impl Work {
@@ -355,17 +398,28 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads exactly `buffer`, giving up only when nothing comes.
+/// Reads exactly `buffer`. In pieces, so that a slow but living link is not taken for a dead one.
 async fn read_steadily(receive: &mut BulkReceive, buffer: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        let read = in_time(receive.read(&mut buffer[filled..])).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        filled += read;
+    for piece in buffer.chunks_mut(READ_PIECE) {
+        in_time(receive.read_exact(piece)).await?;
     }
     Ok(())
+}
+
+/// For files worth it: each keeps a descriptor open, and a version may have thousands of small files.
+fn early_syncs(manifest: &Manifest, paths: &[PathBuf]) -> Result<BTreeMap<usize, EarlySync>, ModelError> {
+    let large = manifest.files.iter().zip(paths).enumerate().filter(|(_, (file, _))| file.size > SYNC_EVERY);
+    large
+        .map(|(index, (_, path))| {
+            let sync = EarlySync::new(path).map_err(|error| ModelError::io("assemble", path, error))?;
+            Ok((index, sync))
+        })
+        .collect()
+}
+
+/// Opens a staging file to write to.
+fn open(path: &Path) -> io::Result<File> {
+    File::options().write(true).open(path)
 }
 
 /// Groups chunks into requests: of one file, about [`REQUEST`] bytes each.
@@ -390,7 +444,7 @@ fn requests(missing: Vec<Piece>) -> VecDeque<Vec<Piece>> {
 
 /// Makes the file of its final size and tells which chunks are not there yet.
 fn scan(index: usize, file: &ManifestFile, path: &Path) -> io::Result<Vec<Piece>> {
-    let staged = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let staged = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     let is_new = staged.metadata()?.len() == 0;
     staged.set_len(file.size)?;
     let mut missing = Vec::new();
@@ -409,15 +463,14 @@ fn scan(index: usize, file: &ManifestFile, path: &Path) -> io::Result<Vec<Piece>
     Ok(missing)
 }
 
-/// Writes a chunk to its place if its bytes are right; tells whether they are.
-async fn put_chunk(path: &Path, piece: &Piece, bytes: Vec<u8>) -> Result<bool, ModelError> {
-    let (target, piece) = (path.to_owned(), piece.clone());
+/// Writes a chunk to its place if its bytes are right, and gives their memory back; none if they are not.
+async fn put_chunk(staged: Arc<File>, path: &Path, piece: &Piece, bytes: Vec<u8>) -> Written {
+    let piece = piece.clone();
     blocking(path, move || {
         if bytes.len() != piece.length as usize || Digest::of(&bytes) != piece.digest {
-            return Ok(false);
+            return Ok(None);
         }
-        let file = std::fs::OpenOptions::new().write(true).open(&target)?;
-        file.write_all_at(&bytes, piece.offset).map(|()| true)
+        staged.write_all_at(&bytes, piece.offset).map(|()| Some(bytes))
     })
     .await
 }
@@ -426,7 +479,7 @@ async fn whole_digest(path: &Path) -> Result<Digest, ModelError> {
     let file = path.to_owned();
     blocking(path, move || {
         let mut hasher = blake3::Hasher::new();
-        let mut file = std::fs::File::open(&file)?;
+        let mut file = File::open(&file)?;
         let mut block = vec![0; 4 << 20];
         loop {
             let read = io::Read::read(&mut file, &mut block)?;

@@ -4,7 +4,10 @@
 use super::clock::HybridClock;
 use crate::{
     snapshots::Snapshots,
-    store::models::{ModelError, ModelStore},
+    store::{
+        models::{ModelError, ModelStore},
+        staging::EarlySync,
+    },
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -281,15 +284,17 @@ async fn stage(
 ) -> Result<Cut, PublishError> {
     let (send, mut receive) = mpsc::channel::<Vec<u8>>(BLOCKS_AHEAD);
     let target = staged.to_owned();
-    let writer = tokio::task::spawn_blocking(move || -> Result<Cut, ModelError> {
+    let writer = tokio::task::spawn_blocking(move || -> Result<(Cut, EarlySync), ModelError> {
         let io = |error| ModelError::io("write", &target, error);
         let mut file = std::fs::File::create(&target).map_err(io)?;
+        let sync = EarlySync::new(&target).map_err(io)?;
         let mut chunker = Chunker::default();
         while let Some(block) = receive.blocking_recv() {
             file.write_all(&block).map_err(io)?;
+            sync.wrote(block.len() as u64);
             chunker.push(&block);
         }
-        Ok(chunker.finish())
+        Ok((chunker.finish(), sync))
     });
     let mut found = 0u64;
     let mut block = Vec::with_capacity(BLOCK);
@@ -315,7 +320,9 @@ async fn stage(
     }
     let _ = send.send(block).await;
     drop(send);
-    let cut = writer.await.map_err(|error| ModelError::io("write", staged, io::Error::other(error)))??;
+    let io = |error| ModelError::io("write", staged, error);
+    let (cut, sync) = writer.await.map_err(|error| io(io::Error::other(error)))??;
+    sync.finish().await.map_err(io)?;
     match broken {
         Some(error) => Err(error),
         None if found != declared => Err(PublishError::Truncated { path: path.into(), found, declared }),

@@ -1,6 +1,7 @@
 //! Accepts connections and ends them in order: limits on their number, on slow headers, and on the time to stop.
 
 use super::metrics::ServingMetrics;
+use crate::metrics::refusal;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -83,6 +84,9 @@ async fn connection(stream: TcpStream, router: Router, metrics: ServingMetrics, 
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+        if let Some(reason) = refusal(&error) {
+            metrics.refused_connections.with_label_values(&[reason]).inc();
+        }
     }
     metrics.connections.dec();
 }

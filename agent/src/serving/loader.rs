@@ -15,8 +15,16 @@ use regionmesh_protocol::{
     conflict::Catalogue,
     facts::ServingFacts,
     manifest::{Digest, ModelName, VersionName},
+    trial::{LATENCY_BUCKETS, Served},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// How long after a failure that may pass the load is tried again: first and longest.
@@ -45,6 +53,8 @@ pub struct ModelView {
     pub wanted: Option<(VersionName, Digest)>,
     /// Why it is not, if loading it failed.
     pub failure: Option<String>,
+    /// Whether the region is not ready without it: it was there at the start and may still be loaded.
+    pub is_awaited: bool,
 }
 
 impl ModelView {
@@ -57,14 +67,15 @@ impl ModelView {
 impl View {
     /// Why the region is not ready; empty if it is.
     ///
-    /// A region without models is ready: there is nothing that it could fail to serve. A model whose new default is
-    /// broken is ready while the old one serves.
+    /// A region that starts is ready when it serves what its store holds, as far as that can be served. From then on no
+    /// model makes it unready: one that is still being loaded, or can't be, was published to all regions alike, and must
+    /// not take from them the models that they serve.
     pub fn faults(&self) -> Vec<String> {
         if !self.is_read {
             return vec!["the catalogue of models has not been read yet".into()];
         }
-        let faults = self.models.iter().filter_map(|(name, model)| {
-            let (version, _) = model.wanted.as_ref().filter(|_| model.default.is_none())?;
+        let faults = self.models.iter().filter(|(_, model)| model.is_awaited).filter_map(|(name, model)| {
+            let (version, _) = model.wanted.as_ref()?;
             Some(match &model.failure {
                 Some(reason) => format!("model {name}@{version} can't be loaded: {reason}"),
                 None => format!("model {name}@{version} is being loaded"),
@@ -79,6 +90,8 @@ struct Failure {
     version: VersionName,
     content: Digest,
     reason: String,
+    /// Whether the region shall wait for it: its files can't be read now.
+    is_awaited: bool,
     attempts: u32,
     /// When to try again; none if that is of no use, or is being done.
     retry_at: Option<Instant>,
@@ -88,6 +101,15 @@ struct Failure {
 
 type Finished = (ModelName, VersionName, Digest, Result<Arc<Loaded>, LoadError>);
 
+/// What was served since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    errors: AtomicU64,
+    probes: AtomicU64,
+    latency: [AtomicU64; LATENCY_BUCKETS],
+}
+
 /// Reads: requests. Writes: the task that [`Shelf::follow`] is.
 pub struct Shelf {
     view: ArcSwap<View>,
@@ -95,7 +117,7 @@ pub struct Shelf {
     loading: Arc<Loading>,
     metrics: ServingMetrics,
     facts: watch::Sender<ServingFacts>,
-    served: std::sync::atomic::AtomicU64,
+    counts: Counts,
 }
 
 impl Shelf {
@@ -103,7 +125,7 @@ impl Shelf {
     pub fn new(loading: Arc<Loading>, extra_versions: usize, metrics: ServingMetrics) -> Arc<Self> {
         let extras = Extras::new(extra_versions, loading.clone());
         let (view, facts) = (ArcSwap::default(), watch::Sender::default());
-        Arc::new(Self { view, extras, loading, metrics, facts, served: 0.into() })
+        Arc::new(Self { view, extras, loading, metrics, facts, counts: Counts::default() })
     }
 
     /// The models now.
@@ -116,9 +138,20 @@ impl Shelf {
         self.facts.subscribe()
     }
 
-    /// Counts an inference that was answered.
-    pub fn served(&self) {
-        self.served.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    /// Counts an inference that was answered, and how long that took.
+    pub fn served(&self, took: Duration) {
+        self.counts.answered.fetch_add(1, Relaxed);
+        self.counts.latency[Served::bucket(took.as_secs_f64() * 1e3)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an inference that ended in an error of ours.
+    pub fn failed(&self) {
+        self.counts.errors.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a question for readiness that was answered with yes.
+    pub fn probed(&self) {
+        self.counts.probes.fetch_add(1, Relaxed);
     }
 
     /// The version that a request means, loaded.
@@ -216,7 +249,8 @@ impl Shelf {
             let wanted = wanted.and_then(|version| Some((version.clone(), *held.versions.get(&version)?)));
             // Without a version to put in its place a deleted one stops at once; else it serves until then.
             let default = default.filter(|_| wanted.is_some());
-            models.insert(name, ModelView { held, default, wanted, failure: None });
+            let is_awaited = old.models.get(&name).map_or(!old.is_read, |model| model.is_awaited);
+            models.insert(name, ModelView { held, default, wanted, failure: None, is_awaited });
         }
         failures.retain(|name, failure| {
             let wanted = models.get(name).and_then(|model: &ModelView| model.wanted.as_ref());
@@ -300,9 +334,15 @@ impl Shelf {
                 let attempts = failures.get(&name).map_or(0, |failure| failure.attempts);
                 let delay = RETRY_FIRST.saturating_mul(1 << attempts.min(6)).min(RETRY_LONGEST);
                 let retry_at = error.is_passing().then(|| Instant::now() + delay);
-                let (version_of_failure, reason) = (version.clone(), error.to_string());
-                let failure =
-                    Failure { version: version_of_failure, content, reason, attempts, retry_at, is_retrying: false };
+                let failure = Failure {
+                    version: version.clone(),
+                    content,
+                    reason: error.to_string(),
+                    is_awaited: matches!(error, LoadError::Unreadable(_)),
+                    attempts,
+                    retry_at,
+                    is_retrying: false,
+                };
                 failures.insert(name.clone(), failure);
                 let serving = model.default.as_ref().map_or("nothing", |loaded| loaded.version.as_str());
                 tracing::error!(model = %name, %version, serving, %error, "the default version can't be served");
@@ -310,8 +350,8 @@ impl Shelf {
         }
         let models = old.models.iter().map(|(other, model)| {
             let default = loaded.clone().filter(|_| *other == name).or_else(|| model.default.clone());
-            let (held, wanted) = (model.held.clone(), model.wanted.clone());
-            (other.clone(), ModelView { held, default, wanted, failure: None })
+            let (held, wanted, is_awaited) = (model.held.clone(), model.wanted.clone(), model.is_awaited);
+            (other.clone(), ModelView { held, default, wanted, failure: None, is_awaited })
         });
         let models = models.collect();
         self.publish(View { is_read: true, models }, failures);
@@ -328,7 +368,10 @@ impl Shelf {
 
     fn publish(&self, mut view: View, failures: &BTreeMap<ModelName, Failure>) {
         for (name, model) in &mut view.models {
-            model.failure = failures.get(name).map(|failure| failure.reason.clone());
+            let failure = failures.get(name);
+            model.failure = failure.map(|failure| failure.reason.clone());
+            let may_come = model.default.is_none() && model.wanted.is_some();
+            model.is_awaited &= may_come && failure.is_none_or(|failure| failure.is_awaited);
             let failed = i64::from(model.failure.is_some());
             self.metrics.default_failed.with_label_values(&[name.as_str()]).set(failed);
         }
@@ -343,7 +386,10 @@ impl Shelf {
         let facts = ServingFacts {
             is_ready: view.faults().is_empty(),
             models: defaults.map(|loaded| (loaded.model.clone(), loaded.version.clone())).collect(),
-            requests_total: self.served.load(std::sync::atomic::Ordering::Relaxed),
+            requests_total: self.counts.answered.load(Relaxed),
+            errors_total: self.counts.errors.load(Relaxed),
+            probes_total: self.counts.probes.load(Relaxed),
+            latency: std::array::from_fn(|bucket| self.counts.latency[bucket].load(Relaxed)),
         };
         self.facts.send_if_modified(|old| {
             let is_changed = *old != facts;

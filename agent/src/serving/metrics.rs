@@ -33,6 +33,8 @@ pub struct ServingMetrics {
     pub swaps: IntCounterVec,
     /// Open connections.
     pub connections: IntGauge,
+    /// Connections that were ended because of what came in, or did not come.
+    pub refused_connections: IntCounterVec,
 }
 
 impl ServingMetrics {
@@ -95,6 +97,11 @@ impl ServingMetrics {
                 &["model"],
             )?,
             connections: gauge("regionmesh_serving_connections", "Open connections to the model server.")?,
+            refused_connections: counters(
+                "regionmesh_serving_refused_connections_total",
+                "Connections that the model server did not serve, or not to their end, by reason.",
+                &["reason"],
+            )?,
         })
     }
 

@@ -106,7 +106,11 @@ async fn ready(State(service): State<Service>) -> Result<Json<Value>, Refusal> {
         return Err(Refusal::unavailable("the region is draining"));
     }
     let faults = service.shelf.view().faults();
-    if faults.is_empty() { Ok(Json(json!({"ready": true}))) } else { Err(Refusal::unavailable(faults.join("; "))) }
+    if !faults.is_empty() {
+        return Err(Refusal::unavailable(faults.join("; ")));
+    }
+    service.shelf.probed();
+    Ok(Json(json!({"ready": true})))
 }
 
 async fn repository_index(State(service): State<Service>) -> Json<Value> {
@@ -172,6 +176,9 @@ async fn infer(
     };
     let answer = run(&service, &loaded, &headers, body).await;
     let status = answer.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
+    if status.is_server_error() {
+        service.shelf.failed();
+    }
     // A version deleted while it ran gets no series any more: nothing would remove it.
     if service.shelf.view().models.contains_key(&loaded.model) {
         service.metrics.request(Some(&loaded.model), Some(&loaded.version), status);
@@ -202,8 +209,9 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
     let computed = computed.await.map_err(|error| Refusal::internal(format!("the inference was cut off: {error}")))?;
     match &computed {
         Ok(_) => {
-            service.shelf.served();
-            service.metrics.duration(&loaded.model, received.elapsed().as_secs_f64());
+            let took = received.elapsed();
+            service.shelf.served(took);
+            service.metrics.duration(&loaded.model, took.as_secs_f64());
         }
         Err(refusal) if refusal.status.is_server_error() => {
             let (model, version) = (&loaded.model, &loaded.version);

@@ -16,6 +16,15 @@ use std::{
 pub const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
+/// Names the layout of plans; to be changed with it, since what was encoded otherwise may decode to nonsense.
+const LAYOUT: &str = "regionmesh committed plan, layout 2";
+
+/// The checksum of a plan in today's layout.
+fn checksum(body: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(LAYOUT);
+    hasher.update(body);
+    hasher.finalize()
+}
 
 /// Why the file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +45,13 @@ pub enum CommittedPlanError {
         /// The file.
         path: PathBuf,
     },
-    /// Written by another version, or too large.
+    /// Written by a version that lays plans out otherwise.
+    #[error("{path} was written by another version of regionmesh; it is ignored and written anew with the next plan")]
+    OtherLayout {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a plan, or too large.
     #[error("{path}: {error}")]
     Codec {
         /// The file.
@@ -57,9 +72,11 @@ pub fn load(data_dir: &Path) -> Result<Option<CommittedPlan>, CommittedPlanError
         Err(error) => return Err(CommittedPlanError::Io { action: "read", path, error }),
     }
     match bytes.split_at_checked(CHECKSUM_BYTES) {
-        Some((checksum, body)) if blake3::hash(body).as_bytes() == checksum => {
+        Some((found, body)) if checksum(body).as_bytes() == found => {
             codec::decode(body).map(Some).map_err(|error| CommittedPlanError::Codec { path, error })
         }
+        // Layout 1 had a checksum without a name.
+        Some((found, body)) if blake3::hash(body).as_bytes() == found => Err(CommittedPlanError::OtherLayout { path }),
         _ => Err(CommittedPlanError::Damaged { path }),
     }
 }
@@ -70,7 +87,7 @@ pub fn save(data_dir: &Path, plan: &CommittedPlan) -> Result<(), CommittedPlanEr
     let body = codec::encode(plan).map_err(|error| CommittedPlanError::Codec { path: path.clone(), error })?;
     let beside = data_dir.join(format!("{FILE_NAME}.new"));
     let written = std::fs::create_dir_all(data_dir).and_then(|()| File::create(&beside)).and_then(|mut file| {
-        file.write_all(blake3::hash(&body).as_bytes())?;
+        file.write_all(checksum(&body).as_bytes())?;
         file.write_all(&body)?;
         file.sync_all()?;
         std::fs::rename(&beside, &path)
@@ -97,6 +114,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(load(dir.path()).unwrap(), None);
         save(dir.path(), &plan()).unwrap();
+        save(dir.path(), &plan()).unwrap();
+        assert_eq!(load(dir.path()).unwrap(), Some(plan()));
+    }
+
+    #[test]
+    fn a_plan_of_an_older_layout_is_named_as_such_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        // As the first layout was written: here even of bytes that would decode.
+        let body = codec::encode(&plan()).unwrap();
+        std::fs::write(&path, [blake3::hash(&body).as_bytes(), &body[..]].concat()).unwrap();
+        let error = load(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("another version of regionmesh"), "{error}");
         save(dir.path(), &plan()).unwrap();
         assert_eq!(load(dir.path()).unwrap(), Some(plan()));
     }

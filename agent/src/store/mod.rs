@@ -3,6 +3,7 @@
 mod claims;
 mod commit;
 pub mod committed_plan;
+pub mod history;
 pub mod metadata;
 pub mod models;
 #[cfg(test)]

@@ -3,13 +3,75 @@
 use super::{OpenStore, models::ModelError};
 use bytes::BytesMut;
 use object_store::{ObjectStoreExt, WriteMultipart, path::Path as ObjectPath};
-use std::{collections::BTreeSet, path::Path};
-use tokio::io::AsyncReadExt;
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{io::AsyncReadExt, task::JoinHandle};
 
 /// Part size of an upload, bytes: 10,000 parts, the smallest limit among the clouds, then carry 160 GB.
 const PART: usize = 16 << 20;
 /// Parts in flight at once.
 const PARTS_AT_ONCE: usize = 4;
+
+/// Bytes of a growing file that may wait in memory until the disk is told to write them.
+pub const SYNC_EVERY: u64 = 64 << 20;
+
+/// Has the disk write a file while it still grows, so that the sync at its end finds little left to write: receiving and
+/// writing a large model then take the longer of both times and not their sum. Clones share the file.
+#[derive(Debug, Clone)]
+pub struct EarlySync {
+    file: Arc<File>,
+    waiting: Arc<AtomicU64>,
+    /// The one sync under way, or the last.
+    running: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// The kernel tells an error of writing once; whoever syncs later would not see it.
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl EarlySync {
+    /// For a file that exists. Must be called before what it is told of is written.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let file = Arc::new(File::open(path)?);
+        Ok(Self { file, waiting: Arc::default(), running: Arc::default(), failure: Arc::default() })
+    }
+
+    /// So many bytes were written. Returns at once; must be called within a tokio runtime.
+    pub fn wrote(&self, bytes: u64) {
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes >= SYNC_EVERY {
+            self.begin();
+        }
+    }
+
+    fn begin(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.as_ref().is_some_and(|sync| !sync.is_finished()) {
+            return;
+        }
+        self.waiting.store(0, Ordering::Relaxed);
+        let (file, failure) = (self.file.clone(), self.failure.clone());
+        *running = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = file.sync_data() {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }));
+    }
+
+    /// Waits for what is under way; fails if any sync did.
+    pub async fn finish(self) -> io::Result<()> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sync) = running {
+            sync.await.map_err(io::Error::other)?;
+        }
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+}
 
 /// Puts the file `staged` into the store at `path`. On a local store it is moved, not copied, where it can be.
 pub async fn place(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(), ModelError> {
@@ -19,23 +81,23 @@ pub async fn place(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Resul
         let moved = tokio::task::spawn_blocking(move || move_in(&source, &target)).await;
         match moved {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::CrossesDevices => {}
+            Ok(Err(error)) if error.kind() == io::ErrorKind::CrossesDevices => {}
             Ok(Err(error)) => return Err(ModelError::io("move", staged, error)),
-            Err(error) => return Err(ModelError::io("move", staged, std::io::Error::other(error))),
+            Err(error) => return Err(ModelError::io("move", staged, io::Error::other(error))),
         }
     }
     upload(store, staged, path).await
 }
 
-fn move_in(source: &Path, target: &Path) -> std::io::Result<()> {
+fn move_in(source: &Path, target: &Path) -> io::Result<()> {
     let folder = target.parent().unwrap_or(target);
     std::fs::create_dir_all(folder)?;
-    std::fs::File::open(source)?.sync_all()?;
+    File::open(source)?.sync_all()?;
     // By a second name, so that a holder that loses its claim between two files still has its own; and by a rename, so that
     // a file that another writer of the same content put there is never absent.
     let second = source.with_extension("placing");
     match std::fs::remove_file(&second) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     std::fs::hard_link(source, &second)?;
@@ -57,12 +119,11 @@ pub async fn sync_folders(store: &OpenStore, targets: impl Iterator<Item = Objec
             folders.insert(folder.clone());
         }
     }
-    let synced = tokio::task::spawn_blocking(move || {
-        folders.iter().try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
-    });
+    let synced =
+        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| File::open(folder)?.sync_all()));
     synced
         .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(|error| ModelError::io("sync", &root, error))
 }
 

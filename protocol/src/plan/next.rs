@@ -1,15 +1,16 @@
 //! From one plan to the next.
 //!
-//! In this order: every region's standing follows its verdict; one gate may open; weights follow from standings; the
-//! guard sees to it that somebody is left to answer. Applying the result again at the same time changes nothing.
+//! In this order: overrides that expired go; every region's standing follows its verdict and its overrides; as many
+//! failed regions leave as may; one gate may open; weights follow from standings, within capacity; the guard sees to it
+//! that somebody is left to answer. Applying the result again at the same time changes nothing.
 
-use super::{FULL_WEIGHT_BP, Plan, PlanInputs, RegionInput, RegionPlan, Standing, Strategy};
-use crate::{
-    identity::RegionName,
-    ramp::{RampMove, RecoveryPolicy},
-    verdict::Condition,
+use super::{
+    Absence, Override, OverrideKind, Plan, PlanInputs, PlannedLoad, RegionPlan, Shortfall, Standing,
+    standing::{Orders, gate_passed, serve, settle},
+    weights,
 };
-use std::collections::BTreeMap;
+use crate::{identity::RegionName, ramp::RampMove, verdict::Condition};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest reason of a plan, bytes: it is read by people and carried by every agent's board entry.
 const REASON_MAX: usize = 1_000;
@@ -20,18 +21,48 @@ const REASON_MAX: usize = 1_000;
 /// - No plan yet: all that is not known to be down serves. A region that joins later comes in by the gate and the ramp.
 /// - Suspect: the share is cut to `suspect_percent`, and given back at once with the suspicion; on the ramp, one step
 ///   back instead; in the gate, the gate begins anew.
-/// - Failed: out, and counted as a flap. Draining: out, not counted. Unknown: all stays, nothing advances.
-/// - Healthy again: the gate ([`RecoveryPolicy::gate_for`]), held shut while the region lacks models; then the ramp,
-///   one region at a time, so that what happens to the others can be laid at its door.
+/// - Failed: out, and counted as a flap; limited to a suspect region's share where automation has `max_out` regions out
+///   already. Draining: out, not counted. Unknown: all stays, nothing advances.
+/// - Healthy again: the gate ([`crate::ramp::RecoveryPolicy::gate_for`]), held shut while the region lacks models or
+///   has not loaded them; then the ramp, one region at a time, so that what happens to the others can be laid at its
+///   door.
 ///
-/// The guard is [`keep_somebody`]: the answer is never empty.
+/// Guards: [`Draft::grant_exits`], at most `max_out` regions out by automation; [`weights::within_capacity`], nobody is
+/// given more than they can take; [`keep_somebody`], the answer is never empty.
 pub fn next_plan(current: Option<&Plan>, inputs: &PlanInputs, now_ms: u64) -> Option<Plan> {
-    let mut draft = Draft::new(current, inputs, now_ms);
-    draft.follow_verdicts();
-    draft.open_gates();
-    draft.share_out();
-    keep_somebody(&mut draft, current);
+    let draft = Draft::new(current, inputs, now_ms).complete(current);
     draft.finish(current)
+}
+
+/// The plan that would be made if these regions were in these conditions; none if the current one would stay. Changes
+/// nothing, whoever asks.
+pub fn what_if(
+    current: Option<&Plan>,
+    inputs: &PlanInputs,
+    assumed: &BTreeMap<RegionName, Condition>,
+    now_ms: u64,
+) -> Option<Plan> {
+    let mut inputs = inputs.clone();
+    for (name, condition) in assumed {
+        if let Some(input) = inputs.regions.get_mut(name) {
+            (input.condition, input.since_ms, input.reason) = (*condition, now_ms, "as assumed".into());
+        }
+    }
+    next_plan(current, &inputs, now_ms)
+}
+
+/// The plan that follows from other overrides; one follows always.
+pub(super) fn plan_with(
+    current: &Plan,
+    overrides: Vec<Override>,
+    reason: String,
+    inputs: &PlanInputs,
+    now_ms: u64,
+) -> Plan {
+    let ordered = Plan { overrides, ..current.clone() };
+    let mut draft = Draft::new(Some(&ordered), inputs, now_ms);
+    draft.reasons.insert(0, reason);
+    draft.complete(Some(current)).into_plan()
 }
 
 /// A plan in the making.
@@ -39,6 +70,9 @@ struct Draft<'a> {
     inputs: &'a PlanInputs,
     now_ms: u64,
     regions: BTreeMap<RegionName, RegionPlan>,
+    overrides: Vec<Override>,
+    load: Option<PlannedLoad>,
+    shortfall: Option<Shortfall>,
     reasons: Vec<String>,
 }
 
@@ -46,37 +80,31 @@ impl<'a> Draft<'a> {
     fn new(current: Option<&Plan>, inputs: &'a PlanInputs, now_ms: u64) -> Self {
         let mut reasons = Vec::new();
         let regions = inputs.regions.iter().map(|(name, input)| {
+            let out = |absence| RegionPlan {
+                standing: Standing::Out { since_ms: now_ms },
+                absence: Some(absence),
+                ..RegionPlan::default()
+            };
             let region = match current {
-                None => RegionPlan {
-                    weight_bp: 0,
-                    standing: match input.condition {
-                        Condition::Unknown | Condition::Healthy | Condition::Suspect => Standing::Serving,
-                        Condition::Failed | Condition::Draining => Standing::Out { since_ms: now_ms },
-                    },
-                    addresses: input.addresses.clone(),
-                    flaps: 0,
-                    failed_ms: 0,
+                None => match input.condition {
+                    Condition::Unknown | Condition::Healthy | Condition::Suspect => RegionPlan::default(),
+                    Condition::Failed => out(Absence::Idle),
+                    Condition::Draining => out(Absence::Draining),
                 },
                 Some(plan) => match plan.regions.get(name) {
                     Some(region) => {
                         if region.addresses != input.addresses {
                             reasons.push(format!("{name}: addresses changed"));
                         }
-                        RegionPlan { addresses: input.addresses.clone(), ..region.clone() }
+                        region.clone()
                     }
                     None => {
                         reasons.push(format!("{name}: joined the mesh"));
-                        RegionPlan {
-                            weight_bp: 0,
-                            standing: Standing::Out { since_ms: now_ms },
-                            addresses: input.addresses.clone(),
-                            flaps: 0,
-                            failed_ms: 0,
-                        }
+                        out(Absence::Joined)
                     }
                 },
             };
-            (name.clone(), region)
+            (name.clone(), RegionPlan { addresses: input.addresses.clone(), ..region })
         });
         let regions = regions.collect();
         match current {
@@ -88,16 +116,98 @@ impl<'a> Draft<'a> {
                     .map(|name| format!("{name}: left the mesh")),
             ),
         }
-        Self { inputs, now_ms, regions, reasons }
+        let mut overrides = Vec::new();
+        for standing in current.iter().flat_map(|plan| &plan.overrides) {
+            if standing.is_expired(now_ms) {
+                reasons.push(format!("expired: {standing}"));
+            } else if standing.region.as_ref().is_none_or(|region| inputs.regions.contains_key(region)) {
+                overrides.push(standing.clone());
+            }
+        }
+        let is_held = overrides.iter().any(|standing| standing.kind == OverrideKind::Hold);
+        let load = weights::load(inputs, current.and_then(|plan| plan.load), is_held, now_ms);
+        Self { inputs, now_ms, regions, overrides, load, shortfall: None, reasons }
+    }
+
+    fn complete(mut self, current: Option<&Plan>) -> Self {
+        // One region's move may make room for another's: a gate that opens frees a place among those that are out.
+        // Every round but the last moves a region, and none moves in a circle; the bound is a matter of principle.
+        for _ in 0..=4 * self.regions.len() {
+            let before = self.regions.clone();
+            self.follow_verdicts();
+            self.grant_exits();
+            self.open_gates();
+            if self.regions == before {
+                break;
+            }
+        }
+        self.say_who_is_limited(current);
+        self.share_out(current);
+        keep_somebody(&mut self, current);
+        self
+    }
+
+    fn orders(&self, name: &RegionName) -> Orders<'_> {
+        Orders::of(&self.overrides, name)
+    }
+
+    /// The verdict on a region as its overrides let it count.
+    fn condition(&self, name: &RegionName) -> Condition {
+        self.inputs.regions.get(name).map_or(Condition::Unknown, |input| self.orders(name).condition(input))
     }
 
     /// Brings every standing in line with its verdict; gates stay shut.
     fn follow_verdicts(&mut self) {
         for (name, region) in &mut self.regions {
             if let Some(input) = self.inputs.regions.get(name) {
-                settle(name, region, input, self.inputs, self.now_ms, &mut self.reasons);
+                let orders = Orders::of(&self.overrides, name);
+                settle(name, region, orders, input, self.inputs, self.now_ms, &mut self.reasons);
             }
         }
+    }
+
+    /// The guard: takes failed regions out, those first that failed first, while automation has fewer than `max_out`
+    /// out. A region that an operator drains is not counted: the place is free again.
+    fn grant_exits(&mut self) {
+        let taken_out = self.regions.values().filter(|region| region.is_taken_out()).count();
+        let mut failed: Vec<(u64, RegionName)> = Vec::new();
+        for (name, region) in &self.regions {
+            if let Standing::Limited { since_ms, healthy_ms: None } = region.standing
+                && self.condition(name) == Condition::Failed
+            {
+                failed.push((since_ms, name.clone()));
+            }
+        }
+        failed.sort();
+        for (_, name) in failed.into_iter().take(usize::from(self.inputs.max_out).saturating_sub(taken_out)) {
+            if let Some(region) = self.regions.get_mut(&name) {
+                region.standing = Standing::Out { since_ms: self.now_ms };
+                region.absence = Some(Absence::Failed);
+            }
+        }
+    }
+
+    /// What was not executed is said.
+    fn say_who_is_limited(&mut self, current: Option<&Plan>) {
+        let was = |name: &RegionName| {
+            let region = current.and_then(|plan| plan.regions.get(name));
+            region.is_some_and(|region| matches!(region.standing, Standing::Limited { .. }))
+        };
+        let limited: Vec<&RegionName> = self
+            .regions
+            .iter()
+            .filter(|(name, region)| matches!(region.standing, Standing::Limited { .. }) && !was(name))
+            .map(|(name, _)| name)
+            .collect();
+        let said: Vec<String> = limited.into_iter().map(|name| format!("{name}: {}", self.limit_in_words())).collect();
+        self.reasons.extend(said);
+    }
+
+    fn limit_in_words(&self) -> String {
+        let out: Vec<&str> =
+            self.regions.iter().filter(|(_, region)| region.is_taken_out()).map(|(name, _)| name.as_str()).collect();
+        let percent = self.inputs.suspect_percent;
+        limit_in_words(&out, self.inputs.max_out, percent)
     }
 
     /// Opens the gate of the region that has waited longest, unless another is on the ramp.
@@ -108,7 +218,8 @@ impl<'a> Draft<'a> {
                 .iter()
                 .filter_map(|(name, region)| {
                     let input = self.inputs.regions.get(name)?;
-                    let since_ms = gate_passed(region, input, &self.inputs.recovery, self.now_ms)?;
+                    let condition = self.condition(name);
+                    let since_ms = gate_passed(region, condition, input, &self.inputs.recovery, self.now_ms)?;
                     Some((since_ms, name.clone()))
                 })
                 .collect();
@@ -123,182 +234,130 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Puts a region on the ramp's first step, and further if steps are held for no time.
+    /// Puts a region on the ramp's first step that takes nothing from it, and further if steps are held for no time.
     fn enter_ramp(&mut self, name: &RegionName, why: &str) {
+        let orders = Orders::of(&self.overrides, name);
         let (Some(region), Some(input)) = (self.regions.get_mut(name), self.inputs.regions.get(name)) else { return };
-        match self.inputs.recovery.enter() {
+        let has_percent = match region.standing {
+            Standing::Limited { .. } => self.inputs.suspect_percent.min(100),
+            _ => 0,
+        };
+        match self.inputs.recovery.enter(has_percent) {
             RampMove::Step(step) => {
                 region.standing = Standing::Ramping { step, since_ms: self.now_ms.max(input.since_ms) };
                 let percent = self.inputs.recovery.percent_at(step);
                 self.reasons.push(format!("{name}: {why}; ramps up from {percent} %"));
             }
             RampMove::Full | RampMove::Hold => {
-                region.standing = Standing::Serving;
+                serve(region);
                 self.reasons.push(format!("{name}: {why}; gets its full share"));
             }
         }
-        settle(name, region, input, self.inputs, self.now_ms, &mut self.reasons);
+        settle(name, region, orders, input, self.inputs, self.now_ms, &mut self.reasons);
     }
 
-    /// Sets the weights that follow from the standings.
-    ///
-    /// A region of normal weight 0 is a standby: it gets traffic only where all others together would get none.
-    fn share_out(&mut self) {
-        let suspect = self.inputs.suspect_percent.min(100);
-        self.set_weights(suspect, |input| input.weight_bp.min(FULL_WEIGHT_BP));
-        if self.total() == 0 {
-            self.set_weights(suspect, |_| FULL_WEIGHT_BP);
-        }
-        if self.total() == 0 {
-            self.set_weights(100, |_| FULL_WEIGHT_BP);
-        }
-    }
-
-    fn set_weights(&mut self, suspect_percent: u8, normal: impl Fn(&RegionInput) -> u16) {
-        let mut order: Vec<(&RegionName, &RegionInput)> = self.inputs.regions.iter().collect();
-        order.sort_by_key(|(name, input)| (input.priority, *name));
-        let mut rest = FULL_WEIGHT_BP;
-        for (name, input) in order {
-            let Some(region) = self.regions.get_mut(name) else { continue };
-            let percent = match region.standing {
-                _ if input.addresses.is_empty() => 0,
-                Standing::Serving => 100,
-                Standing::Reduced => suspect_percent,
-                Standing::Ramping { step, .. } => self.inputs.recovery.percent_at(step),
-                Standing::Out { .. } | Standing::Gated { .. } => 0,
-            };
-            region.weight_bp = match self.inputs.strategy {
-                Strategy::Weighted => portion(normal(input), percent),
-                // Each takes its percentage of what those before it left: a primary on the ramp at 25 % leaves 75 %
-                // to its backup, a healthy one nothing.
-                Strategy::ActivePassive => {
-                    let weight_bp = portion(rest, percent);
-                    rest -= weight_bp;
-                    weight_bp
+    /// Sets the weights that follow from the standings, within capacity.
+    fn share_out(&mut self, current: Option<&Plan>) {
+        let promoted: Option<RegionName> = self.overrides.iter().find_map(|standing| {
+            let name = standing.region.as_ref()?;
+            let (input, region) = (self.inputs.regions.get(name)?, self.regions.get(name)?);
+            self.orders(name).promotion(input)?;
+            (region.standing == Standing::Serving && !region.addresses.is_empty()).then(|| name.clone())
+        });
+        let mut weights = weights::by_standing(&self.regions, self.inputs, promoted.as_ref());
+        self.shortfall = None;
+        match (self.load, &promoted) {
+            (None, _) => {}
+            (Some(load), None) => {
+                self.shortfall = weights::within_capacity(&self.regions, self.inputs, &mut weights, load);
+            }
+            (Some(load), Some(name)) => {
+                let capacity = self.inputs.regions.get(name).and_then(|input| input.capacity_rps);
+                if let Some(capacity) = capacity.filter(|capacity| *capacity < load.rps) {
+                    let load = load.rps;
+                    let below = format!("its capacity of {capacity} requests/s is below the mesh's {load}");
+                    self.say(format!("{name}: promoted although {below}"));
                 }
-            };
+            }
+        }
+        if let Some(short) = self.shortfall
+            && current.and_then(|plan| plan.shortfall) != Some(short)
+        {
+            self.say(shortfall_in_words(&short));
+        }
+        for (name, region) in &mut self.regions {
+            region.weight_bp = weights.get(name).copied().unwrap_or(0);
         }
     }
 
-    fn total(&self) -> u32 {
-        self.regions.values().map(|region| u32::from(region.weight_bp)).sum()
+    /// Adds a reason, once.
+    fn say(&mut self, reason: String) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// Whether the region gets traffic and is not known to be down.
+    fn is_carried_by(&self, name: &RegionName) -> bool {
+        let is_sound = !matches!(self.condition(name), Condition::Failed | Condition::Draining);
+        is_sound && self.regions.get(name).is_some_and(|region| region.weight_bp > 0)
     }
 
     fn finish(mut self, current: Option<&Plan>) -> Option<Plan> {
-        if current.is_some_and(|plan| plan.regions == self.regions) {
+        if current.is_some_and(|plan| plan.regions == self.regions && plan.overrides == self.overrides) {
             return None;
         }
         if self.reasons.is_empty() {
             self.reasons.push("the configured shares changed".into());
         }
+        Some(self.into_plan())
+    }
+
+    fn into_plan(self) -> Plan {
         let mut reason = self.reasons.join("; ");
         if reason.len() > REASON_MAX {
             reason.truncate(reason.floor_char_boundary(REASON_MAX));
             reason.push('…');
         }
-        Some(Plan { regions: self.regions, reason, made_ms: self.now_ms })
+        Plan {
+            regions: self.regions,
+            reason,
+            made_ms: self.now_ms,
+            overrides: self.overrides,
+            shortfall: self.shortfall,
+            load: self.load,
+        }
     }
 }
 
-/// `percent` of `weight_bp`, rounded up so that a small share is not none.
-fn portion(weight_bp: u16, percent: u8) -> u16 {
-    let share = (u32::from(weight_bp) * u32::from(percent)).div_ceil(100);
-    u16::try_from(share).unwrap_or(weight_bp).min(weight_bp)
+/// Why a failed region keeps a part of its traffic.
+pub(super) fn limit_in_words(out: &[&str], max_out: u16, percent: u8) -> String {
+    let out = if out.is_empty() { String::new() } else { format!(" and {} out already", are(out)) };
+    format!("keeps {percent} % of its share, since traffic.max_out is {max_out}{out}; drain it to take it out")
 }
 
-/// Moves one region's standing until its verdict asks for no further move at this time.
-fn settle(
-    name: &RegionName,
-    region: &mut RegionPlan,
-    input: &RegionInput,
-    inputs: &PlanInputs,
-    now_ms: u64,
-    reasons: &mut Vec<String>,
-) {
-    while let Some(reason) = step(region, input, inputs, now_ms) {
-        reasons.push(format!("{name}: {reason}"));
-    }
+fn are(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
-/// One move of one region's standing, and why; none if it rests. Every chain of moves at one time ends, since under
-/// one verdict a region moves in one direction only.
-fn step(region: &mut RegionPlan, input: &RegionInput, inputs: &PlanInputs, now_ms: u64) -> Option<String> {
-    let recovery = &inputs.recovery;
-    let because = |what: &str| {
-        if input.reason.is_empty() { what.to_owned() } else { format!("{what}: {}", input.reason) }
-    };
-    let (standing, reason) = match (input.condition, &region.standing) {
-        (Condition::Unknown, _) | (Condition::Failed | Condition::Draining, Standing::Out { .. }) => return None,
-        (Condition::Failed, _) => {
-            region.flaps = region.flaps.saturating_add(1);
-            region.failed_ms = now_ms;
-            (Standing::Out { since_ms: now_ms }, because("failed"))
-        }
-        (Condition::Draining, _) => (Standing::Out { since_ms: now_ms }, because("drains")),
-
-        (Condition::Suspect, Standing::Serving) => {
-            (Standing::Reduced, because(&format!("suspect, its share is cut to {} %", inputs.suspect_percent)))
-        }
-        (Condition::Suspect, Standing::Gated { .. }) => {
-            (Standing::Out { since_ms: now_ms }, because("suspect, its gate begins anew"))
-        }
-        (Condition::Suspect, Standing::Ramping { step, since_ms }) => {
-            // Once for each suspicion: this step is younger than the suspicion it was entered for.
-            if *since_ms >= input.since_ms {
-                return None;
-            }
-            let step = recovery.back(*step);
-            let standing = Standing::Ramping { step, since_ms: now_ms.max(input.since_ms) };
-            (standing, because(&format!("suspect, back to {} %", recovery.percent_at(step))))
-        }
-        (Condition::Suspect, Standing::Reduced | Standing::Out { .. }) => return None,
-
-        (Condition::Healthy, Standing::Reduced) => (Standing::Serving, "answers again, gets its full share".into()),
-        (Condition::Healthy, Standing::Out { .. }) => {
-            let gate_s = recovery.gate_for(region.flaps) / 1_000;
-            (Standing::Gated { since_ms: now_ms }, format!("healthy again, must stay so for {gate_s} s"))
-        }
-        (Condition::Healthy, Standing::Ramping { step, since_ms }) => {
-            match recovery.advance(*step, *since_ms, now_ms) {
-                RampMove::Hold => return None,
-                RampMove::Step(step) => {
-                    let (number, of) = (step + 1, recovery.steps.len());
-                    let reason = format!("ramps up to {} % (step {number} of {of})", recovery.percent_at(step));
-                    (Standing::Ramping { step, since_ms: now_ms }, reason)
-                }
-                RampMove::Full => (Standing::Serving, "ramp complete, gets its full share".into()),
-            }
-        }
-        (Condition::Healthy, Standing::Serving) => {
-            if region.flaps == 0 || now_ms.saturating_sub(region.failed_ms) < recovery.forget_flaps_ms {
-                return None;
-            }
-            region.flaps = 0;
-            (Standing::Serving, "its failures are forgotten".into())
-        }
-        (Condition::Healthy, Standing::Gated { .. }) => return None,
-    };
-    region.standing = standing;
-    Some(reason)
+/// What the capacity guard kept back.
+pub(super) fn shortfall_in_words(short: &Shortfall) -> String {
+    format!(
+        "{} of the mesh's {} requests/s stay where they are: the other regions' declared capacity has no headroom of \
+         1.1 times as much",
+        short.unmoved_rps, short.load_rps
+    )
 }
 
-/// Since when the region has waited, if its gate may open.
-fn gate_passed(region: &RegionPlan, input: &RegionInput, recovery: &RecoveryPolicy, now_ms: u64) -> Option<u64> {
-    let Standing::Gated { since_ms } = region.standing else { return None };
-    let has_waited = now_ms.saturating_sub(since_ms) >= recovery.gate_for(region.flaps);
-    (has_waited && input.condition == Condition::Healthy && input.is_complete).then_some(since_ms)
-}
-
-/// The guard: sees to it that the answer is never empty. The place where further limits on automation belong.
-///
-/// A failed region loses its traffic as long as anybody else can carry it, however many have failed already: an
-/// endpoint that refuses connections must not be answered. Where nobody would be left:
+/// The guard: sees to it that the answer is never empty. Where nobody who is not known to be down would be left:
 /// 1. regions that wait outside are let in without their gate, the healthiest kind only; they still climb the ramp, so
 ///    that they give way gently to others that return;
 /// 2. failing that, the last shares stay: all look down, and then it is likelier that the observers are at fault, and
 ///    in any case there is nowhere better to go. A region that merely drains outranks one that failed.
 fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
-    if draft.total() > 0 || draft.regions.values().all(|region| region.addresses.is_empty()) {
+    if draft.regions.keys().any(|name| draft.is_carried_by(name))
+        || draft.regions.values().all(|region| region.addresses.is_empty())
+    {
         return;
     }
     let carried: Vec<(&RegionName, &RegionPlan)> = current
@@ -306,8 +365,9 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
         .flat_map(|plan| plan.carrying())
         .filter(|(name, _)| draft.regions.get(*name).is_some_and(|region| !region.addresses.is_empty()))
         .collect();
-    let is =
-        |name: &RegionName, condition| draft.inputs.regions.get(name).is_some_and(|input| input.condition == condition);
+    let conditions: BTreeMap<RegionName, Condition> =
+        draft.regions.keys().map(|name| (name.clone(), draft.condition(name))).collect();
+    let is = |name: &RegionName, condition| conditions.get(name) == Some(&condition);
     let merely_drains = carried.iter().any(|(name, _)| is(name, Condition::Draining));
 
     let mut kinds = vec![Condition::Healthy, Condition::Suspect];
@@ -325,38 +385,49 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
             for name in waiting {
                 draft.enter_ramp(&name, "nobody else is left, so its gate opens early");
             }
-            draft.share_out();
+            // Who was let in is not out any more: there is room for one that failed.
+            draft.grant_exits();
+            draft.share_out(current);
             return;
         }
     }
 
-    let kept: Vec<(RegionName, RegionPlan)> = carried
+    let kept: BTreeSet<&RegionName> = carried
         .into_iter()
-        .filter(|(name, _)| !merely_drains || is(name, Condition::Draining))
-        .map(|(name, region)| (name.clone(), region.clone()))
+        .map(|(name, _)| name)
+        .filter(|name| !merely_drains || is(name, Condition::Draining))
         .collect();
     draft.reasons.push("every region looks down, the last shares stay".into());
     if kept.is_empty() {
         // No last shares either: a first plan, or the one region that carried has left the mesh.
-        let drains = |(name, region): &(&RegionName, &mut RegionPlan)| {
-            is(name, Condition::Draining) && !region.addresses.is_empty()
-        };
-        let prefers_draining = draft.regions.iter_mut().any(|entry| drains(&entry));
+        let has_address = |region: &RegionPlan| !region.addresses.is_empty();
+        let drains: BTreeSet<RegionName> = draft
+            .regions
+            .iter()
+            .filter(|(name, region)| is(name, Condition::Draining) && has_address(region))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let is_chosen = |name: &RegionName| drains.is_empty() || drains.contains(name);
         let before = draft.regions.clone();
-        for entry in draft.regions.iter_mut().filter(|entry| !prefers_draining || drains(entry)) {
-            entry.1.standing = Standing::Serving;
-        }
-        draft.share_out();
-        for (region, before) in draft.regions.values_mut().zip(before.into_values()) {
-            if region.weight_bp == 0 {
-                *region = before;
+        draft.regions.iter_mut().filter(|(name, _)| is_chosen(name)).for_each(|(_, region)| serve(region));
+        draft.share_out(current);
+        for ((name, region), before) in draft.regions.iter_mut().zip(before.into_values()) {
+            if !is_chosen(name) || region.weight_bp == 0 {
+                *region = RegionPlan { weight_bp: 0, ..before };
             }
         }
         return;
     }
-    for (name, last) in kept {
-        if let Some(region) = draft.regions.get_mut(&name) {
-            *region = RegionPlan { addresses: std::mem::take(&mut region.addresses), ..last };
+    // Nothing of what was about to be moved is; but a failed region makes room for one that merely drains.
+    draft.shortfall = current.and_then(|plan| plan.shortfall);
+    for (name, region) in &mut draft.regions {
+        let last = current.and_then(|plan| plan.regions.get(name));
+        let is_kept = kept.contains(name);
+        if let Some(last) = last.filter(|_| is_kept || !merely_drains) {
+            *region = RegionPlan { addresses: std::mem::take(&mut region.addresses), ..last.clone() };
+        }
+        if !is_kept {
+            region.weight_bp = 0;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Laws of [`next_plan`], then its rules one by one.
+//! Laws of [`next_plan`] over histories; its rules one by one are in the modules below.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,6 +10,11 @@ use proptest::prelude::{
 };
 use proptest::strategy::Strategy as Generator;
 use std::net::Ipv4Addr;
+
+mod capacity;
+mod climb;
+mod examples;
+mod orders;
 
 const MINUTE: u64 = 60_000;
 const SECOND: u64 = 1_000;
@@ -27,6 +32,10 @@ fn input(last_octet: u8) -> RegionInput {
         since_ms: 0,
         reason: String::new(),
         is_complete: true,
+        is_loaded: true,
+        capacity_rps: None,
+        load_rps: None,
+        evidence: Evidence::NotMeasured,
     }
 }
 
@@ -37,6 +46,7 @@ fn recovery() -> RecoveryPolicy {
         gate_max_ms: 30 * SECOND,
         forget_flaps_ms: 10 * MINUTE,
         steps: vec![RampStep { percent: 10, hold_ms: 5 * SECOND }, RampStep { percent: 50, hold_ms: 5 * SECOND }],
+        ..RecoveryPolicy::default()
     }
 }
 
@@ -46,14 +56,16 @@ struct World {
     inputs: PlanInputs,
     plan: Option<Plan>,
     now_ms: u64,
+    /// Whether the last event was a change of the configuration: that may take traffic from anybody.
+    is_reconfigured: bool,
 }
 
 impl World {
     fn of(regions: &[&str], strategy: Strategy) -> Self {
         let regions =
             regions.iter().enumerate().map(|(index, region)| (name(region), input(index as u8 + 1))).collect();
-        let inputs = PlanInputs { regions, strategy, suspect_percent: 10, recovery: recovery() };
-        let mut world = Self { inputs, plan: None, now_ms: 1_000_000 };
+        let inputs = PlanInputs { regions, strategy, suspect_percent: 10, recovery: recovery(), max_out: 1, ttl_ms: 0 };
+        let mut world = Self { inputs, plan: None, now_ms: 1_000_000, is_reconfigured: false };
         world.apply();
         world
     }
@@ -133,25 +145,26 @@ fn event() -> impl Generator<Value = (u64, Event)> {
 fn policy() -> impl Generator<Value = RecoveryPolicy> {
     let steps = prop::collection::vec((1u8..=100, prop_oneof![Just(0u64), 1u64..10_000]), 0..4);
     (prop_oneof![Just(0u64), 1u64..30_000], 0u64..100_000, 0u64..1_000_000, steps).prop_map(
-        |(gate_ms, gate_max_ms, forget_flaps_ms, steps)| RecoveryPolicy {
-            gate_ms,
-            gate_max_ms,
-            forget_flaps_ms,
-            steps: steps.into_iter().map(|(percent, hold_ms)| RampStep { percent, hold_ms }).collect(),
+        |(gate_ms, gate_max_ms, forget_flaps_ms, mut steps)| {
+            // As the configuration must have them.
+            steps.sort_by_key(|(percent, _)| *percent);
+            let steps = steps.into_iter().map(|(percent, hold_ms)| RampStep { percent, hold_ms }).collect();
+            RecoveryPolicy { gate_ms, gate_max_ms, forget_flaps_ms, steps, ..RecoveryPolicy::default() }
         },
     )
 }
 
 fn world() -> impl Generator<Value = World> {
     let strategy = prop_oneof![Just(Strategy::Weighted), Just(Strategy::ActivePassive)];
-    (strategy, policy(), 0u8..=100, prop::collection::vec(condition(), 4)).prop_map(
-        |(strategy, recovery, suspect_percent, conditions)| {
+    (strategy, policy(), 0u8..=100, 0u16..3, prop::collection::vec(condition(), 4)).prop_map(
+        |(strategy, recovery, suspect_percent, max_out, conditions)| {
             let regions = ["a", "b", "c", "d"];
             let regions = regions.iter().zip(conditions).enumerate().map(|(index, (region, condition))| {
                 (name(region), RegionInput { condition, ..input(index as u8 + 1) })
             });
-            let inputs = PlanInputs { regions: regions.collect(), strategy, suspect_percent, recovery };
-            World { inputs, plan: None, now_ms: 1_000_000 }
+            let inputs =
+                PlanInputs { regions: regions.collect(), strategy, suspect_percent, recovery, max_out, ttl_ms: 0 };
+            World { inputs, plan: None, now_ms: 1_000_000, is_reconfigured: false }
         },
     )
 }
@@ -159,6 +172,7 @@ fn world() -> impl Generator<Value = World> {
 impl World {
     fn happen(&mut self, (after_ms, event): &(u64, Event)) {
         self.now_ms += after_ms;
+        self.is_reconfigured = !matches!(event, Event::Judged(..) | Event::Complete(..) | Event::Nothing);
         let region = |index: &usize| name(["a", "b", "c", "d"][*index]);
         match event {
             Event::Judged(index, condition) => {
@@ -204,12 +218,54 @@ impl World {
             prop_assert_eq!(&part.addresses, &input.addresses);
             prop_assert!(part.weight_bp <= FULL_WEIGHT_BP);
             if input.condition == Condition::Failed && is_anybody_usable {
-                prop_assert_eq!(part.weight_bp, 0, "{} failed and others are usable: {:?}", region, plan);
+                let most = match part.standing {
+                    Standing::Limited { .. } => FULL_WEIGHT_BP.div_ceil(100) * u16::from(self.inputs.suspect_percent),
+                    _ => 0,
+                };
+                prop_assert!(part.weight_bp <= most, "{region} failed and others are usable: {plan:?}");
             }
             self.check_way_back(region, part, before)?;
         }
+        if let Some(before) = before {
+            self.check_max_out(before, plan)?;
+            self.check_healthy_lose_nothing(before, plan)?;
+        }
         let shares: f64 = plan.shares().values().sum();
         prop_assert!(!has_address || (shares - 1.0).abs() < 1e-9);
+        Ok(())
+    }
+
+    /// Automation takes a region that serves out only if fewer than `max_out` are out then. (One that fails on the ramp
+    /// loses what it had been given back in any case.)
+    fn check_max_out(&self, before: &Plan, plan: &Plan) -> Result<(), TestCaseError> {
+        let newly = plan.taken_out().filter(|region| {
+            let last = before.regions.get(*region);
+            last.is_some_and(|last| {
+                matches!(last.standing, Standing::Serving | Standing::Reduced | Standing::Limited { .. })
+            })
+        });
+        let (newly, out) = (newly.count(), plan.taken_out().count());
+        prop_assert!(newly == 0 || out <= usize::from(self.inputs.max_out), "{newly} more of {out} out: {plan:?}");
+        Ok(())
+    }
+
+    /// A region that was and is healthy and serves keeps its weight, whatever happens to others; in an active-passive
+    /// mesh only a region before it that comes back takes it over. (One that was limited while all looked down had kept
+    /// its last share, whatever the configuration said meanwhile.)
+    fn check_healthy_lose_nothing(&self, before: &Plan, plan: &Plan) -> Result<(), TestCaseError> {
+        let has_standbys = self.inputs.regions.values().any(|input| input.weight_bp == 0);
+        if self.inputs.strategy == Strategy::ActivePassive || has_standbys || self.is_reconfigured {
+            return Ok(());
+        }
+        for (region, last) in &before.regions {
+            let Some(input) = self.inputs.regions.get(region) else { continue };
+            let Some(part) = plan.regions.get(region) else { continue };
+            let is_healthy = input.condition == Condition::Healthy && !input.addresses.is_empty();
+            let was_limited = matches!(last.standing, Standing::Limited { .. });
+            if is_healthy && !was_limited && last.weight_bp > 0 && last.weight_bp <= input.weight_bp {
+                prop_assert!(part.weight_bp >= last.weight_bp, "{region} lost traffic: {before:?} then {plan:?}");
+            }
+        }
         Ok(())
     }
 
@@ -228,14 +284,18 @@ impl World {
             other == region
                 || !self.is_usable(input)
                 || before.is_some_and(|plan| {
-                    plan.regions
-                        .get(other)
-                        .is_none_or(|part| matches!(part.standing, Standing::Out { .. } | Standing::Gated { .. }))
+                    plan.regions.get(other).is_none_or(|part| {
+                        !matches!(part.standing, Standing::Serving | Standing::Reduced | Standing::Ramping { .. })
+                    })
                 })
         });
         match (&last.standing, &part.standing) {
             (Standing::Out { .. }, Standing::Ramping { .. } | Standing::Serving) if !is_last_resort => {
-                prop_assert!(self.inputs.recovery.gate_for(last.flaps) == 0, "{region} passed no gate");
+                prop_assert!(
+                    self.inputs.recovery.gate_for(last.flaps) == 0,
+                    "{region} passed no gate: {before:?} then {:?}",
+                    self.plan
+                );
             }
             (Standing::Gated { since_ms }, Standing::Ramping { .. } | Standing::Serving) if !is_last_resort => {
                 prop_assert!(
@@ -279,7 +339,7 @@ proptest! {
             let before = world.plan.clone();
             world.apply();
             world.check(before.as_ref())?;
-            prop_assert_eq!(next_plan(world.plan.as_ref(), &world.inputs, world.now_ms), None, "a plan is at rest at its own time");
+            prop_assert_eq!(next_plan(world.plan.as_ref(), &world.inputs, world.now_ms), None, "a plan is at rest at its own time: {:?}", world.plan);
         }
     }
 
@@ -322,252 +382,13 @@ proptest! {
             let before = world.plan.clone().unwrap();
             world.apply();
             let had_other_carriers = before.regions.iter().any(|(region, part)| {
-                part.weight_bp > 0 && world.inputs.regions.get(region).is_some_and(|input| world.is_usable(input))
+                let is_limited = matches!(part.standing, Standing::Limited { .. });
+                part.weight_bp > 0 && !is_limited && world.inputs.regions.get(region).is_some_and(|input| world.is_usable(input))
             });
             if had_other_carriers {
-                prop_assert!(ramping(world.plan.as_ref().unwrap()) <= ramping(&before).max(1));
+                let after = world.plan.as_ref().unwrap();
+                prop_assert!(ramping(after) <= ramping(&before).max(1), "{before:?} then {after:?}");
             }
         }
     }
-}
-
-#[test]
-fn at_a_cold_start_all_that_is_not_known_to_be_down_serves() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.plan = None;
-    world.inputs.regions.get_mut(&name("a")).unwrap().condition = Condition::Unknown;
-    world.inputs.regions.get_mut(&name("b")).unwrap().condition = Condition::Failed;
-    world.apply();
-    assert_eq!([world.weight("a"), world.weight("b"), world.weight("c")], [10_000, 0, 10_000]);
-}
-
-#[test]
-fn at_a_cold_start_with_all_down_all_serve() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.plan = None;
-    world.inputs.regions.values_mut().for_each(|input| input.condition = Condition::Failed);
-    world.apply();
-    assert_eq!(THREE.map(|region| world.weight(region)), [10_000; 3]);
-}
-
-#[test]
-fn a_suspect_region_keeps_a_tenth_and_gets_all_back_at_once() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Suspect);
-    assert_eq!((world.weight("a"), world.standing("a")), (1_000, Standing::Reduced));
-    world.wait(SECOND);
-    world.judge("a", Condition::Healthy);
-    assert_eq!((world.weight("a"), world.standing("a"), world.flaps("a")), (10_000, Standing::Serving, 0));
-}
-
-#[test]
-fn a_failed_region_is_out_at_once_and_the_reason_tells_why() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.regions.get_mut(&name("a")).unwrap().reason = "2 of 2 observing regions say failed".into();
-    assert_eq!(world.judge("a", Condition::Failed).unwrap(), "a: failed: 2 of 2 observing regions say failed");
-    assert_eq!(
-        (world.weight("a"), world.standing("a"), world.flaps("a")),
-        (0, Standing::Out { since_ms: 1_000_000 }, 1)
-    );
-}
-
-#[test]
-fn draining_is_no_flap_and_comes_back_by_the_gate() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Draining);
-    assert_eq!((world.weight("a"), world.flaps("a")), (0, 0));
-    world.judge("a", Condition::Healthy);
-    assert_eq!(world.standing("a"), Standing::Gated { since_ms: world.now_ms });
-}
-
-#[test]
-fn the_way_back_is_gate_then_every_step_then_the_full_share() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Failed);
-    world.wait(MINUTE);
-    world.judge("a", Condition::Healthy);
-    let mut weights = Vec::new();
-    for _ in 0..25 {
-        world.wait(SECOND);
-        weights.push(world.weight("a"));
-    }
-    let expected = [[0; 9].as_slice(), &[1_000; 5], &[5_000; 5], &[10_000; 6]].concat();
-    assert_eq!(weights, expected);
-}
-
-#[test]
-fn the_gate_stays_shut_while_models_are_missing() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Failed);
-    world.inputs.regions.get_mut(&name("a")).unwrap().is_complete = false;
-    world.judge("a", Condition::Healthy);
-    world.wait(MINUTE);
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
-    world.inputs.regions.get_mut(&name("a")).unwrap().is_complete = true;
-    world.apply();
-    assert!(matches!(world.standing("a"), Standing::Ramping { step: 0, .. }));
-}
-
-#[test]
-fn a_failure_on_the_ramp_means_out_again_and_a_longer_gate() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Failed);
-    world.judge("a", Condition::Healthy);
-    world.wait(10 * SECOND);
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }));
-    world.judge("a", Condition::Failed);
-    assert_eq!((world.weight("a"), world.flaps("a")), (0, 2));
-    world.judge("a", Condition::Healthy);
-    world.wait(19 * SECOND);
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
-    world.wait(SECOND);
-    assert!(matches!(world.standing("a"), Standing::Ramping { step: 0, .. }));
-}
-
-#[test]
-fn a_suspicion_on_the_ramp_costs_one_step_however_long_it_lasts() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.recovery.steps = [10, 20, 30, 40].map(|percent| RampStep { percent, hold_ms: 5 * SECOND }).to_vec();
-    world.judge("a", Condition::Failed);
-    world.judge("a", Condition::Healthy);
-    world.wait(10 * SECOND);
-    for _ in 0..3 {
-        world.wait(5 * SECOND);
-    }
-    assert!(matches!(world.standing("a"), Standing::Ramping { step: 3, .. }));
-    world.wait(SECOND);
-    world.judge("a", Condition::Suspect);
-    for _ in 0..10 {
-        world.wait(SECOND);
-    }
-    assert!(matches!(world.standing("a"), Standing::Ramping { step: 2, .. }));
-    world.judge("a", Condition::Healthy);
-    world.wait(SECOND);
-    world.judge("a", Condition::Suspect);
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }));
-    assert_eq!(world.flaps("a"), 1);
-}
-
-#[test]
-fn one_region_ramps_at_a_time_and_the_plan_says_so() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Failed);
-    world.judge("b", Condition::Failed);
-    world.judge("a", Condition::Healthy);
-    world.judge("b", Condition::Healthy);
-    let reason = world.wait(10 * SECOND).unwrap();
-    assert!(reason.contains("b must wait"), "{reason}");
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }));
-    assert!(matches!(world.standing("b"), Standing::Gated { .. }));
-    world.wait(5 * SECOND);
-    world.wait(5 * SECOND);
-    assert_eq!(world.standing("a"), Standing::Serving);
-    assert!(matches!(world.standing("b"), Standing::Ramping { step: 0, .. }));
-}
-
-#[test]
-fn failures_are_forgotten_after_a_while() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("a", Condition::Failed);
-    world.judge("a", Condition::Healthy);
-    for _ in 0..600 {
-        world.wait(SECOND);
-    }
-    assert_eq!((world.flaps("a"), world.standing("a")), (0, Standing::Serving));
-}
-
-#[test]
-fn the_last_region_keeps_its_share_and_the_first_that_returns_is_let_in_early() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    for region in THREE {
-        world.judge(region, Condition::Failed);
-    }
-    assert_eq!(THREE.map(|region| world.weight(region)), [0, 0, 10_000]);
-    let reason = world.judge("b", Condition::Healthy).unwrap();
-    assert!(reason.contains("its gate opens early"), "{reason}");
-    assert_eq!(THREE.map(|region| world.weight(region)), [0, 1_000, 0]);
-}
-
-#[test]
-fn when_all_fail_at_once_nothing_moves() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.regions.values_mut().for_each(|input| input.condition = Condition::Failed);
-    assert_eq!(world.apply(), None);
-}
-
-#[test]
-fn where_one_of_two_regions_dies_with_its_observers_the_gated_other_takes_over() {
-    let mut world = World::of(&["a", "b"], Strategy::Weighted);
-    world.judge("b", Condition::Failed);
-    world.judge("b", Condition::Healthy);
-    // Region a is gone, and with it the only observers of b.
-    world.judge("b", Condition::Unknown);
-    world.judge("a", Condition::Failed);
-    assert_eq!(world.weight("a"), 0);
-    assert!(world.weight("b") > 0);
-}
-
-#[test]
-fn a_draining_region_outranks_a_failed_one_when_nobody_else_is_left() {
-    let mut world = World::of(&["a", "b"], Strategy::Weighted);
-    world.inputs.regions.get_mut(&name("a")).unwrap().condition = Condition::Draining;
-    world.judge("b", Condition::Failed);
-    assert_eq!((world.weight("a"), world.weight("b")), (10_000, 0));
-}
-
-#[test]
-fn active_passive_sends_all_to_the_first_and_moves_to_the_next() {
-    let mut world = World::of(&THREE, Strategy::ActivePassive);
-    assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 0]);
-    assert_eq!(world.standing("b"), Standing::Serving);
-    world.judge("a", Condition::Suspect);
-    assert_eq!(THREE.map(|region| world.weight(region)), [1_000, 9_000, 0]);
-    world.judge("a", Condition::Failed);
-    assert_eq!(THREE.map(|region| world.weight(region)), [0, 10_000, 0]);
-    world.judge("a", Condition::Healthy);
-    world.wait(10 * SECOND);
-    assert_eq!(THREE.map(|region| world.weight(region)), [1_000, 9_000, 0]);
-    world.wait(5 * SECOND);
-    assert_eq!(THREE.map(|region| world.weight(region)), [5_000, 5_000, 0]);
-    world.wait(5 * SECOND);
-    assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 0]);
-}
-
-#[test]
-fn a_standby_of_weight_zero_serves_only_when_nobody_else_does() {
-    let mut world = World::of(&["a", "b"], Strategy::Weighted);
-    world.inputs.regions.get_mut(&name("b")).unwrap().weight_bp = 0;
-    world.apply();
-    assert_eq!((world.weight("a"), world.weight("b")), (10_000, 0));
-    world.judge("a", Condition::Failed);
-    assert_eq!((world.weight("a"), world.weight("b")), (0, 10_000));
-}
-
-#[test]
-fn a_region_that_joins_ramps_up_and_one_that_leaves_is_dropped() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.regions.insert(name("d"), input(4));
-    let reason = world.apply().unwrap();
-    assert!(reason.contains("d: joined the mesh") && world.weight("d") == 0, "{reason}");
-    world.inputs.regions.remove(&name("a"));
-    assert_eq!(world.apply().unwrap(), "a: left the mesh");
-}
-
-#[test]
-fn a_change_of_addresses_or_weights_makes_a_new_plan() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.regions.get_mut(&name("a")).unwrap().addresses = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99))];
-    assert_eq!(world.apply().unwrap(), "a: addresses changed");
-    world.inputs.regions.get_mut(&name("a")).unwrap().weight_bp = 5_000;
-    assert_eq!(world.apply().unwrap(), "the configured shares changed");
-    let shares = world.plan.unwrap().shares();
-    assert_eq!(THREE.map(|region| shares[&name(region)]), [0.2, 0.4, 0.4]);
-}
-
-#[test]
-fn a_long_reason_is_cut() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.regions.get_mut(&name("a")).unwrap().reason = "é".repeat(5_000);
-    let reason = world.judge("a", Condition::Failed).unwrap();
-    assert!(reason.len() < 1_010 && reason.ends_with('…'));
 }

@@ -187,6 +187,7 @@ fn route(method: &Method, path: &str) -> Option<(&'static str, String)> {
         ("GET", ["change", id]) => ("GetChange", *id),
         ("POST", ["healthcheck"]) => ("CreateHealthCheck", ""),
         ("GET", ["healthcheck"]) => ("ListHealthChecks", ""),
+        ("GET", ["healthcheck", id]) => ("GetHealthCheck", *id),
         ("DELETE", ["healthcheck", id]) => ("DeleteHealthCheck", *id),
         ("POST", ["tags", "healthcheck"]) => ("ListTagsForResources", ""),
         ("POST", ["tags", "healthcheck", id]) => ("ChangeTagsForResource", *id),
@@ -347,6 +348,10 @@ fn perform_on(
             Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, element))
         }
         "ListHealthChecks" => ok(listing::checks(&state.checks, query, state.options.checks_page)?),
+        "GetHealthCheck" => Ok(match state.checks.get(id) {
+            Some(check) => (StatusCode::OK, Element::new("GetHealthCheckResponse").child(check.element())),
+            None => no_such("HealthCheck", id),
+        }),
         "DeleteHealthCheck" if state.delete_check(id) => ok(Element::new("DeleteHealthCheckResponse")),
         "DeleteHealthCheck" => Ok(no_such("HealthCheck", id)),
         "ListTagsForResources" => {

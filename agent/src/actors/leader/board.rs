@@ -6,10 +6,12 @@ use crate::{
 };
 use regionmesh_protocol::{
     election::{KnownLeader, Sight},
-    facts::{Fact, FactKind, LeaderFacts},
+    facts::{Fact, FactKind, LeaderFacts, ServingFacts},
     identity::{AgentId, RegionName},
-    plan::{CommittedPlan, PlanInputs, RegionInput},
+    load::LoadMeter,
+    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, Standing},
     register::Ballot,
+    trial::{Evidence, Served},
     verdict::{Condition, RegionVerdict},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,12 +77,24 @@ pub(super) fn sight(
     Sight { leader: known_leader(board, me), failed: failed.map(|(region, _)| region.clone()).collect(), members }
 }
 
-/// What the next plan rests on.
+/// What the living agents tell of their service.
+pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Served)> {
+    board.agents.iter().filter(|(_, view)| view.is_alive).filter_map(|(agent, view)| {
+        let Fact::Serving(facts) = &*view.facts.get(&FactKind::Serving)?.fact else { return None };
+        Some((agent, facts.served()))
+    })
+}
+
+/// What the next plan rests on. `current` is the plan that stands: it says who is on the ramp.
 pub(super) fn plan_inputs(
     config: &Config,
     board: &BoardView,
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
+    meter: &mut LoadMeter,
+    current: Option<&Plan>,
 ) -> PlanInputs {
+    // Where others serve the models nobody counts requests or knows what is loaded: verdict and time decide alone.
+    let is_measured = config.serving.embedded;
     let regions = config.regions.iter().map(|region| {
         let verdict = verdicts.get(&region.name);
         let input = RegionInput {
@@ -91,15 +105,55 @@ pub(super) fn plan_inputs(
             since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
             reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
             is_complete: is_complete(board, &region.name),
+            is_loaded: !is_measured || is_loaded(board, &region.name),
+            capacity_rps: region.capacity_rps,
+            load_rps: meter.rps(&region.name),
+            evidence: match current {
+                Some(plan) if is_measured => evidence(plan, meter, &region.name),
+                _ => Evidence::NotMeasured,
+            },
         };
         (region.name.clone(), input)
     });
+    let regions = regions.collect();
+    let ramping = current.iter().flat_map(|plan| &plan.regions).filter(|(_, part)| is_ramping(&part.standing));
+    meter.keep_trials(&ramping.map(|(name, _)| name.clone()).collect());
     PlanInputs {
-        regions: regions.collect(),
+        regions,
         strategy: config.traffic.strategy,
         suspect_percent: config.traffic.suspect_percent,
         recovery: config.recovery.clone(),
+        max_out: config.traffic.max_out,
+        ttl_ms: u64::from(config.dns.ttl_s) * 1_000,
     }
+}
+
+fn is_ramping(standing: &Standing) -> bool {
+    matches!(standing, Standing::Ramping { .. })
+}
+
+/// How a region on the ramp does beside those that serve their share.
+fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
+    let Some(Standing::Ramping { step, since_ms }) = plan.regions.get(name).map(|part| part.standing.clone()) else {
+        return Evidence::NotMeasured;
+    };
+    let control = plan.regions.iter().filter(|(_, part)| part.weight_bp > 0 && part.standing == Standing::Serving);
+    meter.trial(name, step, since_ms, &control.map(|(other, _)| other.clone()).collect())
+}
+
+/// The serving facts of a region's living agents.
+fn serving<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a ServingFacts> {
+    board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive).filter_map(|(_, view)| {
+        match &*view.facts.get(&FactKind::Serving)?.fact {
+            Fact::Serving(facts) => Some(facts),
+            _ => None,
+        }
+    })
+}
+
+/// Whether all of a region's living agents that tell say that their models are loaded. Not known is not loaded.
+fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
+    serving(board, region).next().is_some() && serving(board, region).all(|facts| facts.is_ready)
 }
 
 /// Whether a living agent of the region says that nothing is missing there. Not known is not complete.

@@ -7,18 +7,19 @@ use crate::{
     snapshots::{BoardView, LeaderView},
     time::unix_ms,
 };
-use ractor::ActorRef;
+use ractor::{ActorRef, RpcReplyPort};
 use regionmesh_protocol::{
     election::{Election, ElectionEffect, ElectionSettings, PreVoteReply, PreVoteRequest, Sight},
     facts::{Fact, FactKind, LeaderFacts},
     identity::{IdentityError, RegionName},
-    plan::{CommittedPlan, next_plan},
+    load::LoadMeter,
+    plan::{CommittedPlan, Order, Plan, PlanInputs, next_plan, plan_order},
     proposer::{Effect, Proposer, ProposerSettings, StepDown},
     register::{AcceptorReply, AcceptorRequest, Ballot, RegisterValue, Stamp, WITNESS, first_members},
-    wire::{PeerReply, PeerRequest},
+    wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +33,12 @@ const HEARING: Duration = Duration::from_secs(3);
 /// A fact that our own board entry does not show is published again after this long.
 const REPUBLISH: Duration = Duration::from_secs(1);
 
+/// Orders that may wait for the plan before them to be committed.
+const ORDERS: usize = 16;
+
+/// Where the answer to an order goes.
+type OrderReply = RpcReplyPort<Result<CommittedPlan, OrderRefusal>>;
+
 /// The logic of one life of the actor.
 pub(super) struct Driver {
     arguments: LeaderArguments,
@@ -44,6 +51,11 @@ pub(super) struct Driver {
     calls: BTreeMap<RegionName, usize>,
     proposed_at: Option<Instant>,
     published: BTreeMap<FactKind, (Instant, Fact)>,
+    meter: LoadMeter,
+    /// Orders that wait for their turn.
+    orders: VecDeque<(Order, OrderReply)>,
+    /// Whose order is in the plan that is being committed.
+    ordered: Option<OrderReply>,
 }
 
 impl Driver {
@@ -65,6 +77,9 @@ impl Driver {
             calls: BTreeMap::new(),
             proposed_at: None,
             published: BTreeMap::new(),
+            meter: LoadMeter::default(),
+            orders: VecDeque::new(),
+            ordered: None,
         })
     }
 
@@ -92,6 +107,7 @@ impl Driver {
     /// Says that this agent leads no longer, so that others need not wait until it is missed.
     pub(super) fn stop(&mut self) {
         self.proposer = Proposer::new(ProposerSettings::default());
+        self.refuse_orders("the leader's agent stops");
         self.publish_changes();
     }
 
@@ -123,6 +139,35 @@ impl Driver {
         self.carry_out_election(effect);
         self.plan_ahead(&board);
         self.publish_changes();
+    }
+
+    /// An operator's order: taken up if this agent leads, as soon as the plan before it is committed.
+    pub(super) fn order(&mut self, order: Order, reply: OrderReply) {
+        let refuse = |reply: OrderReply, why: String| {
+            // Whoever asked and no longer waits is answered by silence.
+            let _ = reply.send(Err(OrderRefusal::NotNow(why)));
+        };
+        if self.proposer.leading().is_none() {
+            return refuse(reply, format!("{} does not lead", self.arguments.id));
+        }
+        if self.orders.len() >= ORDERS {
+            return refuse(reply, format!("{ORDERS} orders wait already"));
+        }
+        tracing::info!(action = ?order.action, region = ?order.region.as_ref().map(RegionName::as_str), by = ?order.by, why = ?order.why, for_ms = order.for_ms, "ordered");
+        self.orders.push_back((order, reply));
+        let board = self.board();
+        self.plan_ahead(&board);
+    }
+
+    fn refuse_orders(&mut self, why: &str) {
+        if let Some(reply) = self.ordered.take() {
+            self.arguments.metrics.orders.with_label_values(&["unknown"]).inc();
+            let _ = reply.send(Err(OrderRefusal::Unknown(why.into())));
+        }
+        for (_, reply) in self.orders.drain(..) {
+            self.arguments.metrics.orders.with_label_values(&["refused"]).inc();
+            let _ = reply.send(Err(OrderRefusal::NotNow(why.into())));
+        }
     }
 
     /// A plan from before the start may be long overtaken: that of a region that comes back from the dead says that it
@@ -243,7 +288,12 @@ impl Driver {
         }
         tracing::info!(%stamp, seq = stamp.seq, reason = %value.plan.reason, ?duration, "plan committed");
         self.learn_members(Some(&(stamp.clone(), value.clone())));
-        self.learn_plan(&CommittedPlan { stamp, plan: value.plan });
+        let committed = CommittedPlan { stamp, plan: value.plan };
+        self.learn_plan(&committed);
+        if let Some(reply) = self.ordered.take() {
+            self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
+            let _ = reply.send(Ok(committed));
+        }
     }
 
     fn stepped_down(&mut self, ballot: &Ballot, reason: &StepDown) {
@@ -254,25 +304,67 @@ impl Driver {
         self.arguments.metrics.step_downs.with_label_values(&[label]).inc();
         self.proposed_at = None;
         tracing::warn!(%ballot, %reason, "stepped down");
+        self.refuse_orders(&format!("the leader stepped down: {reason}"));
         let now_ms = self.now_ms();
         self.election.stepped_down(by, now_ms, rand::random());
     }
 
-    /// As the leader: proposes the plan that the board and the verdicts ask for, if it differs from the last.
+    /// What the next plan would rest on; any agent may be asked for it.
+    fn look(&mut self, board: &BoardView) -> Arc<PlanInputs> {
+        let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
+        let now_ms = self.now_ms();
+        self.meter.observe(board::served(board), now_ms);
+        let known = self.arguments.snapshots.plan.borrow().clone();
+        let decided = self.proposer.decided().map(|(_, value)| &value.plan);
+        let current = decided.or(known.as_deref().map(|known| &known.plan));
+        let config = &self.arguments.config;
+        let inputs = Arc::new(board::plan_inputs(config, board, &verdicts, &mut self.meter, current));
+        self.arguments.snapshots.plan_inputs.send_if_modified(|known| {
+            let is_news = known.as_deref() != Some(&*inputs);
+            if is_news {
+                *known = Some(inputs.clone());
+            }
+            is_news
+        });
+        inputs
+    }
+
+    /// As the leader: proposes the plan that an order, the board or the verdicts ask for, if it differs from the last.
     fn plan_ahead(&mut self, board: &BoardView) {
+        let inputs = self.look(board);
         if !self.proposer.is_ready() {
             return;
         }
-        let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
-        let inputs = board::plan_inputs(&self.arguments.config, board, &verdicts);
+        while let Some((order, reply)) = self.orders.pop_front() {
+            let current = self.proposer.decided().map(|(_, value)| &value.plan);
+            match plan_order(current, &order, &inputs, unix_ms()) {
+                Ok(plan) => {
+                    self.ordered = Some(reply);
+                    return self.propose(plan);
+                }
+                Err(error) => {
+                    self.arguments.metrics.orders.with_label_values(&["refused"]).inc();
+                    tracing::info!(%error, "an order is refused");
+                    let _ = reply.send(Err(error.into()));
+                }
+            }
+        }
         let current = self.proposer.decided().map(|(_, value)| &value.plan);
-        let Some(plan) = next_plan(current, &inputs, unix_ms()) else { return };
+        if let Some(plan) = next_plan(current, &inputs, unix_ms()) {
+            self.propose(plan);
+        }
+    }
+
+    fn propose(&mut self, plan: Plan) {
         let members = self.proposer.members().unwrap_or(&self.members).clone();
         let now_ms = self.now_ms();
         self.proposed_at = Some(Instant::now());
         match self.proposer.commit(RegisterValue { members, plan }, now_ms) {
             Ok(effects) => self.carry_out(effects),
-            Err(error) => tracing::error!(%error, "a plan could not be proposed"),
+            Err(error) => {
+                tracing::error!(%error, "a plan could not be proposed");
+                self.refuse_orders(&error.to_string());
+            }
         }
     }
 
@@ -291,6 +383,7 @@ impl Driver {
         }
         let metrics = &self.arguments.metrics;
         metrics.plan_seq.set(i64::try_from(plan.stamp.seq).unwrap_or(i64::MAX));
+        metrics.show(&plan.plan);
         if self.proposer.leading() != Some(&plan.stamp.ballot) {
             metrics.adopted.inc();
             tracing::info!(stamp = %plan.stamp, reason = %plan.plan.reason, "plan adopted");

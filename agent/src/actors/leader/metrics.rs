@@ -1,6 +1,7 @@
 //! What the dns-leader actor counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, Standing};
 
 /// Metrics of elections, commits and the register's state as this agent knows it.
 #[derive(Debug, Clone)]
@@ -18,6 +19,11 @@ pub struct LeaderMetrics {
     pub(super) calls_failed: IntCounterVec,
     pub(super) adopted: IntCounter,
     pub(super) save_errors: IntCounter,
+    pub(super) orders: IntCounterVec,
+    pub(super) overrides: IntGaugeVec,
+    pub(super) taken_out: IntGauge,
+    pub(super) limited: IntGauge,
+    pub(super) unmoved_rps: IntGauge,
 }
 
 impl LeaderMetrics {
@@ -46,6 +52,11 @@ impl LeaderMetrics {
             .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
         )?;
         registry.register(Box::new(commit_duration.clone()))?;
+        let overrides = IntGaugeVec::new(
+            Opts::new("regionmesh_plan_overrides", "Operators' orders that stand in the last plan known, by kind."),
+            &["kind"],
+        )?;
+        registry.register(Box::new(overrides.clone()))?;
         Ok(Self {
             elections: counters(
                 "regionmesh_leader_elections_total",
@@ -81,10 +92,38 @@ impl LeaderMetrics {
                 "region",
             )?,
             adopted: counter("regionmesh_plan_adopted_total", "Committed plans learned from other agents.")?,
+            orders: counters(
+                "regionmesh_failover_orders_total",
+                "Operators' orders that this agent took as the leader, by outcome: committed, refused, unknown.",
+                "outcome",
+            )?,
+            overrides,
+            taken_out: gauge("regionmesh_plan_taken_out", "Regions that automation has out in the last plan known.")?,
+            limited: gauge(
+                "regionmesh_plan_limited",
+                "Failed regions that keep a part of their share, since as many as may are out already.",
+            )?,
+            unmoved_rps: gauge(
+                "regionmesh_plan_unmoved_requests_per_second",
+                "Load that stays where it should not, for want of declared capacity elsewhere.",
+            )?,
             save_errors: counter(
                 "regionmesh_plan_save_errors_total",
                 "Committed plans that could not be kept in the data directory.",
             )?,
         })
+    }
+
+    /// Shows what the last plan known holds back and what operators ordered.
+    pub(super) fn show(&self, plan: &Plan) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        for kind in [OverrideKind::Drain, OverrideKind::Hold, OverrideKind::Promote] {
+            let standing = plan.overrides.iter().filter(|standing| standing.kind == kind).count();
+            self.overrides.with_label_values(&[kind.as_str()]).set(count(standing));
+        }
+        let is_limited = |part: &&RegionPlan| matches!(part.standing, Standing::Limited { .. });
+        self.limited.set(count(plan.regions.values().filter(is_limited).count()));
+        self.taken_out.set(count(plan.taken_out().count()));
+        self.unmoved_rps.set(plan.shortfall.map_or(0, |short| i64::from(short.unmoved_rps)));
     }
 }

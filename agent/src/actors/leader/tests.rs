@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     mesh::handle::{Peer, PeerError},
-    snapshots::SeenFact,
+    snapshots::{BoardView, SeenFact},
+    store::history,
     store::slots::{SlotMetrics, SlotStore},
 };
 use object_store::memory::InMemory;
@@ -11,11 +12,13 @@ use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_protocol::{
     board::EntryVersion,
-    facts::Fact,
+    facts::{Fact, ServingFacts},
     identity::RegionName,
-    plan::CommittedPlan,
+    load::LoadMeter,
+    plan::{CommittedPlan, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
+    trial::Evidence,
     verdict::{Condition, RegionVerdict},
-    wire::{PeerReply, PeerRequest},
+    wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,7 +101,7 @@ impl PeerLink for Link {
                 let asked = actor.call(|reply| LeaderMessage::PreVote(request, reply), Some(timeout)).await;
                 Ok(PeerReply::PreVote(asked.map_err(|_| broken())?.success_or(broken())?))
             }
-            PeerRequest::Catalogue => Err(broken()),
+            PeerRequest::Catalogue | PeerRequest::Order { .. } => Err(broken()),
         }
     }
 }
@@ -269,6 +272,64 @@ async fn a_leader_without_a_majority_steps_down_and_keeps_its_plan() {
     assert!(cut_off.plan.borrow().is_some());
 }
 
+impl Mesh {
+    async fn order(&self, to: &RegionName, kind: OverrideKind, region: &str) -> Result<CommittedPlan, OrderRefusal> {
+        let order = Order {
+            action: OrderAction::Set(kind),
+            region: Some(region.parse().unwrap()),
+            by: "ann".into(),
+            why: "test".into(),
+            for_ms: 600_000,
+        };
+        let actor = self.network.actors.lock().unwrap()[to].clone();
+        let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
+        match asked.await.unwrap() {
+            ractor::rpc::CallResult::Success(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_it() {
+    let mesh = Mesh::start().await;
+    let leader = mesh.leader().await;
+    mesh.plan(|_| true).await;
+    let others: Vec<RegionName> = mesh.agents.keys().filter(|region| **region != leader).cloned().collect();
+    let refused = mesh.order(&others[0], OverrideKind::Drain, "eu-west-1").await;
+    assert!(matches!(refused, Err(OrderRefusal::NotNow(_))), "{refused:?}");
+    let drained: RegionName = "eu-west-1".parse().unwrap();
+    let committed = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await.unwrap();
+    assert_eq!(committed.plan.regions[&drained].weight_bp, 0);
+    let known = mesh.plan(|plan| plan.stamp >= committed.stamp).await;
+    assert_eq!(known.plan.overrides, committed.plan.overrides);
+
+    let metrics = &mesh.agents[&leader].metrics;
+    assert_eq!(metrics.orders.with_label_values(&["committed"]).get(), 1);
+    assert_eq!(metrics.overrides.with_label_values(&["drain"]).get(), 1);
+
+    mesh.kill(&leader).await;
+    let next = mesh.leader().await;
+    let kept = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+    assert_eq!((&kept.plan.overrides, kept.plan.regions[&drained].weight_bp), (&committed.plan.overrides, 0));
+    let dir = &mesh.agents[&next].config.data_dir;
+    eventually("the history tells of the order", || {
+        history::read(dir).unwrap().iter().any(|past| past.committed.stamp == committed.stamp).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_that_no_majority_takes_is_not_answered_as_done() {
+    let mesh = Mesh::start().await;
+    mesh.plan(|_| true).await;
+    let leader = mesh.leader().await;
+    let others = mesh.agents.keys().filter(|region| **region != leader).cloned();
+    mesh.network.cut.lock().unwrap().extend(others);
+    let refused = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await;
+    assert!(matches!(refused, Err(OrderRefusal::Unknown(_) | OrderRefusal::NotNow(_))), "{refused:?}");
+}
+
 /// An agent of the mesh as a new process: what it kept on disk, nobody heard yet, every call refused.
 async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
     let plan = mesh.plan(|_| true).await;
@@ -314,4 +375,62 @@ async fn a_restarted_agent_acts_on_its_plan_only_once_it_knows_the_one_of_anothe
     is_current.wait_for(|&is_current| is_current).await.unwrap();
     assert_eq!(fresh.snapshots.plan.borrow().as_ref().unwrap().stamp, later.stamp);
     actor.stop(None);
+}
+
+/// A board on which each region's agent tells what it served.
+fn serving_board(told: &[(&str, bool, ServingFacts)]) -> BoardView {
+    let snapshots = Snapshots::default();
+    for (region, is_alive, facts) in told {
+        let id: AgentId = format!("{region}/a").parse().unwrap();
+        show(&snapshots, &id, &Fact::Serving(facts.clone()));
+        snapshots.board.send_modify(|board| {
+            Arc::make_mut(board).agents.get_mut(&id).unwrap().is_alive = *is_alive;
+        });
+    }
+    (**snapshots.board.borrow()).clone()
+}
+
+fn told(requests_total: u64, errors_total: u64) -> ServingFacts {
+    ServingFacts { is_ready: true, requests_total, errors_total, ..ServingFacts::default() }
+}
+
+#[test]
+fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config("us-west-2", dir.path());
+    config.regions[1].capacity_rps = Some(500);
+    let part = |standing| RegionPlan { weight_bp: 100, standing, ..RegionPlan::default() };
+    let regions = REGIONS.map(|name| {
+        let standing = if name == "eu-west-1" { Standing::Ramping { step: 2, since_ms: 5 } } else { Standing::Serving };
+        (name.parse().unwrap(), part(standing))
+    });
+    let plan = Plan { regions: regions.into(), ..Plan::default() };
+    let (eu, verdicts, mut meter) = ("eu-west-1".parse().unwrap(), BTreeMap::new(), LoadMeter::default());
+    let mut look = |config: &Config, board: &BoardView, now_ms| {
+        meter.observe(board::served(board), now_ms);
+        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan)).regions[&eu].clone()
+    };
+
+    let all = |eu: ServingFacts, others: u64| {
+        serving_board(&[
+            ("ap-south-1", true, told(others, 0)),
+            ("eu-west-1", true, eu),
+            ("us-west-2", true, told(others, 0)),
+        ])
+    };
+    look(&config, &all(told(1_000, 0), 1_000), 0);
+    let input = look(&config, &all(told(1_090, 10), 2_000), 5_000);
+    let Evidence::Measured(trial) = &input.evidence else { panic!("{input:?}") };
+    assert_eq!((trial.step, trial.since_ms, trial.own.answered, trial.own.errors), (2, 5, 90, 10));
+    assert_eq!(trial.control.unwrap().answered, 2_000);
+    assert_eq!((input.load_rps, input.capacity_rps, input.is_loaded), (Some(20), Some(500), true));
+
+    let loading = ServingFacts { is_ready: false, ..told(1_090, 10) };
+    assert!(!look(&config, &all(loading, 2_000), 6_000).is_loaded);
+    // A region that serves falls silent: nobody to compare with is missing, not absent.
+    let silent = serving_board(&[("ap-south-1", false, told(2_000, 0)), ("eu-west-1", true, told(1_090, 10))]);
+    assert_eq!(look(&config, &silent, 7_000).evidence, Evidence::Missing);
+    config.serving.embedded = false;
+    let input = look(&config, &silent, 8_000);
+    assert_eq!((input.evidence, input.is_loaded), (Evidence::NotMeasured, true));
 }

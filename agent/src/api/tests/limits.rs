@@ -63,6 +63,13 @@ async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     let answer = raw(&rig, b"\x16\x03\x01\x00\xff\r\n\r\n").await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    let start = Instant::now();
+    for reason in ["head-too-large", "not-http"] {
+        while rig.api.metrics.refused_connections.with_label_values(&[reason]).get() == 0 {
+            assert!(start.elapsed() < PATIENCE, "{reason} is not counted");
+            tokio::task::yield_now().await;
+        }
+    }
     rig.get("/v1/status").await.ok(200);
 }
 

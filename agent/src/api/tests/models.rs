@@ -96,6 +96,19 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
 }
 
 #[tokio::test]
+async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicator_has_read_the_store() {
+    let rig = Rig::start().await;
+    rig.api.replicator.vacate();
+    let upload = rig.begin("resnet", "1").await;
+    rig.add(&upload, "model.onnx", "weights").await.ok(201);
+    rig.commit(&upload).await.ok(200);
+    assert!(rig.snapshots.catalogue.borrow().versions.is_empty());
+    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.ok(200);
+    rig.post("/v1/models/resnet/versions/1/delete", "").await.ok(200);
+    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.error(404);
+}
+
+#[tokio::test]
 async fn a_damaged_version_is_found_and_named() {
     let rig = Rig::start().await;
     let committed = rig.publish("resnet", "1", "weights").await;

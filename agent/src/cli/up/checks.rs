@@ -33,7 +33,7 @@ pub async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
 }
 
 /// A pid may have been given to something else since: ours names its own configuration file.
-fn is_ours(pid: u32, directory: &Path) -> bool {
+pub(in crate::cli) fn is_ours(pid: u32, directory: &Path) -> bool {
     let config = directory.join("agent.toml");
     process::command_line(pid).is_some_and(|line| line.contains(&*config.to_string_lossy()))
 }

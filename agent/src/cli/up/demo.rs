@@ -7,7 +7,7 @@
 use super::{
     layout::LocalAgent,
     local_mesh::LocalMesh,
-    measure::{self, Load, Sample},
+    measure::{self, Load, NotWithin, Sample, wait},
     publish::{self, ModelToPublish},
 };
 use crate::{
@@ -45,13 +45,11 @@ const INTERVAL: Duration = Duration::from_millis(10);
 const WARM_UP: usize = 200;
 /// Requests without a failure after which users are well again.
 const CALM: usize = 100;
-/// Between two looks at the mesh, and at each DNS server.
+/// Between two looks at the mesh.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for any one condition. The goals are far lower, and measured by the figures; the tour also runs on
 /// machines that have other things to do.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long one DNS question waits.
-const DNS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Takes the tour: 0 if every step held, else 1. The mesh is prepared and not started.
 pub(super) async fn run(mesh: &LocalMesh, front_door: Vec<SocketAddr>) -> Result<ExitCode> {
@@ -130,7 +128,7 @@ impl<'a> Tour<'a> {
         ends.into_iter().collect::<Result<Vec<()>, _>>()?;
         let mut times = Vec::new();
         for (agent, moved) in survivors.iter().zip(moved) {
-            let moved = moved.with_context(|| format!("the DNS server of {}", agent.id))?;
+            let moved = moved.with_context(|| format!("the DNS server of {} did not move users", agent.id))?;
             self.tell(Tone::Faint, &format!("the DNS server of {} moved users after {}", agent.id, seconds(moved)))?;
             times.push(moved);
         }
@@ -251,23 +249,10 @@ impl<'a> Tour<'a> {
     }
 
     /// For each survivor how long it took until it no longer answered with an address of a victim.
-    async fn watch_dns(&self, survivors: &[&LocalAgent], victims: &[&LocalAgent]) -> Vec<Result<Duration>> {
-        let begin = Instant::now();
-        let service = self.mesh.layout().service();
-        let has_moved = |answer: &Result<Vec<std::net::IpAddr>, String>| {
-            answer
-                .as_ref()
-                .is_ok_and(|found| !found.is_empty() && !victims.iter().any(|agent| found.contains(&agent.ip.into())))
-        };
-        let watch = |agent: &LocalAgent| {
-            let server = agent.dns();
-            let service = &service;
-            async move {
-                let look = || measure::resolve(server, service, DNS_PATIENCE);
-                wait(PATIENCE, look, has_moved).await.map(|_| begin.elapsed()).context("it did not move users")
-            }
-        };
-        join_all(survivors.iter().map(|agent| watch(agent))).await
+    async fn watch_dns(&self, survivors: &[&LocalAgent], victims: &[&LocalAgent]) -> Vec<Result<Duration, NotWithin>> {
+        let servers: Vec<_> = survivors.iter().map(|agent| agent.dns()).collect();
+        let gone: Vec<_> = victims.iter().map(|agent| agent.ip.into()).collect();
+        measure::watch_dns(&servers, &self.mesh.layout().service(), &gone, PATIENCE).await
     }
 
     /// Starts the region's agents and follows its way back, step by step.
@@ -385,23 +370,6 @@ fn noticed(samples: &[Sample], killed: Duration, home: &RegionName) -> Result<St
 
 fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
-}
-
-/// Looks again and again until what is seen is as wanted; an error tells that it never was.
-async fn wait<T, F: Future<Output = T>>(
-    patience: Duration,
-    mut look: impl FnMut() -> F,
-    is_wanted: impl Fn(&T) -> bool,
-) -> Result<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let seen = look().await;
-        if is_wanted(&seen) {
-            return Ok(seen);
-        }
-        ensure!(Instant::now() < deadline, "not within {}", seconds(patience));
-        sleep(PAUSE).await;
-    }
 }
 
 /// What is left of a tour that keeps nothing: its directory, unless something failed and the logs may be wanted.

@@ -188,6 +188,7 @@ impl Layout {
             addresses: (0..self.agents_per_region).map(|number| IpAddr::V4(self.address(index, number))).collect(),
             weight_bp: FULL_WEIGHT_BP,
             priority: u16::from(index),
+            capacity_rps: None,
             cloud: "local".into(),
         });
         let index =
@@ -260,5 +261,9 @@ pub fn fast_recovery() -> RecoveryPolicy {
         gate_max_ms: 8_000,
         forget_flaps_ms: 60_000,
         steps: vec![step(1), step(5), step(10), step(25), step(50), step(75)],
+        // No time to wait for caches and requests; worse errors than elsewhere still send a region back.
+        ttl_multiple: 0,
+        min_requests: 0,
+        ..RecoveryPolicy::default()
     }
 }

@@ -20,7 +20,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::{
@@ -102,6 +102,7 @@ pub struct LocalMesh {
     ended: Vec<String>,
     events: Option<mpsc::Receiver<ChildEnded>>,
     ready_timeout: Duration,
+    program: PathBuf,
 }
 
 impl LocalMesh {
@@ -130,8 +131,8 @@ impl LocalMesh {
             ChildHandle::new(agent.clone(), program, options.restart, spawner.clone(), sender.clone())
         };
         let children = agents.iter().map(child).collect();
-        let ready_timeout = options.ready_timeout;
-        Ok(Self { layout, agents, children, directory, ended, events: Some(events), ready_timeout })
+        let (ready_timeout, program) = (options.ready_timeout, options.program.executable);
+        Ok(Self { layout, agents, children, directory, ended, events: Some(events), ready_timeout, program })
     }
 
     /// Starts every agent and waits until all are ready. On failure everything is stopped again.
@@ -220,6 +221,11 @@ impl LocalMesh {
     /// Agents of an earlier run that had to be ended first.
     pub fn leftovers(&self) -> &[String] {
         &self.ended
+    }
+
+    /// The program that its agents run.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Where the CLI reads how to reach this mesh.

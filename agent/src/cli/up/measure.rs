@@ -3,6 +3,7 @@
 //! The guided tour, the figures and the end-to-end tests share these: a steady load of inferences, each on a new
 //! connection, and single questions to a single DNS server.
 
+use futures::future::join_all;
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query},
     rr::{Name, RData, RecordType},
@@ -36,6 +37,10 @@ pub struct Load {
 
 /// How long a client waits for an answer before it counts an error.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long one DNS question waits while a change is watched for.
+const DNS_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Load {
     /// Starts sending `body` to `url`, one request every `interval`, whether or not earlier ones were answered.
@@ -111,6 +116,47 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 pub fn error_window(samples: &[Sample]) -> Option<(Duration, Duration)> {
     let failed = || samples.iter().filter(|sample| sample.outcome.is_err());
     Some((failed().map(|sample| sample.sent).min()?, failed().map(|sample| sample.sent + sample.took).max()?))
+}
+
+/// What was waited for did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not within {0:?}")]
+pub struct NotWithin(pub Duration);
+
+/// Looks again and again until what is seen is as wanted.
+pub async fn wait<T, F: Future<Output = T>>(
+    patience: Duration,
+    mut look: impl FnMut() -> F,
+    is_wanted: impl Fn(&T) -> bool,
+) -> Result<T, NotWithin> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let seen = look().await;
+        if is_wanted(&seen) {
+            return Ok(seen);
+        }
+        if Instant::now() >= deadline {
+            return Err(NotWithin(patience));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// For each DNS server the time until it answered for `service` with addresses and none of `gone`.
+pub async fn watch_dns(
+    servers: &[SocketAddr],
+    service: &str,
+    gone: &[IpAddr],
+    patience: Duration,
+) -> Vec<Result<Duration, NotWithin>> {
+    let begin = Instant::now();
+    let has_moved = |answer: &Result<Vec<IpAddr>, String>| {
+        answer.as_ref().is_ok_and(|found| !found.is_empty() && !gone.iter().any(|address| found.contains(address)))
+    };
+    let watch = |server| async move {
+        wait(patience, || resolve(server, service, DNS_PATIENCE), has_moved).await.map(|_| begin.elapsed())
+    };
+    join_all(servers.iter().map(|&server| watch(server))).await
 }
 
 /// Asks one DNS server one question over UDP; the addresses in its answer.

@@ -41,9 +41,8 @@ pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), UpE
 
 /// Does what `regionmesh models` does with these words: by running it.
 pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let agent = mesh.agents().first().ok_or("the mesh has no agent")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(mesh.program());
     command.arg("models").args(words);
     command.args(["--agent", &agent.api_url(), "--token-file"]).arg(mesh.layout().token_file());
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| error.to_string())?;

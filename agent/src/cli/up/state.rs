@@ -217,7 +217,16 @@ fn current_certificate(agent: &LocalAgent) -> Option<TlsConfig> {
     (left.whole_days() > RENEW_DAYS && tls.key.exists() && tls.ca.exists()).then_some(tls)
 }
 
+/// Replaces what an earlier start left, which is not good any more or was never used: an authority overwrites nothing.
 fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
+    let stem = format!("{}.{}", agent.id.region, agent.id.agent);
+    for name in [format!("{stem}.key"), format!("{stem}.pem"), ca::CA_CERTIFICATE.into()] {
+        let path = agent.directory.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(UpError::io("remove", path)(error)),
+            _ => {}
+        }
+    }
     let issued = ca::issue(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory)
         .map_err(|error| UpError::Certificates { path: authority.into(), why: error.to_string() })?;
     Ok(TlsConfig { ca: issued.ca, certificate: issued.certificate, key: issued.key })

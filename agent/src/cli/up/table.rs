@@ -22,7 +22,8 @@ pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
     table.render().lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Commands to try next, with this mesh's addresses.
+/// Commands to try next, with this mesh's addresses. `options` is what the command line needs to find this mesh, with a
+/// space before it; empty where it finds it by itself.
 pub fn next_steps(
     layout: &Layout,
     agents: &[LocalAgent],
@@ -30,13 +31,14 @@ pub fn next_steps(
     front_door: &[SocketAddr],
     client_file: &Path,
     program: &str,
+    options: &str,
 ) -> String {
     let mut text = String::from("Try, in another terminal:\n");
     let mut line = |command: String, what: &str| _ = writeln!(text, "  {command:<64}  # {what}");
     if let Some(address) = front_door.first() {
         line(format!("curl -i http://{address}/v2/health/ready"), "through the front door, to the region DNS names");
     }
-    line(format!("{program} status --watch"), "the mesh as any agent sees it");
+    line(format!("{program} status --watch{options}"), "the mesh as any agent sees it");
     if let Some(agent) = agents.first() {
         let dns = agent.dns();
         line(format!("dig @{} -p {} {} A", dns.ip(), dns.port(), layout.service()), "what clients are told");
@@ -45,7 +47,7 @@ pub fn next_steps(
             "which plan that comes from",
         );
     }
-    line(format!("{program} models publish my-model 1 ./my-model"), "in every region within moments");
+    line(format!("{program} models publish my-model 1 ./my-model{options}"), "in every region within moments");
     if let Some(Some(pid)) = pids.first() {
         line(format!("kill -9 {pid}"), "lose a region; the front door goes on answering");
     }

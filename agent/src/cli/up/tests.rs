@@ -106,8 +106,9 @@ fn the_table_names_every_agent_and_the_steps_fit_the_mesh() {
     assert!(text.contains("127.0.0.13:8080") && text.contains("17"), "{text}");
     let front_door = ["127.0.0.1:8080".parse().unwrap()];
     let steps =
-        table::next_steps(&layout, &agents, &[Some(17)], &front_door, Path::new("/d/client.json"), "regionmesh");
-    for part in ["curl -i http://127.0.0.1:8080/", "dig @127.0.0.11 -p 5300 serving.regionmesh.test A", "kill -9 17"] {
+        table::next_steps(&layout, &agents, &[Some(17)], &front_door, Path::new("/d/client.json"), "regionmesh", " -x");
+    let dig = "dig @127.0.0.11 -p 5300 serving.regionmesh.test A";
+    for part in ["curl -i http://127.0.0.1:8080/", dig, "kill -9 17", "regionmesh status --watch -x "] {
         assert!(steps.contains(part), "{steps}");
     }
 }
@@ -177,6 +178,24 @@ async fn a_prepared_mesh_has_certificates_token_and_client_file_and_keeps_them()
     assert!(again.is_continued());
     assert_eq!(std::fs::read(&configs[0].tls.certificate).unwrap(), first);
     assert_eq!(std::fs::read_to_string(again.layout().token_file()).unwrap(), token);
+}
+
+#[tokio::test]
+async fn a_certificate_near_its_end_is_replaced_by_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("mesh");
+    let mesh = LocalMesh::prepare(options(&data_dir, SLEEPER)).await.unwrap();
+    let agent = mesh.agents()[0].clone();
+    let tls = Config::load(&agent.config_file()).unwrap().tls;
+    let authority = data_dir.join("ca");
+    let short = crate::mesh::ca::issue(&authority, &agent.id, 10, &directory.path().join("short")).unwrap();
+    std::fs::copy(&short.certificate, &tls.certificate).unwrap();
+    std::fs::copy(&short.key, &tls.key).unwrap();
+    drop(mesh);
+    LocalMesh::prepare(options(&data_dir, SLEEPER)).await.unwrap();
+    let replaced = Config::load(&agent.config_file()).unwrap().tls;
+    assert_ne!(std::fs::read(&replaced.certificate).unwrap(), std::fs::read(&short.certificate).unwrap());
+    assert_ne!(std::fs::read(&replaced.key).unwrap(), std::fs::read(&short.key).unwrap());
 }
 
 #[tokio::test]

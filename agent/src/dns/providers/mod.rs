@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use metrics::ProviderMetrics;
 use prometheus::Registry;
 use regionmesh_protocol::{
-    plan::{CommittedPlan, Plan, RegionPlan, Standing, Strategy},
+    plan::{CommittedPlan, Plan, RegionPlan, Strategy},
     register::{Ballot, Stamp},
 };
 use route53::Route53;
@@ -259,10 +259,8 @@ pub fn first_plan(config: &Config, now_ms: u64) -> CommittedPlan {
             config.traffic.strategy == Strategy::ActivePassive && first.is_none_or(|first| first.name != region.name);
         let planned = RegionPlan {
             weight_bp: if is_passive { 0 } else { region.weight_bp },
-            standing: Standing::Serving,
             addresses: region.dns_addresses(),
-            flaps: 0,
-            failed_ms: 0,
+            ..RegionPlan::default()
         };
         (region.name.clone(), planned)
     };
@@ -270,6 +268,7 @@ pub fn first_plan(config: &Config, now_ms: u64) -> CommittedPlan {
         regions: config.regions.iter().map(region).collect(),
         reason: "first set-up, from the configuration".into(),
         made_ms: now_ms,
+        ..Plan::default()
     };
     CommittedPlan { stamp: Stamp { ballot: Ballot { number: 0, agent: config.id(), boot: 0 }, seq: 0 }, plan }
 }

@@ -134,7 +134,8 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
     // Something that can never fit pushes nothing out.
     rig.put_files("third", "1", [("model.onnx".to_owned(), vec![0u8; 10_000].into())].into());
     rig.publish();
-    rig.wait("named", async || rig.get("/v2/health/ready").await.1.to_string().contains("third@1 can't")).await;
+    rig.wait("named", async || rig.infer("third", json!({})).await.1.to_string().contains("third@1 can't")).await;
+    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
     assert_eq!(rig.infer("second", floats([1.0, 2.0])).await.0, 200);
 }
 
@@ -163,7 +164,7 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
         rig.put_files(name, "1", files(external(location, length)).into());
         rig.publish();
         let fault = format!("model {name}@1 can't be loaded: ");
-        rig.wait("refused", async || rig.get("/v2/health/ready").await.1.to_string().contains(&fault)).await;
+        rig.wait("refused", async || rig.infer(name, json!({})).await.1.to_string().contains(&fault)).await;
     }
 }
 

@@ -52,8 +52,7 @@ fn committed(number: u64, seq: u64, regions: &[(u16, Vec<IpAddr>)]) -> Committed
             weight_bp: *weight_bp,
             standing: if *weight_bp == 0 { Standing::Out { since_ms: 1 } } else { Standing::Serving },
             addresses: addresses.clone(),
-            flaps: 0,
-            failed_ms: 0,
+            ..RegionPlan::default()
         };
         (region(index), plan)
     };

@@ -120,7 +120,8 @@ fn preference(settings: &Settings, member: &Member<'_>) -> impl Ord + use<> {
         Standing::Reduced => 1,
         Standing::Ramping { .. } => 2,
         Standing::Gated { .. } => 3,
-        Standing::Out { .. } => 4,
+        Standing::Limited { .. } => 4,
+        Standing::Out { .. } => 5,
     };
     let priority = settings.region(member.name).map_or(u16::MAX, |region| region.priority);
     (std::cmp::Reverse(member.plan.weight_bp), standing, priority, member.name.clone())

@@ -1,0 +1,234 @@
+//! `/v1/failover`: what stands and why, what stood, what would be, and what operators order.
+
+use super::{
+    Api,
+    access::By,
+    models::{json, name},
+    reply::ApiError,
+    status,
+    types::{
+        Assumptions, FailoverHistory, FailoverStatus, LeaderStatus, OrderBody, OrderDone, OwnReport, PastPlanStatus,
+        PastReason, RegionExplanation, RegionStatus, WhatIf,
+    },
+};
+use crate::{
+    failover::HOPS,
+    store::history::{self, PastPlan},
+    time::unix_ms,
+};
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{Path, State},
+};
+use http::StatusCode;
+use regionmesh_protocol::{
+    facts::{Fact, FactKind},
+    identity::RegionName,
+    plan::{
+        CommittedPlan, Explanation, Order, OrderAction, OrderError, OverrideKind, PlanInputs, Standing, explain,
+        what_if,
+    },
+    wire::OrderRefusal,
+};
+use std::{sync::Arc, time::Duration};
+
+/// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one ends by itself.
+pub const FOR_DEFAULT_MS: u64 = 60 * 60 * 1_000;
+/// How long an answer waits for the plan to come back to this agent from the leader's: one round trip, as a rule.
+const SPREAD: Duration = Duration::from_secs(2);
+/// Past plans that an explanation quotes at most.
+const REASONS_MAX: usize = 10;
+
+/// `POST /v1/failover/drain`
+pub async fn drain(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    order(api, OrderAction::Set(OverrideKind::Drain), body).await
+}
+
+/// `POST /v1/failover/hold`
+pub async fn hold(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    order(api, OrderAction::Set(OverrideKind::Hold), body).await
+}
+
+/// `POST /v1/failover/promote`
+pub async fn promote(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    order(api, OrderAction::Set(OverrideKind::Promote), body).await
+}
+
+/// `POST /v1/failover/restore`
+pub async fn restore(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    order(api, OrderAction::Restore, body).await
+}
+
+async fn order(
+    State(api): State<Api>,
+    action: OrderAction,
+    body: Bytes,
+) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    let OrderBody { region, by, why, for_ms } = json(&body)?;
+    let region: Option<RegionName> = region.as_deref().map(name).transpose()?;
+    let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
+    let order = Order {
+        action,
+        region,
+        by: or(by, "unknown"),
+        why: or(why, "no reason given"),
+        for_ms: for_ms.unwrap_or(FOR_DEFAULT_MS),
+    };
+    let (by, desk) = (order.by.clone(), api.orders.clone());
+    // In a task of its own: a client that goes away must not leave it unknown to the log what became of the order.
+    let carried_out = tokio::spawn(async move { desk.carry_out(order, HOPS).await });
+    let committed = carried_out.await.map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the order broke: {error}"), "see `failover status`")
+    })??;
+    // Who asks this agent next sees what was done.
+    let mut known = api.snapshots.plan.subscribe();
+    let has_it = known.wait_for(|known| known.as_ref().is_some_and(|known| known.stamp >= committed.stamp));
+    let _ = tokio::time::timeout(SPREAD, has_it).await;
+    let plan = status::plan_detail(&api.config, &committed);
+    Ok((Extension(By(by)), Json(OrderDone { done: committed.plan.reason.clone(), plan })))
+}
+
+impl From<OrderRefusal> for ApiError {
+    fn from(refusal: OrderRefusal) -> Self {
+        let (status, hint) = match &refusal {
+            OrderRefusal::NotNow(_) => (StatusCode::SERVICE_UNAVAILABLE, "orders need a majority of regions"),
+            OrderRefusal::Unknown(_) => (StatusCode::GATEWAY_TIMEOUT, "see /v1/failover/status"),
+            OrderRefusal::Wrong(error) => match error {
+                OrderError::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "a first plan needs a majority of regions"),
+                OrderError::UnknownRegion(_) => (StatusCode::NOT_FOUND, "see /v1/regions"),
+                OrderError::NothingStands(_) => (StatusCode::NOT_FOUND, "see /v1/failover/status"),
+                OrderError::Unfit { .. } => {
+                    (StatusCode::CONFLICT, "users are not moved onto a worse region; drain the others if it must be")
+                }
+                OrderError::TooMany => (StatusCode::CONFLICT, "see /v1/failover/status"),
+                OrderError::NoRegion(_) | OrderError::Text { .. } | OrderError::Duration(_) => {
+                    (StatusCode::BAD_REQUEST, "")
+                }
+            },
+        };
+        Self::new(status, refusal.to_string(), hint)
+    }
+}
+
+/// `GET /v1/failover/status`
+pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
+    let plan = api.snapshots.plan.borrow().clone();
+    let leader = api.snapshots.leader.borrow().clone();
+    Json(FailoverStatus {
+        answered_by: api.config.id().to_string(),
+        answered_ms: unix_ms(),
+        leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
+        max_out: api.config.traffic.max_out,
+        taken_out: plan.iter().flat_map(|committed| committed.plan.taken_out().cloned()).collect(),
+        plan: plan.map(|committed| status::plan_detail(&api.config, &committed)),
+    })
+}
+
+/// `GET /v1/failover/history`
+pub async fn past(State(api): State<Api>) -> Result<Json<FailoverHistory>, ApiError> {
+    let plans = read_history(&api).await?;
+    let plan = |past: &PastPlan| PastPlanStatus {
+        seen_ms: past.seen_ms,
+        plan: status::plan_detail(&api.config, &past.committed),
+    };
+    Ok(Json(FailoverHistory { answered_by: api.config.id().to_string(), plans: plans.iter().map(plan).collect() }))
+}
+
+async fn read_history(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
+    let data_dir = api.config.data_dir.clone();
+    let read = tokio::task::spawn_blocking(move || history::read(&data_dir)).await;
+    let failed = |error: String| {
+        let error = format!("the history of plans can't be read: {error}");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error, "see data_dir of that agent")
+    };
+    read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+}
+
+/// `GET /v1/failover/explain/{region}`
+pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<Json<RegionExplanation>, ApiError> {
+    let region: RegionName = name(&region)?;
+    let unknown = || ApiError::not_found(format!("there is no region {region} in this mesh"), "see /v1/regions");
+    let all = status::regions(&api.config, &api.snapshots);
+    let seen: RegionStatus = all.into_iter().find(|known| known.region == region).ok_or_else(unknown)?;
+    let mentions = |past: &&PastPlan| past.committed.plan.reason.contains(region.as_str());
+    let plans = read_history(&api).await?;
+    let reason = |past: &PastPlan| PastReason {
+        seen_ms: past.seen_ms,
+        seq: past.committed.stamp.seq,
+        reason: past.committed.plan.reason.clone(),
+    };
+    let mut reasons: Vec<PastReason> = plans.iter().rev().filter(mentions).take(REASONS_MAX).map(reason).collect();
+    reasons.reverse();
+    let now_ms = unix_ms();
+    let explained = match current(&api) {
+        Ok((committed, inputs)) => explain(&committed.plan, &inputs, &region, now_ms),
+        Err(_) => None,
+    };
+    let Explanation { standing, overrides, guards, gate, ramp } = explained
+        .unwrap_or_else(|| Explanation { standing: "no plan is committed yet".into(), ..Explanation::default() });
+    Ok(Json(RegionExplanation {
+        answered_by: api.config.id().to_string(),
+        answered_ms: now_ms,
+        own_reports: own_reports(&api, &region),
+        region: seen,
+        standing,
+        overrides,
+        guards,
+        gate,
+        ramp,
+        reasons,
+    }))
+}
+
+/// What the living agents of a region report of it themselves.
+fn own_reports(api: &Api, region: &RegionName) -> Vec<OwnReport> {
+    let board = api.snapshots.board.borrow().clone();
+    let reports = board.agents.iter().filter(|(id, view)| id.region == *region && view.is_alive);
+    reports
+        .filter_map(|(id, view)| {
+            let seen = view.facts.get(&FactKind::Observations)?;
+            let Fact::Observations(all) = &*seen.fact else { return None };
+            let (agent, age_ms) = (id.to_string(), status::millis(seen.seen_at.elapsed()));
+            Some(OwnReport { agent, condition: all.own, age_ms })
+        })
+        .collect()
+}
+
+fn current(api: &Api) -> Result<(Arc<CommittedPlan>, Arc<PlanInputs>), ApiError> {
+    let plan = api.snapshots.plan.borrow().clone();
+    let inputs = api.snapshots.plan_inputs.borrow().clone();
+    plan.zip(inputs).ok_or_else(|| {
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see /v1/status";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
+    })
+}
+
+/// `POST /v1/failover/what-if`
+pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>, ApiError> {
+    let Assumptions { assume } = json(&body)?;
+    for region in assume.keys() {
+        if api.config.region(region).is_none() {
+            return Err(ApiError::not_found(format!("there is no region {region} in this mesh"), "see /v1/regions"));
+        }
+    }
+    let (committed, inputs) = current(&api)?;
+    let planned = what_if(Some(&committed.plan), &inputs, &assume, unix_ms());
+    let before = status::planned_regions(&api.config, &committed.plan);
+    let would_change = planned.is_some();
+    let plan = planned.as_ref().unwrap_or(&committed.plan);
+    let held: Vec<&RegionName> = plan
+        .regions
+        .iter()
+        .filter(|(_, part)| matches!(part.standing, Standing::Limited { .. }))
+        .map(|(region, _)| region)
+        .collect();
+    Ok(Json(WhatIf {
+        would_change,
+        reason: if would_change { plan.reason.clone() } else { "the plan would stay as it is".into() },
+        limited: held.into_iter().cloned().collect(),
+        shortfall: plan.shortfall.map(Into::into),
+        regions: status::planned_regions(&api.config, plan),
+        before,
+    }))
+}

@@ -1,0 +1,195 @@
+//! `/v1/failover` from scripted snapshots, and with a leader that does what the protocol says.
+
+use super::*;
+use crate::{
+    actors::messages::LeaderMessage,
+    store::history::{History, PastPlan},
+};
+use regionmesh_protocol::{
+    facts::Observations,
+    plan::{PlanInputs, RegionInput, Strategy, plan_order},
+    ramp::RecoveryPolicy,
+    trial::Evidence,
+    verdict::Observation,
+    wire::OrderRefusal,
+};
+
+/// Answers every order as a leader with a majority would, at once.
+struct Leader;
+
+impl Actor for Leader {
+    type Msg = LeaderMessage;
+    type State = Snapshots;
+    type Arguments = Snapshots;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<LeaderMessage>,
+        snapshots: Snapshots,
+    ) -> Result<Snapshots, ActorProcessingErr> {
+        Ok(snapshots)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<LeaderMessage>,
+        message: LeaderMessage,
+        snapshots: &mut Snapshots,
+    ) -> Result<(), ActorProcessingErr> {
+        let LeaderMessage::Order(order, reply) = message else { return Ok(()) };
+        let current = snapshots.plan.borrow().clone();
+        let inputs = snapshots.plan_inputs.borrow().clone().unwrap();
+        let plan = plan_order(current.as_deref().map(|known| &known.plan), &order, &inputs, 1_000);
+        let mut stamp = current.unwrap().stamp.clone();
+        stamp.seq += 1;
+        let committed = plan.map(|plan| CommittedPlan { stamp, plan });
+        if let Ok(committed) = &committed {
+            snapshots.plan.send_replace(Some(Arc::new(committed.clone())));
+        }
+        let _ = reply.send(committed.map_err(OrderRefusal::from));
+        Ok(())
+    }
+}
+
+impl Rig {
+    /// What the plan of [`Rig::plan`] rests on: all is well, but ap-south-1 failed.
+    fn inputs(&self) {
+        let input = |(index, (region, ip)): (usize, &(&str, &str))| {
+            let condition = if *region == "ap-south-1" { Condition::Failed } else { Condition::Healthy };
+            let input = RegionInput {
+                weight_bp: 10_000,
+                priority: index as u16,
+                addresses: vec![ip.parse().unwrap()],
+                condition,
+                since_ms: 0,
+                reason: "connection refused".into(),
+                is_complete: true,
+                is_loaded: true,
+                capacity_rps: None,
+                load_rps: None,
+                evidence: Evidence::NotMeasured,
+            };
+            (region.parse().unwrap(), input)
+        };
+        let inputs = PlanInputs {
+            regions: REGIONS.iter().enumerate().map(input).collect(),
+            strategy: Strategy::Weighted,
+            suspect_percent: 10,
+            recovery: RecoveryPolicy::default(),
+            max_out: 1,
+            ttl_ms: 5_000,
+        };
+        self.snapshots.plan_inputs.send_replace(Some(Arc::new(inputs)));
+    }
+
+    /// Makes this agent the leader.
+    async fn lead(&self) {
+        self.plan();
+        self.inputs();
+        let (leader, _) = Actor::spawn(None, Leader, self.snapshots.clone()).await.unwrap();
+        self.api.orders.leader.occupy(leader);
+        self.snapshots.leader.send_modify(|view| view.is_self = true);
+    }
+
+    async fn order(&self, what: &str, body: Value) -> Reply {
+        self.post(&format!("/v1/failover/{what}"), body.to_string()).await
+    }
+}
+
+#[tokio::test]
+async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_done() {
+    let rig = Rig::start().await;
+    let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
+    assert!(refused.error(503).contains("no leader is known"), "{}", refused.text);
+    // A leader that is not connected.
+    rig.plan();
+    let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
+    assert!(refused.error(503).contains("the leader can't be reached"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() {
+    let rig = Rig::start().await;
+    rig.lead().await;
+    let body = json!({ "region": "eu-west-1", "by": "ann", "why": "maintenance", "for_ms": 60_000 });
+    let done = rig.order("drain", body).await.ok(200).json();
+    assert!(done["done"].as_str().unwrap().starts_with("ordered: drain of eu-west-1 by ann (maintenance)"), "{done}");
+    let eu = |plan: &Value| plan["regions"].as_array().unwrap().iter().find(|r| r["region"] == "eu-west-1").cloned();
+    assert_eq!(eu(&done["plan"]).unwrap()["share"], 0.0);
+    let status = rig.get("/v1/failover/status").await.ok(200).json();
+    let stands = &status["plan"]["overrides"][0];
+    assert_eq!(
+        (&stands["kind"], &stands["by"], &stands["expires_ms"]),
+        (&json!("drain"), &json!("ann"), &json!(61_000))
+    );
+    rig.order("restore", json!({ "region": "eu-west-1" })).await.ok(200);
+    rig.order("hold", json!({})).await.ok(200);
+    rig.order("promote", json!({ "region": "us-west-2" })).await.ok(200);
+}
+
+#[tokio::test]
+async fn wrong_orders_are_told_apart() {
+    let rig = Rig::start().await;
+    rig.lead().await;
+    for (what, body, code) in [
+        ("drain", json!({ "region": "EU" }), 400),
+        ("drain", json!({ "region": "nowhere" }), 404),
+        ("drain", json!({}), 400),
+        ("drain", json!({ "region": "eu-west-1", "for_ms": 1 }), 400),
+        ("drain", json!({ "region": "eu-west-1", "by": "x".repeat(200) }), 400),
+        ("drain", json!({ "region": "eu-west-1", "forms": 1 }), 400),
+        ("restore", json!({ "region": "eu-west-1" }), 404),
+        ("promote", json!({ "region": "ap-south-1" }), 409),
+    ] {
+        rig.order(what, body).await.error(code);
+    }
+    let why = rig.order("promote", json!({ "region": "ap-south-1" })).await.error(409);
+    assert!(why.contains("its verdict is failed: connection refused"), "{why}");
+    let status = rig.get("/v1/failover/status").await.ok(200).json();
+    assert_eq!(status["plan"]["overrides"], json!([]));
+}
+
+#[tokio::test]
+async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
+    let rig = Rig::start().await;
+    rig.order("what-if", json!({})).await.error(503);
+    rig.plan();
+    rig.inputs();
+    let before = rig.snapshots.plan.borrow().clone();
+    let told = rig.order("what-if", json!({ "assume": { "us-west-2": "failed" } })).await.ok(200).json();
+    assert_eq!(told["would_change"], true);
+    assert!(told["reason"].as_str().unwrap().contains("us-west-2: failed: as assumed"), "{told}");
+    assert_eq!(rig.snapshots.plan.borrow().clone(), before);
+    rig.order("what-if", json!({ "assume": { "nowhere": "failed" } })).await.error(404);
+    rig.order("what-if", json!({ "assume": { "us-west-2": "sleepy" } })).await.error(400);
+}
+
+#[tokio::test]
+async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
+    let rig = Rig::start().await;
+    rig.get("/v1/failover/explain/nowhere").await.error(404);
+    rig.plan();
+    rig.inputs();
+    rig.judge("ap-south-1", Condition::Failed);
+    let seen = Observation {
+        region: "ap-south-1".parse().unwrap(),
+        condition: Condition::Failed,
+        evidence: "connection refused".into(),
+        since_ms: 5,
+        round_trip_us: None,
+    };
+    rig.tell("eu-west-1/node-0", true, vec![Fact::Observations(Observations { regions: vec![seen], own: None })]);
+    let own = Observations { regions: Vec::new(), own: Some(Condition::Failed) };
+    rig.tell("ap-south-1/node-0", true, vec![Fact::Observations(own)]);
+    let committed = (**rig.snapshots.plan.borrow().as_ref().unwrap()).clone();
+    History::open(&rig.api.config.data_dir).unwrap().add(&PastPlan { seen_ms: 9, committed }).unwrap();
+
+    let told = rig.get("/v1/failover/explain/ap-south-1").await.ok(200).json();
+    assert_eq!(told["region"]["votes"], json!([{ "region": "eu-west-1", "condition": "failed" }]));
+    assert_eq!(told["region"]["observations"][0]["observer"], "eu-west-1/node-0");
+    assert_eq!(told["region"]["observations"][0]["evidence"], "connection refused");
+    assert_eq!(told["own_reports"][0]["condition"], "failed");
+    assert_eq!(told["reasons"], json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }]));
+    let history = rig.get("/v1/failover/history").await.ok(200).json();
+    assert_eq!(history["plans"][0]["plan"]["seq"], 12);
+}

@@ -1,0 +1,43 @@
+//! What several commands take and how they answer.
+
+use super::{
+    client::ClientOptions,
+    text::{self, Paint},
+};
+use anyhow::Result;
+use clap::Args;
+use std::process::ExitCode;
+
+/// How to reach the mesh, and how to answer.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    #[command(flatten)]
+    pub(super) client: ClientOptions,
+    /// The answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Common {
+    /// Prints what was answered, for programs or for people.
+    pub(super) fn tell<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(Paint) -> String) -> Result<ExitCode> {
+        let shown =
+            if self.json { serde_json::to_string_pretty(value)? } else { text(Paint { is_on: text::takes_colour() }) };
+        text::print(&(shown.trim_end().to_owned() + "\n"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A text of 1 to `limit` bytes.
+pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
+    if text.is_empty() || text.len() > limit {
+        return Err(format!("it has {} bytes, 1 to {limit} are possible", text.len()));
+    }
+    Ok(text.into())
+}
+
+/// Who gives a command: as given, else the user's name if it has at most `limit` bytes.
+pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
+    let user = || std::env::var("USER").ok().filter(|user| text_within(user, limit).is_ok());
+    given.or_else(user).unwrap_or_else(|| "unknown".into())
+}

@@ -1,0 +1,269 @@
+//! `regionmesh failover`: look at the plan and why it is as it is, overrule it for a time, and try what would happen.
+
+mod kill;
+mod render;
+
+use super::{
+    client::Client,
+    common::{Common, text_within, whoever},
+};
+use crate::api::types::{FailoverHistory, FailoverStatus, OrderDone, RegionExplanation, WhatIf};
+use anyhow::Result;
+use clap::{ArgGroup, Args, Subcommand};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
+    verdict::Condition,
+};
+use serde_json::json;
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+/// How long an order may take: an agent that passes it on knows within 12 s what became of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Look at failover, overrule it for a time, and try what would happen
+#[derive(Debug, Args)]
+pub struct FailoverCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Drain(Drain),
+    Restore(Restore),
+    Promote(Promote),
+    Hold(Hold),
+    Status(Show),
+    History(History),
+    Explain(Explain),
+    Simulate(Simulate),
+}
+
+/// Who orders, why, and for how long.
+#[derive(Debug, Args)]
+struct Signature {
+    /// Who orders it; the user's name if not given
+    #[arg(long, value_name = "WHO", value_parser = by)]
+    by: Option<String>,
+    /// Why, for whoever looks later
+    #[arg(long, value_name = "WHY", value_parser = why)]
+    why: Option<String>,
+}
+
+/// When the order ends by itself.
+#[derive(Debug, Args)]
+struct Term {
+    /// For how long: 90s, 30m, 2h, 3d; at most 30d
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration_ms)]
+    for_ms: u64,
+}
+
+/// Give a region no traffic, for a time
+#[derive(Debug, Args)]
+struct Drain {
+    /// The region
+    region: RegionName,
+    #[command(flatten)]
+    term: Term,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Take an order back; a drained region comes back by its gate and the ramp
+#[derive(Debug, Args)]
+struct Restore {
+    /// The region; without it, the hold of the whole mesh is taken back
+    region: Option<RegionName>,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Give a region all traffic at once, for a time; a region that is failed or drains is refused
+#[derive(Debug, Args)]
+struct Promote {
+    /// The region
+    region: RegionName,
+    #[command(flatten)]
+    term: Term,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Let automation change nothing, for a region or the whole mesh, for a time
+#[derive(Debug, Args)]
+struct Hold {
+    /// The region; without it, the whole mesh
+    region: Option<RegionName>,
+    #[command(flatten)]
+    term: Term,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Show the plan, the orders that stand, and what the guards hold back
+#[derive(Debug, Args)]
+struct Show {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Show the plans that an agent saw committed, and why each was made
+#[derive(Debug, Args)]
+struct History {
+    /// Only the last so many
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    limit: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Show who saw what of a region and when, and why it stands where it does
+#[derive(Debug, Args)]
+struct Explain {
+    /// The region
+    region: RegionName,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Try what would happen: on paper, or by killing a region of a mesh of `up`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["what_if", "kill"]))]
+struct Simulate {
+    /// Show the plan that would be made if the verdict on REGION were failed, draining, suspect or healthy; changes
+    /// nothing; may be given several times
+    #[arg(long, value_name = "REGION=VERDICT", value_parser = assumption)]
+    what_if: Vec<(RegionName, Condition)>,
+    /// Kill (SIGKILL) every agent of REGION of the mesh in --data-dir, and measure until its users are moved
+    #[arg(long, value_name = "REGION")]
+    kill: Option<RegionName>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl FailoverCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode> {
+        match self.action {
+            Action::Drain(Drain { region, term, signature, common }) => {
+                order("drain", Some(region), Some(term), signature, common).await
+            }
+            Action::Promote(Promote { region, term, signature, common }) => {
+                order("promote", Some(region), Some(term), signature, common).await
+            }
+            Action::Hold(Hold { region, term, signature, common }) => {
+                order("hold", region, Some(term), signature, common).await
+            }
+            Action::Restore(Restore { region, signature, common }) => {
+                order("restore", region, None, signature, common).await
+            }
+            Action::Status(Show { common }) => {
+                let status: FailoverStatus = Client::new(&common.client)?.get("/v1/failover/status").await?;
+                common.tell(&status, |paint| render::status(&status, paint))
+            }
+            Action::History(History { limit, common }) => {
+                let mut history: FailoverHistory = Client::new(&common.client)?.get("/v1/failover/history").await?;
+                let surplus = history.plans.len().saturating_sub(limit);
+                history.plans.drain(..surplus);
+                common.tell(&history, |paint| render::history(&history, surplus, paint))
+            }
+            Action::Explain(Explain { region, common }) => {
+                let path = format!("/v1/failover/explain/{region}");
+                let explanation: RegionExplanation = Client::new(&common.client)?.get(&path).await?;
+                common.tell(&explanation, |paint| render::explanation(&explanation, paint))
+            }
+            Action::Simulate(simulate) => simulate.run().await,
+        }
+    }
+}
+
+async fn order(
+    what: &str,
+    region: Option<RegionName>,
+    term: Option<Term>,
+    signature: Signature,
+    common: Common,
+) -> Result<ExitCode> {
+    let body = json!({
+        "region": region,
+        "by": whoever(signature.by, BY_MAX),
+        "why": signature.why.unwrap_or_default(),
+        "for_ms": term.map(|term| term.for_ms),
+    });
+    let client = Client::new(&common.client)?;
+    let done: OrderDone = client.post_within(&format!("/v1/failover/{what}"), &body, PATIENCE).await?;
+    common.tell(&done, |paint| render::done(&done, paint))
+}
+
+impl Simulate {
+    async fn run(self) -> Result<ExitCode> {
+        let Self { what_if, kill, common } = self;
+        let client = Client::new(&common.client)?;
+        if let Some(region) = kill {
+            return kill::run(&client, &region, &common).await;
+        }
+        let answer = suppose(&client, what_if.into_iter().collect()).await?;
+        common.tell(&answer, |paint| render::what_if(&answer, paint))
+    }
+}
+
+async fn suppose(client: &Client, assume: BTreeMap<RegionName, Condition>) -> Result<WhatIf> {
+    Ok(client.post_within("/v1/failover/what-if", &json!({ "assume": assume }), PATIENCE).await?)
+}
+
+fn by(text: &str) -> Result<String, String> {
+    text_within(text, BY_MAX)
+}
+
+fn why(text: &str) -> Result<String, String> {
+    text_within(text, WHY_MAX)
+}
+
+/// `90s`, `30m`, `2h`, `3d` in milliseconds.
+fn duration_ms(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a duration such as 90s, 30m, 2h or 3d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let unit_ms: u64 = match unit {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+    let ms = number.saturating_mul(unit_ms);
+    if (FOR_MIN_MS..=FOR_MAX_MS).contains(&ms) { Ok(ms) } else { Err(format!("{text} is not within 1s to 30d")) }
+}
+
+fn assumption(text: &str) -> Result<(RegionName, Condition), String> {
+    let (region, condition) = text.split_once('=').ok_or_else(|| format!("{text:?} is not REGION=VERDICT"))?;
+    let region = region.parse().map_err(|error| format!("{error}"))?;
+    let known = Condition::ALL.into_iter().find(|known| known.as_str() == condition);
+    let condition =
+        known.ok_or_else(|| format!("{condition:?} is no verdict: failed, draining, suspect, healthy, unknown"))?;
+    Ok((region, condition))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_bounded() {
+        let read = ["90s", "30m", "2h", "30d"].map(|text| duration_ms(text).unwrap());
+        assert_eq!(read, [90_000, 1_800_000, 7_200_000, FOR_MAX_MS]);
+        for wrong in ["", "s", "1", "1.5h", "-1s", "0s", "31d", "1w", "99999999999999999999s", "9999999999999999d"] {
+            assert!(duration_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Plans, their history and their reasons as text. Pure.
+
+use crate::{
+    api::types::{
+        FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus, PlannedRegion,
+        RegionExplanation, ShortfallStatus, WhatIf,
+    },
+    cli::text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
+};
+use regionmesh_protocol::{identity::RegionName, verdict::Condition};
+
+/// Longest text of an agent's that is shown, characters.
+const TEXT_MAX: usize = 1_100;
+
+pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
+    let mut text = match &status.leader {
+        Some(leader) => format!("leader  {}, ballot {}\n", plain(&leader.agent, 200), leader.ballot),
+        None => format!("leader  {}\n", paint.tone(Tone::Uneasy, "none; an election is due")),
+    };
+    let Some(plan) = &status.plan else {
+        return text + "plan    " + &paint.tone(Tone::Uneasy, "none is committed yet") + "\n";
+    };
+    let made = format!("#{}, made {} ago: ", plan.brief.seq, ago(plan.brief.age_ms));
+    text += &wrap("plan    ", &(made + &plain(&plan.brief.reason, TEXT_MAX)));
+    let out = match status.taken_out.len() {
+        0 => format!("nobody is out by automation; at most {} at a time", status.max_out),
+        _ => format!("out by automation: {}; at most {} at a time", names(&status.taken_out), status.max_out),
+    };
+    text += &wrap("guards  ", &out);
+    text += &shortfall(plan.shortfall.as_ref(), paint);
+    text += "\n";
+    text += &regions(&plan.regions, None, paint);
+    text += "\n";
+    text + &overrides(&plan.overrides, status.answered_ms, paint)
+}
+
+pub(super) fn done(done: &OrderDone, paint: Paint) -> String {
+    let mut text = wrap("", &plain(&done.done, TEXT_MAX));
+    text += &format!("plan #{} is committed\n\n", done.plan.brief.seq);
+    text += &shortfall(done.plan.shortfall.as_ref(), paint);
+    text + &regions(&done.plan.regions, None, paint)
+}
+
+pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -> String {
+    if history.plans.is_empty() {
+        return format!("{} has seen no plan yet\n", plain(&history.answered_by, 200));
+    }
+    let mut text = String::new();
+    for past in &history.plans {
+        let brief = &past.plan.brief;
+        let head = format!("{}  #{:<5} ", moment(past.seen_ms), brief.seq);
+        text += &wrap(&head, &plain(&brief.reason, TEXT_MAX));
+        let shares = past.plan.regions.iter().map(|part| format!("{} {}", part.region, percent(part.share)));
+        let line = shares.collect::<Vec<_>>().join(", ");
+        text += &format!("{}{}\n", " ".repeat(head.chars().count()), paint.tone(Tone::Faint, line));
+    }
+    if surplus > 0 {
+        text += &format!("{} before; --limit shows more\n", count(surplus, "plan", "plans"));
+    }
+    text + &format!("as {} saw it\n", plain(&history.answered_by, 200))
+}
+
+pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
+    let region = &told.region;
+    let verdict = paint.tone(tone(region.verdict), region.verdict.as_str());
+    let since = match region.verdict_since_ms {
+        0 => String::new(),
+        since_ms => format!(" for {}", ago(told.answered_ms.saturating_sub(since_ms))),
+    };
+    let mut text = format!("{}  as {} sees it\n", region.region, plain(&told.answered_by, 200));
+    text += &wrap("verdict   ", &format!("{verdict}{since}: {}", plain(&region.verdict_reason, TEXT_MAX)));
+    text += &wrap("standing  ", &format!("{}; {} of the traffic", told.standing, percent(region.share)));
+    for (head, lines) in
+        [("orders", &told.overrides), ("guards", &told.guards), ("gate", &told.gate), ("ramp", &told.ramp)]
+    {
+        for (index, line) in lines.iter().enumerate() {
+            let head = if index == 0 { head } else { "" };
+            text += &wrap(&format!("{head:<10}"), &plain(line, TEXT_MAX));
+        }
+    }
+    text += "\n";
+    text += &votes(told, paint);
+    text += "\n";
+    text += &observations(&region.observations, told.answered_ms, paint);
+    if !told.reasons.is_empty() {
+        text += &format!("\n{}\n", paint.tone(Tone::Strong, "WHAT LED HERE"));
+        for past in &told.reasons {
+            let head = format!("{}  #{:<5} ", moment(past.seen_ms), past.seq);
+            text += &wrap(&head, &plain(&past.reason, TEXT_MAX));
+        }
+    }
+    text
+}
+
+fn votes(told: &RegionExplanation, paint: Paint) -> String {
+    let mut table = Table::new(&["VOTE OF", "SAYS"]).heading(paint);
+    for vote in &told.region.votes {
+        let says = match vote.condition {
+            Condition::Unknown => "abstains".to_owned(),
+            condition => condition.as_str().to_owned(),
+        };
+        table.row(vec![vote.region.to_string(), paint.tone(tone(vote.condition), says)]);
+    }
+    for report in &told.own_reports {
+        let says = match report.condition {
+            Some(condition) => paint.tone(tone(condition), condition.as_str()),
+            None => paint.tone(Tone::Faint, "nothing yet"),
+        };
+        let of = format!("itself ({}, {} ago)", plain(&report.agent, 60), ago(report.age_ms));
+        table.row(vec![of, says]);
+    }
+    table.render()
+}
+
+fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String {
+    let mut table = Table::new(&["OBSERVER", "SEES", "SINCE", "HEARD", "LAST PROBE"]).heading(paint);
+    for observation in seen {
+        table.row(vec![
+            plain(&observation.observer, 60),
+            paint.tone(tone(observation.condition), observation.condition.as_str()),
+            format!("{} ago", ago(now_ms.saturating_sub(observation.since_ms))),
+            format!("{} ago", ago(observation.age_ms)),
+            plain(&observation.evidence, 60),
+        ]);
+    }
+    table.render()
+}
+
+pub(super) fn what_if(answer: &WhatIf, paint: Paint) -> String {
+    let mut text = wrap("", &plain(&answer.reason, TEXT_MAX));
+    text += "nothing was changed\n\n";
+    if !answer.limited.is_empty() {
+        let kept = format!("{} would keep a part of the traffic although it fails", names(&answer.limited));
+        text += &wrap("", &paint.tone(Tone::Uneasy, kept));
+    }
+    text += &shortfall(answer.shortfall.as_ref(), paint);
+    text + &regions(&answer.regions, Some(&answer.before), paint)
+}
+
+fn shortfall(short: Option<&ShortfallStatus>, paint: Paint) -> String {
+    let Some(short) = short else { return String::new() };
+    let said = format!(
+        "{} of {} requests/s are not moved: the other regions' declared capacity does not suffice",
+        short.unmoved_rps, short.load_rps
+    );
+    wrap("capacity ", &paint.tone(Tone::Uneasy, said))
+}
+
+fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Paint) -> String {
+    let mut table = match before {
+        Some(_) => Table::new(&["REGION", "NOW", "WOULD BE", "STANDING"]),
+        None => Table::new(&["REGION", "SHARE", "STANDING"]),
+    }
+    .heading(paint);
+    for part in parts {
+        let standing = match part.ramp_percent {
+            Some(percent) => format!("{} {percent} %", plain(&part.standing, 20)),
+            None => plain(&part.standing, 20),
+        };
+        let standing = match part.standing.as_str() {
+            "serving" => standing,
+            "out" => paint.tone(Tone::Bad, standing),
+            _ => paint.tone(Tone::Uneasy, standing),
+        };
+        let mut row = vec![part.region.to_string()];
+        if let Some(before) = before {
+            let was = before.iter().find(|was| was.region == part.region);
+            row.push(was.map_or_else(|| "-".into(), |was| percent(was.share)));
+        }
+        row.extend([percent(part.share), standing]);
+        table.row(row);
+    }
+    table.render()
+}
+
+fn overrides(standing: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
+    if standing.is_empty() {
+        return "no orders stand\n".into();
+    }
+    let mut table = Table::new(&["ORDER", "REGION", "BY", "ENDS IN", "WHY"]).heading(paint);
+    for order in standing {
+        table.row(vec![
+            order.kind.to_string(),
+            order.region.as_ref().map_or_else(|| "the whole mesh".into(), ToString::to_string),
+            plain(&order.by, 20),
+            ago(order.expires_ms.saturating_sub(now_ms)),
+            plain(&order.why, 60),
+        ]);
+    }
+    table.render()
+}
+
+fn names(regions: &[RegionName]) -> String {
+    regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn tone(condition: Condition) -> Tone {
+    match condition {
+        Condition::Healthy => Tone::Good,
+        Condition::Suspect | Condition::Draining => Tone::Uneasy,
+        Condition::Failed => Tone::Bad,
+        Condition::Unknown => Tone::Faint,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const PLAIN: Paint = Paint { is_on: false };
+
+    fn part(region: &str, share: f64, standing: &str) -> Value {
+        json!({ "region": region, "weight_bp": 1, "share": share, "standing": standing, "since_ms": null,
+            "ramp_percent": null, "addresses": [], "flaps": 0, "failed_ms": null })
+    }
+
+    fn plan(reason: &str) -> Value {
+        json!({ "seq": 7, "ballot": { "number": 2, "agent": "a/x" }, "reason": reason, "made_ms": 1_000, "age_ms": 5_000,
+            "regions": [part("a", 0.9, "serving"), part("b", 0.1, "limited")],
+            "overrides": [{ "region": null, "kind": "hold", "by": "ann\u{1b}[2J", "why": "storm", "set_ms": 1_000,
+                "expires_ms": 61_000 }],
+            "shortfall": { "load_rps": 100, "unmoved_rps": 30 } })
+    }
+
+    #[test]
+    fn a_status_shows_orders_guards_and_what_is_not_moved() {
+        let told = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
+            "taken_out": ["c"], "plan": plan("b: failed") });
+        let text = status(&serde_json::from_value(told).unwrap(), PLAIN);
+        for part in [
+            "leader  none; an election is due\n",
+            "plan    #7, made 5 s ago: b: failed\n",
+            "guards  out by automation: c; at most 1 at a time\n",
+            "capacity 30 of 100 requests/s are not moved",
+            "b       10 %   limited\n",
+            "hold   the whole mesh  ann [2J  55 s     storm\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn a_what_if_shows_both_plans_and_that_nothing_changed() {
+        let answer = json!({ "would_change": true, "reason": "b: failed: as assumed", "limited": ["b"],
+            "shortfall": null, "regions": [part("a", 1.0, "serving"), part("b", 0.0, "out")],
+            "before": [part("a", 0.5, "serving"), part("b", 0.5, "serving")] });
+        let text = what_if(&serde_json::from_value(answer).unwrap(), PLAIN);
+        assert!(text.contains("nothing was changed\n") && text.contains("b       50 %  0 %       out\n"), "{text}");
+    }
+
+    #[test]
+    fn a_history_is_told_oldest_first_with_its_shares() {
+        let told = json!({ "answered_by": "a/x", "plans": [
+            { "seen_ms": 951_782_400_000u64, "plan": plan("first plan") },
+            { "seen_ms": 951_782_401_000u64, "plan": plan("b: failed") },
+        ] });
+        let text = history(&serde_json::from_value(told).unwrap(), 3, PLAIN);
+        let first = text.find("2000-02-29 00:00:00 UTC  #7     first plan").unwrap();
+        assert!(first < text.find("b: failed").unwrap() && text.contains("a 90 %, b 10 %"), "{text}");
+        assert!(text.contains("3 plans before"), "{text}");
+    }
+}

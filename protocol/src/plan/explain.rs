@@ -1,0 +1,190 @@
+//! Why a region stands where it does, and what it waits for: the words of the guards, the gate and the ramp.
+
+use super::{
+    Absence, Plan, PlanInputs, RegionInput, RegionPlan, Standing, next,
+    standing::{Orders, gated_since, trial_of},
+};
+use crate::{identity::RegionName, verdict::Condition};
+
+/// One region's place in the plan in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Where it stands and since what.
+    pub standing: String,
+    /// What operators ordered that matters for it.
+    pub overrides: Vec<String>,
+    /// What the guards did or would do about it.
+    pub guards: Vec<String>,
+    /// Each condition of its gate and whether it holds; empty unless it is in its gate.
+    pub gate: Vec<String>,
+    /// Each condition of its ramp step and whether it holds; empty unless it is on the ramp.
+    pub ramp: Vec<String>,
+}
+
+/// Explains `name`'s place in `plan`; none if the plan or the inputs do not have it.
+pub fn explain(plan: &Plan, inputs: &PlanInputs, name: &RegionName, now_ms: u64) -> Option<Explanation> {
+    let (region, input) = (plan.regions.get(name)?, inputs.regions.get(name)?);
+    let orders = Orders::of(&plan.overrides, name);
+    let overrides = [orders.own, orders.mesh].into_iter().flatten().map(|standing| {
+        let left_s = standing.expires_ms.saturating_sub(now_ms) / 1_000;
+        format!("{standing}, for {left_s} s more")
+    });
+    Some(Explanation {
+        standing: standing(region, inputs, now_ms),
+        overrides: overrides.collect(),
+        guards: guards(plan, inputs, name, region, input, orders),
+        gate: gate(plan, inputs, region, input, orders, now_ms),
+        ramp: ramp(inputs, region, input, now_ms),
+    })
+}
+
+fn standing(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
+    let ago = |since_ms: u64| format!("for {} s", now_ms.saturating_sub(since_ms) / 1_000);
+    let because = match region.absence {
+        None => "",
+        Some(Absence::Failed) => ", automation took it out since it failed",
+        Some(Absence::Idle) => ", it failed while it had no traffic",
+        Some(Absence::Draining) => ", its own agents asked for no traffic",
+        Some(Absence::Ordered) => ", an operator drained it",
+        Some(Absence::Joined) => ", it joined the mesh and had no traffic yet",
+    };
+    match &region.standing {
+        Standing::Serving => "serves its share".into(),
+        Standing::Reduced => format!("suspect, cut to {} % of its share", inputs.suspect_percent),
+        Standing::Limited { since_ms, healthy_ms: None } => {
+            format!("failed, keeps {} % of its share {}", inputs.suspect_percent, ago(*since_ms))
+        }
+        Standing::Limited { healthy_ms: Some(healthy_ms), .. } => {
+            format!("healthy again {}, keeps {} % of its share", ago(*healthy_ms), inputs.suspect_percent)
+        }
+        Standing::Out { since_ms } => format!("out {}{because}", ago(*since_ms)),
+        Standing::Gated { since_ms } => format!("in its gate {}{because}", ago(*since_ms)),
+        Standing::Ramping { step, since_ms } => {
+            format!("on the ramp at {} % {}", inputs.recovery.percent_at(*step), ago(*since_ms))
+        }
+    }
+}
+
+fn guards(
+    plan: &Plan,
+    inputs: &PlanInputs,
+    name: &RegionName,
+    region: &RegionPlan,
+    input: &RegionInput,
+    orders: Orders<'_>,
+) -> Vec<String> {
+    let mut said = Vec::new();
+    let out: Vec<&str> = plan.taken_out().map(RegionName::as_str).collect();
+    match region.standing {
+        Standing::Limited { .. } => said.push(next::limit_in_words(&out, inputs.max_out, inputs.suspect_percent)),
+        Standing::Serving | Standing::Reduced if out.len() >= usize::from(inputs.max_out) => {
+            let words = format!("if it failed now it would keep {} % of its share", inputs.suspect_percent);
+            said.push(format!(
+                "{words}: automation has {} out and traffic.max_out is {}",
+                out.join(", "),
+                inputs.max_out
+            ));
+        }
+        _ => {}
+    }
+    let looks_down = |condition| matches!(condition, Condition::Failed | Condition::Draining);
+    let all_look_down =
+        inputs.regions.iter().all(|(other, input)| looks_down(Orders::of(&plan.overrides, other).condition(input)));
+    if all_look_down && region.weight_bp > 0 {
+        said.push("every region looks down, so the last shares stay: the answer is never empty".into());
+    }
+    if let Some(short) = &plan.shortfall {
+        said.push(next::shortfall_in_words(short));
+    }
+    if orders.hold().is_some() && looks_down(input.condition) && region.weight_bp > 0 {
+        said.push(format!("{name} looks {} and keeps its share: it is held", input.condition));
+    }
+    said
+}
+
+fn gate(
+    plan: &Plan,
+    inputs: &PlanInputs,
+    region: &RegionPlan,
+    input: &RegionInput,
+    orders: Orders<'_>,
+    now_ms: u64,
+) -> Vec<String> {
+    let Some(since_ms) = gated_since(region) else { return Vec::new() };
+    let (waited_ms, gate_ms) = (now_ms.saturating_sub(since_ms), inputs.recovery.gate_for(region.flaps));
+    let line = |holds: bool, what: String| format!("{}: {what}", if holds { "holds" } else { "waits" });
+    let ramping: Vec<&str> = plan
+        .regions
+        .iter()
+        .filter(|(_, other)| matches!(other.standing, Standing::Ramping { .. }))
+        .map(|(other, _)| other.as_str())
+        .collect();
+    let mut said = vec![
+        line(
+            waited_ms >= gate_ms,
+            format!(
+                "healthy for {} of {} s ({} failures lately)",
+                waited_ms.min(gate_ms) / 1_000,
+                gate_ms / 1_000,
+                region.flaps
+            ),
+        ),
+        line(orders.condition(input) == Condition::Healthy, format!("its verdict is {}", input.condition)),
+        line(input.is_complete, "it lacks no version of a model".into()),
+        line(input.is_loaded, "its models are loaded".into()),
+        line(
+            ramping.is_empty(),
+            if ramping.is_empty() {
+                "no other region ramps".into()
+            } else {
+                format!("{} on the ramp; one region at a time", are(&ramping))
+            },
+        ),
+    ];
+    if let Some(hold) = orders.hold() {
+        said.push(line(false, format!("{hold}")));
+    }
+    said
+}
+
+fn are(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
+fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u64) -> Vec<String> {
+    let Standing::Ramping { step, since_ms } = region.standing else { return Vec::new() };
+    let recovery = &inputs.recovery;
+    let held_ms = now_ms.saturating_sub(since_ms);
+    let hold_ms = recovery.hold_for(step, region.hold_doublings, inputs.ttl_ms);
+    let doubled = match region.hold_doublings {
+        0 => String::new(),
+        times => format!(", doubled {times} times since it did worse than the others"),
+    };
+    let mut said = vec![
+        format!("step {} of {}, {} % of its share", step + 1, recovery.steps.len(), recovery.percent_at(step)),
+        format!("held for {} of {} s{doubled}", held_ms.min(hold_ms) / 1_000, hold_ms / 1_000),
+    ];
+    match trial_of(input, step, since_ms) {
+        Ok(None) => said.push("requests are not measured here: verdict and time decide".into()),
+        Err(_) => said.push("waits: its service is not measured now, so that the ramp holds".into()),
+        Ok(Some(trial)) => {
+            said.push(format!(
+                "{} of {} requests seen, {} of them probes, {} errors",
+                trial.seen(),
+                recovery.min_requests,
+                trial.own.probes,
+                trial.own.errors
+            ));
+            said.push(match (trial.control, trial.worse(recovery.errors_floor_bp, false)) {
+                (_, Some(worse)) => format!("worse than the regions that serve: {worse}"),
+                (Some(control), None) if control.requests() > 0 => format!(
+                    "not worse than the regions that serve ({} errors in {} requests)",
+                    control.errors,
+                    control.requests()
+                ),
+                (_, None) => "no other region serves requests to compare with".into(),
+            });
+        }
+    }
+    said
+}

@@ -1,0 +1,70 @@
+//! `scripts/figures`: measures what docs/FIGURES.md promises, on real processes on this machine.
+//!
+//! Each figure is seen from outside, as users and their resolvers see it: DNS answers, HTTP answers, the kernel's
+//! account of a process. Throughput is a ratio against a raw QUIC connection in the same run. Exit code 0 only if
+//! every goal was reached.
+
+mod apart;
+mod failover;
+mod idle;
+mod mesh;
+mod raw;
+mod replication;
+mod report;
+
+use clap::{Parser, ValueEnum};
+use report::Report;
+use std::process::ExitCode;
+
+/// Measures a real mesh on this machine and compares it with the goals.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How often the region that serves is killed
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: u32,
+    /// Size of the model that is replicated, MiB
+    #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..))]
+    mebibytes: u64,
+    /// Measure only these
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Part>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Kills of the serving region and of the leader
+    Failover,
+    /// Agents killed while their region serves on
+    Apart,
+    /// What an agent costs that has nothing to do
+    Idle,
+    /// A large model to both other regions
+    Replication,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    // One provider in the whole process, as in the agent.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let mut report = Report::default();
+    if is_wanted(Part::Idle) {
+        idle::measure(&mut report).await?;
+    }
+    if is_wanted(Part::Replication) {
+        replication::measure(&mut report, arguments.mebibytes << 20).await?;
+    }
+    if is_wanted(Part::Apart) {
+        apart::measure(&mut report).await?;
+    }
+    if is_wanted(Part::Failover) {
+        failover::measure(&mut report, arguments.kills).await?;
+    }
+    println!("{}", if arguments.json { report.json() } else { report.table() });
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

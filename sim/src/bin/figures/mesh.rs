@@ -1,0 +1,124 @@
+//! The mesh that is measured: the product's own binary, one process per agent, on loopback addresses.
+
+use anyhow::{Context, Result, bail};
+use regionmesh::{
+    api::types::Status,
+    cli::up::{
+        children::{ChildState, Program, Restart},
+        layout::LocalAgent,
+        local_mesh::{LocalMesh, LocalMeshOptions},
+        measure::wait,
+    },
+    config::Config,
+};
+use regionmesh_protocol::{plan::Strategy, ramp::RecoveryPolicy};
+use std::{ffi::OsString, net::Ipv4Addr, ops::Deref, path::PathBuf, time::Duration};
+use tempfile::TempDir;
+
+/// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Apart from the addresses that `up` and the tests use.
+const BASE: Ipv4Addr = Ipv4Addr::new(127, 88, 0, 11);
+
+/// A running mesh and its directory; both end with the value.
+pub(crate) struct Measured {
+    mesh: LocalMesh,
+    http: reqwest::Client,
+    _directory: TempDir,
+}
+
+impl Deref for Measured {
+    type Target = LocalMesh;
+
+    fn deref(&self) -> &LocalMesh {
+        &self.mesh
+    }
+}
+
+/// The product's binary: `scripts/figures` builds it beside this one.
+fn binary() -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("regionmesh");
+    if !path.exists() {
+        bail!("{} is missing: run scripts/figures, which builds it", path.display());
+    }
+    Ok(path)
+}
+
+impl Measured {
+    /// Three regions of one agent, ready. A region that was killed is back as soon as it is healthy: the ramp's own
+    /// schedule is not what is measured.
+    pub(crate) async fn start(strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+        let measured = Self::prepare(strategy, adjust).await?;
+        measured.mesh.start().await?;
+        Ok(measured)
+    }
+
+    /// The same, and nothing started yet.
+    pub(crate) async fn prepare(strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("regionmesh-figures-").tempdir()?;
+        let mut options = LocalMeshOptions::new(directory.path().join("mesh"))?;
+        options.program =
+            Program { executable: binary()?, arguments: ["agent", "--config"].map(OsString::from).to_vec() };
+        options.restart = Restart::Never;
+        options.strategy = strategy;
+        options.base = BASE;
+        options.recovery = RecoveryPolicy {
+            gate_ms: 500,
+            gate_max_ms: 500,
+            forget_flaps_ms: 1_000,
+            steps: Vec::new(),
+            ..RecoveryPolicy::default()
+        };
+        let mesh = LocalMesh::prepare(options).await?;
+        for agent in mesh.agents() {
+            let mut config = Config::load(&agent.config_file())?;
+            adjust(&mut config);
+            std::fs::write(agent.config_file(), toml::to_string(&config)?)?;
+        }
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+        Ok(Self { mesh, http, _directory: directory })
+    }
+
+    /// The mesh as an agent sees it.
+    pub(crate) async fn status(&self, agent: &LocalAgent) -> Result<Status> {
+        let reply = self.http.get(format!("{}/v1/status", agent.api_url())).send().await?;
+        Ok(reply.error_for_status()?.json().await?)
+    }
+
+    /// The mesh as each of `agents` sees it; those that don't answer are left out.
+    pub(crate) async fn all(&self, agents: &[&LocalAgent]) -> Vec<Status> {
+        let asked = agents.iter().map(|agent| self.status(agent));
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// All agents.
+    pub(crate) fn everyone(&self) -> Vec<&LocalAgent> {
+        self.agents().iter().collect()
+    }
+
+    /// Waits until all agents agree on a leader and on regions that are all healthy and serve; what the first sees.
+    pub(crate) async fn settled(&self) -> Result<Status> {
+        let everyone = self.everyone();
+        let is_settled = |seen: &Vec<Status>| {
+            let leaders: Vec<_> =
+                seen.iter().map(|status| status.leader.as_ref().map(|leader| &leader.agent)).collect();
+            seen.len() == everyone.len()
+                && leaders.iter().all(|leader| leader.is_some() && *leader == leaders[0])
+                && seen.iter().flat_map(|status| &status.agents).all(|agent| agent.alive)
+                && seen
+                    .iter()
+                    .flat_map(|status| &status.regions)
+                    .all(|region| region.standing == "serving" && region.verdict.as_str() == "healthy")
+        };
+        let seen = wait(PATIENCE, || self.all(&everyone), is_settled).await.context("the mesh did not settle")?;
+        seen.into_iter().next().context("the mesh has no agent")
+    }
+
+    /// The pid of an agent that runs.
+    pub(crate) fn pid(&self, agent: &LocalAgent) -> Result<u32> {
+        match self.state(&agent.id)? {
+            ChildState::Running { pid } => Ok(pid),
+            state => bail!("{} is {state:?}", agent.id),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Figures and their goals.
+
+use serde::Serialize;
+use std::{fmt::Write, time::Duration};
+
+/// One figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    measured: String,
+    /// None: told for information.
+    goal: Option<String>,
+    holds: bool,
+}
+
+/// All figures of a run.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    figures: Vec<Figure>,
+}
+
+impl Report {
+    /// Adds a figure whose goal is an upper limit.
+    pub(crate) fn below(&mut self, name: &'static str, value: f64, limit: f64, unit: &str, detail: &str) {
+        let measured = format!("{value:.2} {unit}{}{detail}", if detail.is_empty() { "" } else { "; " });
+        self.add(Figure { name, measured, goal: Some(format!("< {limit} {unit}")), holds: value < limit });
+    }
+
+    /// Adds a figure whose goal is a lower limit.
+    pub(crate) fn at_least(&mut self, name: &'static str, value: f64, limit: f64, unit: &str, detail: &str) {
+        let measured = format!("{value:.2} {unit}{}{detail}", if detail.is_empty() { "" } else { "; " });
+        self.add(Figure { name, measured, goal: Some(format!(">= {limit} {unit}")), holds: value >= limit });
+    }
+
+    /// Adds the 99th percentile of times with its goal, and the rest of the distribution as detail.
+    pub(crate) fn times(&mut self, name: &'static str, times: &[Duration], limit: Duration) {
+        let Some(p99) = percentile(times, 99) else {
+            return self.add(Figure { name, measured: "nothing measured".into(), goal: None, holds: false });
+        };
+        self.below(name, p99.as_secs_f64(), limit.as_secs_f64(), "s", &distribution(times));
+    }
+
+    /// Adds a figure without a goal.
+    pub(crate) fn note(&mut self, name: &'static str, measured: String) {
+        self.add(Figure { name, measured, goal: None, holds: true });
+    }
+
+    fn add(&mut self, figure: Figure) {
+        eprintln!("  {}: {}", figure.name, figure.measured);
+        self.figures.push(figure);
+    }
+
+    /// Whether every goal was reached.
+    pub(crate) fn holds(&self) -> bool {
+        self.figures.iter().all(|figure| figure.holds)
+    }
+
+    /// As a Markdown table.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::from("\n| figure | measured | goal | held |\n|---|---|---|---|\n");
+        for Figure { name, measured, goal, holds } in &self.figures {
+            let held = match (goal, holds) {
+                (None, true) => "",
+                (_, true) => "yes",
+                (_, false) => "NO",
+            };
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "| {name} | {measured} | {} | {held} |", goal.as_deref().unwrap_or(""));
+        }
+        text
+    }
+
+    /// As one JSON object.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// The nearest-rank percentile: the smallest time that at least so many percent of the times do not exceed.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<Duration> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// Median, 99th percentile and maximum in words.
+pub(crate) fn distribution(times: &[Duration]) -> String {
+    let part = |percent| percentile(times, percent).unwrap_or_default().as_secs_f64();
+    format!("p50 {:.2}, p99 {:.2}, max {:.2} s of {}", part(50), part(99), part(100), times.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let times: Vec<Duration> = (1..=100).rev().map(Duration::from_secs).collect();
+        for (percent, seconds) in [(1, 1), (50, 50), (99, 99), (100, 100)] {
+            assert_eq!(percentile(&times, percent), Some(Duration::from_secs(seconds)));
+        }
+        assert_eq!(percentile(&times[..3], 99), Some(Duration::from_secs(100)));
+        assert_eq!(percentile(&[], 99), None);
+    }
+
+    #[test]
+    fn a_goal_that_is_missed_or_not_measured_fails_the_report() {
+        let mut report = Report::default();
+        report.below("a", 1.0, 2.0, "s", "");
+        report.at_least("b", 0.5, 0.5, "x", "");
+        report.note("c", "whatever".into());
+        assert!(report.holds());
+        report.times("d", &[], Duration::from_secs(1));
+        assert!(!report.holds());
+        assert!(report.table().contains("| d | nothing measured |  | NO |"), "{}", report.table());
+    }
+}

@@ -1,0 +1,124 @@
+//! What strangers send to open ports: noise, half a request, requests without an end.
+
+use crate::models::noise;
+use std::{io, net::SocketAddr};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    task::JoinSet,
+};
+
+/// A piece of a request that never ends, bytes.
+const PIECE: usize = 16 << 10;
+
+/// What a stranger does with a connection.
+#[derive(Debug, Clone)]
+pub enum Stranger {
+    /// Sends this and then nothing.
+    Falls(Vec<u8>),
+    /// Sends the first, and then the second over and over.
+    Goes(Vec<u8>, Vec<u8>),
+}
+
+/// Strangers at a port that speaks HTTP. `requests` are lines such as `POST /path`; `token` goes with them.
+pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Stranger> {
+    let end = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+    let head =
+        |request: &str, length: &str| format!("{request} HTTP/1.1\r\nhost: x\r\n{end}{length}\r\n\r\n").into_bytes();
+    let chunk = [format!("{PIECE:x}\r\n").into_bytes(), vec![b' '; PIECE], b"\r\n".to_vec()].concat();
+    let mut strangers = vec![
+        Stranger::Falls(Vec::new()),
+        Stranger::Falls(noise(1, 700)),
+        Stranger::Falls(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
+        Stranger::Falls(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        Stranger::Falls(b"GET / HTTP/9.9\r\n\r\n".to_vec()),
+        Stranger::Falls(b"POST / HTTP/1.1\r\nho".to_vec()),
+        Stranger::Goes(noise(2, 700), noise(3, PIECE)),
+        Stranger::Goes(b"GET /".to_vec(), vec![b'a'; PIECE]),
+        Stranger::Goes(b"GET / HTTP/1.1\r\n".to_vec(), b"x: y\r\n".repeat(100)),
+    ];
+    for request in requests {
+        let declared = head(request, &format!("content-length: {}", 1u64 << 40));
+        strangers.push(Stranger::Falls(declared.clone()));
+        strangers.push(Stranger::Goes(declared, vec![b' '; PIECE]));
+        strangers.push(Stranger::Goes(head(request, "transfer-encoding: chunked"), chunk.clone()));
+    }
+    strangers
+}
+
+/// Strangers at a port that speaks DNS over TCP.
+pub fn at_dns() -> Vec<Stranger> {
+    vec![
+        Stranger::Falls(Vec::new()),
+        Stranger::Falls(b"\x00\x20half".to_vec()),
+        Stranger::Falls(noise(4, 300)),
+        Stranger::Goes(b"\xff\xff".to_vec(), noise(5, PIECE)),
+        Stranger::Goes(Vec::new(), noise(6, PIECE)),
+        // Each of 16 bytes, as its length says, and no query.
+        Stranger::Goes(Vec::new(), [&b"\x00\x10"[..], &[0x80; 16]].concat()),
+    ]
+}
+
+/// Lets all strangers at `port` at once, `times` each. Each task ends when the server has closed its connection.
+pub fn besiege(port: SocketAddr, strangers: &[Stranger], times: usize) -> JoinSet<()> {
+    let mut siege = JoinSet::new();
+    for _ in 0..times {
+        for stranger in strangers {
+            siege.spawn(visit(port, stranger.clone()));
+        }
+    }
+    siege
+}
+
+async fn visit(port: SocketAddr, stranger: Stranger) {
+    // A connection that is refused or reset is one that ended.
+    let visit = async {
+        let mut stream = TcpStream::connect(port).await?;
+        let (first, again) = match stranger {
+            Stranger::Falls(first) => (first, None),
+            Stranger::Goes(first, again) => (first, Some(again)),
+        };
+        stream.write_all(&first).await?;
+        let (mut answers, mut sending) = stream.split();
+        let mut buffer = [0; 4_096];
+        let read = async {
+            while answers.read(&mut buffer).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let write = async {
+            while let Some(again) = &again {
+                sending.write_all(again).await?;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = read => ended,
+            ended = write => ended,
+        }
+    };
+    let _: io::Result<()> = visit.await;
+}
+
+/// Packets of noise of all lengths, some of which begin as a QUIC Initial or a DNS query does. After each few of them
+/// `pause` is waited for, so that the packets are read and not dropped by the kernel.
+pub async fn pelt(port: SocketAddr, packets: usize, mut pause: impl AsyncFnMut()) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    for number in 0..packets {
+        let mut packet = noise(number as u64, number % 1_300);
+        let beginning: &[u8] = match number % 4 {
+            // RFC 9000 §17.2.2: a long header of version 1, and of one that nobody speaks.
+            0 => b"\xc3\x00\x00\x00\x01\x08abcdefgh\x00\x00",
+            1 => b"\xc3\x0a\x1a\x2a\x3a\x08abcdefgh\x00",
+            // RFC 1035 §4.1.1: a query with one question, and one that claims 65,535.
+            2 => b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00",
+            _ => &[],
+        };
+        if packet.len() > beginning.len() {
+            packet[..beginning.len()].copy_from_slice(beginning);
+        }
+        socket.send_to(&packet, port).await.expect("a packet sent");
+        if number % 32 == 0 {
+            pause().await;
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Regions of two agents: any of them speaks for the mesh, and one can be lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use prometheus::Registry;
+use regionmesh::{
+    cli::up::measure::Load,
+    front_door::{FrontDoor, FrontDoorMetrics},
+};
+use regionmesh_tests::{
+    mesh::{Setup, TestMesh},
+    models::{iris_one, iris_two, question},
+    wait::{claim, seconds, until},
+};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Successful probes of the region by each other agent after the loss.
+const MORE_PROBES: f64 = 10.0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_agents_tell_one_story_and_go_on_when_any_of_them_is_lost() {
+    let mesh = TestMesh::start_with(Setup { agents_per_region: 2, ..Setup::default() }).await;
+    mesh.settled().await;
+    let all: BTreeSet<String> = mesh.agents().iter().map(|agent| agent.id.to_string()).collect();
+    assert_eq!(all.len(), 6);
+    for api in mesh.running_apis() {
+        until(&format!("{} sees all six", api.url()), seconds(30), async || {
+            let agents = api.status().await?.agents;
+            let alive: BTreeSet<_> =
+                agents.iter().filter(|agent| agent.alive).map(|agent| agent.agent.clone()).collect();
+            claim(alive == all, || format!("{alive:?}"))
+        })
+        .await;
+    }
+    // Published through the second agent of a region: held by every region, loaded by every agent.
+    let second = mesh.api_of(&mesh.agents()[1]);
+    let (code, answer) = second.publish("iris", "1", &[("model.onnx", iris_one())]).await.unwrap();
+    assert_eq!(code, 200, "{answer}");
+    mesh.held_by_all("1").await;
+    mesh.answered_by_all("1").await;
+
+    // The second agent of a region dies: its endpoint serves, so nothing is moved, and a front door finds the one that
+    // lives among the region's addresses.
+    let listen: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap()];
+    let metrics = FrontDoorMetrics::new(&Registry::new()).unwrap();
+    let front_door = FrontDoor::bind(mesh.front_door(listen, metrics)).await.unwrap();
+    let url = format!("http://{}/v2/models/iris/infer", front_door.local_addrs()[0]);
+    tokio::spawn(front_door.serve(CancellationToken::new()));
+    let load = Load::start(url, question(), Duration::from_millis(50)).unwrap();
+    let lost = mesh.agents()[3].clone();
+    let id = lost.id.to_string();
+    mesh.kill(&lost.id).await.unwrap();
+    for api in mesh.running_apis() {
+        until(&format!("{} misses {id}", api.url()), seconds(30), async || {
+            let agents = api.status().await?.agents;
+            claim(agents.iter().any(|agent| agent.agent == id && !agent.alive), || format!("{agents:?}"))
+        })
+        .await;
+    }
+    mesh.keeps_its_share(1, MORE_PROBES).await;
+    let samples = load.finish().await;
+    let failed: Vec<_> = samples.iter().filter(|sample| sample.outcome.is_err()).collect();
+    assert!(failed.is_empty() && samples.len() > 50, "{} of {}: {failed:?}", failed.len(), samples.len());
+
+    // Whoever leads dies, and is replaced by whoever is left.
+    let (old, ballot) = mesh.leader(seconds(20)).await;
+    let leading = mesh.agents().iter().find(|agent| agent.id.to_string() == old).unwrap();
+    mesh.kill(&leading.id).await.unwrap();
+    let (next, next_ballot) = mesh.leader_after(&old, seconds(30)).await;
+    println!("{old} under {ballot}, then {next} under {next_ballot}");
+    assert!(next_ballot > ballot, "{old} under {ballot}, then {next} under {next_ballot}");
+    assert_eq!(mesh.running().len(), 4);
+    for dead in [&lost, leading] {
+        mesh.start_agent(&dead.id).await.unwrap();
+    }
+    mesh.settled().await;
+    let third = mesh.api_of(&mesh.agents()[3]);
+    until("what was lost takes part again", seconds(30), async || {
+        let (code, answer) = third.publish("iris", "2", &[("model.onnx", iris_two())]).await?;
+        claim(code == 200, || answer.to_string())
+    })
+    .await;
+    mesh.held_by_all("2").await;
+    mesh.answered_by_all("2").await;
+}
