@@ -201,6 +201,7 @@ async fn a_lost_answer_is_resolved_by_reading_the_fence() {
     publish(&provider, &plan(&bench.config, 1, EVEN)).await.unwrap();
     bench.fake.fail_next("ChangeResourceRecordSets", Fault::LostAnswer);
     let published = publish(&provider, &plan(&bench.config, 2, [0, 10_000, 10_000])).await.unwrap();
+    assert_eq!(published.batches, 1, "it is known to have been this writer's");
     assert_eq!(bench.fake.count("ChangeResourceRecordSets", ""), 2, "it was not written again");
     assert_eq!(bench.weights()[0].1, 0);
     // Its change has no ID that could be asked for, but the name servers tell.
@@ -227,7 +228,8 @@ async fn a_request_that_arrives_after_all_is_done_once() {
     publish(&provider, &plan(&bench.config, 1, EVEN)).await.unwrap();
     // It arrives after the time-out at 700 ms, at about the time of the second attempt.
     bench.fake.fail_next("ChangeResourceRecordSets", Fault::Late(Duration::from_millis(720)));
-    publish(&provider, &plan(&bench.config, 2, [0, 10_000, 10_000])).await.unwrap();
+    let published = publish(&provider, &plan(&bench.config, 2, [0, 10_000, 10_000])).await.unwrap();
+    assert_eq!(published.batches, 1, "whichever of the two was done, it is known to have been this writer's");
     until("the late request has arrived", seconds(10), async || {
         let arrived =
             ["done late", "refused late"].map(|outcome| bench.fake.count("ChangeResourceRecordSets", outcome));
@@ -381,6 +383,24 @@ async fn other_settings_make_other_checks_and_the_old_ones_go_after_the_records_
     let published = publish(&provider, &plan(&bench.config, 2, EVEN)).await.unwrap();
     provider.settle(&published, &quiet).await.unwrap();
     assert_eq!(bench.fake.checks().len(), 9);
+}
+
+#[tokio::test]
+async fn checks_are_left_alone_once_another_writer_came_after() {
+    let mut bench = Bench::new(Options::default()).await;
+    let before = bench.provider().await;
+    publish(&before, &plan(&bench.config, 1, EVEN)).await.unwrap();
+    bench.config.dns.route53.as_mut().unwrap().health_check.interval_s = 30;
+    let provider = bench.provider().await;
+    let published = publish(&provider, &plan(&bench.config, 2, EVEN)).await.unwrap();
+    // An agent with the settings of before leads now: its records follow the checks of before.
+    publish(&before, &plan(&bench.config, 3, EVEN)).await.unwrap();
+    let decisive: Vec<_> = bench.fake.sets_of(SERVICE).iter().map(|set| set.check.clone().unwrap()).collect();
+    let settled = provider.settle(&published, &quiet).await;
+    assert!(settled.is_err(), "the name servers answer the other's fence");
+    let checks = bench.fake.checks();
+    assert_eq!(checks.len(), 18);
+    assert!(decisive.iter().all(|id| checks.iter().any(|check| check.id == *id)));
 }
 
 #[tokio::test]

@@ -164,6 +164,11 @@ impl FakeRoute53 {
         self.state().faults.push_back((operation.into(), fault));
     }
 
+    /// Forgets what was to go wrong.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
     /// Where a host name leads that health checks ask.
     pub fn resolve(&self, host: &str, address: SocketAddr) {
         self.state().hosts.insert(host.into(), address);
