@@ -47,6 +47,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         }
         moved += usize::from(!answered.contains(&IpAddr::from(victim.ip)));
         mesh.start_agent(&victim.id).await?;
+        mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + PATIENCE).await?;
     }
     mesh.stop().await;
     drop(servers);
