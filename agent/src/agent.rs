@@ -10,12 +10,13 @@ use crate::{
         leader::{LeaderActor, LeaderArguments, LeaderMetrics},
         messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
         peer::{PeerActor, PeerArguments},
+        provider::{self, ProviderArguments},
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
     address::Address,
     api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
-    dns::{self, DnsArguments, metrics::DnsMetrics},
+    dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::{HOPS, OrderDesk},
     mesh::{
         actor::MeshActor,
@@ -250,6 +251,11 @@ impl Agent {
             let (address, tell) = (config.listen.serving, Arc::new(tell_serving));
             let run = move |stop| run_serving(serving.clone(), address, tell.clone(), stop).boxed();
             children.push(service("serving", Arc::new(run)));
+        }
+
+        for provider in providers::configured(&config, &registry).await? {
+            let (name, arguments) = (provider.name(), ProviderArguments::new(provider, snapshots.clone()));
+            children.push(service(name, Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed())));
         }
 
         let (tell_health, health) = watch::channel(Arc::default());

@@ -2,6 +2,10 @@
 //!
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
+mod route53;
+
+pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
+
 use ipnet::IpNet;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
@@ -153,11 +157,13 @@ pub struct DnsConfig {
     pub ttl_s: u32,
     /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for each region.
     pub name_servers: Vec<String>,
+    /// The zone in Amazon Route 53, where there is one.
+    pub route53: Option<Route53Config>,
 }
 
 impl Default for DnsConfig {
     fn default() -> Self {
-        Self { zone: "regionmesh.test".into(), ttl_s: 5, name_servers: Vec::new() }
+        Self { zone: "regionmesh.test".into(), ttl_s: 5, name_servers: Vec::new(), route53: None }
     }
 }
 
@@ -435,6 +441,9 @@ impl Config {
         }
         if hickory_proto::rr::Name::from_ascii(&self.dns.zone).is_err() || self.dns.zone.is_empty() {
             faults.push(format!("dns.zone: {:?} is not a domain name", self.dns.zone));
+        }
+        if let Some(route53) = &self.dns.route53 {
+            faults.extend(route53.faults(self));
         }
         if !(1..=86_400).contains(&self.dns.ttl_s) {
             faults.push(format!("dns.ttl_s: {} is not within 1 to 86400", self.dns.ttl_s));

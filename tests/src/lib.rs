@@ -11,6 +11,7 @@ pub mod mesh;
 pub mod models;
 pub mod namespaces;
 pub mod plans;
+pub mod route53;
 pub mod serve;
 pub mod settle;
 pub mod skip;

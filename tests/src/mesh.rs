@@ -43,6 +43,8 @@ pub struct Setup<'a> {
     pub agents_per_region: u8,
     /// One namespace per region instead of loopback addresses.
     pub network: Option<&'a Network>,
+    /// Variables of every agent's environment, beside those of this program.
+    pub environment: &'a [(&'a str, &'a str)],
 }
 
 /// A running mesh; ends with the value. Agents that die stay dead until started again.
@@ -70,6 +72,18 @@ pub fn binary() -> PathBuf {
     binary
 }
 
+/// How an agent is run; its configuration's path follows.
+fn program(environment: &[(&str, &str)]) -> Program {
+    let agent = ["agent", "--config"].map(OsString::from);
+    if environment.is_empty() {
+        return Program { executable: binary(), arguments: agent.to_vec() };
+    }
+    // env runs the agent in its own place, under its own process id.
+    let variables = environment.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
+    let arguments = variables.chain([binary().into()]).chain(agent).collect();
+    Program { executable: "/usr/bin/env".into(), arguments }
+}
+
 impl TestMesh {
     /// Three regions of one agent each.
     pub async fn start(number: u8) -> Self {
@@ -91,8 +105,7 @@ impl TestMesh {
         let directory = tempfile::Builder::new().prefix("regionmesh-e2e-").tempdir().expect("a temporary directory");
         let mut options = LocalMeshOptions::new(directory.path().join("mesh")).expect("options");
         let regions = regionmesh::cli::up::local_mesh::default_regions().expect("regions");
-        options.program =
-            Program { executable: binary(), arguments: ["agent", "--config"].map(OsString::from).to_vec() };
+        options.program = program(setup.environment);
         options.restart = Restart::Never;
         options.recovery = fast_recovery();
         options.agents_per_region = Some(setup.agents_per_region.max(1));

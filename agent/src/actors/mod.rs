@@ -8,4 +8,5 @@ pub mod health;
 pub mod leader;
 pub mod messages;
 pub mod peer;
+pub mod provider;
 pub mod replicator;

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod ca;
 pub mod client;
 mod common;
+pub mod dns;
 pub mod failover;
 pub mod models;
 pub mod serve;
@@ -40,6 +41,7 @@ enum Command {
     Up(up::UpCommand),
     Status(status::StatusCommand),
     Models(models::ModelsCommand),
+    Dns(dns::DnsCommand),
     Failover(failover::FailoverCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
@@ -52,6 +54,7 @@ impl Command {
             Self::Up(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Models(command) => command.run().await,
+            Self::Dns(command) => command.run().await,
             Self::Failover(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
@@ -106,6 +109,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     let is_configuration = error.is::<crate::config::ConfigError>()
         || matches!(error.downcast_ref(), Some(up::error::UpError::Options(_) | up::error::UpError::Config(_)));
+    if error.downcast_ref::<crate::dns::providers::ProviderError>().is_some_and(|error| error.is_passing()) {
+        return UNAVAILABLE;
+    }
     match error.downcast_ref::<client::ClientError>() {
         Some(client::ClientError::Usage(_)) => USAGE,
         Some(error) if error.is_unavailable() => UNAVAILABLE,
@@ -148,6 +154,10 @@ mod tests {
             "regionmesh models verify m 1 --region eu-west-1 --json",
             "regionmesh models delete m 1+conflict.eu-west-1",
             "regionmesh models promote m 1 production --by me",
+            "regionmesh dns plan --config file --agent http://a:1 --json --check",
+            "regionmesh dns plan --from-config file",
+            "regionmesh dns apply --config file --no-wait",
+            "regionmesh dns apply --from-config file --json",
             "regionmesh failover drain eu-west-1 --for 2h --by ann --why maintenance --json",
             "regionmesh failover hold --for 30m",
             "regionmesh failover hold eu-west-1",
@@ -181,6 +191,9 @@ mod tests {
             "regionmesh models publish m 1 path --meta novalue",
             "regionmesh models publish m 1 path --wait soon",
             "regionmesh models verify m 1 --region EU",
+            "regionmesh dns",
+            "regionmesh dns plan",
+            "regionmesh dns apply --config a --from-config b",
             "regionmesh failover",
             "regionmesh failover drain",
             "regionmesh failover drain EU",

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod metrics;
 pub mod nearness;
+pub mod providers;
 pub mod server;
 pub mod wire;
 pub mod zone;

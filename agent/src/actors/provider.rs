@@ -1,0 +1,270 @@
+//! Keeps a DNS provider's zone as the committed plan says, while this agent leads.
+//!
+//! Emergencies do not wait for it: Route 53's own health checks, and every agent's own name server, act by themselves. It
+//! follows with what was planned. Of plans that come faster than a provider takes them only the latest is written. The
+//! provider refuses whatever is not newer than what it has, so an agent that leads no longer can't do harm.
+
+use crate::{
+    dns::providers::{DnsProvider, ProviderError, Published},
+    snapshots::Snapshots,
+};
+use regionmesh_protocol::{plan::CommittedPlan, register::Stamp};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How often the zone is compared with the plan that it was written from.
+const DRIFT_EVERY: Duration = Duration::from_secs(300);
+/// Pause after a failure; doubles up to [`LONGEST_BACK_OFF`].
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+
+/// What the keeper needs.
+#[derive(Clone)]
+pub struct ProviderArguments {
+    provider: Arc<dyn DnsProvider>,
+    snapshots: Snapshots,
+}
+
+impl ProviderArguments {
+    /// Keeps `provider` as `snapshots` say.
+    pub fn new(provider: Arc<dyn DnsProvider>, snapshots: Snapshots) -> Self {
+        Self { provider, snapshots }
+    }
+
+    /// The plan to be written: the committed one, if this agent leads and the plan is of today.
+    fn due(&self) -> Option<Arc<CommittedPlan>> {
+        let is_ours = self.snapshots.leader.borrow().is_self && *self.snapshots.is_current.borrow();
+        self.snapshots.plan.borrow().clone().filter(|_| is_ours)
+    }
+}
+
+/// Runs until `stop`.
+pub async fn keep(arguments: ProviderArguments, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(follow(arguments)).await;
+    Ok(())
+}
+
+async fn follow(arguments: ProviderArguments) {
+    let (provider, snapshots) = (&arguments.provider, &arguments.snapshots);
+    let (mut plans, mut leaders) = (snapshots.plan.subscribe(), snapshots.leader.subscribe());
+    let mut currents = snapshots.is_current.subscribe();
+    // What needs no more writing, and what was published and not yet seen to be answered.
+    let (mut done, mut unsettled) = (None::<Stamp>, None::<Published>);
+    let mut back_off = FIRST_BACK_OFF;
+    loop {
+        plans.mark_unchanged();
+        leaders.mark_unchanged();
+        currents.mark_unchanged();
+        let due = arguments.due();
+        if due.is_none() {
+            // Who leads again looks again.
+            (done, unsettled) = (None, None);
+        }
+        let mut wait = DRIFT_EVERY;
+        if let Some(plan) = due.as_ref().filter(|plan| done.as_ref() != Some(&plan.stamp)) {
+            match provider.publish(plan, &|_| {}).await {
+                Ok(published) => {
+                    (done, unsettled, back_off) = (Some(plan.stamp.clone()), Some(published), FIRST_BACK_OFF);
+                }
+                // The provider has said so in the log. A later plan will come to us as well.
+                Err(ProviderError::Fenced { .. }) => (done, unsettled) = (Some(plan.stamp.clone()), None),
+                Err(_) => {
+                    wait = back_off;
+                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+                }
+            }
+        }
+        // The senders live in `snapshots`, so `changed` never fails.
+        tokio::select! {
+            _ = plans.changed() => {}
+            _ = leaders.changed() => {}
+            _ = currents.changed() => {}
+            () = settle(provider, unsettled.take()) => {}
+            () = tokio::time::sleep(wait) => {
+                if let Some(plan) = due.filter(|plan| done.as_ref() == Some(&plan.stamp)) {
+                    look_for_drift(provider, &plan).await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until it is answered; never returns without anything to wait for.
+async fn settle(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
+    let Some(published) = published else { return std::future::pending().await };
+    match provider.settle(&published, &|_| {}).await {
+        Ok(settled) => tracing::info!(
+            provider = provider.name(),
+            plan = published.plan,
+            in_sync_ms = settled.in_sync_ms,
+            verified = settled.verified.len(),
+            "the provider's name servers answer the plan"
+        ),
+        Err(error) => tracing::warn!(
+            provider = provider.name(), plan = published.plan, %error,
+            "the provider's name servers were not seen to answer the plan"
+        ),
+    }
+}
+
+/// Says what somebody else changed. The next plan, or `regionmesh dns apply`, puts it right: who changes records by hand
+/// in an emergency must not be overruled within minutes.
+async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) {
+    match provider.preview(plan).await {
+        Ok(outlook) if outlook.is_drift && !outlook.differences.is_empty() => {
+            for difference in &outlook.differences {
+                tracing::warn!(
+                    provider = provider.name(),
+                    zone = outlook.zone,
+                    record = difference.record,
+                    wanted = difference.wanted,
+                    found = difference.found,
+                    "a record set is not as the plan wants it; `regionmesh dns apply` puts it right"
+                );
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(provider = provider.name(), %error, "the provider's zone could not be looked at"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::{
+        dns::providers::{Outlook, Receipt, Settled, Tell},
+        snapshots::LeaderView,
+    };
+    use async_trait::async_trait;
+    use regionmesh_protocol::{plan::Plan, register::Ballot};
+    use std::sync::Mutex;
+    use tokio::sync::watch;
+
+    /// Notes what it is asked, and fails as often as it is told to.
+    #[derive(Default)]
+    struct Recorder {
+        written: watch::Sender<Vec<u64>>,
+        settled: watch::Sender<u32>,
+        looked: watch::Sender<u32>,
+        failures: Mutex<Vec<ProviderError>>,
+    }
+
+    fn published(plan: &CommittedPlan) -> Published {
+        Published {
+            provider: "recorder",
+            zone: "z.".into(),
+            plan: plan.stamp.to_string(),
+            differences: Vec::new(),
+            is_drift: false,
+            new_checks: Vec::new(),
+            batches: 1,
+            notes: Vec::new(),
+            made_ms: 0,
+            receipt: Receipt::default(),
+        }
+    }
+
+    #[async_trait]
+    impl DnsProvider for Recorder {
+        fn name(&self) -> &'static str {
+            "recorder"
+        }
+        async fn preview(&self, _: &CommittedPlan) -> Result<Outlook, ProviderError> {
+            self.looked.send_modify(|count| *count += 1);
+            Err(ProviderError::Misconfigured("as asked".into()))
+        }
+        async fn publish(&self, plan: &CommittedPlan, _: Tell<'_>) -> Result<Published, ProviderError> {
+            if let Some(failure) = self.failures.lock().unwrap().pop() {
+                return Err(failure);
+            }
+            self.written.send_modify(|all| all.push(plan.stamp.seq));
+            Ok(published(plan))
+        }
+        async fn settle(&self, _: &Published, _: Tell<'_>) -> Result<Settled, ProviderError> {
+            self.settled.send_modify(|count| *count += 1);
+            Ok(Settled::default())
+        }
+    }
+
+    fn plan(seq: u64) -> Option<Arc<CommittedPlan>> {
+        let ballot = Ballot { number: 1, agent: "r/a".parse().unwrap(), boot: 1 };
+        Some(Arc::new(CommittedPlan { stamp: Stamp { ballot, seq }, plan: Plan::default() }))
+    }
+
+    fn lead(snapshots: &Snapshots, is_self: bool) {
+        snapshots.leader.send_replace(LeaderView { ballot: None, is_self });
+    }
+
+    fn start(recorder: Recorder) -> (Arc<Recorder>, Snapshots, tokio::task::JoinHandle<()>) {
+        let (provider, snapshots) = (Arc::new(recorder), Snapshots::default());
+        snapshots.is_current.send_replace(true);
+        let task = tokio::spawn(follow(ProviderArguments::new(provider.clone(), snapshots.clone())));
+        (provider, snapshots, task)
+    }
+
+    async fn until<T>(cell: &watch::Sender<T>, claim: impl FnMut(&T) -> bool) {
+        tokio::time::timeout(Duration::from_secs(3_600), cell.subscribe().wait_for(claim)).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn plans_are_written_by_the_leader_alone_and_each_once() {
+        let (recorder, snapshots, task) = start(Recorder::default());
+        snapshots.plan.send_replace(plan(1));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(recorder.written.borrow().is_empty());
+        lead(&snapshots, true);
+        until(&recorder.written, |written| written == &[1]).await;
+        until(&recorder.settled, |settled| *settled == 1).await;
+        snapshots.plan.send_replace(plan(2));
+        until(&recorder.written, |written| written == &[1, 2]).await;
+        lead(&snapshots, false);
+        snapshots.plan.send_replace(plan(3));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(*recorder.written.borrow(), [1, 2]);
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_from_before_the_start_is_not_written_until_it_is_known_to_stand() {
+        let (recorder, snapshots, task) = start(Recorder::default());
+        snapshots.is_current.send_replace(false);
+        lead(&snapshots, true);
+        snapshots.plan.send_replace(plan(1));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(recorder.written.borrow().is_empty());
+        snapshots.is_current.send_replace(true);
+        until(&recorder.written, |written| written == &[1]).await;
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_tried_again_later_and_a_fence_is_not() {
+        let recorder = Recorder::default();
+        let passing = || ProviderError::Raced { attempts: 1, last: "as asked".into() };
+        *recorder.failures.lock().unwrap() = vec![passing(), passing()];
+        let (recorder, snapshots, task) = start(recorder);
+        lead(&snapshots, true);
+        snapshots.plan.send_replace(plan(1));
+        until(&recorder.written, |written| written == &[1]).await;
+
+        let fenced = ProviderError::Fenced { plan: "p".into(), why: "as asked".into() };
+        recorder.failures.lock().unwrap().push(fenced);
+        snapshots.plan.send_replace(plan(2));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(*recorder.written.borrow(), [1]);
+        snapshots.plan.send_replace(plan(3));
+        until(&recorder.written, |written| written == &[1, 3]).await;
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_zone_that_was_written_is_looked_at_again_and_again() {
+        let (recorder, snapshots, task) = start(Recorder::default());
+        lead(&snapshots, true);
+        snapshots.plan.send_replace(plan(1));
+        until(&recorder.looked, |looked| *looked == 3).await;
+        assert_eq!(*recorder.written.borrow(), [1]);
+        task.abort();
+    }
+}

@@ -1,0 +1,195 @@
+//! `regionmesh dns`: what would change in a DNS provider's zone, and changing it.
+//!
+//! The configuration says which zone, and the mesh which plan. Before any agent runs, the configuration says both.
+
+mod render;
+
+use super::{
+    client::{Client, ClientError, ClientOptions},
+    text,
+};
+use crate::{
+    api::types::{PlanDetail, PlannedRegion},
+    config::Config,
+    dns::providers::{self, DnsProvider, Outlook, ProviderError, Published, Settled},
+    time::unix_ms,
+};
+use anyhow::Result;
+use regionmesh_protocol::{
+    identity::IdentityError,
+    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    register::{Ballot, Stamp},
+};
+use serde::Serialize;
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+/// Show and make what the plan wants of a zone in Route 53
+#[derive(Debug, clap::Args)]
+pub struct DnsCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show what `apply` would change; changes nothing
+    Plan {
+        #[command(flatten)]
+        source: Source,
+        /// End with 1 if anything is not as it should be
+        #[arg(long)]
+        check: bool,
+        /// The answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the zone as the committed plan says, and wait until its name servers answer so
+    Apply {
+        #[command(flatten)]
+        source: Source,
+        /// Do not wait for the name servers; health checks that are of no use any more stay until the next time
+        #[arg(long)]
+        no_wait: bool,
+        /// The answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Where plan and zone are known from.
+#[derive(Debug, clap::Args)]
+struct Source {
+    #[command(flatten)]
+    client: ClientOptions,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct ConfigFile {
+    /// An agent's configuration: its [dns.route53] says which zone; the plan is the mesh's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// An agent's configuration to take everything from, before any agent runs: each region gets its configured share
+    #[arg(long, value_name = "FILE")]
+    from_config: Option<PathBuf>,
+}
+
+/// What one provider did.
+#[derive(Debug, Serialize)]
+struct Done {
+    #[serde(flatten)]
+    published: Published,
+    settled: Option<Settled>,
+}
+
+impl DnsCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode> {
+        match self.action {
+            Action::Plan { source, check, json } => show(&source, check, json).await,
+            Action::Apply { source, no_wait, json } => apply(&source, no_wait, json).await,
+        }
+    }
+}
+
+async fn show(source: &Source, check: bool, json: bool) -> Result<ExitCode> {
+    let (plan, providers) = source.read().await?;
+    let mut outlooks: Vec<Outlook> = Vec::new();
+    for provider in &providers {
+        outlooks.push(provider.preview(&plan).await?);
+    }
+    let shown = if json {
+        serde_json::to_string_pretty(&outlooks)? + "\n"
+    } else {
+        let paint = text::Paint { is_on: text::takes_colour() };
+        outlooks.iter().map(|outlook| render::outlook(outlook, paint)).collect()
+    };
+    text::print(&shown)?;
+    let differs = outlooks.iter().any(|outlook| !outlook.is_done());
+    Ok(ExitCode::from(u8::from(check && differs)))
+}
+
+async fn apply(source: &Source, no_wait: bool, json: bool) -> Result<ExitCode> {
+    let (plan, providers) = source.read().await?;
+    let mut done = Vec::new();
+    let mut unsettled = None::<ProviderError>;
+    for provider in &providers {
+        let tell = |what: &str| eprintln!("{}: {what}", provider.name());
+        let published = provider.publish(&plan, &tell).await?;
+        let settled = if no_wait { None } else { Some(provider.settle(&published, &tell).await) };
+        // What was written is shown in any case.
+        let settled = settled.and_then(|settled| settled.map_err(|error| unsettled = Some(error)).ok());
+        done.push(Done { published, settled });
+    }
+    let shown = if json {
+        serde_json::to_string_pretty(&done)? + "\n"
+    } else {
+        let paint = text::Paint { is_on: text::takes_colour() };
+        done.iter().map(|done| render::done(&done.published, done.settled.as_ref(), paint)).collect()
+    };
+    text::print(&shown)?;
+    unsettled.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
+}
+
+impl Source {
+    /// The plan, and the zones to make like it.
+    async fn read(&self) -> Result<(CommittedPlan, Vec<Arc<dyn DnsProvider>>)> {
+        let (path, is_first) = match (&self.file.config, &self.file.from_config) {
+            (Some(path), _) => (path, false),
+            (None, Some(path)) => (path, true),
+            (None, None) => return Err(ClientError::Usage("give --config FILE or --from-config FILE".into()).into()),
+        };
+        let config = Config::load(path)?;
+        let providers = providers::configured(&config, &prometheus::Registry::new()).await?;
+        if providers.is_empty() {
+            let missing = format!("{} has no [dns.route53], so there is no zone to look at", path.display());
+            return Err(ClientError::Usage(missing).into());
+        }
+        let plan = if is_first {
+            providers::first_plan(&config, unix_ms())
+        } else {
+            committed(&Client::new(&self.client)?.get::<PlanDetail>("/v1/plan").await?)?
+        };
+        Ok((plan, providers))
+    }
+}
+
+/// The committed plan as an agent tells it. Its ballot's boot number is not told, and not needed: the number of a plan
+/// grows whoever leads.
+fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
+    let brief = &detail.brief;
+    let ballot = Ballot { number: brief.ballot.number, agent: brief.ballot.agent.parse()?, boot: 0 };
+    let region = |region: &PlannedRegion| {
+        let planned = RegionPlan {
+            weight_bp: region.weight_bp,
+            standing: standing(region),
+            addresses: region.addresses.clone(),
+            flaps: region.flaps,
+            failed_ms: region.failed_ms.unwrap_or(0),
+            ..RegionPlan::default()
+        };
+        (region.region.clone(), planned)
+    };
+    let plan = Plan {
+        regions: detail.regions.iter().map(region).collect(),
+        reason: brief.reason.clone(),
+        made_ms: brief.made_ms,
+        ..Plan::default()
+    };
+    Ok(CommittedPlan { stamp: Stamp { ballot, seq: brief.seq }, plan })
+}
+
+/// An unknown standing, of a later version, counts as the worst: it is only asked who shall stand in first.
+fn standing(region: &PlannedRegion) -> Standing {
+    let since_ms = region.since_ms.unwrap_or(0);
+    match region.standing.as_str() {
+        "serving" => Standing::Serving,
+        "reduced" => Standing::Reduced,
+        "limited" => Standing::Limited { since_ms, healthy_ms: None },
+        "gated" => Standing::Gated { since_ms },
+        "ramping" => Standing::Ramping { step: 0, since_ms },
+        _ => Standing::Out { since_ms },
+    }
+}

@@ -1,0 +1,83 @@
+//! What `regionmesh dns` prints for people.
+
+use crate::{
+    cli::text::{self, Paint, Tone},
+    dns::providers::{Difference, Outlook, Published, Settled},
+};
+
+/// Longest content of a record set that is shown, characters.
+const CONTENT_MAX: usize = 160;
+
+/// What would change.
+pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
+    let mut shown = head(outlook.provider, &outlook.zone, &outlook.plan, paint);
+    let written =
+        outlook.written_from.as_deref().map_or("never written by RegionMesh".into(), |fence| text::plain(fence, 200));
+    shown += &text::wrap("written from  ", &written);
+    if outlook.is_drift && !outlook.differences.is_empty() {
+        let drift = "these were changed by somebody else, or the configuration was:";
+        shown += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
+    }
+    shown += &differences(&outlook.differences, paint);
+    for check in &outlook.new_checks {
+        shown += &format!("  {} health check of {check}\n", paint.tone(Tone::Good, "+"));
+    }
+    for check in &outlook.obsolete_checks {
+        shown += &format!("  {} health check {}\n", paint.tone(Tone::Bad, "-"), text::plain(check, 64));
+    }
+    shown += &notes(&outlook.notes, paint);
+    let summary = if outlook.is_done() {
+        "nothing to do".into()
+    } else {
+        let records = text::count(outlook.differences.len(), "record set", "record sets");
+        let batches = text::count(outlook.batches, "fenced batch", "fenced batches");
+        let checks = text::count(outlook.new_checks.len(), "health check", "health checks");
+        format!("{records} in {batches}, and {checks} to be made; `regionmesh dns apply` does it")
+    };
+    shown + &format!("{summary}\n")
+}
+
+/// What was changed.
+pub(super) fn done(published: &Published, settled: Option<&Settled>, paint: Paint) -> String {
+    let mut shown = head(published.provider, &published.zone, &published.plan, paint);
+    shown += &differences(&published.differences, paint);
+    for check in &published.new_checks {
+        shown += &format!("  {} health check of {check}\n", paint.tone(Tone::Good, "+"));
+    }
+    for check in settled.iter().flat_map(|settled| &settled.deleted_checks) {
+        shown += &format!("  {} health check {}\n", paint.tone(Tone::Bad, "-"), text::plain(check, 64));
+    }
+    shown += &notes(&published.notes, paint);
+    shown += if published.batches == 0 { "nothing was to be changed\n" } else { "written\n" };
+    if let Some(settled) = settled {
+        if let Some(ms) = settled.in_sync_ms {
+            shown += &format!("on all of the provider's name servers after {}\n", text::ago(ms));
+        }
+        if !settled.verified.is_empty() {
+            shown += &text::wrap("answered by ", &settled.verified.join(", "));
+        }
+        shown += &notes(&settled.notes, paint);
+    }
+    shown
+}
+
+fn head(provider: &str, zone: &str, plan: &str, paint: Paint) -> String {
+    format!("{}  plan {plan}\n", paint.tone(Tone::Strong, format!("{provider} {zone}")))
+}
+
+fn differences(differences: &[Difference], paint: Paint) -> String {
+    let line = |difference: &Difference| {
+        let content = |text: &Option<String>| text.as_deref().map(|text| text::plain(text, CONTENT_MAX));
+        let (sign, tone, content) = match (content(&difference.wanted), content(&difference.found)) {
+            (Some(wanted), None) => ("+", Tone::Good, wanted),
+            (Some(wanted), Some(found)) => ("~", Tone::Uneasy, format!("{wanted}\n      was {found}")),
+            (None, found) => ("-", Tone::Bad, found.unwrap_or_default()),
+        };
+        format!("  {} {}\n      {content}\n", paint.tone(tone, sign), text::plain(&difference.record, CONTENT_MAX))
+    };
+    differences.iter().map(line).collect()
+}
+
+fn notes(notes: &[String], paint: Paint) -> String {
+    notes.iter().map(|note| text::wrap(&paint.tone(Tone::Uneasy, "note: "), &text::plain(note, 400))).collect()
+}
