@@ -1,0 +1,180 @@
+//! What can be wrong with a configuration whose form is right: every fault, each with its place and what is meant.
+
+use super::{Config, ListenConfig, RegionConfig, StoreConfig, TrafficConfig};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{FULL_WEIGHT_BP, Strategy},
+};
+use std::{collections::BTreeSet, net::SocketAddr};
+
+impl Config {
+    /// Every fault, as `place: what is wrong`; none where the configuration can be used.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut names = BTreeSet::new();
+        for region in &self.regions {
+            if !names.insert(&region.name) {
+                faults.push(format!("regions: {} is listed twice", region.name));
+            }
+            faults.extend(region.faults());
+        }
+        if names.iter().any(|name| name.as_str() == regionmesh_protocol::register::WITNESS) {
+            faults
+                .push("regions: `witness` names the register's further acceptor; give the region another name".into());
+        }
+        if !names.contains(&self.region) {
+            faults.push(format!("regions: this agent's own region {} is not listed", self.region));
+        }
+        if self.regions.iter().all(|region| region.weight_bp == 0) {
+            faults.push("regions: every weight_bp is 0, so nothing would serve".into());
+        }
+        let health = &self.health;
+        if !(10..=60_000).contains(&health.interval_ms) {
+            faults.push(format!("health.interval_ms: {} is not within 10 to 60000", health.interval_ms));
+        }
+        if health.failures == 0 || health.successes == 0 {
+            faults.push("health.failures and health.successes must be at least 1".into());
+        }
+        if health.suspect_ms >= health.silent_ms {
+            faults.push("health.suspect_ms must be less than health.silent_ms".into());
+        }
+        if !health.path.starts_with('/') {
+            faults.push(format!("health.path: {:?} does not begin with /", health.path));
+        }
+        if health.timeout_ms == 0 {
+            faults.push("health.timeout_ms must be at least 1".into());
+        }
+        let named = [("local_peers", &self.local_peers), ("health.canaries", &health.canaries)];
+        for (field, address) in named.iter().flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
+        {
+            if !is_host_port(address) {
+                faults.push(format!("{field}: {address:?} is not host:port"));
+            }
+        }
+        faults.extend(self.listen.faults());
+        let stores = std::iter::once(("store", &self.store)).chain(self.witness.iter().map(|store| ("witness", store)));
+        faults.extend(stores.filter_map(|(field, store)| store.fault().map(|why| format!("{field}.url: {why}"))));
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
+            faults.push(format!("log.filter: {:?} is not a tracing filter: {error}", self.log.filter));
+        }
+        if self.traffic.suspect_percent > 100 {
+            faults.push("traffic.suspect_percent must be at most 100".into());
+        }
+        faults.extend(self.traffic.faults(&names));
+        if self.recovery.errors_floor_bp > 10_000 {
+            faults.push("recovery.errors_floor_bp must be at most 10000".into());
+        }
+        if self.recovery.steps.iter().any(|step| step.percent == 0 || step.percent > 100)
+            || !self.recovery.steps.is_sorted_by_key(|step| step.percent)
+        {
+            faults.push("recovery.steps: percents must rise within 1 to 100".into());
+        }
+        if hickory_proto::rr::Name::from_ascii(&self.dns.zone).is_err() || self.dns.zone.is_empty() {
+            faults.push(format!("dns.zone: {:?} is not a domain name", self.dns.zone));
+        }
+        if let Some(route53) = &self.dns.route53 {
+            faults.extend(route53.faults(self));
+        }
+        if !(1..=86_400).contains(&self.dns.ttl_s) {
+            faults.push(format!("dns.ttl_s: {} is not within 1 to 86400", self.dns.ttl_s));
+        }
+        if self.replication.rescan_ms < 100 {
+            faults.push(format!("replication.rescan_ms: {} is less than 100", self.replication.rescan_ms));
+        }
+        if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
+            faults.push("replication.parallel_versions and parallel_streams must be at least 1".into());
+        }
+        if self.serving.parallel == 0 {
+            faults.push("serving.parallel must be at least 1".into());
+        }
+        if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
+            faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
+        }
+        faults
+    }
+}
+
+fn is_host_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+impl ListenConfig {
+    /// Two listeners on one port of one address: the second would fail at every start.
+    fn faults(&self) -> Vec<String> {
+        let tcp = [("api", self.api), ("dns", self.dns), ("serving", self.serving)];
+        let udp = [("mesh", self.mesh), ("dns", self.dns)];
+        let clashes = |listeners: &[(&str, SocketAddr)], transport| {
+            let mut faults = Vec::new();
+            for (index, (name, address)) in listeners.iter().enumerate() {
+                // Port 0 is another one each time.
+                let clash = listeners[..index].iter().find(|(_, other)| other == address && address.port() != 0);
+                faults.extend(
+                    clash.map(|(other, _)| format!("listen: {other} and {name} are both {address}/{transport}")),
+                );
+            }
+            faults
+        };
+        [clashes(&tcp, "tcp"), clashes(&udp, "udp")].concat()
+    }
+}
+
+impl StoreConfig {
+    /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
+    fn fault(&self) -> Option<String> {
+        const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
+        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+            return Some(format!("{:?} is not {}://...", self.url, SCHEMES.join(":// or ")));
+        }
+        let is_relative = self.url.strip_prefix("file://").is_some_and(|path| !path.starts_with('/'));
+        is_relative.then(|| format!("{:?}: the folder must be absolute", self.url))
+    }
+}
+
+impl TrafficConfig {
+    fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut seen = BTreeSet::new();
+        for network in &self.networks {
+            let cidr = network.cidr;
+            if cidr.trunc() != cidr {
+                faults.push(format!("traffic.networks: {cidr} has bits beyond its prefix; {} is meant?", cidr.trunc()));
+            }
+            if !seen.insert(cidr.trunc()) {
+                faults.push(format!("traffic.networks: {cidr} is listed twice"));
+            }
+            if network.regions.is_empty() {
+                faults.push(format!("traffic.networks: {cidr} names no region"));
+            }
+            let unknown = network.regions.iter().filter(|region| !regions.contains(region));
+            faults.extend(unknown.map(|region| format!("traffic.networks: {cidr} names {region}, which is no region")));
+        }
+        if !self.networks.is_empty() && self.strategy != Strategy::Latency {
+            faults.push("traffic.networks only counts with traffic.strategy = \"latency\"".into());
+        }
+        faults
+    }
+}
+
+impl RegionConfig {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !is_host_port(&self.endpoint) {
+            faults.push(format!("regions.{}.endpoint: {:?} is not host:port", self.name, self.endpoint));
+        }
+        let uri = self.serving_url.parse::<http::Uri>();
+        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "tcp")) && uri.port_u16().is_some()) {
+            faults.push(format!("regions.{}.serving_url: {:?} is not http://host:port", self.name, self.serving_url));
+        }
+        if self.dns_addresses().is_empty() {
+            faults.push(format!(
+                "regions.{}: give addresses, since the host of serving_url {:?} is not an address",
+                self.name, self.serving_url
+            ));
+        }
+        if self.weight_bp > FULL_WEIGHT_BP {
+            faults.push(format!("regions.{}.weight_bp: {} is above {FULL_WEIGHT_BP}", self.name, self.weight_bp));
+        }
+        faults
+    }
+}
