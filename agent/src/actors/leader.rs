@@ -7,6 +7,7 @@
 mod board;
 mod driver;
 mod metrics;
+mod plan_metrics;
 
 pub use metrics::LeaderMetrics;
 
