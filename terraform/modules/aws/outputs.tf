@@ -1,0 +1,65 @@
+# What the other modules, the manifests and an operator need of the region.
+
+output "egress_addresses" {
+  description = "Addresses that the region's nodes come from."
+  value       = [for address in aws_eip.nat : address.public_ip]
+}
+
+output "addresses" {
+  description = "Fixed public address of each service."
+  value       = { for service, address in aws_eip.service : service => address.public_ip }
+}
+
+output "security_group_id" {
+  description = "Of the cluster's nodes and pods."
+  value       = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
+}
+
+output "issuer" {
+  description = "Who signs the service accounts' tokens."
+  value       = aws_eks_cluster.this.identity[0].oidc[0].issuer
+}
+
+output "agent_role_name" {
+  description = "The agents' role, to give it more."
+  value       = aws_iam_role.workload["agent"].name
+}
+
+output "store_url" {
+  description = "The region's store, as object_store reads it."
+  value       = "s3://${aws_s3_bucket.this["models"].id}/mesh"
+}
+
+output "log_bucket" {
+  description = "The bucket for logs and billing exports."
+  value       = aws_s3_bucket.this["logs"].id
+}
+
+output "registry" {
+  description = "Where images are pushed."
+  value       = aws_ecr_repository.this.repository_url
+}
+
+output "kubectl" {
+  description = "The command that makes a kubectl context of the cluster."
+  value       = "aws eks update-kubeconfig --region ${var.location} --name ${aws_eks_cluster.this.name} --alias ${var.name}"
+}
+
+output "region_env" {
+  description = "overlays/REGION/region.env: what is the region's own."
+  value = {
+    REGION            = var.region
+    STORE_URL         = "s3://${aws_s3_bucket.this["models"].id}/mesh"
+    AWS_REGION        = var.location
+    TRITON_REPOSITORY = "s3://${aws_s3_bucket.this["models"].id}/mesh/models"
+  }
+}
+
+output "cloud_env" {
+  description = "overlays/REGION/cloud.env: names that AWS gave."
+  value = merge({
+    AGENT_ROLE   = aws_iam_role.workload["agent"].arn
+    SERVING_ROLE = aws_iam_role.workload["serving"].arn
+    SUBNET       = aws_subnet.public["0"].id
+  }, { for service, address in aws_eip.service : "${upper(service)}_EIP" => address.id })
+}

@@ -1,0 +1,231 @@
+# What an environment is. terraform.tfvars.example shows one; every value is checked before anything is made.
+
+variable "project_name" {
+  description = "Begins every name. Lower case letters, digits and dashes, 3 to 16 characters."
+  type        = string
+  default     = "regionmesh"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,14}[a-z0-9]$", var.project_name))
+    error_message = "project_name: 3 to 16 lower case letters, digits and dashes, beginning with a letter: Azure and GCP take no more."
+  }
+}
+
+variable "environment" {
+  description = "The environment's name, also of its folder in environments/. Lower case letters and digits, 2 to 10 characters."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{1,9}$", var.environment))
+    error_message = "environment: 2 to 10 lower case letters and digits, beginning with a letter, for example \"prod\"."
+  }
+}
+
+variable "domain_name" {
+  description = "The domain that the environment's names are in, for example example.com."
+  type        = string
+  validation {
+    condition     = can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.domain_name))
+    error_message = "domain_name: a domain such as example.com: lower case, no dot at its end."
+  }
+}
+
+variable "mesh_subdomain" {
+  description = "The label below domain_name that is the mesh's zone: serving.<mesh_subdomain>.<domain_name> is what users ask for."
+  type        = string
+  default     = "ml"
+  validation {
+    condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.mesh_subdomain))
+    error_message = "mesh_subdomain: one label of lower case letters, digits and dashes."
+  }
+}
+
+variable "regions" {
+  description = <<-EOT
+    The regions, by the name that the mesh knows them by. A further region is one more entry.
+    cloud: aws, gcp or azure; location: the cloud's own name of the place; slot: which provider of AWS makes it (see providers.tf),
+    0 for the first location of AWS, another for each further location, and never changed afterwards; network_cidr: a /16 that
+    no other region has; priority: for active-passive, 0 first; *_nodes: machines for agents (three, one for each zone) and servers.
+  EOT
+  type = map(object({
+    cloud              = string
+    location           = string
+    slot               = optional(number, 0)
+    network_cidr       = string
+    priority           = optional(number, 100)
+    weight             = optional(number, 100)
+    agent_nodes        = optional(number, 3)
+    serving_nodes_min  = optional(number, 2)
+    serving_nodes_max  = optional(number, 10)
+    agent_machine      = optional(string)
+    serving_machine    = optional(string)
+    gpu_machine        = optional(string)
+    kubernetes_version = optional(string)
+  }))
+  default = {
+    us-west-2  = { cloud = "aws", location = "us-west-2", network_cidr = "10.16.0.0/16", priority = 0 }
+    eu-west-1  = { cloud = "gcp", location = "europe-west1", network_cidr = "10.32.0.0/16", priority = 1 }
+    ap-south-1 = { cloud = "azure", location = "centralindia", network_cidr = "10.48.0.0/16", priority = 2 }
+  }
+  validation {
+    condition     = length(var.regions) > 0 && alltrue([for name, region in var.regions : can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", name))])
+    error_message = "regions: at least one; names of 2 to 16 lower case letters, digits and dashes, beginning with a letter."
+  }
+  validation {
+    condition     = alltrue([for region in var.regions : contains(["aws", "gcp", "azure"], region.cloud)])
+    error_message = "regions: cloud must be aws, gcp or azure."
+  }
+  validation {
+    condition     = alltrue([for region in var.regions : can(cidrnetmask(region.network_cidr)) && endswith(region.network_cidr, "/16")])
+    error_message = "regions: network_cidr must be a /16 of IPv4, for example 10.16.0.0/16."
+  }
+  validation {
+    condition     = length(distinct([for region in var.regions : region.network_cidr])) == length(var.regions)
+    error_message = "regions: two regions have the same network_cidr; each needs its own."
+  }
+  validation {
+    condition = alltrue([for region in var.regions : region.agent_nodes >= 1 && region.serving_nodes_min >= 1 && region.serving_nodes_max >= region.serving_nodes_min
+    && region.weight >= 0 && region.weight <= 100 && region.priority >= 0])
+    error_message = "regions: agent_nodes and serving_nodes_min are at least 1, serving_nodes_max at least serving_nodes_min, weight 0 to 100, priority at least 0."
+  }
+  validation {
+    condition     = alltrue([for region in var.regions : region.slot >= 0 && region.slot <= 2 && floor(region.slot) == region.slot])
+    error_message = "regions: slot is 0, 1 or 2. A fourth location of AWS needs a further provider in providers.tf and a further module in main.tf."
+  }
+  validation {
+    condition     = alltrue([for slot in range(3) : length(distinct([for region in var.regions : region.location if region.cloud == "aws" && region.slot == slot])) <= 1])
+    error_message = "regions: two locations of AWS have the same slot; give the further one another slot (1 or 2)."
+  }
+}
+
+variable "gcp_project_id" {
+  description = "The GCP project; needed if a region is of cloud gcp."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.gcp_project_id == null || can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.gcp_project_id))
+    error_message = "gcp_project_id: a project's id (not its name or number): 6 to 30 lower case letters, digits and dashes."
+  }
+  validation {
+    condition     = var.gcp_project_id != null || !contains([for region in var.regions : region.cloud], "gcp")
+    error_message = "gcp_project_id is needed: a region of cloud gcp is asked for."
+  }
+}
+
+variable "azure_subscription_id" {
+  description = "The Azure subscription; needed if a region is of cloud azure."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.azure_subscription_id == null || can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.azure_subscription_id))
+    error_message = "azure_subscription_id: a subscription's id, such as 00000000-0000-0000-0000-000000000000."
+  }
+  validation {
+    condition     = var.azure_subscription_id != null || !contains([for region in var.regions : region.cloud], "azure")
+    error_message = "azure_subscription_id is needed: a region of cloud azure is asked for."
+  }
+}
+
+variable "kubernetes_version" {
+  description = "Kubernetes of every cluster, unless the region's entry has its own: upgrade one region after the other with that."
+  type        = string
+  default     = "1.32"
+  validation {
+    condition     = can(regex("^1\\.(3[1-9]|[4-9][0-9])$", var.kubernetes_version))
+    error_message = "kubernetes_version: 1.31 or later, without a patch level."
+  }
+}
+
+variable "use_spot_instances" {
+  description = "Model servers on machines that the cloud may take back at two minutes' notice, for some 60 to 90 % less. Agents never are."
+  type        = bool
+  default     = false
+}
+
+variable "enable_gpu" {
+  description = "A group of machines with GPUs in each region, of none until something asks for one."
+  type        = bool
+  default     = false
+}
+
+variable "gpu_nodes_max" {
+  description = "How many machines with GPUs a region may have."
+  type        = number
+  default     = 4
+  validation {
+    condition     = var.gpu_nodes_max >= 1 && var.gpu_nodes_max <= 100
+    error_message = "gpu_nodes_max: 1 to 100."
+  }
+}
+
+variable "dns_mode" {
+  description = "Who answers for the mesh's zone: mesh (its own name servers, by delegation), leader (Route 53, written by the dns-leader), static (Route 53, written by terraform, moved by health checks alone)."
+  type        = string
+  default     = "mesh"
+  validation {
+    condition     = contains(["mesh", "leader", "static"], var.dns_mode)
+    error_message = "dns_mode: mesh, leader or static."
+  }
+}
+
+variable "enable_weighted_routing" {
+  description = "In dns_mode static: share traffic by the regions' weights. Otherwise by routing_policy."
+  type        = bool
+  default     = true
+}
+
+variable "routing_policy" {
+  description = "In dns_mode static without weighted routing: failover (the two regions of lowest priority) or latency (AWS's measurements)."
+  type        = string
+  default     = "failover"
+  validation {
+    condition     = contains(["failover", "latency"], var.routing_policy)
+    error_message = "routing_policy: failover or latency; weighted is enable_weighted_routing."
+  }
+}
+
+variable "route53_zone_id" {
+  description = "An existing public hosted zone of domain_name. Without it one is made, and its name servers go to the registrar."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.route53_zone_id == null || can(regex("^Z[A-Z0-9]{6,31}$", var.route53_zone_id))
+    error_message = "route53_zone_id: a hosted zone's id, such as Z0123456789ABC."
+  }
+}
+
+variable "cluster_access_cidrs" {
+  description = "From where the clusters' APIs may be reached. Nobody, until it is said."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for cidr in var.cluster_access_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
+    error_message = "cluster_access_cidrs: networks such as 203.0.113.7/32; the whole internet (/0) is not accepted."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How long logs in the buckets and the clusters' audit logs are kept, days."
+  type        = number
+  default     = 90
+  validation {
+    condition     = contains([30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
+    error_message = "log_retention_days: one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 (what every cloud takes)."
+  }
+}
+
+variable "enable_cost_exports" {
+  description = "A daily billing export in FOCUS format into a bucket of the first AWS region. GCP and Azure have no resource for it: docs/DEPLOYMENT.md says how there."
+  type        = bool
+  default     = true
+}
+
+variable "protect_data" {
+  description = "Whether buckets with something in them and clusters refuse to be destroyed."
+  type        = bool
+  default     = true
+}
+
+variable "tags" {
+  description = "Further tags of everything."
+  type        = map(string)
+  default     = {}
+}
