@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Kills each region's agents in turn while a model server of its own serves there.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     eprintln!("Agents killed while their region serves on ...");
-    let mesh = Measured::prepare(Strategy::Weighted, |config| config.serving.embedded = false).await?;
+    let mesh = Measured::prepare(0, Strategy::Weighted, |config| config.serving.embedded = false).await?;
     let servers = mesh.agents().iter().map(|agent| serve(&mesh, agent)).collect::<Result<Vec<_>>>()?;
     mesh.start().await?;
     let (mut moved, mut answers) = (0, 0);

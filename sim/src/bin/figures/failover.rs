@@ -6,6 +6,7 @@
 use crate::{
     mesh::{Measured, PATIENCE},
     report::{Report, distribution},
+    side_by_side::{Rounds, side_by_side},
 };
 use anyhow::{Context, Result, anyhow};
 use regionmesh::{
@@ -20,7 +21,10 @@ use regionmesh::{
 };
 use regionmesh_protocol::{manifest::ModelName, plan::Strategy};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 const MODEL: &str = "iris";
@@ -39,10 +43,34 @@ struct Times {
     starts: Vec<Duration>,
 }
 
-/// Kills the region that serves so many times.
-pub(crate) async fn measure(report: &mut Report, kills: u32) -> Result<()> {
-    eprintln!("{kills} kills of the region that serves, and of the leader ...");
-    let mesh = Measured::start(Strategy::ActivePassive, |_| {}).await?;
+impl Times {
+    fn add(&mut self, other: Self) {
+        self.dns.extend(other.dns);
+        self.dns_with_leader.extend(other.dns_with_leader);
+        self.errors.extend(other.errors);
+        self.elections.extend(other.elections);
+        self.starts.extend(other.starts);
+    }
+}
+
+/// Kills the region that serves so many times, on so many meshes.
+pub(crate) async fn measure(report: &mut Report, meshes: u8, kills: u32) {
+    let found = side_by_side(report, "kills of the serving region and of the leader", meshes, kills, measure_one).await;
+    let mut times = Times::default();
+    found.into_iter().for_each(|part| times.add(part));
+    let seconds = Duration::from_secs;
+    report.times("serving region killed, until the last survivor's DNS moved", &times.dns, seconds(3));
+    if !times.dns_with_leader.is_empty() {
+        report.note("the same where the leader died with it", distribution(&times.dns_with_leader));
+    }
+    report.times("serving region killed, until the front door's last error", &times.errors, seconds(5));
+    report.times("leader killed, until all survivors name the next", &times.elections, Duration::from_millis(3_500));
+    report.times("agent started, until it is ready", &times.starts, seconds(1));
+}
+
+async fn measure_one(number: u8, rounds: Arc<Rounds>) -> Result<Times> {
+    rounds.turn().await;
+    let mesh = Measured::start(number, Strategy::ActivePassive, |_| {}).await?;
     let door = FrontDoor::bind(
         mesh.front_door(vec!["127.0.0.1:0".parse()?], FrontDoorMetrics::new(&prometheus::Registry::new())?),
     )
@@ -55,22 +83,12 @@ pub(crate) async fn measure(report: &mut Report, kills: u32) -> Result<()> {
 
     let url = format!("http://{address}/v2/models/{MODEL}/infer");
     let mut times = Times::default();
-    for round in 0..kills {
-        round_of_kills(&mesh, &url, &mut times).await.with_context(|| format!("kill {round}"))?;
-        if (round + 1) % 10 == 0 {
-            eprintln!("  {} kills: DNS {}", round + 1, distribution(&times.dns));
-        }
+    while let Some(round) = rounds.take() {
+        round_of_kills(&mesh, &url, &rounds, &mut times).await.with_context(|| format!("round {round}"))?;
+        rounds.done();
     }
     mesh.stop().await;
-    let seconds = Duration::from_secs;
-    report.times("serving region killed, until the last survivor's DNS moved", &times.dns, seconds(3));
-    if !times.dns_with_leader.is_empty() {
-        report.note("the same where the leader died with it", distribution(&times.dns_with_leader));
-    }
-    report.times("serving region killed, until the front door's last error", &times.errors, seconds(5));
-    report.times("leader killed, until all survivors name the next", &times.elections, Duration::from_millis(3_500));
-    report.times("agent started, until it is ready", &times.starts, seconds(1));
-    Ok(())
+    Ok(times)
 }
 
 async fn publish_sample(mesh: &Measured) -> Result<()> {
@@ -81,10 +99,11 @@ async fn publish_sample(mesh: &Measured) -> Result<()> {
     publish(mesh, &model).await.map_err(|error| anyhow!("{error}"))
 }
 
-async fn round_of_kills(mesh: &Measured, url: &str, times: &mut Times) -> Result<()> {
+async fn round_of_kills(mesh: &Measured, url: &str, rounds: &Rounds, times: &mut Times) -> Result<()> {
     let (home, leader) = settled(mesh).await?;
     if home.id != leader.id {
         let survivors = others(mesh, leader);
+        rounds.turn().await;
         let (killed, elected) = tokio::join!(mesh.kill(&leader.id), elected(mesh, &survivors, leader));
         killed?;
         times.elections.push(elected?);
@@ -99,6 +118,7 @@ async fn round_of_kills(mesh: &Measured, url: &str, times: &mut Times) -> Result
     let servers: Vec<_> = survivors.iter().map(|agent| agent.dns()).collect();
     let gone = [home.ip.into()];
     let service = mesh.layout().service();
+    rounds.turn().await;
     let at = load.now();
     let is_leader = home.id == leader.id;
     let elected = async { if is_leader { elected(mesh, &survivors, home).await.map(Some) } else { Ok(None) } };

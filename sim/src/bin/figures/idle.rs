@@ -11,7 +11,7 @@ const WATCHED: Duration = Duration::from_secs(30);
 /// Measures a settled mesh without users.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     eprintln!("An idle mesh, watched for {WATCHED:?} ...");
-    let mesh = Measured::start(Strategy::Weighted, |_| {}).await?;
+    let mesh = Measured::start(0, Strategy::Weighted, |_| {}).await?;
     mesh.settled().await?;
     let pids = mesh.agents().iter().map(|agent| mesh.pid(agent)).collect::<Result<Vec<_>>>()?;
     let on_cpu = || pids.iter().map(|pid| cpu_time(*pid)).collect::<Result<Vec<_>>>();

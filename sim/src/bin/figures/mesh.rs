@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 /// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Apart from the addresses that `up` and the tests use.
-const BASE: Ipv4Addr = Ipv4Addr::new(127, 88, 0, 11);
+/// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A running mesh and its directory; both end with the value.
 pub(crate) struct Measured {
@@ -45,23 +45,24 @@ fn binary() -> Result<PathBuf> {
 }
 
 impl Measured {
-    /// Three regions of one agent, ready. A region that was killed is back as soon as it is healthy: the ramp's own
+    /// Three regions of one agent, ready; `number` tells meshes apart that run at the same time. A region that was killed is back as soon as it is healthy: the ramp's own
     /// schedule is not what is measured.
-    pub(crate) async fn start(strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
-        let measured = Self::prepare(strategy, adjust).await?;
+    pub(crate) async fn start(number: u8, strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+        let measured = Self::prepare(number, strategy, adjust).await?;
         measured.mesh.start().await?;
         Ok(measured)
     }
 
     /// The same, and nothing started yet.
-    pub(crate) async fn prepare(strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+    pub(crate) async fn prepare(number: u8, strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("regionmesh-figures-").tempdir()?;
         let mut options = LocalMeshOptions::new(directory.path().join("mesh"))?;
         options.program =
             Program { executable: binary()?, arguments: ["agent", "--config"].map(OsString::from).to_vec() };
         options.restart = Restart::Never;
         options.strategy = strategy;
-        options.base = BASE;
+        // Apart from the addresses that `up` and the tests use.
+        options.base = Ipv4Addr::new(127, 88, 2 * number, 11);
         options.recovery = RecoveryPolicy {
             gate_ms: 500,
             gate_max_ms: 500,
@@ -110,7 +111,11 @@ impl Measured {
                     .flat_map(|status| &status.regions)
                     .all(|region| region.standing == "serving" && region.verdict.as_str() == "healthy")
         };
-        let seen = wait(PATIENCE, || self.all(&everyone), is_settled).await.context("the mesh did not settle")?;
+        let look = || async {
+            tokio::time::sleep(LOOK).await;
+            self.all(&everyone).await
+        };
+        let seen = wait(PATIENCE, look, is_settled).await.context("the mesh did not settle")?;
         seen.into_iter().next().context("the mesh has no agent")
     }
 

@@ -39,7 +39,7 @@ struct Run {
 /// can be compressed.
 pub(crate) async fn measure(report: &mut Report, bytes: u64) -> Result<()> {
     eprintln!("{RUNS} models of {} MiB, each against one raw QUIC connection ...", bytes >> 20);
-    let mesh = Measured::start(Strategy::Weighted, |_| {}).await?;
+    let mesh = Measured::start(0, Strategy::Weighted, |_| {}).await?;
     mesh.settled().await?;
     let mut runs = Vec::new();
     for number in 0..RUNS {
