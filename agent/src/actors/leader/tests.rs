@@ -408,7 +408,7 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
     let (eu, verdicts, mut meter) = ("eu-west-1".parse().unwrap(), BTreeMap::new(), LoadMeter::default());
     let mut look = |config: &Config, board: &BoardView, now_ms| {
         meter.observe(board::served(board), now_ms);
-        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan)).regions[&eu].clone()
+        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan), &plan.members).regions[&eu].clone()
     };
 
     let all = |eu: ServingFacts, others: u64| {
