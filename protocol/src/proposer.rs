@@ -42,7 +42,7 @@ pub struct ProposerSettings {
 impl Default for ProposerSettings {
     fn default() -> Self {
         // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD a month and region.
-        Self { retry_ms: 500, prepare_ms: 3_000, refresh_ms: 2_000, silence_ms: 5_000, first_ms: 1_000 }
+        Self { retry_ms: 500, prepare_ms: 3_000, refresh_ms: 2_000, silence_ms: 5_000, first_ms: 2_000 }
     }
 }
 
@@ -223,6 +223,8 @@ struct Leading {
     heard: BTreeMap<RegionName, (u64, Incarnation)>,
     /// What acceptors that joined were before: their late answers say nothing of them any more.
     gone: BTreeSet<Incarnation>,
+    /// When members without a vote were last asked whether they are there.
+    looked_ms: u64,
     refreshed_ms: u64,
 }
 
@@ -478,6 +480,7 @@ impl Proposer {
             joining: None,
             heard: promised.map(|(name, incarnation)| (name, (now_ms, incarnation))).collect(),
             gone: BTreeSet::new(),
+            looked_ms: now_ms,
             refreshed_ms: now_ms,
         };
         let ballot = leading.ballot.clone();
@@ -539,6 +542,7 @@ impl Proposer {
             return self.step_down(reason);
         }
         let mut effects = self.tick_join(now_ms);
+        effects.extend(self.look_for_voteless(now_ms));
         if let Phase::Leading(leading) = &mut self.phase
             && leading.pending.is_none()
             && now_ms.saturating_sub(leading.refreshed_ms) >= self.settings.refresh_ms
@@ -554,6 +558,18 @@ impl Proposer {
             _ => self.ask(now_ms),
         });
         effects
+    }
+
+    /// A member without a vote is one that the register can't lose any more: it is looked for more often than is refreshed.
+    fn look_for_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
+        let retry_ms = self.settings.retry_ms;
+        let Phase::Leading(leading) = &mut self.phase else { return Vec::new() };
+        if !leading.is_elected || now_ms.saturating_sub(leading.looked_ms) < retry_ms {
+            return Vec::new();
+        }
+        leading.looked_ms = now_ms;
+        let voteless = leading.members().acceptors.iter().filter(|(_, counted)| counted.is_none());
+        voteless.map(|(name, _)| Effect::Send { to: name.clone(), request: AcceptorRequest::Read }).collect()
     }
 
     fn tick_join(&mut self, now_ms: u64) -> Vec<Effect> {

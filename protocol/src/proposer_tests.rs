@@ -249,12 +249,15 @@ fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
     let effects = proposer.prepare(ballot(1), Acceptors::First { names: names("a b c"), register: 7 }, 0).unwrap();
     assert_eq!(settle(&mut proposer, &mut all, effects, 0), []);
     assert_eq!(
-        proposer.tick(900),
+        proposer.tick(1_900),
         [Effect::Send { to: "c".parse().unwrap(), request: AcceptorRequest::Prepare(ballot(1)) }]
     );
-    assert_eq!(proposer.tick(1_000), [Effect::Elected(ballot(1))]);
+    assert_eq!(proposer.tick(2_000), [Effect::Elected(ballot(1))]);
     assert_eq!(proposer.members().unwrap().acceptors[&"c".parse().unwrap()], None);
-    let effects = proposer.commit(Plan::default(), 1_000).unwrap();
-    let told = settle(&mut proposer, &mut all, effects, 1_000);
+    let effects = proposer.commit(Plan::default(), 2_000).unwrap();
+    let told = settle(&mut proposer, &mut all, effects, 2_000);
     assert!(matches!(&told[..], [Effect::Committed(_, value)] if value.members.len() == 3));
+    // Whoever has no vote yet is looked for.
+    let asked = proposer.tick(2_600);
+    assert!(asked.contains(&Effect::Send { to: "c".parse().unwrap(), request: AcceptorRequest::Read }), "{asked:?}");
 }

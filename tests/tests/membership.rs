@@ -63,7 +63,8 @@ async fn all_vote(mesh: &TestMesh, asked: &[usize], names: &[&str]) {
             let voting = members.iter().filter(|member| member.is_member && member.vote == "counts");
             let mut voting: Vec<_> = voting.map(|member| member.member.as_str()).collect();
             let mut names = names.to_vec();
-            (voting.sort_unstable(), names.sort_unstable());
+            voting.sort_unstable();
+            names.sort_unstable();
             claim(voting == names, || format!("{members:?}"))
         })
         .await;

@@ -7,7 +7,8 @@ use crate::{
     store::history,
     store::slots::{SlotMetrics, SlotStore},
 };
-use object_store::memory::InMemory;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_protocol::{
@@ -109,6 +110,8 @@ impl PeerLink for Link {
 struct Mesh {
     network: Network,
     agents: BTreeMap<RegionName, LeaderArguments>,
+    /// What each region's store holds.
+    objects: BTreeMap<RegionName, Arc<InMemory>>,
     _dir: tempfile::TempDir,
 }
 
@@ -117,7 +120,7 @@ impl Mesh {
         let dir = tempfile::tempdir().unwrap();
         let network = Network::default();
         let boards: Vec<_> = REGIONS.iter().map(|_| Snapshots::default()).collect();
-        let mut agents = BTreeMap::new();
+        let (mut agents, mut objects) = (BTreeMap::new(), BTreeMap::new());
         for (index, name) in REGIONS.iter().enumerate() {
             let config = config(name, &dir.path().join(name));
             let (id, region) = (config.id(), config.region.clone());
@@ -127,6 +130,7 @@ impl Mesh {
             let registry = Registry::new();
             let slots = SlotMetrics::new(&registry).unwrap();
             let store = Arc::new(InMemory::new());
+            objects.insert(region.clone(), store.clone());
             let store = SlotStore::new(store, &"".into(), "region", Duration::from_secs(2), slots);
             let arguments = LeaderArguments {
                 config: Arc::new(config),
@@ -141,7 +145,7 @@ impl Mesh {
             };
             agents.insert(region, arguments);
         }
-        let mesh = Self { network, agents, _dir: dir };
+        let mesh = Self { network, agents, objects, _dir: dir };
         for region in mesh.agents.keys() {
             mesh.spawn(region).await;
         }
@@ -433,4 +437,23 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
     config.serving.embedded = false;
     let input = look(&config, &silent, 8_000);
     assert_eq!((input.evidence, input.is_loaded), (Evidence::NotMeasured, true));
+}
+
+#[tokio::test]
+async fn an_acceptor_whose_store_was_emptied_is_suspended_and_joins_again() {
+    let mesh = Mesh::start().await;
+    let leader = mesh.leader().await;
+    let lost: RegionName = mesh.agents.keys().find(|region| **region != leader).cloned().unwrap();
+    let before = mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some)).await;
+    let objects = &mesh.objects[&lost];
+    for slot in objects.list(None).map_ok(|meta| meta.location).try_collect::<Vec<_>>().await.unwrap() {
+        objects.delete(&slot).await.unwrap();
+    }
+    let vote = |plan: &CommittedPlan| plan.plan.members.acceptors[&lost];
+    let after = mesh.plan(|plan| vote(plan).is_some() && vote(plan) != vote(&before)).await;
+    assert!(after.plan.reason.contains("joined the register and votes"), "{}", after.plan.reason);
+    let metrics = &mesh.agents[&leader].metrics;
+    for change in ["suspend", "join"] {
+        assert_eq!(metrics.member_changes.with_label_values(&[change]).get(), 1, "{change}");
+    }
 }
