@@ -605,7 +605,10 @@ impl Proposer {
     fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
         let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
             Phase::Preparing(preparing) => {
-                let open = preparing.names().into_iter().filter(|name| !preparing.promised.contains_key(name));
+                // The first leader waits for everybody; who promised hears from it meanwhile, else it would elect another.
+                let is_first = matches!(preparing.acceptors, Acceptors::First { .. });
+                let is_open = |name: &RegionName| is_first || !preparing.promised.contains_key(name);
+                let open = preparing.names().into_iter().filter(is_open);
                 (AcceptorRequest::Prepare(preparing.ballot.clone()), open.collect())
             }
             Phase::Leading(leading) => {

@@ -248,10 +248,8 @@ fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
     let mut proposer = Proposer::new(ProposerSettings::default());
     let effects = proposer.prepare(ballot(1), Acceptors::First { names: names("a b c"), register: 7 }, 0).unwrap();
     assert_eq!(settle(&mut proposer, &mut all, effects, 0), []);
-    assert_eq!(
-        proposer.tick(1_900),
-        [Effect::Send { to: "c".parse().unwrap(), request: AcceptorRequest::Prepare(ballot(1)) }]
-    );
+    let asked: Vec<_> = proposer.tick(1_900);
+    assert_eq!(asked.len(), 3, "those that promised hear that somebody is at work: {asked:?}");
     assert_eq!(proposer.tick(2_000), [Effect::Elected(ballot(1))]);
     assert_eq!(proposer.members().unwrap().acceptors[&"c".parse().unwrap()], None);
     let effects = proposer.commit(Plan::default(), 2_000).unwrap();
