@@ -221,8 +221,8 @@ struct Leading {
     joining: Option<Joining>,
     /// When each acceptor last answered, and as whom.
     heard: BTreeMap<RegionName, (u64, Incarnation)>,
-    /// What acceptors that joined were before: their late answers say nothing of them any more.
-    gone: BTreeSet<Incarnation>,
+    /// What acceptors that joined were before, and when they joined: late answers say nothing of them any more.
+    gone: BTreeMap<Incarnation, u64>,
     /// When members without a vote were last asked whether they are there.
     looked_ms: u64,
     refreshed_ms: u64,
@@ -390,14 +390,18 @@ impl Proposer {
     pub fn answered(&mut self, from: &RegionName, answer: AcceptorAnswer, now_ms: u64) -> Vec<Effect> {
         let AcceptorAnswer { incarnation, reply } = answer;
         if let Phase::Leading(leading) = &mut self.phase {
-            if leading.gone.contains(&incarnation) {
+            let patience_ms = self.settings.silence_ms;
+            leading.gone.retain(|_, since_ms| now_ms.saturating_sub(*since_ms) < patience_ms);
+            if leading.gone.contains_key(&incarnation) {
                 return Vec::new();
             }
             let before = leading.heard.insert(from.clone(), (now_ms, incarnation));
-            if let (AcceptorReply::Joined(_), Some((_, before))) =
-                (&reply, before.filter(|before| before.1 != incarnation))
-            {
-                leading.gone.insert(before);
+            let has_joined = leading
+                .joining
+                .as_ref()
+                .is_some_and(|joining| joining.region == *from && reply == AcceptorReply::Joined(joining.incarnation));
+            if let Some((_, before)) = before.filter(|before| has_joined && before.1 != incarnation) {
+                leading.gone.insert(before, now_ms);
             }
         }
         match reply {
@@ -479,7 +483,7 @@ impl Proposer {
             queued: None,
             joining: None,
             heard: promised.map(|(name, incarnation)| (name, (now_ms, incarnation))).collect(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             looked_ms: now_ms,
             refreshed_ms: now_ms,
         };
