@@ -82,6 +82,8 @@ const LISTED_MAX: usize = 10_000;
 const LAYOUT: &[u8] = b"regionmesh slot 2\n";
 /// How often a store that keeps failing, or is slow, is told of in the log.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
+/// A store that failed is well again after this long without a failure.
+const WELL_AFTER: Duration = Duration::from_secs(10);
 /// A request that takes longer is told of: elections and commits wait for it.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -281,6 +283,7 @@ impl Listing {
 #[derive(Debug, Default)]
 struct Told {
     failing_since: Option<Instant>,
+    failed: Option<Instant>,
     at: Option<Instant>,
     untold: u64,
 }
@@ -345,7 +348,9 @@ impl SlotStore {
         let Ok(mut told) = self.told.lock() else { return };
         let acceptor = self.acceptor;
         if error.is_none() && duration < SLOW {
-            if let Some(since) = told.failing_since.take() {
+            // A full store still answers what is read: it is well once nothing failed for a while.
+            let is_well = told.failed.is_some_and(|failed| failed.elapsed() >= WELL_AFTER);
+            if let Some(since) = told.failing_since.take_if(|_| is_well) {
                 tracing::info!(acceptor, after = ?since.elapsed(), "the register's store answers again");
                 *told = Told::default();
             }
@@ -353,6 +358,7 @@ impl SlotStore {
         }
         if error.is_some() {
             told.failing_since.get_or_insert_with(Instant::now);
+            told.failed = Some(Instant::now());
         }
         if told.at.is_some_and(|at| at.elapsed() < TELL_AGAIN) {
             told.untold += 1;
