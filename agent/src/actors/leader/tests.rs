@@ -16,7 +16,7 @@ use regionmesh_protocol::{
     facts::{Fact, ServingFacts},
     identity::RegionName,
     load::LoadMeter,
-    plan::{CommittedPlan, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
     trial::Evidence,
     verdict::{Condition, RegionVerdict},
     wire::{OrderRefusal, PeerReply, PeerRequest},
@@ -456,4 +456,45 @@ async fn an_acceptor_whose_store_was_emptied_is_suspended_and_joins_again() {
     for change in ["suspend", "join"] {
         assert_eq!(metrics.member_changes.with_label_values(&[change]).get(), 1, "{change}");
     }
+}
+
+#[tokio::test]
+async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_without_it() {
+    let mesh = Mesh::start().await;
+    let leader = mesh.leader().await;
+    mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some)).await;
+    let others: Vec<RegionName> = mesh.agents.keys().filter(|region| **region != leader).cloned().collect();
+    let remove = |force| Order {
+        action: OrderAction::Member(MemberOrder::Remove { force }),
+        region: Some(leader.clone()),
+        by: "ann".into(),
+        why: "test".into(),
+        for_ms: 0,
+    };
+    let asked = |order| {
+        let actor = mesh.network.actors.lock().unwrap()[&leader].clone();
+        async move {
+            let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
+            asked.await.unwrap().unwrap()
+        }
+    };
+    let refused = asked(remove(false)).await;
+    assert!(
+        matches!(&refused, Err(OrderRefusal::Wrong(why)) if why.to_string().contains("of the traffic")),
+        "{refused:?}"
+    );
+    let committed = asked(remove(true)).await.unwrap();
+    assert!(!committed.plan.regions.contains_key(&leader) && !committed.plan.members.has(&leader));
+    let metrics = &mesh.agents[&leader].metrics;
+    eventually("it steps down", || (metrics.step_downs.with_label_values(&["removed"]).get() == 1).then_some(())).await;
+    // One of the others leads, with two votes, and no automation.
+    let next = mesh.leader().await;
+    assert!(others.contains(&next), "{next}");
+    let plan = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+    assert_eq!(plan.plan.members.len(), 2);
+    mesh.set_verdict(others[0].as_str(), Condition::Failed);
+    let metrics = &mesh.agents[&next].metrics;
+    assert_eq!(metrics.is_refused.get(), 1);
+    let drained = mesh.order(&next, OverrideKind::Drain, others[1].as_str()).await.unwrap();
+    assert!(drained.plan.regions[&others[0]].weight_bp > 0, "a verdict moved traffic although automation is refused");
 }
