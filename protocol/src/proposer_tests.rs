@@ -1,7 +1,10 @@
 //! One proposer and acceptors that answer at once.
 
 use super::*;
-use crate::{members::MemberChange, register::AcceptorState};
+use crate::{
+    members::{MemberChange, MembersError},
+    register::AcceptorState,
+};
 
 fn names(text: &str) -> BTreeSet<RegionName> {
     text.split(' ').map(|name| name.parse().unwrap()).collect()

@@ -7,6 +7,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
     PutResult, local::LocalFileSystem, memory::InMemory,
 };
+use prometheus::Registry;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
     members::{Incarnation, Members},
