@@ -3,7 +3,7 @@
 //! Everything here is pure: no IO, no tokio, no clock, no randomness of its own. Time and random numbers are
 //! handed in, effects are handed out, so the same code runs in an agent and in the simulator.
 //!
-//! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`manifest`].
+//! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`members`] → [`manifest`].
 
 pub mod board;
 pub mod chunking;
@@ -15,6 +15,7 @@ pub mod facts;
 pub mod identity;
 pub mod load;
 pub mod manifest;
+pub mod members;
 pub mod plan;
 pub mod probe;
 pub mod proposer;

@@ -45,6 +45,8 @@ pub struct Setup<'a> {
     pub network: Option<&'a Network>,
     /// Variables of every agent's environment, beside those of this program.
     pub environment: &'a [(&'a str, &'a str)],
+    /// The regions; empty: the three of `regionmesh up`.
+    pub regions: &'a [&'a str],
 }
 
 /// A running mesh; ends with the value. Agents that die stay dead until started again.
@@ -104,7 +106,11 @@ impl TestMesh {
         drop(api::client());
         let directory = tempfile::Builder::new().prefix("regionmesh-e2e-").tempdir().expect("a temporary directory");
         let mut options = LocalMeshOptions::new(directory.path().join("mesh")).expect("options");
-        let regions = regionmesh::cli::up::local_mesh::default_regions().expect("regions");
+        let regions = match setup.regions {
+            [] => regionmesh::cli::up::local_mesh::default_regions().expect("regions"),
+            names => names.iter().map(|name| name.parse().expect("a region's name")).collect(),
+        };
+        options.regions = Some(regions.clone());
         options.program = program(setup.environment);
         options.restart = Restart::Never;
         options.recovery = fast_recovery();

@@ -10,7 +10,7 @@ use regionmesh_protocol::{
     manifest::{Digest, VersionSummary},
     plan::{CommittedPlan, Order},
     probe::ProbeResult,
-    register::{AcceptorReply, AcceptorRequest, Ballot},
+    register::{AcceptorAnswer, AcceptorRequest, Ballot},
     wire::OrderRefusal,
 };
 
@@ -71,7 +71,7 @@ pub enum HealthMessage {
 #[derive(Debug)]
 pub enum LeaderMessage {
     /// A proposer asks our region's acceptor.
-    Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorReply, String>>),
+    Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorAnswer, String>>),
     /// A candidate asks for our vote.
     PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
     /// An operator's order; answered once it is committed, or can't be.
@@ -83,7 +83,7 @@ pub enum LeaderMessage {
         /// The acceptor.
         from: RegionName,
         /// Its answer, or why there is none.
-        answer: Result<AcceptorReply, String>,
+        answer: Result<AcceptorAnswer, String>,
     },
     /// Its own: a region voted on our candidature.
     Voted {

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod failover;
+pub mod members;
 pub mod metrics;
 pub mod models;
 pub mod openapi;
@@ -211,6 +212,33 @@ pub const ROUTES: &[Route] = {
             Json("OrderDone"),
             ORDER_ERRORS,
             || post(failover::restore),
+        ),
+        read("/v1/failover/members", "Who votes in the register and gets traffic", Json("Members"), &[], || {
+            get(members::list)
+        }),
+        change(
+            "/v1/failover/members/add",
+            "Let a region, or the witness, vote in the register and come in by gate and ramp",
+            BodyKind::Json("MemberBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(members::add),
+        ),
+        change(
+            "/v1/failover/members/remove",
+            "Take a region, or the witness, out of the register and its traffic away; it need not be reachable",
+            BodyKind::Json("MemberBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(members::remove),
+        ),
+        change(
+            "/v1/failover/members/rename",
+            "Give a region another name; its acceptor, share and orders stay",
+            BodyKind::Json("NewNameBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(members::rename),
         ),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
             get(all_models)

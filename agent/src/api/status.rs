@@ -122,6 +122,7 @@ pub(super) fn millis(age: Duration) -> u64 {
 pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
     let plan = snapshots.plan.borrow().clone();
     let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
+    let is_member = |name: &RegionName| plan.as_ref().is_none_or(|committed| committed.plan.members.may_serve(name));
     let (verdicts, board) = (snapshots.verdicts.borrow().clone(), snapshots.board.borrow().clone());
     let region = |region: &crate::config::RegionConfig| {
         let planned = plan.as_ref().and_then(|committed| committed.plan.regions.get(&region.name));
@@ -140,7 +141,12 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             observations: observations(&board, &region.name),
             weight_bp: planned.map_or(0, |planned| planned.weight_bp),
             share: shares.get(&region.name).copied().unwrap_or(0.0),
-            standing: planned.map_or("unplanned", |planned| standing(&planned.standing)).into(),
+            standing: match planned {
+                Some(planned) => standing(&planned.standing),
+                None if is_member(&region.name) => "unplanned",
+                None => "not a member",
+            }
+            .into(),
             ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
             addresses: planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone()),
             flaps: planned.map_or(0, |planned| planned.flaps),

@@ -14,6 +14,7 @@ use std::net::Ipv4Addr;
 mod capacity;
 mod climb;
 mod examples;
+mod membership;
 mod orders;
 
 const MINUTE: u64 = 60_000;

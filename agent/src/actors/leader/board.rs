@@ -9,7 +9,8 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind, LeaderFacts, ServingFacts},
     identity::{AgentId, RegionName},
     load::LoadMeter,
-    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, Standing},
+    members::Members,
+    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, RegionPlan, Standing},
     register::Ballot,
     trial::{Evidence, Served},
     verdict::{Condition, RegionVerdict},
@@ -85,17 +86,19 @@ pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Serve
     })
 }
 
-/// What the next plan rests on. `current` is the plan that stands: it says who is on the ramp.
+/// What the next plan rests on: of the members that a plan can be made for. `current` is the plan that stands: it says who
+/// is on the ramp.
 pub(super) fn plan_inputs(
     config: &Config,
     board: &BoardView,
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
     meter: &mut LoadMeter,
     current: Option<&Plan>,
+    members: &Members,
 ) -> PlanInputs {
     // Where others serve the models nobody counts requests or knows what is loaded: verdict and time decide alone.
     let is_measured = config.serving.embedded;
-    let regions = config.regions.iter().map(|region| {
+    let configured = config.regions.iter().filter(|region| members.may_serve(&region.name)).map(|region| {
         let verdict = verdicts.get(&region.name);
         let input = RegionInput {
             weight_bp: region.weight_bp,
@@ -115,7 +118,9 @@ pub(super) fn plan_inputs(
         };
         (region.name.clone(), input)
     });
-    let regions = regions.collect();
+    let strange = members.regions().filter(|name| config.region(name).is_none());
+    let strange = strange.filter_map(|name| Some((name.clone(), unknown_input(current?.regions.get(name)?))));
+    let regions = configured.chain(strange).collect();
     let ramping = current.iter().flat_map(|plan| &plan.regions).filter(|(_, part)| is_ramping(&part.standing));
     meter.keep_trials(&ramping.map(|(name, _)| name.clone()).collect());
     PlanInputs {
@@ -125,6 +130,23 @@ pub(super) fn plan_inputs(
         recovery: config.recovery.clone(),
         max_out: config.traffic.max_out,
         ttl_ms: u64::from(config.dns.ttl_s) * 1_000,
+    }
+}
+
+/// A member that this agent's configuration does not have, and can't judge: it keeps its part of the plan.
+fn unknown_input(planned: &RegionPlan) -> RegionInput {
+    RegionInput {
+        weight_bp: planned.weight_bp,
+        priority: u16::MAX,
+        addresses: planned.addresses.clone(),
+        condition: Condition::Unknown,
+        since_ms: 0,
+        reason: "it is not in the leader's configuration".into(),
+        is_complete: false,
+        is_loaded: false,
+        capacity_rps: None,
+        load_rps: None,
+        evidence: Evidence::Missing,
     }
 }
 

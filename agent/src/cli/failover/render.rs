@@ -27,6 +27,9 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
         _ => format!("out by automation: {}; at most {} at a time", names(&status.taken_out), status.max_out),
     };
     text += &wrap("guards  ", &out);
+    if let Some(why) = &status.automatic_refused {
+        text += &wrap("refused ", &paint.tone(Tone::Bad, plain(why, TEXT_MAX)));
+    }
     text += &shortfall(plan.shortfall.as_ref(), paint);
     text += "\n";
     text += &regions(&plan.regions, None, paint);
