@@ -8,6 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct HealthMetrics {
     probes: IntCounterVec,
+    inferences: IntCounterVec,
     durations: HistogramVec,
     conditions: IntGaugeVec,
     verdicts: IntGaugeVec,
@@ -24,6 +25,13 @@ impl HealthMetrics {
                 Opts::new(
                     "regionmesh_probes_total",
                     "Probes of a region's endpoint, by outcome: success, positive evidence of failure, silence.",
+                ),
+                &["region", "outcome"],
+            )?,
+            inferences: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_probe_inferences_total",
+                    "Synthetic inferences at a region's endpoint, by outcome: passed, failed.",
                 ),
                 &["region", "outcome"],
             )?,
@@ -53,6 +61,7 @@ impl HealthMetrics {
             )?,
         };
         registry.register(Box::new(metrics.probes.clone()))?;
+        registry.register(Box::new(metrics.inferences.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.conditions.clone()))?;
         registry.register(Box::new(metrics.verdicts.clone()))?;
@@ -69,6 +78,11 @@ impl HealthMetrics {
         };
         self.probes.with_label_values(&[region.as_str(), outcome]).inc();
         self.durations.with_label_values(&[region.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn inferred(&self, region: &RegionName, has_passed: bool) {
+        let outcome = if has_passed { "passed" } else { "failed" };
+        self.inferences.with_label_values(&[region.as_str(), outcome]).inc();
     }
 
     pub(super) fn observes(&self, region: &RegionName, observed: Condition) {

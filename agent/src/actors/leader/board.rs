@@ -1,7 +1,7 @@
 //! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the next plan rests on.
 
 use crate::{
-    config::Config,
+    config::{Config, RegionConfig},
     snapshots::{AgentView, BoardView},
 };
 use regionmesh_protocol::{
@@ -12,9 +12,12 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, PlanInputs, RegionInput, Standing},
     register::Ballot,
     trial::{Evidence, Served},
-    verdict::{Condition, RegionVerdict},
+    verdict::{Condition, RegionVerdict, answered},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// What an agent says of the leader.
 pub(super) fn leader_facts(view: &AgentView) -> Option<&LeaderFacts> {
@@ -100,7 +103,7 @@ pub(super) fn plan_inputs(
         let input = RegionInput {
             weight_bp: region.weight_bp,
             priority: region.priority,
-            addresses: region.dns_addresses(),
+            addresses: addresses(config, region, verdict, current),
             condition: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
             since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
             reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
@@ -126,6 +129,22 @@ pub(super) fn plan_inputs(
         max_out: config.traffic.max_out,
         ttl_ms: u64::from(config.dns.ttl_s) * 1_000,
     }
+}
+
+/// What DNS is to answer for a region: those of its addresses that are not judged down.
+fn addresses(
+    config: &Config,
+    region: &RegionConfig,
+    verdict: Option<&RegionVerdict>,
+    current: Option<&Plan>,
+) -> Vec<IpAddr> {
+    let configured = region.dns_addresses();
+    if !config.health.each_address {
+        return configured;
+    }
+    let judged = verdict.map(|verdict| verdict.addresses.as_slice()).unwrap_or_default();
+    let stands = current.and_then(|plan| plan.regions.get(&region.name)).map(|part| part.addresses.as_slice());
+    answered(&configured, judged, stands)
 }
 
 fn is_ramping(standing: &Standing) -> bool {
