@@ -10,6 +10,9 @@ use crate::{
 };
 use std::net::IpAddr;
 
+/// Parts the reason of a gray address from its last probe, in an observation's evidence.
+pub const LAST_PROBE: &str = "; last: ";
+
 /// How an endpoint is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointPolicy {
@@ -167,18 +170,20 @@ impl AddressTracker {
         })
     }
 
+    /// Why it is as it is. Without the last probe where it is gray: that differs each time, and a reason that changes for
+    /// nothing wakes everybody up.
     fn evidence(&self) -> String {
-        match &self.reason {
-            Some(reason) => format!("{reason}; last: {}", self.probes.evidence()),
-            None => self.probes.evidence().to_owned(),
-        }
+        self.reason.clone().unwrap_or_else(|| self.probes.evidence().to_owned())
     }
 
     fn observation(&self) -> AddressObservation {
         AddressObservation {
             address: self.address,
             condition: self.condition,
-            evidence: self.evidence(),
+            evidence: match &self.reason {
+                Some(reason) => format!("{reason}{LAST_PROBE}{}", self.probes.evidence()),
+                None => self.probes.evidence().to_owned(),
+            },
             since_ms: self.since_ms,
             probed_ms: self.probed_ms,
             round_trip_us: self.probes.round_trip_us(),
@@ -280,9 +285,13 @@ mod tests {
     #[test]
     fn a_return_from_failure_is_not_held_up_by_what_was_before() {
         let mut tracker = tracker(1);
-        (0..40).for_each(|index| drop(tracker.record(0, refused(), false, index * 500, &POLICY)));
+        for index in 0..40 {
+            tracker.record(0, refused(), false, index * 500, &POLICY);
+        }
         assert_eq!(tracker.condition(), Condition::Failed);
-        (40..43).for_each(|index| drop(tracker.record(0, success(), false, index * 500, &POLICY)));
+        for index in 40..43 {
+            tracker.record(0, success(), false, index * 500, &POLICY);
+        }
         assert_eq!(tracker.condition(), Condition::Healthy);
     }
 }

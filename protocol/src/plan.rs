@@ -181,6 +181,9 @@ pub struct RegionInput {
     pub is_complete: bool,
     /// Whether its models are loaded; holds the ramp's gate shut while false. True where others serve its models.
     pub is_loaded: bool,
+    /// Whether a synthetic inference passes there, as most observers saw last; holds the ramp's gate shut while it does
+    /// not. None where none is configured: readiness decides then.
+    pub inference_passes: Option<bool>,
     /// What it can serve at most, requests per second, if that was declared.
     pub capacity_rps: Option<u32>,
     /// What it serves, requests per second, where that is measured.

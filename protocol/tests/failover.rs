@@ -123,6 +123,7 @@ impl Mesh {
                 reason: verdict.reason.clone(),
                 is_complete: true,
                 is_loaded: true,
+                inference_passes: None,
                 capacity_rps: None,
                 load_rps: None,
                 evidence: Evidence::NotMeasured,

@@ -107,6 +107,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("answered_ms", "time", "When, its clock"),
             ("region", "Region", "Verdict, votes, observations, its part of the plan"),
             ("own_reports", "[OwnReport]", "What its own agents report of it"),
+            ("thresholds", "[string]", "What observers judge it by, as configured, in words"),
             ("standing", "string", "Where it stands, in words"),
             ("overrides", "[string]", "What operators ordered that matters for it"),
             ("guards", "[string]", "What the guards did or would do about it"),
@@ -121,6 +122,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         &[
             ("agent", "string", "region/name"),
             ("condition", "condition?", "What it reports; null: it says nothing yet"),
+            ("address", "string?", "The one address that it speaks for; null: for the region as a whole"),
             ("age_ms", "age", "How long ago the answering agent heard it"),
         ],
     ),
@@ -237,7 +239,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         "The verdict on one address of a region",
         &[
             ("address", "string", "The address"),
-            ("verdict", "Condition", "The verdict on it"),
+            ("verdict", "condition", "The verdict on it"),
             ("since_ms", "time", "Since when"),
             ("reason", "string", "Why"),
             ("answered", "boolean", "Whether DNS answers it"),
@@ -248,12 +250,16 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         "What one observer saw of one address",
         &[
             ("address", "string?", "The address; null where the endpoint is probed by its name"),
-            ("condition", "Condition", "What the observer concludes"),
+            ("condition", "condition", "What the observer concludes"),
             ("evidence", "string", "Its last probe in words, and why it is gray if it is"),
             ("since_ms", "time", "Since when it concludes so, its clock"),
             ("probed_ms", "integer", "When it probed last, its clock; 0 if never"),
             ("round_trip_us", "integer?", "Time of its last successful probe, microseconds"),
-            ("quantile_us", "integer?", "health.gray.quantile_percent of recent probes took at most this, microseconds"),
+            (
+                "quantile_us",
+                "integer?",
+                "health.gray.quantile_percent of recent probes took at most this, microseconds",
+            ),
             ("error_bp", "integer?", "Part of recent probes that failed, basis points"),
             ("inference", "boolean?", "Whether the last synthetic inference passed"),
         ],

@@ -176,6 +176,9 @@ pub struct RegionExplanation {
     pub region: RegionStatus,
     /// What its own agents report of it.
     pub own_reports: Vec<OwnReport>,
+    /// What observers judge it by, as configured, in words.
+    #[serde(default)]
+    pub thresholds: Vec<String>,
     /// Where it stands, in words.
     pub standing: String,
     /// What operators ordered that matters for it.
@@ -197,6 +200,9 @@ pub struct OwnReport {
     pub agent: String,
     /// What it reports; none: it says nothing yet.
     pub condition: Option<Condition>,
+    /// The one address that it speaks for; none: for the region as a whole.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// How long ago the answering agent heard it.
     pub age_ms: u64,
 }

@@ -1,7 +1,7 @@
 //! Probing of endpoints: what is asked, how often, and what is good enough.
 
 use super::RegionConfig;
-use regionmesh_protocol::gray::{GrayPolicy, WINDOW_MAX};
+use regionmesh_protocol::gray::{GrayConclusion, GrayPolicy, WINDOW_MAX};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -112,6 +112,42 @@ fn tolerance() -> f64 {
 const REQUEST_MAX: usize = 64 << 10;
 
 impl HealthConfig {
+    /// What an endpoint is judged by, for people.
+    pub fn in_words(&self) -> Vec<String> {
+        let gray = &self.gray;
+        let taken_for = match gray.conclude {
+            GrayConclusion::Suspect => "suspect",
+            GrayConclusion::Failed => "failed",
+        };
+        let mut said = vec![
+            format!(
+                "a probe every {} ms, {} ms at most; failed after {} bad answers in a row or {} ms of silence, suspect \
+                 after {} ms; healthy again after {} good ones",
+                self.interval_ms, self.timeout_ms, self.failures, self.silent_ms, self.suspect_ms, self.successes
+            ),
+            format!("a region needs {} of its addresses", self.minimum_addresses),
+        ];
+        if gray.error_percent > 0 {
+            said.push(format!(
+                "{taken_for} when {} % of the last {} probes failed, until {} % of that",
+                gray.error_percent, gray.window, gray.clear_percent
+            ));
+        }
+        if gray.latency_ms > 0 {
+            said.push(format!(
+                "{taken_for} when {} % of them take up to more than {} ms, until {} % of that",
+                gray.quantile_percent, gray.latency_ms, gray.clear_percent
+            ));
+        }
+        if let Some(inference) = &self.inference {
+            said.push(format!("every {}th probe is an inference with {}", inference.every, inference.model));
+        }
+        if self.canaries.is_empty() {
+            said.push("no canaries: an observer that is cut off does not know it".into());
+        }
+        said
+    }
+
     pub(super) fn faults(&self, regions: &[RegionConfig]) -> Vec<String> {
         let mut faults = Vec::new();
         if !(10..=60_000).contains(&self.interval_ms) {

@@ -202,6 +202,24 @@ async fn localhost_is_found_by_name_and_a_name_that_does_not_exist_is_silence() 
     assert!(matches!(result, ProbeResult::Silence(_)), "{result:?}");
 }
 
+#[tokio::test]
+async fn a_body_that_drips_and_an_answer_of_before_http_1_are_no_success() {
+    let drip = probe_server(|_, mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await;
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(matches!(drip, ProbeResult::Silence(_)), "{drip:?}");
+    let old = probe_answer(b"<html>hello</html>".to_vec()).await;
+    assert!(matches!(old, ProbeResult::Positive(_)), "{old:?}");
+}
+
+mod inference;
+mod over_tls;
+
 #[test]
 fn targets_are_read_from_urls() {
     let http = |host: &str, port, path: &str| Target {

@@ -132,6 +132,13 @@ fn gate(
         line(orders.condition(input) == Condition::Healthy, format!("its verdict is {}", input.condition)),
         line(input.is_complete, "it lacks no version of a model".into()),
         line(input.is_loaded, "its models are loaded".into()),
+        match input.inference_passes {
+            Some(passes) => line(passes, "a synthetic inference passes there".into()),
+            None => line(
+                input.condition == Condition::Healthy,
+                "it says that it is ready (no synthetic inference is configured)".into(),
+            ),
+        },
         line(
             ramping.is_empty(),
             if ramping.is_empty() {

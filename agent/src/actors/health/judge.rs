@@ -1,6 +1,7 @@
 //! From what all agents publish to the verdict on one region and on each of its addresses.
 
 use regionmesh_protocol::{
+    endpoint::LAST_PROBE,
     facts::Observations,
     identity::{AgentId, RegionName},
     verdict::{AddressVerdict, Condition, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict},
@@ -23,7 +24,9 @@ impl<'a> Report<'a> {
     fn on_address(&self, region: &RegionName, address: IpAddr) -> Option<Opinion<'a>> {
         let observation = self.observations.regions.iter().find(|observation| observation.region == *region)?;
         let seen = observation.addresses.iter().find(|seen| seen.address == Some(address))?;
-        Some(self.opinion(seen.condition, &seen.evidence))
+        // The last probe of a gray address differs each time; a verdict's reason must not.
+        let evidence = seen.evidence.split(LAST_PROBE).next().unwrap_or_default();
+        Some(self.opinion(seen.condition, evidence))
     }
 
     fn opinion(&self, condition: Condition, evidence: &'a str) -> Opinion<'a> {

@@ -109,6 +109,7 @@ pub(super) fn plan_inputs(
             reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
             is_complete: is_complete(board, &region.name),
             is_loaded: !is_measured || is_loaded(board, &region.name),
+            inference_passes: config.health.inference.as_ref().map(|_| inference_passes(board, &region.name)),
             capacity_rps: region.capacity_rps,
             load_rps: meter.rps(&region.name),
             evidence: match current {
@@ -173,6 +174,22 @@ fn serving<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<It
 /// Whether all of a region's living agents that tell say that their models are loaded. Not known is not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
     serving(board, region).next().is_some() && serving(board, region).all(|facts| facts.is_ready)
+}
+
+/// Whether the last synthetic inference passed, at each address of the region that is not down, for more than half of the
+/// living observers elsewhere that sent one. Not known is not passed.
+fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
+    let (mut passed, mut asked) = (0usize, 0usize);
+    for (_, view) in board.agents.iter().filter(|(agent, view)| agent.region != *region && view.is_alive) {
+        let seen = view.facts.get(&FactKind::Observations).map(|seen| &*seen.fact);
+        let Some(Fact::Observations(observations)) = seen else { continue };
+        let Some(of_region) = observations.regions.iter().find(|seen| seen.region == *region) else { continue };
+        let standing = of_region.addresses.iter().filter(|seen| seen.condition != Condition::Failed);
+        let results: Vec<bool> = standing.filter_map(|seen| seen.inference).collect();
+        asked += usize::from(!results.is_empty());
+        passed += usize::from(!results.is_empty() && results.iter().all(|passes| *passes));
+    }
+    passed * 2 > asked
 }
 
 /// Whether a living agent of the region says that nothing is missing there. Not known is not complete.

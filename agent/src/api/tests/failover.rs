@@ -65,6 +65,7 @@ impl Rig {
                 reason: "connection refused".into(),
                 is_complete: true,
                 is_loaded: true,
+                inference_passes: None,
                 capacity_rps: None,
                 load_rps: None,
                 evidence: Evidence::NotMeasured,
