@@ -28,7 +28,7 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind, Observations, ServingFacts},
     identity::{AgentId, RegionName},
     probe::{ProbePolicy, ProbeResult, ProbeTracker},
-    verdict::{Condition, Observation, RegionVerdict},
+    verdict::{AddressVerdict, Condition, Observation, RegionVerdict},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -356,6 +356,8 @@ impl HealthState {
             return;
         }
         for (region, verdict) in &verdicts {
+            let of_addresses = previous.get(region).map(|verdict| verdict.addresses.as_slice()).unwrap_or_default();
+            self.tell_addresses(region, of_addresses, &verdict.addresses);
             let before = previous.get(region).map(|verdict| verdict.condition);
             if before == Some(verdict.condition) {
                 continue;
@@ -372,6 +374,21 @@ impl HealthState {
             }
         }
         self.arguments.snapshots.verdicts.send_replace(Arc::new(verdicts));
+    }
+
+    fn tell_addresses(&self, region: &RegionName, before: &[AddressVerdict], after: &[AddressVerdict]) {
+        for judged in after {
+            let before = before.iter().find(|before| before.address == judged.address).map(|before| before.condition);
+            if before == Some(judged.condition) {
+                continue;
+            }
+            self.arguments.metrics.judges_address(region, judged.address, judged.condition);
+            let (address, verdict, reason) = (judged.address, judged.condition, &judged.reason);
+            // With a single address the region's own verdict says it.
+            if before.is_some() && after.len() > 1 {
+                tracing::info!(%region, %address, %verdict, reason, "the verdict on an address changed");
+            }
+        }
     }
 
     fn verdicts(

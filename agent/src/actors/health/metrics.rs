@@ -2,7 +2,7 @@
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use regionmesh_protocol::{identity::RegionName, probe::ProbeResult, verdict::Condition};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// Probes and verdicts.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub struct HealthMetrics {
     durations: HistogramVec,
     conditions: IntGaugeVec,
     verdicts: IntGaugeVec,
+    addresses: IntGaugeVec,
     changes: IntCounterVec,
     abstaining: IntGauge,
 }
@@ -51,6 +52,13 @@ impl HealthMetrics {
                 Opts::new("regionmesh_verdict", "1 for the condition that the mesh's verdict on a region is, else 0."),
                 &["region", "condition"],
             )?,
+            addresses: IntGaugeVec::new(
+                Opts::new(
+                    "regionmesh_address_verdict",
+                    "1 for the condition that the mesh's verdict on an address of a region is, else 0.",
+                ),
+                &["region", "address", "condition"],
+            )?,
             changes: IntCounterVec::new(
                 Opts::new("regionmesh_verdict_changes_total", "Changes of the verdict on a region."),
                 &["region"],
@@ -65,6 +73,7 @@ impl HealthMetrics {
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.conditions.clone()))?;
         registry.register(Box::new(metrics.verdicts.clone()))?;
+        registry.register(Box::new(metrics.addresses.clone()))?;
         registry.register(Box::new(metrics.changes.clone()))?;
         registry.register(Box::new(metrics.abstaining.clone()))?;
         Ok(metrics)
@@ -91,6 +100,14 @@ impl HealthMetrics {
 
     pub(super) fn judges(&self, region: &RegionName, verdict: Condition) {
         set(&self.verdicts, region, verdict);
+    }
+
+    pub(super) fn judges_address(&self, region: &RegionName, address: IpAddr, verdict: Condition) {
+        let address = address.to_string();
+        for condition in Condition::ALL {
+            let labels = [region.as_str(), &address, condition.as_str()];
+            self.addresses.with_label_values(&labels).set(i64::from(condition == verdict));
+        }
     }
 
     pub(super) fn changed(&self, region: &RegionName) {
