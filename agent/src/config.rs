@@ -180,13 +180,22 @@ pub struct TrafficConfig {
     /// Regions that automation may have out at once; further ones that fail keep a suspect region's share. 1: what
     /// makes two regions look failed at once is likelier the observers' fault or an overload that moves with the users.
     pub max_out: u16,
+    /// Whether the capacity of a region that declares none is measured, and no more moved there than that: an estimate on
+    /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
+    pub measured_capacity: bool,
     /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
     pub networks: Vec<NetworkConfig>,
 }
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted, suspect_percent: 10, max_out: 1, networks: Vec::new() }
+        Self {
+            strategy: Strategy::Weighted,
+            suspect_percent: 10,
+            max_out: 1,
+            measured_capacity: false,
+            networks: Vec::new(),
+        }
     }
 }
 

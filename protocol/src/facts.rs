@@ -126,6 +126,8 @@ pub struct ServingFacts {
     pub errors_total: u64,
     /// Questions for readiness answered with yes since start: synthetic requests.
     pub probes_total: u64,
+    /// Inferences that it computes at once: its configured limit, or its processors if those are fewer.
+    pub places: u32,
     /// Inferences answered by how long they took, see [`crate::trial::LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
 }

@@ -14,6 +14,7 @@ pub mod election;
 pub mod endpoint;
 pub mod facts;
 pub mod gray;
+pub mod headroom;
 pub mod identity;
 pub mod load;
 pub mod manifest;

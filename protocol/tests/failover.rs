@@ -124,6 +124,7 @@ impl Mesh {
                 is_complete: true,
                 is_loaded: true,
                 inference_passes: None,
+                measured_capacity_rps: None,
                 capacity_rps: None,
                 load_rps: None,
                 evidence: Evidence::NotMeasured,

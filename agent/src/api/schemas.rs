@@ -190,6 +190,13 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("addresses", "[string]", "What DNS answers for it"),
             ("address_verdicts", "[AddressVerdict]", "The verdict on each of its addresses"),
             ("flaps", "integer", "How often it failed lately"),
+            ("load_rps", "integer?", "What it serves, requests per second; null where nobody measures"),
+            (
+                "capacity_rps",
+                "integer?",
+                "What it can serve at most, requests per second, as plans reckon; null: nothing known",
+            ),
+            ("measured_capacity_rps", "integer?", "The same by measurement, whether or not that counts"),
         ],
     ),
     (

@@ -151,10 +151,12 @@ pub(super) fn millis(age: Duration) -> u64 {
 pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
     let plan = snapshots.plan.borrow().clone();
     let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
+    let inputs = snapshots.plan_inputs.borrow().clone();
     let (verdicts, board) = (snapshots.verdicts.borrow().clone(), snapshots.board.borrow().clone());
     let region = |region: &crate::config::RegionConfig| {
         let planned = plan.as_ref().and_then(|committed| committed.plan.regions.get(&region.name));
         let verdict = verdicts.get(&region.name);
+        let input = inputs.as_ref().and_then(|inputs| inputs.regions.get(&region.name));
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
         let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
         let addresses = planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone());
@@ -175,6 +177,9 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             address_verdicts: address_verdicts(verdict, &addresses),
             addresses,
             flaps: planned.map_or(0, |planned| planned.flaps),
+            load_rps: input.and_then(|input| input.load_rps),
+            capacity_rps: input.map_or(region.capacity_rps, |input| input.capacity_rps),
+            measured_capacity_rps: input.and_then(|input| input.measured_capacity_rps),
         }
     };
     config.regions.iter().map(region).collect()

@@ -322,6 +322,16 @@ pub struct RegionStatus {
     pub address_verdicts: Vec<AddressStatus>,
     /// How often it failed lately.
     pub flaps: u32,
+    /// What it serves, requests per second; none where nobody measures.
+    #[serde(default)]
+    pub load_rps: Option<u32>,
+    /// What it can serve at most, requests per second, as the capacity guard reckons: declared, or measured where
+    /// `traffic.measured_capacity` is on; none: nothing known.
+    #[serde(default)]
+    pub capacity_rps: Option<u32>,
+    /// What it can serve at most by measurement, requests per second.
+    #[serde(default)]
+    pub measured_capacity_rps: Option<u32>,
 }
 
 /// One address of a region.

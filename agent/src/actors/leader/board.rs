@@ -100,6 +100,8 @@ pub(super) fn plan_inputs(
     let is_measured = config.serving.embedded;
     let regions = config.regions.iter().map(|region| {
         let verdict = verdicts.get(&region.name);
+        let places = serving(board, &region.name).fold(0u32, |sum, facts| sum.saturating_add(facts.places));
+        let measured = meter.most_rps(&region.name, places);
         let input = RegionInput {
             weight_bp: region.weight_bp,
             priority: region.priority,
@@ -110,7 +112,8 @@ pub(super) fn plan_inputs(
             is_complete: is_complete(board, &region.name),
             is_loaded: !is_measured || is_loaded(board, &region.name),
             inference_passes: config.health.inference.as_ref().map(|_| inference_passes(board, &region.name)),
-            capacity_rps: region.capacity_rps,
+            capacity_rps: region.capacity_rps.or(measured.filter(|_| config.traffic.measured_capacity)),
+            measured_capacity_rps: measured,
             load_rps: meter.rps(&region.name),
             evidence: match current {
                 Some(plan) if is_measured => evidence(plan, meter, &region.name),

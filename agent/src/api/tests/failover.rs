@@ -66,6 +66,7 @@ impl Rig {
                 is_complete: true,
                 is_loaded: true,
                 inference_passes: None,
+                measured_capacity_rps: None,
                 capacity_rps: None,
                 load_rps: None,
                 evidence: Evidence::NotMeasured,
