@@ -3,9 +3,11 @@
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
 mod faults;
+mod health;
 mod reading;
 mod route53;
 
+pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
 use ipnet::IpNet;
@@ -167,56 +169,6 @@ impl Default for DnsConfig {
     }
 }
 
-/// Probing.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HealthConfig {
-    /// What an observer asks of an endpoint: `http`, `tcp`.
-    pub probe: ProbeKind,
-    /// Path of an `http` probe. The Open Inference Protocol's readiness.
-    pub path: String,
-    /// Time between probes, milliseconds.
-    pub interval_ms: u64,
-    /// How long one probe may take, its retry included, milliseconds.
-    pub timeout_ms: u64,
-    /// Positive evidence this many times in a row: failed.
-    pub failures: u32,
-    /// Successes in a row until a failed endpoint is healthy again.
-    pub successes: u32,
-    /// Silence this long: suspect, milliseconds.
-    pub suspect_ms: u64,
-    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence for a few seconds.
-    pub silent_ms: u64,
-    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them abstains.
-    pub canaries: Vec<String>,
-}
-
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Self {
-            probe: ProbeKind::Http,
-            path: "/v2/health/ready".into(),
-            interval_ms: 500,
-            timeout_ms: 1_000,
-            failures: 3,
-            successes: 3,
-            suspect_ms: 2_000,
-            silent_ms: 8_000,
-            canaries: Vec::new(),
-        }
-    }
-}
-
-/// What an observer asks of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProbeKind {
-    /// GET the path; 2xx is success.
-    Http,
-    /// Connect.
-    Tcp,
-}
-
 /// Sharing of traffic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -228,13 +180,22 @@ pub struct TrafficConfig {
     /// Regions that automation may have out at once; further ones that fail keep a suspect region's share. 1: what
     /// makes two regions look failed at once is likelier the observers' fault or an overload that moves with the users.
     pub max_out: u16,
+    /// Whether the capacity of a region that declares none is measured, and no more moved there than that: an estimate on
+    /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
+    pub measured_capacity: bool,
     /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
     pub networks: Vec<NetworkConfig>,
 }
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted, suspect_percent: 10, max_out: 1, networks: Vec::new() }
+        Self {
+            strategy: Strategy::Weighted,
+            suspect_percent: 10,
+            max_out: 1,
+            measured_capacity: false,
+            networks: Vec::new(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How often an order may be passed on in all.
 pub const HOPS: u8 = 2;
@@ -22,6 +23,10 @@ pub const HOPS: u8 = 2;
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a peer may take.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for a connection with the leader's region: a dial takes a round trip or two.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often to look for it meanwhile.
+const CONNECT_RETRY: Duration = Duration::from_millis(50);
 
 /// Takes orders and sees to it that the leader gets them. Cheap to clone.
 #[derive(Clone)]
@@ -57,12 +62,16 @@ impl OrderDesk {
     }
 
     async fn pass_on(&self, leader: &AgentId, order: Order, hops_left: u8) -> Result<CommittedPlan, OrderRefusal> {
-        let direct = PeerRequest::Order { order: order.clone(), hops_left: 0 };
-        let mut answer = self.peers.call(&Peer::Agent(leader.clone()), direct, PEER_TIMEOUT).await;
-        if matches!(answer, Err(PeerError::NotConnected(_))) && hops_left > 0 {
-            let by_region = PeerRequest::Order { order, hops_left };
-            answer = self.peers.call(&Peer::Region(leader.region.clone()), by_region, PEER_TIMEOUT).await;
-        }
+        // While no way is open nothing was sent: it is safe to ask again. Right after a start gossip knows the leader
+        // before the session with it stands.
+        let connected_by = Instant::now() + CONNECT_TIMEOUT;
+        let answer = loop {
+            let answer = self.ask(leader, order.clone(), hops_left).await;
+            if !matches!(answer, Err(PeerError::NotConnected(_))) || Instant::now() >= connected_by {
+                break answer;
+            }
+            tokio::time::sleep(CONNECT_RETRY).await;
+        };
         match answer {
             Ok(PeerReply::Order(answer)) => answer,
             Ok(PeerReply::Failed(error)) => Err(OrderRefusal::Unknown(format!("the leader {leader} says: {error}"))),
@@ -72,5 +81,16 @@ impl OrderDesk {
             }
             Err(error) => Err(OrderRefusal::Unknown(format!("the leader did not answer: {error}"))),
         }
+    }
+
+    /// Asks the leader itself or, where this agent is not connected to it, an agent of its region.
+    async fn ask(&self, leader: &AgentId, order: Order, hops_left: u8) -> Result<PeerReply, PeerError> {
+        let direct = PeerRequest::Order { order: order.clone(), hops_left: 0 };
+        let answer = self.peers.call(&Peer::Agent(leader.clone()), direct, PEER_TIMEOUT).await;
+        if !matches!(answer, Err(PeerError::NotConnected(_))) || hops_left == 0 {
+            return answer;
+        }
+        let by_region = PeerRequest::Order { order, hops_left };
+        self.peers.call(&Peer::Region(leader.region.clone()), by_region, PEER_TIMEOUT).await
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     verdict::{Condition, Observation},
 };
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Which entry of an agent's board: each agent has at most one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,6 +92,8 @@ pub struct Observations {
     pub regions: Vec<Observation>,
     /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a verdict.
     pub own: Option<Condition>,
+    /// The one address of its region that the agent speaks for in `own`; none: for the region as a whole.
+    pub own_address: Option<IpAddr>,
 }
 
 /// What a region's bucket holds, in brief; who wants all asks for the catalogue.
@@ -123,6 +126,8 @@ pub struct ServingFacts {
     pub errors_total: u64,
     /// Questions for readiness answered with yes since start: synthetic requests.
     pub probes_total: u64,
+    /// Inferences that it computes at once: its configured limit, or its processors if those are fewer.
+    pub places: u32,
     /// Inferences answered by how long they took, see [`crate::trial::LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
 }

@@ -188,8 +188,13 @@ pub struct RegionInput {
     pub is_complete: bool,
     /// Whether its models are loaded; holds the ramp's gate shut while false. True where others serve its models.
     pub is_loaded: bool,
-    /// What it can serve at most, requests per second, if that was declared.
+    /// Whether a synthetic inference passes there, as most observers saw last; holds the ramp's gate shut while it does
+    /// not. None where none is configured: readiness decides then.
+    pub inference_passes: Option<bool>,
+    /// What it can serve at most, requests per second, if that was declared, or measured where that counts.
     pub capacity_rps: Option<u32>,
+    /// What it can serve at most by measurement, requests per second, whether or not that counts.
+    pub measured_capacity_rps: Option<u32>,
     /// What it serves, requests per second, where that is measured.
     pub load_rps: Option<u32>,
     /// How it does on its present step of the ramp, beside the regions that serve.

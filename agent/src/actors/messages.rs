@@ -52,13 +52,26 @@ pub enum GossipMessage {
     },
 }
 
+/// How a probe of one address of a region's endpoint ended.
+#[derive(Debug)]
+pub struct FinishedProbe {
+    /// The region.
+    pub region: RegionName,
+    /// Which of its addresses, in the configuration's order.
+    pub index: usize,
+    /// Whether it was a synthetic inference.
+    pub is_inference: bool,
+    /// How it ended.
+    pub result: ProbeResult,
+}
+
 /// To the health actor.
 #[derive(Debug)]
 pub enum HealthMessage {
     /// Say of our own region: draining (`true`) or not.
     SetDraining(bool),
-    /// Its own: a probe of this region's endpoint ended.
-    ProbeFinished(RegionName, ProbeResult),
+    /// Its own: a probe ended.
+    ProbeFinished(FinishedProbe),
     /// Its own: whether any canary answered.
     CanariesChecked(bool),
     /// Its own: another agent's facts changed.

@@ -187,6 +187,7 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
         answered_by: api.config.id().to_string(),
         answered_ms: now_ms,
         own_reports: own_reports(&api, &region),
+        thresholds: api.config.health.in_words(),
         region: seen,
         standing,
         overrides,
@@ -206,7 +207,7 @@ fn own_reports(api: &Api, region: &RegionName) -> Vec<OwnReport> {
             let seen = view.facts.get(&FactKind::Observations)?;
             let Fact::Observations(all) = &*seen.fact else { return None };
             let (agent, age_ms) = (id.to_string(), status::millis(seen.seen_at.elapsed()));
-            Some(OwnReport { agent, condition: all.own, age_ms })
+            Some(OwnReport { agent, condition: all.own, address: all.own_address, age_ms })
         })
         .collect()
 }

@@ -282,6 +282,7 @@ impl Rig {
             since_ms: 77,
             votes: vec![("eu-west-1".parse().unwrap(), condition)],
             reason: "as the test says".into(),
+            addresses: Vec::new(),
         };
         self.snapshots.verdicts.send_modify(|verdicts| {
             Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);

@@ -250,6 +250,9 @@ pub struct RegionExplanation {
     pub region: RegionStatus,
     /// What its own agents report of it.
     pub own_reports: Vec<OwnReport>,
+    /// What observers judge it by, as configured, in words.
+    #[serde(default)]
+    pub thresholds: Vec<String>,
     /// Where it stands, in words.
     pub standing: String,
     /// What operators ordered that matters for it.
@@ -271,6 +274,9 @@ pub struct OwnReport {
     pub agent: String,
     /// What it reports; none: it says nothing yet.
     pub condition: Option<Condition>,
+    /// The one address that it speaks for; none: for the region as a whole.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// How long ago the answering agent heard it.
     pub age_ms: u64,
 }
@@ -385,8 +391,59 @@ pub struct RegionStatus {
     pub ramp_percent: Option<u8>,
     /// What DNS answers for it.
     pub addresses: Vec<IpAddr>,
+    /// The verdict on each of its addresses; empty where its endpoint is probed as a whole.
+    #[serde(default)]
+    pub address_verdicts: Vec<AddressStatus>,
     /// How often it failed lately.
     pub flaps: u32,
+    /// What it serves, requests per second; none where nobody measures.
+    #[serde(default)]
+    pub load_rps: Option<u32>,
+    /// What it can serve at most, requests per second, as the capacity guard reckons: declared, or measured where
+    /// `traffic.measured_capacity` is on; none: nothing known.
+    #[serde(default)]
+    pub capacity_rps: Option<u32>,
+    /// What it can serve at most by measurement, requests per second.
+    #[serde(default)]
+    pub measured_capacity_rps: Option<u32>,
+}
+
+/// One address of a region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// The address.
+    pub address: IpAddr,
+    /// The verdict on it.
+    pub verdict: Condition,
+    /// Since when.
+    pub since_ms: u64,
+    /// Why.
+    pub reason: String,
+    /// Whether DNS answers it.
+    pub answered: bool,
+}
+
+/// What one observing agent saw of one address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddressSeen {
+    /// The address; none where the endpoint is probed by its name.
+    pub address: Option<IpAddr>,
+    /// What the observer concludes.
+    pub condition: Condition,
+    /// Its last probe in words, and why it is gray if it is.
+    pub evidence: String,
+    /// Since when it concludes so, its clock.
+    pub since_ms: u64,
+    /// When it probed last, its clock; 0 if never.
+    pub probed_ms: u64,
+    /// Time of its last successful probe, microseconds.
+    pub round_trip_us: Option<u64>,
+    /// The quantile of recent probes that the thresholds speak of, microseconds.
+    pub quantile_us: Option<u64>,
+    /// Part of recent probes that failed, basis points.
+    pub error_bp: Option<u16>,
+    /// Whether the last synthetic inference passed; none if there was none.
+    pub inference: Option<bool>,
 }
 
 /// What one observing region says.
@@ -411,6 +468,9 @@ pub struct ObservationStatus {
     pub since_ms: u64,
     /// Time of its last successful probe, microseconds.
     pub round_trip_us: Option<u64>,
+    /// What it saw of each address; empty while it abstains.
+    #[serde(default)]
+    pub addresses: Vec<AddressSeen>,
     /// How long ago the answering agent heard it.
     pub age_ms: u64,
 }

@@ -29,21 +29,7 @@ impl Config {
             faults.push("regions: every weight_bp is 0, so nothing would serve".into());
         }
         let health = &self.health;
-        if !(10..=60_000).contains(&health.interval_ms) {
-            faults.push(format!("health.interval_ms: {} is not within 10 to 60000", health.interval_ms));
-        }
-        if health.failures == 0 || health.successes == 0 {
-            faults.push("health.failures and health.successes must be at least 1".into());
-        }
-        if health.suspect_ms >= health.silent_ms {
-            faults.push("health.suspect_ms must be less than health.silent_ms".into());
-        }
-        if !health.path.starts_with('/') {
-            faults.push(format!("health.path: {:?} does not begin with /", health.path));
-        }
-        if health.timeout_ms == 0 {
-            faults.push("health.timeout_ms must be at least 1".into());
-        }
+        faults.extend(health.faults(&self.regions));
         let named = [("local_peers", &self.local_peers), ("health.canaries", &health.canaries)];
         for (field, address) in named.iter().flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
         {
@@ -163,8 +149,10 @@ impl RegionConfig {
             faults.push(format!("regions.{}.endpoint: {:?} is not host:port", self.name, self.endpoint));
         }
         let uri = self.serving_url.parse::<http::Uri>();
-        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "tcp")) && uri.port_u16().is_some()) {
-            faults.push(format!("regions.{}.serving_url: {:?} is not http://host:port", self.name, self.serving_url));
+        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https" | "tcp")) && uri.port_u16().is_some())
+        {
+            faults
+                .push(format!("regions.{}.serving_url: {:?} is not http(s)://host:port", self.name, self.serving_url));
         }
         if self.dns_addresses().is_empty() {
             faults.push(format!(

@@ -10,7 +10,10 @@ use super::{
     weights,
 };
 use crate::{identity::RegionName, members::Members, ramp::RampMove, verdict::Condition};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Longest reason of a plan, bytes: it is read by people and carried by every agent's board entry.
 const REASON_MAX: usize = 1_000;
@@ -66,6 +69,18 @@ pub(super) fn plan_with(
     draft.complete(Some(current)).into_plan()
 }
 
+fn addresses_in_words(name: &RegionName, before: &[IpAddr], after: &[IpAddr]) -> String {
+    let only = |these: &[IpAddr], those: &[IpAddr]| {
+        these.iter().filter(|address| !those.contains(address)).map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (only(before, after), only(after, before)) {
+        (gone, new) if gone.is_empty() && new.is_empty() => format!("{name}: addresses changed"),
+        (gone, new) if new.is_empty() => format!("{name}: {gone} is answered no more"),
+        (gone, new) if gone.is_empty() => format!("{name}: {new} is answered"),
+        (gone, new) => format!("{name}: {new} is answered, {gone} no more"),
+    }
+}
+
 /// A plan in the making.
 struct Draft<'a> {
     inputs: &'a PlanInputs,
@@ -97,7 +112,7 @@ impl<'a> Draft<'a> {
                 Some(plan) => match plan.regions.get(name) {
                     Some(region) => {
                         if region.addresses != input.addresses {
-                            reasons.push(format!("{name}: addresses changed"));
+                            reasons.push(addresses_in_words(name, &region.addresses, &input.addresses));
                         }
                         region.clone()
                     }

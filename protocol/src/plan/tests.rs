@@ -34,6 +34,8 @@ fn input(last_octet: u8) -> RegionInput {
         reason: String::new(),
         is_complete: true,
         is_loaded: true,
+        inference_passes: None,
+        measured_capacity_rps: None,
         capacity_rps: None,
         load_rps: None,
         evidence: Evidence::NotMeasured,

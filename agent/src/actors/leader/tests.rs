@@ -202,7 +202,13 @@ impl Mesh {
 
     fn set_verdict(&self, region: &str, condition: Condition) {
         for agent in self.agents.values() {
-            let verdict = RegionVerdict { condition, since_ms: 1, votes: Vec::new(), reason: "test".into() };
+            let verdict = RegionVerdict {
+                condition,
+                since_ms: 1,
+                votes: Vec::new(),
+                reason: "test".into(),
+                addresses: Vec::new(),
+            };
             agent.snapshots.verdicts.send_modify(|verdicts| {
                 Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
             });
