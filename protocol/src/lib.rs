@@ -5,14 +5,18 @@
 //!
 //! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`manifest`].
 
+pub mod alert;
 pub mod board;
 pub mod chunking;
 pub mod clock;
 pub mod codec;
 pub mod conflict;
+pub mod duty;
 pub mod election;
+pub mod event;
 pub mod facts;
 pub mod identity;
+pub mod journal;
 pub mod load;
 pub mod manifest;
 pub mod plan;
