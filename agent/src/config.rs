@@ -2,10 +2,12 @@
 //!
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
+mod alerts;
 mod faults;
 mod reading;
 mod route53;
 
+pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
 use ipnet::IpNet;
@@ -68,6 +70,9 @@ pub struct Config {
     /// The HTTP API.
     #[serde(default)]
     pub api: ApiConfig,
+    /// Who is told of events and alerts.
+    #[serde(default)]
+    pub alerts: AlertsConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,

@@ -4,6 +4,7 @@
 
 mod changes;
 mod document;
+mod events;
 mod failover;
 mod limits;
 mod models;
@@ -183,6 +184,7 @@ impl Rig {
         let ((actors, health), (drain, draining)) = (watch::channel(Arc::default()), watch::channel(false));
         let registry = Registry::new();
         let metrics = ApiMetrics::new(&registry).unwrap();
+        let stream_registry = registry.clone();
         let api = Api {
             config,
             snapshots: snapshots.clone(),
@@ -198,6 +200,7 @@ impl Rig {
                 peers: Arc::new(Nobody),
                 snapshots: snapshots.clone(),
             },
+            streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -583,3 +583,50 @@ pub struct ErrorBody {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
 }
+
+/// `GET /v1/events`: what the answering agent noticed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventList {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// Give it as `since` to go on from here.
+    pub next: String,
+    /// Whether events between `since` and the first of these are gone.
+    pub has_gap: bool,
+    /// Oldest first.
+    pub events: Vec<NumberedEvent>,
+}
+
+/// An event and its place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NumberedEvent {
+    /// Its place at the answering agent: a cursor, as `since` takes it.
+    pub cursor: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: crate::events::EventEntry,
+}
+
+/// `GET /v1/alerts`: what is the case, as the answering agent sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlertList {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// Those that hold, and those that ended within the last five minutes.
+    pub alerts: Vec<AlertEntry>,
+}
+
+/// An alert.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlertEntry {
+    /// What tells it from others, as Alertmanager gets it.
+    pub labels: BTreeMap<String, String>,
+    /// In one sentence.
+    pub summary: String,
+    /// The particulars.
+    pub description: String,
+    /// Since when it holds.
+    pub starts_ms: u64,
+    /// Since when it does not hold any more; none while it holds.
+    pub ended_ms: Option<u64>,
+}

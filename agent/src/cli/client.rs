@@ -206,6 +206,35 @@ impl Client {
         })
     }
 
+    /// Opens an answer that does not end, at the first agent that gives one. `last_event` is where to go on.
+    pub async fn open(&self, path: &str, last_event: Option<&str>) -> Result<reqwest::Response, ClientError> {
+        let mut failures = Vec::new();
+        for (index, agent) in self.in_turn() {
+            let mut request = self.request(Method::GET, agent, path)?;
+            if let Some(id) = last_event {
+                request = request.header("last-event-id", id);
+            }
+            let asked = async {
+                // The time counts for the head alone.
+                let reply = tokio::time::timeout(ANSWER, request.send()).await;
+                let late = || ClientError::Connection { agent: agent.clone(), why: "it did not answer in time".into() };
+                let reply = reply.map_err(|_| late())?.map_err(|error| ClientError::broken(agent, &error))?;
+                answer::check(reply).await
+            };
+            match asked.await {
+                Ok(reply) => {
+                    self.last.store(index, Ordering::Relaxed);
+                    return Ok(reply);
+                }
+                Err(error) if error.is_unavailable() => {
+                    failures.push(Failure { agent: agent.clone(), why: error.why() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ClientError::NoAgent { tried: failures })
+    }
+
     /// Asks for a change, which may take long.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, ClientError> {
         self.post_within(path, body, CHANGE).await
