@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often is looked at what changes with time alone.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a verdict waits at most for the observations that it rests on to be on the board; and how often is looked.
+const BOARD_LAG: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often the certificates on the board are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
 
@@ -93,14 +96,15 @@ async fn follow(arguments: EventsArguments) {
     let (mut leaders, mut catalogues) = (snapshots.leader.subscribe(), snapshots.catalogue.subscribe());
     let mut zones = snapshots.zones.subscribe();
     let mut certificates_at = None::<Instant>;
+    let mut patience = Patience::default();
     loop {
         let now_ms = unix_ms();
         let mut events = Vec::new();
         let judged = verdicts.borrow_and_update().clone();
-        if !judged.is_empty() {
-            let board = snapshots.board.borrow().clone();
-            for (region, verdict) in &*judged {
-                let since_ms = since(&board, region, verdict);
+        let board = snapshots.board.borrow().clone();
+        for (region, verdict) in &*judged {
+            let (since_ms, is_whole) = since(&board, region, verdict);
+            if patience.is_ready(region, verdict.condition, is_whole) {
                 events.extend(journal.verdict(Judged { region, verdict, since_ms }, now_ms));
             }
         }
@@ -132,8 +136,33 @@ async fn follow(arguments: EventsArguments) {
             _ = leaders.changed() => {}
             _ = zones.changed() => {}
             _ = catalogues.changed() => catalogues.mark_changed(),
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(if patience.is_waiting() { LOOK_AGAIN } else { TICK }) => {}
         }
+    }
+}
+
+/// Holds a new verdict back until the board shows the observations that it rests on: our own are judged before they are on
+/// the board. What they say of when it began makes the event the same at every agent.
+#[derive(Default)]
+struct Patience {
+    told: BTreeMap<RegionName, Condition>,
+    waiting: BTreeMap<RegionName, Instant>,
+}
+
+impl Patience {
+    fn is_ready(&mut self, region: &RegionName, condition: Condition, is_whole: bool) -> bool {
+        let is_news = self.told.get(region) != Some(&condition);
+        if is_news && !is_whole && self.waiting.entry(region.clone()).or_insert_with(Instant::now).elapsed() < BOARD_LAG
+        {
+            return false;
+        }
+        self.waiting.remove(region);
+        self.told.insert(region.clone(), condition);
+        true
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 }
 
@@ -164,24 +193,34 @@ fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
     }
 }
 
-/// When the observers had come to this verdict, by their own clocks.
-fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> Option<u64> {
+/// When the observers had come to this verdict, by their own clocks; and whether the board shows as many of them as the
+/// verdict counts.
+fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Option<u64>, bool) {
+    // Nobody observes that a region drains, and nobody observes nothing.
+    if matches!(verdict.condition, Condition::Draining | Condition::Unknown) {
+        return (None, true);
+    }
     let agrees = |condition: Condition| {
         condition == verdict.condition || (condition == Condition::Failed && verdict.condition == Condition::Suspect)
     };
-    let agreeing = board.agents.iter().filter(|(agent, view)| agent.region != *region && view.is_alive).filter_map(
-        |(agent, view)| match &*view.facts.get(&FactKind::Observations)?.fact {
+    let agreeing: Vec<_> = board
+        .agents
+        .iter()
+        .filter(|(agent, view)| agent.region != *region && view.is_alive)
+        .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Observations)?.fact {
             Fact::Observations(observations) => {
                 let of_region = observations.regions.iter().find(|observation| observation.region == *region)?;
                 agrees(of_region.condition).then_some((&agent.region, of_region.since_ms))
             }
             _ => None,
-        },
-    );
+        })
+        .collect();
+    let is_missing = |(observer, vote): &(RegionName, Condition)| {
+        agrees(*vote) && !agreeing.iter().any(|(region, _)| *region == observer)
+    };
+    let is_whole = !verdict.votes.iter().any(is_missing);
     let voters = verdict.votes.iter().filter(|(_, vote)| *vote != Condition::Unknown).count();
-    // Nobody observes that a region drains, and nobody observes nothing.
-    let is_observed = !matches!(verdict.condition, Condition::Draining | Condition::Unknown);
-    agreed_since(agreeing, voters).filter(|_| is_observed)
+    (agreed_since(agreeing.into_iter(), voters), is_whole)
 }
 
 /// From when to when the certificates of the living are valid.
@@ -267,8 +306,11 @@ mod tests {
     async fn what_actors_show_becomes_events_alerts_and_metrics() {
         let (snapshots, metrics, task) = start();
         observe(&snapshots, "b/x", Condition::Failed, 40);
-        observe(&snapshots, "c/y", Condition::Failed, 50);
         judge(&snapshots, Condition::Failed);
+        // The verdict was drawn before its last observation was on the board.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(snapshots.events.borrow().last(), 0);
+        observe(&snapshots, "c/y", Condition::Failed, 50);
         // By the observers' clocks, not by when the verdict was drawn here.
         until_last(&snapshots, "verdict:a:failed:50").await;
         let mut alerts = snapshots.alerts.subscribe();

@@ -98,11 +98,11 @@ async fn follow(arguments: ProviderArguments) {
             _ = currents.changed() => {}
             () = settle(provider, unsettled.take()) => {}
             () = tokio::time::sleep(wait) => {
-                if let Some(plan) = due.filter(|plan| done.as_ref() == Some(&plan.stamp)) {
-                    if let Some(drift) = look_for_drift(provider, &plan).await {
-                        let known = snapshots.zones.borrow().get(provider.name()).cloned().unwrap_or_default();
-                        arguments.show(ZoneState { drift, ..known });
-                    }
+                if let Some(plan) = due.filter(|plan| done.as_ref() == Some(&plan.stamp))
+                    && let Some(drift) = look_for_drift(provider, &plan).await
+                {
+                    let known = snapshots.zones.borrow().get(provider.name()).cloned().unwrap_or_default();
+                    arguments.show(ZoneState { drift, ..known });
                 }
             }
         }
