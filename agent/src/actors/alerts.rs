@@ -351,3 +351,106 @@ impl Desk {
             && alert.severity >= self.wanted.severity
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::snapshots::{AgentView, LeaderView, SeenFact};
+    use prometheus::Registry;
+    use regionmesh_protocol::{board::EntryVersion, register::Ballot};
+
+    /// The place of agent `b/x`; `a/x` is alive as well and may have said that it is not heard.
+    fn desk(leader: Option<&str>, is_other_unheard: bool) -> Desk {
+        let text = r#"
+            mesh = "m"
+            region = "b"
+            agent = "x"
+            data_dir = "/nowhere"
+            tls = { ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }
+            listen = { mesh = "127.0.0.1:1", dns = "127.0.0.1:2", api = "127.0.0.1:3", serving = "127.0.0.1:4" }
+            store = { url = "file:///nowhere" }
+            regions = []
+            alerts.receivers = [{ name = "hook", kind = "webhook", url = "http://127.0.0.1:9/" }]
+        "#;
+        let config: Arc<Config> = Arc::new(toml::from_str(text).unwrap());
+        let snapshots = Snapshots::default();
+        let ballot = |agent: &str| Ballot { number: 1, agent: agent.parse().unwrap(), boot: 1 };
+        snapshots.leader.send_replace(LeaderView { ballot: leader.map(ballot), is_self: false });
+        let other = ReceiverFacts { name: "hook".into(), is_failing: is_other_unheard, delivered: Vec::new() };
+        let fact = Arc::new(Fact::Alerts(AlertFacts { receivers: vec![other] }));
+        let seen = SeenFact { fact, version: EntryVersion::default(), seen_at: Instant::now() };
+        let view = AgentView { is_alive: true, facts: [(FactKind::Alerts, seen)].into() };
+        snapshots.board.send_modify(|board| drop(Arc::make_mut(board).agents.insert("a/x".parse().unwrap(), view)));
+        let facts = ReceiverFacts { name: "hook".into(), ..ReceiverFacts::default() };
+        let arguments = AlertsArguments {
+            config: config.clone(),
+            snapshots,
+            gossip: Address::vacant("gossip"),
+            metrics: ReceiverMetrics::new(&Registry::new()).unwrap(),
+        };
+        Desk::new(&arguments, &config.alerts.receivers[0], watch::Sender::new(AlertFacts { receivers: vec![facts] }))
+    }
+
+    fn duty(desk: &mut Desk, now: Instant) -> bool {
+        let board = desk.snapshots.board.borrow().clone();
+        desk.is_on_duty(&board, now)
+    }
+
+    fn says_unheard(desk: &Desk) -> bool {
+        desk.told.borrow().receivers[0].is_failing
+    }
+
+    #[test]
+    fn a_leader_that_is_not_heard_says_so_hands_over_and_tries_again_later() {
+        let (mut desk, start) = (desk(Some("b/x"), false), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let error = SendError::Unanswered("refused".into());
+        assert!(duty(&mut desk, start));
+        desk.failed(&error, start);
+        desk.failed(&error, after(9));
+        assert!(!says_unheard(&desk) && duty(&mut desk, after(9)));
+        desk.failed(&error, after(10));
+        assert!(says_unheard(&desk) && !duty(&mut desk, after(10)));
+        assert!(duty(&mut desk, after(310)) && !says_unheard(&desk));
+        // It still is not, and says so at once.
+        desk.failed(&error, after(311));
+        assert!(says_unheard(&desk));
+        desk.sent(after(312));
+        assert!(!says_unheard(&desk) && duty(&mut desk, after(312)));
+    }
+
+    #[test]
+    fn who_does_not_lead_speaks_for_a_leader_that_is_not_heard_or_is_not_there() {
+        let (start, after) = (Instant::now(), |start: Instant, seconds| start + Duration::from_secs(seconds));
+        assert!(!duty(&mut desk(Some("a/x"), false), start));
+        assert!(duty(&mut desk(Some("a/x"), true), start));
+        // Without a leader the first by name speaks, after a while.
+        let mut leaderless = desk(None, true);
+        assert!(!duty(&mut leaderless, start) && !duty(&mut leaderless, after(start, 9)));
+        assert!(duty(&mut leaderless, after(start, 10)));
+        let mut second = desk(None, false);
+        assert!(!duty(&mut second, start) && !duty(&mut second, after(start, 60)));
+    }
+
+    #[test]
+    fn pauses_grow_are_bounded_and_a_receivers_wish_is_heeded() {
+        let pauses: Vec<_> = (0..12).map(|failures| pause(failures, 0.0)).collect();
+        assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[11] == LONGEST_PAUSE);
+        assert!((0..12).all(|failures| pause(failures, 1.0) * 2 == pause(failures, 0.0)));
+        let (mut desk, start) = (desk(Some("b/x"), false), Instant::now());
+        let retry_after = Some(Duration::from_secs(30));
+        desk.failed(&SendError::NotNow { status: 503, said: String::new(), retry_after }, start);
+        assert!(!desk.may_try(start + Duration::from_secs(29)) && desk.may_try(start + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn receipts_are_bounded_and_keep_the_latest() {
+        let desk = desk(Some("b/x"), false);
+        for number in 0..RECEIPTS * 2 {
+            desk.delivered(&number.to_string());
+        }
+        let told = desk.told.borrow().receivers[0].delivered.clone();
+        assert_eq!((told.len(), told.last().unwrap().as_str()), (RECEIPTS, (RECEIPTS * 2 - 1).to_string().as_str()));
+    }
+}
