@@ -62,7 +62,7 @@ pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -
 
 pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
     let region = &told.region;
-    let verdict = paint.tone(tone(region.verdict), region.verdict.as_str());
+    let verdict = paint.tone(Tone::of(region.verdict), region.verdict.as_str());
     let since = match region.verdict_since_ms {
         0 => String::new(),
         since_ms => format!(" for {}", ago(told.answered_ms.saturating_sub(since_ms))),
@@ -99,11 +99,11 @@ fn votes(told: &RegionExplanation, paint: Paint) -> String {
             Condition::Unknown => "abstains".to_owned(),
             condition => condition.as_str().to_owned(),
         };
-        table.row(vec![vote.region.to_string(), paint.tone(tone(vote.condition), says)]);
+        table.row(vec![vote.region.to_string(), paint.tone(Tone::of(vote.condition), says)]);
     }
     for report in &told.own_reports {
         let says = match report.condition {
-            Some(condition) => paint.tone(tone(condition), condition.as_str()),
+            Some(condition) => paint.tone(Tone::of(condition), condition.as_str()),
             None => paint.tone(Tone::Faint, "nothing yet"),
         };
         let of = format!("itself ({}, {} ago)", plain(&report.agent, 60), ago(report.age_ms));
@@ -117,7 +117,7 @@ fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String
     for observation in seen {
         table.row(vec![
             plain(&observation.observer, 60),
-            paint.tone(tone(observation.condition), observation.condition.as_str()),
+            paint.tone(Tone::of(observation.condition), observation.condition.as_str()),
             format!("{} ago", ago(now_ms.saturating_sub(observation.since_ms))),
             format!("{} ago", ago(observation.age_ms)),
             plain(&observation.evidence, 60),
@@ -192,15 +192,6 @@ fn overrides(standing: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
 
 fn names(regions: &[RegionName]) -> String {
     regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn tone(condition: Condition) -> Tone {
-    match condition {
-        Condition::Healthy => Tone::Good,
-        Condition::Suspect | Condition::Draining => Tone::Uneasy,
-        Condition::Failed => Tone::Bad,
-        Condition::Unknown => Tone::Faint,
-    }
 }
 
 #[cfg(test)]
