@@ -214,6 +214,8 @@ mod tests {
             "regionmesh events --kind verdicts",
             "regionmesh events --region EU",
             "regionmesh events --limit 0",
+            "regionmesh ca init --mesh m --dir d --days 0",
+            "regionmesh ca issue --dir d --region r --agent a --days 0",
             "regionmesh models promote m 1 ../production",
             "regionmesh models promote m 1 a+conflict.eu-west-1",
         ] {
