@@ -124,6 +124,21 @@ impl FrontDoorMetrics {
         registry.register(Box::new(metrics.search.clone()))?;
         Ok(metrics)
     }
+
+    /// What was counted, for people; none if nobody came.
+    pub fn summary(&self) -> Option<String> {
+        let results = [
+            ("forwarded", "forwarded"),
+            ("broken", "broken off"),
+            ("no_backend", "found no region"),
+            ("too_many", "were too many"),
+        ];
+        let told = results.map(|(result, words)| (self.connections.with_label_values(&[result]).get(), words));
+        let told: Vec<String> =
+            told.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+        let retries = self.retries.get();
+        (!told.is_empty()).then(|| format!("{}; {retries} times a region could not be reached", told.join(", ")))
+    }
 }
 
 /// A bound front door.
@@ -439,6 +454,17 @@ mod tests {
             let mut stream = TcpStream::connect(self.door).await.unwrap();
             timeout(Duration::from_secs(10), stream.read_u8()).await.expect("not stuck").ok()
         }
+    }
+
+    #[test]
+    fn counts_are_told_in_words_if_anybody_came() {
+        let metrics = FrontDoorMetrics::new(&Registry::new()).unwrap();
+        metrics.retries.inc();
+        assert_eq!(metrics.summary(), None);
+        metrics.connections.with_label_values(&["forwarded"]).inc_by(12);
+        metrics.connections.with_label_values(&["no_backend"]).inc();
+        let told = "12 forwarded, 1 found no region; 1 times a region could not be reached";
+        assert_eq!(metrics.summary().as_deref(), Some(told));
     }
 
     #[tokio::test]
