@@ -5,6 +5,9 @@
 mod alerts;
 mod faults;
 mod reading;
+#[cfg(test)]
+#[allow(clippy::panic)]
+pub(crate) mod rig;
 mod route53;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};

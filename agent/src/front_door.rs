@@ -350,7 +350,7 @@ fn notice_death(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        config::Config,
+        config::rig,
         dns::{DnsArguments, metrics::DnsMetrics, server::DnsServer},
     };
     use regionmesh_protocol::{
@@ -381,19 +381,7 @@ mod tests {
     }
 
     async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &CancellationToken) -> SocketAddr {
-        let config: Config = toml::from_str(
-            r#"
-            mesh = "regionmesh.test"
-            region = "a"
-            agent = "node-0"
-            data_dir = "/nowhere"
-            tls = { ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }
-            listen = { mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }
-            store = { url = "file:///nowhere" }
-            regions = [{ name = "a", endpoint = "127.0.0.41:1", serving_url = "http://127.0.0.41:1" }]
-            "#,
-        )
-        .unwrap();
+        let config = rig::config(&[("a", ADDRESSES[0])], "");
         let metrics = DnsMetrics::new(&Registry::new()).unwrap();
         let server = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap();
         let address = server.local_addr();

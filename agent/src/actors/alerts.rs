@@ -356,24 +356,17 @@ impl Desk {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::snapshots::{AgentView, LeaderView, SeenFact};
+    use crate::{
+        config::rig,
+        snapshots::{AgentView, LeaderView, SeenFact},
+    };
     use prometheus::Registry;
     use regionmesh_protocol::{board::EntryVersion, register::Ballot};
 
-    /// The place of agent `b/x`; `a/x` is alive as well and may have said that it is not heard.
+    /// The place of agent `b/node-0`; `a/x` is alive as well and may have said that it is not heard.
     fn desk(leader: Option<&str>, is_other_unheard: bool) -> Desk {
-        let text = r#"
-            mesh = "m"
-            region = "b"
-            agent = "x"
-            data_dir = "/nowhere"
-            tls = { ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }
-            listen = { mesh = "127.0.0.1:1", dns = "127.0.0.1:2", api = "127.0.0.1:3", serving = "127.0.0.1:4" }
-            store = { url = "file:///nowhere" }
-            regions = []
-            alerts.receivers = [{ name = "hook", kind = "webhook", url = "http://127.0.0.1:9/" }]
-        "#;
-        let config: Arc<Config> = Arc::new(toml::from_str(text).unwrap());
+        let receiver = r#"alerts.receivers = [{ name = "hook", kind = "webhook", url = "http://127.0.0.1:9/" }]"#;
+        let config = Arc::new(rig::config(&[("b", "127.0.0.1")], receiver));
         let snapshots = Snapshots::default();
         let ballot = |agent: &str| Ballot { number: 1, agent: agent.parse().unwrap(), boot: 1 };
         snapshots.leader.send_replace(LeaderView { ballot: leader.map(ballot), is_self: false });
@@ -403,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_is_not_heard_says_so_hands_over_and_tries_again_later() {
-        let (mut desk, start) = (desk(Some("b/x"), false), Instant::now());
+        let (mut desk, start) = (desk(Some("b/node-0"), false), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         let error = SendError::Unanswered("refused".into());
         assert!(duty(&mut desk, start));
@@ -438,7 +431,7 @@ mod tests {
         let pauses: Vec<_> = (0..12).map(|failures| pause(failures, 0.0)).collect();
         assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[11] == LONGEST_PAUSE);
         assert!((0..12).all(|failures| pause(failures, 1.0) * 2 == pause(failures, 0.0)));
-        let (mut desk, start) = (desk(Some("b/x"), false), Instant::now());
+        let (mut desk, start) = (desk(Some("b/node-0"), false), Instant::now());
         let retry_after = Some(Duration::from_secs(30));
         desk.failed(&SendError::NotNow { status: 503, said: String::new(), retry_after }, start);
         assert!(!desk.may_try(start + Duration::from_secs(29)) && desk.may_try(start + Duration::from_secs(30)));
@@ -446,7 +439,7 @@ mod tests {
 
     #[test]
     fn receipts_are_bounded_and_keep_the_latest() {
-        let desk = desk(Some("b/x"), false);
+        let desk = desk(Some("b/node-0"), false);
         for number in 0..RECEIPTS * 2 {
             desk.delivered(&number.to_string());
         }

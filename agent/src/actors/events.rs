@@ -253,21 +253,10 @@ mod tests {
     };
     use std::time::Duration;
 
-    const CONFIG: &str = r#"
-        mesh = "m"
-        region = "b"
-        agent = "x"
-        data_dir = "/nowhere"
-        tls = { ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }
-        listen = { mesh = "127.0.0.1:1", dns = "127.0.0.1:2", api = "127.0.0.1:3", serving = "127.0.0.1:4" }
-        store = { url = "file:///nowhere" }
-        regions = [{ name = "a", endpoint = "a:1", serving_url = "http://127.0.0.1:4" }]
-    "#;
-
     fn start() -> (Snapshots, EventMetrics, tokio::task::JoinHandle<()>) {
         let (snapshots, metrics) = (Snapshots::default(), EventMetrics::new(&Registry::new()).unwrap());
         begin(&snapshots, 7);
-        let config = Arc::new(toml::from_str(CONFIG).unwrap());
+        let config = Arc::new(crate::config::rig::config(&[("b", "127.0.0.2"), ("a", "127.0.0.1")], ""));
         let arguments = EventsArguments { config, snapshots: snapshots.clone(), metrics: metrics.clone() };
         (snapshots, metrics, tokio::spawn(follow(arguments)))
     }
