@@ -60,7 +60,7 @@ pub struct AlertsArguments {
     pub metrics: ReceiverMetrics,
 }
 
-/// Runs until `stop`. Fails where a receiver can't be spoken to at all, say for a file that is missing.
+/// Runs until `stop`.
 pub async fn keep(arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
     let receivers = &arguments.config.alerts.receivers;
     let facts =
@@ -69,18 +69,16 @@ pub async fn keep(arguments: AlertsArguments, stop: CancellationToken) -> Result
     let mut tasks = JoinSet::new();
     for receiver in receivers {
         let desk = Desk::new(&arguments, receiver, told.clone());
+        let config = receiver.clone();
         match receiver.kind {
             ReceiverKind::Webhook => {
-                let webhook = Webhook::new(receiver, arguments.config.mesh.to_string());
-                let webhook = webhook.map_err(|why| format!("alerts.receivers.{}: {why}", receiver.name))?;
-                tasks.spawn(tell_events(desk, webhook));
+                let mesh = arguments.config.mesh.to_string();
+                tasks.spawn(tell_events(desk, move || Webhook::new(&config, mesh.clone())));
             }
             ReceiverKind::Alertmanager => {
                 let own = || format!("http://{}/v1/failover/status", arguments.config.listen.api);
                 let look_on = arguments.config.alerts.generator_url.clone().unwrap_or_else(own);
-                let alertmanager = Alertmanager::new(receiver, look_on);
-                let alertmanager = alertmanager.map_err(|why| format!("alerts.receivers.{}: {why}", receiver.name))?;
-                tasks.spawn(tell_alerts(desk, alertmanager));
+                tasks.spawn(tell_alerts(desk, move || Alertmanager::new(&config, look_on.clone())));
             }
         }
     }
@@ -247,8 +245,23 @@ fn receiver<'a>(view: &'a crate::snapshots::AgentView, name: &str) -> Option<&'a
     }
 }
 
+/// What speaks to the receiver, once it can be made: a file with authorities may be missing. That is this receiver's trouble
+/// and nobody else's.
+async fn made<T>(desk: &mut Desk, make: impl Fn() -> Result<T, String>) -> T {
+    loop {
+        match make() {
+            Ok(made) => return made,
+            Err(why) => {
+                desk.failed(&SendError::Unready(why), Instant::now());
+                tokio::time::sleep(pause(desk.failures, 0.0)).await;
+            }
+        }
+    }
+}
+
 /// Tells a webhook of each event.
-async fn tell_events(mut desk: Desk, webhook: Webhook) {
+async fn tell_events(mut desk: Desk, make: impl Fn() -> Result<Webhook, String>) {
+    let webhook = made(&mut desk, make).await;
     let mut log = desk.snapshots.events.subscribe();
     let mut outbox = Outbox::new(desk.own.clone(), Duration::from_secs(desk.config.deadline_s));
     let mut cursor = Cursor { boot: None, seq: 0 };
@@ -299,7 +312,8 @@ async fn tell_events(mut desk: Desk, webhook: Webhook) {
 }
 
 /// Tells an Alertmanager what is the case.
-async fn tell_alerts(mut desk: Desk, alertmanager: Alertmanager) {
+async fn tell_alerts(mut desk: Desk, make: impl Fn() -> Result<Alertmanager, String>) {
+    let alertmanager = made(&mut desk, make).await;
     let mut all = desk.snapshots.alerts.subscribe();
     let resend = Duration::from_secs(desk.config.resend_s);
     let (mut last, mut duty_since) = (None::<(Instant, Vec<Gist>)>, None::<Instant>);
@@ -435,6 +449,17 @@ mod tests {
         let retry_after = Some(Duration::from_secs(30));
         desk.failed(&SendError::NotNow { status: 503, said: String::new(), retry_after }, start);
         assert!(!desk.may_try(start + Duration::from_secs(29)) && desk.may_try(start + Duration::from_secs(30)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_cannot_be_made_is_tried_again_and_counted() {
+        let (mut desk, attempts) = (desk(Some("b/node-0"), false), std::cell::Cell::new(0));
+        let make = || {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() < 4 { Err("cannot read /nowhere".to_owned()) } else { Ok(7) }
+        };
+        assert_eq!(made(&mut desk, make).await, 7);
+        assert_eq!(desk.metrics.failed.with_label_values(&["hook", "unready"]).get(), 3);
     }
 
     #[test]
