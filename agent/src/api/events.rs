@@ -3,11 +3,7 @@
 //! A stream takes from the log only when its reader took what came before, so a slow reader costs a place and no memory. One
 //! that falls so far behind that events are gone is told so and ends, as does one that takes nothing at all for too long.
 
-use super::{
-    Api,
-    reply::ApiError,
-    types::{AlertEntry, AlertList, EventList, NumberedEvent},
-};
+use super::{Api, reply::ApiError};
 use crate::{
     events::{Cursor, EventEntry, EventLog, Noticed, Wanted},
     snapshots::Snapshots,
@@ -21,8 +17,14 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
-use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Streams at once.
@@ -77,6 +79,53 @@ impl Streams {
     fn ended(&self, reason: &str) {
         self.ended.with_label_values(&[reason]).inc();
     }
+}
+
+/// `GET /v1/events`: what the answering agent noticed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventList {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// Give it as `since` to go on from here.
+    pub next: String,
+    /// Whether events between `since` and the first of these are gone.
+    pub has_gap: bool,
+    /// Oldest first.
+    pub events: Vec<NumberedEvent>,
+}
+
+/// An event and its place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NumberedEvent {
+    /// Its place at the answering agent: a cursor, as `since` takes it.
+    pub cursor: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: EventEntry,
+}
+
+/// `GET /v1/alerts`: what is the case, as the answering agent sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlertList {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// Those that hold, and those that ended within the last five minutes.
+    pub alerts: Vec<AlertEntry>,
+}
+
+/// An alert.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlertEntry {
+    /// What tells it from others, as Alertmanager gets it.
+    pub labels: BTreeMap<String, String>,
+    /// In one sentence.
+    pub summary: String,
+    /// The particulars.
+    pub description: String,
+    /// Since when it holds.
+    pub starts_ms: u64,
+    /// Since when it does not hold any more; none while it holds.
+    pub ended_ms: Option<u64>,
 }
 
 /// What is asked for.

@@ -82,7 +82,7 @@ fn responses(route: &Route) -> Value {
         Answer::Stream(schema) => {
             let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
             json!({ "200": { "description": "Events, until one side closes", "content": {
-                "text/event-stream": { "schema": { "type": "string" }, "itemSchema": schema } } } })
+                "text/event-stream": { "schema": { "type": "string" }, "x-itemSchema": schema } } } })
         }
         Answer::Created(schema) => json!({ "201": { "description": "Done", "content": json_of(schema) } }),
         Answer::Probe(schema) => json!({

@@ -7,7 +7,7 @@ use super::{
     text::{self, Paint, Tone, moment, plain},
 };
 use crate::{
-    api::types::{EventList, NumberedEvent},
+    api::events::{EventList, NumberedEvent},
     events::EventEntry,
 };
 use anyhow::Result;
