@@ -2,11 +2,16 @@
 //!
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
+mod alerts;
 mod faults;
 mod health;
 mod reading;
+#[cfg(test)]
+#[allow(clippy::panic)]
+pub(crate) mod rig;
 mod route53;
 
+pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
@@ -70,6 +75,9 @@ pub struct Config {
     /// The HTTP API.
     #[serde(default)]
     pub api: ApiConfig,
+    /// Who is told of events and alerts.
+    #[serde(default)]
+    pub alerts: AlertsConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,

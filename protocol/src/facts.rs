@@ -31,6 +31,8 @@ pub enum FactKind {
     Leader,
     /// [`Links`].
     Links,
+    /// [`AlertFacts`].
+    Alerts,
 }
 
 /// The content of one entry.
@@ -52,6 +54,8 @@ pub enum Fact {
     Leader(LeaderFacts),
     /// Whom it is connected to.
     Links(Links),
+    /// What it told receivers of alerts.
+    Alerts(AlertFacts),
 }
 
 impl Fact {
@@ -66,6 +70,7 @@ impl Fact {
             Fact::Plan(_) => FactKind::Plan,
             Fact::Leader(_) => FactKind::Leader,
             Fact::Links(_) => FactKind::Links,
+            Fact::Alerts(_) => FactKind::Alerts,
         }
     }
 }
@@ -161,3 +166,24 @@ pub struct Links {
     /// Regions that the agent has no connection to.
     pub unreachable: Vec<RegionName>,
 }
+
+/// What an agent told those who want to know of events and alerts, so that no other agent tells them again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertFacts {
+    /// One entry per receiver of the agent's configuration.
+    pub receivers: Vec<ReceiverFacts>,
+}
+
+/// What one receiver was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverFacts {
+    /// The receiver's name in the configuration.
+    pub name: String,
+    /// Whether it has not taken anything for a while.
+    pub is_failing: bool,
+    /// Ids of the last events that it took, at most [`RECEIPTS`], oldest first.
+    pub delivered: Vec<String>,
+}
+
+/// Receipts told per receiver: what was delivered before is too old to be sent again by anybody.
+pub const RECEIPTS: usize = 128;

@@ -5,17 +5,21 @@
 //!
 //! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`members`] → [`manifest`].
 
+pub mod alert;
 pub mod board;
 pub mod chunking;
 pub mod clock;
 pub mod codec;
 pub mod conflict;
+pub mod duty;
 pub mod election;
 pub mod endpoint;
+pub mod event;
 pub mod facts;
 pub mod gray;
 pub mod headroom;
 pub mod identity;
+pub mod journal;
 pub mod load;
 pub mod manifest;
 pub mod members;

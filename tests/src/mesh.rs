@@ -127,15 +127,21 @@ impl TestMesh {
             options.launchers = launchers.collect();
         }
         let mesh = LocalMesh::prepare(options).await.unwrap_or_else(|error| panic!("{error}"));
-        for agent in mesh.agents() {
-            if let Some(adjust) = setup.adjust {
-                let mut config = Config::load(&agent.config_file()).expect("a configuration just written");
-                adjust(&mut config);
-                std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML")).expect("a file");
-            }
-        }
         let token = std::fs::read_to_string(mesh.layout().token_file()).expect("a token").trim().to_owned();
-        Self { mesh, token, directory, _place: place }
+        let mesh = Self { mesh, token, directory, _place: place };
+        if let Some(adjust) = setup.adjust {
+            mesh.configure(adjust);
+        }
+        mesh
+    }
+
+    /// Changes every agent's configuration, before anything is started.
+    pub fn configure(&self, change: impl Fn(&mut Config)) {
+        for agent in self.mesh.agents() {
+            let mut config = Config::load(&agent.config_file()).expect("a configuration just written");
+            change(&mut config);
+            std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML")).expect("a file");
+        }
     }
 
     /// The first agent of region `index`.

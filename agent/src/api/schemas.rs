@@ -450,6 +450,50 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         "Why a request was not carried out",
         &[("error", "string", "What was wrong"), ("hint", "string~", "What to do")],
     ),
+    (
+        "EventList",
+        "What an agent noticed",
+        &[
+            ("answered_by", "string", "The agent that answers, region/name"),
+            ("next", "string", "Give it as `since` to go on from here"),
+            ("has_gap", "boolean", "Whether events between `since` and the first of these are gone"),
+            ("events", "[Event]", "Oldest first"),
+        ],
+    ),
+    (
+        "Event",
+        "One thing that happened",
+        &[
+            ("cursor", "string", "Its place at the answering agent, as `since` takes it"),
+            ("id", "string", "Tells it from all others; the same from whichever agent it comes"),
+            ("kind", "string", "verdict, plan, leader, ramp, fence-lost, drift, conflict or certificate"),
+            ("severity", "string", "info, warning or critical"),
+            ("time_ms", "time", "When it happened"),
+            ("region", "string?", "The region that it is about; null if it is about none"),
+            ("text", "string", "What happened, for people"),
+            ("fields", "{string}", "The particulars, for programs"),
+            ("witness", "string?", "The only agent that can know of it, region/name; null where every agent does"),
+        ],
+    ),
+    (
+        "AlertList",
+        "What is the case and somebody should know",
+        &[
+            ("answered_by", "string", "The agent that answers, region/name"),
+            ("alerts", "[Alert]", "Those that hold, and those that ended within the last five minutes"),
+        ],
+    ),
+    (
+        "Alert",
+        "A condition that holds for a while",
+        &[
+            ("labels", "{string}", "What tells it from others, as Alertmanager gets it"),
+            ("summary", "string", "In one sentence"),
+            ("description", "string", "The particulars"),
+            ("starts_ms", "time", "Since when it holds"),
+            ("ended_ms", "time?", "Since when it does not hold any more; null while it holds"),
+        ],
+    ),
 ];
 
 const PLAN_BRIEF: &[Field] = &[

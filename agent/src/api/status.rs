@@ -216,6 +216,7 @@ fn fact_name(kind: FactKind) -> &'static str {
         FactKind::Plan => "plan",
         FactKind::Leader => "leader",
         FactKind::Links => "links",
+        FactKind::Alerts => "alerts",
     }
 }
 

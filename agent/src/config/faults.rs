@@ -47,6 +47,7 @@ impl Config {
             faults.push("traffic.suspect_percent must be at most 100".into());
         }
         faults.extend(self.traffic.faults(&names));
+        faults.extend(self.alerts.faults());
         if self.recovery.errors_floor_bp > 10_000 {
             faults.push("recovery.errors_floor_bp must be at most 10000".into());
         }

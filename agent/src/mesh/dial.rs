@@ -178,7 +178,7 @@ async fn connect(inner: &Inner, region: &RegionName, address: SocketAddr) -> Res
     let connection = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting)
         .await
         .map_err(|_| format!("{address} did not finish the handshake"))?
-        .map_err(|error| format!("{address}: {error}"))?;
+        .map_err(|error| format!("{address}: {}", connection::explain(&error)))?;
     let id = connection::peer_of(&connection).ok_or_else(|| format!("{address} shows no agent's certificate"))?;
     Ok((connection, id))
 }

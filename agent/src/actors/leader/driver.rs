@@ -182,7 +182,9 @@ impl Driver {
             if self.started.elapsed() < HEARING {
                 return;
             }
-            tracing::warn!(waited = ?HEARING, "no other region was heard; going on with the plan known from before");
+            if self.arguments.snapshots.plan.borrow().is_some() {
+                tracing::warn!(waited = ?HEARING, "no other region was heard; going on with the plan known from before");
+            }
         }
         is_current.send_replace(true);
     }

@@ -65,7 +65,7 @@ pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -
 
 pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
     let region = &told.region;
-    let verdict = paint.tone(tone(region.verdict), region.verdict.as_str());
+    let verdict = paint.tone(Tone::of(region.verdict), region.verdict.as_str());
     let since = match region.verdict_since_ms {
         0 => String::new(),
         since_ms => format!(" for {}", ago(told.answered_ms.saturating_sub(since_ms))),
@@ -110,11 +110,11 @@ fn votes(told: &RegionExplanation, paint: Paint) -> String {
             Condition::Unknown => "abstains".to_owned(),
             condition => condition.as_str().to_owned(),
         };
-        table.row(vec![vote.region.to_string(), paint.tone(tone(vote.condition), says)]);
+        table.row(vec![vote.region.to_string(), paint.tone(Tone::of(vote.condition), says)]);
     }
     for report in &told.own_reports {
         let says = match report.condition {
-            Some(condition) => paint.tone(tone(condition), condition.as_str()),
+            Some(condition) => paint.tone(Tone::of(condition), condition.as_str()),
             None => paint.tone(Tone::Faint, "nothing yet"),
         };
         let address = report.address.map(|address| format!(" for {address}")).unwrap_or_default();
@@ -129,7 +129,7 @@ fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String
     for observation in seen {
         table.row(vec![
             plain(&observation.observer, 60),
-            paint.tone(tone(observation.condition), observation.condition.as_str()),
+            paint.tone(Tone::of(observation.condition), observation.condition.as_str()),
             format!("{} ago", ago(now_ms.saturating_sub(observation.since_ms))),
             format!("{} ago", ago(observation.age_ms)),
             plain(&observation.evidence, 60),
@@ -146,7 +146,7 @@ fn addresses(region: &RegionStatus, paint: Paint) -> String {
     for judged in &region.address_verdicts {
         let mut head = vec![
             judged.address.to_string(),
-            paint.tone(tone(judged.verdict), judged.verdict.as_str()),
+            paint.tone(Tone::of(judged.verdict), judged.verdict.as_str()),
             if judged.answered { "yes".into() } else { paint.tone(Tone::Uneasy, "no") },
         ];
         let observers = region.observations.iter().filter_map(|seen| {
@@ -171,7 +171,7 @@ fn address_rows<'a>(
         let mut row = std::mem::replace(head, vec![String::new(); 3]);
         row.extend([
             plain(observer, 60),
-            paint.tone(tone(of.condition), of.condition.as_str()),
+            paint.tone(Tone::of(of.condition), of.condition.as_str()),
             of.error_bp.map_or_else(unknown, |bp| percent(f64::from(bp) / 10_000.0)),
             of.quantile_us.map_or_else(unknown, |us| format!("{}.{} ms", us / 1_000, us % 1_000 / 100)),
             of.inference
@@ -254,15 +254,6 @@ fn overrides(standing: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
 
 fn names(regions: &[RegionName]) -> String {
     regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn tone(condition: Condition) -> Tone {
-    match condition {
-        Condition::Healthy => Tone::Good,
-        Condition::Suspect | Condition::Draining => Tone::Uneasy,
-        Condition::Failed => Tone::Bad,
-        Condition::Unknown => Tone::Faint,
-    }
 }
 
 #[cfg(test)]
