@@ -2,10 +2,12 @@
 //!
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
+mod dns;
 mod faults;
 mod reading;
 mod route53;
 
+pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
 use ipnet::IpNet;
@@ -145,26 +147,6 @@ pub struct StoreConfig {
     /// platform's workload identity, never from here.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
-}
-
-/// DNS.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DnsConfig {
-    /// The zone; `serving.<zone>` is the service name.
-    pub zone: String,
-    /// Time to live of `serving` answers, seconds. 5 s: half of it is the mean time a client stays with a dead region.
-    pub ttl_s: u32,
-    /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for each region.
-    pub name_servers: Vec<String>,
-    /// The zone in Amazon Route 53, where there is one.
-    pub route53: Option<Route53Config>,
-}
-
-impl Default for DnsConfig {
-    fn default() -> Self {
-        Self { zone: "regionmesh.test".into(), ttl_s: 5, name_servers: Vec::new(), route53: None }
-    }
 }
 
 /// Probing.

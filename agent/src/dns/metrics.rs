@@ -17,6 +17,10 @@ pub struct DnsMetrics {
     pub plan_seq: IntGauge,
     /// Plans that were not answered from, by reason.
     pub refused_plans: IntCounterVec,
+    /// Answers over UDP that were more than one network is sent, by what became of them.
+    pub limited: IntCounterVec,
+    /// Queries by what their cookies prove.
+    pub cookies: IntCounterVec,
     /// Open TCP connections.
     pub connections: IntGauge,
 }
@@ -55,6 +59,17 @@ impl DnsMetrics {
                 ),
                 &["reason"],
             )?,
+            limited: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_dns_rate_limited_total",
+                    "Answers over UDP beyond the rate limit of one network, by what became of them.",
+                ),
+                &["action"],
+            )?,
+            cookies: IntCounterVec::new(
+                Opts::new("regionmesh_dns_cookies_total", "DNS queries, by what their cookies prove."),
+                &["proof"],
+            )?,
             connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
         };
         registry.register(Box::new(metrics.queries.clone()))?;
@@ -63,6 +78,8 @@ impl DnsMetrics {
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.plan_seq.clone()))?;
         registry.register(Box::new(metrics.refused_plans.clone()))?;
+        registry.register(Box::new(metrics.limited.clone()))?;
+        registry.register(Box::new(metrics.cookies.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         Ok(metrics)
     }

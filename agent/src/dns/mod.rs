@@ -4,12 +4,22 @@
 //! reads without a lock. The server never withdraws: cut off from the mesh, it goes on answering the last plan, and
 //! before the first plan it answers all regions of the configuration. It never resolves for others, never transfers
 //! the zone and never answers `serving` with nothing.
+//!
+//! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] makes a packet of a packet ([`fast`] where it can, else
+//! [`answer`]), [`limits`] decides whether it is sent, [`cookies`] who is beyond suspicion.
 
 pub mod answer;
+mod batch;
+pub mod cookies;
+mod counters;
+pub mod fast;
+pub mod limits;
 pub mod metrics;
 pub mod nearness;
 pub mod providers;
 pub mod server;
+mod tcp;
+mod udp;
 pub mod wire;
 pub mod zone;
 
@@ -44,6 +54,17 @@ pub enum DnsError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The cookies' secrets can't be had.
+    #[error("dns.cookies.secret_file {path}: {why}")]
+    Secrets {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A worker's thread could not be started, or ended.
+    #[error("a DNS worker {0}; all are started again")]
+    Worker(String),
     /// A name of the zone would be longer than DNS allows.
     #[error("{name:?} can't be a name in DNS ({why}): shorten dns.zone, the region's name, or give dns.name_servers")]
     Name {
@@ -65,8 +86,7 @@ fn bind_advice(error: &io::Error) -> &'static str {
 
 /// Binds and serves until `stop`. Binding failures are returned; afterwards nothing from outside ends it.
 pub async fn run(arguments: DnsArguments, stop: CancellationToken) -> Result<(), DnsError> {
-    server::DnsServer::bind(arguments).await?.serve(stop).await;
-    Ok(())
+    server::DnsServer::bind(arguments).await?.serve(stop).await
 }
 
 #[cfg(test)]

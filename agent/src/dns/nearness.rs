@@ -86,8 +86,14 @@ impl Client {
     pub fn of(query: &Message, source: IpAddr) -> Result<Self, BadSubnet> {
         let option = query.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet));
         let Some(EdnsOption::Subnet(subnet)) = option else {
-            return Ok(Self { network: source.to_canonical().into(), subnet: None });
+            return Self::new(None, source);
         };
+        Self::new(Some(*subnet), source)
+    }
+
+    /// From the client subnet of a query that came from `source`.
+    pub fn new(subnet: Option<ClientSubnet>, source: IpAddr) -> Result<Self, BadSubnet> {
+        let Some(subnet) = subnet else { return Ok(Self { network: source.to_canonical().into(), subnet: None }) };
         let network = IpNet::new(subnet.addr(), subnet.source_prefix()).map_err(|_| BadSubnet)?;
         // §6: bits beyond the prefix are zero, and so is the scope in a query.
         if network.trunc() != network || subnet.scope_prefix() != 0 {
@@ -95,21 +101,41 @@ impl Client {
         }
         // §7.1.2: with a prefix of no length the client does not want to be looked at.
         let network = if subnet.source_prefix() == 0 { source.to_canonical().into() } else { network };
-        Ok(Self { network, subnet: Some(*subnet) })
+        Ok(Self { network, subnet: Some(subnet) })
     }
 
     /// The option of the answer; none if the query had none. `networks` is what the answer depended on, if on any.
     pub fn option(&self, networks: Option<&Networks>) -> Option<EdnsOption> {
         let subnet = self.subnet.as_ref()?;
-        let scope = match networks {
-            Some(networks) if subnet.source_prefix() > 0 => networks.scope(&self.network),
+        Some(EdnsOption::Subnet(ClientSubnet::new(subnet.addr(), subnet.source_prefix(), self.scope(networks))))
+    }
+
+    /// The scope of the answer; `networks` as above.
+    pub fn scope(&self, networks: Option<&Networks>) -> u8 {
+        match (networks, &self.subnet) {
+            (Some(networks), Some(subnet)) if subnet.source_prefix() > 0 => networks.scope(&self.network),
             _ => 0,
-        };
-        Some(EdnsOption::Subnet(ClientSubnet::new(subnet.addr(), subnet.source_prefix(), scope)))
+        }
     }
 }
 
 impl Zone {
+    /// What `serving` answers depend on of who asks, if on anything.
+    pub fn tailoring(&self) -> Option<&Networks> {
+        Some(&self.networks).filter(|networks| !networks.is_empty())
+    }
+
+    /// The region to answer `client` with and its place; none where no region has a share or an address of the family.
+    pub fn choose(&self, client: &Client, family: Family, random: u32) -> Option<(usize, &ZoneRegion)> {
+        let region = self.is_weighted().then(|| self.nearest(client, family, random))??;
+        Some((self.place(region)?, region))
+    }
+
+    /// The place of one of the zone's own regions.
+    pub fn place(&self, region: &ZoneRegion) -> Option<usize> {
+        self.regions.iter().position(|known| std::ptr::eq(known, region))
+    }
+
     /// The region to answer `client` with: the nearest that has a share, for the part of its share that it has; else
     /// one drawn by weight.
     pub fn nearest(&self, client: &Client, family: Family, random: u32) -> Option<&ZoneRegion> {

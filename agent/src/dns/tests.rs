@@ -5,7 +5,7 @@ use super::{
     answer::UDP_PAYLOAD,
     metrics::DnsMetrics,
     server::DnsServer,
-    wire::{Transport, respond},
+    wire::{Asker, Transport, respond as answer_into},
     zone::{Family, Zone},
 };
 use crate::config::Config;
@@ -101,6 +101,21 @@ fn ask(zone: &Zone, text: &str, kind: RecordType, random: u32) -> Message {
     zone.answer(&query(text, kind), CLIENT, random).message
 }
 
+fn asker(source: IpAddr, transport: Transport, random: u32) -> Asker<'static> {
+    Asker { source, transport, random, now_s: 1_700_000_000, secrets: None }
+}
+
+struct Replied {
+    packet: Vec<u8>,
+    code: ResponseCode,
+}
+
+fn respond(zone: &Zone, packet: &[u8], source: IpAddr, transport: Transport, random: u32) -> Option<Replied> {
+    let mut out = Vec::new();
+    let reply = answer_into(zone, packet, &asker(source, transport, random), &mut out)?;
+    Some(Replied { code: reply.code, packet: out })
+}
+
 fn addresses(message: &Message) -> Vec<IpAddr> {
     message.answers.iter().filter_map(|record| record.data.ip_addr()).collect()
 }
@@ -139,7 +154,7 @@ proptest! {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         let zone = zone_with(&weights);
         let answer = zone.answer(&query("serving.regionmesh.test.", RecordType::A), CLIENT, random);
-        let region = answer.region.unwrap().as_str().trim_start_matches('r').parse::<usize>().unwrap();
+        let region = answer.region.unwrap().name.as_str().trim_start_matches('r').parse::<usize>().unwrap();
         prop_assert!(weights[region] > 0);
         let expected: IpAddr = format!("10.0.0.{region}").parse().unwrap();
         prop_assert_eq!(addresses(&answer.message), vec![expected]);

@@ -3,7 +3,7 @@
 //! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight), `<region>.serving` (always
 //! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
 
-use super::{DnsError, nearness::Networks};
+use super::{DnsError, fast::Encoded, nearness::Networks};
 use crate::config::{Config, RegionConfig};
 use hickory_proto::rr::{
     Name, RData,
@@ -76,6 +76,8 @@ pub struct Zone {
     pub regions: Vec<ZoneRegion>,
     /// Which of them are near whom; empty unless answers go by latency.
     pub networks: Networks,
+    /// Answers for `serving`, encoded beforehand.
+    pub encoded: Encoded,
     /// The start of authority.
     pub soa: SOA,
     /// The zone's name servers.
@@ -111,6 +113,7 @@ impl Zone {
             name_servers: Vec::new(),
             ttl_s: config.dns.ttl_s,
             nodes: HashMap::new(),
+            encoded: Encoded::new(&below(&apex, "serving")?, &regions, config.dns.ttl_s),
             networks: Networks::compile(&config.traffic, &regions),
             regions,
             stamp: plan.map(|plan| plan.stamp.clone()),
