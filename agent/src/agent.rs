@@ -217,6 +217,7 @@ impl Agent {
         let dns_arguments = DnsArguments {
             config: config.clone(),
             plan: snapshots.plan.subscribe(),
+            board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
         };
         let is_current = snapshots.is_current.subscribe();

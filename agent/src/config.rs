@@ -226,7 +226,8 @@ impl Default for TrafficConfig {
 pub struct NetworkConfig {
     /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
     pub cidr: IpNet,
-    /// The regions, nearest first; those that are not named come last, by weight.
+    /// The regions, nearest first. Those that are not named follow by the times that agents of the first measure to them;
+    /// what is not measured comes last, by weight.
     pub regions: Vec<RegionName>,
 }
 

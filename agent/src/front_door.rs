@@ -380,7 +380,14 @@ mod tests {
         )
         .unwrap();
         let metrics = DnsMetrics::new(&Registry::new()).unwrap();
-        let server = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap();
+        let server = DnsServer::bind(DnsArguments {
+            config: Arc::new(config),
+            plan,
+            board: watch::channel(Arc::default()).1,
+            metrics,
+        })
+        .await
+        .unwrap();
         let address = server.local_addr();
         tokio::spawn(server.serve(stop.clone()));
         address

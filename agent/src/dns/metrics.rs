@@ -1,6 +1,7 @@
 //! What the DNS server counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use super::distances::Distances;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The DNS server's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct DnsMetrics {
     pub limited: IntCounterVec,
     /// Queries by what their cookies prove.
     pub cookies: IntCounterVec,
+    /// Time between regions that orders latency answers, seconds.
+    pub distances: GaugeVec,
     /// Open TCP connections.
     pub connections: IntGauge,
 }
@@ -70,6 +73,13 @@ impl DnsMetrics {
                 Opts::new("regionmesh_dns_cookies_total", "DNS queries, by what their cookies prove."),
                 &["proof"],
             )?,
+            distances: GaugeVec::new(
+                Opts::new(
+                    "regionmesh_dns_distance_seconds",
+                    "Time between regions that orders latency answers: smoothed, and changed only by clear differences.",
+                ),
+                &["from", "to"],
+            )?,
             connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
         };
         registry.register(Box::new(metrics.queries.clone()))?;
@@ -80,7 +90,15 @@ impl DnsMetrics {
         registry.register(Box::new(metrics.refused_plans.clone()))?;
         registry.register(Box::new(metrics.limited.clone()))?;
         registry.register(Box::new(metrics.cookies.clone()))?;
+        registry.register(Box::new(metrics.distances.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         Ok(metrics)
+    }
+
+    /// Tells what is measured.
+    pub fn measured(&self, distances: &Distances) {
+        for (from, to, time) in distances.all() {
+            self.distances.with_label_values(&[from.as_str(), to.as_str()]).set(time.as_secs_f64());
+        }
     }
 }

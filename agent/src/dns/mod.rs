@@ -12,6 +12,7 @@ pub mod answer;
 mod batch;
 pub mod cookies;
 mod counters;
+pub mod distances;
 pub mod fast;
 pub mod limits;
 pub mod metrics;
@@ -23,7 +24,7 @@ mod udp;
 pub mod wire;
 pub mod zone;
 
-use crate::config::Config;
+use crate::{config::Config, snapshots::BoardView};
 use metrics::DnsMetrics;
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -37,6 +38,8 @@ pub struct DnsArguments {
     pub config: Arc<Config>,
     /// The last committed plan, as this agent knows it.
     pub plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    /// What agents measure of each other's regions.
+    pub board: watch::Receiver<Arc<BoardView>>,
     /// Counters; made once per registry, so that a restarted server goes on counting.
     pub metrics: DnsMetrics,
 }

@@ -4,7 +4,10 @@
 //! that holds all of it counts. Shares still rule: a region that has lost a part of its share is passed over for that
 //! part of its own clients, so that a ramp at 25 % gives it a quarter of them, and one without a share for all.
 
-use super::zone::{Family, Zone, ZoneRegion};
+use super::{
+    distances::Distances,
+    zone::{Family, Zone, ZoneRegion},
+};
 use crate::config::TrafficConfig;
 use hickory_proto::{
     op::Message,
@@ -12,21 +15,31 @@ use hickory_proto::{
 };
 use ipnet::IpNet;
 use regionmesh_protocol::{identity::RegionName, plan::Strategy};
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// The table: each network with the indices of its regions, nearest first; longest prefixes first.
 #[derive(Debug, Clone, Default)]
 pub struct Networks(Vec<(IpNet, Vec<usize>)>);
 
 impl Networks {
-    /// Compiles the table of the configuration; empty under any other strategy.
-    pub fn compile(traffic: &TrafficConfig, regions: &[ZoneRegion]) -> Self {
+    /// Compiles the table of the configuration; empty under any other strategy. After the regions that a network names come
+    /// those that are measured from the first of them, nearest first.
+    pub fn compile(traffic: &TrafficConfig, regions: &[ZoneRegion], distances: &Distances) -> Self {
         if traffic.strategy != Strategy::Latency {
             return Self::default();
         }
         let index = |name: &RegionName| regions.iter().position(|region| region.name == *name);
         let row = |network: &crate::config::NetworkConfig| {
-            (network.cidr.trunc(), network.regions.iter().filter_map(index).collect())
+            let mut near: Vec<usize> = network.regions.iter().filter_map(index).collect();
+            let first = network.regions.first();
+            let mut others = BTreeMap::new();
+            for (place, region) in regions.iter().enumerate().filter(|(place, _)| !near.contains(place)) {
+                if let Some(distance) = first.and_then(|first| distances.between(first, &region.name)) {
+                    others.insert((distance, &region.name), place);
+                }
+            }
+            near.extend(others.into_values());
+            (network.cidr.trunc(), near)
         };
         let mut rows: Vec<_> = traffic.networks.iter().map(row).collect();
         rows.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));

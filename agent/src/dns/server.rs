@@ -7,6 +7,7 @@ use super::{
     DnsArguments, DnsError,
     cookies::{Proof, Secrets},
     counters::Counters,
+    distances::{Distances, LOOK},
     limits::{RateLimiter, Verdict},
     metrics::DnsMetrics,
     tcp,
@@ -14,9 +15,9 @@ use super::{
     wire::{Asker, Transport, respond},
     zone::Zone,
 };
-use crate::{config::Config, time::unix_ms};
+use crate::{config::Config, snapshots::BoardView, time::unix_ms};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use regionmesh_protocol::plan::CommittedPlan;
+use regionmesh_protocol::plan::{CommittedPlan, Strategy};
 use std::{
     cmp::Ordering,
     io,
@@ -43,6 +44,7 @@ pub struct DnsServer {
     tcp: TcpListener,
     address: SocketAddr,
     plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    board: watch::Receiver<Arc<BoardView>>,
     shared: Arc<Shared>,
 }
 
@@ -74,7 +76,7 @@ pub(super) struct Snapshot<'a> {
 impl DnsServer {
     /// Compiles the zone and binds all sockets.
     pub async fn bind(arguments: DnsArguments) -> Result<Self, DnsError> {
-        let DnsArguments { config, mut plan, metrics } = arguments;
+        let DnsArguments { config, mut plan, board, metrics } = arguments;
         let first = plan.borrow_and_update().clone();
         let zone = Zone::compile(&config, first.as_deref())?;
         let secrets = first_secrets(&config)?;
@@ -93,7 +95,7 @@ impl DnsServer {
             config,
             metrics,
         });
-        Ok(Self { udp, tcp, address, plan, shared })
+        Ok(Self { udp, tcp, address, plan, board, shared })
     }
 
     /// The address that it listens on, UDP and TCP.
@@ -103,12 +105,12 @@ impl DnsServer {
 
     /// Answers until `stop`.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), DnsError> {
-        let Self { udp, tcp, address, plan, shared } = self;
+        let Self { udp, tcp, address, plan, board, shared } = self;
         info!(%address, zone = %shared.config.dns.zone, workers = udp.len(), "DNS answers");
         let mut workers = Workers::start(udp, &shared)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(tcp::serve(tcp, shared.clone()));
-        tasks.spawn(follow_plans(plan, shared.clone()));
+        tasks.spawn(follow(plan, board, shared.clone()));
         tasks.spawn(keep_secrets(shared));
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -138,36 +140,52 @@ async fn bind(address: SocketAddr, workers: usize) -> Result<(Vec<UdpSocket>, Tc
     }
 }
 
-/// Swaps the snapshot for each plan that is newer than the one answered from; an older one is refused.
-async fn follow_plans(mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>, shared: Arc<Shared>) {
-    while plans.changed().await.is_ok() {
-        let Some(plan) = plans.borrow_and_update().clone() else { continue };
-        let current = shared.answers.load().zone.stamp.clone();
-        let refuse = |reason| shared.metrics.refused_plans.with_label_values(&[reason]).inc();
-        match current.as_ref().map(|current| plan.stamp.cmp(current)) {
-            None | Some(Ordering::Greater) => {}
-            Some(Ordering::Equal) => continue,
-            Some(Ordering::Less) => {
-                warn!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is older");
-                refuse("older");
-                continue;
-            }
-        }
-        match Zone::compile(&shared.config, Some(&plan)) {
-            Ok(zone) => {
-                shared.metrics.plan_seq.set(plan_seq(&zone));
-                announce(&zone, Some(&plan));
-                let counters = Counters::new(&shared.metrics, &zone);
-                shared.answers.store(Arc::new(Answers { zone, counters }));
-            }
-            Err(error) => {
-                refuse("unanswerable");
-                error!(seq = plan.stamp.seq, %error, "DNS keeps its plan: the new one can't be answered");
+/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change.
+async fn follow(
+    mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    board: watch::Receiver<Arc<BoardView>>,
+    shared: Arc<Shared>,
+) {
+    let traffic = &shared.config.traffic;
+    let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
+    let (mut distances, mut looks) = (Distances::default(), tokio::time::interval(LOOK));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The one answered from; it was read when the server was bound.
+    let mut current = plans.borrow().clone();
+    loop {
+        tokio::select! {
+            changed = plans.changed() => match changed {
+                Ok(()) => {
+                    let offered = plans.borrow_and_update().clone();
+                    let Some(plan) = offered.filter(|plan| shared.accepts(plan)) else { continue };
+                    if shared.answer_from(Some(&plan), &distances) {
+                        announce(&shared.answers.load().zone, Some(&plan));
+                        current = Some(plan);
+                    }
+                }
+                // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
+                Err(_) => std::future::pending().await,
+            },
+            _ = looks.tick(), if is_measured => {
+                let board = board.borrow().clone();
+                if distances.look(&board) {
+                    shared.metrics.measured(&distances);
+                    shared.answer_from(current.as_deref(), &distances);
+                    info!(distances = ?Shown(&distances), "DNS answers by new distances between regions");
+                }
             }
         }
     }
-    // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
-    std::future::pending::<()>().await;
+}
+
+/// Distances for the log, milliseconds.
+struct Shown<'a>(&'a Distances);
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.0.all().map(|(from, to, time)| format!("{from}>{to}={}", time.as_millis()));
+        f.write_str(&shown.collect::<Vec<_>>().join(" "))
+    }
 }
 
 fn first_secrets(config: &Config) -> Result<Option<Secrets>, DnsError> {
@@ -236,6 +254,38 @@ fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
 }
 
 impl Shared {
+    /// Whether a plan is newer than the one answered from; an older one is refused.
+    fn accepts(&self, plan: &CommittedPlan) -> bool {
+        let answers = self.answers.load();
+        match answers.zone.stamp.as_ref().map(|current| plan.stamp.cmp(current)) {
+            None | Some(Ordering::Greater) => true,
+            Some(Ordering::Equal) => false,
+            Some(Ordering::Less) => {
+                warn!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is older");
+                self.metrics.refused_plans.with_label_values(&["older"]).inc();
+                false
+            }
+        }
+    }
+
+    /// Swaps the snapshot; false: it can't be made, and the one before stays.
+    fn answer_from(&self, plan: Option<&CommittedPlan>, distances: &Distances) -> bool {
+        match Zone::compile_with(&self.config, plan, distances) {
+            Ok(zone) => {
+                self.metrics.plan_seq.set(plan_seq(&zone));
+                let counters = Counters::new(&self.metrics, &zone);
+                self.answers.store(Arc::new(Answers { zone, counters }));
+                true
+            }
+            Err(error) => {
+                let seq = plan.map_or(0, |plan| plan.stamp.seq);
+                self.metrics.refused_plans.with_label_values(&["unanswerable"]).inc();
+                error!(seq, %error, "DNS keeps its plan: the new one can't be answered");
+                false
+            }
+        }
+    }
+
     /// What is to be answered from now.
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
         // Cookies count seconds modulo 2^32.

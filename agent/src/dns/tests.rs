@@ -1,5 +1,7 @@
 //! Laws of the zone and its answers, then the server over real sockets, asked by stock clients.
 
+mod abuse;
+
 use super::{
     DnsArguments,
     answer::UDP_PAYLOAD,
@@ -416,6 +418,10 @@ fn a_name_too_long_for_dns_is_named_in_the_error() {
     assert!(matches!(Zone::compile(&config, None), Err(super::DnsError::Name { .. })));
 }
 
+fn no_board() -> watch::Receiver<Arc<crate::snapshots::BoardView>> {
+    watch::channel(Arc::default()).1
+}
+
 struct Running {
     address: SocketAddr,
     plans: watch::Sender<Option<Arc<CommittedPlan>>>,
@@ -424,9 +430,13 @@ struct Running {
 }
 
 async fn running(first: Option<CommittedPlan>) -> Running {
+    running_with(config(), first).await
+}
+
+async fn running_with(config: Config, first: Option<CommittedPlan>) -> Running {
     let (plans, plan) = watch::channel(first.map(Arc::new));
     let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
-    let arguments = DnsArguments { config: Arc::new(config()), plan, metrics: metrics.clone() };
+    let arguments = DnsArguments { config: Arc::new(config), plan, board: no_board(), metrics: metrics.clone() };
     let server = DnsServer::bind(arguments).await.unwrap();
     let address = server.local_addr();
     let stop = CancellationToken::new();
@@ -527,8 +537,10 @@ async fn a_port_in_use_is_reported_with_what_to_do() {
     config.listen.dns = server.address;
     let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
-    let error =
-        DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap_err().to_string();
+    let error = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, board: no_board(), metrics })
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("stop what listens there"), "{error}");
 }
 
