@@ -69,7 +69,8 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
     let mesh = TestMesh::start_with(Setup { number: 0, adjust: Some(on_port_53), ..Setup::default() }).await;
     mesh.settled().await;
     let directory = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.103.9:0").unwrap().local_addr().unwrap();
+    // named listens on addresses of interfaces alone, which the other loopback addresses are not.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let _named = named(directory.path(), port, &mesh);
     let question = format!("{SERVICE} A +short");
     let all: BTreeSet<String> = mesh.agents().iter().map(|agent| agent.ip.to_string()).collect();
