@@ -221,6 +221,7 @@ impl Agent {
         let dns_arguments = DnsArguments {
             config: config.clone(),
             plan: snapshots.plan.subscribe(),
+            board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
         };
         let events_arguments = EventsArguments {

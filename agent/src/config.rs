@@ -3,6 +3,7 @@
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
 mod alerts;
+mod dns;
 mod faults;
 mod health;
 mod reading;
@@ -12,6 +13,7 @@ pub(crate) mod rig;
 mod route53;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
+pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
@@ -157,26 +159,6 @@ pub struct StoreConfig {
     pub options: BTreeMap<String, String>,
 }
 
-/// DNS.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DnsConfig {
-    /// The zone; `serving.<zone>` is the service name.
-    pub zone: String,
-    /// Time to live of `serving` answers, seconds. 5 s: half of it is the mean time a client stays with a dead region.
-    pub ttl_s: u32,
-    /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for each region.
-    pub name_servers: Vec<String>,
-    /// The zone in Amazon Route 53, where there is one.
-    pub route53: Option<Route53Config>,
-}
-
-impl Default for DnsConfig {
-    fn default() -> Self {
-        Self { zone: "regionmesh.test".into(), ttl_s: 5, name_servers: Vec::new(), route53: None }
-    }
-}
-
 /// Sharing of traffic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -213,7 +195,8 @@ impl Default for TrafficConfig {
 pub struct NetworkConfig {
     /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
     pub cidr: IpNet,
-    /// The regions, nearest first; those that are not named come last, by weight.
+    /// The regions, nearest first. Those that are not named follow by the times that agents of the first measure to them;
+    /// what is not measured comes last, by weight.
     pub regions: Vec<RegionName>,
 }
 

@@ -383,7 +383,14 @@ mod tests {
     async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &CancellationToken) -> SocketAddr {
         let config = rig::config(&[("a", ADDRESSES[0])], "");
         let metrics = DnsMetrics::new(&Registry::new()).unwrap();
-        let server = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap();
+        let server = DnsServer::bind(DnsArguments {
+            config: Arc::new(config),
+            plan,
+            board: watch::channel(Arc::default()).1,
+            metrics,
+        })
+        .await
+        .unwrap();
         let address = server.local_addr();
         tokio::spawn(server.serve(stop.clone()));
         address

@@ -56,14 +56,9 @@ impl Config {
         {
             faults.push("recovery.steps: percents must rise within 1 to 100".into());
         }
-        if hickory_proto::rr::Name::from_ascii(&self.dns.zone).is_err() || self.dns.zone.is_empty() {
-            faults.push(format!("dns.zone: {:?} is not a domain name", self.dns.zone));
-        }
+        faults.extend(self.dns.faults());
         if let Some(route53) = &self.dns.route53 {
             faults.extend(route53.faults(self));
-        }
-        if !(1..=86_400).contains(&self.dns.ttl_s) {
-            faults.push(format!("dns.ttl_s: {} is not within 1 to 86400", self.dns.ttl_s));
         }
         if self.replication.rescan_ms < 100 {
             faults.push(format!("replication.rescan_ms: {} is less than 100", self.replication.rescan_ms));

@@ -29,7 +29,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
 }
 
 /// Time that a process' threads were on a CPU (/proc/PID/task/TID/schedstat, nanoseconds; kernel docs, sched-stats).
-fn cpu_time(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let mut total = Duration::ZERO;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = task?.path().join("schedstat");
@@ -42,7 +42,7 @@ fn cpu_time(pid: u32) -> Result<Duration> {
 }
 
 /// Resident memory, megabytes.
-fn resident(pid: u32) -> Result<f64> {
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kibibytes: f64 = line.split_whitespace().next().context("no number")?.parse()?;

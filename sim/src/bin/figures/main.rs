@@ -5,6 +5,7 @@
 //! every goal was reached.
 
 mod apart;
+mod dns;
 mod failover;
 mod idle;
 mod mesh;
@@ -48,6 +49,8 @@ enum Part {
     Failover,
     /// Agents killed while their region serves on
     Apart,
+    /// The DNS server on one core beside others, and under attack
+    Dns,
     /// What an agent costs that has nothing to do
     Idle,
     /// A large model to both other regions
@@ -65,6 +68,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     if is_wanted(Part::Idle) {
         idle::measure(&mut report).await?;
+    }
+    if is_wanted(Part::Dns) {
+        dns::measure(&mut report).await?;
     }
     if is_wanted(Part::Replication) {
         replication::measure(&mut report, arguments.mebibytes << 20).await?;

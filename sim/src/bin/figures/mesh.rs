@@ -86,6 +86,18 @@ impl Measured {
         Ok(reply.error_for_status()?.json().await?)
     }
 
+    /// Orders something of an agent; its answer's status.
+    pub(crate) async fn post(
+        &self,
+        agent: &LocalAgent,
+        path: &str,
+        token: &str,
+        body: &serde_json::Value,
+    ) -> Result<reqwest::StatusCode> {
+        let request = self.http.post(format!("{}{path}", agent.api_url())).bearer_auth(token).json(body);
+        Ok(request.send().await?.status())
+    }
+
     /// The mesh as each of `agents` sees it; those that don't answer are left out.
     pub(crate) async fn all(&self, agents: &[&LocalAgent]) -> Vec<Status> {
         let asked = agents.iter().map(|agent| self.status(agent));
