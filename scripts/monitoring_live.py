@@ -253,6 +253,8 @@ class Servers:
         self.start(f"prometheus-{region}.out", [
             "prometheus", f"--config.file={home}/prometheus.yml", f"--storage.tsdb.path={home}/tsdb",
             f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=expand-external-labels", "--log.level=warn",
+            # Alertmanager is not discovered yet when the first alert fires; a minute is long here.
+            "--rules.alert.resend-delay=3s",
         ], {"REGIONMESH_REGION": region})
         return f"http://127.0.0.1:{port}"
 
