@@ -252,6 +252,35 @@ impl Plan {
     }
 }
 
+impl Standing {
+    /// Every word that [`Self::as_str`] can say.
+    pub const WORDS: [&str; 6] = ["serving", "reduced", "limited", "out", "gated", "ramping"];
+
+    /// The word for it, as in JSON, metrics and commands.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Reduced => "reduced",
+            Self::Limited { .. } => "limited",
+            Self::Out { .. } => "out",
+            Self::Gated { .. } => "gated",
+            Self::Ramping { .. } => "ramping",
+        }
+    }
+
+    /// Since when the region stands so, on the ramp since when its present step, Unix milliseconds; none where a plan
+    /// does not keep it: at full share, and for a suspicion.
+    pub fn since_ms(&self) -> Option<u64> {
+        match self {
+            Self::Serving | Self::Reduced => None,
+            Self::Limited { since_ms, .. }
+            | Self::Out { since_ms }
+            | Self::Gated { since_ms }
+            | Self::Ramping { since_ms, .. } => Some(*since_ms),
+        }
+    }
+}
+
 impl RegionPlan {
     /// Whether automation took it out and has not let it in again.
     pub fn is_taken_out(&self) -> bool {

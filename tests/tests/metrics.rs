@@ -58,6 +58,22 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
         {
             assert!(text.contains(&format!("\nregionmesh_{family}_total{{")), "no {family} in\n{text}");
         }
+        // What alerts look at begins at 0, and the plan tells of every region.
+        for series in [
+            "regionmesh_leader_step_downs_total{reason=\"no-majority\"}",
+            "regionmesh_register_slot_errors_total{acceptor=\"region\",reason=\"timeout\"}",
+            "regionmesh_mesh_certificate_reloads_total{outcome=\"refused\"}",
+            "regionmesh_replication_fetches_total{outcome=\"failed\"}",
+            "regionmesh_inference_requests_total{code=\"500\",model=\"iris\",version=\"1\"}",
+        ] {
+            assert!(text.contains(&format!("\n{series} 0\n")), "no {series} of 0 in\n{text}");
+        }
+        for region in (0..3).map(|region| mesh.region(region)) {
+            for metric in ["share_ratio", "standing_timestamp_seconds", "ramp_step"] {
+                let series = format!("regionmesh_plan_{metric}{{region=\"{region}\"}}");
+                assert!(text.contains(&series), "no {series} in\n{text}");
+            }
+        }
         let mut promtool = Command::new("promtool")
             .args(["check", "metrics"])
             .stdin(Stdio::piped())

@@ -8,6 +8,7 @@ mod board;
 mod driver;
 mod members;
 mod metrics;
+mod plan_metrics;
 
 pub use metrics::LeaderMetrics;
 

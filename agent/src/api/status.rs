@@ -74,14 +74,8 @@ pub(super) fn planned_regions(config: &Config, plan: &Plan) -> Vec<PlannedRegion
         region: name.clone(),
         weight_bp: planned.weight_bp,
         share: shares.get(name).copied().unwrap_or(0.0),
-        standing: standing(&planned.standing).into(),
-        since_ms: match planned.standing {
-            Standing::Serving | Standing::Reduced => None,
-            Standing::Limited { since_ms, .. }
-            | Standing::Out { since_ms }
-            | Standing::Gated { since_ms }
-            | Standing::Ramping { since_ms, .. } => Some(since_ms),
-        },
+        standing: planned.standing.as_str().into(),
+        since_ms: planned.standing.since_ms(),
         ramp_percent: ramp_percent(config, &planned.standing),
         addresses: planned.addresses.clone(),
         flaps: planned.flaps,
@@ -174,7 +168,7 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             weight_bp: planned.map_or(0, |planned| planned.weight_bp),
             share: shares.get(&region.name).copied().unwrap_or(0.0),
             standing: match planned {
-                Some(planned) => standing(&planned.standing),
+                Some(planned) => planned.standing.as_str(),
                 None if is_member(&region.name) => "unplanned",
                 None => "not a member",
             }
@@ -189,17 +183,6 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
         }
     };
     config.regions.iter().map(region).collect()
-}
-
-fn standing(standing: &Standing) -> &'static str {
-    match standing {
-        Standing::Serving => "serving",
-        Standing::Reduced => "reduced",
-        Standing::Limited { .. } => "limited",
-        Standing::Out { .. } => "out",
-        Standing::Gated { .. } => "gated",
-        Standing::Ramping { .. } => "ramping",
-    }
 }
 
 fn fact(view: &AgentView, kind: FactKind) -> Option<&Fact> {

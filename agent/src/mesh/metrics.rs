@@ -59,6 +59,9 @@ impl MeshMetrics {
             IntGauge::new("regionmesh_mesh_unreachable_regions", "Regions without a connection to any agent.")?;
         let refused =
             counters("refused_total", "What peers or strangers sent and we refused, by reason.", &["reason"])?;
+        let reloads = counters("certificate_reloads_total", "Changed certificate files by outcome.", &["outcome"])?;
+        // From 0, so that an alert sees the first of each.
+        ["loaded", "refused"].iter().for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(round_trip.clone()))?;
         registry.register(Box::new(certificate_expiry.clone()))?;
@@ -71,7 +74,7 @@ impl MeshMetrics {
             datagrams: counters("datagrams_total", "SWIM datagrams by direction.", &["direction"])?,
             calls: counters("calls_total", "Calls to peers' actors by outcome.", &["outcome"])?,
             certificate_expiry,
-            reloads: counters("certificate_reloads_total", "Changed certificate files by outcome.", &["outcome"])?,
+            reloads,
             unreachable_regions,
             refused,
             last_logged: Arc::default(),

@@ -53,6 +53,9 @@ impl ReplicationMetrics {
             HistogramOpts::new(name("fetch_duration_seconds"), "Time to fetch and verify a version.").buckets(buckets),
         )?;
         registry.register(Box::new(fetch_duration.clone()))?;
+        let fetches = counters("fetches_total", "Fetches of a version by outcome.", &["outcome"])?;
+        // From 0, so that an alert sees the first of each.
+        ["fetched", "failed"].iter().for_each(|outcome| drop(fetches.with_label_values(&[*outcome])));
         Ok(Self {
             lag,
             missing: gauge("missing_versions", "Versions that a peer holds and this region lacks.")?,
@@ -64,7 +67,7 @@ impl ReplicationMetrics {
             )?,
             reused: counter("chunks_reused_total", "Chunks taken from versions already held instead of the network.")?,
             corrupt: counters("corrupt_total", "Received bytes that are not what the manifest says.", &["region"])?,
-            fetches: counters("fetches_total", "Fetches of a version by outcome.", &["outcome"])?,
+            fetches,
             fetch_duration,
             conflicts: counter("conflicts_total", "Versions that lost their name to an earlier one.")?,
             store_errors: counter("store_errors_total", "Failed looks at the region's store.")?,

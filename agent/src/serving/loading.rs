@@ -159,6 +159,7 @@ impl Loading {
         })
         .await?;
         self.metrics.loaded.inc();
+        self.metrics.begin(model, version);
         let (model, version, metrics) = (model.clone(), version.clone(), self.metrics.clone());
         Ok(Arc::new(Loaded { model, version, content, engine, metrics }))
     }

@@ -61,7 +61,7 @@ impl ServingMetrics {
                         "regionmesh_inference_duration_seconds",
                         "Time from the whole request received to the answer, waiting included, of successful inferences.",
                     )
-                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0]),
                     &["model"],
                 )?,
             )?,
@@ -103,6 +103,14 @@ impl ServingMetrics {
                 &["reason"],
             )?,
         })
+    }
+
+    /// Begins the counts of a version that was loaded at 0, so that an alert sees its first failure.
+    pub fn begin(&self, model: &ModelName, version: &VersionName) {
+        for code in ["200", "500", "503"] {
+            let _ = self.requests.with_label_values(&[model.as_str(), version.as_str(), code]);
+        }
+        let _ = self.requests.with_label_values(&[model.as_str(), "", "503"]);
     }
 
     /// Counts a request. `model` and `version` are none where the catalogue doesn't have them.

@@ -274,6 +274,10 @@ impl SlotStore {
     ) -> Self {
         let folder = prefix.clone().join("register").join("acc");
         let (writer, writes) = (rand::random(), AtomicU64::new(0));
+        // From 0, so that an alert sees the first of each.
+        for reason in ["store", "timeout", "corrupt"] {
+            let _ = metrics.errors.with_label_values(&[acceptor, reason]);
+        }
         let (state, since) = (AcceptorState::default(), Instant::now());
         let seen = Mutex::new(Seen { number: 0, state, mark: None, pair: None, since });
         Self { store, folder, acceptor, timeout, metrics, writer, writes, seen, told: Default::default() }

@@ -456,6 +456,7 @@ impl Driver {
         let other = board::known_leader(&board, &self.arguments.id).filter(|leader| leader.is_alive);
         let is_self = leading.is_some();
         let view = LeaderView { ballot: leading.clone().or(other.map(|leader| leader.ballot)), is_self };
+        metrics.leader_known.set(i64::from(view.ballot.is_some()));
         self.arguments.snapshots.leader.send_if_modified(|known| {
             let is_news = *known != view;
             *known = view;

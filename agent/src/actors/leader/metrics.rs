@@ -1,5 +1,6 @@
 //! What the dns-leader actor counts.
 
+use super::plan_metrics::PlanMetrics;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, Standing};
 
@@ -11,6 +12,7 @@ pub struct LeaderMetrics {
     pub(super) commits: IntCounter,
     pub(super) commit_duration: Histogram,
     pub(super) is_leader: IntGauge,
+    pub(super) leader_known: IntGauge,
     pub(super) ballot: IntGauge,
     pub(super) plan_seq: IntGauge,
     pub(super) members: IntGauge,
@@ -27,6 +29,7 @@ pub struct LeaderMetrics {
     pub(super) taken_out: IntGauge,
     pub(super) limited: IntGauge,
     pub(super) unmoved_rps: IntGauge,
+    plan: PlanMetrics,
 }
 
 impl LeaderMetrics {
@@ -60,20 +63,33 @@ impl LeaderMetrics {
             &["kind"],
         )?;
         registry.register(Box::new(overrides.clone()))?;
+        let step_downs = counters(
+            "regionmesh_leader_step_downs_total",
+            "Ballots that this agent gave up: outranked, or no majority answered.",
+            "reason",
+        )?;
+        let requests_refused = counters(
+            "regionmesh_register_requests_refused_total",
+            "Requests that this agent did not serve: fenced (a higher ballot is promised), busy, failed.",
+            "reason",
+        )?;
+        // From 0, so that an alert sees the first of each: a rate knows nothing of what a series began with.
+        ["outranked", "no-majority"].iter().for_each(|reason| drop(step_downs.with_label_values(&[*reason])));
+        ["fenced", "busy", "failed"].iter().for_each(|reason| drop(requests_refused.with_label_values(&[*reason])));
         Ok(Self {
             elections: counters(
                 "regionmesh_leader_elections_total",
                 "Elections that this agent stood in, by outcome: asked (for votes), stood, won.",
                 "outcome",
             )?,
-            step_downs: counters(
-                "regionmesh_leader_step_downs_total",
-                "Ballots that this agent gave up: outranked, or no majority answered.",
-                "reason",
-            )?,
+            step_downs,
             commits: counter("regionmesh_register_commits_total", "Plans that this agent committed as the leader.")?,
             commit_duration,
             is_leader: gauge("regionmesh_leader_is_leader", "1 while this agent leads.")?,
+            leader_known: gauge(
+                "regionmesh_leader_known",
+                "1 while this agent leads or knows of a living leader; 0: an election is due.",
+            )?,
             ballot: gauge(
                 "regionmesh_register_ballot_number",
                 "Number of the highest ballot that this agent knows of.",
@@ -97,11 +113,7 @@ impl LeaderMetrics {
                 "Changes of the register's members that this agent committed: join, suspend, remove, rename.",
                 "change",
             )?,
-            requests_refused: counters(
-                "regionmesh_register_requests_refused_total",
-                "Requests that this agent did not serve: fenced (a higher ballot is promised), busy, failed.",
-                "reason",
-            )?,
+            requests_refused,
             calls_failed: counters(
                 "regionmesh_register_calls_failed_total",
                 "Calls of this agent's proposer that an acceptor did not answer.",
@@ -123,6 +135,7 @@ impl LeaderMetrics {
                 "regionmesh_plan_unmoved_requests_per_second",
                 "Load that stays where it should not, for want of declared capacity elsewhere.",
             )?,
+            plan: PlanMetrics::new(registry)?,
             save_errors: counter(
                 "regionmesh_plan_save_errors_total",
                 "Committed plans that could not be kept in the data directory.",
@@ -132,6 +145,7 @@ impl LeaderMetrics {
 
     /// Shows what the last plan known holds back, what operators ordered, and who its members are.
     pub(super) fn show(&self, plan: &Plan) {
+        self.plan.show(plan);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let members = &plan.members;
         self.members.set(count(members.len()));

@@ -317,6 +317,9 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
     let metrics = &mesh.agents[&leader].metrics;
     assert_eq!(metrics.orders.with_label_values(&["committed"]).get(), 1);
     assert_eq!(metrics.overrides.with_label_values(&["drain"]).get(), 1);
+    for agent in mesh.running() {
+        assert_eq!(agent.metrics.leader_known.get(), 1, "{}", agent.id);
+    }
 
     mesh.kill(&leader).await;
     let next = mesh.leader().await;

@@ -80,6 +80,13 @@ impl ProviderMetrics {
         })
     }
 
+    /// Begins a provider's counts at 0, so that an alert sees the first of each.
+    pub fn begin(&self, provider: &str) {
+        for outcome in ["changed", "fenced", "refused", "not_visible"] {
+            let _ = self.publishes.with_label_values(&[provider, outcome]);
+        }
+    }
+
     /// Counts one request.
     pub fn request(&self, provider: &str, operation: &str, outcome: &str, took: Duration) {
         self.operations.with_label_values(&[provider, operation, outcome]).inc();

@@ -73,6 +73,7 @@ impl Route53 {
         patience: Patience,
         metrics: ProviderMetrics,
     ) -> Self {
+        metrics.begin(PROVIDER);
         Self {
             settings: Settings::new(config, section),
             api: Api::new(client, section.zone_id.clone(), section.requests_per_second, patience, metrics.clone()),

@@ -1,0 +1,120 @@
+//! What the last plan known says of each region, as metrics: its share, where it stands and since when.
+
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use regionmesh_protocol::plan::{Plan, Standing};
+
+/// Series by region; those of a region that leaves the mesh end with the process, as its configuration does.
+#[derive(Debug, Clone)]
+pub(super) struct PlanMetrics {
+    share: GaugeVec,
+    standing: IntGaugeVec,
+    since: GaugeVec,
+    ramp_step: IntGaugeVec,
+}
+
+impl PlanMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            share: GaugeVec::new(
+                Opts::new(
+                    "regionmesh_plan_share_ratio",
+                    "The region's part of the traffic in the last plan known, 0 to 1.",
+                ),
+                &["region"],
+            )?,
+            standing: IntGaugeVec::new(
+                Opts::new("regionmesh_plan_standing", "1 for where the region stands in the last plan known, else 0."),
+                &["region", "standing"],
+            )?,
+            since: GaugeVec::new(
+                Opts::new(
+                    "regionmesh_plan_standing_timestamp_seconds",
+                    "When the region's standing, or its present step of the ramp, began, leader's clock, Unix time; \
+                     0 while it serves or is suspected only.",
+                ),
+                &["region"],
+            )?,
+            ramp_step: IntGaugeVec::new(
+                Opts::new(
+                    "regionmesh_plan_ramp_step",
+                    "The region's step of the ramp, from 1; 0 while it is not on it.",
+                ),
+                &["region"],
+            )?,
+        };
+        registry.register(Box::new(metrics.share.clone()))?;
+        registry.register(Box::new(metrics.standing.clone()))?;
+        registry.register(Box::new(metrics.since.clone()))?;
+        registry.register(Box::new(metrics.ramp_step.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(super) fn show(&self, plan: &Plan) {
+        for (name, share) in plan.shares() {
+            self.share.with_label_values(&[name.as_str()]).set(share);
+        }
+        for (name, region) in &plan.regions {
+            let (name, standing) = (name.as_str(), &region.standing);
+            for word in Standing::WORDS {
+                self.standing.with_label_values(&[name, word]).set(i64::from(word == standing.as_str()));
+            }
+            let since_s = standing.since_ms().map_or(0.0, |ms| std::time::Duration::from_millis(ms).as_secs_f64());
+            self.since.with_label_values(&[name]).set(since_s);
+            let step = match standing {
+                Standing::Ramping { step, .. } => i64::try_from(step + 1).unwrap_or(i64::MAX),
+                _ => 0,
+            };
+            self.ramp_step.with_label_values(&[name]).set(step);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use regionmesh_protocol::plan::RegionPlan;
+
+    fn region(weight_bp: u16, standing: Standing) -> RegionPlan {
+        RegionPlan { weight_bp, standing, ..RegionPlan::default() }
+    }
+
+    #[test]
+    fn a_region_has_exactly_one_standing_and_its_step_and_time_are_those_of_the_plan() {
+        let registry = Registry::new();
+        let metrics = PlanMetrics::new(&registry).unwrap();
+        let mut plan = Plan::default();
+        let climbing = Standing::Ramping { step: 1, since_ms: 1_500 };
+        plan.regions.insert("a".parse().unwrap(), region(10_000, Standing::Serving));
+        plan.regions.insert("b".parse().unwrap(), region(2_500, climbing));
+        metrics.show(&plan);
+        assert_eq!(metrics.share.with_label_values(&["a"]).get(), 0.8);
+        assert_eq!(metrics.share.with_label_values(&["b"]).get(), 0.2);
+        assert_eq!(metrics.ramp_step.with_label_values(&["a"]).get(), 0);
+        assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 2);
+        assert_eq!(metrics.since.with_label_values(&["b"]).get(), 1.5);
+
+        plan.regions.insert("b".parse().unwrap(), region(10_000, Standing::Serving));
+        metrics.show(&plan);
+        assert_eq!(metrics.since.with_label_values(&["b"]).get(), 0.0);
+        assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 0);
+        for name in ["a", "b"] {
+            let stands = |word: &&str| metrics.standing.with_label_values(&[name, *word]).get() == 1;
+            assert_eq!(Standing::WORDS.iter().filter(|word| stands(word)).collect::<Vec<_>>(), [&"serving"]);
+        }
+    }
+
+    #[test]
+    fn every_standing_has_a_word_of_the_list() {
+        let since_ms = 1;
+        let all = [
+            Standing::Serving,
+            Standing::Reduced,
+            Standing::Limited { since_ms, healthy_ms: None },
+            Standing::Out { since_ms },
+            Standing::Gated { since_ms },
+            Standing::Ramping { step: 0, since_ms },
+        ];
+        assert_eq!(all.each_ref().map(Standing::as_str), Standing::WORDS);
+    }
+}
