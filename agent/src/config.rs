@@ -4,6 +4,7 @@
 
 mod alerts;
 mod dns;
+mod environment;
 mod faults;
 mod health;
 mod reading;
@@ -305,16 +306,19 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file; `${NAME}` in its texts stands for a variable of the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.into(), error })?;
-        let document =
+        let mut document =
             text.parse().map_err(|error| ConfigError::Malformed { path: path.into(), error: Box::new(error) })?;
+        let unfilled = environment::fill(&mut document, &|name| std::env::var(name).ok());
         let reading = reading::read::<Self>(document);
         let told = reading.value.as_ref().map(Self::faults).unwrap_or_default();
         let told: Vec<_> = told.into_iter().filter(|fault| !reading.is_in_doubt(fault)).collect();
-        let faults: Vec<_> = reading.faults.into_iter().chain(told).collect();
+        let others = reading.faults.into_iter().chain(told);
+        let others = others.filter(|fault| !unfilled.iter().any(|cause| cause.explains(fault)));
+        let faults: Vec<_> = unfilled.iter().map(environment::Unfilled::fault).chain(others).collect();
         match reading.value {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(ConfigError::Faulty { path: path.into(), faults }),
@@ -379,6 +383,16 @@ mod tests {
     #[test]
     fn a_good_configuration_is_read() {
         assert_eq!(load(GOOD).unwrap().id().to_string(), "a/0");
+    }
+
+    #[test]
+    fn texts_take_variables_of_the_environment_and_a_missing_one_is_told_once() {
+        // Set by cargo for every test.
+        let text = GOOD.replace("agent = \"0\"", "agent = \"${CARGO_PKG_NAME}\"");
+        assert_eq!(load(&text).unwrap().id().to_string(), "a/regionmesh");
+        let text = GOOD.replace("127.0.0.1:3", "${REGIONMESH_TEST_UNSET}:3");
+        let told = faults(&text);
+        assert_eq!(told, ["listen.api: the environment has no variable REGIONMESH_TEST_UNSET, or an empty one"]);
     }
 
     #[test]

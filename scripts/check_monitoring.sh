@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Asks Prometheus, Alertmanager and Grafana whether they see the mesh: targets up, rules loaded and well, recording rules with
+# values, alerts delivered, dashboards there. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
+# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+usage() {
+  cat <<'USAGE'
+Usage: scripts/check_monitoring.sh ENV [--region REGION] [options]       by kubectl port-forward
+       scripts/check_monitoring.sh --prometheus URL [--alertmanager URL] [--grafana URL] [options]
+  --agents N       so many agents must be scraped (default: at least one)
+  --wait SECONDS   try again until all is well, so long at most
+  --plan           say whom it would ask
+Grafana's user and password: GRAFANA_USER (admin), GRAFANA_PASSWORD in the environment. Prometheus in a cluster takes a
+certificate of the mesh only: CURL_HOME with a .curlrc that names yours (cert, key, cacert), see docs/DEPLOYMENT.md.
+USAGE
+}
+
+ENV='' REGION='' PROMETHEUS='' ALERTMANAGER='' GRAFANA='' AGENTS=1 WAIT=0 PLAN=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --prometheus) PROMETHEUS=$(value_of "$@"); shift 2 ;;
+    --alertmanager) ALERTMANAGER=$(value_of "$@"); shift 2 ;;
+    --grafana) GRAFANA=$(value_of "$@"); shift 2 ;;
+    --agents) AGENTS=$(value_of "$@"); shift 2 ;;
+    --wait) WAIT=$(value_of "$@"); shift 2 ;;
+    --region) REGION=$(value_of "$@"); shift 2 ;;
+    --plan) PLAN=1; shift ;;
+    -h | --help) usage; exit 0 ;;
+    -*) bad_usage "unknown option $1" ;;
+    *) [ -z "$ENV" ] || bad_usage "one environment at a time"; ENV=$1; shift ;;
+  esac
+done
+[ -n "$ENV" ] || [ -n "$PROMETHEUS" ] || bad_usage "give ENV or --prometheus URL"
+[[ "$WAIT" =~ ^[0-9]+$ && "$AGENTS" =~ ^[0-9]+$ ]] || bad_usage "--wait and --agents take whole numbers"
+need curl jq
+
+check_prometheus() {
+  local url=$1 targets down up rules sick recorded name count
+  say "Prometheus $url"
+  if ! targets=$(get "$url/api/v1/targets?state=active" 2>&1); then
+    bad "$targets"
+    return
+  fi
+  up=$(jq '[.data.activeTargets[] | select(.labels.job == "regionmesh-agents" and .health == "up")] | length' <<<"$targets")
+  [ "$up" -ge "$AGENTS" ] && ok "$up agent(s) scraped" || bad "$up agent(s) scraped, $AGENTS expected"
+  down=$(jq -r '[.data.activeTargets[] | select(.health != "up") | "\(.labels.job) \(.scrapeUrl): \(.lastError)"] | join("; ")' <<<"$targets")
+  [ -z "$down" ] && ok "every target is up" || bad "down: $down"
+  if ! rules=$(get "$url/api/v1/rules" 2>&1); then
+    bad "$rules"
+    return
+  fi
+  count=$(jq '[.data.groups[].rules[]] | length' <<<"$rules")
+  [ "$count" -gt 0 ] && ok "$count rules loaded" || bad "no rules are loaded"
+  sick=$(jq -r '[.data.groups[].rules[] | select(.health == "err") | "\(.name): \(.lastError)"] | join("; ")' <<<"$rules")
+  [ -z "$sick" ] && ok "no rule has an error" || bad "$sick"
+  # Evaluated at all: a rule that has never run has no error either.
+  sick=$(jq -r '[.data.groups[].rules[] | select(.health == "unknown") | .name] | unique | join(", ")' <<<"$rules")
+  [ -z "$sick" ] && ok "every rule was evaluated" || bad "not evaluated yet: $sick"
+  recorded=$(jq -r '[.data.groups[].rules[] | select(.type == "recording") | .name] | unique | .[]' <<<"$rules")
+  # One question for all names.
+  count=$(curl --silent --fail --max-time "$REQUEST_S" --data-urlencode 'query=count by (__name__) ({__name__=~"region:.+|mesh:.+"})' "$url/api/v1/query" | jq -r '.data.result[].metric.__name__' || true)
+  local without=()
+  for name in $recorded; do grep -qxF "$name" <<<"$count" || without+=("$name"); done
+  if [ "${#without[@]}" -eq 0 ]; then
+    ok "every recording rule has values"
+  else
+    say "  note  without values (nothing to count yet, or a part that is not in use): ${without[*]}"
+  fi
+  name=$(jq -r '[.data.groups[].rules[] | select(.type == "alerting" and .state == "firing") | .name] | unique | map(select(. != "RegionMeshWatchdog")) | join(", ")' <<<"$rules")
+  [ -z "$name" ] && ok "no alert fires" || bad "firing: $name"
+  if [ -n "$ALERTMANAGER" ]; then
+    count=$(get "$url/api/v1/alertmanagers" | jq '.data.activeAlertmanagers | length')
+    [ "$count" -gt 0 ] && ok "tells $count Alertmanager(s)" || bad "tells no Alertmanager"
+  fi
+}
+
+check_alertmanager() {
+  local url=$1 status alerts
+  say "Alertmanager $url"
+  if ! status=$(get "$url/api/v2/status" 2>&1); then
+    bad "$status"
+    return
+  fi
+  ok "runs version $(jq -r .versionInfo.version <<<"$status")"
+  alerts=$(get "$url/api/v2/alerts" || echo '[]')
+  # It fires always: that it is here shows that alerts arrive.
+  jq -e '[.[] | select(.labels.alertname == "RegionMeshWatchdog")] | length > 0' >/dev/null <<<"$alerts" && ok "the watchdog's alert arrived" || bad "the watchdog's alert did not arrive: nor would any other"
+}
+
+check_grafana() {
+  local url=$1 user=${GRAFANA_USER:-admin} found wanted title
+  say "Grafana $url"
+  [ "$(status_of "$url/api/health")" = 200 ] && ok "runs" || { bad "does not answer"; return; }
+  [ -n "${GRAFANA_PASSWORD:-}" ] || { say "  note  GRAFANA_PASSWORD is not set: dashboards are not looked at"; return; }
+  # By a file, not an argument that others could read.
+  found=$(curl --silent --fail --max-time "$REQUEST_S" --config <(printf 'user = "%s:%s"\n' "$user" "$GRAFANA_PASSWORD") "$url/api/search?type=dash-db" | jq -r '.[].title' || true)
+  wanted=$(jq -r .title "$ROOT"/monitoring/grafana/dashboards/*.json)
+  while IFS= read -r title; do
+    grep -qxF "$title" <<<"$found" && ok "dashboard $title" || bad "dashboard $title is missing"
+  done <<<"$wanted"
+}
+
+check_all() {
+  FAILURES=0
+  if [ -n "$PROMETHEUS" ]; then check_prometheus "${PROMETHEUS%/}"; fi
+  if [ -n "$ALERTMANAGER" ]; then check_alertmanager "${ALERTMANAGER%/}"; fi
+  if [ -n "$GRAFANA" ]; then check_grafana "${GRAFANA%/}"; fi
+}
+
+# Checks, again until all is well or the time is over, and shows the last report.
+until_well() {
+  local end=$((SECONDS + WAIT)) report
+  report=$(mktemp)
+  while :; do
+    check_all >"$report" 2>&1
+    if [ "$FAILURES" -eq 0 ] || [ "$SECONDS" -ge "$end" ]; then break; fi
+    sleep 1
+  done
+  cat "$report"
+  rm -f "$report"
+}
+
+if [ -z "$ENV" ]; then
+  if [ -n "$PLAN" ]; then
+    for url in $PROMETHEUS $ALERTMANAGER $GRAFANA; do say "would ask $url"; done
+    exit 0
+  fi
+  until_well
+  conclude
+fi
+folder=$(environment_folder "$ENV")
+need kubectl
+total=0
+for region in $(regions_of "$folder"); do
+  [ -z "$REGION" ] || [ "$REGION" = "$region" ] || continue
+  if [ -n "$PLAN" ]; then
+    say "would ask Prometheus, Alertmanager and Grafana of $region, through context $(context_of "$folder" "$region")"
+    continue
+  fi
+  say "== $region"
+  if forward "$folder" "$region" regionmesh-prometheus 9090; then PROMETHEUS=https://$FORWARDED; else total=$((total + 1)); PROMETHEUS=''; fi
+  if forward "$folder" "$region" regionmesh-alertmanager 9093; then ALERTMANAGER=http://$FORWARDED; else total=$((total + 1)); ALERTMANAGER=''; fi
+  if forward "$folder" "$region" regionmesh-grafana 3000; then GRAFANA=http://$FORWARDED; else total=$((total + 1)); GRAFANA=''; fi
+  until_well
+  total=$((total + FAILURES))
+done
+[ -z "$PLAN" ] || exit 0
+FAILURES=$total
+conclude

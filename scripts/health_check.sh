@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Asks agents whether the mesh is well: alive, ready, one plan, one leader, every region healthy, models everywhere,
+# certificates good for some time. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
+# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+usage() {
+  cat <<'USAGE'
+Usage: scripts/health_check.sh ENV [--region REGION] [options]       agents of an environment, by kubectl port-forward
+       scripts/health_check.sh --agent URL [--agent URL ...] [options]
+  --certificate-days N   certificates must be good for longer (default 0.5: pods' certificates live 3 days, and are renewed
+                         a day before their end)
+  --wait SECONDS         try again until all is well, so long at most
+  --plan                 say whom it would ask
+USAGE
+}
+
+ENV='' REGION='' AGENTS=() DAYS=0.5 WAIT=0 PLAN=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --agent) AGENTS+=("$(value_of "$@")"); shift 2 ;;
+    --region) REGION=$(value_of "$@"); shift 2 ;;
+    --certificate-days) DAYS=$(value_of "$@"); shift 2 ;;
+    --wait) WAIT=$(value_of "$@"); shift 2 ;;
+    --plan) PLAN=1; shift ;;
+    -h | --help) usage; exit 0 ;;
+    -*) bad_usage "unknown option $1" ;;
+    *) [ -z "$ENV" ] || bad_usage "one environment at a time"; ENV=$1; shift ;;
+  esac
+done
+[ -n "$ENV" ] || [ "${#AGENTS[@]}" -gt 0 ] || bad_usage "give ENV or --agent URL"
+[[ "$WAIT" =~ ^[0-9]+$ ]] || bad_usage "--wait takes whole seconds"
+[[ "$DAYS" =~ ^[0-9]+(\.[0-9]+)?$ ]] || bad_usage "--certificate-days takes a number"
+need curl jq
+
+if [ -n "$ENV" ]; then
+  folder=$(environment_folder "$ENV")
+  need kubectl
+  for region in $(regions_of "$folder"); do
+    [ -z "$REGION" ] || [ "$REGION" = "$region" ] || continue
+    if [ -n "$PLAN" ]; then
+      say "would ask an agent of $region, through context $(context_of "$folder" "$region")"
+    elif forward "$folder" "$region" regionmesh-api 9080; then
+      AGENTS+=("http://$FORWARDED")
+    else
+      bad "no agent of $region can be reached"
+    fi
+  done
+fi
+if [ -n "$PLAN" ]; then
+  for agent in "${AGENTS[@]}"; do say "would ask $agent: /healthz, /readyz, /v1/status, /metrics, /verdict/REGION"; done
+  exit 0
+fi
+
+# The value of a metric without labels.
+metric() { awk -v name="$2" '$1 == name { print $2; exit }' <<<"$1"; }
+
+PLANS=() LEADERS=()
+check_agent() {
+  local url=$1 status metrics expiry region verdict behind ready
+  say "$url"
+  [ "$(status_of "$url/healthz")" = 200 ] && ok "alive" || bad "/healthz: $(curl -s --max-time "$REQUEST_S" "$url/healthz" || echo 'no answer')"
+  ready=$(curl -s --max-time "$REQUEST_S" "$url/readyz" || true)
+  if [ "$(jq -r '.ready // false' <<<"$ready" 2>/dev/null)" = true ]; then
+    ok "ready"
+  else
+    bad "not ready: $(jq -rc '[.checks // {} | to_entries[] | select(.value != "ok") | "\(.key): \(.value)"] | join("; ")' <<<"$ready" 2>/dev/null)"
+  fi
+  if ! status=$(get "$url/v1/status" 2>&1); then
+    bad "/v1/status: $status"
+    return
+  fi
+  PLANS+=("$(jq -r 'if .plan then "\(.plan.ballot.number)/\(.plan.seq)" else "none" end' <<<"$status")")
+  LEADERS+=("$(jq -r '.leader.agent // "nobody"' <<<"$status")")
+  [ "${PLANS[-1]}" != none ] && ok "knows plan ${PLANS[-1]} (ballot/number)" || bad "knows no plan: a majority of regions never met"
+  [ "${LEADERS[-1]}" != nobody ] && ok "leader ${LEADERS[-1]}" || bad "knows no leader"
+  for region in $(jq -r '.regions[].region' <<<"$status"); do
+    verdict=$(jq -r --arg r "$region" '.regions[] | select(.region == $r) | "\(.verdict) (\(.verdict_reason))"' <<<"$status")
+    case $verdict in
+      healthy*) [ "$(status_of "$url/verdict/$region")" = 200 ] && ok "$region healthy" || bad "$region: status says healthy, /verdict/$region does not" ;;
+      *) bad "$region $verdict" ;;
+    esac
+  done
+  behind=$(jq -r '[.agents[] | select(.alive and .holdings.missing > 0) | "\(.agent) lacks \(.holdings.missing) version(s)"] | join("; ")' <<<"$status")
+  [ -z "$behind" ] && ok "every living agent holds every version" || bad "$behind"
+  behind=$(jq -r '[.agents[] | select(.unreachable | length > 0) | "\(.agent) has no connection to \(.unreachable | join(", "))"] | join("; ")' <<<"$status")
+  [ -z "$behind" ] && ok "every region is connected to every other" || bad "$behind"
+  if ! metrics=$(get "$url/metrics" 2>&1); then
+    bad "/metrics: $metrics"
+    return
+  fi
+  expiry=$(metric "$metrics" regionmesh_certificate_expiry_timestamp_seconds)
+  if [ -n "$expiry" ] && awk -v e="$expiry" -v d="$DAYS" -v now="$(date +%s)" 'BEGIN { exit !(e - now > d * 86400) }'; then
+    ok "certificate good until $(date -u -d "@$(printf '%.0f' "$expiry")" '+%Y-%m-%d %H:%M') UTC"
+  else
+    bad "certificate ends within $DAYS days (at ${expiry:-an unknown time})"
+  fi
+}
+
+check_all() {
+  FAILURES=$1 PLANS=() LEADERS=()
+  local agent
+  for agent in "${AGENTS[@]}"; do check_agent "${agent%/}"; done
+  if [ "$(printf '%s\n' "${PLANS[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "agents know different plans: ${PLANS[*]}"; fi
+  if [ "$(printf '%s\n' "${LEADERS[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "agents name different leaders: ${LEADERS[*]}"; fi
+}
+
+unreached=$FAILURES end=$((SECONDS + WAIT))
+while :; do
+  report=$(mktemp)
+  check_all "$unreached" >"$report" 2>&1
+  if [ "$FAILURES" -eq 0 ] || [ "$SECONDS" -ge "$end" ]; then break; fi
+  rm -f "$report"
+  sleep 1
+done
+cat "$report"
+rm -f "$report"
+conclude

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Asks the mesh's name servers whether they answer what the committed plan says, all the same, and never nothing; and the
+# parent zone whether it leads to them. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
+# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+usage() {
+  cat <<'USAGE'
+Usage: scripts/verify_dns.sh ENV [options]                the name servers that the environment's zone has in public DNS
+       scripts/verify_dns.sh --zone ZONE --server HOST[:PORT] [--server ...] [options]
+  --agent URL     an agent's API: answers are compared with its plan and its regions' addresses
+  --resolver IP   ask this resolver about the delegation, instead of the system's
+  --plan          say whom it would ask
+USAGE
+}
+
+ENV='' ZONE='' SERVERS=() AGENT='' RESOLVER=() PLAN=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --zone) ZONE=$(value_of "$@"); shift 2 ;;
+    --server) SERVERS+=("$(value_of "$@")"); shift 2 ;;
+    --agent) AGENT=$(value_of "$@"); shift 2 ;;
+    --resolver) RESOLVER=("@$(value_of "$@")"); shift 2 ;;
+    --plan) PLAN=1; shift ;;
+    -h | --help) usage; exit 0 ;;
+    -*) bad_usage "unknown option $1" ;;
+    *) [ -z "$ENV" ] || bad_usage "one environment at a time"; ENV=$1; shift ;;
+  esac
+done
+need dig
+if [ -n "$ENV" ]; then
+  folder=$(environment_folder "$ENV")
+  ZONE=${ZONE:-$(sed -n 's/^ZONE=//p' "$folder/mesh.env")}
+fi
+[ -n "$ZONE" ] || bad_usage "give ENV, or --zone and --server"
+ask_for=(+time=2 +tries=2)
+
+if [ "${#SERVERS[@]}" -eq 0 ]; then
+  [ -n "$ENV" ] || bad_usage "give --server"
+  if [ -n "$PLAN" ]; then
+    say "would ask for the name servers of $ZONE, then each of them for SOA, NS, _plan.$ZONE and serving.$ZONE"
+    exit 0
+  fi
+  say "delegation of $ZONE"
+  mapfile -t SERVERS < <(dig "${RESOLVER[@]}" "${ask_for[@]}" +short NS "$ZONE" | sed 's/\.$//' | sort)
+  [ "${#SERVERS[@]}" -gt 0 ] && ok "name servers: ${SERVERS[*]}" || { bad "nobody says who serves $ZONE"; conclude; }
+  # The parent promises signatures that the mesh does not make: resolvers that check would refuse everything.
+  [ -z "$(dig "${RESOLVER[@]}" "${ask_for[@]}" +short DS "$ZONE")" ] && ok "no DS record in the parent" || bad "the parent has a DS record for $ZONE; the zone is not signed"
+fi
+if [ -n "$PLAN" ]; then
+  for server in "${SERVERS[@]}"; do say "would ask $server for SOA, NS, _plan.$ZONE and serving.$ZONE"; done
+  exit 0
+fi
+
+known='' served=''
+if [ -n "$AGENT" ]; then
+  need curl jq
+  status=$(get "${AGENT%/}/v1/status") || fail "the agent at $AGENT does not answer"
+  known=$(jq -r '.regions[].addresses[]' <<<"$status" | sort -u)
+  served=$(jq -r '.regions[] | select(.share > 0) | .addresses[]' <<<"$status" | sort -u)
+  wanted=$(jq -r '"seq=\(.plan.seq) ballot=\(.plan.ballot.number)"' <<<"$status")
+fi
+
+plans=() minimum=()
+for server in "${SERVERS[@]}"; do
+  host=${server%:*} port=${server##*:}
+  [ "$host" != "$server" ] || port=53
+  question() { dig "@$host" -p "$port" "${ask_for[@]}" "$@" 2>&1 || true; }
+  say "$server"
+  soa=$(question +noall +comments +answer SOA "$ZONE")
+  if ! grep -q 'status: NOERROR' <<<"$soa"; then
+    bad "SOA of $ZONE: $(grep -oE 'status: [A-Z]+|timed out|refused|unreachable' <<<"$soa" | head -n 1 | grep . || echo 'no answer')"
+    continue
+  fi
+  grep -q 'flags:.* aa' <<<"$soa" && ok "answers with authority for $ZONE" || bad "answers, and not with authority"
+  [ -n "$(question +short NS "$ZONE")" ] && ok "names its name servers" || bad "names no name servers"
+  plan=$(question +short TXT "_plan.$ZONE" | tr -d '"')
+  seq=$(grep -oE '\bseq=[0-9]+' <<<"$plan" || echo 'seq=none') ballot=$(grep -oE '\bballot=[0-9]+' <<<"$plan" || true)
+  plans+=("$seq $ballot")
+  case $seq in
+    seq=none) bad "does not tell its plan" ;;
+    seq=0) bad "answers from the configuration: no plan is committed, or it was not heard" ;;
+    *) ok "plan $seq $ballot" ;;
+  esac
+  [ -z "$served" ] || [ "$seq $ballot" = "$wanted" ] || bad "the agent knows plan $wanted"
+  for transport in +notcp +tcp; do
+    answer=$(question "$transport" +noall +answer A "serving.$ZONE")
+    addresses=$(awk '$4 == "A" { print $5 }' <<<"$answer")
+    if [ -z "$addresses" ]; then
+      bad "serving.$ZONE has no answer ($transport)"
+      continue
+    fi
+    stranger=''
+    for address in $addresses; do
+      [ -z "$known" ] || grep -qxF "$address" <<<"$served" || stranger=$address
+    done
+    if [ -z "$stranger" ]; then
+      ok "serving.$ZONE: $(tr '\n' ' ' <<<"$addresses")(${transport#+})"
+    elif grep -qxF "$stranger" <<<"$known"; then
+      bad "serving.$ZONE answers $stranger, whose region has no share"
+    else
+      bad "serving.$ZONE answers $stranger, which is no region's address"
+    fi
+    minimum+=("$(awk '$4 == "A" { print $2; exit }' <<<"$answer")")
+  done
+done
+if [ "$(printf '%s\n' "${plans[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "name servers answer from different plans: $(printf '%s; ' "${plans[@]}")"; fi
+if [ "$(printf '%s\n' "${minimum[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "name servers give different times to live: ${minimum[*]}"; fi
+conclude
