@@ -76,7 +76,9 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
     let all: BTreeSet<String> = mesh.agents().iter().map(|agent| agent.ip.to_string()).collect();
     let mut answered = BTreeSet::new();
     until("every region comes through the resolver", seconds(90), async || {
-        answered.extend(dig(port, &question).await.lines().map(str::to_owned));
+        // What is no address is dig's word on a resolver that is still starting.
+        let text = dig(port, &question).await;
+        answered.extend(text.lines().filter(|line| line.parse::<Ipv4Addr>().is_ok()).map(str::to_owned));
         claim(answered == all, || format!("{answered:?}"))
     })
     .await;

@@ -17,7 +17,11 @@ use regionmesh_protocol::{
     journal::{Journal, Judged, Validity, agreed_since},
     verdict::{Condition, RegionVerdict},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -218,8 +222,12 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
     let is_missing = |(observer, vote): &(RegionName, Condition)| {
         agrees(*vote) && !agreeing.iter().any(|(region, _)| *region == observer)
     };
-    let is_whole = !verdict.votes.iter().any(is_missing);
+    let is_shown = !verdict.votes.iter().any(is_missing);
     let voters = verdict.votes.iter().filter(|(_, vote)| *vote != Condition::Unknown).count();
+    // A region that reports itself failed is judged so at once, and its observers come to it a probe later: the others
+    // will tell of the verdict by the observers' clocks.
+    let observers: BTreeSet<&RegionName> = agreeing.iter().map(|(region, _)| *region).collect();
+    let is_whole = is_shown && observers.len() > voters / 2;
     (agreed_since(agreeing.into_iter(), voters), is_whole)
 }
 
@@ -278,7 +286,11 @@ mod tests {
     }
 
     fn judge(snapshots: &Snapshots, condition: Condition) {
-        let votes = ["b", "c"].map(|observer| (observer.parse().unwrap(), condition)).to_vec();
+        judge_by(snapshots, condition, [condition; 2]);
+    }
+
+    fn judge_by(snapshots: &Snapshots, condition: Condition, [b, c]: [Condition; 2]) {
+        let votes = [("b", b), ("c", c)].map(|(observer, vote)| (observer.parse().unwrap(), vote)).to_vec();
         let verdict =
             RegionVerdict { condition, since_ms: 99_999, votes, addresses: Vec::new(), reason: "refused".into() };
         snapshots.verdicts.send_replace(Arc::new([("a".parse().unwrap(), verdict)].into()));
@@ -323,6 +335,28 @@ mod tests {
         until_last(&snapshots, "verdict:a:healthy:70").await;
         alerts.wait_for(|alerts| alerts[0].ended_ms.is_some()).await.unwrap();
         assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical"]).get(), 0);
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_region_reports_of_itself_is_told_by_its_observers_clocks_if_they_agree_soon() {
+        let (snapshots, _, task) = start();
+        observe(&snapshots, "b/x", Condition::Failed, 40);
+        observe(&snapshots, "c/y", Condition::Healthy, 20);
+        judge_by(&snapshots, Condition::Failed, [Condition::Failed, Condition::Healthy]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(snapshots.events.borrow().last(), 0);
+        observe(&snapshots, "c/y", Condition::Failed, 50);
+        judge(&snapshots, Condition::Failed);
+        until_last(&snapshots, "verdict:a:failed:50").await;
+        // Where they never agree the event is told all the same.
+        observe(&snapshots, "b/x", Condition::Healthy, 60);
+        observe(&snapshots, "c/y", Condition::Healthy, 70);
+        judge(&snapshots, Condition::Healthy);
+        until_last(&snapshots, "verdict:a:healthy:70").await;
+        observe(&snapshots, "b/x", Condition::Failed, 80);
+        judge_by(&snapshots, Condition::Failed, [Condition::Failed, Condition::Healthy]);
+        until_last(&snapshots, "verdict:a:failed:80").await;
         task.abort();
     }
 }
