@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMETHEUS = ROOT / "monitoring/prometheus"
+KUBERNETES = ROOT / "kubernetes/base/prometheus/prometheus.yml"
 ALERTMANAGER = ROOT / "monitoring/alertmanager/alertmanager.yml"
 RUNBOOKS = "https://github.com/regionmesh/regionmesh/blob/main/docs/TROUBLESHOOTING.md#"
 SEVERITIES = {"critical", "warning", "info", "none"}
@@ -88,22 +89,17 @@ def routes():
 
 
 def kubernetes(out):
-    """Writes prometheus-kubernetes.yml with files instead of pods, for a promtool that was built without Kubernetes. Beside the one job
-    the two configurations must be equal."""
-    def parts(name):
-        text = re.sub(r"^ *#.*\n", "", (PROMETHEUS / name).read_text(), flags=re.MULTILINE)
-        before, job, after = re.split(r"(?=^  - job_name: (?:regionmesh-agents|federation)$)", text, flags=re.MULTILINE)
-        return (before + after).replace("\n\n", "\n"), job
-
-    (common, _), (other, job) = parts("prometheus.yml"), parts("prometheus-kubernetes.yml")
-    if common != other:
-        yield "prometheus.yml and prometheus-kubernetes.yml differ in more than the agents' job"
-    files, count = re.subn(r"    kubernetes_sd_configs:\n      - role: pod\n        namespaces:\n          own_namespace: true\n",
-                           "    file_sd_configs:\n      - files: [targets/agents.yml]\n", job)
-    if count != 1:
-        yield "prometheus-kubernetes.yml: its discovery is not as expected"
-    head, tail = other.split("scrape_configs:\n")
-    Path(out).write_text(f"{head}scrape_configs:\n{files}{tail}")
+    """Writes the cluster's configuration with files instead of pods, for a promtool that was built without Kubernetes. What makes
+    rules and federation work must stand in it as in prometheus.yml."""
+    text, common = KUBERNETES.read_text(), (PROMETHEUS / "prometheus.yml").read_text()
+    for part in ("""['{__name__=~"region:.+",prometheus_region=""}']""", "- regex: prometheus_region\n", "evaluation_interval: 15s\n"):
+        if part not in text or part not in common:
+            yield f"{KUBERNETES} and prometheus.yml must both have {part.strip()}"
+    files, count = re.subn(r"kubernetes_sd_configs: (?:&pods\n      - role: pod\n        namespaces: { own_namespace: true }|\*pods)\n",
+                           "file_sd_configs: [{ files: [targets/agents.yml] }]\n", text)
+    if count != 2:
+        yield f"{KUBERNETES}: its discovery is not as expected"
+    Path(out).write_text(files)
 
 
 def main():
