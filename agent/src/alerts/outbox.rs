@@ -67,7 +67,7 @@ impl Outbox {
         let is_due = |(at, event): &&(Instant, Arc<Event>)| match (self.is_witnessed(event), self.duty_since) {
             (true, _) => true,
             (false, None) => false,
-            (false, Some(since)) => *at >= since || now >= since + TAKEOVER,
+            (false, Some(since)) => *at > since || now >= since + TAKEOVER,
         };
         self.waiting.iter().find(is_due).map(|(_, event)| event.clone())
     }

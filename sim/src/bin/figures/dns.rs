@@ -7,7 +7,7 @@ mod perf;
 
 use crate::{
     idle::cpu_time,
-    mesh::{Measured, PATIENCE},
+    mesh::{Ground, Measured, PATIENCE},
     report::Report,
 };
 use anyhow::{Context, Result, bail};
@@ -45,7 +45,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     }
     eprintln!("DNS on core {SERVER_CORE}, asked from core {CLIENT_CORE} ...");
     // The first region's agent is attacked: to its limits this machine is an outsider. The others keep the defaults.
-    let mesh = Measured::start(0, Strategy::Weighted, |config| {
+    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |config| {
         config.dns.workers = 1;
         if config.region == config.regions[0].name {
             config.dns.rate_limit.exempt.clear();

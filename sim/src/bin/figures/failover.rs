@@ -4,7 +4,7 @@
 //! by now. Users send a steady load through a front door meanwhile, each request on a new connection.
 
 use crate::{
-    mesh::{Measured, PATIENCE},
+    mesh::{Ground, Measured, PATIENCE},
     report::{Report, distribution},
     side_by_side::{Rounds, side_by_side},
 };
@@ -35,15 +35,27 @@ const CALM: usize = 100;
 
 /// What the kills came to.
 #[derive(Default)]
-struct Times {
-    dns: Vec<Duration>,
-    dns_with_leader: Vec<Duration>,
-    errors: Vec<Duration>,
-    elections: Vec<Duration>,
-    starts: Vec<Duration>,
+pub(crate) struct Times {
+    /// Until the last survivor's DNS moved.
+    pub(crate) dns: Vec<Duration>,
+    /// Those of them where the leader died with the region.
+    pub(crate) dns_with_leader: Vec<Duration>,
+    /// Until the front door's last error.
+    pub(crate) errors: Vec<Duration>,
+    /// Until all survivors name the next leader.
+    pub(crate) elections: Vec<Duration>,
+    /// Until an agent that was started is ready.
+    pub(crate) starts: Vec<Duration>,
 }
 
 impl Times {
+    /// Of all meshes together.
+    pub(crate) fn of(parts: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        parts.into_iter().for_each(|part| all.add(part));
+        all
+    }
+
     fn add(&mut self, other: Self) {
         self.dns.extend(other.dns);
         self.dns_with_leader.extend(other.dns_with_leader);
@@ -55,9 +67,9 @@ impl Times {
 
 /// Kills the region that serves so many times, on so many meshes.
 pub(crate) async fn measure(report: &mut Report, meshes: u8, kills: u32) {
-    let found = side_by_side(report, "kills of the serving region and of the leader", meshes, kills, measure_one).await;
-    let mut times = Times::default();
-    found.into_iter().for_each(|part| times.add(part));
+    let one = |number, rounds| measure_one(Ground::Here(number), rounds);
+    let found = side_by_side(report, "kills of the serving region and of the leader", meshes, kills, one).await;
+    let times = Times::of(found);
     let seconds = Duration::from_secs;
     report.times("serving region killed, until the last survivor's DNS moved", &times.dns, seconds(3));
     if !times.dns_with_leader.is_empty() {
@@ -68,9 +80,10 @@ pub(crate) async fn measure(report: &mut Report, meshes: u8, kills: u32) {
     report.times("agent started, until it is ready", &times.starts, seconds(1));
 }
 
-async fn measure_one(number: u8, rounds: Arc<Rounds>) -> Result<Times> {
+/// Rounds of kills on one mesh, until none is left.
+pub(crate) async fn measure_one(ground: Ground<'_>, rounds: Arc<Rounds>) -> Result<Times> {
     rounds.turn().await;
-    let mesh = Measured::start(number, Strategy::ActivePassive, |_| {}).await?;
+    let mesh = Measured::start(ground, Strategy::ActivePassive, |_| {}).await?;
     let door = FrontDoor::bind(
         mesh.front_door(vec!["127.0.0.1:0".parse()?], FrontDoorMetrics::new(&prometheus::Registry::new())?),
     )
@@ -142,7 +155,7 @@ async fn round_of_kills(mesh: &Measured, url: &str, rounds: &Rounds, times: &mut
 }
 
 /// The agent of the region that has the traffic, and the leader.
-async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
+pub(crate) async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
     let status = mesh.settled().await?;
     let region = status.regions.iter().find(|region| region.share > 0.99).context("no region has the traffic")?;
     let leader = status.leader.map(|leader| leader.agent).unwrap_or_default();
@@ -152,12 +165,13 @@ async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
     Ok((home, leader))
 }
 
-fn others<'a>(mesh: &'a Measured, agent: &LocalAgent) -> Vec<&'a LocalAgent> {
+/// All agents but one.
+pub(crate) fn others<'a>(mesh: &'a Measured, agent: &LocalAgent) -> Vec<&'a LocalAgent> {
     mesh.agents().iter().filter(|other| other.id != agent.id).collect()
 }
 
 /// Time until all survivors name the same leader, which is another than `dead`.
-async fn elected(mesh: &Measured, survivors: &[&LocalAgent], dead: &LocalAgent) -> Result<Duration> {
+pub(crate) async fn elected(mesh: &Measured, survivors: &[&LocalAgent], dead: &LocalAgent) -> Result<Duration> {
     let begin = Instant::now();
     let dead = dead.id.to_string();
     let is_elected = |seen: &Vec<Status>| {

@@ -1,6 +1,9 @@
 //! What an agent costs that has nothing to do: time on the CPU and memory, as the kernel accounts for them.
 
-use crate::{mesh::Measured, report::Report};
+use crate::{
+    mesh::{Ground, Measured},
+    report::Report,
+};
 use anyhow::{Context, Result};
 use regionmesh_protocol::plan::Strategy;
 use std::time::{Duration, Instant};
@@ -11,7 +14,7 @@ const WATCHED: Duration = Duration::from_secs(30);
 /// Measures a settled mesh without users.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     eprintln!("An idle mesh, watched for {WATCHED:?} ...");
-    let mesh = Measured::start(0, Strategy::Weighted, |_| {}).await?;
+    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |_| {}).await?;
     mesh.settled().await?;
     let pids = mesh.agents().iter().map(|agent| mesh.pid(agent)).collect::<Result<Vec<_>>>()?;
     let on_cpu = || pids.iter().map(|pid| cpu_time(*pid)).collect::<Result<Vec<_>>>();

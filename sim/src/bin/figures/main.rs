@@ -4,7 +4,9 @@
 //! account of a process. Throughput is a ratio against a raw QUIC connection in the same run. Exit code 0 only if
 //! every goal was reached.
 
+mod afar;
 mod apart;
+mod distance;
 mod dns;
 mod failover;
 mod idle;
@@ -14,6 +16,7 @@ mod replication;
 mod report;
 mod side_by_side;
 
+use afar::Amount;
 use clap::{Parser, ValueEnum};
 use report::Report;
 use std::process::ExitCode;
@@ -42,11 +45,18 @@ struct Arguments {
 const FAILOVER_ROUNDS: u32 = 100;
 const FAILOVER_MESHES: u8 = 5;
 
+/// The same between regions far from each other, and silences as many; kills of agents whose region serves on.
+const AFAR_KILLS: u32 = 500;
+const AFAR_AGENTS: u32 = 200;
+const AFAR_MESHES: u8 = 10;
+
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Kills of the serving region and of the leader
     Failover,
+    /// Kills and silence of regions far from each other, as root
+    Afar,
     /// Agents killed while their region serves on
     Apart,
     /// The DNS server on one core beside others, and under attack
@@ -80,6 +90,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if is_wanted(Part::Failover) {
         failover::measure(&mut report, meshes(FAILOVER_MESHES), rounds(FAILOVER_ROUNDS)).await;
+    }
+    if is_wanted(Part::Afar) {
+        let meshes = meshes(AFAR_MESHES);
+        let (kills, silences, agents) = (rounds(AFAR_KILLS), rounds(AFAR_KILLS), rounds(AFAR_AGENTS));
+        afar::measure(&mut report, Amount { kills, silences, agents, meshes }).await;
     }
     println!("{}", if arguments.json { report.json() } else { report.table() });
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

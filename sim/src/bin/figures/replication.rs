@@ -1,7 +1,7 @@
 //! A large model: published in one region, verified in both others, compared with a raw QUIC connection.
 
 use crate::{
-    mesh::{Measured, PATIENCE},
+    mesh::{Ground, Measured, PATIENCE},
     raw,
     report::Report,
 };
@@ -43,7 +43,7 @@ struct Run {
 /// can be compressed.
 pub(crate) async fn measure(report: &mut Report, bytes: u64) -> Result<()> {
     eprintln!("{RUNS} models of {} MiB, each against one raw QUIC connection ...", bytes >> 20);
-    let mesh = Measured::start(0, Strategy::Weighted, |_| {}).await?;
+    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |_| {}).await?;
     mesh.settled().await?;
     let mut runs = Vec::new();
     for number in 0..RUNS {
