@@ -5,6 +5,8 @@
 
 use crate::{
     actors::{
+        alerts::{self, AlertsArguments},
+        events::{self, EventMetrics, EventsArguments},
         gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
         health::{HealthActor, HealthArguments, HealthMetrics},
         leader::{LeaderActor, LeaderArguments, LeaderMetrics},
@@ -14,6 +16,7 @@ use crate::{
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
     address::Address,
+    alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
@@ -117,6 +120,7 @@ impl Agent {
         let (id, started_ms, boot) = (config.id(), unix_ms(), rand::random::<u64>());
         let (registry, snapshots, stop) = (Registry::new(), Snapshots::default(), CancellationToken::new());
         register_process(&registry)?;
+        events::begin(&snapshots, boot);
         let identity = Identity::load(config.clone())?;
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("cannot create data_dir {}", config.data_dir.display()))?;
@@ -217,7 +221,19 @@ impl Agent {
         let dns_arguments = DnsArguments {
             config: config.clone(),
             plan: snapshots.plan.subscribe(),
+            board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
+        };
+        let events_arguments = EventsArguments {
+            config: config.clone(),
+            snapshots: snapshots.clone(),
+            metrics: EventMetrics::new(&registry)?,
+        };
+        let alerts_arguments = AlertsArguments {
+            config: config.clone(),
+            snapshots: snapshots.clone(),
+            gossip: gossip.clone(),
+            metrics: ReceiverMetrics::new(&registry)?,
         };
         let is_current = snapshots.is_current.subscribe();
         let facts = AgentFacts {
@@ -245,8 +261,13 @@ impl Agent {
                 "herald",
                 Arc::new(move |stop| herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop).boxed()),
             ),
+            service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
             service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), is_current.clone(), stop).boxed())),
         ];
+        if !config.alerts.receivers.is_empty() {
+            let tell = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
+            children.push(service("alerts", Arc::new(tell)));
+        }
         if config.serving.embedded {
             let (address, tell) = (config.listen.serving, Arc::new(tell_serving));
             let run = move |stop| run_serving(serving.clone(), address, tell.clone(), stop).boxed();
@@ -270,6 +291,7 @@ impl Agent {
             clock,
             replicator,
             orders,
+            streams: api::events::Streams::new(&registry)?,
             draining: drain.subscribe(),
         };
         children.push(service("api", Arc::new(move |stop| run_api(api.clone(), stop).boxed())));

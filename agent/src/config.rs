@@ -2,11 +2,20 @@
 //!
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
+mod alerts;
+mod dns;
 mod environment;
 mod faults;
+mod health;
 mod reading;
+#[cfg(test)]
+#[allow(clippy::panic)]
+pub(crate) mod rig;
 mod route53;
 
+pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
+pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
+pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 
 use ipnet::IpNet;
@@ -69,6 +78,9 @@ pub struct Config {
     /// The HTTP API.
     #[serde(default)]
     pub api: ApiConfig,
+    /// Who is told of events and alerts.
+    #[serde(default)]
+    pub alerts: AlertsConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -148,76 +160,6 @@ pub struct StoreConfig {
     pub options: BTreeMap<String, String>,
 }
 
-/// DNS.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DnsConfig {
-    /// The zone; `serving.<zone>` is the service name.
-    pub zone: String,
-    /// Time to live of `serving` answers, seconds. 5 s: half of it is the mean time a client stays with a dead region.
-    pub ttl_s: u32,
-    /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for each region.
-    pub name_servers: Vec<String>,
-    /// The zone in Amazon Route 53, where there is one.
-    pub route53: Option<Route53Config>,
-}
-
-impl Default for DnsConfig {
-    fn default() -> Self {
-        Self { zone: "regionmesh.test".into(), ttl_s: 5, name_servers: Vec::new(), route53: None }
-    }
-}
-
-/// Probing.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HealthConfig {
-    /// What an observer asks of an endpoint: `http`, `tcp`.
-    pub probe: ProbeKind,
-    /// Path of an `http` probe. The Open Inference Protocol's readiness.
-    pub path: String,
-    /// Time between probes, milliseconds.
-    pub interval_ms: u64,
-    /// How long one probe may take, its retry included, milliseconds.
-    pub timeout_ms: u64,
-    /// Positive evidence this many times in a row: failed.
-    pub failures: u32,
-    /// Successes in a row until a failed endpoint is healthy again.
-    pub successes: u32,
-    /// Silence this long: suspect, milliseconds.
-    pub suspect_ms: u64,
-    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence for a few seconds.
-    pub silent_ms: u64,
-    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them abstains.
-    pub canaries: Vec<String>,
-}
-
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Self {
-            probe: ProbeKind::Http,
-            path: "/v2/health/ready".into(),
-            interval_ms: 500,
-            timeout_ms: 1_000,
-            failures: 3,
-            successes: 3,
-            suspect_ms: 2_000,
-            silent_ms: 8_000,
-            canaries: Vec::new(),
-        }
-    }
-}
-
-/// What an observer asks of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProbeKind {
-    /// GET the path; 2xx is success.
-    Http,
-    /// Connect.
-    Tcp,
-}
-
 /// Sharing of traffic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -229,13 +171,22 @@ pub struct TrafficConfig {
     /// Regions that automation may have out at once; further ones that fail keep a suspect region's share. 1: what
     /// makes two regions look failed at once is likelier the observers' fault or an overload that moves with the users.
     pub max_out: u16,
+    /// Whether the capacity of a region that declares none is measured, and no more moved there than that: an estimate on
+    /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
+    pub measured_capacity: bool,
     /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
     pub networks: Vec<NetworkConfig>,
 }
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted, suspect_percent: 10, max_out: 1, networks: Vec::new() }
+        Self {
+            strategy: Strategy::Weighted,
+            suspect_percent: 10,
+            max_out: 1,
+            measured_capacity: false,
+            networks: Vec::new(),
+        }
     }
 }
 
@@ -245,7 +196,8 @@ impl Default for TrafficConfig {
 pub struct NetworkConfig {
     /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
     pub cidr: IpNet,
-    /// The regions, nearest first; those that are not named come last, by weight.
+    /// The regions, nearest first. Those that are not named follow by the times that agents of the first measure to them;
+    /// what is not measured comes last, by weight.
     pub regions: Vec<RegionName>,
 }
 

@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How often an order may be passed on in all.
 pub const HOPS: u8 = 2;
@@ -22,6 +23,9 @@ pub const HOPS: u8 = 2;
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a peer may take.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection to the leader may be missing, as it is right after a start; and how often is looked.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes orders and sees to it that the leader gets them. Cheap to clone.
 #[derive(Clone)]
@@ -57,12 +61,16 @@ impl OrderDesk {
     }
 
     async fn pass_on(&self, leader: &AgentId, order: Order, hops_left: u8) -> Result<CommittedPlan, OrderRefusal> {
-        let direct = PeerRequest::Order { order: order.clone(), hops_left: 0 };
-        let mut answer = self.peers.call(&Peer::Agent(leader.clone()), direct, PEER_TIMEOUT).await;
-        if matches!(answer, Err(PeerError::NotConnected(_))) && hops_left > 0 {
-            let by_region = PeerRequest::Order { order, hops_left };
-            answer = self.peers.call(&Peer::Region(leader.region.clone()), by_region, PEER_TIMEOUT).await;
-        }
+        // Only the agent that was asked first waits; where nobody is connected nothing was sent, so it may be repeated.
+        let patience = if hops_left > 0 { CONNECT_PATIENCE } else { Duration::ZERO };
+        let begin = Instant::now();
+        let answer = loop {
+            let answer = self.try_once(leader, order.clone(), hops_left).await;
+            if !matches!(answer, Err(PeerError::NotConnected(_))) || begin.elapsed() >= patience {
+                break answer;
+            }
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        };
         match answer {
             Ok(PeerReply::Order(answer)) => answer,
             Ok(PeerReply::Failed(error)) => Err(OrderRefusal::Unknown(format!("the leader {leader} says: {error}"))),
@@ -72,5 +80,62 @@ impl OrderDesk {
             }
             Err(error) => Err(OrderRefusal::Unknown(format!("the leader did not answer: {error}"))),
         }
+    }
+
+    async fn try_once(&self, leader: &AgentId, order: Order, hops_left: u8) -> Result<PeerReply, PeerError> {
+        let direct = PeerRequest::Order { order: order.clone(), hops_left: 0 };
+        let answer = self.peers.call(&Peer::Agent(leader.clone()), direct, PEER_TIMEOUT).await;
+        if !matches!(answer, Err(PeerError::NotConnected(_))) || hops_left == 0 {
+            return answer;
+        }
+        let by_region = PeerRequest::Order { order, hops_left };
+        self.peers.call(&Peer::Region(leader.region.clone()), by_region, PEER_TIMEOUT).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::snapshots::LeaderView;
+    use regionmesh_protocol::{plan::OrderAction, register::Ballot};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Connected after so many calls; then it refuses by name.
+    struct Late {
+        calls: AtomicUsize,
+        connected_after: usize,
+    }
+
+    #[async_trait::async_trait]
+    impl PeerLink for Late {
+        async fn call(&self, to: &Peer, _: PeerRequest, _: Duration) -> Result<PeerReply, PeerError> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) < self.connected_after {
+                return Err(PeerError::NotConnected(to.clone()));
+            }
+            Ok(PeerReply::Order(Err(OrderRefusal::NotNow("reached".into()))))
+        }
+    }
+
+    async fn order(connected_after: usize, hops: u8) -> (String, usize) {
+        let late = Arc::new(Late { calls: AtomicUsize::new(0), connected_after });
+        let snapshots = Snapshots::default();
+        let ballot = Ballot { number: 1, agent: "a/x".parse().unwrap(), boot: 1 };
+        snapshots.leader.send_replace(LeaderView { ballot: Some(ballot), is_self: false });
+        let desk = OrderDesk { leader: Address::vacant("dns-leader"), peers: late.clone(), snapshots };
+        let order =
+            Order { action: OrderAction::Restore, region: None, by: "ann".into(), why: String::new(), for_ms: 1_000 };
+        let refusal = desk.carry_out(order, hops).await.unwrap_err();
+        (format!("{refusal:?}"), late.calls.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_waits_for_a_connection_that_is_about_to_come_and_not_for_long() {
+        assert_eq!(order(9, HOPS).await, (r#"NotNow("reached")"#.into(), 10));
+        let (refused, calls) = order(usize::MAX, HOPS).await;
+        assert!(refused.contains("is not connected") && calls < 100, "{refused} after {calls}");
+        // Whoever only passes it on does not wait as well.
+        let (_, calls) = order(usize::MAX, 1).await;
+        assert_eq!(calls, 1);
     }
 }

@@ -124,6 +124,21 @@ impl FrontDoorMetrics {
         registry.register(Box::new(metrics.search.clone()))?;
         Ok(metrics)
     }
+
+    /// What was counted, for people; none if nobody came.
+    pub fn summary(&self) -> Option<String> {
+        let results = [
+            ("forwarded", "forwarded"),
+            ("broken", "broken off"),
+            ("no_backend", "found no region"),
+            ("too_many", "were too many"),
+        ];
+        let told = results.map(|(result, words)| (self.connections.with_label_values(&[result]).get(), words));
+        let told: Vec<String> =
+            told.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+        let retries = self.retries.get();
+        (!told.is_empty()).then(|| format!("{}; {retries} times a region could not be reached", told.join(", ")))
+    }
 }
 
 /// A bound front door.
@@ -335,7 +350,7 @@ fn notice_death(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        config::Config,
+        config::rig,
         dns::{DnsArguments, metrics::DnsMetrics, server::DnsServer},
     };
     use regionmesh_protocol::{
@@ -366,21 +381,16 @@ mod tests {
     }
 
     async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &CancellationToken) -> SocketAddr {
-        let config: Config = toml::from_str(
-            r#"
-            mesh = "regionmesh.test"
-            region = "a"
-            agent = "node-0"
-            data_dir = "/nowhere"
-            tls = { ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }
-            listen = { mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }
-            store = { url = "file:///nowhere" }
-            regions = [{ name = "a", endpoint = "127.0.0.41:1", serving_url = "http://127.0.0.41:1" }]
-            "#,
-        )
-        .unwrap();
+        let config = rig::config(&[("a", ADDRESSES[0])], "");
         let metrics = DnsMetrics::new(&Registry::new()).unwrap();
-        let server = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap();
+        let server = DnsServer::bind(DnsArguments {
+            config: Arc::new(config),
+            plan,
+            board: watch::channel(Arc::default()).1,
+            metrics,
+        })
+        .await
+        .unwrap();
         let address = server.local_addr();
         tokio::spawn(server.serve(stop.clone()));
         address
@@ -439,6 +449,17 @@ mod tests {
             let mut stream = TcpStream::connect(self.door).await.unwrap();
             timeout(Duration::from_secs(10), stream.read_u8()).await.expect("not stuck").ok()
         }
+    }
+
+    #[test]
+    fn counts_are_told_in_words_if_anybody_came() {
+        let metrics = FrontDoorMetrics::new(&Registry::new()).unwrap();
+        metrics.retries.inc();
+        assert_eq!(metrics.summary(), None);
+        metrics.connections.with_label_values(&["forwarded"]).inc_by(12);
+        metrics.connections.with_label_values(&["no_backend"]).inc();
+        let told = "12 forwarded, 1 found no region; 1 times a region could not be reached";
+        assert_eq!(metrics.summary().as_deref(), Some(told));
     }
 
     #[tokio::test]

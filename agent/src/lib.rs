@@ -7,10 +7,12 @@
 pub mod actors;
 pub mod address;
 pub mod agent;
+pub mod alerts;
 pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dns;
+pub mod events;
 pub mod failover;
 pub mod front_door;
 pub mod logging;

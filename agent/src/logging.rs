@@ -2,6 +2,7 @@
 
 use crate::config::{LogConfig, LogFormat};
 use std::{
+    collections::BTreeMap,
     io::{IsTerminal, Write},
     panic::PanicHookInfo,
     sync::{Mutex, PoisonError},
@@ -80,6 +81,43 @@ impl Throttle {
     }
 }
 
+/// The same for each of several things that can go wrong again and again: the first time at once, then once in a while.
+#[derive(Debug)]
+pub struct Reminder<K> {
+    every: Duration,
+    said: BTreeMap<K, (Instant, u64)>,
+}
+
+impl<K: Ord + Clone> Reminder<K> {
+    /// One line each `every` for each thing.
+    pub fn new(every: Duration) -> Self {
+        Self { every, said: BTreeMap::new() }
+    }
+
+    /// Whether to write the line now; then how many of it were left out since the last.
+    pub fn admit(&mut self, key: &K, now: Instant) -> Option<u64> {
+        match self.said.get_mut(key) {
+            Some((at, left_out)) if now.saturating_duration_since(*at) < self.every => {
+                *left_out += 1;
+                None
+            }
+            Some((at, left_out)) => {
+                *at = now;
+                Some(std::mem::take(left_out))
+            }
+            None => {
+                self.said.insert(key.clone(), (now, 0));
+                Some(0)
+            }
+        }
+    }
+
+    /// Forgets what can't go wrong any more.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.said.retain(|key, _| keep(key));
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -98,6 +136,16 @@ mod tests {
     fn a_filter_that_is_none_is_named_in_the_error() {
         let error = filter(Some("=loud=".into()), &LogConfig::default()).unwrap_err().to_string();
         assert!(error.contains("=loud=") && error.contains("RUST_LOG"), "{error}");
+    }
+
+    #[test]
+    fn each_thing_is_reminded_of_by_itself_and_forgotten_when_it_is_over() {
+        let (mut reminder, start) = (Reminder::new(Duration::from_secs(60)), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!([0, 3, 59, 60, 61].map(|s| reminder.admit(&"a", after(s))), [Some(0), None, None, Some(2), None]);
+        assert_eq!(reminder.admit(&"b", after(61)), Some(0));
+        reminder.retain(|thing| *thing != "a");
+        assert_eq!([reminder.admit(&"a", after(62)), reminder.admit(&"b", after(62))], [Some(0), None]);
     }
 
     #[test]

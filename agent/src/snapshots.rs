@@ -2,11 +2,14 @@
 //!
 //! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
 
+use crate::events::EventLog;
 use regionmesh_protocol::{
+    alert::Alert,
     board::EntryVersion,
     conflict::Catalogue,
     facts::{Fact, FactKind},
     identity::{AgentId, RegionName},
+    journal::ZoneState,
     plan::{CommittedPlan, PlanInputs},
     register::Ballot,
     verdict::RegionVerdict,
@@ -79,4 +82,11 @@ pub struct Snapshots {
     pub leader: watch::Sender<LeaderView>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
+    /// How the zones that this agent writes do, by provider; nothing while it does not lead. Writer: each provider's keeper
+    /// its own entry.
+    pub zones: watch::Sender<BTreeMap<&'static str, ZoneState>>,
+    /// What happened. Writer: events.
+    pub events: watch::Sender<EventLog>,
+    /// What is the case and somebody should know, and what lately ceased to be. Writer: events.
+    pub alerts: watch::Sender<Arc<Vec<Alert>>>,
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     identity::{AgentId, RegionName},
-    register::{Ballot, has_majority},
+    register::Ballot,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,6 +27,11 @@ pub struct PreVoteReply {
     pub highest: Option<Ballot>,
     /// Why not, for the candidate's log.
     pub reason: String,
+}
+
+/// Whether `votes` holds more than half of `members`. By name: a vote only says that an attempt is worth it.
+fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
+    members.intersection(votes).count() > members.len() / 2
 }
 
 /// An election's patience, milliseconds.
@@ -176,7 +181,9 @@ impl Election {
         if matches!(self.phase, Phase::Standing | Phase::Leading) {
             return None;
         }
-        if sight.is_led_well(&self.me.region) || self.heard_other(&self.me, now_ms).is_some() {
+        // Who has no vote in the register does not lead it: its region was removed, or not added yet.
+        let is_member = sight.members.contains(&self.me.region);
+        if !is_member || sight.is_led_well(&self.me.region) || self.heard_other(&self.me, now_ms).is_some() {
             self.phase = Phase::Following;
             self.attempts = 0;
             return None;
@@ -284,6 +291,9 @@ impl Election {
 
     fn objection(&self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> Option<String> {
         let candidate = &request.ballot.agent;
+        if !sight.members.contains(&candidate.region) {
+            return Some(format!("{} is no member of the register", candidate.region));
+        }
         if self.phase == Phase::Leading
             && (!sight.failed.contains(&self.me.region) || sight.failed.contains(&candidate.region))
         {
@@ -392,6 +402,14 @@ mod tests {
         assert_eq!(election.voted(&from("b"), &ballot, Some(&vote(false)), &sight, now_ms, 0), None);
         let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &sight, now_ms, 0);
         assert_eq!(stands, Some(ElectionEffect::Stand(ballot)));
+    }
+
+    #[test]
+    fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
+        let nobody_leads = sight(None, &[]);
+        assert_eq!(asked(&mut election("d/x"), &nobody_leads), None);
+        let vote = election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "d/x") }, &nobody_leads, 0);
+        assert!(!vote.is_granted && vote.reason.contains("d is no member"), "{vote:?}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     verdict::{Condition, Observation},
 };
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Which entry of an agent's board: each agent has at most one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub enum FactKind {
     Leader,
     /// [`Links`].
     Links,
+    /// [`AlertFacts`].
+    Alerts,
 }
 
 /// The content of one entry.
@@ -51,6 +54,8 @@ pub enum Fact {
     Leader(LeaderFacts),
     /// Whom it is connected to.
     Links(Links),
+    /// What it told receivers of alerts.
+    Alerts(AlertFacts),
 }
 
 impl Fact {
@@ -65,6 +70,7 @@ impl Fact {
             Fact::Plan(_) => FactKind::Plan,
             Fact::Leader(_) => FactKind::Leader,
             Fact::Links(_) => FactKind::Links,
+            Fact::Alerts(_) => FactKind::Alerts,
         }
     }
 }
@@ -91,6 +97,8 @@ pub struct Observations {
     pub regions: Vec<Observation>,
     /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a verdict.
     pub own: Option<Condition>,
+    /// The one address of its region that the agent speaks for in `own`; none: for the region as a whole.
+    pub own_address: Option<IpAddr>,
 }
 
 /// What a region's bucket holds, in brief; who wants all asks for the catalogue.
@@ -123,6 +131,8 @@ pub struct ServingFacts {
     pub errors_total: u64,
     /// Questions for readiness answered with yes since start: synthetic requests.
     pub probes_total: u64,
+    /// Inferences that it computes at once: its configured limit, or its processors if those are fewer.
+    pub places: u32,
     /// Inferences answered by how long they took, see [`crate::trial::LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
 }
@@ -156,3 +166,24 @@ pub struct Links {
     /// Regions that the agent has no connection to.
     pub unreachable: Vec<RegionName>,
 }
+
+/// What an agent told those who want to know of events and alerts, so that no other agent tells them again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertFacts {
+    /// One entry per receiver of the agent's configuration.
+    pub receivers: Vec<ReceiverFacts>,
+}
+
+/// What one receiver was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverFacts {
+    /// The receiver's name in the configuration.
+    pub name: String,
+    /// Whether it has not taken anything for a while.
+    pub is_failing: bool,
+    /// Ids of the last events that it took, at most [`RECEIPTS`], oldest first.
+    pub delivered: Vec<String>,
+}
+
+/// Receipts told per receiver: what was delivered before is too old to be sent again by anybody.
+pub const RECEIPTS: usize = 128;

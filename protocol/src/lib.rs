@@ -3,18 +3,26 @@
 //! Everything here is pure: no IO, no tokio, no clock, no randomness of its own. Time and random numbers are
 //! handed in, effects are handed out, so the same code runs in an agent and in the simulator.
 //!
-//! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`manifest`].
+//! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`members`] → [`manifest`].
 
+pub mod alert;
 pub mod board;
 pub mod chunking;
 pub mod clock;
 pub mod codec;
 pub mod conflict;
+pub mod duty;
 pub mod election;
+pub mod endpoint;
+pub mod event;
 pub mod facts;
+pub mod gray;
+pub mod headroom;
 pub mod identity;
+pub mod journal;
 pub mod load;
 pub mod manifest;
+pub mod members;
 pub mod plan;
 pub mod probe;
 pub mod proposer;

@@ -5,6 +5,7 @@
 //! looked counts. Nothing here is agreed on between agents; a new leader measures anew, and a ramp waits for it.
 
 use crate::{
+    headroom,
     identity::{AgentId, RegionName},
     trial::{Evidence, Served, Trial},
 };
@@ -26,8 +27,10 @@ pub struct LoadMeter {
 #[derive(Debug, Default)]
 struct RegionLoad {
     served: Served,
-    /// Time and requests served until then.
-    points: VecDeque<(u64, u64)>,
+    /// Time and what was served until then.
+    points: VecDeque<(u64, Served)>,
+    /// What it could serve at most, requests per second, as far as that can be told.
+    most_rps: Option<u32>,
     /// Whether an agent of it tells of its service now.
     is_measured: bool,
 }
@@ -58,7 +61,7 @@ impl LoadMeter {
         for region in self.regions.values_mut() {
             let is_due = region.points.back().is_none_or(|(at_ms, _)| now_ms.saturating_sub(*at_ms) >= POINT_MS);
             if is_due {
-                region.points.push_back((now_ms, region.served.requests()));
+                region.points.push_back((now_ms, region.served));
                 if region.points.len() > POINTS_MAX {
                     region.points.pop_front();
                 }
@@ -72,8 +75,17 @@ impl LoadMeter {
         let points = &self.regions.get(region)?.points;
         let ((first_ms, first), (last_ms, last)) = (points.front()?, points.back()?);
         let ms = last_ms.checked_sub(*first_ms).filter(|ms| *ms > 0)?;
-        let rps = last.saturating_sub(*first).saturating_mul(1_000).div_ceil(ms);
+        let rps = last.requests().saturating_sub(first.requests()).saturating_mul(1_000).div_ceil(ms);
         Some(u32::try_from(rps).unwrap_or(u32::MAX))
+    }
+
+    /// What a region of so many `places` could serve at most, requests per second, see [`crate::headroom`]; none until that
+    /// can be said.
+    pub fn most_rps(&mut self, region: &RegionName, places: u32) -> Option<u32> {
+        let region = self.regions.get_mut(region)?;
+        let over_a_minute = region.points.back()?.1.since(&region.points.front()?.1);
+        region.most_rps = headroom::steady(region.most_rps, headroom::estimate_rps(places, &over_a_minute));
+        region.most_rps
     }
 
     /// What was served since `region` came onto `step` at `since_ms`: by itself and by the regions of `control`. The

@@ -5,13 +5,17 @@
 //! orders goes through [`plan_order`] into the same plan, so that it outlives the leader that took it.
 //!
 //! `next` goes from one plan to the next; `standing` moves one region; `weights` shares traffic out, within declared
-//! capacity; `order` holds what operators order; `explain` says why a region stands where it does.
+//! capacity; `order` holds what operators order,
+//! `membership` what they order of the register's members; `explain` says why a region stands where it does.
 
-use crate::{identity::RegionName, ramp::RecoveryPolicy, register::Stamp, trial::Evidence, verdict::Condition};
+use crate::{
+    identity::RegionName, members::Members, ramp::RecoveryPolicy, register::Stamp, trial::Evidence, verdict::Condition,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
 mod explain;
+mod membership;
 mod next;
 mod order;
 mod standing;
@@ -20,6 +24,7 @@ mod tests;
 mod weights;
 
 pub use explain::{Explanation, explain};
+pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
 pub use next::{next_plan, what_if};
 pub use order::{
     BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override, OverrideKind, WHY_MAX,
@@ -133,6 +138,8 @@ pub struct Plan {
     pub shortfall: Option<Shortfall>,
     /// The load that was reckoned with, where a region has a declared capacity.
     pub load: Option<PlannedLoad>,
+    /// The acceptors that decide about the next plan.
+    pub members: Members,
 }
 
 /// A plan that a majority of the acceptors accepted.
@@ -181,8 +188,13 @@ pub struct RegionInput {
     pub is_complete: bool,
     /// Whether its models are loaded; holds the ramp's gate shut while false. True where others serve its models.
     pub is_loaded: bool,
-    /// What it can serve at most, requests per second, if that was declared.
+    /// Whether a synthetic inference passes there, as most observers saw last; holds the ramp's gate shut while it does
+    /// not. None where none is configured: readiness decides then.
+    pub inference_passes: Option<bool>,
+    /// What it can serve at most, requests per second, if that was declared, or measured where that counts.
     pub capacity_rps: Option<u32>,
+    /// What it can serve at most by measurement, requests per second, whether or not that counts.
+    pub measured_capacity_rps: Option<u32>,
     /// What it serves, requests per second, where that is measured.
     pub load_rps: Option<u32>,
     /// How it does on its present step of the ramp, beside the regions that serve.
@@ -200,6 +212,16 @@ pub enum Strategy {
     /// By the client's network, as far as a table of networks knows it, else by `weight_bp`. The plan is that of
     /// `Weighted`; who asks from where is DNS's business.
     Latency,
+}
+
+impl PlanInputs {
+    /// The same as automation may act on it where it must not: no verdict is known, so that everything stays.
+    pub fn held(&self) -> Self {
+        let held = |(name, input): (&RegionName, &RegionInput)| {
+            (name.clone(), RegionInput { condition: Condition::Unknown, ..input.clone() })
+        };
+        Self { regions: self.regions.iter().map(held).collect(), ..self.clone() }
+    }
 }
 
 impl Plan {

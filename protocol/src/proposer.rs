@@ -8,100 +8,33 @@
 //!
 //! The acceptors are those that the latest value found names. That is enough even if the caller's list is old: each
 //! value was accepted by a majority of the members that its predecessor names, so some acceptor of every such majority
-//! leads on to the next list. It needs that members change one at a time, which [`Proposer::commit`] enforces.
+//! leads on to the next list. It needs that members change one at a time ([`crate::members`]), which
+//! [`Proposer::commit`] enforces, and that nobody changes them who has not committed anything yet, which
+//! [`Proposer::leading`] means. Votes are counted by incarnation, never by name: an acceptor that lost its state answers,
+//! and does not count.
+//!
+//! A register that begins has no list. Its first leader counts answers by the names of the configuration, and waits a
+//! moment for all of them: whoever is not heard by then is a member without a vote, and joins later.
+
+mod types;
+
+pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
 
 use crate::{
     identity::RegionName,
-    register::{AcceptorReply, AcceptorRequest, Ballot, RegisterValue, Stamp, has_majority},
+    members::{Incarnation, Members},
+    plan::Plan,
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp},
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The proposer's patience, milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProposerSettings {
-    /// An acceptor that did not answer is asked again after this long.
-    pub retry_ms: u64,
-    /// A ballot that found no majority, or a first commit that found none, is given up after this long.
-    pub prepare_ms: u64,
-    /// How often an idle leader asks the acceptors whether it still leads.
-    pub refresh_ms: u64,
-    /// A leader that has heard of no majority for this long steps down.
-    pub silence_ms: u64,
-}
-
-impl Default for ProposerSettings {
-    fn default() -> Self {
-        // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD a month and region.
-        Self { retry_ms: 500, prepare_ms: 3_000, refresh_ms: 2_000, silence_ms: 5_000 }
-    }
-}
-
-/// What the caller is to do, or is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Ask this acceptor; hand its answer to [`Proposer::answered`].
-    Send {
-        /// The acceptor: a region's name, or `witness`.
-        to: RegionName,
-        /// The request.
-        request: AcceptorRequest,
-    },
-    /// This proposer leads: it holds a majority's promises and what was decided before is committed under its ballot.
-    Elected(Ballot),
-    /// A majority accepted this value: it is decided.
-    Committed(Stamp, RegisterValue),
-    /// This proposer no longer leads, or will not.
-    SteppedDown(Ballot, StepDown),
-}
-
-/// Why a proposer gave its ballot up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StepDown {
-    /// Another proposer holds a higher ballot.
-    #[error("fenced by the higher ballot {0}")]
-    Outranked(Ballot),
-    /// Too few acceptors answered in time.
-    #[error("no majority of {members} acceptors answered for {silent_ms} ms")]
-    NoMajority {
-        /// How many acceptors there are.
-        members: usize,
-        /// How long, milliseconds.
-        silent_ms: u64,
-    },
-}
-
-/// Why a request to the proposer was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProposerError {
-    /// Only a leader commits.
-    #[error("this agent does not lead, so it cannot commit a plan")]
-    NotLeading,
-    /// A ballot is used once, and later ones are higher.
-    #[error("ballot {asked} is not higher than {last}, which was used before")]
-    BallotNotHigher {
-        /// The ballot asked for.
-        asked: Box<Ballot>,
-        /// The last one used.
-        last: Box<Ballot>,
-    },
-    /// The acceptors may change by one at a time, and never to none.
-    #[error("the register's members would change by {changed} at once; add or remove one at a time")]
-    MembersJump {
-        /// How many would be added or removed.
-        changed: usize,
-    },
-    /// There is no further number.
-    #[error("the register's sequence numbers are used up")]
-    Exhausted,
-}
 
 /// A value on its way to a majority.
 #[derive(Debug, Clone)]
 struct Pending {
     stamp: Stamp,
-    value: RegisterValue,
-    members: BTreeSet<RegionName>,
-    accepted: BTreeSet<RegionName>,
+    value: Plan,
+    members: Members,
+    accepted: BTreeSet<Incarnation>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,11 +47,52 @@ enum Phase {
 #[derive(Debug, Clone)]
 struct Preparing {
     ballot: Ballot,
-    /// The acceptors as far as the caller knew.
-    members: BTreeSet<RegionName>,
-    promised: BTreeSet<RegionName>,
-    highest: Option<(Stamp, RegisterValue)>,
+    acceptors: Acceptors,
+    promised: BTreeMap<RegionName, Incarnation>,
+    highest: Option<(Stamp, Plan)>,
     since_ms: u64,
+}
+
+impl Preparing {
+    /// Who decides about the next value: those that the highest value found names.
+    fn deciders(&self) -> Option<&Members> {
+        match (&self.highest, &self.acceptors) {
+            (Some((_, found)), _) => Some(&found.members),
+            (None, Acceptors::Known(members)) => Some(members),
+            (None, Acceptors::First { .. }) => None,
+        }
+    }
+
+    fn names(&self) -> BTreeSet<RegionName> {
+        let asked = match &self.acceptors {
+            Acceptors::First { names, .. } => names.clone(),
+            Acceptors::Known(members) => members.names(),
+        };
+        asked.into_iter().chain(self.deciders().map(Members::names).unwrap_or_default()).collect()
+    }
+
+    fn has_majority(&self, settings: &ProposerSettings, now_ms: u64) -> bool {
+        let votes = self.promised.values().copied().collect();
+        match (&self.acceptors, self.deciders()) {
+            // Members that are known were named by a value, and some acceptor of each majority of them has it.
+            (Acceptors::Known(_), Some(members)) => self.highest.is_some() && members.has_majority(&votes),
+            (Acceptors::First { .. }, Some(members)) => members.has_majority(&votes),
+            (Acceptors::First { names, .. }, None) => {
+                let answered = names.iter().filter(|name| self.promised.contains_key(*name)).count();
+                let is_patient = now_ms.saturating_sub(self.since_ms) < settings.first_ms;
+                answered == names.len() || answered > names.len() / 2 && !is_patient
+            }
+            (Acceptors::Known(_), None) => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Joining {
+    region: RegionName,
+    incarnation: Incarnation,
+    since_ms: u64,
+    asked_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -127,18 +101,24 @@ struct Leading {
     /// False while the value found is being committed again.
     is_elected: bool,
     since_ms: u64,
-    /// The members while nothing was ever decided.
-    first_members: BTreeSet<RegionName>,
+    /// The members while nothing was decided by this proposer.
+    first_members: Members,
     /// The last value known to be decided; its members decide about the next.
-    decided: Option<(Stamp, RegisterValue)>,
+    decided: Option<(Stamp, Plan)>,
     pending: Option<Pending>,
-    queued: Option<RegisterValue>,
-    heard_ms: BTreeMap<RegionName, u64>,
+    queued: Option<Plan>,
+    joining: Option<Joining>,
+    /// When each acceptor last answered, and as whom.
+    heard: BTreeMap<RegionName, (u64, Incarnation)>,
+    /// What acceptors that joined were before, and when they joined: late answers say nothing of them any more.
+    gone: BTreeMap<Incarnation, u64>,
+    /// When members without a vote were last asked whether they are there.
+    looked_ms: u64,
     refreshed_ms: u64,
 }
 
 impl Leading {
-    fn members(&self) -> &BTreeSet<RegionName> {
+    fn members(&self) -> &Members {
         self.decided.as_ref().map_or(&self.first_members, |(_, value)| &value.members)
     }
 
@@ -149,8 +129,12 @@ impl Leading {
     /// When a majority was last known to answer.
     fn majority_heard_ms(&self) -> u64 {
         let members = self.members();
-        let mut heard: Vec<u64> =
-            members.iter().map(|member| self.heard_ms.get(member).copied().unwrap_or(self.since_ms)).collect();
+        let heard_ms = |(name, counted): (&RegionName, &Option<Incarnation>)| {
+            let heard = self.heard.get(name).filter(|(_, incarnation)| *counted == Some(*incarnation));
+            // Who was never heard counts from the beginning; who has no vote, as never.
+            counted.map_or(0, |_| heard.map_or(self.since_ms, |(at_ms, _)| *at_ms))
+        };
+        let mut heard: Vec<u64> = members.acceptors.iter().map(heard_ms).collect();
         heard.sort_unstable_by(|a, b| b.cmp(a));
         heard.get(members.len() / 2).copied().unwrap_or(self.since_ms)
     }
@@ -171,12 +155,16 @@ impl Proposer {
         Self { settings, last_ballot: None, asked_ms: BTreeMap::new(), phase: Phase::Idle }
     }
 
-    /// The ballot under which this proposer leads; none while it only tries to.
-    pub fn leading(&self) -> Option<&Ballot> {
+    fn lead(&self) -> Option<&Leading> {
         match &self.phase {
-            Phase::Leading(leading) if leading.is_elected => Some(&leading.ballot),
+            Phase::Leading(leading) => Some(leading),
             _ => None,
         }
+    }
+
+    /// The ballot under which this proposer leads; none while it only tries to.
+    pub fn leading(&self) -> Option<&Ballot> {
+        self.lead().filter(|leading| leading.is_elected).map(|leading| &leading.ballot)
     }
 
     /// The ballot that this proposer holds or tries for.
@@ -189,60 +177,68 @@ impl Proposer {
     }
 
     /// The last value that this proposer knows to be decided while it leads.
-    pub fn decided(&self) -> Option<&(Stamp, RegisterValue)> {
-        match &self.phase {
-            Phase::Leading(leading) => leading.decided.as_ref(),
-            _ => None,
-        }
+    pub fn decided(&self) -> Option<&(Stamp, Plan)> {
+        self.lead()?.decided.as_ref()
     }
 
     /// Who decides about the next value, while this proposer leads.
-    pub fn members(&self) -> Option<&BTreeSet<RegionName>> {
-        match &self.phase {
-            Phase::Leading(leading) => Some(leading.members()),
-            _ => None,
-        }
+    pub fn members(&self) -> Option<&Members> {
+        self.lead().map(Leading::members)
     }
 
     /// Whether it leads and has nothing under way.
     pub fn is_ready(&self) -> bool {
-        matches!(&self.phase, Phase::Leading(leading) if leading.is_elected && leading.pending.is_none())
+        self.lead().is_some_and(|leading| leading.is_elected && leading.pending.is_none())
     }
 
-    /// Tries for leadership under `ballot`. `members` are the acceptors as far as the caller knows.
-    pub fn prepare(
-        &mut self,
-        ballot: Ballot,
-        members: BTreeSet<RegionName>,
-        now_ms: u64,
-    ) -> Result<Vec<Effect>, ProposerError> {
+    /// The acceptor that is joining.
+    pub fn joining(&self) -> Option<&RegionName> {
+        self.lead()?.joining.as_ref().map(|joining| &joining.region)
+    }
+
+    /// The incarnation that each acceptor last answered with, of those heard within [`ProposerSettings::silence_ms`].
+    pub fn heard(&self, now_ms: u64) -> BTreeMap<RegionName, Incarnation> {
+        let fresh = |at_ms: u64| now_ms.saturating_sub(at_ms) < self.settings.silence_ms;
+        let heard = self.lead().into_iter().flat_map(|leading| &leading.heard);
+        heard
+            .filter(|(_, (at_ms, _))| fresh(*at_ms))
+            .map(|(name, (_, incarnation))| (name.clone(), *incarnation))
+            .collect()
+    }
+
+    /// Tries for leadership under `ballot`.
+    pub fn prepare(&mut self, ballot: Ballot, acceptors: Acceptors, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
         if let Some(last) = self.last_ballot.as_ref().filter(|last| **last >= ballot) {
             return Err(ProposerError::BallotNotHigher { asked: ballot.into(), last: last.clone().into() });
         }
         self.last_ballot = Some(ballot.clone());
-        let promised = BTreeSet::new();
+        let promised = BTreeMap::new();
         self.phase =
-            Phase::Preparing(Box::new(Preparing { ballot, members, promised, highest: None, since_ms: now_ms }));
+            Phase::Preparing(Box::new(Preparing { ballot, acceptors, promised, highest: None, since_ms: now_ms }));
         self.asked_ms.clear();
         Ok(self.ask(now_ms))
     }
 
-    /// Commits `value`. While another value is under way the latest asked for waits, earlier ones are forgotten.
-    pub fn commit(&mut self, value: RegisterValue, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
+    /// Commits `value`. While another value is under way the latest asked for waits, earlier ones are forgotten. A value
+    /// that names no members leaves them as they are.
+    pub fn commit(&mut self, mut value: Plan, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
         let Phase::Leading(leading) = &mut self.phase else { return Err(ProposerError::NotLeading) };
         if !leading.is_elected {
             return Err(ProposerError::NotLeading);
         }
-        if let Some(pending) = &leading.pending {
-            check_members(&pending.value.members, &value.members)?;
+        let before = leading.pending.as_ref().map_or(leading.members(), |pending| &pending.value.members);
+        if value.members.is_empty() {
+            value.members = before.clone();
+        }
+        before.check_change(&value.members)?;
+        if leading.pending.is_some() {
             leading.queued = Some(value);
             return Ok(Vec::new());
         }
-        check_members(leading.members(), &value.members)?;
         self.propose(value, now_ms)
     }
 
-    fn propose(&mut self, value: RegisterValue, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
+    fn propose(&mut self, value: Plan, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
         let Phase::Leading(leading) = &mut self.phase else { return Err(ProposerError::NotLeading) };
         let seq = leading.last_seq().checked_add(1).ok_or(ProposerError::Exhausted)?;
         let stamp = Stamp { ballot: leading.ballot.clone(), seq };
@@ -252,51 +248,132 @@ impl Proposer {
         Ok(self.ask(now_ms))
     }
 
+    /// Lets an acceptor begin anew as `incarnation` with what is decided, so that it can be counted: whatever it kept
+    /// of another register, or of before it lost its state, is gone then. Ends with [`Effect::Joined`], unless this
+    /// proposer steps down before.
+    pub fn join(
+        &mut self,
+        region: RegionName,
+        incarnation: Incarnation,
+        now_ms: u64,
+    ) -> Result<Vec<Effect>, ProposerError> {
+        let Phase::Leading(leading) = &mut self.phase else { return Err(ProposerError::NotLeading) };
+        if let Some(joining) = &leading.joining {
+            return Err(ProposerError::Joining(joining.region.clone()));
+        }
+        if leading.decided.is_none() {
+            return Err(ProposerError::NotLeading);
+        }
+        leading.joining = Some(Joining { region, incarnation, since_ms: now_ms, asked_ms: now_ms });
+        Ok(self.ask_to_join().into_iter().collect())
+    }
+
+    fn ask_to_join(&self) -> Option<Effect> {
+        let leading = self.lead()?;
+        let (joining, (stamp, value)) = (leading.joining.as_ref()?, leading.decided.as_ref()?);
+        let request = AcceptorRequest::Join(joining.incarnation, stamp.clone(), value.clone());
+        Some(Effect::Send { to: joining.region.clone(), request })
+    }
+
     /// Takes an acceptor's answer. Old and repeated answers do no harm.
-    pub fn answered(&mut self, from: &RegionName, reply: AcceptorReply, now_ms: u64) -> Vec<Effect> {
+    pub fn answered(&mut self, from: &RegionName, answer: AcceptorAnswer, now_ms: u64) -> Vec<Effect> {
+        let AcceptorAnswer { incarnation, reply } = answer;
         if let Phase::Leading(leading) = &mut self.phase {
-            leading.heard_ms.insert(from.clone(), now_ms);
+            let patience_ms = self.settings.silence_ms;
+            leading.gone.retain(|_, since_ms| now_ms.saturating_sub(*since_ms) < patience_ms);
+            if leading.gone.contains_key(&incarnation) {
+                return Vec::new();
+            }
+            let before = leading.heard.insert(from.clone(), (now_ms, incarnation));
+            let has_joined = leading
+                .joining
+                .as_ref()
+                .is_some_and(|joining| joining.region == *from && reply == AcceptorReply::Joined(joining.incarnation));
+            if let Some((_, before)) = before.filter(|before| has_joined && before.1 != incarnation) {
+                leading.gone.insert(before, now_ms);
+            }
         }
         match reply {
             AcceptorReply::Refused { promised } => self.outranked(promised),
-            AcceptorReply::State(state) => state.promised.map_or_else(Vec::new, |promised| self.outranked(promised)),
-            AcceptorReply::Promised { ballot, accepted } => self.promised(from, &ballot, accepted, now_ms),
-            AcceptorReply::Accepted(stamp) => self.accepted(from, &stamp, now_ms),
+            AcceptorReply::State(state) => {
+                // A member without a vote may have promised anything, in whatever register: it says nothing of ours.
+                let counts = self.members().is_some_and(|members| members.counts(incarnation));
+                state.promised.filter(|_| counts).map_or_else(Vec::new, |promised| self.outranked(promised))
+            }
+            AcceptorReply::Promised { ballot, accepted } => self.promised(from, incarnation, &ballot, accepted, now_ms),
+            AcceptorReply::Accepted(stamp) => self.accepted(incarnation, &stamp, now_ms),
+            AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
+            AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
+        }
+    }
+
+    fn joined(&mut self, from: &RegionName, outcome: Result<Incarnation, NoJoin>) -> Vec<Effect> {
+        let Phase::Leading(leading) = &mut self.phase else { return Vec::new() };
+        let is_awaited = leading.joining.as_ref().is_some_and(|joining| {
+            joining.region == *from && outcome.as_ref().map_or(true, |joined| *joined == joining.incarnation)
+        });
+        if !is_awaited {
+            return Vec::new();
+        }
+        leading.joining = None;
+        match outcome {
+            Ok(incarnation) => vec![Effect::Joined(from.clone(), incarnation)],
+            Err(why) => vec![Effect::NotJoined(from.clone(), why)],
         }
     }
 
     fn promised(
         &mut self,
         from: &RegionName,
+        incarnation: Incarnation,
         promise: &Ballot,
-        accepted: Option<(Stamp, RegisterValue)>,
+        accepted: Option<(Stamp, Plan)>,
         now_ms: u64,
     ) -> Vec<Effect> {
         let Phase::Preparing(preparing) = &mut self.phase else { return Vec::new() };
-        let Preparing { ballot, members, promised, highest, since_ms } = &mut **preparing;
-        if promise != ballot {
+        if *promise != preparing.ballot {
             return Vec::new();
         }
-        promised.insert(from.clone());
-        let is_later = accepted.as_ref().map(|(stamp, _)| stamp) > highest.as_ref().map(|(stamp, _)| stamp);
-        if is_later {
-            *highest = accepted;
+        preparing.promised.insert(from.clone(), incarnation);
+        // What an acceptor kept of another register is no value of ours.
+        let accepted = accepted.filter(|(_, value)| match &preparing.acceptors {
+            Acceptors::Known(members) => value.members.register == members.register,
+            Acceptors::First { .. } => true,
+        });
+        if accepted.as_ref().map(|(stamp, _)| stamp) > preparing.highest.as_ref().map(|(stamp, _)| stamp) {
+            preparing.highest = accepted;
         }
-        let deciders = highest.as_ref().map_or(&*members, |(_, value)| &value.members);
-        if !has_majority(deciders, promised) {
+        self.elect(now_ms)
+    }
+
+    /// Goes on to lead once a majority promised.
+    fn elect(&mut self, now_ms: u64) -> Vec<Effect> {
+        let Phase::Preparing(preparing) = &mut self.phase else { return Vec::new() };
+        if !preparing.has_majority(&self.settings, now_ms) {
             // The value found may name acceptors that were not asked yet.
             return self.ask(now_ms);
         }
-        let found = highest.take();
+        let found = preparing.highest.take();
+        let first_members = match (&found, &preparing.acceptors) {
+            (Some((_, value)), _) => value.members.clone(),
+            (None, Acceptors::First { names, register }) => {
+                Members::first(*register, names.iter().cloned(), &preparing.promised)
+            }
+            (None, Acceptors::Known(members)) => members.clone(),
+        };
+        let promised = std::mem::take(&mut preparing.promised).into_iter();
         let mut leading = Leading {
-            ballot: ballot.clone(),
+            ballot: preparing.ballot.clone(),
             is_elected: found.is_none(),
-            since_ms: *since_ms,
-            first_members: members.clone(),
+            since_ms: preparing.since_ms,
+            first_members,
             decided: None,
             pending: None,
             queued: None,
-            heard_ms: promised.iter().map(|member| (member.clone(), now_ms)).collect(),
+            joining: None,
+            heard: promised.map(|(name, incarnation)| (name, (now_ms, incarnation))).collect(),
+            gone: BTreeMap::new(),
+            looked_ms: now_ms,
             refreshed_ms: now_ms,
         };
         let ballot = leading.ballot.clone();
@@ -309,20 +386,19 @@ impl Proposer {
             return vec![Effect::SteppedDown(ballot.clone(), StepDown::Outranked(stamp.ballot))];
         };
         let members = value.members.clone();
-        leading.first_members = members.clone();
         leading.pending = Some(Pending { stamp: Stamp { ballot, seq }, value, members, accepted: BTreeSet::new() });
         self.phase = Phase::Leading(leading.into());
         self.asked_ms.clear();
         self.ask(now_ms)
     }
 
-    fn accepted(&mut self, from: &RegionName, stamp: &Stamp, now_ms: u64) -> Vec<Effect> {
+    fn accepted(&mut self, incarnation: Incarnation, stamp: &Stamp, now_ms: u64) -> Vec<Effect> {
         let Phase::Leading(leading) = &mut self.phase else { return Vec::new() };
         let Some(pending) = leading.pending.as_mut().filter(|pending| pending.stamp == *stamp) else {
             return Vec::new();
         };
-        pending.accepted.insert(from.clone());
-        if !has_majority(&pending.members, &pending.accepted) {
+        pending.accepted.insert(incarnation);
+        if !pending.members.has_majority(&pending.accepted) {
             return Vec::new();
         }
         let Some(pending) = leading.pending.take() else { return Vec::new() };
@@ -346,7 +422,8 @@ impl Proposer {
         }
     }
 
-    fn step_down(&mut self, reason: StepDown) -> Vec<Effect> {
+    /// Gives the ballot up, for `reason`.
+    pub fn step_down(&mut self, reason: StepDown) -> Vec<Effect> {
         let ballot = self.ballot().cloned();
         self.phase = Phase::Idle;
         ballot.into_iter().map(|ballot| Effect::SteppedDown(ballot, reason.clone())).collect()
@@ -357,44 +434,83 @@ impl Proposer {
         if let Some(reason) = self.lost_patience(now_ms) {
             return self.step_down(reason);
         }
+        let mut effects = self.tick_join(now_ms);
+        effects.extend(self.look_for_voteless(now_ms));
         if let Phase::Leading(leading) = &mut self.phase
             && leading.pending.is_none()
             && now_ms.saturating_sub(leading.refreshed_ms) >= self.settings.refresh_ms
         {
             leading.refreshed_ms = now_ms;
-            let read = |member: &RegionName| Effect::Send { to: member.clone(), request: AcceptorRequest::Read };
-            return leading.members().iter().map(read).collect();
+            let read = |to: RegionName| Effect::Send { to, request: AcceptorRequest::Read };
+            effects.extend(leading.members().names().into_iter().map(read));
+            return effects;
         }
-        self.ask(now_ms)
+        effects.extend(match self.phase {
+            // The first leader's patience may be over.
+            Phase::Preparing(_) => self.elect(now_ms),
+            _ => self.ask(now_ms),
+        });
+        effects
+    }
+
+    /// A member without a vote is one that the register can't lose any more: it is looked for more often than is refreshed.
+    fn look_for_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
+        let retry_ms = self.settings.retry_ms;
+        let Phase::Leading(leading) = &mut self.phase else { return Vec::new() };
+        if !leading.is_elected || now_ms.saturating_sub(leading.looked_ms) < retry_ms {
+            return Vec::new();
+        }
+        leading.looked_ms = now_ms;
+        let voteless = leading.members().acceptors.iter().filter(|(_, counted)| counted.is_none());
+        voteless.map(|(name, _)| Effect::Send { to: name.clone(), request: AcceptorRequest::Read }).collect()
+    }
+
+    fn tick_join(&mut self, now_ms: u64) -> Vec<Effect> {
+        let (retry_ms, limit_ms) = (self.settings.retry_ms, self.settings.prepare_ms);
+        let Phase::Leading(leading) = &mut self.phase else { return Vec::new() };
+        let Some(joining) = &mut leading.joining else { return Vec::new() };
+        if now_ms.saturating_sub(joining.since_ms) >= limit_ms {
+            let region = joining.region.clone();
+            leading.joining = None;
+            return vec![Effect::NotJoined(region, NoJoin::Silent(limit_ms))];
+        }
+        if now_ms.saturating_sub(joining.asked_ms) < retry_ms {
+            return Vec::new();
+        }
+        joining.asked_ms = now_ms;
+        self.ask_to_join().into_iter().collect()
     }
 
     fn lost_patience(&self, now_ms: u64) -> Option<StepDown> {
         let (members, since_ms, limit_ms) = match &self.phase {
             Phase::Idle => return None,
-            Phase::Preparing(preparing) => (&preparing.members, preparing.since_ms, self.settings.prepare_ms),
+            Phase::Preparing(preparing) => (preparing.names().len(), preparing.since_ms, self.settings.prepare_ms),
             Phase::Leading(leading) if !leading.is_elected => {
-                (leading.members(), leading.since_ms, self.settings.prepare_ms)
+                (leading.members().len(), leading.since_ms, self.settings.prepare_ms)
             }
-            Phase::Leading(leading) => (leading.members(), leading.majority_heard_ms(), self.settings.silence_ms),
+            Phase::Leading(leading) => (leading.members().len(), leading.majority_heard_ms(), self.settings.silence_ms),
         };
         let silent_ms = now_ms.saturating_sub(since_ms);
-        (silent_ms >= limit_ms).then_some(StepDown::NoMajority { members: members.len(), silent_ms })
+        (silent_ms >= limit_ms).then_some(StepDown::NoMajority { members, silent_ms })
     }
 
     /// Asks whoever has not answered the present question and was not asked within `retry_ms`.
     fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
         let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
             Phase::Preparing(preparing) => {
-                let Preparing { ballot, members, promised, highest, .. } = &**preparing;
-                let named = highest.iter().flat_map(|(_, value)| &value.members);
-                let open: BTreeSet<_> =
-                    members.iter().chain(named).filter(|member| !promised.contains(*member)).collect();
-                (AcceptorRequest::Prepare(ballot.clone()), open.into_iter().cloned().collect())
+                // The first leader waits for everybody; who promised hears from it meanwhile, else it would elect another.
+                let is_first = matches!(preparing.acceptors, Acceptors::First { .. });
+                let is_open = |name: &RegionName| is_first || !preparing.promised.contains_key(name);
+                let open = preparing.names().into_iter().filter(is_open);
+                (AcceptorRequest::Prepare(preparing.ballot.clone()), open.collect())
             }
             Phase::Leading(leading) => {
                 let Some(pending) = &leading.pending else { return Vec::new() };
-                let open = pending.members.difference(&pending.accepted).cloned().collect();
-                (AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone()), open)
+                let is_open =
+                    |counted: &Option<Incarnation>| counted.is_some_and(|vote| !pending.accepted.contains(&vote));
+                let open = pending.members.acceptors.iter().filter(|(_, counted)| is_open(counted));
+                let request = AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone());
+                (request, open.map(|(name, _)| name.clone()).collect())
             }
             Phase::Idle => return Vec::new(),
         };
@@ -406,152 +522,7 @@ impl Proposer {
     }
 }
 
-fn check_members(before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) -> Result<(), ProposerError> {
-    let changed = before.symmetric_difference(after).count();
-    if changed > 1 || after.is_empty() { Err(ProposerError::MembersJump { changed }) } else { Ok(()) }
-}
-
 #[cfg(test)]
+#[path = "proposer_tests.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::{plan::Plan, register::AcceptorState};
-
-    fn names(text: &str) -> BTreeSet<RegionName> {
-        text.split(' ').map(|name| name.parse().unwrap()).collect()
-    }
-
-    fn ballot(number: u64) -> Ballot {
-        Ballot { number, agent: "a/x".parse().unwrap(), boot: 1 }
-    }
-
-    fn value(members: &str, reason: &str) -> RegisterValue {
-        RegisterValue { members: names(members), plan: Plan { reason: reason.into(), ..Plan::default() } }
-    }
-
-    /// Acceptors that answer at once, the absent ones excepted; gives all that is not sent.
-    fn settle(
-        proposer: &mut Proposer,
-        acceptors: &mut BTreeMap<RegionName, AcceptorState>,
-        mut effects: Vec<Effect>,
-        now_ms: u64,
-    ) -> Vec<Effect> {
-        let mut told = Vec::new();
-        while !effects.is_empty() {
-            let mut next = Vec::new();
-            for effect in effects {
-                let Effect::Send { to, request } = effect else {
-                    told.push(effect);
-                    continue;
-                };
-                let Some(state) = acceptors.get_mut(&to) else { continue };
-                let (reply, changed) = state.apply(&request);
-                *state = changed.unwrap_or(state.clone());
-                next.extend(proposer.answered(&to, reply, now_ms));
-            }
-            effects = next;
-        }
-        told
-    }
-
-    fn acceptors(text: &str) -> BTreeMap<RegionName, AcceptorState> {
-        names(text).into_iter().map(|name| (name, AcceptorState::default())).collect()
-    }
-
-    fn lead(
-        acceptors: &mut BTreeMap<RegionName, AcceptorState>,
-        number: u64,
-        members: &str,
-    ) -> (Proposer, Vec<Effect>) {
-        let mut proposer = Proposer::new(ProposerSettings::default());
-        let effects = proposer.prepare(ballot(number), names(members), 0).unwrap();
-        let told = settle(&mut proposer, acceptors, effects, 0);
-        (proposer, told)
-    }
-
-    #[test]
-    fn a_new_leader_commits_again_what_one_acceptor_has_before_anything_else() {
-        let mut all = acceptors("a b c");
-        let old = Stamp { ballot: ballot(1), seq: 4 };
-        all.insert(
-            "b".parse().unwrap(),
-            AcceptorState { promised: Some(ballot(1)), accepted: Some((old, value("a b c", "kept"))) },
-        );
-        let (proposer, told) = lead(&mut all, 2, "a b");
-        let stamp = Stamp { ballot: ballot(2), seq: 5 };
-        assert_eq!(told, [Effect::Elected(ballot(2)), Effect::Committed(stamp, value("a b c", "kept"))]);
-        assert!(proposer.is_ready());
-    }
-
-    #[test]
-    fn an_uncertain_accept_is_repeated_unchanged_and_the_latest_request_waits() {
-        let mut all = acceptors("a b c");
-        let (mut proposer, _) = lead(&mut all, 1, "a b c");
-        let first = proposer.commit(value("a b c", "1"), 10).unwrap();
-        assert_eq!(first.len(), 3);
-        assert_eq!(proposer.commit(value("a b c", "2"), 11).unwrap(), []);
-        assert_eq!(proposer.commit(value("a b c", "3"), 12).unwrap(), []);
-        assert_eq!(proposer.tick(100), []);
-        let repeated = proposer.tick(600);
-        assert_eq!(repeated, first);
-        let told = settle(&mut proposer, &mut all, repeated, 600);
-        let committed: Vec<_> = told
-            .iter()
-            .map(|effect| match effect {
-                Effect::Committed(stamp, value) => (stamp.seq, value.plan.reason.as_str()),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(committed, [(1, "1"), (2, "3")]);
-    }
-
-    #[test]
-    fn a_leader_without_a_majority_steps_down_and_one_with_a_majority_stays() {
-        let mut all = acceptors("a b c");
-        let (mut proposer, _) = lead(&mut all, 1, "a b c");
-        all.remove(&"c".parse().unwrap());
-        for now_ms in (0..20_000).step_by(100) {
-            let effects = proposer.tick(now_ms);
-            assert_eq!(settle(&mut proposer, &mut all, effects, now_ms), []);
-        }
-        all.remove(&"b".parse().unwrap());
-        let lost = (20_000..30_000).step_by(100).find_map(|now_ms| {
-            let effects = proposer.tick(now_ms);
-            settle(&mut proposer, &mut all, effects, now_ms).pop().map(|effect| (now_ms, effect))
-        });
-        let (at_ms, effect) = lost.unwrap();
-        assert!((23_000..26_000).contains(&at_ms), "{at_ms}");
-        assert!(matches!(effect, Effect::SteppedDown(_, StepDown::NoMajority { members: 3, .. })));
-    }
-
-    #[test]
-    fn a_refusal_names_the_ballot_that_outranks_and_an_older_one_is_ignored() {
-        let mut all = acceptors("a b c");
-        let (mut proposer, _) = lead(&mut all, 2, "a b c");
-        let from: RegionName = "b".parse().unwrap();
-        assert_eq!(proposer.answered(&from, AcceptorReply::Refused { promised: ballot(2) }, 1), []);
-        let told = proposer.answered(&from, AcceptorReply::Refused { promised: ballot(3) }, 1);
-        assert_eq!(told, [Effect::SteppedDown(ballot(2), StepDown::Outranked(ballot(3)))]);
-        let again = proposer.prepare(ballot(2), names("a b c"), 2);
-        assert!(matches!(again, Err(ProposerError::BallotNotHigher { .. })));
-    }
-
-    #[test]
-    fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
-        let mut all = acceptors("a b c d");
-        let (mut proposer, _) = lead(&mut all, 1, "a b c");
-        let jump = proposer.commit(value("a d", "jump"), 1);
-        assert_eq!(jump, Err(ProposerError::MembersJump { changed: 3 }));
-        for (members, reason) in [("a b c d", "add"), ("b c d", "remove")] {
-            let effects = proposer.commit(value(members, reason), 1).unwrap();
-            settle(&mut proposer, &mut all, effects, 1);
-        }
-        // Who still thinks of the old list asks a and b, and is led to c and d.
-        all.remove(&"c".parse().unwrap());
-        let (successor, told) = lead(&mut all, 2, "a b c");
-        assert!(
-            matches!(&told[..], [Effect::Elected(_), Effect::Committed(_, value)] if value.plan.reason == "remove")
-        );
-        assert_eq!(successor.members(), Some(&names("b c d")));
-    }
-}
+mod tests;

@@ -3,31 +3,15 @@
 //! Why it is safe. A ballot belongs to one proposer, which proposes one value after another under it and never two under
 //! one [`Stamp`]. A proposer speaks only after a majority promised to answer no lower ballot; of what they accepted
 //! before, it takes the highest, so a value that a majority accepted is found again by every later majority.
+//! The value is the [`Plan`]; it names the acceptors that decide about the next one, see [`crate::members`].
 //! The proposer's side is [`crate::proposer`]; when to propose at all is [`crate::election`].
 
-use crate::{
-    identity::{AgentId, IdentityError, RegionName},
-    plan::Plan,
-};
+use crate::{identity::AgentId, members::Incarnation, plan::Plan};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 /// Name of the acceptor that is no region: a store of its own that makes the number of acceptors odd.
 pub const WITNESS: &str = "witness";
-
-/// The acceptors of a register that holds nothing yet: every region, and the witness where there is one.
-pub fn first_members(
-    regions: impl IntoIterator<Item = RegionName>,
-    has_witness: bool,
-) -> Result<BTreeSet<RegionName>, IdentityError> {
-    let witness = if has_witness { Some(RegionName::new(WITNESS)?) } else { None };
-    Ok(regions.into_iter().chain(witness).collect())
-}
-
-/// Whether `votes` holds more than half of `members`; votes of others do not count. No members, no majority.
-pub fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
-    members.intersection(votes).count() > members.len() / 2
-}
 
 /// A right to propose. Ordered by number; the rest makes two candidates' ballots differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,25 +49,23 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// What the register holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisterValue {
-    /// The acceptors that decide about the *next* value: region names, and `witness` where there is one.
-    pub members: BTreeSet<RegionName>,
-    /// The plan.
-    pub plan: Plan,
-}
-
 /// What an acceptor keeps in its region's store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptorState {
+    /// Which life of this acceptor: a state that was lost is never mistaken for one that began.
+    pub incarnation: Incarnation,
     /// No lower ballot is answered any more.
     pub promised: Option<Ballot>,
     /// The last value accepted.
-    pub accepted: Option<(Stamp, RegisterValue)>,
+    pub accepted: Option<(Stamp, Plan)>,
 }
 
 impl AcceptorState {
+    /// The state of an acceptor that begins with nothing.
+    pub fn begin(incarnation: Incarnation) -> Self {
+        Self { incarnation, ..Self::default() }
+    }
+
     /// Answers `request`. A new state, if any, must be durable before the reply leaves; without one, this state must be
     /// known to be the current one.
     ///
@@ -94,6 +76,7 @@ impl AcceptorState {
             AcceptorRequest::Read => (AcceptorReply::State(self.clone()), None),
             AcceptorRequest::Prepare(ballot) => self.prepare(ballot),
             AcceptorRequest::Accept(stamp, value) => self.accept(stamp, value),
+            AcceptorRequest::Join(incarnation, stamp, value) => self.join(*incarnation, stamp, value),
         }
     }
 
@@ -102,11 +85,11 @@ impl AcceptorState {
         match &self.promised {
             Some(higher) if higher > ballot => (AcceptorReply::Refused { promised: higher.clone() }, None),
             Some(same) if same == ballot => (promised, None),
-            _ => (promised, Some(Self { promised: Some(ballot.clone()), accepted: self.accepted.clone() })),
+            _ => (promised, Some(Self { promised: Some(ballot.clone()), ..self.clone() })),
         }
     }
 
-    fn accept(&self, stamp: &Stamp, value: &RegisterValue) -> (AcceptorReply, Option<AcceptorState>) {
+    fn accept(&self, stamp: &Stamp, value: &Plan) -> (AcceptorReply, Option<AcceptorState>) {
         if self.accepted.as_ref().is_some_and(|(s, v)| s == stamp && v == value) {
             return (AcceptorReply::Accepted(stamp.clone()), None);
         }
@@ -117,8 +100,36 @@ impl AcceptorState {
         if let Some((later, _)) = self.accepted.as_ref().filter(|(accepted, _)| accepted >= stamp) {
             return (AcceptorReply::Refused { promised: later.ballot.clone() }, None);
         }
-        let state = Self { promised: Some(stamp.ballot.clone()), accepted: Some((stamp.clone(), value.clone())) };
-        (AcceptorReply::Accepted(stamp.clone()), Some(state))
+        (AcceptorReply::Accepted(stamp.clone()), Some(Self::caught_up(self.incarnation, stamp, value)))
+    }
+
+    fn caught_up(incarnation: Incarnation, stamp: &Stamp, value: &Plan) -> Self {
+        let (promised, accepted) = (Some(stamp.ballot.clone()), Some((stamp.clone(), value.clone())));
+        Self { incarnation, promised, accepted }
+    }
+
+    /// Begins anew as `incarnation`, with what is decided: whatever was promised and accepted before is forgotten. Refused
+    /// by an acceptor whose votes may count: its promises must not be forgotten. They do not count if it never
+    /// accepted anything that names it (nobody decided anything with it), or if `value`, which is decided and later,
+    /// names it no longer.
+    fn join(&self, incarnation: Incarnation, stamp: &Stamp, value: &Plan) -> (AcceptorReply, Option<AcceptorState>) {
+        if self.incarnation == incarnation {
+            return (AcceptorReply::Joined(incarnation), None);
+        }
+        let begun = (AcceptorReply::Joined(incarnation), Some(Self::caught_up(incarnation, stamp, value)));
+        let Some((known, accepted)) = &self.accepted else { return begun };
+        let is_same = accepted.members.register == value.members.register;
+        if is_same && (known > stamp || self.promised.as_ref().is_some_and(|promised| *promised > stamp.ballot)) {
+            // A late request of a leader that was overtaken.
+            let higher = self.highest().unwrap_or(&known.ballot);
+            return (AcceptorReply::Refused { promised: higher.clone() }, None);
+        }
+        let votes =
+            if is_same { value.members.counts(self.incarnation) } else { accepted.members.counts(self.incarnation) };
+        if votes {
+            return (AcceptorReply::Votes { register: accepted.members.register }, None);
+        }
+        begun
     }
 
     /// The highest ballot that this state names.
@@ -133,7 +144,9 @@ pub enum AcceptorRequest {
     /// Promise this ballot and tell what was accepted.
     Prepare(Ballot),
     /// Accept this value, unless a higher ballot was promised or a later stamp accepted.
-    Accept(Stamp, RegisterValue),
+    Accept(Stamp, Plan),
+    /// Forget everything, be this incarnation, and take this value, which is decided, as accepted.
+    Join(Incarnation, Stamp, Plan),
     /// Tell what is promised and accepted; changes nothing.
     Read,
 }
@@ -146,7 +159,7 @@ pub enum AcceptorReply {
         /// The ballot promised.
         ballot: Ballot,
         /// The last value accepted, if any.
-        accepted: Option<(Stamp, RegisterValue)>,
+        accepted: Option<(Stamp, Plan)>,
     },
     /// The value is accepted and durable.
     Accepted(Stamp),
@@ -155,23 +168,44 @@ pub enum AcceptorReply {
         /// The ballot that outranks the request's.
         promised: Ballot,
     },
+    /// It has begun anew as this incarnation; its votes count once it is a member.
+    Joined(Incarnation),
+    /// It can't begin anew: its votes count already.
+    Votes {
+        /// In this register.
+        register: u64,
+    },
     /// The answer to [`AcceptorRequest::Read`].
     State(AcceptorState),
+}
+
+/// An acceptor's reply, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptorAnswer {
+    /// The acceptor's incarnation when it replied: whether its vote counts is told by this, not by its name.
+    pub incarnation: Incarnation,
+    /// The reply.
+    pub reply: AcceptorReply,
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::members::Members;
     use proptest::prelude::*;
 
     fn ballot(number: u64) -> Ballot {
         Ballot { number, agent: "r/a".parse().unwrap(), boot: 1 }
     }
 
-    fn value(reason: u8) -> RegisterValue {
-        let plan = Plan { reason: reason.to_string(), ..Plan::default() };
-        RegisterValue { members: ["r".parse().unwrap()].into(), plan }
+    fn value(reason: u8) -> Plan {
+        Plan { reason: reason.to_string(), members: members(7, &[1]), ..Plan::default() }
+    }
+
+    fn members(register: u64, votes: &[u64]) -> Members {
+        let acceptors = votes.iter().map(|vote| (format!("r{vote}").parse().unwrap(), Some(Incarnation(*vote))));
+        Members { register, acceptors: acceptors.collect() }
     }
 
     fn request() -> impl Strategy<Value = AcceptorRequest> {
@@ -247,12 +281,39 @@ mod tests {
         assert!(matches!(reply, AcceptorReply::Refused { .. }) && next.is_none());
     }
 
+    fn voter(votes: &[u64], seq: u64) -> AcceptorState {
+        let plan = Plan { members: members(7, votes), ..Plan::default() };
+        let state = AcceptorState::begin(Incarnation(1));
+        state.apply(&AcceptorRequest::Accept(Stamp { ballot: ballot(2), seq }, plan)).1.unwrap()
+    }
+
+    fn join(state: &AcceptorState, register: u64, votes: &[u64], number: u64, seq: u64) -> AcceptorReply {
+        let plan = Plan { members: members(register, votes), ..Plan::default() };
+        let request = AcceptorRequest::Join(Incarnation(9), Stamp { ballot: ballot(number), seq }, plan.clone());
+        let (reply, next) = state.apply(&request);
+        if let Some(next) = next {
+            assert_eq!((next.incarnation, next.accepted.as_ref().unwrap().1.clone()), (Incarnation(9), plan));
+            assert_eq!(next.apply(&request), (AcceptorReply::Joined(Incarnation(9)), None));
+        }
+        reply
+    }
+
     #[test]
-    fn half_of_the_members_is_no_majority() {
-        let members = first_members(["a".parse().unwrap(), "b".parse().unwrap()], false).unwrap();
-        assert!(!has_majority(&members, &["a".parse().unwrap(), "x".parse().unwrap()].into()));
-        let members = first_members(members, true).unwrap();
-        assert!(has_majority(&members, &["a".parse().unwrap(), "witness".parse().unwrap()].into()));
-        assert!(!has_majority(&BTreeSet::new(), &members));
+    fn an_acceptor_begins_anew_only_where_no_promise_of_its_may_count() {
+        let joined = AcceptorReply::Joined(Incarnation(9));
+        let fresh = AcceptorState::begin(Incarnation(1));
+        let promised = fresh.apply(&AcceptorRequest::Prepare(ballot(50))).1.unwrap();
+        assert_eq!([join(&fresh, 7, &[2], 3, 9), join(&promised, 7, &[2], 3, 9)], [joined.clone(), joined.clone()]);
+        // It votes: by what it is asked to take, or, in a register that the asker does not know, by what it has.
+        assert_eq!(join(&voter(&[1, 2], 4), 7, &[1, 2], 3, 9), AcceptorReply::Votes { register: 7 });
+        assert_eq!(join(&voter(&[1, 2], 4), 8, &[2], 3, 9), AcceptorReply::Votes { register: 7 });
+        // Removed or suspended meanwhile.
+        assert_eq!(join(&voter(&[1, 2], 4), 7, &[2], 3, 9), joined);
+        // Of another register, where it never had a vote.
+        assert_eq!(join(&voter(&[2], 4), 8, &[2], 3, 9), joined);
+        // A late request of an older leader, or from before something that it knows.
+        for (number, seq) in [(1, 9), (2, 3)] {
+            assert!(matches!(join(&voter(&[1, 2], 4), 7, &[2], number, seq), AcceptorReply::Refused { .. }));
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::identity::{AgentId, RegionName};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 /// Longest piece of a peer's evidence that a reason quotes, characters.
 const EVIDENCE_MAX: usize = 80;
@@ -62,6 +62,44 @@ pub struct Observation {
     pub since_ms: u64,
     /// Time of the last successful probe, microseconds; none if there was none.
     pub round_trip_us: Option<u64>,
+    /// What it saw of each of the region's addresses; empty where the endpoint is probed as a whole.
+    pub addresses: Vec<AddressObservation>,
+}
+
+/// What one observer saw of one address of a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressObservation {
+    /// The address; none where the endpoint is probed by its name.
+    pub address: Option<IpAddr>,
+    /// What the observer concludes.
+    pub condition: Condition,
+    /// The last probe's outcome in words, and why it is gray if it is.
+    pub evidence: String,
+    /// When the condition was reached, observer's clock, Unix milliseconds.
+    pub since_ms: u64,
+    /// When it was probed last, observer's clock, Unix milliseconds; 0 if never.
+    pub probed_ms: u64,
+    /// Time of the last successful probe, microseconds.
+    pub round_trip_us: Option<u64>,
+    /// The quantile of recent successful probes that the thresholds speak of, microseconds.
+    pub quantile_us: Option<u64>,
+    /// Part of recent probes that failed, basis points.
+    pub error_bp: Option<u16>,
+    /// Whether the last synthetic inference passed; none if there was none.
+    pub inference: Option<bool>,
+}
+
+/// The verdict on one address of a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressVerdict {
+    /// The address.
+    pub address: IpAddr,
+    /// The verdict: by the same majority as a region's.
+    pub condition: Condition,
+    /// Since when, Unix milliseconds of the agent that says so.
+    pub since_ms: u64,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// The verdict on one region, and the votes behind it.
@@ -75,6 +113,8 @@ pub struct RegionVerdict {
     pub votes: Vec<(RegionName, Condition)>,
     /// Why, in words.
     pub reason: String,
+    /// The verdict on each of its addresses; empty where the endpoint is probed as a whole.
+    pub addresses: Vec<AddressVerdict>,
 }
 
 /// What one agent says about one region: an observer its conclusion, an agent of the region itself its own report.
@@ -93,8 +133,8 @@ pub struct Opinion<'a> {
 /// The verdict on `region`.
 ///
 /// - `observers`: what agents conclude from their probes; those of agents of `region` itself are left out.
-/// - `own_reports`: what agents of `region` report of it; those of others are left out. One fresh `Draining` makes the
-///   verdict `Draining`; more than half of the fresh ones `Failed` make it `Failed`. They never lift it.
+/// - `own_reports`: what agents of `region` report of it; those of others are left out. `Draining` if none of the
+///   fresh ones serves on and one drains; `Failed` if more than half of the fresh ones say so. They never lift it.
 /// - `previous`: the last verdict, whose `since_ms` stays while the condition does.
 ///
 /// `Failed` needs more than half of the observing regions that have an opinion; `Suspect` more than half `Failed` or
@@ -125,7 +165,60 @@ pub fn region_verdict(
     };
     let since_ms =
         previous.filter(|previous| previous.condition == condition).map_or(now_ms, |previous| previous.since_ms);
-    RegionVerdict { condition, since_ms, votes, reason }
+    RegionVerdict { condition, since_ms, votes, reason, addresses: Vec::new() }
+}
+
+/// The condition of an endpoint of several addresses: that of its `minimum`-th best, so that it has failed only when
+/// fewer than `minimum` of its addresses have not. `Unknown` counts as better than suspect: it may be healthy. Answers
+/// the index of the address that decides; none without addresses.
+pub fn of_addresses(conditions: &[Condition], minimum: usize) -> Option<usize> {
+    let mut order: Vec<usize> = (0..conditions.len()).collect();
+    order.sort_by_key(|index| badness(conditions[*index]));
+    order.get(minimum.clamp(1, conditions.len().max(1)) - 1).copied()
+}
+
+fn badness(condition: Condition) -> u8 {
+    match condition {
+        Condition::Healthy => 0,
+        Condition::Unknown => 1,
+        Condition::Suspect => 2,
+        Condition::Draining => 3,
+        Condition::Failed => 4,
+    }
+}
+
+/// What a region's agents, each speaking for its own address, say of the region as a whole: nothing while at least
+/// `minimum` addresses neither report themselves down nor are judged down by others; then `Draining` if any of them
+/// drains, else `Failed`.
+///
+/// `addresses`: the verdict on each address, with what its own agents report.
+pub fn own_of_addresses(addresses: &[(Condition, Option<Condition>)], minimum: usize) -> Option<Condition> {
+    let is_down = |condition: Condition| matches!(condition, Condition::Failed | Condition::Draining);
+    let reported = || addresses.iter().filter_map(|(_, own)| *own).filter(|own| is_down(*own));
+    let up = addresses.iter().filter(|(verdict, own)| !is_down(*verdict) && !own.is_some_and(is_down)).count();
+    if reported().next().is_none() || up >= minimum.clamp(1, addresses.len().max(1)) {
+        None
+    } else if reported().any(|own| own == Condition::Draining) {
+        Some(Condition::Draining)
+    } else {
+        Some(Condition::Failed)
+    }
+}
+
+/// Which of a region's addresses users are to be given, out of `configured`: all that are not judged failed or draining.
+/// One that nothing is known of stays as it `stands`. Never empty: where none would be left all are given, since the
+/// region as a whole is judged then, and an answer that may be bad beats none.
+pub fn answered(configured: &[IpAddr], verdicts: &[AddressVerdict], stands: Option<&[IpAddr]>) -> Vec<IpAddr> {
+    let is_good = |address: &&IpAddr| {
+        let verdict = verdicts.iter().find(|verdict| verdict.address == **address);
+        match verdict.map_or(Condition::Unknown, |verdict| verdict.condition) {
+            Condition::Healthy | Condition::Suspect => true,
+            Condition::Failed | Condition::Draining => false,
+            Condition::Unknown => stands.is_none_or(|stands| stands.contains(*address)),
+        }
+    };
+    let good: Vec<IpAddr> = configured.iter().filter(is_good).copied().collect();
+    if good.is_empty() { configured.to_vec() } else { good }
 }
 
 /// What more than half agree on, leaving out those without an opinion; a tie goes to the milder.
@@ -152,8 +245,9 @@ fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
     }
 }
 
-/// `Failed` or `Draining` if the region's own agents say so.
-fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condition> {
+/// `Failed` or `Draining` if the region's own agents say so: an agent that drains while another serves on takes itself
+/// out of its load balancer, and not the region out of the mesh.
+pub fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condition> {
     let fresh: Vec<Condition> = reports
         .iter()
         .filter(|report| report.is_fresh && report.agent.region == *region)
@@ -163,7 +257,8 @@ fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condition>
     if failed * 2 > fresh.len() {
         Some(Condition::Failed)
     } else {
-        fresh.contains(&Condition::Draining).then_some(Condition::Draining)
+        let serves_on = |condition: &Condition| !matches!(condition, Condition::Failed | Condition::Draining);
+        (fresh.contains(&Condition::Draining) && !fresh.iter().any(serves_on)).then_some(Condition::Draining)
     }
 }
 
@@ -349,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_three_own_agents_does_not_fail_its_region_but_drains_it() {
+    fn one_of_three_own_agents_neither_fails_nor_drains_its_region() {
         let healthy = [(agent("a", 0), Condition::Healthy, true)];
         let own = |condition| {
             [
@@ -359,7 +454,65 @@ mod tests {
             ]
         };
         assert_eq!(judge(&healthy, &own(Condition::Failed)).condition, Condition::Healthy);
-        assert_eq!(judge(&healthy, &own(Condition::Draining)).condition, Condition::Draining);
+        assert_eq!(judge(&healthy, &own(Condition::Draining)).condition, Condition::Healthy);
+        let two = [(agent("judged", 0), Condition::Draining, true), (agent("judged", 1), Condition::Draining, true)];
+        assert_eq!(judge(&healthy, &two).condition, Condition::Draining);
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    proptest! {
+        #[test]
+        fn an_endpoint_has_failed_when_fewer_addresses_than_the_minimum_have_not(
+            conditions in prop::collection::vec(condition(), 1..6), minimum in 0usize..8,
+        ) {
+            let decides = of_addresses(&conditions, minimum).unwrap();
+            let alive = conditions.iter().filter(|condition| **condition != Condition::Failed).count();
+            prop_assert_eq!(conditions[decides] == Condition::Failed, alive < minimum.clamp(1, conditions.len()));
+        }
+
+        #[test]
+        fn an_answer_is_never_empty_and_holds_configured_addresses_alone(
+            configured in prop::collection::vec(1u8..9, 1..6),
+            verdicts in prop::collection::vec((1u8..9, condition()), 0..9),
+            stands in prop::option::of(prop::collection::vec(1u8..9, 0..6)),
+        ) {
+            let ips = |list: &[u8]| list.iter().map(|last| ip(*last)).collect::<Vec<_>>();
+            let judged: Vec<AddressVerdict> = verdicts
+                .iter()
+                .map(|(last, condition)| AddressVerdict {
+                    address: ip(*last), condition: *condition, since_ms: 0, reason: String::new(),
+                })
+                .collect();
+            let configured = ips(&configured);
+            let given = answered(&configured, &judged, stands.map(|stands| ips(&stands)).as_deref());
+            prop_assert!(!given.is_empty() && given.iter().all(|address| configured.contains(address)));
+        }
+
+        #[test]
+        fn an_agents_report_on_its_address_counts_for_the_region_only_when_too_few_are_left(
+            addresses in prop::collection::vec((condition(), prop::option::of(condition())), 1..6), minimum in 1usize..4,
+        ) {
+            let down = |condition: Condition| matches!(condition, Condition::Failed | Condition::Draining);
+            let up = addresses.iter().filter(|(verdict, own)| !down(*verdict) && !own.is_some_and(down)).count();
+            let own = own_of_addresses(&addresses, minimum);
+            prop_assert!(own.is_none() || up < minimum);
+            prop_assert!(own.is_none_or(down));
+        }
+    }
+
+    #[test]
+    fn a_dead_address_is_left_out_and_one_that_nothing_is_known_of_stays_as_it_is() {
+        let judged =
+            |last, condition| AddressVerdict { address: ip(last), condition, since_ms: 0, reason: String::new() };
+        let both = [ip(1), ip(2)];
+        assert_eq!(answered(&both, &[judged(1, Condition::Failed), judged(2, Condition::Healthy)], None), [ip(2)]);
+        let unknown = [judged(1, Condition::Unknown), judged(2, Condition::Healthy)];
+        assert_eq!(answered(&both, &unknown, Some(&[ip(2)])), [ip(2)]);
+        assert_eq!(answered(&both, &unknown, None), both);
+        assert_eq!(answered(&both, &[judged(1, Condition::Failed), judged(2, Condition::Draining)], None), both);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     identity::AgentId,
     manifest::{Digest, ModelName, VersionName},
     plan::{CommittedPlan, Order, OrderError},
-    register::{AcceptorReply, AcceptorRequest},
+    register::{AcceptorAnswer, AcceptorRequest},
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ pub enum PeerRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerReply {
     /// From the acceptor.
-    Acceptor(AcceptorReply),
+    Acceptor(AcceptorAnswer),
     /// From the peer's election.
     PreVote(PreVoteReply),
     /// All that the peer's region holds.

@@ -123,6 +123,8 @@ impl Mesh {
                 reason: verdict.reason.clone(),
                 is_complete: true,
                 is_loaded: true,
+                inference_passes: None,
+                measured_capacity_rps: None,
                 capacity_rps: None,
                 load_rps: None,
                 evidence: Evidence::NotMeasured,

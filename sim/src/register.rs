@@ -1,19 +1,27 @@
-//! The register and its elections among agents that crash, over a network that drops, repeats, delays and partitions.
+//! The register and its elections among agents that crash, over a network that drops, repeats, delays and partitions,
+//! while its members change and stores lose what they held.
 //!
-//! Acceptors are modelled down to their slots: an agent works on the slot that it last saw, its put-if-absent takes time,
-//! its reply may get lost, and two agents of a region race for the next slot. Checked all along: one stamp carries one
-//! value; what a proposer calls committed a majority has; the committed plans form one chain, each made from
-//! the one before, so that no election ever loses a plan. At the end, with the network healed: exactly one leader.
+//! Acceptors are modelled down to their slots (see [`store`]): puts take time, replies get lost, agents of a region race,
+//! old slots are compacted, and slots are deleted by whoever should not. Leaders add, remove, rename and mend members.
+//!
+//! Checked all along: one stamp carries one value; what a proposer calls committed a majority of those who decide has; the
+//! committed plans form one chain, each made from the one before, so that no election and no change of members ever loses
+//! a plan. At the end, with the network healed: exactly one leader, and a vote for every member.
+
+mod laws;
+mod store;
 
 use crate::random::Random;
 use regionmesh_protocol::{
     election::{Election, ElectionEffect, ElectionSettings, KnownLeader, PreVoteReply, PreVoteRequest, Sight},
     identity::{AgentId, RegionName},
+    members::{Incarnation, MemberChange, Members, Mend},
     plan::Plan,
-    proposer::{Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorReply, AcceptorRequest, AcceptorState, Ballot, RegisterValue, Stamp, has_majority},
+    proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp},
 };
 use std::collections::{BTreeMap, BTreeSet};
+use store::{Asked, Desk, Slots, Step};
 
 const TICK_MS: u64 = 100;
 const DEAD_AFTER_MS: u64 = 2_000;
@@ -25,8 +33,12 @@ const HEALING_MS: u64 = 30_000;
 pub struct Scenario {
     /// Decides everything.
     pub seed: u64,
-    /// Regions, each with one acceptor.
+    /// Regions that the configuration names, each with one acceptor.
     pub regions: usize,
+    /// Further regions that may become members.
+    pub spare_regions: usize,
+    /// Whether members change and stores lose slots.
+    pub is_eventful: bool,
     /// Agents in each region.
     pub agents_per_region: usize,
     /// How long faults go on, milliseconds.
@@ -40,6 +52,12 @@ pub struct Outcome {
     pub committed: usize,
     /// Elections won.
     pub elections: usize,
+    /// Committed changes of members: joins, suspensions, removals, renamings.
+    pub member_changes: usize,
+    /// Times that an acceptor lost its state.
+    pub losses: usize,
+    /// Whether more stores lost their slots at once than a register bears.
+    pub is_stuck: bool,
     /// From the healing of the network to one leader and a new plan, milliseconds.
     pub healed_after_ms: u64,
 }
@@ -56,19 +74,13 @@ pub struct Broken {
 #[derive(Debug, Clone)]
 enum Event {
     Tick { agent: usize, life: u64 },
-    Request { from: usize, life: u64, region: usize, request: AcceptorRequest },
-    Put { by: usize, life: u64, base: usize, next: Box<AcceptorState>, reply: Box<AcceptorReply>, asked: Box<Asked> },
-    Reply { to: usize, life: u64, region: usize, reply: AcceptorReply },
+    Request { from: usize, life: u64, to: RegionName, request: AcceptorRequest },
+    Store { by: usize, life: u64, step: Box<Step> },
+    Compact { region: usize, below: u64 },
+    Reply { to: usize, life: u64, from: RegionName, answer: AcceptorAnswer },
     AskVote { from: usize, life: u64, region: usize, ballot: Ballot },
     Vote { to: usize, life: u64, region: usize, ballot: Ballot, vote: PreVoteReply },
     Fault,
-}
-
-#[derive(Debug, Clone)]
-struct Asked {
-    request: AcceptorRequest,
-    from: usize,
-    from_life: u64,
 }
 
 #[derive(Debug)]
@@ -77,11 +89,15 @@ struct Agent {
     region: usize,
     life: u64,
     is_up: bool,
-    seen_slot: usize,
+    desk: Desk,
     election: Election,
     proposer: Proposer,
+    /// The latest plan that it knows to be committed; on its disk.
+    known: Option<(Stamp, Plan)>,
     /// Of each other agent: under which ballot it said that it leads, and when it was last heard.
     board: BTreeMap<usize, (Option<Ballot>, u64)>,
+    /// The member that is joining, and as whom once it has.
+    joining: Option<(RegionName, Option<Incarnation>)>,
 }
 
 /// The simulated mesh.
@@ -93,14 +109,20 @@ pub struct World {
     order: u64,
     events: BTreeMap<(u64, u64), Event>,
     names: Vec<RegionName>,
-    members: BTreeSet<RegionName>,
-    slots: Vec<Vec<AcceptorState>>,
+    slots: Vec<Slots>,
     agents: Vec<Agent>,
     cut: BTreeSet<(usize, usize)>,
     are_faults_on: bool,
     plans: u64,
-    accepted: BTreeMap<Stamp, (RegisterValue, BTreeSet<RegionName>)>,
+    accepted: BTreeMap<Stamp, (Plan, BTreeSet<Incarnation>)>,
+    /// Who decides about a value, as its proposer asked them.
+    deciders: BTreeMap<Stamp, Members>,
+    /// The members that each value proposed names.
+    proposed: BTreeMap<Stamp, Members>,
+    /// The latest value that a proposer called committed.
+    latest: Option<(Stamp, Plan)>,
     elections: usize,
+    losses: usize,
     last_commit_ms: u64,
     broken: Option<String>,
 }
@@ -118,37 +140,43 @@ fn name<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 impl World {
     fn new(scenario: Scenario) -> Result<Self, String> {
+        let regions = scenario.regions + scenario.spare_regions;
         let names: Vec<RegionName> =
-            (0..scenario.regions).map(|region| name(&format!("r{region}"))).collect::<Result<_, _>>()?;
+            (0..regions).map(|region| name(&format!("r{region}"))).collect::<Result<_, _>>()?;
         let mut world = Self {
             scenario,
             random: Random::new(scenario.seed),
             now_ms: 0,
             order: 0,
             events: BTreeMap::new(),
-            members: names.iter().cloned().collect(),
             names,
-            slots: vec![Vec::new(); scenario.regions],
+            slots: vec![Slots::default(); regions],
             agents: Vec::new(),
             cut: BTreeSet::new(),
             are_faults_on: true,
             plans: 0,
             accepted: BTreeMap::new(),
+            deciders: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            latest: None,
             elections: 0,
+            losses: 0,
             last_commit_ms: 0,
             broken: None,
         };
-        for index in 0..scenario.regions * scenario.agents_per_region {
-            let region = index % scenario.regions;
+        for index in 0..regions * scenario.agents_per_region {
+            let region = index % regions;
             let id: AgentId = name(&format!("r{region}/a{index}"))?;
             world.agents.push(Agent {
                 region,
                 life: 0,
                 is_up: false,
-                seen_slot: 0,
+                desk: Desk::default(),
                 election: Election::new(ElectionSettings::default(), id.clone(), 0),
                 proposer: Proposer::new(ProposerSettings::default()),
+                known: None,
                 board: BTreeMap::new(),
+                joining: None,
                 id,
             });
             world.boot(index);
@@ -168,13 +196,32 @@ impl World {
             if let Some(what) = self.broken.take() {
                 return Err(what);
             }
-            if !self.are_faults_on && self.last_commit_ms > healed_ms && self.is_led() {
-                let committed = self.check_chain()?;
+            if !self.are_faults_on && self.last_commit_ms > healed_ms && self.is_led() && self.is_mended() {
+                let (committed, member_changes) = self.check_chain()?;
+                self.check_slots()?;
                 let healed_after_ms = self.now_ms - healed_ms;
-                return Ok(Outcome { committed, elections: self.elections, healed_after_ms });
+                let (elections, losses) = (self.elections, self.losses);
+                return Ok(Outcome { committed, elections, member_changes, losses, is_stuck: false, healed_after_ms });
             }
             if time_ms > healed_ms + HEALING_MS {
-                return Err(format!("no single leader and no new plan {HEALING_MS} ms after the network was healed"));
+                if !self.keeps_majority(None) {
+                    // Two stores lost their slots before either could join again: nobody may decide any more.
+                    let (committed, member_changes) = self.check_chain()?;
+                    let (elections, losses) = (self.elections, self.losses);
+                    return Ok(Outcome {
+                        committed,
+                        elections,
+                        member_changes,
+                        losses,
+                        is_stuck: true,
+                        healed_after_ms: 0,
+                    });
+                }
+                let latest = self.latest.as_ref().map(|(stamp, plan)| (stamp.to_string(), &plan.members));
+                return Err(format!(
+                    "no single leader, no new plan or no vote for some member {HEALING_MS} ms after the network was \
+                     healed: {latest:?}"
+                ));
             }
         }
         Err("nothing happens any more".into())
@@ -190,7 +237,8 @@ impl World {
         let Some(agent) = self.agents.get_mut(index) else { return };
         agent.life += 1;
         agent.is_up = true;
-        agent.seen_slot = 0;
+        agent.desk = Desk::default();
+        agent.joining = None;
         agent.election = Election::new(ElectionSettings::default(), agent.id.clone(), boot);
         agent.proposer = Proposer::new(ProposerSettings::default());
         agent.board.clear();
@@ -217,16 +265,17 @@ impl World {
         match event {
             Event::Tick { agent, life } => self.tick(agent, life),
             Event::Fault => self.fault(),
-            Event::Request { from, life, region, request } => {
-                let Some(by) = self.some_agent(region) else { return };
-                self.accept(by, Asked { request, from, from_life: life });
+            Event::Request { from, life, to, request } => {
+                let Some(by) = self.region_of(&to).and_then(|region| self.some_agent(region)) else { return };
+                self.ask_desk(by, Asked { request, from, from_life: life, to });
             }
-            Event::Put { by, life, base, next, reply, asked } => self.put(by, life, base, *next, *reply, *asked),
-            Event::Reply { to, life, region, reply } if self.is_life(to, life) => {
-                if let AcceptorReply::Refused { promised } = &reply {
+            Event::Store { by, life, step } => self.store_step(by, life, *step),
+            Event::Compact { region, below } => self.slots[region].compact(below),
+            Event::Reply { to, life, from, answer } if self.is_life(to, life) => {
+                if let AcceptorReply::Refused { promised } = &answer.reply {
                     self.agents[to].election.observe(promised);
                 }
-                let effects = self.agents[to].proposer.answered(&self.names[region], reply, self.now_ms);
+                let effects = self.agents[to].proposer.answered(&from, answer, self.now_ms);
                 self.carry_out(to, effects);
             }
             Event::AskVote { from, life, region, ballot } => {
@@ -247,6 +296,11 @@ impl World {
 
     fn is_life(&self, agent: usize, life: u64) -> bool {
         self.agents[agent].is_up && self.agents[agent].life == life
+    }
+
+    /// The region behind a name: `x3` is region 3 after it was renamed.
+    fn region_of(&self, name: &RegionName) -> Option<usize> {
+        name.as_str().get(1..)?.parse().ok().filter(|region| *region < self.names.len())
     }
 
     fn some_agent(&mut self, region: usize) -> Option<usize> {
@@ -279,7 +333,8 @@ impl World {
         let victim = self.random.below(self.agents.len() as u64) as usize;
         let pair = (self.random.below(self.names.len() as u64), self.random.below(self.names.len() as u64));
         let (from, to) = (pair.0 as usize, pair.1 as usize);
-        match self.random.below(8) {
+        match self.random.below(if self.scenario.is_eventful { 9 } else { 8 }) {
+            8 => self.lose_slots(from),
             0 | 1 => self.agents[victim].is_up = false,
             2 | 3 if !self.agents[victim].is_up => self.boot(victim),
             4 => {
@@ -314,6 +369,7 @@ impl World {
         let (sight, random) = (self.sight(index), self.random.draw());
         let effect = self.agents[index].election.tick(&sight, now_ms, random);
         self.carry_out_election(index, effect);
+        self.tend_members(index);
         if self.agents[index].proposer.leading().is_some() && self.random.chance(30) {
             self.make_plan(index);
         }
@@ -334,7 +390,25 @@ impl World {
                 agent.election.observe(&highest);
             }
             agent.board.insert(other, (leading, self.now_ms));
+            let known = self.agents[other].known.clone();
+            self.learn(index, known);
         }
+    }
+
+    fn learn(&mut self, index: usize, known: Option<(Stamp, Plan)>) {
+        let agent = &mut self.agents[index];
+        if known.as_ref().map(|(stamp, _)| stamp) > agent.known.as_ref().map(|(stamp, _)| stamp) {
+            agent.known = known;
+        }
+    }
+
+    fn members(&self, index: usize) -> Option<&Members> {
+        let agent = &self.agents[index];
+        agent.proposer.members().or(agent.known.as_ref().map(|(_, plan)| &plan.members))
+    }
+
+    fn configured(&self) -> BTreeSet<RegionName> {
+        self.names.iter().take(self.scenario.regions).cloned().collect()
     }
 
     fn known_leader(&self, index: usize) -> Option<KnownLeader> {
@@ -346,23 +420,93 @@ impl World {
     }
 
     fn sight(&self, index: usize) -> Sight {
-        Sight { leader: self.known_leader(index), failed: BTreeSet::new(), members: self.members.clone() }
+        let members = self.members(index).map_or_else(|| self.configured(), Members::names);
+        Sight { leader: self.known_leader(index), failed: BTreeSet::new(), members }
     }
 
     /// A plan made from the last that its maker knows to be committed: `<number> after <that one's number>`.
     fn make_plan(&mut self, index: usize) {
         self.plans += 1;
-        let proposer = &mut self.agents[index].proposer;
         // A plan that waits behind another is not made from it; the agent, too, plans only when nothing is under way.
-        if !proposer.is_ready() {
-            return;
+        if self.agents[index].proposer.is_ready() {
+            self.commit(index, None);
         }
-        let parent = proposer.decided().map_or("0", |(_, value)| plan_number(&value.plan));
-        let plan = Plan { reason: format!("{} after {parent}", self.plans), ..Plan::default() };
-        let value = RegisterValue { members: self.members.clone(), plan };
-        match proposer.commit(value, self.now_ms) {
+    }
+
+    fn commit(&mut self, index: usize, members: Option<Members>) {
+        let proposer = &mut self.agents[index].proposer;
+        let parent = proposer.decided().map_or("0", |(_, plan)| plan_number(plan));
+        let reason = format!("{} after {parent}", self.plans);
+        let plan = Plan { reason, members: members.unwrap_or_default(), ..Plan::default() };
+        match proposer.commit(plan, self.now_ms) {
             Ok(effects) => self.carry_out(index, effects),
             Err(error) => self.broken = Some(error.to_string()),
+        }
+    }
+
+    /// As the dns-leader actor does: commits what has joined, mends, and now and then carries out an order.
+    fn tend_members(&mut self, index: usize) {
+        let agent = &self.agents[index];
+        let Some((_, plan)) = agent.proposer.decided().filter(|_| agent.proposer.is_ready()) else { return };
+        let members = plan.members.clone();
+        let change = match &agent.joining {
+            Some((name, Some(incarnation))) => {
+                let change = MemberChange::Join(name.clone(), *incarnation);
+                self.agents[index].joining = None;
+                Some(change)
+            }
+            Some(_) => None,
+            None => match members.mend(&agent.proposer.heard(self.now_ms)) {
+                Some(Mend::Suspend(name)) => Some(MemberChange::Suspend(name)),
+                Some(Mend::Join(name)) => return self.begin_join(index, name),
+                None if self.scenario.is_eventful && self.are_faults_on && self.random.chance(4) => {
+                    return self.order_member(index, &members);
+                }
+                None => None,
+            },
+        };
+        if let Some(members) = change.and_then(|change| members.after(&change).ok()) {
+            self.plans += 1;
+            self.commit(index, Some(members));
+        }
+    }
+
+    fn begin_join(&mut self, index: usize, name: RegionName) {
+        let incarnation = Incarnation(self.random.draw());
+        if let Ok(effects) = self.agents[index].proposer.join(name.clone(), incarnation, self.now_ms) {
+            self.agents[index].joining = Some((name, None));
+            self.carry_out(index, effects);
+        }
+    }
+
+    fn order_member(&mut self, index: usize, members: &Members) {
+        let region = self.random.below(self.names.len() as u64) as usize;
+        let Some(name) = members.names().into_iter().find(|name| self.region_of(name) == Some(region)) else {
+            // As for a real order: what is there must be a majority without the new one.
+            let heard = self.agents[index].proposer.heard(self.now_ms);
+            let answers = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
+                counted.is_some() && heard.get(*name) == counted.as_ref()
+            };
+            let answering = members.acceptors.iter().filter(answers);
+            if answering.count() > members.len().div_ceil(2) {
+                self.begin_join(index, self.names[region].clone());
+            }
+            return;
+        };
+        let is_last = region + 1 == self.names.len();
+        let change = match self.random.below(2) {
+            // Three are left, so that losing one leaves a majority.
+            0 if members.len() > 3 => MemberChange::Remove(name),
+            1 if is_last => {
+                let other = if name.as_str().starts_with('r') { format!("x{region}") } else { format!("r{region}") };
+                let Ok(other) = other.parse() else { return };
+                MemberChange::Rename(name, other)
+            }
+            _ => return,
+        };
+        if let Ok(members) = members.after(&change) {
+            self.plans += 1;
+            self.commit(index, Some(members));
         }
     }
 
@@ -378,7 +522,11 @@ impl World {
                 }
             }
             Some(ElectionEffect::Stand(ballot)) => {
-                match self.agents[index].proposer.prepare(ballot, self.members.clone(), self.now_ms) {
+                let acceptors = match self.agents[index].known.as_ref() {
+                    Some((_, plan)) => Acceptors::Known(plan.members.clone()),
+                    None => Acceptors::First { names: self.configured(), register: 7 },
+                };
+                match self.agents[index].proposer.prepare(ballot, acceptors, self.now_ms) {
                     Ok(effects) => self.carry_out(index, effects),
                     Err(error) => self.broken = Some(error.to_string()),
                 }
@@ -390,25 +538,25 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Send { to, request } => {
-                    let Some(region) = self.names.iter().position(|name| *name == to) else { continue };
+                    let Some(region) = self.region_of(&to) else { continue };
                     let (life, from) = (self.agents[index].life, self.agents[index].region);
-                    self.send(from, region, Event::Request { from: index, life, region, request });
+                    if let (AcceptorRequest::Accept(stamp, plan), Some(members)) =
+                        (&request, self.agents[index].proposer.members())
+                    {
+                        self.proposed.entry(stamp.clone()).or_insert_with(|| plan.members.clone());
+                        self.deciders.entry(stamp.clone()).or_insert_with(|| members.clone());
+                    }
+                    self.send(from, region, Event::Request { from: index, life, to, request });
                 }
                 Effect::Elected(ballot) => {
                     self.elections += 1;
                     self.agents[index].election.elected(&ballot);
                 }
-                Effect::Committed(stamp, value) => {
-                    self.last_commit_ms = self.now_ms;
-                    let has_it = self
-                        .accepted
-                        .get(&stamp)
-                        .is_some_and(|(accepted, regions)| *accepted == value && has_majority(&self.members, regions));
-                    if !has_it {
-                        self.broken = Some(format!("{stamp} was called committed, and no majority has it"));
-                    }
-                }
+                Effect::Committed(stamp, plan) => self.committed(index, stamp, plan),
+                Effect::Joined(name, incarnation) => self.agents[index].joining = Some((name, Some(incarnation))),
+                Effect::NotJoined(..) => self.agents[index].joining = None,
                 Effect::SteppedDown(_, reason) => {
+                    self.agents[index].joining = None;
                     let by = if let StepDown::Outranked(by) = &reason { Some(by) } else { None };
                     let random = self.random.draw();
                     self.agents[index].election.stepped_down(by, self.now_ms, random);
@@ -417,98 +565,21 @@ impl World {
         }
     }
 
-    /// An agent's acceptor judges a request by the slot that it last saw, and puts the next.
-    fn accept(&mut self, by: usize, asked: Asked) {
-        let region = self.agents[by].region;
-        loop {
-            let base = self.agents[by].seen_slot;
-            let slots = &self.slots[region];
-            let state = base.checked_sub(1).and_then(|last| slots.get(last)).cloned().unwrap_or_default();
-            let (reply, next) = state.apply(&asked.request);
-            match next {
-                Some(next) => {
-                    let delay_ms = 1 + self.random.below(40);
-                    let life = self.agents[by].life;
-                    let (next, reply, asked) = (Box::new(next), Box::new(reply), Box::new(asked));
-                    return self.at(delay_ms, Event::Put { by, life, base, next, reply, asked });
-                }
-                None if base == slots.len() => return self.reply(by, &asked, reply),
-                None => self.agents[by].seen_slot = slots.len(),
-            }
+    fn committed(&mut self, index: usize, stamp: Stamp, plan: Plan) {
+        self.last_commit_ms = self.now_ms;
+        let votes = self.accepted.get(&stamp).filter(|(accepted, _)| *accepted == plan).map(|(_, votes)| votes);
+        let has_it = votes.is_some_and(|votes| self.deciders.get(&stamp).is_some_and(|all| all.has_majority(votes)));
+        if !has_it {
+            self.broken = Some(format!("{stamp} was called committed, and no majority has it"));
         }
-    }
-
-    fn put(&mut self, by: usize, life: u64, base: usize, next: AcceptorState, reply: AcceptorReply, asked: Asked) {
-        let region = self.agents[by].region;
-        let is_first = self.slots[region].len() == base && !(self.are_faults_on && self.random.chance(3));
-        if is_first {
-            self.note_accepted(region, &next);
-            self.slots[region].push(next);
+        if self.latest.as_ref().is_none_or(|(latest, _)| *latest < stamp) {
+            self.latest = Some((stamp.clone(), plan.clone()));
         }
-        // A writer that died meanwhile tells nobody; what it put stands.
-        if !self.is_life(by, life) {
-            return;
+        self.learn(index, Some((stamp, plan.clone())));
+        if !plan.members.has(&self.agents[index].id.region) {
+            let effects = self.agents[index].proposer.step_down(StepDown::Removed);
+            self.carry_out(index, effects);
         }
-        if is_first {
-            self.agents[by].seen_slot = base + 1;
-            // A lost reply is resolved by reading back, which takes time, and others may move on meanwhile.
-            if self.are_faults_on && self.random.chance(10) {
-                return self.accept(by, asked);
-            }
-            self.reply(by, &asked, reply);
-        } else {
-            let newest = self.slots[region].len();
-            let agent = &mut self.agents[by];
-            agent.seen_slot = newest.min(agent.seen_slot.max(base) + 1);
-            self.accept(by, asked);
-        }
-    }
-
-    fn reply(&mut self, by: usize, asked: &Asked, reply: AcceptorReply) {
-        let proposer = match &asked.request {
-            AcceptorRequest::Prepare(ballot) => Some(ballot),
-            AcceptorRequest::Accept(stamp, _) => Some(&stamp.ballot),
-            AcceptorRequest::Read => None,
-        };
-        if let Some(ballot) = proposer.filter(|_| !matches!(reply, AcceptorReply::Refused { .. })) {
-            self.agents[by].election.heard(ballot, self.now_ms);
-        }
-        let (region, to_region) = (self.agents[by].region, self.agents[asked.from].region);
-        let event = Event::Reply { to: asked.from, life: asked.from_life, region, reply };
-        self.send(region, to_region, event);
-    }
-
-    fn note_accepted(&mut self, region: usize, state: &AcceptorState) {
-        let Some((stamp, value)) = &state.accepted else { return };
-        let (first, regions) = self.accepted.entry(stamp.clone()).or_insert_with(|| (value.clone(), BTreeSet::new()));
-        regions.insert(self.names[region].clone());
-        if first != value {
-            self.broken = Some(format!("{stamp} carries {:?} and {:?}", first.plan.reason, value.plan.reason));
-        }
-    }
-
-    /// Every committed value is the one before it, committed again, or was made from it.
-    fn check_chain(&self) -> Result<usize, String> {
-        let mut committed = 0;
-        let mut last: Option<(&Stamp, &Plan)> = None;
-        for (stamp, (value, regions)) in &self.accepted {
-            if !has_majority(&self.members, regions) {
-                continue;
-            }
-            committed += 1;
-            let parent = value.plan.reason.rsplit(' ').next().unwrap_or_default();
-            let is_next = match last {
-                None => parent == "0",
-                Some((last_stamp, plan)) => {
-                    stamp.seq > last_stamp.seq && (value.plan == *plan || parent == plan_number(plan))
-                }
-            };
-            if !is_next {
-                return Err(format!("{stamp} ({}) does not follow {last:?}", value.plan.reason));
-            }
-            last = Some((stamp, &value.plan));
-        }
-        Ok(committed)
     }
 }
 

@@ -21,6 +21,10 @@ fn sweep(first_seed: u64, runs: u64, scenario: impl Fn(u64) -> Scenario + Sync) 
     })
 }
 
+fn calm(regions: usize, faults_ms: u64) -> Scenario {
+    Scenario { seed: 1, regions, spare_regions: 0, is_eventful: false, agents_per_region: 1, faults_ms }
+}
+
 /// `REGISTER_SEEDS` runs more of them.
 fn runs(usual: u64) -> u64 {
     std::env::var("REGISTER_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
@@ -31,6 +35,8 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
     let outcomes = sweep(1, runs(2_000), |seed| Scenario {
         seed,
         regions: if seed % 4 == 0 { 5 } else { 3 },
+        spare_regions: 0,
+        is_eventful: false,
         agents_per_region: 1 + (seed % 3 == 0) as usize,
         faults_ms: 12_000,
     });
@@ -41,8 +47,26 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
 }
 
 #[test]
+fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan() {
+    let outcomes = sweep(1, runs(3_000), |seed| Scenario {
+        seed,
+        regions: 3,
+        spare_regions: 1 + (seed % 3) as usize,
+        is_eventful: true,
+        agents_per_region: 1 + (seed % 3 == 0) as usize,
+        faults_ms: 20_000,
+    });
+    let sum = |count: fn(&Outcome) -> usize| outcomes.iter().map(count).sum::<usize>();
+    let (committed, changes, losses) = (sum(|o| o.committed), sum(|o| o.member_changes), sum(|o| o.losses));
+    println!("{} runs: {committed} plans, {changes} changes of members, {losses} stores lost slots", outcomes.len());
+    let stuck = outcomes.iter().filter(|outcome| outcome.is_stuck).count();
+    assert!(stuck * 100 <= outcomes.len(), "{stuck} of {} runs lost a majority of stores", outcomes.len());
+    assert!(changes > outcomes.len() * 2 && losses > outcomes.len(), "{committed} {changes} {losses}");
+}
+
+#[test]
 fn a_healthy_mesh_is_led_within_seconds_and_elects_once() {
-    let scenario = |seed| Scenario { seed, regions: 3, agents_per_region: 1, faults_ms: 0 };
+    let scenario = |seed| Scenario { seed, ..calm(3, 0) };
     let outcomes = sweep(1, runs(1_000), scenario);
     assert!(outcomes.iter().all(|outcome| outcome.elections == 1), "a vote was given twice");
     let mut times_ms: Vec<u64> = outcomes.iter().map(|outcome| outcome.healed_after_ms).collect();
@@ -54,6 +78,6 @@ fn a_healthy_mesh_is_led_within_seconds_and_elects_once() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let scenario = Scenario { seed: 42, regions: 3, agents_per_region: 2, faults_ms: 10_000 };
+    let scenario = Scenario { seed: 42, agents_per_region: 2, spare_regions: 2, is_eventful: true, ..calm(3, 10_000) };
     assert_eq!(format!("{:?}", run(scenario)), format!("{:?}", run(scenario)));
 }

@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod alertmanager;
 pub mod api;
 pub mod attack;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
 pub mod plans;
+pub mod receiver;
 pub mod route53;
 pub mod serve;
 pub mod settle;

@@ -45,6 +45,8 @@ pub struct Setup<'a> {
     pub network: Option<&'a Network>,
     /// Variables of every agent's environment, beside those of this program.
     pub environment: &'a [(&'a str, &'a str)],
+    /// The regions; empty: the three of `regionmesh up`.
+    pub regions: &'a [&'a str],
 }
 
 /// A running mesh; ends with the value. Agents that die stay dead until started again.
@@ -104,7 +106,11 @@ impl TestMesh {
         drop(api::client());
         let directory = tempfile::Builder::new().prefix("regionmesh-e2e-").tempdir().expect("a temporary directory");
         let mut options = LocalMeshOptions::new(directory.path().join("mesh")).expect("options");
-        let regions = regionmesh::cli::up::local_mesh::default_regions().expect("regions");
+        let regions = match setup.regions {
+            [] => regionmesh::cli::up::local_mesh::default_regions().expect("regions"),
+            names => names.iter().map(|name| name.parse().expect("a region's name")).collect(),
+        };
+        options.regions = Some(regions.clone());
         options.program = program(setup.environment);
         options.restart = Restart::Never;
         options.recovery = fast_recovery();
@@ -121,15 +127,21 @@ impl TestMesh {
             options.launchers = launchers.collect();
         }
         let mesh = LocalMesh::prepare(options).await.unwrap_or_else(|error| panic!("{error}"));
-        for agent in mesh.agents() {
-            if let Some(adjust) = setup.adjust {
-                let mut config = Config::load(&agent.config_file()).expect("a configuration just written");
-                adjust(&mut config);
-                std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML")).expect("a file");
-            }
-        }
         let token = std::fs::read_to_string(mesh.layout().token_file()).expect("a token").trim().to_owned();
-        Self { mesh, token, directory, _place: place }
+        let mesh = Self { mesh, token, directory, _place: place };
+        if let Some(adjust) = setup.adjust {
+            mesh.configure(adjust);
+        }
+        mesh
+    }
+
+    /// Changes every agent's configuration, before anything is started.
+    pub fn configure(&self, change: impl Fn(&mut Config)) {
+        for agent in self.mesh.agents() {
+            let mut config = Config::load(&agent.config_file()).expect("a configuration just written");
+            change(&mut config);
+            std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML")).expect("a file");
+        }
     }
 
     /// The first agent of region `index`.

@@ -24,6 +24,7 @@ const ZONE: &str = "regionmesh.test";
 
 /// Gives each region an IPv6 address too; nobody connects to it.
 fn with_ipv6(config: &mut Config) {
+    config.health.each_address = false;
     for (index, region) in (0u16..).zip(&mut config.regions) {
         region.addresses.push(v6(index));
     }

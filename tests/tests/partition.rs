@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use regionmesh::api::types::ObservationStatus;
+use regionmesh::{api::types::ObservationStatus, config::Config};
 use regionmesh_protocol::verdict::Condition;
 use regionmesh_tests::{
     api::Api,
@@ -19,8 +19,14 @@ use std::{collections::BTreeSet, net::IpAddr};
 /// Silence is failure after eight seconds, and the agents may have to share their processors.
 const SILENCE: std::time::Duration = seconds(40);
 
+/// A watch asks more often than the limit on answers allows to a stranger.
+fn unlimited(config: &mut Config) {
+    config.dns.rate_limit.responses_per_second = 0;
+}
+
 async fn mesh_in(network: &Network) -> TestMesh {
-    let mesh = TestMesh::start_with(Setup { network: Some(network), ..Setup::default() }).await;
+    let mesh =
+        TestMesh::start_with(Setup { network: Some(network), adjust: Some(unlimited), ..Setup::default() }).await;
     mesh.settled().await;
     mesh
 }

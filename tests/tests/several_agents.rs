@@ -4,19 +4,59 @@
 
 use prometheus::Registry;
 use regionmesh::{
-    cli::up::measure::Load,
+    cli::up::measure::{self, Load},
     front_door::{FrontDoor, FrontDoorMetrics},
 };
 use regionmesh_tests::{
-    mesh::{Setup, TestMesh},
+    mesh::{SERVICE, Setup, TestMesh},
     models::{iris_one, iris_two, question},
     wait::{claim, seconds, until},
 };
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Successful probes of the region by each other agent after the loss.
 const MORE_PROBES: f64 = 10.0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_agents_address_is_answered_no_more_and_its_region_keeps_its_traffic() {
+    let mesh = TestMesh::start_with(Setup { number: 1, agents_per_region: 2, ..Setup::default() }).await;
+    mesh.settled().await;
+    let lost = mesh.agents()[3].clone();
+    let region = lost.id.region.to_string();
+    let address = IpAddr::V4(lost.ip);
+    let sibling = IpAddr::V4(mesh.agents()[2].ip);
+    let answered = async |wanted: BTreeSet<IpAddr>| {
+        until(&format!("DNS answers {wanted:?} for {region}"), seconds(30), async || {
+            for agent in [&mesh.agents()[0], &mesh.agents()[4]] {
+                let name = format!("{region}.{SERVICE}");
+                let found = measure::resolve(agent.dns(), &name, Duration::from_secs(2)).await?;
+                let found: BTreeSet<IpAddr> = found.into_iter().collect();
+                claim(found == wanted, || format!("{} answers {found:?}", agent.id))?;
+            }
+            Ok(())
+        })
+        .await;
+    };
+    answered([address, sibling].into()).await;
+    mesh.kill(&lost.id).await.unwrap();
+    let begun = std::time::Instant::now();
+    answered([sibling].into()).await;
+    println!("answered no more after {:?}", begun.elapsed());
+    let seen = mesh.api(0).region(&region).await.unwrap();
+    assert_eq!((seen.verdict.as_str(), seen.standing.as_str()), ("healthy", "serving"), "{}", seen.verdict_reason);
+    assert!(seen.share > 0.3, "{}", seen.share);
+    mesh.start_agent(&lost.id).await.unwrap();
+    answered([address, sibling].into()).await;
+
+    let (code, told) = mesh.api(0).get(&format!("/v1/failover/explain/{region}")).await.unwrap();
+    assert_eq!(code, 200, "{told}");
+    assert_eq!(told["region"]["address_verdicts"].as_array().map(Vec::len), Some(2), "{told}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn six_agents_tell_one_story_and_go_on_when_any_of_them_is_lost() {

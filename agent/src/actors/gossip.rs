@@ -19,7 +19,7 @@ use crate::{
         handle::{GossipTransport, Peer, PeerError},
         membership::{MemberEvent, Membership, Outputs},
     },
-    snapshots::{AgentView, BoardView, SeenFact, Snapshots},
+    snapshots::{AgentView, BoardView, LinkInfo, SeenFact, Snapshots},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -40,7 +40,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 /// How long one exchange may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,6 +120,7 @@ pub struct GossipState {
     arguments: GossipArguments,
     membership: Membership,
     spread: Spread,
+    links: watch::Receiver<Arc<BTreeMap<AgentId, LinkInfo>>>,
     rng: StdRng,
     exchanges: JoinSet<()>,
     wake: Option<(Instant, Alarm)>,
@@ -153,6 +157,7 @@ impl Actor for GossipActor {
         let mut state = GossipState {
             membership: Membership::new(arguments.own.clone(), generation, swim_rng, now),
             spread: Spread::default(),
+            links: arguments.snapshots.links.subscribe(),
             rng,
             exchanges: JoinSet::new(),
             wake: None,
@@ -176,6 +181,10 @@ impl Actor for GossipActor {
         state: &mut GossipState,
     ) -> Result<(), ActorProcessingErr> {
         let now = now();
+        // A connection made while this actor was being started was told to nobody.
+        if state.links.has_changed().unwrap_or_default() {
+            state.reconcile(now);
+        }
         match message {
             GossipMessage::LinkUp(peer) => state.link_up(&peer, now),
             GossipMessage::LinkDown(peer) => {
@@ -406,10 +415,7 @@ impl GossipState {
 
     fn tick(&mut self, now: Instant) {
         while self.exchanges.try_join_next().is_some() {}
-        let links: BTreeSet<AgentId> = self.arguments.snapshots.links.borrow().keys().cloned().collect();
-        for peer in self.spread.reconcile(&links, now) {
-            self.link_up(&peer, now);
-        }
+        self.reconcile(now);
         self.spread.anti_entropy(self.rng.random_range(0..=usize::from(u16::MAX)), now);
         // Also when the certificate was replaced and nobody told us, or the key could not sign a second ago.
         self.certify(now);
@@ -417,6 +423,14 @@ impl GossipState {
         if self.inherited_until <= now && !self.inherited.is_empty() {
             self.inherited.clear();
             self.is_view_stale = true;
+        }
+    }
+
+    /// Makes the peers those that we are connected to.
+    fn reconcile(&mut self, now: Instant) {
+        let links: BTreeSet<AgentId> = self.links.borrow_and_update().keys().cloned().collect();
+        for peer in self.spread.reconcile(&links, now) {
+            self.link_up(&peer, now);
         }
     }
 

@@ -1,12 +1,13 @@
 //! The health actor: probes every region's endpoint, tells the mesh what it sees, and draws the verdicts.
 //!
-//! The probes run in tasks of their own, one per region, and report back as messages: a hanging endpoint delays nobody
-//! else. What follows from them is decided in [`regionmesh_protocol::probe`] and [`regionmesh_protocol::verdict`].
+//! The probes run in tasks of their own, one per address of each region, and report back as messages: a hanging endpoint delays nobody
+//! else. What follows from them is decided in [`regionmesh_protocol::endpoint`] and [`regionmesh_protocol::verdict`].
 //! Every agent computes every verdict from the board, so that each can answer for the mesh and any can lead.
 //!
 //! When this actor is restarted it knows nothing for a second or so and abstains; the last verdicts stay readable, and
 //! a drain that it had announced is taken up again from its own board entry.
 
+mod judge;
 mod metrics;
 #[cfg(test)]
 mod tests;
@@ -14,20 +15,22 @@ mod tests;
 pub use metrics::HealthMetrics;
 
 use crate::{
-    actors::messages::{GossipMessage, HealthMessage},
+    actors::messages::{FinishedProbe, GossipMessage, HealthMessage},
     address::Address,
-    config::Config,
+    config::{Config, RegionConfig},
     probe::{NetworkProber, Prober, Target, TargetError},
     snapshots::{BoardView, Snapshots},
 };
+use judge::{Report, judge};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
+    endpoint::{EndpointPolicy, EndpointTracker},
     facts::{Fact, FactKind, Observations, ServingFacts},
     identity::{AgentId, RegionName},
     probe::{ProbePolicy, ProbeResult, ProbeTracker},
-    verdict::{Condition, Observation, Opinion, RegionVerdict, region_verdict},
+    verdict::{AddressVerdict, Condition, Observation, RegionVerdict},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// An observation that reached us longer ago does not count: five publications were missed.
@@ -40,6 +43,8 @@ const TICK: Duration = Duration::from_millis(500);
 const CANARY_INTERVAL: Duration = Duration::from_secs(1);
 /// Changes of the board within this time are looked at together.
 const BOARD_PAUSE: Duration = Duration::from_millis(20);
+/// What an observer says of every endpoint while it abstains.
+const ABSTAINS: &str = "abstains: no canary can be reached";
 /// Added to the longest regular time between two results, milliseconds: timers are late on a busy machine.
 const GAP_SLACK_MS: u64 = 250;
 
@@ -83,9 +88,13 @@ pub struct HealthActor;
 /// What the actor knows.
 pub struct HealthState {
     arguments: HealthArguments,
-    policy: ProbePolicy,
+    policy: EndpointPolicy,
     clock: Clock,
-    trackers: BTreeMap<RegionName, ProbeTracker>,
+    trackers: BTreeMap<RegionName, EndpointTracker>,
+    /// The addresses that are judged by themselves, of each region.
+    addresses: BTreeMap<RegionName, Vec<IpAddr>>,
+    /// The one address of its region that this agent serves at, if that is probed.
+    own_address: Option<IpAddr>,
     /// The embedded server's readiness, with the same patience as a probe's: a model being swapped is no failure.
     own_readiness: Option<ProbeTracker>,
     is_abstaining: bool,
@@ -119,7 +128,7 @@ impl Actor for HealthActor {
         state: &mut HealthState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            HealthMessage::ProbeFinished(region, result) => state.probe_finished(&region, result),
+            HealthMessage::ProbeFinished(probe) => state.probe_finished(probe),
             HealthMessage::CanariesChecked(is_reached) => state.canaries_checked(is_reached),
             HealthMessage::SetDraining(is_draining) => state.set_draining(is_draining),
             HealthMessage::BoardChanged => state.judge(),
@@ -132,13 +141,18 @@ impl Actor for HealthActor {
 impl HealthState {
     fn new(arguments: HealthArguments) -> Self {
         let health = &arguments.config.health;
-        let policy = ProbePolicy {
+        let probes = ProbePolicy {
             failures: health.failures,
             successes: health.successes,
             suspect_ms: health.suspect_ms,
             silent_ms: health.silent_ms,
             gap_ms: health.interval_ms.saturating_add(health.timeout_ms).saturating_add(GAP_SLACK_MS),
         };
+        let policy = EndpointPolicy { probes, gray: health.gray, minimum: usize::from(health.minimum_addresses) };
+        let regions = arguments.config.regions.iter();
+        let addresses: BTreeMap<RegionName, Vec<IpAddr>> =
+            regions.map(|region| (region.name.clone(), probed_addresses(&arguments.config, region))).collect();
+        let own_address = own_address(&arguments, &addresses);
         let clock = Clock::start();
         let is_abstaining = !health.canaries.is_empty();
         let is_draining = announced_drain(&arguments.snapshots.board.borrow(), &arguments.id);
@@ -149,6 +163,8 @@ impl HealthState {
             policy,
             clock,
             trackers: BTreeMap::new(),
+            addresses,
+            own_address,
             own_readiness,
             is_abstaining,
             is_draining,
@@ -162,15 +178,22 @@ impl HealthState {
     fn start_tasks(&mut self, myself: &ActorRef<HealthMessage>) -> Result<(), TargetError> {
         let health = &self.arguments.config.health;
         for region in &self.arguments.config.regions {
-            let probing = Probing {
-                region: region.name.clone(),
-                target: Target::new(&region.serving_url, health)?,
-                interval: Duration::from_millis(health.interval_ms.max(10)),
-                prober: self.arguments.prober.clone(),
-                metrics: self.arguments.metrics.clone(),
-                health: myself.clone(),
-            };
-            self.tasks.spawn(probing.run());
+            let (target, inference) =
+                (Target::new(&region.serving_url, health)?, Target::inference(&region.serving_url, health)?);
+            for (index, address) in endpoint_addresses(&self.addresses, &region.name).into_iter().enumerate() {
+                let probing = Probing {
+                    region: region.name.clone(),
+                    index,
+                    target: target.clone().at(address),
+                    inference: inference.clone().map(|inference| inference.at(address)),
+                    every: health.inference.as_ref().map_or(1, |inference| inference.every),
+                    interval: Duration::from_millis(health.interval_ms.max(10)),
+                    prober: self.arguments.prober.clone(),
+                    metrics: self.arguments.metrics.clone(),
+                    health: myself.clone(),
+                };
+                self.tasks.spawn(probing.run());
+            }
         }
         if !health.canaries.is_empty() {
             let canaries: Vec<Target> =
@@ -187,23 +210,35 @@ impl HealthState {
         Ok(())
     }
 
-    fn probe_finished(&mut self, region: &RegionName, result: ProbeResult) {
+    fn probe_finished(&mut self, probe: FinishedProbe) {
         // What a cut-off observer sees is its own trouble, also in hindsight.
         if self.is_abstaining {
             return;
         }
-        let Some(tracker) = self.trackers.get_mut(region) else { return };
-        let Some(before) = tracker.record(result, self.clock.now_ms(), &self.policy) else { return };
-        let (after, evidence) = (tracker.condition(), tracker.evidence());
-        self.arguments.metrics.observes(region, after);
-        match after {
-            Condition::Failed | Condition::Suspect => {
-                tracing::warn!(%region, %before, %after, evidence, "this agent observes a worse endpoint");
+        let FinishedProbe { region, index, is_inference, result } = probe;
+        let Some(tracker) = self.trackers.get_mut(&region) else { return };
+        let changed = tracker.record(index, result, is_inference, self.clock.now_ms(), &self.policy);
+        if let Some(before) = changed.address
+            && let Some(seen) = tracker.observations().get(index)
+        {
+            let (after, evidence) = (seen.condition, &seen.evidence);
+            let address = seen.address.map(|address| address.to_string()).unwrap_or_default();
+            match after {
+                Condition::Failed | Condition::Suspect => {
+                    tracing::warn!(%region, address, %before, %after, evidence, "this agent observes a worse endpoint");
+                }
+                _ => {
+                    tracing::info!(%region, address, %before, %after, evidence, "this agent observes a better endpoint")
+                }
             }
-            _ => tracing::info!(%region, %before, %after, evidence, "this agent observes a better endpoint"),
         }
-        self.publish();
-        self.judge();
+        if changed.endpoint.is_some() {
+            self.arguments.metrics.observes(&region, tracker.condition());
+        }
+        if changed.address.is_some() || changed.endpoint.is_some() {
+            self.publish();
+            self.judge();
+        }
     }
 
     fn canaries_checked(&mut self, is_reached: bool) {
@@ -247,7 +282,7 @@ impl HealthState {
             } else {
                 ProbeResult::Positive("the embedded model server is not ready".into())
             };
-            tracker.record(result, self.clock.now_ms(), &self.policy);
+            tracker.record(result, self.clock.now_ms(), &self.policy.probes);
         }
         let own = self.own_report();
         if own != own_before && own == Some(Condition::Failed) {
@@ -262,8 +297,8 @@ impl HealthState {
 
     fn forget_observations(&mut self) {
         let now_ms = self.clock.now_ms();
-        let regions = self.arguments.config.regions.iter();
-        self.trackers = regions.map(|region| (region.name.clone(), ProbeTracker::new(now_ms))).collect();
+        let tracker = |region: &RegionName| EndpointTracker::new(&endpoint_addresses(&self.addresses, region), now_ms);
+        self.trackers = self.addresses.keys().map(|region| (region.clone(), tracker(region))).collect();
         for region in self.trackers.keys() {
             self.arguments.metrics.observes(region, Condition::Unknown);
         }
@@ -275,26 +310,33 @@ impl HealthState {
         if self.is_draining {
             return Some(Condition::Draining);
         }
-        let tracker = self.own_readiness.as_ref().or_else(|| self.trackers.get(&self.arguments.id.region))?;
-        tracker.has_succeeded().then(|| match tracker.condition() {
+        let (has_succeeded, condition) = match &self.own_readiness {
+            Some(tracker) => (tracker.has_succeeded(), tracker.condition()),
+            None => {
+                let tracker = self.trackers.get(&self.arguments.id.region)?;
+                (tracker.has_succeeded(), tracker.condition())
+            }
+        };
+        has_succeeded.then_some(match condition {
             Condition::Failed => Condition::Failed,
             _ => Condition::Healthy,
         })
     }
 
     fn observations(&self) -> Observations {
-        let observe = |(region, tracker): (&RegionName, &ProbeTracker)| Observation {
+        let observe = |(region, tracker): (&RegionName, &EndpointTracker)| Observation {
             region: region.clone(),
             condition: tracker.condition(),
-            evidence: if self.is_abstaining {
-                "abstains: no canary can be reached".into()
-            } else {
-                tracker.evidence().to_owned()
-            },
+            evidence: if self.is_abstaining { ABSTAINS.into() } else { tracker.evidence() },
             since_ms: tracker.since_ms(),
             round_trip_us: tracker.round_trip_us(),
+            addresses: if self.is_abstaining { Vec::new() } else { tracker.observations() },
         };
-        Observations { regions: self.trackers.iter().map(observe).collect(), own: self.own_report() }
+        Observations {
+            regions: self.trackers.iter().map(observe).collect(),
+            own: self.own_report(),
+            own_address: self.own_address,
+        }
     }
 
     fn publish(&mut self) {
@@ -314,6 +356,8 @@ impl HealthState {
             return;
         }
         for (region, verdict) in &verdicts {
+            let of_addresses = previous.get(region).map(|verdict| verdict.addresses.as_slice()).unwrap_or_default();
+            self.tell_addresses(region, of_addresses, &verdict.addresses);
             let before = previous.get(region).map(|verdict| verdict.condition);
             if before == Some(verdict.condition) {
                 continue;
@@ -330,6 +374,21 @@ impl HealthState {
             }
         }
         self.arguments.snapshots.verdicts.send_replace(Arc::new(verdicts));
+    }
+
+    fn tell_addresses(&self, region: &RegionName, before: &[AddressVerdict], after: &[AddressVerdict]) {
+        for judged in after {
+            let before = before.iter().find(|before| before.address == judged.address).map(|before| before.condition);
+            if before == Some(judged.condition) {
+                continue;
+            }
+            self.arguments.metrics.judges_address(region, judged.address, judged.condition);
+            let (address, verdict, reason) = (judged.address, judged.condition, &judged.reason);
+            // With a single address the region's own verdict says it.
+            if before.is_some() && after.len() > 1 {
+                tracing::info!(%region, %address, %verdict, reason, "the verdict on an address changed");
+            }
+        }
     }
 
     fn verdicts(
@@ -352,35 +411,33 @@ impl HealthState {
             }
         }
         let now_ms = self.clock.now_ms();
-        let judge = |region: &RegionName| {
-            let observers: Vec<Opinion<'_>> = reports.iter().filter_map(|report| report.on(region)).collect();
-            let own_reports: Vec<Opinion<'_>> = reports.iter().filter_map(Report::on_own_region).collect();
-            region_verdict(region, &observers, &own_reports, previous.get(region), now_ms)
+        let judge = |(region, addresses): (&RegionName, &Vec<IpAddr>)| {
+            let verdict = judge(region, addresses, self.policy.minimum, &reports, previous.get(region), now_ms);
+            (region.clone(), verdict)
         };
-        self.trackers.keys().map(|region| (region.clone(), judge(region))).collect()
+        self.addresses.iter().map(judge).collect()
     }
 }
 
-/// What one agent has published.
-struct Report<'a> {
-    agent: &'a AgentId,
-    observations: &'a Observations,
-    is_fresh: bool,
+/// The addresses of a region that are probed by themselves; none where only its endpoint as a whole is.
+fn probed_addresses(config: &Config, region: &RegionConfig) -> Vec<IpAddr> {
+    if config.health.each_address { region.dns_addresses() } else { Vec::new() }
 }
 
-impl<'a> Report<'a> {
-    fn on(&self, region: &RegionName) -> Option<Opinion<'a>> {
-        let observation = self.observations.regions.iter().find(|observation| observation.region == *region)?;
-        Some(self.opinion(observation.condition, &observation.evidence))
+/// What is probed of a region: its addresses, or its endpoint by its name.
+fn endpoint_addresses(addresses: &BTreeMap<RegionName, Vec<IpAddr>>, region: &RegionName) -> Vec<Option<IpAddr>> {
+    match addresses.get(region) {
+        Some(addresses) if !addresses.is_empty() => addresses.iter().copied().map(Some).collect(),
+        _ => vec![None],
     }
+}
 
-    fn on_own_region(&self) -> Option<Opinion<'a>> {
-        Some(self.opinion(self.observations.own?, ""))
-    }
-
-    fn opinion(&self, condition: Condition, evidence: &'a str) -> Opinion<'a> {
-        Opinion { agent: self.agent, condition, evidence, is_fresh: self.is_fresh }
-    }
+/// An agent whose own server listens at one of several addresses of its region speaks for that one. Behind a load
+/// balancer, which sends nobody to an agent that is not ready, it speaks for the region with the others.
+fn own_address(arguments: &HealthArguments, addresses: &BTreeMap<RegionName, Vec<IpAddr>>) -> Option<IpAddr> {
+    arguments.own_serving.as_ref()?;
+    let listens = arguments.config.listen.serving.ip();
+    addresses.get(&arguments.id.region).filter(|all| all.len() > 1 && all.contains(&listens)).map(|_| listens)
 }
 
 /// Whether our own board entry, perhaps of the actor's life before, says that the region drains.
@@ -409,10 +466,14 @@ impl Clock {
     }
 }
 
-/// The probing of one region's endpoint.
+/// The probing of one address of a region's endpoint.
 struct Probing {
     region: RegionName,
+    index: usize,
     target: Target,
+    inference: Option<Target>,
+    /// Every how manieth probe is an inference.
+    every: u32,
     interval: Duration,
     prober: Arc<dyn Prober>,
     metrics: HealthMetrics,
@@ -424,11 +485,26 @@ impl Probing {
     async fn run(self) {
         // Agents that were started together do not probe together.
         tokio::time::sleep(self.interval.mul_f64(rand::random::<f64>())).await;
+        // The first probe is an inference; and after one that failed the next is too, or else readiness, which goes on
+        // answering, would hide it.
+        let mut until_inference = 0u32;
         loop {
             let started = Instant::now();
-            let result = self.prober.probe(&self.target).await;
+            let inference = self.inference.as_ref().filter(|_| until_inference == 0);
+            let result = self.prober.probe(inference.unwrap_or(&self.target)).await;
+            let is_inference = inference.is_some();
+            let has_passed = matches!(result, ProbeResult::Success { .. });
+            until_inference = match is_inference {
+                true if has_passed => self.every.saturating_sub(1),
+                true => 0,
+                false => until_inference.saturating_sub(1),
+            };
             self.metrics.probed(&self.region, &result, started.elapsed());
-            if self.health.cast(HealthMessage::ProbeFinished(self.region.clone(), result)).is_err() {
+            if is_inference {
+                self.metrics.inferred(&self.region, has_passed);
+            }
+            let probe = FinishedProbe { region: self.region.clone(), index: self.index, is_inference, result };
+            if self.health.cast(HealthMessage::ProbeFinished(probe)).is_err() {
                 return;
             }
             tokio::time::sleep_until(started + self.interval).await;

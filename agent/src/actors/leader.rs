@@ -6,6 +6,7 @@
 
 mod board;
 mod driver;
+mod members;
 mod metrics;
 mod plan_metrics;
 
@@ -29,7 +30,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::CommittedPlan,
-    register::{AcceptorReply, AcceptorRequest, Ballot},
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot},
 };
 use std::{
     path::Path,
@@ -154,7 +155,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn answer(&self, request: AcceptorRequest, reply: ractor::RpcReplyPort<Result<AcceptorReply, String>>) {
+    fn answer(&self, request: AcceptorRequest, reply: ractor::RpcReplyPort<Result<AcceptorAnswer, String>>) {
         let metrics = self.metrics.clone();
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             metrics.requests_refused.with_label_values(&["busy"]).inc();
@@ -165,7 +166,7 @@ impl Acceptor {
         tokio::spawn(async move {
             let _permit = permit;
             let answer = store.apply(&request).await;
-            match &answer {
+            match answer.as_ref().map(|answer| &answer.reply) {
                 Ok(AcceptorReply::Refused { promised }) => {
                     metrics.requests_refused.with_label_values(&["fenced"]).inc();
                     tracing::info!(%promised, asked = ?proposer_of(&request).map(Ballot::to_string), "fenced a lower ballot");
@@ -175,10 +176,8 @@ impl Acceptor {
                         let _ = myself.cast(LeaderMessage::ProposerHeard(ballot.clone()));
                     }
                 }
-                Err(error) => {
-                    metrics.requests_refused.with_label_values(&["failed"]).inc();
-                    tracing::warn!(%error, "our region's acceptor could not answer");
-                }
+                // The store itself tells the log why.
+                Err(_) => metrics.requests_refused.with_label_values(&["failed"]).inc(),
             }
             let _ = reply.send(answer.map_err(|error| error.to_string()));
         });
@@ -188,7 +187,7 @@ impl Acceptor {
 fn proposer_of(request: &AcceptorRequest) -> Option<&Ballot> {
     match request {
         AcceptorRequest::Prepare(ballot) => Some(ballot),
-        AcceptorRequest::Accept(stamp, _) => Some(&stamp.ballot),
+        AcceptorRequest::Accept(stamp, _) | AcceptorRequest::Join(_, stamp, _) => Some(&stamp.ballot),
         AcceptorRequest::Read => None,
     }
 }

@@ -10,7 +10,7 @@ use regionmesh_protocol::{
     manifest::{Digest, VersionSummary},
     plan::{CommittedPlan, Order},
     probe::ProbeResult,
-    register::{AcceptorReply, AcceptorRequest, Ballot},
+    register::{AcceptorAnswer, AcceptorRequest, Ballot},
     wire::OrderRefusal,
 };
 
@@ -52,13 +52,26 @@ pub enum GossipMessage {
     },
 }
 
+/// How a probe of one address of a region's endpoint ended.
+#[derive(Debug)]
+pub struct FinishedProbe {
+    /// The region.
+    pub region: RegionName,
+    /// Which of its addresses, in the configuration's order.
+    pub index: usize,
+    /// Whether it was a synthetic inference.
+    pub is_inference: bool,
+    /// How it ended.
+    pub result: ProbeResult,
+}
+
 /// To the health actor.
 #[derive(Debug)]
 pub enum HealthMessage {
     /// Say of our own region: draining (`true`) or not.
     SetDraining(bool),
-    /// Its own: a probe of this region's endpoint ended.
-    ProbeFinished(RegionName, ProbeResult),
+    /// Its own: a probe ended.
+    ProbeFinished(FinishedProbe),
     /// Its own: whether any canary answered.
     CanariesChecked(bool),
     /// Its own: another agent's facts changed.
@@ -71,7 +84,7 @@ pub enum HealthMessage {
 #[derive(Debug)]
 pub enum LeaderMessage {
     /// A proposer asks our region's acceptor.
-    Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorReply, String>>),
+    Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorAnswer, String>>),
     /// A candidate asks for our vote.
     PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
     /// An operator's order; answered once it is committed, or can't be.
@@ -83,7 +96,7 @@ pub enum LeaderMessage {
         /// The acceptor.
         from: RegionName,
         /// Its answer, or why there is none.
-        answer: Result<AcceptorReply, String>,
+        answer: Result<AcceptorAnswer, String>,
     },
     /// Its own: a region voted on our candidature.
     Voted {

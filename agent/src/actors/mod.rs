@@ -3,6 +3,8 @@
 //! Actors never import each other: they exchange the messages of [`messages`] through an [`crate::address::Address`] and
 //! read each other's results in [`crate::snapshots`].
 
+pub mod alerts;
+pub mod events;
 pub mod gossip;
 pub mod health;
 pub mod leader;

@@ -8,12 +8,14 @@ use crate::{
     dns::providers::{DnsProvider, ProviderError, Published},
     snapshots::Snapshots,
 };
-use regionmesh_protocol::{plan::CommittedPlan, register::Stamp};
+use regionmesh_protocol::{journal::ZoneState, plan::CommittedPlan, register::Stamp};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How often the zone is compared with the plan that it was written from.
 const DRIFT_EVERY: Duration = Duration::from_secs(300);
+/// Records that somebody else changed that are told of in an event.
+const DRIFT_TOLD: usize = 16;
 /// Pause after a failure; doubles up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
@@ -35,6 +37,16 @@ impl ProviderArguments {
     fn due(&self) -> Option<Arc<CommittedPlan>> {
         let is_ours = self.snapshots.leader.borrow().is_self && *self.snapshots.is_current.borrow();
         self.snapshots.plan.borrow().clone().filter(|_| is_ours)
+    }
+
+    /// Shows how the zone does.
+    fn show(&self, state: ZoneState) {
+        self.snapshots.zones.send_if_modified(|zones| {
+            let known = zones.entry(self.provider.name()).or_default();
+            let is_news = *known != state;
+            *known = state;
+            is_news
+        });
     }
 }
 
@@ -59,15 +71,20 @@ async fn follow(arguments: ProviderArguments) {
         if due.is_none() {
             // Who leads again looks again.
             (done, unsettled) = (None, None);
+            arguments.show(ZoneState::default());
         }
         let mut wait = DRIFT_EVERY;
         if let Some(plan) = due.as_ref().filter(|plan| done.as_ref() != Some(&plan.stamp)) {
             match provider.publish(plan, &|_| {}).await {
                 Ok(published) => {
+                    arguments.show(ZoneState { plan: published.plan.clone(), ..ZoneState::default() });
                     (done, unsettled, back_off) = (Some(plan.stamp.clone()), Some(published), FIRST_BACK_OFF);
                 }
                 // The provider has said so in the log. A later plan will come to us as well.
-                Err(ProviderError::Fenced { .. }) => (done, unsettled) = (Some(plan.stamp.clone()), None),
+                Err(ProviderError::Fenced { plan: fenced, why }) => {
+                    arguments.show(ZoneState { plan: fenced, fenced: Some(why), drift: Vec::new() });
+                    (done, unsettled) = (Some(plan.stamp.clone()), None);
+                }
                 Err(_) => {
                     wait = back_off;
                     back_off = (back_off * 2).min(LONGEST_BACK_OFF);
@@ -81,8 +98,11 @@ async fn follow(arguments: ProviderArguments) {
             _ = currents.changed() => {}
             () = settle(provider, unsettled.take()) => {}
             () = tokio::time::sleep(wait) => {
-                if let Some(plan) = due.filter(|plan| done.as_ref() == Some(&plan.stamp)) {
-                    look_for_drift(provider, &plan).await;
+                if let Some(plan) = due.filter(|plan| done.as_ref() == Some(&plan.stamp))
+                    && let Some(drift) = look_for_drift(provider, &plan).await
+                {
+                    let known = snapshots.zones.borrow().get(provider.name()).cloned().unwrap_or_default();
+                    arguments.show(ZoneState { drift, ..known });
                 }
             }
         }
@@ -108,8 +128,8 @@ async fn settle(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
 }
 
 /// Says what somebody else changed. The next plan, or `regionmesh dns apply`, puts it right: who changes records by hand
-/// in an emergency must not be overruled within minutes.
-async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) {
+/// in an emergency must not be overruled within minutes. None where the zone could not be looked at.
+async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<Vec<String>> {
     match provider.preview(plan).await {
         Ok(outlook) if outlook.is_drift && !outlook.differences.is_empty() => {
             for difference in &outlook.differences {
@@ -122,9 +142,14 @@ async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) {
                     "a record set is not as the plan wants it; `regionmesh dns apply` puts it right"
                 );
             }
+            let differences = outlook.differences.into_iter().take(DRIFT_TOLD);
+            Some(differences.map(|difference| difference.record).collect())
         }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(provider = provider.name(), %error, "the provider's zone could not be looked at"),
+        Ok(_) => Some(Vec::new()),
+        Err(error) => {
+            tracing::warn!(provider = provider.name(), %error, "the provider's zone could not be looked at");
+            None
+        }
     }
 }
 
@@ -133,7 +158,7 @@ async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) {
 mod tests {
     use super::*;
     use crate::{
-        dns::providers::{Outlook, Receipt, Settled, Tell},
+        dns::providers::{Difference, Outlook, Receipt, Settled, Tell},
         snapshots::LeaderView,
     };
     use async_trait::async_trait;
@@ -147,6 +172,7 @@ mod tests {
         written: watch::Sender<Vec<u64>>,
         settled: watch::Sender<u32>,
         looked: watch::Sender<u32>,
+        drifted: Mutex<Vec<&'static str>>,
         failures: Mutex<Vec<ProviderError>>,
     }
 
@@ -172,7 +198,23 @@ mod tests {
         }
         async fn preview(&self, _: &CommittedPlan) -> Result<Outlook, ProviderError> {
             self.looked.send_modify(|count| *count += 1);
-            Err(ProviderError::Misconfigured("as asked".into()))
+            let drifted = self.drifted.lock().unwrap().clone();
+            if drifted == ["unreadable"] {
+                return Err(ProviderError::Misconfigured("as asked".into()));
+            }
+            let changed = |record: &&str| Difference { record: record.to_string(), wanted: None, found: None };
+            Ok(Outlook {
+                provider: "recorder",
+                zone: "z.".into(),
+                plan: "p".into(),
+                written_from: None,
+                is_drift: true,
+                differences: drifted.iter().map(changed).collect(),
+                new_checks: Vec::new(),
+                obsolete_checks: Vec::new(),
+                batches: 1,
+                notes: Vec::new(),
+            })
         }
         async fn publish(&self, plan: &CommittedPlan, _: Tell<'_>) -> Result<Published, ProviderError> {
             if let Some(failure) = self.failures.lock().unwrap().pop() {
@@ -265,6 +307,34 @@ mod tests {
         snapshots.plan.send_replace(plan(1));
         until(&recorder.looked, |looked| *looked == 3).await;
         assert_eq!(*recorder.written.borrow(), [1]);
+        task.abort();
+    }
+    #[tokio::test(start_paused = true)]
+    async fn drift_and_a_lost_fence_are_shown_until_they_are_over() {
+        let (recorder, snapshots, task) = start(Recorder::default());
+        let shown = |claim: fn(&ZoneState) -> bool| {
+            let zones = snapshots.zones.clone();
+            async move { until(&zones, |zones| zones.get("recorder").is_some_and(claim)).await }
+        };
+        lead(&snapshots, true);
+        snapshots.plan.send_replace(plan(1));
+        shown(|zone| !zone.plan.is_empty() && zone.drift.is_empty()).await;
+        *recorder.drifted.lock().unwrap() = vec!["A serving"];
+        shown(|zone| zone.drift == ["A serving"]).await;
+        // Who can't look does not know that it is over.
+        *recorder.drifted.lock().unwrap() = vec!["unreadable"];
+        let looked = *recorder.looked.borrow();
+        until(&recorder.looked, |now| *now >= looked + 2).await;
+        shown(|zone| zone.drift == ["A serving"]).await;
+        *recorder.drifted.lock().unwrap() = Vec::new();
+        shown(|zone| zone.drift.is_empty()).await;
+
+        let fenced = ProviderError::Fenced { plan: "p2".into(), why: "as asked".into() };
+        recorder.failures.lock().unwrap().push(fenced);
+        snapshots.plan.send_replace(plan(2));
+        shown(|zone| zone.fenced.as_deref() == Some("as asked") && zone.plan == "p2").await;
+        lead(&snapshots, false);
+        shown(|zone| *zone == ZoneState::default()).await;
         task.abort();
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     actors::messages::{GossipMessage, ReplicatorMessage},
     address::Address,
     config::Config,
+    logging::Reminder,
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
     snapshots::Snapshots,
@@ -35,6 +36,8 @@ const BRIEF_MAX: usize = 256;
 const CATALOGUE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often due work is looked for when nothing changes.
 const TICK: Duration = Duration::from_millis(500);
+/// How often a fetch of one version that fails again and again is logged.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Pause before a failed fetch or question is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -68,6 +71,8 @@ pub struct ReplicatorState {
     fetching: BTreeSet<VersionSummary>,
     failed: BTreeMap<VersionSummary, Instant>,
     first_missing: BTreeMap<VersionSummary, Instant>,
+    /// A version that can't be had is logged once in a while, not with each attempt.
+    reminder: Reminder<VersionSummary>,
     is_settling: bool,
     settle_after: Instant,
     is_scanning: bool,
@@ -110,6 +115,7 @@ impl Actor for ReplicatorActor {
             fetching: BTreeSet::new(),
             failed: BTreeMap::new(),
             first_missing: BTreeMap::new(),
+            reminder: Reminder::new(LOG_EVERY),
             is_settling: false,
             settle_after: Instant::now(),
             is_scanning: false,
@@ -168,7 +174,9 @@ impl Actor for ReplicatorActor {
                 match outcome {
                     Ok(()) => drop(state.failed.remove(&version)),
                     Err(why) => {
-                        tracing::error!(model = %version.model, version = %version.version, why, "a fetch failed; it is tried again");
+                        if let Some(left_out) = state.reminder.admit(&version, std::time::Instant::now()) {
+                            tracing::error!(model = %version.model, version = %version.version, why, left_out, "a fetch failed; it is tried again");
+                        }
                         state.failed.insert(*version, Instant::now());
                     }
                 }
@@ -272,6 +280,7 @@ impl ReplicatorState {
         }
         let missing: BTreeSet<_> = wanted.iter().map(|(version, _)| version.clone()).collect();
         self.first_missing.retain(|version, _| missing.contains(version));
+        self.reminder.retain(|version| missing.contains(version));
         for version in missing {
             self.first_missing.entry(version).or_insert_with(Instant::now);
         }

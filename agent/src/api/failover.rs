@@ -3,6 +3,7 @@
 use super::{
     Api,
     access::By,
+    members,
     models::{json, name},
     reply::ApiError,
     status,
@@ -75,6 +76,11 @@ async fn order(
         why: or(why, "no reason given"),
         for_ms: for_ms.unwrap_or(FOR_DEFAULT_MS),
     };
+    give(api, order).await
+}
+
+/// Takes an order to the leader, and answers once it is committed.
+pub(super) async fn give(api: Api, order: Order) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
     let (by, desk) = (order.by.clone(), api.orders.clone());
     // In a task of its own: a client that goes away must not leave it unknown to the log what became of the order.
     let carried_out = tokio::spawn(async move { desk.carry_out(order, HOPS).await });
@@ -101,6 +107,7 @@ impl From<OrderRefusal> for ApiError {
                 OrderError::Unfit { .. } => {
                     (StatusCode::CONFLICT, "users are not moved onto a worse region; drain the others if it must be")
                 }
+                OrderError::Member(error) => members::answer(error),
                 OrderError::TooMany => (StatusCode::CONFLICT, "see /v1/failover/status"),
                 OrderError::NoRegion(_) | OrderError::Text { .. } | OrderError::Duration(_) => {
                     (StatusCode::BAD_REQUEST, "")
@@ -121,6 +128,7 @@ pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
         leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
         max_out: api.config.traffic.max_out,
         taken_out: plan.iter().flat_map(|committed| committed.plan.taken_out().cloned()).collect(),
+        automatic_refused: members::why_not_automatic(&api),
         plan: plan.map(|committed| status::plan_detail(&api.config, &committed)),
     })
 }
@@ -161,16 +169,25 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
     let mut reasons: Vec<PastReason> = plans.iter().rev().filter(mentions).take(REASONS_MAX).map(reason).collect();
     reasons.reverse();
     let now_ms = unix_ms();
+    let members = api.snapshots.plan.borrow().as_ref().map(|committed| committed.plan.members.clone());
     let explained = match current(&api) {
         Ok((committed, inputs)) => explain(&committed.plan, &inputs, &region, now_ms),
         Err(_) => None,
     };
-    let Explanation { standing, overrides, guards, gate, ramp } = explained
-        .unwrap_or_else(|| Explanation { standing: "no plan is committed yet".into(), ..Explanation::default() });
+    let standing = match members {
+        Some(members) if !members.may_serve(&region) => {
+            "not a member of the register, so that it gets no traffic; `failover members add` makes it one"
+        }
+        _ => "no plan is committed yet",
+    };
+    let nothing = || Explanation { standing: standing.into(), ..Explanation::default() };
+    let Explanation { standing, overrides, mut guards, gate, ramp } = explained.unwrap_or_else(nothing);
+    guards.extend(members::why_not_automatic(&api));
     Ok(Json(RegionExplanation {
         answered_by: api.config.id().to_string(),
         answered_ms: now_ms,
         own_reports: own_reports(&api, &region),
+        thresholds: api.config.health.in_words(),
         region: seen,
         standing,
         overrides,
@@ -190,7 +207,7 @@ fn own_reports(api: &Api, region: &RegionName) -> Vec<OwnReport> {
             let seen = view.facts.get(&FactKind::Observations)?;
             let Fact::Observations(all) = &*seen.fact else { return None };
             let (agent, age_ms) = (id.to_string(), status::millis(seen.seen_at.elapsed()));
-            Some(OwnReport { agent, condition: all.own, age_ms })
+            Some(OwnReport { agent, condition: all.own, address: all.own_address, age_ms })
         })
         .collect()
 }
@@ -213,7 +230,8 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
         }
     }
     let (committed, inputs) = current(&api)?;
-    let planned = what_if(Some(&committed.plan), &inputs, &assume, unix_ms());
+    let refused = members::why_not_automatic(&api);
+    let planned = what_if(Some(&committed.plan), &inputs, &assume, unix_ms()).filter(|_| refused.is_none());
     let before = status::planned_regions(&api.config, &committed.plan);
     let would_change = planned.is_some();
     let plan = planned.as_ref().unwrap_or(&committed.plan);
@@ -225,7 +243,11 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
         .collect();
     Ok(Json(WhatIf {
         would_change,
-        reason: if would_change { plan.reason.clone() } else { "the plan would stay as it is".into() },
+        reason: match refused {
+            Some(why) => why,
+            None if would_change => plan.reason.clone(),
+            None => "the plan would stay as it is".into(),
+        },
         limited: held.into_iter().cloned().collect(),
         shortfall: plan.shortfall.map(Into::into),
         regions: status::planned_regions(&api.config, plan),

@@ -4,7 +4,9 @@
 //! [`ROUTES`] is the one list of what there is: the router and the OpenAPI document are both made from it.
 
 pub mod access;
+pub mod events;
 pub mod failover;
+pub mod members;
 pub mod metrics;
 pub mod models;
 pub mod openapi;
@@ -69,6 +71,8 @@ pub struct Api {
     pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
     pub orders: OrderDesk,
+    /// Room for streams of events.
+    pub streams: events::Streams,
     /// True once the agent was told to stop: not ready any more.
     pub draining: tokio::sync::watch::Receiver<bool>,
 }
@@ -93,6 +97,8 @@ pub enum Answer {
     Json(&'static str),
     /// 201 with JSON of this schema.
     Created(&'static str),
+    /// 200 with an endless stream of events (text/event-stream), whose data is JSON of this schema.
+    Stream(&'static str),
     /// 200 or 503, both with JSON of this schema: what a prober looks at is the status.
     Probe(&'static str),
 }
@@ -113,6 +119,8 @@ pub struct Route {
     pub errors: &'static [u16],
     /// Whether it changes state, or costs so much that it needs the token as well.
     pub needs_token: bool,
+    /// What may be asked for in the query: name and meaning.
+    pub query: &'static [(&'static str, &'static str)],
     handler: fn() -> MethodRouter<Api>,
 }
 
@@ -123,7 +131,17 @@ const fn read(
     errors: &'static [u16],
     handler: fn() -> MethodRouter<Api>,
 ) -> Route {
-    Route { path, method: "get", summary, body: BodyKind::None, answer, errors, needs_token: false, handler }
+    Route {
+        path,
+        method: "get",
+        summary,
+        body: BodyKind::None,
+        answer,
+        errors,
+        needs_token: false,
+        query: &[],
+        handler,
+    }
 }
 
 const fn change(
@@ -134,7 +152,14 @@ const fn change(
     errors: &'static [u16],
     handler: fn() -> MethodRouter<Api>,
 ) -> Route {
-    Route { path, method: "post", summary, body, answer, errors, needs_token: true, handler }
+    Route { path, method: "post", summary, body, answer, errors, needs_token: true, query: &[], handler }
+}
+
+impl Route {
+    const fn with_query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
 }
 
 /// Statuses of an order's errors.
@@ -142,7 +167,7 @@ const ORDER_ERRORS: &[u16] = &[400, 404, 409, 500, 504];
 
 /// Every route.
 pub const ROUTES: &[Route] = {
-    use Answer::{Created, Json, Probe, Text};
+    use Answer::{Created, Json, Probe, Stream, Text};
     &[
         read("/", "What this is and where to look", Text, &[], || get(index)),
         read("/metrics", "Prometheus metrics", Text, &[500], || get(probes::metrics)),
@@ -212,6 +237,44 @@ pub const ROUTES: &[Route] = {
             ORDER_ERRORS,
             || post(failover::restore),
         ),
+        read("/v1/failover/members", "Who votes in the register and gets traffic", Json("Members"), &[], || {
+            get(members::list)
+        }),
+        change(
+            "/v1/failover/members/add",
+            "Let a region, or the witness, vote in the register and come in by gate and ramp",
+            BodyKind::Json("MemberBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(members::add),
+        ),
+        change(
+            "/v1/failover/members/remove",
+            "Take a region, or the witness, out of the register and its traffic away; it need not be reachable",
+            BodyKind::Json("MemberBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(members::remove),
+        ),
+        change(
+            "/v1/failover/members/rename",
+            "Give a region another name; its acceptor, share and orders stay",
+            BodyKind::Json("NewNameBody"),
+            Json("OrderDone"),
+            ORDER_ERRORS,
+            || post(members::rename),
+        ),
+        read("/v1/events", "What happened, as this agent noticed it", Json("EventList"), &[400], || get(events::list))
+            .with_query(events::LIST_QUERY),
+        read(
+            "/v1/events/stream",
+            "What happens, as it happens: server-sent events; Last-Event-ID or since resumes",
+            Stream("Event"),
+            &[400, 503],
+            || get(events::stream),
+        )
+        .with_query(events::STREAM_QUERY),
+        read("/v1/alerts", "What is the case and somebody should know", Json("AlertList"), &[], || get(events::alerts)),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
             get(all_models)
         }),

@@ -44,6 +44,10 @@ fn operation(route: &Route) -> Value {
             "description": "Path of the file below the version's folder",
         }));
     }
+    parameters.extend(route.query.iter().map(|(name, meaning)| {
+        let schema = json!({ "type": "string" });
+        json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": meaning })
+    }));
     let mut operation = json!({
         "summary": route.summary,
         "operationId": operation_id(route.method, route.path),
@@ -75,6 +79,11 @@ fn responses(route: &Route) -> Value {
             json!({ "200": { "description": "Done", "content": { "text/plain": { "schema": { "type": "string" } } } } })
         }
         Answer::Json(schema) => json!({ "200": { "description": "Done", "content": json_of(schema) } }),
+        Answer::Stream(schema) => {
+            let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+            json!({ "200": { "description": "Events, until one side closes", "content": {
+                "text/event-stream": { "schema": { "type": "string" }, "x-itemSchema": schema } } } })
+        }
         Answer::Created(schema) => json!({ "201": { "description": "Done", "content": json_of(schema) } }),
         Answer::Probe(schema) => json!({
             "200": { "description": "Yes", "content": json_of(schema) },

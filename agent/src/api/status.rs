@@ -1,8 +1,8 @@
 //! The whole mesh in one answer, from the snapshots: pure, no actor is asked.
 
 use super::types::{
-    AgentStatus, BallotStatus, HoldingsStatus, LeaderStatus, LinkStatus, ModelStatus, ObservationStatus, PlanDetail,
-    PlanStatus, PlannedRegion, RegionStatus, Status, VersionStatus, VoteStatus,
+    AddressSeen, AddressStatus, AgentStatus, BallotStatus, HoldingsStatus, LeaderStatus, LinkStatus, ModelStatus,
+    ObservationStatus, PlanDetail, PlanStatus, PlannedRegion, RegionStatus, Status, VersionStatus, VoteStatus,
 };
 use crate::{
     config::Config,
@@ -15,10 +15,11 @@ use regionmesh_protocol::{
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    verdict::Condition,
+    verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -102,10 +103,38 @@ fn observations(board: &BoardView, region: &RegionName) -> Vec<ObservationStatus
             evidence: observation.evidence.clone(),
             since_ms: observation.since_ms,
             round_trip_us: observation.round_trip_us,
+            addresses: observation.addresses.iter().map(address_seen).collect(),
             age_ms: millis(seen.seen_at.elapsed()),
         })
     });
     seen.collect()
+}
+
+fn address_seen(seen: &AddressObservation) -> AddressSeen {
+    AddressSeen {
+        address: seen.address,
+        condition: seen.condition,
+        evidence: seen.evidence.clone(),
+        since_ms: seen.since_ms,
+        probed_ms: seen.probed_ms,
+        round_trip_us: seen.round_trip_us,
+        quantile_us: seen.quantile_us,
+        error_bp: seen.error_bp,
+        inference: seen.inference,
+    }
+}
+
+/// The verdict on each address, and whether it is among those that are `answered`.
+fn address_verdicts(verdict: Option<&RegionVerdict>, answered: &[IpAddr]) -> Vec<AddressStatus> {
+    let judged = verdict.map(|verdict| verdict.addresses.as_slice()).unwrap_or_default().iter();
+    let status = |judged: &AddressVerdict| AddressStatus {
+        address: judged.address,
+        verdict: judged.condition,
+        since_ms: judged.since_ms,
+        reason: judged.reason.clone(),
+        answered: answered.contains(&judged.address),
+    };
+    judged.map(status).collect()
 }
 
 pub(super) fn millis(age: Duration) -> u64 {
@@ -116,12 +145,16 @@ pub(super) fn millis(age: Duration) -> u64 {
 pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
     let plan = snapshots.plan.borrow().clone();
     let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
+    let is_member = |name: &RegionName| plan.as_ref().is_none_or(|committed| committed.plan.members.may_serve(name));
+    let inputs = snapshots.plan_inputs.borrow().clone();
     let (verdicts, board) = (snapshots.verdicts.borrow().clone(), snapshots.board.borrow().clone());
     let region = |region: &crate::config::RegionConfig| {
         let planned = plan.as_ref().and_then(|committed| committed.plan.regions.get(&region.name));
         let verdict = verdicts.get(&region.name);
+        let input = inputs.as_ref().and_then(|inputs| inputs.regions.get(&region.name));
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
         let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
+        let addresses = planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone());
         RegionStatus {
             region: region.name.clone(),
             cloud: region.cloud.clone(),
@@ -134,10 +167,19 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             observations: observations(&board, &region.name),
             weight_bp: planned.map_or(0, |planned| planned.weight_bp),
             share: shares.get(&region.name).copied().unwrap_or(0.0),
-            standing: planned.map_or("unplanned", |planned| planned.standing.as_str()).into(),
+            standing: match planned {
+                Some(planned) => planned.standing.as_str(),
+                None if is_member(&region.name) => "unplanned",
+                None => "not a member",
+            }
+            .into(),
             ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
-            addresses: planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone()),
+            address_verdicts: address_verdicts(verdict, &addresses),
+            addresses,
             flaps: planned.map_or(0, |planned| planned.flaps),
+            load_rps: input.and_then(|input| input.load_rps),
+            capacity_rps: input.map_or(region.capacity_rps, |input| input.capacity_rps),
+            measured_capacity_rps: input.and_then(|input| input.measured_capacity_rps),
         }
     };
     config.regions.iter().map(region).collect()
@@ -157,6 +199,7 @@ fn fact_name(kind: FactKind) -> &'static str {
         FactKind::Plan => "plan",
         FactKind::Leader => "leader",
         FactKind::Links => "links",
+        FactKind::Alerts => "alerts",
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod changes;
 mod document;
+mod events;
 mod failover;
 mod limits;
 mod models;
@@ -14,7 +15,7 @@ use super::{Api, ROUTES, metrics::ApiMetrics, server, server::Limits};
 use crate::{
     actors::messages::ReplicatorMessage,
     address::Address,
-    config::{Config, StoreConfig},
+    config::{Config, StoreConfig, rig},
     failover::OrderDesk,
     mesh::handle::{Peer, PeerError, PeerLink},
     replication::{clock::HybridClock, publish::Publisher},
@@ -137,24 +138,11 @@ impl Reply {
 }
 
 fn config(dir: &std::path::Path) -> Config {
-    let mut text = format!(
-        r#"
-        mesh = "regionmesh.test"
-        region = "us-west-2"
-        agent = "node-0"
-        data_dir = "{dir}/data"
-        tls = {{ ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }}
-        listen = {{ mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }}
-        store = {{ url = "file://{dir}/store" }}
-        api = {{ token_file = "{dir}/token" }}
-        "#,
-        dir = dir.display(),
-    );
-    for (name, ip) in REGIONS {
-        text +=
-            &format!("[[regions]]\nname = \"{name}\"\nendpoint = \"{ip}:7443\"\nserving_url = \"http://{ip}:8080\"\n");
-    }
-    toml::from_str(&text).unwrap()
+    let mut config = rig::config(&REGIONS, "");
+    config.data_dir = dir.join("data");
+    config.store.url = format!("file://{}/store", dir.display());
+    config.api.token_file = Some(dir.join("token"));
+    config
 }
 
 impl Rig {
@@ -183,6 +171,7 @@ impl Rig {
         let ((actors, health), (drain, draining)) = (watch::channel(Arc::default()), watch::channel(false));
         let registry = Registry::new();
         let metrics = ApiMetrics::new(&registry).unwrap();
+        let stream_registry = registry.clone();
         let api = Api {
             config,
             snapshots: snapshots.clone(),
@@ -198,6 +187,7 @@ impl Rig {
                 peers: Arc::new(Nobody),
                 snapshots: snapshots.clone(),
             },
+            streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -282,6 +272,7 @@ impl Rig {
             since_ms: 77,
             votes: vec![("eu-west-1".parse().unwrap(), condition)],
             reason: "as the test says".into(),
+            addresses: Vec::new(),
         };
         self.snapshots.verdicts.send_modify(|verdicts| {
             Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);

@@ -143,8 +143,82 @@ pub struct FailoverStatus {
     pub max_out: u16,
     /// Those that it has out.
     pub taken_out: Vec<RegionName>,
+    /// Why automatic failover is refused; none if it is not.
+    #[serde(default)]
+    pub automatic_refused: Option<String>,
     /// The committed plan; none before the first.
     pub plan: Option<PlanDetail>,
+}
+
+/// `GET /v1/failover/members`: who votes in the register and gets traffic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MembersStatus {
+    /// The agent that answers.
+    pub answered_by: String,
+    /// Which register; none before the first plan.
+    pub register: Option<String>,
+    /// Number of the plan that names them.
+    pub seq: Option<u64>,
+    /// Votes that decide.
+    pub majority: u64,
+    /// Why automatic failover is refused; none if it is not.
+    pub automatic_refused: Option<String>,
+    /// Every member, and every region of the agent's configuration.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One member, or one region that could be one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// The region, or `witness`.
+    pub member: RegionName,
+    /// Whether it is a member.
+    pub is_member: bool,
+    /// Whether it is the witness: a store and no region.
+    pub is_witness: bool,
+    /// Whether the answering agent's configuration has it.
+    pub is_configured: bool,
+    /// `counts`, `joining` (a member whose acceptor lost its state, or was not heard yet), `none` (no member).
+    pub vote: String,
+    /// The incarnation of its acceptor whose votes count.
+    pub acceptor: Option<String>,
+    /// Agents of it that live, as far as the answering agent knows.
+    pub agents_alive: u64,
+    /// Its share of the traffic, 0 to 1.
+    pub share: f64,
+}
+
+/// `POST /v1/failover/members/add` and `remove`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberBody {
+    /// The region, or `witness`.
+    pub region: String,
+    /// Who orders it.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+    /// Also with traffic on it (`remove`), or if automatic failover is refused from then on.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `POST /v1/failover/members/rename`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewNameBody {
+    /// The region.
+    pub region: String,
+    /// Its new name.
+    pub to: String,
+    /// Who orders it.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// `GET /v1/failover/history`.
@@ -176,6 +250,9 @@ pub struct RegionExplanation {
     pub region: RegionStatus,
     /// What its own agents report of it.
     pub own_reports: Vec<OwnReport>,
+    /// What observers judge it by, as configured, in words.
+    #[serde(default)]
+    pub thresholds: Vec<String>,
     /// Where it stands, in words.
     pub standing: String,
     /// What operators ordered that matters for it.
@@ -197,6 +274,9 @@ pub struct OwnReport {
     pub agent: String,
     /// What it reports; none: it says nothing yet.
     pub condition: Option<Condition>,
+    /// The one address that it speaks for; none: for the region as a whole.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// How long ago the answering agent heard it.
     pub age_ms: u64,
 }
@@ -311,8 +391,59 @@ pub struct RegionStatus {
     pub ramp_percent: Option<u8>,
     /// What DNS answers for it.
     pub addresses: Vec<IpAddr>,
+    /// The verdict on each of its addresses; empty where its endpoint is probed as a whole.
+    #[serde(default)]
+    pub address_verdicts: Vec<AddressStatus>,
     /// How often it failed lately.
     pub flaps: u32,
+    /// What it serves, requests per second; none where nobody measures.
+    #[serde(default)]
+    pub load_rps: Option<u32>,
+    /// What it can serve at most, requests per second, as the capacity guard reckons: declared, or measured where
+    /// `traffic.measured_capacity` is on; none: nothing known.
+    #[serde(default)]
+    pub capacity_rps: Option<u32>,
+    /// What it can serve at most by measurement, requests per second.
+    #[serde(default)]
+    pub measured_capacity_rps: Option<u32>,
+}
+
+/// One address of a region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// The address.
+    pub address: IpAddr,
+    /// The verdict on it.
+    pub verdict: Condition,
+    /// Since when.
+    pub since_ms: u64,
+    /// Why.
+    pub reason: String,
+    /// Whether DNS answers it.
+    pub answered: bool,
+}
+
+/// What one observing agent saw of one address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddressSeen {
+    /// The address; none where the endpoint is probed by its name.
+    pub address: Option<IpAddr>,
+    /// What the observer concludes.
+    pub condition: Condition,
+    /// Its last probe in words, and why it is gray if it is.
+    pub evidence: String,
+    /// Since when it concludes so, its clock.
+    pub since_ms: u64,
+    /// When it probed last, its clock; 0 if never.
+    pub probed_ms: u64,
+    /// Time of its last successful probe, microseconds.
+    pub round_trip_us: Option<u64>,
+    /// The quantile of recent probes that the thresholds speak of, microseconds.
+    pub quantile_us: Option<u64>,
+    /// Part of recent probes that failed, basis points.
+    pub error_bp: Option<u16>,
+    /// Whether the last synthetic inference passed; none if there was none.
+    pub inference: Option<bool>,
 }
 
 /// What one observing region says.
@@ -337,6 +468,9 @@ pub struct ObservationStatus {
     pub since_ms: u64,
     /// Time of its last successful probe, microseconds.
     pub round_trip_us: Option<u64>,
+    /// What it saw of each address; empty while it abstains.
+    #[serde(default)]
+    pub addresses: Vec<AddressSeen>,
     /// How long ago the answering agent heard it.
     pub age_ms: u64,
 }

@@ -23,7 +23,7 @@ enum Action {
         #[arg(long)]
         dir: PathBuf,
         /// How long the authority is valid, days.
-        #[arg(long, default_value_t = 3650)]
+        #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..))]
         days: u32,
     },
     /// Issue a certificate to one agent.
@@ -41,7 +41,7 @@ enum Action {
         #[arg(long)]
         out: Option<PathBuf>,
         /// How long the certificate is valid, days.
-        #[arg(long, default_value_t = 90)]
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..))]
         days: u32,
     },
 }

@@ -33,12 +33,15 @@ const KEEP_ALIVE_PROBES: u32 = 3;
 /// Longest token, bytes.
 const TOKEN_MAX: usize = 4_096;
 
+/// An agent's URL, or nothing where a variable of the environment is set to nothing.
+type GivenAgent = Option<Url>;
+
 /// How to reach the mesh.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClientOptions {
     /// An agent's API, for example http://10.0.0.7:9080; may be given several times, they are tried in turn
-    #[arg(long = "agent", value_name = "URL", env = "REGIONMESH_AGENT", value_delimiter = ',', value_parser = agent_url)]
-    agents: Vec<Url>,
+    #[arg(long = "agent", value_name = "URL", env = "REGIONMESH_AGENT", value_delimiter = ',', value_parser = given_agent)]
+    agents: Vec<GivenAgent>,
     /// File with the token that changes of state need
     #[arg(long, value_name = "FILE", env = "REGIONMESH_TOKEN_FILE")]
     token_file: Option<PathBuf>,
@@ -88,6 +91,11 @@ pub struct Answer<T> {
     pub failures: Vec<Failure>,
 }
 
+/// Reads an agent's URL, if there is one.
+fn given_agent(text: &str) -> Result<GivenAgent, String> {
+    if text.trim().is_empty() { Ok(None) } else { agent_url(text).map(Some) }
+}
+
 /// Reads an agent's URL; `http://` may be left out.
 fn agent_url(text: &str) -> Result<Url, String> {
     let text = text.trim();
@@ -107,8 +115,9 @@ impl Client {
     /// A client as the options say.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
         let path = options.data_dir.join("client.json");
-        let file = if options.agents.is_empty() || options.token_file.is_none() { read_file(&path)? } else { None };
-        let agents = match (&options.agents[..], &file) {
+        let given: Vec<Url> = options.agents.iter().flatten().cloned().collect();
+        let file = if given.is_empty() || options.token_file.is_none() { read_file(&path)? } else { None };
+        let agents = match (&given[..], &file) {
             ([], Some(file)) => file
                 .agents
                 .iter()
@@ -204,6 +213,35 @@ impl Client {
             Some(refusal) if failures.len() == 1 => refusal,
             _ => ClientError::NoAgent { tried: failures },
         })
+    }
+
+    /// Opens an answer that does not end, at the first agent that gives one. `last_event` is where to go on.
+    pub async fn open(&self, path: &str, last_event: Option<&str>) -> Result<reqwest::Response, ClientError> {
+        let mut failures = Vec::new();
+        for (index, agent) in self.in_turn() {
+            let mut request = self.request(Method::GET, agent, path)?;
+            if let Some(id) = last_event {
+                request = request.header("last-event-id", id);
+            }
+            let asked = async {
+                // The time counts for the head alone.
+                let reply = tokio::time::timeout(ANSWER, request.send()).await;
+                let late = || ClientError::Connection { agent: agent.clone(), why: "it did not answer in time".into() };
+                let reply = reply.map_err(|_| late())?.map_err(|error| ClientError::broken(agent, &error))?;
+                answer::check(reply).await
+            };
+            match asked.await {
+                Ok(reply) => {
+                    self.last.store(index, Ordering::Relaxed);
+                    return Ok(reply);
+                }
+                Err(error) if error.is_unavailable() => {
+                    failures.push(Failure { agent: agent.clone(), why: error.why() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ClientError::NoAgent { tried: failures })
     }
 
     /// Asks for a change, which may take long.
@@ -327,4 +365,17 @@ fn read_token(path: &Path) -> Result<String, String> {
 /// Whether an answer means that nothing is wrong with the question, only with the moment.
 fn is_passing(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_names_no_agent() {
+        assert_eq!([given_agent(""), given_agent("  ")], [Ok(None), Ok(None)]);
+        assert_eq!(given_agent("10.0.0.7:9080").unwrap().unwrap().as_str(), "http://10.0.0.7:9080/");
+        assert!(given_agent("ftp://x").is_err());
+    }
 }

@@ -1,6 +1,7 @@
 //! `regionmesh failover`: look at the plan and why it is as it is, overrule it for a time, and try what would happen.
 
 mod kill;
+mod members;
 mod render;
 
 use super::{
@@ -38,6 +39,7 @@ enum Action {
     History(History),
     Explain(Explain),
     Simulate(Simulate),
+    Members(members::MembersCommand),
 }
 
 /// Who orders, why, and for how long.
@@ -182,6 +184,7 @@ impl FailoverCommand {
                 common.tell(&explanation, |paint| render::explanation(&explanation, paint))
             }
             Action::Simulate(simulate) => simulate.run().await,
+            Action::Members(command) => command.run().await,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod ca;
 pub mod client;
 mod common;
 pub mod dns;
+pub mod events;
 pub mod failover;
 pub mod models;
 pub mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Models(models::ModelsCommand),
     Dns(dns::DnsCommand),
     Failover(failover::FailoverCommand),
+    Events(events::EventsCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
     Ca(ca::CaCommand),
@@ -56,6 +58,7 @@ impl Command {
             Self::Models(command) => command.run().await,
             Self::Dns(command) => command.run().await,
             Self::Failover(command) => command.run().await,
+            Self::Events(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
             Self::Ca(command) => command.run().await,
@@ -169,6 +172,8 @@ mod tests {
             "regionmesh failover explain eu-west-1 --json",
             "regionmesh failover simulate --what-if eu-west-1=failed --what-if us-west-2=draining --json",
             "regionmesh failover simulate --kill eu-west-1 --data-dir d",
+            "regionmesh events --limit 20 --json --agent http://a:1",
+            "regionmesh events --follow --kind verdict,ramp --region eu-west-1 --severity warning",
             "regionmesh agent --config file --check",
             "regionmesh serve --models dir",
             "regionmesh ca init --mesh m --dir d",
@@ -206,6 +211,11 @@ mod tests {
             "regionmesh failover simulate --what-if eu-west-1",
             "regionmesh failover simulate --what-if eu-west-1=sleepy",
             "regionmesh failover simulate --kill a --what-if b=failed",
+            "regionmesh events --kind verdicts",
+            "regionmesh events --region EU",
+            "regionmesh events --limit 0",
+            "regionmesh ca init --mesh m --dir d --days 0",
+            "regionmesh ca issue --dir d --region r --agent a --days 0",
             "regionmesh models promote m 1 ../production",
             "regionmesh models promote m 1 a+conflict.eu-west-1",
         ] {

@@ -1,5 +1,6 @@
 //! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
 
+use regionmesh_protocol::verdict::Condition;
 use std::io::{self, Write};
 
 /// Lines are kept to this many columns where that can be done without losing anything.
@@ -37,6 +38,18 @@ pub enum Tone {
     Faint,
     /// A heading.
     Strong,
+}
+
+impl Tone {
+    /// How a verdict or an observation feels.
+    pub fn of(condition: Condition) -> Self {
+        match condition {
+            Condition::Healthy => Self::Good,
+            Condition::Suspect | Condition::Draining => Self::Uneasy,
+            Condition::Failed => Self::Bad,
+            Condition::Unknown => Self::Faint,
+        }
+    }
 }
 
 /// Puts a tone on words, or leaves them as they are.

@@ -105,12 +105,17 @@ impl UpCommand {
         }
         let doing = if mesh.is_continued() { "Continuing" } else { "Starting" };
         println!("{doing} a mesh of {} agents in {} ...", mesh.agents().len(), mesh.layout().data_dir.display());
+        // Nobody scrapes them here: they are told at the end.
+        let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
         let result = tokio::select! {
-            result = self.attend(&mut mesh, front_door) => result,
+            result = self.attend(&mut mesh, front_door, metrics.clone()) => result,
             () = stop.received() => Ok(ExitCode::SUCCESS),
         };
         println!("Stopping ...");
         mesh.stop().await;
+        if let Some(summary) = metrics.summary() {
+            println!("Connections to the front door: {summary}");
+        }
         result
     }
 
@@ -147,9 +152,13 @@ impl UpCommand {
     }
 
     /// Everything between preparation and the signal to stop. Returns only if something fails.
-    async fn attend(&self, mesh: &mut LocalMesh, front_door: Vec<SocketAddr>) -> anyhow::Result<ExitCode> {
+    async fn attend(
+        &self,
+        mesh: &mut LocalMesh,
+        front_door: Vec<SocketAddr>,
+        metrics: FrontDoorMetrics,
+    ) -> anyhow::Result<ExitCode> {
         mesh.start().await?;
-        let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
         let door = FrontDoor::bind(mesh.front_door(front_door, metrics)).await?;
         let listens = door.local_addrs();
         let closing = CancellationToken::new();

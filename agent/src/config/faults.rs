@@ -29,21 +29,7 @@ impl Config {
             faults.push("regions: every weight_bp is 0, so nothing would serve".into());
         }
         let health = &self.health;
-        if !(10..=60_000).contains(&health.interval_ms) {
-            faults.push(format!("health.interval_ms: {} is not within 10 to 60000", health.interval_ms));
-        }
-        if health.failures == 0 || health.successes == 0 {
-            faults.push("health.failures and health.successes must be at least 1".into());
-        }
-        if health.suspect_ms >= health.silent_ms {
-            faults.push("health.suspect_ms must be less than health.silent_ms".into());
-        }
-        if !health.path.starts_with('/') {
-            faults.push(format!("health.path: {:?} does not begin with /", health.path));
-        }
-        if health.timeout_ms == 0 {
-            faults.push("health.timeout_ms must be at least 1".into());
-        }
+        faults.extend(health.faults(&self.regions));
         let named = [("local_peers", &self.local_peers), ("health.canaries", &health.canaries)];
         for (field, address) in named.iter().flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
         {
@@ -61,6 +47,7 @@ impl Config {
             faults.push("traffic.suspect_percent must be at most 100".into());
         }
         faults.extend(self.traffic.faults(&names));
+        faults.extend(self.alerts.faults());
         if self.recovery.errors_floor_bp > 10_000 {
             faults.push("recovery.errors_floor_bp must be at most 10000".into());
         }
@@ -69,14 +56,9 @@ impl Config {
         {
             faults.push("recovery.steps: percents must rise within 1 to 100".into());
         }
-        if hickory_proto::rr::Name::from_ascii(&self.dns.zone).is_err() || self.dns.zone.is_empty() {
-            faults.push(format!("dns.zone: {:?} is not a domain name", self.dns.zone));
-        }
+        faults.extend(self.dns.faults());
         if let Some(route53) = &self.dns.route53 {
             faults.extend(route53.faults(self));
-        }
-        if !(1..=86_400).contains(&self.dns.ttl_s) {
-            faults.push(format!("dns.ttl_s: {} is not within 1 to 86400", self.dns.ttl_s));
         }
         if self.replication.rescan_ms < 100 {
             faults.push(format!("replication.rescan_ms: {} is less than 100", self.replication.rescan_ms));
@@ -163,8 +145,10 @@ impl RegionConfig {
             faults.push(format!("regions.{}.endpoint: {:?} is not host:port", self.name, self.endpoint));
         }
         let uri = self.serving_url.parse::<http::Uri>();
-        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "tcp")) && uri.port_u16().is_some()) {
-            faults.push(format!("regions.{}.serving_url: {:?} is not http://host:port", self.name, self.serving_url));
+        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https" | "tcp")) && uri.port_u16().is_some())
+        {
+            faults
+                .push(format!("regions.{}.serving_url: {:?} is not http(s)://host:port", self.name, self.serving_url));
         }
         if self.dns_addresses().is_empty() {
             faults.push(format!(

@@ -3,7 +3,7 @@
 
 use super::{
     nearness::{BadSubnet, Client, Networks},
-    zone::{Family, INFRASTRUCTURE_TTL_S, Node, Zone, address_record},
+    zone::{Family, INFRASTRUCTURE_TTL_S, Node, Zone, ZoneRegion, address_record},
 };
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode},
@@ -15,7 +15,6 @@ use hickory_proto::{
         },
     },
 };
-use regionmesh_protocol::identity::RegionName;
 use std::net::IpAddr;
 
 /// Largest UDP answer, bytes: fits an IPv6 packet of 1,280 bytes, so that answers are never fragmented
@@ -30,7 +29,7 @@ pub struct Answer<'zone> {
     /// The message to send.
     pub message: Message,
     /// The region whose addresses were answered for `serving`, if it was one.
-    pub region: Option<&'zone RegionName>,
+    pub region: Option<&'zone ZoneRegion>,
 }
 
 impl Zone {
@@ -109,7 +108,7 @@ impl Zone {
             self.add_soa_to_authority(&mut answer.message);
         }
         let is_tailored = *node == Node::Serving && matches!(kind, RecordType::A | RecordType::AAAA);
-        Some(&self.networks).filter(|networks| is_tailored && !networks.is_empty())
+        self.tailoring().filter(|_| is_tailored)
     }
 
     fn look_up<'zone>(
@@ -137,7 +136,7 @@ impl Zone {
             (Node::Serving, _, Some(family)) if self.is_weighted() => {
                 if let Some(region) = self.nearest(client, family, random) {
                     region.addresses(family).iter().for_each(|data| add(self.ttl_s, data.clone()));
-                    answer.region = Some(&region.name);
+                    answer.region = Some(region);
                 }
             }
             // No region has a share: all of them, so that a client can try one after the other.

@@ -1,6 +1,7 @@
 //! What the DNS server counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use super::distances::Distances;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The DNS server's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -17,6 +18,12 @@ pub struct DnsMetrics {
     pub plan_seq: IntGauge,
     /// Plans that were not answered from, by reason.
     pub refused_plans: IntCounterVec,
+    /// Answers over UDP that were more than one network is sent, by what became of them.
+    pub limited: IntCounterVec,
+    /// Queries by what their cookies prove.
+    pub cookies: IntCounterVec,
+    /// Time between regions that orders latency answers, seconds.
+    pub distances: GaugeVec,
     /// Open TCP connections.
     pub connections: IntGauge,
 }
@@ -55,6 +62,24 @@ impl DnsMetrics {
                 ),
                 &["reason"],
             )?,
+            limited: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_dns_rate_limited_total",
+                    "Answers over UDP beyond the rate limit of one network, by what became of them.",
+                ),
+                &["action"],
+            )?,
+            cookies: IntCounterVec::new(
+                Opts::new("regionmesh_dns_cookies_total", "DNS queries, by what their cookies prove."),
+                &["proof"],
+            )?,
+            distances: GaugeVec::new(
+                Opts::new(
+                    "regionmesh_dns_distance_seconds",
+                    "Time between regions that orders latency answers: smoothed, and changed only by clear differences.",
+                ),
+                &["from", "to"],
+            )?,
             connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
         };
         registry.register(Box::new(metrics.queries.clone()))?;
@@ -63,7 +88,17 @@ impl DnsMetrics {
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.plan_seq.clone()))?;
         registry.register(Box::new(metrics.refused_plans.clone()))?;
+        registry.register(Box::new(metrics.limited.clone()))?;
+        registry.register(Box::new(metrics.cookies.clone()))?;
+        registry.register(Box::new(metrics.distances.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         Ok(metrics)
+    }
+
+    /// Tells what is measured.
+    pub fn measured(&self, distances: &Distances) {
+        for (from, to, time) in distances.all() {
+            self.distances.with_label_values(&[from.as_str(), to.as_str()]).set(time.as_secs_f64());
+        }
     }
 }

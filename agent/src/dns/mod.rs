@@ -4,16 +4,27 @@
 //! reads without a lock. The server never withdraws: cut off from the mesh, it goes on answering the last plan, and
 //! before the first plan it answers all regions of the configuration. It never resolves for others, never transfers
 //! the zone and never answers `serving` with nothing.
+//!
+//! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] makes a packet of a packet ([`fast`] where it can, else
+//! [`answer`]), [`limits`] decides whether it is sent, [`cookies`] who is beyond suspicion.
 
 pub mod answer;
+mod batch;
+pub mod cookies;
+mod counters;
+pub mod distances;
+pub mod fast;
+pub mod limits;
 pub mod metrics;
 pub mod nearness;
 pub mod providers;
 pub mod server;
+mod tcp;
+mod udp;
 pub mod wire;
 pub mod zone;
 
-use crate::config::Config;
+use crate::{config::Config, snapshots::BoardView};
 use metrics::DnsMetrics;
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -27,6 +38,8 @@ pub struct DnsArguments {
     pub config: Arc<Config>,
     /// The last committed plan, as this agent knows it.
     pub plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    /// What agents measure of each other's regions.
+    pub board: watch::Receiver<Arc<BoardView>>,
     /// Counters; made once per registry, so that a restarted server goes on counting.
     pub metrics: DnsMetrics,
 }
@@ -44,6 +57,17 @@ pub enum DnsError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The cookies' secrets can't be had.
+    #[error("dns.cookies.secret_file {path}: {why}")]
+    Secrets {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A worker's thread could not be started, or ended.
+    #[error("a DNS worker {0}; all are started again")]
+    Worker(String),
     /// A name of the zone would be longer than DNS allows.
     #[error("{name:?} can't be a name in DNS ({why}): shorten dns.zone, the region's name, or give dns.name_servers")]
     Name {
@@ -65,8 +89,7 @@ fn bind_advice(error: &io::Error) -> &'static str {
 
 /// Binds and serves until `stop`. Binding failures are returned; afterwards nothing from outside ends it.
 pub async fn run(arguments: DnsArguments, stop: CancellationToken) -> Result<(), DnsError> {
-    server::DnsServer::bind(arguments).await?.serve(stop).await;
-    Ok(())
+    server::DnsServer::bind(arguments).await?.serve(stop).await
 }
 
 #[cfg(test)]

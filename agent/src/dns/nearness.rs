@@ -4,7 +4,10 @@
 //! that holds all of it counts. Shares still rule: a region that has lost a part of its share is passed over for that
 //! part of its own clients, so that a ramp at 25 % gives it a quarter of them, and one without a share for all.
 
-use super::zone::{Family, Zone, ZoneRegion};
+use super::{
+    distances::Distances,
+    zone::{Family, Zone, ZoneRegion},
+};
 use crate::config::TrafficConfig;
 use hickory_proto::{
     op::Message,
@@ -12,21 +15,31 @@ use hickory_proto::{
 };
 use ipnet::IpNet;
 use regionmesh_protocol::{identity::RegionName, plan::Strategy};
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// The table: each network with the indices of its regions, nearest first; longest prefixes first.
 #[derive(Debug, Clone, Default)]
 pub struct Networks(Vec<(IpNet, Vec<usize>)>);
 
 impl Networks {
-    /// Compiles the table of the configuration; empty under any other strategy.
-    pub fn compile(traffic: &TrafficConfig, regions: &[ZoneRegion]) -> Self {
+    /// Compiles the table of the configuration; empty under any other strategy. After the regions that a network names come
+    /// those that are measured from the first of them, nearest first.
+    pub fn compile(traffic: &TrafficConfig, regions: &[ZoneRegion], distances: &Distances) -> Self {
         if traffic.strategy != Strategy::Latency {
             return Self::default();
         }
         let index = |name: &RegionName| regions.iter().position(|region| region.name == *name);
         let row = |network: &crate::config::NetworkConfig| {
-            (network.cidr.trunc(), network.regions.iter().filter_map(index).collect())
+            let mut near: Vec<usize> = network.regions.iter().filter_map(index).collect();
+            let first = network.regions.first();
+            let mut others = BTreeMap::new();
+            for (place, region) in regions.iter().enumerate().filter(|(place, _)| !near.contains(place)) {
+                if let Some(distance) = first.and_then(|first| distances.between(first, &region.name)) {
+                    others.insert((distance, &region.name), place);
+                }
+            }
+            near.extend(others.into_values());
+            (network.cidr.trunc(), near)
         };
         let mut rows: Vec<_> = traffic.networks.iter().map(row).collect();
         rows.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
@@ -86,8 +99,14 @@ impl Client {
     pub fn of(query: &Message, source: IpAddr) -> Result<Self, BadSubnet> {
         let option = query.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet));
         let Some(EdnsOption::Subnet(subnet)) = option else {
-            return Ok(Self { network: source.to_canonical().into(), subnet: None });
+            return Self::new(None, source);
         };
+        Self::new(Some(*subnet), source)
+    }
+
+    /// From the client subnet of a query that came from `source`.
+    pub fn new(subnet: Option<ClientSubnet>, source: IpAddr) -> Result<Self, BadSubnet> {
+        let Some(subnet) = subnet else { return Ok(Self { network: source.to_canonical().into(), subnet: None }) };
         let network = IpNet::new(subnet.addr(), subnet.source_prefix()).map_err(|_| BadSubnet)?;
         // §6: bits beyond the prefix are zero, and so is the scope in a query.
         if network.trunc() != network || subnet.scope_prefix() != 0 {
@@ -95,21 +114,41 @@ impl Client {
         }
         // §7.1.2: with a prefix of no length the client does not want to be looked at.
         let network = if subnet.source_prefix() == 0 { source.to_canonical().into() } else { network };
-        Ok(Self { network, subnet: Some(*subnet) })
+        Ok(Self { network, subnet: Some(subnet) })
     }
 
     /// The option of the answer; none if the query had none. `networks` is what the answer depended on, if on any.
     pub fn option(&self, networks: Option<&Networks>) -> Option<EdnsOption> {
         let subnet = self.subnet.as_ref()?;
-        let scope = match networks {
-            Some(networks) if subnet.source_prefix() > 0 => networks.scope(&self.network),
+        Some(EdnsOption::Subnet(ClientSubnet::new(subnet.addr(), subnet.source_prefix(), self.scope(networks))))
+    }
+
+    /// The scope of the answer; `networks` as above.
+    pub fn scope(&self, networks: Option<&Networks>) -> u8 {
+        match (networks, &self.subnet) {
+            (Some(networks), Some(subnet)) if subnet.source_prefix() > 0 => networks.scope(&self.network),
             _ => 0,
-        };
-        Some(EdnsOption::Subnet(ClientSubnet::new(subnet.addr(), subnet.source_prefix(), scope)))
+        }
     }
 }
 
 impl Zone {
+    /// What `serving` answers depend on of who asks, if on anything.
+    pub fn tailoring(&self) -> Option<&Networks> {
+        Some(&self.networks).filter(|networks| !networks.is_empty())
+    }
+
+    /// The region to answer `client` with and its place; none where no region has a share or an address of the family.
+    pub fn choose(&self, client: &Client, family: Family, random: u32) -> Option<(usize, &ZoneRegion)> {
+        let region = self.is_weighted().then(|| self.nearest(client, family, random))??;
+        Some((self.place(region)?, region))
+    }
+
+    /// The place of one of the zone's own regions.
+    pub fn place(&self, region: &ZoneRegion) -> Option<usize> {
+        self.regions.iter().position(|known| std::ptr::eq(known, region))
+    }
+
     /// The region to answer `client` with: the nearest that has a share, for the part of its share that it has; else
     /// one drawn by weight.
     pub fn nearest(&self, client: &Client, family: Family, random: u32) -> Option<&ZoneRegion> {

@@ -84,7 +84,7 @@ fn answered(zone: &Zone, subnet: Option<&str>) -> (BTreeSet<String>, Option<u8>)
             assert_eq!((told.addr(), told.source_prefix()), (asked.addr(), asked.source_prefix()));
             scope = Some(told.scope_prefix());
         }
-        answer.region.unwrap().to_string()
+        answer.region.unwrap().name.to_string()
     });
     (regions.collect(), scope)
 }
@@ -203,8 +203,27 @@ proptest! {
         let answer = zone.answer(&query(Some(subnet.into())), RESOLVER.parse().unwrap(), random);
         prop_assert!(!answer.message.answers.is_empty());
         if let Some(region) = answer.region {
-            let weight = zone.regions.iter().find(|known| known.name == *region).unwrap().weight_bp;
-            prop_assert!(weight > 0);
+            prop_assert!(region.weight_bp > 0);
         }
     }
+}
+
+#[test]
+fn regions_that_a_network_does_not_name_follow_by_their_measured_distance_from_the_first() {
+    use crate::dns::distances::tests_support::measured;
+    let config = config(&[("198.51.100.0/24", &["west"])]);
+    let near = |distances: &crate::dns::distances::Distances, weights: [u16; 3]| {
+        let regions = zone(&TABLE, weights).regions;
+        let networks = Networks::compile(&config.traffic, &regions, distances);
+        let places = networks.near(&"198.51.100.0/24".parse().unwrap()).to_vec();
+        places.into_iter().map(|place| regions[place].name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(near(&measured(&[]), FULL), ["west"], "nothing is measured: the others by weight");
+    assert_eq!(near(&measured(&[("west", "east", 90), ("west", "south", 30)]), FULL), ["west", "south", "east"]);
+    assert_eq!(
+        near(&measured(&[("west", "east", 9), ("west", "south", 30), ("east", "south", 1)]), FULL),
+        ["west", "east", "south"]
+    );
+    // Only what agents of the first see counts.
+    assert_eq!(near(&measured(&[("east", "south", 1)]), FULL), ["west"]);
 }

@@ -1,75 +1,101 @@
-//! The sockets: UDP and TCP on `listen.dns`, answering from the latest zone snapshot.
+//! The server: UDP and TCP on `listen.dns`, answering from the latest zone snapshot.
 //!
-//! One task follows the plans and swaps the snapshot; a few tasks read UDP; each TCP connection has one. Nothing on
-//! the way from packet to answer waits for a lock, and everything that a peer can hold is limited.
+//! One task follows the plans and swaps the snapshot, one keeps the cookies' secrets; threads of their own read UDP
+//! ([`udp`]); each TCP connection has a task ([`tcp`]).
 
 use super::{
     DnsArguments, DnsError,
+    cookies::{Proof, Secrets},
+    counters::Counters,
+    distances::{Distances, LOOK},
+    limits::{RateLimiter, Verdict},
     metrics::DnsMetrics,
-    wire::{QUERY_LIMIT, Transport, respond},
+    tcp,
+    udp::{self, Workers},
+    wire::{Asker, Transport, respond},
     zone::Zone,
 };
-use crate::config::Config;
-use arc_swap::ArcSwap;
-use hickory_proto::op::ResponseCode;
-use regionmesh_protocol::plan::CommittedPlan;
+use crate::{config::Config, snapshots::BoardView, time::unix_ms};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use regionmesh_protocol::plan::{CommittedPlan, Strategy};
 use std::{
     cmp::Ordering,
-    collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    net::{IpAddr, SocketAddr, UdpSocket},
+    path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UdpSocket},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-/// Tasks that read UDP: two, so that one slow send does not hold up the next query.
-const UDP_TASKS: usize = 2;
-/// TCP connections open at once. Resolvers use TCP for truncated answers only, and ours fit in UDP.
-const TCP_CONNECTIONS: usize = 256;
-/// Of these, from one address.
-const TCP_CONNECTIONS_PER_CLIENT: usize = 8;
-/// A TCP connection is closed after this long without a whole query (RFC 7766 §6.2.3: a few seconds).
-const TCP_IDLE: Duration = Duration::from_secs(10);
-/// Pause after the system refuses to accept or receive (for example, no file descriptors left).
-const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// How often the file of secrets is looked at.
+const SECRETS_CHECK: Duration = Duration::from_secs(10);
+/// How long a secret of our own makes cookies; for as long again they are accepted.
+const SECRETS_LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// Largest file of secrets, bytes.
+const SECRETS_LIMIT: u64 = 4_096;
 
 /// A bound, not yet answering DNS server.
 #[derive(Debug)]
 pub struct DnsServer {
-    udp: UdpSocket,
+    udp: Vec<UdpSocket>,
     tcp: TcpListener,
     address: SocketAddr,
     plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    board: watch::Receiver<Arc<BoardView>>,
     shared: Arc<Shared>,
 }
 
+/// What the workers, the connections and the followers of plans have in common.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     config: Arc<Config>,
-    zone: ArcSwap<Zone>,
-    metrics: DnsMetrics,
+    answers: ArcSwap<Answers>,
+    secrets: ArcSwapOption<Secrets>,
+    limiter: Option<RateLimiter>,
+    pub(super) metrics: DnsMetrics,
+}
+
+/// A zone and its counters.
+#[derive(Debug)]
+struct Answers {
+    zone: Zone,
+    counters: Counters,
+}
+
+/// What one or several packets are answered from.
+pub(super) struct Snapshot<'a> {
+    answers: arc_swap::Guard<Arc<Answers>>,
+    secrets: arc_swap::Guard<Option<Arc<Secrets>>>,
+    limiter: Option<&'a RateLimiter>,
+    now_s: u32,
 }
 
 impl DnsServer {
-    /// Compiles the zone and binds both sockets.
+    /// Compiles the zone and binds all sockets.
     pub async fn bind(arguments: DnsArguments) -> Result<Self, DnsError> {
-        let DnsArguments { config, mut plan, metrics } = arguments;
+        let DnsArguments { config, mut plan, board, metrics } = arguments;
         let first = plan.borrow_and_update().clone();
         let zone = Zone::compile(&config, first.as_deref())?;
-        let (udp, tcp, address) = bind(config.listen.dns).await?;
+        let secrets = first_secrets(&config)?;
+        let workers = match config.dns.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        };
+        let (udp, tcp, address) = bind(config.listen.dns, workers).await?;
         announce(&zone, first.as_deref());
         metrics.plan_seq.set(plan_seq(&zone));
-        let shared = Arc::new(Shared { config, zone: ArcSwap::from_pointee(zone), metrics });
-        Ok(Self { udp, tcp, address, plan, shared })
+        let counters = Counters::new(&metrics, &zone);
+        let shared = Arc::new(Shared {
+            answers: ArcSwap::from_pointee(Answers { zone, counters }),
+            secrets: ArcSwapOption::from_pointee(secrets),
+            limiter: RateLimiter::new(&config.dns.rate_limit, rand::random()),
+            config,
+            metrics,
+        });
+        Ok(Self { udp, tcp, address, plan, board, shared })
     }
 
     /// The address that it listens on, UDP and TCP.
@@ -78,29 +104,34 @@ impl DnsServer {
     }
 
     /// Answers until `stop`.
-    pub async fn serve(self, stop: CancellationToken) {
-        info!(address = %self.address, zone = %self.shared.config.dns.zone, "DNS answers");
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), DnsError> {
+        let Self { udp, tcp, address, plan, board, shared } = self;
+        info!(%address, zone = %shared.config.dns.zone, workers = udp.len(), "DNS answers");
+        let mut workers = Workers::start(udp, &shared)?;
         let mut tasks = JoinSet::new();
-        let udp = Arc::new(self.udp);
-        for _ in 0..UDP_TASKS {
-            tasks.spawn(serve_udp(udp.clone(), self.shared.clone()));
-        }
-        tasks.spawn(serve_tcp(self.tcp, self.shared.clone()));
-        tasks.spawn(follow_plans(self.plan, self.shared.clone()));
-        stop.cancelled().await;
+        tasks.spawn(tcp::serve(tcp, shared.clone()));
+        tasks.spawn(follow(plan, board, shared.clone()));
+        tasks.spawn(keep_secrets(shared));
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            error = workers.ended() => Err(error),
+        };
         // Dropping the set aborts the tasks; connections live in a set of the TCP task's own.
         tasks.shutdown().await;
+        // Joins threads that were just woken: off the runtime's own.
+        let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
+        ended
     }
 }
 
-/// Both on the same port, also where the port is left to the system.
-async fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr), DnsError> {
+/// All on the same port, also where the port is left to the system.
+async fn bind(address: SocketAddr, workers: usize) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr), DnsError> {
     let failed = |transport| move |source| DnsError::Bind { address, transport, source };
     let attempts = if address.port() == 0 { 16 } else { 1 };
     let mut attempt = 1;
     loop {
-        let udp = UdpSocket::bind(address).await.map_err(failed("udp"))?;
-        let bound = udp.local_addr().map_err(failed("udp"))?;
+        let udp = udp::bind(address, workers).map_err(failed("udp"))?;
+        let bound = udp.first().map_or(Ok(address), UdpSocket::local_addr).map_err(failed("udp"))?;
         match TcpListener::bind(bound).await {
             Ok(tcp) => return Ok((udp, tcp, bound)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < attempts => attempt += 1,
@@ -109,35 +140,99 @@ async fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr
     }
 }
 
-/// Swaps the snapshot for each plan that is newer than the one answered from; an older one is refused.
-async fn follow_plans(mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>, shared: Arc<Shared>) {
-    while plans.changed().await.is_ok() {
-        let Some(plan) = plans.borrow_and_update().clone() else { continue };
-        let current = shared.zone.load().stamp.clone();
-        let refuse = |reason| shared.metrics.refused_plans.with_label_values(&[reason]).inc();
-        match current.as_ref().map(|current| plan.stamp.cmp(current)) {
-            None | Some(Ordering::Greater) => {}
-            Some(Ordering::Equal) => continue,
-            Some(Ordering::Less) => {
-                warn!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is older");
-                refuse("older");
-                continue;
-            }
-        }
-        match Zone::compile(&shared.config, Some(&plan)) {
-            Ok(zone) => {
-                shared.metrics.plan_seq.set(plan_seq(&zone));
-                announce(&zone, Some(&plan));
-                shared.zone.store(Arc::new(zone));
-            }
-            Err(error) => {
-                refuse("unanswerable");
-                error!(seq = plan.stamp.seq, %error, "DNS keeps its plan: the new one can't be answered");
+/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change.
+async fn follow(
+    mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    board: watch::Receiver<Arc<BoardView>>,
+    shared: Arc<Shared>,
+) {
+    let traffic = &shared.config.traffic;
+    let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
+    let (mut distances, mut looks) = (Distances::default(), tokio::time::interval(LOOK));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The one answered from; it was read when the server was bound.
+    let mut current = plans.borrow().clone();
+    loop {
+        tokio::select! {
+            changed = plans.changed() => match changed {
+                Ok(()) => {
+                    let offered = plans.borrow_and_update().clone();
+                    let Some(plan) = offered.filter(|plan| shared.accepts(plan)) else { continue };
+                    if shared.answer_from(Some(&plan), &distances) {
+                        announce(&shared.answers.load().zone, Some(&plan));
+                        current = Some(plan);
+                    }
+                }
+                // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
+                Err(_) => std::future::pending().await,
+            },
+            _ = looks.tick(), if is_measured => {
+                let board = board.borrow().clone();
+                if distances.look(&board) {
+                    shared.metrics.measured(&distances);
+                    shared.answer_from(current.as_deref(), &distances);
+                    info!(distances = ?Shown(&distances), "DNS answers by new distances between regions");
+                }
             }
         }
     }
-    // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
-    std::future::pending::<()>().await;
+}
+
+/// Distances for the log, milliseconds.
+struct Shown<'a>(&'a Distances);
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.0.all().map(|(from, to, time)| format!("{from}>{to}={}", time.as_millis()));
+        f.write_str(&shown.collect::<Vec<_>>().join(" "))
+    }
+}
+
+fn first_secrets(config: &Config) -> Result<Option<Secrets>, DnsError> {
+    let cookies = &config.dns.cookies;
+    match &cookies.secret_file {
+        _ if !cookies.enabled => Ok(None),
+        None => Ok(Some(Secrets::new(rand::random()))),
+        Some(path) => match read_secrets(path) {
+            Ok(secrets) => Ok(Some(secrets)),
+            Err(why) => Err(DnsError::Secrets { path: path.clone(), why }),
+        },
+    }
+}
+
+fn read_secrets(path: &Path) -> Result<Secrets, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(file, SECRETS_LIMIT), &mut text).map_err(|error| error.to_string())?;
+    Secrets::parse(&text).map_err(|error| error.to_string())
+}
+
+/// Reads the file of secrets again when it changes; without one makes a new secret every day.
+async fn keep_secrets(shared: Arc<Shared>) {
+    let mut told = None;
+    loop {
+        let Some(current) = shared.secrets.load_full() else { return };
+        let Some(path) = &shared.config.dns.cookies.secret_file else {
+            tokio::time::sleep(SECRETS_LIFE).await;
+            shared.secrets.store(Some(Arc::new(current.rotated(rand::random()))));
+            info!("DNS cookies are made with a new secret");
+            continue;
+        };
+        tokio::time::sleep(SECRETS_CHECK).await;
+        match read_secrets(path) {
+            Ok(secrets) if secrets != *current => {
+                shared.secrets.store(Some(Arc::new(secrets)));
+                told = None;
+                info!(path = %path.display(), "DNS cookies are made with the secrets of a changed file");
+            }
+            Ok(_) => told = None,
+            Err(error) if told.as_ref() == Some(&error) => {}
+            Err(error) => {
+                warn!(path = %path.display(), %error, "DNS cookies keep their secrets: the file can't be used");
+                told = Some(error);
+            }
+        }
+    }
 }
 
 fn plan_seq(zone: &Zone) -> i64 {
@@ -159,173 +254,76 @@ fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
 }
 
 impl Shared {
-    fn respond(&self, packet: &[u8], source: IpAddr, transport: Transport) -> Option<Vec<u8>> {
-        let begin = Instant::now();
-        let zone = self.zone.load();
-        let Some(reply) = respond(&zone, packet, source, transport, rand::random()) else {
-            self.count_dropped(transport, "not_a_query");
-            return None;
-        };
-        self.metrics.queries.with_label_values(&[code_name(reply.code), transport.as_str()]).inc();
-        if let Some(region) = reply.region {
-            self.metrics.answers.with_label_values(&[region.as_str()]).inc();
+    /// Whether a plan is newer than the one answered from; an older one is refused.
+    fn accepts(&self, plan: &CommittedPlan) -> bool {
+        let answers = self.answers.load();
+        match answers.zone.stamp.as_ref().map(|current| plan.stamp.cmp(current)) {
+            None | Some(Ordering::Greater) => true,
+            Some(Ordering::Equal) => false,
+            Some(Ordering::Less) => {
+                warn!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is older");
+                self.metrics.refused_plans.with_label_values(&["older"]).inc();
+                false
+            }
         }
-        self.metrics.duration.observe(begin.elapsed().as_secs_f64());
-        Some(reply.packet)
     }
 
-    fn count_dropped(&self, transport: Transport, reason: &str) {
+    /// Swaps the snapshot; false: it can't be made, and the one before stays.
+    fn answer_from(&self, plan: Option<&CommittedPlan>, distances: &Distances) -> bool {
+        match Zone::compile_with(&self.config, plan, distances) {
+            Ok(zone) => {
+                self.metrics.plan_seq.set(plan_seq(&zone));
+                let counters = Counters::new(&self.metrics, &zone);
+                self.answers.store(Arc::new(Answers { zone, counters }));
+                true
+            }
+            Err(error) => {
+                let seq = plan.map_or(0, |plan| plan.stamp.seq);
+                self.metrics.refused_plans.with_label_values(&["unanswerable"]).inc();
+                error!(seq, %error, "DNS keeps its plan: the new one can't be answered");
+                false
+            }
+        }
+    }
+
+    /// What is to be answered from now.
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        // Cookies count seconds modulo 2^32.
+        let now_s = ((unix_ms() / 1_000) & u64::from(u32::MAX)) as u32;
+        let (answers, secrets) = (self.answers.load(), self.secrets.load());
+        Snapshot { answers, secrets, limiter: self.limiter.as_ref(), now_s }
+    }
+
+    pub(super) fn count_dropped(&self, transport: Transport, reason: &str) {
         self.metrics.dropped.with_label_values(&[transport.as_str(), reason]).inc();
     }
 }
 
-/// The codes that this server sends, as `dig` spells them.
-fn code_name(code: ResponseCode) -> &'static str {
-    match code {
-        ResponseCode::NoError => "NOERROR",
-        ResponseCode::FormErr => "FORMERR",
-        ResponseCode::ServFail => "SERVFAIL",
-        ResponseCode::NXDomain => "NXDOMAIN",
-        ResponseCode::NotImp => "NOTIMP",
-        ResponseCode::Refused => "REFUSED",
-        ResponseCode::BADVERS => "BADVERS",
-        _ => "OTHER",
-    }
-}
-
-async fn serve_udp(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
-    // One byte more than is read, so that a longer packet shows.
-    let mut buffer = vec![0; QUERY_LIMIT + 1];
-    loop {
-        let (length, client) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                debug!(%error, "receiving a DNS query failed");
-                shared.count_dropped(Transport::Udp, "receive_failed");
-                tokio::time::sleep(ERROR_PAUSE).await;
-                continue;
-            }
+impl Snapshot<'_> {
+    /// Puts the answer to a packet that came from `source` at `now` into `out`; false: nothing is to be sent.
+    pub(super) fn respond(
+        &self,
+        packet: &[u8],
+        source: IpAddr,
+        transport: Transport,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Answers { zone, counters } = &**self.answers;
+        let (random, secrets) = (rand::random(), self.secrets.as_deref());
+        let asker = Asker { source, transport, random, now_s: self.now_s, secrets };
+        let Some(mut reply) = respond(zone, packet, &asker, out) else {
+            counters.count_not_a_query(transport);
+            return false;
         };
-        let Some(reply) = shared.respond(&buffer[..length], client.ip(), Transport::Udp) else { continue };
-        if let Err(error) = socket.send_to(&reply, client).await {
-            debug!(%client, %error, "sending a DNS answer failed");
-            shared.count_dropped(Transport::Udp, "send_failed");
+        // Who comes over TCP or with a cookie of ours is no forged sender.
+        let is_proven = transport == Transport::Tcp || reply.proof == Proof::Proven;
+        let limiter = self.limiter.filter(|_| !is_proven);
+        let verdict = limiter.map_or(Verdict::Send, |limiter| limiter.judge(source, reply.kind, now));
+        if verdict == Verdict::Cut {
+            reply.cut(out);
         }
-    }
-}
-
-async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
-    let total = Arc::new(Semaphore::new(TCP_CONNECTIONS));
-    let clients = Arc::new(Clients::default());
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, client) = tokio::select! {
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    debug!(%error, "accepting a DNS connection failed");
-                    shared.count_dropped(Transport::Tcp, "accept_failed");
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        let Ok(permit) = total.clone().try_acquire_owned() else {
-            shared.count_dropped(Transport::Tcp, "too_many");
-            continue;
-        };
-        let Some(seat) = clients.admit(client.ip()) else {
-            shared.count_dropped(Transport::Tcp, "too_many_of_one_client");
-            continue;
-        };
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let _open = (permit, seat, Open::new(&shared.metrics));
-            if let Err(reason) = serve_connection(stream, client.ip(), &shared).await {
-                shared.count_dropped(Transport::Tcp, reason);
-            }
-        });
-    }
-}
-
-/// Queries one after the other until the client closes, falls silent, or sends what is no query.
-async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared) -> Result<(), &'static str> {
-    let mut packet = Vec::new();
-    loop {
-        let read = async {
-            let Ok(length) = stream.read_u16().await else { return Ok(false) };
-            let length = usize::from(length);
-            if length > QUERY_LIMIT {
-                return Err("too_long");
-            }
-            packet.resize(length, 0);
-            stream.read_exact(&mut packet).await.map_err(|_| "cut_off")?;
-            Ok(true)
-        };
-        match timeout(TCP_IDLE, read).await {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => return Ok(()),
-            Ok(Err(reason)) => return Err(reason),
-            Err(_) => return Err("idle"),
-        }
-        let reply = shared.respond(&packet, client, Transport::Tcp).ok_or("not_a_query")?;
-        let Ok(length) = u16::try_from(reply.len()) else { return Err("too_long") };
-        // One write: a length in a segment of its own would cost some clients a round trip (RFC 7766 §8).
-        let framed = [&length.to_be_bytes()[..], &reply].concat();
-        match timeout(TCP_IDLE, stream.write_all(&framed)).await {
-            Ok(Ok(())) => {}
-            _ => return Err("send_failed"),
-        }
-    }
-}
-
-/// How many connections each client has open. Locked when one opens or closes, not when one is answered.
-#[derive(Debug, Default)]
-struct Clients(Mutex<HashMap<IpAddr, usize>>);
-
-impl Clients {
-    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Seat> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(client).or_default();
-        if *count >= TCP_CONNECTIONS_PER_CLIENT {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { clients: self.clone(), client })
-    }
-}
-
-/// One open connection of a client; given back when dropped.
-#[derive(Debug)]
-struct Seat {
-    clients: Arc<Clients>,
-    client: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut open = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.client);
-            }
-        }
-    }
-}
-
-struct Open<'a>(&'a DnsMetrics);
-
-impl<'a> Open<'a> {
-    fn new(metrics: &'a DnsMetrics) -> Self {
-        metrics.connections.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.connections.dec();
+        counters.count(zone, &reply, transport, verdict);
+        verdict != Verdict::Drop
     }
 }

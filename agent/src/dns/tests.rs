@@ -1,11 +1,13 @@
 //! Laws of the zone and its answers, then the server over real sockets, asked by stock clients.
 
+mod abuse;
+
 use super::{
     DnsArguments,
     answer::UDP_PAYLOAD,
     metrics::DnsMetrics,
     server::DnsServer,
-    wire::{Transport, respond},
+    wire::{Asker, Transport, respond as answer_into},
     zone::{Family, Zone},
 };
 use crate::config::Config;
@@ -101,6 +103,21 @@ fn ask(zone: &Zone, text: &str, kind: RecordType, random: u32) -> Message {
     zone.answer(&query(text, kind), CLIENT, random).message
 }
 
+fn asker(source: IpAddr, transport: Transport, random: u32) -> Asker<'static> {
+    Asker { source, transport, random, now_s: 1_700_000_000, secrets: None }
+}
+
+struct Replied {
+    packet: Vec<u8>,
+    code: ResponseCode,
+}
+
+fn respond(zone: &Zone, packet: &[u8], source: IpAddr, transport: Transport, random: u32) -> Option<Replied> {
+    let mut out = Vec::new();
+    let reply = answer_into(zone, packet, &asker(source, transport, random), &mut out)?;
+    Some(Replied { code: reply.code, packet: out })
+}
+
 fn addresses(message: &Message) -> Vec<IpAddr> {
     message.answers.iter().filter_map(|record| record.data.ip_addr()).collect()
 }
@@ -139,7 +156,7 @@ proptest! {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         let zone = zone_with(&weights);
         let answer = zone.answer(&query("serving.regionmesh.test.", RecordType::A), CLIENT, random);
-        let region = answer.region.unwrap().as_str().trim_start_matches('r').parse::<usize>().unwrap();
+        let region = answer.region.unwrap().name.as_str().trim_start_matches('r').parse::<usize>().unwrap();
         prop_assert!(weights[region] > 0);
         let expected: IpAddr = format!("10.0.0.{region}").parse().unwrap();
         prop_assert_eq!(addresses(&answer.message), vec![expected]);
@@ -401,6 +418,10 @@ fn a_name_too_long_for_dns_is_named_in_the_error() {
     assert!(matches!(Zone::compile(&config, None), Err(super::DnsError::Name { .. })));
 }
 
+fn no_board() -> watch::Receiver<Arc<crate::snapshots::BoardView>> {
+    watch::channel(Arc::default()).1
+}
+
 struct Running {
     address: SocketAddr,
     plans: watch::Sender<Option<Arc<CommittedPlan>>>,
@@ -409,9 +430,13 @@ struct Running {
 }
 
 async fn running(first: Option<CommittedPlan>) -> Running {
+    running_with(config(), first).await
+}
+
+async fn running_with(config: Config, first: Option<CommittedPlan>) -> Running {
     let (plans, plan) = watch::channel(first.map(Arc::new));
     let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
-    let arguments = DnsArguments { config: Arc::new(config()), plan, metrics: metrics.clone() };
+    let arguments = DnsArguments { config: Arc::new(config), plan, board: no_board(), metrics: metrics.clone() };
     let server = DnsServer::bind(arguments).await.unwrap();
     let address = server.local_addr();
     let stop = CancellationToken::new();
@@ -512,8 +537,10 @@ async fn a_port_in_use_is_reported_with_what_to_do() {
     config.listen.dns = server.address;
     let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
-    let error =
-        DnsServer::bind(DnsArguments { config: Arc::new(config), plan, metrics }).await.unwrap_err().to_string();
+    let error = DnsServer::bind(DnsArguments { config: Arc::new(config), plan, board: no_board(), metrics })
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("stop what listens there"), "{error}");
 }
 

@@ -3,7 +3,7 @@
 //! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight), `<region>.serving` (always
 //! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
 
-use super::{DnsError, nearness::Networks};
+use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
 use crate::config::{Config, RegionConfig};
 use hickory_proto::rr::{
     Name, RData,
@@ -76,6 +76,8 @@ pub struct Zone {
     pub regions: Vec<ZoneRegion>,
     /// Which of them are near whom; empty unless answers go by latency.
     pub networks: Networks,
+    /// Answers for `serving`, encoded beforehand.
+    pub encoded: Encoded,
     /// The start of authority.
     pub soa: SOA,
     /// The zone's name servers.
@@ -93,6 +95,15 @@ impl Zone {
     ///
     /// Fails only on names that DNS can't hold.
     pub fn compile(config: &Config, plan: Option<&CommittedPlan>) -> Result<Self, DnsError> {
+        Self::compile_with(config, plan, &Distances::default())
+    }
+
+    /// The same, with what is measured of the regions: it orders those that a network of clients does not name.
+    pub fn compile_with(
+        config: &Config,
+        plan: Option<&CommittedPlan>,
+        distances: &Distances,
+    ) -> Result<Self, DnsError> {
         let apex = absolute(&config.dns.zone)?;
         let regions = match plan {
             Some(plan) => planned_regions(config, plan),
@@ -111,7 +122,8 @@ impl Zone {
             name_servers: Vec::new(),
             ttl_s: config.dns.ttl_s,
             nodes: HashMap::new(),
-            networks: Networks::compile(&config.traffic, &regions),
+            encoded: Encoded::new(&below(&apex, "serving")?, &regions, config.dns.ttl_s),
+            networks: Networks::compile(&config.traffic, &regions, distances),
             regions,
             stamp: plan.map(|plan| plan.stamp.clone()),
             plan_text: plan_text(plan),

@@ -235,13 +235,14 @@ pub(super) async fn serve_bulk(mesh: Mesh, connection: Connection) {
     gauge.dec();
 }
 
-fn explain(error: &ConnectionError) -> String {
+/// What ended a connection, or kept it from being made, in words.
+pub(super) fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             format!("closed by the peer: {}", String::from_utf8_lossy(&close.reason))
         }
         ConnectionError::TimedOut => "nothing heard for too long".into(),
-        other => other.to_string(),
+        other => super::tls::readable(&other.to_string()),
     }
 }
 

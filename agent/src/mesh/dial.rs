@@ -22,6 +22,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a connection made may take to be taken up by its serving task.
+const REGISTERED: Duration = Duration::from_secs(1);
 /// How often the names of our own region's agents are looked up again.
 const LOCAL_LOOKUP_EVERY: Duration = Duration::from_secs(5);
 /// Addresses taken from one lookup.
@@ -91,8 +93,9 @@ async fn dial_region(
                 if serve.send((connection, true)).await.is_err() {
                     return;
                 }
-                // The serving task registers it; do not dial again before that.
-                let _ = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
+                // The serving task registers it; do not dial again before that, whatever else changes meanwhile.
+                let registered = async { while inner.nearest(region).is_none() && changes.changed().await.is_ok() {} };
+                let _ = tokio::time::timeout(REGISTERED, registered).await;
             }
             Err(why) => {
                 inner.metrics.dial_failures.with_label_values(&[region.as_str()]).inc();
@@ -175,7 +178,7 @@ async fn connect(inner: &Inner, region: &RegionName, address: SocketAddr) -> Res
     let connection = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting)
         .await
         .map_err(|_| format!("{address} did not finish the handshake"))?
-        .map_err(|error| format!("{address}: {error}"))?;
+        .map_err(|error| format!("{address}: {}", connection::explain(&error)))?;
     let id = connection::peer_of(&connection).ok_or_else(|| format!("{address} shows no agent's certificate"))?;
     Ok((connection, id))
 }

@@ -223,14 +223,9 @@ impl Inner {
 
     /// Tells everybody the present connections and their round-trip times.
     pub(super) fn publish(&self) {
-        let links: BTreeMap<AgentId, LinkInfo> = lock(&self.peers)
-            .iter()
-            .filter_map(|(id, peer)| {
-                let link = peer.links.last()?;
-                let round_trip_us = u64::try_from(link.connection.rtt().as_micros()).unwrap_or(u64::MAX);
-                Some((id.clone(), LinkInfo { round_trip_us, since: link.since }))
-            })
-            .collect();
+        // Under the cell's own lock: of two that publish at once the later one sees what both know.
+        self.snapshots.links.send_modify(|links| *links = Arc::new(self.links()));
+        let links = self.snapshots.links.borrow().clone();
         let mut unreachable = 0;
         for region in &self.config.regions {
             let nearest =
@@ -241,8 +236,15 @@ impl Inner {
             }
         }
         self.metrics.unreachable_regions.set(unreachable);
-        self.snapshots.links.send_replace(Arc::new(links));
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn links(&self) -> BTreeMap<AgentId, LinkInfo> {
+        let info = |link: &Link| LinkInfo {
+            round_trip_us: u64::try_from(link.connection.rtt().as_micros()).unwrap_or(u64::MAX),
+            since: link.since,
+        };
+        lock(&self.peers).iter().filter_map(|(id, peer)| Some((id.clone(), info(peer.links.last()?)))).collect()
     }
 
     /// Sends an envelope straight to its member, or to a relay in the member's region.

@@ -2,7 +2,8 @@
 //!
 //! Its `NodeServer` always opens a clear-text TCP listener, believes a peer's claimed name, and keeps the oldest of two
 //! connections. This actor drives its `NodeSession` instead: no socket, a peer's name is that of its certificate, and
-//! the newest session of a peer wins, so that a restarted agent is reached at once.
+//! the newest session of a peer wins, so that a restarted agent is reached at once. Where both agents open one at the same
+//! time, each would take the other's for the newest and end its own: then the one wins whose opener's name comes first.
 
 use super::metrics::MeshMetrics;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -14,13 +15,16 @@ use regionmesh_protocol::identity::AgentId;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Largest frame of a session, bytes: a message and its envelope.
 const FRAME_LIMIT: u64 = 2 << 20;
 /// How long a session may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(5);
+/// Sessions that were opened within this time of each other, from both sides, were opened at the same time: longer than the longest
+/// round trip, shorter than an agent takes to die, restart and dial.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// ractor_cluster wants one; the certificates are what authenticates.
 const COOKIE: &str = "regionmesh/1";
 
@@ -83,6 +87,26 @@ struct Session {
     /// The agent in the certificate.
     peer: String,
     is_named: bool,
+    way: Way,
+}
+
+/// Who opened a session, and when.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    is_ours: bool,
+    opened: Instant,
+}
+
+impl Way {
+    /// Whether a session outlives `other`, another one with the same peer; both ends come to the same. `we_come_first`: our
+    /// name sorts before the peer's.
+    fn outlives(&self, other: &Self, we_come_first: bool) -> bool {
+        let apart = self.opened.max(other.opened) - self.opened.min(other.opened);
+        if self.is_ours != other.is_ours && apart < AT_ONCE {
+            return self.is_ours == we_come_first;
+        }
+        self.opened > other.opened
+    }
 }
 
 /// State of the actor.
@@ -138,7 +162,8 @@ impl Actor for NodeActor {
                     NetworkStream::External { peer_label: Some(peer.clone()), local_label: None, reader, writer };
                 let (actor, _) = NodeSession::spawn_linked(None, session, stream, me.get_cell()).await?;
                 tokio::spawn(stop_unless_ready(actor.clone()));
-                state.open.insert(actor.get_id(), Session { actor, node, peer, is_named: false });
+                let way = Way { is_ours: !is_server, opened: Instant::now() };
+                state.open.insert(actor.get_id(), Session { actor, node, peer, is_named: false, way });
             }
             NodeServerMessage::UpdateSession { actor_id, name } => {
                 if let Some(session) = state.open.get_mut(&actor_id) {
@@ -160,11 +185,11 @@ impl Actor for NodeActor {
                 let _ = reply.send(verdict);
             }
             NodeServerMessage::ConnectionAuthenticated(id) => {
-                let Some((peer, node)) = state.open.get(&id).map(|new| (new.peer.clone(), new.node)) else {
-                    return Ok(());
-                };
-                for older in state.open.values().filter(|other| other.peer == peer && other.node < node) {
-                    older.actor.stop(Some("a newer session of the same agent".into()));
+                let Some(new) = state.open.get(&id) else { return Ok(()) };
+                let we_come_first = state.id.to_string() < new.peer;
+                for other in state.open.values().filter(|other| other.peer == new.peer && other.node != new.node) {
+                    let loser = if new.way.outlives(&other.way, we_come_first) { other } else { new };
+                    loser.actor.stop(Some("another session with the same agent".into()));
                 }
             }
             NodeServerMessage::ConnectionReady(id) => {
@@ -201,5 +226,35 @@ async fn stop_unless_ready(session: ActorRef<NodeSessionMessage>) {
     let ready = session.call(NodeSessionMessage::GetReadyState, Some(Duration::from_secs(1))).await;
     if !matches!(ready, Ok(ractor::rpc::CallResult::Success(true))) {
         session.stop(Some("the handshake took too long".into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Both ends see the same two sessions, half a round trip earlier or later, and keep the same one.
+        #[test]
+        fn of_two_sessions_opened_from_both_sides_at_once_both_ends_keep_the_same(
+            ours_ms in 0u64..800, theirs_ms in 0u64..800, way_ms in 0u64..300, we_come_first: bool,
+        ) {
+            let start = Instant::now();
+            let at = |ms| start + Duration::from_millis(ms);
+            let here = [Way { is_ours: true, opened: at(ours_ms) }, Way { is_ours: false, opened: at(theirs_ms + way_ms) }];
+            let there = [Way { is_ours: false, opened: at(ours_ms + way_ms) }, Way { is_ours: true, opened: at(theirs_ms) }];
+            prop_assert_eq!(here[0].outlives(&here[1], we_come_first), there[0].outlives(&there[1], !we_come_first));
+            prop_assert_ne!(here[0].outlives(&here[1], we_come_first), here[1].outlives(&here[0], we_come_first));
+        }
+
+        /// An agent that restarted is reached by its newest session, whoever opened it.
+        #[test]
+        fn a_later_session_outlives_one_that_stood_for_long(ours: bool, later_ours: bool, we_come_first: bool) {
+            let opened = Instant::now();
+            let old = Way { is_ours: ours, opened };
+            let new = Way { is_ours: later_ours, opened: opened + AT_ONCE };
+            prop_assert!(new.outlives(&old, we_come_first) && !old.outlives(&new, we_come_first));
+        }
     }
 }

@@ -304,7 +304,27 @@ impl PeerVerifier {
 }
 
 fn refusal(why: String) -> rustls::Error {
-    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(std::io::Error::other(why)))))
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Refusal(why)))))
+}
+
+/// Why a certificate is not accepted. rustls shows such an error in its debug form, so that is plain words, too.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+struct Refusal(String);
+
+impl std::fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An error's text without the names that rustls puts round a [`Refusal`].
+pub(super) fn readable(error: &str) -> String {
+    const BEFORE: &str = "Other(OtherError(";
+    match error.split_once(BEFORE) {
+        Some((head, refusal)) => format!("{head}{}", refusal.strip_suffix("))").unwrap_or(refusal)),
+        None => error.to_owned(),
+    }
 }
 
 impl ServerCertVerifier for PeerVerifier {
@@ -427,5 +447,20 @@ impl Verifier for Identity {
             .map(|algorithm| leaf.verify_signature(*algorithm, message, signature))
             .find(Result::is_ok)
             .map_or_else(|| Err("the signature is not that of the certificate's key".into()), |_| Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_words() {
+        let refused = refusal("it is of mesh b, this is a".into()).to_string();
+        assert_eq!(readable(&refused), "invalid peer certificate: it is of mesh b, this is a");
+        // As quinn passes it on.
+        let passed_on = format!("the cryptographic handshake failed: error 42: {refused}");
+        assert!(readable(&passed_on).ends_with("error 42: invalid peer certificate: it is of mesh b, this is a"));
+        assert_eq!(readable("timed out"), "timed out");
     }
 }

@@ -1,8 +1,8 @@
 //! One attempt at one address, without a time-out of its own.
 
-use super::Target;
+use super::{Question, Target, expect::compare, tls::Tls};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use regionmesh_protocol::probe::ProbeResult;
 use std::{
@@ -11,7 +11,11 @@ use std::{
     net::SocketAddr,
     time::Instant,
 };
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
 
 /// How much of an answer's body is read, bytes. The rest is of no interest; that it ends properly before is.
 const BODY_LIMIT: usize = 64 << 10;
@@ -19,19 +23,34 @@ const BODY_LIMIT: usize = 64 << 10;
 const HEAD_LIMIT: usize = 16 << 10;
 
 /// Connects and asks.
-pub(super) async fn attempt(target: &Target, address: SocketAddr) -> ProbeResult {
+pub(super) async fn attempt(target: &Target, address: SocketAddr, tls: &Tls) -> ProbeResult {
     let start = Instant::now();
     let stream = match TcpStream::connect(address).await {
         Ok(stream) => stream,
         Err(error) => return connect_failed(&error),
     };
-    match &target.path {
-        None => success(start, "connected".into()),
-        Some(path) => match get(target, path, stream).await {
-            Ok(status) if status.is_success() => success(start, status.as_u16().to_string()),
-            Ok(status) => ProbeResult::Positive(format!("HTTP {status}")),
+    if target.question == Question::Connect {
+        return success(start, "connected".into());
+    }
+    let answer = if target.is_tls {
+        match tls.connect(target, stream).await {
+            Ok(stream) => ask(target, stream).await,
+            Err(result) => return result,
+        }
+    } else {
+        ask(target, stream).await
+    };
+    match (answer, &target.question) {
+        (Err(why), _) => ProbeResult::Positive(why),
+        (Ok(Answer { status, .. }), _) if !status.is_success() => ProbeResult::Positive(format!("HTTP {status}")),
+        (Ok(Answer { is_whole: false, .. }), Question::Infer { .. }) => {
+            ProbeResult::Positive(format!("the inference's answer is larger than {BODY_LIMIT} bytes"))
+        }
+        (Ok(Answer { body, .. }), Question::Infer { expected, .. }) => match compare(&body, expected) {
+            Ok(()) => success(start, "inference as expected".into()),
             Err(why) => ProbeResult::Positive(why),
         },
+        (Ok(Answer { status, .. }), _) => success(start, status.as_u16().to_string()),
     }
 }
 
@@ -51,32 +70,57 @@ fn connect_failed(error: &io::Error) -> ProbeResult {
     }
 }
 
-/// The status, after the whole answer or its first [`BODY_LIMIT`] bytes came in; else why it is no good.
-async fn get(target: &Target, path: &str, stream: TcpStream) -> Result<http::StatusCode, String> {
+/// What an endpoint answered.
+struct Answer {
+    status: http::StatusCode,
+    /// What was read of the body.
+    body: Vec<u8>,
+    /// Whether that is all of it.
+    is_whole: bool,
+}
+
+/// The answer, after all of it or its first [`BODY_LIMIT`] bytes came in; else why it is no good.
+async fn ask<S>(target: &Target, stream: S) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEAD_LIMIT)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| describe(&error))?;
     let _driver = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-    let request = http::Request::get(path)
+    let (request, body) = match &target.question {
+        Question::Infer { path, body, .. } => {
+            let json = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+            (json, body.clone())
+        }
+        Question::Get(path) => (http::Request::get(path), Bytes::new()),
+        Question::Connect => (http::Request::get("/"), Bytes::new()),
+    };
+    let request = request
         .header(http::header::HOST, target.authority())
         .header(http::header::USER_AGENT, concat!("regionmesh/", env!("CARGO_PKG_VERSION")))
         .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| format!("the path {path:?} can't be asked for: {error}"))?;
+        .body(Full::new(body))
+        .map_err(|error| format!("the endpoint can't be asked: {error}"))?;
     let response = sender.send_request(request).await.map_err(|error| describe(&error))?;
     let status = response.status();
-    let mut body = response.into_body();
-    let mut read = 0;
-    while read < BODY_LIMIT {
-        match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+    let mut incoming = response.into_body();
+    let mut body = Vec::new();
+    while body.len() < BODY_LIMIT {
+        match incoming.frame().await {
+            None => return Ok(Answer { status, body, is_whole: true }),
+            Some(Ok(frame)) => {
+                // A frame is at most what hyper reads at once, so the limit is passed by little.
+                if let Some(part) = frame.data_ref() {
+                    body.extend_from_slice(part);
+                }
+            }
             Some(Err(error)) => return Err(describe(&error)),
         }
     }
-    Ok(status)
+    Ok(Answer { status, body, is_whole: false })
 }
 
 fn describe(error: &hyper::Error) -> String {

@@ -5,9 +5,11 @@
 //! listener is gone, and hides the time that a new client needs.
 
 mod attempt;
+mod expect;
 mod target;
+mod tls;
 
-pub use target::{Target, TargetError};
+pub use target::{Question, Target, TargetError};
 
 use crate::config::HealthConfig;
 use async_trait::async_trait;
@@ -30,6 +32,7 @@ pub trait Prober: Send + Sync + 'static {
 pub struct NetworkProber {
     timeout: Duration,
     resolver: Option<TokioResolver>,
+    tls: tls::Tls,
 }
 
 impl NetworkProber {
@@ -41,11 +44,15 @@ impl NetworkProber {
                 tracing::warn!(%error, "the system's resolver configuration can't be read; endpoints given by name can't be probed");
             })
             .ok();
-        Self { timeout: Duration::from_millis(config.timeout_ms), resolver }
+        let tls = tls::Tls::new(config);
+        if let Some(error) = tls.fault() {
+            tracing::warn!(error, "endpoints over TLS can't be probed");
+        }
+        Self { timeout: Duration::from_millis(config.timeout_ms), resolver, tls }
     }
 
     async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, ProbeResult> {
-        if let Ok(ip) = target.host.parse() {
+        if let Some(ip) = target.address.or_else(|| target.host.parse().ok()) {
             return Ok(vec![SocketAddr::new(ip, target.port)]);
         }
         // A name that does not resolve tells of the observer's resolver, not of the endpoint: silence.
@@ -69,8 +76,8 @@ impl NetworkProber {
             return ProbeResult::Silence("no address to probe".into());
         };
         let other = addresses.get(1).copied();
-        let mut first = Box::pin(attempt::attempt(target, address));
-        let second = attempt::attempt(target, other.unwrap_or(address));
+        let mut first = Box::pin(attempt::attempt(target, address, &self.tls));
+        let second = attempt::attempt(target, other.unwrap_or(address), &self.tls);
         let ended = tokio::select! {
             result = &mut first => Some(result),
             () = tokio::time::sleep(self.timeout / 2) => None,

@@ -1,24 +1,48 @@
 //! What a probe asks, and of whom.
 
-use crate::config::{HealthConfig, ProbeKind};
+use crate::config::{HealthConfig, InferenceConfig, ProbeKind};
+use bytes::Bytes;
+use std::{net::IpAddr, sync::Arc};
 
 /// Why an endpoint can't be probed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} can't be probed: expected http://host:port or tcp://host:port")]
+#[error("{url:?} can't be probed: expected http://host:port, https://host:port or tcp://host:port")]
 pub struct TargetError {
     /// The endpoint as configured.
     pub url: String,
 }
 
+/// What is asked of an endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// Does it accept connections?
+    Connect,
+    /// GET of a path: is it 2xx?
+    Get(String),
+    /// A synthetic inference: is the answer the expected one?
+    Infer {
+        /// Path of the POST.
+        path: String,
+        /// Its body.
+        body: Bytes,
+        /// What is expected.
+        expected: Arc<InferenceConfig>,
+    },
+}
+
 /// An endpoint and the question to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// A name or an address, without brackets.
+    /// A name or an address, without brackets: the Host, and over TLS the server's name.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Path of the GET; none for a TCP probe.
-    pub path: Option<String>,
+    /// Where to connect; none: where `host` is.
+    pub address: Option<IpAddr>,
+    /// Whether to ask over TLS.
+    pub is_tls: bool,
+    /// The question.
+    pub question: Question,
 }
 
 impl Target {
@@ -28,16 +52,40 @@ impl Target {
         let uri: http::Uri = url.parse().map_err(|_| error())?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(error)?;
         let host = host.trim_matches(['[', ']']).to_owned();
-        let (port, path) = match (uri.scheme_str(), config.probe) {
-            (Some("http"), ProbeKind::Http) => {
-                let path = format!("{}{}", uri.path().trim_end_matches('/'), config.path);
-                (uri.port_u16().unwrap_or(80), Some(path))
-            }
-            (Some("http"), ProbeKind::Tcp) => (uri.port_u16().unwrap_or(80), None),
-            (Some("tcp"), _) => (uri.port_u16().ok_or_else(error)?, None),
+        let (port, is_tls) = match uri.scheme_str() {
+            Some("http") => (uri.port_u16().unwrap_or(80), false),
+            Some("https") => (uri.port_u16().unwrap_or(443), true),
+            Some("tcp") => (uri.port_u16().ok_or_else(error)?, false),
             _ => return Err(error()),
         };
-        Ok(Self { host, port, path })
+        let is_connect = config.probe == ProbeKind::Tcp || uri.scheme_str() == Some("tcp");
+        let question = if is_connect { Question::Connect } else { Question::Get(below(&uri, &config.path)) };
+        // Connecting is asked of the host alone, also where TLS would follow.
+        Ok(Self { host, port, address: None, is_tls: is_tls && !is_connect, question })
+    }
+
+    /// The synthetic inference at `url`, if `config` asks for one.
+    pub fn inference(url: &str, config: &HealthConfig) -> Result<Option<Self>, TargetError> {
+        let Some(inference) = config.inference.as_ref().filter(|_| config.probe == ProbeKind::Inference) else {
+            return Ok(None);
+        };
+        let target = Self::new(url, config)?;
+        if target.question == Question::Connect {
+            return Ok(None);
+        }
+        let version = inference.version.as_ref().map(|version| format!("/versions/{version}")).unwrap_or_default();
+        let uri: http::Uri = url.parse().map_err(|_| TargetError { url: url.chars().take(200).collect() })?;
+        let question = Question::Infer {
+            path: below(&uri, &format!("/v2/models/{}{version}/infer", inference.model)),
+            body: inference.request.clone().into(),
+            expected: Arc::new(inference.clone()),
+        };
+        Ok(Some(Self { question, ..target }))
+    }
+
+    /// The same question to one address of the endpoint.
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// A TCP probe of `host:port`.
@@ -45,7 +93,8 @@ impl Target {
         let error = || TargetError { url: authority.chars().take(200).collect() };
         let authority: http::uri::Authority = authority.parse().map_err(|_| error())?;
         let port = authority.port_u16().ok_or_else(error)?;
-        Ok(Self { host: authority.host().trim_matches(['[', ']']).to_owned(), port, path: None })
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        Ok(Self { host, port, address: None, is_tls: false, question: Question::Connect })
     }
 
     /// `host:port`, for the Host header (RFC 9110 §7.2) and for people.
@@ -56,4 +105,8 @@ impl Target {
             format!("{}:{}", self.host, self.port)
         }
     }
+}
+
+fn below(uri: &http::Uri, path: &str) -> String {
+    format!("{}{path}", uri.path().trim_end_matches('/'))
 }

@@ -202,9 +202,35 @@ async fn localhost_is_found_by_name_and_a_name_that_does_not_exist_is_silence() 
     assert!(matches!(result, ProbeResult::Silence(_)), "{result:?}");
 }
 
+#[tokio::test]
+async fn a_body_that_drips_and_an_answer_of_before_http_1_are_no_success() {
+    let drip = probe_server(|_, mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await;
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(matches!(drip, ProbeResult::Silence(_)), "{drip:?}");
+    let old = probe_answer(b"<html>hello</html>".to_vec()).await;
+    assert!(matches!(old, ProbeResult::Positive(_)), "{old:?}");
+}
+
+mod inference;
+mod over_tls;
+
 #[test]
 fn targets_are_read_from_urls() {
-    let http = |host: &str, port, path: &str| Target { host: host.into(), port, path: Some(path.into()) };
+    let http = |host: &str, port, path: &str| Target {
+        host: host.into(),
+        port,
+        address: None,
+        is_tls: false,
+        question: Question::Get(path.into()),
+    };
+    let over_tls = Target { is_tls: true, ..http("h", 443, "/v2/health/ready") };
+    assert_eq!(Target::new("https://h", &config()).unwrap(), over_tls);
     let config = config();
     assert_eq!(Target::new("http://10.0.0.1:8080", &config).unwrap(), http("10.0.0.1", 8080, "/v2/health/ready"));
     assert_eq!(Target::new("http://[::1]:8080/m/", &config).unwrap(), http("::1", 8080, "/m/v2/health/ready"));
@@ -212,6 +238,6 @@ fn targets_are_read_from_urls() {
     for bad in ["", "host:80", "ftp://host:80", "tcp://host", "http://"] {
         assert!(Target::new(bad, &config).is_err(), "{bad:?} was accepted");
     }
-    assert_eq!(Target::canary("[::1]:53").unwrap(), Target { host: "::1".into(), port: 53, path: None });
+    assert_eq!(Target::canary("[::1]:53").unwrap(), Target { question: Question::Connect, ..http("::1", 53, "") });
     assert!(Target::canary("host").is_err());
 }

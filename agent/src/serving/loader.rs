@@ -118,14 +118,16 @@ pub struct Shelf {
     metrics: ServingMetrics,
     facts: watch::Sender<ServingFacts>,
     counts: Counts,
+    /// Inferences that are computed at once.
+    places: u32,
 }
 
 impl Shelf {
-    /// An empty shelf.
-    pub fn new(loading: Arc<Loading>, extra_versions: usize, metrics: ServingMetrics) -> Arc<Self> {
+    /// An empty shelf; `places` inferences are computed at once.
+    pub fn new(loading: Arc<Loading>, extra_versions: usize, places: u32, metrics: ServingMetrics) -> Arc<Self> {
         let extras = Extras::new(extra_versions, loading.clone());
         let (view, facts) = (ArcSwap::default(), watch::Sender::default());
-        Arc::new(Self { view, extras, loading, metrics, facts, counts: Counts::default() })
+        Arc::new(Self { view, extras, loading, metrics, facts, counts: Counts::default(), places })
     }
 
     /// The models now.
@@ -389,6 +391,7 @@ impl Shelf {
             requests_total: self.counts.answered.load(Relaxed),
             errors_total: self.counts.errors.load(Relaxed),
             probes_total: self.counts.probes.load(Relaxed),
+            places: self.places,
             latency: std::array::from_fn(|bucket| self.counts.latency[bucket].load(Relaxed)),
         };
         self.facts.send_if_modified(|old| {

@@ -72,7 +72,11 @@ impl Server {
     pub fn new(arguments: ServingArguments) -> Self {
         let budget = budget::Budget::new(arguments.config.memory_limit);
         let loading = loading::Loading::new(arguments.source.clone(), budget, arguments.metrics.clone());
-        let shelf = loader::Shelf::new(Arc::new(loading), arguments.config.extra_versions, arguments.metrics.clone());
+        // More places than processors serve no more.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = u32::try_from(arguments.config.parallel.min(processors)).unwrap_or(1);
+        let extra_versions = arguments.config.extra_versions;
+        let shelf = loader::Shelf::new(Arc::new(loading), extra_versions, places, arguments.metrics.clone());
         Self { arguments, shelf }
     }
 

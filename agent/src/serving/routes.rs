@@ -171,6 +171,10 @@ async fn infer(
             let view = service.shelf.view();
             let known = target.model.parse().ok().filter(|model| view.models.contains_key(model));
             service.metrics.request(known.as_ref(), None, refusal.status);
+            // A model that others serve and this server can't is an error of ours: a ramp must see it.
+            if known.is_some() && refusal.status.is_server_error() {
+                service.shelf.failed();
+            }
             return Err(refusal);
         }
     };

@@ -20,6 +20,9 @@ const PART: usize = 16 << 20;
 /// Parts in flight at once.
 const PARTS_AT_ONCE: usize = 4;
 
+/// How often a folder that was taken away again is made anew.
+const FOLDER_TRIES: u32 = 16;
+
 /// Bytes of a growing file that may wait in memory until the disk is told to write them.
 pub const SYNC_EVERY: u64 = 64 << 20;
 
@@ -90,8 +93,6 @@ pub async fn place(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Resul
 }
 
 fn move_in(source: &Path, target: &Path) -> io::Result<()> {
-    let folder = target.parent().unwrap_or(target);
-    std::fs::create_dir_all(folder)?;
     File::open(source)?.sync_all()?;
     // By a second name, so that a holder that loses its claim between two files still has its own; and by a rename, so that
     // a file that another writer of the same content put there is never absent.
@@ -101,10 +102,24 @@ fn move_in(source: &Path, target: &Path) -> io::Result<()> {
         _ => {}
     }
     std::fs::hard_link(source, &second)?;
-    std::fs::rename(&second, target)?;
+    rename_into_folder(&second, target)?;
     // Renaming a file to another name of itself leaves both.
     let _ = std::fs::remove_file(&second);
     Ok(())
+}
+
+/// Renames a file into a folder that may not be there yet, and that another writer of this version may take away while it is
+/// empty: each time it does, it has given up, so that few tries are enough.
+fn rename_into_folder(file: &Path, target: &Path) -> io::Result<()> {
+    let mut tries = FOLDER_TRIES;
+    loop {
+        std::fs::create_dir_all(target.parent().unwrap_or(target))?;
+        tries -= 1;
+        match std::fs::rename(file, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 && file.exists() => {}
+            renamed => return renamed,
+        }
+    }
 }
 
 /// Makes sure that files put in place are found after a loss of power: once per folder, not per file.

@@ -93,6 +93,7 @@ fn guards(
     if all_look_down && region.weight_bp > 0 {
         said.push("every region looks down, so the last shares stay: the answer is never empty".into());
     }
+    said.extend(capacity_in_words(input));
     if let Some(short) = &plan.shortfall {
         said.push(next::shortfall_in_words(short));
     }
@@ -100,6 +101,24 @@ fn guards(
         said.push(format!("{name} looks {} and keeps its share: it is held", input.condition));
     }
     said
+}
+
+fn capacity_in_words(input: &RegionInput) -> Option<String> {
+    let load = input.load_rps.map_or_else(String::new, |rps| format!("; it serves {rps}"));
+    let about = |rps: u32| format!("by measurement it can serve about {rps} requests/s at most");
+    Some(match (input.capacity_rps, input.measured_capacity_rps) {
+        (None, None) => return None,
+        (Some(counts), Some(measured)) if counts == measured => {
+            format!("{}, and no more is moved there{load}", about(measured))
+        }
+        (Some(declared), Some(measured)) => {
+            format!("declared capacity is {declared} requests/s{load}; {}", about(measured))
+        }
+        (Some(declared), None) => format!("declared capacity is {declared} requests/s{load}"),
+        (None, Some(measured)) => {
+            format!("{}, which does not count: traffic.measured_capacity is off{load}", about(measured))
+        }
+    })
 }
 
 fn gate(
@@ -132,6 +151,13 @@ fn gate(
         line(orders.condition(input) == Condition::Healthy, format!("its verdict is {}", input.condition)),
         line(input.is_complete, "it lacks no version of a model".into()),
         line(input.is_loaded, "its models are loaded".into()),
+        match input.inference_passes {
+            Some(passes) => line(passes, "a synthetic inference passes there".into()),
+            None => line(
+                input.condition == Condition::Healthy,
+                "it says that it is ready (no synthetic inference is configured)".into(),
+            ),
+        },
         line(
             ramping.is_empty(),
             if ramping.is_empty() {

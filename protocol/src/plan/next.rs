@@ -9,8 +9,11 @@ use super::{
     standing::{Orders, gate_passed, serve, settle},
     weights,
 };
-use crate::{identity::RegionName, ramp::RampMove, verdict::Condition};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{identity::RegionName, members::Members, ramp::RampMove, verdict::Condition};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Longest reason of a plan, bytes: it is read by people and carried by every agent's board entry.
 const REASON_MAX: usize = 1_000;
@@ -18,7 +21,8 @@ const REASON_MAX: usize = 1_000;
 /// The plan that follows from `current`, what is known, and the time; none if `current` may stay as it is.
 ///
 /// Standings:
-/// - No plan yet: all that is not known to be down serves. A region that joins later comes in by the gate and the ramp.
+/// - No plan yet: all that is not known to be down serves. A region that joins later, or is not up yet at the first plan,
+///   comes in by the gate and the ramp: it never proved that it serves, and no failure is counted against it.
 /// - Suspect: the share is cut to `suspect_percent`, and given back at once with the suspicion; on the ramp, one step
 ///   back instead; in the gate, the gate begins anew.
 /// - Failed: out, and counted as a flap; limited to a suspect region's share where automation has `max_out` regions out
@@ -65,6 +69,18 @@ pub(super) fn plan_with(
     draft.complete(Some(current)).into_plan()
 }
 
+fn addresses_in_words(name: &RegionName, before: &[IpAddr], after: &[IpAddr]) -> String {
+    let only = |these: &[IpAddr], those: &[IpAddr]| {
+        these.iter().filter(|address| !those.contains(address)).map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (only(before, after), only(after, before)) {
+        (gone, new) if gone.is_empty() && new.is_empty() => format!("{name}: addresses changed"),
+        (gone, new) if new.is_empty() => format!("{name}: {gone} is answered no more"),
+        (gone, new) if gone.is_empty() => format!("{name}: {new} is answered"),
+        (gone, new) => format!("{name}: {new} is answered, {gone} no more"),
+    }
+}
+
 /// A plan in the making.
 struct Draft<'a> {
     inputs: &'a PlanInputs,
@@ -73,6 +89,7 @@ struct Draft<'a> {
     overrides: Vec<Override>,
     load: Option<PlannedLoad>,
     shortfall: Option<Shortfall>,
+    members: Members,
     reasons: Vec<String>,
 }
 
@@ -88,13 +105,14 @@ impl<'a> Draft<'a> {
             let region = match current {
                 None => match input.condition {
                     Condition::Unknown | Condition::Healthy | Condition::Suspect => RegionPlan::default(),
-                    Condition::Failed => out(Absence::Idle),
+                    // Not up yet: it did not fail, it was never there.
+                    Condition::Failed => out(Absence::Joined),
                     Condition::Draining => out(Absence::Draining),
                 },
                 Some(plan) => match plan.regions.get(name) {
                     Some(region) => {
                         if region.addresses != input.addresses {
-                            reasons.push(format!("{name}: addresses changed"));
+                            reasons.push(addresses_in_words(name, &region.addresses, &input.addresses));
                         }
                         region.clone()
                     }
@@ -126,7 +144,8 @@ impl<'a> Draft<'a> {
         }
         let is_held = overrides.iter().any(|standing| standing.kind == OverrideKind::Hold);
         let load = weights::load(inputs, current.and_then(|plan| plan.load), is_held, now_ms);
-        Self { inputs, now_ms, regions, overrides, load, shortfall: None, reasons }
+        let members = current.map(|plan| plan.members.clone()).unwrap_or_default();
+        Self { inputs, now_ms, regions, overrides, load, shortfall: None, members, reasons }
     }
 
     fn complete(mut self, current: Option<&Plan>) -> Self {
@@ -326,6 +345,7 @@ impl<'a> Draft<'a> {
             overrides: self.overrides,
             shortfall: self.shortfall,
             load: self.load,
+            members: self.members,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Overrides outrank automation, with two limits: the answer is never empty, and a promoted region that fails loses its
 //! traffic all the same, since nobody is moved onto a worse region. Who must have that too holds the mesh as well.
 
-use super::{Plan, PlanInputs, next};
+use super::{MemberOrder, MemberOrderError, Plan, PlanInputs, next};
 use crate::{identity::RegionName, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -50,13 +50,15 @@ pub struct Override {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderAction {
     /// Let this override stand.
     Set(OverrideKind),
     /// Let none stand; a drained region comes back by gate and ramp.
     Restore,
+    /// Change who the register's members are; see [`super::membership`].
+    Member(MemberOrder),
 }
 
 /// An operator's order.
@@ -70,7 +72,7 @@ pub struct Order {
     pub by: String,
     /// Why, at most [`WHY_MAX`] bytes.
     pub why: String,
-    /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning for a restoration.
+    /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning but for an override.
     pub for_ms: u64,
 }
 
@@ -112,6 +114,9 @@ pub enum OrderError {
         /// Why.
         reason: String,
     },
+    /// The register's members can't be changed so.
+    #[error(transparent)]
+    Member(#[from] MemberOrderError),
     /// Nothing to take back.
     #[error("no override stands for {}", .0.as_ref().map_or("the whole mesh", RegionName::as_str))]
     NothingStands(Option<RegionName>),
@@ -156,6 +161,16 @@ pub fn plan_order(current: Option<&Plan>, order: &Order, inputs: &PlanInputs, no
     Ok(next::plan_with(current, overrides, reason, inputs, now_ms))
 }
 
+/// Who and why must be said, and not at any length.
+pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
+    for (what, text, limit) in [("by", &order.by, BY_MAX), ("why", &order.why, WHY_MAX)] {
+        if text.is_empty() || text.len() > limit {
+            return Err(OrderError::Text { what: what.into(), length: text.len(), limit });
+        }
+    }
+    Ok(())
+}
+
 /// The overrides after an order, and what is said of it.
 fn apply(
     standing: &[Override],
@@ -166,14 +181,11 @@ fn apply(
     if let Some(region) = order.region.as_ref().filter(|region| !inputs.regions.contains_key(*region)) {
         return Err(OrderError::UnknownRegion(region.clone()));
     }
-    for (what, text, limit) in [("by", &order.by, BY_MAX), ("why", &order.why, WHY_MAX)] {
-        if text.is_empty() || text.len() > limit {
-            return Err(OrderError::Text { what: what.into(), length: text.len(), limit });
-        }
-    }
+    check_texts(order)?;
     let is_same = |other: &Override| other.region == order.region;
     let mut kept: Vec<Override> = standing.iter().filter(|other| !is_same(other)).cloned().collect();
-    let kind = match order.action {
+    let kind = match &order.action {
+        OrderAction::Member(_) => return Err(MemberOrderError::NoOverride.into()),
         OrderAction::Restore => {
             if kept.len() == standing.len() {
                 return Err(OrderError::NothingStands(order.region.clone()));
@@ -181,7 +193,7 @@ fn apply(
             let of = order.region.as_ref().map_or("the whole mesh", RegionName::as_str);
             return Ok((kept, format!("{of}: restored by {} ({})", order.by, order.why)));
         }
-        OrderAction::Set(kind) => kind,
+        OrderAction::Set(kind) => *kind,
     };
     if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&order.for_ms) {
         return Err(OrderError::Duration(order.for_ms));

@@ -270,7 +270,8 @@ pub(super) fn gate_passed(
 ) -> Option<u64> {
     let since_ms = gated_since(region)?;
     let has_waited = now_ms.saturating_sub(since_ms) >= recovery.gate_for(region.flaps);
-    (has_waited && condition == Condition::Healthy && input.is_complete && input.is_loaded).then_some(since_ms)
+    let is_fit = input.is_complete && input.is_loaded && input.inference_passes != Some(false);
+    (has_waited && condition == Condition::Healthy && is_fit).then_some(since_ms)
 }
 
 /// Since when the region's gate counts.

@@ -14,6 +14,7 @@ use std::net::Ipv4Addr;
 mod capacity;
 mod climb;
 mod examples;
+mod membership;
 mod orders;
 
 const MINUTE: u64 = 60_000;
@@ -33,6 +34,8 @@ fn input(last_octet: u8) -> RegionInput {
         reason: String::new(),
         is_complete: true,
         is_loaded: true,
+        inference_passes: None,
+        measured_capacity_rps: None,
         capacity_rps: None,
         load_rps: None,
         evidence: Evidence::NotMeasured,

@@ -240,6 +240,23 @@ async fn a_fact_reaches_everybody_through_the_node_in_the_middle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_made_while_gossip_was_being_started_is_used_at_once() {
+    let mesh = Mesh::star().await;
+    mesh.all_alive().await;
+    let restarted = &mesh.nodes[4];
+    restarted.crash();
+    // The other side still holds the connection to the life before, so it has no reason to speak first.
+    let links = restarted.snapshots.links.send_replace(Arc::default());
+    let (actor, _) = Actor::spawn(None, GossipActor, restarted.arguments.clone()).await.unwrap();
+    // Started, and not yet where messages go: nobody can tell it of this.
+    restarted.snapshots.links.send_replace(links);
+    restarted.home.occupy(actor);
+    restarted.publish(serving(4));
+    let took = mesh.nodes[0].sees(|view| has(view, &restarted.id, &serving(4))).await;
+    assert!(took < Duration::from_millis(300), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn facts_arrive_although_packets_are_lost() {
     let mesh = Mesh::star().await;
     mesh.wires.lock().unwrap().lose_every = 3;

@@ -2,15 +2,17 @@
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use regionmesh_protocol::{identity::RegionName, probe::ProbeResult, verdict::Condition};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// Probes and verdicts.
 #[derive(Debug, Clone)]
 pub struct HealthMetrics {
     probes: IntCounterVec,
+    inferences: IntCounterVec,
     durations: HistogramVec,
     conditions: IntGaugeVec,
     verdicts: IntGaugeVec,
+    addresses: IntGaugeVec,
     changes: IntCounterVec,
     abstaining: IntGauge,
 }
@@ -24,6 +26,13 @@ impl HealthMetrics {
                 Opts::new(
                     "regionmesh_probes_total",
                     "Probes of a region's endpoint, by outcome: success, positive evidence of failure, silence.",
+                ),
+                &["region", "outcome"],
+            )?,
+            inferences: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_probe_inferences_total",
+                    "Synthetic inferences at a region's endpoint, by outcome: passed, failed.",
                 ),
                 &["region", "outcome"],
             )?,
@@ -43,6 +52,13 @@ impl HealthMetrics {
                 Opts::new("regionmesh_verdict", "1 for the condition that the mesh's verdict on a region is, else 0."),
                 &["region", "condition"],
             )?,
+            addresses: IntGaugeVec::new(
+                Opts::new(
+                    "regionmesh_address_verdict",
+                    "1 for the condition that the mesh's verdict on an address of a region is, else 0.",
+                ),
+                &["region", "address", "condition"],
+            )?,
             changes: IntCounterVec::new(
                 Opts::new("regionmesh_verdict_changes_total", "Changes of the verdict on a region."),
                 &["region"],
@@ -53,9 +69,11 @@ impl HealthMetrics {
             )?,
         };
         registry.register(Box::new(metrics.probes.clone()))?;
+        registry.register(Box::new(metrics.inferences.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.conditions.clone()))?;
         registry.register(Box::new(metrics.verdicts.clone()))?;
+        registry.register(Box::new(metrics.addresses.clone()))?;
         registry.register(Box::new(metrics.changes.clone()))?;
         registry.register(Box::new(metrics.abstaining.clone()))?;
         Ok(metrics)
@@ -71,12 +89,25 @@ impl HealthMetrics {
         self.durations.with_label_values(&[region.as_str()]).observe(took.as_secs_f64());
     }
 
+    pub(super) fn inferred(&self, region: &RegionName, has_passed: bool) {
+        let outcome = if has_passed { "passed" } else { "failed" };
+        self.inferences.with_label_values(&[region.as_str(), outcome]).inc();
+    }
+
     pub(super) fn observes(&self, region: &RegionName, observed: Condition) {
         set(&self.conditions, region, observed);
     }
 
     pub(super) fn judges(&self, region: &RegionName, verdict: Condition) {
         set(&self.verdicts, region, verdict);
+    }
+
+    pub(super) fn judges_address(&self, region: &RegionName, address: IpAddr, verdict: Condition) {
+        let address = address.to_string();
+        for condition in Condition::ALL {
+            let labels = [region.as_str(), &address, condition.as_str()];
+            self.addresses.with_label_values(&labels).set(i64::from(condition == verdict));
+        }
     }
 
     pub(super) fn changed(&self, region: &RegionName) {

@@ -10,6 +10,8 @@ use std::{collections::HashMap, sync::Mutex};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const CANARY: &str = "127.0.0.99";
+/// The second address of region b, where it has two.
+const SECOND: &str = "127.0.0.22";
 
 /// What an endpoint does, by host.
 #[derive(Clone, Copy, PartialEq)]
@@ -31,7 +33,8 @@ impl Script {
 #[async_trait]
 impl Prober for Script {
     async fn probe(&self, target: &Target) -> ProbeResult {
-        let endpoint = self.0.lock().unwrap().get(&target.host).copied();
+        let host = target.address.map_or_else(|| target.host.clone(), |address| address.to_string());
+        let endpoint = self.0.lock().unwrap().get(&host).copied();
         match endpoint.unwrap_or(Endpoint::Answers) {
             Endpoint::Answers => ProbeResult::Success { round_trip_us: 700, evidence: "200 in 0.7 ms".into() },
             Endpoint::Refuses => ProbeResult::Positive("connection refused".into()),
@@ -104,13 +107,21 @@ fn config(canaries: &str) -> Arc<Config> {
 
 impl Bench {
     async fn start(canaries: &str, own_serving: Option<watch::Receiver<ServingFacts>>, script: Script) -> Self {
+        Self::start_with(config(canaries), own_serving, script).await
+    }
+
+    async fn start_with(
+        config: Arc<Config>,
+        own_serving: Option<watch::Receiver<ServingFacts>>,
+        script: Script,
+    ) -> Self {
         let (seen, published) = watch::channel(Vec::new());
         let gossip = Address::vacant("gossip");
         gossip.occupy(Actor::spawn(None, Collector, seen).await.unwrap().0);
         let registry = prometheus::Registry::new();
         let snapshots = Snapshots::default();
         let mut arguments = HealthArguments::new(
-            config(canaries),
+            config,
             snapshots.clone(),
             gossip,
             HealthMetrics::new(&registry).unwrap(),
@@ -157,8 +168,10 @@ impl Bench {
             evidence: "as scripted".into(),
             since_ms: 1,
             round_trip_us: None,
+            addresses: Vec::new(),
         });
-        let fact = Arc::new(Fact::Observations(Observations { regions: regions.collect(), own }));
+        let observations = Observations { regions: regions.collect(), own, own_address: None };
+        let fact = Arc::new(Fact::Observations(observations));
         let seen_at = std::time::Instant::now().checked_sub(age).unwrap();
         self.snapshots.board.send_modify(|board| {
             let mut next = (**board).clone();
@@ -170,6 +183,15 @@ impl Bench {
             *board = Arc::new(next);
         });
     }
+}
+
+/// The configuration, with a second address in region b and, in this agent's own region, one that it serves at.
+fn of_two_addresses() -> Arc<Config> {
+    let mut config = (*config("")).clone();
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    config.regions[1].addresses = vec![ip("127.0.0.12"), ip(SECOND)];
+    config.regions[0].addresses = vec![ip("127.0.0.11"), ip("127.0.0.1")];
+    Arc::new(config)
 }
 
 fn observed(observations: &Observations, region: &str) -> Condition {
@@ -305,4 +327,47 @@ async fn probes_and_verdicts_are_counted() {
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");
     }
+}
+
+fn of_address(verdict: &RegionVerdict, address: &str) -> Condition {
+    verdict.addresses.iter().find(|judged| judged.address.to_string() == address).unwrap().condition
+}
+
+#[tokio::test]
+async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_only() {
+    let mut bench = Bench::start_with(of_two_addresses(), None, Script::default()).await;
+    bench.until_observed("b", Condition::Healthy).await;
+    bench.script.set(SECOND, Endpoint::Refuses);
+    let mut verdicts = bench.snapshots.verdicts.subscribe();
+    let region: RegionName = "b".parse().unwrap();
+    let is_told = verdicts.wait_for(|verdicts| {
+        verdicts.get(&region).is_some_and(|verdict| of_address(verdict, SECOND) == Condition::Failed)
+    });
+    let verdict = tokio::time::timeout(DEADLINE, is_told).await.unwrap().unwrap()[&region].clone();
+    assert_eq!((verdict.condition, of_address(&verdict, "127.0.0.12")), (Condition::Healthy, Condition::Healthy));
+    bench.script.set("127.0.0.12", Endpoint::Refuses);
+    let verdict = bench.until_verdict("b", Condition::Failed).await;
+    assert_eq!(of_address(&verdict, "127.0.0.12"), Condition::Failed);
+    bench.script.set(SECOND, Endpoint::Answers);
+    bench.until_verdict("b", Condition::Healthy).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_drains_takes_out_its_own_address_and_not_its_region() {
+    let facts = ServingFacts { is_ready: true, ..ServingFacts::default() };
+    let (_serving, receiver) = watch::channel(facts);
+    let mut bench = Bench::start_with(of_two_addresses(), Some(receiver), Script::default()).await;
+    let healthy = ["a", "b", "c"].map(|region| (region, Condition::Healthy));
+    bench.hear("c/node-0", &healthy, None, true, Duration::ZERO);
+    bench.until_verdict("a", Condition::Healthy).await;
+    bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
+    let told = bench.until_published(|seen| seen.own == Some(Condition::Draining)).await;
+    assert_eq!(told.own_address, Some("127.0.0.1".parse().unwrap()));
+    let mut verdicts = bench.snapshots.verdicts.subscribe();
+    let region: RegionName = "a".parse().unwrap();
+    let is_told = verdicts.wait_for(|verdicts| {
+        verdicts.get(&region).is_some_and(|verdict| of_address(verdict, "127.0.0.1") == Condition::Draining)
+    });
+    let verdict = tokio::time::timeout(DEADLINE, is_told).await.unwrap().unwrap()[&region].clone();
+    assert_eq!(verdict.condition, Condition::Healthy);
 }

@@ -1,7 +1,7 @@
 //! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the next plan rests on.
 
 use crate::{
-    config::Config,
+    config::{Config, RegionConfig},
     snapshots::{AgentView, BoardView},
 };
 use regionmesh_protocol::{
@@ -9,12 +9,16 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind, LeaderFacts, ServingFacts},
     identity::{AgentId, RegionName},
     load::LoadMeter,
-    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, Standing},
+    members::Members,
+    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, RegionPlan, Standing},
     register::Ballot,
     trial::{Evidence, Served},
-    verdict::{Condition, RegionVerdict},
+    verdict::{Condition, RegionVerdict, answered},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// What an agent says of the leader.
 pub(super) fn leader_facts(view: &AgentView) -> Option<&LeaderFacts> {
@@ -85,28 +89,34 @@ pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Serve
     })
 }
 
-/// What the next plan rests on. `current` is the plan that stands: it says who is on the ramp.
+/// What the next plan rests on: of the members that a plan can be made for. `current` is the plan that stands: it says who
+/// is on the ramp.
 pub(super) fn plan_inputs(
     config: &Config,
     board: &BoardView,
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
     meter: &mut LoadMeter,
     current: Option<&Plan>,
+    members: &Members,
 ) -> PlanInputs {
     // Where others serve the models nobody counts requests or knows what is loaded: verdict and time decide alone.
     let is_measured = config.serving.embedded;
-    let regions = config.regions.iter().map(|region| {
+    let configured = config.regions.iter().filter(|region| members.may_serve(&region.name)).map(|region| {
         let verdict = verdicts.get(&region.name);
+        let places = serving(board, &region.name).fold(0u32, |sum, facts| sum.saturating_add(facts.places));
+        let measured = meter.most_rps(&region.name, places);
         let input = RegionInput {
             weight_bp: region.weight_bp,
             priority: region.priority,
-            addresses: region.dns_addresses(),
+            addresses: addresses(config, region, verdict, current),
             condition: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
             since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
             reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
             is_complete: is_complete(board, &region.name),
             is_loaded: !is_measured || is_loaded(board, &region.name),
-            capacity_rps: region.capacity_rps,
+            inference_passes: config.health.inference.as_ref().map(|_| inference_passes(board, &region.name)),
+            capacity_rps: region.capacity_rps.or(measured.filter(|_| config.traffic.measured_capacity)),
+            measured_capacity_rps: measured,
             load_rps: meter.rps(&region.name),
             evidence: match current {
                 Some(plan) if is_measured => evidence(plan, meter, &region.name),
@@ -115,7 +125,9 @@ pub(super) fn plan_inputs(
         };
         (region.name.clone(), input)
     });
-    let regions = regions.collect();
+    let strange = members.regions().filter(|name| config.region(name).is_none());
+    let strange = strange.filter_map(|name| Some((name.clone(), unknown_input(current?.regions.get(name)?))));
+    let regions = configured.chain(strange).collect();
     let ramping = current.iter().flat_map(|plan| &plan.regions).filter(|(_, part)| is_ramping(&part.standing));
     meter.keep_trials(&ramping.map(|(name, _)| name.clone()).collect());
     PlanInputs {
@@ -126,6 +138,41 @@ pub(super) fn plan_inputs(
         max_out: config.traffic.max_out,
         ttl_ms: u64::from(config.dns.ttl_s) * 1_000,
     }
+}
+
+/// A member that this agent's configuration does not have, and can't judge: it keeps its part of the plan.
+fn unknown_input(planned: &RegionPlan) -> RegionInput {
+    RegionInput {
+        weight_bp: planned.weight_bp,
+        priority: u16::MAX,
+        addresses: planned.addresses.clone(),
+        condition: Condition::Unknown,
+        since_ms: 0,
+        reason: "it is not in the leader's configuration".into(),
+        is_complete: false,
+        is_loaded: false,
+        inference_passes: None,
+        capacity_rps: None,
+        measured_capacity_rps: None,
+        load_rps: None,
+        evidence: Evidence::Missing,
+    }
+}
+
+/// What DNS is to answer for a region: those of its addresses that are not judged down.
+fn addresses(
+    config: &Config,
+    region: &RegionConfig,
+    verdict: Option<&RegionVerdict>,
+    current: Option<&Plan>,
+) -> Vec<IpAddr> {
+    let configured = region.dns_addresses();
+    if !config.health.each_address {
+        return configured;
+    }
+    let judged = verdict.map(|verdict| verdict.addresses.as_slice()).unwrap_or_default();
+    let stands = current.and_then(|plan| plan.regions.get(&region.name)).map(|part| part.addresses.as_slice());
+    answered(&configured, judged, stands)
 }
 
 fn is_ramping(standing: &Standing) -> bool {
@@ -154,6 +201,22 @@ fn serving<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<It
 /// Whether all of a region's living agents that tell say that their models are loaded. Not known is not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
     serving(board, region).next().is_some() && serving(board, region).all(|facts| facts.is_ready)
+}
+
+/// Whether the last synthetic inference passed, at each address of the region that is not down, for more than half of the
+/// living observers elsewhere that sent one. Not known is not passed.
+fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
+    let (mut passed, mut asked) = (0usize, 0usize);
+    for (_, view) in board.agents.iter().filter(|(agent, view)| agent.region != *region && view.is_alive) {
+        let seen = view.facts.get(&FactKind::Observations).map(|seen| &*seen.fact);
+        let Some(Fact::Observations(observations)) = seen else { continue };
+        let Some(of_region) = observations.regions.iter().find(|seen| seen.region == *region) else { continue };
+        let standing = of_region.addresses.iter().filter(|seen| seen.condition != Condition::Failed);
+        let results: Vec<bool> = standing.filter_map(|seen| seen.inference).collect();
+        asked += usize::from(!results.is_empty());
+        passed += usize::from(!results.is_empty() && results.iter().all(|passes| *passes));
+    }
+    passed * 2 > asked
 }
 
 /// Whether a living agent of the region says that nothing is missing there. Not known is not complete.

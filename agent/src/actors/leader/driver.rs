@@ -1,6 +1,6 @@
 //! Drives the election and the proposer: feeds them what happened, carries out what they answer.
 
-use super::{LeaderArguments, board};
+use super::{LeaderArguments, board, members::Change};
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     mesh::handle::Peer,
@@ -13,9 +13,10 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind, LeaderFacts},
     identity::{IdentityError, RegionName},
     load::LoadMeter,
-    plan::{CommittedPlan, Order, Plan, PlanInputs, next_plan, plan_order},
-    proposer::{Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorReply, AcceptorRequest, Ballot, RegisterValue, Stamp, WITNESS, first_members},
+    members::{Members, configured, register_id},
+    plan::{CommittedPlan, Order, OrderAction, Plan, PlanInputs, next_plan, plan_order},
+    proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp, WITNESS},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
@@ -36,18 +37,23 @@ const REPUBLISH: Duration = Duration::from_secs(1);
 /// Orders that may wait for the plan before them to be committed.
 const ORDERS: usize = 16;
 
+/// The members while there is no register yet.
+static NOBODY: Members = Members { register: 0, acceptors: BTreeMap::new() };
+
 /// Where the answer to an order goes.
-type OrderReply = RpcReplyPort<Result<CommittedPlan, OrderRefusal>>;
+pub(super) type OrderReply = RpcReplyPort<Result<CommittedPlan, OrderRefusal>>;
 
 /// The logic of one life of the actor.
 pub(super) struct Driver {
-    arguments: LeaderArguments,
+    pub(super) arguments: LeaderArguments,
     myself: ActorRef<LeaderMessage>,
     started: Instant,
     election: Election,
-    proposer: Proposer,
-    /// The acceptors as far as known: configured, until a value names others.
-    members: BTreeSet<RegionName>,
+    pub(super) proposer: Proposer,
+    /// The acceptors that the configuration names: those of a register that begins.
+    pub(super) configured: BTreeSet<RegionName>,
+    /// The change of members that is under way.
+    pub(super) change: Option<Change>,
     calls: BTreeMap<RegionName, usize>,
     proposed_at: Option<Instant>,
     published: BTreeMap<FactKind, (Instant, Fact)>,
@@ -55,7 +61,7 @@ pub(super) struct Driver {
     /// Orders that wait for their turn.
     orders: VecDeque<(Order, OrderReply)>,
     /// Whose order is in the plan that is being committed.
-    ordered: Option<OrderReply>,
+    pub(super) ordered: Option<OrderReply>,
 }
 
 impl Driver {
@@ -65,7 +71,7 @@ impl Driver {
         myself: ActorRef<LeaderMessage>,
     ) -> Result<Self, IdentityError> {
         let regions = arguments.config.regions.iter().map(|region| region.name.clone());
-        let members = first_members(regions, arguments.witness.is_some())?;
+        let configured = configured(regions, arguments.witness.is_some())?;
         let election = Election::new(ElectionSettings::default(), arguments.id.clone(), boot);
         Ok(Self {
             arguments,
@@ -73,7 +79,8 @@ impl Driver {
             started: Instant::now(),
             election,
             proposer: Proposer::new(ProposerSettings::default()),
-            members,
+            configured,
+            change: None,
             calls: BTreeMap::new(),
             proposed_at: None,
             published: BTreeMap::new(),
@@ -85,16 +92,8 @@ impl Driver {
 
     /// Takes up what was known before the start and asks our acceptor for the rest.
     pub(super) fn start(&mut self, kept: Option<CommittedPlan>) {
-        if self.members.len().is_multiple_of(2) {
-            tracing::warn!(
-                members = self.members.len(),
-                "the register has an even number of acceptors, so losing half of them stops automatic failover; \
-                 configure a `witness` store or an odd number of regions"
-            );
-        }
         let metrics = &self.arguments.metrics;
-        metrics.is_even.set(i64::from(self.members.len().is_multiple_of(2)));
-        metrics.members.set(i64::try_from(self.members.len()).unwrap_or(i64::MAX));
+        metrics.members.set(i64::try_from(self.configured.len()).unwrap_or(i64::MAX));
         metrics.is_leader.set(0);
         if let Some(plan) = kept {
             self.learn_plan(&plan);
@@ -164,6 +163,7 @@ impl Driver {
             self.arguments.metrics.orders.with_label_values(&["unknown"]).inc();
             let _ = reply.send(Err(OrderRefusal::Unknown(why.into())));
         }
+        self.refuse_change(why);
         for (_, reply) in self.orders.drain(..) {
             self.arguments.metrics.orders.with_label_values(&["refused"]).inc();
             let _ = reply.send(Err(OrderRefusal::NotNow(why.into())));
@@ -182,7 +182,9 @@ impl Driver {
             if self.started.elapsed() < HEARING {
                 return;
             }
-            tracing::warn!(waited = ?HEARING, "no other region was heard; going on with the plan known from before");
+            if self.arguments.snapshots.plan.borrow().is_some() {
+                tracing::warn!(waited = ?HEARING, "no other region was heard; going on with the plan known from before");
+            }
         }
         is_current.send_replace(true);
     }
@@ -196,31 +198,32 @@ impl Driver {
         self.carry_out(effects);
     }
 
-    pub(super) fn acceptor_answered(&mut self, from: RegionName, answer: Result<AcceptorReply, String>) {
+    pub(super) fn acceptor_answered(&mut self, from: RegionName, answer: Result<AcceptorAnswer, String>) {
         if let Some(calls) = self.calls.get_mut(&from) {
             *calls = calls.saturating_sub(1);
         }
-        let reply = match answer {
-            Ok(reply) => reply,
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(error) => {
                 self.arguments.metrics.calls_failed.with_label_values(&[from.as_str()]).inc();
                 tracing::debug!(acceptor = %from, %error, "an acceptor did not answer");
                 return;
             }
         };
-        match &reply {
+        match &answer.reply {
             AcceptorReply::Refused { promised } => self.election.observe(promised),
             AcceptorReply::State(state) => {
                 if let Some(highest) = state.highest() {
                     self.election.observe(highest);
                 }
-                self.learn_members(state.accepted.as_ref());
             }
-            AcceptorReply::Promised { accepted, .. } => self.learn_members(accepted.as_ref()),
-            AcceptorReply::Accepted(_) => {}
+            AcceptorReply::Promised { .. }
+            | AcceptorReply::Accepted(_)
+            | AcceptorReply::Joined(_)
+            | AcceptorReply::Votes { .. } => {}
         }
         let now_ms = self.now_ms();
-        let effects = self.proposer.answered(&from, reply, now_ms);
+        let effects = self.proposer.answered(&from, answer, now_ms);
         self.carry_out(effects);
         if self.proposer.is_ready() {
             let board = self.board();
@@ -253,7 +256,15 @@ impl Driver {
                 elections.with_label_values(&["stood"]).inc();
                 tracing::info!(%ballot, "standing for leader");
                 let now_ms = self.now_ms();
-                match self.proposer.prepare(ballot, self.members.clone(), now_ms) {
+                let acceptors = match self.members() {
+                    Some(members) => Acceptors::Known(members),
+                    None => {
+                        let names = self.configured.clone();
+                        let register = register_id(&self.arguments.config.mesh, &names);
+                        Acceptors::First { names, register }
+                    }
+                };
+                match self.proposer.prepare(ballot, acceptors, now_ms) {
                     Ok(effects) => self.carry_out(effects),
                     Err(error) => {
                         tracing::warn!(%error, "cannot stand for leader");
@@ -264,7 +275,7 @@ impl Driver {
         }
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Send { to, request } => self.call_acceptor(to, request),
@@ -273,26 +284,31 @@ impl Driver {
                     tracing::info!(%ballot, "elected leader");
                     self.election.elected(&ballot);
                 }
-                Effect::Committed(stamp, value) => self.committed(stamp, value),
+                Effect::Committed(stamp, plan) => self.committed(stamp, plan),
+                Effect::Joined(region, incarnation) => self.joined(region, incarnation),
+                Effect::NotJoined(region, why) => self.not_joined(&region, &why),
                 Effect::SteppedDown(ballot, reason) => self.stepped_down(&ballot, &reason),
             }
         }
     }
 
-    fn committed(&mut self, stamp: Stamp, value: RegisterValue) {
+    fn committed(&mut self, stamp: Stamp, plan: Plan) {
         let metrics = &self.arguments.metrics;
         metrics.commits.inc();
         let duration = self.proposed_at.take().map(|at| at.elapsed());
         if let Some(duration) = duration {
             metrics.commit_duration.observe(duration.as_secs_f64());
         }
-        tracing::info!(%stamp, seq = stamp.seq, reason = %value.plan.reason, ?duration, "plan committed");
-        self.learn_members(Some(&(stamp.clone(), value.clone())));
-        let committed = CommittedPlan { stamp, plan: value.plan };
+        tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
+        let committed = CommittedPlan { stamp, plan };
         self.learn_plan(&committed);
         if let Some(reply) = self.ordered.take() {
             self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
-            let _ = reply.send(Ok(committed));
+            let _ = reply.send(Ok(committed.clone()));
+        }
+        if !committed.plan.members.has(&self.arguments.id.region) {
+            let effects = self.proposer.step_down(StepDown::Removed);
+            self.carry_out(effects);
         }
     }
 
@@ -300,6 +316,7 @@ impl Driver {
         let (label, by) = match reason {
             StepDown::Outranked(by) => ("outranked", Some(by)),
             StepDown::NoMajority { .. } => ("no-majority", None),
+            StepDown::Removed => ("removed", None),
         };
         self.arguments.metrics.step_downs.with_label_values(&[label]).inc();
         self.proposed_at = None;
@@ -310,15 +327,16 @@ impl Driver {
     }
 
     /// What the next plan would rest on; any agent may be asked for it.
-    fn look(&mut self, board: &BoardView) -> Arc<PlanInputs> {
+    pub(super) fn look(&mut self, board: &BoardView) -> Arc<PlanInputs> {
         let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
         let now_ms = self.now_ms();
         self.meter.observe(board::served(board), now_ms);
         let known = self.arguments.snapshots.plan.borrow().clone();
-        let decided = self.proposer.decided().map(|(_, value)| &value.plan);
+        let decided = self.proposer.decided().map(|(_, plan)| plan);
         let current = decided.or(known.as_deref().map(|known| &known.plan));
         let config = &self.arguments.config;
-        let inputs = Arc::new(board::plan_inputs(config, board, &verdicts, &mut self.meter, current));
+        let members = current.map(|plan| &plan.members).unwrap_or(&NOBODY);
+        let inputs = Arc::new(board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members));
         self.arguments.snapshots.plan_inputs.send_if_modified(|known| {
             let is_news = known.as_deref() != Some(&*inputs);
             if is_news {
@@ -336,8 +354,17 @@ impl Driver {
             return;
         }
         while let Some((order, reply)) = self.orders.pop_front() {
-            let current = self.proposer.decided().map(|(_, value)| &value.plan);
-            match plan_order(current, &order, &inputs, unix_ms()) {
+            if matches!(order.action, OrderAction::Member(_)) {
+                if self.order_member(order, reply, board) {
+                    return;
+                }
+                continue;
+            }
+            let current = self.proposer.decided().map(|(_, plan)| plan);
+            // What an order is judged by is seen; what automation adds to it may be refused.
+            let planned = plan_order(current, &order, &inputs, unix_ms());
+            let acting = self.acting(&inputs);
+            match planned.and_then(|_| plan_order(current, &order, &acting, unix_ms())) {
                 Ok(plan) => {
                     self.ordered = Some(reply);
                     return self.propose(plan);
@@ -349,17 +376,37 @@ impl Driver {
                 }
             }
         }
-        let current = self.proposer.decided().map(|(_, value)| &value.plan);
-        if let Some(plan) = next_plan(current, &inputs, unix_ms()) {
+        if self.tend_members(board) {
+            return;
+        }
+        let acting = self.acting(&inputs);
+        let current = self.proposer.decided().map(|(_, plan)| plan);
+        if let Some(plan) = next_plan(current, &acting, unix_ms()) {
             self.propose(plan);
         }
     }
 
-    fn propose(&mut self, plan: Plan) {
-        let members = self.proposer.members().unwrap_or(&self.members).clone();
+    /// What a plan rests on once these are the members.
+    pub(super) fn inputs_of(&mut self, board: &BoardView, current: &Plan, members: &Members) -> PlanInputs {
+        let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
+        let config = &self.arguments.config;
+        let inputs = board::plan_inputs(config, board, &verdicts, &mut self.meter, Some(current), members);
+        if members.why_not_automatic().is_some() { inputs.held() } else { inputs }
+    }
+
+    /// What automation may act on: nothing where it is refused.
+    pub(super) fn acting(&self, inputs: &Arc<PlanInputs>) -> Arc<PlanInputs> {
+        let decided = self.proposer.decided().map(|(_, plan)| &plan.members);
+        match decided.and_then(Members::why_not_automatic) {
+            Some(_) => Arc::new(inputs.held()),
+            None => inputs.clone(),
+        }
+    }
+
+    pub(super) fn propose(&mut self, plan: Plan) {
         let now_ms = self.now_ms();
         self.proposed_at = Some(Instant::now());
-        match self.proposer.commit(RegisterValue { members, plan }, now_ms) {
+        match self.proposer.commit(plan, now_ms) {
             Ok(effects) => self.carry_out(effects),
             Err(error) => {
                 tracing::error!(%error, "a plan could not be proposed");
@@ -371,6 +418,7 @@ impl Driver {
     /// Takes a committed plan up if it is later than the one known.
     fn learn_plan(&mut self, plan: &CommittedPlan) {
         self.election.observe(&plan.stamp.ballot);
+        let before = self.arguments.snapshots.plan.borrow().clone();
         let is_news = self.arguments.snapshots.plan.send_if_modified(|known| {
             let is_later = known.as_ref().is_none_or(|known| known.stamp < plan.stamp);
             if is_later {
@@ -381,6 +429,7 @@ impl Driver {
         if !is_news {
             return;
         }
+        self.tell_members(before.as_deref().map(|known| &known.plan.members), &plan.plan.members);
         let metrics = &self.arguments.metrics;
         metrics.plan_seq.set(i64::try_from(plan.stamp.seq).unwrap_or(i64::MAX));
         metrics.show(&plan.plan);
@@ -391,17 +440,10 @@ impl Driver {
         self.publish(Fact::Plan(plan.clone()));
     }
 
-    fn learn_members(&mut self, value: Option<&(Stamp, RegisterValue)>) {
-        let Some((_, value)) = value.filter(|(_, value)| value.members != self.members) else { return };
-        tracing::warn!(
-            ours = ?self.members.iter().map(RegionName::as_str).collect::<Vec<_>>(),
-            found = ?value.members.iter().map(RegionName::as_str).collect::<Vec<_>>(),
-            "the register's acceptors are not those of the configuration; following the register"
-        );
-        self.members = value.members.clone();
-        let metrics = &self.arguments.metrics;
-        metrics.members.set(i64::try_from(self.members.len()).unwrap_or(i64::MAX));
-        metrics.is_even.set(i64::from(self.members.len().is_multiple_of(2)));
+    /// The register's members as far as known; none while no plan is.
+    fn members(&self) -> Option<Members> {
+        let known = self.arguments.snapshots.plan.borrow().as_ref().map(|known| known.plan.members.clone());
+        self.proposer.members().cloned().or(known).filter(|members| !members.is_empty())
     }
 
     fn publish_changes(&mut self) {
@@ -444,7 +486,7 @@ impl Driver {
         let _ = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(fact)));
     }
 
-    fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -454,7 +496,8 @@ impl Driver {
 
     fn sight(&self) -> Sight {
         let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
-        board::sight(&self.board(), &verdicts, &self.arguments.id, self.members.clone())
+        let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
+        board::sight(&self.board(), &verdicts, &self.arguments.id, names)
     }
 
     fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {
@@ -485,7 +528,7 @@ async fn ask_acceptor(
     arguments: &LeaderArguments,
     to: &RegionName,
     request: AcceptorRequest,
-) -> Result<AcceptorReply, String> {
+) -> Result<AcceptorAnswer, String> {
     if *to == arguments.id.region {
         return arguments.store.apply(&request).await.map_err(|error| error.to_string());
     }
@@ -505,7 +548,7 @@ async fn ask_acceptor(
 async fn ask_voter(arguments: &LeaderArguments, region: &RegionName, ballot: &Ballot) -> Result<PreVoteReply, String> {
     if region.as_str() == WITNESS {
         // A store has no eyes: it says whether it can be reached, and which ballot it promised.
-        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read).await? else {
+        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read).await?.reply else {
             return Err("the witness answered another question".into());
         };
         let highest = state.highest().cloned();

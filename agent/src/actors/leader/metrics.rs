@@ -17,6 +17,9 @@ pub struct LeaderMetrics {
     pub(super) plan_seq: IntGauge,
     pub(super) members: IntGauge,
     pub(super) is_even: IntGauge,
+    pub(super) without_vote: IntGauge,
+    pub(super) is_refused: IntGauge,
+    pub(super) member_changes: IntCounterVec,
     pub(super) requests_refused: IntCounterVec,
     pub(super) calls_failed: IntCounterVec,
     pub(super) adopted: IntCounter,
@@ -97,6 +100,19 @@ impl LeaderMetrics {
                 "regionmesh_register_members_even",
                 "1 if the register has an even number of acceptors: configure a witness store.",
             )?,
+            without_vote: gauge(
+                "regionmesh_register_members_without_vote",
+                "Members whose acceptor lost its state, or was not heard yet: they count, and can't vote.",
+            )?,
+            is_refused: gauge(
+                "regionmesh_failover_automatic_refused",
+                "1 while automatic failover is refused: an even number of regions and no witness.",
+            )?,
+            member_changes: counters(
+                "regionmesh_register_member_changes_total",
+                "Changes of the register's members that this agent committed: join, suspend, remove, rename.",
+                "change",
+            )?,
             requests_refused,
             calls_failed: counters(
                 "regionmesh_register_calls_failed_total",
@@ -127,10 +143,15 @@ impl LeaderMetrics {
         })
     }
 
-    /// Shows what the last plan known holds back and what operators ordered.
+    /// Shows what the last plan known holds back, what operators ordered, and who its members are.
     pub(super) fn show(&self, plan: &Plan) {
         self.plan.show(plan);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let members = &plan.members;
+        self.members.set(count(members.len()));
+        self.is_even.set(i64::from(members.len().is_multiple_of(2)));
+        self.without_vote.set(count(members.acceptors.values().filter(|counted| counted.is_none()).count()));
+        self.is_refused.set(i64::from(members.why_not_automatic().is_some()));
         for kind in [OverrideKind::Drain, OverrideKind::Hold, OverrideKind::Promote] {
             let standing = plan.overrides.iter().filter(|standing| standing.kind == kind).count();
             self.overrides.with_label_values(&[kind.as_str()]).set(count(standing));

@@ -7,7 +7,8 @@ use crate::{
     store::history,
     store::slots::{SlotMetrics, SlotStore},
 };
-use object_store::memory::InMemory;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_protocol::{
@@ -15,7 +16,7 @@ use regionmesh_protocol::{
     facts::{Fact, ServingFacts},
     identity::RegionName,
     load::LoadMeter,
-    plan::{CommittedPlan, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
     trial::Evidence,
     verdict::{Condition, RegionVerdict},
     wire::{OrderRefusal, PeerReply, PeerRequest},
@@ -109,6 +110,8 @@ impl PeerLink for Link {
 struct Mesh {
     network: Network,
     agents: BTreeMap<RegionName, LeaderArguments>,
+    /// What each region's store holds.
+    objects: BTreeMap<RegionName, Arc<InMemory>>,
     _dir: tempfile::TempDir,
 }
 
@@ -117,7 +120,7 @@ impl Mesh {
         let dir = tempfile::tempdir().unwrap();
         let network = Network::default();
         let boards: Vec<_> = REGIONS.iter().map(|_| Snapshots::default()).collect();
-        let mut agents = BTreeMap::new();
+        let (mut agents, mut objects) = (BTreeMap::new(), BTreeMap::new());
         for (index, name) in REGIONS.iter().enumerate() {
             let config = config(name, &dir.path().join(name));
             let (id, region) = (config.id(), config.region.clone());
@@ -127,6 +130,7 @@ impl Mesh {
             let registry = Registry::new();
             let slots = SlotMetrics::new(&registry).unwrap();
             let store = Arc::new(InMemory::new());
+            objects.insert(region.clone(), store.clone());
             let store = SlotStore::new(store, &"".into(), "region", Duration::from_secs(2), slots);
             let arguments = LeaderArguments {
                 config: Arc::new(config),
@@ -141,7 +145,7 @@ impl Mesh {
             };
             agents.insert(region, arguments);
         }
-        let mesh = Self { network, agents, _dir: dir };
+        let mesh = Self { network, agents, objects, _dir: dir };
         for region in mesh.agents.keys() {
             mesh.spawn(region).await;
         }
@@ -198,7 +202,13 @@ impl Mesh {
 
     fn set_verdict(&self, region: &str, condition: Condition) {
         for agent in self.agents.values() {
-            let verdict = RegionVerdict { condition, since_ms: 1, votes: Vec::new(), reason: "test".into() };
+            let verdict = RegionVerdict {
+                condition,
+                since_ms: 1,
+                votes: Vec::new(),
+                reason: "test".into(),
+                addresses: Vec::new(),
+            };
             agent.snapshots.verdicts.send_modify(|verdicts| {
                 Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
             });
@@ -411,7 +421,7 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
     let (eu, verdicts, mut meter) = ("eu-west-1".parse().unwrap(), BTreeMap::new(), LoadMeter::default());
     let mut look = |config: &Config, board: &BoardView, now_ms| {
         meter.observe(board::served(board), now_ms);
-        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan)).regions[&eu].clone()
+        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan), &plan.members).regions[&eu].clone()
     };
 
     let all = |eu: ServingFacts, others: u64| {
@@ -436,4 +446,64 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
     config.serving.embedded = false;
     let input = look(&config, &silent, 8_000);
     assert_eq!((input.evidence, input.is_loaded), (Evidence::NotMeasured, true));
+}
+
+#[tokio::test]
+async fn an_acceptor_whose_store_was_emptied_is_suspended_and_joins_again() {
+    let mesh = Mesh::start().await;
+    let leader = mesh.leader().await;
+    let lost: RegionName = mesh.agents.keys().find(|region| **region != leader).cloned().unwrap();
+    let before = mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some)).await;
+    let objects = &mesh.objects[&lost];
+    for slot in objects.list(None).map_ok(|meta| meta.location).try_collect::<Vec<_>>().await.unwrap() {
+        objects.delete(&slot).await.unwrap();
+    }
+    let vote = |plan: &CommittedPlan| plan.plan.members.acceptors[&lost];
+    let after = mesh.plan(|plan| vote(plan).is_some() && vote(plan) != vote(&before)).await;
+    assert!(after.plan.reason.contains("joined the register and votes"), "{}", after.plan.reason);
+    let metrics = &mesh.agents[&leader].metrics;
+    for change in ["suspend", "join"] {
+        assert_eq!(metrics.member_changes.with_label_values(&[change]).get(), 1, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_without_it() {
+    let mesh = Mesh::start().await;
+    let leader = mesh.leader().await;
+    mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some)).await;
+    let others: Vec<RegionName> = mesh.agents.keys().filter(|region| **region != leader).cloned().collect();
+    let remove = |force| Order {
+        action: OrderAction::Member(MemberOrder::Remove { force }),
+        region: Some(leader.clone()),
+        by: "ann".into(),
+        why: "test".into(),
+        for_ms: 0,
+    };
+    let asked = |order| {
+        let actor = mesh.network.actors.lock().unwrap()[&leader].clone();
+        async move {
+            let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
+            asked.await.unwrap().unwrap()
+        }
+    };
+    let refused = asked(remove(false)).await;
+    assert!(
+        matches!(&refused, Err(OrderRefusal::Wrong(why)) if why.to_string().contains("of the traffic")),
+        "{refused:?}"
+    );
+    let committed = asked(remove(true)).await.unwrap();
+    assert!(!committed.plan.regions.contains_key(&leader) && !committed.plan.members.has(&leader));
+    let metrics = &mesh.agents[&leader].metrics;
+    eventually("it steps down", || (metrics.step_downs.with_label_values(&["removed"]).get() == 1).then_some(())).await;
+    // One of the others leads, with two votes, and no automation.
+    let next = mesh.leader().await;
+    assert!(others.contains(&next), "{next}");
+    let plan = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+    assert_eq!(plan.plan.members.len(), 2);
+    mesh.set_verdict(others[0].as_str(), Condition::Failed);
+    let metrics = &mesh.agents[&next].metrics;
+    assert_eq!(metrics.is_refused.get(), 1);
+    let drained = mesh.order(&next, OverrideKind::Drain, others[1].as_str()).await.unwrap();
+    assert!(drained.plan.regions[&others[0]].weight_bp > 0, "a verdict moved traffic although automation is refused");
 }

@@ -65,6 +65,8 @@ impl Rig {
                 reason: "connection refused".into(),
                 is_complete: true,
                 is_loaded: true,
+                inference_passes: None,
+                measured_capacity_rps: None,
                 capacity_rps: None,
                 load_rps: None,
                 evidence: Evidence::NotMeasured,
@@ -177,9 +179,11 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         evidence: "connection refused".into(),
         since_ms: 5,
         round_trip_us: None,
+        addresses: Vec::new(),
     };
-    rig.tell("eu-west-1/node-0", true, vec![Fact::Observations(Observations { regions: vec![seen], own: None })]);
-    let own = Observations { regions: Vec::new(), own: Some(Condition::Failed) };
+    let observed = Observations { regions: vec![seen], ..Observations::default() };
+    rig.tell("eu-west-1/node-0", true, vec![Fact::Observations(observed)]);
+    let own = Observations { own: Some(Condition::Failed), ..Observations::default() };
     rig.tell("ap-south-1/node-0", true, vec![Fact::Observations(own)]);
     let committed = (**rig.snapshots.plan.borrow().as_ref().unwrap()).clone();
     History::open(&rig.api.config.data_dir).unwrap().add(&PastPlan { seen_ms: 9, committed }).unwrap();

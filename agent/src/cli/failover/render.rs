@@ -2,8 +2,8 @@
 
 use crate::{
     api::types::{
-        FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus, PlannedRegion,
-        RegionExplanation, ShortfallStatus, WhatIf,
+        AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus, PlannedRegion,
+        RegionExplanation, RegionStatus, ShortfallStatus, WhatIf,
     },
     cli::text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
 };
@@ -27,6 +27,9 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
         _ => format!("out by automation: {}; at most {} at a time", names(&status.taken_out), status.max_out),
     };
     text += &wrap("guards  ", &out);
+    if let Some(why) = &status.automatic_refused {
+        text += &wrap("refused ", &paint.tone(Tone::Bad, plain(why, TEXT_MAX)));
+    }
     text += &shortfall(plan.shortfall.as_ref(), paint);
     text += "\n";
     text += &regions(&plan.regions, None, paint);
@@ -62,7 +65,7 @@ pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -
 
 pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
     let region = &told.region;
-    let verdict = paint.tone(tone(region.verdict), region.verdict.as_str());
+    let verdict = paint.tone(Tone::of(region.verdict), region.verdict.as_str());
     let since = match region.verdict_since_ms {
         0 => String::new(),
         since_ms => format!(" for {}", ago(told.answered_ms.saturating_sub(since_ms))),
@@ -70,9 +73,13 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
     let mut text = format!("{}  as {} sees it\n", region.region, plain(&told.answered_by, 200));
     text += &wrap("verdict   ", &format!("{verdict}{since}: {}", plain(&region.verdict_reason, TEXT_MAX)));
     text += &wrap("standing  ", &format!("{}; {} of the traffic", told.standing, percent(region.share)));
-    for (head, lines) in
-        [("orders", &told.overrides), ("guards", &told.guards), ("gate", &told.gate), ("ramp", &told.ramp)]
-    {
+    for (head, lines) in [
+        ("orders", &told.overrides),
+        ("guards", &told.guards),
+        ("gate", &told.gate),
+        ("ramp", &told.ramp),
+        ("judged by", &told.thresholds),
+    ] {
         for (index, line) in lines.iter().enumerate() {
             let head = if index == 0 { head } else { "" };
             text += &wrap(&format!("{head:<10}"), &plain(line, TEXT_MAX));
@@ -82,6 +89,10 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
     text += &votes(told, paint);
     text += "\n";
     text += &observations(&region.observations, told.answered_ms, paint);
+    if !region.address_verdicts.is_empty() {
+        text += "\n";
+        text += &addresses(region, paint);
+    }
     if !told.reasons.is_empty() {
         text += &format!("\n{}\n", paint.tone(Tone::Strong, "WHAT LED HERE"));
         for past in &told.reasons {
@@ -99,14 +110,15 @@ fn votes(told: &RegionExplanation, paint: Paint) -> String {
             Condition::Unknown => "abstains".to_owned(),
             condition => condition.as_str().to_owned(),
         };
-        table.row(vec![vote.region.to_string(), paint.tone(tone(vote.condition), says)]);
+        table.row(vec![vote.region.to_string(), paint.tone(Tone::of(vote.condition), says)]);
     }
     for report in &told.own_reports {
         let says = match report.condition {
-            Some(condition) => paint.tone(tone(condition), condition.as_str()),
+            Some(condition) => paint.tone(Tone::of(condition), condition.as_str()),
             None => paint.tone(Tone::Faint, "nothing yet"),
         };
-        let of = format!("itself ({}, {} ago)", plain(&report.agent, 60), ago(report.age_ms));
+        let address = report.address.map(|address| format!(" for {address}")).unwrap_or_default();
+        let of = format!("itself ({}{address}, {} ago)", plain(&report.agent, 60), ago(report.age_ms));
         table.row(vec![of, says]);
     }
     table.render()
@@ -117,13 +129,63 @@ fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String
     for observation in seen {
         table.row(vec![
             plain(&observation.observer, 60),
-            paint.tone(tone(observation.condition), observation.condition.as_str()),
+            paint.tone(Tone::of(observation.condition), observation.condition.as_str()),
             format!("{} ago", ago(now_ms.saturating_sub(observation.since_ms))),
             format!("{} ago", ago(observation.age_ms)),
             plain(&observation.evidence, 60),
         ]);
     }
     table.render()
+}
+
+/// Each address: the verdict, whether DNS answers it, and what each observer saw of it.
+fn addresses(region: &RegionStatus, paint: Paint) -> String {
+    let heads =
+        ["ADDRESS", "VERDICT", "ANSWERED", "OBSERVER", "SEES", "ERRORS", "SLOW TAIL", "INFERENCE", "LAST PROBE"];
+    let mut table = Table::new(&heads).heading(paint);
+    for judged in &region.address_verdicts {
+        let mut head = vec![
+            judged.address.to_string(),
+            paint.tone(Tone::of(judged.verdict), judged.verdict.as_str()),
+            if judged.answered { "yes".into() } else { paint.tone(Tone::Uneasy, "no") },
+        ];
+        let observers = region.observations.iter().filter_map(|seen| {
+            Some((&seen.observer, seen.addresses.iter().find(|of| of.address == Some(judged.address))?))
+        });
+        for row in address_rows(observers, &mut head, paint) {
+            table.row(row);
+        }
+    }
+    table.render()
+}
+
+/// One row for each observer; the address stands in the first only.
+fn address_rows<'a>(
+    seen: impl Iterator<Item = (&'a String, &'a AddressSeen)>,
+    head: &mut Vec<String>,
+    paint: Paint,
+) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (observer, of) in seen {
+        let unknown = || "-".to_owned();
+        let mut row = std::mem::replace(head, vec![String::new(); 3]);
+        row.extend([
+            plain(observer, 60),
+            paint.tone(Tone::of(of.condition), of.condition.as_str()),
+            of.error_bp.map_or_else(unknown, |bp| percent(f64::from(bp) / 10_000.0)),
+            of.quantile_us.map_or_else(unknown, |us| format!("{}.{} ms", us / 1_000, us % 1_000 / 100)),
+            of.inference
+                .map_or_else(unknown, |passes| if passes { "passes".into() } else { paint.tone(Tone::Bad, "fails") }),
+            plain(&of.evidence, 60),
+        ]);
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        let mut row = std::mem::take(head);
+        row.extend(vec!["-".to_owned(); 6]);
+        rows.push(row);
+    }
+    rows
 }
 
 pub(super) fn what_if(answer: &WhatIf, paint: Paint) -> String {
@@ -192,15 +254,6 @@ fn overrides(standing: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
 
 fn names(regions: &[RegionName]) -> String {
     regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn tone(condition: Condition) -> Tone {
-    match condition {
-        Condition::Healthy => Tone::Good,
-        Condition::Suspect | Condition::Draining => Tone::Uneasy,
-        Condition::Failed => Tone::Bad,
-        Condition::Unknown => Tone::Faint,
-    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ fn regions(status: &Status, paint: Paint) -> String {
         table.row(vec![
             region.region.to_string(),
             plain(&region.cloud, 12),
-            paint.tone(tone(region.verdict), region.verdict.as_str()),
+            paint.tone(Tone::of(region.verdict), region.verdict.as_str()),
             since,
             votes(region),
             percent(region.share),
@@ -70,7 +70,7 @@ fn regions(status: &Status, paint: Paint) -> String {
     // The reason is what one looks for where something is not as it should be; elsewhere it would only be in the way.
     for region in &status.regions {
         if region.verdict != Condition::Healthy && !region.verdict_reason.is_empty() {
-            let head = paint.tone(tone(region.verdict), format!("{}: ", region.region));
+            let head = paint.tone(Tone::of(region.verdict), format!("{}: ", region.region));
             text += &wrap(&head, &plain(&region.verdict_reason, TEXT_MAX));
         }
         if region.flaps > 0 {
@@ -147,15 +147,6 @@ fn standing(region: &RegionStatus, paint: Paint) -> String {
 /// The answering agent's clock, as far as its answer tells it: ours may be wrong, and its points in time are its own.
 fn now_ms(status: &Status) -> u64 {
     status.plan.as_ref().map_or_else(crate::time::unix_ms, |plan| plan.made_ms.saturating_add(plan.age_ms))
-}
-
-fn tone(condition: Condition) -> Tone {
-    match condition {
-        Condition::Healthy => Tone::Good,
-        Condition::Suspect | Condition::Draining => Tone::Uneasy,
-        Condition::Failed => Tone::Bad,
-        Condition::Unknown => Tone::Faint,
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
-    ApiConfig, Config, DnsConfig, HealthConfig, ListenConfig, LogConfig, RegionConfig, ReplicationConfig,
+    AlertsConfig, ApiConfig, Config, DnsConfig, HealthConfig, ListenConfig, LogConfig, RegionConfig, ReplicationConfig,
     ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
 };
 use regionmesh_protocol::{
@@ -214,6 +214,7 @@ impl Layout {
             replication: ReplicationConfig::default(),
             serving: ServingConfig::default(),
             api: ApiConfig { token_file: Some(self.token_file()) },
+            alerts: AlertsConfig::default(),
             log: LogConfig::default(),
         }
     }

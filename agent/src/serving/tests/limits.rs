@@ -11,7 +11,7 @@ async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<a
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
     let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics.clone());
-    let shelf = loader::Shelf::new(Arc::new(loading), 1, metrics.clone());
+    let shelf = loader::Shelf::new(Arc::new(loading), 1, 1, metrics.clone());
     tokio::spawn(shelf.clone().follow(rig.announce.subscribe()));
     rig.wait("loaded", async || shelf.resolve("add", None).await.is_ok()).await;
     let admission = Arc::new(admission::Admission::new(parallel, body_limit, metrics.clone()));

@@ -158,6 +158,20 @@ fn the_gate_stays_shut_until_models_are_loaded_and_says_so() {
 }
 
 #[test]
+fn the_gate_stays_shut_while_the_synthetic_inference_fails() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.judge("a", Condition::Failed);
+    world.inputs.regions.get_mut(&name("a")).unwrap().inference_passes = Some(false);
+    world.judge("a", Condition::Healthy);
+    world.wait(MINUTE);
+    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
+    let words = explain(world.plan.as_ref().unwrap(), &world.inputs, &name("a"), world.now_ms).unwrap();
+    assert!(words.gate.contains(&"waits: a synthetic inference passes there".to_owned()), "{words:?}");
+    world.inputs.regions.get_mut(&name("a")).unwrap().inference_passes = Some(true);
+    assert!(world.apply().is_some());
+}
+
+#[test]
 fn a_region_with_two_percent_of_errors_gets_one_percent_of_its_traffic_before_it_is_sent_back() {
     const TRIALS: u64 = 1_000;
     // 5 requests a second at 1 % of its normal traffic.

@@ -231,7 +231,7 @@ fn a_region_that_joins_ramps_up_and_one_that_leaves_is_dropped() {
 fn a_change_of_addresses_or_weights_makes_a_new_plan() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.inputs.regions.get_mut(&name("a")).unwrap().addresses = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99))];
-    assert_eq!(world.apply().unwrap(), "a: addresses changed");
+    assert_eq!(world.apply().unwrap(), "a: 192.0.2.99 is answered, 192.0.2.1 no more");
     world.inputs.regions.get_mut(&name("a")).unwrap().weight_bp = 5_000;
     assert_eq!(world.apply().unwrap(), "the configured shares changed");
     let shares = world.plan.unwrap().shares();

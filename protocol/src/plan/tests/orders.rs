@@ -83,7 +83,7 @@ proptest! {
             let before = world.plan.clone().unwrap();
             world.apply();
             if let Some((action, region, for_ms)) = order {
-                let _ = world.order(*action, *region, *for_ms);
+                let _ = world.order(action.clone(), *region, *for_ms);
                 world.is_reconfigured = true;
             }
             let plan = world.plan.clone().unwrap();

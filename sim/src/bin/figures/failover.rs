@@ -4,8 +4,9 @@
 //! by now. Users send a steady load through a front door meanwhile, each request on a new connection.
 
 use crate::{
-    mesh::{Measured, PATIENCE},
+    mesh::{Ground, Measured, PATIENCE},
     report::{Report, distribution},
+    side_by_side::{Rounds, side_by_side},
 };
 use anyhow::{Context, Result, anyhow};
 use regionmesh::{
@@ -20,7 +21,10 @@ use regionmesh::{
 };
 use regionmesh_protocol::{manifest::ModelName, plan::Strategy};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 const MODEL: &str = "iris";
@@ -31,18 +35,55 @@ const CALM: usize = 100;
 
 /// What the kills came to.
 #[derive(Default)]
-struct Times {
-    dns: Vec<Duration>,
-    dns_with_leader: Vec<Duration>,
-    errors: Vec<Duration>,
-    elections: Vec<Duration>,
-    starts: Vec<Duration>,
+pub(crate) struct Times {
+    /// Until the last survivor's DNS moved.
+    pub(crate) dns: Vec<Duration>,
+    /// Those of them where the leader died with the region.
+    pub(crate) dns_with_leader: Vec<Duration>,
+    /// Until the front door's last error.
+    pub(crate) errors: Vec<Duration>,
+    /// Until all survivors name the next leader.
+    pub(crate) elections: Vec<Duration>,
+    /// Until an agent that was started is ready.
+    pub(crate) starts: Vec<Duration>,
 }
 
-/// Kills the region that serves so many times.
-pub(crate) async fn measure(report: &mut Report, kills: u32) -> Result<()> {
-    eprintln!("{kills} kills of the region that serves, and of the leader ...");
-    let mesh = Measured::start(Strategy::ActivePassive, |_| {}).await?;
+impl Times {
+    /// Of all meshes together.
+    pub(crate) fn of(parts: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        parts.into_iter().for_each(|part| all.add(part));
+        all
+    }
+
+    fn add(&mut self, other: Self) {
+        self.dns.extend(other.dns);
+        self.dns_with_leader.extend(other.dns_with_leader);
+        self.errors.extend(other.errors);
+        self.elections.extend(other.elections);
+        self.starts.extend(other.starts);
+    }
+}
+
+/// Kills the region that serves so many times, on so many meshes.
+pub(crate) async fn measure(report: &mut Report, meshes: u8, kills: u32) {
+    let one = |number, rounds| measure_one(Ground::Here(number), rounds);
+    let found = side_by_side(report, "kills of the serving region and of the leader", meshes, kills, one).await;
+    let times = Times::of(found);
+    let seconds = Duration::from_secs;
+    report.times("serving region killed, until the last survivor's DNS moved", &times.dns, seconds(3));
+    if !times.dns_with_leader.is_empty() {
+        report.note("the same where the leader died with it", distribution(&times.dns_with_leader));
+    }
+    report.times("serving region killed, until the front door's last error", &times.errors, seconds(5));
+    report.times("leader killed, until all survivors name the next", &times.elections, Duration::from_millis(3_500));
+    report.times("agent started, until it is ready", &times.starts, seconds(1));
+}
+
+/// Rounds of kills on one mesh, until none is left.
+pub(crate) async fn measure_one(ground: Ground<'_>, rounds: Arc<Rounds>) -> Result<Times> {
+    rounds.turn().await;
+    let mesh = Measured::start(ground, Strategy::ActivePassive, |_| {}).await?;
     let door = FrontDoor::bind(
         mesh.front_door(vec!["127.0.0.1:0".parse()?], FrontDoorMetrics::new(&prometheus::Registry::new())?),
     )
@@ -55,22 +96,12 @@ pub(crate) async fn measure(report: &mut Report, kills: u32) -> Result<()> {
 
     let url = format!("http://{address}/v2/models/{MODEL}/infer");
     let mut times = Times::default();
-    for round in 0..kills {
-        round_of_kills(&mesh, &url, &mut times).await.with_context(|| format!("kill {round}"))?;
-        if (round + 1) % 10 == 0 {
-            eprintln!("  {} kills: DNS {}", round + 1, distribution(&times.dns));
-        }
+    while let Some(round) = rounds.take() {
+        round_of_kills(&mesh, &url, &rounds, &mut times).await.with_context(|| format!("round {round}"))?;
+        rounds.done();
     }
     mesh.stop().await;
-    let seconds = Duration::from_secs;
-    report.times("serving region killed, until the last survivor's DNS moved", &times.dns, seconds(3));
-    if !times.dns_with_leader.is_empty() {
-        report.note("the same where the leader died with it", distribution(&times.dns_with_leader));
-    }
-    report.times("serving region killed, until the front door's last error", &times.errors, seconds(5));
-    report.times("leader killed, until all survivors name the next", &times.elections, Duration::from_millis(3_500));
-    report.times("agent started, until it is ready", &times.starts, seconds(1));
-    Ok(())
+    Ok(times)
 }
 
 async fn publish_sample(mesh: &Measured) -> Result<()> {
@@ -81,10 +112,11 @@ async fn publish_sample(mesh: &Measured) -> Result<()> {
     publish(mesh, &model).await.map_err(|error| anyhow!("{error}"))
 }
 
-async fn round_of_kills(mesh: &Measured, url: &str, times: &mut Times) -> Result<()> {
+async fn round_of_kills(mesh: &Measured, url: &str, rounds: &Rounds, times: &mut Times) -> Result<()> {
     let (home, leader) = settled(mesh).await?;
     if home.id != leader.id {
         let survivors = others(mesh, leader);
+        rounds.turn().await;
         let (killed, elected) = tokio::join!(mesh.kill(&leader.id), elected(mesh, &survivors, leader));
         killed?;
         times.elections.push(elected?);
@@ -99,6 +131,7 @@ async fn round_of_kills(mesh: &Measured, url: &str, times: &mut Times) -> Result
     let servers: Vec<_> = survivors.iter().map(|agent| agent.dns()).collect();
     let gone = [home.ip.into()];
     let service = mesh.layout().service();
+    rounds.turn().await;
     let at = load.now();
     let is_leader = home.id == leader.id;
     let elected = async { if is_leader { elected(mesh, &survivors, home).await.map(Some) } else { Ok(None) } };
@@ -122,7 +155,7 @@ async fn round_of_kills(mesh: &Measured, url: &str, times: &mut Times) -> Result
 }
 
 /// The agent of the region that has the traffic, and the leader.
-async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
+pub(crate) async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
     let status = mesh.settled().await?;
     let region = status.regions.iter().find(|region| region.share > 0.99).context("no region has the traffic")?;
     let leader = status.leader.map(|leader| leader.agent).unwrap_or_default();
@@ -132,12 +165,13 @@ async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
     Ok((home, leader))
 }
 
-fn others<'a>(mesh: &'a Measured, agent: &LocalAgent) -> Vec<&'a LocalAgent> {
+/// All agents but one.
+pub(crate) fn others<'a>(mesh: &'a Measured, agent: &LocalAgent) -> Vec<&'a LocalAgent> {
     mesh.agents().iter().filter(|other| other.id != agent.id).collect()
 }
 
 /// Time until all survivors name the same leader, which is another than `dead`.
-async fn elected(mesh: &Measured, survivors: &[&LocalAgent], dead: &LocalAgent) -> Result<Duration> {
+pub(crate) async fn elected(mesh: &Measured, survivors: &[&LocalAgent], dead: &LocalAgent) -> Result<Duration> {
     let begin = Instant::now();
     let dead = dead.id.to_string();
     let is_elected = |seen: &Vec<Status>| {

@@ -1,6 +1,9 @@
 //! What an agent costs that has nothing to do: time on the CPU and memory, as the kernel accounts for them.
 
-use crate::{mesh::Measured, report::Report};
+use crate::{
+    mesh::{Ground, Measured},
+    report::Report,
+};
 use anyhow::{Context, Result};
 use regionmesh_protocol::plan::Strategy;
 use std::time::{Duration, Instant};
@@ -11,7 +14,7 @@ const WATCHED: Duration = Duration::from_secs(30);
 /// Measures a settled mesh without users.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     eprintln!("An idle mesh, watched for {WATCHED:?} ...");
-    let mesh = Measured::start(Strategy::Weighted, |_| {}).await?;
+    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |_| {}).await?;
     mesh.settled().await?;
     let pids = mesh.agents().iter().map(|agent| mesh.pid(agent)).collect::<Result<Vec<_>>>()?;
     let on_cpu = || pids.iter().map(|pid| cpu_time(*pid)).collect::<Result<Vec<_>>>();
@@ -29,7 +32,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
 }
 
 /// Time that a process' threads were on a CPU (/proc/PID/task/TID/schedstat, nanoseconds; kernel docs, sched-stats).
-fn cpu_time(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let mut total = Duration::ZERO;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = task?.path().join("schedstat");
@@ -42,7 +45,7 @@ fn cpu_time(pid: u32) -> Result<Duration> {
 }
 
 /// Resident memory, megabytes.
-fn resident(pid: u32) -> Result<f64> {
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kibibytes: f64 = line.split_whitespace().next().context("no number")?.parse()?;

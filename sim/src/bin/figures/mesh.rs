@@ -1,12 +1,13 @@
 //! The mesh that is measured: the product's own binary, one process per agent, on loopback addresses.
 
+use crate::distance::Distance;
 use anyhow::{Context, Result, bail};
 use regionmesh::{
     api::types::Status,
     cli::up::{
         children::{ChildState, Program, Restart},
         layout::LocalAgent,
-        local_mesh::{LocalMesh, LocalMeshOptions},
+        local_mesh::{LocalMesh, LocalMeshOptions, default_regions},
         measure::wait,
     },
     config::Config,
@@ -17,8 +18,17 @@ use tempfile::TempDir;
 
 /// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Apart from the addresses that `up` and the tests use.
-const BASE: Ipv4Addr = Ipv4Addr::new(127, 88, 0, 11);
+/// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Where a mesh lives.
+#[derive(Clone, Copy)]
+pub(crate) enum Ground<'a> {
+    /// On loopback addresses of its own, by a number that tells meshes apart that run at the same time.
+    Here(u8),
+    /// Each region in a place of its own, far from the others.
+    Afar(&'a Distance),
+}
 
 /// A running mesh and its directory; both end with the value.
 pub(crate) struct Measured {
@@ -45,23 +55,32 @@ fn binary() -> Result<PathBuf> {
 }
 
 impl Measured {
-    /// Three regions of one agent, ready. A region that was killed is back as soon as it is healthy: the ramp's own
-    /// schedule is not what is measured.
-    pub(crate) async fn start(strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
-        let measured = Self::prepare(strategy, adjust).await?;
+    /// Three regions of one agent, ready. A region that was killed is back as soon as it is healthy: the ramp's own schedule is not
+    /// what is measured.
+    pub(crate) async fn start(ground: Ground<'_>, strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+        let measured = Self::prepare(ground, strategy, adjust).await?;
         measured.mesh.start().await?;
         Ok(measured)
     }
 
     /// The same, and nothing started yet.
-    pub(crate) async fn prepare(strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+    pub(crate) async fn prepare(ground: Ground<'_>, strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("regionmesh-figures-").tempdir()?;
         let mut options = LocalMeshOptions::new(directory.path().join("mesh"))?;
         options.program =
             Program { executable: binary()?, arguments: ["agent", "--config"].map(OsString::from).to_vec() };
         options.restart = Restart::Never;
         options.strategy = strategy;
-        options.base = BASE;
+        match ground {
+            // Apart from the addresses that `up` and the tests use.
+            Ground::Here(number) => options.base = Ipv4Addr::new(127, 88, 2 * number, 11),
+            Ground::Afar(distance) => {
+                options.base = distance.address(0);
+                let regions = default_regions()?.into_iter().enumerate();
+                let launcher = |index| distance.launcher(index).into_iter().map(OsString::from).collect();
+                options.launchers = regions.map(|(index, region)| (region, launcher(index))).collect();
+            }
+        }
         options.recovery = RecoveryPolicy {
             gate_ms: 500,
             gate_max_ms: 500,
@@ -72,6 +91,10 @@ impl Measured {
         let mesh = LocalMesh::prepare(options).await?;
         for agent in mesh.agents() {
             let mut config = Config::load(&agent.config_file())?;
+            // What is measured asks more often than the limit on answers allows to a stranger.
+            if matches!(ground, Ground::Afar(_)) {
+                config.dns.rate_limit.responses_per_second = 0;
+            }
             adjust(&mut config);
             std::fs::write(agent.config_file(), toml::to_string(&config)?)?;
         }
@@ -83,6 +106,18 @@ impl Measured {
     pub(crate) async fn status(&self, agent: &LocalAgent) -> Result<Status> {
         let reply = self.http.get(format!("{}/v1/status", agent.api_url())).send().await?;
         Ok(reply.error_for_status()?.json().await?)
+    }
+
+    /// Orders something of an agent; its answer's status.
+    pub(crate) async fn post(
+        &self,
+        agent: &LocalAgent,
+        path: &str,
+        token: &str,
+        body: &serde_json::Value,
+    ) -> Result<reqwest::StatusCode> {
+        let request = self.http.post(format!("{}{path}", agent.api_url())).bearer_auth(token).json(body);
+        Ok(request.send().await?.status())
     }
 
     /// The mesh as each of `agents` sees it; those that don't answer are left out.
@@ -110,7 +145,11 @@ impl Measured {
                     .flat_map(|status| &status.regions)
                     .all(|region| region.standing == "serving" && region.verdict.as_str() == "healthy")
         };
-        let seen = wait(PATIENCE, || self.all(&everyone), is_settled).await.context("the mesh did not settle")?;
+        let look = || async {
+            tokio::time::sleep(LOOK).await;
+            self.all(&everyone).await
+        };
+        let seen = wait(PATIENCE, look, is_settled).await.context("the mesh did not settle")?;
         seen.into_iter().next().context("the mesh has no agent")
     }
 

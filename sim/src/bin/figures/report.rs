@@ -34,10 +34,14 @@ impl Report {
 
     /// Adds the 99th percentile of times with its goal, and the rest of the distribution as detail.
     pub(crate) fn times(&mut self, name: &'static str, times: &[Duration], limit: Duration) {
-        let Some(p99) = percentile(times, 99) else {
-            return self.add(Figure { name, measured: "nothing measured".into(), goal: None, holds: false });
-        };
-        self.below(name, p99.as_secs_f64(), limit.as_secs_f64(), "s", &distribution(times));
+        let Some(p99) = percentile(times, 99) else { return self.failed(name, "nothing measured".into()) };
+        let goal = Some(format!("p99 < {} s", limit.as_secs_f64()));
+        self.add(Figure { name, measured: distribution(times), goal, holds: p99 < limit });
+    }
+
+    /// Adds a figure that could not be measured, or not as it should.
+    pub(crate) fn failed(&mut self, name: &'static str, why: String) {
+        self.add(Figure { name, measured: why, goal: None, holds: false });
     }
 
     /// Adds a figure without a goal.
@@ -46,7 +50,9 @@ impl Report {
     }
 
     fn add(&mut self, figure: Figure) {
-        eprintln!("  {}: {}", figure.name, figure.measured);
+        let Figure { name, measured, goal, .. } = &figure;
+        let goal = goal.as_deref().map_or_else(String::new, |goal| format!(" ({goal})"));
+        eprintln!("  {}{name}: {measured}{goal}", if figure.holds { "" } else { "MISS " });
         self.figures.push(figure);
     }
 
@@ -61,8 +67,8 @@ impl Report {
         for Figure { name, measured, goal, holds } in &self.figures {
             let held = match (goal, holds) {
                 (None, true) => "",
-                (_, true) => "yes",
-                (_, false) => "NO",
+                (_, true) => "PASS",
+                (_, false) => "MISS",
             };
             // Writing to a String can't fail.
             let _ = writeln!(text, "| {name} | {measured} | {} | {held} |", goal.as_deref().unwrap_or(""));
@@ -84,10 +90,10 @@ pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<Duration>
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Median, 99th percentile and maximum in words.
+/// Number, median, 99th percentile and maximum in words.
 pub(crate) fn distribution(times: &[Duration]) -> String {
     let part = |percent| percentile(times, percent).unwrap_or_default().as_secs_f64();
-    format!("p50 {:.2}, p99 {:.2}, max {:.2} s of {}", part(50), part(99), part(100), times.len())
+    format!("n {}, p50 {:.2}, p99 {:.2}, max {:.2} s", times.len(), part(50), part(99), part(100))
 }
 
 #[cfg(test)]
@@ -113,6 +119,6 @@ mod tests {
         assert!(report.holds());
         report.times("d", &[], Duration::from_secs(1));
         assert!(!report.holds());
-        assert!(report.table().contains("| d | nothing measured |  | NO |"), "{}", report.table());
+        assert!(report.table().contains("| d | nothing measured |  | MISS |"), "{}", report.table());
     }
 }

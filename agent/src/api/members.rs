@@ -1,0 +1,118 @@
+//! `/v1/failover/members`: who votes in the register and gets traffic, and how operators change it.
+
+use super::{
+    Api,
+    access::By,
+    failover::give,
+    models::{json, name},
+    reply::ApiError,
+    types::{MemberBody, MemberStatus, MembersStatus, NewNameBody, OrderDone},
+};
+use axum::{Extension, Json, body::Bytes, extract::State};
+use http::StatusCode;
+use regionmesh_protocol::{
+    identity::RegionName,
+    members::{Members, MembersError},
+    plan::{MemberOrder, MemberOrderError, Order, OrderAction},
+    register::WITNESS,
+};
+use std::collections::BTreeSet;
+
+/// `GET /v1/failover/members`
+pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
+    let plan = api.snapshots.plan.borrow().clone();
+    let members = plan.as_ref().map(|committed| committed.plan.members.clone()).unwrap_or_default();
+    let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
+    let board = api.snapshots.board.borrow().clone();
+    let has_witness = api.config.witness.is_some();
+    let is_configured =
+        |name: &RegionName| api.config.region(name).is_some() || name.as_str() == WITNESS && has_witness;
+    let witness = RegionName::new(WITNESS).ok().filter(|_| has_witness);
+    let configured = api.config.regions.iter().map(|region| region.name.clone()).chain(witness);
+    let names: BTreeSet<RegionName> = members.names().into_iter().chain(configured).collect();
+    let member = |name: RegionName| {
+        let counted = members.acceptors.get(&name);
+        let agents = board.agents.iter().filter(|(id, view)| id.region == name && view.is_alive).count();
+        MemberStatus {
+            vote: match counted {
+                None => "none",
+                Some(None) => "joining",
+                Some(Some(_)) => "counts",
+            }
+            .into(),
+            is_member: counted.is_some(),
+            is_configured: is_configured(&name),
+            acceptor: counted.copied().flatten().map(|incarnation| incarnation.to_string()),
+            agents_alive: agents as u64,
+            share: shares.get(&name).copied().unwrap_or(0.0),
+            is_witness: name.as_str() == WITNESS,
+            member: name,
+        }
+    };
+    Json(MembersStatus {
+        answered_by: api.config.id().to_string(),
+        register: (!members.is_empty()).then(|| format!("{:016x}", members.register)),
+        seq: plan.as_ref().map(|committed| committed.stamp.seq),
+        majority: (members.len() / 2 + 1) as u64,
+        automatic_refused: members.why_not_automatic(),
+        members: names.into_iter().map(member).collect(),
+    })
+}
+
+/// `POST /v1/failover/members/add`
+pub async fn add(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    let MemberBody { region, by, why, force } = json(&body)?;
+    change(api, region, by, why, MemberOrder::Add { force }).await
+}
+
+/// `POST /v1/failover/members/remove`
+pub async fn remove(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    let MemberBody { region, by, why, force } = json(&body)?;
+    change(api, region, by, why, MemberOrder::Remove { force }).await
+}
+
+/// `POST /v1/failover/members/rename`
+pub async fn rename(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    let NewNameBody { region, to, by, why } = json(&body)?;
+    let to: RegionName = name(&to)?;
+    change(api, region, by, why, MemberOrder::Rename { to }).await
+}
+
+async fn change(
+    api: Api,
+    region: String,
+    by: String,
+    why: String,
+    order: MemberOrder,
+) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+    let region: RegionName = name(&region)?;
+    let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
+    let order = Order {
+        action: OrderAction::Member(order),
+        region: Some(region),
+        by: or(by, "unknown"),
+        why: or(why, "no reason given"),
+        for_ms: 0,
+    };
+    give(api, order).await
+}
+
+/// Why automatic failover is refused, as far as this agent knows; none if it is not.
+pub(super) fn why_not_automatic(api: &Api) -> Option<String> {
+    let plan = api.snapshots.plan.borrow().clone();
+    plan.as_ref().and_then(|committed| Members::why_not_automatic(&committed.plan.members))
+}
+
+/// How a refusal is answered, and what to do.
+pub(super) fn answer(error: &MemberOrderError) -> (StatusCode, &'static str) {
+    match error {
+        MemberOrderError::NoName | MemberOrderError::NoOverride => (StatusCode::BAD_REQUEST, ""),
+        MemberOrderError::Members(MembersError::NotAMember(_)) => (StatusCode::NOT_FOUND, "see /v1/failover/members"),
+        MemberOrderError::NoMajorityLeft { .. } => (StatusCode::CONFLICT, "bring back another region first"),
+        MemberOrderError::Members(_)
+        | MemberOrderError::NotConfigured { .. }
+        | MemberOrderError::HasTraffic { .. }
+        | MemberOrderError::NotAutomatic(_)
+        | MemberOrderError::Votes { .. } => (StatusCode::CONFLICT, "see /v1/failover/members"),
+    }
+}

@@ -1,0 +1,227 @@
+//! `regionmesh events`: what happened in the mesh, and what happens.
+//!
+//! Any agent is asked; one that goes is followed by the next. What both noticed has the same id and is shown once.
+
+use super::{
+    client::{Client, ClientError, ClientOptions},
+    text::{self, Paint, Tone, moment, plain},
+};
+use crate::{
+    api::events::{EventList, NumberedEvent},
+    events::EventEntry,
+};
+use anyhow::Result;
+use regionmesh_protocol::{
+    event::{EventKind, Severity},
+    identity::RegionName,
+};
+use std::{
+    collections::{HashSet, VecDeque},
+    process::ExitCode,
+    time::Duration,
+};
+
+/// Longest line of a stream, bytes; an event has a few kilobytes.
+const LINE_MAX: usize = 1 << 20;
+/// Ids remembered, so that an event is shown once whichever agents are asked.
+const REMEMBERED: usize = 4_096;
+/// A stream that is silent for so long is broken: agents say that they live every 15 s.
+const SILENT: Duration = Duration::from_secs(40);
+/// Pause before the next agent is asked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Show what happened: verdicts, plans, leaders, ramps, fences, drift, conflicts, certificates
+#[derive(Debug, clap::Args)]
+pub struct EventsCommand {
+    #[command(flatten)]
+    client: ClientOptions,
+    /// Go on showing what happens, until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    kind: Vec<EventKind>,
+    /// Only what is about these regions
+    #[arg(long, value_name = "REGION", value_delimiter = ',')]
+    region: Vec<RegionName>,
+    /// Only what is at least this severe: info, warning, critical
+    #[arg(long, value_name = "SEVERITY", default_value = "info")]
+    severity: Severity,
+    /// The last so many
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
+}
+
+impl EventsCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode> {
+        let client = Client::new(&self.client)?;
+        let paint = Paint { is_on: !self.json && text::takes_colour() };
+        let mut shown = Shown::default();
+        let list: EventList = client.get(&format!("/v1/events?limit={}&{}", self.limit, self.query())).await?;
+        for NumberedEvent { event, .. } in &list.events {
+            self.show(event, &mut shown, paint)?;
+        }
+        if !self.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut last = list.next;
+        loop {
+            let ended = self.follow(&client, &mut last, &mut shown, paint).await;
+            match ended {
+                Ok(why) => eprintln!("the stream of events broke off ({why}); asking for another"),
+                // All agents may be restarting: who follows wants to see that end.
+                Err(Stop::Client(error)) if error.is_unavailable() => eprintln!("warning: {error}"),
+                Err(Stop::Client(error)) => return Err(error.into()),
+                Err(Stop::Output(error)) => return Err(error),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn query(&self) -> String {
+        let join = |words: Vec<String>| words.join(",");
+        let kinds = join(self.kind.iter().map(ToString::to_string).collect());
+        let regions = join(self.region.iter().map(ToString::to_string).collect());
+        format!("kind={kinds}&region={regions}&severity={}", self.severity)
+    }
+
+    /// Shows one stream until it breaks off; why it did.
+    async fn follow(
+        &self,
+        client: &Client,
+        last: &mut String,
+        shown: &mut Shown,
+        paint: Paint,
+    ) -> Result<String, Stop> {
+        let path = format!("/v1/events/stream?{}", self.query());
+        let mut reply = client.open(&path, Some(last)).await.map_err(Stop::Client)?;
+        let mut lines = Lines::default();
+        loop {
+            let piece = match tokio::time::timeout(SILENT, reply.chunk()).await {
+                Ok(Ok(Some(piece))) => piece,
+                Ok(Ok(None)) => return Ok("the agent ended it".into()),
+                Ok(Err(error)) => return Ok(error.without_url().to_string()),
+                Err(_) => return Ok(format!("silent for {SILENT:?}")),
+            };
+            let Some(complete) = lines.add(&piece) else { return Ok("a line without an end".into()) };
+            for line in complete {
+                if let Some(id) = line.strip_prefix("id: ") {
+                    *last = id.to_owned();
+                } else if let Some(data) = line.strip_prefix("data: ")
+                    // What is no event says that some are gone; the id says where it goes on.
+                    && let Ok(NumberedEvent { event, .. }) = serde_json::from_str(data)
+                {
+                    self.show(&event, shown, paint).map_err(Stop::Output)?;
+                }
+            }
+        }
+    }
+
+    fn show(&self, event: &EventEntry, shown: &mut Shown, paint: Paint) -> Result<()> {
+        if !shown.add(&event.id) {
+            return Ok(());
+        }
+        let line = if self.json { serde_json::to_string(event)? } else { render(event, paint) };
+        Ok(text::print(&(line + "\n"))?)
+    }
+}
+
+enum Stop {
+    Client(ClientError),
+    Output(anyhow::Error),
+}
+
+/// One event in one line.
+fn render(event: &EventEntry, paint: Paint) -> String {
+    let tone = match event.severity {
+        Severity::Info => Tone::Faint,
+        Severity::Warning => Tone::Uneasy,
+        Severity::Critical => Tone::Bad,
+    };
+    let severity = paint.tone(tone, format!("{:8}", event.severity.as_str()));
+    format!("{}  {severity}  {:11}  {}", moment(event.time_ms), event.kind.as_str(), plain(&event.text, 1_000))
+}
+
+/// Ids of what was shown.
+#[derive(Default)]
+struct Shown {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Shown {
+    /// Whether it is new.
+    fn add(&mut self, id: &str) -> bool {
+        if !self.ids.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// Lines out of pieces.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl Lines {
+    /// The lines that are complete now; none if one has no end.
+    fn add(&mut self, piece: &[u8]) -> Option<Vec<String>> {
+        self.0.extend_from_slice(piece);
+        let mut complete = Vec::new();
+        while let Some(end) = self.0.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.0.drain(..=end).collect();
+            complete.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        (self.0.len() <= LINE_MAX).then_some(complete)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_from_pieces_and_have_an_end() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.add(b"id: 1\nda").unwrap(), ["id: 1"]);
+        assert_eq!(lines.add(b"ta: {}\r\n\n").unwrap(), ["data: {}", ""]);
+        assert!(lines.add(&vec![b'x'; LINE_MAX + 1]).is_none());
+    }
+
+    #[test]
+    fn what_was_shown_is_not_shown_again_and_memory_is_bounded() {
+        let mut shown = Shown::default();
+        assert!(shown.add("a") && !shown.add("a"));
+        for number in 0..REMEMBERED {
+            assert!(shown.add(&number.to_string()));
+        }
+        assert!(shown.ids.len() == REMEMBERED && shown.order.len() == REMEMBERED && shown.add("a"));
+    }
+
+    #[test]
+    fn an_event_is_one_line_that_cannot_move_the_cursor() {
+        let event = EventEntry {
+            id: "i".into(),
+            kind: EventKind::FenceLost,
+            severity: Severity::Warning,
+            time_ms: 951_782_400_000,
+            region: None,
+            text: "fenced\x1b[2J\noff".into(),
+            fields: Default::default(),
+            witness: None,
+        };
+        let line = render(&event, Paint { is_on: false });
+        assert_eq!(line, "2000-02-29 00:00:00 UTC  warning   fence-lost   fenced [2J off");
+    }
+}

@@ -1,0 +1,167 @@
+//! `regionmesh failover members`: who votes in the register and gets traffic, and how that is changed.
+
+use super::{PATIENCE, Signature, render};
+use crate::{
+    api::types::{MemberStatus, MembersStatus, OrderDone},
+    cli::{
+        client::Client,
+        common::{Common, whoever},
+        text::{Paint, Table, Tone, percent, plain, wrap},
+    },
+};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use regionmesh_protocol::{identity::RegionName, plan::BY_MAX};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Show who votes in the register and gets traffic; add, remove or rename a region
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct MembersCommand {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    List(List),
+    Add(Change),
+    Remove(Change),
+    Rename(Rename),
+}
+
+/// Show every member, and every configured region that is none
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Add or remove one member (see `--help` of the command for what is refused)
+#[derive(Debug, Args)]
+struct Change {
+    /// The region, or `witness`; every agent's configuration must have one that is added
+    region: RegionName,
+    /// Also with traffic on it (remove: its users are moved at once), or if automatic failover is refused from then on
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Give a region another name: its acceptor, its share and its orders stay
+#[derive(Debug, Args)]
+struct Rename {
+    /// The region
+    old: RegionName,
+    /// Its new name, as in every agent's configuration and in the certificates of its agents
+    new: RegionName,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl MembersCommand {
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        match self.action {
+            None => list(self.common).await,
+            Some(Action::List(List { common })) => list(common).await,
+            Some(Action::Add(change)) => change.order("add").await,
+            Some(Action::Remove(change)) => change.order("remove").await,
+            Some(Action::Rename(Rename { old, new, signature, common })) => {
+                order("rename", json!({ "region": old, "to": new }), signature, common).await
+            }
+        }
+    }
+}
+
+impl Change {
+    async fn order(self, what: &str) -> Result<ExitCode> {
+        let Self { region, force, signature, common } = self;
+        order(what, json!({ "region": region, "force": force }), signature, common).await
+    }
+}
+
+async fn list(common: Common) -> Result<ExitCode> {
+    let members: MembersStatus = Client::new(&common.client)?.get("/v1/failover/members").await?;
+    common.tell(&members, |paint| show(&members, paint))
+}
+
+async fn order(what: &str, mut body: Value, signature: Signature, common: Common) -> Result<ExitCode> {
+    body["by"] = whoever(signature.by, BY_MAX).into();
+    body["why"] = signature.why.unwrap_or_default().into();
+    let client = Client::new(&common.client)?;
+    let done: OrderDone = client.post_within(&format!("/v1/failover/members/{what}"), &body, PATIENCE).await?;
+    common.tell(&done, |paint| render::done(&done, paint))
+}
+
+fn show(status: &MembersStatus, paint: Paint) -> String {
+    let mut text = format!("members  as {} sees them\n", plain(&status.answered_by, 200));
+    let (Some(register), Some(seq)) = (&status.register, status.seq) else {
+        return text + &paint.tone(Tone::Uneasy, "no plan is committed yet: the first one makes the register") + "\n";
+    };
+    let voting = status.members.iter().filter(|member| member.is_member).count();
+    let said = format!("{}, plan #{seq}; {} of {voting} votes decide", plain(register, 20), status.majority);
+    text += &wrap("register ", &said);
+    if let Some(why) = &status.automatic_refused {
+        text += &wrap("", &paint.tone(Tone::Bad, plain(why, 500)));
+    }
+    text += "\n";
+    let mut table = Table::new(&["MEMBER", "VOTE", "ACCEPTOR", "AGENTS", "SHARE", "CONFIGURED"]).heading(paint);
+    for member in &status.members {
+        table.row(row(member, paint));
+    }
+    text + &table.render()
+}
+
+fn row(member: &MemberStatus, paint: Paint) -> Vec<String> {
+    let vote = match (member.is_member, member.vote.as_str()) {
+        (false, _) => paint.tone(Tone::Faint, "not a member"),
+        (true, "counts") => paint.tone(Tone::Good, "counts"),
+        (true, other) => paint.tone(Tone::Uneasy, plain(other, 20)),
+    };
+    let of_region = |text: String| if member.is_witness { "-".into() } else { text };
+    vec![
+        member.member.to_string(),
+        vote,
+        member.acceptor.as_ref().map_or_else(|| "-".into(), |acceptor| plain(acceptor, 20)),
+        of_region(member.agents_alive.to_string()),
+        of_region(percent(member.share)),
+        if member.is_configured { "yes".into() } else { paint.tone(Tone::Bad, "no") },
+    ]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_strangers_and_a_refusal_are_shown() {
+        let member = |name: &str, is_member: bool, vote: &str, configured: bool| {
+            json!({ "member": name, "is_member": is_member, "is_witness": name == "witness", "vote": vote,
+                "is_configured": configured, "acceptor": null, "agents_alive": 1, "share": 0.5 })
+        };
+        let told = json!({ "answered_by": "a/x", "register": "7", "seq": 4, "majority": 2,
+            "automatic_refused": "automatic failover is refused: 2 regions and no witness",
+            "members": [member("a", true, "counts", true), member("b", true, "joining", false),
+                member("c", false, "none", true), member("witness", false, "none", true)] });
+        let text = show(&serde_json::from_value(told).unwrap(), Paint { is_on: false });
+        for part in [
+            "register 7, plan #4; 2 of 2 votes decide",
+            "refused: 2 regions and no witness",
+            "a        counts        -         1       50 %   yes",
+            "b        joining       -         1       50 %   no",
+            "c        not a member",
+            "witness  not a member  -         -       -      yes",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+    }
+}

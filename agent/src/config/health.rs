@@ -1,0 +1,230 @@
+//! Probing of endpoints: what is asked, how often, and what is good enough.
+
+use super::RegionConfig;
+use regionmesh_protocol::gray::{GrayConclusion, GrayPolicy, WINDOW_MAX};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Probing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// What an observer asks of an endpoint: `http`, `https`, `tcp`, `inference`.
+    pub probe: ProbeKind,
+    /// Path of an `http`, `https` or `inference` probe. The Open Inference Protocol's readiness.
+    pub path: String,
+    /// Time between probes, milliseconds.
+    pub interval_ms: u64,
+    /// How long one probe may take, its retry included, milliseconds.
+    pub timeout_ms: u64,
+    /// Positive evidence this many times in a row: failed.
+    pub failures: u32,
+    /// Successes in a row until a failed endpoint is healthy again.
+    pub successes: u32,
+    /// Silence this long: suspect, milliseconds.
+    pub suspect_ms: u64,
+    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence for a few seconds.
+    pub silent_ms: u64,
+    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them abstains.
+    pub canaries: Vec<String>,
+    /// Whether each of a region's addresses is probed by itself, under the name in `serving_url`. If not, only
+    /// `serving_url` is, and DNS answers all addresses or none.
+    pub each_address: bool,
+    /// A region has failed when fewer of its addresses than this have not.
+    pub minimum_addresses: u16,
+    /// Certificates (PEM) of the authorities that `https://` endpoints are checked against; none: the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// The name that an `https://` endpoint's certificate must be for; none: the host in `serving_url`.
+    pub server_name: Option<String>,
+    /// Gray failure: answers, but too often wrongly or too late.
+    pub gray: GrayPolicy,
+    /// The synthetic inference of an `inference` probe.
+    pub inference: Option<InferenceConfig>,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            probe: ProbeKind::Http,
+            path: "/v2/health/ready".into(),
+            interval_ms: 500,
+            timeout_ms: 1_000,
+            failures: 3,
+            successes: 3,
+            suspect_ms: 2_000,
+            silent_ms: 8_000,
+            canaries: Vec::new(),
+            each_address: true,
+            minimum_addresses: 1,
+            ca_file: None,
+            server_name: None,
+            gray: GrayPolicy::default(),
+            inference: None,
+        }
+    }
+}
+
+/// What an observer asks of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeKind {
+    /// GET the path; 2xx is success. Over TLS where `serving_url` is `https://`.
+    Http,
+    /// The same, and every `serving_url` must be `https://`.
+    Https,
+    /// Connect.
+    Tcp,
+    /// As `http`, and now and then a synthetic inference whose answer is compared.
+    Inference,
+}
+
+/// A synthetic inference: a request whose answer is known (Open Inference Protocol).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceConfig {
+    /// The model that is asked.
+    pub model: String,
+    /// Its version or alias; none: the endpoint's default.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Every how manieth probe is an inference; after one that failed, the next is one too. 20: every 10 s.
+    #[serde(default = "every")]
+    pub every: u32,
+    /// The request's body, JSON.
+    pub request: String,
+    /// What each output named here must hold, flat: numbers within `tolerance`, all else exactly.
+    pub expect: BTreeMap<String, Vec<serde_json::Value>>,
+    /// How far a number may be off, absolute.
+    #[serde(default = "tolerance")]
+    pub tolerance: f64,
+}
+
+fn every() -> u32 {
+    20
+}
+
+/// Engines and machines differ in the last digits of 32-bit floats.
+fn tolerance() -> f64 {
+    1e-4
+}
+
+/// Most bytes of a synthetic request: it is sent by every observer to every address.
+const REQUEST_MAX: usize = 64 << 10;
+
+impl HealthConfig {
+    /// What an endpoint is judged by, for people.
+    pub fn in_words(&self) -> Vec<String> {
+        let gray = &self.gray;
+        let taken_for = match gray.conclude {
+            GrayConclusion::Suspect => "suspect",
+            GrayConclusion::Failed => "failed",
+        };
+        let mut said = vec![
+            format!(
+                "a probe every {} ms, {} ms at most; failed after {} bad answers in a row or {} ms of silence, suspect \
+                 after {} ms; healthy again after {} good ones",
+                self.interval_ms, self.timeout_ms, self.failures, self.silent_ms, self.suspect_ms, self.successes
+            ),
+            format!("a region needs {} of its addresses", self.minimum_addresses),
+        ];
+        if gray.error_percent > 0 {
+            said.push(format!(
+                "{taken_for} when {} % of the last {} probes failed, until {} % of that",
+                gray.error_percent, gray.window, gray.clear_percent
+            ));
+        }
+        if gray.latency_ms > 0 {
+            said.push(format!(
+                "{taken_for} when {} % of them take up to more than {} ms, until {} % of that",
+                gray.quantile_percent, gray.latency_ms, gray.clear_percent
+            ));
+        }
+        if let Some(inference) = &self.inference {
+            said.push(format!("every {}th probe is an inference with {}", inference.every, inference.model));
+        }
+        if self.canaries.is_empty() {
+            said.push("no canaries: an observer that is cut off does not know it".into());
+        }
+        said
+    }
+
+    pub(super) fn faults(&self, regions: &[RegionConfig]) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !(10..=60_000).contains(&self.interval_ms) {
+            faults.push(format!("health.interval_ms: {} is not within 10 to 60000", self.interval_ms));
+        }
+        if self.failures == 0 || self.successes == 0 {
+            faults.push("health.failures and health.successes must be at least 1".into());
+        }
+        if self.suspect_ms >= self.silent_ms {
+            faults.push("health.suspect_ms must be less than health.silent_ms".into());
+        }
+        if !self.path.starts_with('/') {
+            faults.push(format!("health.path: {:?} does not begin with /", self.path));
+        }
+        if self.timeout_ms == 0 {
+            faults.push("health.timeout_ms must be at least 1".into());
+        }
+        if self.minimum_addresses == 0 {
+            faults.push("health.minimum_addresses must be at least 1".into());
+        }
+        if let Some(name) = &self.server_name
+            && rustls::pki_types::ServerName::try_from(name.as_str()).is_err()
+        {
+            faults.push(format!("health.server_name: {name:?} is neither a name nor an address"));
+        }
+        let gray = &self.gray;
+        if !(2..=WINDOW_MAX).contains(&gray.window) {
+            faults.push(format!("health.gray.window: {} is not within 2 to {WINDOW_MAX}", gray.window));
+        }
+        if gray.error_percent > 100 || gray.clear_percent > 100 || !(1..=100).contains(&gray.quantile_percent) {
+            faults.push(
+                "health.gray: error_percent and clear_percent must be at most 100, quantile_percent 1 to 100".into(),
+            );
+        }
+        if self.probe == ProbeKind::Https {
+            let others = regions.iter().filter(|region| !region.serving_url.starts_with("https://"));
+            faults.extend(others.map(|region| {
+                format!("regions.{}.serving_url: health.probe is https, and it is not https://", region.name)
+            }));
+        }
+        match (&self.inference, self.probe) {
+            (None, ProbeKind::Inference) => {
+                faults.push("health.probe is inference: health.inference must say which request to send".into());
+            }
+            (Some(_), ProbeKind::Http | ProbeKind::Https | ProbeKind::Tcp) => {
+                faults.push("health.inference only counts with health.probe = \"inference\"".into());
+            }
+            (Some(inference), ProbeKind::Inference) => faults.extend(inference.faults()),
+            (None, _) => {}
+        }
+        faults
+    }
+}
+
+impl InferenceConfig {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let is_name =
+            |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if !is_name(&self.model) || self.version.as_ref().is_some_and(|version| !is_name(version)) {
+            faults.push("health.inference: model and version are made of A-Z a-z 0-9 . _ -".into());
+        }
+        if self.every == 0 {
+            faults.push("health.inference.every must be at least 1".into());
+        }
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(&self.request) {
+            faults.push(format!("health.inference.request is not JSON: {error}"));
+        }
+        if self.request.len() > REQUEST_MAX {
+            faults.push(format!("health.inference.request: more than {REQUEST_MAX} bytes"));
+        }
+        if self.expect.is_empty() {
+            faults.push("health.inference.expect: name at least one output and what it must hold".into());
+        }
+        if !self.tolerance.is_finite() || self.tolerance < 0.0 {
+            faults.push("health.inference.tolerance must be a number of at least 0".into());
+        }
+        faults
+    }
+}

@@ -1,0 +1,153 @@
+//! Alerts: conditions that hold for a while, begin and end. Events are what happened; alerts are what is the case.
+//!
+//! An alert's identity is its labels, as in Prometheus: two agents that tell of the same condition tell the same alert, and
+//! Alertmanager makes one of both. Every agent keeps this book; who sends it is decided in [`crate::duty`].
+
+use crate::{
+    event::{EventKind, Severity},
+    identity::AgentId,
+};
+use std::collections::BTreeMap;
+
+/// Alerts kept at once; what is beyond is counted and left out.
+pub const ALERTS_MAX: usize = 256;
+/// How long an alert that has ended is kept, so that its end is told also by who becomes responsible meanwhile,
+/// milliseconds.
+pub const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
+
+/// The labels without which two alerts are the same.
+pub type Labels = BTreeMap<&'static str, String>;
+
+/// A condition that somebody should know of as long as it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Its identity: `alertname`, `mesh`, `severity`, and what it is about.
+    pub labels: Labels,
+    /// Of which kind are the events that begin and end it.
+    pub kind: EventKind,
+    /// How much somebody should care.
+    pub severity: Severity,
+    /// In one sentence.
+    pub summary: String,
+    /// The particulars, as known last.
+    pub description: String,
+    /// Since when it holds, Unix milliseconds.
+    pub starts_ms: u64,
+    /// Since when it does not hold any more, Unix milliseconds.
+    pub ended_ms: Option<u64>,
+    /// The only agent that can know of it; none where every agent does.
+    pub witness: Option<AgentId>,
+}
+
+impl Alert {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.labels.get("alertname").map_or("", String::as_str)
+    }
+}
+
+/// The alerts that hold, and those that ended lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertBook {
+    alerts: BTreeMap<Labels, Alert>,
+    left_out: u64,
+}
+
+impl AlertBook {
+    /// The alert holds. One that holds already keeps its beginning and gets the new description.
+    pub fn raise(&mut self, alert: Alert) {
+        let has_room = self.alerts.len() < ALERTS_MAX;
+        match self.alerts.get_mut(&alert.labels) {
+            Some(known) if known.ended_ms.is_none() => known.description = alert.description,
+            Some(known) => *known = alert,
+            None if has_room => drop(self.alerts.insert(alert.labels.clone(), alert)),
+            None => self.left_out = self.left_out.saturating_add(1),
+        }
+    }
+
+    /// Ends every alert of this name whose labels are as `claim` says.
+    pub fn end(&mut self, name: &str, now_ms: u64, claim: impl Fn(&Labels) -> bool) {
+        let standing = self.alerts.values_mut().filter(|alert| alert.ended_ms.is_none() && alert.name() == name);
+        for alert in standing.filter(|alert| claim(&alert.labels)) {
+            alert.ended_ms = Some(now_ms.max(alert.starts_ms));
+        }
+    }
+
+    /// Whether an alert with this name and label holds.
+    pub fn holds(&self, name: &str, label: &str, value: &str) -> bool {
+        let is_it = |alert: &&Alert| alert.name() == name && alert.labels.get(label).is_some_and(|is| is == value);
+        self.alerts.values().filter(|alert| alert.ended_ms.is_none()).any(|alert| is_it(&alert))
+    }
+
+    /// Forgets what ended long ago.
+    pub fn forget(&mut self, now_ms: u64) {
+        self.alerts.retain(|_, alert| alert.ended_ms.is_none_or(|ended_ms| now_ms < ended_ms + ENDED_KEPT_MS));
+    }
+
+    /// All, those that ended included.
+    pub fn iter(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.values()
+    }
+
+    /// How many were left out for want of room.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn alert(region: &str, starts_ms: u64) -> Alert {
+        Alert {
+            labels: [("alertname", "Failed".into()), ("region", region.into())].into(),
+            kind: EventKind::Verdict,
+            severity: Severity::Critical,
+            summary: format!("{region} failed"),
+            description: format!("as seen at {starts_ms}"),
+            starts_ms,
+            ended_ms: None,
+            witness: None,
+        }
+    }
+
+    #[test]
+    fn an_alert_begins_once_ends_once_and_may_begin_again() {
+        let mut book = AlertBook::default();
+        book.raise(alert("a", 10));
+        book.raise(alert("a", 20));
+        let known = book.iter().next().unwrap().clone();
+        assert_eq!((known.starts_ms, &*known.description, book.iter().count()), (10, "as seen at 20", 1));
+        book.end("Failed", 30, |labels| labels["region"] == "b");
+        assert!(book.holds("Failed", "region", "a"));
+        book.end("Failed", 30, |labels| labels["region"] == "a");
+        book.end("Failed", 40, |_| true);
+        assert_eq!(book.iter().next().unwrap().ended_ms, Some(30));
+        book.raise(alert("a", 50));
+        assert_eq!(book.iter().next().unwrap(), &alert("a", 50));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_book_is_bounded_and_what_holds_is_never_forgotten(
+            steps in prop::collection::vec((0u32..600, any::<bool>(), 0u64..1_000_000), 0..800)
+        ) {
+            let mut book = AlertBook::default();
+            for (region, is_raised, now_ms) in steps {
+                let region = region.to_string();
+                if is_raised { book.raise(alert(&region, now_ms)) } else {
+                    book.end("Failed", now_ms, |labels| labels["region"] == region);
+                }
+                let holding: Vec<Alert> = book.iter().filter(|alert| alert.ended_ms.is_none()).cloned().collect();
+                book.forget(now_ms);
+                prop_assert!(book.iter().count() <= ALERTS_MAX);
+                prop_assert!(holding.iter().all(|alert| book.alerts.get(&alert.labels) == Some(alert)));
+                prop_assert!(book.iter().all(|alert| alert.ended_ms.is_none_or(|ended_ms| ended_ms >= alert.starts_ms)));
+            }
+        }
+    }
+}

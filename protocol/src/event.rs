@@ -1,0 +1,164 @@
+//! What happened in a mesh, in a form that every agent agrees on.
+//!
+//! Agents don't send events to each other: each derives them from what all of them hold (verdicts, committed plans, who
+//! leads). What happened once has therefore the same [`Event::id`] at every agent, so that a receiver that is told twice
+//! knows it. What only one agent can know, say that it was fenced off, names that agent as its witness.
+
+use crate::identity::{AgentId, RegionName};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The verdict on a region changed.
+    Verdict,
+    /// A plan was committed.
+    Plan,
+    /// Another agent leads, or nobody does.
+    Leader,
+    /// A region on its way back made a step, forward or back.
+    Ramp,
+    /// An agent was kept from writing a zone, since a later plan stands there.
+    FenceLost,
+    /// Somebody else changed what the mesh keeps in a zone.
+    Drift,
+    /// Two regions published different content under one name.
+    Conflict,
+    /// An agent's certificate expires soon.
+    Certificate,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Verdict,
+        Self::Plan,
+        Self::Leader,
+        Self::Ramp,
+        Self::FenceLost,
+        Self::Drift,
+        Self::Conflict,
+        Self::Certificate,
+    ];
+
+    /// The word for it, as in JSON, configuration and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Plan => "plan",
+            Self::Leader => "leader",
+            Self::Ramp => "ramp",
+            Self::FenceLost => "fence-lost",
+            Self::Drift => "drift",
+            Self::Conflict => "conflict",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// A word that is none of those possible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is none of {}", .possible.join(", "))]
+pub struct UnknownWord {
+    found: String,
+    possible: Vec<&'static str>,
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let unknown = || UnknownWord { found: text.into(), possible: Self::ALL.map(Self::as_str).to_vec() };
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How much somebody should care.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Good to know afterwards.
+    #[default]
+    Info,
+    /// To be looked at by day.
+    Warning,
+    /// Users are or will be affected.
+    Critical,
+}
+
+impl Severity {
+    /// Every severity, mildest first.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl FromStr for Severity {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let unknown = || UnknownWord { found: text.into(), possible: Self::ALL.map(Self::as_str).to_vec() };
+        Self::ALL.into_iter().find(|severity| severity.as_str() == text).ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Tells it from all others, and is the same wherever it was noticed.
+    pub id: String,
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// How much somebody should care.
+    pub severity: Severity,
+    /// When, Unix milliseconds, by the clock of whoever caused it where that is known.
+    pub time_ms: u64,
+    /// The region that it is about, if it is about one.
+    pub region: Option<RegionName>,
+    /// The particulars, for programs.
+    pub fields: BTreeMap<&'static str, String>,
+    /// What happened, for people; one sentence without a full stop.
+    pub text: String,
+    /// The only agent that can know of it; none where every agent does.
+    pub witness: Option<AgentId>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_meanings_are_one_to_one() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        for severity in Severity::ALL {
+            assert_eq!(severity.as_str().parse(), Ok(severity));
+        }
+        let error = "verdicts".parse::<EventKind>().unwrap_err().to_string();
+        assert!(error.starts_with("\"verdicts\" is none of verdict, plan, "), "{error}");
+        assert!(Severity::Info < Severity::Warning && Severity::Warning < Severity::Critical);
+    }
+}
