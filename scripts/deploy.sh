@@ -6,6 +6,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/render.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/render.sh"
+# shellcheck source=scripts/lib/infrastructure.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/infrastructure.sh"
 
 usage() {
   cat <<'USAGE'
@@ -55,23 +57,21 @@ infrastructure() {
     say "infrastructure: left alone ($folder/terraform.tfvars is missing)"
     return
   fi
-  need terraform jq
-  local arguments=(-input=false -var-file="$folder/terraform.tfvars") backend=() file
-  if [ -f "$folder/backend.hcl" ]; then backend=(-backend-config="$folder/backend.hcl"); fi
-  export TF_DATA_DIR=$OUT.terraform-data
-  terraform -chdir="$ROOT/terraform" init -input=false -reconfigure "${backend[@]}" >/dev/null
+  need jq
+  infrastructure_ready "$folder" "$ENV"
+  local arguments=(-input=false -var-file="$folder/terraform.tfvars") file
   if [ -n "$PLAN" ]; then
     say "infrastructure: terraform plan"
-    terraform -chdir="$ROOT/terraform" plan "${arguments[@]}"
+    infrastructure_run plan "${arguments[@]}"
   else
     say "infrastructure: terraform apply"
-    terraform -chdir="$ROOT/terraform" apply -auto-approve "${arguments[@]}"
+    infrastructure_run apply -auto-approve "${arguments[@]}"
   fi
   rm -rf "$OUT.terraform"
   local settings
-  settings=$(terraform -chdir="$ROOT/terraform" output -json kubernetes_settings 2>/dev/null || echo '{}')
+  settings=$(infrastructure_run output -json kubernetes_settings 2>/dev/null || echo '{}')
   jq -r 'keys[]' <<<"$settings" | while IFS= read -r file; do
-    [[ "$file" =~ ^(base|overlays)/[a-z0-9/._-]+$ && "$file" != *..* ]] || fail "terraform names a file outside kubernetes/: $file"
+    [[ "$file" =~ ^(base|overlays|components)/[a-z0-9/._-]+$ && "$file" != *..* ]] || fail "terraform names a file outside kubernetes/: $file"
     mkdir -p "$(dirname "$OUT.terraform/$file")"
     jq -r --arg file "$file" '.[$file]' <<<"$settings" >"$OUT.terraform/$file"
   done

@@ -4,6 +4,8 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/infrastructure.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/infrastructure.sh"
 
 usage() {
   cat <<'USAGE'
@@ -113,14 +115,10 @@ for region in $REGIONS; do remove "$region"; done
 if [ -n "$REGION" ]; then
   say "$REGION: its infrastructure stays. Take its entry out of terraform.tfvars, mesh.env and contexts.env, and run scripts/deploy.sh $ENV"
 elif [ -z "$SKIP_TERRAFORM" ] && [ -f "$folder/terraform.tfvars" ]; then
-  need terraform
-  export TF_DATA_DIR=$ROOT/.deploy/$ENV.terraform-data
-  backend=()
-  if [ -f "$folder/backend.hcl" ]; then backend=(-backend-config="$folder/backend.hcl"); fi
-  terraform -chdir="$ROOT/terraform" init -input=false -reconfigure "${backend[@]}" >/dev/null
+  infrastructure_ready "$folder" "$ENV"
   if [ -n "$PLAN" ]; then
-    terraform -chdir="$ROOT/terraform" plan -destroy -input=false -var-file="$folder/terraform.tfvars"
+    infrastructure_run plan -destroy -input=false -var-file="$folder/terraform.tfvars"
   else
-    terraform -chdir="$ROOT/terraform" destroy -auto-approve -input=false -var-file="$folder/terraform.tfvars"
+    infrastructure_run destroy -auto-approve -input=false -var-file="$folder/terraform.tfvars"
   fi
 fi

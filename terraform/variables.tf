@@ -1,12 +1,12 @@
 # What an environment is. terraform.tfvars.example shows one; every value is checked before anything is made.
 
 variable "project_name" {
-  description = "Begins every name. Lower case letters, digits and dashes, 3 to 16 characters."
+  description = "Begins every name. Lower case letters, digits and dashes, 3 to 12 characters."
   type        = string
   default     = "regionmesh"
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,14}[a-z0-9]$", var.project_name))
-    error_message = "project_name: 3 to 16 lower case letters, digits and dashes, beginning with a letter: Azure and GCP take no more."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,10}[a-z0-9]$", var.project_name))
+    error_message = "project_name: 3 to 12 lower case letters, digits and dashes, beginning with a letter: Azure and GCP take no more."
   }
 }
 
@@ -43,7 +43,8 @@ variable "regions" {
     The regions, by the name that the mesh knows them by. A further region is one more entry.
     cloud: aws, gcp or azure; location: the cloud's own name of the place; slot: which provider of AWS makes it (see providers.tf),
     0 for the first location of AWS, another for each further location, and never changed afterwards; network_cidr: a /16 that
-    no other region has; priority: for active-passive, 0 first; *_nodes: machines for agents (three, one for each zone) and servers.
+    no other region has; priority: for active-passive, 0 first; weight: share of traffic, 0 to 100; latency_region: the AWS region
+    next to it, for latency records (default: location); gpu_type: GCP's name of what gpu_machine has; *_nodes: machines for agents (three, one for each zone) and servers.
   EOT
   type = map(object({
     cloud              = string
@@ -58,12 +59,14 @@ variable "regions" {
     agent_machine      = optional(string)
     serving_machine    = optional(string)
     gpu_machine        = optional(string)
+    gpu_type           = optional(string, "nvidia-l4")
+    latency_region     = optional(string)
     kubernetes_version = optional(string)
   }))
   default = {
     us-west-2  = { cloud = "aws", location = "us-west-2", network_cidr = "10.16.0.0/16", priority = 0 }
-    eu-west-1  = { cloud = "gcp", location = "europe-west1", network_cidr = "10.32.0.0/16", priority = 1 }
-    ap-south-1 = { cloud = "azure", location = "centralindia", network_cidr = "10.48.0.0/16", priority = 2 }
+    eu-west-1  = { cloud = "gcp", location = "europe-west1", network_cidr = "10.32.0.0/16", priority = 1, latency_region = "eu-west-1" }
+    ap-south-1 = { cloud = "azure", location = "centralindia", network_cidr = "10.48.0.0/16", priority = 2, latency_region = "ap-south-1" }
   }
   validation {
     condition     = length(var.regions) > 0 && alltrue([for name, region in var.regions : can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", name))])
@@ -94,6 +97,12 @@ variable "regions" {
     condition     = alltrue([for slot in range(3) : length(distinct([for region in var.regions : region.location if region.cloud == "aws" && region.slot == slot])) <= 1])
     error_message = "regions: two locations of AWS have the same slot; give the further one another slot (1 or 2)."
   }
+}
+
+variable "health_checker_cidrs" {
+  description = "From where Route 53's health checkers come, in the modes leader and static; null: as AWS publishes them (ip-ranges.amazonaws.com)."
+  type        = list(string)
+  default     = null
 }
 
 variable "gcp_project_id" {
@@ -167,13 +176,13 @@ variable "dns_mode" {
 }
 
 variable "enable_weighted_routing" {
-  description = "In dns_mode static: share traffic by the regions' weights. Otherwise by routing_policy."
+  description = "Share traffic by the regions' weights. Otherwise by routing_policy."
   type        = bool
   default     = true
 }
 
 variable "routing_policy" {
-  description = "In dns_mode static without weighted routing: failover (the two regions of lowest priority) or latency (AWS's measurements)."
+  description = "Without weighted routing: failover (all to the region of lowest priority that is well) or latency (to the nearest)."
   type        = string
   default     = "failover"
   validation {
@@ -199,6 +208,16 @@ variable "cluster_access_cidrs" {
   validation {
     condition     = alltrue([for cidr in var.cluster_access_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
     error_message = "cluster_access_cidrs: networks such as 203.0.113.7/32; the whole internet (/0) is not accepted."
+  }
+}
+
+variable "eks_addons" {
+  description = "What EKS keeps up to date in its clusters by itself; take out what you bring yourself (by GitOps)."
+  type        = set(string)
+  default     = ["vpc-cni", "coredns", "kube-proxy", "aws-ebs-csi-driver"]
+  validation {
+    condition     = alltrue([for addon in var.eks_addons : contains(["vpc-cni", "coredns", "kube-proxy", "aws-ebs-csi-driver"], addon)])
+    error_message = "eks_addons: of vpc-cni, coredns, kube-proxy, aws-ebs-csi-driver."
   }
 }
 

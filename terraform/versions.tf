@@ -16,6 +16,6 @@ terraform {
     }
   }
 
-  # Where the state is: partly configured, the rest is backend.hcl of the environment (backends/ has one for each cloud). Without
-  # `-backend-config` the state is a local file.
+  # Where the state is. scripts/deploy.sh says which file, or puts the environment's backend.tf in this one's place.
+  backend "local" {}
 }

@@ -19,10 +19,11 @@ render() {
   if [ -f "$folder/alertmanager.yml" ]; then cp "$folder/alertmanager.yml" "$out/tree/monitoring/alertmanager/alertmanager.yml"; fi
   domain=$(sed -n 's/^DOMAIN=//p' "$out/tree/kubernetes/base/mesh.env")
   for region in $(regions_of "$folder"); do
-    [ -d "$out/tree/kubernetes/overlays/$region" ] || fail "there is no overlay kubernetes/overlays/$region: make one like its neighbours"
-    for file in region.env cloud.env kustomization.yaml federation.yml load-balancers.yaml; do
+    overlay_like "$folder" "$out" "$region"
+    for file in region.env cloud.env kustomization.yaml federation.yml load-balancers.yaml components; do
       if [ -f "$folder/$region/$file" ]; then cp "$folder/$region/$file" "$out/tree/kubernetes/overlays/$region/$file"; fi
     done
+    add_components "$out/tree/kubernetes/overlays/$region"
     # Prometheus reads no environment in this file.
     sed -i "s/\bexample\.org\b/$domain/g" "$out/tree/kubernetes/overlays/$region/federation.yml"
     image=${IMAGE:-}
@@ -30,6 +31,35 @@ render() {
     if [ -n "$image" ]; then set_image "$out/tree/kubernetes/overlays/$region/kustomization.yaml" "$image"; fi
     kubectl kustomize "$out/tree/kubernetes/overlays/$region" >"$out/$region.yaml"
   done
+}
+
+# A region that has no overlay in the repository gets that of another one of its cloud, which its file `like` names; what is the
+# region's own comes from terraform and the environment.
+overlay_like() {
+  local folder=$1 out=$2 region=$3 overlays=$2/tree/kubernetes/overlays like='' place
+  [ ! -f "$overlays/$region/kustomization.yaml" ] || return 0
+  for place in "$overlays/$region" "$folder/$region"; do
+    if [ -f "$place/like" ]; then like=$(head -n 1 "$place/like"); fi
+  done
+  if ! is_name "$like" || [ ! -f "$ROOT/kubernetes/overlays/$like/kustomization.yaml" ]; then
+    fail "there is no overlay kubernetes/overlays/$region: make one like its neighbours, or name one of its cloud in $folder/$region/like"
+  fi
+  mkdir -p "$overlays/$region"
+  cp -n "$ROOT/kubernetes/overlays/$like/"* "$overlays/$region/"
+}
+
+# Components that the file `components` of an overlay names, one a line, beside those that it has.
+add_components() {
+  local folder=$1 name list=''
+  [ -f "$folder/components" ] || return 0
+  while IFS= read -r name; do
+    [ -n "$name" ] || continue
+    [ -d "$ROOT/kubernetes/components/$name" ] || fail "$folder/components: there is no component kubernetes/components/$name"
+    list+=", ../../components/$name"
+  done <"$folder/components"
+  [ -n "$list" ] || return 0
+  sed -i "s|^components: \[\(.*\)\]|components: [\1$list]|" "$folder/kustomization.yaml"
+  grep -qF "${list#, }" "$folder/kustomization.yaml" || fail "$folder/kustomization.yaml has no line \"components: [...]\""
 }
 
 # NAME:TAG or NAME@sha256:DIGEST.

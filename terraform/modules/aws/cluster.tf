@@ -11,6 +11,21 @@ data "aws_iam_policy_document" "key" {
       identifiers = ["arn:${data.aws_partition.here.partition}:iam::${data.aws_caller_identity.here.account_id}:root"]
     }
   }
+  # Log groups of this region's, by their names.
+  statement {
+    sid       = "Logs"
+    actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+    resources = ["*"]
+    principals {
+      type        = "Service"
+      identifiers = ["logs.${var.location}.amazonaws.com"]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "kms:EncryptionContext:aws:logs:arn"
+      values   = ["arn:${data.aws_partition.here.partition}:logs:${var.location}:${data.aws_caller_identity.here.account_id}:log-group:*${var.name}*"]
+    }
+  }
 }
 
 resource "aws_kms_key" "this" {
@@ -61,6 +76,7 @@ resource "aws_cloudwatch_log_group" "cluster" {
   # EKS writes to this name and no other.
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.this.arn
 }
 
 resource "aws_eks_cluster" "this" {
@@ -86,12 +102,26 @@ resource "aws_eks_cluster" "this" {
     provider { key_arn = aws_kms_key.this.arn }
   }
 
+  lifecycle {
+    # Counts when the cluster is made; a later change would make another one. Who may use it is then said by access entries.
+    ignore_changes = [access_config]
+  }
   depends_on = [aws_iam_role_policy_attachment.cluster, aws_cloudwatch_log_group.cluster]
+}
+
+# Of the nodes and their pods, beside the cluster's own group: who may reach the mesh port is said in peers/. Not tagged as the
+# cluster's: the load balancers' controller writes its rules into that other one.
+resource "aws_security_group" "mesh" {
+  name        = "${var.name}-mesh"
+  description = "regionmesh: who may reach the mesh port"
+  vpc_id      = aws_vpc.this.id
+  tags        = { Name = "${var.name}-mesh" }
 }
 
 # Version 2 of the metadata service alone, one hop: a pod can't take the node's role.
 resource "aws_launch_template" "node" {
-  name = "${var.name}-node"
+  name                   = "${var.name}-node"
+  vpc_security_group_ids = compact([aws_eks_cluster.this.vpc_config[0].cluster_security_group_id, aws_security_group.mesh.id])
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -178,14 +208,14 @@ resource "aws_eks_node_group" "this" {
   }
 
   lifecycle {
-    # The autoscaler's.
-    ignore_changes = [scaling_config[0].desired_size]
+    # The autoscaler's; and a way in by SSH, which a launch template excludes, but whoever reports one must not cost us the nodes.
+    ignore_changes = [scaling_config[0].desired_size, remote_access]
   }
   depends_on = [aws_iam_role_policy_attachment.node]
 }
 
 resource "aws_eks_addon" "this" {
-  for_each                    = toset(["vpc-cni", "coredns", "kube-proxy", "aws-ebs-csi-driver"])
+  for_each                    = var.eks_addons
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.value
   resolve_conflicts_on_create = "OVERWRITE"

@@ -120,6 +120,7 @@ resource "aws_vpc_endpoint" "s3" {
 resource "aws_cloudwatch_log_group" "flow" {
   name              = "/regionmesh/${var.name}/flow"
   retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.this.arn
 }
 
 data "aws_iam_policy_document" "flow_trust" {

@@ -11,8 +11,8 @@ output "addresses" {
 }
 
 output "security_group_id" {
-  description = "Of the cluster's nodes and pods."
-  value       = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
+  description = "That which lets in the mesh."
+  value       = aws_security_group.mesh.id
 }
 
 output "issuer" {
@@ -62,4 +62,24 @@ output "cloud_env" {
     SERVING_ROLE = aws_iam_role.workload["serving"].arn
     SUBNET       = aws_subnet.public["0"].id
   }, { for service, address in aws_eip.service : "${upper(service)}_EIP" => address.id })
+}
+
+output "context" {
+  description = "The context's name after that command."
+  value       = var.name
+}
+
+output "capacity" {
+  description = "How each group of nodes is bought: ON_DEMAND or SPOT."
+  value       = { for name, group in aws_eks_node_group.this : name => group.capacity_type }
+}
+
+output "public_storage" {
+  description = "Whether anything of a bucket can be made public."
+  value       = !alltrue([for block in aws_s3_bucket_public_access_block.this : block.block_public_acls && block.block_public_policy && block.ignore_public_acls && block.restrict_public_buckets])
+}
+
+output "api_open_to" {
+  description = "From where the cluster's API is reached, besides the VPC."
+  value       = aws_eks_cluster.this.vpc_config[0].endpoint_public_access ? var.cluster_access_cidrs : tolist([])
 }

@@ -74,6 +74,8 @@ resource "aws_s3_bucket_logging" "models" {
   bucket        = aws_s3_bucket.this["models"].id
   target_bucket = aws_s3_bucket.this["logs"].id
   target_prefix = "access/models/"
+  # S3 asks whether it may write there.
+  depends_on = [aws_s3_bucket_policy.this]
 }
 
 data "aws_iam_policy_document" "bucket_policy" {
@@ -84,7 +86,7 @@ data "aws_iam_policy_document" "bucket_policy" {
     actions   = ["s3:*"]
     resources = [each.value.arn, "${each.value.arn}/*"]
     principals {
-      type        = "*"
+      type        = "AWS"
       identifiers = ["*"]
     }
     condition {
@@ -99,7 +101,7 @@ data "aws_iam_policy_document" "bucket_policy" {
     content {
       sid       = "AccessLogs"
       actions   = ["s3:PutObject"]
-      resources = ["${each.value.arn}/access/*"]
+      resources = ["${each.value.arn}/access/models/*"]
       principals {
         type        = "Service"
         identifiers = ["logging.s3.amazonaws.com"]

@@ -89,3 +89,8 @@ variable "protect_data" {
   description = "Whether a bucket with something in it refuses to be destroyed."
   type        = bool
 }
+
+variable "eks_addons" {
+  description = "What EKS keeps up to date in the cluster by itself."
+  type        = set(string)
+}

@@ -11,7 +11,7 @@ terraform {
 }
 
 variable "security_group_id" {
-  description = "Of the cluster's nodes and pods."
+  description = "That of the nodes and pods which lets in the mesh."
   type        = string
 }
 

@@ -1,0 +1,195 @@
+# The whole platform with clouds that only pretend: what stands in it, and what must never.
+
+mock_provider "aws" {
+  source = "./tests/mocks/aws"
+}
+mock_provider "aws" {
+  alias  = "second"
+  source = "./tests/mocks/aws"
+}
+mock_provider "aws" {
+  alias  = "third"
+  source = "./tests/mocks/aws"
+}
+mock_provider "aws" {
+  alias  = "global"
+  source = "./tests/mocks/aws"
+}
+mock_provider "google" {
+  source = "./tests/mocks/google"
+}
+mock_provider "azurerm" {
+  source = "./tests/mocks/azurerm"
+}
+
+variables {
+  environment           = "test"
+  domain_name           = "example.com"
+  gcp_project_id        = "some-project"
+  azure_subscription_id = "00000000-0000-0000-0000-000000000001"
+}
+
+run "three_clouds" {
+  assert {
+    condition     = toset(keys(output.contexts)) == toset(["us-west-2", "eu-west-1", "ap-south-1"])
+    error_message = "every region is made, once"
+  }
+  assert {
+    condition     = module.aws_first["us-west-2"].capacity["agents"] == "ON_DEMAND" && !contains(keys(module.aws_first["us-west-2"].capacity), "spot")
+    error_message = "without use_spot_instances nothing is spot"
+  }
+  assert {
+    condition     = alltrue([for spot in values(module.gcp["eu-west-1"].capacity) : spot == "ON_DEMAND"]) && alltrue([for spot in values(module.azure["ap-south-1"].capacity) : spot == "ON_DEMAND"])
+    error_message = "without use_spot_instances nothing is spot, in any cloud"
+  }
+  assert {
+    condition     = !anytrue([for region in [module.aws_first["us-west-2"], module.gcp["eu-west-1"], module.azure["ap-south-1"]] : contains(keys(region.capacity), "gpu")])
+    error_message = "without enable_gpu there are no machines with GPUs"
+  }
+  assert {
+    condition     = alltrue([for region in [module.aws_first["us-west-2"], module.gcp["eu-west-1"], module.azure["ap-south-1"]] : region.public_storage == false])
+    error_message = "no bucket may be public"
+  }
+  assert {
+    condition = alltrue([for region, sources in output.mesh_ingress : length(sources) > 0 && alltrue([for source in sources :
+    source == "10.32.0.0/16" || (endswith(source, "/32") && contains(["18.200.1.1/32", "34.90.1.1/32", "20.40.1.1/32"], source))])])
+    error_message = "the mesh port is open to the regions' own addresses and to nothing else"
+  }
+  assert {
+    condition     = length(module.dns.health_checks) == 0 && length(module.dns.records) == 0 && toset(module.dns.delegation) == toset(["ns-us-west-2.example.com.", "ns-eu-west-1.example.com.", "ns-ap-south-1.example.com."])
+    error_message = "dns_mode mesh: the zone is delegated to every region's agents, and nothing else is written"
+  }
+  assert {
+    condition     = length(module.aws_first["us-west-2"].api_open_to) + length(module.gcp["eu-west-1"].api_open_to) + length(module.azure["ap-south-1"].api_open_to) == 0
+    error_message = "nobody reaches a cluster's API from outside until somebody is named"
+  }
+}
+
+run "settings_for_kubernetes" {
+  assert {
+    condition     = strcontains(output.kubernetes_settings["base/mesh.env"], "MESH_ADDRESS_EU_WEST_1=34.90.1.1\n") && strcontains(output.kubernetes_settings["base/mesh.env"], "ZONE=ml.example.com\n")
+    error_message = "mesh.env has every region's address and the zone"
+  }
+  assert {
+    condition     = length(regexall("\\[\\[regions\\]\\]", output.kubernetes_settings["base/agent/agent.toml"])) == 3 && strcontains(output.kubernetes_settings["base/agent/agent.toml"], "\"ns-ap-south-1.$${DOMAIN}\"")
+    error_message = "the agents' configuration names the three regions"
+  }
+  assert {
+    condition     = strcontains(output.kubernetes_settings["overlays/ap-south-1/region.env"], "STORE_URL=azure://models/mesh\n") && strcontains(output.kubernetes_settings["overlays/us-west-2/region.env"], "AWS_REGION=us-west-2\n")
+    error_message = "each region has its store"
+  }
+  assert {
+    condition     = length(yamldecode(output.kubernetes_settings["overlays/eu-west-1/federation.yml"])) == 2
+    error_message = "each Prometheus asks the two others"
+  }
+}
+
+run "spot_and_gpu" {
+  variables {
+    use_spot_instances = true
+    enable_gpu         = true
+  }
+  assert {
+    condition = alltrue([for region in [module.aws_first["us-west-2"], module.gcp["eu-west-1"], module.azure["ap-south-1"]] :
+    region.capacity["agents"] == "ON_DEMAND" && region.capacity["serving"] == "ON_DEMAND" && region.capacity["spot"] == "SPOT" && region.capacity["gpu"] == "SPOT"])
+    error_message = "spot where it is asked for, and never for agents"
+  }
+}
+
+run "a_fourth_region_is_one_entry" {
+  variables {
+    regions = {
+      us-west-2    = { cloud = "aws", location = "us-west-2", network_cidr = "10.16.0.0/16", priority = 0 }
+      eu-west-1    = { cloud = "gcp", location = "europe-west1", network_cidr = "10.32.0.0/16", priority = 1, latency_region = "eu-west-1" }
+      ap-south-1   = { cloud = "azure", location = "centralindia", network_cidr = "10.48.0.0/16", priority = 2, latency_region = "ap-south-1" }
+      eu-central-1 = { cloud = "aws", location = "eu-central-1", slot = 1, network_cidr = "10.64.0.0/16", priority = 3 }
+    }
+  }
+  assert {
+    condition     = length(output.contexts) == 4 && length(module.aws_second) == 1 && strcontains(output.kubernetes_settings["base/agent/agent.toml"], "name = \"eu-central-1\"")
+    error_message = "the fourth region is made and configured"
+  }
+  assert {
+    condition     = length(output.mesh_ingress["eu-central-1"]) == length(output.mesh_ingress["us-west-2"])
+    error_message = "it lets in the same as the others, and they it"
+  }
+}
+
+run "static_records_weighted" {
+  variables { dns_mode = "static" }
+  assert {
+    condition     = length(module.dns.health_checks) == 6 && toset(keys(module.dns.parents)) == toset(["us-west-2", "eu-west-1", "ap-south-1"])
+    error_message = "each region is judged by the two others, and has a calculated parent"
+  }
+  assert {
+    condition     = alltrue([for parent in values(module.dns.parents) : parent.children == 2 && parent.enough == 1])
+    error_message = "of two observers one healthy one suffices: a region whose observer died is not unhealthy"
+  }
+  assert {
+    condition     = alltrue([for name, check in module.dns.health_checks : startswith(check.path, "/verdict/") && check.region != check.observer])
+    error_message = "no region is asked about itself"
+  }
+  assert {
+    condition     = length(module.dns.records) == 3 && alltrue([for record in values(module.dns.records) : record.kind == "weighted" && record.checked])
+    error_message = "three weighted sets, each with its region's check"
+  }
+  assert {
+    condition     = output.kubernetes_settings["overlays/eu-west-1/components"] == "route53-gcp\n" && strcontains(output.kubernetes_settings["components/route53/checkers.yaml"], "15.177.0.0/18")
+    error_message = "the agents are reached by Route 53's checkers"
+  }
+}
+
+run "static_records_failover" {
+  variables {
+    dns_mode                = "static"
+    enable_weighted_routing = false
+  }
+  assert {
+    condition     = { for name, record in module.dns.records : name => record.place } == { us-west-2 = "PRIMARY", eu-west-1 = "SECONDARY" }
+    error_message = "failover: the first two in the order"
+  }
+}
+
+run "static_records_latency" {
+  variables {
+    dns_mode                = "static"
+    enable_weighted_routing = false
+    routing_policy          = "latency"
+  }
+  assert {
+    condition     = { for name, record in module.dns.records : name => record.place } == { us-west-2 = "us-west-2", eu-west-1 = "eu-west-1", ap-south-1 = "ap-south-1" }
+    error_message = "latency: each by the AWS region next to it"
+  }
+}
+
+run "two_regions_are_asked_about_themselves" {
+  variables {
+    dns_mode = "static"
+    regions = {
+      one = { cloud = "aws", location = "us-west-2", network_cidr = "10.16.0.0/16" }
+      two = { cloud = "aws", location = "eu-west-1", slot = 1, network_cidr = "10.32.0.0/16" }
+    }
+    gcp_project_id        = null
+    azure_subscription_id = null
+  }
+  assert {
+    condition     = length(module.dns.health_checks) == 4 && alltrue([for parent in values(module.dns.parents) : parent.enough == 1])
+    error_message = "otherwise the death of one would make both unhealthy"
+  }
+}
+
+run "leader_writes_the_zone" {
+  variables { dns_mode = "leader" }
+  assert {
+    condition     = length(module.dns.records) == 0 && length(module.dns.health_checks) == 0
+    error_message = "what the leader writes terraform does not"
+  }
+  assert {
+    condition     = output.dns_leader_role_arn != null && strcontains(output.kubernetes_settings["overlays/eu-west-1/cloud.env"], "LEADER_ROLE=${output.dns_leader_role_arn}\n") && output.kubernetes_settings["overlays/ap-south-1/components"] == "route53-azure\nroute53-role\n"
+    error_message = "agents outside AWS have a role there"
+  }
+  assert {
+    condition     = strcontains(output.kubernetes_settings["base/agent/agent.toml"], "zone_id = \"Z0123456789MOCK\"")
+    error_message = "the agents know the zone"
+  }
+}
