@@ -7,7 +7,7 @@ PLACEHOLDERS='\b(192\.0\.2|198\.51\.100|203\.0\.113)\.[0-9]+\b|\bexample\.org\b|
 
 # render FOLDER OUT: writes OUT/REGION.yaml for each region of the environment, and OUT/tree, what it was built from.
 render() {
-  local folder=$1 out=$2 region file domain image
+  local folder=$1 out=$2 region file domain image build
   rm -rf "$out"
   mkdir -p "$out/tree"
   cp -R "$ROOT/kubernetes" "$ROOT/monitoring" "$out/tree/"
@@ -23,13 +23,13 @@ render() {
     for file in region.env cloud.env kustomization.yaml federation.yml load-balancers.yaml components; do
       if [ -f "$folder/$region/$file" ]; then cp "$folder/$region/$file" "$out/tree/kubernetes/overlays/$region/$file"; fi
     done
-    add_components "$out/tree/kubernetes/overlays/$region"
     # Prometheus reads no environment in this file.
     sed -i "s/\bexample\.org\b/$domain/g" "$out/tree/kubernetes/overlays/$region/federation.yml"
     image=${IMAGE:-}
     if [ -z "$image" ] && [ -f "$folder/$region/image" ]; then image=$(head -n 1 "$folder/$region/image"); fi
     if [ -n "$image" ]; then set_image "$out/tree/kubernetes/overlays/$region/kustomization.yaml" "$image"; fi
-    kubectl kustomize "$out/tree/kubernetes/overlays/$region" >"$out/$region.yaml"
+    build=$(with_components "$out/tree/kubernetes" "$region")
+    kubectl kustomize "$build" >"$out/$region.yaml"
   done
 }
 
@@ -48,18 +48,26 @@ overlay_like() {
   cp -n "$ROOT/kubernetes/overlays/$like/"* "$overlays/$region/"
 }
 
-# Components that the file `components` of an overlay names, one a line, beside those that it has.
-add_components() {
-  local folder=$1 name list=''
-  [ -f "$folder/components" ] || return 0
+# The folder to build for a region: its overlay, or that with the components round it that its file `components` names, one a line.
+with_components() {
+  local tree=$1 region=$2 name names=()
   while IFS= read -r name; do
     [ -n "$name" ] || continue
-    [ -d "$ROOT/kubernetes/components/$name" ] || fail "$folder/components: there is no component kubernetes/components/$name"
-    list+=", ../../components/$name"
-  done <"$folder/components"
-  [ -n "$list" ] || return 0
-  sed -i "s|^components: \[\(.*\)\]|components: [\1$list]|" "$folder/kustomization.yaml"
-  grep -qF "${list#, }" "$folder/kustomization.yaml" || fail "$folder/kustomization.yaml has no line \"components: [...]\""
+    if ! is_name "$name" || [ ! -d "$tree/components/$name" ]; then
+      fail "components of $region: there is no kubernetes/components/$name"
+    fi
+    names+=("../../components/$name")
+  done < <(cat "$tree/overlays/$region/components" 2>/dev/null || true)
+  if [ ${#names[@]} -eq 0 ]; then
+    printf '%s' "$tree/overlays/$region"
+    return
+  fi
+  mkdir -p "$tree/built/$region"
+  {
+    printf 'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../../overlays/%s]\ncomponents:\n' "$region"
+    printf '  - %s\n' "${names[@]}"
+  } >"$tree/built/$region/kustomization.yaml"
+  printf '%s' "$tree/built/$region"
 }
 
 # NAME:TAG or NAME@sha256:DIGEST.
