@@ -130,6 +130,7 @@ if [ -z "$ENV" ]; then
   fi
   until_well
   conclude
+  exit 0
 fi
 folder=$(environment_folder "$ENV")
 need kubectl

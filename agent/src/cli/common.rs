@@ -4,9 +4,13 @@ use super::{
     client::ClientOptions,
     text::{self, Paint},
 };
-use anyhow::Result;
+use crate::metrics::render;
+use anyhow::{Context, Result};
 use clap::Args;
-use std::process::ExitCode;
+use prometheus::Registry;
+use std::{net::SocketAddr, process::ExitCode};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How to reach the mesh, and how to answer.
 #[derive(Debug, Args)]
@@ -40,4 +44,22 @@ pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
 pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
     let user = || std::env::var("USER").ok().filter(|user| text_within(user, limit).is_ok());
     given.or_else(user).unwrap_or_else(|| "unknown".into())
+}
+
+/// Serves `/metrics` of a process that is no agent, until the handle is dropped.
+pub(super) async fn serve_metrics(address: SocketAddr, registry: Registry) -> Result<AbortOnDropHandle<()>> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let page = move || async move {
+        let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+        match render(&registry) {
+            Ok(text) => (http::StatusCode::OK, content_type, text),
+            Err(error) => (http::StatusCode::INTERNAL_SERVER_ERROR, content_type, error.to_string()),
+        }
+    };
+    let router = axum::Router::new().route("/metrics", axum::routing::get(page));
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the metrics listener ended");
+        }
+    })))
 }

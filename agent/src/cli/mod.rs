@@ -10,6 +10,7 @@ mod common;
 pub mod dns;
 pub mod events;
 pub mod failover;
+pub mod front_door;
 pub mod models;
 pub mod serve;
 pub mod status;
@@ -47,6 +48,7 @@ enum Command {
     Events(events::EventsCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
+    FrontDoor(front_door::FrontDoorCommand),
     Ca(ca::CaCommand),
 }
 
@@ -61,6 +63,7 @@ impl Command {
             Self::Events(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
+            Self::FrontDoor(command) => command.run().await,
             Self::Ca(command) => command.run().await,
         }
     }
@@ -176,6 +179,7 @@ mod tests {
             "regionmesh events --follow --kind verdict,ramp --region eu-west-1 --severity warning",
             "regionmesh agent --config file --check",
             "regionmesh serve --models dir",
+            "regionmesh front-door --service serving.m.test --name-server 10.0.0.1:5300 --name-server [::1]:53 --listen 0.0.0.0:80",
             "regionmesh ca init --mesh m --dir d",
             "regionmesh ca issue --dir d --region r --agent a",
         ] {
@@ -187,6 +191,9 @@ mod tests {
     fn bad_usage_is_refused_before_anything_runs() {
         for line in [
             "regionmesh nonsense",
+            "regionmesh front-door --service serving.m.test",
+            "regionmesh front-door --name-server 10.0.0.1:5300",
+            "regionmesh front-door --service s --name-server somewhere",
             "regionmesh agent",
             "regionmesh models",
             "regionmesh models publish m 1",

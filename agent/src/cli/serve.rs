@@ -3,10 +3,10 @@
 //! For regions whose agents and serving live apart: agents may restart, or be lost, while users are served. It reads
 //! the region's bucket, or a plain directory of models, and follows changes by polling.
 
+use super::common::serve_metrics;
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
     logging,
-    metrics::render,
     serving::{CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue},
     store::models::ModelStore,
 };
@@ -110,23 +110,6 @@ impl ServeCommand {
         running.await?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-async fn serve_metrics(address: SocketAddr, registry: Registry) -> anyhow::Result<AbortOnDropHandle<()>> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let page = move || async move {
-        let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-        match render(&registry) {
-            Ok(text) => (http::StatusCode::OK, content_type, text),
-            Err(error) => (http::StatusCode::INTERNAL_SERVER_ERROR, content_type, error.to_string()),
-        }
-    };
-    let router = axum::Router::new().route("/metrics", axum::routing::get(page));
-    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the metrics listener ended");
-        }
-    })))
 }
 
 #[cfg(test)]

@@ -1,0 +1,66 @@
+//! `regionmesh front-door`: the front door of `up` in a process of its own, for clients that can't resolve the mesh's
+//! names themselves (a compose file, a laptop, a legacy host).
+
+use super::common::serve_metrics;
+use crate::{
+    config::LogConfig,
+    front_door::{self, FrontDoorArguments, FrontDoorMetrics},
+    logging,
+};
+use prometheus::Registry;
+use std::{net::SocketAddr, process::ExitCode};
+use tokio::signal::unix;
+use tokio_util::sync::CancellationToken;
+
+/// Forward connections to the region that the mesh's DNS names.
+#[derive(Debug, clap::Args)]
+pub struct FrontDoorCommand {
+    /// Where to listen; several may be given.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: Vec<SocketAddr>,
+    /// The name to resolve for each connection: `serving.<zone>`.
+    #[arg(long, value_name = "NAME")]
+    service: String,
+    /// A name server of the mesh, an agent's `listen.dns`; give all of them, three are asked at once.
+    #[arg(long = "name-server", value_name = "ADDRESS", required = true)]
+    name_servers: Vec<SocketAddr>,
+    /// The port that every region serves on.
+    #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Where to serve /metrics; nowhere unless given.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+impl FrontDoorCommand {
+    /// Runs until SIGTERM or SIGINT; connections in progress end with it.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        logging::init(&LogConfig::default())?;
+        let registry = Registry::new();
+        let metrics = FrontDoorMetrics::new(&registry)?;
+        let _metrics_server = match self.metrics {
+            Some(address) => Some(serve_metrics(address, registry).await?),
+            None => None,
+        };
+        let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+        let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+        let stop = CancellationToken::new();
+        tracing::info!(listen = ?self.listen, service = %self.service, "the front door is open");
+        let arguments = FrontDoorArguments {
+            listen: self.listen,
+            service: self.service,
+            name_servers: self.name_servers,
+            port: self.port,
+            metrics,
+        };
+        let mut running = std::pin::pin!(front_door::run(arguments, stop.clone()));
+        tokio::select! {
+            ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+        running.await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
