@@ -31,8 +31,8 @@ pub struct RecoveryPolicy {
     /// Each step is held for at least this many times the time to live of DNS answers: before, not all resolvers know
     /// of it. 5: the long-lived tail of caches has followed.
     pub ttl_multiple: u32,
-    /// Each step is held until the region saw this many requests; probes count, so that thin traffic delays and does
-    /// not stop a ramp. 500: 2 % of errors show with more than 99 % certainty.
+    /// Each step is held until the region saw this many requests; probes count in the end, so that thin traffic delays
+    /// and does not stop a ramp. 500: 2 % of errors show with more than 99 % certainty.
     pub min_requests: u64,
     /// Error rates below this count as this when regions are compared, basis points: a single error is no trend.
     pub errors_floor_bp: u16,

@@ -11,6 +11,9 @@ pub const LATENCY_BOUNDS_MS: [u64; 15] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512,
 pub const LATENCY_BUCKETS: usize = LATENCY_BOUNDS_MS.len() + 1;
 /// Fewer answers than this have no 99th percentile worth comparing.
 const LATENCY_ANSWERS_MIN: u64 = 100;
+/// So many times a step's hold its users' own requests are waited for before probes count: a region that answers 2 % of a hundred requests
+/// a second with errors would else be let through its first step half the time.
+pub const PATIENCE: u64 = 4;
 /// A region's error rate may be this many times the control's before the difference counts.
 const ERRORS_FACTOR: f64 = 1.5;
 /// How unlikely so many errors must be at the control's rate, looked at again and again while a step is held ...
@@ -114,9 +117,12 @@ impl Served {
 }
 
 impl Trial {
-    /// Whether it saw as many requests as a step needs; probes count where traffic is thin.
-    pub fn is_enough(&self, min_requests: u64) -> bool {
-        self.seen() >= min_requests
+    /// Whether it saw as many requests as a step needs that was held for `held_ms` and must be for `hold_ms`. Probes count for
+    /// requests where traffic is thin: none comes at all, or too little in [`PATIENCE`] times the hold.
+    pub fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
+        let is_thin = self.own.requests() == 0 || held_ms >= hold_ms.saturating_mul(PATIENCE);
+        let seen = if is_thin { self.seen() } else { self.own.requests() };
+        seen >= min_requests
     }
 
     /// Requests and probes seen.
@@ -211,7 +217,7 @@ mod tests {
         fn any_counters_are_judged_without_panic(own: (u64, u64, u64), other: (u64, u64, u64), floor: u16, is_end: bool) {
             let of = |(answered, errors, probes)| Served { answered, errors, probes, latency: [answered; LATENCY_BUCKETS] };
             let trial = trial(of(own), of(other));
-            let _ = (trial.worse(floor, is_end), trial.is_enough(own.0), of(own).since(&of(other)), of(own).plus(&of(other)));
+            let _ = (trial.worse(floor, is_end), trial.is_enough(own.0, own.1, other.0), of(own).since(&of(other)), of(own).plus(&of(other)));
         }
 
         #[test]
@@ -237,6 +243,16 @@ mod tests {
         assert_eq!(reason, "99 % of its answers take up to 32 ms, 8 ms in the regions that serve");
         assert_eq!(trial(served(500, 0, 15.0), control).worse(10, true), None);
         assert_eq!(trial(served(50, 0, 3_000.0), control).worse(10, true), None, "too few to say");
+    }
+
+    #[test]
+    fn probes_count_where_nobody_comes_and_where_few_do_after_four_times_the_hold() {
+        let seen = |requests, probes| trial(Served { probes, ..served(requests, 0, 5.0) }, served(10_000, 0, 5.0));
+        assert!(seen(500, 0).is_enough(500, 0, 100));
+        assert!(seen(0, 500).is_enough(500, 0, 100));
+        assert!(!seen(1, 9_999).is_enough(500, 399, 100));
+        assert!(seen(1, 499).is_enough(500, 400, 100));
+        assert!(!seen(1, 498).is_enough(500, 400, 100));
     }
 
     #[test]

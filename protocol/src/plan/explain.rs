@@ -4,7 +4,7 @@ use super::{
     Absence, Plan, PlanInputs, RegionInput, RegionPlan, Standing, next,
     standing::{Orders, gated_since, trial_of},
 };
-use crate::{identity::RegionName, verdict::Condition};
+use crate::{identity::RegionName, trial::PATIENCE, verdict::Condition};
 
 /// One region's place in the plan in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -195,11 +195,11 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
         Err(_) => said.push("waits: its service is not measured now, so that the ramp holds".into()),
         Ok(Some(trial)) => {
             said.push(format!(
-                "{} of {} requests seen, {} of them probes, {} errors",
-                trial.seen(),
+                "{} of {} requests seen, {} errors; beside them {} probes, which count where none comes, or few in {PATIENCE} times the hold",
+                trial.own.requests(),
                 recovery.min_requests,
+                trial.own.errors,
                 trial.own.probes,
-                trial.own.errors
             ));
             said.push(match (trial.control, trial.worse(recovery.errors_floor_bp, false)) {
                 (_, Some(worse)) => format!("worse than the regions that serve: {worse}"),

@@ -189,11 +189,12 @@ fn climb(
         // Nobody measures: the clock and the verdict decide.
         Ok(None) => {}
         Ok(Some(trial)) => {
-            let is_over = held_ms >= hold_ms && trial.is_enough(recovery.min_requests);
+            let is_enough = trial.is_enough(recovery.min_requests, held_ms, hold_ms);
+            let is_over = held_ms >= hold_ms && is_enough;
             if let Some(worse) = trial.worse(recovery.errors_floor_bp, is_over) {
                 return Some(fall_back(region, step, &worse, inputs, now_ms));
             }
-            if !trial.is_enough(recovery.min_requests) {
+            if !is_enough {
                 return None;
             }
         }

@@ -5,7 +5,6 @@ use crate::{
     plan::explain,
     trial::{LATENCY_BUCKETS, Served, Trial},
 };
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 const STEPS: [(u8, u64); 3] = [(1, 120), (5, 180), (10, 300)];
 
@@ -169,28 +168,4 @@ fn the_gate_stays_shut_while_the_synthetic_inference_fails() {
     assert!(words.gate.contains(&"waits: a synthetic inference passes there".to_owned()), "{words:?}");
     world.inputs.regions.get_mut(&name("a")).unwrap().inference_passes = Some(true);
     assert!(world.apply().is_some());
-}
-
-#[test]
-fn a_region_with_two_percent_of_errors_gets_one_percent_of_its_traffic_before_it_is_sent_back() {
-    const TRIALS: u64 = 1_000;
-    // 5 requests a second at 1 % of its normal traffic.
-    let caught = (0..TRIALS).filter(|seed| {
-        let (mut world, mut rng) = (climbing(), StdRng::seed_from_u64(*seed));
-        let (mut answered, mut errors) = (0, 0);
-        loop {
-            world.now_ms += SECOND;
-            for _ in 0..5 {
-                if rng.random_bool(0.02) { errors += 1 } else { answered += 1 }
-            }
-            world.measure(served(answered, errors, 0));
-            match world.standing("a") {
-                Standing::Ramping { step: 0, .. } => {}
-                Standing::Gated { .. } => return true,
-                _ => return false,
-            }
-        }
-    });
-    let caught = caught.count();
-    assert!(caught as u64 * 100 >= TRIALS * 99, "{caught} of {TRIALS} were sent back from the first step");
 }

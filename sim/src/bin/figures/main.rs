@@ -11,6 +11,7 @@ mod dns;
 mod failover;
 mod idle;
 mod mesh;
+mod ramp;
 mod raw;
 mod replication;
 mod report;
@@ -50,6 +51,9 @@ const AFAR_KILLS: u32 = 500;
 const AFAR_AGENTS: u32 = 200;
 const AFAR_MESHES: u8 = 10;
 
+/// Comebacks of a region, simulated.
+const RAMP_TRIALS: u32 = 1_000;
+
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -65,6 +69,8 @@ enum Part {
     Idle,
     /// A large model to both other regions
     Replication,
+    /// Traffic of a region that comes back ill; simulated
+    Ramp,
 }
 
 #[tokio::main]
@@ -76,6 +82,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let rounds = |usual: u32| arguments.rounds.map_or(usual, |most| usual.min(most));
     let meshes = |usual: u8| arguments.meshes.unwrap_or(usual);
     let mut report = Report::default();
+    if is_wanted(Part::Ramp) {
+        ramp::measure(&mut report, rounds(RAMP_TRIALS));
+    }
     if is_wanted(Part::Idle) {
         idle::measure(&mut report).await?;
     }
