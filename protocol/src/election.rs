@@ -276,11 +276,17 @@ impl Election {
         self.try_again(now_ms, random);
     }
 
-    /// Answers a candidate.
+    /// Answers a candidate. Of two that ask each other at the same time the one with the lower ballot gives way: where regions
+    /// are far apart both would else refuse, and try again in step.
     pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
-        let refused = self.objection(request, sight, now_ms);
+        let gives_way = matches!(&self.phase, Phase::Asking { ballot, .. } if *ballot < request.ballot);
+        let refused = self.objection(request, sight, gives_way, now_ms);
         if refused.is_none() {
             self.lent = Some((request.ballot.agent.clone(), now_ms));
+            if gives_way {
+                // Votes for our own ballot that are still to come count no more.
+                self.phase = Phase::Waiting { until_ms: now_ms.saturating_add(self.settings.lend_ms) };
+            }
         }
         PreVoteReply {
             is_granted: refused.is_none(),
@@ -289,7 +295,7 @@ impl Election {
         }
     }
 
-    fn objection(&self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> Option<String> {
+    fn objection(&self, request: &PreVoteRequest, sight: &Sight, gives_way: bool, now_ms: u64) -> Option<String> {
         let candidate = &request.ballot.agent;
         if !sight.members.contains(&candidate.region) {
             return Some(format!("{} is no member of the register", candidate.region));
@@ -308,7 +314,7 @@ impl Election {
         if let Some(ballot) = self.heard_other(candidate, now_ms) {
             return Some(format!("{} just heard from {ballot}", self.me));
         }
-        if let Some(other) = self.lent_to_other(candidate, now_ms) {
+        if let Some(other) = self.lent_to_other(candidate, now_ms).filter(|_| !gives_way) {
             return Some(format!("{} just voted for {other}", self.me));
         }
         let highest = self.highest.as_ref().filter(|highest| **highest >= request.ballot)?;
@@ -368,6 +374,39 @@ mod tests {
             prop_assert!((50..=310).contains(&at_ms));
             prop_assert_eq!(taken.number, number + 1);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn of_two_that_ask_each_other_before_they_hear_of_it_exactly_one_stands(
+            apart_ms in 0u64..300, way_ms in 1u64..300, names in prop::sample::select(vec![("a/x", "b/x"), ("b/x", "a/x")]),
+        ) {
+            // The third region is dead. The second asks while the first's question is on its way.
+            prop_assume!(apart_ms < way_ms);
+            let (mut first, mut second, sight) = (election(names.0), election(names.1), sight(None, &[]));
+            first.tick(&sight, 0, 0);
+            second.tick(&sight, apart_ms, 0);
+            let (Some(ElectionEffect::AskVotes(one, _)), Some(ElectionEffect::AskVotes(two, _))) =
+                (first.tick(&sight, 50, 0), second.tick(&sight, 50 + apart_ms, 0))
+            else {
+                panic!("neither asks")
+            };
+            let from_second = second.vote(&PreVoteRequest { ballot: one.clone() }, &sight, 50 + way_ms);
+            let from_first = first.vote(&PreVoteRequest { ballot: two.clone() }, &sight, 50 + apart_ms + way_ms);
+            let back_ms = 50 + apart_ms + 2 * way_ms;
+            let first_stands = first.voted(&second.me.region.clone(), &one, Some(&from_second), &sight, back_ms, 0);
+            let second_stands = second.voted(&first.me.region.clone(), &two, Some(&from_first), &sight, back_ms, 0);
+            prop_assert_eq!(first_stands.is_some(), one > two);
+            prop_assert_eq!(second_stands.is_some(), two > one);
+        }
+    }
+
+    #[test]
+    fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
+        let (mut voter, nobody_leads) = (election("a/x"), sight(None, &[]));
+        assert!(voter.vote(&PreVoteRequest { ballot: ballot(4, "b/x") }, &nobody_leads, 0).is_granted);
+        assert!(!voter.vote(&PreVoteRequest { ballot: ballot(9, "c/x") }, &nobody_leads, 399).is_granted);
+        assert!(voter.vote(&PreVoteRequest { ballot: ballot(9, "c/x") }, &nobody_leads, 400).is_granted);
     }
 
     #[test]

@@ -109,7 +109,9 @@ async fn publish_sample(mesh: &Measured) -> Result<()> {
     std::fs::create_dir_all(&directory)?;
     std::fs::write(directory.join("model.onnx"), sample::iris_onnx())?;
     let model = ModelToPublish { name: ModelName::new(MODEL)?, path: directory };
-    publish(mesh, &model).await.map_err(|error| anyhow!("{error}"))
+    publish(mesh, &model).await.map_err(|error| anyhow!("{error}"))?;
+    // A region that dies with the only copy takes the model with it: that is no failover.
+    mesh.hold(&mesh.everyone(), MODEL).await
 }
 
 async fn round_of_kills(mesh: &Measured, url: &str, rounds: &Rounds, times: &mut Times) -> Result<()> {

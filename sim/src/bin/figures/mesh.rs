@@ -153,6 +153,13 @@ impl Measured {
         seen.into_iter().next().context("the mesh has no agent")
     }
 
+    /// Waits until each of these agents' regions holds the model.
+    pub(crate) async fn hold(&self, agents: &[&LocalAgent], model: &str) -> Result<()> {
+        let hold = |seen: &Vec<Status>| seen.len() == agents.len() && seen.iter().all(|status| holds(status, model));
+        wait(PATIENCE * 2, || self.all(agents), hold).await.context("the model did not arrive everywhere")?;
+        Ok(())
+    }
+
     /// The pid of an agent that runs.
     pub(crate) fn pid(&self, agent: &LocalAgent) -> Result<u32> {
         match self.state(&agent.id)? {
@@ -160,4 +167,11 @@ impl Measured {
             state => bail!("{} is {state:?}", agent.id),
         }
     }
+}
+
+/// Whether the answering agent's own region holds the model.
+fn holds(status: &Status, model: &str) -> bool {
+    let region = status.answered_by.split('/').next().unwrap_or_default();
+    let versions = status.models.iter().filter(|known| known.model == model).flat_map(|known| &known.versions);
+    versions.flat_map(|version| &version.regions).any(|holder| holder.as_str() == region)
 }

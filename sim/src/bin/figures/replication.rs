@@ -1,19 +1,13 @@
 //! A large model: published in one region, verified in both others, compared with a raw QUIC connection.
 
 use crate::{
-    mesh::{Ground, Measured, PATIENCE},
+    mesh::{Ground, Measured},
     raw,
     report::Report,
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use regionmesh::{
-    api::types::Status,
-    cli::up::{
-        measure::wait,
-        publish::{ModelToPublish, publish},
-    },
-};
+use regionmesh::cli::up::publish::{ModelToPublish, publish};
 use regionmesh_protocol::{manifest::ModelName, plan::Strategy};
 use std::{
     io::Write,
@@ -80,8 +74,7 @@ async fn replicate(mesh: &Measured, number: u64, bytes: u64) -> Result<Run> {
         .map_err(|error| anyhow!("{error}"))?;
     let published = begin.elapsed();
     let others: Vec<_> = mesh.agents().iter().skip(1).collect();
-    let hold = |seen: &Vec<_>| seen.len() == others.len() && seen.iter().all(|status| holds(status, &model));
-    wait(PATIENCE * 2, || mesh.all(&others), hold).await.context("the model did not arrive everywhere")?;
+    mesh.hold(&others, &model).await?;
     let verified = begin.elapsed() - published;
     let delivered = bytes as f64 * others.len() as f64 / verified.as_secs_f64();
     Ok(Run { raw, delivered, published, verified })
@@ -102,13 +95,6 @@ async fn touch(bytes: u64) -> Result<()> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Whether the answering agent's own region holds the model.
-fn holds(status: &Status, model: &str) -> bool {
-    let region = status.answered_by.split('/').next().unwrap_or_default();
-    let versions = status.models.iter().filter(|known| known.model == model).flat_map(|known| &known.versions);
-    versions.flat_map(|version| &version.regions).any(|holder| holder.as_str() == region)
 }
 
 fn write_noise(path: &Path, seed: u64, bytes: u64) -> Result<()> {
