@@ -23,7 +23,8 @@ infrastructure_ready() {
     warn "$folder/backend.tf is missing: the state is the file $folder/terraform.tfstate. Keep it, or move it (docs/DEPLOYMENT.md)"
     backend=(-backend-config="path=$folder/terraform.tfstate")
   fi
-  export TF_DATA_DIR=$INFRASTRUCTURE/data
+  # Named as terraform names it: whoever looks for providers on this machine passes such folders by.
+  export TF_DATA_DIR=$INFRASTRUCTURE/.terraform
   infrastructure_run init -input=false -reconfigure "${backend[@]}" >"$INFRASTRUCTURE/init.log" 2>&1 || fail "terraform init: $(tail -n 20 "$INFRASTRUCTURE/init.log")"
 }
 
