@@ -118,6 +118,8 @@ resource "aws_security_group" "mesh" {
   tags        = { Name = "${var.name}-mesh" }
 }
 
+data "aws_default_tags" "here" {}
+
 # Version 2 of the metadata service alone, one hop: a pod can't take the node's role.
 resource "aws_launch_template" "node" {
   name                   = "${var.name}-node"
@@ -137,9 +139,13 @@ resource "aws_launch_template" "node" {
       delete_on_termination = true
     }
   }
-  tag_specifications {
-    resource_type = "instance"
-    tags          = { Name = "${var.name}-node" }
+  # The provider's tags reach the template, and not what is made of it.
+  dynamic "tag_specifications" {
+    for_each = toset(["instance", "volume", "network-interface"])
+    content {
+      resource_type = tag_specifications.value
+      tags          = merge(data.aws_default_tags.here.tags, { Name = "${var.name}-node" })
+    }
   }
 }
 
