@@ -44,7 +44,8 @@ variable "regions" {
     cloud: aws, gcp or azure; location: the cloud's own name of the place; slot: which provider of AWS makes it (see providers.tf),
     0 for the first location of AWS, another for each further location, and never changed afterwards; network_cidr: a /16 that
     no other region has; priority: for active-passive, 0 first; weight: share of traffic, 0 to 100; latency_region: the AWS region
-    next to it, for latency records (default: location); gpu_type: GCP's name of what gpu_machine has; *_nodes: machines for agents (three, one for each zone) and servers.
+    next to it, for latency records (default: location); gpu_type: GCP's name of what gpu_machine has; *_nodes: machines for agents (three, one
+    for each zone; on GCP a multiple of three) and servers.
   EOT
   type = map(object({
     cloud              = string

@@ -59,7 +59,8 @@ struct World {
     inputs: PlanInputs,
     plan: Option<Plan>,
     now_ms: u64,
-    /// Whether the last event was a change of the configuration: that may take traffic from anybody.
+    /// Whether the last event was a change of the configuration, or one before it that waits: while all look down the last
+    /// shares stay. That may take traffic from anybody.
     is_reconfigured: bool,
 }
 
@@ -175,7 +176,8 @@ fn world() -> impl Generator<Value = World> {
 impl World {
     fn happen(&mut self, (after_ms, event): &(u64, Event)) {
         self.now_ms += after_ms;
-        self.is_reconfigured = !matches!(event, Event::Judged(..) | Event::Complete(..) | Event::Nothing);
+        let waits = self.is_reconfigured && self.keeps_last_shares();
+        self.is_reconfigured = waits || !matches!(event, Event::Judged(..) | Event::Complete(..) | Event::Nothing);
         let region = |index: &usize| name(["a", "b", "c", "d"][*index]);
         match event {
             Event::Judged(index, condition) => {
@@ -202,6 +204,12 @@ impl World {
             }
             Event::Nothing => {}
         }
+    }
+
+    /// Whether nobody that has traffic is usable.
+    fn keeps_last_shares(&self) -> bool {
+        let is_usable = |region| self.inputs.regions.get(region).is_some_and(|input| self.is_usable(input));
+        !self.plan.iter().flat_map(Plan::carrying).any(|(region, _)| is_usable(region))
     }
 
     /// Whether traffic can be sent there: not known to be down.

@@ -12,8 +12,9 @@ resource "azurerm_virtual_network" "this" {
   name                = var.name
   location            = var.location
   resource_group_name = azurerm_resource_group.this.name
-  address_space       = [var.network_cidr]
-  tags                = var.tags
+  # A quarter of what the region has: what pods and services have (cluster.tf) must not be the virtual network's.
+  address_space = [cidrsubnet(var.network_cidr, 2, 0)]
+  tags          = var.tags
 }
 
 resource "azurerm_subnet" "nodes" {
@@ -61,6 +62,23 @@ resource "azurerm_network_security_group" "nodes" {
   location            = var.location
   resource_group_name = azurerm_resource_group.this.name
   tags                = var.tags
+}
+
+# Before every denial. Pods' addresses are not the virtual network's, so that the default rules for it are not theirs.
+resource "azurerm_network_security_rule" "region" {
+  for_each                    = { Inbound = "from", Outbound = "to" }
+  name                        = "region-${each.value}"
+  description                 = "regionmesh: nodes and pods of the region"
+  resource_group_name         = azurerm_resource_group.this.name
+  network_security_group_name = azurerm_network_security_group.nodes.name
+  direction                   = each.key
+  access                      = "Allow"
+  priority                    = 290
+  protocol                    = "*"
+  source_address_prefix       = var.network_cidr
+  source_port_range           = "*"
+  destination_address_prefix  = var.network_cidr
+  destination_port_range      = "*"
 }
 
 resource "azurerm_network_security_rule" "public" {

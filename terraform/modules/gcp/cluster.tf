@@ -131,11 +131,18 @@ resource "google_container_node_pool" "this" {
   cluster  = google_container_cluster.this.id
   location = var.location
 
-  # Totals: of a regional pool the plain counts are those of each zone.
-  autoscaling {
-    total_min_node_count = each.value.min
-    total_max_node_count = each.value.max
-    location_policy      = each.value.spot ? "ANY" : "BALANCED"
+  # Of a regional pool this is the count of each of its three zones. The autoscaler would not do for agents: it makes nodes for pods that
+  # wait, and a DaemonSet's wait for nodes.
+  node_count = each.key == "agents" ? ceil(each.value.min / 3) : null
+
+  dynamic "autoscaling" {
+    for_each = each.key == "agents" ? [] : [1]
+    # Totals, where the plain counts would be each zone's.
+    content {
+      total_min_node_count = each.value.min
+      total_max_node_count = each.value.max
+      location_policy      = each.value.spot ? "ANY" : "BALANCED"
+    }
   }
 
   management {

@@ -62,6 +62,8 @@ resource "google_compute_router_nat" "this" {
   # A connection of the mesh keeps its port: agents ping every few seconds, and some patience for a bad minute.
   enable_endpoint_independent_mapping = true
   udp_idle_timeout_sec                = 120
+  # Of each node, all its pods': 64 unless said, which one node that pulls a model uses up. Enough for 62 nodes.
+  min_ports_per_vm = 2048
 
   log_config {
     enable = true

@@ -42,22 +42,6 @@ locals {
   }
 }
 
-# Before the denial, which would be theirs too: agents of the region speak to each other.
-resource "azurerm_network_security_rule" "own" {
-  name                        = "mesh-own"
-  description                 = "regionmesh: agents of the region"
-  resource_group_name         = var.resource_group
-  network_security_group_name = var.security_group
-  direction                   = "Inbound"
-  access                      = "Allow"
-  priority                    = 290
-  protocol                    = "Udp"
-  source_address_prefix       = "VirtualNetwork"
-  source_port_range           = "*"
-  destination_address_prefix  = "*"
-  destination_port_range      = tostring(var.mesh_port)
-}
-
 resource "azurerm_network_security_rule" "mesh" {
   for_each                    = local.rules
   name                        = each.key
