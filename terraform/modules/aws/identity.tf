@@ -84,26 +84,44 @@ resource "aws_iam_role_policy_attachment" "storage" {
 
 # What the AWS Load Balancer Controller needs for the Network Load Balancers of this cluster: reading, and changing what bears the
 # cluster's tag. After the controller's own policy (kubernetes-sigs/aws-load-balancer-controller, docs/install/iam_policy.json),
-# without what Application Load Balancers, WAF and Shield need.
+# without what Application Load Balancers, WAF and Shield need, and narrower where it names a tag.
+locals {
+  ec2_groups = "arn:${data.aws_partition.here.partition}:ec2:${var.location}:${data.aws_caller_identity.here.account_id}:security-group/*"
+  balancers  = "arn:${data.aws_partition.here.partition}:elasticloadbalancing:${var.location}:${data.aws_caller_identity.here.account_id}"
+}
+
 data "aws_iam_policy_document" "balance" {
   statement {
     sid = "Read"
     actions = [
       "ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeAvailabilityZones", "ec2:DescribeInstances",
-      "ec2:DescribeInternetGateways", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
+      "ec2:DescribeInternetGateways", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
       "ec2:DescribeTags", "ec2:DescribeVpcs", "ec2:DescribeVpcPeeringConnections", "ec2:GetSecurityGroupsForVpc", "elasticloadbalancing:Describe*",
     ]
     resources = ["*"]
   }
+  # The first load balancer of an account makes it.
+  statement {
+    sid       = "ServiceLinkedRole"
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = ["arn:${data.aws_partition.here.partition}:iam::${data.aws_caller_identity.here.account_id}:role/aws-service-role/elasticloadbalancing.amazonaws.com/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:AWSServiceName"
+      values   = ["elasticloadbalancing.amazonaws.com"]
+    }
+  }
+  # Group and network are asked about one by one, and the network bears no tag of the request.
+  statement {
+    sid       = "MakeGroups"
+    actions   = ["ec2:CreateSecurityGroup"]
+    resources = [local.ec2_groups, aws_vpc.this.arn]
+  }
+  # With its tag on it from the first moment.
   statement {
     sid       = "Make"
-    actions   = ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup", "ec2:CreateSecurityGroup"]
-    resources = ["*"]
-  }
-  statement {
-    sid       = "Tag"
-    actions   = ["ec2:CreateTags", "elasticloadbalancing:AddTags"]
-    resources = ["arn:${data.aws_partition.here.partition}:ec2:${var.location}:${data.aws_caller_identity.here.account_id}:security-group/*", "arn:${data.aws_partition.here.partition}:elasticloadbalancing:${var.location}:${data.aws_caller_identity.here.account_id}:*"]
+    actions   = ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup", "elasticloadbalancing:AddTags", "ec2:CreateTags"]
+    resources = [local.ec2_groups, "${local.balancers}:*"]
     condition {
       test     = "StringEquals"
       variable = "aws:RequestTag/elbv2.k8s.aws/cluster"
@@ -113,17 +131,34 @@ data "aws_iam_policy_document" "balance" {
   statement {
     sid = "Change"
     actions = [
-      "ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:DeleteSecurityGroup", "elasticloadbalancing:CreateListener",
-      "elasticloadbalancing:DeleteListener", "elasticloadbalancing:ModifyListener", "elasticloadbalancing:DeleteLoadBalancer", "elasticloadbalancing:ModifyLoadBalancerAttributes",
-      "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets", "elasticloadbalancing:DeleteTargetGroup", "elasticloadbalancing:ModifyTargetGroup",
-      "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RemoveTags",
+      "ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:DeleteSecurityGroup", "ec2:CreateTags", "ec2:DeleteTags",
+      "elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags", "elasticloadbalancing:DeleteLoadBalancer", "elasticloadbalancing:ModifyLoadBalancerAttributes",
+      "elasticloadbalancing:SetIpAddressType", "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets", "elasticloadbalancing:DeleteTargetGroup",
+      "elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets",
     ]
-    resources = ["*"]
+    resources = [local.ec2_groups, "${local.balancers}:*"]
     condition {
       test     = "StringEquals"
       variable = "aws:ResourceTag/elbv2.k8s.aws/cluster"
       values   = [var.name]
     }
+  }
+  # It lets load balancers reach the pods: rules in the group that EKS made, which bears EKS' own tag.
+  statement {
+    sid       = "ReachPods"
+    actions   = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]
+    resources = [local.ec2_groups]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/kubernetes.io/cluster/${var.name}"
+      values   = ["owned"]
+    }
+  }
+  # Listeners bear no tag while they are made.
+  statement {
+    sid       = "Listen"
+    actions   = ["elasticloadbalancing:CreateListener", "elasticloadbalancing:DeleteListener", "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyListenerAttributes"]
+    resources = ["${local.balancers}:loadbalancer/net/*", "${local.balancers}:listener/net/*"]
   }
 }
 

@@ -1,0 +1,8 @@
+# The image of Dockerfile with a binary that was built already, for this Debian or an older one:
+#   docker build -f docker/Dockerfile --target base --build-arg COMMIT="$(git rev-parse --short=10 HEAD)" -t regionmesh-base .
+#   docker build -f docker/prebuilt.Dockerfile --build-arg BINARY=target/release/regionmesh -t regionmesh .
+ARG BASE=regionmesh-base
+# hadolint ignore=DL3006
+FROM ${BASE}
+ARG BINARY=target/release/regionmesh
+COPY ${BINARY} /usr/local/bin/regionmesh
