@@ -379,7 +379,8 @@ mod tests {
     proptest! {
         #[test]
         fn of_two_that_ask_each_other_before_they_hear_of_it_exactly_one_stands(
-            (apart_ms, way_ms) in (1u64..300).prop_flat_map(|way_ms| (0..way_ms, Just(way_ms))), names in prop::sample::select(vec![("a/x", "b/x"), ("b/x", "a/x")]),
+            (apart_ms, way_ms) in (1u64..300).prop_flat_map(|way_ms| (0..way_ms, Just(way_ms))),
+            names in prop::sample::select(vec![("a/x", "b/x"), ("b/x", "a/x")]),
         ) {
             // The third region is dead. The second asks while the first's question is on its way.
             let (mut first, mut second, sight) = (election(names.0), election(names.1), sight(None, &[]));

@@ -82,14 +82,14 @@ resource "aws_iam_role_policy_attachment" "storage" {
   policy_arn = "arn:${data.aws_partition.here.partition}:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy"
 }
 
-# What the AWS Load Balancer Controller needs for the Network Load Balancers of this cluster: reading, and changing what bears the
-# cluster's tag. After the controller's own policy (kubernetes-sigs/aws-load-balancer-controller, docs/install/iam_policy.json),
-# without what Application Load Balancers, WAF and Shield need, and narrower where it names a tag.
 locals {
   ec2_groups = "arn:${data.aws_partition.here.partition}:ec2:${var.location}:${data.aws_caller_identity.here.account_id}:security-group/*"
   balancers  = "arn:${data.aws_partition.here.partition}:elasticloadbalancing:${var.location}:${data.aws_caller_identity.here.account_id}"
 }
 
+# What the AWS Load Balancer Controller needs for the Network Load Balancers of this cluster: reading, and changing what bears the
+# cluster's tag. After the controller's own policy (kubernetes-sigs/aws-load-balancer-controller, docs/install/iam_policy.json),
+# without what Application Load Balancers, WAF and Shield need, and for this cluster's tag alone.
 data "aws_iam_policy_document" "balance" {
   statement {
     sid = "Read"
@@ -120,12 +120,34 @@ data "aws_iam_policy_document" "balance" {
   # With its tag on it from the first moment.
   statement {
     sid       = "Make"
-    actions   = ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup", "elasticloadbalancing:AddTags", "ec2:CreateTags"]
-    resources = [local.ec2_groups, "${local.balancers}:*"]
+    actions   = ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup"]
+    resources = ["${local.balancers}:*"]
     condition {
       test     = "StringEquals"
       variable = "aws:RequestTag/elbv2.k8s.aws/cluster"
       values   = [var.name]
+    }
+  }
+  # Only what is being made: nothing of others becomes the cluster's by a tag.
+  dynamic "statement" {
+    for_each = {
+      ec2                  = { tag = "CreateTags", makes = ["CreateSecurityGroup"], resources = local.ec2_groups }
+      elasticloadbalancing = { tag = "AddTags", makes = ["CreateLoadBalancer", "CreateTargetGroup", "CreateListener"], resources = "${local.balancers}:*" }
+    }
+    content {
+      sid       = "${statement.value.tag}WhenMade"
+      actions   = ["${statement.key}:${statement.value.tag}"]
+      resources = [statement.value.resources]
+      condition {
+        test     = "StringEquals"
+        variable = "${statement.key}:CreateAction"
+        values   = statement.value.makes
+      }
+      condition {
+        test     = "StringEquals"
+        variable = "aws:RequestTag/elbv2.k8s.aws/cluster"
+        values   = [var.name]
+      }
     }
   }
   statement {
@@ -154,7 +176,7 @@ data "aws_iam_policy_document" "balance" {
       values   = ["owned"]
     }
   }
-  # Listeners bear no tag while they are made.
+  # As wide as in the controller's own policy: of Network Load Balancers here, whoever made them.
   statement {
     sid       = "Listen"
     actions   = ["elasticloadbalancing:CreateListener", "elasticloadbalancing:DeleteListener", "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyListenerAttributes"]

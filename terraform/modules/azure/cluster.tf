@@ -82,9 +82,9 @@ resource "azurerm_kubernetes_cluster" "this" {
     network_policy      = "cilium"
     outbound_type       = "userAssignedNATGateway"
     load_balancer_sku   = "standard"
-    pod_cidr            = cidrsubnet(var.network_cidr, 1, 1)
-    service_cidr        = cidrsubnet(var.network_cidr, 4, 4)
-    dns_service_ip      = cidrhost(cidrsubnet(var.network_cidr, 4, 4), 10)
+    pod_cidr            = local.pods_cidr
+    service_cidr        = local.services_cidr
+    dns_service_ip      = cidrhost(local.services_cidr, 10)
   }
 
   # The agents' own, on-demand always; what the cluster itself needs runs here too.

@@ -8,20 +8,26 @@ resource "azurerm_resource_group" "this" {
   tags     = var.tags
 }
 
+# Parts of what the region has. The virtual network is the nodes' alone: pods and services must not be inside it.
+locals {
+  nodes_cidr    = cidrsubnet(var.network_cidr, 2, 0)
+  services_cidr = cidrsubnet(var.network_cidr, 4, 4)
+  pods_cidr     = cidrsubnet(var.network_cidr, 1, 1)
+}
+
 resource "azurerm_virtual_network" "this" {
   name                = var.name
   location            = var.location
   resource_group_name = azurerm_resource_group.this.name
-  # A quarter of what the region has: what pods and services have (cluster.tf) must not be the virtual network's.
-  address_space = [cidrsubnet(var.network_cidr, 2, 0)]
-  tags          = var.tags
+  address_space       = [local.nodes_cidr]
+  tags                = var.tags
 }
 
 resource "azurerm_subnet" "nodes" {
   name                            = "nodes"
   resource_group_name             = azurerm_resource_group.this.name
   virtual_network_name            = azurerm_virtual_network.this.name
-  address_prefixes                = [cidrsubnet(var.network_cidr, 2, 0)]
+  address_prefixes                = [local.nodes_cidr]
   default_outbound_access_enabled = false
   # Models go to the storage account without passing the NAT, and the account lets in nobody else.
   service_endpoints = ["Microsoft.Storage"]
@@ -66,14 +72,14 @@ resource "azurerm_network_security_group" "nodes" {
 
 # Before every denial. Pods' addresses are not the virtual network's, so that the default rules for it are not theirs.
 resource "azurerm_network_security_rule" "region" {
-  for_each                    = { Inbound = "from", Outbound = "to" }
-  name                        = "region-${each.value}"
+  for_each                    = toset(["Inbound", "Outbound"])
+  name                        = "region-${lower(each.key)}"
   description                 = "regionmesh: nodes and pods of the region"
   resource_group_name         = azurerm_resource_group.this.name
   network_security_group_name = azurerm_network_security_group.nodes.name
   direction                   = each.key
   access                      = "Allow"
-  priority                    = 290
+  priority                    = 280
   protocol                    = "*"
   source_address_prefix       = var.network_cidr
   source_port_range           = "*"

@@ -16,7 +16,7 @@ variable "location" {
 }
 
 variable "network_cidr" {
-  description = "A /16 for the virtual network."
+  description = "A /16: nodes, services and pods each have a part."
   type        = string
 }
 
