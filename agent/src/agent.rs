@@ -28,6 +28,7 @@ use crate::{
         metrics::MeshMetrics,
         tls::Identity,
     },
+    problems::Problems,
     replication::{
         clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
     },
@@ -236,6 +237,7 @@ impl Agent {
             metrics: ReceiverMetrics::new(&registry)?,
         };
         let is_current = snapshots.is_current.subscribe();
+        let problems = snapshots.problems.clone();
         let facts = AgentFacts {
             version: crate::VERSION.into(),
             started_ms,
@@ -259,7 +261,9 @@ impl Agent {
             Child::new("dns-leader", || LeaderActor, leader_arguments, leader.clone()),
             service(
                 "herald",
-                Arc::new(move |stop| herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop).boxed()),
+                Arc::new(move |stop| {
+                    herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop).boxed()
+                }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
             service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), is_current.clone(), stop).boxed())),
@@ -343,16 +347,19 @@ fn register_process(registry: &Registry) -> Result<()> {
     Ok(())
 }
 
-/// Publishes what the agent says of itself: its process, and what it serves.
+/// Publishes what the agent says of itself: its process, what it serves, and its problems.
 async fn herald(
     facts: AgentFacts,
     gossip: Address<GossipMessage>,
     mut serving: watch::Receiver<ServingFacts>,
+    problems: Problems,
     stop: CancellationToken,
 ) -> Result<(), String> {
+    let mut problem_changes = problems.subscribe();
     loop {
+        problem_changes.mark_unchanged();
         let served = serving.borrow_and_update().clone();
-        for fact in [Fact::Agent(facts.clone()), Fact::Serving(served)] {
+        for fact in [Fact::Agent(facts.clone()), Fact::Serving(served), Fact::Problems(problems.active())] {
             // Gossip is being restarted: said again soon.
             let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
         }
@@ -360,6 +367,7 @@ async fn herald(
             () = stop.cancelled() => return Ok(()),
             // Without an embedded server nobody writes; then only the clock counts.
             Ok(()) = serving.changed() => {}
+            Ok(()) = problem_changes.changed() => {}
             () = tokio::time::sleep(REPEAT_FACTS) => {}
         }
     }
