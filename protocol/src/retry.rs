@@ -21,6 +21,9 @@ const DEPOSIT: u64 = TOKEN / 5;
 const DEPOSIT_PER_MS: u64 = 10 * TOKEN / 1_000;
 /// Times that one request is sent at most; attempts that could not even connect don't count.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// Times that the connection may break under one request. A request that breaks the process that serves it must not go
+/// on to do the same to every other region.
+pub const BROKEN_MAX: u32 = 2;
 /// The longest pause that a region's `Retry-After` asks for and gets, milliseconds.
 const PAUSE_MAX_MS: u64 = 2_000;
 /// The shortest pause before a region that said "not now" is asked again, milliseconds.
@@ -49,6 +52,8 @@ pub struct Retryable {
     pub is_held: bool,
     /// How often it was sent, the failed attempt included.
     pub attempts: u32,
+    /// How often the connection broke under it, the failed attempt included.
+    pub broken: u32,
 }
 
 /// Why a request is not sent again.
@@ -58,6 +63,8 @@ pub enum GiveUp {
     NotIdempotent,
     /// Its body is too large to be held.
     NotHeld,
+    /// The connection broke under it [`BROKEN_MAX`] times.
+    Broken,
     /// It was sent [`ATTEMPTS_MAX`] times.
     Attempts,
     /// All requests together have caused enough retries.
@@ -70,6 +77,7 @@ impl GiveUp {
         match self {
             Self::NotIdempotent => "not_idempotent",
             Self::NotHeld => "body_too_large",
+            Self::Broken => "broken",
             Self::Attempts => "attempts",
             Self::Budget => "budget",
         }
@@ -80,6 +88,7 @@ impl GiveUp {
         match self {
             Self::NotIdempotent => "the region may have carried it out, and it is not safe to repeat",
             Self::NotHeld => "its body is too large to be kept for another attempt",
+            Self::Broken => "the connection broke twice, perhaps because of this very request",
             Self::Attempts => "it was sent five times",
             Self::Budget => "the retry budget is used up (one retry for five requests, ten a second)",
         }
@@ -120,6 +129,9 @@ pub fn decide(
     };
     if !request.is_held {
         return Err(GiveUp::NotHeld);
+    }
+    if failure == AttemptFailure::Broken && request.broken >= BROKEN_MAX {
+        return Err(GiveUp::Broken);
     }
     if request.attempts >= ATTEMPTS_MAX {
         return Err(GiveUp::Attempts);
@@ -219,7 +231,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HELD: Retryable = Retryable { is_idempotent: true, is_held: true, attempts: 1 };
+    const HELD: Retryable = Retryable { is_idempotent: true, is_held: true, attempts: 1, broken: 0 };
+    const UNAVAILABLE: AttemptFailure = AttemptFailure::Unavailable { retry_after_ms: 1_000 };
 
     fn failure() -> impl Strategy<Value = AttemptFailure> {
         prop_oneof![
@@ -241,7 +254,8 @@ mod tests {
         #[test]
         fn what_may_have_been_done_is_repeated_only_if_that_does_no_harm(request in request(), random: u32) {
             let decided = decide(AttemptFailure::Broken, request, &mut RetryBudget::new(0), 0, random);
-            prop_assert!(decided.is_err() || request.is_idempotent && request.is_held && request.attempts < ATTEMPTS_MAX);
+            prop_assert!(decided.is_err() || request.is_idempotent && request.is_held);
+            prop_assert!(decided.is_err() || request.attempts < ATTEMPTS_MAX && request.broken < BROKEN_MAX);
         }
 
         #[test]
@@ -342,9 +356,17 @@ mod tests {
     fn a_request_is_sent_a_bounded_number_of_times() {
         let mut budget = RetryBudget::new(0);
         let mut request = HELD;
-        while decide(AttemptFailure::Broken, request, &mut budget, 0, 0).is_ok() {
+        while decide(UNAVAILABLE, request, &mut budget, 0, 0).is_ok() {
             request.attempts += 1;
         }
         assert_eq!(request.attempts, ATTEMPTS_MAX);
+    }
+
+    #[test]
+    fn a_request_under_which_two_connections_broke_reaches_no_third_region() {
+        let mut budget = RetryBudget::new(0);
+        let after = |broken| Retryable { attempts: broken, broken, ..HELD };
+        assert_eq!(decide(AttemptFailure::Broken, after(1), &mut budget, 0, 0), Ok(0));
+        assert_eq!(decide(AttemptFailure::Broken, after(2), &mut budget, 0, 0), Err(GiveUp::Broken));
     }
 }
