@@ -36,8 +36,8 @@ use tracing::{debug, warn};
 
 /// Clients' connections at once.
 const CONNECTIONS: usize = 1_024;
-/// How long a request is held in all until a region takes it.
-const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request is held until a region takes it, unless another time is asked for: twice the TTL of DNS answers.
+pub const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request with the buffer for it, bytes.
 const HEAD_BUFFER: usize = 64 << 10;
 /// Pause after a failed accept: out of file descriptors, most likely, which passes as connections end.
@@ -56,6 +56,8 @@ pub struct FrontDoorArguments {
     pub name_servers: Vec<SocketAddr>,
     /// The port that every region serves on.
     pub port: u16,
+    /// How long a request is held in all until a region takes it.
+    pub hold: Duration,
     /// Counters.
     pub metrics: FrontDoorMetrics,
 }
@@ -90,6 +92,12 @@ pub struct FrontDoor {
     proxy: Arc<Proxy>,
 }
 
+impl std::fmt::Debug for FrontDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrontDoor").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
 /// Binds and forwards until `stop`.
 pub async fn run(arguments: FrontDoorArguments, stop: CancellationToken) -> Result<(), FrontDoorError> {
     FrontDoor::bind(arguments).await?.serve(stop).await;
@@ -99,7 +107,7 @@ pub async fn run(arguments: FrontDoorArguments, stop: CancellationToken) -> Resu
 impl FrontDoor {
     /// Binds all addresses that can be bound.
     pub async fn bind(arguments: FrontDoorArguments) -> Result<Self, FrontDoorError> {
-        let FrontDoorArguments { listen, service, name_servers, port, metrics } = arguments;
+        let FrontDoorArguments { listen, service, name_servers, port, hold, metrics } = arguments;
         let regions = Regions::new(&service, &name_servers, port)?;
         let mut listeners = Vec::new();
         let mut failure = None;
@@ -118,7 +126,7 @@ impl FrontDoor {
         if listeners.is_empty() {
             return Err(failure.unwrap_or(FrontDoorError::NoAddress));
         }
-        Ok(Self { listeners, proxy: Arc::new(Proxy::new(regions, metrics)) })
+        Ok(Self { listeners, proxy: Arc::new(Proxy::new(regions, hold, metrics)) })
     }
 
     /// The addresses that it listens on.

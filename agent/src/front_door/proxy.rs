@@ -1,7 +1,6 @@
 //! One request from its head to its answer: where it goes, how often, and what its client gets.
 
 use super::{
-    HOLD_TIMEOUT,
     backend::{ANSWER_TIMEOUT, Backend, Sent},
     body::{BadBody, Memory, Outgoing, RequestBody, whole},
     gate::{Gate, Pass},
@@ -39,13 +38,14 @@ pub(super) struct Proxy {
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Memory,
     pub(super) metrics: FrontDoorMetrics,
+    hold: Duration,
     budget: Mutex<RetryBudget>,
     started: Instant,
     throttle: Throttle,
 }
 
 impl Proxy {
-    pub(super) fn new(regions: Regions, metrics: FrontDoorMetrics) -> Self {
+    pub(super) fn new(regions: Regions, hold: Duration, metrics: FrontDoorMetrics) -> Self {
         let budget = RetryBudget::new(0);
         metrics.budget.set(budget.left() as i64);
         Self {
@@ -53,6 +53,7 @@ impl Proxy {
             gate: Gate::new(metrics.clone()),
             memory: Memory::new(metrics.clone()),
             metrics,
+            hold,
             budget: Mutex::new(budget),
             started: Instant::now(),
             throttle: Throttle::new(LOG_EVERY),
@@ -68,8 +69,8 @@ impl Proxy {
 enum Failure {
     BadBody(BadBody),
     Connect,
-    NoPlace,
-    NoRegion(String),
+    NoPlace { held: Duration },
+    NoRegion { held: Duration, last: String },
     NoAnswer(SocketAddr),
     GivenUp { why: GiveUp, last: String },
 }
@@ -78,8 +79,8 @@ impl Failure {
     fn result(&self) -> &'static str {
         match self {
             Self::BadBody(_) | Self::Connect => "bad_request",
-            Self::NoPlace => "no_place",
-            Self::NoRegion(_) => "no_region",
+            Self::NoPlace { .. } => "no_place",
+            Self::NoRegion { .. } => "no_region",
             Self::NoAnswer(_) => "no_answer",
             Self::GivenUp { why, .. } => why.as_str(),
         }
@@ -89,7 +90,7 @@ impl Failure {
         match self {
             Self::BadBody(BadBody { status, .. }) => *status,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoPlace | Self::NoRegion(_) | Self::GivenUp { why: GiveUp::Budget, .. } => {
+            Self::NoPlace { .. } | Self::NoRegion { .. } | Self::GivenUp { why: GiveUp::Budget, .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -98,14 +99,15 @@ impl Failure {
     }
 
     fn message(&self) -> String {
-        let held = HOLD_TIMEOUT.as_secs();
         match self {
             Self::BadBody(BadBody { why, .. }) => format!("front door: {why}"),
             Self::Connect => "front door: CONNECT is not supported; send the request itself".into(),
-            Self::NoPlace => format!("front door: too many requests wait; this one waited {held} s; try again"),
-            Self::NoRegion(last) => format!(
-                "front door: no region could be reached within {held} s (last: {last}); `regionmesh status` tells how \
-                 the regions are"
+            Self::NoPlace { held } => {
+                format!("front door: too many requests wait; this one waited {} s; try again", held.as_secs())
+            }
+            Self::NoRegion { held, last } => format!(
+                "front door: no region could be reached within {} s (last: {last}); run `regionmesh status` to see why",
+                held.as_secs()
             ),
             Self::NoAnswer(address) => {
                 format!("front door: {address} did not answer within {} s", ANSWER_TIMEOUT.as_secs())
@@ -210,7 +212,7 @@ impl Client {
 
     async fn forward(&self, request: Request<Incoming>) -> Result<(&'static str, Response<Outgoing>), Failure> {
         let proxy = &self.proxy;
-        let deadline = Instant::now() + HOLD_TIMEOUT;
+        let deadline = Instant::now() + proxy.hold;
         proxy.budget().deposit();
         let (head, incoming) = request.into_parts();
         if head.method == Method::CONNECT {
@@ -218,7 +220,7 @@ impl Client {
         }
         let body = RequestBody::read(&head.headers, incoming, &proxy.memory).await.map_err(Failure::BadBody)?;
         let waiting = Waiting::new(&proxy.metrics.held);
-        let pass = proxy.gate.enter(deadline).await.ok_or(Failure::NoPlace)?;
+        let pass = proxy.gate.enter(deadline).await.ok_or(Failure::NoPlace { held: proxy.hold })?;
         drop(waiting);
         let retryable = Retryable {
             is_idempotent: is_idempotent(head.method.as_str(), head.uri.path()),
@@ -284,7 +286,10 @@ impl Client {
         let begin = Instant::now();
         let waiting = Waiting::new(&proxy.metrics.held);
         let found = proxy.regions.find(&sending.unwanted, sending.deadline).await;
-        let address = found.map_err(|why| Failure::NoRegion(sending.last.take().unwrap_or(why)))?;
+        let address = found.map_err(|why| {
+            let last = sending.last.take().unwrap_or(why);
+            Failure::NoRegion { held: proxy.hold, last }
+        })?;
         let reused = self.reuse(address, sending.retryable);
         let is_reused = reused.is_some();
         let connected = match reused {
