@@ -243,10 +243,8 @@ mod tests {
     }
 
     fn request() -> impl Strategy<Value = Retryable> {
-        (any::<bool>(), any::<bool>(), 0u32..10).prop_map(|(is_idempotent, is_held, attempts)| Retryable {
-            is_idempotent,
-            is_held,
-            attempts,
+        (any::<bool>(), any::<bool>(), 0u32..10, 0u32..4).prop_map(|(is_idempotent, is_held, attempts, broken)| {
+            Retryable { is_idempotent, is_held, attempts, broken }
         })
     }
 

@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// Answers up to this size are read whole before their client gets any of them: a region that dies in the middle of one
 /// then costs nothing but another attempt.
