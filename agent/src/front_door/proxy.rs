@@ -212,13 +212,19 @@ impl Client {
 
     async fn forward(&self, request: Request<Incoming>) -> Result<(&'static str, Response<Outgoing>), Failure> {
         let proxy = &self.proxy;
-        let deadline = Instant::now() + proxy.hold;
-        proxy.budget().deposit();
+        let left = {
+            let mut budget = proxy.budget();
+            budget.deposit();
+            budget.left()
+        };
+        proxy.metrics.budget.set(left as i64);
         let (head, incoming) = request.into_parts();
         if head.method == Method::CONNECT {
             return Err(Failure::Connect);
         }
         let body = RequestBody::read(&head.headers, incoming, &proxy.memory).await.map_err(Failure::BadBody)?;
+        // Held once it is here: a client that sends slowly has not waited yet.
+        let deadline = Instant::now() + proxy.hold;
         let waiting = Waiting::new(&proxy.metrics.held);
         let pass = proxy.gate.enter(deadline).await.ok_or(Failure::NoPlace { held: proxy.hold })?;
         drop(waiting);
@@ -233,7 +239,7 @@ impl Client {
             match self.attempt(&mut sending).await? {
                 Attempt::Answered(response) => return Ok((ANSWERED, response)),
                 Attempt::Failed(failed) => {
-                    if let Some(response) = self.fail(&mut sending, failed).await? {
+                    if let Some(response) = self.fail(&mut sending, failed)? {
                         return Ok(("unavailable", response));
                     }
                 }
@@ -242,7 +248,7 @@ impl Client {
     }
 
     /// What follows from a failed attempt: another (none), the region's own refusal, or the end.
-    async fn fail(&self, sending: &mut Sending, failed: FailedAttempt) -> Result<Option<Response<Outgoing>>, Failure> {
+    fn fail(&self, sending: &mut Sending, failed: FailedAttempt) -> Result<Option<Response<Outgoing>>, Failure> {
         let proxy = &self.proxy;
         let FailedAttempt { failure, address, why, refusal } = failed;
         let now_ms = u64::try_from(proxy.started.elapsed().as_millis()).unwrap_or(u64::MAX);
