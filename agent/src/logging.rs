@@ -1,6 +1,7 @@
 //! Structured logs, for people or for machines, on standard error; times in UTC.
 
 use crate::config::{LogConfig, LogFormat};
+use regionmesh_protocol::text::visible;
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write},
@@ -8,7 +9,16 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter,
+    field::RecordFields,
+    fmt::{
+        self, FormatFields,
+        format::{DefaultFields, Writer},
+    },
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +38,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let layer = fmt::layer().with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => {
+            let layer = layer.fmt_fields(PrintableFields);
             // Asked for by https://no-color.org; also a terminal may be told to stay plain.
             let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             registry.with(layer.with_ansi(!is_plain && std::io::stderr().is_terminal())).try_init()?;
@@ -36,6 +47,18 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     }
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Fields as ever, with what is unprintable in them escaped: a text of a peer or a client must not forge a line of the log
+/// or rewrite a terminal. (In JSON such characters are escaped by its syntax.)
+struct PrintableFields;
+
+impl<'writer> FormatFields<'writer> for PrintableFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> std::fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&visible(&text))
+    }
 }
 
 /// The filter in force: `RUST_LOG` outranks the configuration, unless it is blank.

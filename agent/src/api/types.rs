@@ -8,6 +8,7 @@ use regionmesh_protocol::{
     manifest::{Manifest, VersionSummary},
     plan::{Override, OverrideKind, Shortfall},
     problem::ProblemKind,
+    text::{escape, visible},
     verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
@@ -107,7 +108,9 @@ pub struct OverrideStatus {
 
 impl From<&Override> for OverrideStatus {
     fn from(standing: &Override) -> Self {
-        let Override { region, kind, by, why, set_ms, expires_ms } = standing.clone();
+        let Override { region, kind, mut by, mut why, set_ms, expires_ms } = standing.clone();
+        escape(&mut by);
+        escape(&mut why);
         Self { region, kind, by, why, set_ms, expires_ms }
     }
 }
@@ -602,7 +605,7 @@ impl From<AliasEntry> for AliasStatus {
             alias: entry.alias.to_string(),
             version: entry.version.to_string(),
             set_ms: entry.set.wall_ms,
-            by: entry.by,
+            by: visible(&entry.by).into_owned(),
         }
     }
 }
