@@ -155,6 +155,37 @@ mod tests {
         }
     }
 
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_field_forges_no_line_and_no_escape_sequence_however_it_is_logged() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = fmt::layer().with_writer(move || writer.clone()).with_ansi(false).fmt_fields(PrintableFields);
+        let bad = "x\nforged\r\u{1b}[31m\u{9b}\u{202e}\0";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(display = %bad, debug = ?bad, text = bad, "message {bad}");
+        });
+        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.lines().count(), 1, "{written}");
+        let line = written.trim_end_matches('\n');
+        assert_eq!(regionmesh_protocol::text::unprintable(line), None, "{line:?}");
+        assert!(line.contains("message x\\nforged") && line.contains("display=x\\nforged"), "{line}");
+    }
+
     #[test]
     fn a_filter_that_is_none_is_named_in_the_error() {
         let error = filter(Some("=loud=".into()), &LogConfig::default()).unwrap_err().to_string();

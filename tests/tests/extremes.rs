@@ -265,7 +265,7 @@ impl Operation<'_> {
             let is_text = resolved(self.document, schema)["type"] == "string";
             for value in invalid(self.document, schema) {
                 // In a URL everything is text, and a segment without any is another path.
-                let is_told_apart = if is_text { value.is_string() } else { !value.is_null() };
+                let is_told_apart = if is_text { value.is_string() } else { !value.is_null() && !value.is_string() };
                 if !is_told_apart || place == "path" && value == "" {
                     continue;
                 }

@@ -27,8 +27,8 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind},
     identity::RegionName,
     plan::{
-        BY_MAX, CommittedPlan, Explanation, Order, OrderAction, OrderError, OverrideKind, PlanInputs, Standing,
-        WHY_MAX, explain, what_if,
+        BY_MAX, CommittedPlan, Explanation, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError, OverrideKind,
+        PlanInputs, Standing, WHY_MAX, explain, what_if,
     },
     text::visible,
     wire::OrderRefusal,
@@ -69,6 +69,7 @@ async fn order(
 ) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
     let OrderBody { region, by, why, for_ms } = json(&body)?;
     let region: Option<RegionName> = region.as_deref().map(name).transpose()?;
+    check(&action, region.as_ref(), for_ms)?;
     let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
     let order = Order {
         action,
@@ -78,6 +79,21 @@ async fn order(
         for_ms: for_ms.unwrap_or(FOR_DEFAULT_MS),
     };
     give(api, order).await
+}
+
+/// What can be refused without a leader.
+fn check(action: &OrderAction, region: Option<&RegionName>, for_ms: Option<u64>) -> Result<(), ApiError> {
+    if let OrderAction::Set(kind @ (OverrideKind::Drain | OverrideKind::Promote)) = action
+        && region.is_none()
+    {
+        return Err(ApiError::bad(format!("region: {}", OrderError::NoRegion(*kind))));
+    }
+    match for_ms {
+        Some(for_ms) if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&for_ms) => {
+            Err(ApiError::bad(format!("for_ms: {}", OrderError::Duration(for_ms))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes an order to the leader, and answers once it is committed.

@@ -100,7 +100,9 @@ impl Hosts {
             ApiError::new(StatusCode::BAD_REQUEST, error, "send the header Host: NAME or NAME:PORT")
         };
         let authority: Authority = name.parse().map_err(|_| malformed())?;
-        if name.contains('@') || authority.host().is_empty() {
+        let port = name.strip_prefix(authority.host()).ok_or_else(malformed)?;
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        if authority.host().is_empty() || !is_port {
             return Err(malformed());
         }
         if self.admit(authority.host()) {

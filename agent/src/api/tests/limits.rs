@@ -81,18 +81,13 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
     // Holds the only place: the server is busy with it until the rest of the file comes.
     let mut holder = TcpStream::connect(rig.address).await.unwrap();
     let head = format!(
-        "POST /v1/uploads/{upload}/files?path=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 9\r\n\r\n"
+        "POST /v1/uploads/{upload}/files?path=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
     );
     holder.write_all(head.as_bytes()).await.unwrap();
-    let start = Instant::now();
-    let crowded = loop {
-        let reply = rig.get("/v1/status").await;
-        if reply.status == 503 {
-            break reply;
-        }
-        assert!(start.elapsed() < PATIENCE, "the upload does not hold its place");
-        tokio::task::yield_now().await;
-    };
+    let mut answer = [0; 12];
+    tokio::time::timeout(PATIENCE, holder.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    let crowded = rig.get("/v1/status").await;
     assert!(crowded.error(503).contains("as many connections as it may"));
     assert_eq!(crowded.header("connection"), "close");
     rig.get("/healthz").await.ok(200);
@@ -131,7 +126,11 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
     for mut stream in silent {
         until_closed(&mut stream).await;
     }
-    assert!(counted("slow-head") >= 1);
+    let start = Instant::now();
+    while counted("slow-head") == 0 {
+        assert!(start.elapsed() < PATIENCE, "slow heads are not counted");
+        tokio::task::yield_now().await;
+    }
     // A connection that was answered may wait longer for its next request than a head may take.
     let mut kept = TcpStream::connect(rig.address).await.unwrap();
     for _ in 0..2 {
@@ -161,7 +160,7 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
     let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let answer = raw(&rig, b"GET /healthz HTTP/1.0\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+    assert!(answer.contains(" 200 "), "{answer}");
 }
 
 #[tokio::test]
