@@ -1,10 +1,10 @@
 //! Structured logs, for people or for machines, on standard error; times in UTC.
 
 use crate::config::{LogConfig, LogFormat};
-use regionmesh_protocol::text::visible;
+use regionmesh_protocol::text::{is_unprintable, visible};
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     panic::PanicHookInfo,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -43,14 +43,17 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
             let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             registry.with(layer.with_ansi(!is_plain && std::io::stderr().is_terminal())).try_init()?;
         }
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
+        LogFormat::Json => {
+            let layer = layer.with_writer(|| PrintableJson(std::io::stderr()));
+            registry.with(layer.json().flatten_event(true)).try_init()?;
+        }
     }
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
 /// Fields as ever, with what is unprintable in them escaped: a text of a peer or a client must not forge a line of the log
-/// or rewrite a terminal. (In JSON such characters are escaped by its syntax.)
+/// or rewrite a terminal.
 struct PrintableFields;
 
 impl<'writer> FormatFields<'writer> for PrintableFields {
@@ -58,6 +61,35 @@ impl<'writer> FormatFields<'writer> for PrintableFields {
         let mut text = String::new();
         DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
         writer.write_str(&visible(&text))
+    }
+}
+
+/// Escapes in lines of JSON what its syntax lets through: DEL, C1, changes of direction. They occur in strings alone, where
+/// `\u` means the same, so that a program reads what it would have read.
+struct PrintableJson<W>(W);
+
+impl<W: Write> Write for PrintableJson<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let is_escaped = |c: char| c != '\n' && is_unprintable(c);
+        if !text.contains(is_escaped) {
+            self.0.write_all(line)?;
+            return Ok(line.len());
+        }
+        let mut escaped = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if is_escaped(c) {
+                escaped += &format!("\\u{:04x}", u32::from(c));
+            } else {
+                escaped.push(c);
+            }
+        }
+        self.0.write_all(escaped.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -160,12 +192,12 @@ mod tests {
     struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
 
     impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -184,6 +216,16 @@ mod tests {
         let line = written.trim_end_matches('\n');
         assert_eq!(regionmesh_protocol::text::unprintable(line), None, "{line:?}");
         assert!(line.contains("message x\\nforged") && line.contains("display=x\\nforged"), "{line}");
+    }
+
+    #[test]
+    fn a_line_of_json_reads_the_same_and_holds_nothing_that_rewrites_a_terminal() {
+        let mut writer = PrintableJson(Vec::new());
+        let line = serde_json::json!({ "reason": "a\n\u{9b}31m\u{202e}b\u{7f} é" });
+        writer.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let written = String::from_utf8(writer.0).unwrap();
+        assert_eq!(regionmesh_protocol::text::unprintable(written.trim_end_matches('\n')), None, "{written:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), line);
     }
 
     #[test]

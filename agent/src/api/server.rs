@@ -6,12 +6,11 @@
 
 use super::{Api, reply::ApiError, router};
 use crate::listener::{
-    self, Door, DoorLimits,
-    http::{HttpLimits, ReservePolicy},
+    self, Door, DoorLimits, PlaceLimits,
+    http::{self, End, HttpLimits, ReservePolicy, routed},
 };
+use ::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use regionmesh_protocol::places::PlaceLimits;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -108,13 +107,13 @@ pub(super) async fn serve(
         move |turned: listener::Turned| refused.with_label_values(&[turned.as_str()]).inc()
     };
     let door = Door::new("api", limits.of_the_door(), open, count);
-    let (router, http) = (router(api, limits), limits.of_a_connection());
+    let (router, limits) = (router(api, limits), limits.of_a_connection());
     let connection = {
         let stop = stop.clone();
         move |stream, seat| {
-            let (router, refused, stop) = (router.clone(), refused.clone(), stop.clone());
+            let (service, refused, stop) = (routed(router.clone()), refused.clone(), stop.clone());
             async move {
-                if let Err(reason) = listener::http::serve(stream, seat, router, http, RESERVE, stop).await {
+                if let End::CutOff(reason) = http::serve(stream, seat, service, limits, RESERVE, stop).await {
                     refused.with_label_values(&[reason]).inc();
                 }
             }

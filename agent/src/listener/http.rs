@@ -5,7 +5,7 @@
 //! read. While a request is answered, the connection does not give way to others.
 
 use super::{Seat, impatient::Impatient};
-use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use axum::{BoxError, Router, body::Body, extract::ConnectInfo, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use hyper::{
@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
     error::Error,
+    future::Future,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -71,26 +72,44 @@ enum Phase {
     Busy,
 }
 
-/// Serves one connection to its end. The error is the reason for a metric's label, where the client is at fault; a client
-/// that leaves is not.
-pub(crate) async fn serve(
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As it should.
+    Closed,
+    /// It broke; most likely the client left.
+    Broken,
+    /// The client did what it may not; the reason is for a metric's label.
+    CutOff(&'static str),
+}
+
+/// Serves one connection to its end. Each request has its client's address ([`ConnectInfo`]) and its [`Seat`] among its
+/// extensions.
+pub(crate) async fn serve<S, F, B>(
     stream: TcpStream,
     seat: Arc<Seat>,
-    router: Router,
+    service: S,
     limits: HttpLimits,
     reserve: ReservePolicy,
     stop: CancellationToken,
-) -> Result<(), &'static str> {
+) -> End
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let limits = match seat.is_reserve() {
         true => HttpLimits { head: RESERVE_TIMEOUT, idle: RESERVE_TIMEOUT, write: RESERVE_TIMEOUT, ..limits },
         false => limits,
     };
     let _ = stream.set_nodelay(true);
-    let turn = Arc::new(Turn::new(seat.clone(), limits));
-    let service = service_fn({
+    let from = seat.from();
+    let turn = Arc::new(Turn::new(seat, limits));
+    let respond = {
         let turn = turn.clone();
-        move |request| answer(request, turn.clone(), router.clone(), reserve)
-    });
+        move |request| answer(request, turn.clone(), &service, reserve)
+    };
     let on_read = {
         let turn = turn.clone();
         move || turn.read()
@@ -99,7 +118,7 @@ pub(crate) async fn serve(
     // The phases' deadlines stand in for hyper's own, which does not tell a slow head from an idle connection.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits.head_bytes);
-    let mut connection = std::pin::pin!(http.serve_connection(stream, service));
+    let mut connection = std::pin::pin!(http.serve_connection(stream, service_fn(respond)));
 
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -109,31 +128,54 @@ pub(crate) async fn serve(
             timeout(limits.stop, connection).await.unwrap_or(Ok(()))
         }
     };
-    let Err(error) = ended else { return Ok(()) };
-    tracing::debug!(from = %seat.from(), %error, "a connection ended early");
-    reason(&error).map_or(Ok(()), Err)
+    let Err(error) = ended else { return End::Closed };
+    tracing::debug!(%from, %error, "a connection ended early");
+    reason(&error).map_or(End::Broken, End::CutOff)
 }
 
-async fn answer(
+/// A router as a service for [`serve`].
+pub(crate) fn routed(router: Router) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+    move |request| {
+        let answered = router.clone().oneshot(request.map(Body::new));
+        Box::pin(async move {
+            match answered.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+/// Answers one request; the connection is busy from now until all of the answer is written.
+fn answer<S, F, B>(
     mut request: Request<Incoming>,
     turn: Arc<Turn>,
-    router: Router,
+    service: &S,
     reserve: ReservePolicy,
-) -> Result<Response<AnswerBody>, Infallible> {
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<S, F, B>
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let answering = Answering::new(turn);
     let seat = answering.0.seat.clone();
     let is_reserve = seat.is_reserve();
+    let is_refused = is_reserve && !(reserve.is_health)(request.uri().path());
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>(seat.from()));
     request.extensions_mut().insert(seat);
-    let mut response = if is_reserve && !(reserve.is_health)(request.uri().path()) {
-        (reserve.otherwise)()
-    } else {
-        router.oneshot(request.map(Body::new)).await?
-    };
-    if is_reserve {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let answered = (!is_refused).then(|| service(request));
+    async move {
+        let mut response = match answered {
+            Some(answered) => answered.await.map(Body::new),
+            None => (reserve.otherwise)(),
+        };
+        if is_reserve {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| AnswerBody { body, _answering: answering }))
     }
-    Ok(response.map(|body| AnswerBody { body, _answering: answering }))
 }
 
 /// Why a connection ended, for a metric's label; none if the client left.
@@ -173,7 +215,7 @@ impl Turn {
     }
 
     /// Waits until the client has taken too long.
-    async fn expired(&self) -> Result<(), &'static str> {
+    async fn expired(&self) -> End {
         let mut phases = self.phase.subscribe();
         loop {
             let phase = *phases.borrow_and_update();
@@ -186,7 +228,7 @@ impl Turn {
                 Phase::Head(deadline) | Phase::Idle(deadline) => tokio::select! {
                     _ = changed => {}
                     () = sleep_until(deadline) => {
-                        return if matches!(phase, Phase::Head(_)) { Err("slow-head") } else { Ok(()) };
+                        return if matches!(phase, Phase::Head(_)) { End::CutOff("slow-head") } else { End::Closed };
                     }
                 },
             }

@@ -2,14 +2,13 @@
 
 use super::{metrics::ServingMetrics, refusal::Refusal};
 use crate::listener::{
-    self, Door, DoorLimits, Turned,
-    http::{HttpLimits, ReservePolicy},
+    self, Door, DoorLimits, PlaceLimits, Turned,
+    http::{self, End, HttpLimits, ReservePolicy, routed},
 };
 use axum::{
     Router,
     response::{IntoResponse, Response},
 };
-use regionmesh_protocol::places::PlaceLimits;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -47,9 +46,9 @@ pub async fn serve(listener: TcpListener, router: Router, metrics: ServingMetric
     let connection = {
         let stop = stop.clone();
         move |stream, seat| {
-            let (router, refused, stop) = (router.clone(), refused.clone(), stop.clone());
+            let (service, refused, stop) = (routed(router.clone()), refused.clone(), stop.clone());
             async move {
-                if let Err(reason) = listener::http::serve(stream, seat, router, CONNECTION, RESERVE, stop).await {
+                if let End::CutOff(reason) = http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await {
                     refused.with_label_values(&[reason]).inc();
                 }
             }
