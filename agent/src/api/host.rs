@@ -5,10 +5,10 @@
 //! request. So a name that is not known here is refused with 421 (RFC 9110 §15.5.20), on every route. Addresses are
 //! accepted whatever they are: a page can't have a foreign address as its name and be an attacker's.
 
-use super::reply::ApiError;
+use super::{ROUTES, Route, reply::ApiError};
 use crate::{config::Config, logging::Throttle};
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -129,10 +129,22 @@ pub(super) async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, nex
     let Err(error) = hosts.check(request.version(), request.uri(), request.headers()) else {
         return next.run(request).await;
     };
+    if is_unauthorized(&request) {
+        return next.run(request).await;
+    }
     if let Some(left_out) = REFUSED.admit(Instant::now()) {
         tracing::warn!(%error, left_out, "a request was refused because of the host that it named; see api.hosts");
     }
     error.into_response()
+}
+
+/// Whether it asks for a change without any token: 401 whatever the host, since who it is comes before what it asked.
+fn is_unauthorized(request: &Request) -> bool {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let method = request.method().as_str();
+    let is_change = |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
+    !request.headers().contains_key(header::AUTHORIZATION)
+        && ROUTES.iter().find(is_change).is_some_and(|route| route.needs_token)
 }
 
 #[cfg(test)]

@@ -156,6 +156,9 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
         rig.send(request.header("host", "evil.example")).await.error(421);
     }
     rig.send(rig.http.get(rig.url("/nothing")).header("host", "evil.example")).await.error(421);
+    // Without a token nothing is told but that one is needed.
+    rig.send(rig.http.post(rig.url("/v1/failover/drain")).header("host", "evil.example")).await.error(401);
+    rig.send(rig.http.post(rig.url("/v1/status")).header("host", "evil.example")).await.error(421);
     rig.send(rig.http.get(rig.url("/v1/status")).header("host", "api.example.org")).await.ok(200);
     let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
