@@ -4,7 +4,7 @@ use super::{
     Api,
     access::By,
     members,
-    models::{json, name, text},
+    models::{json, name, named, text},
     reply::ApiError,
     status,
     types::{
@@ -68,7 +68,7 @@ async fn order(
     body: Bytes,
 ) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
     let OrderBody { region, by, why, for_ms } = json(&body)?;
-    let region: Option<RegionName> = region.as_deref().map(name).transpose()?;
+    let region: Option<RegionName> = region.as_deref().map(|region| named("region", region)).transpose()?;
     check(&action, region.as_ref(), for_ms)?;
     let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
     let order = Order {

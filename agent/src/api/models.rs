@@ -28,6 +28,11 @@ pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
     text.parse().map_err(|error: T::Err| ApiError::bad(error.to_string()))
 }
 
+/// Reads a name from a field of a body.
+pub(super) fn named<T: FromStr<Err: std::fmt::Display>>(field: &str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error: T::Err| ApiError::bad(format!("{field}: {error}")))
+}
+
 fn names(path: &(String, String)) -> Result<(ModelName, VersionName), ApiError> {
     Ok((name(&path.0)?, name(&path.1)?))
 }
@@ -171,9 +176,9 @@ pub async fn promote(
 ) -> Result<(Extension<By>, Json<AliasStatus>), ApiError> {
     let (model, version) = names(&path)?;
     let Promote { alias, by } = json(&body)?;
-    let alias: VersionName = name(&alias)?;
+    let alias: VersionName = named("alias", &alias)?;
     if alias.as_str().contains('+') {
-        return Err(ApiError::bad("an alias can't have a name that conflict resolution gives"));
+        return Err(ApiError::bad("alias: names with '+conflict.' are given by conflict resolution alone"));
     }
     text("by", &by, TEXT_MAX)?;
     known(&api, &model, &version).await?;
