@@ -257,6 +257,11 @@ impl Default for ServingConfig {
 pub struct ApiConfig {
     /// File with the bearer token that changes of state need; without it they are refused.
     pub token_file: Option<PathBuf>,
+    /// Further names under which the API may be asked, beside addresses, `localhost` and the names of this configuration;
+    /// `.example.org` stands for every name below `example.org`. A request for another name is refused, so that a web page
+    /// whose name resolves to this agent can't read the API (DNS rebinding).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 /// Logging.

@@ -18,6 +18,7 @@ use crate::{
     problem::Problem,
     ramp::RecoveryPolicy,
     register::Ballot,
+    text::is_unprintable,
     verdict::{Condition, RegionVerdict},
 };
 use problems::ProblemKey;
@@ -431,5 +432,5 @@ fn shares(plan: &Plan) -> String {
 
 /// Text that partly comes from peers, safe in a line of JSON or on a terminal.
 fn quoted(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_MAX).collect()
+    text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).take(QUOTED_MAX).collect()
 }

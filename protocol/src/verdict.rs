@@ -4,7 +4,10 @@
 //! the verdict. So a region with ten agents has one vote, as has a region with one. The region that is judged does not
 //! vote: it may report itself failed or draining, never up, because a region that is cut off believes in itself.
 
-use crate::identity::{AgentId, RegionName};
+use crate::{
+    identity::{AgentId, RegionName},
+    text::is_unprintable,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
@@ -303,7 +306,7 @@ fn agrees(vote: Condition, observed: Condition) -> bool {
 
 /// A peer's text, safe in a log line.
 fn quote(evidence: &str) -> String {
-    evidence.chars().filter(|c| !c.is_control()).take(EVIDENCE_MAX).collect()
+    evidence.chars().filter(|c| !is_unprintable(*c)).take(EVIDENCE_MAX).collect()
 }
 
 #[cfg(test)]

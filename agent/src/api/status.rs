@@ -17,6 +17,7 @@ use regionmesh_protocol::{
     manifest::{Digest, ModelName, VersionName},
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
     problem::PROBLEMS_MAX,
+    text::visible,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
 use std::{
@@ -68,7 +69,7 @@ fn plan_in_brief(committed: &CommittedPlan, now_ms: u64) -> PlanStatus {
     PlanStatus {
         seq: stamp.seq,
         ballot: BallotStatus { number: stamp.ballot.number, agent: stamp.ballot.agent.to_string() },
-        reason: plan.reason.clone(),
+        reason: visible(&plan.reason).into_owned(),
         made_ms: plan.made_ms,
         age_ms: now_ms.saturating_sub(plan.made_ms),
     }

@@ -13,6 +13,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     plan::{CommittedPlan, FULL_WEIGHT_BP, Strategy},
     register::Stamp,
+    text::visible,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -301,7 +302,7 @@ fn plan_text(plan: Option<&CommittedPlan>) -> Vec<String> {
         format!("ballot={}", stamp.ballot.number),
         format!("leader={}", stamp.ballot.agent),
         format!("made_ms={}", plan.made_ms),
-        format!("reason={}", plan.reason),
+        format!("reason={}", visible(&plan.reason)),
     ];
     head.into_iter().chain(weights).take(64).map(character_string).collect()
 }
