@@ -29,7 +29,8 @@ pub fn explain(plan: &Plan, inputs: &PlanInputs, name: &RegionName, now_ms: u64)
     let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
         let left_s = standing.expires_ms.saturating_sub(now_ms) / 1_000;
         let yields = plan.yielded.iter().any(|yielded| yielded.region == *name && yielded.order == standing.region);
-        let effect = if yields { "; it yields, since obeying it would leave users on a region that can't serve" } else { "" };
+        let effect =
+            if yields { "; it yields, since obeying it would leave users on a region that can't serve" } else { "" };
         format!("{standing}, for {left_s} s more{effect}")
     });
     Some(Explanation {

@@ -155,8 +155,18 @@ impl<'a> Draft<'a> {
         let known = current.map(|plan| plan.yielded.as_slice()).unwrap_or_default();
         let yielded = Survival { overrides: &overrides, regions: &regions, inputs }.yielded(known, now_ms);
         let all_failed_ms = all_failed(inputs).then(|| current.and_then(|plan| plan.all_failed_ms).unwrap_or(now_ms));
-        let mut draft =
-            Self { inputs, now_ms, regions, overrides, yielded, load, shortfall: None, members, all_failed_ms, reasons };
+        let mut draft = Self {
+            inputs,
+            now_ms,
+            regions,
+            overrides,
+            yielded,
+            load,
+            shortfall: None,
+            members,
+            all_failed_ms,
+            reasons,
+        };
         draft.say_what_yields(known);
         draft
     }
@@ -171,7 +181,9 @@ impl<'a> Draft<'a> {
             let order = order(one)?;
             Some(match order.kind {
                 OverrideKind::Drain => format!("{order} yields: no other region can serve"),
-                OverrideKind::Hold => format!("{order} yields for {}, which failed while another is healthy", one.region),
+                OverrideKind::Hold => {
+                    format!("{order} yields for {}, which failed while another is healthy", one.region)
+                }
                 OverrideKind::Promote => format!("{order} yields: {} can't serve", one.region),
             })
         });
@@ -196,9 +208,10 @@ impl<'a> Draft<'a> {
                 break;
             }
         }
+        let said = self.reasons.len();
         self.say_who_is_limited(current);
         self.share_out(current);
-        keep_somebody(&mut self, current);
+        keep_somebody(&mut self, current, said);
         match (current.and_then(|plan| plan.all_failed_ms), self.all_failed_ms) {
             (None, Some(_)) => self.say(LAST_SHARES.into()),
             (Some(_), None) => self.say("no longer is every region failed".into()),
@@ -363,18 +376,19 @@ impl<'a> Draft<'a> {
         is_sound && self.regions.get(name).is_some_and(|region| region.weight_bp > 0)
     }
 
-    /// The same where nobody else is left: what is known of a held region counts then, and that a drained one failed.
-    fn last_resort_condition(&self, name: &RegionName) -> Condition {
-        let known = self.inputs.regions.get(name).map_or(Condition::Unknown, |input| input.condition);
-        match self.condition(name) {
-            Condition::Unknown => known,
-            Condition::Draining if known == Condition::Failed => known,
-            condition => condition,
+    /// How good the region is where nobody else is left; none if it is known to be down, or drained by an order that does
+    /// not yield. What is known of a held region counts.
+    fn last_resort(&self, name: &RegionName) -> Option<LastResort> {
+        let known = self.inputs.regions.get(name)?.condition;
+        if self.orders(name).own(OverrideKind::Drain).is_some() {
+            return None;
         }
-    }
-
-    fn is_drained_by_order(&self, name: &RegionName) -> bool {
-        self.orders(name).own(OverrideKind::Drain).is_some()
+        match known {
+            Condition::Healthy => Some(LastResort::Healthy),
+            Condition::Suspect => Some(LastResort::Suspect),
+            Condition::Unknown => Some(LastResort::Unknown),
+            Condition::Failed | Condition::Draining => self.orders(name).hold().is_some().then_some(LastResort::Held),
+        }
     }
 
     fn finish(mut self, current: Option<&Plan>) -> Option<Plan> {
@@ -413,6 +427,20 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// What a region that has no traffic is worth where nobody else is left, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum LastResort {
+    Healthy,
+    Suspect,
+    Unknown,
+    /// Down by its verdict, which a hold keeps from being acted on.
+    Held,
+}
+
+impl LastResort {
+    const ALL: [Self; 4] = [Self::Healthy, Self::Suspect, Self::Unknown, Self::Held];
+}
+
 /// Whether the verdict on every region that could be answered is failed.
 fn all_failed(inputs: &PlanInputs) -> bool {
     let mut reachable = inputs.regions.values().filter(|input| !input.addresses.is_empty()).peekable();
@@ -444,7 +472,9 @@ pub(super) fn shortfall_in_words(short: &Shortfall) -> String {
 /// 2. failing that, the last shares stay: all look down, and then it is likelier that the observers are at fault, and
 ///    in any case there is nowhere better to go. A region that merely drains outranks one that failed. In an active-passive
 ///    mesh the region with the largest share keeps all: its users are answered one region.
-fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
+///
+/// `said` is how many reasons there were before those of the guards, which don't hold where the last shares stay.
+fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>, said: usize) {
     if draft.regions.keys().any(|name| draft.is_carried_by(name))
         || draft.regions.values().all(|region| region.addresses.is_empty())
     {
@@ -455,23 +485,17 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
         .flat_map(|plan| plan.carrying())
         .filter(|(name, _)| draft.regions.get(*name).is_some_and(|region| !region.addresses.is_empty()))
         .collect();
-    let conditions: BTreeMap<RegionName, Condition> =
-        draft.regions.keys().map(|name| (name.clone(), draft.last_resort_condition(name))).collect();
-    let is = |name: &RegionName, condition| conditions.get(name) == Some(&condition);
-    let ordered: BTreeSet<RegionName> =
-        draft.regions.keys().filter(|name| draft.is_drained_by_order(name)).cloned().collect();
-    let drains_itself = |name: &RegionName| is(name, Condition::Draining) && !ordered.contains(name);
-    let merely_drains = carried.iter().any(|(name, _)| drains_itself(name));
+    let raw = |name: &RegionName| draft.inputs.regions.get(name).map(|input| input.condition);
+    let draining: BTreeSet<RegionName> =
+        draft.regions.keys().filter(|name| raw(name) == Some(Condition::Draining)).cloned().collect();
+    let merely_drains = carried.iter().any(|(name, _)| draining.contains(*name));
 
-    let mut kinds = vec![Condition::Healthy, Condition::Suspect];
-    if !merely_drains {
-        kinds.push(Condition::Unknown);
-    }
-    for kind in kinds {
+    let lowest = if merely_drains { LastResort::Suspect } else { LastResort::Held };
+    for kind in LastResort::ALL.into_iter().filter(|kind| *kind <= lowest) {
         let waiting: Vec<RegionName> = draft
             .regions
             .iter()
-            .filter(|(name, region)| is(name, kind) && !region.addresses.is_empty())
+            .filter(|(name, region)| draft.last_resort(name) == Some(kind) && !region.addresses.is_empty())
             .map(|(name, _)| name.clone())
             .collect();
         if !waiting.is_empty() {
@@ -486,13 +510,16 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
     }
 
     let mut kept: Vec<(&RegionName, &RegionPlan)> =
-        carried.into_iter().filter(|(name, _)| !merely_drains || drains_itself(name)).collect();
+        carried.into_iter().filter(|(name, _)| !merely_drains || draining.contains(*name)).collect();
     if draft.inputs.strategy == Strategy::ActivePassive {
         // The first of those with the largest share.
         kept.sort_by_key(|(_, region)| std::cmp::Reverse(region.weight_bp));
         kept.truncate(1);
     }
     let kept: BTreeSet<&RegionName> = kept.into_iter().map(|(name, _)| name).collect();
+    if !merely_drains {
+        draft.reasons.truncate(said);
+    }
     draft.say(LAST_SHARES.into());
     if kept.is_empty() {
         // No last shares either: a first plan, or the one region that carried has left the mesh.
@@ -500,7 +527,7 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
         let drains: BTreeSet<RegionName> = draft
             .regions
             .iter()
-            .filter(|(name, region)| is(name, Condition::Draining) && has_address(region))
+            .filter(|(name, region)| draining.contains(*name) && has_address(region))
             .map(|(name, _)| name.clone())
             .collect();
         let is_chosen = |name: &RegionName| drains.is_empty() || drains.contains(name);

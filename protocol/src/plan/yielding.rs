@@ -91,6 +91,7 @@ impl Survival<'_> {
     /// Whether the region serves, or could at once: it is in service and not known to be down, or healthy and complete.
     fn can_serve(&self, name: &RegionName, input: &RegionInput) -> bool {
         let condition = self.in_effect(name, input);
+        let is_promoted = Orders::of(self.overrides, name).own(OverrideKind::Promote).is_some();
         let is_in_service = match self.regions.get(name).map(|region| &region.standing) {
             Some(Standing::Serving | Standing::Reduced | Standing::Ramping { .. }) => true,
             Some(Standing::Limited { healthy_ms: Some(_), .. }) => condition == Condition::Unknown,
@@ -98,7 +99,7 @@ impl Survival<'_> {
         };
         match condition {
             Condition::Failed | Condition::Draining => false,
-            _ if is_in_service => true,
+            _ if is_in_service || is_promoted => true,
             _ => input.condition == Condition::Healthy && input.is_fit(),
         }
     }

@@ -1,7 +1,7 @@
 //! Orders yield to survival: no order keeps users on a failed region while another is healthy.
 
 use super::*;
-use crate::plan::{Order, OrderAction, OverrideKind, Shortfall, explain};
+use crate::plan::{OrderAction, OverrideKind, Shortfall, explain};
 use OverrideKind::{Drain, Hold, Promote};
 
 impl World {
@@ -167,7 +167,7 @@ fn a_plan_says_since_when_every_region_is_failed() {
     let before = world.plan.clone().unwrap().shares();
     world.inputs.regions.values_mut().for_each(|input| input.condition = Condition::Failed);
     let reason = world.apply().unwrap();
-    assert_eq!(reason, "every region looks down, the last shares stay");
+    assert_eq!(reason, "a: failed; b: failed; c: failed; every region looks down, the last shares stay");
     let since_ms = world.now_ms;
     assert_eq!(world.wait(MINUTE), None);
     let plan = world.plan.clone().unwrap();
