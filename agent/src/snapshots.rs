@@ -8,6 +8,7 @@ use regionmesh_protocol::{
     board::EntryVersion,
     conflict::Catalogue,
     facts::{Fact, FactKind},
+    freeze::{LocalAnswer, OwnSight},
     identity::{AgentId, RegionName},
     journal::ZoneState,
     plan::{CommittedPlan, PlanInputs},
@@ -62,6 +63,21 @@ pub struct LeaderView {
     pub is_self: bool,
 }
 
+/// The plan can't change: no leader is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since when, our clock, Unix milliseconds.
+    pub since_ms: u64,
+    /// Members of the register that an agent is heard of, this one included.
+    pub reachable: usize,
+    /// All members.
+    pub members: usize,
+    /// How this agent answers meanwhile, where not as the plan says.
+    pub local: Option<Arc<LocalAnswer>>,
+    /// What is the matter, for people.
+    pub detail: String,
+}
+
 /// The cells.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshots {
@@ -80,6 +96,10 @@ pub struct Snapshots {
     pub is_current: watch::Sender<bool>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
+    /// Whether the plan is frozen. Writer: dns-leader.
+    pub freeze: watch::Sender<Option<Arc<Freeze>>>,
+    /// What this agent's own probes say of every region. Writer: health.
+    pub own_sight: watch::Sender<Arc<BTreeMap<RegionName, OwnSight>>>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
     /// How the zones that this agent writes do, by provider; nothing while it does not lead. Writer: each provider's keeper

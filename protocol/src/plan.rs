@@ -268,6 +268,21 @@ impl Plan {
         self.overrides.iter().find(|standing| standing.region.as_ref() == region)
     }
 
+    /// Whether it is `other` but for the addresses of its regions and what is said of it.
+    pub fn differs_in_addresses_only(&self, other: &Self) -> bool {
+        let same = |((name, region), (other_name, other)): ((&RegionName, &RegionPlan), (&RegionName, &RegionPlan))| {
+            let region = RegionPlan { addresses: other.addresses.clone(), ..region.clone() };
+            name == other_name && region == *other
+        };
+        let is_new = self.regions != other.regions;
+        is_new
+            && self.regions.len() == other.regions.len()
+            && self.regions.iter().zip(&other.regions).all(same)
+            && self.overrides == other.overrides
+            && self.yielded == other.yielded
+            && self.all_failed_ms == other.all_failed_ms
+    }
+
     /// Whether the override for `order` (none: the whole mesh) yields for any region, and since when.
     pub fn yields_since(&self, order: Option<&RegionName>) -> Option<u64> {
         let of_order = self.yielded.iter().filter(|yielded| yielded.order.as_ref() == order);

@@ -2,6 +2,8 @@
 //!
 //! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways.
 
+mod traffic;
+
 use serde_json::{Map, Value, json};
 
 /// One field: its name, its type, and what it means. A type that ends in `?` may be null; one that ends in `~` may be
@@ -23,6 +25,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("agents", "[Agent]", "Every agent heard of and not yet forgotten"),
             ("models", "[Model]", "Every model that a region is known to hold"),
             ("problems", "[Problem]", "Problems that agents report of themselves, the most urgent first"),
+            traffic::FROZEN,
         ],
     ),
     (
@@ -48,6 +51,8 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             PLAN_BRIEF[2],
             PLAN_BRIEF[3],
             PLAN_BRIEF[4],
+            PLAN_BRIEF[5],
+            PLAN_BRIEF[6],
             ("regions", "[PlannedRegion]", "Every region's part"),
             ("overrides", "[Override]", "What operators ordered and stands"),
             ("shortfall", "Shortfall?", "What could not be moved for want of capacity; null if all could"),
@@ -99,6 +104,8 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("taken_out", "[string]", "Those that it has out"),
             ("automatic_refused", "string?", "Why automatic failover is refused; null if it is not"),
             ("plan", "Plan?", "The committed plan; null before the first"),
+            ("verdicts", "[Verdict]", "The verdict on every region, whatever the plan made of it"),
+            traffic::FROZEN,
         ],
     ),
     (
@@ -516,6 +523,8 @@ const PLAN_BRIEF: &[Field] = &[
     ("reason", "string", "Why it differs from the one before"),
     ("made_ms", "time", "When it was made, its leader's clock"),
     ("age_ms", "age", "How long ago that is by the answering agent's clock"),
+    traffic::ALL_FAILED,
+    traffic::YIELDED,
 ];
 
 const VERSION: &[Field] = &[
@@ -530,7 +539,7 @@ const VERSION: &[Field] = &[
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS {
+    for (name, about, fields) in OBJECTS.iter().chain(traffic::OBJECTS) {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -589,7 +598,7 @@ mod tests {
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS {
+        for (_, _, fields) in OBJECTS.iter().chain(traffic::OBJECTS) {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

@@ -1,6 +1,10 @@
 //! The JSON of the API, for the server and the command line alike. Ages and durations in milliseconds, points in time
 //! as Unix milliseconds.
 
+mod traffic;
+
+pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
+
 use regionmesh_protocol::{
     conflict::AliasEntry,
     event::Severity,
@@ -36,6 +40,9 @@ pub struct Status {
     /// Problems that agents report of themselves, the most urgent first.
     #[serde(default)]
     pub problems: Vec<ProblemStatus>,
+    /// Why the plan can't change; none if it can.
+    #[serde(default)]
+    pub frozen: Option<FrozenStatus>,
 }
 
 /// A problem that one agent reports.
@@ -70,6 +77,12 @@ pub struct PlanStatus {
     pub made_ms: u64,
     /// How long ago that is by our clock.
     pub age_ms: u64,
+    /// Since when the verdict on every region has been failed, its leader's clock; none while one serves.
+    #[serde(default)]
+    pub all_failed_ms: Option<u64>,
+    /// Orders without effect, since obeying them would leave users on a region that can't serve.
+    #[serde(default)]
+    pub yielded: Vec<YieldedStatus>,
 }
 
 /// `GET /v1/plan`: the committed plan.
@@ -172,6 +185,12 @@ pub struct FailoverStatus {
     pub automatic_refused: Option<String>,
     /// The committed plan; none before the first.
     pub plan: Option<PlanDetail>,
+    /// The verdict on every region, whatever the plan made of it.
+    #[serde(default)]
+    pub verdicts: Vec<VerdictStatus>,
+    /// Why the plan can't change; none if it can.
+    #[serde(default)]
+    pub frozen: Option<FrozenStatus>,
 }
 
 /// `GET /v1/failover/members`: who votes in the register and gets traffic.

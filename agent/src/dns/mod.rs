@@ -24,7 +24,10 @@ mod udp;
 pub mod wire;
 pub mod zone;
 
-use crate::{config::Config, snapshots::BoardView};
+use crate::{
+    config::Config,
+    snapshots::{BoardView, Freeze},
+};
 use metrics::DnsMetrics;
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -87,9 +90,14 @@ fn bind_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds and serves until `stop`. Binding failures are returned; afterwards nothing from outside ends it.
-pub async fn run(arguments: DnsArguments, stop: CancellationToken) -> Result<(), DnsError> {
-    server::DnsServer::bind(arguments).await?.serve(stop).await
+/// Binds and serves until `stop`; `freeze` says what to answer while the plan is frozen. Binding failures are returned;
+/// afterwards nothing from outside ends it.
+pub async fn run(
+    arguments: DnsArguments,
+    freeze: watch::Receiver<Option<Arc<Freeze>>>,
+    stop: CancellationToken,
+) -> Result<(), DnsError> {
+    server::DnsServer::bind(arguments).await?.answering_locally(freeze).serve(stop).await
 }
 
 #[cfg(test)]

@@ -13,9 +13,13 @@ use super::{
     tcp,
     udp::{self, Workers},
     wire::{Asker, Transport, respond},
-    zone::Zone,
+    zone::{Circumstances, Zone},
 };
-use crate::{config::Config, snapshots::BoardView, time::unix_ms};
+use crate::{
+    config::Config,
+    snapshots::{BoardView, Freeze},
+    time::unix_ms,
+};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use regionmesh_protocol::plan::{CommittedPlan, Strategy};
 use std::{
@@ -45,6 +49,7 @@ pub struct DnsServer {
     address: SocketAddr,
     plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
+    freeze: watch::Receiver<Option<Arc<Freeze>>>,
     shared: Arc<Shared>,
 }
 
@@ -95,7 +100,12 @@ impl DnsServer {
             config,
             metrics,
         });
-        Ok(Self { udp, tcp, address, plan, board, shared })
+        Ok(Self { udp, tcp, address, plan, board, freeze: watch::channel(None).1, shared })
+    }
+
+    /// The same server, which answers a frozen plan as `freeze` says.
+    pub fn answering_locally(self, freeze: watch::Receiver<Option<Arc<Freeze>>>) -> Self {
+        Self { freeze, ..self }
     }
 
     /// The address that it listens on, UDP and TCP.
@@ -105,12 +115,12 @@ impl DnsServer {
 
     /// Answers until `stop`.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), DnsError> {
-        let Self { udp, tcp, address, plan, board, shared } = self;
+        let Self { udp, tcp, address, plan, board, freeze, shared } = self;
         info!(%address, zone = %shared.config.dns.zone, workers = udp.len(), "DNS answers");
         let mut workers = Workers::start(udp, &shared)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(tcp::serve(tcp, shared.clone()));
-        tasks.spawn(follow(plan, board, shared.clone()));
+        tasks.spawn(follow(plan, board, freeze, shared.clone()));
         tasks.spawn(keep_secrets(shared));
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -140,15 +150,20 @@ async fn bind(address: SocketAddr, workers: usize) -> Result<(Vec<UdpSocket>, Tc
     }
 }
 
-/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change.
+/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change, or what
+/// is answered from a frozen plan.
 async fn follow(
     mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
+    mut freeze: watch::Receiver<Option<Arc<Freeze>>>,
     shared: Arc<Shared>,
 ) {
     let traffic = &shared.config.traffic;
     let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
-    let (mut distances, mut looks) = (Distances::default(), tokio::time::interval(LOOK));
+    let (mut circumstances, mut looks) = (Circumstances::default(), tokio::time::interval(LOOK));
+    let local = |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
+    // What is frozen already counts from the start.
+    freeze.mark_changed();
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The one answered from; it was read when the server was bound.
     let mut current = plans.borrow().clone();
@@ -158,7 +173,7 @@ async fn follow(
                 Ok(()) => {
                     let offered = plans.borrow_and_update().clone();
                     let Some(plan) = offered.filter(|plan| shared.accepts(plan)) else { continue };
-                    if shared.answer_from(Some(&plan), &distances) {
+                    if shared.answer_from(Some(&plan), &circumstances) {
                         announce(&shared.answers.load().zone, Some(&plan));
                         current = Some(plan);
                     }
@@ -166,12 +181,20 @@ async fn follow(
                 // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
                 Err(_) => std::future::pending().await,
             },
+            Ok(()) = freeze.changed() => {
+                let answer = local(&freeze.borrow_and_update());
+                if circumstances.local != answer {
+                    circumstances.local = answer;
+                    shared.answer_from(current.as_deref(), &circumstances);
+                }
+            }
             _ = looks.tick(), if is_measured => {
                 let board = board.borrow().clone();
-                if distances.look(&board) {
-                    shared.metrics.measured(&distances);
-                    shared.answer_from(current.as_deref(), &distances);
-                    info!(distances = ?Shown(&distances), "DNS answers by new distances between regions");
+                if circumstances.distances.look(&board) {
+                    let distances = &circumstances.distances;
+                    shared.metrics.measured(distances);
+                    shared.answer_from(current.as_deref(), &circumstances);
+                    info!(distances = ?Shown(distances), "DNS answers by new distances between regions");
                 }
             }
         }
@@ -248,7 +271,9 @@ fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
         }
         None => warn!(%weights, "DNS answers all regions of the configuration: no plan is committed yet"),
     }
-    if !zone.is_weighted() {
+    if zone.is_withdrawn {
+        error!("every region failed: DNS answers no address, as traffic.when_all_down asks");
+    } else if !zone.is_weighted() {
         error!(%weights, "no region has a share: DNS answers all of them");
     }
 }
@@ -269,8 +294,8 @@ impl Shared {
     }
 
     /// Swaps the snapshot; false: it can't be made, and the one before stays.
-    fn answer_from(&self, plan: Option<&CommittedPlan>, distances: &Distances) -> bool {
-        match Zone::compile_with(&self.config, plan, distances) {
+    fn answer_from(&self, plan: Option<&CommittedPlan>, circumstances: &Circumstances) -> bool {
+        match Zone::compile_with(&self.config, plan, circumstances) {
             Ok(zone) => {
                 self.metrics.plan_seq.set(plan_seq(&zone));
                 let counters = Counters::new(&self.metrics, &zone);

@@ -1,6 +1,6 @@
 //! Drives the election and the proposer: feeds them what happened, carries out what they answer.
 
-use super::{LeaderArguments, board, members::Change};
+use super::{LeaderArguments, board, coalesce::AddressPause, members::Change};
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     mesh::handle::Peer,
@@ -11,6 +11,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use regionmesh_protocol::{
     election::{Election, ElectionEffect, ElectionSettings, PreVoteReply, PreVoteRequest, Sight},
     facts::{Fact, FactKind, LeaderFacts},
+    freeze::FreezeWatch,
     identity::{IdentityError, RegionName},
     load::LoadMeter,
     members::{Members, configured, register_id},
@@ -58,6 +59,10 @@ pub(super) struct Driver {
     proposed_at: Option<Instant>,
     published: BTreeMap<FactKind, (Instant, Fact)>,
     meter: LoadMeter,
+    /// Notices when the plan is frozen.
+    pub(super) freeze: FreezeWatch,
+    /// Lets a change of addresses wait for what follows it.
+    pause: AddressPause,
     /// Orders that wait for their turn.
     orders: VecDeque<(Order, OrderReply)>,
     /// Whose order is in the plan that is being committed.
@@ -85,6 +90,8 @@ impl Driver {
             proposed_at: None,
             published: BTreeMap::new(),
             meter: LoadMeter::default(),
+            freeze: FreezeWatch::default(),
+            pause: AddressPause::default(),
             orders: VecDeque::new(),
             ordered: None,
         })
@@ -138,6 +145,7 @@ impl Driver {
         self.carry_out_election(effect);
         self.plan_ahead(&board);
         self.publish_changes();
+        self.judge_freeze(&board);
     }
 
     /// An operator's order: taken up if this agent leads, as soon as the plan before it is committed.
@@ -381,7 +389,8 @@ impl Driver {
         }
         let acting = self.acting(&inputs);
         let current = self.proposer.decided().map(|(_, plan)| plan);
-        if let Some(plan) = next_plan(current, &acting, unix_ms()) {
+        let next = next_plan(current, &acting, unix_ms());
+        if let Some(plan) = self.pause.pass(current, next) {
             self.propose(plan);
         }
     }
@@ -441,7 +450,7 @@ impl Driver {
     }
 
     /// The register's members as far as known; none while no plan is.
-    fn members(&self) -> Option<Members> {
+    pub(super) fn members(&self) -> Option<Members> {
         let known = self.arguments.snapshots.plan.borrow().as_ref().map(|known| known.plan.members.clone());
         self.proposer.members().cloned().or(known).filter(|members| !members.is_empty())
     }
