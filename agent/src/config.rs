@@ -175,6 +175,7 @@ pub struct TrafficConfig {
     /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
     pub measured_capacity: bool,
     /// What DNS answers while the verdict on every region is failed.
+    #[serde(skip_serializing_if = "WhenAllDown::is_default")]
     pub when_all_down: WhenAllDown,
     /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
     pub networks: Vec<NetworkConfig>,
@@ -189,6 +190,12 @@ pub enum WhenAllDown {
     Last,
     /// No address, so that clients fail at once rather than wait for a region that is down.
     Empty,
+}
+
+impl WhenAllDown {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for TrafficConfig {

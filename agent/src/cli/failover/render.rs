@@ -309,20 +309,28 @@ mod tests {
             "regions": [part("a", 0.9, "serving"), part("b", 0.1, "limited")],
             "overrides": [{ "region": null, "kind": "hold", "by": "ann\u{1b}[2J", "why": "storm", "set_ms": 1_000,
                 "expires_ms": 61_000 }],
+            "yielded": [{ "order": "drain of a by ann (disks)", "region": "a", "since_ms": 1_000 }],
             "shortfall": { "load_rps": 100, "unmoved_rps": 30 } })
     }
 
     #[test]
     fn a_status_shows_orders_guards_and_what_is_not_moved() {
         let told = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
-            "taken_out": ["c"], "plan": plan("b: failed") });
+            "taken_out": ["c"], "plan": plan("b: failed"),
+            "verdicts": [{ "region": "a", "verdict": "healthy", "since_ms": 1, "reason": "2 of 2 say healthy" },
+                { "region": "b", "verdict": "failed", "since_ms": 1, "reason": "2 of 2 observing regions say failed" }],
+            "frozen": { "since_ms": 1_000, "reachable": 1, "members": 3, "left_out": ["b"],
+                "detail": "1 of 3 regions reachable" } });
         let text = status(&serde_json::from_value(told).unwrap(), PLAIN);
         for part in [
-            "leader  none; an election is due\n",
+            "leader  none\n",
             "plan    #7, made 5 s ago: b: failed\n",
             "guards  out by automation: c; at most 1 at a time\n",
             "capacity 30 of 100 requests/s are not moved",
-            "b       10 %   limited\n",
+            "b       10 %   failed   limited\n",
+            "b is failed: 2 of 2 observing regions say failed\n",
+            "frozen  the plan has been frozen for 5 s: 1 of 3 regions reachable\n",
+            "warning drain of a by ann (disks) has had no effect for a for 5 s: users would be left on a region",
             "hold   the whole mesh  ann [2J  55 s     storm\n",
         ] {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");
