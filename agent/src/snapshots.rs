@@ -91,9 +91,13 @@ pub struct Snapshots {
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
     /// What the next plan would rest on, as this agent sees it. Writer: dns-leader.
     pub plan_inputs: watch::Sender<Option<Arc<PlanInputs>>>,
-    /// Whether the plan can be acted on: it was compared with another region's since the start, or none could be heard
-    /// in time. Never false again. Writer: dns-leader.
+    /// Whether the plan can be acted on: it was compared with another region's since the start, or since the process stood
+    /// still, or none could be heard in time. Writers: dns-leader, and dns where it notices that the process stood still.
     pub is_current: watch::Sender<bool>,
+    /// When the process went on after it had stood still. Writer: dns.
+    pub resumed: watch::Sender<Option<Instant>>,
+    /// When the last board exchange with another region that succeeded began. Writer: gossip.
+    pub heard: watch::Sender<Option<Instant>>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
     /// Whether the plan is frozen. Writer: dns-leader.

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod metrics;
 pub mod nearness;
 pub mod providers;
+mod pulse;
 pub mod server;
 mod tcp;
 mod udp;
@@ -26,7 +27,7 @@ pub mod zone;
 
 use crate::{
     config::Config,
-    snapshots::{BoardView, Freeze},
+    snapshots::{BoardView, Snapshots},
 };
 use metrics::DnsMetrics;
 use regionmesh_protocol::plan::CommittedPlan;
@@ -90,14 +91,10 @@ fn bind_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds and serves until `stop`; `freeze` says what to answer while the plan is frozen. Binding failures are returned;
-/// afterwards nothing from outside ends it.
-pub async fn run(
-    arguments: DnsArguments,
-    freeze: watch::Receiver<Option<Arc<Freeze>>>,
-    stop: CancellationToken,
-) -> Result<(), DnsError> {
-    server::DnsServer::bind(arguments).await?.answering_locally(freeze).serve(stop).await
+/// Binds and serves until `stop`, as `snapshots` say: what to answer while the plan is frozen, and when a plan is heard again
+/// after the process stood still. Binding failures are returned; afterwards nothing from outside ends it.
+pub async fn run(arguments: DnsArguments, snapshots: &Snapshots, stop: CancellationToken) -> Result<(), DnsError> {
+    server::DnsServer::bind(arguments).await?.guided_by(snapshots).serve(stop).await
 }
 
 #[cfg(test)]

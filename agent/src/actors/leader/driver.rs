@@ -178,16 +178,22 @@ impl Driver {
         }
     }
 
-    /// A plan from before the start may be long overtaken: that of a region that comes back from the dead says that it
-    /// serves. It is acted on once another region's was heard, or when nobody can be.
+    /// A plan from before the start, or from before the process stood still, may be long overtaken: that of a region that
+    /// comes back from the dead says that it serves. It is acted on once another region's was heard, or when nobody can be.
     fn judge_currency(&self, board: &BoardView) {
         let is_current = &self.arguments.snapshots.is_current;
         if *is_current.borrow() {
             return;
         }
         let has_elsewhere = self.arguments.config.regions.len() > 1;
-        if has_elsewhere && !board::is_heard_elsewhere(board, &self.arguments.id.region) {
-            if self.started.elapsed() < HEARING {
+        let resumed = *self.arguments.snapshots.resumed.borrow();
+        let heard = *self.arguments.snapshots.heard.borrow();
+        let is_heard = match resumed {
+            Some(resumed) => heard >= Some(resumed),
+            None => board::is_heard_elsewhere(board, &self.arguments.id.region),
+        };
+        if has_elsewhere && !is_heard {
+            if self.started.max(resumed.unwrap_or(self.started)).elapsed() < HEARING {
                 return;
             }
             if self.arguments.snapshots.plan.borrow().is_some() {
