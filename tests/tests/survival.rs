@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use regionmesh::config::Config;
+use regionmesh::{cli::up::children::ChildState, config::Config};
 use regionmesh_protocol::{plan::Strategy, verdict::Condition};
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
@@ -335,4 +335,42 @@ async fn the_death_of_a_region_with_two_agents_makes_no_plan_for_its_addresses()
     // At most one before the verdict on the region, where its addresses die far apart; none after it.
     assert!((1..=2).contains(&made.len()), "{made:?}");
     assert!(made.last().unwrap().contains("failed"), "{made:?}");
+}
+
+/// Sends a signal to the first agent of a region.
+fn signal(mesh: &TestMesh, index: usize, name: &str) {
+    let state = mesh.state(&mesh.agent(index).id).unwrap();
+    let ChildState::Running { pid } = state else { panic!("{state:?}") };
+    let sent = std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill {name} {pid}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_stood_still_answers_nothing_from_the_plan_of_before() {
+    let setup = Setup { number: 5, adjust: Some(active_passive), ..Setup::default() };
+    let mesh = TestMesh::start_with(setup).await;
+    settled(&mesh).await;
+    signal(&mesh, 0, "-STOP");
+    for survivor in [1, 2] {
+        until("its users are moved", seconds(30), async || {
+            let named = mesh.resolve(survivor).await?;
+            claim(!named.contains(&address(&mesh, 0)), || format!("{named:?}"))
+        })
+        .await;
+    }
+    // It wakes; whatever it answers while the mesh gives it no share is not itself.
+    signal(&mesh, 0, "-CONT");
+    let woke = std::time::Instant::now();
+    let mut answers = 0;
+    until("it answers the mesh's plan", seconds(30), async || {
+        let named = mesh.resolve(0).await?;
+        let share = mesh.api(1).region(mesh.region(0)).await?.share;
+        let is_stale = named.contains(&address(&mesh, 0)) && share == 0.0;
+        assert!(!is_stale, "answered {named:?} {:?} after it woke", woke.elapsed());
+        answers += 1;
+        claim(answers >= 5, || format!("{answers} answers"))
+    })
+    .await;
+    let stalls = mesh.api(0).metric("regionmesh_dns_stalls_total", &[]).await;
+    assert_eq!(stalls, Ok(1.0));
 }
