@@ -16,6 +16,7 @@ pub mod election;
 pub mod endpoint;
 pub mod event;
 pub mod facts;
+pub mod freeze;
 pub mod gray;
 pub mod headroom;
 pub mod identity;

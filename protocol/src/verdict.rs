@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 /// Longest piece of a peer's evidence that a reason quotes, characters.
-const EVIDENCE_MAX: usize = 80;
+const EVIDENCE_MAX: usize = 120;
 
 /// What one observer concludes about one region's endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub struct Observation {
     pub region: RegionName,
     /// What the observer concludes.
     pub condition: Condition,
-    /// The last probe's outcome in words: `200 in 1.3 ms`, `connection refused`, `no answer in 1 s`.
+    /// What brought the condition about: `200 in 1.3 ms`, `connection refused 3 times in a row`.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.
     pub since_ms: u64,
@@ -76,7 +76,7 @@ pub struct AddressObservation {
     pub address: Option<IpAddr>,
     /// What the observer concludes.
     pub condition: Condition,
-    /// The last probe's outcome in words, and why it is gray if it is.
+    /// What brought the condition about, and the last probe's outcome where that is another.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.
     pub since_ms: u64,
@@ -127,7 +127,7 @@ pub struct Opinion<'a> {
     pub agent: &'a AgentId,
     /// What it says.
     pub condition: Condition,
-    /// Its last probe in words; quoted, shortened, in the reason.
+    /// What brought it about; quoted, shortened, in the reason.
     pub evidence: &'a str,
     /// Whether the opinion is recent and its agent alive; a stale one does not count.
     pub is_fresh: bool,

@@ -150,6 +150,8 @@ pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
         taken_out: plan.iter().flat_map(|committed| committed.plan.taken_out().cloned()).collect(),
         automatic_refused: members::why_not_automatic(&api),
         plan: plan.map(|committed| status::plan_detail(&api.config, &committed)),
+        verdicts: status::verdicts(&api.config, &api.snapshots),
+        frozen: status::frozen(&api.snapshots),
     })
 }
 

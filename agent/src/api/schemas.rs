@@ -5,6 +5,7 @@
 
 mod requests;
 mod rules;
+mod traffic;
 
 pub(super) use rules::of;
 
@@ -33,6 +34,7 @@ const OBJECTS: &[Object] = &[
             ("agents", "[Agent]", "Every agent heard of and not yet forgotten"),
             ("models", "[Model]", "Every model that a region is known to hold"),
             ("problems", "[Problem]", "Problems that agents report of themselves, the most urgent first"),
+            traffic::FROZEN,
         ],
     ),
     (
@@ -58,6 +60,8 @@ const OBJECTS: &[Object] = &[
             PLAN_BRIEF[2],
             PLAN_BRIEF[3],
             PLAN_BRIEF[4],
+            PLAN_BRIEF[5],
+            PLAN_BRIEF[6],
             ("regions", "[PlannedRegion]", "Every region's part"),
             ("overrides", "[Override]", "What operators ordered and stands"),
             ("shortfall", "Shortfall?", "What could not be moved for want of capacity; null if all could"),
@@ -99,6 +103,8 @@ const OBJECTS: &[Object] = &[
             ("taken_out", "[string]", "Those that it has out"),
             ("automatic_refused", "string?", "Why automatic failover is refused; null if it is not"),
             ("plan", "Plan?", "The committed plan; null before the first"),
+            ("verdicts", "[Verdict]", "The verdict on every region, whatever the plan made of it"),
+            traffic::FROZEN,
         ],
     ),
     (
@@ -475,6 +481,8 @@ const PLAN_BRIEF: &[Field] = &[
     ("reason", "string", "Why it differs from the one before"),
     ("made_ms", "time", "When it was made, its leader's clock"),
     ("age_ms", "age", "How long ago that is by the answering agent's clock"),
+    traffic::ALL_FAILED,
+    traffic::YIELDED,
 ];
 
 const VERSION: &[Field] = &[
@@ -489,7 +497,7 @@ const VERSION: &[Field] = &[
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS) {
+    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS) {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -534,7 +542,7 @@ mod tests {
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS) {
+        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS) {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

@@ -2,11 +2,13 @@
 //! as Unix milliseconds.
 
 mod models;
+mod traffic;
 
 pub use models::{
     AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, UploadBegun, VersionBrief, VersionDetail,
     VersionStatus,
 };
+pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
 
 use regionmesh_protocol::{
     event::Severity,
@@ -42,6 +44,9 @@ pub struct Status {
     /// Problems that agents report of themselves, the most urgent first.
     #[serde(default)]
     pub problems: Vec<ProblemStatus>,
+    /// Why the plan can't change; none if it can.
+    #[serde(default)]
+    pub frozen: Option<FrozenStatus>,
 }
 
 /// A problem that one agent reports.
@@ -76,6 +81,12 @@ pub struct PlanStatus {
     pub made_ms: u64,
     /// How long ago that is by our clock.
     pub age_ms: u64,
+    /// Since when the verdict on every region has been failed, its leader's clock; none while one serves.
+    #[serde(default)]
+    pub all_failed_ms: Option<u64>,
+    /// Orders without effect, since obeying them would leave users on a region that can't serve.
+    #[serde(default)]
+    pub yielded: Vec<YieldedStatus>,
 }
 
 /// `GET /v1/plan`: the committed plan.
@@ -180,6 +191,12 @@ pub struct FailoverStatus {
     pub automatic_refused: Option<String>,
     /// The committed plan; none before the first.
     pub plan: Option<PlanDetail>,
+    /// The verdict on every region, whatever the plan made of it.
+    #[serde(default)]
+    pub verdicts: Vec<VerdictStatus>,
+    /// Why the plan can't change; none if it can.
+    #[serde(default)]
+    pub frozen: Option<FrozenStatus>,
 }
 
 /// `GET /v1/failover/members`: who votes in the register and gets traffic.

@@ -1,8 +1,8 @@
 //! What operators order: drain, hold, promote, restore. An order becomes an override in the plan itself, the register's
 //! value, so that it survives the leader that took it, and it always ends: each has an expiry.
 //!
-//! Overrides outrank automation, with two limits: the answer is never empty, and a promoted region that fails loses its
-//! traffic all the same, since nobody is moved onto a worse region. Who must have that too holds the mesh as well.
+//! Overrides outrank automation, with two limits: the answer is never empty, and no override keeps users on a failed region
+//! while another is healthy (`yielding`).
 
 use super::{MemberOrder, MemberOrderError, Plan, PlanInputs, next};
 use crate::{identity::RegionName, text::unprintable, verdict::Condition};
