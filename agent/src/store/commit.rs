@@ -1,4 +1,4 @@
-//! Changes of what versions a region holds: commit, remove, rename, and cleaning up what crashes left.
+//! Changes of what versions a region holds: commit, remove and rename.
 //!
 //! Each holds the version's claim ([`super::claims`]) from its first look at the manifest to its last write, so that files of
 //! two contents are never mixed under one name and a reader who goes by manifests sees all of a version or nothing.
@@ -13,11 +13,10 @@ use futures::StreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
-    conflict::Tombstone,
     manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -104,16 +103,29 @@ impl ModelStore {
             self.purge(&manifest.model, &manifest.version, &wanted).await?;
         }
         self.holding(claim, self.place(manifest, &source)).await?;
-        self.renew_if_due(claim).await?;
+        self.check_kept(manifest).await?;
+        self.confirm(claim).await?;
         let path = manifest_path(&manifest.model, &manifest.version);
-        match self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await {
-            Ok(_) => Ok(manifest.summary()),
-            // Also the lost reply of a put of ours: then it holds our content.
-            Err(error) => match self.existing(manifest).await? {
-                Some(existing) => Ok(existing),
-                None => Err(ModelError::store("write", &path, error)),
-            },
+        let put = self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await;
+        // Read back, whatever was answered: a reply may be lost, and a store may acknowledge what it does not keep.
+        match (self.existing(manifest).await?, put) {
+            (Some(existing), _) => Ok(existing),
+            (None, Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
+            (None, Err(error)) => Err(ModelError::store("write", &path, error)),
         }
+    }
+
+    /// Makes sure that the store has every file in its whole size.
+    async fn check_kept(&self, manifest: &Manifest) -> Result<(), ModelError> {
+        let listed = self.list(&folder(&manifest.model, &manifest.version)).await?;
+        let sizes: BTreeMap<_, _> = listed.into_iter().map(|meta| (meta.location, meta.size)).collect();
+        for file in &manifest.files {
+            let path = file_path(&manifest.model, &manifest.version, &file.path);
+            if sizes.get(&path) != Some(&file.size) {
+                return Err(ModelError::NotKept { path: path.to_string() });
+            }
+        }
+        Ok(())
     }
 
     async fn place(&self, manifest: &Manifest, source: &Source<'_>) -> Result<(), ModelError> {
@@ -191,7 +203,7 @@ impl ModelStore {
     }
 
     /// Removes every file in the folder of a version but the `wanted`.
-    async fn purge(
+    pub(super) async fn purge(
         &self,
         model: &ModelName,
         version: &VersionName,
@@ -219,7 +231,7 @@ impl ModelStore {
 
     /// Gives a version another name; content, publisher and time stay.
     pub async fn rename(&self, from: &VersionSummary, to: &VersionName) -> Result<(), ModelError> {
-        let is_meant = |manifest: &Manifest| manifest.summary() == *from;
+        let is_meant = is_version_of(from);
         match self.manifest(&from.model, &from.version).await {
             Ok(manifest) if is_meant(&manifest) => {
                 let manifest = Manifest { version: to.clone(), ..manifest };
@@ -231,43 +243,11 @@ impl ModelStore {
             Err(error) => Err(error),
         }
     }
+}
 
-    /// Finishes what crashes interrupted: versions that are deleted and still there, and files of writers that never
-    /// committed. How many of each.
-    pub async fn clean(&self, tombstones: &[Tombstone]) -> Result<(usize, usize), ModelError> {
-        let mut deleted = 0;
-        for version in self.versions().await? {
-            let is_dead = |stone: &&Tombstone| {
-                (&stone.model, &stone.version) == (&version.model, &version.version)
-                    && version.published <= stone.deleted
-            };
-            if let Some(stone) = tombstones.iter().find(is_dead) {
-                let is_meant = |manifest: &Manifest| manifest.published <= stone.deleted;
-                deleted += usize::from(self.remove(&version.model, &version.version, is_meant).await?);
-            }
-        }
-        let mut abandoned = 0;
-        for (model, version) in self.stale_claims().await? {
-            let token = format!("cleaning {:016x}", rand::random::<u64>());
-            let claim = match self.claim(&model, &version, &token, None).await {
-                Ok(claim) => claim,
-                // Somebody took it up again.
-                Err(ModelError::Claimed { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            match self.manifest_bytes(&model, &version).await {
-                Ok(_) => {}
-                Err(ModelError::NotFound { .. }) => {
-                    self.purge(&model, &version, &BTreeSet::new()).await?;
-                    tracing::warn!(%model, %version, "removed what a writer left that never committed");
-                    abandoned += 1;
-                }
-                Err(error) => return Err(error),
-            }
-            self.release(claim).await;
-        }
-        Ok((deleted, abandoned))
-    }
+/// Whether a manifest is that of this very version.
+pub(super) fn is_version_of(version: &VersionSummary) -> impl Fn(&Manifest) -> bool + '_ {
+    move |manifest| manifest.summary() == *version
 }
 
 fn refused(manifest: &Manifest, why: String) -> ModelError {
