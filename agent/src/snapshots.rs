@@ -78,6 +78,9 @@ pub struct Snapshots {
     /// Whether the plan can be acted on: it was compared with another region's since the start, or none could be heard
     /// in time. Never false again. Writer: dns-leader.
     pub is_current: watch::Sender<bool>,
+    /// Whether the catalogues of all living regions were read since the start, so that what this region lacks is known. Never
+    /// false again. Writer: replicator.
+    pub has_catalogues: watch::Sender<bool>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
     /// What the region's bucket holds. Writer: replicator.

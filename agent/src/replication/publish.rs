@@ -33,6 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Uploads open at once.
 const UPLOADS_MAX: usize = 32;
@@ -40,6 +41,8 @@ const UPLOADS_MAX: usize = 32;
 const GIVES_WAY_AFTER: Duration = Duration::from_secs(60);
 /// An upload that nothing was added to for this long is dropped, where nothing else is configured.
 const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// Longest pause between two looks for idle uploads.
+const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bytes handed to the hashing thread at once: few hand-overs, and little memory.
 const BLOCK: usize = 1 << 20;
 /// Blocks on their way to the hashing thread.
@@ -411,6 +414,19 @@ impl Publisher {
             }
             is_alive
         });
+    }
+
+    /// Drops uploads as they become idle for too long, until `stop`.
+    pub async fn expire(self, stop: CancellationToken) -> Result<(), String> {
+        let pause = (self.upload_idle_max / 4).min(EXPIRY_PAUSE_MAX);
+        let expire = async {
+            loop {
+                tokio::time::sleep(pause).await;
+                self.drop_idle();
+            }
+        };
+        stop.run_until_cancelled(expire).await;
+        Ok(())
     }
 
     /// Where no place is left, the upload that is idle for the longest makes room.

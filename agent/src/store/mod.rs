@@ -1,7 +1,7 @@
 //! What an agent keeps: models and the register's slots in the region's object store, the last committed plan on disk.
 
 mod claims;
-mod clean;
+pub mod clean;
 mod commit;
 pub mod committed_plan;
 pub mod conditional;

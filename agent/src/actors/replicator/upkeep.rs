@@ -1,0 +1,128 @@
+//! What is done for the store beside replication: cleaning up after crashes, and looking for versions that lost files.
+
+use super::ReplicatorState;
+use crate::{
+    actors::messages::ReplicatorMessage,
+    store::{clean::Cleaned, models::ModelError},
+};
+use ractor::ActorRef;
+use regionmesh_protocol::manifest::VersionSummary;
+use std::time::{Duration, Instant};
+
+/// How often what crashes left is looked for; also soon after the start.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+/// Pause before a cleaning that failed is tried again.
+const CLEAN_RETRY: Duration = Duration::from_secs(60);
+/// Files are looked for once in this many rescans: it takes a listing of all objects.
+const RESCANS_PER_LOOK: u32 = 10;
+/// Tells apart what the agents of a region divide among them.
+const CLEANING: &[u8] = b"cleaning";
+
+/// When upkeep is due.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    is_running: bool,
+    cleaned_at: Option<Instant>,
+    is_retrying: bool,
+    looked_at: Option<Instant>,
+    is_looking: bool,
+}
+
+impl ReplicatorState {
+    /// Begins what is due. Each agent cleans at its start, since it alone knows its own leftovers; later one of a region.
+    pub(super) fn maintain(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let Some(own) = &self.own else { return };
+        let is_due = match (self.upkeep.cleaned_at, self.upkeep.is_retrying) {
+            (None, _) => true,
+            (Some(at), true) => at.elapsed() >= CLEAN_RETRY,
+            (Some(at), false) => at.elapsed() >= CLEAN_EVERY && self.is_ours(CLEANING),
+        };
+        if self.upkeep.is_running || !is_due {
+            return;
+        }
+        self.upkeep.is_running = true;
+        self.upkeep.cleaned_at = Some(Instant::now());
+        let (me, store, tombstones) = (me.clone(), self.arguments.store.clone(), own.tombstones.clone());
+        self.tasks.spawn(async move {
+            let cleaned = store.clean(&tombstones).await.map_err(|error| error.to_string());
+            let _ = me.cast(ReplicatorMessage::Cleaned(cleaned));
+        });
+    }
+
+    /// A cleaning ended.
+    pub(super) fn cleaned(&mut self, me: &ActorRef<ReplicatorMessage>, outcome: Result<Cleaned, String>) {
+        self.upkeep.is_running = false;
+        self.upkeep.is_retrying = outcome.is_err();
+        let metrics = &self.arguments.fetcher.metrics;
+        match outcome {
+            Ok(cleaned) => {
+                let Cleaned { deletions, abandoned, uploads } = cleaned;
+                for (what, count) in [("deletion", deletions), ("version", abandoned), ("upload", uploads)] {
+                    metrics.cleaned.with_label_values(&[what]).inc_by(count as u64);
+                }
+                if cleaned != Cleaned::default() {
+                    tracing::info!(deletions, abandoned, uploads, "cleaned up what crashed writers left in the store");
+                    self.scan(me);
+                }
+            }
+            Err(why) => tracing::warn!(why, "the store could not be cleaned up; it is tried again"),
+        }
+    }
+
+    /// Looks, once in a while, whether the store still has the files of what its manifests name.
+    pub(super) fn look_for_losses(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let interval = Duration::from_millis(self.arguments.config.replication.rescan_ms) * RESCANS_PER_LOOK;
+        // Not at the start: which other regions hold a version is not known then.
+        let looked_at = *self.upkeep.looked_at.get_or_insert_with(Instant::now);
+        let is_due = looked_at.elapsed() >= interval && !self.upkeep.is_looking && self.is_ours(CLEANING);
+        let Some(own) = self.own.as_ref().filter(|_| is_due) else { return };
+        self.upkeep.is_looking = true;
+        self.upkeep.looked_at = Some(Instant::now());
+        let (me, store, versions) = (me.clone(), self.arguments.store.clone(), own.versions.clone());
+        self.tasks.spawn(async move {
+            let incomplete = store.incomplete(&versions).await.map_err(|error| error.to_string());
+            let _ = me.cast(ReplicatorMessage::LossesFound(incomplete));
+        });
+    }
+
+    /// Versions were found that lost files: those that another region holds are forgotten, and fetched again from there.
+    pub(super) fn losses_found(&mut self, me: &ActorRef<ReplicatorMessage>, found: Result<Vec<VersionSummary>, String>) {
+        self.upkeep.is_looking = false;
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => return tracing::warn!(why, "the files of the store could not be listed"),
+        };
+        let is_elsewhere = |version: &VersionSummary| {
+            self.peers.values().any(|(_, peer)| {
+                peer.version(&version.model, &version.version).is_some_and(|held| held.content == version.content)
+            })
+        };
+        let (lost, only_here): (Vec<_>, Vec<_>) = found.into_iter().partition(is_elsewhere);
+        for VersionSummary { model, version, .. } in only_here {
+            tracing::error!(%model, %version, "files of this version are missing from the store, and no other region holds it");
+        }
+        if lost.is_empty() {
+            return;
+        }
+        let (me, store) = (me.clone(), self.arguments.store.clone());
+        let losses = self.arguments.fetcher.metrics.losses.clone();
+        self.tasks.spawn(async move {
+            for version in lost {
+                match store.forget_incomplete(&version).await {
+                    Ok(true) => {
+                        losses.inc();
+                        tracing::error!(
+                            model = %version.model,
+                            version = %version.version,
+                            "files of this version are missing from the store; it is fetched again from another region"
+                        );
+                    }
+                    Ok(false) => {}
+                    Err(error @ ModelError::Claimed { .. }) => tracing::debug!(%error, "a version with missing files is in use"),
+                    Err(error) => tracing::warn!(%error, "a version with missing files could not be forgotten"),
+                }
+            }
+            let _ = me.cast(ReplicatorMessage::StoreChanged);
+        });
+    }
+}
