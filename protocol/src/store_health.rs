@@ -12,6 +12,8 @@ pub const FAILING_MS: u64 = 2_500;
 pub const RECOVERED_MS: u64 = 3_000;
 /// An area that nothing was asked of for this long is judged by the other areas of its access, milliseconds.
 pub const IDLE_MS: u64 = 6_000;
+/// The area of probes, which are not repeated: what they say is plainer than that others got no answer in time.
+pub const PROBE_AREA: &str = "probe";
 /// Most areas that are told apart; what is beyond counts as one.
 pub const AREAS_MAX: usize = 16;
 
@@ -104,7 +106,7 @@ impl StoreJudge {
         }
     }
 
-    /// Whether, and since when, the store is unavailable; the longest outage if there are several.
+    /// Whether, and since when, the store is unavailable.
     pub fn outage(&mut self, now_ms: u64) -> Option<Outage> {
         let succeeded_ms = self.succeeded_ms.clone();
         self.areas.retain(|(access, _), area| {
@@ -113,10 +115,10 @@ impl StoreJudge {
                 && now_ms >= area.last_failure_ms + IDLE_MS;
             area.failing_since_ms.is_some() && !is_recovered && !is_outlived
         });
-        let out = self.areas.iter().filter(|(_, area)| area.is_out());
-        let longest = out.min_by_key(|(_, area)| area.failing_since_ms)?;
-        let ((access, _), area) = longest;
-        Some(Outage { since_ms: area.failing_since_ms?, access: *access, why: area.why.clone() })
+        let out = || self.areas.iter().filter(|(_, area)| area.is_out());
+        let since_ms = out().filter_map(|(_, area)| area.failing_since_ms).min()?;
+        let ((access, _), area) = out().min_by_key(|((_, name), area)| (name != PROBE_AREA, area.failing_since_ms))?;
+        Some(Outage { since_ms, access: *access, why: area.why.clone() })
     }
 
     /// The last success of any kind.

@@ -14,6 +14,7 @@ pub mod namespaces;
 pub mod plans;
 pub mod receiver;
 pub mod route53;
+pub mod s3;
 pub mod serve;
 pub mod settle;
 pub mod skip;

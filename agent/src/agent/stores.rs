@@ -51,7 +51,7 @@ impl Stores {
     async fn check(&self) -> Result<()> {
         let checks = self.monitored.iter().map(|MonitoredStore { what, store, .. }| async move {
             store.health.require_check();
-            (what, conditional::check(store, what, CHECK_TIMEOUT).await)
+            (*what, conditional::check(store, what, CHECK_TIMEOUT).await)
         });
         for (what, outcome) in join_all(checks).await {
             match outcome {

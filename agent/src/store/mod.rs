@@ -41,6 +41,8 @@ pub struct OpenStore {
     pub objects: Arc<dyn ObjectStore>,
     /// The same objects, writable before the store was found fit: for finding that out.
     pub unguarded: Arc<dyn ObjectStore>,
+    /// The same objects, asked once and not again: for probes.
+    pub prober: Arc<dyn ObjectStore>,
     /// Uploads in parts that can be named and aborted; none for a local store.
     pub multipart: Option<Arc<dyn MultipartStore>>,
     /// The folder of a local store: files on the same file system can be moved in instead of copied.
@@ -61,7 +63,7 @@ impl OpenStore {
     /// A store of `objects` alone, as tests use it.
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
         let health = StoreHealth::new("the store");
-        Self { unguarded: objects.clone(), objects, multipart: None, root: None, health, owner: None }
+        Self { unguarded: objects.clone(), prober: objects.clone(), objects, multipart: None, root: None, health, owner: None }
     }
 
     /// The same store, written to by `owner`.

@@ -188,7 +188,7 @@ impl ModelStore {
             return Err(ModelError::Unavailable(why));
         }
         let folder = object(&["probe"]);
-        match tokio::time::timeout(AVAILABLE_WITHIN, self.store.objects.list(Some(&folder)).next()).await {
+        match tokio::time::timeout(AVAILABLE_WITHIN, self.store.prober.list(Some(&folder)).next()).await {
             Ok(None | Some(Ok(_))) => Ok(()),
             Ok(Some(Err(error))) => Err(ModelError::Unavailable(words(&error))),
             Err(_) => {

@@ -9,7 +9,7 @@ use crate::problems::Problems;
 use futures::{StreamExt, future::join_all};
 use object_store::path::Path as ObjectPath;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
-use regionmesh_protocol::{problem::ProblemKind, store_health::Access};
+use regionmesh_protocol::{problem::ProblemKind, store_health::{Access, PROBE_AREA}};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -187,8 +187,8 @@ impl Watch {
 
 /// Reads what is there or not; the store's health sees how that ends, also that it takes too long.
 async fn probe_read(store: &OpenStore) {
-    let folder = ObjectPath::from("probe");
-    let mut listing = store.unguarded.list(Some(&folder));
+    let folder = ObjectPath::from(PROBE_AREA);
+    let mut listing = store.prober.list(Some(&folder));
     let _ = tokio::time::timeout(PROBE_TIMEOUT, listing.next()).await;
 }
 
@@ -196,11 +196,11 @@ async fn probe_write(store: &OpenStore, agent: &str) {
     if let Some(root) = &store.root {
         let path = root.join(format!(".probe-{agent}"));
         let written = tokio::task::spawn_blocking(move || write_and_remove(&path)).await;
-        store.health.observe_file(Access::Write, "probe", &written.unwrap_or_else(|error| Err(io::Error::other(error))));
+        store.health.observe_file(Access::Write, PROBE_AREA, &written.unwrap_or_else(|error| Err(io::Error::other(error))));
         return;
     }
-    let path = ObjectPath::from(format!("probe/write-{agent}"));
-    let put = store.unguarded.put_opts(&path, vec![0; PROBE_BYTES].into(), Default::default());
+    let path = ObjectPath::from(format!("{PROBE_AREA}/write-{agent}"));
+    let put = store.prober.put_opts(&path, vec![0u8; PROBE_BYTES].into(), Default::default());
     let _ = tokio::time::timeout(PROBE_TIMEOUT, put).await;
 }
 

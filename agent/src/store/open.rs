@@ -58,30 +58,40 @@ pub fn open(config: &StoreConfig) -> Result<OpenStore, OpenError> {
         .chain(config.options.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())))
         .collect();
     let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
-    let retry = RetryConfig {
-        backoff: BackoffConfig { max_backoff: LONGEST_PAUSE, ..BackoffConfig::default() },
-        retry_timeout: RETRY_FOR,
-        ..RetryConfig::default()
-    };
     let wrong = |error: object_store::Error| fail(error.to_string());
     match scheme {
         ObjectStoreScheme::AmazonS3 => {
-            let builder = AmazonS3Builder::new().with_url(url.as_str()).with_retry(retry);
+            let builder = AmazonS3Builder::new().with_url(url.as_str());
             let builder = configured(builder, &options, |builder, key, value| builder.with_config(key, value));
-            Ok(remote(builder.build().map_err(wrong)?, prefix, place("bucket", &url)))
+            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
+            Ok(remote(build(retrying())?, build(once())?, prefix, place("bucket", &url)))
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            let builder = GoogleCloudStorageBuilder::new().with_url(url.as_str()).with_retry(retry);
+            let builder = GoogleCloudStorageBuilder::new().with_url(url.as_str());
             let builder = configured(builder, &options, |builder, key, value| builder.with_config(key, value));
-            Ok(remote(builder.build().map_err(wrong)?, prefix, place("bucket", &url)))
+            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
+            Ok(remote(build(retrying())?, build(once())?, prefix, place("bucket", &url)))
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            let builder = MicrosoftAzureBuilder::new().with_url(url.as_str()).with_retry(retry);
+            let builder = MicrosoftAzureBuilder::new().with_url(url.as_str());
             let builder = configured(builder, &options, |builder, key, value| builder.with_config(key, value));
-            Ok(remote(builder.build().map_err(wrong)?, prefix, place("container", &url)))
+            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
+            Ok(remote(build(retrying())?, build(once())?, prefix, place("container", &url)))
         }
         _ => Err(fail(format!("{} is no kind of store that is understood", url.scheme()))),
     }
+}
+
+fn retrying() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig { max_backoff: LONGEST_PAUSE, ..BackoffConfig::default() },
+        retry_timeout: RETRY_FOR,
+        ..RetryConfig::default()
+    }
+}
+
+fn once() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
 
 fn open_folder(root: PathBuf, fail: impl Fn(String) -> OpenError) -> Result<OpenStore, OpenError> {
@@ -98,7 +108,8 @@ fn open_folder(root: PathBuf, fail: impl Fn(String) -> OpenError) -> Result<Open
     }
     let local = LocalFileSystem::new_with_prefix(&root).map_err(|error| fail(error.to_string()))?;
     let place = format!("folder {}", root.display());
-    Ok(watched(Arc::new(local.with_fsync(true)), None, Some(root), place))
+    let local = Arc::new(local.with_fsync(true));
+    Ok(watched(local.clone(), local, None, Some(root), place))
 }
 
 /// Applies the options that a kind of store knows; those of other kinds are passed over.
@@ -118,19 +129,22 @@ fn place(kind: &str, url: &Url) -> String {
     }
 }
 
-fn remote<S: ObjectStore + MultipartStore>(store: S, prefix: ObjectPath, place: String) -> OpenStore {
-    let store = Arc::new(PrefixStore::new(store, prefix));
-    watched(store.clone(), Some(store), None, place)
+fn remote<S: ObjectStore + MultipartStore>(store: S, prober: S, prefix: ObjectPath, place: String) -> OpenStore {
+    let store = Arc::new(PrefixStore::new(store, prefix.clone()));
+    let prober = Arc::new(PrefixStore::new(prober, prefix));
+    watched(store.clone(), prober, Some(store), None, place)
 }
 
 fn watched(
     objects: Arc<dyn ObjectStore>,
+    prober: Arc<dyn ObjectStore>,
     multipart: Option<Arc<dyn MultipartStore>>,
     root: Option<PathBuf>,
     place: String,
 ) -> OpenStore {
     let health = StoreHealth::new(place);
     let objects = WatchedStore::new(objects, health.clone());
+    let prober = Arc::new(WatchedStore::new(prober, health.clone()).unguarded());
     let unguarded = Arc::new(objects.unguarded());
-    OpenStore { objects: Arc::new(objects), unguarded, multipart, root, health, owner: None }
+    OpenStore { objects: Arc::new(objects), unguarded, prober, multipart, root, health, owner: None }
 }

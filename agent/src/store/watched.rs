@@ -105,7 +105,7 @@ impl ObjectStore for WatchedStore {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         if let Err(error) = self.may_write() {
-            return stream::once(async { Err::<Path, ObjectError>(error) }).boxed();
+            return stream::once(async move { Err::<Path, ObjectError>(error) }).boxed();
         }
         observed(self.health.begin(Access::Write, None), self.inner.delete_stream(locations))
     }
