@@ -183,7 +183,9 @@ impl Ask {
 
 async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else { return error(StatusCode::BAD_REQUEST, "TooLarge") };
+    let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else {
+        return error(StatusCode::BAD_REQUEST, "TooLarge");
+    };
     let decoded = url::Url::parse(&format!("http://s3{}", head.uri)).expect("a URL");
     let path = decode(decoded.path());
     let query = decoded.query_pairs().into_owned().collect();
@@ -306,7 +308,8 @@ fn get(contents: &Contents, ask: &Ask) -> Response {
         let first: usize = first.parse().ok()?;
         Some((first, last.parse::<usize>().map_or(size, |last| last + 1).min(size)))
     });
-    let response = Response::builder().header(header::ETAG, &object.tag).header(header::LAST_MODIFIED, object.at.http());
+    let response =
+        Response::builder().header(header::ETAG, &object.tag).header(header::LAST_MODIFIED, object.at.http());
     let response = match range {
         Some((first, end)) if first < end => response
             .status(StatusCode::PARTIAL_CONTENT)

@@ -165,7 +165,8 @@ async fn a_store_that_ignores_conditions_is_refused_and_one_that_is_away_is_wait
     s3.fails(Fault::Away, "");
     mesh.start_agent(&mesh.agent(0).id).await.unwrap();
     let api = mesh.api(0);
-    until("the store is named", seconds(30), async || outage(&api, "us-west-2").await?.ok_or("no problem".into())).await;
+    until("the store is named", seconds(30), async || outage(&api, "us-west-2").await?.ok_or("no problem".into()))
+        .await;
     s3.fails(Fault::Unconditional, "");
     until("the store is refused", seconds(30), async || {
         let detail = outage(&api, "us-west-2").await?.ok_or("no problem")?;

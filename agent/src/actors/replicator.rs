@@ -434,7 +434,8 @@ impl ReplicatorState {
         let Some(own) = &self.own else { return };
         self.unknown.report(&self.arguments.snapshots.problems);
         let unknown = self.unknown.regions();
-        let lag = self.first_missing.values().map(Instant::elapsed).max().unwrap_or_default().max(self.unknown.longest());
+        let lag =
+            self.first_missing.values().map(Instant::elapsed).max().unwrap_or_default().max(self.unknown.longest());
         let lag_ms = lag.as_millis() as u64;
         let metrics = &self.arguments.fetcher.metrics;
         metrics.unknown.set(unknown.len() as i64);

@@ -6,7 +6,8 @@ use super::{
     reply::ApiError,
     server::Limits,
     types::{
-        AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, UploadStatus, Uploads, VersionBrief, VersionDetail,
+        AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, UploadStatus, Uploads, VersionBrief,
+        VersionDetail,
     },
 };
 use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
@@ -157,7 +158,8 @@ pub async fn delete(
     let (model, version) = names(&path)?;
     known(&api, &model, &version).await?;
     let aliases = aliases(&api, &model).await?;
-    let naming: Vec<_> = aliases.iter().filter(|(_, named)| **named == version).map(|(alias, _)| alias.as_str()).collect();
+    let naming: Vec<_> =
+        aliases.iter().filter(|(_, named)| **named == version).map(|(alias, _)| alias.as_str()).collect();
     if !naming.is_empty() && !query.force {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -244,7 +246,8 @@ async fn aliases(api: &Api, model: &ModelName) -> Result<BTreeMap<VersionName, V
 async fn refuse_alias(api: &Api, model: &ModelName, version: &VersionName) -> Result<(), ApiError> {
     let aliases = aliases(api, model).await?;
     let Some(named) = aliases.get(version) else { return Ok(()) };
-    let error = format!("{version} is an alias of {model} (it names version {named}), so that no version can be called that");
+    let error =
+        format!("{version} is an alias of {model} (it names version {named}), so that no version can be called that");
     Err(ApiError::new(StatusCode::CONFLICT, error, "choose another version name"))
 }
 

@@ -344,10 +344,11 @@ pub(super) fn aliases(config: &Config, snapshots: &Snapshots, model: &ModelName)
 /// The content of a version that a living agent says that its region holds.
 pub(super) fn content(snapshots: &Snapshots, model: &ModelName, version: &VersionName) -> Option<Digest> {
     let board = snapshots.board.borrow().clone();
-    let held = board.agents.values().filter(|view| view.is_alive).filter_map(|view| match fact(view, FactKind::Holdings) {
-        Some(Fact::Holdings(held)) => Some(held),
-        _ => None,
-    });
+    let held =
+        board.agents.values().filter(|view| view.is_alive).filter_map(|view| match fact(view, FactKind::Holdings) {
+            Some(Fact::Holdings(held)) => Some(held),
+            _ => None,
+        });
     let mut versions = held.flat_map(|held| &held.versions);
     versions.find(|(m, v, _)| m == model && v == version).map(|(_, _, content)| *content)
 }

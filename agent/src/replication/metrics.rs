@@ -81,7 +81,10 @@ impl ReplicationMetrics {
             store_errors: counter("store_errors_total", "Failed looks at the region's store.")?,
             unknown: gauge("unknown_catalogues", "Living regions of which it is not known what they hold.")?,
             cleaned,
-            losses: counter("losses_total", "Versions of which files were missing in the store; they are fetched again.")?,
+            losses: counter(
+                "losses_total",
+                "Versions of which files were missing in the store; they are fetched again.",
+            )?,
         })
     }
 }

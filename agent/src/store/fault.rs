@@ -173,7 +173,11 @@ fn system_error(error: &ObjectError) -> Option<io::ErrorKind> {
     let mut cause: Option<&dyn Error> = Some(error);
     let mut kind = None;
     while let Some(error) = cause {
-        kind = error.downcast_ref::<io::Error>().map(io::Error::kind).filter(|kind| *kind != io::ErrorKind::Other).or(kind);
+        kind = error
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .filter(|kind| *kind != io::ErrorKind::Other)
+            .or(kind);
         cause = error.source();
     }
     kind
@@ -229,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_full_store_a_refusal_and_a_failure_are_told_apart() {
-        let full = ObjectError::Generic { store: "file", source: Box::new(io::Error::from(io::ErrorKind::StorageFull)) };
+        let full =
+            ObjectError::Generic { store: "file", source: Box::new(io::Error::from(io::ErrorKind::StorageFull)) };
         assert_eq!(cause(&full), Cause::Full);
         let full = from_server("status code: 507 Insufficient Storage: <Code>XMinioStorageFull</Code>");
         assert_eq!(cause(&full), Cause::Full);

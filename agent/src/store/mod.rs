@@ -63,7 +63,15 @@ impl OpenStore {
     /// A store of `objects` alone, as tests use it.
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
         let health = StoreHealth::new("the store");
-        Self { unguarded: objects.clone(), prober: objects.clone(), objects, multipart: None, root: None, health, owner: None }
+        Self {
+            unguarded: objects.clone(),
+            prober: objects.clone(),
+            objects,
+            multipart: None,
+            root: None,
+            health,
+            owner: None,
+        }
     }
 
     /// The same store, written to by `owner`.

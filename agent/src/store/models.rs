@@ -184,7 +184,9 @@ impl ModelStore {
     /// all its bytes.
     pub async fn check_available(&self) -> Result<(), ModelError> {
         let health = &self.store.health;
-        if let Some(why) = health.outage().map(|outage| outage.why).or_else(|| health.obstacle().map(|fault| fault.to_string())) {
+        if let Some(why) =
+            health.outage().map(|outage| outage.why).or_else(|| health.obstacle().map(|fault| fault.to_string()))
+        {
             return Err(ModelError::Unavailable(why));
         }
         let folder = object(&["probe"]);

@@ -317,7 +317,10 @@ async fn an_agent_that_comes_back_knows_its_own_claims_and_others_wait_for_them(
     assert_eq!(other.clean(&[]).await.unwrap(), Cleaned::default());
 
     let back = local_of(folder.path(), "node-0", 2);
-    tokio::time::timeout(Duration::from_secs(5), commit(&back, folder.path(), &manifest, files)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), commit(&back, folder.path(), &manifest, files))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(files_of(&back, &manifest).await, ["models/m/1/f"]);
     assert_eq!(claims(&back).await, 0);
 }

@@ -9,7 +9,10 @@ use crate::problems::Problems;
 use futures::{StreamExt, future::join_all};
 use object_store::path::Path as ObjectPath;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
-use regionmesh_protocol::{problem::ProblemKind, store_health::{Access, PROBE_AREA}};
+use regionmesh_protocol::{
+    problem::ProblemKind,
+    store_health::{Access, PROBE_AREA},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -45,7 +48,10 @@ impl StoreMetrics {
     /// Registers them.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let available = IntGaugeVec::new(
-            Opts::new("regionmesh_store_available", "1 while the store can be read and written, 0 while it is unavailable."),
+            Opts::new(
+                "regionmesh_store_available",
+                "1 while the store can be read and written, 0 while it is unavailable.",
+            ),
             &["store"],
         )?;
         let failures = IntCounterVec::new(
@@ -141,9 +147,15 @@ impl Watch {
         let outcome = conditional::check(&self.monitored.store, self.monitored.what, CHECK_TIMEOUT).await;
         self.checked_at = Some(Instant::now());
         match outcome {
-            Ok(()) => tracing::info!(store = self.monitored.label, place = health.place(), "the store can be written to"),
-            Err(error @ CheckError::Unfit { .. }) => tracing::error!(store = self.monitored.label, %error, "nothing is written"),
-            Err(CheckError::Away(fault)) => tracing::debug!(store = self.monitored.label, %fault, "it is checked again"),
+            Ok(()) => {
+                tracing::info!(store = self.monitored.label, place = health.place(), "the store can be written to")
+            }
+            Err(error @ CheckError::Unfit { .. }) => {
+                tracing::error!(store = self.monitored.label, %error, "nothing is written")
+            }
+            Err(CheckError::Away(fault)) => {
+                tracing::debug!(store = self.monitored.label, %fault, "it is checked again")
+            }
         }
     }
 
@@ -196,7 +208,11 @@ async fn probe_write(store: &OpenStore, agent: &str) {
     if let Some(root) = &store.root {
         let path = root.join(format!(".probe-{agent}"));
         let written = tokio::task::spawn_blocking(move || write_and_remove(&path)).await;
-        store.health.observe_file(Access::Write, PROBE_AREA, &written.unwrap_or_else(|error| Err(io::Error::other(error))));
+        store.health.observe_file(
+            Access::Write,
+            PROBE_AREA,
+            &written.unwrap_or_else(|error| Err(io::Error::other(error))),
+        );
         return;
     }
     let path = ObjectPath::from(format!("{PROBE_AREA}/write-{agent}"));

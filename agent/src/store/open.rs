@@ -3,13 +3,8 @@
 use super::{OpenStore, health::StoreHealth, watched::WatchedStore};
 use crate::config::StoreConfig;
 use object_store::{
-    BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig,
-    aws::AmazonS3Builder,
-    azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder,
-    local::LocalFileSystem,
-    multipart::MultipartStore,
-    path::Path as ObjectPath,
+    BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
+    gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, multipart::MultipartStore, path::Path as ObjectPath,
     prefix::PrefixStore,
 };
 use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};

@@ -8,8 +8,8 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    CopyOptions, Error as ObjectError, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
+    CopyOptions, Error as ObjectError, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
 };
 use regionmesh_protocol::store_health::Access;
 use std::{fmt, ops::Range, sync::Arc};
@@ -49,7 +49,10 @@ impl fmt::Display for WatchedStore {
 }
 
 /// A stream whose answers are observed, one by one.
-fn observed<T: Send + 'static>(operation: Operation, inner: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
+fn observed<T: Send + 'static>(
+    operation: Operation,
+    inner: BoxStream<'static, Result<T>>,
+) -> BoxStream<'static, Result<T>> {
     stream::unfold((inner, operation.idle()), |(mut inner, mut operation)| async move {
         operation.goes_on();
         match inner.next().await {

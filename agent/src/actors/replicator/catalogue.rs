@@ -41,8 +41,9 @@ impl Documents {
     }
 
     fn newest(&mut self, own: &Catalogue) -> Result<(Digest, Arc<Vec<u8>>), String> {
-        let document = codec::encode_document(own)
-            .map_err(|error| format!("what this region holds can't be told: {error}; delete versions that are not used"))?;
+        let document = codec::encode_document(own).map_err(|error| {
+            format!("what this region holds can't be told: {error}; delete versions that are not used")
+        })?;
         let digest = Digest::of(&document);
         if let Some(known) = self.newest_last.iter().find(|(known, _)| *known == digest) {
             return Ok(known.clone());

@@ -76,14 +76,18 @@ impl UnknownCatalogues {
     pub(super) fn report(&mut self, problems: &Problems) {
         let unknown = self.regions();
         for region in &unknown {
-            let Some(entry) = self.0.get_mut(region).filter(|entry| entry.since.elapsed() >= TOLERATED) else { continue };
+            let Some(entry) = self.0.get_mut(region).filter(|entry| entry.since.elapsed() >= TOLERATED) else {
+                continue;
+            };
             if !std::mem::replace(&mut entry.is_logged, true) {
                 tracing::error!(%region, why = entry.why, "it is not known what this region holds: nothing new of it is replicated");
             }
-            let detail = format!("the catalogue of {region} can't be read: {}; nothing new of it is replicated here", entry.why);
+            let detail =
+                format!("the catalogue of {region} can't be read: {}; nothing new of it is replicated here", entry.why);
             problems.set(ProblemKind::CatalogueUnknown, region.as_str(), detail);
         }
-        problems.retain(ProblemKind::CatalogueUnknown, |subject| unknown.iter().any(|region| region.as_str() == subject));
+        problems
+            .retain(ProblemKind::CatalogueUnknown, |subject| unknown.iter().any(|region| region.as_str() == subject));
     }
 }
 

@@ -86,7 +86,11 @@ impl ReplicatorState {
     }
 
     /// Versions were found that lost files: those that another region holds are forgotten, and fetched again from there.
-    pub(super) fn losses_found(&mut self, me: &ActorRef<ReplicatorMessage>, found: Result<Vec<VersionSummary>, String>) {
+    pub(super) fn losses_found(
+        &mut self,
+        me: &ActorRef<ReplicatorMessage>,
+        found: Result<Vec<VersionSummary>, String>,
+    ) {
         self.upkeep.is_looking = false;
         let found = match found {
             Ok(found) => found,
@@ -118,7 +122,9 @@ impl ReplicatorState {
                         );
                     }
                     Ok(false) => {}
-                    Err(error @ ModelError::Claimed { .. }) => tracing::debug!(%error, "a version with missing files is in use"),
+                    Err(error @ ModelError::Claimed { .. }) => {
+                        tracing::debug!(%error, "a version with missing files is in use")
+                    }
                     Err(error) => tracing::warn!(%error, "a version with missing files could not be forgotten"),
                 }
             }
