@@ -1,7 +1,10 @@
 //! The JSON of the API, for the server and the command line alike. Ages and durations in milliseconds, points in time
 //! as Unix milliseconds.
 
-use crate::replication::publish::OpenUpload;
+mod uploads;
+
+pub use uploads::{UploadStatus, Uploads};
+
 use regionmesh_protocol::{
     conflict::AliasEntry,
     event::Severity,
@@ -12,7 +15,7 @@ use regionmesh_protocol::{
     verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// `GET /v1/status`: the whole mesh, as the answering agent knows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -716,55 +719,6 @@ pub struct BeginUpload {
 pub struct UploadBegun {
     /// Names the upload in the calls that follow.
     pub upload: String,
-}
-
-/// `GET /v1/uploads`: the uploads that are open at one agent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Uploads {
-    /// The agent.
-    pub agent: String,
-    /// The longest idle first.
-    pub uploads: Vec<UploadStatus>,
-}
-
-/// One open upload.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UploadStatus {
-    /// Names the upload in the calls that go on with it.
-    pub upload: String,
-    /// The model.
-    pub model: String,
-    /// The version.
-    pub version: String,
-    /// Who publishes, as they said.
-    pub publisher: String,
-    /// Files that arrived whole.
-    pub files: usize,
-    /// Their size, bytes.
-    pub bytes: u64,
-    /// Whether a file is arriving.
-    pub receiving: bool,
-    /// How long ago something was added.
-    pub idle_ms: u64,
-    /// When it is dropped if nothing is added.
-    pub expires_in_ms: u64,
-}
-
-impl From<&OpenUpload> for UploadStatus {
-    fn from(upload: &OpenUpload) -> Self {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            upload: upload.id.clone(),
-            model: upload.model.to_string(),
-            version: upload.version.to_string(),
-            publisher: upload.publisher.clone(),
-            files: upload.files,
-            bytes: upload.bytes,
-            receiving: upload.is_receiving,
-            idle_ms: millis(upload.idle),
-            expires_in_ms: millis(upload.idle_max.saturating_sub(upload.idle)),
-        }
-    }
 }
 
 /// Body of `POST /v1/models/{model}/versions/{version}/promote`.
