@@ -327,8 +327,6 @@ impl ReplicatorState {
         let peers: Vec<_> =
             self.peers.iter().map(|(region, (_, catalogue))| (region.clone(), catalogue.clone())).collect();
         let (mut settle, mut wanted) = (Vec::new(), Vec::new());
-        let unfinished = self.unfinished.iter().filter(|stone| own.tombstones.contains(stone));
-        settle.extend(unfinished.cloned().map(SyncAction::Delete));
         for action in plan_sync(own, &peers) {
             match action {
                 SyncAction::Fetch { version, regions } => wanted.push((version, regions)),
@@ -342,26 +340,10 @@ impl ReplicatorState {
             self.first_missing.entry(version).or_insert_with(Instant::now);
         }
         // Names first: a version that must give way is moved before the winner comes.
-        let is_leader = self.is_ours(&[]);
-        if !settle.is_empty() {
-            if is_leader && !self.is_settling && Instant::now() >= self.settle_after {
-                self.is_settling = true;
-                let (me, store, metrics) =
-                    (me.clone(), self.arguments.store.clone(), self.arguments.fetcher.metrics.clone());
-                self.tasks.spawn(async move {
-                    let mut outcome = Ok(());
-                    for action in settle {
-                        if matches!(action, SyncAction::Rename { .. }) {
-                            metrics.conflicts.inc();
-                        }
-                        outcome = settle_one(&store, &action).await.map_err(|error| error.to_string());
-                        if outcome.is_err() {
-                            break;
-                        }
-                    }
-                    let _ = me.cast(ReplicatorMessage::SettlingEnded(outcome));
-                });
-            }
+        let must_wait = !settle.is_empty();
+        settle.extend(self.unfinished.iter().cloned().map(SyncAction::Delete));
+        self.settle(me, settle);
+        if must_wait {
             return;
         }
         for (version, regions) in wanted {
@@ -375,6 +357,29 @@ impl ReplicatorState {
                 self.fetch(me, version, sources);
             }
         }
+    }
+
+    /// Records, renames and deletes, unless another agent of the region does, or we do already.
+    fn settle(&mut self, me: &ActorRef<ReplicatorMessage>, actions: Vec<SyncAction>) {
+        let is_due = !self.is_settling && Instant::now() >= self.settle_after;
+        if actions.is_empty() || !is_due || !self.is_ours(&[]) {
+            return;
+        }
+        self.is_settling = true;
+        let (me, store, metrics) = (me.clone(), self.arguments.store.clone(), self.arguments.fetcher.metrics.clone());
+        self.tasks.spawn(async move {
+            let mut outcome = Ok(());
+            for action in actions {
+                if matches!(action, SyncAction::Rename { .. }) {
+                    metrics.conflicts.inc();
+                }
+                outcome = settle_one(&store, &action).await.map_err(|error| error.to_string());
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            let _ = me.cast(ReplicatorMessage::SettlingEnded(outcome));
+        });
     }
 
     fn fetch(&mut self, me: &ActorRef<ReplicatorMessage>, version: VersionSummary, sources: Vec<AgentId>) {

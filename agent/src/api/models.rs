@@ -231,6 +231,8 @@ async fn known(api: &Api, model: &ModelName, version: &VersionName) -> Result<()
 /// What each alias of a model names, as far as it is known here: the region's own store is asked too, since it may know of a
 /// promotion that the replicator has not read yet.
 async fn aliases(api: &Api, model: &ModelName) -> Result<BTreeMap<VersionName, VersionName>, ApiError> {
+    // Also before the bytes of a large model are sent: its publisher should not learn of an outage at the end.
+    api.store.check_available().await?;
     let mut newest: BTreeMap<VersionName, AliasEntry> = BTreeMap::new();
     let entries = api.store.aliases_of(model).await?;
     for entry in entries.into_iter().chain(super::status::aliases(&api.config, &api.snapshots, model)) {
@@ -253,6 +255,7 @@ async fn refuse_alias(api: &Api, model: &ModelName, version: &VersionName) -> Re
 
 /// An alias may not be called as a version is.
 async fn refuse_version_name(api: &Api, model: &ModelName, alias: &VersionName) -> Result<(), ApiError> {
+    api.store.check_available().await?;
     match known(api, model, alias).await {
         Ok(()) => {
             let error = format!("{model} has a version {alias}, so that no alias can be called that");

@@ -224,8 +224,6 @@ impl Publisher {
         publisher: String,
         metadata: Vec<(String, String)>,
     ) -> Result<String, PublishError> {
-        // Before the bytes are sent: a publisher with a large model should not learn it at the end.
-        self.store.check_available().await?;
         self.drop_idle();
         let id = format!("{:016x}", rand::random::<u64>());
         let folder = self.staging.join(&id);
@@ -315,6 +313,7 @@ impl Publisher {
             return Err(ManifestError::Empty.into());
         }
         self.check_elsewhere(&manifest)?;
+        self.store.check_available().await?;
         self.check_not_spent(&manifest).await?;
         let announced = self.rivals.announce(&mut manifest, &self.clock);
         let summary = self.store.commit(&manifest, &staged).await?;

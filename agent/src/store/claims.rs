@@ -3,8 +3,8 @@
 //! A claim is a numbered object, `claims/<model>/<version>/<generation>`, put only if absent, that names the content being
 //! stored, and the agent that stores it with the boot it is in. The highest generation holds. Writers of the same content join
 //! each other, since their files are the same; others wait. A claim is renewed while its holder works. It is void once its
-//! agent has another boot, for whoever is that agent: it comes back after a crash and knows its own. For others it is void
-//! when it was not renewed for [`STALE`]. So wherever files lie without a manifest, a claim tells that they are a leftover of
+//! agent has another boot, for whoever is that agent: it comes back after a crash and knows its own; so is
+//! one of its present boot that no writer of the process holds any more. For others a claim is void when it was not renewed for [`STALE`]. So wherever files lie without a manifest, a claim tells that they are a leftover of
 //! ours, and what somebody else put into the bucket is left alone.
 //!
 //! A claim's age is taken by the store's own clock: the time that it gives to an object put just now, less the time that it
@@ -18,8 +18,9 @@ use futures::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, path::Path as ObjectPath};
 use regionmesh_protocol::manifest::{ModelName, VersionName};
 use std::{
+    collections::BTreeSet,
     pin::pin,
-    sync::PoisonError,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -60,6 +61,38 @@ impl Body {
     }
 }
 
+/// The claims that writers of this process hold now. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ActiveClaims(Arc<Mutex<BTreeSet<ObjectPath>>>);
+
+impl ActiveClaims {
+    fn begin(&self, path: &ObjectPath) -> ActiveClaim {
+        self.lock().insert(path.clone());
+        ActiveClaim { all: self.clone(), path: path.clone() }
+    }
+
+    fn contains(&self, path: &ObjectPath) -> bool {
+        self.lock().contains(path)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<ObjectPath>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct ActiveClaim {
+    all: ActiveClaims,
+    path: ObjectPath,
+}
+
+impl Drop for ActiveClaim {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.path);
+    }
+}
+
 /// A claim that stands.
 struct Standing {
     meta: ObjectMeta,
@@ -77,6 +110,7 @@ pub(super) struct Claim {
     path: ObjectPath,
     body: Body,
     renewed: Instant,
+    _active: ActiveClaim,
     /// Whether somebody claimed the version before us and did not finish.
     pub(super) is_inherited: bool,
 }
@@ -119,6 +153,8 @@ impl ModelStore {
             let number = format!("{:010}", generation + 1);
             let path = object(&["claims", model.as_str(), version.as_str(), &number]);
             let body = Body { token: token.to_owned(), owner: self.store.owner.clone() };
+            // Before it can be seen: a claim of ours that is not active is void.
+            let active = self.active.begin(&path);
             match self.store.objects.put_opts(&path, body.write().into(), PutMode::Create.into()).await {
                 Ok(_) => {
                     // The void ones are ours to remove; those of friends are theirs.
@@ -132,6 +168,7 @@ impl ModelStore {
                         path,
                         body,
                         renewed: Instant::now(),
+                        _active: active,
                         is_inherited: !standing.is_empty(),
                     });
                 }
@@ -234,7 +271,8 @@ impl ModelStore {
         if let (Some(us), Some(them)) = (&self.store.owner, &body.owner)
             && us.agent == them.agent
         {
-            return Ok(us.boot != them.boot);
+            // Of an earlier life, or of a writer of ours that ended without being able to remove it.
+            return Ok(us.boot != them.boot || !self.active.contains(&claim.meta.location));
         }
         let age_ms = self.store_now_ms().await? - claim.meta.last_modified.timestamp_millis();
         Ok(i128::from(age_ms) >= STALE.as_millis() as i128)

@@ -1,9 +1,6 @@
 //! Finishing what crashes interrupted: deletions, abandoned files, uploads in parts, and versions that lost files.
 
-use super::{
-    commit::is_version_of,
-    models::{ModelError, ModelStore, object},
-};
+use super::models::{ModelError, ModelStore, object};
 use regionmesh_protocol::{
     conflict::Tombstone,
     manifest::{Manifest, ModelName, VersionName, VersionSummary},
@@ -77,13 +74,5 @@ impl ModelStore {
             stored.get(&key).copied().unwrap_or(0) < version.size
         };
         Ok(versions.iter().filter(is_incomplete).cloned().collect())
-    }
-
-    /// Forgets a version of which files are missing, so that it is fetched again; not if it was replaced meanwhile.
-    pub async fn forget_incomplete(&self, version: &VersionSummary) -> Result<bool, ModelError> {
-        if self.incomplete(std::slice::from_ref(version)).await?.is_empty() {
-            return Ok(false);
-        }
-        self.remove(&version.model, &version.version, is_version_of(version)).await
     }
 }

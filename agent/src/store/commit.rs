@@ -49,7 +49,7 @@ async fn place_one(store: OpenStore, origin: Origin, target: ObjectPath) -> Resu
 impl ModelStore {
     /// Makes a version visible whose files, verified, lie in `staged` (one path per file of the manifest, in order).
     ///
-    /// The same content twice is no error. The manifest is put last, and only if absent.
+    /// The same content twice is no error, and puts back files that were lost. The manifest is put last, and only if absent.
     pub async fn commit(&self, manifest: &Manifest, staged: &[PathBuf]) -> Result<VersionSummary, ModelError> {
         if staged.len() != manifest.files.len() {
             let why = format!("it has {} files, {} were staged", manifest.files.len(), staged.len());
@@ -62,7 +62,7 @@ impl ModelStore {
         manifest.check().map_err(|error| refused(manifest, error.to_string()))?;
         let bytes = codec::encode_document(manifest).map_err(|error| refused(manifest, error.to_string()))?;
         // First without a claim: the answer is the same, and a refusal needs not wait for another writer.
-        if let Some(existing) = self.existing(manifest).await? {
+        if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
         let content = manifest.content().to_string();
@@ -94,7 +94,7 @@ impl ModelStore {
         claim: &mut Claim,
     ) -> Result<VersionSummary, ModelError> {
         // Again: another may have committed before the claim was ours.
-        if let Some(existing) = self.existing(manifest).await? {
+        if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
         if claim.is_inherited {
@@ -144,6 +144,16 @@ impl ModelStore {
         // All end before the first error is told: one that is still under way would put its file after the cleaning up.
         placed.collect::<Vec<_>>().await.into_iter().collect::<Result<(), _>>()?;
         staging::sync_folders(&self.store, targets.into_iter()).await
+    }
+
+    /// The same, unless files of it are missing: then it is committed again, which puts them back.
+    async fn existing_whole(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
+        let Some(existing) = self.existing(manifest).await? else { return Ok(None) };
+        match self.check_kept(manifest).await {
+            Ok(()) => Ok(Some(existing)),
+            Err(ModelError::NotKept { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The committed version of that name if its content is the manifest's; an error if it is other content.
@@ -231,7 +241,7 @@ impl ModelStore {
 
     /// Gives a version another name; content, publisher and time stay.
     pub async fn rename(&self, from: &VersionSummary, to: &VersionName) -> Result<(), ModelError> {
-        let is_meant = is_version_of(from);
+        let is_meant = |manifest: &Manifest| manifest.summary() == *from;
         match self.manifest(&from.model, &from.version).await {
             Ok(manifest) if is_meant(&manifest) => {
                 let manifest = Manifest { version: to.clone(), ..manifest };
@@ -243,11 +253,6 @@ impl ModelStore {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Whether a manifest is that of this very version.
-pub(super) fn is_version_of(version: &VersionSummary) -> impl Fn(&Manifest) -> bool + '_ {
-    move |manifest| manifest.summary() == *version
 }
 
 fn refused(manifest: &Manifest, why: String) -> ModelError {

@@ -10,6 +10,7 @@
 
 use super::{
     OpenStore,
+    claims::ActiveClaims,
     fault::{Cause, cause, io_words, words},
 };
 use bytes::Bytes;
@@ -154,6 +155,7 @@ pub struct ModelStore {
     pub(super) store: OpenStore,
     /// When the store's clock was asked, and what it said, Unix milliseconds.
     pub(super) clock: Arc<Mutex<Option<(Instant, i64)>>>,
+    pub(super) active: ActiveClaims,
     seen: Arc<Mutex<HashMap<ObjectPath, (Tag, VersionSummary)>>>,
 }
 
@@ -177,7 +179,7 @@ pub(super) fn file_path(model: &ModelName, version: &VersionName, path: &str) ->
 impl ModelStore {
     /// The models in `store`.
     pub fn new(store: OpenStore) -> Self {
-        Self { store, clock: Arc::default(), seen: Arc::default() }
+        Self { store, clock: Arc::default(), active: ActiveClaims::default(), seen: Arc::default() }
     }
 
     /// Fails at once where the store is known to be unavailable, and soon where it can't be reached: before a publisher sends

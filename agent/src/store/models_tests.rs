@@ -344,7 +344,7 @@ async fn a_deletion_that_was_not_carried_out_is_found_and_finished() {
 }
 
 #[tokio::test]
-async fn a_version_that_lost_a_file_is_found_and_forgotten() {
+async fn a_version_that_lost_a_file_is_found_and_made_whole_by_the_same_content() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let files: Files = &[("f", b"one"), ("g", b"two")];
@@ -355,9 +355,10 @@ async fn a_version_that_lost_a_file_is_found_and_forgotten() {
     std::fs::remove_file(folder.path().join("store/models/m/2/g")).unwrap();
     let held = store.catalogue().await.unwrap().versions;
     assert_eq!(store.incomplete(&held).await.unwrap(), vec![damaged.summary()]);
-    assert!(!store.forget_incomplete(&whole.summary()).await.unwrap());
-    assert!(store.forget_incomplete(&damaged.summary()).await.unwrap());
-    assert_eq!(store.catalogue().await.unwrap().versions, vec![whole.summary()]);
+    commit(&store, folder.path(), &damaged, files).await.unwrap();
+    assert_eq!(store.incomplete(&held).await.unwrap(), vec![]);
+    store.verify(&damaged.model, &damaged.version).await.unwrap();
+    assert_eq!(claims(&store).await, 0);
 }
 
 #[tokio::test]

@@ -1,12 +1,9 @@
 //! What is done for the store beside replication: cleaning up after crashes, and looking for versions that lost files.
 
 use super::ReplicatorState;
-use crate::{
-    actors::messages::ReplicatorMessage,
-    store::{clean::Cleaned, models::ModelError},
-};
+use crate::{actors::messages::ReplicatorMessage, store::clean::Cleaned};
 use ractor::ActorRef;
-use regionmesh_protocol::manifest::VersionSummary;
+use regionmesh_protocol::{conflict::Catalogue, manifest::VersionSummary};
 use std::time::{Duration, Instant};
 
 /// How often what crashes left is looked for; also soon after the start.
@@ -85,7 +82,8 @@ impl ReplicatorState {
         });
     }
 
-    /// Versions were found that lost files: those that another region holds are forgotten, and fetched again from there.
+    /// Versions were found that lost files: those that another region holds are fetched again from there, in place. What is
+    /// loaded is served on meanwhile.
     pub(super) fn losses_found(
         &mut self,
         me: &ActorRef<ReplicatorMessage>,
@@ -96,39 +94,20 @@ impl ReplicatorState {
             Ok(found) => found,
             Err(why) => return tracing::warn!(why, "the files of the store could not be listed"),
         };
-        let is_elsewhere = |version: &VersionSummary| {
-            self.peers.values().any(|(_, peer)| {
+        for version in found {
+            let holds = |peer: &Catalogue| {
                 peer.version(&version.model, &version.version).is_some_and(|held| held.content == version.content)
-            })
-        };
-        let (lost, only_here): (Vec<_>, Vec<_>) = found.into_iter().partition(is_elsewhere);
-        for VersionSummary { model, version, .. } in only_here {
-            tracing::error!(%model, %version, "files of this version are missing from the store, and no other region holds it");
-        }
-        if lost.is_empty() {
-            return;
-        }
-        let (me, store) = (me.clone(), self.arguments.store.clone());
-        let losses = self.arguments.fetcher.metrics.losses.clone();
-        self.tasks.spawn(async move {
-            for version in lost {
-                match store.forget_incomplete(&version).await {
-                    Ok(true) => {
-                        losses.inc();
-                        tracing::error!(
-                            model = %version.model,
-                            version = %version.version,
-                            "files of this version are missing from the store; it is fetched again from another region"
-                        );
-                    }
-                    Ok(false) => {}
-                    Err(error @ ModelError::Claimed { .. }) => {
-                        tracing::debug!(%error, "a version with missing files is in use")
-                    }
-                    Err(error) => tracing::warn!(%error, "a version with missing files could not be forgotten"),
-                }
+            };
+            let holders = self.peers.iter().filter(|(_, (_, peer))| holds(peer)).map(|(region, _)| region.clone());
+            let sources = self.sources(&holders.collect::<Vec<_>>());
+            let VersionSummary { model, version: name, .. } = &version;
+            if sources.is_empty() {
+                tracing::error!(%model, version = %name, "files of this version are missing from the store, and no other region that can be reached holds it");
+            } else if !self.fetching.contains(&version) {
+                tracing::error!(%model, version = %name, "files of this version are missing from the store; they are fetched again from another region");
+                self.arguments.fetcher.metrics.losses.inc();
+                self.fetch(me, version, sources);
             }
-            let _ = me.cast(ReplicatorMessage::StoreChanged);
-        });
+        }
     }
 }
