@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, path::Path as ObjectPath};
 use regionmesh_protocol::manifest::{ModelName, VersionName};
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -63,19 +63,20 @@ impl Body {
 
 /// The claims that writers of this process hold now. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ActiveClaims(Arc<Mutex<BTreeSet<ObjectPath>>>);
+pub(super) struct ActiveClaims(Arc<Mutex<BTreeMap<ObjectPath, usize>>>);
 
 impl ActiveClaims {
     fn begin(&self, path: &ObjectPath) -> ActiveClaim {
-        self.lock().insert(path.clone());
+        // Counted: two writers may try for the same number.
+        *self.lock().entry(path.clone()).or_default() += 1;
         ActiveClaim { all: self.clone(), path: path.clone() }
     }
 
     fn contains(&self, path: &ObjectPath) -> bool {
-        self.lock().contains(path)
+        self.lock().contains_key(path)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<ObjectPath>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectPath, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,7 +90,11 @@ struct ActiveClaim {
 
 impl Drop for ActiveClaim {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.path);
+        let mut all = self.all.lock();
+        match all.get_mut(&self.path) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(all.remove(&self.path)),
+        }
     }
 }
 
