@@ -16,7 +16,7 @@ use std::{fmt, ops::Range, sync::Arc};
 
 /// The store.
 #[derive(Debug, Clone)]
-pub struct WatchedStore {
+pub(super) struct WatchedStore {
     inner: Arc<dyn ObjectStore>,
     health: StoreHealth,
     /// Whether writes wait until the store was found fit.
@@ -25,12 +25,12 @@ pub struct WatchedStore {
 
 impl WatchedStore {
     /// Observes `inner`; writes are refused while `health` names an obstacle.
-    pub fn new(inner: Arc<dyn ObjectStore>, health: StoreHealth) -> Self {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, health: StoreHealth) -> Self {
         Self { inner, health, is_guarded: true }
     }
 
     /// The same store without the guard, for finding out whether it is fit.
-    pub fn unguarded(&self) -> Self {
+    pub(super) fn unguarded(&self) -> Self {
         Self { is_guarded: false, ..self.clone() }
     }
 

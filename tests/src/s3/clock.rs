@@ -7,7 +7,7 @@ const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
 /// A point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub(super) struct Moment {
     seconds: u64,
     millis: u32,
 }
@@ -17,20 +17,20 @@ type Civil = (u64, u64, u64, u64, u64, u64);
 
 impl Moment {
     /// Now.
-    pub fn now() -> Self {
+    pub(super) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         Self { seconds: since.as_secs(), millis: since.subsec_millis() }
     }
 
     /// `Sun, 06 Nov 1994 08:49:37 GMT`
-    pub fn http(self) -> String {
+    pub(super) fn http(self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();
         let (weekday, month) = (DAYS[(self.seconds / 86_400 % 7) as usize], MONTHS[month as usize - 1]);
         format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
     }
 
     /// `1994-11-06T08:49:37.000Z`
-    pub fn iso(self) -> String {
+    pub(super) fn iso(self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();
         format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", self.millis)
     }
