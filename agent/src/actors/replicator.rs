@@ -71,6 +71,8 @@ pub struct ReplicatorArguments {
 pub struct ReplicatorState {
     arguments: ReplicatorArguments,
     own: Option<Catalogue>,
+    /// Digest of `own`; none where it is too large to be told.
+    own_digest: Option<Digest>,
     /// Deletions that were recorded and not carried out to the end.
     unfinished: Vec<Tombstone>,
     documents: catalogue::Documents,
@@ -123,6 +125,7 @@ impl Actor for ReplicatorActor {
         let mut state = ReplicatorState {
             arguments,
             own: None,
+            own_digest: None,
             unfinished: Vec::new(),
             documents: catalogue::Documents::default(),
             peers: BTreeMap::new(),
@@ -234,6 +237,7 @@ impl ReplicatorState {
                     *known = shared;
                     is_new
                 });
+                self.own_digest = catalogue.digest().ok();
                 self.own = Some(catalogue);
                 self.sync(me);
                 self.look_for_losses(me);
@@ -270,6 +274,12 @@ impl ReplicatorState {
             if self.peers.get(region).is_some_and(|(known, _)| *known == digest) {
                 continue;
             }
+            // What it holds is what we hold, or another region of which we know: also where it can't be asked.
+            if let Some(same) = self.catalogue_of(digest) {
+                self.unknown.learnt(region);
+                self.peers.insert(region.clone(), (digest, same));
+                continue;
+            }
             self.unknown.announced(region, self.peers.contains_key(region));
             let is_asked = self.asked.get(region).is_some_and(|at| at.elapsed() < RETRY);
             if is_asked || !self.learning.insert(region.clone()) {
@@ -288,10 +298,20 @@ impl ReplicatorState {
         self.unknown.keep(&living);
     }
 
+    /// A catalogue that we know by its digest.
+    fn catalogue_of(&self, digest: Digest) -> Option<Catalogue> {
+        let own = self.own.as_ref().filter(|_| self.own_digest == Some(digest));
+        own.or_else(|| self.peers.values().find(|(known, _)| *known == digest).map(|(_, known)| known)).cloned()
+    }
+
     /// Called right after [`ReplicatorState::ask`]: then every living region that announced something is known, or unknown.
+    /// Regions that we have no connection to can't be waited for.
     fn note_catalogues(&self) {
         let snapshots = &self.arguments.snapshots;
-        if self.own.is_some() && self.unknown.regions().is_empty() && *snapshots.is_current.borrow() {
+        let links = snapshots.links.borrow().clone();
+        let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
+        let is_known = !self.unknown.regions().iter().any(is_connected);
+        if self.own.is_some() && is_known && *snapshots.is_current.borrow() {
             snapshots.has_catalogues.send_if_modified(|known| !std::mem::replace(known, true));
         }
     }
@@ -450,7 +470,7 @@ impl ReplicatorState {
         newest.sort_by_key(|version| std::cmp::Reverse(version.published));
         let holdings = Holdings {
             // None where it is too large to be told; the others then know that they don't know.
-            catalogue: own.digest().ok(),
+            catalogue: self.own_digest,
             versions: newest
                 .into_iter()
                 .take(BRIEF_MAX)
