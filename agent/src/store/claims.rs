@@ -1,14 +1,19 @@
 //! Who may change the files of a version now.
 //!
-//! A claim is a numbered object, `claims/<model>/<version>/<generation>`, put only if absent, that names the content being
-//! stored, and the agent that stores it with the boot it is in. The highest generation holds. Writers of the same content join
-//! each other, since their files are the same; others wait. A claim is renewed while its holder works. It is void once its
-//! agent has another boot, for whoever is that agent: it comes back after a crash and knows its own; so is
-//! one of its present boot that no writer of the process holds any more. For others a claim is void when it was not renewed for [`STALE`]. So wherever files lie without a manifest, a claim tells that they are a leftover of
-//! ours, and what somebody else put into the bucket is left alone.
+//! A claim is a numbered object, `claims/<model>/<version>/<generation>`, created with put-if-absent. It names the content
+//! being stored, the agent that stores it, and that agent's boot. The highest generation holds. Writers of the same content
+//! join each other, since their files are the same; others wait. A holder renews its claim while it works.
 //!
-//! A claim's age is taken by the store's own clock: the time that it gives to an object put just now, less the time that it
-//! gave to the claim. The clocks of agents don't matter.
+//! A claim is void, and may be taken over,
+//! * for the agent that it names: once that agent has another boot, or no writer in its process holds the claim any more. An
+//!   agent that restarts after a crash therefore frees its names at once;
+//! * for all others: once it was not renewed for [`STALE`].
+//!
+//! So wherever files lie without a manifest, a claim tells that they are leftovers of ours. Files that another program put
+//! into the bucket are left alone.
+//!
+//! The age of a claim is measured by the store's clock: the timestamp of an object written just now, minus the timestamp of
+//! the claim. Agents' clocks don't matter.
 
 use super::{
     Owner,
@@ -32,14 +37,14 @@ const RENEW: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look whether the other writer is done.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long the store's clock, once asked, is reckoned from ours, which runs evenly.
+/// How long one reading of the store's clock is extrapolated with our monotonic clock.
 const CLOCK_GOOD_FOR: Duration = Duration::from_secs(600);
 
-/// What is written in a claim: a line each.
+/// The content of a claim, one field per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Body {
     token: String,
-    /// None in claims of earlier versions.
+    /// None in claims written by earlier versions.
     owner: Option<Owner>,
 }
 
@@ -61,13 +66,13 @@ impl Body {
     }
 }
 
-/// The claims that writers of this process hold now. Clones are the same.
+/// The claims that writers in this process hold now. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ActiveClaims(Arc<Mutex<BTreeMap<ObjectPath, usize>>>);
 
 impl ActiveClaims {
     fn begin(&self, path: &ObjectPath) -> ActiveClaim {
-        // Counted: two writers may try for the same number.
+        // Counted, because two writers may try to create the same generation.
         *self.lock().entry(path.clone()).or_default() += 1;
         ActiveClaim { all: self.clone(), path: path.clone() }
     }
@@ -81,7 +86,7 @@ impl ActiveClaims {
     }
 }
 
-/// One of them, until it is dropped.
+/// One active claim; ends when dropped.
 #[derive(Debug)]
 struct ActiveClaim {
     all: ActiveClaims,
@@ -102,7 +107,7 @@ impl Drop for ActiveClaim {
 struct Standing {
     meta: ObjectMeta,
     generation: u64,
-    /// None if it is gone since it was listed.
+    /// None if it was deleted after it was listed.
     body: Option<Body>,
 }
 
@@ -158,7 +163,7 @@ impl ModelStore {
             let number = format!("{:010}", generation + 1);
             let path = object(&["claims", model.as_str(), version.as_str(), &number]);
             let body = Body { token: token.to_owned(), owner: self.store.owner.clone() };
-            // Before it can be seen: a claim of ours that is not active is void.
+            // Registered before the put: a visible claim of ours that is not active would be void.
             let active = self.active.begin(&path);
             match self.store.objects.put_opts(&path, body.write().into(), PutMode::Create.into()).await {
                 Ok(_) => {
@@ -233,7 +238,7 @@ impl ModelStore {
         }
     }
 
-    /// Versions with claims of which none is anybody's any more.
+    /// Versions whose claims are all void.
     pub(super) async fn void_claims(&self) -> Result<Vec<(ModelName, VersionName)>, ModelError> {
         let mut versions: Vec<(ModelName, VersionName, bool)> = Vec::new();
         for claim in self.standing(&object(&["claims"])).await? {
@@ -251,7 +256,7 @@ impl ModelStore {
         Ok(versions.into_iter().filter(|(_, _, void)| *void).map(|(model, version, _)| (model, version)).collect())
     }
 
-    /// Whether somebody is at work on that version.
+    /// Whether a writer is working on the version.
     pub(super) async fn is_claimed(&self, model: &ModelName, version: &VersionName) -> Result<bool, ModelError> {
         for claim in self.standing(&object(&["claims", model.as_str(), version.as_str()])).await? {
             if !self.is_void(&claim).await? {
@@ -276,14 +281,14 @@ impl ModelStore {
         if let (Some(us), Some(them)) = (&self.store.owner, &body.owner)
             && us.agent == them.agent
         {
-            // Of an earlier life, or of a writer of ours that ended without being able to remove it.
+            // Left by an earlier boot, or by a writer of ours that could not delete it.
             return Ok(us.boot != them.boot || !self.active.contains(&claim.meta.location));
         }
         let age_ms = self.store_now_ms().await? - claim.meta.last_modified.timestamp_millis();
         Ok(i128::from(age_ms) >= STALE.as_millis() as i128)
     }
 
-    /// Now by the store's clock, Unix milliseconds; a little early rather than late.
+    /// The time by the store's clock, Unix milliseconds. Errs on the early side, so that claims look younger than they are.
     async fn store_now_ms(&self) -> Result<i64, ModelError> {
         if let Some((at, now_ms)) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
             && at.elapsed() < CLOCK_GOOD_FOR

@@ -1,4 +1,4 @@
-//! How a store does: every operation is observed, and nothing is written before the store was found fit.
+//! The health of a store: the outcome of every operation, and whether the store may be written to.
 
 use super::fault::{Cause, StoreFault, cause, io_words, is_answer};
 use object_store::{Error as ObjectError, path::Path as ObjectPath};
@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An operation that was given up after this long counts as a failure; sooner, its caller only changed its mind.
+/// An operation cancelled after this long counts as unanswered. One cancelled sooner counts as nothing: its caller lost
+/// interest.
 const SILENT_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Whether a store can be used as a region's.
@@ -32,12 +33,12 @@ struct Inner {
     failures: [AtomicU64; 2],
 }
 
-/// The health of one store. Clones are the same.
+/// The health of one store. Clones share it.
 #[derive(Debug, Clone)]
 pub struct StoreHealth(Arc<Inner>);
 
 impl StoreHealth {
-    /// Of the store that errors call `place`. It counts as fit until [`StoreHealth::require_check`].
+    /// Health of the store that errors call `place`. It counts as fit until [`StoreHealth::require_check`].
     pub fn new(place: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
             place: place.into(),
@@ -53,22 +54,22 @@ impl StoreHealth {
         &self.0.place
     }
 
-    /// From now on nothing is written until [`StoreHealth::found_fit`].
+    /// Blocks all writes until [`StoreHealth::found_fit`].
     pub fn require_check(&self) {
         *lock(&self.0.fitness) = Fitness::Unchecked;
     }
 
-    /// The store can do what it must.
+    /// The store supports what a region's store needs.
     pub fn found_fit(&self) {
         *lock(&self.0.fitness) = Fitness::Fit;
     }
 
-    /// The store can't do what it must, and why.
+    /// The store lacks something that a region's store needs.
     pub fn found_unfit(&self, why: impl Into<String>) {
         *lock(&self.0.fitness) = Fitness::Unfit(why.into());
     }
 
-    /// Why nothing may be written; none: it may.
+    /// Why writes are blocked; none if they are not.
     pub fn obstacle(&self) -> Option<StoreFault> {
         let cause = match &*lock(&self.0.fitness) {
             Fitness::Fit => return None,
@@ -104,13 +105,13 @@ impl StoreHealth {
         self.0.failures[access as usize].load(Ordering::Relaxed)
     }
 
-    /// Begins to observe an operation on `path`.
+    /// Starts observing an operation on `path`.
     pub fn begin(&self, access: Access, path: Option<&ObjectPath>) -> Operation {
         let area = path.and_then(|path| path.parts().next()).map(|part| part.as_ref().to_owned()).unwrap_or_default();
         Operation { health: self.clone(), access, area, begin: Instant::now(), is_settled: false }
     }
 
-    /// Does an operation, observed; its error is one for people.
+    /// Runs an operation and records its outcome. A failure comes back as a [`StoreFault`].
     pub async fn observe<T>(
         &self,
         access: Access,
@@ -127,7 +128,7 @@ impl StoreHealth {
         }
     }
 
-    /// An operation on the folder of a local store, not through the object store, ended.
+    /// Records the outcome of a direct operation on the folder of a local store.
     pub fn observe_file<T>(&self, access: Access, area: &str, outcome: &io::Result<T>) {
         let why = outcome.as_ref().map(drop).map_err(|error| {
             let cause = match error.kind() {
@@ -157,7 +158,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An operation under way. Dropped without an outcome after a while it counts as unanswered.
+/// An operation in progress. Dropped without an outcome after [`SILENT_AFTER`], it counts as unanswered.
 #[derive(Debug)]
 pub struct Operation {
     health: StoreHealth,
@@ -168,13 +169,13 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// It worked.
+    /// It succeeded.
     pub fn succeeded(&mut self) {
         self.is_settled = true;
         self.health.record(self.access, &self.area, Ok(()));
     }
 
-    /// It failed, or something was not there: the error, for people where it is a failure.
+    /// It failed, or the store answered that something is missing or exists already. Returns the error to pass on.
     pub fn failed(&mut self, error: ObjectError) -> ObjectError {
         if is_answer(&error) {
             self.succeeded();
@@ -186,14 +187,14 @@ impl Operation {
         fault.into_error()
     }
 
-    /// The same operation, which nobody waits for yet.
+    /// The same operation, not started yet.
     #[must_use]
     pub fn idle(mut self) -> Self {
         self.is_settled = true;
         self
     }
 
-    /// Another answer of the same operation is waited for.
+    /// The next answer of a streaming operation is awaited.
     pub fn goes_on(&mut self) {
         self.begin = Instant::now();
         self.is_settled = false;

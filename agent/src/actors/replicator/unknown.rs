@@ -1,4 +1,4 @@
-//! Regions whose catalogue could not be read: what is lacking of theirs is not known, and that is not the same as nothing.
+//! Regions whose catalogue could not be read. Not knowing what is missing is not the same as missing nothing.
 
 use crate::problems::Problems;
 use regionmesh_protocol::{identity::RegionName, problem::ProblemKind};
@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A catalogue that is unknown for longer is a problem: the first question is answered within a second.
+/// A catalogue unknown for longer is a problem. Normally a catalogue arrives within a second.
 const TOLERATED: Duration = Duration::from_secs(5);
-/// Failed questions after which a catalogue that was known once counts as unknown again.
+/// Failed attempts after which a region whose catalogue was known before counts as unknown.
 const FAILURES_MAX: u32 = 2;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ struct Unknown {
     since: Instant,
     failures: u32,
     why: String,
-    /// Whether an earlier catalogue of the region is known.
+    /// Whether an earlier catalogue of the region was read.
     was_known: bool,
     is_logged: bool,
 }
@@ -27,7 +27,7 @@ struct Unknown {
 pub(super) struct UnknownCatalogues(BTreeMap<RegionName, Unknown>);
 
 impl UnknownCatalogues {
-    /// A region announced a catalogue that we don't have.
+    /// A region announced a catalogue that we have not read.
     pub(super) fn announced(&mut self, region: &RegionName, was_known: bool) {
         self.0.entry(region.clone()).or_insert_with(|| Unknown {
             since: Instant::now(),
@@ -38,30 +38,30 @@ impl UnknownCatalogues {
         });
     }
 
-    /// It could not be read.
+    /// Reading it failed.
     pub(super) fn failed(&mut self, region: &RegionName, why: String) {
         let Some(unknown) = self.0.get_mut(region) else { return };
         unknown.failures = unknown.failures.saturating_add(1);
         unknown.why = why;
     }
 
-    /// It is known.
+    /// It was read.
     pub(super) fn learnt(&mut self, region: &RegionName) {
         self.0.remove(region);
     }
 
-    /// Only these regions live and announce what they hold.
+    /// Forgets all regions except these, which are alive.
     pub(super) fn keep(&mut self, living: &BTreeSet<RegionName>) {
         self.0.retain(|region, _| living.contains(region));
     }
 
-    /// The regions of which it is not known what they hold.
+    /// The regions whose catalogue is unknown.
     pub(super) fn regions(&self) -> Vec<RegionName> {
         let is_unknown = |unknown: &Unknown| !unknown.was_known || unknown.failures >= FAILURES_MAX;
         self.0.iter().filter(|(_, unknown)| is_unknown(unknown)).map(|(region, _)| region.clone()).collect()
     }
 
-    /// How long the oldest has been unknown.
+    /// How long the oldest of them has been unknown.
     pub(super) fn longest(&self) -> Duration {
         let unknown = self.regions();
         self.0
@@ -72,7 +72,7 @@ impl UnknownCatalogues {
             .unwrap_or_default()
     }
 
-    /// Reports those that have been unknown for a while.
+    /// Reports those that have been unknown for longer than [`TOLERATED`].
     pub(super) fn report(&mut self, problems: &Problems) {
         let unknown = self.regions();
         for region in &unknown {
@@ -80,10 +80,12 @@ impl UnknownCatalogues {
                 continue;
             };
             if !std::mem::replace(&mut entry.is_logged, true) {
-                tracing::error!(%region, why = entry.why, "it is not known what this region holds: nothing new of it is replicated");
+                tracing::error!(%region, why = entry.why, "the catalogue of this region can't be read: its new versions are not replicated");
             }
-            let detail =
-                format!("the catalogue of {region} can't be read: {}; nothing new of it is replicated here", entry.why);
+            let detail = format!(
+                "the catalogue of {region} can't be read: {}; its new versions are not replicated here",
+                entry.why
+            );
             problems.set(ProblemKind::CatalogueUnknown, region.as_str(), detail);
         }
         problems

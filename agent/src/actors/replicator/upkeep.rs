@@ -1,4 +1,4 @@
-//! What is done for the store beside replication: cleaning up after crashes, and looking for versions that lost files.
+//! Maintenance of the store: cleaning up after crashes, and finding versions that lost files.
 
 use super::ReplicatorState;
 use crate::{actors::messages::ReplicatorMessage, store::clean::Cleaned};
@@ -6,16 +6,16 @@ use ractor::ActorRef;
 use regionmesh_protocol::{conflict::Catalogue, manifest::VersionSummary};
 use std::time::{Duration, Instant};
 
-/// How often what crashes left is looked for; also soon after the start.
+/// How often leftovers of crashes are cleaned up, beside once after the start.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
-/// Pause before a cleaning that failed is tried again.
+/// Pause before a failed clean-up is repeated.
 const CLEAN_RETRY: Duration = Duration::from_secs(60);
 /// Files are looked for once in this many rescans: it takes a listing of all objects.
 const RESCANS_PER_LOOK: u32 = 10;
-/// Tells apart what the agents of a region divide among them.
+/// Elects the responsible agent of a region.
 const CLEANING: &[u8] = b"cleaning";
 
-/// When upkeep is due.
+/// When maintenance is due.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     is_running: bool,
@@ -26,7 +26,8 @@ pub(super) struct Upkeep {
 }
 
 impl ReplicatorState {
-    /// Begins what is due. Each agent cleans at its start, since it alone knows its own leftovers; later one of a region.
+    /// Starts what is due. Each agent cleans up after its own start, since it alone recognises its leftovers at once; later
+    /// one agent of the region does.
     pub(super) fn maintain(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let Some(own) = &self.own else { return };
         let is_due = match (self.upkeep.cleaned_at, self.upkeep.is_retrying) {
@@ -46,7 +47,7 @@ impl ReplicatorState {
         });
     }
 
-    /// A cleaning ended.
+    /// A clean-up ended.
     pub(super) fn cleaned(&mut self, me: &ActorRef<ReplicatorMessage>, outcome: Result<Cleaned, String>) {
         self.upkeep.is_running = false;
         self.upkeep.is_retrying = outcome.is_err();
@@ -62,11 +63,11 @@ impl ReplicatorState {
                     self.scan(me);
                 }
             }
-            Err(why) => tracing::warn!(why, "the store could not be cleaned up; it is tried again"),
+            Err(why) => tracing::warn!(why, "cleaning up the store failed; retrying"),
         }
     }
 
-    /// Looks, once in a while, whether the store still has the files of what its manifests name.
+    /// Checks now and then that the store still has the files that its manifests name.
     pub(super) fn look_for_losses(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let interval = Duration::from_millis(self.arguments.config.replication.rescan_ms) * RESCANS_PER_LOOK;
         // Not at the start: which other regions hold a version is not known then.
@@ -82,8 +83,7 @@ impl ReplicatorState {
         });
     }
 
-    /// Versions were found that lost files: those that another region holds are fetched again from there, in place. What is
-    /// loaded is served on meanwhile.
+    /// Fetches versions that lost files again, in place, from the regions that hold them. Loaded models keep serving.
     pub(super) fn losses_found(
         &mut self,
         me: &ActorRef<ReplicatorMessage>,
@@ -92,7 +92,7 @@ impl ReplicatorState {
         self.upkeep.is_looking = false;
         let found = match found {
             Ok(found) => found,
-            Err(why) => return tracing::warn!(why, "the files of the store could not be listed"),
+            Err(why) => return tracing::warn!(why, "the files in the store could not be listed"),
         };
         for version in found {
             let holds = |peer: &Catalogue| {
@@ -102,9 +102,9 @@ impl ReplicatorState {
             let sources = self.sources(&holders.collect::<Vec<_>>());
             let VersionSummary { model, version: name, .. } = &version;
             if sources.is_empty() {
-                tracing::error!(%model, version = %name, "files of this version are missing from the store, and no other region that can be reached holds it");
+                tracing::error!(%model, version = %name, "files of this version are missing from the store, and no reachable region holds it");
             } else if !self.fetching.contains(&version) {
-                tracing::error!(%model, version = %name, "files of this version are missing from the store; they are fetched again from another region");
+                tracing::error!(%model, version = %name, "files of this version are missing from the store; fetching them again from another region");
                 self.arguments.fetcher.metrics.losses.inc();
                 self.fetch(me, version, sources);
             }

@@ -1,10 +1,10 @@
-//! Publications of one name at the same time in several regions, found before the publishers are answered.
+//! Detects publications of one name in several regions at the same time, before their publishers are answered.
 //!
-//! A publication is announced within its agent, with its time, before anything of it is visible. Once it is visible, every
-//! connected agent of the other regions is asked for a rival, visible or announced, and hears its time. So of two agents that
-//! can reach each other either the one asked knows of its own publication, and both compare the same two times; or it takes
-//! its time later, loses, and finds the other version when it asks in its turn. Regions that are cut off find out by
-//! replication, as ever.
+//! An agent announces a publication, with its timestamp, inside its own process before anything of it is visible. Once the
+//! version is visible, the agent asks every connected agent of the other regions for a rival, visible or announced, and sends
+//! its own timestamp along. Of two agents that can reach each other, one of two things is true: the agent that is asked has
+//! already announced, and both compare the same two timestamps; or it takes its timestamp later, because it has heard ours,
+//! and finds our version when it asks in turn. Regions that cannot reach each other detect the conflict by replication.
 
 use crate::{
     mesh::handle::{Peer, PeerLink},
@@ -23,17 +23,17 @@ use std::{
     time::Duration,
 };
 
-/// How long the publisher waits for what other regions say.
+/// How long a publisher waits for the answers of other regions.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The publications under way. Clones share them.
+/// The publications in progress. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Rivals {
     pub(super) peers: Option<Arc<dyn PeerLink>>,
     announced: Arc<Mutex<Vec<VersionSummary>>>,
 }
 
-/// Ends the announcement when it is dropped.
+/// Withdraws the announcement when dropped.
 pub(super) struct Announced {
     summary: VersionSummary,
     all: Arc<Mutex<Vec<VersionSummary>>>,
@@ -49,7 +49,7 @@ impl Drop for Announced {
 }
 
 impl Rivals {
-    /// Gives a publication its time, and announces it under the same lock.
+    /// Timestamps a publication and announces it under the same lock.
     pub(super) fn announce(&self, manifest: &mut Manifest, clock: &HybridClock) -> Announced {
         let mut all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         manifest.published = clock.next();
@@ -64,7 +64,7 @@ impl Rivals {
         all.iter().filter(|known| is_rival(known, published)).reduce(|a, b| keeps_name(a, b)).cloned()
     }
 
-    /// The earliest rival that a connected agent of another region knows.
+    /// The earliest rival known to a connected agent of another region.
     pub(super) async fn among(
         &self,
         snapshots: &Snapshots,
