@@ -160,7 +160,7 @@ impl Actor for ReplicatorActor {
             ReplicatorMessage::StoreChanged => state.scan(&me),
             ReplicatorMessage::CataloguePage(digest, offset, reply) => {
                 let page = match &state.own {
-                    Some(own) => state.documents.page(own, digest, offset),
+                    Some(own) => state.documents.page(own, state.own_digest, digest, offset),
                     None => PeerReply::Failed("this region's store has not been read yet".into()),
                 };
                 drop(reply.send(page));

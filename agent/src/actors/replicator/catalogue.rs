@@ -23,12 +23,19 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// The page of `own`, or of an earlier catalogue that was asked for by its digest, from `offset` on.
-    pub(super) fn page(&mut self, own: &Catalogue, asked: Option<Digest>, offset: u64) -> PeerReply {
+    /// The page from `offset` on of `own`, whose digest is known where it can be told at all, or of an earlier catalogue that
+    /// was asked for by its digest.
+    pub(super) fn page(
+        &mut self,
+        own: &Catalogue,
+        own_digest: Option<Digest>,
+        asked: Option<Digest>,
+        offset: u64,
+    ) -> PeerReply {
         let known = asked.and_then(|asked| self.newest_last.iter().find(|(digest, _)| *digest == asked)).cloned();
         let (digest, document) = match known.filter(|_| offset > 0) {
             Some(document) => document,
-            None => match self.newest(own) {
+            None => match self.newest(own, own_digest) {
                 Ok(document) => document,
                 Err(why) => return PeerReply::Failed(why),
             },
@@ -40,14 +47,14 @@ impl Documents {
         PeerReply::CataloguePage { digest, total: document.len() as u64, bytes: document[start..end].to_vec() }
     }
 
-    fn newest(&mut self, own: &Catalogue) -> Result<(Digest, Arc<Vec<u8>>), String> {
+    fn newest(&mut self, own: &Catalogue, digest: Option<Digest>) -> Result<(Digest, Arc<Vec<u8>>), String> {
+        if let Some(known) = self.newest_last.iter().find(|(known, _)| digest == Some(*known)) {
+            return Ok(known.clone());
+        }
         let document = codec::encode_document(own).map_err(|error| {
             format!("what this region holds can't be told: {error}; delete versions that are not used")
         })?;
         let digest = Digest::of(&document);
-        if let Some(known) = self.newest_last.iter().find(|(known, _)| *known == digest) {
-            return Ok(known.clone());
-        }
         if self.newest_last.len() >= DOCUMENTS_MAX {
             self.newest_last.pop_front();
         }
@@ -132,7 +139,7 @@ mod tests {
             let mut state = self.0.lock().unwrap();
             state.1 += 1;
             let own = &self.1[usize::from(state.1 > 2).min(self.1.len() - 1)];
-            let reply = state.0.page(own, digest, offset);
+            let reply = state.0.page(own, own.digest().ok(), digest, offset);
             let PeerReply::CataloguePage { bytes, .. } = &reply else { panic!("{reply:?}") };
             assert!(bytes.len() <= PAGE_MAX && codec::encode(&reply).is_ok());
             Ok(reply)
@@ -156,10 +163,10 @@ mod tests {
     async fn who_forgot_the_catalogue_that_is_read_begins_the_newest_again() {
         let (one, two) = (catalogue(6_000, 1), catalogue(6_000, 2));
         let mut documents = Documents::default();
-        let first = documents.page(&one, None, 0);
+        let first = documents.page(&one, one.digest().ok(), None, 0);
         let PeerReply::CataloguePage { digest, bytes, .. } = first else { panic!("{first:?}") };
         let mut restarted = Documents::default();
-        let next = restarted.page(&two, Some(digest), bytes.len() as u64);
+        let next = restarted.page(&two, two.digest().ok(), Some(digest), bytes.len() as u64);
         let PeerReply::CataloguePage { digest: other, bytes, .. } = next else { panic!("{next:?}") };
         assert_ne!(digest, other);
         assert_eq!(&codec::encode_document(&two).unwrap()[..bytes.len()], &bytes[..]);
