@@ -152,8 +152,17 @@ pub struct Holdings {
     pub aliases: Vec<AliasEntry>,
     /// Versions known from peers that this region lacks.
     pub missing: u64,
-    /// How long the oldest of them has been missing, milliseconds.
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been unknown, milliseconds.
     pub lag_ms: u64,
+    /// Living regions whose catalogue could not be read: what this region lacks of theirs is not known.
+    pub unknown: Vec<RegionName>,
+}
+
+impl Holdings {
+    /// Whether the region is known to hold everything that the mesh holds. What is not known is not complete.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0 && self.unknown.is_empty()
+    }
 }
 
 /// What the region's serving endpoint does, as far as this agent serves itself.

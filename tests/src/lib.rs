@@ -15,6 +15,7 @@ pub mod namespaces;
 pub mod plans;
 pub mod receiver;
 pub mod route53;
+pub mod s3;
 pub mod scripted;
 pub mod serve;
 pub mod settle;

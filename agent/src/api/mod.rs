@@ -306,7 +306,7 @@ pub const ROUTES: &[Route] = {
             "/v1/models/{model}/versions/{version}",
             "One version with its files, as this region holds it",
             Json("VersionDetail"),
-            &[400, 404, 500],
+            &[400, 404, 503],
             || get(models::show),
         ),
         change(
@@ -314,7 +314,7 @@ pub const ROUTES: &[Route] = {
             "Begin to publish a version",
             BodyKind::Json("BeginUpload"),
             Created("UploadBegun"),
-            &[400, 507],
+            &[400, 409, 507],
             || post(models::begin),
         )
         .with_path_kinds(&[("version", "new-version")]),
@@ -334,6 +334,7 @@ pub const ROUTES: &[Route] = {
             &[400, 404, 409, 507],
             || post(models::commit),
         ),
+        read("/v1/uploads", "The uploads that are open at this agent", Json("Uploads"), &[], || get(models::uploads)),
         change("/v1/uploads/{upload}/abort", "Drop an upload", BodyKind::None, Json("Done"), &[400, 404], || {
             post(models::abort)
         }),
@@ -342,15 +343,16 @@ pub const ROUTES: &[Route] = {
             "Delete a version everywhere",
             BodyKind::None,
             Json("Done"),
-            &[400, 404],
+            &[400, 404, 409],
             || post(models::delete),
-        ),
+        )
+        .with_query(&[("force", "true: also a version that an alias names")]),
         change(
             "/v1/models/{model}/versions/{version}/promote",
             "Name a version by an alias",
             BodyKind::Json("Promote"),
             Json("Alias"),
-            &[400, 404],
+            &[400, 404, 409],
             || post(models::promote),
         ),
         change(

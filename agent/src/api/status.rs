@@ -280,7 +280,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
         };
         let holdings = match fact(view, FactKind::Holdings) {
             Some(Fact::Holdings(held)) => {
-                HoldingsStatus { versions: held.version_count, missing: held.missing, lag_ms: held.lag_ms }
+                let Holdings { version_count: versions, missing, lag_ms, .. } = *held;
+                HoldingsStatus { versions, missing, lag_ms, unknown: held.unknown.clone() }
             }
             _ => HoldingsStatus::default(),
         };
@@ -367,6 +368,26 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
         }
     };
     known.into_iter().map(model).collect()
+}
+
+/// The entries of a model's aliases that this region or a living agent of another knows.
+pub(super) fn aliases(config: &Config, snapshots: &Snapshots, model: &ModelName) -> Vec<AliasEntry> {
+    let (own, board) = (snapshots.catalogue.borrow().clone(), snapshots.board.borrow().clone());
+    let others = holdings(&board, &config.region);
+    let entries = own.aliases.iter().chain(others.iter().flat_map(|(_, held)| &held.aliases));
+    entries.filter(|entry| entry.model == *model).cloned().collect()
+}
+
+/// The content of a version that a living agent says that its region holds.
+pub(super) fn content(snapshots: &Snapshots, model: &ModelName, version: &VersionName) -> Option<Digest> {
+    let board = snapshots.board.borrow().clone();
+    let held =
+        board.agents.values().filter(|view| view.is_alive).filter_map(|view| match fact(view, FactKind::Holdings) {
+            Some(Fact::Holdings(held)) => Some(held),
+            _ => None,
+        });
+    let mut versions = held.flat_map(|held| &held.versions);
+    versions.find(|(m, v, _)| m == model && v == version).map(|(_, _, content)| *content)
 }
 
 /// What each other region's living agents say that it holds.

@@ -3,12 +3,14 @@
 
 mod models;
 mod traffic;
+mod uploads;
 
 pub use models::{
     AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, UploadBegun, VersionBrief, VersionDetail,
     VersionStatus,
 };
 pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
+pub use uploads::{UploadStatus, Uploads};
 
 use regionmesh_protocol::{
     event::Severity,
@@ -576,8 +578,11 @@ pub struct HoldingsStatus {
     pub versions: u64,
     /// Versions known from peers that it lacks.
     pub missing: u64,
-    /// How long the oldest of them has been missing.
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been unknown.
     pub lag_ms: u64,
+    /// Living regions of which it is not known what they hold: there `missing` counts nothing.
+    #[serde(default)]
+    pub unknown: Vec<RegionName>,
 }
 
 /// `GET /v1/regions`.
