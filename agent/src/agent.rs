@@ -24,7 +24,7 @@ use crate::{
     mesh::{
         actor::MeshActor,
         handle::PeerService,
-        links::{Mesh, MeshArguments},
+        links::{Mesh, MeshArguments, publish_links},
         metrics::MeshMetrics,
         tls::Identity,
     },
@@ -244,6 +244,7 @@ impl Agent {
             cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
         };
 
+        let (links_config, links_snapshots) = (config.clone(), snapshots.clone());
         let services = TaskTracker::new();
         let service =
             |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
@@ -259,7 +260,18 @@ impl Agent {
             Child::new("dns-leader", || LeaderActor, leader_arguments, leader.clone()),
             service(
                 "herald",
-                Arc::new(move |stop| herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop).boxed()),
+                Arc::new(move |stop| {
+                    let links =
+                        publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
+                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop);
+                    async move {
+                        tokio::select! {
+                            ended = herald => ended,
+                            never = links => match never {},
+                        }
+                    }
+                    .boxed()
+                }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
             service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), is_current.clone(), stop).boxed())),

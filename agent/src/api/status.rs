@@ -227,7 +227,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
             _ => (false, 0),
         };
-        let (told_links, unreachable) = match fact(view, FactKind::Links) {
+        // What a dead agent said last is not true any more.
+        let (told_links, unreachable) = match fact(view, FactKind::Links).filter(|_| view.is_alive) {
             Some(Fact::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
             _ => (&[][..], Vec::new()),
         };
