@@ -28,6 +28,7 @@ use crate::{
         metrics::MeshMetrics,
         tls::Identity,
     },
+    problems::Problems,
     replication::{
         clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
     },
@@ -236,6 +237,7 @@ impl Agent {
             metrics: ReceiverMetrics::new(&registry)?,
         };
         let is_current = snapshots.is_current.subscribe();
+        let problems = snapshots.problems.clone();
         let facts = AgentFacts {
             version: crate::VERSION.into(),
             started_ms,
@@ -263,7 +265,7 @@ impl Agent {
                 Arc::new(move |stop| {
                     let links =
                         publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
-                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), stop);
+                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
                             ended = herald => ended,
@@ -355,16 +357,19 @@ fn register_process(registry: &Registry) -> Result<()> {
     Ok(())
 }
 
-/// Publishes what the agent says of itself: its process, and what it serves.
+/// Publishes what the agent says of itself: its process, what it serves, and its problems.
 async fn herald(
     facts: AgentFacts,
     gossip: Address<GossipMessage>,
     mut serving: watch::Receiver<ServingFacts>,
+    problems: Problems,
     stop: CancellationToken,
 ) -> Result<(), String> {
+    let mut problem_changes = problems.subscribe();
     loop {
+        problem_changes.mark_unchanged();
         let served = serving.borrow_and_update().clone();
-        for fact in [Fact::Agent(facts.clone()), Fact::Serving(served)] {
+        for fact in [Fact::Agent(facts.clone()), Fact::Serving(served), Fact::Problems(problems.active())] {
             // Gossip is being restarted: said again soon.
             let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
         }
@@ -372,6 +377,7 @@ async fn herald(
             () = stop.cancelled() => return Ok(()),
             // Without an embedded server nobody writes; then only the clock counts.
             Ok(()) = serving.changed() => {}
+            Ok(()) = problem_changes.changed() => {}
             () = tokio::time::sleep(REPEAT_FACTS) => {}
         }
     }

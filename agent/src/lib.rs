@@ -19,6 +19,7 @@ pub mod logging;
 pub mod mesh;
 pub mod metrics;
 pub mod probe;
+pub mod problems;
 pub mod replication;
 pub mod service;
 pub mod serving;

@@ -2,7 +2,7 @@
 //!
 //! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
 
-use crate::events::EventLog;
+use crate::{events::EventLog, problems::Problems};
 use regionmesh_protocol::{
     alert::Alert,
     board::EntryVersion,
@@ -89,4 +89,6 @@ pub struct Snapshots {
     pub events: watch::Sender<EventLog>,
     /// What is the case and somebody should know, and what lately ceased to be. Writer: events.
     pub alerts: watch::Sender<Arc<Vec<Alert>>>,
+    /// This agent's problems. Writer: whichever part notices one.
+    pub problems: Problems,
 }

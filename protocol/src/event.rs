@@ -28,11 +28,13 @@ pub enum EventKind {
     Conflict,
     /// An agent's certificate expires soon.
     Certificate,
+    /// A problem of an agent began or ended.
+    Problem,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Verdict,
         Self::Plan,
         Self::Leader,
@@ -41,6 +43,7 @@ impl EventKind {
         Self::Drift,
         Self::Conflict,
         Self::Certificate,
+        Self::Problem,
     ];
 
     /// The word for it, as in JSON, configuration and metric labels.
@@ -54,6 +57,7 @@ impl EventKind {
             Self::Drift => "drift",
             Self::Conflict => "conflict",
             Self::Certificate => "certificate",
+            Self::Problem => "problem",
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     identity::{AgentId, RegionName},
     manifest::{Digest, ModelName, VersionName},
     plan::CommittedPlan,
+    problem::Problem,
     register::Ballot,
     trial::{LATENCY_BUCKETS, Served},
     verdict::{Condition, Observation},
@@ -33,6 +34,8 @@ pub enum FactKind {
     Links,
     /// [`AlertFacts`].
     Alerts,
+    /// The agent's [`Problem`]s.
+    Problems,
 }
 
 /// The content of one entry.
@@ -56,6 +59,8 @@ pub enum Fact {
     Links(Links),
     /// What it told receivers of alerts.
     Alerts(AlertFacts),
+    /// Its problems, at most [`crate::problem::PROBLEMS_MAX`].
+    Problems(Vec<Problem>),
 }
 
 impl Fact {
@@ -71,6 +76,7 @@ impl Fact {
             Fact::Leader(_) => FactKind::Leader,
             Fact::Links(_) => FactKind::Links,
             Fact::Alerts(_) => FactKind::Alerts,
+            Fact::Problems(_) => FactKind::Problems,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Ids are made of what is the same everywhere (a stamp, a ballot, the observers' own clocks), never of when this agent
 //! noticed. An agent that starts tells of what it finds only where that is not as it should be.
 
+mod problems;
 mod ramp;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,12 @@ use crate::{
     event::{Event, EventKind, Severity},
     identity::{AgentId, MeshName, RegionName},
     plan::{CommittedPlan, Plan, Standing},
+    problem::Problem,
     ramp::RecoveryPolicy,
     register::Ballot,
     verdict::{Condition, RegionVerdict},
 };
+use problems::ProblemKey;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest text of a peer that an event or alert quotes, characters.
@@ -88,6 +91,7 @@ pub struct Journal {
     zones: BTreeMap<String, ZoneState>,
     conflicts: Option<BTreeSet<(String, String)>>,
     expiring: BTreeSet<(AgentId, i64)>,
+    problems: BTreeMap<ProblemKey, Problem>,
 }
 
 impl Journal {
@@ -105,6 +109,7 @@ impl Journal {
             zones: BTreeMap::new(),
             conflicts: None,
             expiring: BTreeSet::new(),
+            problems: BTreeMap::new(),
         }
     }
 

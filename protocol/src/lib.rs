@@ -25,6 +25,7 @@ pub mod manifest;
 pub mod members;
 pub mod plan;
 pub mod probe;
+pub mod problem;
 pub mod proposer;
 pub mod ramp;
 pub mod register;

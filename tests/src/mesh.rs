@@ -65,8 +65,23 @@ impl Deref for TestMesh {
     }
 }
 
-/// The binary that `cargo build` put beside this test program.
+/// How a command of the program ended.
+#[derive(Debug)]
+pub struct CommandOutput {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// Its errors, warnings and progress.
+    pub stderr: String,
+}
+
+/// The binary under test: the one that `cargo build` put beside this test program, or the one that `REGIONMESH_BINARY` names,
+/// such as an earlier release that a new test should fail with.
 pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("REGIONMESH_BINARY") {
+        return path.into();
+    }
     let program = std::env::current_exe().expect("this program's path");
     let profile = program.parent().and_then(|deps| deps.parent()).expect("tests lie in <target>/<profile>/deps");
     let binary = profile.join("regionmesh");
@@ -168,6 +183,25 @@ impl TestMesh {
     /// The bearer token that changes need.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Runs a command of the program against this mesh, with its token; standard input is closed.
+    pub async fn cli(&self, arguments: &[&str]) -> CommandOutput {
+        let agents: Vec<String> = self.agents().iter().map(LocalAgent::api_url).collect();
+        let mut command = tokio::process::Command::new(binary());
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .kill_on_drop(true)
+            .stdin(std::process::Stdio::null());
+        command.env("REGIONMESH_AGENT", agents.join(",")).env("REGIONMESH_TOKEN_FILE", self.layout().token_file());
+        let output = tokio::time::timeout(seconds(120), command.output()).await.expect("a command that ends");
+        let output = output.expect("a command that runs");
+        CommandOutput {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 
     /// Every region's index but `index`.

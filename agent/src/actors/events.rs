@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind},
     identity::{AgentId, RegionName},
     journal::{Journal, Judged, Validity, agreed_since},
+    problem::{Problem, ProblemKind},
     verdict::{Condition, RegionVerdict},
 };
 use std::{
@@ -39,6 +40,7 @@ pub struct EventMetrics {
     events: IntCounterVec,
     alerts: IntGaugeVec,
     left_out: prometheus::IntGauge,
+    problems: IntGaugeVec,
 }
 
 impl EventMetrics {
@@ -57,6 +59,10 @@ impl EventMetrics {
                 "regionmesh_alerts_left_out",
                 "Alerts beyond the number that is kept; nobody is told of them.",
             )?,
+            problems: IntGaugeVec::new(
+                Opts::new("regionmesh_problems", "Active problems of this agent, by kind."),
+                &["kind"],
+            )?,
         };
         // So that a rate can be taken of what has not happened yet.
         for kind in EventKind::ALL {
@@ -67,6 +73,7 @@ impl EventMetrics {
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.alerts.clone()))?;
         registry.register(Box::new(metrics.left_out.clone()))?;
+        registry.register(Box::new(metrics.problems.clone()))?;
         Ok(metrics)
     }
 }
@@ -98,7 +105,7 @@ async fn follow(arguments: EventsArguments) {
     let mut journal = Journal::new(config.mesh.clone(), config.id(), config.recovery.clone());
     let (mut verdicts, mut plans) = (snapshots.verdicts.subscribe(), snapshots.plan.subscribe());
     let (mut leaders, mut catalogues) = (snapshots.leader.subscribe(), snapshots.catalogue.subscribe());
-    let mut zones = snapshots.zones.subscribe();
+    let (mut zones, mut problems) = (snapshots.zones.subscribe(), snapshots.problems.subscribe());
     let mut certificates_at = None::<Instant>;
     let mut patience = Patience::default();
     loop {
@@ -130,6 +137,8 @@ async fn follow(arguments: EventsArguments) {
             let board = snapshots.board.borrow().clone();
             events.extend(journal.certificates(&certificates(&board), now_ms));
         }
+        problems.mark_unchanged();
+        events.extend(journal.problems(&published_problems(&board), now_ms));
         journal.forget(now_ms);
         tell(&snapshots, &metrics, events);
         show(&snapshots, &metrics, &journal);
@@ -139,6 +148,7 @@ async fn follow(arguments: EventsArguments) {
             _ = plans.changed() => {}
             _ = leaders.changed() => {}
             _ = zones.changed() => {}
+            _ = problems.changed() => {}
             _ = catalogues.changed() => catalogues.mark_changed(),
             () = tokio::time::sleep(if patience.is_waiting() { LOOK_AGAIN } else { TICK }) => {}
         }
@@ -180,6 +190,10 @@ fn tell(snapshots: &Snapshots, metrics: &EventMetrics, events: Vec<Event>) {
 }
 
 fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
+    for kind in ProblemKind::ALL {
+        let count = i64::try_from(snapshots.problems.count(kind)).unwrap_or(i64::MAX);
+        metrics.problems.with_label_values(&[kind.as_str()]).set(count);
+    }
     let alerts: Vec<_> = journal.alerts().iter().cloned().collect();
     let is_news = snapshots.alerts.send_if_modified(|known| {
         let is_news = **known != alerts;
@@ -229,6 +243,17 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
     let observers: BTreeSet<&RegionName> = agreeing.iter().map(|(region, _)| *region).collect();
     let is_whole = is_shown && observers.len() > voters / 2;
     (agreed_since(agreeing.into_iter(), voters), is_whole)
+}
+
+/// The problems that the living publish.
+fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
+    let living = board.agents.iter().filter(|(_, view)| view.is_alive);
+    living
+        .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Problems)?.fact {
+            Fact::Problems(problems) => Some((agent.clone(), problems.clone())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// From when to when the certificates of the living are valid.

@@ -2,7 +2,8 @@
 
 use super::types::{
     AddressSeen, AddressStatus, AgentStatus, BallotStatus, HoldingsStatus, LeaderStatus, LinkStatus, ModelStatus,
-    ObservationStatus, PlanDetail, PlanStatus, PlannedRegion, RegionStatus, Status, VersionStatus, VoteStatus,
+    ObservationStatus, PlanDetail, PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status, VersionStatus,
+    VoteStatus,
 };
 use crate::{
     config::Config,
@@ -15,9 +16,11 @@ use regionmesh_protocol::{
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    problem::PROBLEMS_MAX,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::Duration,
@@ -37,7 +40,27 @@ pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
         regions: regions(config, snapshots),
         agents: agents(snapshots, now_ms),
         models: models(config, snapshots),
+        problems: problems(&snapshots.board.borrow()),
     }
+}
+
+/// The problems of every living agent, the most urgent first.
+fn problems(board: &BoardView) -> Vec<ProblemStatus> {
+    let mut all = Vec::new();
+    for (id, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
+        let Some(Fact::Problems(problems)) = fact(view, FactKind::Problems) else { continue };
+        all.extend(problems.iter().take(PROBLEMS_MAX).map(|problem| ProblemStatus {
+            region: id.region.clone(),
+            agent: id.to_string(),
+            kind: problem.kind,
+            severity: problem.kind.severity(),
+            subject: problem.subject.clone(),
+            detail: problem.detail.clone(),
+            since_ms: problem.since_ms,
+        }));
+    }
+    all.sort_by_key(|problem| (Reverse(problem.severity), problem.since_ms));
+    all
 }
 
 fn plan_in_brief(committed: &CommittedPlan, now_ms: u64) -> PlanStatus {
@@ -200,6 +223,7 @@ fn fact_name(kind: FactKind) -> &'static str {
         FactKind::Leader => "leader",
         FactKind::Links => "links",
         FactKind::Alerts => "alerts",
+        FactKind::Problems => "problems",
     }
 }
 

@@ -3,9 +3,11 @@
 
 use regionmesh_protocol::{
     conflict::AliasEntry,
+    event::Severity,
     identity::RegionName,
     manifest::{Manifest, VersionSummary},
     plan::{Override, OverrideKind, Shortfall},
+    problem::ProblemKind,
     verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,28 @@ pub struct Status {
     pub agents: Vec<AgentStatus>,
     /// Every model.
     pub models: Vec<ModelStatus>,
+    /// Problems that agents report of themselves, the most urgent first.
+    #[serde(default)]
+    pub problems: Vec<ProblemStatus>,
+}
+
+/// A problem that one agent reports.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProblemStatus {
+    /// The agent's region.
+    pub region: RegionName,
+    /// The agent, region/name.
+    pub agent: String,
+    /// What kind of problem.
+    pub kind: ProblemKind,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// What it is about.
+    pub subject: String,
+    /// What was seen, and what to do.
+    pub detail: String,
+    /// Since when, the agent's clock.
+    pub since_ms: u64,
 }
 
 /// The committed plan in brief.

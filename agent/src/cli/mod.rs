@@ -7,6 +7,7 @@ pub mod agent;
 pub mod ca;
 pub mod client;
 mod common;
+mod confirm;
 pub mod dns;
 pub mod events;
 pub mod failover;

@@ -9,6 +9,7 @@ mod wait;
 use super::{
     client::Client,
     common::{self, Common, text_within},
+    confirm::confirm,
 };
 use crate::api::types::{AliasStatus, Done, ModelStatus, Models, VersionDetail};
 use anyhow::Result;
@@ -61,6 +62,9 @@ struct Delete {
     model: ModelName,
     /// The version's name
     version: VersionName,
+    /// Delete without asking
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -124,7 +128,8 @@ impl Show {
 
 impl Delete {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, common } = self;
+        let Self { model, version, yes, common } = self;
+        confirm(&format!("Delete {model}@{version} in every region? This can't be undone."), yes)?;
         let client = Client::new(&common.client)?;
         let done: Done = client.post(&format!("/v1/models/{model}/versions/{version}/delete"), &json!({})).await?;
         common.tell(&done, |_| done.done.clone())

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::{plan::RegionPlan, plan::Shortfall, register::Stamp};
+use crate::{plan::RegionPlan, plan::Shortfall, problem::ProblemKind, register::Stamp};
 use proptest::prelude::*;
 
 fn region(name: &str) -> RegionName {
@@ -222,4 +222,31 @@ fn a_conflict_found_at_the_start_is_the_case_and_no_news() {
     assert_eq!((events.len(), events[0].fields["version"].as_str(), holding(&journal).len()), (1, "8+conflict.a", 2));
     journal.catalogue(&catalogue(&["7"]), 12);
     assert_eq!(holding(&journal), [""; 0]);
+}
+
+proptest! {
+    /// Whatever agents publish, and in whatever order: each problem begins once and ends once, and its alert holds exactly
+    /// while a living agent publishes it.
+    #[test]
+    fn a_problem_alerts_while_it_is_published(
+        steps in prop::collection::vec(prop::collection::btree_set((0u8..2, 0usize..3, 0u8..2), 0..6), 1..12)
+    ) {
+        let mut journal = journal("b/x");
+        let mut active = BTreeSet::new();
+        for (now_ms, step) in (1_000u64..).zip(steps) {
+            let mut published: BTreeMap<AgentId, Vec<Problem>> = BTreeMap::new();
+            for (owner, kind, subject) in &step {
+                let (kind, subject) = (ProblemKind::ALL[*kind], format!("subject-{subject}"));
+                let problem = Problem { kind, subject, detail: "as\x1b seen".into(), since_ms: now_ms };
+                published.entry(agent(&format!("a/{owner}"))).or_default().push(problem);
+            }
+            let events = journal.problems(&published, now_ms);
+            let ended = events.iter().filter(|event| event.id.ends_with(":ended")).count();
+            prop_assert_eq!(ended, active.difference(&step).count());
+            prop_assert_eq!(events.len() - ended, step.difference(&active).count());
+            prop_assert!(events.iter().all(|event| !event.text.contains('\x1b')));
+            prop_assert_eq!(holding(&journal).len(), step.len());
+            active = step;
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
         text::{Paint, Table, Tone, ago, percent, plain, wrap},
     },
 };
-use regionmesh_protocol::{identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{event::Severity, identity::RegionName, verdict::Condition};
 use std::collections::BTreeSet;
 
 /// Longest text of an agent's that is shown, characters.
@@ -16,6 +16,7 @@ const TEXT_MAX: usize = 1_000;
 /// The status as text for people, within 100 columns for names of usual length.
 pub fn render(status: &Status, paint: Paint) -> String {
     let mut text = head(status, paint);
+    text += &problems(status, paint);
     text += "\n";
     text += &regions(status, paint);
     text += "\n";
@@ -42,6 +43,21 @@ fn head(status: &Status, paint: Paint) -> String {
         }
         None => wrap("plan    ", &paint.tone(Tone::Uneasy, "none is committed yet")),
     };
+    text
+}
+
+/// What agents report to be wrong; nothing where nothing is.
+fn problems(status: &Status, paint: Paint) -> String {
+    let now_ms = now_ms(status);
+    let mut text = String::new();
+    for problem in &status.problems {
+        let tone = if problem.severity == Severity::Critical { Tone::Bad } else { Tone::Uneasy };
+        let head = paint.tone(tone, format!("{:<8}", problem.severity.as_str()));
+        let since = ago(now_ms.saturating_sub(problem.since_ms));
+        let said =
+            format!("{}: {}: {}: {} (for {since})", problem.agent, problem.kind, problem.subject, problem.detail);
+        text += &wrap(&head, &plain(&said, TEXT_MAX));
+    }
     text
 }
 

@@ -1,0 +1,134 @@
+//! Problems: what is wrong with one agent or its surroundings and only that agent can know, such as a store that is away or a
+//! model that it can't serve. Each agent publishes its own on the status board; the journal derives events and alerts from
+//! them, so that any agent can report the problems of all.
+
+use crate::event::Severity;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Most problems that an agent publishes at once; further ones are left out.
+pub const PROBLEMS_MAX: usize = 32;
+/// Longest subject, characters.
+pub const SUBJECT_MAX: usize = 200;
+/// Longest detail, characters.
+pub const DETAIL_MAX: usize = 500;
+
+/// The kinds of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// The region's store, or the witness, fails.
+    StoreUnavailable,
+    /// The agent can't learn what other regions hold.
+    CatalogueUnknown,
+    /// A model that should be served can't be.
+    ModelUnservable,
+    /// A version took the process down and is not loaded again.
+    ModelQuarantined,
+    /// The agent's clock differs from the others'.
+    ClockSkew,
+    /// No majority of regions can be reached, so the plan can't change.
+    PlanFrozen,
+    /// An operator's order does not take effect, because obeying it would leave users on a failed region.
+    OrderYielded,
+    /// Requests or entries of a peer were refused.
+    PeerRefused,
+}
+
+impl ProblemKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::StoreUnavailable,
+        Self::CatalogueUnknown,
+        Self::ModelUnservable,
+        Self::ModelQuarantined,
+        Self::ClockSkew,
+        Self::PlanFrozen,
+        Self::OrderYielded,
+        Self::PeerRefused,
+    ];
+
+    /// The word for it, as in JSON and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StoreUnavailable => "store-unavailable",
+            Self::CatalogueUnknown => "catalogue-unknown",
+            Self::ModelUnservable => "model-unservable",
+            Self::ModelQuarantined => "model-quarantined",
+            Self::ClockSkew => "clock-skew",
+            Self::PlanFrozen => "plan-frozen",
+            Self::OrderYielded => "order-yielded",
+            Self::PeerRefused => "peer-refused",
+        }
+    }
+
+    /// The name of its alert.
+    pub fn alert_name(self) -> &'static str {
+        match self {
+            Self::StoreUnavailable => "RegionMeshStoreUnavailable",
+            Self::CatalogueUnknown => "RegionMeshCatalogueUnknown",
+            Self::ModelUnservable => "RegionMeshModelUnservable",
+            Self::ModelQuarantined => "RegionMeshModelQuarantined",
+            Self::ClockSkew => "RegionMeshClockSkew",
+            Self::PlanFrozen => "RegionMeshPlanFrozen",
+            Self::OrderYielded => "RegionMeshOrderYielded",
+            Self::PeerRefused => "RegionMeshPeerRefused",
+        }
+    }
+
+    /// How urgent it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::PlanFrozen => {
+                Severity::Critical
+            }
+            Self::ModelQuarantined | Self::ClockSkew | Self::OrderYielded | Self::PeerRefused => Severity::Warning,
+        }
+    }
+
+    /// The problem in one clause.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::StoreUnavailable => "the object store is unavailable",
+            Self::CatalogueUnknown => "the catalogue of other regions can't be read",
+            Self::ModelUnservable => "a model can't be served",
+            Self::ModelQuarantined => "a model version is quarantined because it crashed the server",
+            Self::ClockSkew => "the clock differs from the rest of the mesh",
+            Self::PlanFrozen => "no majority of regions: the traffic plan can't change",
+            Self::OrderYielded => "an order is suspended because it would keep users on a failed region",
+            Self::PeerRefused => "requests of a peer were refused",
+        }
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One problem of one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Its kind.
+    pub kind: ProblemKind,
+    /// What it is about, such as a store or a model version; kind and subject identify the problem.
+    pub subject: String,
+    /// What was seen, and what to do.
+    pub detail: String,
+    /// Since when, the agent's clock, Unix milliseconds.
+    pub since_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn kinds_words_and_alerts_are_one_to_one() {
+        let words: BTreeSet<&str> = ProblemKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let alerts: BTreeSet<&str> = ProblemKind::ALL.iter().map(|kind| kind.alert_name()).collect();
+        assert_eq!((words.len(), alerts.len()), (ProblemKind::ALL.len(), ProblemKind::ALL.len()));
+    }
+}
