@@ -207,7 +207,7 @@ pub(super) async fn stream(
     let Ok(place) = api.streams.places.clone().try_acquire_owned() else {
         api.streams.ended("refused");
         let error = format!("{STREAMS_MAX} streams of events are open at this agent");
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask another agent, or /v1/events"));
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask another agent, or `regionmesh events` without --follow"));
     };
     let tail = api.snapshots.events.borrow().tail(&wanted, 0);
     api.streams.open.inc();

@@ -51,7 +51,7 @@ impl IntoResponse for ApiError {
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
         let hint = match &error {
-            ModelError::NotFound { .. } => "see /v1/models for what there is, and where",
+            ModelError::NotFound { .. } => "see `regionmesh models list`",
             ModelError::Store { .. } => "see the agent's log and its store configuration",
             _ => "",
         };

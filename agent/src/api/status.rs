@@ -15,7 +15,7 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing, forecast},
     problem::PROBLEMS_MAX,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
@@ -178,6 +178,8 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
         let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
         let addresses = planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone());
+        let ttl_ms = u64::from(config.dns.ttl_s).saturating_mul(1_000);
+        let forecast = planned.and_then(|planned| forecast(planned, &config.recovery, ttl_ms));
         RegionStatus {
             region: region.name.clone(),
             cloud: region.cloud.clone(),
@@ -197,6 +199,8 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             }
             .into(),
             ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
+            ramp_starts_ms: forecast.and_then(|forecast| forecast.ramp_ms),
+            full_share_ms: forecast.map(|forecast| forecast.full_ms),
             address_verdicts: address_verdicts(verdict, &addresses),
             addresses,
             flaps: planned.map_or(0, |planned| planned.flaps),
