@@ -19,6 +19,7 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
+    describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::{HOPS, OrderDesk},
     mesh::{
@@ -396,9 +397,9 @@ async fn run_dns(
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     let address = api.config.listen.api;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("the API can't listen on {address}: {error}; check listen.api"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("the API can't listen on {address}: {}; free the port or change listen.api", io_error(&error))
+    })?;
     api::run(api, listener, stop).await
 }
 
@@ -408,9 +409,9 @@ async fn run_serving(
     tell: Arc<watch::Sender<ServingFacts>>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
+    })?;
     let server = Server::new(arguments);
     let mut facts = server.facts();
     let relay = async {
