@@ -82,7 +82,8 @@ pub struct UpCommand {
     /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from it
     #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS, value_parser = loopback)]
     base: Ipv4Addr,
-    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if all held
+    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if every step held
+    /// and no request failed. Needs at least 2 regions
     #[arg(long, conflicts_with_all = ["models", "no_sample", "strategy", "recovery", "fast_recovery", "agents_per_region"])]
     demo: bool,
 }
@@ -143,15 +144,15 @@ impl UpCommand {
         println!("Stopping ...");
         mesh.stop().await;
         if let Some(summary) = metrics.summary() {
-            println!("Connections to the front door: {summary}");
+            println!("Requests through the front door: {summary}");
         }
         result
     }
 
     /// The guided tour. Without a directory of the user's own it leaves nothing behind, unless a step did not hold.
     async fn demonstrate(&self, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
-        if self.regions.as_ref().is_some_and(|regions| regions.len() < 2) {
-            return Err(UpError::Options("--demo needs at least 2 regions: one of them is killed".into()).into());
+        if let Some(regions) = &self.regions {
+            demo::check(regions.len())?;
         }
         // A variable that names the mesh of other commands does not mean that the tour may break it.
         let is_variable = |dir: &&PathBuf| {
@@ -180,6 +181,7 @@ impl UpCommand {
         };
         let front_door = options.front_door.clone();
         let mesh = LocalMesh::prepare(options).await?;
+        demo::check(mesh.layout().regions.len())?;
         let outcome = tokio::select! {
             outcome = demo::run(&mesh, front_door) => outcome,
             () = stop.received() => Err(anyhow::anyhow!("interrupted")),
