@@ -40,13 +40,3 @@ impl DocsCommand {
         Ok(ExitCode::SUCCESS)
     }
 }
-
-#[cfg(test)]
-mod generated_tmp {
-    #[test]
-    fn zz_print() {
-        for text in [super::commands::list(&crate::cli::command()), super::alerts::table(), super::alerts::rules(), super::alerts::tests()] {
-            println!("@@{}", serde_json::to_string(&text).unwrap());
-        }
-    }
-}
