@@ -102,7 +102,7 @@ fn names(value: &Value) -> Vec<String> {
             return names(listed);
         }
     }
-    ["region", "member", "id", "agent", "done"]
+    ["id", "region", "member", "agent", "done"]
         .iter()
         .find_map(|key| text(key))
         .map(str::to_owned)
