@@ -21,12 +21,13 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::Config,
+    describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::{HOPS, OrderDesk},
     mesh::{
         actor::MeshActor,
         handle::PeerService,
-        links::{Mesh, MeshArguments},
+        links::{Mesh, MeshArguments, publish_links},
         metrics::MeshMetrics,
         tls::Identity,
     },
@@ -267,6 +268,7 @@ impl Agent {
             cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
         };
 
+        let (links_config, links_snapshots) = (config.clone(), snapshots.clone());
         let services = TaskTracker::new();
         let service =
             |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
@@ -283,7 +285,16 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop).boxed()
+                    let links =
+                        publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
+                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
+                    async move {
+                        tokio::select! {
+                            ended = herald => ended,
+                            never = links => match never {},
+                        }
+                    }
+                    .boxed()
                 }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
@@ -409,9 +420,9 @@ async fn run_dns(arguments: DnsArguments, snapshots: Snapshots, stop: Cancellati
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     let address = api.config.listen.api;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("the API can't listen on {address}: {error}; check listen.api"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("the API can't listen on {address}: {}; free the port or change listen.api", io_error(&error))
+    })?;
     api::run(api, listener, stop).await
 }
 
@@ -421,9 +432,9 @@ async fn run_serving(
     tell: Arc<watch::Sender<ServingFacts>>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
+    })?;
     let server = Server::new(arguments);
     let mut facts = server.facts();
     let relay = async {

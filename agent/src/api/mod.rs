@@ -440,7 +440,7 @@ async fn regions(State(api): State<Api>) -> Json<types::Regions> {
 
 async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {
     let missing = || {
-        let hint = "a plan is committed as soon as a majority of regions can be reached; see /v1/status";
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see `regionmesh status`";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
     };
     status::plan(&api.config, &api.snapshots).map(Json).ok_or_else(missing)
@@ -456,5 +456,5 @@ async fn one_model(State(api): State<Api>, Path(model): Path<String>) -> Result<
         .into_iter()
         .find(|known| known.model == model.as_str())
         .map(Json)
-        .ok_or_else(|| ApiError::not_found(format!("no region is known to hold a model {model}"), "see /v1/models"))
+        .ok_or_else(|| ApiError::not_found(format!("no region is known to hold a model {model}"), "see `regionmesh models list`"))
 }

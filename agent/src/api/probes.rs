@@ -103,7 +103,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 pub async fn verdict(State(api): State<Api>, Path(region): Path<String>) -> Result<Response, ApiError> {
     let name: RegionName = region.parse().map_err(|error| ApiError::bad(format!("{error}")))?;
     if api.config.region(&name).is_none() {
-        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see /v1/regions"));
+        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see `regionmesh status`"));
     }
     let verdict = api.snapshots.verdicts.borrow().get(&name).cloned();
     let condition = verdict.as_ref().map_or(Condition::Unknown, |verdict| verdict.condition);

@@ -70,7 +70,7 @@ impl IntoResponse for ApiError {
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
         let hint = match &error {
-            ModelError::NotFound { .. } => "see /v1/models for what there is, and where",
+            ModelError::NotFound { .. } => "see `regionmesh models list`",
             ModelError::Store { .. } | ModelError::Unavailable(_) | ModelError::Io { .. } => {
                 "try again once the store is back; `regionmesh status` names it, and other regions take models meanwhile"
             }

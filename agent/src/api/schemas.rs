@@ -233,6 +233,8 @@ const OBJECTS: &[Object] = &[
                 "serving, reduced, limited, out, gated, ramping; unplanned before the first plan; not a member: of the register",
             ),
             ("ramp_percent", "integer?", "While ramping: the step's percentage"),
+            ("ramp_starts_ms", "time?", "While it cools down: when its ramp begins at the earliest"),
+            ("full_share_ms", "time?", "On its way back: when it has its full share at the earliest"),
             ("addresses", "[string]", "What DNS answers for it"),
             ("address_verdicts", "[AddressVerdict]", "The verdict on each of its addresses"),
             ("flaps", "integer", "How often it failed lately"),

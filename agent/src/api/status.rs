@@ -15,7 +15,7 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder, forecast},
     problem::PROBLEMS_MAX,
     text::visible,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
@@ -215,6 +215,8 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
         let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
         let addresses = planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone());
+        let ttl_ms = u64::from(config.dns.ttl_s).saturating_mul(1_000);
+        let forecast = planned.and_then(|planned| forecast(planned, &config.recovery, ttl_ms));
         RegionStatus {
             region: region.name.clone(),
             cloud: region.cloud.clone(),
@@ -234,6 +236,8 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             }
             .into(),
             ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
+            ramp_starts_ms: forecast.and_then(|forecast| forecast.ramp_ms),
+            full_share_ms: forecast.map(|forecast| forecast.full_ms),
             address_verdicts: address_verdicts(verdict, &addresses),
             addresses,
             flaps: planned.map_or(0, |planned| planned.flaps),
@@ -289,7 +293,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
             _ => (false, 0),
         };
-        let (told_links, unreachable) = match fact(view, FactKind::Links) {
+        // What a dead agent said last is not true any more.
+        let (told_links, unreachable) = match fact(view, FactKind::Links).filter(|_| view.is_alive) {
             Some(Fact::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
             _ => (&[][..], Vec::new()),
         };

@@ -440,6 +440,12 @@ pub struct RegionStatus {
     pub standing: String,
     /// While ramping: the step's percentage.
     pub ramp_percent: Option<u8>,
+    /// While it cools down: when its ramp begins at the earliest, Unix milliseconds.
+    #[serde(default)]
+    pub ramp_starts_ms: Option<u64>,
+    /// On its way back: when it has its full share at the earliest, Unix milliseconds.
+    #[serde(default)]
+    pub full_share_ms: Option<u64>,
     /// What DNS answers for it.
     pub addresses: Vec<IpAddr>,
     /// The verdict on each of its addresses; empty where its endpoint is probed as a whole.
