@@ -248,8 +248,11 @@ pub struct ServingConfig {
     pub embedded: bool,
     /// Largest request body, bytes.
     pub body_limit: usize,
-    /// Inferences running at once; more wait, and beyond four times as many are refused with 503.
+    /// Inferences running at once; more wait.
     pub parallel: usize,
+    /// How long an inference waits for its turn before it is refused with 503, milliseconds; one that would wait longer is
+    /// refused at once. 0: none waits.
+    pub queue_timeout_ms: u64,
     /// Versions kept loaded beyond the default ones; 0: only default versions are served.
     pub extra_versions: usize,
     /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one optimised plan.
@@ -258,7 +261,14 @@ pub struct ServingConfig {
 
 impl Default for ServingConfig {
     fn default() -> Self {
-        Self { embedded: true, body_limit: 64 << 20, parallel: 4, extra_versions: 4, memory_limit: 4 << 30 }
+        Self {
+            embedded: true,
+            body_limit: 64 << 20,
+            parallel: 4,
+            queue_timeout_ms: 5_000,
+            extra_versions: 4,
+            memory_limit: 4 << 30,
+        }
     }
 }
 

@@ -158,13 +158,18 @@ impl AddressTracker {
         if is_inference {
             self.inference = Some(success_us.is_some());
         }
+        // Gray failure is a rate over time: probes that only confirm a failure would count that one moment many times.
+        let since_last_ms = now_ms.saturating_sub(self.probed_ms);
+        let is_extra = self.probes.is_confirming(&policy.probes) && since_last_ms < policy.probes.interval_ms;
         self.probed_ms = now_ms;
         let was = self.probes.record(result, now_ms, &policy.probes);
         if was == Some(Condition::Failed) {
             // It is back from the dead: what it did before is punished already.
             self.gray = GrayWindow::default();
         }
-        self.gray.record(success_us, &policy.gray);
+        if !is_extra {
+            self.gray.record(success_us, &policy.gray);
+        }
         self.reason = self.gray.reason(&policy.gray);
         self.quantile_us = self.gray.quantile_us(policy.gray.quantile_percent);
         let gray = self.gray.condition(&policy.gray);
@@ -214,7 +219,16 @@ mod tests {
     use proptest::prelude::*;
 
     const POLICY: EndpointPolicy = EndpointPolicy {
-        probes: ProbePolicy { failures: 3, successes: 3, suspect_ms: 2_000, silent_ms: 8_000, gap_ms: 1_750 },
+        probes: ProbePolicy {
+            failures: 3,
+            evidence_ms: 300,
+            interval_ms: 500,
+            confirm_interval_ms: 100,
+            successes: 3,
+            suspect_ms: 2_000,
+            silent_ms: 8_000,
+            gap_ms: 1_750,
+        },
         gray: GrayPolicy {
             window: 20,
             error_percent: 30,
@@ -292,6 +306,22 @@ mod tests {
         }
         assert_eq!(tracker.condition(), Condition::Suspect);
         assert!(tracker.evidence().starts_with("40 % of the last 20 probes failed"), "{}", tracker.evidence());
+    }
+
+    #[test]
+    fn confirmations_of_one_failure_do_not_make_an_endpoint_gray() {
+        let mut tracker = tracker(1);
+        for round in 0..20u64 {
+            let at_ms = round * 2_000;
+            // One short refusal in every two seconds, seen by a probe and by two of its confirmations.
+            for (offset_ms, is_refused) in
+                [(0, true), (100, true), (200, true), (250, false), (750, false), (1_250, false), (1_750, false)]
+            {
+                let result = if is_refused { refused() } else { success() };
+                tracker.record(0, result, false, at_ms + offset_ms, &POLICY);
+            }
+        }
+        assert_eq!(tracker.condition(), Condition::Healthy, "{}", tracker.evidence());
     }
 
     #[test]
