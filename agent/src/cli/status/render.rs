@@ -51,7 +51,7 @@ fn head(status: &Status, paint: Paint) -> String {
 }
 
 /// That the plan can't change, and why; nothing where it can.
-pub fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> String {
+pub(crate) fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> String {
     let Some(frozen) = frozen else { return String::new() };
     let since = ago(now_ms.saturating_sub(frozen.since_ms));
     let said = format!("the plan has been frozen for {since}: {}", plain(&frozen.detail, TEXT_MAX));
@@ -59,7 +59,7 @@ pub fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> Strin
 }
 
 /// Orders that yield, and that every region failed; nothing where neither is so.
-pub fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
+pub(crate) fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
     let mut text = String::new();
     if plan.all_failed_ms.is_some() {
         let said =
