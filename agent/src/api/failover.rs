@@ -178,7 +178,8 @@ async fn read_history(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
 /// `GET /v1/failover/explain/{region}`
 pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<Json<RegionExplanation>, ApiError> {
     let region: RegionName = name(&region)?;
-    let unknown = || ApiError::not_found(format!("there is no region {region} in this mesh"), "see `regionmesh status`");
+    let unknown =
+        || ApiError::not_found(format!("there is no region {region} in this mesh"), "see `regionmesh status`");
     let all = status::regions(&api.config, &api.snapshots);
     let seen: RegionStatus = all.into_iter().find(|known| known.region == region).ok_or_else(unknown)?;
     let mentions = |past: &&PastPlan| past.committed.plan.reason.contains(region.as_str());
@@ -248,7 +249,10 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
     let Assumptions { assume } = json(&body)?;
     for region in assume.keys() {
         if api.config.region(region).is_none() {
-            return Err(ApiError::not_found(format!("there is no region {region} in this mesh"), "see `regionmesh status`"));
+            return Err(ApiError::not_found(
+                format!("there is no region {region} in this mesh"),
+                "see `regionmesh status`",
+            ));
         }
     }
     let (committed, inputs) = current(&api)?;

@@ -456,5 +456,7 @@ async fn one_model(State(api): State<Api>, Path(model): Path<String>) -> Result<
         .into_iter()
         .find(|known| known.model == model.as_str())
         .map(Json)
-        .ok_or_else(|| ApiError::not_found(format!("no region is known to hold a model {model}"), "see `regionmesh models list`"))
+        .ok_or_else(|| {
+            ApiError::not_found(format!("no region is known to hold a model {model}"), "see `regionmesh models list`")
+        })
 }

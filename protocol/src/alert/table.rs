@@ -12,6 +12,10 @@ pub enum MeshAlert {
     RegionFailed,
     /// No agent leads.
     NoLeader,
+    /// The verdict on every region is failed.
+    AllRegionsFailed,
+    /// An order has no effect, because users would be left on a region that can't serve.
+    OrderYielded,
     /// The healthy regions can't take all of the load.
     CapacityShort,
     /// A region was sent back on its ramp.
@@ -89,6 +93,8 @@ impl MeshAlert {
     pub const ALL: [Self; 11] = [
         Self::RegionFailed,
         Self::NoLeader,
+        Self::AllRegionsFailed,
+        Self::OrderYielded,
         Self::CapacityShort,
         Self::RampRolledBack,
         Self::FenceLost,
@@ -127,6 +133,26 @@ impl MeshAlert {
                 known_by: KnownBy::Every,
                 summary: "no agent leads, so the plan can't change",
                 runbook: "no-leader-no-majority",
+            },
+            Self::AllRegionsFailed => AlertRow {
+                name: "RegionMeshAllRegionsFailed",
+                severity: Severity::Critical,
+                labels: &[],
+                begins: "the verdict on every region is failed",
+                ends: "the verdict on a region is not failed",
+                known_by: KnownBy::Every,
+                summary: "no region serves: the last shares stay",
+                runbook: "traffic-is-not-where-it-should-be",
+            },
+            Self::OrderYielded => AlertRow {
+                name: "RegionMeshOrderYielded",
+                severity: Severity::Warning,
+                labels: &["order", "region"],
+                begins: "a plan in which an order yields",
+                ends: "a plan in which it does not",
+                known_by: KnownBy::Every,
+                summary: "an order has no effect because users would be left on a failed region",
+                runbook: "traffic-is-not-where-it-should-be",
             },
             Self::CapacityShort => AlertRow {
                 name: "RegionMeshCapacityShort",

@@ -17,13 +17,13 @@ impl Journal {
         for yielded in &plan.yielded {
             let Some(order) = plan.override_of(yielded.order.as_ref()) else { continue };
             let (kind, region) = (order.kind.as_str(), yielded.region.as_str());
+            let about = [("order", kind), ("region", region)];
             active.insert((kind.to_owned(), region.to_owned()));
             let summary =
                 format!("{order} has no effect for {region}: users would be left on a region that can't serve");
             let was = before.is_some_and(|before| has(before, yielded));
-            let about = [("order", kind), ("region", region)];
-            let since_ms = yielded.since_ms;
-            self.raise(EventKind::Plan, MeshAlert::OrderYielded, &about, summary.clone(), &plan.reason, since_ms);
+            let (alert, since_ms) = (MeshAlert::OrderYielded, yielded.since_ms);
+            self.raise(EventKind::Plan, alert, &about, summary.clone(), &plan.reason, since_ms);
             if !was {
                 events.push(event(committed, order, &yielded.region, "yields", Severity::Warning, &summary));
             }
@@ -46,7 +46,7 @@ impl Journal {
         let Some(since_ms) = plan.all_failed_ms else {
             return self.book.end(MeshAlert::AllRegionsFailed.name(), now_ms, |_| true);
         };
-        let summary = MeshAlert::AllRegionsFailed.row().summary.to_owned();
+        let summary = "the verdict on every region is failed: the last shares stay".to_owned();
         self.raise(EventKind::Plan, MeshAlert::AllRegionsFailed, &[], summary, &plan.reason, since_ms);
     }
 }
