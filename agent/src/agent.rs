@@ -21,12 +21,13 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::Config,
+    describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::{HOPS, OrderDesk},
     mesh::{
         actor::MeshActor,
         handle::PeerService,
-        links::{Mesh, MeshArguments},
+        links::{Mesh, MeshArguments, publish_links},
         metrics::MeshMetrics,
         tls::Identity,
     },
@@ -257,7 +258,7 @@ impl Agent {
             gossip: gossip.clone(),
             metrics: ReceiverMetrics::new(&registry)?,
         };
-        let is_current = snapshots.is_current.subscribe();
+        let dns_snapshots = snapshots.clone();
         let problems = snapshots.problems.clone();
         let facts = AgentFacts {
             version: crate::VERSION.into(),
@@ -267,6 +268,7 @@ impl Agent {
             cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
         };
 
+        let (links_config, links_snapshots) = (config.clone(), snapshots.clone());
         let services = TaskTracker::new();
         let service =
             |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
@@ -283,11 +285,20 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop).boxed()
+                    let links =
+                        publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
+                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
+                    async move {
+                        tokio::select! {
+                            ended = herald => ended,
+                            never = links => match never {},
+                        }
+                    }
+                    .boxed()
                 }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
-            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), is_current.clone(), stop).boxed())),
+            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), dns_snapshots.clone(), stop).boxed())),
             service("store-monitor", Arc::new(move |stop| store::monitor::run(monitor.clone(), stop).boxed())),
             service("uploads", {
                 let publisher = publisher.clone();
@@ -400,21 +411,18 @@ async fn herald(
 }
 
 /// Answers DNS, as soon as the plan can be acted on: until then a resolver asks another of the mesh's name servers.
-async fn run_dns(
-    arguments: DnsArguments,
-    mut is_current: watch::Receiver<bool>,
-    stop: CancellationToken,
-) -> Result<(), String> {
+async fn run_dns(arguments: DnsArguments, snapshots: Snapshots, stop: CancellationToken) -> Result<(), String> {
+    let mut is_current = snapshots.is_current.subscribe();
     // The sender lives in the snapshots, so waiting ends with the stop alone.
     let Some(_) = stop.run_until_cancelled(is_current.wait_for(|&is_current| is_current)).await else { return Ok(()) };
-    dns::run(arguments, stop).await.map_err(|error| error.to_string())
+    dns::run(arguments, &snapshots, stop).await.map_err(|error| error.to_string())
 }
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     let address = api.config.listen.api;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("the API can't listen on {address}: {error}; check listen.api"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("the API can't listen on {address}: {}; free the port or change listen.api", io_error(&error))
+    })?;
     api::run(api, listener, stop).await
 }
 
@@ -424,9 +432,9 @@ async fn run_serving(
     tell: Arc<watch::Sender<ServingFacts>>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
+    })?;
     let server = Server::new(arguments);
     let mut facts = server.facts();
     let relay = async {

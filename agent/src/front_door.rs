@@ -19,31 +19,45 @@ mod tests;
 
 pub use metrics::FrontDoorMetrics;
 
+use crate::{
+    listener::{
+        self, Door, DoorLimits, PlaceLimits, Seat, Turned,
+        http::{End, HttpLimits, ReservePolicy},
+    },
+    serving::refusal::Refusal,
+};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use backend::notice_death;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use proxy::{Client, Proxy};
 use regions::Regions;
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
-    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
 
-/// Clients' connections at once.
-const CONNECTIONS: usize = 1_024;
 /// How long a request is held until a region takes it, unless another time is asked for: twice the TTL of DNS answers.
 pub const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest head of a request with the buffer for it, bytes.
-const HEAD_BUFFER: usize = 64 << 10;
-/// Pause after a failed accept: out of file descriptors, most likely, which passes as connections end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long requests in progress may go on after the stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const DOOR: DoorLimits = DoorLimits {
+    // Where it listens on localhost, all clients have one address.
+    places: PlaceLimits { total: 1_024, per_client: 960 },
+    reserve: Some(PlaceLimits { total: 64, per_client: 16 }),
+    stop_timeout: STOP_TIMEOUT,
+};
+const CONNECTION: HttpLimits = HttpLimits {
+    head: Duration::from_secs(2),
+    idle: Duration::from_secs(30),
+    head_bytes: 64 << 10,
+    write: Duration::from_secs(30),
+    stop: STOP_TIMEOUT,
+};
+const RESERVE: ReservePolicy = ReservePolicy { is_health: |path| path.starts_with("/v2/health/"), otherwise: crowded };
 
 /// What the front door needs.
 #[derive(Debug, Clone)]
@@ -66,7 +80,7 @@ pub struct FrontDoorArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum FrontDoorError {
     /// No address to listen on works.
-    #[error("the front door can't listen on {address}: {source}; free the port or choose another with --front-door")]
+    #[error("the front door can't listen on {address}: {}; free the port or choose another with --front-door", crate::describe::io_error(.source))]
     Bind {
         /// The last address tried.
         address: SocketAddr,
@@ -136,12 +150,17 @@ impl FrontDoor {
 
     /// Forwards until `stop`; then requests in progress end, for at most five seconds.
     pub async fn serve(self, stop: CancellationToken) {
-        let limit = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut doors = JoinSet::new();
+        let metrics = self.proxy.metrics.clone();
+        let (open, connections) = (metrics.open.clone(), metrics.connections.clone());
+        let count = move |turned: Turned| connections.with_label_values(&[turned.as_str()]).inc();
+        let door = Door::new("front-door", DOOR, open, count);
+        let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            doors.spawn(accept(listener, self.proxy.clone(), limit.clone(), stop.clone()));
+            let (proxy, stopping) = (self.proxy.clone(), stop.clone());
+            let connection = move |stream, seat| serve_connection(stream, seat, proxy.clone(), stopping.clone());
+            accepting.spawn(listener::accept(listener, door.clone(), stop.clone(), connection));
         }
-        while doors.join_next().await.is_some() {}
+        while accepting.join_next().await.is_some() {}
     }
 }
 
@@ -149,65 +168,24 @@ fn no_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT))
 }
 
-async fn accept(listener: TcpListener, proxy: Arc<Proxy>, limit: Arc<Semaphore>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, from) = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    warn!(%error, "the front door could not accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        let Ok(permit) = limit.clone().try_acquire_owned() else {
-            proxy.metrics.connections.with_label_values(&["too_many"]).inc();
-            continue;
-        };
-        let connection = serve_connection(stream, from, proxy.clone(), stop.clone());
-        connections.spawn(async move {
-            let _permit = permit;
-            connection.await;
-        });
-    }
-    // Closed first, so that clients go elsewhere while the last requests end.
-    drop(listener);
-    let _ = timeout(STOP_TIMEOUT, async { while connections.join_next().await.is_some() {} }).await;
-}
-
 /// One client's connection from beginning to end.
-async fn serve_connection(stream: TcpStream, from: SocketAddr, proxy: Arc<Proxy>, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, seat: Arc<Seat>, proxy: Arc<Proxy>, stop: CancellationToken) {
     let metrics = proxy.metrics.clone();
-    metrics.open.inc();
     notice_death(&stream);
-    let client = Arc::new(Client::new(proxy, from));
-    let service = service_fn(move |request| {
+    let client = Arc::new(Client::new(proxy, seat.from()));
+    let service = move |request| {
         let client = client.clone();
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .max_buf_size(HEAD_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        async move { client.answer(request).await }
     };
-    metrics.open.dec();
-    let result = match ended {
-        Ok(()) => "closed",
-        Err(error) => {
-            debug!(%from, %error, "a connection to the front door broke");
-            "broken"
-        }
+    let result = match listener::http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await {
+        End::Closed => "closed",
+        End::Broken => "broken",
+        End::CutOff(reason) => reason,
     };
     metrics.connections.with_label_values(&[result]).inc();
+}
+
+fn crowded() -> Response<Body> {
+    let error = "the front door has as many connections as it may; try again in a second";
+    Refusal::unavailable(error).into_response()
 }

@@ -102,6 +102,12 @@ pub struct ProbeTracker {
     condition: Condition,
     since_ms: u64,
     evidence: String,
+    /// What brought a bad conclusion about.
+    cause: Option<String>,
+    /// Whether enough definite failures in a row were seen since it was healthy last.
+    is_definite: bool,
+    /// A failed endpoint's successes in a row, and how many it needs.
+    returning: Option<(u32, u32)>,
     round_trip_us: Option<u64>,
     has_succeeded: bool,
     failures: FailureRun,
@@ -117,6 +123,9 @@ impl ProbeTracker {
             condition: Condition::Unknown,
             since_ms: now_ms,
             evidence: "not probed yet".into(),
+            cause: None,
+            is_definite: false,
+            returning: None,
             round_trip_us: None,
             has_succeeded: false,
             failures: FailureRun::default(),
@@ -149,10 +158,29 @@ impl ProbeTracker {
         }
         let next = self.conclude(policy);
         let before = std::mem::replace(&mut self.condition, next);
+        self.explain(before, policy);
         (before != next).then(|| {
             self.since_ms = now_ms;
             before
         })
+    }
+
+    /// Keeps what brought the conclusion about: later probes must not stand in for it.
+    fn explain(&mut self, before: Condition, policy: &ProbePolicy) {
+        let is_bad = matches!(self.condition, Condition::Suspect | Condition::Failed);
+        let was_definite = self.is_definite;
+        self.is_definite = self.condition == Condition::Failed && (was_definite || self.failures.is_conclusive(policy));
+        if !is_bad {
+            self.cause = None;
+        } else if before != self.condition || self.is_definite != was_definite {
+            self.cause = Some(match self.is_definite {
+                true if self.failures.count == 1 => self.evidence.clone(),
+                true => format!("{} {} times in a row", self.evidence, self.failures.count),
+                false => format!("no success for {} s, {}", self.silent_for_ms / 1_000, self.evidence),
+            });
+        }
+        let is_returning = self.condition == Condition::Failed && self.successes > 0;
+        self.returning = is_returning.then_some((self.successes, policy.successes));
     }
 
     fn conclude(&self, policy: &ProbePolicy) -> Condition {
@@ -188,6 +216,20 @@ impl ProbeTracker {
     /// The last probe's outcome in words.
     pub fn evidence(&self) -> &str {
         &self.evidence
+    }
+
+    /// Why the conclusion is what it is: a bad one by what brought it about, whatever the last probe saw.
+    pub fn reason(&self) -> String {
+        let Some(cause) = &self.cause else { return self.evidence.clone() };
+        match self.returning {
+            Some((successes, needed)) => format!("{cause}; the last probe succeeded ({successes} of {needed} needed)"),
+            None => cause.clone(),
+        }
+    }
+
+    /// Whether it failed by definite failures, not by silence alone.
+    pub fn is_definite(&self) -> bool {
+        self.is_definite
     }
 
     /// Time of the last successful probe, microseconds.
@@ -413,6 +455,31 @@ mod tests {
         assert_eq!(tracker.condition(), Condition::Failed);
         assert_eq!(tracker.record(success(), 3_000, &POLICY), Some(Condition::Failed));
         assert_eq!(tracker.condition(), Condition::Healthy);
+    }
+
+    #[test]
+    fn a_failure_is_explained_by_what_caused_it_and_by_how_far_it_is_on_its_way_back() {
+        let mut tracker = after(&[success(), refused(), refused(), refused()], 500);
+        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
+        tracker.record(success(), 3_000, &POLICY);
+        let said = "connection refused 3 times in a row; the last probe succeeded (1 of 3 needed)";
+        assert_eq!((tracker.reason().as_str(), tracker.evidence()), (said, "200"));
+        tracker.record(silence(), 3_500, &POLICY);
+        assert_eq!(tracker.reason(), "connection refused 3 times in a row");
+        for now_ms in [4_000, 4_500, 5_000] {
+            tracker.record(success(), now_ms, &POLICY);
+        }
+        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("200", false));
+    }
+
+    #[test]
+    fn silence_is_no_definite_failure_until_it_is_refused() {
+        let mut tracker = after(&[success()], 500);
+        (1..=9).for_each(|second| _ = tracker.record(silence(), 500 + second * 1_000, &POLICY));
+        assert_eq!((tracker.condition(), tracker.is_definite()), (Condition::Failed, false));
+        assert!(tracker.reason().starts_with("no success for 8 s, no answer in 1 s"), "{}", tracker.reason());
+        (10..13).for_each(|second| _ = tracker.record(refused(), 500 + second * 1_000, &POLICY));
+        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
     }
 
     #[test]

@@ -237,10 +237,12 @@ fn one_observer_that_reaches_nobody_moves_no_traffic() {
 #[test]
 fn if_all_look_down_the_last_plan_stays() {
     let mut mesh = Mesh::new(3, Strategy::Weighted);
-    let before = mesh.plan.clone();
+    let before = mesh.plan.clone().unwrap().regions;
     mesh.truth = vec![Truth::Refuses; 3];
     mesh.run(60 * MINUTE);
-    assert_eq!(mesh.plan, before);
+    let plan = mesh.plan.unwrap();
+    assert_eq!(plan.regions, before);
+    assert!(plan.all_failed_ms.is_some());
 }
 
 #[test]

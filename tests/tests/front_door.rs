@@ -81,7 +81,7 @@ async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
 async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
     // No agent serves: what listens at the regions' addresses is the test's own.
     let mesh = TestMesh::start_with(Setup { number: 1, adjust: Some(apart), ..Setup::default() }).await;
-    let door = Door::open(&mesh, &["--hold-seconds", "2"]).await;
+    let door = Door::open(&mesh, &["--hold", "2s"]).await;
 
     // A dead target: held, then answered with the reason.
     let begin = Instant::now();
@@ -133,7 +133,7 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
     }
     // All requests together cause a bounded number of retries; then the answer says so.
     until("the budget is used up", seconds(120), async || {
-        let answers = join_all((0..100).map(|_| door.post(INFER, &json!({})))).await;
+        let answers = join_all((0..100).map(|_| async { door.post(INFER, &json!({})).await })).await;
         let exhausted =
             answers.iter().flatten().find(|(_, answer)| answer.to_string().contains("retry budget is used up"));
         let (status, answer) = exhausted.ok_or_else(|| format!("{:?}", answers.first()))?;

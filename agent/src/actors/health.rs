@@ -26,6 +26,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     endpoint::{EndpointPolicy, EndpointTracker},
     facts::{Fact, FactKind, Observations, ServingFacts},
+    freeze::OwnSight,
     identity::{AgentId, RegionName},
     probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
     verdict::{AddressVerdict, Condition, Observation, RegionVerdict},
@@ -345,6 +346,10 @@ impl HealthState {
 
     fn publish(&mut self) {
         self.published = Some(Instant::now());
+        let sight = |(region, tracker): (&RegionName, &EndpointTracker)| {
+            (region.clone(), OwnSight { condition: tracker.condition(), is_definite: tracker.is_definite() })
+        };
+        self.arguments.snapshots.own_sight.send_replace(Arc::new(self.trackers.iter().map(sight).collect()));
         let fact = Fact::Observations(self.observations());
         if let Err(error) = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(fact))) {
             tracing::debug!(%error, "observations were not published; they are again within 2 s");

@@ -50,6 +50,8 @@ pub enum GossipMessage {
     ExchangeEnded {
         /// The peer.
         with: AgentId,
+        /// When it began.
+        begun: std::time::Instant,
         /// Its answer.
         answer: Result<Vec<u8>, PeerError>,
     },

@@ -4,7 +4,7 @@ use super::{
     Api,
     access::By,
     failover::give,
-    models::{json, name},
+    models::{json, named},
     reply::ApiError,
     types::{MemberBody, MemberStatus, MembersStatus, NewNameBody, OrderDone},
 };
@@ -74,7 +74,7 @@ pub async fn remove(State(api): State<Api>, body: Bytes) -> Result<(Extension<By
 /// `POST /v1/failover/members/rename`
 pub async fn rename(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
     let NewNameBody { region, to, by, why } = json(&body)?;
-    let to: RegionName = name(&to)?;
+    let to: RegionName = named("to", &to)?;
     change(api, region, by, why, MemberOrder::Rename { to }).await
 }
 
@@ -85,7 +85,7 @@ async fn change(
     why: String,
     order: MemberOrder,
 ) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    let region: RegionName = name(&region)?;
+    let region: RegionName = named("region", &region)?;
     let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
     let order = Order {
         action: OrderAction::Member(order),
@@ -107,12 +107,14 @@ pub(super) fn why_not_automatic(api: &Api) -> Option<String> {
 pub(super) fn answer(error: &MemberOrderError) -> (StatusCode, &'static str) {
     match error {
         MemberOrderError::NoName | MemberOrderError::NoOverride => (StatusCode::BAD_REQUEST, ""),
-        MemberOrderError::Members(MembersError::NotAMember(_)) => (StatusCode::NOT_FOUND, "see /v1/failover/members"),
+        MemberOrderError::Members(MembersError::NotAMember(_)) => {
+            (StatusCode::NOT_FOUND, "see `regionmesh failover members`")
+        }
         MemberOrderError::NoMajorityLeft { .. } => (StatusCode::CONFLICT, "bring back another region first"),
         MemberOrderError::Members(_)
         | MemberOrderError::NotConfigured { .. }
         | MemberOrderError::HasTraffic { .. }
         | MemberOrderError::NotAutomatic(_)
-        | MemberOrderError::Votes { .. } => (StatusCode::CONFLICT, "see /v1/failover/members"),
+        | MemberOrderError::Votes { .. } => (StatusCode::CONFLICT, "see `regionmesh failover members`"),
     }
 }

@@ -88,6 +88,11 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         .into_iter()
         .map(|(name, holds, otherwise)| (name.to_owned(), json!(if holds { "ok".into() } else { otherwise })))
         .collect();
+    // No reason to send anybody away: this agent's DNS goes on answering, and the others may be gone.
+    if let Some(freeze) = api.snapshots.freeze.borrow().as_ref() {
+        let since = crate::time::rfc3339(freeze.since_ms);
+        checks.insert("plan".into(), json!(format!("plan frozen since {since}: {}", freeze.detail)));
+    }
     if let Some(outage) = store_outage(&api) {
         checks.insert("store".into(), json!(outage));
     }
@@ -98,7 +103,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 pub async fn verdict(State(api): State<Api>, Path(region): Path<String>) -> Result<Response, ApiError> {
     let name: RegionName = region.parse().map_err(|error| ApiError::bad(format!("{error}")))?;
     if api.config.region(&name).is_none() {
-        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see /v1/regions"));
+        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see `regionmesh status`"));
     }
     let verdict = api.snapshots.verdicts.borrow().get(&name).cloned();
     let condition = verdict.as_ref().map_or(Condition::Unknown, |verdict| verdict.condition);

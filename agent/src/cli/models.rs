@@ -29,9 +29,12 @@ pub struct ModelsCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     Publish(publish::Publish),
+    #[command(visible_alias = "ls")]
     List(List),
+    #[command(visible_alias = "describe")]
     Show(Show),
     Verify(verify::Verify),
+    #[command(visible_alias = "rm")]
     Delete(Delete),
     Promote(Promote),
     Uploads(uploads::Uploads),
@@ -56,7 +59,7 @@ struct Show {
     common: Common,
 }
 
-/// Delete a version everywhere; regions that are away delete it when they return
+/// Delete a version in every region, at once and for good; regions that are away delete it when they return
 #[derive(Debug, Args)]
 struct Delete {
     /// The model's name

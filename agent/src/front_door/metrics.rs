@@ -23,7 +23,7 @@ const RETRIES: [&str; 3] = ["not_sent", "broken", "unavailable"];
 /// The front door's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct FrontDoorMetrics {
-    /// Connections of clients ended, by result: `closed`, `broken`, `too_many`.
+    /// Connections of clients, by result: `closed`, `broken`, or why one was not served to its end.
     pub(super) connections: IntCounterVec,
     /// Connections of clients open now.
     pub(super) open: IntGauge,

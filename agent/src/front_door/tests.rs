@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::DropGuard;
 

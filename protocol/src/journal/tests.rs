@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::{plan::RegionPlan, plan::Shortfall, problem::ProblemKind, register::Stamp};
+use crate::{
+    plan::Override, plan::OverrideKind, plan::RegionPlan, plan::Shortfall, plan::YieldedOrder, problem::ProblemKind,
+    register::Stamp,
+};
 use proptest::prelude::*;
 
 fn region(name: &str) -> RegionName {
@@ -151,6 +154,37 @@ fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward
 }
 
 #[test]
+fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() {
+    let mut journal = journal("c/y");
+    let drain = Override {
+        region: Some(region("a")),
+        kind: OverrideKind::Drain,
+        by: "ann".into(),
+        why: "disks".into(),
+        set_ms: 1,
+        expires_ms: 1_000,
+    };
+    let ordered = |seq, yields: bool, all_failed_ms| {
+        let mut committed = plan(seq, Standing::Serving);
+        committed.plan.overrides = vec![drain.clone()];
+        let yielded = YieldedOrder { order: Some(region("a")), region: region("a"), since_ms: 7 };
+        committed.plan.yielded = yields.then_some(yielded).into_iter().collect();
+        committed.plan.all_failed_ms = all_failed_ms;
+        committed
+    };
+    assert_eq!(journal.plan(&ordered(1, false, None), 1).len(), 1);
+    let events = journal.plan(&ordered(2, true, None), 2);
+    assert_eq!((events[1].id.as_str(), events[1].severity), ("order-yields:drain:a:3@b/x.ff#2", Severity::Warning));
+    assert_eq!(holding(&journal), ["RegionMeshOrderYielded"]);
+    assert_eq!(journal.alerts().iter().next().unwrap().starts_ms, 7);
+    assert_eq!(journal.plan(&ordered(3, true, Some(3)), 3).len(), 1);
+    assert_eq!(holding(&journal), ["RegionMeshAllRegionsFailed", "RegionMeshOrderYielded"]);
+    let events = journal.plan(&ordered(4, false, None), 4);
+    assert_eq!((events[1].severity, events[1].fields["move"].as_str()), (Severity::Info, "stands"));
+    assert_eq!(holding(&journal), [""; 0]);
+}
+
+#[test]
 fn an_election_is_no_lack_of_a_leader_until_it_takes_too_long() {
     let mut journal = journal("c/y");
     let ballot = |number| Ballot { number, agent: agent("b/x"), boot: 1 };
@@ -198,9 +232,14 @@ fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
     // A life of a day: its last fifth.
     assert_eq!([at(86_400, 60_000), at(86_400, 70_000), at(86_400, 71_000)], [(0, 0), (1, 1), (0, 1)]);
     assert_eq!(at(2 * 86_400, 71_001), (0, 0));
-    // A life of years: its last week.
+    // A life of years: its last week, then its last two days.
     let year = 365 * 86_400;
     assert_eq!([at(year, 300 * 86_400), at(year, 359 * 86_400)], [(0, 0), (1, 1)]);
+    assert_eq!([at(year, 363 * 86_400 + 1), at(year, 364 * 86_400)], [(1, 2), (0, 2)]);
+    assert_eq!(at(2 * year, 364 * 86_400), (0, 0));
+    // A pod's certificate, which lives for three days and is renewed a day before its end, is in neither stage until then.
+    let pod = 3 * 86_400;
+    assert_eq!([at(pod, 86_400), at(pod, 2 * 86_400), at(pod, 208_800)], [(0, 0), (0, 0), (1, 1)]);
 }
 
 #[test]
