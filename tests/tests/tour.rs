@@ -67,7 +67,7 @@ async fn take_the_model_away_for_a_moment(data_dir: PathBuf) {
     let (http, agent) = (api::client(), "http://127.0.73.12:9080");
     let token_file = data_dir.join("token");
     let token = std::fs::read_to_string(&token_file).unwrap();
-    let delete = http.post(format!("{agent}/v1/models/iris/versions/1/delete")).bearer_auth(token.trim());
+    let delete = http.post(format!("{agent}/v1/models/iris/versions/1/delete?force=true")).bearer_auth(token.trim());
     let deleted = delete.json(&serde_json::json!({})).send().await.unwrap();
     assert!(deleted.status().is_success(), "{deleted:?}");
     // From here on the tour may end at any moment, and its mesh with it.

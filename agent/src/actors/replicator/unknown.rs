@@ -104,9 +104,9 @@ mod tests {
             (UnknownCatalogues::default(), "new".parse().unwrap(), "old".parse().unwrap());
         unknown.announced(&new, false);
         unknown.announced(&old, true);
-        assert_eq!(unknown.regions(), [new.clone()]);
+        assert_eq!(unknown.regions(), std::slice::from_ref(&new));
         unknown.failed(&old, "no".into());
-        assert_eq!(unknown.regions(), [new.clone()]);
+        assert_eq!(unknown.regions(), std::slice::from_ref(&new));
         unknown.failed(&old, "no".into());
         assert_eq!(unknown.regions(), [new.clone(), old.clone()]);
         unknown.learnt(&old);
