@@ -227,17 +227,34 @@ pub struct ServingConfig {
     pub embedded: bool,
     /// Largest request body, bytes.
     pub body_limit: usize,
-    /// Inferences running at once; more wait, and beyond four times as many are refused with 503.
+    /// Inferences of one model running at once; more wait, and beyond four times as many are refused with 503. All models
+    /// together run at most twice as many.
     pub parallel: usize,
     /// Versions kept loaded beyond the default ones; 0: only default versions are served.
     pub extra_versions: usize,
     /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one optimised plan.
     pub memory_limit: u64,
+    /// Largest tensor that a model may make, bytes; more where its own files are larger. A model that would make a larger one
+    /// is refused before anything is allocated, since an allocation that fails ends the process.
+    pub max_tensor_bytes: u64,
+    /// How long loading a version and running its first inference may take once its files are read, milliseconds.
+    pub load_timeout_ms: u64,
+    /// How long an inference may take, waiting included, milliseconds; then it is answered with 503 or 504.
+    pub inference_timeout_ms: u64,
 }
 
 impl Default for ServingConfig {
     fn default() -> Self {
-        Self { embedded: true, body_limit: 64 << 20, parallel: 4, extra_versions: 4, memory_limit: 4 << 30 }
+        Self {
+            embedded: true,
+            body_limit: 64 << 20,
+            parallel: 4,
+            extra_versions: 4,
+            memory_limit: 4 << 30,
+            max_tensor_bytes: 1 << 30,
+            load_timeout_ms: 60_000,
+            inference_timeout_ms: 30_000,
+        }
     }
 }
 

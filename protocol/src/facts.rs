@@ -7,6 +7,7 @@ use crate::{
     plan::CommittedPlan,
     problem::Problem,
     register::Ballot,
+    servability::Servability,
     trial::{LATENCY_BUCKETS, Served},
     verdict::{Condition, Observation},
 };
@@ -36,6 +37,8 @@ pub enum FactKind {
     Alerts,
     /// The agent's [`Problem`]s.
     Problems,
+    /// [`Servability`].
+    Servability,
 }
 
 /// The content of one entry.
@@ -61,6 +64,9 @@ pub enum Fact {
     Alerts(AlertFacts),
     /// Its problems, at most [`crate::problem::PROBLEMS_MAX`].
     Problems(Vec<Problem>),
+    /// Which versions its model server can serve. An entry of its own: it changes rarely, the counters of [`ServingFacts`] all
+    /// the time.
+    Servability(Servability),
 }
 
 impl Fact {
@@ -77,6 +83,7 @@ impl Fact {
             Fact::Links(_) => FactKind::Links,
             Fact::Alerts(_) => FactKind::Alerts,
             Fact::Problems(_) => FactKind::Problems,
+            Fact::Servability(_) => FactKind::Servability,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod attack;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
+pub mod onnx;
 pub mod plans;
 pub mod receiver;
 pub mod route53;

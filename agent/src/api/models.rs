@@ -5,9 +5,11 @@ use super::{
     access::By,
     reply::ApiError,
     server::Limits,
-    types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, VersionBrief, VersionDetail},
+    types::{
+        AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, VersionBrief, VersionDetail,
+    },
 };
-use crate::actors::messages::ReplicatorMessage;
+use crate::{actors::messages::ReplicatorMessage, serving::choose::PRODUCTION};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -17,10 +19,18 @@ use axum::{
 use futures::StreamExt;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Tombstone},
+    identity::RegionName,
     manifest::{METADATA_MAX, ModelName, TEXT_MAX, VersionName},
+    servability::{Promotable, RegionState, promotable},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// Longest that a promotion waits for regions to test a version.
+const PROMOTION_WAIT_MAX_MS: u64 = 60_000;
+/// How often it looks again where nothing on the board changes.
+const PROMOTION_LOOK: Duration = Duration::from_millis(500);
 
 /// Reads a name from a path.
 pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
@@ -64,6 +74,10 @@ pub async fn begin(
     let (model, version) = names(&path)?;
     if version.as_str().contains('+') {
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
+    }
+    if version.as_str() == PRODUCTION || names_of(&api, &model).aliases.contains(&version) {
+        let error = format!("{version} is an alias of {model}: a version of that name could not be told from it");
+        return Err(ApiError::new(StatusCode::CONFLICT, error, "publish under another version name"));
     }
     let BeginUpload { publisher, metadata } = json(&body)?;
     // Checked again at the commit; said now, before the files are sent.
@@ -151,20 +165,114 @@ pub async fn promote(
     State(api): State<Api>,
     Path(path): Path<(String, String)>,
     body: Bytes,
-) -> Result<(Extension<By>, Json<AliasStatus>), ApiError> {
+) -> Result<(Extension<By>, Json<Promoted>), ApiError> {
     let (model, version) = names(&path)?;
-    let Promote { alias, by } = json(&body)?;
+    let Promote { alias, by, force, wait_ms } = json(&body)?;
     let alias: VersionName = name(&alias)?;
     if alias.as_str().contains('+') {
         return Err(ApiError::bad("an alias can't have a name that conflict resolution gives"));
     }
     short("by", &by)?;
+    if wait_ms > PROMOTION_WAIT_MAX_MS {
+        return Err(ApiError::bad(format!("wait_ms: {wait_ms}, the limit is {PROMOTION_WAIT_MAX_MS}")));
+    }
     known(&api, &model, &version).await?;
+    if names_of(&api, &model).versions.contains(&alias) {
+        let error = format!("{model} has a version {alias}: an alias of that name would never be seen");
+        return Err(ApiError::new(StatusCode::CONFLICT, error, "choose another alias, or delete that version"));
+    }
+    let states = if force {
+        super::status::version_states(&api.config, &api.snapshots, &model, &version)
+    } else {
+        promotable_within(&api, &model, &version, Duration::from_millis(wait_ms)).await?
+    };
+    let warnings = states.iter().filter(|(_, state)| !state.is_good());
+    let warnings: Vec<_> = warnings.map(|(region, state)| format!("{region}: {state}")).collect();
+    if !warnings.is_empty() {
+        tracing::warn!(%model, %version, %alias, force, ?warnings, "promoting a version that some regions can't serve now");
+    }
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;
     store_changed(&api);
     let by = Extension(By(entry.by.clone()));
-    Ok((by, Json(AliasStatus::from(entry))))
+    Ok((by, Json(Promoted { alias: AliasStatus::from(entry), warnings })))
+}
+
+/// Where the regions stand once a majority of them can serve a version; waits for those that are still replicating or
+/// testing it.
+async fn promotable_within(
+    api: &Api,
+    model: &ModelName,
+    version: &VersionName,
+    wait: Duration,
+) -> Result<BTreeMap<RegionName, RegionState>, ApiError> {
+    let deadline = Instant::now() + wait;
+    let mut board = api.snapshots.board.subscribe();
+    loop {
+        board.mark_unchanged();
+        let states = super::status::version_states(&api.config, &api.snapshots, model, version);
+        let may_be = promotable(&states);
+        if may_be == Promotable::Yes {
+            return Ok(states);
+        }
+        let now = Instant::now();
+        if may_be == Promotable::No || now >= deadline {
+            return Err(not_promotable(model, version, &states));
+        }
+        // Either way it is looked again.
+        let _ = timeout_at(deadline.min(now + PROMOTION_LOOK), board.changed()).await;
+    }
+}
+
+fn not_promotable(model: &ModelName, version: &VersionName, states: &BTreeMap<RegionName, RegionState>) -> ApiError {
+    let good = states.values().filter(|state| state.is_good()).count();
+    let (all, needed) = (states.len(), states.len() / 2 + 1);
+    let reasons = states.iter().filter(|(_, state)| !state.is_good());
+    let reasons: Vec<_> = reasons.map(|(region, state)| format!("{region}: {state}")).collect();
+    let (yet, hint) = match promotable(states) {
+        Promotable::No => ("", "publish a version that can be served, or promote with force"),
+        _ => (" yet", "wait until the regions have tested it, or promote with force"),
+    };
+    let error = format!(
+        "{model}@{version} can't be promoted{yet}: {good} of {all} regions can serve it, {needed} are needed ({})",
+        reasons.join("; ")
+    );
+    ApiError::new(StatusCode::CONFLICT, error, hint)
+}
+
+/// `POST /v1/models/{model}/versions/{version}/retry`
+pub async fn retry(State(api): State<Api>, Path(path): Path<(String, String)>) -> Result<Json<Done>, ApiError> {
+    let (model, version) = names(&path)?;
+    known(&api, &model, &version).await?;
+    let Some(quarantine) = &api.quarantine else {
+        let error = "this agent serves no models itself (serving.embedded is false)";
+        return Err(ApiError::new(StatusCode::CONFLICT, error, "restart the region's model server instead"));
+    };
+    let quarantine = quarantine.clone();
+    let (retried, name) = (model.clone(), version.clone());
+    let was_held = tokio::task::spawn_blocking(move || quarantine.retry(&retried, &name)).await;
+    let was_held = was_held.map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the retry broke: {error}"), "try again")
+    })?;
+    let what = if was_held { "is taken out of quarantine and loaded again" } else { "is loaded again" };
+    Ok(Json(Done { done: format!("{model}@{version} {what} by {}", api.config.id()) }))
+}
+
+/// What a model's versions and aliases are called.
+struct Names {
+    versions: Vec<VersionName>,
+    aliases: Vec<VersionName>,
+}
+
+fn names_of(api: &Api, model: &ModelName) -> Names {
+    let models = super::status::models(&api.config, &api.snapshots);
+    let known = models.into_iter().find(|known| known.model == model.as_str());
+    let (versions, aliases) = known.map(|known| (known.versions, known.aliases)).unwrap_or_default();
+    let parse = |name: &str| name.parse().ok();
+    Names {
+        versions: versions.iter().filter_map(|version| parse(&version.version)).collect(),
+        aliases: aliases.iter().filter_map(|alias| parse(&alias.alias)).collect(),
+    }
 }
 
 /// `POST /v1/models/{model}/versions/{version}/verify`

@@ -373,7 +373,15 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("published_ms", "time?", "When it was published; null likewise"),
             ("origin", "string?", "Where it was published; null likewise"),
             ("regions", "[string]", "The regions that hold it, verified"),
+            ("servable", "[string]", "Of these, the regions that have run an inference on it"),
+            ("unservable", "[Unservable]", "Of these, the regions that can't serve it"),
+            ("untested", "[string]", "Of these, the regions that have not tried it yet"),
         ],
+    ),
+    (
+        "Unservable",
+        "A region that can't serve a version",
+        &[("region", "string", "The region"), ("reason", "string", "Why; empty if its agent has too many reasons to tell")],
     ),
     (
         "Alias",
@@ -383,6 +391,17 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("version", "string", "The version that it names"),
             ("set_ms", "time", "When it was set"),
             ("by", "string", "Who set it, as they said"),
+        ],
+    ),
+    (
+        "Promoted",
+        "An alias that was set",
+        &[
+            ("alias", "string", "The alias"),
+            ("version", "string", "The version that it names"),
+            ("set_ms", "time", "When it was set"),
+            ("by", "string", "Who set it, as they said"),
+            ("warnings", "[string]", "Regions that can't serve the version now, and why"),
         ],
     ),
     ("Version", "A version in brief", VERSION),
@@ -426,6 +445,8 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         &[
             ("alias", "string", "The alias that shall name the version"),
             ("by", "string~", "Who promotes; at most 1024 bytes"),
+            ("force", "boolean~", "Also where no majority of regions can serve the version"),
+            ("wait_ms", "integer~", "How long to wait until a majority can, milliseconds; at most 60000, 0 if not given"),
         ],
     ),
     ("Done", "It was done", &[("done", "string", "What was done")]),

@@ -2,6 +2,7 @@
 
 mod files;
 mod publish;
+mod retry;
 pub(super) mod table;
 mod verify;
 mod wait;
@@ -9,9 +10,10 @@ mod wait;
 use super::{
     client::Client,
     common::{self, Common, text_within},
+    text,
     confirm::confirm,
 };
-use crate::api::types::{AliasStatus, Done, ModelStatus, Models, VersionDetail};
+use crate::api::types::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use regionmesh_protocol::manifest::{ModelName, TEXT_MAX, VersionName};
@@ -33,6 +35,7 @@ enum Action {
     Verify(verify::Verify),
     Delete(Delete),
     Promote(Promote),
+    Retry(retry::Retry),
 }
 
 /// List models, versions, and which regions hold them
@@ -70,6 +73,8 @@ struct Delete {
 }
 
 /// Let an alias name a version; `production` is what is served by default
+///
+/// A version can be promoted once a majority of regions hold it and have run an inference on it.
 #[derive(Debug, Args)]
 struct Promote {
     /// The model's name
@@ -80,6 +85,12 @@ struct Promote {
     /// The alias
     #[arg(value_parser = own_name)]
     alias: VersionName,
+    /// Promote although no majority of regions can serve the version
+    #[arg(long)]
+    force: bool,
+    /// How long to wait until a majority of regions have tested it, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=60))]
+    wait: u64,
     /// Who promotes; the user's name if not given
     #[arg(long, value_name = "WHO", value_parser = short)]
     by: Option<String>,
@@ -97,6 +108,7 @@ impl ModelsCommand {
             Action::Verify(action) => action.run().await,
             Action::Delete(action) => action.run().await,
             Action::Promote(action) => action.run().await,
+            Action::Retry(action) => action.run().await,
         }
     }
 }
@@ -138,11 +150,15 @@ impl Delete {
 
 impl Promote {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, alias, by, common } = self;
+        let Self { model, version, alias, force, wait, by, common } = self;
         let client = Client::new(&common.client)?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
-        let set: AliasStatus = client.post(&path, &json!({ "alias": alias, "by": whoever(by) })).await?;
-        common.tell(&set, |_| format!("{model}: {} is version {}", set.alias, set.version))
+        let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": wait * 1_000 });
+        let set: Promoted = client.post(&path, &body).await?;
+        for warning in &set.warnings {
+            eprintln!("warning: {}", text::plain(warning, 500));
+        }
+        common.tell(&set, |_| format!("{model}: {} is version {}", set.alias.alias, set.alias.version))
     }
 }
 

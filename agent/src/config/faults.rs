@@ -69,6 +69,15 @@ impl Config {
         if self.serving.parallel == 0 {
             faults.push("serving.parallel must be at least 1".into());
         }
+        for (name, value) in [
+            ("max_tensor_bytes", self.serving.max_tensor_bytes),
+            ("load_timeout_ms", self.serving.load_timeout_ms),
+            ("inference_timeout_ms", self.serving.inference_timeout_ms),
+        ] {
+            if value == 0 {
+                faults.push(format!("serving.{name} must be at least 1"));
+            }
+        }
         if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
             faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
         }

@@ -47,7 +47,7 @@ pub(super) struct Publish {
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait until every living region holds it, verified; at most this many seconds [default: 300]
+    /// Wait until every living region holds it and has run an inference on it; at most this many seconds [default: 300]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
     wait: Option<u32>,
     #[command(flatten)]
@@ -183,9 +183,9 @@ fn sentence(brief: &VersionBrief, is_new: bool, is_awaited: bool) -> String {
     let VersionBrief { model, version, content, size, .. } = brief;
     let what = match (is_new, is_awaited) {
         (true, false) => "is published",
-        (true, true) => "is published, and verified in every living region",
+        (true, true) => "is published, verified and tested in every living region",
         (false, false) => "was already there with the same content",
-        (false, true) => "was already there with the same content, and is verified in every living region",
+        (false, true) => "was already there with the same content, and is verified and tested in every living region",
     };
     format!("{model}@{version} {what}: {}, content {content:.12}", bytes(*size))
 }

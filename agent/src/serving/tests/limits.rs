@@ -4,19 +4,35 @@ use super::*;
 use axum::body::Body;
 use prost::Message;
 use std::task::Poll;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// The routes with an admission that the test holds too.
-async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<admission::Admission>) {
+/// The routes, and the one model's version, whose places the test holds too.
+async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<loading::Loaded>) {
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics.clone());
-    let shelf = loader::Shelf::new(Arc::new(loading), 1, 1, metrics.clone());
-    tokio::spawn(shelf.clone().follow(rig.announce.subscribe()));
+    let config = ServingConfig { parallel, body_limit, ..ServingConfig::default() };
+    let shelf = loader::Shelf::new(loader::ShelfArguments {
+        region: "here".parse().unwrap(),
+        loading: Arc::new(loading_from(&rig.memory, config, metrics.clone())),
+        extra_versions: 1,
+        places: 1,
+        tests_versions: false,
+        metrics: metrics.clone(),
+    });
+    tokio::spawn(shelf.clone().follow(rig.announce.subscribe(), rig.peers.subscribe()));
     rig.wait("loaded", async || shelf.resolve("add", None).await.is_ok()).await;
-    let admission = Arc::new(admission::Admission::new(parallel, body_limit, metrics.clone()));
-    let (region, draining) = ("here".parse().unwrap(), watch::channel(false).1);
-    (routes::router(routes::Service { shelf, admission: admission.clone(), draining, region, metrics }), admission)
+    let loaded = shelf.resolve("add", None).await.unwrap();
+    let service = routes::Service {
+        shelf,
+        admission: Arc::new(admission::Admission::new(parallel, body_limit, metrics.clone())),
+        computing: Arc::new(Semaphore::new(routes::computing_max(parallel))),
+        inference_timeout: Duration::from_secs(30),
+        draining: watch::channel(false).1,
+        region: "here".parse().unwrap(),
+        metrics,
+    };
+    (routes::router(service), loaded)
 }
 
 fn request(body: Body) -> http::Request<Body> {
@@ -25,8 +41,8 @@ fn request(body: Body) -> http::Request<Body> {
 
 #[tokio::test]
 async fn overload_is_answered_with_503_at_once_and_the_queue_is_served_later() {
-    let (routes, admission) = routes_with(2, 1 << 20).await;
-    let running = [admission.enter().await.unwrap(), admission.enter().await.unwrap()];
+    let (routes, loaded) = routes_with(2, 1 << 20).await;
+    let running = [loaded.places.enter().await.unwrap(), loaded.places.enter().await.unwrap()];
     let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
     let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(ask())).collect();
     for request in &mut waiting {
@@ -46,8 +62,8 @@ async fn overload_is_answered_with_503_at_once_and_the_queue_is_served_later() {
 
 #[tokio::test]
 async fn a_client_that_gives_up_waiting_gives_its_place_back() {
-    let (routes, admission) = routes_with(1, 1 << 20).await;
-    let running = admission.enter().await.unwrap();
+    let (routes, loaded) = routes_with(1, 1 << 20).await;
+    let running = loaded.places.enter().await.unwrap();
     for _ in 0..20 {
         let mut given_up = Box::pin(routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into())));
         for _ in 0..10 {
@@ -61,7 +77,7 @@ async fn a_client_that_gives_up_waiting_gives_its_place_back() {
 
 #[tokio::test]
 async fn bodies_in_progress_are_bounded_together() {
-    let (routes, _admission) = routes_with(1, 64 << 10).await;
+    let (routes, _loaded) = routes_with(1, 64 << 10).await;
     // Each sends 32 KiB and then nothing: eight take the four full bodies that may be held.
     let stalled = || {
         let piece = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 32 << 10])) });
@@ -90,7 +106,7 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
     assert!(body["error"].as_str().unwrap().contains("larger than 1000 bytes"), "{body}");
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 
-    let (routes, _admission) = routes_with(1, 1_000).await;
+    let (routes, _loaded) = routes_with(1, 1_000).await;
     let pieces = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 200]))));
     assert_eq!(routes.oneshot(request(Body::from_stream(pieces))).await.unwrap().status(), 413);
 }
@@ -185,5 +201,36 @@ async fn garbage_and_half_requests_disturb_nothing() {
     }
     let mut answer = Vec::new();
     let _ = half_open[1].read_to_end(&mut answer).await;
+    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+}
+
+/// `y = x` grown to `shape`: what it makes is known before it is made.
+fn grown(shape: &[i64]) -> Vec<u8> {
+    use tract_onnx::pb::tensor_proto::DataType;
+    let (x, y) = (models::value("x", DataType::Float, &[1]), models::value("y", DataType::Float, shape));
+    let sizes = tract_onnx::pb::TensorProto {
+        name: "shape".into(),
+        dims: vec![shape.len() as i64],
+        data_type: DataType::Int64 as i32,
+        int64_data: shape.to_vec(),
+        ..tract_onnx::pb::TensorProto::default()
+    };
+    models::proto(vec![x], vec![y], vec![models::node("Expand", &["x", "shape"], "y")], vec![sizes]).encode_to_vec()
+}
+
+#[tokio::test]
+async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_is_allocated() {
+    let rig = Rig::with(&[("add", models::add(1.0)), ("small", grown(&[1_000]))]).await;
+    for (name, shape) in [("large", vec![1 << 20, 1 << 20]), ("absurd", vec![1 << 40, 1 << 40])] {
+        rig.put(name, "1", grown(&shape));
+        rig.publish();
+        rig.wait("refused", async || {
+            let told = rig.infer(name, json!({})).await.1.to_string();
+            told.contains("can't be loaded") && told.contains("serving.max_tensor_bytes")
+        })
+        .await;
+    }
+    let asked = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]});
+    assert_eq!(rig.infer("small", asked).await.0, 200);
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 }
