@@ -273,7 +273,8 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    let facts = Told { agent: facts.clone(), serving: serving_facts.clone(), servability: servability.clone() };
+                    let facts =
+                        Told { agent: facts.clone(), serving: serving_facts.clone(), servability: servability.clone() };
                     herald(facts, gossip.clone(), problems.clone(), stop).boxed()
                 }),
             ),

@@ -123,7 +123,8 @@ fn largest_as(input: &str, output: &str) -> NodeProto {
 
 /// `times` doublings of one number.
 pub fn doubled(times: usize) -> Vec<u8> {
-    let axis = AttributeProto { name: "axis".into(), r#type: AttributeType::Int as i32, i: 0, ..AttributeProto::default() };
+    let axis =
+        AttributeProto { name: "axis".into(), r#type: AttributeType::Int as i32, i: 0, ..AttributeProto::default() };
     let name = |index: usize| if index == 0 { "x".to_owned() } else { format!("x{index}") };
     let double = |index: usize| NodeProto {
         attribute: vec![axis.clone()],
@@ -135,7 +136,8 @@ pub fn doubled(times: usize) -> Vec<u8> {
 
 /// Multiplies matrices of `side` made from one number, again and again: minutes of computation out of some hundred bytes.
 pub fn slow(side: i64, input: &[i64]) -> Vec<u8> {
-    let product = |index: usize| node("MatMul", &[&format!("m{index}"), &format!("m{index}")], &format!("m{}", index + 1));
+    let product =
+        |index: usize| node("MatMul", &[&format!("m{index}"), &format!("m{index}")], &format!("m{}", index + 1));
     let first = node("Expand", &["x", "shape"], "m0");
     let nodes = [first].into_iter().chain((0..40).map(product)).chain([largest("m40")]).collect();
     model(nodes, input, &[], vec![whole_numbers("shape", &[side, side])])

@@ -161,7 +161,8 @@ async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_oth
         publish(&api, name, slow_loading(3_072)).await;
     }
     publish(&api, "late", scaled(3.0)).await;
-    until("a good model published after two slow ones answers", seconds(10), async || answers(&api, "late").await).await;
+    until("a good model published after two slow ones answers", seconds(10), async || answers(&api, "late").await)
+        .await;
     for name in ["slow-a", "slow-b"] {
         until("the slow ones are given up", PATIENCE, async || {
             let told = api.infer(&format!("/v2/models/{name}/infer"), &json!({})).await.err().unwrap_or_default();

@@ -163,7 +163,8 @@ async fn a_region_that_can_not_serve_what_the_others_serve_gives_up_its_share_un
     })
     .await;
     let told = problems(&mesh, "model-unservable").await.unwrap();
-    let is_told = told.iter().any(|problem| problem["region"] == name && problem["detail"].to_string().contains("memory"));
+    let is_told =
+        told.iter().any(|problem| problem["region"] == name && problem["detail"].to_string().contains("memory"));
     assert!(is_told, "{told:?}");
     for region in [0, 2] {
         let (version, _) = mesh.api(region).infer("/v2/models/iris/infer", &question()).await.unwrap();

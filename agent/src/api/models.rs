@@ -5,9 +5,7 @@ use super::{
     access::By,
     reply::ApiError,
     server::Limits,
-    types::{
-        AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, VersionBrief, VersionDetail,
-    },
+    types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, VersionBrief, VersionDetail},
 };
 use crate::{actors::messages::ReplicatorMessage, serving::choose::PRODUCTION};
 use axum::{

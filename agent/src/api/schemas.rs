@@ -381,7 +381,10 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
     (
         "Unservable",
         "A region that can't serve a version",
-        &[("region", "string", "The region"), ("reason", "string", "Why; empty if its agent has too many reasons to tell")],
+        &[
+            ("region", "string", "The region"),
+            ("reason", "string", "Why; empty if its agent has too many reasons to tell"),
+        ],
     ),
     (
         "Alias",
@@ -446,7 +449,11 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("alias", "string", "The alias that shall name the version"),
             ("by", "string~", "Who promotes; at most 1024 bytes"),
             ("force", "boolean~", "Also where no majority of regions can serve the version"),
-            ("wait_ms", "integer~", "How long to wait until a majority can, milliseconds; at most 60000, 0 if not given"),
+            (
+                "wait_ms",
+                "integer~",
+                "How long to wait until a majority can, milliseconds; at most 60000, 0 if not given",
+            ),
         ],
     ),
     ("Done", "It was done", &[("done", "string", "What was done")]),

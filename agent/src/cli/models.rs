@@ -10,8 +10,8 @@ mod wait;
 use super::{
     client::Client,
     common::{self, Common, text_within},
-    text,
     confirm::confirm,
+    text,
 };
 use crate::api::types::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use anyhow::Result;

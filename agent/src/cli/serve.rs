@@ -7,7 +7,10 @@ use super::common::serve_metrics;
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
     logging,
-    serving::{CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue, quarantine::Quarantine},
+    serving::{
+        CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue,
+        quarantine::Quarantine,
+    },
     store::models::ModelStore,
 };
 use anyhow::Context;

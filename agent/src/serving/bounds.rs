@@ -169,11 +169,7 @@ pub fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractRes
     }
     let fact = |value: &TValue| {
         let is_small = value.len() <= VALUES_MAX;
-        if is_small {
-            TypedFact::try_from(value.clone().into_tensor())
-        } else {
-            Ok(TypedFact::shape_and_dt_of(value))
-        }
+        if is_small { TypedFact::try_from(value.clone().into_tensor()) } else { Ok(TypedFact::shape_and_dt_of(value)) }
     };
     let facts = inputs.iter().map(fact).collect::<TractResult<Vec<_>>>()?;
     let facts: Vec<&TypedFact> = facts.iter().collect();

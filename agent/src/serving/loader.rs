@@ -31,11 +31,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::watch,
-    task::JoinError,
-    time::Instant,
-};
+use tokio::{sync::watch, task::JoinError, time::Instant};
 
 /// How often the count of requests goes into the facts. Facts travel through the mesh: not with every request.
 const FACTS_INTERVAL: Duration = Duration::from_secs(5);
@@ -223,11 +219,7 @@ impl Shelf {
         }
     }
 
-    fn load_ended(
-        &self,
-        finished: Result<(tokio::task::Id, Finished), JoinError>,
-        progress: &mut Progress,
-    ) {
+    fn load_ended(&self, finished: Result<(tokio::task::Id, Finished), JoinError>, progress: &mut Progress) {
         let id = match &finished {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -367,7 +359,8 @@ impl Shelf {
             };
             Some((name.clone(), version, content))
         };
-        let mut pending: Vec<_> = view.models.iter().filter(|(_, model)| !model.is_current()).filter_map(target).collect();
+        let mut pending: Vec<_> =
+            view.models.iter().filter(|(_, model)| !model.is_current()).filter_map(target).collect();
         let rank = |key: &VersionKey| match self.outcome(key) {
             Some(Outcome::Servable) => 0,
             None => 1,
@@ -540,12 +533,7 @@ fn copy(old: &View, loaded: Option<&Arc<Loaded>>) -> View {
         let (held, wanted, failure) = (model.held.clone(), model.wanted.clone(), model.failure.clone());
         (name.clone(), ModelView { held, default, wanted, failure, is_awaited: model.is_awaited })
     });
-    View {
-        is_read: true,
-        models: models.collect(),
-        newest: old.newest.clone(),
-        given_up_for: old.given_up_for.clone(),
-    }
+    View { is_read: true, models: models.collect(), newest: old.newest.clone(), given_up_for: old.given_up_for.clone() }
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -18,10 +18,7 @@ use regionmesh_protocol::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::AtomicUsize,
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
@@ -91,7 +88,9 @@ pub enum LoadError {
     #[error("loading it and running one inference took longer than {} s", .0.as_secs_f32())]
     Overrun(Duration),
     /// It took the process down before.
-    #[error("it is quarantined: the process died while loading it; delete it, or run `regionmesh models retry {0} {1}`")]
+    #[error(
+        "it is quarantined: the process died while loading it; delete it, or run `regionmesh models retry {0} {1}`"
+    )]
     Quarantined(ModelName, VersionName),
 }
 
@@ -246,7 +245,8 @@ impl Loading {
         let LoadingArguments { source, config, metrics, .. } = &self.arguments;
         let files = source.files(model, version).await.map_err(LoadError::Unreadable)?;
         let (path, mut size) = model_file(&files)?;
-        let read = |path: String| async move { source.read(model, version, &path).await.map_err(LoadError::Unreadable) };
+        let read =
+            |path: String| async move { source.read(model, version, &path).await.map_err(LoadError::Unreadable) };
         // Before reading: a file beyond the limit must not be in memory even once.
         let mut resident = self.reserve(size, &make_room)?;
         let bytes = read(path).await?;

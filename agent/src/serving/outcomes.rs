@@ -155,9 +155,7 @@ fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, Known>> {
     let versions = document.versions.into_iter().take(VERSIONS_MAX);
     Some(
         versions
-            .map(|(model, version, content, outcome)| {
-                ((model, version, content), Known { outcome, is_lasting: true })
-            })
+            .map(|(model, version, content, outcome)| ((model, version, content), Known { outcome, is_lasting: true }))
             .collect(),
     )
 }

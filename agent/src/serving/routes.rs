@@ -249,8 +249,12 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
             (Ok(None), None) => Err(Refusal::internal("the inference gave no answer")),
         }
     });
-    let mut computation =
-        Computation { task: Some(computing), waiter: Some(waiter), shelf: service.shelf.clone(), loaded: loaded.clone() };
+    let mut computation = Computation {
+        task: Some(computing),
+        waiter: Some(waiter),
+        shelf: service.shelf.clone(),
+        loaded: loaded.clone(),
+    };
     let computed = match timeout_at(deadline.into(), computation.ended()).await {
         Ok(computed) => computed,
         Err(_) => Err(too_late(service, loaded, StatusCode::GATEWAY_TIMEOUT)),

@@ -63,16 +63,14 @@ impl ModelView {
 
     /// The newest version older than the wanted one, of those that `may_load` accepts: what is served where the wanted one
     /// can't be, and nothing else is.
-    pub fn fallback(
-        &self,
-        may_load: impl Fn(&VersionName, Digest) -> bool,
-    ) -> Option<(VersionName, Digest)> {
+    pub fn fallback(&self, may_load: impl Fn(&VersionName, Digest) -> bool) -> Option<(VersionName, Digest)> {
         let (wanted, _) = self.wanted.as_ref()?;
         let is_candidate = |(version, content): &(&VersionName, &Digest)| {
             let is_older = compare(version.as_str(), wanted.as_str()).is_lt();
             is_older && !version.as_str().contains("+conflict.") && may_load(version, **content)
         };
-        let newest = self.held.versions.iter().filter(is_candidate).max_by(|(a, _), (b, _)| compare(a.as_str(), b.as_str()));
+        let newest =
+            self.held.versions.iter().filter(is_candidate).max_by(|(a, _), (b, _)| compare(a.as_str(), b.as_str()));
         newest.map(|(version, content)| (version.clone(), *content))
     }
 }
@@ -112,7 +110,11 @@ impl View {
     }
 
     /// What the mesh is told of the versions. `unserved`: models of which no version can be served.
-    pub fn servability(&self, outcome: impl Fn(&VersionKey) -> Option<Outcome>, unserved: Vec<ModelName>) -> Servability {
+    pub fn servability(
+        &self,
+        outcome: impl Fn(&VersionKey) -> Option<Outcome>,
+        unserved: Vec<ModelName>,
+    ) -> Servability {
         let told = self.newest.iter().filter_map(|key| {
             let (model, version, content) = key;
             let outcome = outcome(key)?;

@@ -176,7 +176,9 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
     tell("ap-south-1/node-0", Some(bad.clone()));
     let promote = |body: &'static str| rig.post("/v1/models/resnet/versions/1/promote", body);
     let early = promote(r#"{"alias":"production","wait_ms":10}"#).await.error(409);
-    for part in ["can't be promoted yet: 1 of 3", "eu-west-1: not tested yet", "ap-south-1: can't be served: operator Frob"] {
+    for part in
+        ["can't be promoted yet: 1 of 3", "eu-west-1: not tested yet", "ap-south-1: can't be served: operator Frob"]
+    {
         assert!(early.contains(part), "{part}: {early}");
     }
     tell("eu-west-1/node-0", Some(Outcome::Servable));

@@ -47,9 +47,8 @@ impl Retry {
         let client = Client::new(&self.common.client)?;
         client.require_token()?;
         let status: Status = client.get("/v1/status").await?;
-        let is_meant = |agent: &str| {
-            self.region.as_ref().is_none_or(|region| agent.split('/').next() == Some(region.as_str()))
-        };
+        let is_meant =
+            |agent: &str| self.region.as_ref().is_none_or(|region| agent.split('/').next() == Some(region.as_str()));
         let agents: Vec<_> = status.agents.iter().filter(|agent| agent.alive && is_meant(&agent.agent)).collect();
         if agents.is_empty() {
             let region = self.region.as_ref().map_or_else(|| "the mesh".into(), ToString::to_string);

@@ -13,7 +13,8 @@ const TEXT_MAX: usize = 160;
 
 /// Models, versions, and which regions hold them; `all` are the regions of the mesh, where they are known.
 pub(in crate::cli) fn versions(models: &[ModelStatus], all: Option<&[&RegionName]>, paint: Paint) -> String {
-    let mut table = Table::new(&["MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS", "SERVABLE"]).heading(paint);
+    let mut table =
+        Table::new(&["MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS", "SERVABLE"]).heading(paint);
     for model in models {
         for version in &model.versions {
             let aliases = model.aliases.iter().filter(|alias| alias.version == version.version);

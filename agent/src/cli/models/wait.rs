@@ -46,15 +46,16 @@ fn spread(status: &Status, brief: &VersionBrief) -> Spread {
     let all = status.regions.iter().map(|region| region.region.to_string());
     let versions = || status.models.iter().filter(|model| model.model == brief.model).flat_map(|model| &model.versions);
     let of_ours = || versions().filter(|version| version.version == brief.version && version.content == brief.content);
-    let holders: BTreeSet<String> = of_ours()
-        .flat_map(|version| version.regions.iter().map(ToString::to_string))
-        .collect();
+    let holders: BTreeSet<String> =
+        of_ours().flat_map(|version| version.regions.iter().map(ToString::to_string)).collect();
     let suffixed = format!("{}+conflict.", brief.version);
     Spread {
         missing: living.difference(&holders).cloned().collect(),
         untested: of_ours().flat_map(|version| version.untested.iter().map(ToString::to_string)).collect(),
         unservable: of_ours()
-            .flat_map(|version| version.unservable.iter().map(|failed| (failed.region.to_string(), failed.reason.clone())))
+            .flat_map(|version| {
+                version.unservable.iter().map(|failed| (failed.region.to_string(), failed.reason.clone()))
+            })
             .collect(),
         silent: all.filter(|region| !living.contains(region)).collect(),
         holding: living.intersection(&holders).cloned().collect(),
