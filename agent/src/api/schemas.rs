@@ -2,14 +2,19 @@
 //!
 //! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways.
 
+mod models;
+
 use serde_json::{Map, Value, json};
 
 /// One field: its name, its type, and what it means. A type that ends in `?` may be null; one that ends in `~` may be
 /// left out of a request.
 type Field = (&'static str, &'static str, &'static str);
 
-/// Every object: its name, what it is, and its fields.
-const OBJECTS: &[(&str, &str, &[Field])] = &[
+/// One object: its name, what it is, and its fields.
+type Object = (&'static str, &'static str, &'static [Field]);
+
+/// Every object that is not of models.
+const OBJECTS: &[Object] = &[
     (
         "Status",
         "The whole mesh, as the answering agent knows it",
@@ -353,109 +358,6 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("lag_ms", "age", "How long the oldest of them has been missing"),
         ],
     ),
-    ("Models", "Every model", &[("models", "[Model]", "Every model that a region is known to hold")]),
-    (
-        "Model",
-        "One model",
-        &[
-            ("model", "string", "Its name"),
-            ("versions", "[HeldVersion]", "Its versions"),
-            ("aliases", "[Alias]", "Its aliases"),
-        ],
-    ),
-    (
-        "HeldVersion",
-        "One version, and where it is",
-        &[
-            ("version", "string", "Its name"),
-            ("content", "string", "Digest of its content: its identity"),
-            ("size", "integer?", "Bytes; null where the answering region does not hold it yet"),
-            ("published_ms", "time?", "When it was published; null likewise"),
-            ("origin", "string?", "Where it was published; null likewise"),
-            ("regions", "[string]", "The regions that hold it, verified"),
-            ("servable", "[string]", "Of these, the regions that have run an inference on it"),
-            ("unservable", "[Unservable]", "Of these, the regions that can't serve it"),
-            ("untested", "[string]", "Of these, the regions that have not tried it yet"),
-        ],
-    ),
-    (
-        "Unservable",
-        "A region that can't serve a version",
-        &[
-            ("region", "string", "The region"),
-            ("reason", "string", "Why; empty if its agent has too many reasons to tell"),
-        ],
-    ),
-    (
-        "Alias",
-        "A name for a version",
-        &[
-            ("alias", "string", "The alias"),
-            ("version", "string", "The version that it names"),
-            ("set_ms", "time", "When it was set"),
-            ("by", "string", "Who set it, as they said"),
-        ],
-    ),
-    (
-        "Promoted",
-        "An alias that was set",
-        &[
-            ("alias", "string", "The alias"),
-            ("version", "string", "The version that it names"),
-            ("set_ms", "time", "When it was set"),
-            ("by", "string", "Who set it, as they said"),
-            ("warnings", "[string]", "Regions that can't serve the version now, and why"),
-        ],
-    ),
-    ("Version", "A version in brief", VERSION),
-    (
-        "VersionDetail",
-        "A version with its files",
-        &[
-            VERSION[0],
-            VERSION[1],
-            VERSION[2],
-            VERSION[3],
-            VERSION[4],
-            VERSION[5],
-            ("publisher", "string", "Who published it, as they said"),
-            ("metadata", "{string}", "Free key/value pairs"),
-            ("files", "[File]", "Its files"),
-        ],
-    ),
-    (
-        "File",
-        "One file of a version",
-        &[
-            ("path", "string", "Path below the version's folder"),
-            ("size", "integer", "Bytes"),
-            ("digest", "string", "BLAKE3 of its bytes"),
-            ("chunks", "integer", "How many chunks it has"),
-        ],
-    ),
-    (
-        "BeginUpload",
-        "What is said of a version before its files",
-        &[
-            ("publisher", "string~", "Who publishes; at most 1024 bytes"),
-            ("metadata", "{string}~", "Free key/value pairs; at most 64, each text at most 1024 bytes"),
-        ],
-    ),
-    ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
-    (
-        "Promote",
-        "An alias to set",
-        &[
-            ("alias", "string", "The alias that shall name the version"),
-            ("by", "string~", "Who promotes; at most 1024 bytes"),
-            ("force", "boolean~", "Also where no majority of regions can serve the version"),
-            (
-                "wait_ms",
-                "integer~",
-                "How long to wait until a majority can, milliseconds; at most 60000, 0 if not given",
-            ),
-        ],
-    ),
     ("Done", "It was done", &[("done", "string", "What was done")]),
     (
         "Healthz",
@@ -546,19 +448,10 @@ const PLAN_BRIEF: &[Field] = &[
     ("age_ms", "age", "How long ago that is by the answering agent's clock"),
 ];
 
-const VERSION: &[Field] = &[
-    ("model", "string", "The model"),
-    ("version", "string", "The version"),
-    ("content", "string", "Digest of its content: its identity"),
-    ("size", "integer", "Bytes"),
-    ("published_ms", "time", "When it was published"),
-    ("origin", "string", "The region where it was published"),
-];
-
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS {
+    for (name, about, fields) in OBJECTS.iter().chain(models::OBJECTS) {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -617,7 +510,7 @@ mod tests {
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS {
+        for (_, _, fields) in OBJECTS.iter().chain(models::OBJECTS) {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

@@ -275,6 +275,11 @@ impl Engine {
     /// dimension but the batch is open.
     pub fn try_out(&self, control: &Control) -> Result<Option<EngineError>, EngineError> {
         let is_open = self.is_open();
+        if !is_open {
+            let shapes = self.inputs.iter().map(|input| with_open_as(&input.shape, 1)).collect();
+            let planned = guarded(|| self.plan(shapes, control).map(drop));
+            planned.map_err(|error| if error.is_ours() { error } else { EngineError::Model(error.to_string()) })?;
+        }
         let mut first = None;
         for size in if is_open { &OPEN_SIZES[..] } else { &OPEN_SIZES[..1] } {
             if first.is_some() && self.inputs.iter().any(|input| elements(&input.shape, *size) > TRIAL_ELEMENTS_MAX) {
@@ -288,8 +293,7 @@ impl Engine {
                 // Later sizes are ours: too large, or too slow, as the first was not.
                 Err(error) if error.is_ours() && first.is_some() => break,
                 Err(error) if error.is_ours() => return Err(error),
-                Err(EngineError::Shapes(why)) if !is_open => return Err(EngineError::Model(why)),
-                Err(error) => drop(first.get_or_insert(error)),
+                Err(error) => first = first.or(Some(error)),
             }
         }
         control.check().map_err(EngineError::Stopped)?;
@@ -311,7 +315,7 @@ impl Engine {
             match self.run(inputs, control) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_ours() => return Err(error),
-                Err(error) => drop(first.get_or_insert(error)),
+                Err(error) => first = first.or(Some(error)),
             }
         }
         first.map_or(Ok(()), Err)

@@ -102,6 +102,10 @@ impl Shelf {
 
     /// How loading a version ended.
     pub fn outcome(&self, key: &VersionKey) -> Option<Outcome> {
+        // What is remembered is older than the death of the process.
+        if self.arguments.loading.quarantine().holds(key) {
+            return Some(LoadError::quarantined(key));
+        }
         self.arguments.loading.outcomes().of(key)
     }
 
@@ -395,13 +399,16 @@ impl Shelf {
         }
     }
 
-    /// Tries the newest version of which nothing is known, once no default version is being loaded.
+    /// Tries the newest version of which nothing is known; default versions were given a place before.
     fn start_trial(&self, progress: &mut Progress) {
-        if !self.arguments.tests_versions || progress.trying.is_some() || !progress.loading.is_empty() {
+        if !self.arguments.tests_versions || progress.trying.is_some() {
             return;
         }
         let view = self.view.load();
-        let untried = view.newest.iter().find(|key| self.outcome(key).is_none() && !progress.is_resting(key));
+        let is_loading = |key: &VersionKey| progress.loading.values().any(|(loading, _)| loading == key);
+        let is_untried =
+            |key: &&VersionKey| self.outcome(key).is_none() && !progress.is_resting(key) && !is_loading(key);
+        let untried = view.newest.iter().find(is_untried);
         let Some(key) = untried.cloned() else { return };
         let (loading, extras, task) = (self.arguments.loading.clone(), self.extras.clone(), key.clone());
         progress.trying = Some(key);
@@ -490,8 +497,7 @@ impl Shelf {
             } else {
                 tracing::error!(?models, "the region takes no traffic: it can't serve what most other regions serve");
             }
-            let View { is_read, models, newest, .. } = copy(&view, None);
-            self.view.store(Arc::new(View { is_read, models, newest, given_up_for: given_up }));
+            self.view.store(Arc::new(View { given_up_for: given_up, ..copy(&view, None) }));
         }
         self.publish_facts(progress);
     }
@@ -533,7 +539,7 @@ fn copy(old: &View, loaded: Option<&Arc<Loaded>>) -> View {
         let (held, wanted, failure) = (model.held.clone(), model.wanted.clone(), model.failure.clone());
         (name.clone(), ModelView { held, default, wanted, failure, is_awaited: model.is_awaited })
     });
-    View { is_read: true, models: models.collect(), newest: old.newest.clone(), given_up_for: old.given_up_for.clone() }
+    View { is_read: old.is_read, models: models.collect(), newest: old.newest.clone(), given_up_for: old.given_up_for.clone() }
 }
 
 async fn sleep_until(at: Option<Instant>) {

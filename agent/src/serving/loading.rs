@@ -104,15 +104,21 @@ impl LoadError {
         }
     }
 
+    /// What the mesh is told of a version in quarantine.
+    pub fn quarantined((model, version, _): &VersionKey) -> Outcome {
+        let reason = LoadError::Quarantined(model.clone(), version.clone()).to_string();
+        Outcome::Unservable { reason, is_quarantined: true }
+    }
+
     /// What the mesh is told, and whether it would end the same way after a restart; none where the version itself was not
     /// tried.
     fn outcome(&self) -> Option<(Outcome, bool)> {
-        let is_quarantined = matches!(self, LoadError::Quarantined(..));
-        let unservable = Outcome::Unservable { reason: self.to_string(), is_quarantined };
+        let unservable = Outcome::Unservable { reason: self.to_string(), is_quarantined: false };
         match self {
-            LoadError::Unreadable(_) => None,
+            // The quarantine itself tells of the latter.
+            LoadError::Unreadable(_) | LoadError::Quarantined(..) => None,
             LoadError::Unservable(_) => Some((unservable, true)),
-            LoadError::NoRoom { .. } | LoadError::Overrun(_) | LoadError::Quarantined(..) => Some((unservable, false)),
+            LoadError::NoRoom { .. } | LoadError::Overrun(_) => Some((unservable, false)),
         }
     }
 }
@@ -189,11 +195,7 @@ impl Loading {
         let key = (model.clone(), version.clone(), content);
         let LoadingArguments { metrics, outcomes, quarantine, .. } = &self.arguments;
         if quarantine.holds(&key) {
-            let error = LoadError::Quarantined(model.clone(), version.clone());
-            if let Some((outcome, is_lasting)) = error.outcome() {
-                outcomes.record(&key, outcome, is_lasting);
-            }
-            return Err(error);
+            return Err(LoadError::Quarantined(model.clone(), version.clone()));
         }
         let mut slot = Some(self.slots.acquire().await.map_err(|error| LoadError::Unreadable(error.to_string()))?);
         let started = Instant::now();

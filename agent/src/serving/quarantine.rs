@@ -49,7 +49,8 @@ pub struct Quarantine {
     folder: Option<PathBuf>,
     boot_id: String,
     held: Mutex<BTreeMap<VersionKey, u64>>,
-    loading: Mutex<BTreeSet<PathBuf>>,
+    /// Markers of loads in progress; none any more once the process is about to end in order.
+    loading: Mutex<Option<BTreeSet<PathBuf>>>,
     retries: Mutex<Vec<(ModelName, VersionName)>>,
     changed: watch::Sender<u64>,
 }
@@ -66,7 +67,7 @@ impl Drop for Marker {
         let Some(file) = self.file.take() else { return };
         let mut loading = lock(&self.quarantine.loading);
         // Gone already if the server stopped in the meantime.
-        if loading.remove(&file) {
+        if loading.as_mut().is_some_and(|loading| loading.remove(&file)) {
             remove(&file);
         }
     }
@@ -121,7 +122,7 @@ impl Quarantine {
             folder: usable.map(Path::to_owned),
             boot_id: boot_id(),
             held: Mutex::default(),
-            loading: Mutex::default(),
+            loading: Mutex::new(Some(BTreeSet::new())),
             retries: Mutex::default(),
             changed: watch::Sender::default(),
         });
@@ -169,21 +170,20 @@ impl Quarantine {
             boot_id: self.boot_id.clone(),
             began_ms: crate::time::unix_ms(),
         };
+        let mut loading = lock(&self.loading);
+        let Some(loading) = loading.as_mut() else { return Marker { quarantine: self.clone(), file: None } };
         let file = self.write("loading", &record).unwrap_or_else(|error| {
             tracing::warn!(%model, %version, %error, "cannot write the marker of a load");
             None
         });
-        if let Some(file) = &file {
-            lock(&self.loading).insert(file.clone());
-        }
+        loading.extend(file.clone());
         Marker { quarantine: self.clone(), file }
     }
 
-    /// Removes the markers of loads that still go on: the process is about to end in order.
+    /// Removes the markers of loads that still go on, and leaves none any more: the process is about to end in order.
     pub fn close(&self) {
-        for file in std::mem::take(&mut *lock(&self.loading)) {
-            remove(&file);
-        }
+        let loading = lock(&self.loading).take();
+        loading.into_iter().flatten().for_each(|file| remove(&file));
     }
 
     /// Whether a version is quarantined.
@@ -280,9 +280,12 @@ mod tests {
         let first = Quarantine::open(Some(folder.path()));
         std::mem::forget(first.mark(&key("1")));
         first.close();
-        assert!(Quarantine::open(Some(folder.path())).versions().is_empty());
+        // Too late to accuse anybody.
+        std::mem::forget(first.mark(&key("1")));
+        let second = Quarantine::open(Some(folder.path()));
+        assert!(second.versions().is_empty());
 
-        std::mem::forget(first.mark(&key("2")));
+        std::mem::forget(second.mark(&key("2")));
         let marker = folder.path().join("loading").join(file_name(&key("2")));
         let text = std::fs::read_to_string(&marker).unwrap().replace(&boot_id(), "another");
         std::fs::write(&marker, text).unwrap();

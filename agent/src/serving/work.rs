@@ -111,7 +111,8 @@ pub async fn in_thread<T: Send + 'static>(
     let (waiter, worker) = pair(&control, abandoned);
     let (answer, answered) = oneshot::channel();
     let thread = move || {
-        let result = work(&worker.control);
+        let control: &Control = &worker.control;
+        let result = work(control);
         // Before the answer: whoever waits then finds it finished.
         drop(worker);
         let _ = answer.send(result);
