@@ -52,7 +52,7 @@ fn check(operator: &str, node: &str, bytes: Option<u64>, limit: u64) -> Result<(
 }
 
 /// Looks at kernels, whose tables no tensor's shape shows. Subgraphs included; the reader bounds their depth.
-pub fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> {
+pub(super) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> {
     for node in &graph.node {
         for attribute in &node.attribute {
             if attribute.name == "kernel_shape" {
@@ -69,7 +69,7 @@ pub fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> 
 
 /// What tract's own analysis does (its analyser is private), with each shape checked as soon as it is known and before the
 /// operator is evaluated.
-pub fn analyse(graph: &mut InferenceModel, limit: u64, control: &Control) -> TractResult<()> {
+pub(super) fn analyse(graph: &mut InferenceModel, limit: u64, control: &Control) -> TractResult<()> {
     let mut observers: HashMap<OutletId, Vec<usize>> = HashMap::new();
     for node in graph.nodes() {
         for outlet in node.op.observe_outlets(graph, node)? {
@@ -142,7 +142,7 @@ fn check_fact(node: &InferenceNode, fact: &InferenceFact, limit: u64) -> TractRe
 }
 
 /// Checks every shape that is known in a typed graph. Constants are there already, and come from the file.
-pub fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
+pub(super) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
         for output in &node.outputs {
             if let Some(shape) = output.fact.shape.as_concrete() {
@@ -156,13 +156,13 @@ pub fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
 type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 
 /// By node: whether some output's shape depends on values, so that it has to be checked at run time.
-pub fn open_nodes(graph: &TypedModel) -> Vec<bool> {
+pub(super) fn open_nodes(graph: &TypedModel) -> Vec<bool> {
     let is_open = |node: &TypedNode| node.outputs.iter().any(|output| !output.fact.shape.is_concrete());
     graph.nodes().iter().map(is_open).collect()
 }
 
 /// Checks what an operator will make of these inputs, as far as it can tell.
-pub fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
+pub(super) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
     // Asking such an operator for its outputs makes symbols that stay; of these only Range can make much out of little.
     if node.op().mints_runtime_symbols() && node.op().name() != "Range" {
         return Ok(());
