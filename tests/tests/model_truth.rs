@@ -44,6 +44,13 @@ async fn problems(mesh: &TestMesh, kind: &str) -> Result<Vec<Value>, String> {
     Ok(all.into_iter().filter(|problem| problem["kind"] == kind).collect())
 }
 
+/// Every region says that it serves version 1 in place of what `production` names.
+async fn all_serve_one_instead(mesh: &TestMesh) -> Result<(), String> {
+    let told = problems(mesh, "model-unservable").await?;
+    let says = |problem: &&Value| problem["detail"].to_string().contains("version 1 is served by default instead");
+    claim(told.iter().filter(says).count() == 3, || format!("{told:?}"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_the_old_one_serves() {
     let (mesh, folder) = (TestMesh::start(0).await, tempfile::tempdir().unwrap());
@@ -92,15 +99,11 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
     // Forced on a mesh, it is not served; a region that starts anew falls back to what it can serve.
     let forced = mesh.cli(&["models", "promote", "m", "2", "production", "--force", "--by", "test"]).await;
     assert!(forced.code == Some(0) && forced.stderr.contains("warning: "), "{}", said(&forced));
+    until("all keep version 1", PATIENCE, async || all_serve_one_instead(&mesh).await).await;
     mesh.kill_region(1).await;
     mesh.revive(1).await;
     until("the region that starts anew serves version 1", PATIENCE, async || answers_one(&mesh, 1).await).await;
-    until("the region says so", PATIENCE, async || {
-        let told = problems(&mesh, "model-unservable").await?;
-        let says = |problem: &&Value| problem["detail"].to_string().contains("version 1 is served by default instead");
-        claim(told.iter().filter(says).count() == 3, || format!("{told:?}"))
-    })
-    .await;
+    until("it says so", PATIENCE, async || all_serve_one_instead(&mesh).await).await;
     mesh.settled().await;
 
     // A model that nobody can serve takes no region out.
