@@ -342,7 +342,8 @@ impl Shelf {
         for (model, (key, load)) in &progress.loading {
             let wanted = view.models.get(model).and_then(|model| model.wanted.as_ref());
             let is_wanted = wanted.is_some_and(|(version, content)| *version == key.1 && *content == key.2);
-            if !is_wanted && !(progress.is_failed(model) && holds(key)) {
+            let is_fallback = progress.is_failed(model) && holds(key);
+            if !is_wanted && !is_fallback {
                 load.abort();
             }
         }

@@ -46,13 +46,13 @@ fn servable(version: &VersionStatus, paint: Paint) -> String {
     let VersionStatus { servable, unservable, untested, .. } = version;
     if !unservable.is_empty() {
         let regions: Vec<_> = unservable.iter().map(|failed| failed.region.as_str()).collect();
-        return paint.tone(Tone::Bad, &plain(&format!("FAILED in {}", regions.join(" ")), 60));
+        return paint.tone(Tone::Bad, plain(&format!("FAILED in {}", regions.join(" ")), 60));
     }
     match (servable.len(), untested.len()) {
         // Something else serves the models, or nobody has said anything yet.
         (0, 0) => "-".into(),
         (_, 0) => paint.tone(Tone::Good, "yes"),
-        (good, untested) => paint.tone(Tone::Uneasy, &format!("tested in {good} of {}", good + untested)),
+        (good, untested) => paint.tone(Tone::Uneasy, format!("tested in {good} of {}", good + untested)),
     }
 }
 
