@@ -8,6 +8,7 @@
 pub mod alertmanager;
 pub mod api;
 pub mod attack;
+pub mod door;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
@@ -15,6 +16,7 @@ pub mod onnx;
 pub mod plans;
 pub mod receiver;
 pub mod route53;
+pub mod scripted;
 pub mod serve;
 pub mod settle;
 pub mod skip;

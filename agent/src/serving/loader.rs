@@ -540,7 +540,12 @@ fn copy(old: &View, loaded: Option<&Arc<Loaded>>) -> View {
         let (held, wanted, failure) = (model.held.clone(), model.wanted.clone(), model.failure.clone());
         (name.clone(), ModelView { held, default, wanted, failure, is_awaited: model.is_awaited })
     });
-    View { is_read: old.is_read, models: models.collect(), newest: old.newest.clone(), given_up_for: old.given_up_for.clone() }
+    View {
+        is_read: old.is_read,
+        models: models.collect(),
+        newest: old.newest.clone(),
+        given_up_for: old.given_up_for.clone(),
+    }
 }
 
 async fn sleep_until(at: Option<Instant>) {

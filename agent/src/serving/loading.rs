@@ -294,7 +294,7 @@ impl Loading {
             content: *content,
             engine,
             trial_failure,
-            places: Admission::new(config.parallel, config.body_limit, metrics.clone()),
+            places: Admission::new(config, metrics.clone()),
             abandoned: AtomicUsize::new(0),
             metrics: metrics.clone(),
         }))

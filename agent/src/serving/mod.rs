@@ -132,7 +132,7 @@ impl Server {
         let ServingArguments { region, config, catalogue, peers, draining, metrics, quarantine, .. } = arguments;
         let service = routes::Service {
             shelf: shelf.clone(),
-            admission: Arc::new(admission::Admission::new(config.parallel, config.body_limit, metrics.clone())),
+            admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
             computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
             inference_timeout: Duration::from_millis(config.inference_timeout_ms),
             draining,

@@ -223,7 +223,7 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
     let received = Instant::now();
     let deadline = received + service.inference_timeout;
     let place = async {
-        let place = loaded.places.enter().await?;
+        let place = loaded.places.enter(headers).await?;
         // Given back as soon as nobody waits for the answer; the model's own place only when its computation has ended.
         let turn = service.computing.acquire().await;
         turn.map(|turn| (place, turn)).map_err(|_| Refusal::unavailable("the server is stopping"))

@@ -84,29 +84,7 @@ pub(super) const OBJECTS: &[Object] = &[
             ("chunks", "integer", "How many chunks it has"),
         ],
     ),
-    (
-        "BeginUpload",
-        "What is said of a version before its files",
-        &[
-            ("publisher", "string~", "Who publishes; at most 1024 bytes"),
-            ("metadata", "{string}~", "Free key/value pairs; at most 64, each text at most 1024 bytes"),
-        ],
-    ),
     ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
-    (
-        "Promote",
-        "An alias to set",
-        &[
-            ("alias", "string", "The alias that shall name the version"),
-            ("by", "string~", "Who promotes; at most 1024 bytes"),
-            ("force", "boolean~", "Also where no majority of regions can serve the version"),
-            (
-                "wait_ms",
-                "integer~",
-                "How long to wait until a majority can, milliseconds; at most 60000, 0 if not given",
-            ),
-        ],
-    ),
 ];
 
 const VERSION: &[super::Field] = &[

@@ -2,19 +2,19 @@
 
 use super::*;
 use axum::body::Body;
+use http::HeaderMap;
 use prost::Message;
 use std::task::Poll;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 /// The routes, and the one model's version, whose places the test holds too.
-async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<loading::Loaded>) {
+async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loaded>) {
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    let config = ServingConfig { parallel, body_limit, ..ServingConfig::default() };
     let shelf = loader::Shelf::new(loader::ShelfArguments {
         region: "here".parse().unwrap(),
-        loading: Arc::new(loading_from(&rig.memory, config, metrics.clone())),
+        loading: Arc::new(loading_from(&rig.memory, config.clone(), metrics.clone())),
         extra_versions: 1,
         places: 1,
         tests_versions: false,
@@ -25,8 +25,8 @@ async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<l
     let loaded = shelf.resolve("add", None).await.unwrap();
     let service = routes::Service {
         shelf,
-        admission: Arc::new(admission::Admission::new(parallel, body_limit, metrics.clone())),
-        computing: Arc::new(Semaphore::new(routes::computing_max(parallel))),
+        admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
+        computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
         inference_timeout: Duration::from_secs(30),
         draining: watch::channel(false).1,
         region: "here".parse().unwrap(),
@@ -35,36 +35,80 @@ async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<l
     (routes::router(service), loaded)
 }
 
+fn parallel(parallel: usize) -> ServingConfig {
+    ServingConfig { parallel, ..ServingConfig::default() }
+}
+
+/// A place, for a client that says nothing of its patience.
+async fn enter(admission: &admission::Admission) -> admission::Place {
+    admission.enter(&HeaderMap::new()).await.unwrap()
+}
+
 fn request(body: Body) -> http::Request<Body> {
     http::Request::post("/v2/models/add/infer").body(body).unwrap()
 }
 
 #[tokio::test]
-async fn overload_is_answered_with_503_at_once_and_the_queue_is_served_later() {
-    let (routes, loaded) = routes_with(2, 1 << 20).await;
-    let running = [loaded.places.enter().await.unwrap(), loaded.places.enter().await.unwrap()];
+async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
+    let (routes, loaded) = routes_with(parallel(2)).await;
+    let running = [enter(&loaded.places).await, enter(&loaded.places).await];
     let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
-    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(ask())).collect();
+    let mut waiting: Vec<_> = (0..150).map(|_| Box::pin(ask())).collect();
     for request in &mut waiting {
         // Polled until they wait: in an order that the queue keeps.
         for _ in 0..10 {
             assert!(matches!(futures::poll!(request.as_mut()), Poll::Pending));
         }
     }
+    drop(running);
+    for answer in futures::future::join_all(waiting).await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_waited_until_its_deadline_is_refused_and_told_when_to_come_again() {
+    let config = ServingConfig { queue_timeout_ms: 50, ..parallel(1) };
+    let (routes, loaded) = routes_with(config).await;
+    let _running = enter(&loaded.places).await;
+    let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
     let refused = tokio::time::timeout(Duration::from_secs(5), ask()).await.expect("hangs").unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_client_that_says_how_long_it_waits_is_not_kept_longer() {
+    let (routes, loaded) = routes_with(parallel(1)).await;
+    let _running = enter(&loaded.places).await;
+    let mut impatient = request(floats([1.0, 2.0]).to_string().into());
+    impatient.headers_mut().insert(admission::DEADLINE_HEADER, "20".parse().unwrap());
+    let asked = tokio::time::timeout(Duration::from_secs(4), routes.oneshot(impatient)).await;
+    assert_eq!(asked.expect("waits as long as others").unwrap().status(), 503);
+}
+
+#[tokio::test]
+async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
+    let config = ServingConfig { queue_timeout_ms: 100, ..parallel(1) };
+    let (routes, loaded) = routes_with(config).await;
+    let running = enter(&loaded.places).await;
+    // The place was taken for longer than anybody may wait: so it will be by the next.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     drop(running);
-    for request in waiting {
-        assert_eq!(request.await.unwrap().status(), 200);
-    }
-    assert_eq!(ask().await.unwrap().status(), 200);
+    let _running = enter(&loaded.places).await;
+    let begin = Instant::now();
+    let refused = routes.oneshot(request(floats([1.0, 2.0]).to_string().into())).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("would wait 0.3 s"), "{body:?}");
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
 async fn a_client_that_gives_up_waiting_gives_its_place_back() {
-    let (routes, loaded) = routes_with(1, 1 << 20).await;
-    let running = loaded.places.enter().await.unwrap();
-    for _ in 0..20 {
+    let (routes, loaded) = routes_with(parallel(1)).await;
+    let running = enter(&loaded.places).await;
+    // More than may wait at once.
+    for _ in 0..1_100 {
         let mut given_up = Box::pin(routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into())));
         for _ in 0..10 {
             assert!(matches!(futures::poll!(given_up.as_mut()), Poll::Pending));
@@ -77,7 +121,8 @@ async fn a_client_that_gives_up_waiting_gives_its_place_back() {
 
 #[tokio::test]
 async fn bodies_in_progress_are_bounded_together() {
-    let (routes, _loaded) = routes_with(1, 64 << 10).await;
+    let config = ServingConfig { body_limit: 64 << 10, ..parallel(1) };
+    let (routes, _loaded) = routes_with(config).await;
     // Each sends 32 KiB and then nothing: eight take the four full bodies that may be held.
     let stalled = || {
         let piece = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 32 << 10])) });
@@ -106,7 +151,8 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
     assert!(body["error"].as_str().unwrap().contains("larger than 1000 bytes"), "{body}");
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 
-    let (routes, _loaded) = routes_with(1, 1_000).await;
+    let config = ServingConfig { body_limit: 1_000, ..parallel(1) };
+    let (routes, _loaded) = routes_with(config).await;
     let pieces = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 200]))));
     assert_eq!(routes.oneshot(request(Body::from_stream(pieces))).await.unwrap().status(), 413);
 }
