@@ -234,6 +234,8 @@ const OBJECTS: &[Object] = &[
                 "serving, reduced, limited, out, gated, ramping; unplanned before the first plan; not a member: of the register",
             ),
             ("ramp_percent", "integer?", "While ramping: the step's percentage"),
+            ("ramp_starts_ms", "time?", "While it cools down: when its ramp begins at the earliest"),
+            ("full_share_ms", "time?", "On its way back: when it has its full share at the earliest"),
             ("addresses", "[string]", "What DNS answers for it"),
             ("address_verdicts", "[AddressVerdict]", "The verdict on each of its addresses"),
             ("flaps", "integer", "How often it failed lately"),
@@ -332,9 +334,92 @@ const OBJECTS: &[Object] = &[
         &[
             ("versions", "integer", "Versions held"),
             ("missing", "integer", "Versions known from peers that it lacks"),
-            ("lag_ms", "age", "How long the oldest of them has been missing"),
+            ("lag_ms", "age", "How long the oldest of them, or an unknown catalogue, has been missing"),
+            ("unknown", "[string]", "Living regions of which it is not known what they hold"),
         ],
     ),
+<<<<<<< HEAD
+=======
+    ("Models", "Every model", &[("models", "[Model]", "Every model that a region is known to hold")]),
+    (
+        "Model",
+        "One model",
+        &[
+            ("model", "string", "Its name"),
+            ("versions", "[HeldVersion]", "Its versions"),
+            ("aliases", "[Alias]", "Its aliases"),
+        ],
+    ),
+    (
+        "HeldVersion",
+        "One version, and where it is",
+        &[
+            ("version", "string", "Its name"),
+            ("content", "string", "Digest of its content: its identity"),
+            ("size", "integer?", "Bytes; null where the answering region does not hold it yet"),
+            ("published_ms", "time?", "When it was published; null likewise"),
+            ("origin", "string?", "Where it was published; null likewise"),
+            ("regions", "[string]", "The regions that hold it, verified"),
+        ],
+    ),
+    (
+        "Alias",
+        "A name for a version",
+        &[
+            ("alias", "string", "The alias"),
+            ("version", "string", "The version that it names"),
+            ("set_ms", "time", "When it was set"),
+            ("by", "string", "Who set it, as they said"),
+        ],
+    ),
+    ("Version", "A version in brief", VERSION),
+    (
+        "VersionDetail",
+        "A version with its files",
+        &[
+            VERSION[0],
+            VERSION[1],
+            VERSION[2],
+            VERSION[3],
+            VERSION[4],
+            VERSION[5],
+            ("publisher", "string", "Who published it, as they said"),
+            ("metadata", "{string}", "Free key/value pairs"),
+            ("files", "[File]", "Its files"),
+        ],
+    ),
+    (
+        "File",
+        "One file of a version",
+        &[
+            ("path", "string", "Path below the version's folder"),
+            ("size", "integer", "Bytes"),
+            ("digest", "string", "BLAKE3 of its bytes"),
+            ("chunks", "integer", "How many chunks it has"),
+        ],
+    ),
+    ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
+    (
+        "Uploads",
+        "The uploads that are open at one agent",
+        &[("agent", "string", "The agent"), ("uploads", "[Upload]", "The longest idle first")],
+    ),
+    (
+        "Upload",
+        "One open upload",
+        &[
+            ("upload", "string", "Names the upload in the calls that go on with it"),
+            ("model", "string", "The model"),
+            ("version", "string", "The version"),
+            ("publisher", "string", "Who publishes, as they said"),
+            ("files", "integer", "Files that arrived whole"),
+            ("bytes", "integer", "Their size"),
+            ("receiving", "boolean", "Whether a file is arriving"),
+            ("idle_ms", "age", "How long ago something was added"),
+            ("expires_in_ms", "age", "When it is dropped if nothing is added"),
+        ],
+    ),
+>>>>>>> main
     ("Done", "It was done", &[("done", "string", "What was done")]),
     (
         "Healthz",
@@ -358,7 +443,7 @@ const OBJECTS: &[Object] = &[
         "Whether the agent can answer for the mesh",
         &[
             ("ready", "boolean", "Whether every check holds"),
-            ("checks", "{string}", "actors, gossip, plan, store, stopping: ok, or what is missing"),
+            ("checks", "{string}", "actors, gossip, mesh, plan, store, catalogues, stopping: ok, or what is wrong"),
         ],
     ),
     (
