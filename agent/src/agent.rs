@@ -57,12 +57,8 @@ use regionmesh_protocol::{
     servability::{RegionModels, Servability},
     wire::{PeerReply, PeerRequest},
 };
-<<<<<<< HEAD
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-=======
-use std::{sync::Arc, time::Duration};
 use stores::Stores;
->>>>>>> main
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -300,14 +296,11 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-<<<<<<< HEAD
-                    let facts =
-                        Told { agent: facts.clone(), serving: serving_facts.clone(), servability: servability.clone() };
-                    herald(facts, gossip.clone(), problems.clone(), stop).boxed()
-=======
                     let links =
                         publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
-                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
+                    let told =
+                        Told { agent: facts.clone(), serving: serving_facts.clone(), servability: servability.clone() };
+                    let herald = herald(told, gossip.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
                             ended = herald => ended,
@@ -315,7 +308,6 @@ impl Agent {
                         }
                     }
                     .boxed()
->>>>>>> main
                 }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
@@ -479,16 +471,10 @@ async fn run_serving(
     relay: Arc<ServingRelay>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-<<<<<<< HEAD
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
-    let own = arguments.region.clone();
-=======
     let listener = TcpListener::bind(address).await.map_err(|error| {
         format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
     })?;
->>>>>>> main
+    let own = arguments.region.clone();
     let server = Server::new(arguments);
     let (mut facts, mut servability, mut problems) = (server.facts(), server.servability(), server.problems());
     let tell = async {

@@ -33,11 +33,8 @@ pub mod queue;
 pub mod ramp;
 pub mod register;
 pub mod retry;
-<<<<<<< HEAD
 pub mod servability;
-=======
 pub mod store_health;
->>>>>>> main
 pub mod text;
 pub mod trial;
 pub mod verdict;

@@ -74,9 +74,10 @@ impl ProblemKind {
     /// How urgent it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StoreUnavailable | Self::CatalogueUnknown | Self::PlanFrozen => Severity::Critical,
-            // A version that nobody has promoted hurts nobody yet; a region that lacks a model which others serve fails.
-            Self::ModelUnservable | Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused => Severity::Warning,
+            Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::PlanFrozen => {
+                Severity::Critical
+            }
+            Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused => Severity::Warning,
         }
     }
 

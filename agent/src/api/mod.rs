@@ -354,11 +354,7 @@ pub const ROUTES: &[Route] = {
             "/v1/models/{model}/versions/{version}/promote",
             "Name a version by an alias, once a majority of regions can serve it",
             BodyKind::Json("Promote"),
-<<<<<<< HEAD
             Json("Promoted"),
-=======
-            Json("Alias"),
->>>>>>> main
             &[400, 404, 409],
             || post(models::promote),
         ),

@@ -5,18 +5,12 @@ use super::{
     access::By,
     reply::ApiError,
     server::Limits,
-<<<<<<< HEAD
-    types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, VersionBrief, VersionDetail},
-};
-use crate::{actors::messages::ReplicatorMessage, serving::choose::PRODUCTION};
-=======
     types::{
-        AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, UploadStatus, Uploads, VersionBrief,
-        VersionDetail,
+        AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, UploadStatus, Uploads,
+        VersionBrief, VersionDetail,
     },
 };
 use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
->>>>>>> main
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -26,9 +20,8 @@ use axum::{
 use futures::StreamExt;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Tombstone},
-<<<<<<< HEAD
     identity::RegionName,
-    manifest::{METADATA_MAX, ModelName, TEXT_MAX, VersionName},
+    manifest::{Digest, METADATA_MAX, ModelName, TEXT_MAX, VersionName},
     servability::{Promotable, RegionState, promotable},
     text::unprintable,
 };
@@ -40,13 +33,6 @@ use tokio::time::{Instant, timeout_at};
 pub(super) const PROMOTION_WAIT_MAX_MS: u64 = 60_000;
 /// How often it looks again where nothing on the board changes.
 const PROMOTION_LOOK: Duration = Duration::from_millis(500);
-=======
-    manifest::{Digest, METADATA_MAX, ModelName, TEXT_MAX, VersionName},
-    text::unprintable,
-};
-use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, str::FromStr};
->>>>>>> main
 
 /// Reads a name from a path.
 pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
@@ -108,10 +94,6 @@ pub async fn begin(
     let (model, version) = names(&path)?;
     if version.as_str().contains('+') {
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
-    }
-    if version.as_str() == PRODUCTION || names_of(&api, &model).aliases.contains(&version) {
-        let error = format!("{version} is an alias of {model}: a version of that name could not be told from it");
-        return Err(ApiError::new(StatusCode::CONFLICT, error, "publish under another version name"));
     }
     let BeginUpload { publisher, metadata } = json(&body)?;
     // Checked again at the commit; said now, before the files are sent.
@@ -248,11 +230,7 @@ pub async fn promote(
         return Err(ApiError::bad(format!("wait_ms: {wait_ms}, the limit is {PROMOTION_WAIT_MAX_MS}")));
     }
     known(&api, &model, &version).await?;
-<<<<<<< HEAD
-    if names_of(&api, &model).versions.contains(&alias) {
-        let error = format!("{model} has a version {alias}: an alias of that name would never be seen");
-        return Err(ApiError::new(StatusCode::CONFLICT, error, "choose another alias, or delete that version"));
-    }
+    refuse_version_name(&api, &model, &alias).await?;
     let states = if force {
         super::status::version_states(&api.config, &api.snapshots, &model, &version)
     } else {
@@ -263,9 +241,6 @@ pub async fn promote(
     if !warnings.is_empty() {
         tracing::warn!(%model, %version, %alias, force, ?warnings, "promoting a version that some regions can't serve now");
     }
-=======
-    refuse_version_name(&api, &model, &alias).await?;
->>>>>>> main
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;
     store_changed(&api);
@@ -331,23 +306,6 @@ pub async fn retry(State(api): State<Api>, Path(path): Path<(String, String)>) -
     })?;
     let what = if was_held { "is taken out of quarantine and loaded again" } else { "is loaded again" };
     Ok(Json(Done { done: format!("{model}@{version} {what} by {}", api.config.id()) }))
-}
-
-/// What a model's versions and aliases are called.
-struct Names {
-    versions: Vec<VersionName>,
-    aliases: Vec<VersionName>,
-}
-
-fn names_of(api: &Api, model: &ModelName) -> Names {
-    let models = super::status::models(&api.config, &api.snapshots);
-    let known = models.into_iter().find(|known| known.model == model.as_str());
-    let (versions, aliases) = known.map(|known| (known.versions, known.aliases)).unwrap_or_default();
-    let parse = |name: &str| name.parse().ok();
-    Names {
-        versions: versions.iter().filter_map(|version| parse(&version.version)).collect(),
-        aliases: aliases.iter().filter_map(|alias| parse(&alias.alias)).collect(),
-    }
 }
 
 /// `POST /v1/models/{model}/versions/{version}/verify`

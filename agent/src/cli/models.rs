@@ -12,14 +12,14 @@ use super::{
     client::Client,
     common::{self, Common, text_within},
     confirm::confirm,
-    text,
+    duration, text,
 };
 use crate::api::types::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use regionmesh_protocol::manifest::{ModelName, TEXT_MAX, VersionName};
 use serde_json::json;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 /// Publish models and look after them
 #[derive(Debug, Args)]
@@ -39,11 +39,8 @@ enum Action {
     #[command(visible_alias = "rm")]
     Delete(Delete),
     Promote(Promote),
-<<<<<<< HEAD
     Retry(retry::Retry),
-=======
     Uploads(uploads::Uploads),
->>>>>>> main
 }
 
 /// List models, versions, and which regions hold them
@@ -99,9 +96,9 @@ struct Promote {
     /// Promote although no majority of regions can serve the version
     #[arg(long)]
     force: bool,
-    /// How long to wait until a majority of regions have tested it, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=60))]
-    wait: u64,
+    /// How long to wait until a majority of regions have tested it; at most 1m
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    timeout: Duration,
     /// Who promotes; the user's name if not given
     #[arg(long, value_name = "WHO", value_parser = short)]
     by: Option<String>,
@@ -119,11 +116,8 @@ impl ModelsCommand {
             Action::Verify(action) => action.run().await,
             Action::Delete(action) => action.run().await,
             Action::Promote(action) => action.run().await,
-<<<<<<< HEAD
             Action::Retry(action) => action.run().await,
-=======
             Action::Uploads(action) => action.run().await,
->>>>>>> main
         }
     }
 }
@@ -167,10 +161,10 @@ impl Delete {
 
 impl Promote {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, alias, force, wait, by, common } = self;
+        let Self { model, version, alias, force, timeout, by, common } = self;
         let client = Client::new(&common.client)?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
-        let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": wait * 1_000 });
+        let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": timeout.as_millis() as u64 });
         let set: Promoted = client.post(&path, &body).await?;
         for warning in &set.warnings {
             eprintln!("warning: {}", text::plain(warning, 500));

@@ -85,6 +85,26 @@ pub(super) const OBJECTS: &[Object] = &[
         ],
     ),
     ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
+    (
+        "Uploads",
+        "The uploads that are open at one agent",
+        &[("agent", "string", "The agent"), ("uploads", "[Upload]", "The longest idle first")],
+    ),
+    (
+        "Upload",
+        "One open upload",
+        &[
+            ("upload", "string", "Names the upload in the calls that go on with it"),
+            ("model", "string", "The model"),
+            ("version", "string", "The version"),
+            ("publisher", "string", "Who publishes, as they said"),
+            ("files", "integer", "Files that arrived whole"),
+            ("bytes", "integer", "Their size"),
+            ("receiving", "boolean", "Whether a file is arriving"),
+            ("idle_ms", "age", "How long ago something was added"),
+            ("expires_in_ms", "age", "When it is dropped if nothing is added"),
+        ],
+    ),
 ];
 
 const VERSION: &[super::Field] = &[

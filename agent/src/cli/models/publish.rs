@@ -48,18 +48,12 @@ pub(super) struct Publish {
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-<<<<<<< HEAD
-    /// Wait until every living region holds it and has run an inference on it; at most this many seconds [default: 300]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
-    wait: Option<u32>,
-=======
-    /// Wait until every region with a living agent holds it, verified
+    /// Wait until every region with a living agent holds it, verified, and has run an inference on it
     #[arg(long)]
     wait: bool,
     /// With --wait: for how long at most
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
     timeout: Duration,
->>>>>>> main
     #[command(flatten)]
     common: Common,
 }

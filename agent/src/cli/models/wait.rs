@@ -4,12 +4,8 @@ use crate::{
     api::types::{Status, VersionBrief},
     cli::{
         client::{Client, ClientError},
-<<<<<<< HEAD
-        text::{count, plain},
-=======
         duration,
-        text::count,
->>>>>>> main
+        text::{count, plain},
     },
 };
 use anyhow::{Result, bail};
