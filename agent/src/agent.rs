@@ -36,7 +36,7 @@ use crate::{
         clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
     },
     service::{Service, ServiceArguments},
-    serving::{Server, ServingArguments, ServingMetrics},
+    serving::{Server, ServingArguments, ServingMetrics, quarantine::Quarantine},
     snapshots::Snapshots,
     store::{
         self,
@@ -53,9 +53,11 @@ use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_protocol::{
     facts::{AgentFacts, Fact, ServingFacts},
+    identity::RegionName,
+    servability::{RegionModels, Servability},
     wire::{PeerReply, PeerRequest},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -169,8 +171,15 @@ impl Agent {
         let peers = Arc::new(mesh.clone());
 
         let (drain, draining) = watch::channel(false);
+        let serving_dir = config.data_dir.join("serving");
+        let quarantine = config.serving.embedded.then(|| Quarantine::open(Some(&serving_dir)));
+        let (tell_peers, peers_serve) = watch::channel(Arc::default());
         let serving = ServingArguments {
             region: config.region.clone(),
+            peers: peers_serve,
+            tests_versions: true,
+            state_dir: Some(serving_dir),
+            quarantine: quarantine.clone().unwrap_or_else(|| Quarantine::open(None)),
             config: config.serving.clone(),
             source: models.clone(),
             catalogue: snapshots.catalogue.subscribe(),
@@ -178,6 +187,8 @@ impl Agent {
             metrics: ServingMetrics::new(&registry)?,
         };
         let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
+        // An agent without the embedded server tells nothing of versions.
+        let (tell_servability, servability) = watch::channel(config.serving.embedded.then(Servability::default));
 
         let clock = HybridClock::default();
         let fetcher = Fetcher {
@@ -287,7 +298,9 @@ impl Agent {
                 Arc::new(move |stop| {
                     let links =
                         publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
-                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
+                    let told =
+                        Told { agent: facts.clone(), serving: serving_facts.clone(), servability: servability.clone() };
+                    let herald = herald(told, gossip.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
                             ended = herald => ended,
@@ -310,8 +323,15 @@ impl Agent {
             children.push(service("alerts", Arc::new(tell)));
         }
         if config.serving.embedded {
-            let (address, tell) = (config.listen.serving, Arc::new(tell_serving));
-            let run = move |stop| run_serving(serving.clone(), address, tell.clone(), stop).boxed();
+            let address = config.listen.serving;
+            let relay = ServingRelay {
+                facts: tell_serving,
+                servability: tell_servability,
+                peers: Arc::new(tell_peers),
+                snapshots: snapshots.clone(),
+            };
+            let relay = Arc::new(relay);
+            let run = move |stop| run_serving(serving.clone(), address, relay.clone(), stop).boxed();
             children.push(service("serving", Arc::new(run)));
         }
 
@@ -332,6 +352,7 @@ impl Agent {
             clock,
             replicator,
             orders,
+            quarantine,
             streams: api::events::Streams::new(&registry)?,
             draining: drain.subscribe(),
         };
@@ -384,26 +405,36 @@ fn register_process(registry: &Registry) -> Result<()> {
     Ok(())
 }
 
+/// What an agent says of itself.
+struct Told {
+    agent: AgentFacts,
+    serving: watch::Receiver<ServingFacts>,
+    /// None without the embedded server.
+    servability: watch::Receiver<Option<Servability>>,
+}
+
 /// Publishes what the agent says of itself: its process, what it serves, and its problems.
 async fn herald(
-    facts: AgentFacts,
+    mut told: Told,
     gossip: Address<GossipMessage>,
-    mut serving: watch::Receiver<ServingFacts>,
     problems: Problems,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let mut problem_changes = problems.subscribe();
     loop {
         problem_changes.mark_unchanged();
-        let served = serving.borrow_and_update().clone();
-        for fact in [Fact::Agent(facts.clone()), Fact::Serving(served), Fact::Problems(problems.active())] {
+        let servability = told.servability.borrow_and_update().clone().map(Fact::Servability);
+        let served = told.serving.borrow_and_update().clone();
+        let facts = [Fact::Agent(told.agent.clone()), Fact::Serving(served), Fact::Problems(problems.active())];
+        for fact in facts.into_iter().chain(servability) {
             // Gossip is being restarted: said again soon.
             let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             // Without an embedded server nobody writes; then only the clock counts.
-            Ok(()) = serving.changed() => {}
+            Ok(()) = told.serving.changed() => {}
+            Ok(()) = told.servability.changed() => {}
             Ok(()) = problem_changes.changed() => {}
             () = tokio::time::sleep(REPEAT_FACTS) => {}
         }
@@ -426,27 +457,43 @@ async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     api::run(api, listener, stop).await
 }
 
+/// Between the model server and the mesh.
+struct ServingRelay {
+    facts: watch::Sender<ServingFacts>,
+    servability: watch::Sender<Option<Servability>>,
+    peers: Arc<watch::Sender<Arc<BTreeMap<RegionName, RegionModels>>>>,
+    snapshots: Snapshots,
+}
+
 async fn run_serving(
     arguments: ServingArguments,
     address: std::net::SocketAddr,
-    tell: Arc<watch::Sender<ServingFacts>>,
+    relay: Arc<ServingRelay>,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
     })?;
+    let own = arguments.region.clone();
     let server = Server::new(arguments);
-    let mut facts = server.facts();
-    let relay = async {
+    let (mut facts, mut servability, mut problems) = (server.facts(), server.servability(), server.problems());
+    let tell = async {
         loop {
-            tell.send_replace(facts.borrow_and_update().clone());
-            if facts.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            relay.facts.send_replace(facts.borrow_and_update().clone());
+            relay.servability.send_replace(Some(servability.borrow_and_update().clone()));
+            crate::servability::report(&relay.snapshots.problems, &problems.borrow_and_update().clone());
+            // The senders live as long as the server.
+            tokio::select! {
+                Ok(()) = facts.changed() => {}
+                Ok(()) = servability.changed() => {}
+                Ok(()) = problems.changed() => {}
+                else => std::future::pending().await,
             }
         }
     };
     tokio::select! {
         ended = server.run(listener, stop) => ended.map_err(|error| error.to_string()),
-        () = relay => Ok(()),
+        () = tell => Ok(()),
+        () = crate::servability::watch_others(relay.snapshots.board.subscribe(), own, relay.peers.clone()) => Ok(()),
     }
 }

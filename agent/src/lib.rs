@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod probe;
 pub mod problems;
 pub mod replication;
+pub mod servability;
 pub mod service;
 pub mod serving;
 pub mod snapshots;

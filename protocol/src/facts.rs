@@ -7,6 +7,7 @@ use crate::{
     plan::CommittedPlan,
     problem::Problem,
     register::Ballot,
+    servability::{Outcome, Servability},
     text::escape,
     trial::{LATENCY_BUCKETS, Served},
     verdict::{Condition, Observation},
@@ -37,6 +38,8 @@ pub enum FactKind {
     Alerts,
     /// The agent's [`Problem`]s.
     Problems,
+    /// [`Servability`].
+    Servability,
 }
 
 /// The content of one entry.
@@ -62,6 +65,9 @@ pub enum Fact {
     Alerts(AlertFacts),
     /// Its problems, at most [`crate::problem::PROBLEMS_MAX`].
     Problems(Vec<Problem>),
+    /// Which versions its model server can serve. An entry of its own: it changes rarely, the counters of [`ServingFacts`] all
+    /// the time.
+    Servability(Servability),
 }
 
 impl Fact {
@@ -78,6 +84,7 @@ impl Fact {
             Fact::Links(_) => FactKind::Links,
             Fact::Alerts(_) => FactKind::Alerts,
             Fact::Problems(_) => FactKind::Problems,
+            Fact::Servability(_) => FactKind::Servability,
         }
     }
 
@@ -100,6 +107,13 @@ impl Fact {
                 for problem in problems {
                     escape(&mut problem.subject);
                     escape(&mut problem.detail);
+                }
+            }
+            Fact::Servability(told) => {
+                for known in &mut told.versions {
+                    if let Outcome::Unservable { reason, .. } = &mut known.outcome {
+                        escape(reason);
+                    }
                 }
             }
             Fact::Certificate(_)

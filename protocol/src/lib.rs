@@ -33,6 +33,7 @@ pub mod queue;
 pub mod ramp;
 pub mod register;
 pub mod retry;
+pub mod servability;
 pub mod store_health;
 pub mod text;
 pub mod trial;

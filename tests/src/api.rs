@@ -108,9 +108,10 @@ impl Api {
         self.post(&format!("/v1/uploads/{upload}/commit"), &json!({})).await
     }
 
-    /// Names a version by an alias.
+    /// Names a version by an alias, as soon as most regions can serve it.
     pub async fn promote(&self, model: &str, version: &str, alias: &str) -> Result<(u16, Value), String> {
-        self.post(&format!("/v1/models/{model}/versions/{version}/promote"), &json!({ "alias": alias })).await
+        let body = json!({ "alias": alias, "wait_ms": 20_000 });
+        self.post(&format!("/v1/models/{model}/versions/{version}/promote"), &body).await
     }
 
     /// Regions that hold a version, verified, as this agent knows.

@@ -12,6 +12,7 @@ pub mod door;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
+pub mod onnx;
 pub mod pages;
 pub mod plans;
 pub mod receiver;

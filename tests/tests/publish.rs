@@ -87,7 +87,7 @@ async fn a_region_that_was_away_catches_up_with_publication_alias_and_deletion()
     mesh.publish_iris(1, "2", iris_two()).await;
     for (what, version) in [("promote", "1"), ("delete", "0")] {
         let path = format!("/v1/models/iris/versions/{version}/{what}");
-        let body = if what == "promote" { json!({ "alias": "production" }) } else { json!({}) };
+        let body = if what == "promote" { json!({ "alias": "production", "wait_ms": 20_000 }) } else { json!({}) };
         let (code, answer) = mesh.api(0).post(&path, &body).await.unwrap();
         assert_eq!(code, 200, "{what}: {answer}");
     }

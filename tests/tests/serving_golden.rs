@@ -21,7 +21,7 @@
 use prometheus::Registry;
 use regionmesh::{
     config::ServingConfig,
-    serving::{Directory, Server, ServingArguments, ServingMetrics, poll_catalogue},
+    serving::{Directory, Server, ServingArguments, ServingMetrics, poll_catalogue, quarantine::Quarantine},
 };
 use serde_json::Value;
 use std::{
@@ -98,6 +98,10 @@ async fn real_models_answer_as_onnxruntime_does() {
         config: ServingConfig::default(),
         source: directory.clone(),
         catalogue,
+        peers: watch::channel(Arc::default()).1,
+        tests_versions: false,
+        state_dir: None,
+        quarantine: Quarantine::open(None),
         draining,
         metrics: ServingMetrics::new(&Registry::new()).unwrap(),
     });

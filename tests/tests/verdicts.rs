@@ -4,7 +4,7 @@
 
 use regionmesh::{
     cli::up::measure::Load,
-    config::{Config, InferenceConfig, ProbeKind},
+    config::{Config, InferenceConfig, ProbeKind, ServingConfig},
 };
 use regionmesh_protocol::verdict::Condition;
 use regionmesh_tests::{
@@ -12,7 +12,7 @@ use regionmesh_tests::{
     models::{expected, iris_one, question},
     wait::{claim, seconds, until},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The region that goes wrong.
@@ -32,9 +32,8 @@ fn with_slow_steps(config: &mut Config) {
     config.recovery.steps.iter_mut().for_each(|step| step.hold_ms = 6_000);
 }
 
-/// Starts the wrong region's agent anew with so many bytes for models: with one it loads none, and is ready all the same,
-/// since a version is the same in every region.
-async fn restart_with_memory(mesh: &TestMesh, bytes: u64) {
+/// Starts the wrong region's agent anew with another configuration of its model server, in which it is ready all the same.
+async fn restart_with(mesh: &TestMesh, change: impl Fn(&mut ServingConfig)) {
     let agent = mesh.agent(WRONG).clone();
     mesh.kill_region(WRONG).await;
     let (api, name) = (mesh.api(0), mesh.region(WRONG));
@@ -44,9 +43,17 @@ async fn restart_with_memory(mesh: &TestMesh, bytes: u64) {
     })
     .await;
     let mut config = Config::load(&agent.config_file()).unwrap();
-    config.serving.memory_limit = bytes;
+    change(&mut config.serving);
     std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
     mesh.revive(WRONG).await;
+}
+
+/// Flowers in one request: reading them takes longer than a millisecond.
+const FLOWERS: usize = 8_000;
+
+fn many_questions() -> Value {
+    let data = vec![1.0; FLOWERS * 4];
+    json!({ "inputs": [{ "name": "measurements", "datatype": "FP32", "shape": [FLOWERS, 4], "data": data }] })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,18 +62,19 @@ async fn a_region_that_is_ready_and_can_not_infer_is_taken_out_until_it_can() {
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
     mesh.settled().await;
-    restart_with_memory(&mesh, 1).await;
+    // No request fits.
+    restart_with(&mesh, |serving| serving.body_limit = 1).await;
     let (api, name) = (mesh.api(0), mesh.region(WRONG));
     until("the inference is seen to fail", seconds(40), async || {
         let region = api.region(name).await?;
-        let says = region.verdict_reason.contains("HTTP 503");
+        let says = region.verdict_reason.contains("HTTP 413");
         claim(region.verdict == Condition::Failed && says && region.share == 0.0, || format!("{region:?}"))
     })
     .await;
     let region = api.region(name).await.unwrap();
     let failed = region.observations.iter().flat_map(|seen| &seen.addresses).any(|seen| seen.inference == Some(false));
     assert!(failed, "{region:?}");
-    restart_with_memory(&mesh, 1 << 30).await;
+    restart_with(&mesh, |serving| serving.body_limit = 64 << 20).await;
     mesh.settled().await;
 }
 
@@ -77,11 +85,12 @@ async fn a_region_that_comes_back_and_serves_errors_is_rolled_back() {
     mesh.held_by_all("1").await;
     mesh.answered_by_all("1").await;
     mesh.settled().await;
-    restart_with_memory(&mesh, 1).await;
+    // Every inference comes too late.
+    restart_with(&mesh, |serving| serving.inference_timeout_ms = 1).await;
     let loads: Vec<Load> = (0..3)
         .map(|index| {
             let url = format!("http://{}/v2/models/iris/infer", mesh.agent(index).serving());
-            Load::start(url, question(), Duration::from_millis(50)).unwrap()
+            Load::start(url, many_questions(), Duration::from_millis(100)).unwrap()
         })
         .collect();
     let api = mesh.api(0);

@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     failover::OrderDesk,
     replication::{clock::HybridClock, publish::Publisher},
+    serving::quarantine::Quarantine,
     snapshots::Snapshots,
     store::models::ModelStore,
     supervisor::Health,
@@ -72,6 +73,8 @@ pub struct Api {
     pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
     pub orders: OrderDesk,
+    /// Versions that took the process down; none where no embedded model server runs.
+    pub quarantine: Option<Arc<Quarantine>>,
     /// Room for streams of events.
     pub streams: events::Streams,
     /// True once the agent was told to stop: not ready any more.
@@ -349,11 +352,19 @@ pub const ROUTES: &[Route] = {
         .with_query(&[("force", "true: also a version that an alias names")]),
         change(
             "/v1/models/{model}/versions/{version}/promote",
-            "Name a version by an alias",
+            "Name a version by an alias, once a majority of regions can serve it",
             BodyKind::Json("Promote"),
-            Json("Alias"),
+            Json("Promoted"),
             &[400, 404, 409],
             || post(models::promote),
+        ),
+        change(
+            "/v1/models/{model}/versions/{version}/retry",
+            "Have this agent load a version again that is quarantined or could not be loaded",
+            BodyKind::None,
+            Json("Done"),
+            &[400, 404, 409],
+            || post(models::retry),
         ),
         change(
             "/v1/models/{model}/versions/{version}/verify",

@@ -6,8 +6,8 @@ use super::{
     reply::ApiError,
     server::Limits,
     types::{
-        AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, UploadStatus, Uploads, VersionBrief,
-        VersionDetail,
+        AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, UploadStatus, Uploads,
+        VersionBrief, VersionDetail,
     },
 };
 use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
@@ -20,11 +20,19 @@ use axum::{
 use futures::StreamExt;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Tombstone},
+    identity::RegionName,
     manifest::{Digest, METADATA_MAX, ModelName, TEXT_MAX, VersionName},
+    servability::{Promotable, RegionState, promotable},
     text::unprintable,
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// Longest that a promotion waits for regions to test a version.
+pub(super) const PROMOTION_WAIT_MAX_MS: u64 = 60_000;
+/// How often it looks again where nothing on the board changes.
+const PROMOTION_LOOK: Duration = Duration::from_millis(500);
 
 /// Reads a name from a path.
 pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
@@ -210,21 +218,94 @@ pub async fn promote(
     State(api): State<Api>,
     Path(path): Path<(String, String)>,
     body: Bytes,
-) -> Result<(Extension<By>, Json<AliasStatus>), ApiError> {
+) -> Result<(Extension<By>, Json<Promoted>), ApiError> {
     let (model, version) = names(&path)?;
-    let Promote { alias, by } = json(&body)?;
+    let Promote { alias, by, force, wait_ms } = json(&body)?;
     let alias: VersionName = named("alias", &alias)?;
     if alias.as_str().contains('+') {
         return Err(ApiError::bad("alias: names with '+conflict.' are given by conflict resolution alone"));
     }
     text("by", &by, TEXT_MAX)?;
+    if wait_ms > PROMOTION_WAIT_MAX_MS {
+        return Err(ApiError::bad(format!("wait_ms: {wait_ms}, the limit is {PROMOTION_WAIT_MAX_MS}")));
+    }
     known(&api, &model, &version).await?;
     refuse_version_name(&api, &model, &alias).await?;
+    let states = if force {
+        super::status::version_states(&api.config, &api.snapshots, &model, &version)
+    } else {
+        promotable_within(&api, &model, &version, Duration::from_millis(wait_ms)).await?
+    };
+    let warnings = states.iter().filter(|(_, state)| !state.is_good());
+    let warnings: Vec<_> = warnings.map(|(region, state)| format!("{region}: {state}")).collect();
+    if !warnings.is_empty() {
+        tracing::warn!(%model, %version, %alias, force, ?warnings, "promoting a version that some regions can't serve now");
+    }
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;
     store_changed(&api);
     let by = Extension(By(entry.by.clone()));
-    Ok((by, Json(AliasStatus::from(entry))))
+    Ok((by, Json(Promoted { alias: AliasStatus::from(entry), warnings })))
+}
+
+/// Where the regions stand once a majority of them can serve a version; waits for those that are still replicating or
+/// testing it.
+async fn promotable_within(
+    api: &Api,
+    model: &ModelName,
+    version: &VersionName,
+    wait: Duration,
+) -> Result<BTreeMap<RegionName, RegionState>, ApiError> {
+    let deadline = Instant::now() + wait;
+    let mut board = api.snapshots.board.subscribe();
+    loop {
+        board.mark_unchanged();
+        let states = super::status::version_states(&api.config, &api.snapshots, model, version);
+        let may_be = promotable(&states);
+        if may_be == Promotable::Yes {
+            return Ok(states);
+        }
+        let now = Instant::now();
+        if may_be == Promotable::No || now >= deadline {
+            return Err(not_promotable(model, version, &states));
+        }
+        // Either way it is looked again.
+        let _ = timeout_at(deadline.min(now + PROMOTION_LOOK), board.changed()).await;
+    }
+}
+
+fn not_promotable(model: &ModelName, version: &VersionName, states: &BTreeMap<RegionName, RegionState>) -> ApiError {
+    let good = states.values().filter(|state| state.is_good()).count();
+    let (all, needed) = (states.len(), states.len() / 2 + 1);
+    let reasons = states.iter().filter(|(_, state)| !state.is_good());
+    let reasons: Vec<_> = reasons.map(|(region, state)| format!("{region}: {state}")).collect();
+    let (yet, hint) = match promotable(states) {
+        Promotable::No => ("", "publish a version that can be served, or promote with force"),
+        _ => (" yet", "wait until the regions have tested it, or promote with force"),
+    };
+    let error = format!(
+        "{model}@{version} can't be promoted{yet}: {good} of {all} regions can serve it, {needed} are needed ({})",
+        reasons.join("; ")
+    );
+    ApiError::new(StatusCode::CONFLICT, error, hint)
+}
+
+/// `POST /v1/models/{model}/versions/{version}/retry`
+pub async fn retry(State(api): State<Api>, Path(path): Path<(String, String)>) -> Result<Json<Done>, ApiError> {
+    let (model, version) = names(&path)?;
+    known(&api, &model, &version).await?;
+    let Some(quarantine) = &api.quarantine else {
+        let error = "this agent serves no models itself (serving.embedded is false)";
+        return Err(ApiError::new(StatusCode::CONFLICT, error, "restart the region's model server instead"));
+    };
+    let quarantine = quarantine.clone();
+    let (retried, name) = (model.clone(), version.clone());
+    let was_held = tokio::task::spawn_blocking(move || quarantine.retry(&retried, &name)).await;
+    let was_held = was_held.map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the retry broke: {error}"), "try again")
+    })?;
+    let what = if was_held { "is taken out of quarantine and loaded again" } else { "is loaded again" };
+    Ok(Json(Done { done: format!("{model}@{version} {what} by {}", api.config.id()) }))
 }
 
 /// `POST /v1/models/{model}/versions/{version}/verify`

@@ -3,6 +3,7 @@
 //! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways. What a request
 //! may hold is in [`requests`], and what a name or a text may be in [`rules`].
 
+mod models;
 mod requests;
 mod rules;
 mod traffic;
@@ -19,7 +20,7 @@ type Field = (&'static str, &'static str, &'static str);
 /// An object: its name, what it is, and its fields.
 type Object = (&'static str, &'static str, &'static [Field]);
 
-/// Every object of answers: its name, what it is, and its fields.
+/// Every object of answers that is neither of models nor of traffic: its name, what it is, and its fields.
 const OBJECTS: &[Object] = &[
     (
         "Status",
@@ -337,85 +338,6 @@ const OBJECTS: &[Object] = &[
             ("unknown", "[string]", "Living regions of which it is not known what they hold"),
         ],
     ),
-    ("Models", "Every model", &[("models", "[Model]", "Every model that a region is known to hold")]),
-    (
-        "Model",
-        "One model",
-        &[
-            ("model", "string", "Its name"),
-            ("versions", "[HeldVersion]", "Its versions"),
-            ("aliases", "[Alias]", "Its aliases"),
-        ],
-    ),
-    (
-        "HeldVersion",
-        "One version, and where it is",
-        &[
-            ("version", "string", "Its name"),
-            ("content", "string", "Digest of its content: its identity"),
-            ("size", "integer?", "Bytes; null where the answering region does not hold it yet"),
-            ("published_ms", "time?", "When it was published; null likewise"),
-            ("origin", "string?", "Where it was published; null likewise"),
-            ("regions", "[string]", "The regions that hold it, verified"),
-        ],
-    ),
-    (
-        "Alias",
-        "A name for a version",
-        &[
-            ("alias", "string", "The alias"),
-            ("version", "string", "The version that it names"),
-            ("set_ms", "time", "When it was set"),
-            ("by", "string", "Who set it, as they said"),
-        ],
-    ),
-    ("Version", "A version in brief", VERSION),
-    (
-        "VersionDetail",
-        "A version with its files",
-        &[
-            VERSION[0],
-            VERSION[1],
-            VERSION[2],
-            VERSION[3],
-            VERSION[4],
-            VERSION[5],
-            ("publisher", "string", "Who published it, as they said"),
-            ("metadata", "{string}", "Free key/value pairs"),
-            ("files", "[File]", "Its files"),
-        ],
-    ),
-    (
-        "File",
-        "One file of a version",
-        &[
-            ("path", "string", "Path below the version's folder"),
-            ("size", "integer", "Bytes"),
-            ("digest", "string", "BLAKE3 of its bytes"),
-            ("chunks", "integer", "How many chunks it has"),
-        ],
-    ),
-    ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
-    (
-        "Uploads",
-        "The uploads that are open at one agent",
-        &[("agent", "string", "The agent"), ("uploads", "[Upload]", "The longest idle first")],
-    ),
-    (
-        "Upload",
-        "One open upload",
-        &[
-            ("upload", "string", "Names the upload in the calls that go on with it"),
-            ("model", "string", "The model"),
-            ("version", "string", "The version"),
-            ("publisher", "string", "Who publishes, as they said"),
-            ("files", "integer", "Files that arrived whole"),
-            ("bytes", "integer", "Their size"),
-            ("receiving", "boolean", "Whether a file is arriving"),
-            ("idle_ms", "age", "How long ago something was added"),
-            ("expires_in_ms", "age", "When it is dropped if nothing is added"),
-        ],
-    ),
     ("Done", "It was done", &[("done", "string", "What was done")]),
     (
         "Healthz",
@@ -508,19 +430,10 @@ const PLAN_BRIEF: &[Field] = &[
     traffic::YIELDED,
 ];
 
-const VERSION: &[Field] = &[
-    ("model", "string", "The model"),
-    ("version", "string", "The version"),
-    ("content", "string", "Digest of its content: its identity"),
-    ("size", "integer", "Bytes"),
-    ("published_ms", "time", "When it was published"),
-    ("origin", "string", "The region where it was published"),
-];
-
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS) {
+    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS) {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -565,7 +478,7 @@ mod tests {
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS) {
+        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS) {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

@@ -3,20 +3,22 @@
 use super::types::{
     AddressSeen, AddressStatus, AgentStatus, BallotStatus, FrozenStatus, HoldingsStatus, LeaderStatus, LinkStatus,
     ModelStatus, ObservationStatus, PlanDetail, PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status,
-    VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
+    UnservableStatus, VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
 };
 use crate::{
     config::Config,
+    servability,
     snapshots::{AgentView, BoardView, Snapshots},
     time::unix_ms,
 };
 use regionmesh_protocol::{
-    conflict::AliasEntry,
+    conflict::{AliasEntry, Catalogue},
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
     plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder, forecast},
     problem::PROBLEMS_MAX,
+    servability::RegionState,
     text::visible,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
@@ -265,6 +267,7 @@ fn fact_name(kind: FactKind) -> &'static str {
         FactKind::Links => "links",
         FactKind::Alerts => "alerts",
         FactKind::Problems => "problems",
+        FactKind::Servability => "servability",
     }
 }
 
@@ -329,9 +332,7 @@ struct Known {
 }
 
 /// Every model that this region holds or a living agent says that its region holds.
-pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
-    let own = snapshots.catalogue.borrow().clone();
-    let board = snapshots.board.borrow().clone();
+fn known_models(config: &Config, own: &Catalogue, board: &BoardView) -> BTreeMap<ModelName, Known> {
     let mut known: BTreeMap<ModelName, Known> = BTreeMap::new();
     let mut hold = |model: &ModelName, version: &VersionName, content: Digest, region: &RegionName| {
         let versions = &mut known.entry(model.clone()).or_default().versions;
@@ -340,7 +341,7 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
     for version in &own.versions {
         hold(&version.model, &version.version, version.content, &config.region);
     }
-    let others = holdings(&board, &config.region);
+    let others = holdings(board, &config.region);
     for (region, held) in &others {
         for (model, version, content) in &held.versions {
             hold(model, version, *content, region);
@@ -354,9 +355,20 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
             *newest = entry.clone();
         }
     }
+    known
+}
+
+/// Every model, and where each of its versions is held and can be served.
+pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
+    let own = snapshots.catalogue.borrow().clone();
+    let board = snapshots.board.borrow().clone();
     let model = |(model, known): (ModelName, Known)| {
         let version = |((version, content), regions): ((VersionName, Digest), BTreeSet<RegionName>)| {
             let summary = own.version(&model, &version).filter(|summary| summary.content == content);
+            let states = servability::states(config, &board, &regions, (&model, &version, &content));
+            let of = |is: fn(&RegionState) -> bool| {
+                states.iter().filter(|(_, state)| is(state)).map(|(region, _)| region.clone()).collect()
+            };
             VersionStatus {
                 version: version.to_string(),
                 content: content.to_string(),
@@ -364,6 +376,9 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
                 published_ms: summary.map(|summary| summary.published.wall_ms),
                 origin: summary.map(|summary| summary.origin.to_string()),
                 regions: regions.into_iter().collect(),
+                servable: of(|state| *state == RegionState::Servable),
+                unservable: states.iter().filter_map(unservable).collect(),
+                untested: of(|state| *state == RegionState::Untested),
             }
         };
         ModelStatus {
@@ -372,7 +387,35 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
             aliases: known.aliases.into_values().map(Into::into).collect(),
         }
     };
-    known.into_iter().map(model).collect()
+    known_models(config, &own, &board).into_iter().map(model).collect()
+}
+
+fn unservable((region, state): (&RegionName, &RegionState)) -> Option<UnservableStatus> {
+    match state {
+        RegionState::Unservable(reason) => Some(UnservableStatus { region: region.clone(), reason: reason.clone() }),
+        _ => None,
+    }
+}
+
+/// Where every region of the mesh stands with a version. Of several contents under one name the one that this region holds
+/// counts, else the one that most regions hold.
+pub(super) fn version_states(
+    config: &Config,
+    snapshots: &Snapshots,
+    model: &ModelName,
+    version: &VersionName,
+) -> BTreeMap<RegionName, RegionState> {
+    let own = snapshots.catalogue.borrow().clone();
+    let board = snapshots.board.borrow().clone();
+    let known = known_models(config, &own, &board).remove(model).unwrap_or_default();
+    let contents = known.versions.into_iter().filter(|((name, _), _)| name == version);
+    let rank = |holders: &BTreeSet<RegionName>| (holders.contains(&config.region), holders.len());
+    let best = contents.max_by_key(|(_, holders)| rank(holders));
+    let (content, holders) =
+        best.map_or((Digest([0; 32]), BTreeSet::new()), |((_, content), holders)| (content, holders));
+    let mut states = servability::states(config, &board, &holders, (model, version, &content));
+    servability::members(snapshots, &mut states);
+    states
 }
 
 /// The entries of a model's aliases that this region or a living agent of another knows.

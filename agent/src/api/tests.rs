@@ -187,6 +187,7 @@ impl Rig {
                 peers: Arc::new(Nobody),
                 snapshots: snapshots.clone(),
             },
+            quarantine: Some(crate::serving::quarantine::Quarantine::open(None)),
             streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,
         };

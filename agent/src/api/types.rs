@@ -6,8 +6,8 @@ mod traffic;
 mod uploads;
 
 pub use models::{
-    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, UploadBegun, VersionBrief, VersionDetail,
-    VersionStatus,
+    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, Promoted, UnservableStatus, UploadBegun,
+    VersionBrief, VersionDetail, VersionStatus,
 };
 pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
 pub use uploads::{UploadStatus, Uploads};

@@ -192,6 +192,8 @@ mod tests {
             "regionmesh models verify m 1 --region eu-west-1 --json",
             "regionmesh models delete m 1+conflict.eu-west-1",
             "regionmesh models promote m 1 production --by me",
+            "regionmesh models promote m 1 production --force --timeout 0s",
+            "regionmesh models retry m 1 --region a",
             "regionmesh dns plan --config file --agent http://a:1 --json --check",
             "regionmesh dns plan --from-config file",
             "regionmesh dns apply --config file --no-wait",

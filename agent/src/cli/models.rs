@@ -2,6 +2,7 @@
 
 mod files;
 mod publish;
+mod retry;
 pub(super) mod table;
 mod uploads;
 mod verify;
@@ -11,13 +12,14 @@ use super::{
     client::Client,
     common::{self, Common, text_within},
     confirm::confirm,
+    duration, text,
 };
-use crate::api::types::{AliasStatus, Done, ModelStatus, Models, VersionDetail};
+use crate::api::types::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use regionmesh_protocol::manifest::{ModelName, TEXT_MAX, VersionName};
 use serde_json::json;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 /// Publish models and look after them
 #[derive(Debug, Args)]
@@ -37,6 +39,7 @@ enum Action {
     #[command(visible_alias = "rm")]
     Delete(Delete),
     Promote(Promote),
+    Retry(retry::Retry),
     Uploads(uploads::Uploads),
 }
 
@@ -78,6 +81,8 @@ struct Delete {
 }
 
 /// Let an alias name a version; `production` is what is served by default
+///
+/// A version can be promoted once a majority of regions hold it and have run an inference on it.
 #[derive(Debug, Args)]
 struct Promote {
     /// The model's name
@@ -88,6 +93,12 @@ struct Promote {
     /// The alias
     #[arg(value_parser = own_name)]
     alias: VersionName,
+    /// Promote although no majority of regions can serve the version
+    #[arg(long)]
+    force: bool,
+    /// How long to wait until a majority of regions have tested it; at most 1m
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    timeout: Duration,
     /// Who promotes; the user's name if not given
     #[arg(long, value_name = "WHO", value_parser = short)]
     by: Option<String>,
@@ -105,6 +116,7 @@ impl ModelsCommand {
             Action::Verify(action) => action.run().await,
             Action::Delete(action) => action.run().await,
             Action::Promote(action) => action.run().await,
+            Action::Retry(action) => action.run().await,
             Action::Uploads(action) => action.run().await,
         }
     }
@@ -149,11 +161,15 @@ impl Delete {
 
 impl Promote {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, alias, by, common } = self;
+        let Self { model, version, alias, force, timeout, by, common } = self;
         let client = Client::new(&common.client)?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
-        let set: AliasStatus = client.post(&path, &json!({ "alias": alias, "by": whoever(by) })).await?;
-        common.tell(&set, |_| format!("{model}: {} is version {}", set.alias, set.version))
+        let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": timeout.as_millis() as u64 });
+        let set: Promoted = client.post(&path, &body).await?;
+        for warning in &set.warnings {
+            eprintln!("warning: {}", text::plain(warning, 500));
+        }
+        common.tell(&set, |_| format!("{model}: {} is version {}", set.alias.alias, set.alias.version))
     }
 }
 

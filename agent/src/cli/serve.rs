@@ -7,7 +7,10 @@ use super::{common::serve_metrics, duration};
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
     logging,
-    serving::{CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue},
+    serving::{
+        CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue,
+        quarantine::Quarantine,
+    },
     store::models::ModelStore,
 };
 use anyhow::Context;
@@ -41,6 +44,10 @@ pub struct ServeCommand {
     /// The region named in answers, with --models.
     #[arg(long, default_value = "local", conflicts_with = "config")]
     region: RegionName,
+    /// Where to remember versions that crashed the server, so that they are not loaded again [default: `serve` in the
+    /// configuration's data_dir, or DIR/.regionmesh]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Where to serve /metrics; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -52,6 +59,16 @@ pub struct ServeCommand {
 /// What is read: models and the list of them.
 type Sources = (Arc<dyn ModelSource>, Arc<dyn CatalogueSource>);
 
+/// What is served, and how.
+struct Setup {
+    log: LogConfig,
+    region: RegionName,
+    serving: ServingConfig,
+    listen: SocketAddr,
+    state_dir: PathBuf,
+    sources: Sources,
+}
+
 /// The region's bucket.
 fn open_store(store: &StoreConfig) -> anyhow::Result<Sources> {
     let models = Arc::new(ModelStore::new(crate::store::open(store)?));
@@ -59,23 +76,35 @@ fn open_store(store: &StoreConfig) -> anyhow::Result<Sources> {
 }
 
 impl ServeCommand {
-    fn sources(&self) -> anyhow::Result<(LogConfig, RegionName, ServingConfig, SocketAddr, Sources)> {
+    fn setup(&self) -> anyhow::Result<Setup> {
         if let Some(path) = &self.config {
             let config = Config::load(path)?;
-            let listen = self.listen.unwrap_or(config.listen.serving);
-            return Ok((config.log, config.region, config.serving, listen, open_store(&config.store)?));
+            return Ok(Setup {
+                listen: self.listen.unwrap_or(config.listen.serving),
+                sources: open_store(&config.store)?,
+                // An agent of the same configuration keeps its own beside it.
+                state_dir: self.state_dir.clone().unwrap_or_else(|| config.data_dir.join("serve")),
+                log: config.log,
+                region: config.region,
+                serving: config.serving,
+            });
         }
         let root = self.models.as_ref().context("give --config FILE or --models DIR")?;
         std::fs::read_dir(root).with_context(|| format!("cannot read the directory of models {}", root.display()))?;
         let directory = Arc::new(Directory::new(root, self.region.clone()));
-        let listen = self.listen.context("give --listen ADDRESS")?;
-        let (log, serving) = (LogConfig::default(), ServingConfig::default());
-        Ok((log, self.region.clone(), serving, listen, (directory.clone(), directory)))
+        Ok(Setup {
+            listen: self.listen.context("give --listen ADDRESS")?,
+            sources: (directory.clone(), directory),
+            state_dir: self.state_dir.clone().unwrap_or_else(|| root.join(".regionmesh")),
+            log: LogConfig::default(),
+            region: self.region.clone(),
+            serving: ServingConfig::default(),
+        })
     }
 
     /// Runs until SIGTERM or SIGINT.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let (log, region, config, listen, (source, lister)) = self.sources()?;
+        let Setup { log, region, serving: config, listen, state_dir, sources: (source, lister) } = self.setup()?;
         logging::init(&log)?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let registry = Registry::new();
@@ -87,7 +116,19 @@ impl ServeCommand {
         };
         let (announce, catalogue) = watch::channel(Arc::default());
         let (drain, draining) = watch::channel(false);
-        let server = Server::new(ServingArguments { region, config, source, catalogue, draining, metrics });
+        let server = Server::new(ServingArguments {
+            region,
+            config,
+            source,
+            catalogue,
+            // There is no mesh here: no other region is known, and nobody promotes.
+            peers: watch::channel(Arc::default()).1,
+            tests_versions: false,
+            quarantine: Quarantine::open(Some(&state_dir)),
+            state_dir: Some(state_dir),
+            draining,
+            metrics,
+        });
         let _poll = AbortOnDropHandle::new(tokio::spawn(poll_catalogue(lister, announce, POLL, stop.clone())));
         let mut terminate = unix::signal(unix::SignalKind::terminate())?;
         let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;

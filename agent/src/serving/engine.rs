@@ -10,9 +10,11 @@
 //! goes through [`guarded`].
 
 use super::{
+    bounds::{self, TooLarge},
     budget::{Budget, Reservation},
     datatype::Datatype,
     tensors::TensorSpec,
+    work::{Control, Stopped},
 };
 use std::{
     any::Any,
@@ -25,6 +27,7 @@ use tract_onnx::{
     Onnx,
     pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto},
     prelude::*,
+    tract_core::plan,
     tract_hir::ops::unimpl::UnimplementedOp,
 };
 
@@ -37,6 +40,12 @@ pub enum EngineError {
     /// No plan for these shapes: the model's graph does not allow them, or tract can't handle it.
     #[error("the model can't be run with inputs of these shapes: {0}")]
     Shapes(String),
+    /// A tensor would be larger than is allowed.
+    #[error("{0}")]
+    TooLarge(TooLarge),
+    /// It was told to stop, or its time was up.
+    #[error("{0}")]
+    Stopped(Stopped),
     /// The inference failed.
     #[error("the inference failed: {0}")]
     Inference(String),
@@ -44,6 +53,33 @@ pub enum EngineError {
     #[error("the inference engine panicked: {0}")]
     Panic(String),
 }
+
+impl EngineError {
+    /// What stopped the engine if we did, else what `other` makes of the text.
+    fn of(error: &TractError, other: fn(String) -> Self) -> Self {
+        let cause = error.root_cause();
+        match (cause.downcast_ref::<TooLarge>(), cause.downcast_ref::<Stopped>()) {
+            (Some(too_large), _) => Self::TooLarge(too_large.clone()),
+            (None, Some(stopped)) => Self::Stopped(*stopped),
+            (None, None) => other(format!("{error:#}")),
+        }
+    }
+
+    /// Whether we ended it ourselves, so that trying other inputs proves nothing.
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::Stopped(_))
+    }
+}
+
+/// Sizes that dimensions which a request may choose are tried with: small ones, and what images and audio often need.
+const OPEN_SIZES: [usize; 7] = [1, 2, 8, 32, 64, 224, 512];
+
+/// Most elements of a made-up input.
+const TRIAL_ELEMENTS_MAX: usize = 4 << 20;
+
+/// What made-up inputs are filled with: floats, and whole numbers. Zeros first where they may be indices, then what may not
+/// be divided by.
+const FILLS: [(f32, i64); 3] = [(1.0, 0), (1.0, 1), (0.0, 0)];
 
 /// Plans kept per model: services batch by a few sizes. Each may hold a repacked copy of the weights.
 const PLANS_MAX: usize = 4;
@@ -58,6 +94,8 @@ pub struct Engine {
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
     size: u64,
+    /// Largest tensor, bytes.
+    tensor_limit: u64,
     budget: Arc<Budget>,
     plans: Mutex<Vec<Plan>>,
     /// Held while a plan is made, so that requests of one new shape make it once.
@@ -71,9 +109,17 @@ type Shapes = Vec<Vec<usize>>;
 #[derive(Debug)]
 struct Plan {
     shapes: Shapes,
-    runnable: Arc<TypedRunnableModel>,
+    runnable: Arc<Runnable>,
     /// None for one plan per model, which the model's own reservation covers.
     reservation: Option<Reservation>,
+}
+
+/// What a plan runs.
+#[derive(Debug)]
+struct Runnable {
+    model: Arc<TypedRunnableModel>,
+    /// See [`bounds::open_nodes`].
+    is_open: Vec<bool>,
 }
 
 /// Runs `work` and turns a panic into an error.
@@ -174,26 +220,42 @@ impl Engine {
         size.saturating_mul(RESIDENT_FACTOR)
     }
 
-    /// Builds a model and warms it. `size` is that of its files; `resident` covers [`Engine::resident_bytes`].
+    /// Builds a model. `size` is that of its files; `resident` covers [`Engine::resident_bytes`].
+    /// `tensor_limit` bounds each tensor that it makes; a model whose own files are larger may make tensors of their size.
     pub fn build(
         proto: &ModelProto,
         size: u64,
         resident: Reservation,
         budget: Arc<Budget>,
+        tensor_limit: u64,
     ) -> Result<Self, EngineError> {
-        let engine = guarded(|| {
+        let tensor_limit = tensor_limit.max(size);
+        guarded(|| {
             let graph = proto.graph.as_ref().ok_or_else(|| EngineError::Model("the file has no graph".into()))?;
+            bounds::check_attributes(graph, tensor_limit).map_err(EngineError::TooLarge)?;
             let constants: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
             let inputs = graph.input.iter().filter(|input| !constants.contains(input.name.as_str()));
             let inputs: Vec<_> = inputs.map(|input| spec(input, "input")).collect::<Result<_, _>>()?;
             let outputs: Vec<_> = graph.output.iter().map(|output| spec(output, "output")).collect::<Result<_, _>>()?;
             let parsed = onnx().parse(proto, None).map_err(|error| model_error("tract can't read the graph", error))?;
             check_graph(&parsed.model, &parsed.unresolved_inputs, &inputs, outputs.len())?;
-            let (plans, making) = (Mutex::new(Vec::new()), Mutex::new(()));
-            Ok(Self { graph: parsed.model, inputs, outputs, size, budget, plans, making, _resident: resident })
-        })?;
-        engine.warm()?;
-        Ok(engine)
+            Ok(Self {
+                graph: parsed.model,
+                inputs,
+                outputs,
+                size,
+                tensor_limit,
+                budget,
+                plans: Mutex::new(Vec::new()),
+                making: Mutex::new(()),
+                _resident: resident,
+            })
+        })
+    }
+
+    /// Whether requests choose more of its inputs' dimensions than the batch.
+    pub fn is_open(&self) -> bool {
+        self.inputs.iter().any(|input| input.shape.iter().skip(1).any(|dim| *dim < 0))
     }
 
     /// The inputs, in the graph's order.
@@ -206,37 +268,68 @@ impl Engine {
         &self.outputs
     }
 
-    /// One run with zeros and a batch of one, where the shapes leave no other choice. With other open dimensions any size
-    /// that we could think of may be wrong for the model; [`Engine::warm_like`] knows better ones.
-    fn warm(&self) -> Result<(), EngineError> {
-        if self.inputs.iter().any(|input| input.shape.iter().skip(1).any(|dim| *dim < 0)) {
-            return Ok(());
+    /// One inference on made-up inputs; any that succeeds will do, since values and sizes may be refused for good reasons
+    /// (an index, a window of audio). Answers why none did.
+    ///
+    /// Fails where the model can't be run at all: a tensor is too large, the time is up, or there is no plan though no
+    /// dimension but the batch is open.
+    pub fn try_out(&self, control: &Control) -> Result<Option<EngineError>, EngineError> {
+        let is_open = self.is_open();
+        if !is_open {
+            let shapes = self.inputs.iter().map(|input| with_open_as(&input.shape, 1)).collect();
+            let planned = guarded(|| self.plan(shapes, control).map(drop));
+            planned.map_err(|error| if error.is_ours() { error } else { EngineError::Model(error.to_string()) })?;
         }
-        let shapes: Shapes = self.inputs.iter().map(|input| one_for_open(&input.shape)).collect();
-        let planned = guarded(|| self.plan(shapes.clone()).map(drop));
-        planned.map_err(|error| EngineError::Model(error.to_string()))?;
-        // Zeros may be invalid as values (an index, a rate), so that this proves nothing if it fails.
-        let ran = guarded(|| {
-            let zeros = self.inputs.iter().zip(&shapes);
-            let zeros = zeros.map(|(input, shape)| Tensor::zero_dt(input.datatype.tract(), shape));
-            let zeros = zeros.collect::<TractResult<_>>();
-            self.run(zeros.map_err(|error| EngineError::Inference(format!("{error:#}")))?).map(drop)
-        });
-        if let Err(error) = ran {
-            tracing::debug!(%error, "the warm-up with zeros failed");
+        let mut first = None;
+        for size in if is_open { &OPEN_SIZES[..] } else { &OPEN_SIZES[..1] } {
+            if first.is_some() && self.inputs.iter().any(|input| elements(&input.shape, *size) > TRIAL_ELEMENTS_MAX) {
+                break;
+            }
+            match self.try_size(*size, control) {
+                Ok(()) => {
+                    first = None;
+                    break;
+                }
+                // Later sizes are ours: too large, or too slow, as the first was not.
+                Err(error) if error.is_ours() && first.is_some() => break,
+                Err(error) if error.is_ours() => return Err(error),
+                Err(error) => first = first.or(Some(error)),
+            }
         }
-        Ok(())
+        control.check().map_err(EngineError::Stopped)?;
+        if is_open {
+            // Sizes that we thought of are no sizes that users ask for.
+            lock(&self.plans).clear();
+        }
+        Ok(first)
+    }
+
+    fn try_size(&self, size: usize, control: &Control) -> Result<(), EngineError> {
+        let shapes: Shapes = self.inputs.iter().map(|input| with_open_as(&input.shape, size)).collect();
+        guarded(|| self.plan(shapes.clone(), control).map(drop))?;
+        let mut first = None;
+        for fill in FILLS {
+            let inputs = self.inputs.iter().zip(&shapes).map(|(input, shape)| filled(input.datatype, shape, fill));
+            let inputs = inputs.collect::<TractResult<Vec<_>>>();
+            let inputs = inputs.map_err(|error| EngineError::of(&error, EngineError::Inference))?;
+            match self.run(inputs, control) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_ours() => return Err(error),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(()), Err)
     }
 
     /// Makes the plans that `other`, the version served until now, is using, so that a swap costs no request a plan.
-    pub fn warm_like(&self, other: &Engine) {
+    pub fn warm_like(&self, other: &Engine, control: &Control) {
         if self.inputs != other.inputs {
             return;
         }
         let in_use: Vec<Shapes> = lock(&other.plans).iter().map(|plan| plan.shapes.clone()).collect();
         // The most recently used last, to stand first again.
         for shapes in in_use.into_iter().rev() {
-            if let Err(error) = guarded(|| self.plan(shapes).map(drop)) {
+            if let Err(error) = guarded(|| self.plan(shapes, control).map(drop)) {
                 tracing::debug!(%error, "no plan in advance for shapes that the version before had");
             }
         }
@@ -248,18 +341,31 @@ impl Engine {
         lock(&self.plans).iter().map(|plan| plan.shapes.clone()).collect()
     }
 
-    /// Runs the model on inputs in the graph's order, whose types and ranks were checked. Blocks; may take long.
-    pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, EngineError> {
+    /// Runs the model on inputs in the graph's order, whose types and ranks were checked. Blocks; may take long, and looks at
+    /// `control` before each operator.
+    pub fn run(&self, inputs: Vec<Tensor>, control: &Control) -> Result<Vec<Tensor>, EngineError> {
         guarded(|| {
             let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
-            let outputs = self.plan(shapes)?.run(inputs.into_iter().map(IntoTValue::into_tvalue).collect());
-            let outputs = outputs.map_err(|error| EngineError::Inference(format!("{error:#}")))?;
+            let runnable = self.plan(shapes, control)?;
+            let inputs = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
+            let outputs = self.run_plan(&runnable, inputs, control);
+            let outputs = outputs.map_err(|error| EngineError::of(&error, EngineError::Inference))?;
             Ok(outputs.into_iter().map(TValue::into_tensor).collect())
         })
     }
 
+    fn run_plan(&self, runnable: &Runnable, inputs: TVec<TValue>, control: &Control) -> TractResult<TVec<TValue>> {
+        runnable.model.spawn()?.run_plan_with_eval(inputs, |context, state, node, inputs| -> TractResult<_> {
+            control.check()?;
+            if runnable.is_open.get(node.id) == Some(&true) {
+                bounds::check_inputs(node, &inputs, self.tensor_limit)?;
+            }
+            plan::eval(context, state, node, inputs)
+        })
+    }
+
     /// A plan for these shapes: one that is kept, or a new one.
-    fn plan(&self, shapes: Shapes) -> Result<Arc<TypedRunnableModel>, EngineError> {
+    fn plan(&self, shapes: Shapes, control: &Control) -> Result<Arc<Runnable>, EngineError> {
         if let Some(plan) = self.known_plan(&shapes) {
             return Ok(plan);
         }
@@ -267,7 +373,9 @@ impl Engine {
         if let Some(plan) = self.known_plan(&shapes) {
             return Ok(plan);
         }
-        let runnable = self.make_plan(&shapes).map_err(|error| EngineError::Shapes(format!("{error:#}")))?;
+        control.check().map_err(EngineError::Stopped)?;
+        let runnable = self.make_plan(&shapes, control);
+        let runnable = Arc::new(runnable.map_err(|error| EngineError::of(&error, EngineError::Shapes))?);
         let mut plans = lock(&self.plans);
         let reservation = if plans.is_empty() {
             None
@@ -280,24 +388,49 @@ impl Engine {
         Ok(runnable)
     }
 
-    fn known_plan(&self, shapes: &Shapes) -> Option<Arc<TypedRunnableModel>> {
+    fn known_plan(&self, shapes: &Shapes) -> Option<Arc<Runnable>> {
         let mut plans = lock(&self.plans);
         let index = plans.iter().position(|plan| plan.shapes == *shapes)?;
         plans[..=index].rotate_right(1);
         Some(plans[0].runnable.clone())
     }
 
-    fn make_plan(&self, shapes: &Shapes) -> TractResult<Arc<TypedRunnableModel>> {
+    fn make_plan(&self, shapes: &Shapes, control: &Control) -> TractResult<Runnable> {
         let mut graph = self.graph.clone();
         for (index, (input, shape)) in self.inputs.iter().zip(shapes).enumerate() {
             graph.set_input_fact(index, InferenceFact::dt_shape(input.datatype.tract(), shape.as_slice()))?;
         }
-        graph.into_optimized()?.into_runnable()
+        bounds::analyse(&mut graph, self.tensor_limit, control)?;
+        let mut typed = graph.into_typed()?;
+        bounds::check_typed(&typed, self.tensor_limit)?;
+        control.check()?;
+        typed.declutter()?;
+        bounds::check_typed(&typed, self.tensor_limit)?;
+        control.check()?;
+        typed.optimize()?;
+        bounds::check_typed(&typed, self.tensor_limit)?;
+        let is_open = bounds::open_nodes(&typed);
+        Ok(Runnable { model: typed.into_runnable()?, is_open })
     }
 }
 
-fn one_for_open(shape: &[i64]) -> Vec<usize> {
-    shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect()
+fn with_open_as(shape: &[i64], size: usize) -> Vec<usize> {
+    shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(size)).collect()
+}
+
+fn elements(shape: &[i64], open: usize) -> usize {
+    with_open_as(shape, open).into_iter().fold(1, usize::saturating_mul)
+}
+
+fn filled(datatype: Datatype, shape: &[usize], (float, whole): (f32, i64)) -> TractResult<Tensor> {
+    let kind = datatype.tract();
+    match datatype {
+        Datatype::Bytes => Tensor::zero_dt(kind, shape),
+        Datatype::Fp16 | Datatype::Fp32 | Datatype::Fp64 => {
+            tensor0(float).cast_to_dt(kind)?.broadcast_scalar_to_shape(shape)
+        }
+        _ => tensor0(whole).cast_to_dt(kind)?.broadcast_scalar_to_shape(shape),
+    }
 }
 
 /// What can be known before any plan: the same inputs as declared, and only operators that tract has.

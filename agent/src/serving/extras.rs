@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// A failed load is not tried again sooner than this, however often the version is asked for.
+/// A failed load that may pass is not tried again sooner than this, however often the version is asked for.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Loaded>, (LoadError, Instant)>;
@@ -67,7 +67,8 @@ impl Extras {
     /// The version's cell, moved to the front; the last one is given up where there are too many.
     fn cell(&self, model: &ModelName, version: &VersionName, content: Digest) -> Arc<OnceCell<Outcome>> {
         let is_stale = |slot: &Slot| {
-            slot.content != content || matches!(slot.cell.get(), Some(Err((_, at))) if at.elapsed() >= RETRY_AFTER)
+            slot.content != content
+                || matches!(slot.cell.get(), Some(Err((error, at))) if error.is_passing() && at.elapsed() >= RETRY_AFTER)
         };
         let mut slots = self.slots();
         let known = slots.iter().position(|slot| slot.model == *model && slot.version == *version);

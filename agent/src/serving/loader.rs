@@ -1,20 +1,26 @@
-//! Keeps the default version of every model loaded, and follows the catalogue.
+//! Keeps the default version of every model loaded, tries every other version once, and follows the catalogue.
 //!
 //! One task writes the [`View`]; requests read it without a lock. A swap publishes a new view: requests that hold the
-//! old version finish with it. A default that can't be loaded leaves the old one serving.
+//! old version finish with it. A default that can't be loaded leaves the old one serving; where there is none, after a
+//! restart, the newest older version that loads is served.
 
 use super::{
-    choose::{HeldModel, held_models},
+    choose::held_models,
     extras::Extras,
     loading::{LoadError, Loaded, Loading},
     metrics::ServingMetrics,
+    progress::{Failure, Finished, Progress},
+    quarantine::VersionKey,
     refusal::{Refusal, quoted},
+    view::{ModelView, ServingProblem, View},
 };
 use arc_swap::ArcSwap;
 use regionmesh_protocol::{
     conflict::Catalogue,
     facts::ServingFacts,
+    identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
+    servability::{Outcome, RegionModels, Servability, given_up_for},
     trial::{LATENCY_BUCKETS, Served},
 };
 use std::{
@@ -25,81 +31,29 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinError, time::Instant};
 
-/// How long after a failure that may pass the load is tried again: first and longest.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LONGEST: Duration = Duration::from_secs(60);
 /// How often the count of requests goes into the facts. Facts travel through the mesh: not with every request.
 const FACTS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// All that a request needs to know of the models.
-#[derive(Debug, Default)]
-pub struct View {
-    /// Whether the catalogue has been read once.
-    pub is_read: bool,
-    /// The models.
-    pub models: BTreeMap<ModelName, ModelView>,
-}
+/// The other regions, as [`given_up_for`] wants them.
+pub type Peers = watch::Receiver<Arc<BTreeMap<RegionName, RegionModels>>>;
 
-/// One model.
-#[derive(Debug, Default)]
-pub struct ModelView {
-    /// Its versions and aliases.
-    pub held: HeldModel,
-    /// What is served by default.
-    pub default: Option<Arc<Loaded>>,
-    /// What should be served by default.
-    pub wanted: Option<(VersionName, Digest)>,
-    /// Why it is not, if loading it failed.
-    pub failure: Option<String>,
-    /// Whether the region is not ready without it: it was there at the start and may still be loaded.
-    pub is_awaited: bool,
+/// What a shelf is made with.
+pub struct ShelfArguments {
+    /// The region.
+    pub region: RegionName,
+    /// Loads versions.
+    pub loading: Arc<Loading>,
+    /// Versions kept beside the default ones.
+    pub extra_versions: usize,
+    /// Inferences that are computed at once.
+    pub places: u32,
+    /// Whether versions that are nobody's default are tried too.
+    pub tests_versions: bool,
+    /// The counters.
+    pub metrics: ServingMetrics,
 }
-
-impl ModelView {
-    fn is_current(&self) -> bool {
-        let serving = self.default.as_ref().map(|loaded| (&loaded.version, loaded.content));
-        serving == self.wanted.as_ref().map(|(version, content)| (version, *content))
-    }
-}
-
-impl View {
-    /// Why the region is not ready; empty if it is.
-    ///
-    /// A region that starts is ready when it serves what its store holds, as far as that can be served. From then on no
-    /// model makes it unready: one that is still being loaded, or can't be, was published to all regions alike, and must
-    /// not take from them the models that they serve.
-    pub fn faults(&self) -> Vec<String> {
-        if !self.is_read {
-            return vec!["the catalogue of models has not been read yet".into()];
-        }
-        let faults = self.models.iter().filter(|(_, model)| model.is_awaited).filter_map(|(name, model)| {
-            let (version, _) = model.wanted.as_ref()?;
-            Some(match &model.failure {
-                Some(reason) => format!("model {name}@{version} can't be loaded: {reason}"),
-                None => format!("model {name}@{version} is being loaded"),
-            })
-        });
-        faults.collect()
-    }
-}
-
-/// A failed load of a default version.
-struct Failure {
-    version: VersionName,
-    content: Digest,
-    reason: String,
-    /// Whether the region shall wait for it: its files can't be read now.
-    is_awaited: bool,
-    attempts: u32,
-    /// When to try again; none if that is of no use, or is being done.
-    retry_at: Option<Instant>,
-    /// Whether another attempt is due or in progress.
-    is_retrying: bool,
-}
-
-type Finished = (ModelName, VersionName, Digest, Result<Arc<Loaded>, LoadError>);
 
 /// What was served since the start.
 #[derive(Debug, Default)]
@@ -112,22 +66,52 @@ struct Counts {
 
 /// Reads: requests. Writes: the task that [`Shelf::follow`] is.
 pub struct Shelf {
+    arguments: ShelfArguments,
     view: ArcSwap<View>,
     extras: Arc<Extras>,
-    loading: Arc<Loading>,
-    metrics: ServingMetrics,
     facts: watch::Sender<ServingFacts>,
+    servability: watch::Sender<Servability>,
+    problems: watch::Sender<Vec<ServingProblem>>,
     counts: Counts,
-    /// Inferences that are computed at once.
-    places: u32,
 }
 
 impl Shelf {
-    /// An empty shelf; `places` inferences are computed at once.
-    pub fn new(loading: Arc<Loading>, extra_versions: usize, places: u32, metrics: ServingMetrics) -> Arc<Self> {
-        let extras = Extras::new(extra_versions, loading.clone());
-        let (view, facts) = (ArcSwap::default(), watch::Sender::default());
-        Arc::new(Self { view, extras, loading, metrics, facts, counts: Counts::default(), places })
+    /// An empty shelf.
+    pub fn new(arguments: ShelfArguments) -> Arc<Self> {
+        let extras = Extras::new(arguments.extra_versions, arguments.loading.clone());
+        Arc::new(Self {
+            arguments,
+            view: ArcSwap::default(),
+            extras,
+            facts: watch::Sender::default(),
+            servability: watch::Sender::default(),
+            problems: watch::Sender::default(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Which versions can be served.
+    pub fn servability(&self) -> watch::Receiver<Servability> {
+        self.servability.subscribe()
+    }
+
+    /// What can't be served, for people.
+    pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
+        self.problems.subscribe()
+    }
+
+    /// How loading a version ended.
+    pub fn outcome(&self, key: &VersionKey) -> Option<Outcome> {
+        // What is remembered is older than the death of the process.
+        if self.arguments.loading.quarantine().holds(key) {
+            return Some(LoadError::quarantined(key));
+        }
+        self.arguments.loading.outcomes().of(key)
+    }
+
+    /// Tells the mesh that a computation of this version does not end, or did in the end.
+    pub fn stuck(&self, loaded: &Loaded, is_stuck: bool) {
+        self.arguments.loading.outcomes().stuck(&loaded.key(), is_stuck);
     }
 
     /// The models now.
@@ -194,54 +178,103 @@ impl Shelf {
     }
 
     /// Follows the catalogue for ever.
-    pub async fn follow(self: Arc<Self>, mut catalogue: watch::Receiver<Arc<Catalogue>>) {
-        let mut failures: BTreeMap<ModelName, Failure> = BTreeMap::new();
-        let mut loads: JoinSet<Finished> = JoinSet::new();
-        let mut in_progress: BTreeMap<ModelName, tokio::task::Id> = BTreeMap::new();
-        let mut is_open = true;
+    pub async fn follow(self: Arc<Self>, mut catalogue: watch::Receiver<Arc<Catalogue>>, mut peers: Peers) {
+        let mut progress = Progress::default();
+        let loading = &self.arguments.loading;
+        let (mut outcomes, mut retries) = (loading.outcomes().changes(), loading.quarantine().changes());
+        let (mut is_open, mut has_peers) = (true, true);
         // A first value that is not empty was put there by someone who had read the store.
         let is_read = catalogue.has_changed().unwrap_or(false) || **catalogue.borrow() != Catalogue::default();
         if is_read {
-            self.adopt(&catalogue.borrow_and_update().clone(), &mut failures);
+            self.adopt(&catalogue.borrow_and_update().clone(), &mut progress);
         }
         let mut facts_tick = tokio::time::interval(FACTS_INTERVAL);
         facts_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            self.start_loads(&mut loads, &mut in_progress, &failures);
-            self.publish_facts();
-            let retry_at = failures.values().filter_map(|failure| failure.retry_at).min();
+            self.start_loads(&mut progress);
+            self.start_trial(&mut progress);
+            self.judge(&mut progress, &peers.borrow_and_update().clone());
+            let retry_at = progress.failures.values().filter_map(|failure| failure.retry_at).min();
             tokio::select! {
                 changed = catalogue.changed(), if is_open => {
                     is_open = changed.is_ok();
                     if is_open {
                         let latest = catalogue.borrow_and_update().clone();
-                        self.adopt(&latest, &mut failures);
+                        self.adopt(&latest, &mut progress);
                     }
                 }
-                Some(finished) = loads.join_next_with_id() => {
-                    let id = match &finished { Ok((id, _)) => *id, Err(error) => error.id() };
-                    in_progress.retain(|_, load| *load != id);
-                    match finished {
-                        Ok((_, finished)) => self.finish(finished, &mut failures),
-                        // The load is started again by the next turn of this loop.
-                        Err(error) => tracing::error!(%error, "loading a model version was cut off"),
-                    }
-                }
+                Some(finished) = progress.loads.join_next_with_id() => self.load_ended(finished, &mut progress),
+                Some(finished) = progress.trial.join_next() => self.trial_ended(finished, &mut progress),
                 () = sleep_until(retry_at), if retry_at.is_some() => {
                     let now = Instant::now();
-                    for failure in failures.values_mut().filter(|failure| failure.retry_at.is_some_and(|at| at <= now)) {
+                    let due = |failure: &&mut Failure| failure.retry_at.is_some_and(|at| at <= now);
+                    for failure in progress.failures.values_mut().filter(due) {
                         failure.retry_at = None;
                         failure.attempts += 1;
                         failure.is_retrying = true;
                     }
                 }
+                // Their sender may be gone: nobody tells of other regions where there is no mesh.
+                changed = peers.changed(), if has_peers => has_peers = changed.is_ok(),
+                Ok(()) = outcomes.changed() => self.remember(),
+                Ok(()) = retries.changed() => self.retry(&mut progress),
                 _ = facts_tick.tick() => {}
             }
         }
     }
 
+    fn load_ended(&self, finished: Result<(tokio::task::Id, Finished), JoinError>, progress: &mut Progress) {
+        let id = match &finished {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        progress.loading.retain(|_, (_, load)| load.id() != id);
+        match finished {
+            Ok((_, finished)) => self.finish(finished, progress),
+            Err(error) if error.is_cancelled() => {}
+            // The load is started again by the next turn of the loop.
+            Err(error) => tracing::error!(%error, "loading a model version was cut off"),
+        }
+    }
+
+    fn trial_ended(&self, finished: Result<Finished, JoinError>, progress: &mut Progress) {
+        let trying = progress.trying.take();
+        match finished {
+            // What was found out stands in the outcomes.
+            Ok((key, result)) => {
+                if matches!(result, Err(LoadError::Unreadable(_))) {
+                    progress.resting.insert(key, Instant::now());
+                }
+            }
+            Err(error) => {
+                progress.resting.extend(trying.map(|key| (key, Instant::now())));
+                if !error.is_cancelled() {
+                    tracing::error!(%error, "trying a model version was cut off");
+                }
+            }
+        }
+    }
+
+    /// Writes what was found out to the disk, beside the runtime.
+    fn remember(&self) {
+        let outcomes = self.arguments.loading.outcomes().clone();
+        drop(tokio::task::spawn_blocking(move || outcomes.save()));
+    }
+
+    /// Forgets what is known of versions that an operator wants tried again.
+    fn retry(&self, progress: &mut Progress) {
+        for (model, version) in self.arguments.loading.quarantine().take_retries() {
+            self.arguments.loading.outcomes().forget(&model, &version);
+            self.extras.retain(|other, held, _| *other != model || *held != version);
+            progress.resting.retain(|(other, held, _), _| *other != model || *held != version);
+            if progress.failures.get(&model).is_some_and(|failure| failure.version == version) {
+                progress.failures.remove(&model);
+            }
+        }
+    }
+
     /// Makes the view of a new catalogue; what is loaded stays as far as it is still wanted.
-    fn adopt(&self, catalogue: &Catalogue, failures: &mut BTreeMap<ModelName, Failure>) {
+    fn adopt(&self, catalogue: &Catalogue, progress: &mut Progress) {
         let old = self.view.load_full();
         let mut models = BTreeMap::new();
         for (name, held) in held_models(catalogue) {
@@ -249,12 +282,14 @@ impl Shelf {
             let current = default.as_ref().map(|loaded| &loaded.version);
             let wanted = held.default_version(current).cloned();
             let wanted = wanted.and_then(|version| Some((version.clone(), *held.versions.get(&version)?)));
+            let is_held = |loaded: &Arc<Loaded>| held.versions.get(&loaded.version) == Some(&loaded.content);
             // Without a version to put in its place a deleted one stops at once; else it serves until then.
-            let default = default.filter(|_| wanted.is_some());
+            let has_heir = wanted.is_some() && !progress.is_failed(&name);
+            let default = default.filter(|loaded| has_heir || wanted.is_some() && is_held(loaded));
             let is_awaited = old.models.get(&name).map_or(!old.is_read, |model| model.is_awaited);
             models.insert(name, ModelView { held, default, wanted, failure: None, is_awaited });
         }
-        failures.retain(|name, failure| {
+        progress.failures.retain(|name, failure| {
             let wanted = models.get(name).and_then(|model: &ModelView| model.wanted.as_ref());
             wanted.is_some_and(|(version, content)| *version == failure.version && *content == failure.content)
         });
@@ -262,143 +297,254 @@ impl Shelf {
             models.get(model).is_some_and(|model| model.held.versions.get(version) == Some(&content))
         };
         self.extras.retain(is_held);
+        self.arguments.loading.outcomes().retain(is_held);
+        self.arguments.loading.quarantine().retain(is_held);
+        progress.resting.retain(|(model, version, content), _| is_held(model, version, *content));
+        self.forget_metrics(&old, &models);
+        let mut newest: Vec<_> = catalogue.versions.iter().collect();
+        newest.sort_by_key(|version| std::cmp::Reverse(version.published));
+        let newest = newest.into_iter().map(|held| (held.model.clone(), held.version.clone(), held.content));
+        let newest = newest.filter(|(model, version, content)| is_held(model, version, *content)).collect();
+        self.publish(View { is_read: true, models, newest, given_up_for: old.given_up_for.clone() }, progress);
+        self.stop_loads(progress);
+        // A wanted version that is loaded already needs no load.
+        let taken = self.pending(progress).into_iter().filter_map(|key| {
+            let loaded = self.extras.take(&key.0, &key.1, key.2)?;
+            Some((key, Ok(loaded)))
+        });
+        taken.collect::<Vec<_>>().into_iter().for_each(|finished| self.finish(finished, progress));
+    }
+
+    fn forget_metrics(&self, old: &View, models: &BTreeMap<ModelName, ModelView>) {
+        let metrics = &self.arguments.metrics;
         for (name, model) in &old.models {
             match models.get(name) {
                 None => {
-                    model.held.versions.keys().for_each(|version| self.metrics.forget_version(name, version));
-                    self.metrics.forget_model(name);
+                    model.held.versions.keys().for_each(|version| metrics.forget_version(name, version));
+                    metrics.forget_model(name);
                     tracing::info!(model = %name, "the model is gone from the catalogue");
                 }
                 Some(new) => {
                     let gone = model.held.versions.keys().filter(|version| !new.held.versions.contains_key(*version));
-                    gone.for_each(|version| self.metrics.forget_version(name, version));
+                    gone.for_each(|version| metrics.forget_version(name, version));
                 }
             }
         }
-        self.publish(View { is_read: true, models }, failures);
-        // A wanted version that is loaded already needs no load.
-        let taken: Vec<_> = self
-            .pending()
-            .filter_map(|(model, version, content)| {
-                let loaded = self.extras.take(&model, &version, content)?;
-                Some((model, version, content, Ok(loaded)))
-            })
-            .collect();
-        taken.into_iter().for_each(|finished| self.finish(finished, failures));
     }
 
-    /// Default versions that are wanted and not served.
-    fn pending(&self) -> impl Iterator<Item = (ModelName, VersionName, Digest)> + use<> {
-        let view = self.view.load_full();
-        let pending = view.models.iter().filter(|(_, model)| !model.is_current());
-        let pending = pending.filter_map(|(name, model)| {
-            model.wanted.clone().map(|(version, content)| (name.clone(), version, content))
-        });
-        pending.collect::<Vec<_>>().into_iter()
+    /// Ends loads and trials of versions that were deleted or are not wanted any more; their threads notice between two
+    /// operators.
+    fn stop_loads(&self, progress: &mut Progress) {
+        let view = self.view.load();
+        let holds = |(model, version, content): &VersionKey| {
+            view.models.get(model).is_some_and(|model| model.held.versions.get(version) == Some(content))
+        };
+        for (model, (key, load)) in &progress.loading {
+            let wanted = view.models.get(model).and_then(|model| model.wanted.as_ref());
+            let is_wanted = wanted.is_some_and(|(version, content)| *version == key.1 && *content == key.2);
+            let is_fallback = progress.is_failed(model) && holds(key);
+            if !is_wanted && !is_fallback {
+                load.abort();
+            }
+        }
+        if progress.trying.as_ref().is_some_and(|key| !holds(key)) {
+            progress.trial.abort_all();
+        }
     }
 
-    fn start_loads(
-        &self,
-        loads: &mut JoinSet<Finished>,
-        in_progress: &mut BTreeMap<ModelName, tokio::task::Id>,
-        failures: &BTreeMap<ModelName, Failure>,
-    ) {
-        for (model, version, content) in self.pending() {
-            let is_settled = failures.get(&model).is_some_and(|failure| !failure.is_retrying);
-            if in_progress.contains_key(&model) || is_settled {
+    /// What should be loaded: default versions that are wanted and not served, and where one failed and nothing is served
+    /// the version to fall back to. What was servable before comes first.
+    fn pending(&self, progress: &Progress) -> Vec<VersionKey> {
+        let view = self.view.load();
+        let target = |(name, model): (&ModelName, &ModelView)| {
+            let (version, content) = match &model.default {
+                _ if !progress.is_settled(name) => model.wanted.clone()?,
+                None if progress.is_failed(name) => self.fallback(name, model, progress)?,
+                _ => return None,
+            };
+            Some((name.clone(), version, content))
+        };
+        let mut pending: Vec<_> =
+            view.models.iter().filter(|(_, model)| !model.is_current()).filter_map(target).collect();
+        let rank = |key: &VersionKey| match self.outcome(key) {
+            Some(Outcome::Servable) => 0,
+            None => 1,
+            Some(Outcome::Unservable { .. }) => 2,
+        };
+        pending.sort_by_key(rank);
+        pending
+    }
+
+    fn fallback(&self, name: &ModelName, model: &ModelView, progress: &Progress) -> Option<(VersionName, Digest)> {
+        model.fallback(|version, content| {
+            let key = (name.clone(), version.clone(), content);
+            let is_bad = matches!(self.outcome(&key), Some(Outcome::Unservable { .. }));
+            !is_bad && !progress.is_resting(&key)
+        })
+    }
+
+    fn start_loads(&self, progress: &mut Progress) {
+        for key in self.pending(progress) {
+            if progress.loading.contains_key(&key.0) {
                 continue;
             }
-            let (loading, extras) = (self.loading.clone(), self.extras.clone());
-            let before = self.view.load().models.get(&model).and_then(|model| model.default.clone());
-            let name = model.clone();
-            let load = loads.spawn(async move {
-                let loaded = loading.load(&name, &version, content, before, || extras.drop_oldest()).await;
-                (name, version, content, loaded)
+            let (loading, extras) = (self.arguments.loading.clone(), self.extras.clone());
+            let before = self.view.load().models.get(&key.0).and_then(|model| model.default.clone());
+            let task = key.clone();
+            let load = progress.loads.spawn(async move {
+                let (model, version, content) = &task;
+                let loaded = loading.load(model, version, *content, before, || extras.drop_oldest()).await;
+                (task, loaded)
             });
-            in_progress.insert(model, load.id());
+            progress.loading.insert(key.0.clone(), (key, load));
         }
+    }
+
+    /// Tries the newest version of which nothing is known; default versions were given a place before.
+    fn start_trial(&self, progress: &mut Progress) {
+        if !self.arguments.tests_versions || progress.trying.is_some() {
+            return;
+        }
+        let view = self.view.load();
+        let is_loading = |key: &VersionKey| progress.loading.values().any(|(loading, _)| loading == key);
+        let is_untried =
+            |key: &&VersionKey| self.outcome(key).is_none() && !progress.is_resting(key) && !is_loading(key);
+        let untried = view.newest.iter().find(is_untried);
+        let Some(key) = untried.cloned() else { return };
+        let (loading, extras, task) = (self.arguments.loading.clone(), self.extras.clone(), key.clone());
+        progress.trying = Some(key);
+        progress.trial.spawn(async move {
+            let (model, version, content) = &task;
+            let loaded = loading.load(model, version, *content, None, || extras.drop_oldest()).await;
+            (task, loaded)
+        });
     }
 
     /// Puts a loaded version in its place, or notes why there is none. A version that is not wanted any more is dropped.
-    fn finish(&self, (name, version, content, result): Finished, failures: &mut BTreeMap<ModelName, Failure>) {
+    fn finish(&self, (key, result): Finished, progress: &mut Progress) {
+        let (name, version, content) = &key;
         let old = self.view.load_full();
-        let Some(model) = old.models.get(&name) else { return };
-        if model.wanted.as_ref() != Some(&(version.clone(), content)) {
+        let Some(model) = old.models.get(name) else { return };
+        let is_wanted = model.wanted.as_ref() == Some(&(version.clone(), *content));
+        let is_fallback = !is_wanted && model.default.is_none() && progress.is_failed(name);
+        if !is_wanted && !is_fallback {
             return;
         }
-        let mut loaded = None;
-        match result {
-            Ok(new) => {
-                failures.remove(&name);
-                loaded = Some(new);
-            }
+        let loaded = match result {
+            Ok(loaded) => loaded,
             Err(error) => {
-                let attempts = failures.get(&name).map_or(0, |failure| failure.attempts);
-                let delay = RETRY_FIRST.saturating_mul(1 << attempts.min(6)).min(RETRY_LONGEST);
-                let retry_at = error.is_passing().then(|| Instant::now() + delay);
-                let failure = Failure {
-                    version: version.clone(),
-                    content,
-                    reason: error.to_string(),
-                    is_awaited: matches!(error, LoadError::Unreadable(_)),
-                    attempts,
-                    retry_at,
-                    is_retrying: false,
-                };
-                failures.insert(name.clone(), failure);
-                let serving = model.default.as_ref().map_or("nothing", |loaded| loaded.version.as_str());
-                tracing::error!(model = %name, %version, serving, %error, "the default version can't be served");
+                if is_wanted {
+                    let serving = model.default.as_ref().map_or("nothing", |loaded| loaded.version.as_str());
+                    tracing::error!(model = %name, %version, serving, %error, "the default version can't be served");
+                    progress.fail(&key, &error);
+                } else if matches!(error, LoadError::Unreadable(_)) {
+                    progress.resting.insert(key, Instant::now());
+                }
+                self.publish(copy(&old, None), progress);
+                return;
             }
+        };
+        if is_wanted {
+            progress.failures.remove(name);
         }
-        let models = old.models.iter().map(|(other, model)| {
-            let default = loaded.clone().filter(|_| *other == name).or_else(|| model.default.clone());
-            let (held, wanted, is_awaited) = (model.held.clone(), model.wanted.clone(), model.is_awaited);
-            (other.clone(), ModelView { held, default, wanted, failure: None, is_awaited })
-        });
-        let models = models.collect();
-        self.publish(View { is_read: true, models }, failures);
-        if loaded.is_some() {
-            let before = model.default.as_ref();
-            self.metrics.swaps.with_label_values(&[name.as_str()]).inc();
-            let from = before.map_or("nothing", |loaded| loaded.version.as_str());
+        self.publish(copy(&old, Some(&loaded)), progress);
+        let before = model.default.as_ref();
+        self.arguments.metrics.swaps.with_label_values(&[name.as_str()]).inc();
+        let from = before.map_or("nothing", |loaded| loaded.version.as_str());
+        if is_fallback {
+            let wanted = model.wanted.as_ref().map_or("", |(wanted, _)| wanted.as_str());
+            tracing::warn!(model = %name, %version, wanted, "serving an older version: the default version can't be served");
+        } else {
             tracing::info!(model = %name, from, to = %version, "serving another version by default");
-            if let Some(before) = before.filter(|old| model.held.versions.get(&old.version) == Some(&old.content)) {
-                self.extras.put(before.clone());
-            }
+        }
+        if let Some(before) = before.filter(|old| model.held.versions.get(&old.version) == Some(&old.content)) {
+            self.extras.put(before.clone());
         }
     }
 
-    fn publish(&self, mut view: View, failures: &BTreeMap<ModelName, Failure>) {
+    fn publish(&self, mut view: View, progress: &Progress) {
         for (name, model) in &mut view.models {
-            let failure = failures.get(name);
+            let failure = progress.failures.get(name);
             model.failure = failure.map(|failure| failure.reason.clone());
             let may_come = model.default.is_none() && model.wanted.is_some();
-            model.is_awaited &= may_come && failure.is_none_or(|failure| failure.is_awaited);
+            let is_coming = failure.is_none_or(|failure| failure.is_awaited)
+                || may_come && self.fallback(name, model, progress).is_some();
+            model.is_awaited &= may_come && is_coming;
             let failed = i64::from(model.failure.is_some());
-            self.metrics.default_failed.with_label_values(&[name.as_str()]).set(failed);
+            self.arguments.metrics.default_failed.with_label_values(&[name.as_str()]).set(failed);
         }
         self.view.store(Arc::new(view));
-        self.metrics.loaded_bytes.set(i64::try_from(self.loading.budget().used()).unwrap_or(i64::MAX));
-        self.publish_facts();
+        let used = self.arguments.loading.budget().used();
+        self.arguments.metrics.loaded_bytes.set(i64::try_from(used).unwrap_or(i64::MAX));
     }
 
-    fn publish_facts(&self) {
+    /// Finds out what can't be served here and whether that costs this region its share, and publishes everything.
+    fn judge(&self, progress: &mut Progress, peers: &BTreeMap<RegionName, RegionModels>) {
+        let view = self.view.load_full();
+        let is_unserved = |(name, model): &(&ModelName, &ModelView)| {
+            let is_failed = progress.failures.get(*name).is_some_and(|failure| !failure.is_awaited);
+            model.default.is_none() && is_failed && self.fallback(name, model, progress).is_none()
+        };
+        let unserved: Vec<_> = view.models.iter().filter(is_unserved).map(|(name, _)| name.clone()).collect();
+        let region = &self.arguments.region;
+        let mut regions = peers.clone();
+        regions.insert(region.clone(), view.region_models(&unserved));
+        let given_up = given_up_for(region, &regions);
+        progress.unserved = unserved;
+        if given_up != view.given_up_for {
+            let models: Vec<_> = given_up.iter().map(ModelName::as_str).collect();
+            if models.is_empty() {
+                tracing::info!("the region takes traffic again: it serves what the others serve, or they don't either");
+            } else {
+                tracing::error!(?models, "the region takes no traffic: it can't serve what most other regions serve");
+            }
+            self.view.store(Arc::new(View { given_up_for: given_up, ..copy(&view, None) }));
+        }
+        self.publish_facts(progress);
+    }
+
+    fn publish_facts(&self, progress: &Progress) {
         let view = self.view.load();
-        let defaults = view.models.values().filter_map(|model| model.default.as_ref());
-        let facts = ServingFacts {
-            is_ready: view.faults().is_empty(),
-            models: defaults.map(|loaded| (loaded.model.clone(), loaded.version.clone())).collect(),
+        let outcome = |key: &VersionKey| self.outcome(key);
+        let facts = view.facts(ServingFacts {
             requests_total: self.counts.answered.load(Relaxed),
             errors_total: self.counts.errors.load(Relaxed),
             probes_total: self.counts.probes.load(Relaxed),
-            places: self.places,
+            places: self.arguments.places,
             latency: std::array::from_fn(|bucket| self.counts.latency[bucket].load(Relaxed)),
-        };
-        self.facts.send_if_modified(|old| {
-            let is_changed = *old != facts;
-            *old = facts;
-            is_changed
+            ..ServingFacts::default()
         });
+        send(&self.facts, facts);
+        send(&self.servability, view.servability(outcome, progress.unserved.clone()));
+        let problems = view.problems(outcome);
+        let quarantined = problems.iter().filter(|problem| problem.is_quarantined).count();
+        self.arguments.metrics.unservable.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        self.arguments.metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
+        send(&self.problems, problems);
+    }
+}
+
+/// Wakes receivers only where something changed.
+fn send<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|old| {
+        let is_changed = *old != value;
+        *old = value;
+        is_changed
+    });
+}
+
+/// The view with another default version of one model.
+fn copy(old: &View, loaded: Option<&Arc<Loaded>>) -> View {
+    let models = old.models.iter().map(|(name, model)| {
+        let default = loaded.filter(|loaded| loaded.model == *name).or(model.default.as_ref()).cloned();
+        let (held, wanted, failure) = (model.held.clone(), model.wanted.clone(), model.failure.clone());
+        (name.clone(), ModelView { held, default, wanted, failure, is_awaited: model.is_awaited })
+    });
+    View {
+        is_read: old.is_read,
+        models: models.collect(),
+        newest: old.newest.clone(),
+        given_up_for: old.given_up_for.clone(),
     }
 }
 

@@ -1,18 +1,36 @@
 //! From the files of a version to a loaded model.
 
 use super::{
-    budget::Budget,
+    admission::Admission,
+    budget::{Budget, Reservation},
     engine::{self, Engine, EngineError},
     metrics::ServingMetrics,
+    outcomes::Outcomes,
+    quarantine::{Quarantine, VersionKey},
     source::ModelSource,
+    work::{self, Control, WorkError},
 };
+use crate::config::ServingConfig;
 use bytes::Bytes;
-use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use regionmesh_protocol::{
+    manifest::{Digest, ModelName, VersionName},
+    servability::Outcome,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
 use tokio::sync::Semaphore;
 
 /// Versions loaded at once: building plans takes a core each, and inferences need cores too.
 const PARALLEL_LOADS: usize = 2;
+/// A load that takes longer gives its place to the next one.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
+/// The synthetic inference of a load may take this long, or serving.load_timeout_ms if that is shorter.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Loads that go on without a place.
+const SLOW_LOADS_MAX: usize = 4;
 
 /// A version that is ready to serve.
 #[derive(Debug)]
@@ -24,8 +42,21 @@ pub struct Loaded {
     /// Its content: a version that was deleted and published anew is another one.
     pub content: Digest,
     /// The engine.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
+    /// Why no synthetic inference succeeded after loading; none if one did.
+    pub trial_failure: Option<String>,
+    /// Its inferences: a model whose requests take long fills its own places and nobody else's.
+    pub places: Admission,
+    /// Computations that nobody waits for any more, and that go on.
+    pub abandoned: AtomicUsize,
     metrics: ServingMetrics,
+}
+
+impl Loaded {
+    /// What it is.
+    pub fn key(&self) -> VersionKey {
+        (self.model.clone(), self.version.clone(), self.content)
+    }
 }
 
 impl Drop for Loaded {
@@ -53,6 +84,14 @@ pub enum LoadError {
     /// It is not a model that can be served; trying again is of no use.
     #[error("{0}")]
     Unservable(String),
+    /// Loading it took too long; its thread may go on.
+    #[error("loading it and running one inference took longer than {} s", .0.as_secs_f32())]
+    Overrun(Duration),
+    /// It took the process down before.
+    #[error(
+        "it is quarantined: the process died while loading it; delete it, or run `regionmesh models retry {0} {1}`"
+    )]
+    Quarantined(ModelName, VersionName),
 }
 
 impl LoadError {
@@ -61,7 +100,34 @@ impl LoadError {
         match self {
             LoadError::Unreadable(_) => true,
             LoadError::NoRoom { needed, limit, .. } => needed <= limit,
-            LoadError::Unservable(_) => false,
+            LoadError::Unservable(_) | LoadError::Overrun(_) | LoadError::Quarantined(..) => false,
+        }
+    }
+
+    /// What the mesh is told of a version in quarantine.
+    pub fn quarantined((model, version, _): &VersionKey) -> Outcome {
+        let reason = LoadError::Quarantined(model.clone(), version.clone()).to_string();
+        Outcome::Unservable { reason, is_quarantined: true }
+    }
+
+    /// What the mesh is told, and whether it would end the same way after a restart; none where the version itself was not
+    /// tried.
+    fn outcome(&self) -> Option<(Outcome, bool)> {
+        let unservable = Outcome::Unservable { reason: self.to_string(), is_quarantined: false };
+        match self {
+            // The quarantine itself tells of the latter.
+            LoadError::Unreadable(_) | LoadError::Quarantined(..) => None,
+            LoadError::Unservable(_) => Some((unservable, true)),
+            LoadError::NoRoom { .. } | LoadError::Overrun(_) => Some((unservable, false)),
+        }
+    }
+}
+
+impl From<WorkError> for LoadError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Overrun(time) => LoadError::Overrun(time),
+            WorkError::Thread(why) => LoadError::Unreadable(why),
         }
     }
 }
@@ -72,18 +138,43 @@ impl From<EngineError> for LoadError {
     }
 }
 
+/// What versions are loaded with.
+pub struct LoadingArguments {
+    /// Reads versions.
+    pub source: Arc<dyn ModelSource>,
+    /// Limits.
+    pub config: ServingConfig,
+    /// The counters.
+    pub metrics: ServingMetrics,
+    /// Keeps what took the process down away.
+    pub quarantine: Arc<Quarantine>,
+    /// Remembers how loads ended.
+    pub outcomes: Arc<Outcomes>,
+}
+
 /// Loads versions, a few at a time.
 pub struct Loading {
-    source: Arc<dyn ModelSource>,
+    arguments: LoadingArguments,
     budget: Arc<Budget>,
     slots: Semaphore,
-    metrics: ServingMetrics,
+    slow: Semaphore,
 }
 
 impl Loading {
-    /// From `source`, within `budget`.
-    pub fn new(source: Arc<dyn ModelSource>, budget: Arc<Budget>, metrics: ServingMetrics) -> Self {
-        Self { source, budget, slots: Semaphore::new(PARALLEL_LOADS), metrics }
+    /// Within the configured memory.
+    pub fn new(arguments: LoadingArguments) -> Self {
+        let budget = Budget::new(arguments.config.memory_limit);
+        Self { arguments, budget, slots: Semaphore::new(PARALLEL_LOADS), slow: Semaphore::new(SLOW_LOADS_MAX) }
+    }
+
+    /// How loads ended.
+    pub fn outcomes(&self) -> &Arc<Outcomes> {
+        &self.arguments.outcomes
+    }
+
+    /// What is not loaded any more.
+    pub fn quarantine(&self) -> &Arc<Quarantine> {
+        &self.arguments.quarantine
     }
 
     /// The budget.
@@ -91,8 +182,8 @@ impl Loading {
         &self.budget
     }
 
-    /// Loads and warms a version. `make_room` is asked to free memory while there is not enough; it answers `false`
-    /// when it has nothing left to give up. `before` is the version that this one shall replace, if any.
+    /// Loads a version and runs one inference on it. `make_room` is asked to free memory while there is not enough; it answers
+    /// `false` when it has nothing left to give up. `before` is the version that this one shall replace, if any.
     pub async fn load(
         &self,
         model: &ModelName,
@@ -101,70 +192,156 @@ impl Loading {
         before: Option<Arc<Loaded>>,
         make_room: impl Fn() -> bool + Send,
     ) -> Result<Arc<Loaded>, LoadError> {
-        let _slot = self.slots.acquire().await.map_err(|error| LoadError::Unreadable(error.to_string()))?;
+        let key = (model.clone(), version.clone(), content);
+        let LoadingArguments { metrics, outcomes, quarantine, .. } = &self.arguments;
+        if quarantine.holds(&key) {
+            return Err(LoadError::Quarantined(model.clone(), version.clone()));
+        }
+        let mut slot = Some(self.slots.acquire().await.map_err(|error| LoadError::Unreadable(error.to_string()))?);
         let started = Instant::now();
-        let result = self.attempt(model, version, content, before, make_room).await;
+        let mut attempt = Box::pin(self.attempt(&key, before, make_room));
+        let mut slow = None;
+        let result = match tokio::time::timeout(SLOW_AFTER, attempt.as_mut()).await {
+            Ok(result) => result,
+            Err(_) => {
+                slow = self.slow.try_acquire().ok();
+                if slow.is_some() {
+                    slot = None;
+                }
+                attempt.await
+            }
+        };
+        drop((slot, slow));
         let took_ms = started.elapsed().as_millis() as u64;
-        self.metrics.loaded_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
+        metrics.loaded_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
+        let (outcome, trial) = match &result {
+            Ok(loaded) => match &loaded.trial_failure {
+                None => (Some((Outcome::Servable, true)), "answered"),
+                Some(why) => {
+                    let reason = format!("it was loaded, but no synthetic inference succeeded: {why}");
+                    (Some((Outcome::Unservable { reason, is_quarantined: false }, true)), "failed")
+                }
+            },
+            Err(error) => (error.outcome(), "not reached"),
+        };
         match &result {
-            Ok(_) => tracing::info!(%model, %version, took_ms, "loaded a model version"),
+            Ok(_) => tracing::info!(%model, %version, took_ms, trial, "loaded a model version"),
             Err(error) => {
-                self.metrics.load_failures.with_label_values(&[model.as_str()]).inc();
+                metrics.load_failures.with_label_values(&[model.as_str()]).inc();
                 tracing::error!(%model, %version, took_ms, %error, "cannot load a model version");
             }
+        }
+        if let Some((outcome, is_lasting)) = outcome {
+            outcomes.record(&key, outcome, is_lasting);
         }
         result
     }
 
     async fn attempt(
         &self,
-        model: &ModelName,
-        version: &VersionName,
-        content: Digest,
+        key: &VersionKey,
         before: Option<Arc<Loaded>>,
         make_room: impl Fn() -> bool + Send,
     ) -> Result<Arc<Loaded>, LoadError> {
-        let files = self.source.files(model, version).await.map_err(LoadError::Unreadable)?;
+        let (model, version, content) = key;
+        let LoadingArguments { source, config, metrics, .. } = &self.arguments;
+        let files = source.files(model, version).await.map_err(LoadError::Unreadable)?;
         let (path, mut size) = model_file(&files)?;
         let read =
-            |path: String| async move { self.source.read(model, version, &path).await.map_err(LoadError::Unreadable) };
+            |path: String| async move { source.read(model, version, &path).await.map_err(LoadError::Unreadable) };
         // Before reading: a file beyond the limit must not be in memory even once.
         let mut resident = self.reserve(size, &make_room)?;
         let bytes = read(path).await?;
-        let mut proto = blocking(move || engine::decode(&bytes)).await?;
-        let names = engine::external_files(&mut proto);
+        let (mut proto, names): (_, BTreeSet<String>) = self
+            .compute(key, move |_| {
+                let mut proto = engine::decode(&bytes)?;
+                let names = engine::external_files(&mut proto);
+                Ok((proto, names))
+            })
+            .await?;
+        let mut contents: BTreeMap<String, Bytes> = BTreeMap::new();
         if !names.is_empty() {
             for name in &names {
                 size += file_size(&files, name)?;
             }
             drop(resident);
             resident = self.reserve(size, &make_room)?;
-            let mut contents: BTreeMap<String, Bytes> = BTreeMap::new();
             for name in names {
                 contents.insert(name.clone(), read(name).await?);
             }
-            proto = blocking(move || {
+        }
+        let (budget, tensor_limit) = (self.budget.clone(), config.max_tensor_bytes);
+        let engine = self
+            .compute(key, move |_| {
                 engine::inline_external(&mut proto, &contents)?;
-                Ok(proto)
+                Engine::build(&proto, size, resident, budget, tensor_limit).map(Arc::new)
             })
             .await?;
+        let trial_failure = self.try_out(key, &engine).await?;
+        if let Some(before) = before {
+            let warmed = engine.clone();
+            let warm = move |control: &Control| {
+                warmed.warm_like(&before.engine, control);
+                Ok(())
+            };
+            self.compute(key, warm).await?;
         }
-        let budget = self.budget.clone();
-        let engine = blocking(move || {
-            let engine = Engine::build(&proto, size, resident, budget)?;
-            if let Some(before) = before {
-                engine.warm_like(&before.engine);
-            }
-            Ok(engine)
-        })
-        .await?;
-        self.metrics.loaded.inc();
-        self.metrics.begin(model, version);
-        let (model, version, metrics) = (model.clone(), version.clone(), self.metrics.clone());
-        Ok(Arc::new(Loaded { model, version, content, engine, metrics }))
+        metrics.loaded.inc();
+        metrics.begin(model, version);
+        Ok(Arc::new(Loaded {
+            model: model.clone(),
+            version: version.clone(),
+            content: *content,
+            engine,
+            trial_failure,
+            places: Admission::new(config, metrics.clone()),
+            abandoned: AtomicUsize::new(0),
+            metrics: metrics.clone(),
+        }))
     }
 
-    fn reserve(&self, size: u64, make_room: &impl Fn() -> bool) -> Result<super::budget::Reservation, LoadError> {
+    /// Runs one synthetic inference; answers why none succeeded. Fails where the model can't be run.
+    async fn try_out(&self, key: &VersionKey, engine: &Arc<Engine>) -> Result<Option<String>, LoadError> {
+        let time = Duration::from_millis(self.arguments.config.load_timeout_ms).min(TRIAL_TIMEOUT);
+        let tried = engine.clone();
+        match self.compute_within(time, key, move |control| tried.try_out(control)).await {
+            Ok(failure) => Ok(failure.map(|error| error.to_string())),
+            // Requests may well choose sizes that take less time than ours.
+            Err(LoadError::Overrun(_)) if engine.is_open() => {
+                Ok(Some(format!("none was done within {} s", time.as_secs_f32())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn compute<T: Send + 'static>(
+        &self,
+        key: &VersionKey,
+        work: impl FnOnce(&Control) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let time = Duration::from_millis(self.arguments.config.load_timeout_ms);
+        self.compute_within(time, key, work).await
+    }
+
+    /// Runs a part of a load in a thread of its own, marked as what may take the process down.
+    async fn compute_within<T: Send + 'static>(
+        &self,
+        time: Duration,
+        key: &VersionKey,
+        work: impl FnOnce(&Control) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let (quarantine, key) = (self.arguments.quarantine.clone(), key.clone());
+        let marked = move |control: &Control| {
+            let _marker = quarantine.mark(&key);
+            engine::guarded(|| work(control))
+        };
+        match work::in_thread(time, &self.arguments.metrics.abandoned, marked).await? {
+            Err(EngineError::Stopped(_)) => Err(LoadError::Overrun(time)),
+            other => other.map_err(LoadError::from),
+        }
+    }
+
+    fn reserve(&self, size: u64, make_room: &impl Fn() -> bool) -> Result<Reservation, LoadError> {
         let needed = Engine::resident_bytes(size);
         loop {
             if let Some(reservation) = self.budget.reserve(needed) {
@@ -197,13 +374,6 @@ fn file_size(files: &[(String, u64)], name: &str) -> Result<u64, LoadError> {
     files.iter().find(|(path, _)| path == name).map(|(_, size)| *size).ok_or_else(|| {
         LoadError::Unservable(format!("its weights are in a file that the version does not have: {name:?}"))
     })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
-) -> Result<T, LoadError> {
-    let done = tokio::task::spawn_blocking(move || engine::guarded(work)).await;
-    done.map_err(|error| LoadError::Unreadable(error.to_string()))?.map_err(LoadError::from)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use prometheus::{
 use regionmesh_protocol::manifest::{ModelName, VersionName};
 
 /// Status codes that an inference can end with; used to remove the series of a version that is gone.
-const CODES: [&str; 7] = ["200", "400", "408", "413", "500", "503", "404"];
+const CODES: [&str; 8] = ["200", "400", "408", "413", "500", "503", "504", "404"];
 
 /// The metrics; clones share them.
 #[derive(Debug, Clone)]
@@ -34,6 +34,14 @@ pub struct ServingMetrics {
     pub load_failures: IntCounterVec,
     /// 1 while the wanted default version of a model can't be loaded.
     pub default_failed: IntGaugeVec,
+    /// Versions that can't be served here.
+    pub unservable: IntGauge,
+    /// Versions that took the process down.
+    pub quarantined: IntGauge,
+    /// Loads and inferences that nobody waits for, and that go on.
+    pub abandoned: IntGauge,
+    /// Inferences that were not done in time.
+    pub timeouts: IntCounter,
     /// Changes of a model's default version.
     pub swaps: IntCounterVec,
     /// Open connections.
@@ -109,6 +117,22 @@ impl ServingMetrics {
                     ),
                     &["model"],
                 )?,
+            )?,
+            unservable: gauge(
+                "regionmesh_serving_versions_unservable",
+                "Versions held by the region that this server can't serve; quarantined ones included.",
+            )?,
+            quarantined: gauge(
+                "regionmesh_serving_versions_quarantined",
+                "Versions that are not loaded because the process died while it loaded them before.",
+            )?,
+            abandoned: gauge(
+                "regionmesh_serving_abandoned_computations",
+                "Loads and inferences that still run although their time is up or their client went away.",
+            )?,
+            timeouts: counter(
+                "regionmesh_inference_timeouts_total",
+                "Inferences that were not done within serving.inference_timeout_ms.",
             )?,
             swaps: counters(
                 "regionmesh_serving_swaps_total",

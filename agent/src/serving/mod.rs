@@ -6,6 +6,7 @@
 //! same files instead, and turn this off.
 
 pub mod admission;
+mod bounds;
 pub mod bucket;
 pub mod budget;
 pub mod choose;
@@ -16,12 +17,17 @@ pub mod listener;
 pub mod loader;
 pub mod loading;
 pub mod metrics;
+pub mod outcomes;
+mod progress;
+pub mod quarantine;
 pub mod refusal;
 pub mod request;
 pub mod routes;
 pub mod sample;
 pub mod source;
 pub mod tensors;
+pub mod view;
+pub mod work;
 
 #[cfg(test)]
 mod tests;
@@ -30,9 +36,12 @@ pub use metrics::ServingMetrics;
 pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
 
 use crate::config::ServingConfig;
-use regionmesh_protocol::{conflict::Catalogue, facts::ServingFacts, identity::RegionName};
-use std::sync::Arc;
-use tokio::{net::TcpListener, sync::watch};
+use regionmesh_protocol::{conflict::Catalogue, facts::ServingFacts, identity::RegionName, servability::Servability};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Why the server ended by itself.
@@ -55,6 +64,14 @@ pub struct ServingArguments {
     /// What there is. Subscribe before the writer starts: an empty first value that was never announced counts as not
     /// read yet, and the server is not ready until then.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    /// What the other regions serve; empty for ever where there is no mesh.
+    pub peers: loader::Peers,
+    /// Whether versions that are nobody's default are loaded once and tried, so that the mesh knows before they are promoted.
+    pub tests_versions: bool,
+    /// Where it remembers what it found out about versions; nowhere if none.
+    pub state_dir: Option<PathBuf>,
+    /// Versions that took the process down; opened once per process, from the same folder.
+    pub quarantine: Arc<quarantine::Quarantine>,
     /// True: not ready any more, while inference goes on.
     pub draining: watch::Receiver<bool>,
     /// The counters; made once, since a registry takes each name once and a restarted server goes on counting.
@@ -70,14 +87,38 @@ pub struct Server {
 impl Server {
     /// A server that has nothing loaded yet.
     pub fn new(arguments: ServingArguments) -> Self {
-        let budget = budget::Budget::new(arguments.config.memory_limit);
-        let loading = loading::Loading::new(arguments.source.clone(), budget, arguments.metrics.clone());
+        let ServingArguments { config, metrics, .. } = &arguments;
+        // What a version is capable of depends on the program and on these limits.
+        let engine = format!("{} {}", crate::VERSION, config.max_tensor_bytes);
+        let outcomes = outcomes::Outcomes::open(arguments.state_dir.as_deref(), engine);
+        let loading = loading::Loading::new(loading::LoadingArguments {
+            source: arguments.source.clone(),
+            config: config.clone(),
+            metrics: metrics.clone(),
+            quarantine: arguments.quarantine.clone(),
+            outcomes: Arc::new(outcomes),
+        });
         // More places than processors serve no more.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let places = u32::try_from(arguments.config.parallel.min(processors)).unwrap_or(1);
-        let extra_versions = arguments.config.extra_versions;
-        let shelf = loader::Shelf::new(Arc::new(loading), extra_versions, places, arguments.metrics.clone());
+        let shelf = loader::Shelf::new(loader::ShelfArguments {
+            region: arguments.region.clone(),
+            loading: Arc::new(loading),
+            extra_versions: config.extra_versions,
+            places: u32::try_from(config.parallel.min(processors)).unwrap_or(1),
+            tests_versions: arguments.tests_versions,
+            metrics: metrics.clone(),
+        });
         Self { arguments, shelf }
+    }
+
+    /// Which versions it can serve.
+    pub fn servability(&self) -> watch::Receiver<Servability> {
+        self.shelf.servability()
+    }
+
+    /// What it can't serve, for people.
+    pub fn problems(&self) -> watch::Receiver<Vec<view::ServingProblem>> {
+        self.shelf.problems()
     }
 
     /// What the mesh is told of the server; changes at most every few seconds unless a model changes.
@@ -88,13 +129,23 @@ impl Server {
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServingError> {
         let Self { arguments, shelf } = self;
-        let ServingArguments { region, config, catalogue, draining, metrics, .. } = arguments;
-        let admission = admission::Admission::new(&config, metrics.clone());
-        let admission = Arc::new(admission);
-        let service = routes::Service { shelf: shelf.clone(), admission, draining, region, metrics: metrics.clone() };
-        let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue)));
+        let ServingArguments { region, config, catalogue, peers, draining, metrics, quarantine, .. } = arguments;
+        let service = routes::Service {
+            shelf: shelf.clone(),
+            admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
+            computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
+            inference_timeout: Duration::from_millis(config.inference_timeout_ms),
+            draining,
+            region,
+            metrics: metrics.clone(),
+        };
+        let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue, peers)));
         tokio::select! {
-            () = listener::serve(listener, routes::router(service), metrics, stop) => Ok(()),
+            () = listener::serve(listener, routes::router(service), metrics, stop) => {
+                // Loads in progress end with the process, and it is not their fault.
+                quarantine.close();
+                Ok(())
+            }
             ended = &mut follow => {
                 let reason = ended.err().map_or_else(|| "without an error".into(), |error| error.to_string());
                 Err(ServingError::Loader(reason))

@@ -13,6 +13,7 @@ use super::{
     refusal::{Refusal, quoted},
     request::InferRequest,
     tensors::{OutputTensor, TensorSpec, read_input},
+    work::{self, Control},
 };
 use axum::{
     Json, Router,
@@ -23,11 +24,19 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use regionmesh_protocol::identity::RegionName;
+use regionmesh_protocol::{identity::RegionName, servability::Outcome};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
-use tokio::sync::watch;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout_at,
+};
 
 /// Names the region that answered.
 pub const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-region");
@@ -37,8 +46,12 @@ pub const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-regi
 pub struct Service {
     /// The models.
     pub shelf: Arc<Shelf>,
-    /// The limits.
+    /// The limits of what is received.
     pub admission: Arc<Admission>,
+    /// Inferences of all models at once.
+    pub computing: Arc<Semaphore>,
+    /// From the whole request received to the answer.
+    pub inference_timeout: Duration,
     /// True: not ready, while inference goes on.
     pub draining: watch::Receiver<bool>,
     /// The region.
@@ -116,15 +129,18 @@ async fn ready(State(service): State<Service>) -> Result<Json<Value>, Refusal> {
 async fn repository_index(State(service): State<Service>) -> Json<Value> {
     let view = service.shelf.view();
     let entries = view.models.iter().flat_map(|(name, model)| {
+        let service = &service;
         model.held.versions.iter().map(move |(version, content)| {
             let is_default =
                 model.default.as_ref().is_some_and(|loaded| loaded.version == *version && loaded.content == *content);
             let failure =
                 model.failure.as_ref().filter(|_| model.wanted.as_ref().is_some_and(|(wanted, _)| wanted == version));
-            let (state, reason) = match (is_default, failure) {
-                (true, _) => ("READY", String::new()),
-                (false, Some(reason)) => ("UNAVAILABLE", reason.clone()),
-                (false, None) => ("UNAVAILABLE", "loaded when asked for".into()),
+            let outcome = service.shelf.outcome(&(name.clone(), version.clone(), *content));
+            let (state, reason) = match (is_default, failure, outcome) {
+                (true, ..) => ("READY", String::new()),
+                (false, Some(reason), _) => ("UNAVAILABLE", reason.clone()),
+                (false, None, Some(Outcome::Unservable { reason, .. })) => ("UNAVAILABLE", reason),
+                (false, None, _) => ("UNAVAILABLE", "loaded when asked for".into()),
             };
             json!({"name": name, "version": version, "state": state, "reason": reason})
         })
@@ -190,19 +206,42 @@ async fn infer(
     answer.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }
 
+/// Inferences of all models at once: twice those of one, so that one whose requests take long leaves room for others.
+pub fn computing_max(parallel: usize) -> usize {
+    parallel.clamp(1, 4_096) * 2
+}
+
+/// How long after its deadline a computation may go on before its model is called unservable: it looks at the clock between
+/// two operators.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
 async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
     if headers.contains_key("inference-header-content-length") {
         return Err(Refusal::bad_request("the binary tensor extension is not supported; send tensors as JSON"));
     }
     let body = service.admission.read(headers, body).await?;
     let received = Instant::now();
-    let place = service.admission.enter(headers).await?;
+    let deadline = received + service.inference_timeout;
+    let place = async {
+        let place = loaded.places.enter(headers).await?;
+        // Given back as soon as nobody waits for the answer; the model's own place only when its computation has ended.
+        let turn = service.computing.acquire().await;
+        turn.map(|turn| (place, turn)).map_err(|_| Refusal::unavailable("the server is stopping"))
+    };
+    let (place, _turn) = match timeout_at(deadline.into(), place).await {
+        Ok(place) => place?,
+        Err(_) => {
+            service.metrics.timeouts.inc();
+            return Err(too_late(service, loaded, StatusCode::SERVICE_UNAVAILABLE));
+        }
+    };
+    let control = Control::new(Some(deadline));
+    let (waiter, worker) = work::pair(&control, &service.metrics.abandoned);
     let of_task = loaded.clone();
-    let computed = tokio::task::spawn_blocking(move || {
-        // With the computation, not with the request: a client that goes away doesn't free the processor.
-        let _place = place;
+    let computing = tokio::task::spawn_blocking(move || {
+        let (_place, _worker) = (place, worker);
         let mut refusal = None;
-        let json = guarded(|| Ok(answer(&of_task, &body.bytes).map_err(|error| refusal = Some(error)).ok()));
+        let json = guarded(|| Ok(answer(&of_task, &body.bytes, &control).map_err(|error| refusal = Some(error)).ok()));
         match (json, refusal) {
             (Ok(Some(json)), _) => Ok(json),
             (_, Some(refusal)) => Err(refusal),
@@ -210,7 +249,16 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
             (Ok(None), None) => Err(Refusal::internal("the inference gave no answer")),
         }
     });
-    let computed = computed.await.map_err(|error| Refusal::internal(format!("the inference was cut off: {error}")))?;
+    let mut computation = Computation {
+        task: Some(computing),
+        waiter: Some(waiter),
+        shelf: service.shelf.clone(),
+        loaded: loaded.clone(),
+    };
+    let computed = match timeout_at(deadline.into(), computation.ended()).await {
+        Ok(computed) => computed,
+        Err(_) => Err(too_late(service, loaded, StatusCode::GATEWAY_TIMEOUT)),
+    };
     match &computed {
         Ok(_) => {
             let took = received.elapsed();
@@ -222,6 +270,9 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
             if refusal.message.starts_with(PANICKED) {
                 service.metrics.panics.inc();
             }
+            if refusal.status == StatusCode::GATEWAY_TIMEOUT {
+                service.metrics.timeouts.inc();
+            }
             tracing::warn!(%model, %version, error = %refusal.message, "an inference failed");
         }
         Err(_) => {}
@@ -229,11 +280,63 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
     computed
 }
 
+/// Nobody gets an answer later than this, whatever the computation does.
+fn too_late(service: &Service, loaded: &Loaded, status: StatusCode) -> Refusal {
+    let (model, version, seconds) = (&loaded.model, &loaded.version, service.inference_timeout.as_secs_f32());
+    let left = match loaded.abandoned.load(SeqCst) {
+        0 => String::new(),
+        count => format!("; {count} earlier inferences of it are still running and hold its places"),
+    };
+    let what = if status == StatusCode::GATEWAY_TIMEOUT { "did not answer" } else { "had no free place" };
+    let message = format!("model {model}@{version} {what} within serving.inference_timeout_ms, {seconds} s{left}");
+    Refusal::new(status, message)
+}
+
+/// An inference that is being computed. Dropped before it ended, because its client went away or its time is up, it is
+/// told to stop, and watched until it does.
+struct Computation {
+    task: Option<JoinHandle<Result<Vec<u8>, Refusal>>>,
+    waiter: Option<work::Waiter>,
+    shelf: Arc<Shelf>,
+    loaded: Arc<Loaded>,
+}
+
+impl Computation {
+    async fn ended(&mut self) -> Result<Vec<u8>, Refusal> {
+        let Some(task) = &mut self.task else { return Err(Refusal::internal("the inference has ended before")) };
+        let ended = task.await;
+        self.task = None;
+        ended.map_err(|error| Refusal::internal(format!("the inference was cut off: {error}")))?
+    }
+}
+
+impl Drop for Computation {
+    fn drop(&mut self) {
+        // Tells the computation to stop.
+        drop(self.waiter.take());
+        let (Some(mut task), Ok(runtime)) = (self.task.take(), tokio::runtime::Handle::try_current()) else { return };
+        let (shelf, loaded) = (self.shelf.clone(), self.loaded.clone());
+        loaded.abandoned.fetch_add(1, SeqCst);
+        runtime.spawn(async move {
+            if tokio::time::timeout(STUCK_AFTER, &mut task).await.is_err() {
+                let (model, version) = (&loaded.model, &loaded.version);
+                tracing::error!(%model, %version, "an inference goes on long after it was told to stop");
+                shelf.stuck(&loaded, true);
+                let _ = task.await;
+                shelf.stuck(&loaded, false);
+            }
+            loaded.abandoned.fetch_sub(1, SeqCst);
+        });
+    }
+}
+
 const PANICKED: &str = "the inference engine panicked";
 
 fn refuse(error: EngineError) -> Refusal {
     match error {
-        EngineError::Shapes(_) => Refusal::bad_request(error.to_string()),
+        // Which tensors a model makes depends on the request.
+        EngineError::Shapes(_) | EngineError::TooLarge(_) => Refusal::bad_request(error.to_string()),
+        EngineError::Stopped(_) => Refusal::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
         EngineError::Model(_) | EngineError::Inference(_) | EngineError::Panic(_) => {
             Refusal::internal(error.to_string())
         }
@@ -251,7 +354,7 @@ struct InferResponse<'a> {
 }
 
 /// Reads a request, runs the model, writes the answer. Blocks.
-fn answer(loaded: &Loaded, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn answer(loaded: &Loaded, body: &[u8], control: &Control) -> Result<Vec<u8>, Refusal> {
     let request: InferRequest = serde_json::from_slice(body)
         .map_err(|error| Refusal::bad_request(format!("the body is not an inference request: {error}")))?;
     let engine = &loaded.engine;
@@ -273,7 +376,7 @@ fn answer(loaded: &Loaded, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     if !missing.is_empty() {
         return Err(Refusal::bad_request(format!("inputs are missing: {missing:?}; the model expects {names:?}")));
     }
-    let results = engine.run(given.into_iter().flatten().collect()).map_err(refuse)?;
+    let results = engine.run(given.into_iter().flatten().collect(), control).map_err(refuse)?;
     let mut outputs = Vec::new();
     for (spec, tensor) in engine.outputs().iter().zip(results) {
         if wanted.as_ref().is_none_or(|wanted| wanted.contains(&spec.name)) {

@@ -42,6 +42,11 @@ pub(super) const REQUESTS: &[Object] = &[
     (
         "Promote",
         "An alias to set",
-        &[("alias", "new-version", "The alias that shall name the version"), ("by", "text~", "Who promotes")],
+        &[
+            ("alias", "new-version", "The alias that shall name the version"),
+            ("by", "text~", "Who promotes"),
+            ("force", "boolean~", "Also where no majority of regions can serve the version"),
+            ("wait_ms", "promotion-wait~", "How long to wait until a majority can, milliseconds; 0 if not given"),
+        ],
     ),
 ];

@@ -3,7 +3,7 @@
 //! What a request may hold is said exactly, so that whoever keeps to the schema is never answered 400. Patterns are written
 //! for ECMA 262, as JSON Schema wants, and understood by other engines too: no look-around, no classes of Unicode.
 
-use crate::api::events::LIST_MAX;
+use crate::api::{events::LIST_MAX, models::PROMOTION_WAIT_MAX_MS};
 use regionmesh_protocol::{
     event::{EventKind, Severity},
     identity::NAME_MAX,
@@ -63,6 +63,9 @@ fn request(rule: &str) -> Value {
             json!({ "type": "object", "propertyNames": of("region"), "additionalProperties": of("condition") })
         }
         "for-ms" => json!({ "type": "integer", "format": "int64", "minimum": FOR_MIN_MS, "maximum": FOR_MAX_MS }),
+        "promotion-wait" => {
+            json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": PROMOTION_WAIT_MAX_MS })
+        }
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": LIST_MAX }),
         // The process, which may be left out, and the number of an event.
         "cursor" => matching(1, 36, r"([0-9a-f]{1,16}\.)?[0-9]{1,19}"),

@@ -111,7 +111,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
     };
     rig.tell("eu-west-1/node-0", true, vec![Fact::Agent(agent)]);
     rig.publish("resnet", "1", "weights").await;
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.ok(200);
+    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production","force":true}"#).await.ok(200);
     rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
 
     let told = crate::events::tests::event(1, regionmesh_protocol::event::EventKind::Plan, "us-west-2");

@@ -7,7 +7,8 @@ use regionmesh_protocol::{
     clock::HybridTime,
     conflict::AliasEntry,
     facts::Holdings,
-    manifest::{Digest, VersionSummary},
+    manifest::{Digest, ModelName, VersionName, VersionSummary},
+    servability::{Outcome, Servability, VersionServability, content_tag},
 };
 
 fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> Fact {
@@ -59,10 +60,12 @@ async fn a_model_is_where_living_agents_say_it_is() {
             {
                 "version": "1", "content": one.to_string(), "size": 10, "published_ms": 500,
                 "origin": "eu-west-1", "regions": ["eu-west-1", "us-west-2"],
+                "servable": [], "unservable": [], "untested": [],
             },
             {
                 "version": "2", "content": two.to_string(), "size": null, "published_ms": null,
                 "origin": null, "regions": ["eu-west-1"],
+                "servable": [], "unservable": [], "untested": [],
             },
         ],
         "aliases": [{ "alias": "production", "version": "2", "set_ms": 11, "by": "eu-west-1's operator" }],
@@ -73,7 +76,7 @@ async fn a_model_is_where_living_agents_say_it_is() {
     assert!(rig.get("/v1/models/bert").await.error(404).contains("bert"));
     // Known elsewhere, not held here: its files can't be shown, and it can be promoted and deleted.
     rig.get("/v1/models/resnet/versions/2").await.error(404);
-    rig.post("/v1/models/resnet/versions/2/promote", r#"{"alias":"canary"}"#).await.ok(200);
+    rig.post("/v1/models/resnet/versions/2/promote", r#"{"alias":"canary","force":true}"#).await.ok(200);
 }
 
 #[tokio::test]
@@ -81,7 +84,10 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
     let promote = "/v1/models/resnet/versions/1/promote";
-    let set = rig.post(promote, r#"{"alias":"production","by":"ada"}"#).await.ok(200).json();
+    let set = rig.post(promote, r#"{"alias":"production","by":"ada","force":true}"#).await.ok(200).json();
+    let mut set = set;
+    // Nobody is alive there, and nobody is here: forced it is set, with a warning for each region.
+    assert_eq!(set.as_object_mut().unwrap().remove("warnings").unwrap().as_array().unwrap().len(), 3);
     assert_eq!((&set["alias"], &set["version"], &set["by"]), (&json!("production"), &json!("1"), &json!("ada")));
     rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
     assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json()["aliases"], json!([set]));
@@ -103,7 +109,9 @@ async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicat
     rig.add(&upload, "model.onnx", "weights").await.ok(201);
     rig.commit(&upload).await.ok(200);
     assert!(rig.snapshots.catalogue.borrow().versions.is_empty());
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.ok(200);
+    let early = rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.error(409);
+    assert!(early.contains("0 of 3 regions can serve it, 2 are needed"), "{early}");
+    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production","force":true}"#).await.ok(200);
     rig.post("/v1/models/resnet/versions/1/delete?force=true", "").await.ok(200);
     rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.error(404);
 }
@@ -150,18 +158,6 @@ async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
     assert!(done["done"].as_str().unwrap().contains("production names nothing now"), "{done}");
 }
 
-#[tokio::test]
-async fn versions_and_aliases_of_a_model_never_share_a_name() {
-    let rig = Rig::start().await;
-    rig.publish("resnet", "1", "weights").await;
-    let promote = "/v1/models/resnet/versions/1/promote";
-    assert!(rig.post(promote, r#"{"alias":"1"}"#).await.error(409).contains("has a version 1"));
-    rig.post(promote, r#"{"alias":"production"}"#).await.ok(200);
-    let begun = rig.post("/v1/models/resnet/versions/production/uploads", "").await;
-    assert!(begun.error(409).contains("is an alias of resnet"));
-    rig.begin("bert", "production").await;
-}
-
 #[test]
 fn a_full_disk_is_told_apart_from_other_failures() {
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
@@ -169,4 +165,58 @@ fn a_full_disk_is_told_apart_from_other_failures() {
     assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), full)), 507);
     let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), denied)), 503);
+}
+
+#[tokio::test]
+async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_the_reasons_before() {
+    let rig = Rig::start().await;
+    rig.publish("resnet", "1", "weights").await;
+    rig.catalogued(|catalogue| !catalogue.versions.is_empty()).await;
+    let content = rig.snapshots.catalogue.borrow().versions[0].content;
+    let (model, version): (ModelName, VersionName) = ("resnet".parse().unwrap(), "1".parse().unwrap());
+    let held = Holdings { versions: vec![(model.clone(), version.clone(), content)], ..Holdings::default() };
+    let tell = |agent: &str, outcome: Option<Outcome>| {
+        let versions = outcome.map(|outcome| VersionServability {
+            model: model.clone(),
+            version: version.clone(),
+            content_tag: content_tag(&content),
+            outcome,
+        });
+        let servability = Servability { versions: versions.into_iter().collect(), unserved: vec![] };
+        rig.tell(agent, true, vec![Fact::Holdings(held.clone()), Fact::Servability(servability)]);
+    };
+    let bad = Outcome::Unservable { reason: "operator Frobnicate".into(), is_quarantined: false };
+    tell("us-west-2/node-0", Some(Outcome::Servable));
+    tell("eu-west-1/node-0", None);
+    tell("ap-south-1/node-0", Some(bad.clone()));
+    let promote = |body: &'static str| rig.post("/v1/models/resnet/versions/1/promote", body);
+    let early = promote(r#"{"alias":"production","wait_ms":10}"#).await.error(409);
+    for part in
+        ["can't be promoted yet: 1 of 3", "eu-west-1: not tested yet", "ap-south-1: can't be served: operator Frob"]
+    {
+        assert!(early.contains(part), "{part}: {early}");
+    }
+    tell("eu-west-1/node-0", Some(Outcome::Servable));
+    let set = promote(r#"{"alias":"production"}"#).await.ok(200).json();
+    assert_eq!(set["warnings"], json!(["ap-south-1: can't be served: operator Frobnicate"]));
+    let shown = rig.get("/v1/models/resnet").await.ok(200).json();
+    assert_eq!(shown["versions"][0]["unservable"], json!([{"region": "ap-south-1", "reason": "operator Frobnicate"}]));
+    tell("eu-west-1/node-0", Some(bad));
+    // At once: no majority is left to wait for.
+    let never = promote(r#"{"alias":"production","wait_ms":60000}"#).await.error(409);
+    assert!(never.contains("can't be promoted: 1 of 3"), "{never}");
+}
+
+#[tokio::test]
+async fn versions_and_aliases_of_a_model_never_share_a_name() {
+    let rig = Rig::start().await;
+    rig.publish("resnet", "1", "weights").await;
+    let promote = "/v1/models/resnet/versions/1/promote";
+    assert!(rig.post(promote, r#"{"alias":"1","force":true}"#).await.error(409).contains("has a version 1"));
+    rig.post(promote, r#"{"alias":"canary","force":true}"#).await.ok(200);
+    rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
+    for name in ["canary", "production"] {
+        let refused = rig.post(&format!("/v1/models/resnet/versions/{name}/uploads"), "{}").await.error(409);
+        assert!(refused.contains("is an alias of resnet"), "{refused}");
+    }
 }

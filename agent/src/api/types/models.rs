@@ -35,6 +35,24 @@ pub struct VersionStatus {
     pub origin: Option<String>,
     /// The regions that hold it, verified.
     pub regions: Vec<RegionName>,
+    /// Of these, the regions that have run an inference on it.
+    #[serde(default)]
+    pub servable: Vec<RegionName>,
+    /// Of these, the regions that can't serve it.
+    #[serde(default)]
+    pub unservable: Vec<UnservableStatus>,
+    /// Of these, the regions that have not tried it yet. Regions whose models something else serves are in none of the three.
+    #[serde(default)]
+    pub untested: Vec<RegionName>,
+}
+
+/// A region that can't serve a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnservableStatus {
+    /// The region.
+    pub region: RegionName,
+    /// Why; empty if its agent has too many reasons to publish.
+    pub reason: String,
 }
 
 /// One alias.
@@ -170,4 +188,21 @@ pub struct Promote {
     /// Who promotes.
     #[serde(default)]
     pub by: String,
+    /// Also where no majority of regions can serve the version.
+    #[serde(default)]
+    pub force: bool,
+    /// How long to wait until a majority can, milliseconds.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+/// An alias that was set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Promoted {
+    /// The alias.
+    #[serde(flatten)]
+    pub alias: AliasStatus,
+    /// Regions that can't serve the version now, and why.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }

@@ -48,7 +48,7 @@ pub(super) struct Publish {
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait until every region with a living agent holds it, verified
+    /// Wait until every region with a living agent holds it, verified, and has run an inference on it
     #[arg(long)]
     wait: bool,
     /// With --wait: for how long at most
@@ -187,9 +187,9 @@ fn sentence(brief: &VersionBrief, is_new: bool, is_awaited: bool) -> String {
     let VersionBrief { model, version, content, size, .. } = brief;
     let what = match (is_new, is_awaited) {
         (true, false) => "is published",
-        (true, true) => "is published, and verified in every living region",
+        (true, true) => "is published, verified and tested in every living region",
         (false, false) => "was already there with the same content",
-        (false, true) => "was already there with the same content, and is verified in every living region",
+        (false, true) => "was already there with the same content, and is verified and tested in every living region",
     };
     format!("{model}@{version} {what}: {}, content {content:.12}", bytes(*size))
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     api::types::{ModelStatus, VersionDetail, VersionStatus},
-    cli::text::{Paint, Table, ago, bytes, count, moment, plain},
+    cli::text::{Paint, Table, Tone, ago, bytes, count, moment, plain},
 };
 use regionmesh_protocol::identity::RegionName;
 
@@ -13,7 +13,8 @@ const TEXT_MAX: usize = 160;
 
 /// Models, versions, and which regions hold them; `all` are the regions of the mesh, where they are known.
 pub(in crate::cli) fn versions(models: &[ModelStatus], all: Option<&[&RegionName]>, paint: Paint) -> String {
-    let mut table = Table::new(&["MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS"]).heading(paint);
+    let mut table =
+        Table::new(&["MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS", "SERVABLE"]).heading(paint);
     for model in models {
         for version in &model.versions {
             let aliases = model.aliases.iter().filter(|alias| alias.version == version.version);
@@ -24,6 +25,7 @@ pub(in crate::cli) fn versions(models: &[ModelStatus], all: Option<&[&RegionName
                 version.size.map_or_else(|| "-".into(), bytes),
                 version.content.chars().take(DIGEST_SHOWN).collect(),
                 places(version, all),
+                servable(version, paint),
             ]);
         }
     }
@@ -39,9 +41,40 @@ fn places(version: &VersionStatus, all: Option<&[&RegionName]>) -> String {
     }
 }
 
+/// Whether the regions that hold a version can serve it.
+fn servable(version: &VersionStatus, paint: Paint) -> String {
+    let VersionStatus { servable, unservable, untested, .. } = version;
+    if !unservable.is_empty() {
+        let regions: Vec<_> = unservable.iter().map(|failed| failed.region.as_str()).collect();
+        return paint.tone(Tone::Bad, plain(&format!("FAILED in {}", regions.join(" ")), 60));
+    }
+    match (servable.len(), untested.len()) {
+        // Something else serves the models, or nobody has said anything yet.
+        (0, 0) => "-".into(),
+        (_, 0) => paint.tone(Tone::Good, "yes"),
+        (good, untested) => paint.tone(Tone::Uneasy, format!("tested in {good} of {}", good + untested)),
+    }
+}
+
+/// Why versions can't be served, a line each.
+fn failures(model: &ModelStatus) -> String {
+    let mut text = String::new();
+    for version in &model.versions {
+        for failed in &version.unservable {
+            let line = format!("{} can't be served in {}: {}", version.version, failed.region, failed.reason);
+            text += &(plain(&line, 500) + "\n");
+        }
+    }
+    text
+}
+
 /// One model: its versions, then who named which by what.
 pub(super) fn model(model: &ModelStatus, paint: Paint) -> String {
     let mut text = versions(std::slice::from_ref(model), None, paint);
+    let failures = failures(model);
+    if !failures.is_empty() {
+        text += &format!("\n{failures}");
+    }
     if model.aliases.is_empty() {
         return text;
     }
@@ -96,7 +129,7 @@ mod tests {
     fn iris() -> ModelStatus {
         serde_json::from_value(json!({
             "model": "iris", "versions": [
-                {"version": "1", "content": "abcdef0123456789", "size": 2_000_000, "published_ms": 1, "origin": "a", "regions": ["a", "b"]},
+                {"version": "1", "content": "abcdef0123456789", "size": 2_000_000, "published_ms": 1, "origin": "a", "regions": ["a", "b"], "servable": ["a", "b"]},
                 {"version": "1+conflict.b", "content": "b".repeat(64), "size": null, "published_ms": null, "origin": null, "regions": ["b"]}],
             "aliases": [{"alias": "production", "version": "1", "set_ms": 1, "by": "ann\u{1b}[2J"}]
         }))
@@ -106,9 +139,9 @@ mod tests {
     #[test]
     fn a_list_names_the_regions_and_what_is_not_known_here() {
         let expected = "\
-MODEL  VERSION       ALIASES     SIZE    CONTENT       REGIONS
-iris   1             production  2.0 MB  abcdef012345  a b
-iris   1+conflict.b              -       bbbbbbbbbbbb  b
+MODEL  VERSION       ALIASES     SIZE    CONTENT       REGIONS  SERVABLE
+iris   1             production  2.0 MB  abcdef012345  a b      yes
+iris   1+conflict.b              -       bbbbbbbbbbbb  b        -
 ";
         assert_eq!(versions(&[iris()], None, PLAIN), expected);
     }
@@ -118,6 +151,18 @@ iris   1+conflict.b              -       bbbbbbbbbbbb  b
         let text = model(&iris(), PLAIN);
         assert!(text.contains("ALIAS       VERSION  SET"), "{text}");
         assert!(text.contains("ann [2J") && !text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn a_version_that_can_not_be_served_is_shown_with_the_reason() {
+        let mut model = iris();
+        let reason = "operator Frobnicate\u{1b}[2J".into();
+        let failed = crate::api::types::UnservableStatus { region: "b".parse().unwrap(), reason };
+        model.versions[0].unservable.push(failed);
+        model.versions[1].untested.push("b".parse().unwrap());
+        let text = super::model(&model, PLAIN);
+        assert!(text.contains("FAILED in b") && text.contains("tested in 0 of 1"), "{text}");
+        assert!(text.contains("1 can't be served in b: operator Frobnicate [2J\n"), "{text}");
     }
 
     #[test]

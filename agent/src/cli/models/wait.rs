@@ -1,17 +1,17 @@
-//! Waiting until a version is everywhere.
+//! Waiting until a version is everywhere, and can be served.
 
 use crate::{
     api::types::{Status, VersionBrief},
     cli::{
         client::{Client, ClientError},
         duration,
-        text::count,
+        text::{count, plain},
     },
 };
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -28,6 +28,10 @@ struct Spread {
     holding: BTreeSet<String>,
     /// Regions with a living agent that don't.
     missing: BTreeSet<String>,
+    /// Regions with a living agent that hold it and have not tried it yet.
+    untested: BTreeSet<String>,
+    /// Regions that can't serve it, and why.
+    unservable: BTreeMap<String, String>,
     /// Regions without a living agent: nobody can say, and nobody waits.
     silent: BTreeSet<String>,
     /// The name that a conflict gave to this content.
@@ -42,13 +46,18 @@ fn spread(status: &Status, brief: &VersionBrief) -> Spread {
         status.agents.iter().filter(|agent| agent.alive).map(|agent| region(&agent.agent)).collect();
     let all = status.regions.iter().map(|region| region.region.to_string());
     let versions = || status.models.iter().filter(|model| model.model == brief.model).flat_map(|model| &model.versions);
-    let holders: BTreeSet<String> = versions()
-        .filter(|version| version.version == brief.version && version.content == brief.content)
-        .flat_map(|version| version.regions.iter().map(ToString::to_string))
-        .collect();
+    let of_ours = || versions().filter(|version| version.version == brief.version && version.content == brief.content);
+    let holders: BTreeSet<String> =
+        of_ours().flat_map(|version| version.regions.iter().map(ToString::to_string)).collect();
     let suffixed = format!("{}+conflict.", brief.version);
     Spread {
         missing: living.difference(&holders).cloned().collect(),
+        untested: of_ours().flat_map(|version| version.untested.iter().map(ToString::to_string)).collect(),
+        unservable: of_ours()
+            .flat_map(|version| {
+                version.unservable.iter().map(|failed| (failed.region.to_string(), failed.reason.clone()))
+            })
+            .collect(),
         silent: all.filter(|region| !living.contains(region)).collect(),
         holding: living.intersection(&holders).cloned().collect(),
         renamed: versions()
@@ -58,7 +67,7 @@ fn spread(status: &Status, brief: &VersionBrief) -> Spread {
     }
 }
 
-/// Waits until every region with a living agent holds the version with that content.
+/// Waits until every region with a living agent holds the version with that content and has run an inference on it.
 pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: Duration) -> Result<()> {
     let (start, progress) = (Instant::now(), Progress::new());
     let mut last = format!("nothing was heard within {}", duration::format(patience));
@@ -75,18 +84,28 @@ pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: 
                         brief.version
                     );
                 }
+                if let Some(reasons) = refused(&spread) {
+                    progress.end();
+                    bail!("{}@{} is published, but can't be served: {reasons}", brief.model, brief.version);
+                }
                 let missing: Vec<&str> = spread.missing.iter().map(String::as_str).collect();
                 // Nobody alive means that we were not told yet who is.
-                if missing.is_empty() && !spread.holding.is_empty() {
+                let untested: Vec<&str> = spread.untested.iter().map(String::as_str).collect();
+                if missing.is_empty() && untested.is_empty() && !spread.holding.is_empty() {
                     progress.end();
                     for region in &spread.silent {
                         eprintln!("warning: {region} has no living agent; it gets the version when it returns");
                     }
                     return Ok(());
                 }
-                last = format!("it is not yet in {}", missing.join(", "));
                 let held = count(spread.holding.len(), "region", "regions");
-                progress.tell(format!("verified in {held}, waiting for {}", missing.join(", ")));
+                if missing.is_empty() {
+                    last = format!("it is not yet tested in {}", untested.join(", "));
+                    progress.tell(format!("verified in {held}, waiting for a test in {}", untested.join(", ")));
+                } else {
+                    last = format!("it is not yet in {}", missing.join(", "));
+                    progress.tell(format!("verified in {held}, waiting for {}", missing.join(", ")));
+                }
             }
             Err(error) if error.is_unavailable() => {
                 last = error.to_string();
@@ -106,6 +125,16 @@ pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: 
         }
         tokio::time::sleep(LOOK_EVERY.min(patience.saturating_sub(start.elapsed()))).await;
     }
+}
+
+/// Why regions can't serve it; none if none said so.
+fn refused(spread: &Spread) -> Option<String> {
+    let reasons = spread.unservable.iter().map(|(region, reason)| match reason.as_str() {
+        "" => region.clone(),
+        reason => format!("{region}: {}", plain(reason, 400)),
+    });
+    let reasons: Vec<_> = reasons.collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// A spinner on a terminal, a line for each change elsewhere.
@@ -193,6 +222,20 @@ mod tests {
         let agents = [("a/0", true), ("b/0", true)];
         let seen = spread(&status(&agents, json!([held("1", "y", &["a", "b"])])), &brief());
         assert_eq!((seen.holding, seen.differs), (set(&[]), true));
+    }
+
+    #[test]
+    fn a_version_is_awaited_until_it_was_tested_and_a_failure_is_told() {
+        let mut version = held("1", "x", &["a", "b"]);
+        version["servable"] = json!(["a"]);
+        version["untested"] = json!(["b"]);
+        let agents = [("a/0", true), ("b/0", true)];
+        let seen = spread(&status(&agents, json!([version.clone()])), &brief());
+        assert_eq!((seen.missing.clone(), seen.untested.clone(), refused(&seen)), (set(&[]), set(&["b"]), None));
+        version["untested"] = json!([]);
+        version["unservable"] = json!([{"region": "b", "reason": "not an ONNX file"}]);
+        let seen = spread(&status(&agents, json!([version])), &brief());
+        assert_eq!(refused(&seen).as_deref(), Some("b: not an ONNX file"));
     }
 
     #[test]

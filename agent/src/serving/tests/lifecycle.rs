@@ -1,6 +1,7 @@
 //! Versions come, change and go, while clients ask.
 
 use super::*;
+use regionmesh_protocol::servability::Outcome;
 use std::sync::atomic::AtomicBool;
 
 fn config(extra_versions: usize) -> ServingConfig {
@@ -216,17 +217,81 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
 async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
     let rig = Rig::with(&[]).await;
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
-    let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics);
+    let loading = loading_from(&rig.memory, config(1), metrics);
     let (model, content) = ("add".parse().unwrap(), Digest([0; 32]));
     rig.put("add", "1", models::add(1.0));
     rig.put("add", "2", models::add(2.0));
     let old = loading.load(&model, &"1".parse().unwrap(), content, None, || false).await.unwrap();
     for batch in [5, 6, 7, 8, 9, 7] {
         let input = tract_onnx::prelude::Tensor::zero::<f32>(&[batch, 2]).unwrap();
-        old.engine.run(vec![input]).unwrap();
+        old.engine.run(vec![input], &work::Control::new(None)).unwrap();
     }
     let in_use = old.engine.planned_shapes();
     assert_eq!(in_use, [7, 9, 8, 6].map(|batch| vec![vec![batch, 2]]), "at most four, the last used first");
     let new = loading.load(&model, &"2".parse().unwrap(), content, Some(old), || false).await.unwrap();
     assert_eq!(new.engine.planned_shapes(), in_use);
+}
+
+#[tokio::test]
+async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the_reason() {
+    let rig = Rig::start_with(config(1), true).await;
+    rig.put("add", "1", models::add(1.0));
+    rig.put("add", "0", models::unknown_operator());
+    rig.put("divide", "1", models::divide());
+    rig.publish();
+    let outcome = |model: &str, version: &str| {
+        let told = rig.servability.borrow().versions.clone();
+        told.into_iter().find(|known| known.model.as_str() == model && known.version.as_str() == version)
+    };
+    rig.wait("all tried", async || rig.servability.borrow().versions.len() == 3).await;
+    // Zeros can't be divided by: a model that refuses one made-up input may take another.
+    for (model, version) in [("add", "1"), ("divide", "1")] {
+        assert_eq!(outcome(model, version).unwrap().outcome, Outcome::Servable, "{model}@{version}");
+    }
+    let Outcome::Unservable { reason, is_quarantined: false } = outcome("add", "0").unwrap().outcome else { panic!() };
+    assert!(reason.contains("Frobnicate"), "{reason}");
+    assert_eq!(rig.servability.borrow().unserved, []);
+    assert!(rig.metrics().contains("regionmesh_serving_versions_unservable 1\n"), "{}", rig.metrics());
+}
+
+#[tokio::test]
+async fn where_the_wanted_version_never_loaded_the_newest_older_one_that_does_is_served() {
+    let rig = Rig::start(config(1)).await;
+    rig.put("add", "1", models::add(1.0));
+    rig.put("add", "2", models::add(2.0));
+    rig.put("add", "3", models::unknown_operator());
+    rig.put("add", "4", b"not onnx".to_vec());
+    rig.publish();
+    rig.wait_default("add", "2").await;
+    rig.wait_ready().await;
+    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 2.0));
+    let gauge = "regionmesh_serving_default_failed{model=\"add\"} 1";
+    assert!(rig.metrics().contains(gauge), "{}", rig.metrics());
+    rig.put("add", "5", models::add(5.0));
+    rig.publish();
+    rig.wait_default("add", "5").await;
+}
+
+#[tokio::test]
+async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
+    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    rig.put("bad", "1", models::unknown_operator());
+    rig.publish();
+    rig.wait("unserved", async || rig.servability.borrow().unserved.len() == 1).await;
+    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
+    let serving = |models: &[&str]| {
+        let served = models.iter().map(|name| name.parse().unwrap()).collect();
+        regionmesh_protocol::servability::RegionModels { served, ..Default::default() }
+    };
+    let peers = |first: &[&str], second: &[&str]| {
+        let regions = [("b", first), ("c", second)];
+        let regions = regions.map(|(name, models)| (name.parse().unwrap(), serving(models)));
+        rig.peers.send_replace(Arc::new(regions.into_iter().collect()));
+    };
+    peers(&["add", "bad"], &["add", "bad"]);
+    rig.wait("not ready", async || rig.get("/v2/health/ready").await.0 == 503).await;
+    assert!(!rig.facts.borrow().is_ready);
+    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
+    peers(&["add", "bad"], &["add"]);
+    rig.wait_ready().await;
 }

@@ -5,19 +5,34 @@ use axum::body::Body;
 use http::HeaderMap;
 use prost::Message;
 use std::task::Poll;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// The routes with an admission that the test holds too.
-async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<admission::Admission>) {
+/// The routes, and the one model's version, whose places the test holds too.
+async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loaded>) {
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics.clone());
-    let shelf = loader::Shelf::new(Arc::new(loading), 1, 1, metrics.clone());
-    tokio::spawn(shelf.clone().follow(rig.announce.subscribe()));
+    let shelf = loader::Shelf::new(loader::ShelfArguments {
+        region: "here".parse().unwrap(),
+        loading: Arc::new(loading_from(&rig.memory, config.clone(), metrics.clone())),
+        extra_versions: 1,
+        places: 1,
+        tests_versions: false,
+        metrics: metrics.clone(),
+    });
+    tokio::spawn(shelf.clone().follow(rig.announce.subscribe(), rig.peers.subscribe()));
     rig.wait("loaded", async || shelf.resolve("add", None).await.is_ok()).await;
-    let admission = Arc::new(admission::Admission::new(&config, metrics.clone()));
-    let (region, draining) = ("here".parse().unwrap(), watch::channel(false).1);
-    (routes::router(routes::Service { shelf, admission: admission.clone(), draining, region, metrics }), admission)
+    let loaded = shelf.resolve("add", None).await.unwrap();
+    let service = routes::Service {
+        shelf,
+        admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
+        computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
+        inference_timeout: Duration::from_secs(30),
+        draining: watch::channel(false).1,
+        region: "here".parse().unwrap(),
+        metrics,
+    };
+    (routes::router(service), loaded)
 }
 
 fn parallel(parallel: usize) -> ServingConfig {
@@ -35,8 +50,8 @@ fn request(body: Body) -> http::Request<Body> {
 
 #[tokio::test]
 async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
-    let (routes, admission) = routes_with(parallel(2)).await;
-    let running = [enter(&admission).await, enter(&admission).await];
+    let (routes, loaded) = routes_with(parallel(2)).await;
+    let running = [enter(&loaded.places).await, enter(&loaded.places).await];
     let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
     let mut waiting: Vec<_> = (0..150).map(|_| Box::pin(ask())).collect();
     for request in &mut waiting {
@@ -54,8 +69,8 @@ async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
 #[tokio::test]
 async fn a_request_that_waited_until_its_deadline_is_refused_and_told_when_to_come_again() {
     let config = ServingConfig { queue_timeout_ms: 50, ..parallel(1) };
-    let (routes, admission) = routes_with(config).await;
-    let _running = enter(&admission).await;
+    let (routes, loaded) = routes_with(config).await;
+    let _running = enter(&loaded.places).await;
     let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
     let refused = tokio::time::timeout(Duration::from_secs(5), ask()).await.expect("hangs").unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
@@ -63,8 +78,8 @@ async fn a_request_that_waited_until_its_deadline_is_refused_and_told_when_to_co
 
 #[tokio::test]
 async fn a_client_that_says_how_long_it_waits_is_not_kept_longer() {
-    let (routes, admission) = routes_with(parallel(1)).await;
-    let _running = enter(&admission).await;
+    let (routes, loaded) = routes_with(parallel(1)).await;
+    let _running = enter(&loaded.places).await;
     let mut impatient = request(floats([1.0, 2.0]).to_string().into());
     impatient.headers_mut().insert(admission::DEADLINE_HEADER, "20".parse().unwrap());
     let asked = tokio::time::timeout(Duration::from_secs(4), routes.oneshot(impatient)).await;
@@ -74,12 +89,12 @@ async fn a_client_that_says_how_long_it_waits_is_not_kept_longer() {
 #[tokio::test]
 async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
     let config = ServingConfig { queue_timeout_ms: 100, ..parallel(1) };
-    let (routes, admission) = routes_with(config).await;
-    let running = enter(&admission).await;
+    let (routes, loaded) = routes_with(config).await;
+    let running = enter(&loaded.places).await;
     // The place was taken for longer than anybody may wait: so it will be by the next.
     tokio::time::sleep(Duration::from_millis(300)).await;
     drop(running);
-    let _running = enter(&admission).await;
+    let _running = enter(&loaded.places).await;
     let begin = Instant::now();
     let refused = routes.oneshot(request(floats([1.0, 2.0]).to_string().into())).await.unwrap();
     assert_eq!(refused.status(), 503);
@@ -90,8 +105,8 @@ async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_client_that_gives_up_waiting_gives_its_place_back() {
-    let (routes, admission) = routes_with(parallel(1)).await;
-    let running = enter(&admission).await;
+    let (routes, loaded) = routes_with(parallel(1)).await;
+    let running = enter(&loaded.places).await;
     // More than may wait at once.
     for _ in 0..1_100 {
         let mut given_up = Box::pin(routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into())));
@@ -107,7 +122,7 @@ async fn a_client_that_gives_up_waiting_gives_its_place_back() {
 #[tokio::test]
 async fn bodies_in_progress_are_bounded_together() {
     let config = ServingConfig { body_limit: 64 << 10, ..parallel(1) };
-    let (routes, _admission) = routes_with(config).await;
+    let (routes, _loaded) = routes_with(config).await;
     // Each sends 32 KiB and then nothing: eight take the four full bodies that may be held.
     let stalled = || {
         let piece = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 32 << 10])) });
@@ -137,7 +152,7 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 
     let config = ServingConfig { body_limit: 1_000, ..parallel(1) };
-    let (routes, _admission) = routes_with(config).await;
+    let (routes, _loaded) = routes_with(config).await;
     let pieces = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 200]))));
     assert_eq!(routes.oneshot(request(Body::from_stream(pieces))).await.unwrap().status(), 413);
 }
@@ -232,5 +247,36 @@ async fn garbage_and_half_requests_disturb_nothing() {
     }
     let mut answer = Vec::new();
     let _ = half_open[1].read_to_end(&mut answer).await;
+    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+}
+
+/// `y = x` grown to `shape`: what it makes is known before it is made.
+fn grown(shape: &[i64]) -> Vec<u8> {
+    use tract_onnx::pb::tensor_proto::DataType;
+    let (x, y) = (models::value("x", DataType::Float, &[1]), models::value("y", DataType::Float, shape));
+    let sizes = tract_onnx::pb::TensorProto {
+        name: "shape".into(),
+        dims: vec![shape.len() as i64],
+        data_type: DataType::Int64 as i32,
+        int64_data: shape.to_vec(),
+        ..tract_onnx::pb::TensorProto::default()
+    };
+    models::proto(vec![x], vec![y], vec![models::node("Expand", &["x", "shape"], "y")], vec![sizes]).encode_to_vec()
+}
+
+#[tokio::test]
+async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_is_allocated() {
+    let rig = Rig::with(&[("add", models::add(1.0)), ("small", grown(&[1_000]))]).await;
+    for (name, shape) in [("large", vec![1 << 20, 1 << 20]), ("absurd", vec![1 << 40, 1 << 40])] {
+        rig.put(name, "1", grown(&shape));
+        rig.publish();
+        rig.wait("refused", async || {
+            let told = rig.infer(name, json!({})).await.1.to_string();
+            told.contains("can't be loaded") && told.contains("serving.max_tensor_bytes")
+        })
+        .await;
+    }
+    let asked = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]});
+    assert_eq!(rig.infer("small", asked).await.0, 200);
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 }

@@ -70,7 +70,9 @@ struct Rig {
     memory: Arc<Memory>,
     announce: watch::Sender<Arc<Catalogue>>,
     draining: watch::Sender<bool>,
+    peers: watch::Sender<Arc<BTreeMap<RegionName, regionmesh_protocol::servability::RegionModels>>>,
     facts: watch::Receiver<ServingFacts>,
+    servability: watch::Receiver<Servability>,
     registry: prometheus::Registry,
     address: SocketAddr,
     stop: CancellationToken,
@@ -79,24 +81,33 @@ struct Rig {
 
 impl Rig {
     async fn start(config: ServingConfig) -> Self {
+        Self::start_with(config, false).await
+    }
+
+    async fn start_with(config: ServingConfig, tests_versions: bool) -> Self {
         let memory = Arc::new(Memory::default());
         let registry = prometheus::Registry::new();
         let (announce, catalogue) = watch::channel(Arc::default());
         let (draining, is_draining) = watch::channel(false);
+        let (peers, of_peers) = watch::channel(Arc::default());
         let server = Server::new(ServingArguments {
             region: "here".parse().unwrap(),
             config,
             source: memory.clone(),
             catalogue,
+            peers: of_peers,
+            tests_versions,
+            state_dir: None,
+            quarantine: quarantine::Quarantine::open(None),
             draining: is_draining,
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
-        let facts = server.facts();
+        let (facts, servability) = (server.facts(), server.servability());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(listener, stop.clone()));
-        Self { memory, announce, draining, facts, registry, address, stop, server }
+        Self { memory, announce, draining, peers, facts, servability, registry, address, stop, server }
     }
 
     /// A server with these models, version 1 each, ready.
@@ -201,6 +212,17 @@ impl Rig {
     fn metrics(&self) -> String {
         crate::metrics::render(&self.registry).unwrap()
     }
+}
+
+/// Loads from `memory`, with nothing remembered.
+fn loading_from(memory: &Arc<Memory>, config: ServingConfig, metrics: ServingMetrics) -> loading::Loading {
+    loading::Loading::new(loading::LoadingArguments {
+        source: memory.clone(),
+        config,
+        metrics,
+        quarantine: quarantine::Quarantine::open(None),
+        outcomes: Arc::new(outcomes::Outcomes::open(None, String::new())),
+    })
 }
 
 async fn send(

@@ -1,0 +1,80 @@
+//! `regionmesh models retry`: every agent loads a version again.
+
+use crate::{
+    api::types::{Done, Status},
+    cli::{
+        client::{Client, ClientError},
+        common::Common,
+        text::{Paint, Table, Tone, plain},
+    },
+};
+use anyhow::Result;
+use clap::Args;
+use futures::future::join_all;
+use regionmesh_protocol::{
+    identity::RegionName,
+    manifest::{ModelName, VersionName},
+};
+use serde::Serialize;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Load a version again that is quarantined or could not be loaded
+#[derive(Debug, Args)]
+pub(super) struct Retry {
+    /// The model's name
+    #[arg(value_name = "NAME")]
+    model: ModelName,
+    /// The version's name
+    version: VersionName,
+    /// Only in this region
+    #[arg(long)]
+    region: Option<RegionName>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What one agent answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Outcome {
+    agent: String,
+    is_done: bool,
+    result: String,
+}
+
+impl Retry {
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        let client = Client::new(&self.common.client)?;
+        client.require_token()?;
+        let status: Status = client.get("/v1/status").await?;
+        let is_meant =
+            |agent: &str| self.region.as_ref().is_none_or(|region| agent.split('/').next() == Some(region.as_str()));
+        let agents: Vec<_> = status.agents.iter().filter(|agent| agent.alive && is_meant(&agent.agent)).collect();
+        if agents.is_empty() {
+            let region = self.region.as_ref().map_or_else(|| "the mesh".into(), ToString::to_string);
+            return Err(ClientError::Usage(format!("{region} has no living agent")).into());
+        }
+        let path = format!("/v1/models/{}/versions/{}/retry", self.model, self.version);
+        let asked = agents.iter().map(|agent| async {
+            let asked = async { client.only(&agent.api_url)?.post::<Done>(&path, &json!({})).await };
+            let (is_done, result) = match asked.await {
+                Ok(done) => (true, done.done),
+                Err(error) => (false, error.to_string()),
+            };
+            Outcome { agent: agent.agent.clone(), is_done, result }
+        });
+        let outcomes = join_all(asked).await;
+        self.common.tell(&outcomes, |paint| render(&outcomes, paint))?;
+        let is_done = outcomes.iter().all(|outcome| outcome.is_done);
+        Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn render(outcomes: &[Outcome], paint: Paint) -> String {
+    let mut table = Table::new(&["AGENT", "RETRIED", "RESULT"]).heading(paint);
+    for outcome in outcomes {
+        let done = if outcome.is_done { paint.tone(Tone::Good, "yes") } else { paint.tone(Tone::Bad, "NO") };
+        table.row(vec![plain(&outcome.agent, 160), done, plain(&outcome.result, 300)]);
+    }
+    table.render()
+}

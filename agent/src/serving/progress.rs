@@ -1,0 +1,82 @@
+//! What the task that keeps models loaded has in progress, and what failed.
+
+use super::{
+    loading::{LoadError, Loaded},
+    quarantine::VersionKey,
+};
+use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+
+/// How long after a failure that may pass the load is tried again: first and longest.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// How long a version whose files can't be read is left alone before it is tried again as a fallback or a trial.
+const REST: Duration = Duration::from_secs(15);
+
+/// A failed load of a default version.
+pub(super) struct Failure {
+    pub(super) version: VersionName,
+    pub(super) content: Digest,
+    pub(super) reason: String,
+    /// Whether the region shall wait for it: its files can't be read now.
+    pub(super) is_awaited: bool,
+    pub(super) attempts: u32,
+    /// When to try again; none if that is of no use, or is being done.
+    pub(super) retry_at: Option<Instant>,
+    /// Whether another attempt is due or in progress.
+    pub(super) is_retrying: bool,
+}
+
+pub(super) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
+
+/// What the task that follows the catalogue keeps to itself.
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) failures: BTreeMap<ModelName, Failure>,
+    pub(super) loads: JoinSet<Finished>,
+    /// The load of each model that is in progress.
+    pub(super) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
+    /// One version that is nobody's default, being tried.
+    pub(super) trial: JoinSet<Finished>,
+    pub(super) trying: Option<VersionKey>,
+    /// Versions whose files could not be read lately.
+    pub(super) resting: BTreeMap<VersionKey, Instant>,
+    /// What this server can't serve in any version.
+    pub(super) unserved: Vec<ModelName>,
+}
+
+impl Progress {
+    pub(super) fn is_resting(&self, key: &VersionKey) -> bool {
+        self.resting.get(key).is_some_and(|since| since.elapsed() < REST)
+    }
+
+    /// Whether the wanted version of a model can't be served, so that another may be served in its place.
+    pub(super) fn is_failed(&self, model: &ModelName) -> bool {
+        self.failures.get(model).is_some_and(|failure| !failure.is_retrying && !failure.is_awaited)
+    }
+
+    /// Whether the wanted version of a model failed, and is not being tried again.
+    pub(super) fn is_settled(&self, model: &ModelName) -> bool {
+        self.failures.get(model).is_some_and(|failure| !failure.is_retrying)
+    }
+
+    /// Notes why a wanted version is not served, and when it is tried again.
+    pub(super) fn fail(&mut self, (name, version, content): &VersionKey, error: &LoadError) {
+        let attempts = self.failures.get(name).map_or(0, |failure| failure.attempts);
+        let delay = RETRY_FIRST.saturating_mul(1 << attempts.min(6)).min(RETRY_LONGEST);
+        let failure = Failure {
+            version: version.clone(),
+            content: *content,
+            reason: error.to_string(),
+            is_awaited: matches!(error, LoadError::Unreadable(_)),
+            attempts,
+            retry_at: error.is_passing().then(|| Instant::now() + delay),
+            is_retrying: false,
+        };
+        self.failures.insert(name.clone(), failure);
+    }
+}
