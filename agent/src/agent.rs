@@ -20,15 +20,17 @@ use crate::{
     api::{self, Api, metrics::ApiMetrics},
     config::{Config, StoreConfig},
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
-    failover::{HOPS, OrderDesk},
+    failover::OrderDesk,
     mesh::{
         actor::MeshActor,
-        handle::PeerService,
         links::{Mesh, MeshArguments},
         metrics::MeshMetrics,
         tls::Identity,
     },
+    operators::{Operators, link::AttestedLink},
+    peer_service::Desk,
     problems::Problems,
+    refusals::Refusals,
     replication::{
         clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
     },
@@ -44,22 +46,16 @@ use crate::{
     time::unix_ms,
 };
 use anyhow::{Context, Result};
-use async_trait::async_trait;
 use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
-use regionmesh_protocol::{
-    facts::{AgentFacts, Fact, ServingFacts},
-    wire::{PeerReply, PeerRequest},
-};
+use regionmesh_protocol::facts::{AgentFacts, Fact, ServingFacts};
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long one operation of the store that holds the register may take.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a local actor may take to answer a peer.
-const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often what an agent says of itself is said again: gossip may have been restarted in between.
 const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
@@ -80,38 +76,6 @@ pub struct Agent {
     health_actor: Address<HealthMessage>,
     services: TaskTracker,
     stop: CancellationToken,
-}
-
-/// Answers what peers ask, by asking our own actors.
-struct Desk {
-    leader: Address<LeaderMessage>,
-    orders: OrderDesk,
-    replicator: Address<ReplicatorMessage>,
-}
-
-#[async_trait]
-impl PeerService for Desk {
-    async fn answer(&self, request: PeerRequest) -> PeerReply {
-        let answer = match request {
-            PeerRequest::Acceptor(request) => self
-                .leader
-                .call(|reply| LeaderMessage::Acceptor(request, reply), LOCAL_TIMEOUT)
-                .await
-                .map(|answer| answer.map_or_else(PeerReply::Failed, PeerReply::Acceptor)),
-            PeerRequest::PreVote(request) => self
-                .leader
-                .call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT)
-                .await
-                .map(PeerReply::PreVote),
-            PeerRequest::Order { order, hops_left } => {
-                Ok(PeerReply::Order(self.orders.carry_out(order, hops_left.min(HOPS)).await))
-            }
-            PeerRequest::Catalogue => {
-                self.replicator.call(ReplicatorMessage::Catalogue, LOCAL_TIMEOUT).await.map(PeerReply::Catalogue)
-            }
-        };
-        answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
-    }
 }
 
 impl Agent {
@@ -181,8 +145,21 @@ impl Agent {
             &config.data_dir,
         )?;
 
-        let orders = OrderDesk { leader: leader.clone(), peers: peers.clone(), snapshots: snapshots.clone() };
-        let desk = Arc::new(Desk { leader: leader.clone(), orders: orders.clone(), replicator: replicator.clone() });
+        let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
+        let operators = Operators::new(config.mesh.clone(), id.clone(), config.api.token_file.clone());
+        let orders = OrderDesk {
+            leader: leader.clone(),
+            peers: peers.clone(),
+            snapshots: snapshots.clone(),
+            operators: operators.clone(),
+        };
+        let desk = Arc::new(Desk {
+            leader: leader.clone(),
+            orders: orders.clone(),
+            replicator: replicator.clone(),
+            operators: operators.clone(),
+            refusals: refusals.clone(),
+        });
         let gossip_setup = GossipSetup {
             own: id.clone(),
             mesh: config.mesh.clone(),
@@ -208,6 +185,7 @@ impl Agent {
             store: own_slots,
             witness,
             metrics: leader_metrics,
+            refusals: refusals.clone(),
         };
         let replicator_arguments = ReplicatorArguments {
             config: config.clone(),
@@ -215,7 +193,7 @@ impl Agent {
             store: models.clone(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
-            peers,
+            peers: Arc::new(AttestedLink { peers, operators, refusals }),
             fetcher,
             clock: clock.clone(),
         };
@@ -279,7 +257,8 @@ impl Agent {
         }
 
         for provider in providers::configured(&config, &registry).await? {
-            let (name, arguments) = (provider.name(), ProviderArguments::new(provider, snapshots.clone()));
+            let (name, arguments) =
+                (provider.name(), ProviderArguments::new(config.clone(), provider, snapshots.clone()));
             children.push(service(name, Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed())));
         }
 

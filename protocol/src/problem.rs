@@ -33,11 +33,15 @@ pub enum ProblemKind {
     OrderYielded,
     /// Requests or entries of a peer were refused.
     PeerRefused,
+    /// An acceptor of the register says things that no majority can have said, so its vote does not count.
+    AcceptorImplausible,
+    /// The plan names a region or an address that is not in the agent's configuration.
+    PlanAddressUnknown,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::StoreUnavailable,
         Self::CatalogueUnknown,
         Self::ModelUnservable,
@@ -46,6 +50,8 @@ impl ProblemKind {
         Self::PlanFrozen,
         Self::OrderYielded,
         Self::PeerRefused,
+        Self::AcceptorImplausible,
+        Self::PlanAddressUnknown,
     ];
 
     /// The word for it, as in JSON and metric labels.
@@ -59,6 +65,8 @@ impl ProblemKind {
             Self::PlanFrozen => "plan-frozen",
             Self::OrderYielded => "order-yielded",
             Self::PeerRefused => "peer-refused",
+            Self::AcceptorImplausible => "acceptor-implausible",
+            Self::PlanAddressUnknown => "plan-address-unknown",
         }
     }
 
@@ -73,16 +81,24 @@ impl ProblemKind {
             Self::PlanFrozen => "RegionMeshPlanFrozen",
             Self::OrderYielded => "RegionMeshOrderYielded",
             Self::PeerRefused => "RegionMeshPeerRefused",
+            Self::AcceptorImplausible => "RegionMeshAcceptorImplausible",
+            Self::PlanAddressUnknown => "RegionMeshPlanAddressUnknown",
         }
     }
 
     /// How urgent it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::PlanFrozen => {
-                Severity::Critical
-            }
-            Self::ModelQuarantined | Self::ClockSkew | Self::OrderYielded | Self::PeerRefused => Severity::Warning,
+            Self::StoreUnavailable
+            | Self::CatalogueUnknown
+            | Self::ModelUnservable
+            | Self::PlanFrozen
+            | Self::AcceptorImplausible => Severity::Critical,
+            Self::ModelQuarantined
+            | Self::ClockSkew
+            | Self::OrderYielded
+            | Self::PeerRefused
+            | Self::PlanAddressUnknown => Severity::Warning,
         }
     }
 
@@ -97,6 +113,8 @@ impl ProblemKind {
             Self::PlanFrozen => "no majority of regions: the traffic plan can't change",
             Self::OrderYielded => "an order is suspended because it would keep users on a failed region",
             Self::PeerRefused => "requests of a peer were refused",
+            Self::AcceptorImplausible => "an acceptor of the register is damaged or forged and has no vote",
+            Self::PlanAddressUnknown => "the plan names a region or an address that is not in the configuration",
         }
     }
 }

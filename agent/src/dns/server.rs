@@ -152,12 +152,19 @@ async fn follow(
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The one answered from; it was read when the server was bound.
     let mut current = plans.borrow().clone();
+    // The dns-leader takes a plan back that it had from the disk and that the acceptors refute: then an older one may follow.
+    let mut is_withdrawn = false;
     loop {
         tokio::select! {
             changed = plans.changed() => match changed {
                 Ok(()) => {
-                    let offered = plans.borrow_and_update().clone();
-                    let Some(plan) = offered.filter(|plan| shared.accepts(plan)) else { continue };
+                    let Some(plan) = plans.borrow_and_update().clone() else {
+                        is_withdrawn = true;
+                        continue;
+                    };
+                    if !std::mem::take(&mut is_withdrawn) && !shared.accepts(&plan) {
+                        continue;
+                    }
                     if shared.answer_from(Some(&plan), &distances) {
                         announce(&shared.answers.load().zone, Some(&plan));
                         current = Some(plan);

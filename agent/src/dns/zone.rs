@@ -4,14 +4,17 @@
 //! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
 
 use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
-use crate::config::{Config, RegionConfig};
+use crate::{
+    config::{Config, RegionConfig},
+    known_plan,
+};
 use hickory_proto::rr::{
     Name, RData,
     rdata::{A, AAAA, SOA},
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, FULL_WEIGHT_BP, Strategy},
+    plan::{CommittedPlan, FULL_WEIGHT_BP, RegionPlan, Strategy},
     register::Stamp,
 };
 use std::{
@@ -248,13 +251,13 @@ pub fn address_record(address: IpAddr) -> RData {
     }
 }
 
+/// What the plan says of the regions and addresses that the configuration has; of others nothing is answered.
 fn planned_regions(config: &Config, plan: &CommittedPlan) -> Vec<ZoneRegion> {
-    let region = |(name, planned): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
-        let configured = || config.region(name).map(RegionConfig::dns_addresses).unwrap_or_default();
-        let addresses = if planned.addresses.is_empty() { configured() } else { planned.addresses.clone() };
-        ZoneRegion::new(config, name, planned.weight_bp, &addresses)
+    let known = known_plan::restrict(config, plan).plan.regions;
+    let region = |(name, planned): (&RegionName, &RegionPlan)| {
+        ZoneRegion::new(config, name, planned.weight_bp, &planned.addresses)
     };
-    let regions: Vec<ZoneRegion> = plan.plan.regions.iter().map(region).collect();
+    let regions: Vec<ZoneRegion> = known.iter().map(region).collect();
     // A plan without one address can't be answered from; the configuration can.
     if regions.iter().all(|region| region.v4.is_empty() && region.v6.is_empty()) {
         return configured_regions(config);
