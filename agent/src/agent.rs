@@ -10,7 +10,7 @@ use crate::{
         gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
         health::{HealthActor, HealthArguments, HealthMetrics},
         leader::{LeaderActor, LeaderArguments, LeaderMetrics},
-        messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
+        messages::{GossipMessage, HealthMessage},
         peer::{PeerActor, PeerArguments},
         provider::{self, ProviderArguments},
         replicator::{ReplicatorActor, ReplicatorArguments},

@@ -145,7 +145,9 @@ mod tests {
             prop_assume!(liars.len() < honest.len());
             let all: Vec<u64> = honest.iter().chain(&liars).copied().collect();
             let mut known = known(&all);
-            told.iter().for_each(|number| drop(known.hear(&ballot(*number))));
+            for number in &told {
+                known.hear(&ballot(*number));
+            }
             let bound = honest.iter().max().unwrap() + STEP_MAX;
             prop_assert!(known.highest().is_none_or(|highest| highest.number < bound));
         }
@@ -166,7 +168,9 @@ mod tests {
             numbers in vec(number(), 1..6), told in vec(number(), 0..5),
         ) {
             let mut known = known(&numbers);
-            told.iter().for_each(|number| drop(known.hear(&ballot(*number))));
+            for number in &told {
+                known.hear(&ballot(*number));
+            }
             let Some(next) = known.highest().map_or(Some(1), |highest| highest.number.checked_add(1)) else { return Ok(()) };
             for own in numbers {
                 let reach = Reach { number: own, seq: 0 }.max(known.majority());

@@ -19,7 +19,7 @@ use regionmesh_protocol::{
     members::{Incarnation, MemberChange, Members, Mend},
     plan::Plan,
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp},
+    register::{AcceptorAnswer, AcceptorRequest, Ballot, Stamp},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Asked, Desk, Slots, Step};

@@ -26,13 +26,13 @@ const DELIMITED: u64 = 2;
 /// The fields of ractor_cluster's messages that are looked at (its `meta.proto` and `node.proto`).
 mod field {
     /// `NetworkMessage.node`
-    pub const NODE: u64 = 2;
+    pub(super) const NODE: u64 = 2;
     /// `NodeMessage.cast`
-    pub const CAST: u64 = 1;
+    pub(super) const CAST: u64 = 1;
     /// `NodeMessage.call`
-    pub const CALL: u64 = 2;
+    pub(super) const CALL: u64 = 2;
     /// `Cast.metadata` and `Call.metadata`
-    pub const METADATA: u64 = 6;
+    pub(super) const METADATA: u64 = 6;
 }
 
 /// The caller that [`Named`] wrote into a call.

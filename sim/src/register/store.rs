@@ -166,9 +166,9 @@ impl World {
 
     /// Judges the request at work by what the agent remembers, which a listing just showed to be current.
     fn judge(&mut self, by: usize) {
+        let known = self.agents[by].election.known().majority();
         let desk = &mut self.agents[by].desk;
         let Some(asked) = &desk.at_work else { return };
-        let known = self.agents[by].election.known().majority();
         let (reply, next) = desk.state.apply_within(&asked.request, known);
         let (number, after) = (desk.number + 1, desk.mark);
         match next {
