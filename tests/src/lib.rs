@@ -17,5 +17,6 @@ pub mod route53;
 pub mod serve;
 pub mod settle;
 pub mod skip;
+pub mod thief;
 pub mod wait;
 pub mod watch;

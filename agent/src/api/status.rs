@@ -285,7 +285,7 @@ struct Known {
     aliases: BTreeMap<VersionName, AliasEntry>,
 }
 
-/// Every model that this region holds or a living agent says that its region holds.
+/// Every model that this region holds or a living agent says that its region holds, and the aliases that this region has.
 pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
     let own = snapshots.catalogue.borrow().clone();
     let board = snapshots.board.borrow().clone();
@@ -303,13 +303,9 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
             hold(model, version, *content, region);
         }
     }
-    let aliases = own.aliases.iter().chain(others.iter().flat_map(|(_, held)| &held.aliases));
-    for entry in aliases {
-        let known = known.entry(entry.model.clone()).or_default();
-        let newest = known.aliases.entry(entry.alias.clone()).or_insert_with(|| entry.clone());
-        if *entry > *newest {
-            *newest = entry.clone();
-        }
+    // What others say of aliases is one agent's word until it has been taken into our own store, with proof.
+    for entry in &own.aliases {
+        known.entry(entry.model.clone()).or_default().aliases.insert(entry.alias.clone(), entry.clone());
     }
     let model = |(model, known): (ModelName, Known)| {
         let version = |((version, content), regions): ((VersionName, Digest), BTreeSet<RegionName>)| {

@@ -33,17 +33,17 @@ impl PeerLink for AttestedLink {
         let (attested, key) = self.operators.attest(&request, None).await.map_err(unusable)?;
         let asked = PeerRequest::Attested(Box::new(attested.clone()));
         let reply = self.peers.call(to, asked, timeout).await?;
-        match self.operators.check_reply(&key, &attested, reply) {
-            Ok(PeerReply::Refused(why)) => Ok(PeerReply::Failed(why.to_string())),
-            Ok(reply) => Ok(reply),
-            Err(why) => {
-                let peer = match to {
-                    Peer::Agent(agent) => agent.to_string(),
-                    Peer::Region(region) => region.to_string(),
-                };
-                self.refusals.refuse(&peer, reason::ANSWER_NOT_PROVEN, &why);
-                Err(unusable(format!("its answer is not believed: {why}")))
-            }
-        }
+        let why = match self.operators.check_reply(&key, &attested, reply) {
+            // It does not know the token either.
+            Ok(PeerReply::Refused(why)) => why.to_string(),
+            Ok(reply) => return Ok(reply),
+            Err(why) => why,
+        };
+        let peer = match to {
+            Peer::Agent(agent) => agent.to_string(),
+            Peer::Region(region) => region.to_string(),
+        };
+        self.refusals.refuse(&peer, reason::ANSWER_NOT_PROVEN, &format!("what it holds is not taken over: {why}"));
+        Err(unusable(format!("its answer is not believed: {why}")))
     }
 }
