@@ -47,10 +47,15 @@ async fn is_led(mesh: &TestMesh, via: usize) {
     .await;
 }
 
-/// The lines of an agent's log that the audit wrote and that hold `what`.
-fn audited(mesh: &TestMesh, index: usize, what: &str) -> Vec<String> {
-    let log = std::fs::read_to_string(&mesh.agent(index).log_file).unwrap();
-    log.lines().filter(|line| line.contains("audit") && line.contains(what)).map(str::to_owned).collect()
+/// Waits for a line of an agent's log that the audit wrote and that holds all of `words`.
+async fn audited(mesh: &TestMesh, index: usize, words: &[&str]) {
+    until(&format!("{} audits {words:?}", mesh.region(index)), seconds(10), async || {
+        let log = std::fs::read_to_string(&mesh.agent(index).log_file).map_err(|error| error.to_string())?;
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("regionmesh::audit")).collect();
+        let is_found = lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
+        claim(is_found, || format!("{} lines: {:?}", lines.len(), lines.last()))
+    })
+    .await;
 }
 
 fn kept(mesh: &TestMesh, index: usize) -> CommittedPlan {
@@ -107,7 +112,7 @@ async fn ballots_at_the_end_are_refused(mesh: &TestMesh, thief: &Thief) {
         others.agent = mesh.agent(0).id.clone();
         let refused = thief.call(to, PeerRequest::Acceptor(AcceptorRequest::Prepare(others))).await;
         assert!(matches!(refused, PeerReply::Refused(PeerRefusal::OthersBallot { .. })), "{refused:?}");
-        assert!(!audited(mesh, index, "others-ballot").is_empty());
+        audited(mesh, index, &["others-ballot", &thief.id.to_string()]).await;
     }
     let facts = LeaderFacts { leading: Some(last.clone()), highest: Some(last) };
     thief.tell(&mesh.agent(0).id, Fact::Leader(facts)).await;
@@ -129,8 +134,7 @@ async fn orders_without_a_token_are_refused_and_audited(mesh: &TestMesh, thief: 
         let order = order(OverrideKind::Drain, mesh.region(index));
         let refused = thief.call(&mesh.agent(index).id, PeerRequest::Order { order, hops_left: 2 }).await;
         assert!(matches!(refused, PeerReply::Refused(PeerRefusal::NoProof)), "{refused:?}");
-        let lines = audited(mesh, index, "no-proof");
-        assert!(lines.iter().any(|line| line.contains(&thief.id.to_string()) && line.contains("thief")), "{lines:?}");
+        audited(mesh, index, &["no-proof", &thief.id.to_string(), "no token asked for"]).await;
         let status = mesh.api(index).get("/v1/failover/status").await.unwrap().1;
         let standing = status["plan"]["overrides"].as_array().cloned().unwrap_or_default();
         assert!(standing.iter().all(|standing| standing["by"] != "thief"), "{standing:?}");
@@ -170,8 +174,7 @@ async fn one_agents_certificate_moves_no_traffic_ends_no_election_and_changes_no
     let (leader, _) = mesh.leader(seconds(30)).await;
     let led_from = mesh.region_of(&leader);
     is_led(&mesh, mesh.others(led_from)[0]).await;
-    let lines = audited(&mesh, led_from, "order from a peer");
-    assert!(lines.iter().any(|line| line.contains("ann")), "{lines:?}");
+    audited(&mesh, led_from, &["order from a peer", "ann"]).await;
 
     // The leader dies: another is elected, and DNS follows.
     mesh.kill_region(led_from).await;

@@ -17,7 +17,11 @@ impl World {
         let ballot = Ballot { number, agent: id, boot: 0 };
         match self.random.below(4) {
             0 => self.slots[0].forge_promise(Ballot { number: u64::MAX, ..ballot }),
-            1 => self.agents.iter_mut().for_each(|agent| drop(agent.election.observe(&ballot))),
+            1 => {
+                for agent in &mut self.agents {
+                    agent.election.observe(&ballot);
+                }
+            }
             _ => {
                 let to = self.names[self.random.below(self.names.len() as u64) as usize].clone();
                 let life = self.agents[thief].life;

@@ -183,7 +183,7 @@ impl Driver {
     }
 
     fn weigh_plans(&mut self, board: &BoardView) {
-        if self.trust.withdrawn.is_some_and(|at| at.elapsed() < WITHDRAWN_FOR) {
+        if self.is_withdrawing() {
             return;
         }
         let later = |driver: &Self| {
@@ -285,7 +285,16 @@ impl Driver {
         }
     }
 
+    /// Whether a plan was taken back a moment ago.
+    fn is_withdrawing(&self) -> bool {
+        self.trust.withdrawn.is_some_and(|at| at.elapsed() < WITHDRAWN_FOR)
+    }
+
     fn judge_plans(&mut self, board: &BoardView, round: &Round) {
+        if self.is_withdrawing() {
+            self.trust.is_due = true;
+            return;
+        }
         let known = self.arguments.snapshots.plan.borrow().clone();
         let is_confirmed = self.trust.is_plan_confirmed;
         let members = known.as_ref().filter(|_| is_confirmed).map(|known| known.plan.members.clone());
