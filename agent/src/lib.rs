@@ -16,6 +16,7 @@ pub mod events;
 pub mod failover;
 pub mod front_door;
 pub mod known_plan;
+mod listener;
 pub mod logging;
 pub mod mesh;
 pub mod metrics;

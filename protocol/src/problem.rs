@@ -29,8 +29,6 @@ pub enum ProblemKind {
     ClockSkew,
     /// No majority of regions can be reached, so the plan can't change.
     PlanFrozen,
-    /// An operator's order does not take effect, because obeying it would leave users on a failed region.
-    OrderYielded,
     /// Requests or entries of a peer were refused.
     PeerRefused,
     /// An acceptor of the register says things that no majority can have said, so its vote does not count.
@@ -41,14 +39,13 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::StoreUnavailable,
         Self::CatalogueUnknown,
         Self::ModelUnservable,
         Self::ModelQuarantined,
         Self::ClockSkew,
         Self::PlanFrozen,
-        Self::OrderYielded,
         Self::PeerRefused,
         Self::AcceptorImplausible,
         Self::PlanAddressUnknown,
@@ -63,7 +60,6 @@ impl ProblemKind {
             Self::ModelQuarantined => "model-quarantined",
             Self::ClockSkew => "clock-skew",
             Self::PlanFrozen => "plan-frozen",
-            Self::OrderYielded => "order-yielded",
             Self::PeerRefused => "peer-refused",
             Self::AcceptorImplausible => "acceptor-implausible",
             Self::PlanAddressUnknown => "plan-address-unknown",
@@ -79,7 +75,6 @@ impl ProblemKind {
             Self::ModelQuarantined => "RegionMeshModelQuarantined",
             Self::ClockSkew => "RegionMeshClockSkew",
             Self::PlanFrozen => "RegionMeshPlanFrozen",
-            Self::OrderYielded => "RegionMeshOrderYielded",
             Self::PeerRefused => "RegionMeshPeerRefused",
             Self::AcceptorImplausible => "RegionMeshAcceptorImplausible",
             Self::PlanAddressUnknown => "RegionMeshPlanAddressUnknown",
@@ -94,11 +89,9 @@ impl ProblemKind {
             | Self::ModelUnservable
             | Self::PlanFrozen
             | Self::AcceptorImplausible => Severity::Critical,
-            Self::ModelQuarantined
-            | Self::ClockSkew
-            | Self::OrderYielded
-            | Self::PeerRefused
-            | Self::PlanAddressUnknown => Severity::Warning,
+            Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused | Self::PlanAddressUnknown => {
+                Severity::Warning
+            }
         }
     }
 
@@ -111,7 +104,6 @@ impl ProblemKind {
             Self::ModelQuarantined => "a model version is quarantined because it crashed the server",
             Self::ClockSkew => "the clock differs from the rest of the mesh",
             Self::PlanFrozen => "no majority of regions: the traffic plan can't change",
-            Self::OrderYielded => "an order is suspended because it would keep users on a failed region",
             Self::PeerRefused => "requests of a peer were refused",
             Self::AcceptorImplausible => "an acceptor of the register is damaged or forged and has no vote",
             Self::PlanAddressUnknown => "the plan names a region or an address that is not in the configuration",

@@ -130,6 +130,8 @@ pub struct GossipState {
     inherited: BTreeSet<AgentId>,
     inherited_until: Instant,
     is_view_stale: bool,
+    /// When an exchange with another region that has just ended began.
+    heard: Option<Instant>,
 }
 
 /// Virtual under paused tokio time.
@@ -167,6 +169,7 @@ impl Actor for GossipActor {
             inherited: alive_before.map(|(agent, _)| agent.clone()).collect(),
             inherited_until: now + INHERITANCE,
             is_view_stale: true,
+            heard: None,
             arguments,
         };
         state.wake(&me, now);
@@ -199,7 +202,9 @@ impl Actor for GossipActor {
             }
             GossipMessage::Publish(fact) => state.publish(*fact, now),
             GossipMessage::CertificateReloaded => state.certify(now),
-            GossipMessage::ExchangeEnded { with, answer } => state.exchange_ended(&with, answer, now),
+            GossipMessage::ExchangeEnded { with, begun, answer } => {
+                state.exchange_ended(&with, begun, answer, now);
+            }
             GossipMessage::Wake => {}
         }
         state.wake(&me, now);
@@ -322,7 +327,7 @@ impl GossipState {
         })
     }
 
-    fn exchange_ended(&mut self, with: &AgentId, answer: Result<Vec<u8>, PeerError>, now: Instant) {
+    fn exchange_ended(&mut self, with: &AgentId, begun: Instant, answer: Result<Vec<u8>, PeerError>, now: Instant) {
         let answer = answer.map_err(|error| (outcome_of(&error), error.to_string()));
         let reply = answer.and_then(|bytes| {
             ExchangeReply::decode(&bytes).map_err(|error| ("malformed_answer", format!("its answer: {error}")))
@@ -334,6 +339,9 @@ impl GossipState {
         match reply {
             Ok((digest, delta)) => {
                 self.count_exchange("ok");
+                if with.region != self.arguments.own.region {
+                    self.heard = Some(begun);
+                }
                 let has_more = delta.has_more;
                 let has_learned = self.apply(with, delta, now);
                 let again = (has_more && has_learned) || self.board().has_news_for(&digest);
@@ -397,7 +405,7 @@ impl GossipState {
             let delta = digest.map(|digest| board.delta_for(digest, DELTA_BYTES)).unwrap_or_default();
             ExchangeRequest { digest: board.digest(), delta }.encode()
         };
-        let (me, transport) = (me.clone(), self.arguments.transport.clone());
+        let (me, transport, begun) = (me.clone(), self.arguments.transport.clone(), now());
         self.exchanges.spawn(async move {
             let answer = match request {
                 // The transport keeps to the time-out; this one holds if it does not.
@@ -409,7 +417,7 @@ impl GossipState {
                 }
                 Err(error) => Err(PeerError::Malformed(Peer::Agent(with.clone()), error.to_string())),
             };
-            let _ = me.cast(GossipMessage::ExchangeEnded { with, answer });
+            let _ = me.cast(GossipMessage::ExchangeEnded { with, begun, answer });
         });
     }
 
@@ -457,6 +465,10 @@ impl GossipState {
     fn settle(&mut self, me: &ActorRef<GossipMessage>, now: Instant) {
         if std::mem::take(&mut self.is_view_stale) {
             self.show();
+        }
+        // After the board that it brought.
+        if let Some(begun) = self.heard.take() {
+            self.arguments.snapshots.heard.send_replace(Some(begun));
         }
         let deadlines = [Some(self.tick_at), self.membership.next_wake(), self.spread.next_due()];
         let next = deadlines.into_iter().flatten().min().unwrap_or(self.tick_at).max(now);

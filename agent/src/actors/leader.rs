@@ -5,7 +5,9 @@
 //! committed plans alone, which reach every agent through the board and survive its restart in the data directory.
 
 mod board;
+mod coalesce;
 mod driver;
+mod freeze;
 mod members;
 mod metrics;
 mod plan_metrics;

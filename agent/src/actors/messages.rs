@@ -47,6 +47,8 @@ pub enum GossipMessage {
     ExchangeEnded {
         /// The peer.
         with: AgentId,
+        /// When it began.
+        begun: std::time::Instant,
         /// Its answer.
         answer: Result<Vec<u8>, PeerError>,
     },
@@ -63,6 +65,8 @@ pub struct FinishedProbe {
     pub is_inference: bool,
     /// How it ended.
     pub result: ProbeResult,
+    /// When it ended, by the actor's own clock, unix milliseconds.
+    pub ended_ms: u64,
 }
 
 /// To the health actor.

@@ -4,7 +4,7 @@ use super::{
     Api,
     access::By,
     failover::give,
-    models::{json, name},
+    models::{json, named},
     reply::ApiError,
     types::{MemberBody, MemberStatus, MembersStatus, NewNameBody, OrderDone},
 };
@@ -74,7 +74,7 @@ pub async fn remove(State(api): State<Api>, body: Bytes) -> Result<(Extension<By
 /// `POST /v1/failover/members/rename`
 pub async fn rename(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
     let NewNameBody { region, to, by, why } = json(&body)?;
-    let to: RegionName = name(&to)?;
+    let to: RegionName = named("to", &to)?;
     change(api, region, by, why, MemberOrder::Rename { to }).await
 }
 
@@ -85,7 +85,7 @@ async fn change(
     why: String,
     order: MemberOrder,
 ) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    let region: RegionName = name(&region)?;
+    let region: RegionName = named("region", &region)?;
     let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
     let order = Order {
         action: OrderAction::Member(order),

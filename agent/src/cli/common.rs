@@ -8,6 +8,7 @@ use crate::metrics::render;
 use anyhow::{Context, Result};
 use clap::Args;
 use prometheus::Registry;
+use regionmesh_protocol::text::unprintable;
 use std::{net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,15 +33,19 @@ impl Common {
     }
 }
 
-/// A text of 1 to `limit` bytes.
+/// A text of 1 to `limit` printable characters.
 pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
-    if text.is_empty() || text.len() > limit {
-        return Err(format!("it has {} bytes, 1 to {limit} are possible", text.len()));
+    let length = text.chars().count();
+    if length == 0 || length > limit {
+        return Err(format!("it has {length} characters, 1 to {limit} are possible"));
+    }
+    if let Some(found) = unprintable(text) {
+        return Err(format!("it holds {found:?}; control characters and line breaks are not allowed"));
     }
     Ok(text.into())
 }
 
-/// Who gives a command: as given, else the user's name if it has at most `limit` bytes.
+/// Who gives a command: as given, else the user's name if it has at most `limit` characters.
 pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
     let user = || std::env::var("USER").ok().filter(|user| text_within(user, limit).is_ok());
     given.or_else(user).unwrap_or_else(|| "unknown".into())

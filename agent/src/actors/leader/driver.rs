@@ -1,6 +1,6 @@
 //! Drives the election and the proposer: feeds them what happened, carries out what they answer.
 
-use super::{LeaderArguments, board, members::Change, trust::Trust};
+use super::{LeaderArguments, board, coalesce::AddressPause, members::Change, trust::Trust};
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     mesh::handle::Peer,
@@ -11,6 +11,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use regionmesh_protocol::{
     election::{Election, ElectionEffect, ElectionSettings, PreVoteReply, PreVoteRequest, Sight},
     facts::{Fact, FactKind, LeaderFacts},
+    freeze::FreezeWatch,
     identity::{IdentityError, RegionName},
     load::LoadMeter,
     members::{Members, configured, register_id},
@@ -58,6 +59,10 @@ pub(super) struct Driver {
     proposed_at: Option<Instant>,
     published: BTreeMap<FactKind, (Instant, Fact)>,
     meter: LoadMeter,
+    /// Notices when the plan is frozen.
+    pub(super) freeze: FreezeWatch,
+    /// Lets a change of addresses wait for what follows it.
+    pause: AddressPause,
     /// Orders that wait for their turn.
     orders: VecDeque<(Order, OrderReply)>,
     /// Whose order is in the plan that is being committed.
@@ -87,6 +92,8 @@ impl Driver {
             proposed_at: None,
             published: BTreeMap::new(),
             meter: LoadMeter::default(),
+            freeze: FreezeWatch::default(),
+            pause: AddressPause::default(),
             orders: VecDeque::new(),
             ordered: None,
             trust: Trust::default(),
@@ -140,6 +147,7 @@ impl Driver {
         self.carry_out_election(effect);
         self.plan_ahead(&board);
         self.publish_changes();
+        self.judge_freeze(&board);
     }
 
     /// An operator's order: taken up if this agent leads, as soon as the plan before it is committed.
@@ -172,19 +180,25 @@ impl Driver {
         }
     }
 
-    /// A plan from before the start may be long overtaken: that of a region that comes back from the dead says that it
-    /// serves. It is acted on once another region's was heard, or when nobody can be.
+    /// A plan from before the start, or from before the process stood still, may be long overtaken: that of a region that
+    /// comes back from the dead says that it serves. It is acted on once another region's was heard, or when nobody can be.
     fn judge_currency(&self, board: &BoardView) {
         let is_current = &self.arguments.snapshots.is_current;
         if *is_current.borrow() {
             return;
         }
         let has_elsewhere = self.arguments.config.regions.len() > 1;
+        let resumed = *self.arguments.snapshots.resumed.borrow();
+        let heard = *self.arguments.snapshots.heard.borrow();
         let known = self.arguments.snapshots.plan.borrow().clone().filter(|_| self.trust.is_plan_confirmed);
-        let is_heard =
-            known.is_some_and(|known| board::is_heard_elsewhere(board, &self.arguments.id.region, &known.stamp));
+        let is_heard = match resumed {
+            Some(resumed) => heard >= Some(resumed),
+            None => {
+                known.is_some_and(|known| board::is_heard_elsewhere(board, &self.arguments.id.region, &known.stamp))
+            }
+        };
         if has_elsewhere && !is_heard {
-            if self.started.elapsed() < HEARING {
+            if self.started.max(resumed.unwrap_or(self.started)).elapsed() < HEARING {
                 return;
             }
             if self.arguments.snapshots.plan.borrow().is_some() {
@@ -379,7 +393,8 @@ impl Driver {
         }
         let acting = self.acting(&inputs);
         let current = self.proposer.decided().map(|(_, plan)| plan);
-        if let Some(plan) = next_plan(current, &acting, unix_ms()) {
+        let next = next_plan(current, &acting, unix_ms());
+        if let Some(plan) = self.pause.pass(current, next) {
             self.propose(plan);
         }
     }
