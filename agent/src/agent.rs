@@ -3,6 +3,8 @@
 //! Everything is assembled here; nothing else creates actors. The order is that of need: the mesh carries what gossip
 //! says, health and the leader read what gossip knows, and the faces come last.
 
+mod stores;
+
 use crate::{
     actors::{
         alerts::{self, AlertsArguments},
@@ -18,12 +20,14 @@ use crate::{
     address::Address,
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
-    config::{Config, StoreConfig},
+    config::Config,
+    describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
     mesh::{
         actor::MeshActor,
-        links::{Mesh, MeshArguments},
+        handle::PeerLink,
+        links::{Mesh, MeshArguments, publish_links},
         metrics::MeshMetrics,
         tls::Identity,
     },
@@ -51,6 +55,7 @@ use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_protocol::facts::{AgentFacts, Fact, ServingFacts};
 use std::{sync::Arc, time::Duration};
+use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -79,7 +84,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that can't be opened.
+    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that can't be opened or used.
     pub async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
         let (id, started_ms, boot) = (config.id(), unix_ms(), rand::random::<u64>());
@@ -95,16 +100,16 @@ impl Agent {
         let leader = Address::vacant("dns-leader");
         let replicator = Address::vacant("replicator");
 
-        let opened = store::open(&config.store)?;
-        let models = Arc::new(ModelStore::new(opened.clone()));
+        let stores = Stores::open(&config, boot).await?;
+        let monitor = stores.monitor(&config, snapshots.problems.clone(), &registry)?;
+        let models = Arc::new(ModelStore::new(stores.region.clone()));
         let slot_metrics = SlotMetrics::new(&registry)?;
         let slots = |opened: &store::OpenStore, acceptor| {
             let (objects, root) = (opened.objects.clone(), object_store::path::Path::default());
             Arc::new(SlotStore::new(objects, &root, acceptor, REGISTER_TIMEOUT, slot_metrics.clone()))
         };
-        let own_slots = slots(&opened, "region");
-        let open_witness = |config: &StoreConfig| store::open(config).map(|opened| slots(&opened, "witness"));
-        let witness = config.witness.as_ref().map(open_witness).transpose()?;
+        let own_slots = slots(&stores.region, "region");
+        let witness = stores.witness.as_ref().map(|opened| slots(opened, "witness"));
 
         let replication_metrics = ReplicationMetrics::new(&registry)?;
         let mesh = Mesh::new(MeshArguments {
@@ -136,6 +141,11 @@ impl Agent {
             staging: models.staging_folder(&config.data_dir).join("fetch").join(id.agent.as_str()),
             streams: config.replication.parallel_streams,
         };
+        let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
+        let operators = Operators::new(config.mesh.clone(), id.clone(), config.api.token_file.clone());
+        // What regions say of models is believed with an operator's proof alone.
+        let proven: Arc<dyn PeerLink> =
+            Arc::new(AttestedLink { peers: peers.clone(), operators: operators.clone(), refusals: refusals.clone() });
         let publisher = Publisher::new(
             models.clone(),
             config.region.clone(),
@@ -143,10 +153,10 @@ impl Agent {
             clock.clone(),
             snapshots.clone(),
             &config.data_dir,
-        )?;
+        )?
+        .with_peers(proven.clone())
+        .with_upload_idle_max(Duration::from_millis(config.replication.upload_idle_ms));
 
-        let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
-        let operators = Operators::new(config.mesh.clone(), id.clone(), config.api.token_file.clone());
         let orders = OrderDesk {
             leader: leader.clone(),
             peers: peers.clone(),
@@ -157,7 +167,8 @@ impl Agent {
             leader: leader.clone(),
             orders: orders.clone(),
             replicator: replicator.clone(),
-            operators: operators.clone(),
+            publisher: publisher.clone(),
+            operators,
             refusals: refusals.clone(),
         });
         let gossip_setup = GossipSetup {
@@ -193,7 +204,7 @@ impl Agent {
             store: models.clone(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
-            peers: Arc::new(AttestedLink { peers, operators, refusals }),
+            peers: proven,
             fetcher,
             clock: clock.clone(),
         };
@@ -224,6 +235,7 @@ impl Agent {
             cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
         };
 
+        let (links_config, links_snapshots) = (config.clone(), snapshots.clone());
         let services = TaskTracker::new();
         let service =
             |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
@@ -240,11 +252,25 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop).boxed()
+                    let links =
+                        publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
+                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
+                    async move {
+                        tokio::select! {
+                            ended = herald => ended,
+                            never = links => match never {},
+                        }
+                    }
+                    .boxed()
                 }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
             service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), dns_snapshots.clone(), stop).boxed())),
+            service("store-monitor", Arc::new(move |stop| store::monitor::run(monitor.clone(), stop).boxed())),
+            service("uploads", {
+                let publisher = publisher.clone();
+                Arc::new(move |stop| publisher.clone().expire(stop).boxed())
+            }),
         ];
         if !config.alerts.receivers.is_empty() {
             let tell = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
@@ -362,9 +388,9 @@ async fn run_dns(arguments: DnsArguments, snapshots: Snapshots, stop: Cancellati
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     let address = api.config.listen.api;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("the API can't listen on {address}: {error}; check listen.api"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("the API can't listen on {address}: {}; free the port or change listen.api", io_error(&error))
+    })?;
     api::run(api, listener, stop).await
 }
 
@@ -374,9 +400,9 @@ async fn run_serving(
     tell: Arc<watch::Sender<ServingFacts>>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
+    })?;
     let server = Server::new(arguments);
     let mut facts = server.facts();
     let relay = async {

@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod describe;
 pub mod dns;
 pub mod events;
 pub mod failover;

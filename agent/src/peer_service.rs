@@ -11,6 +11,7 @@ use crate::{
     mesh::handle::PeerService,
     operators::Operators,
     refusals::{Refusals, reason},
+    replication::publish::Publisher,
 };
 use async_trait::async_trait;
 use regionmesh_protocol::{
@@ -33,6 +34,8 @@ pub struct Desk {
     pub orders: OrderDesk,
     /// Our own replicator.
     pub replicator: Address<ReplicatorMessage>,
+    /// Knows what is being published here.
+    pub publisher: Publisher,
     /// Checks proofs.
     pub operators: Operators,
     /// Counts what is refused.
@@ -74,8 +77,18 @@ impl Desk {
         let answer = match request {
             PeerRequest::Acceptor(request) => return self.acceptor(caller, request).await,
             PeerRequest::PreVote(request) => return self.vote(caller, request).await,
-            PeerRequest::Catalogue => {
-                self.replicator.call(ReplicatorMessage::Catalogue, LOCAL_TIMEOUT).await.map(PeerReply::Catalogue)
+            PeerRequest::CataloguePage { digest, offset } => {
+                self.replicator
+                    .call(|reply| ReplicatorMessage::CataloguePage(digest, offset, reply), LOCAL_TIMEOUT)
+                    .await
+            }
+            PeerRequest::Publication(published) => {
+                let rival = tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
+                Ok(match rival {
+                    Ok(Ok(rival)) => PeerReply::Rival(rival),
+                    Ok(Err(error)) => PeerReply::Failed(error.to_string()),
+                    Err(_) => PeerReply::Failed(format!("the region's store did not answer within {LOCAL_TIMEOUT:?}")),
+                })
             }
             PeerRequest::Order { .. } | PeerRequest::Attested(_) => {
                 return self.refuse(Some(caller), "a request within another one");

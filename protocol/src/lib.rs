@@ -36,6 +36,7 @@ pub mod queue;
 pub mod ramp;
 pub mod register;
 pub mod retry;
+pub mod store_health;
 pub mod text;
 pub mod trial;
 pub mod verdict;

@@ -1,5 +1,6 @@
 //! `regionmesh agent`: one agent, until it is told to stop.
 
+use super::duration;
 use crate::{agent::Agent, config::Config, logging};
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -14,21 +15,19 @@ pub struct AgentCommand {
     /// Check the configuration, tell all its faults, and end.
     #[arg(long)]
     check: bool,
-    /// After SIGTERM: how long to ask for no more traffic before ending, seconds.
-    #[arg(long, default_value_t = 0)]
-    drain_seconds: u64,
+    /// After SIGTERM: how long to ask for no more traffic before ending, for example 10s.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
+    drain: Duration,
+    /// The same in whole seconds, as earlier versions took it.
+    #[arg(long, value_name = "SECONDS", hide = true, conflicts_with = "drain")]
+    drain_seconds: Option<u64>,
 }
 
 impl AgentCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
-        let config = match Config::load(&self.config) {
-            Ok(config) => config,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return Ok(ExitCode::from(2));
-            }
-        };
+        let config = Config::load(&self.config)?;
+        let drain = self.drain_seconds.map_or(self.drain, Duration::from_secs);
         if self.check {
             println!("{} is a good configuration of agent {}", self.config.display(), config.id());
             return Ok(ExitCode::SUCCESS);
@@ -39,7 +38,7 @@ impl AgentCommand {
         tracing::info!(version = crate::VERSION, agent = %config.id(), mesh = %config.mesh, "starting");
         let agent = Agent::start(config).await?;
         let wait = tokio::select! {
-            _ = terminate.recv() => Duration::from_secs(self.drain_seconds),
+            _ = terminate.recv() => drain,
             _ = interrupt.recv() => Duration::ZERO,
         };
         tracing::info!(drain_s = wait.as_secs(), "stopping");
