@@ -103,6 +103,22 @@ random_secret() {
   say "  made secret $name"
 }
 
+# The operators' token, the same in every region: by it agents prove to each other that an operator stands behind an order, or
+# behind what a region holds. The first region's is random, the others get a copy, through a pipe and never as an argument.
+api_token() {
+  local region=$1 other
+  if in_region "$folder" "$region" get secret regionmesh-api-token -o name >/dev/null 2>&1; then return; fi
+  for other in $ALL; do
+    [ "$other" != "$region" ] && is_reachable "$other" || continue
+    in_region "$folder" "$other" get secret regionmesh-api-token -o name >/dev/null 2>&1 || continue
+    in_region "$folder" "$other" get secret regionmesh-api-token -o 'jsonpath={.data.token}' | base64 -d |
+      in_region "$folder" "$region" create secret generic regionmesh-api-token --from-file=token=/dev/stdin >/dev/null
+    say "  copied secret regionmesh-api-token from $other"
+    return
+  done
+  random_secret "$region" regionmesh-api-token token
+}
+
 # A region's authority: namespace, issuers, certificates; waits until cert-manager has made it.
 authority() {
   local region=$1
@@ -142,7 +158,7 @@ trust() {
 workloads() {
   local region=$1
   say "$region: agents and servers"
-  random_secret "$region" regionmesh-api-token token
+  api_token "$region"
   random_secret "$region" regionmesh-grafana-admin password
   in_region "$folder" "$region" get secret regionmesh-alertmanager -o name >/dev/null 2>&1 ||
     warn "$region: secret regionmesh-alertmanager is missing, so no alert reaches anybody: see docs/DEPLOYMENT.md"

@@ -12,7 +12,7 @@ use crate::{
         gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
         health::{HealthActor, HealthArguments, HealthMetrics},
         leader::{LeaderActor, LeaderArguments, LeaderMetrics},
-        messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
+        messages::{GossipMessage, HealthMessage},
         peer::{PeerActor, PeerArguments},
         provider::{self, ProviderArguments},
         replicator::{ReplicatorActor, ReplicatorArguments},
@@ -23,15 +23,18 @@ use crate::{
     config::Config,
     describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
-    failover::{HOPS, OrderDesk},
+    failover::OrderDesk,
     mesh::{
         actor::MeshActor,
-        handle::PeerService,
+        handle::PeerLink,
         links::{Mesh, MeshArguments, publish_links},
         metrics::MeshMetrics,
         tls::Identity,
     },
+    operators::{Operators, link::AttestedLink},
+    peer_service::Desk,
     problems::Problems,
+    refusals::Refusals,
     replication::{
         clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
     },
@@ -47,7 +50,6 @@ use crate::{
     time::unix_ms,
 };
 use anyhow::{Context, Result};
-use async_trait::async_trait;
 use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
@@ -55,7 +57,6 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, ServingFacts},
     identity::RegionName,
     servability::{RegionModels, Servability},
-    wire::{PeerReply, PeerRequest},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stores::Stores;
@@ -64,8 +65,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long one operation of the store that holds the register may take.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a local actor may take to answer a peer.
-const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often what an agent says of itself is said again: gossip may have been restarted in between.
 const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
@@ -86,49 +85,6 @@ pub struct Agent {
     health_actor: Address<HealthMessage>,
     services: TaskTracker,
     stop: CancellationToken,
-}
-
-/// Answers what peers ask, by asking our own actors.
-struct Desk {
-    leader: Address<LeaderMessage>,
-    orders: OrderDesk,
-    replicator: Address<ReplicatorMessage>,
-    publisher: Publisher,
-}
-
-#[async_trait]
-impl PeerService for Desk {
-    async fn answer(&self, request: PeerRequest) -> PeerReply {
-        let answer = match request {
-            PeerRequest::Acceptor(request) => self
-                .leader
-                .call(|reply| LeaderMessage::Acceptor(request, reply), LOCAL_TIMEOUT)
-                .await
-                .map(|answer| answer.map_or_else(PeerReply::Failed, PeerReply::Acceptor)),
-            PeerRequest::PreVote(request) => self
-                .leader
-                .call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT)
-                .await
-                .map(PeerReply::PreVote),
-            PeerRequest::Order { order, hops_left } => {
-                Ok(PeerReply::Order(self.orders.carry_out(order, hops_left.min(HOPS)).await))
-            }
-            PeerRequest::CataloguePage { digest, offset } => {
-                self.replicator
-                    .call(|reply| ReplicatorMessage::CataloguePage(digest, offset, reply), LOCAL_TIMEOUT)
-                    .await
-            }
-            PeerRequest::Publication(published) => {
-                let rival = tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
-                Ok(match rival {
-                    Ok(Ok(rival)) => PeerReply::Rival(rival),
-                    Ok(Err(error)) => PeerReply::Failed(error.to_string()),
-                    Err(_) => PeerReply::Failed(format!("the region's store did not answer within {LOCAL_TIMEOUT:?}")),
-                })
-            }
-        };
-        answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
-    }
 }
 
 impl Agent {
@@ -198,6 +154,11 @@ impl Agent {
             staging: models.staging_folder(&config.data_dir).join("fetch").join(id.agent.as_str()),
             streams: config.replication.parallel_streams,
         };
+        let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
+        let operators = Operators::new(config.mesh.clone(), id.clone(), config.api.token_file.clone());
+        // What regions say of models is believed with an operator's proof alone.
+        let proven: Arc<dyn PeerLink> =
+            Arc::new(AttestedLink { peers: peers.clone(), operators: operators.clone(), refusals: refusals.clone() });
         let publisher = Publisher::new(
             models.clone(),
             config.region.clone(),
@@ -206,15 +167,22 @@ impl Agent {
             snapshots.clone(),
             &config.data_dir,
         )?
-        .with_peers(peers.clone())
+        .with_peers(proven.clone())
         .with_upload_idle_max(Duration::from_millis(config.replication.upload_idle_ms));
 
-        let orders = OrderDesk { leader: leader.clone(), peers: peers.clone(), snapshots: snapshots.clone() };
+        let orders = OrderDesk {
+            leader: leader.clone(),
+            peers: peers.clone(),
+            snapshots: snapshots.clone(),
+            operators: operators.clone(),
+        };
         let desk = Arc::new(Desk {
             leader: leader.clone(),
             orders: orders.clone(),
             replicator: replicator.clone(),
             publisher: publisher.clone(),
+            operators,
+            refusals: refusals.clone(),
         });
         let gossip_setup = GossipSetup {
             own: id.clone(),
@@ -241,6 +209,7 @@ impl Agent {
             store: own_slots,
             witness,
             metrics: leader_metrics,
+            refusals: refusals.clone(),
         };
         let replicator_arguments = ReplicatorArguments {
             config: config.clone(),
@@ -248,7 +217,7 @@ impl Agent {
             store: models.clone(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
-            peers,
+            peers: proven,
             fetcher,
             clock: clock.clone(),
         };
@@ -336,7 +305,8 @@ impl Agent {
         }
 
         for provider in providers::configured(&config, &registry).await? {
-            let (name, arguments) = (provider.name(), ProviderArguments::new(provider, snapshots.clone()));
+            let (name, arguments) =
+                (provider.name(), ProviderArguments::new(config.clone(), provider, snapshots.clone()));
             children.push(service(name, Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed())));
         }
 

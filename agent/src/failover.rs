@@ -1,18 +1,20 @@
 //! The way of an operator's order to the leader, from whichever agent was asked.
 //!
 //! An agent that leads takes it up; any other passes it on to the agent that it knows as the leader or, where it is not
-//! connected to that one, to any agent of its region, which may pass it on once more.
+//! connected to that one, to any agent of its region, which may pass it on once more. On its way it carries the proof that an
+//! operator's token stands behind it, and who authenticated them ([`crate::operators`]).
 
 use crate::{
     actors::messages::LeaderMessage,
     address::Address,
     mesh::handle::{Peer, PeerError, PeerLink},
+    operators::{OperatorKey, Operators},
     snapshots::Snapshots,
 };
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Order},
-    wire::{OrderRefusal, PeerReply, PeerRequest},
+    wire::{Attested, OrderOrigin, OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -36,12 +38,25 @@ pub struct OrderDesk {
     pub peers: Arc<dyn PeerLink>,
     /// Who leads.
     pub snapshots: Snapshots,
+    /// Proves that an operator stands behind what is passed on.
+    pub operators: Operators,
 }
 
 impl OrderDesk {
-    /// Carries out `order`, here or where the leader is; passed on at most `hops_left` times. Answers the committed plan
-    /// that it became part of.
+    /// Carries out an `order` that this agent's API took from an operator whom it authenticated, here or where the leader
+    /// is; passed on at most `hops_left` times. Answers the committed plan that it became part of.
     pub async fn carry_out(&self, order: Order, hops_left: u8) -> Result<CommittedPlan, OrderRefusal> {
+        let origin = OrderOrigin { operator: order.by.clone(), agent: self.operators.id().clone() };
+        self.hand_on(order, hops_left, origin).await
+    }
+
+    /// The same for an order that another agent's API took.
+    pub async fn hand_on(
+        &self,
+        order: Order,
+        hops_left: u8,
+        origin: OrderOrigin,
+    ) -> Result<CommittedPlan, OrderRefusal> {
         let leader = self.snapshots.leader.borrow().clone();
         if leader.is_self {
             let asked = |reply| LeaderMessage::Order(Box::new(order), reply);
@@ -57,15 +72,21 @@ impl OrderDesk {
         let Some(hops_left) = hops_left.checked_sub(1) else {
             return Err(OrderRefusal::NotNow(format!("the order was passed on {HOPS} times and found no leader")));
         };
-        self.pass_on(&leader, order, hops_left).await
+        self.pass_on(&leader, order, hops_left, origin).await
     }
 
-    async fn pass_on(&self, leader: &AgentId, order: Order, hops_left: u8) -> Result<CommittedPlan, OrderRefusal> {
+    async fn pass_on(
+        &self,
+        leader: &AgentId,
+        order: Order,
+        hops_left: u8,
+        origin: OrderOrigin,
+    ) -> Result<CommittedPlan, OrderRefusal> {
         // Only the agent that was asked first waits; where nobody is connected nothing was sent, so it may be repeated.
         let patience = if hops_left > 0 { CONNECT_PATIENCE } else { Duration::ZERO };
         let begin = Instant::now();
         let answer = loop {
-            let answer = self.try_once(leader, order.clone(), hops_left).await;
+            let answer = self.try_once(leader, order.clone(), hops_left, &origin).await;
             if !matches!(answer, Err(PeerError::NotConnected(_))) || begin.elapsed() >= patience {
                 break answer;
             }
@@ -74,6 +95,7 @@ impl OrderDesk {
         match answer {
             Ok(PeerReply::Order(answer)) => answer,
             Ok(PeerReply::Failed(error)) => Err(OrderRefusal::Unknown(format!("the leader {leader} says: {error}"))),
+            Ok(PeerReply::Refused(why)) => Err(OrderRefusal::NotNow(format!("the leader {leader} refuses: {why}"))),
             Ok(_) => Err(OrderRefusal::Unknown(format!("the leader {leader} answered another question"))),
             Err(error @ (PeerError::NotConnected(_) | PeerError::Busy(_))) => {
                 Err(OrderRefusal::NotNow(format!("the leader can't be reached: {error}")))
@@ -82,14 +104,35 @@ impl OrderDesk {
         }
     }
 
-    async fn try_once(&self, leader: &AgentId, order: Order, hops_left: u8) -> Result<PeerReply, PeerError> {
+    async fn try_once(
+        &self,
+        leader: &AgentId,
+        order: Order,
+        hops_left: u8,
+        origin: &OrderOrigin,
+    ) -> Result<PeerReply, PeerError> {
         let direct = PeerRequest::Order { order: order.clone(), hops_left: 0 };
-        let answer = self.peers.call(&Peer::Agent(leader.clone()), direct, PEER_TIMEOUT).await;
+        let answer = self.send(&Peer::Agent(leader.clone()), &direct, origin).await;
         if !matches!(answer, Err(PeerError::NotConnected(_))) || hops_left == 0 {
             return answer;
         }
         let by_region = PeerRequest::Order { order, hops_left };
-        self.peers.call(&Peer::Region(leader.region.clone()), by_region, PEER_TIMEOUT).await
+        self.send(&Peer::Region(leader.region.clone()), &by_region, origin).await
+    }
+
+    /// Sends an order with its proof.
+    async fn send(&self, to: &Peer, order: &PeerRequest, origin: &OrderOrigin) -> Result<PeerReply, PeerError> {
+        let attested = match self.operators.attest(order, Some(origin.clone())).await {
+            Ok(attested) => attested,
+            // Nothing was sent.
+            Err(why) => return Ok(PeerReply::Order(Err(OrderRefusal::NotNow(why)))),
+        };
+        let (attested, key): (Attested, OperatorKey) = attested;
+        let reply = self.peers.call(to, PeerRequest::Attested(Box::new(attested.clone())), PEER_TIMEOUT).await?;
+        // What it answers may be untrue, and was perhaps done.
+        self.operators
+            .check_reply(&key, &attested, reply)
+            .map_err(|why| PeerError::Malformed(to.clone(), format!("its answer is not believed: {why}")))
     }
 }
 
@@ -98,7 +141,7 @@ impl OrderDesk {
 mod tests {
     use super::*;
     use crate::snapshots::LeaderView;
-    use regionmesh_protocol::{plan::OrderAction, register::Ballot};
+    use regionmesh_protocol::{plan::OrderAction, register::Ballot, wire::PeerRefusal};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Connected after so many calls; then it refuses by name.
@@ -113,7 +156,7 @@ mod tests {
             if self.calls.fetch_add(1, Ordering::Relaxed) < self.connected_after {
                 return Err(PeerError::NotConnected(to.clone()));
             }
-            Ok(PeerReply::Order(Err(OrderRefusal::NotNow("reached".into()))))
+            Ok(PeerReply::Refused(PeerRefusal::NoProof))
         }
     }
 
@@ -122,7 +165,11 @@ mod tests {
         let snapshots = Snapshots::default();
         let ballot = Ballot { number: 1, agent: "a/x".parse().unwrap(), boot: 1 };
         snapshots.leader.send_replace(LeaderView { ballot: Some(ballot), is_self: false });
-        let desk = OrderDesk { leader: Address::vacant("dns-leader"), peers: late.clone(), snapshots };
+        let (dir, id) = (tempfile::tempdir().unwrap(), "b/x".parse().unwrap());
+        let token = dir.path().join("token");
+        std::fs::write(&token, "a token").unwrap();
+        let operators = Operators::new("m".parse().unwrap(), id, Some(token));
+        let desk = OrderDesk { leader: Address::vacant("dns-leader"), peers: late.clone(), snapshots, operators };
         let order =
             Order { action: OrderAction::Restore, region: None, by: "ann".into(), why: String::new(), for_ms: 1_000 };
         let refusal = desk.carry_out(order, hops).await.unwrap_err();
@@ -131,7 +178,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_order_waits_for_a_connection_that_is_about_to_come_and_not_for_long() {
-        assert_eq!(order(9, HOPS).await, (r#"NotNow("reached")"#.into(), 10));
+        let (reached, calls) = order(9, HOPS).await;
+        assert!(reached.contains("must carry the proof") && calls == 10, "{reached} after {calls}");
         let (refused, calls) = order(usize::MAX, HOPS).await;
         assert!(refused.contains("is not connected") && calls < 100, "{refused} after {calls}");
         // Whoever only passes it on does not wait as well.

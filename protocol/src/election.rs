@@ -2,11 +2,13 @@
 //!
 //! An election costs nothing in safety (the register sees to that), only in calm: a needless one fences a leader that
 //! did its work. So a candidate asks first (PreVote, Ongaro 2014 §9.6), whoever sees a leader at work refuses, and first
-//! attempts are spread over 50–300 ms. Sans-IO: time and random numbers are handed in.
+//! attempts are spread over 50–300 ms. Which ballots are believed at all: [`crate::ballots`]. Sans-IO: time and random
+//! numbers are handed in.
 
 use crate::{
+    ballots::KnownBallots,
     identity::{AgentId, RegionName},
-    register::Ballot,
+    register::{AcceptorReply, Ballot},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -121,7 +123,7 @@ pub struct Election {
     settings: ElectionSettings,
     me: AgentId,
     boot: u64,
-    highest: Option<Ballot>,
+    known: KnownBallots,
     heard: Option<(Ballot, u64)>,
     lent: Option<(AgentId, u64)>,
     phase: Phase,
@@ -133,24 +135,36 @@ impl Election {
     /// An agent that follows. `boot` must differ between any two lives of the agent's election.
     pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
         let phase = Phase::Following;
-        Self { settings, me, boot, highest: None, heard: None, lent: None, phase, attempts: 0, hold_until_ms: 0 }
+        let known = KnownBallots::default();
+        Self { settings, me, boot, known, heard: None, lent: None, phase, attempts: 0, hold_until_ms: 0 }
     }
 
-    /// The highest ballot seen anywhere.
+    /// The highest ballot that is believed.
     pub fn highest(&self) -> Option<&Ballot> {
-        self.highest.as_ref()
+        self.known.highest()
     }
 
-    /// Tells of a ballot seen anywhere.
-    pub fn observe(&mut self, ballot: &Ballot) {
-        if self.highest.as_ref().is_none_or(|highest| highest < ballot) {
-            self.highest = Some(ballot.clone());
-        }
+    /// What this agent knows of ballots.
+    pub fn known(&self) -> &KnownBallots {
+        &self.known
+    }
+
+    /// Tells of a ballot that somebody told of; whether it is believed.
+    pub fn observe(&mut self, ballot: &Ballot) -> bool {
+        self.known.hear(ballot)
+    }
+
+    /// Tells what the acceptor of `region` answered; whether all of it is believed. If not, it is one vote less, whatever
+    /// it says, and must not reach the proposer.
+    pub fn acceptor_says(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
+        self.known.acceptor(region, reply);
+        self.known.believes(reply)
     }
 
     /// A proposer got something from our acceptor: it is at work, though gossip may not know it yet.
     pub fn heard(&mut self, ballot: &Ballot, now_ms: u64) {
-        self.observe(ballot);
+        let reply = AcceptorReply::Refused { promised: ballot.clone() };
+        self.known.acceptor(&self.me.region, &reply);
         if self.heard.as_ref().is_none_or(|(heard, _)| heard <= ballot) {
             self.heard = Some((ballot.clone(), now_ms));
         }
@@ -172,12 +186,13 @@ impl Election {
 
     /// At most one above the highest seen; none when the numbers are used up.
     fn next_ballot(&self) -> Option<Ballot> {
-        let number = self.highest.as_ref().map_or(0, |highest| highest.number).checked_add(1)?;
+        let number = self.highest().map_or(0, |highest| highest.number).checked_add(1)?;
         Some(Ballot { number, agent: self.me.clone(), boot: self.boot })
     }
 
     /// Moves on with time. `random` is a fresh random number.
     pub fn tick(&mut self, sight: &Sight, now_ms: u64, random: u64) -> Option<ElectionEffect> {
+        self.known.set_members(&sight.members);
         if matches!(self.phase, Phase::Standing | Phase::Leading) {
             return None;
         }
@@ -237,10 +252,11 @@ impl Election {
         now_ms: u64,
         random: u64,
     ) -> Option<ElectionEffect> {
+        self.known.set_members(&sight.members);
         if let Some(highest) = reply.and_then(|reply| reply.highest.as_ref()) {
-            self.observe(highest);
+            self.known.hear(highest);
         }
-        let is_outdated = self.highest.as_ref() >= Some(asked);
+        let is_outdated = self.known.highest() >= Some(asked);
         let Phase::Asking { ballot, granted, refused, .. } = &mut self.phase else { return None };
         if ballot != asked {
             return None;
@@ -260,7 +276,7 @@ impl Election {
 
     /// The proposer leads under `ballot`.
     pub fn elected(&mut self, ballot: &Ballot) {
-        self.observe(ballot);
+        self.known.hear(ballot);
         self.phase = Phase::Leading;
         self.attempts = 0;
     }
@@ -268,7 +284,7 @@ impl Election {
     /// The proposer gave its ballot up: it led and was outranked, or it never got a majority.
     pub fn stepped_down(&mut self, outranked_by: Option<&Ballot>, now_ms: u64, random: u64) {
         if let Some(ballot) = outranked_by {
-            self.observe(ballot);
+            self.known.hear(ballot);
             if self.phase == Phase::Leading {
                 self.hold_until_ms = now_ms + self.settings.hold_off_ms;
             }
@@ -279,6 +295,7 @@ impl Election {
     /// Answers a candidate. Of two that ask each other at the same time the one with the lower ballot gives way: where regions
     /// are far apart both would else refuse, and try again in step.
     pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
+        self.known.set_members(&sight.members);
         let gives_way = matches!(&self.phase, Phase::Asking { ballot, .. } if *ballot < request.ballot);
         let refused = self.objection(request, sight, gives_way, now_ms);
         if refused.is_none() {
@@ -290,13 +307,17 @@ impl Election {
         }
         PreVoteReply {
             is_granted: refused.is_none(),
-            highest: self.highest.clone(),
+            highest: self.highest().cloned(),
             reason: refused.unwrap_or_default(),
         }
     }
 
     fn objection(&self, request: &PreVoteRequest, sight: &Sight, gives_way: bool, now_ms: u64) -> Option<String> {
         let candidate = &request.ballot.agent;
+        let limit = self.known.limit().number;
+        if request.ballot.number > limit {
+            return Some(format!("{} knows of no majority for ballots beyond {limit}", self.me));
+        }
         if !sight.members.contains(&candidate.region) {
             return Some(format!("{} is no member of the register", candidate.region));
         }
@@ -317,7 +338,7 @@ impl Election {
         if let Some(other) = self.lent_to_other(candidate, now_ms).filter(|_| !gives_way) {
             return Some(format!("{} just voted for {other}", self.me));
         }
-        let highest = self.highest.as_ref().filter(|highest| **highest >= request.ballot)?;
+        let highest = self.highest().filter(|highest| **highest >= request.ballot)?;
         Some(format!("{} knows of ballot {highest}", self.me))
     }
 }
@@ -361,9 +382,10 @@ mod tests {
         fn the_first_attempt_comes_within_50_to_310_ms_with_a_ballot_one_above_the_highest(
             number in 0..u64::MAX - 1, random: u64,
         ) {
-            let mut election = election("a/x");
-            election.observe(&ballot(number, "c/x"));
-            let sight = sight(None, &[]);
+            let (mut election, sight) = (election("a/x"), sight(None, &[]));
+            for region in ["b", "c"] {
+                election.acceptor_says(&region.parse().unwrap(), &AcceptorReply::Refused { promised: ballot(number, "c/x") });
+            }
             let mut first = None;
             for now_ms in (0..=400).step_by(10) {
                 if let Some(ElectionEffect::AskVotes(ballot, _)) = election.tick(&sight, now_ms, random) {
@@ -452,9 +474,30 @@ mod tests {
     }
 
     #[test]
+    fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
+        let (mut election, nobody_leads) = (election("a/x"), sight(None, &[]));
+        let last = ballot(u64::MAX, "c/x");
+        election.tick(&nobody_leads, 0, 0);
+        assert!(!election.observe(&last));
+        for region in ["a", "c"] {
+            election.heard(&ballot(6, "b/x"), 0);
+            election.acceptor_says(&region.parse().unwrap(), &AcceptorReply::Refused { promised: ballot(6, "b/x") });
+        }
+        assert!(!election.acceptor_says(&"c".parse().unwrap(), &AcceptorReply::Refused { promised: last.clone() }));
+        let vote = PreVoteReply { is_granted: false, highest: Some(last.clone()), reason: String::new() };
+        election.voted(&"c".parse().unwrap(), &ballot(7, "a/x"), Some(&vote), &nobody_leads, 0, 0);
+        election.stepped_down(Some(&last), 0, 0);
+        assert!(!election.vote(&PreVoteRequest { ballot: last }, &nobody_leads, 0).is_granted);
+        assert_eq!(election.next_ballot().map(|ballot| ballot.number), Some(7));
+    }
+
+    #[test]
     fn a_ballot_number_is_never_wrapped() {
-        let mut election = election("a/x");
-        election.observe(&ballot(u64::MAX, "c/x"));
-        assert_eq!(asked(&mut election, &sight(None, &[])), None);
+        let (mut election, nobody_leads) = (election("a/x"), sight(None, &[]));
+        for region in REGIONS {
+            let last = AcceptorReply::Refused { promised: ballot(u64::MAX, "c/x") };
+            election.acceptor_says(&region.parse().unwrap(), &last);
+        }
+        assert_eq!(asked(&mut election, &nobody_leads), None);
     }
 }

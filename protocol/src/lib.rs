@@ -6,10 +6,12 @@
 //! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`members`] → [`manifest`].
 
 pub mod alert;
+pub mod ballots;
 pub mod board;
 pub mod chunking;
 pub mod clock;
 pub mod codec;
+pub mod confirm;
 pub mod conflict;
 pub mod duty;
 pub mod election;
@@ -28,6 +30,7 @@ pub mod places;
 pub mod plan;
 pub mod probe;
 pub mod problem;
+pub mod proof;
 pub mod proposer;
 pub mod queue;
 pub mod ramp;

@@ -31,11 +31,15 @@ pub enum ProblemKind {
     PlanFrozen,
     /// Requests or entries of a peer were refused.
     PeerRefused,
+    /// An acceptor of the register says things that no majority can have said, so its vote does not count.
+    AcceptorImplausible,
+    /// The plan names a region or an address that is not in the agent's configuration.
+    PlanAddressUnknown,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::StoreUnavailable,
         Self::CatalogueUnknown,
         Self::ModelUnservable,
@@ -43,6 +47,8 @@ impl ProblemKind {
         Self::ClockSkew,
         Self::PlanFrozen,
         Self::PeerRefused,
+        Self::AcceptorImplausible,
+        Self::PlanAddressUnknown,
     ];
 
     /// The word for it, as in JSON and metric labels.
@@ -55,6 +61,8 @@ impl ProblemKind {
             Self::ClockSkew => "clock-skew",
             Self::PlanFrozen => "plan-frozen",
             Self::PeerRefused => "peer-refused",
+            Self::AcceptorImplausible => "acceptor-implausible",
+            Self::PlanAddressUnknown => "plan-address-unknown",
         }
     }
 
@@ -68,16 +76,22 @@ impl ProblemKind {
             Self::ClockSkew => "RegionMeshClockSkew",
             Self::PlanFrozen => "RegionMeshPlanFrozen",
             Self::PeerRefused => "RegionMeshPeerRefused",
+            Self::AcceptorImplausible => "RegionMeshAcceptorImplausible",
+            Self::PlanAddressUnknown => "RegionMeshPlanAddressUnknown",
         }
     }
 
     /// How urgent it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::PlanFrozen => {
-                Severity::Critical
+            Self::StoreUnavailable
+            | Self::CatalogueUnknown
+            | Self::ModelUnservable
+            | Self::PlanFrozen
+            | Self::AcceptorImplausible => Severity::Critical,
+            Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused | Self::PlanAddressUnknown => {
+                Severity::Warning
             }
-            Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused => Severity::Warning,
         }
     }
 
@@ -91,6 +105,8 @@ impl ProblemKind {
             Self::ClockSkew => "the clock differs from the rest of the mesh",
             Self::PlanFrozen => "no majority of regions: the traffic plan can't change",
             Self::PeerRefused => "requests of a peer were refused",
+            Self::AcceptorImplausible => "an acceptor of the register is damaged or forged and has no vote",
+            Self::PlanAddressUnknown => "the plan names a region or an address that is not in the configuration",
         }
     }
 }

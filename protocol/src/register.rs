@@ -13,6 +13,10 @@ use std::fmt;
 /// Name of the acceptor that is no region: a store of its own that makes the number of acceptors odd.
 pub const WITNESS: &str = "witness";
 
+/// How far above what is known of the register a ballot's number or a value's number may be: one message can't use the
+/// numbers up, and no acceptor that was away meets it in practice. See [`crate::ballots`].
+pub const STEP_MAX: u64 = 1 << 20;
+
 /// A right to propose. Ordered by number; the rest makes two candidates' ballots differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ballot {
@@ -49,6 +53,48 @@ impl fmt::Display for Stamp {
     }
 }
 
+/// How far an acceptor, or a majority of them, has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The highest ballot's number.
+    pub number: u64,
+    /// The last value's number.
+    pub seq: u64,
+}
+
+impl Reach {
+    /// The further of both, in each respect.
+    pub fn max(self, other: Self) -> Self {
+        Self { number: self.number.max(other.number), seq: self.seq.max(other.seq) }
+    }
+
+    /// One bounded step beyond.
+    pub fn step(self) -> Self {
+        Self { number: self.number.saturating_add(STEP_MAX), seq: self.seq.saturating_add(STEP_MAX) }
+    }
+
+    /// Whether it is nowhere beyond `limit`.
+    pub fn is_within(self, limit: Self) -> bool {
+        self.number <= limit.number && self.seq <= limit.seq
+    }
+
+    /// How far more than half of all have come; nothing if there are none.
+    pub fn of_majority(all: impl Iterator<Item = Self>) -> Self {
+        let (mut numbers, mut seqs): (Vec<u64>, Vec<u64>) = all.map(|reach| (reach.number, reach.seq)).unzip();
+        let middle = |all: &mut Vec<u64>| {
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            all.get(all.len() / 2).copied().unwrap_or_default()
+        };
+        Self { number: middle(&mut numbers), seq: middle(&mut seqs) }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ballot {}, plan {}", self.number, self.seq)
+    }
+}
+
 /// What an acceptor keeps in its region's store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptorState {
@@ -77,6 +123,25 @@ impl AcceptorState {
             AcceptorRequest::Prepare(ballot) => self.prepare(ballot),
             AcceptorRequest::Accept(stamp, value) => self.accept(stamp, value),
             AcceptorRequest::Join(incarnation, stamp, value) => self.join(*incarnation, stamp, value),
+        }
+    }
+
+    /// As [`Self::apply`], but refuses what is further than one step from this state and from what is `known` of the
+    /// register, which is what a majority of its acceptors said: an acceptor that was away follows the others, and no
+    /// single request takes it to the end of all numbers.
+    pub fn apply_within(&self, request: &AcceptorRequest, known: Reach) -> (AcceptorReply, Option<AcceptorState>) {
+        let reach = self.reach().max(known);
+        if !request.reach().is_within(reach.step()) {
+            return (AcceptorReply::TooFar(reach), None);
+        }
+        self.apply(request)
+    }
+
+    /// How far this acceptor has come.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            number: self.highest().map_or(0, |ballot| ballot.number),
+            seq: self.accepted.as_ref().map_or(0, |(stamp, _)| stamp.seq),
         }
     }
 
@@ -151,6 +216,26 @@ pub enum AcceptorRequest {
     Read,
 }
 
+impl AcceptorRequest {
+    /// Under which ballot something is asked for; none if only to be told.
+    pub fn ballot(&self) -> Option<&Ballot> {
+        match self {
+            Self::Prepare(ballot) => Some(ballot),
+            Self::Accept(stamp, _) | Self::Join(_, stamp, _) => Some(&stamp.ballot),
+            Self::Read => None,
+        }
+    }
+
+    /// How far it would take an acceptor.
+    pub fn reach(&self) -> Reach {
+        let seq = match self {
+            Self::Accept(stamp, _) | Self::Join(_, stamp, _) => stamp.seq,
+            Self::Prepare(_) | Self::Read => 0,
+        };
+        Reach { number: self.ballot().map_or(0, |ballot| ballot.number), seq }
+    }
+}
+
 /// What an acceptor answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AcceptorReply {
@@ -177,6 +262,37 @@ pub enum AcceptorReply {
     },
     /// The answer to [`AcceptorRequest::Read`].
     State(AcceptorState),
+    /// Refused: more than one step beyond this, which is all that the acceptor and its agent know of. The agent asks the
+    /// other acceptors; if a majority of them is as far, the same request is taken later.
+    TooFar(Reach),
+}
+
+impl AcceptorReply {
+    /// The highest ballot that the acceptor says it promised or accepted.
+    pub fn ballot(&self) -> Option<&Ballot> {
+        match self {
+            Self::Promised { ballot, .. } | Self::Refused { promised: ballot } => Some(ballot),
+            Self::Accepted(stamp) => Some(&stamp.ballot),
+            Self::State(state) => state.highest(),
+            Self::Joined(_) | Self::Votes { .. } | Self::TooFar(_) => None,
+        }
+    }
+
+    /// How far the acceptor says that it has come; none where it says nothing of that.
+    pub fn reach(&self) -> Option<Reach> {
+        let seq_of = |accepted: &Option<(Stamp, Plan)>| accepted.as_ref().map_or(0, |(stamp, _)| stamp.seq);
+        match self {
+            Self::Promised { ballot, accepted } => {
+                let number = accepted.as_ref().map_or(0, |(stamp, _)| stamp.ballot.number).max(ballot.number);
+                Some(Reach { number, seq: seq_of(accepted) })
+            }
+            Self::Refused { promised } => Some(Reach { number: promised.number, seq: 0 }),
+            Self::Accepted(stamp) => Some(Reach { number: stamp.ballot.number, seq: stamp.seq }),
+            Self::State(state) => Some(state.reach()),
+            // Its agent's knowledge of others is in it.
+            Self::TooFar(_) | Self::Joined(_) | Self::Votes { .. } => None,
+        }
+    }
 }
 
 /// An acceptor's reply, and who gave it.
@@ -271,6 +387,37 @@ mod tests {
             prop_assert_eq!(next, None);
             prop_assert_eq!(first, second);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn an_acceptor_never_goes_further_than_a_step_beyond_what_is_known(
+            requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20), number in 0..1u64 << 40,
+        ) {
+            let known = Reach { number, seq: 0 };
+            let mut state = AcceptorState::default();
+            for (number, seq, is_prepare) in requests {
+                let before = state.reach().max(known);
+                let request = match is_prepare {
+                    true => AcceptorRequest::Prepare(ballot(number)),
+                    false => AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value(1)),
+                };
+                let (reply, next) = state.apply_within(&request, known);
+                let is_refused = matches!(reply, AcceptorReply::TooFar(_));
+                prop_assert_eq!(is_refused, !request.reach().is_within(before.step()));
+                prop_assert!(!(is_refused && next.is_some()));
+                state = next.unwrap_or(state);
+                prop_assert!(state.reach().is_within(before.step()));
+            }
+        }
+    }
+
+    #[test]
+    fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
+        let far = AcceptorRequest::Prepare(ballot(STEP_MAX * 9));
+        let state = AcceptorState::default();
+        assert_eq!(state.apply_within(&far, Reach::default()), (AcceptorReply::TooFar(Reach::default()), None));
+        assert!(state.apply_within(&far, Reach { number: STEP_MAX * 8, seq: 0 }).1.is_some());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The messages between two agents, and what opens a stream.
 
 use crate::{
+    codec::{self, CodecError},
     election::{PreVoteReply, PreVoteRequest},
-    identity::AgentId,
+    identity::{AgentId, MeshName},
     manifest::{Digest, ModelName, VersionName, VersionSummary},
     plan::{CommittedPlan, Order, OrderError},
-    register::{AcceptorAnswer, AcceptorRequest},
+    register::{AcceptorAnswer, AcceptorRequest, Ballot},
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,53 @@ pub enum PeerRequest {
         /// How often whoever gets it may pass it on, if another agent leads.
         hops_left: u8,
     },
+    /// A request of an agent that knows an operator's token, and its proof of that.
+    Attested(Box<Attested>),
+}
+
+/// A request with the proof that an operator's token stands behind it: a certificate alone gives no orders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attested {
+    /// The [`PeerRequest`], encoded.
+    pub request: Vec<u8>,
+    /// Who gave the order, and where; none for what an agent asks of its own accord.
+    pub origin: Option<OrderOrigin>,
+    /// When it was sent, the caller's clock, Unix milliseconds.
+    pub sent_ms: u64,
+    /// Drawn for this request: an order counts once, an answer belongs to one question.
+    pub nonce: [u8; 16],
+    /// HMAC-SHA256 under a key made of the token, see [`Attested::message`].
+    pub mac: [u8; 32],
+}
+
+/// Who gave an order, as the agent that took it authenticated them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderOrigin {
+    /// The operator.
+    pub operator: String,
+    /// The agent whose API took the order and checked the token.
+    pub agent: AgentId,
+}
+
+impl Attested {
+    /// What a request's MAC is made of. The caller is in it, and the receiver knows the caller by its certificate: whoever
+    /// gets to see a request can't send it in their own name.
+    pub fn message(&self, mesh: &MeshName, caller: &AgentId) -> Result<Vec<u8>, CodecError> {
+        codec::encode_document(&(
+            "regionmesh attested request 1",
+            mesh,
+            caller,
+            &self.origin,
+            self.sent_ms,
+            self.nonce,
+            &self.request,
+        ))
+    }
+
+    /// What the MAC of the answer to the request with this nonce is made of.
+    pub fn reply_message(mesh: &MeshName, nonce: &[u8; 16], reply: &[u8]) -> Result<Vec<u8>, CodecError> {
+        codec::encode_document(&("regionmesh attested reply 1", mesh, nonce, reply))
+    }
 }
 
 /// The answer to a [`PeerRequest`].
@@ -96,6 +144,73 @@ pub enum PeerReply {
     Order(Result<CommittedPlan, OrderRefusal>),
     /// The peer could not do it; what, where and why.
     Failed(String),
+    /// The peer does not do this for the caller.
+    Refused(PeerRefusal),
+    /// The answer to an [`Attested`] request, from an agent that knows the same token.
+    Attested {
+        /// The [`PeerReply`], encoded.
+        reply: Vec<u8>,
+        /// HMAC-SHA256, see [`Attested::reply_message`].
+        mac: [u8; 32],
+    },
+}
+
+/// Why a peer's request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum PeerRefusal {
+    /// It is not known whose session the request came on.
+    #[error("the caller is not known")]
+    NoCaller,
+    /// A ballot is its owner's alone.
+    #[error("{caller} asked under ballot {ballot}, which is not its own")]
+    OthersBallot {
+        /// Who asked.
+        caller: AgentId,
+        /// The ballot.
+        ballot: Ballot,
+    },
+    /// An order without a proof.
+    #[error(
+        "an order must carry the proof that an operator's token stands behind it; send it to an agent's API, and run the \
+         same version on all agents"
+    )]
+    NoProof,
+    /// The proof is not one that this agent can confirm.
+    #[error("the proof does not match any token of this agent: all agents need the same api.token_file")]
+    WrongProof,
+    /// This agent has no token to check proofs by.
+    #[error("this agent can't check proofs: {0}")]
+    NoToken(String),
+    /// Sent too long ago, or in the future.
+    #[error(
+        "the order was sent {0} s ago by the sender's clock; the limit is {MAX_AGE_S} s either way: check both clocks"
+    )]
+    Stale(i64),
+    /// The same order came before.
+    #[error("the order was received before")]
+    Replayed,
+}
+
+/// An order is taken this long after it was sent, and this long before, seconds.
+pub const MAX_AGE_S: u64 = 120;
+
+impl PeerRefusal {
+    /// Every word that [`Self::reason`] can say.
+    pub const REASONS: [&str; 7] =
+        ["no-caller", "others-ballot", "no-proof", "wrong-proof", "no-token", "stale-order", "replayed-order"];
+
+    /// The word for it, as in metric labels.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoCaller => "no-caller",
+            Self::OthersBallot { .. } => "others-ballot",
+            Self::NoProof => "no-proof",
+            Self::WrongProof => "wrong-proof",
+            Self::NoToken(_) => "no-token",
+            Self::Stale(_) => "stale-order",
+            Self::Replayed => "replayed-order",
+        }
+    }
 }
 
 /// Why an order was not carried out.

@@ -8,6 +8,7 @@
 //! committed plans form one chain, each made from the one before, so that no election and no change of members ever loses
 //! a plan. At the end, with the network healed: exactly one leader, and a vote for every member.
 
+mod attack;
 mod laws;
 mod store;
 
@@ -18,7 +19,7 @@ use regionmesh_protocol::{
     members::{Incarnation, MemberChange, Members, Mend},
     plan::Plan,
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp},
+    register::{AcceptorAnswer, AcceptorRequest, Ballot, Stamp},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Asked, Desk, Slots, Step};
@@ -39,6 +40,9 @@ pub struct Scenario {
     pub spare_regions: usize,
     /// Whether members change and stores lose slots.
     pub is_eventful: bool,
+    /// Whether somebody with an agent's key asks acceptors for ballots far beyond all others, tells of such ballots, and
+    /// rewrites the first region's slots.
+    pub is_attacked: bool,
     /// Agents in each region.
     pub agents_per_region: usize,
     /// How long faults go on, milliseconds.
@@ -272,8 +276,9 @@ impl World {
             Event::Store { by, life, step } => self.store_step(by, life, *step),
             Event::Compact { region, below } => self.slots[region].compact(below),
             Event::Reply { to, life, from, answer } if self.is_life(to, life) => {
-                if let AcceptorReply::Refused { promised } = &answer.reply {
-                    self.agents[to].election.observe(promised);
+                // An acceptor that says what can't be is heard no more than one that is away.
+                if !self.agents[to].election.acceptor_says(&from, &answer.reply) {
+                    return;
                 }
                 let effects = self.agents[to].proposer.answered(&from, answer, self.now_ms);
                 self.carry_out(to, effects);
@@ -333,6 +338,9 @@ impl World {
         let victim = self.random.below(self.agents.len() as u64) as usize;
         let pair = (self.random.below(self.names.len() as u64), self.random.below(self.names.len() as u64));
         let (from, to) = (pair.0 as usize, pair.1 as usize);
+        if self.scenario.is_attacked {
+            self.attack(victim);
+        }
         match self.random.below(if self.scenario.is_eventful { 9 } else { 8 }) {
             8 => self.lose_slots(from),
             0 | 1 => self.agents[victim].is_up = false,

@@ -22,7 +22,15 @@ fn sweep(first_seed: u64, runs: u64, scenario: impl Fn(u64) -> Scenario + Sync) 
 }
 
 fn calm(regions: usize, faults_ms: u64) -> Scenario {
-    Scenario { seed: 1, regions, spare_regions: 0, is_eventful: false, agents_per_region: 1, faults_ms }
+    Scenario {
+        seed: 1,
+        regions,
+        spare_regions: 0,
+        is_eventful: false,
+        is_attacked: false,
+        agents_per_region: 1,
+        faults_ms,
+    }
 }
 
 /// `REGISTER_SEEDS` runs more of them.
@@ -37,6 +45,7 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
         regions: if seed % 4 == 0 { 5 } else { 3 },
         spare_regions: 0,
         is_eventful: false,
+        is_attacked: false,
         agents_per_region: 1 + (seed % 3 == 0) as usize,
         faults_ms: 12_000,
     });
@@ -53,6 +62,7 @@ fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan()
         regions: 3,
         spare_regions: 1 + (seed % 3) as usize,
         is_eventful: true,
+        is_attacked: false,
         agents_per_region: 1 + (seed % 3 == 0) as usize,
         faults_ms: 20_000,
     });
@@ -62,6 +72,21 @@ fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan()
     let stuck = outcomes.iter().filter(|outcome| outcome.is_stuck).count();
     assert!(stuck * 100 <= outcomes.len(), "{stuck} of {} runs lost a majority of stores", outcomes.len());
     assert!(changes > outcomes.len() * 2 && losses > outcomes.len(), "{committed} {changes} {losses}");
+}
+
+#[test]
+fn no_ballot_of_a_thief_ends_elections_or_commits_two_values() {
+    let outcomes = sweep(1, runs(1_500), |seed| Scenario {
+        seed,
+        regions: if seed % 4 == 0 { 5 } else { 3 },
+        spare_regions: 0,
+        is_eventful: false,
+        is_attacked: true,
+        agents_per_region: 1 + (seed % 3 == 0) as usize,
+        faults_ms: 12_000,
+    });
+    let committed: usize = outcomes.iter().map(|outcome| outcome.committed).sum();
+    assert!(committed > outcomes.len() * 2, "{committed}");
 }
 
 #[test]

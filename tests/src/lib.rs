@@ -22,5 +22,6 @@ pub mod scripted;
 pub mod serve;
 pub mod settle;
 pub mod skip;
+pub mod thief;
 pub mod wait;
 pub mod watch;

@@ -11,6 +11,7 @@ mod freeze;
 mod members;
 mod metrics;
 mod plan_metrics;
+mod trust;
 
 pub use metrics::LeaderMetrics;
 
@@ -19,6 +20,7 @@ use crate::{
     address::Address,
     config::Config,
     mesh::handle::PeerLink,
+    refusals::Refusals,
     snapshots::Snapshots,
     store::{
         committed_plan,
@@ -69,6 +71,8 @@ pub struct LeaderArguments {
     pub witness: Option<Arc<SlotStore>>,
     /// What it counts.
     pub metrics: LeaderMetrics,
+    /// Where it counts what others told and was not believed.
+    pub refusals: Refusals,
 }
 
 /// The actor.
@@ -134,6 +138,8 @@ impl Actor for LeaderActor {
             LeaderMessage::AcceptorAnswered { from, answer } => driver.acceptor_answered(from, answer),
             LeaderMessage::Voted { from, ballot, vote } => driver.voted(from, ballot, vote),
             LeaderMessage::ProposerHeard(ballot) => driver.proposer_heard(&ballot),
+            LeaderMessage::AskedTooFar => driver.asked_too_far(),
+            LeaderMessage::AcceptorRead { round, from, answer } => driver.acceptor_read(round, from, answer),
         }
         Ok(())
     }
@@ -171,10 +177,15 @@ impl Acceptor {
             match answer.as_ref().map(|answer| &answer.reply) {
                 Ok(AcceptorReply::Refused { promised }) => {
                     metrics.requests_refused.with_label_values(&["fenced"]).inc();
-                    tracing::info!(%promised, asked = ?proposer_of(&request).map(Ballot::to_string), "fenced a lower ballot");
+                    tracing::info!(%promised, asked = ?request.ballot().map(Ballot::to_string), "fenced a lower ballot");
+                }
+                Ok(AcceptorReply::TooFar(reach)) => {
+                    metrics.requests_refused.with_label_values(&["too-far"]).inc();
+                    tracing::warn!(asked = %request.reach(), known = %reach, "asked for a ballot or plan that is too far ahead");
+                    let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
                 Ok(_) => {
-                    if let Some(ballot) = proposer_of(&request) {
+                    if let Some(ballot) = request.ballot() {
                         let _ = myself.cast(LeaderMessage::ProposerHeard(ballot.clone()));
                     }
                 }
@@ -183,14 +194,6 @@ impl Acceptor {
             }
             let _ = reply.send(answer.map_err(|error| error.to_string()));
         });
-    }
-}
-
-fn proposer_of(request: &AcceptorRequest) -> Option<&Ballot> {
-    match request {
-        AcceptorRequest::Prepare(ballot) => Some(ballot),
-        AcceptorRequest::Accept(stamp, _) | AcceptorRequest::Join(_, stamp, _) => Some(&stamp.ballot),
-        AcceptorRequest::Read => None,
     }
 }
 
@@ -239,7 +242,7 @@ fn remember(data_dir: &Path, writer: &mut Option<History>, plan: &CommittedPlan)
         Some(history) => history,
         None => {
             let last = history::read(data_dir).map_err(failed)?.pop();
-            if last.is_some_and(|last| last.committed.stamp >= plan.stamp) {
+            if last.is_some_and(|last| last.committed.stamp == plan.stamp) {
                 return Ok(());
             }
             writer.insert(History::open(data_dir).map_err(failed)?)

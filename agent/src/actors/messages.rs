@@ -116,6 +116,17 @@ pub enum LeaderMessage {
     },
     /// Its own: a proposer got a promise or an accept from our region's acceptor.
     ProposerHeard(Ballot),
+    /// Its own: a proposer asked our region's acceptor for more than is known to be plausible.
+    AskedTooFar,
+    /// Its own: an acceptor said what it promised and accepted, to be compared with what agents tell.
+    AcceptorRead {
+        /// In which round of reading.
+        round: u64,
+        /// The acceptor.
+        from: RegionName,
+        /// Its answer, or why there is none.
+        answer: Result<AcceptorAnswer, String>,
+    },
 }
 
 /// To the replicator actor.

@@ -5,7 +5,7 @@
 
 use crate::mesh::{
     handle::PeerService,
-    rpc::{GROUP, PeerMessage, Rpc, SCOPE, Wire},
+    rpc::{GROUP, PeerMessage, SCOPE, Wire},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::wire::PeerReply;
@@ -48,18 +48,31 @@ impl Actor for PeerActor {
     async fn handle(
         &self,
         _me: ActorRef<PeerMessage>,
-        Rpc::Call(request, reply): PeerMessage,
+        PeerMessage { caller, request, reply }: PeerMessage,
         state: &mut PeerState,
     ) -> Result<(), ActorProcessingErr> {
         // A reply port that nobody listens to any more is the caller's time-out, not our failure.
-        let failed = |why: String| PeerReply::Failed(why);
-        match (request, state.places.clone().try_acquire_owned()) {
-            (Wire::Bad(why), _) => drop(reply.send(Wire::Ok(failed(format!("the request can't be read: {why}"))))),
-            (_, Err(_)) => drop(reply.send(Wire::Ok(failed(format!("busy: {AT_ONCE} requests are being answered"))))),
-            (Wire::Ok(request), Ok(place)) => {
-                let service = state.service.clone();
+        let service = state.service.clone();
+        let (caller, request) = match (caller, request) {
+            (Some(caller), Wire::Ok(request)) => (caller, request),
+            (caller, Wire::Bad(why)) => {
+                let refusal = service.refuse(caller.as_ref(), &format!("the request can't be read: {why}"));
+                let _ = reply.send(Wire::Ok(refusal));
+                return Ok(());
+            }
+            (None, Wire::Ok(_)) => {
+                let _ = reply.send(Wire::Ok(service.refuse(None, "the caller is not known")));
+                return Ok(());
+            }
+        };
+        match state.places.clone().try_acquire_owned() {
+            Err(_) => {
+                let busy = PeerReply::Failed(format!("busy: {AT_ONCE} requests are being answered"));
+                let _ = reply.send(Wire::Ok(busy));
+            }
+            Ok(place) => {
                 tokio::spawn(async move {
-                    let _ = reply.send(Wire::Ok(service.answer(request).await));
+                    let _ = reply.send(Wire::Ok(service.answer(&caller, request).await));
                     drop(place);
                 });
             }

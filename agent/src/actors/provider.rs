@@ -5,7 +5,9 @@
 //! provider refuses whatever is not newer than what it has, so an agent that leads no longer can't do harm.
 
 use crate::{
+    config::Config,
     dns::providers::{DnsProvider, ProviderError, Published},
+    known_plan,
     snapshots::Snapshots,
 };
 use regionmesh_protocol::{journal::ZoneState, plan::CommittedPlan, register::Stamp};
@@ -23,20 +25,23 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// What the keeper needs.
 #[derive(Clone)]
 pub struct ProviderArguments {
+    config: Arc<Config>,
     provider: Arc<dyn DnsProvider>,
     snapshots: Snapshots,
 }
 
 impl ProviderArguments {
     /// Keeps `provider` as `snapshots` say.
-    pub fn new(provider: Arc<dyn DnsProvider>, snapshots: Snapshots) -> Self {
-        Self { provider, snapshots }
+    pub fn new(config: Arc<Config>, provider: Arc<dyn DnsProvider>, snapshots: Snapshots) -> Self {
+        Self { config, provider, snapshots }
     }
 
-    /// The plan to be written: the committed one, if this agent leads and the plan is of today.
+    /// The plan to be written: the committed one, if this agent leads and the plan is of today; only with addresses that
+    /// the configuration has.
     fn due(&self) -> Option<Arc<CommittedPlan>> {
         let is_ours = self.snapshots.leader.borrow().is_self && *self.snapshots.is_current.borrow();
-        self.snapshots.plan.borrow().clone().filter(|_| is_ours)
+        let plan = self.snapshots.plan.borrow().clone().filter(|_| is_ours)?;
+        Some(Arc::new(known_plan::restrict(&self.config, &plan)))
     }
 
     /// Shows how the zone does.
@@ -158,6 +163,7 @@ async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -
 mod tests {
     use super::*;
     use crate::{
+        config::rig,
         dns::providers::{Difference, Outlook, Receipt, Settled, Tell},
         snapshots::LeaderView,
     };
@@ -241,7 +247,8 @@ mod tests {
     fn start(recorder: Recorder) -> (Arc<Recorder>, Snapshots, tokio::task::JoinHandle<()>) {
         let (provider, snapshots) = (Arc::new(recorder), Snapshots::default());
         snapshots.is_current.send_replace(true);
-        let task = tokio::spawn(follow(ProviderArguments::new(provider.clone(), snapshots.clone())));
+        let config = Arc::new(rig::config(&[("r", "127.0.0.1")], ""));
+        let task = tokio::spawn(follow(ProviderArguments::new(config, provider.clone(), snapshots.clone())));
         (provider, snapshots, task)
     }
 

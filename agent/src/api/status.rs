@@ -331,7 +331,7 @@ struct Known {
     aliases: BTreeMap<VersionName, AliasEntry>,
 }
 
-/// Every model that this region holds or a living agent says that its region holds.
+/// Every model that this region holds or a living agent says that its region holds, and the aliases that this region has.
 fn known_models(config: &Config, own: &Catalogue, board: &BoardView) -> BTreeMap<ModelName, Known> {
     let mut known: BTreeMap<ModelName, Known> = BTreeMap::new();
     let mut hold = |model: &ModelName, version: &VersionName, content: Digest, region: &RegionName| {
@@ -347,13 +347,9 @@ fn known_models(config: &Config, own: &Catalogue, board: &BoardView) -> BTreeMap
             hold(model, version, *content, region);
         }
     }
-    let aliases = own.aliases.iter().chain(others.iter().flat_map(|(_, held)| &held.aliases));
-    for entry in aliases {
-        let known = known.entry(entry.model.clone()).or_default();
-        let newest = known.aliases.entry(entry.alias.clone()).or_insert_with(|| entry.clone());
-        if *entry > *newest {
-            *newest = entry.clone();
-        }
+    // What others say of aliases is one agent's word until it has been taken into our own store, with proof.
+    for entry in &own.aliases {
+        known.entry(entry.model.clone()).or_default().aliases.insert(entry.alias.clone(), entry.clone());
     }
     known
 }

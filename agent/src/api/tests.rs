@@ -18,6 +18,7 @@ use crate::{
     config::{Config, StoreConfig, rig},
     failover::OrderDesk,
     mesh::handle::{Peer, PeerError, PeerLink},
+    operators::Operators,
     replication::{clock::HybridClock, publish::Publisher},
     snapshots::{AgentView, LeaderView, LinkInfo, SeenFact, Snapshots},
     store::{self, models::ModelStore},
@@ -172,6 +173,7 @@ impl Rig {
         let registry = Registry::new();
         let metrics = ApiMetrics::new(&registry).unwrap();
         let stream_registry = registry.clone();
+        let operators = Operators::new(config.mesh.clone(), config.id(), config.api.token_file.clone());
         let api = Api {
             config,
             snapshots: snapshots.clone(),
@@ -186,6 +188,7 @@ impl Rig {
                 leader: Address::vacant("dns-leader"),
                 peers: Arc::new(Nobody),
                 snapshots: snapshots.clone(),
+                operators,
             },
             quarantine: Some(crate::serving::quarantine::Quarantine::open(None)),
             streams: super::events::Streams::new(&stream_registry).unwrap(),

@@ -189,12 +189,17 @@ async fn follow(
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The one answered from; it was read when the server was bound.
     let mut current = plans.borrow().clone();
+    // The dns-leader takes a plan back that it had from the disk and that the acceptors refute: then an older one may follow.
+    let mut is_withdrawn = false;
     loop {
         tokio::select! {
             changed = plans.changed() => match changed {
                 Ok(()) => {
                     let offered = plans.borrow_and_update().clone();
-                    current = shared.take_over(offered, &circumstances).or(current);
+                    is_withdrawn |= offered.is_none();
+                    if let Some(taken) = shared.take_over(offered, &circumstances, is_withdrawn) {
+                        (current, is_withdrawn) = (Some(taken), false);
+                    }
                 }
                 // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
                 Err(_) => std::future::pending().await,
@@ -203,7 +208,7 @@ async fn follow(
                 if *is_current.borrow_and_update() {
                     // What was heard counts before anything is answered again.
                     let offered = plans.borrow_and_update().clone();
-                    current = shared.take_over(offered, &circumstances).or(current);
+                    current = shared.take_over(offered, &circumstances, is_withdrawn).or(current);
                     shared.pulse.resume();
                 }
             }
@@ -319,13 +324,15 @@ impl Shared {
         }
     }
 
-    /// Answers from a plan that is newer than the one answered from; the plan, if it is answered from now.
+    /// Answers from a plan that is newer than the one answered from, or from any if that one was withdrawn; the plan, if it is
+    /// answered from now.
     fn take_over(
         &self,
         offered: Option<Arc<CommittedPlan>>,
         circumstances: &Circumstances,
+        is_withdrawn: bool,
     ) -> Option<Arc<CommittedPlan>> {
-        let plan = offered.filter(|plan| self.accepts(plan))?;
+        let plan = offered.filter(|plan| is_withdrawn || self.accepts(plan))?;
         if !self.answer_from(Some(&plan), circumstances) {
             return None;
         }

@@ -10,7 +10,7 @@ use super::{
     wire::{Asker, Transport, respond as answer_into},
     zone::{Family, Zone},
 };
-use crate::config::Config;
+use crate::config::{Config, RegionConfig};
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
     rr::{DNSClass, Name, RData, RecordType, rdata::opt::EdnsCode},
@@ -22,6 +22,7 @@ use hickory_resolver::{
 };
 use proptest::prelude::*;
 use regionmesh_protocol::{
+    identity::RegionName,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
     register::{Ballot, Stamp},
 };
@@ -79,6 +80,18 @@ fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
         stamp: Stamp { ballot, seq },
         plan: Plan { regions, reason: "because".into(), made_ms: 1, ..Plan::default() },
     }
+}
+
+/// The configuration, with just the regions and addresses of a plan.
+fn knowing(plan: &CommittedPlan) -> Config {
+    let mut config = config();
+    let region = |(name, planned): (&RegionName, &RegionPlan)| RegionConfig {
+        name: name.clone(),
+        addresses: planned.addresses.clone(),
+        ..config.regions[0].clone()
+    };
+    config.regions = plan.plan.regions.iter().map(region).collect();
+    config
 }
 
 fn three(seq: u64, weights: [u16; 3]) -> CommittedPlan {
@@ -140,7 +153,8 @@ fn zone_with(weights: &[u16]) -> Zone {
     let lists: Vec<[&str; 1]> = ips.iter().map(|ip| [ip.as_str()]).collect();
     let regions: Vec<(&str, u16, &[&str])> =
         (0..weights.len()).map(|index| (names[index].as_str(), weights[index], &lists[index][..])).collect();
-    Zone::compile(&config(), Some(&plan(1, &regions))).unwrap()
+    let plan = plan(1, &regions);
+    Zone::compile(&knowing(&plan), Some(&plan)).unwrap()
 }
 
 proptest! {
@@ -269,9 +283,24 @@ fn a_plan_without_any_address_is_answered_from_the_configuration() {
 }
 
 #[test]
+fn an_address_or_region_that_is_not_in_the_configuration_is_never_answered() {
+    let strange: &[&str] = &["127.66.66.66", "fd00::66"];
+    let mixed: &[&str] = &["127.66.66.66", "127.0.0.12"];
+    let forged = plan(9, &[("us-west-2", 0, strange), ("eu-west-1", 5, mixed), ("elsewhere", 10_000, strange)]);
+    let zone = Zone::compile(&config(), Some(&forged)).unwrap();
+    for random in (0..16).map(|n| n * (u32::MAX / 16)) {
+        let answer = ask(&zone, "serving.regionmesh.test.", RecordType::A, random);
+        assert_eq!(addresses(&answer), ["127.0.0.12".parse::<IpAddr>().unwrap()]);
+        let own = ask(&zone, "us-west-2.serving.regionmesh.test.", RecordType::A, random);
+        assert_eq!(addresses(&own), ["127.0.0.11".parse::<IpAddr>().unwrap()]);
+    }
+    is_negative(&ask(&zone, "elsewhere.serving.regionmesh.test.", RecordType::A, 0), ResponseCode::NXDomain);
+}
+
+#[test]
 fn a_family_is_drawn_among_the_regions_that_have_it() {
     let both = plan(3, &[("a", 10_000, &["10.0.0.1"]), ("b", 1, &["10.0.0.2", "fd00::2"])]);
-    let zone = Zone::compile(&config(), Some(&both)).unwrap();
+    let zone = Zone::compile(&knowing(&both), Some(&both)).unwrap();
     for random in [0, u32::MAX / 2, u32::MAX] {
         let answer = ask(&zone, "serving.regionmesh.test.", RecordType::AAAA, random);
         assert_eq!(addresses(&answer), ["fd00::2".parse::<IpAddr>().unwrap()]);
@@ -283,7 +312,8 @@ fn a_family_is_drawn_among_the_regions_that_have_it() {
 #[test]
 fn all_addresses_of_the_drawn_region_are_answered_with_the_configured_ttl() {
     let plan = plan(3, &[("a", 1, &["10.0.0.1", "10.0.0.2", "fd00::1"])]);
-    let answer = ask(&Zone::compile(&config(), Some(&plan)).unwrap(), "serving.regionmesh.test.", RecordType::A, 0);
+    let zone = Zone::compile(&knowing(&plan), Some(&plan)).unwrap();
+    let answer = ask(&zone, "serving.regionmesh.test.", RecordType::A, 0);
     assert_eq!(addresses(&answer).len(), 2);
     assert!(answer.answers.iter().all(|record| record.ttl == 5));
     assert!(answer.metadata.authoritative && !answer.metadata.recursion_available);
@@ -402,7 +432,8 @@ fn other_operations_several_questions_and_garbage_are_answered_by_their_codes() 
 fn an_answer_too_long_for_udp_is_cut_and_marked_and_whole_over_tcp() {
     let many: Vec<String> = (0..100).map(|n| format!("10.0.1.{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let zone = Zone::compile(&config(), Some(&plan(1, &[("a", 1, &many)]))).unwrap();
+    let plan = plan(1, &[("a", 1, &many)]);
+    let zone = Zone::compile(&knowing(&plan), Some(&plan)).unwrap();
     let packet = query("serving.regionmesh.test.", RecordType::A).to_vec().unwrap();
     let answer = |transport| Message::from_vec(&respond(&zone, &packet, CLIENT, transport, 0).unwrap().packet).unwrap();
     let cut = answer(Transport::Udp);

@@ -4,7 +4,10 @@
 //! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
 
 use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
-use crate::config::{Config, RegionConfig, WhenAllDown};
+use crate::{
+    config::{Config, RegionConfig, WhenAllDown},
+    known_plan,
+};
 use hickory_proto::rr::{
     Name, RData,
     rdata::{A, AAAA, SOA},
@@ -12,7 +15,7 @@ use hickory_proto::rr::{
 use regionmesh_protocol::{
     freeze::LocalAnswer,
     identity::RegionName,
-    plan::{CommittedPlan, FULL_WEIGHT_BP, Strategy},
+    plan::{CommittedPlan, FULL_WEIGHT_BP, RegionPlan, Strategy},
     register::Stamp,
     text::visible,
 };
@@ -268,15 +271,15 @@ pub fn address_record(address: IpAddr) -> RData {
     }
 }
 
+/// What the plan says of the regions and addresses that the configuration has; of others nothing is answered.
 fn planned_regions(config: &Config, plan: &CommittedPlan, local: Option<&LocalAnswer>) -> Vec<ZoneRegion> {
     let weight =
         |name: &RegionName, planned: u16| local.and_then(|local| local.weights.get(name)).copied().unwrap_or(planned);
-    let region = |(name, planned): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
-        let configured = || config.region(name).map(RegionConfig::dns_addresses).unwrap_or_default();
-        let addresses = if planned.addresses.is_empty() { configured() } else { planned.addresses.clone() };
-        ZoneRegion::new(config, name, weight(name, planned.weight_bp), &addresses)
+    let known = known_plan::restrict(config, plan).plan.regions;
+    let region = |(name, planned): (&RegionName, &RegionPlan)| {
+        ZoneRegion::new(config, name, weight(name, planned.weight_bp), &planned.addresses)
     };
-    let regions: Vec<ZoneRegion> = plan.plan.regions.iter().map(region).collect();
+    let regions: Vec<ZoneRegion> = known.iter().map(region).collect();
     // A plan without one address can't be answered from; the configuration can.
     if regions.iter().all(|region| region.v4.is_empty() && region.v6.is_empty()) {
         return configured_regions(config);

@@ -55,8 +55,11 @@ pub trait PeerLink: Send + Sync + 'static {
 /// Answers what peers ask of our actors.
 #[async_trait]
 pub trait PeerService: Send + Sync + 'static {
-    /// Answers one request; never waits longer than a few seconds.
-    async fn answer(&self, request: PeerRequest) -> PeerReply;
+    /// Answers one request of `caller`, whom the certificate of the connection names; never waits longer than a few seconds.
+    async fn answer(&self, caller: &AgentId, request: PeerRequest) -> PeerReply;
+
+    /// What is answered to a request that can't be read, or whose caller is not known.
+    fn refuse(&self, caller: Option<&AgentId>, why: &str) -> PeerReply;
 }
 
 /// Serves one stream of a peer's bulk connection.

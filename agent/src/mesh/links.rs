@@ -5,7 +5,7 @@ use super::{
     handle::{BulkService, GossipTransport, Peer, PeerError, PeerLink},
     metrics::MeshMetrics,
     node::Sessions,
-    rpc::{GROUP, PeerMessage, Rpc, SCOPE, Wire},
+    rpc::{GROUP, PeerMessage, SCOPE, Wire},
     tls::{Identity, server_name},
 };
 use crate::{
@@ -334,7 +334,7 @@ impl Inner {
             .or_insert_with(|| Arc::new(Semaphore::new(CALLS_PER_PEER)))
             .clone();
         let _place = places.try_acquire().map_err(|_| PeerError::Busy(to.clone()))?;
-        match actor.call(|reply| Rpc::Call(Wire::Ok(request), reply), Some(timeout)).await {
+        match actor.call(|reply| PeerMessage::new(request, reply), Some(timeout)).await {
             Ok(CallResult::Success(Wire::Ok(reply))) => Ok(reply),
             Ok(CallResult::Success(Wire::Bad(why))) => Err(PeerError::Malformed(to.clone(), why)),
             Ok(CallResult::Timeout) => Err(PeerError::TimedOut(to.clone(), timeout)),

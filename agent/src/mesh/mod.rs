@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod ca;
+mod caller;
 mod connection;
 mod dial;
 pub mod endpoint;

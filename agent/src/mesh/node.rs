@@ -5,7 +5,10 @@
 //! the newest session of a peer wins, so that a restarted agent is reached at once. Where both agents open one at the same
 //! time, each would take the other's for the newest and end its own: then the one wins whose opener's name comes first.
 
-use super::metrics::MeshMetrics;
+use super::{
+    caller::{NAMED_MAX, Named},
+    metrics::MeshMetrics,
+};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use ractor_cluster::{
     BoxRead, BoxWrite, ClusterBidiStream, NetworkStream, NodeServerMessage, NodeSession, NodeSessionMessage,
@@ -40,7 +43,7 @@ pub struct SessionStream {
 
 impl ClusterBidiStream for SessionStream {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        (Box::new(self.recv), Box::new(self.send))
+        (Box::new(Named::new(self.recv, &self.peer, FRAME_LIMIT)), Box::new(self.send))
     }
 
     fn peer_label(&self) -> Option<String> {
@@ -157,7 +160,7 @@ impl Actor for NodeActor {
                 name.connection_string = state.id.to_string();
                 let session =
                     NodeSession::new(node, is_server, COOKIE.into(), me.clone(), name, NodeConnectionMode::Isolated)
-                        .with_max_inbound_frame_size(FRAME_LIMIT);
+                        .with_max_inbound_frame_size(FRAME_LIMIT + NAMED_MAX);
                 let stream =
                     NetworkStream::External { peer_label: Some(peer.clone()), local_label: None, reader, writer };
                 let (actor, _) = NodeSession::spawn_linked(None, session, stream, me.get_cell()).await?;

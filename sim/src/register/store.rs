@@ -7,7 +7,7 @@ use super::{Event, World};
 use regionmesh_protocol::{
     identity::RegionName,
     members::Incarnation,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState, Ballot},
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -54,6 +54,14 @@ impl Slots {
     /// The state that counts.
     pub(super) fn state(&self) -> Option<&AcceptorState> {
         self.0.get(&self.newest()).filter(|_| self.is_pair(self.newest()))?.state.as_ref()
+    }
+
+    /// Rewrites the newest slot with another promise, as somebody with the store's credentials could.
+    pub(super) fn forge_promise(&mut self, ballot: Ballot) {
+        let newest = self.newest();
+        if let Some(state) = self.0.get_mut(&newest).and_then(|slot| slot.state.as_mut()) {
+            state.promised = Some(ballot);
+        }
     }
 
     fn put(&mut self, number: u64, slot: Slot) -> bool {
@@ -158,9 +166,10 @@ impl World {
 
     /// Judges the request at work by what the agent remembers, which a listing just showed to be current.
     fn judge(&mut self, by: usize) {
+        let known = self.agents[by].election.known().majority();
         let desk = &mut self.agents[by].desk;
         let Some(asked) = &desk.at_work else { return };
-        let (reply, next) = desk.state.apply(&asked.request);
+        let (reply, next) = desk.state.apply_within(&asked.request, known);
         let (number, after) = (desk.number + 1, desk.mark);
         match next {
             Some(state) => {
@@ -277,13 +286,12 @@ impl World {
     }
 
     fn reply(&mut self, by: usize, asked: &Asked, answer: AcceptorAnswer) {
-        let proposer = match &asked.request {
-            AcceptorRequest::Prepare(ballot) => Some(ballot),
-            AcceptorRequest::Accept(stamp, _) | AcceptorRequest::Join(_, stamp, _) => Some(&stamp.ballot),
-            AcceptorRequest::Read => None,
-        };
-        if let Some(ballot) = proposer.filter(|_| !matches!(answer.reply, AcceptorReply::Refused { .. })) {
+        let is_refused = matches!(answer.reply, AcceptorReply::Refused { .. } | AcceptorReply::TooFar(_));
+        if let Some(ballot) = asked.request.ballot().filter(|_| !is_refused) {
             self.agents[by].election.heard(ballot, self.now_ms);
+        }
+        if matches!(answer.reply, AcceptorReply::TooFar(_)) {
+            self.ask_how_far(by);
         }
         let (region, to_region) = (self.agents[by].region, self.agents[asked.from].region);
         let event = Event::Reply { to: asked.from, life: asked.from_life, from: asked.to.clone(), answer };

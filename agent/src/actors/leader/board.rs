@@ -11,13 +11,14 @@ use regionmesh_protocol::{
     load::LoadMeter,
     members::Members,
     plan::{CommittedPlan, Plan, PlanInputs, RegionInput, RegionPlan, Standing},
-    register::Ballot,
+    register::{Ballot, Stamp},
     trial::{Evidence, Served},
     verdict::{Condition, RegionVerdict, answered},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Instant,
 };
 
 /// What an agent says of the leader.
@@ -36,49 +37,69 @@ pub(super) fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
     }
 }
 
-/// Every ballot that the board tells of.
-pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = &Ballot> {
-    board.agents.values().flat_map(|view| {
+/// Every ballot that the board tells of, and who tells of it.
+pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Ballot)> {
+    board.agents.iter().flat_map(|(agent, view)| {
         let facts = leader_facts(view);
         let plan = plan_of(view).map(|plan| &plan.stamp.ballot);
         let leading = facts.and_then(|facts| facts.leading.as_ref());
-        plan.into_iter().chain(leading).chain(facts.and_then(|facts| facts.highest.as_ref()))
+        let told = plan.into_iter().chain(leading).chain(facts.and_then(|facts| facts.highest.as_ref()));
+        told.map(move |ballot| (agent, ballot))
     })
 }
 
-/// The latest committed plan that any agent tells of.
-pub(super) fn latest_plan(board: &BoardView) -> Option<&CommittedPlan> {
-    board.agents.values().filter_map(plan_of).max_by(|a, b| a.stamp.cmp(&b.stamp))
+/// What each other agent says is the last committed plan, and since when it does.
+pub(super) fn plans<'a>(
+    board: &'a BoardView,
+    me: &'a AgentId,
+) -> impl Iterator<Item = (&'a AgentId, &'a CommittedPlan, Instant)> {
+    board.agents.iter().filter(move |(agent, _)| *agent != me).filter_map(|(agent, view)| {
+        let seen = view.facts.get(&FactKind::Plan)?;
+        Some((agent, plan_of(view)?, seen.seen_at))
+    })
 }
 
-/// Whether an agent of another region tells of a plan. The board does not outlive a process, so it is of this life.
-pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName) -> bool {
-    board.agents.iter().any(|(agent, view)| agent.region != *region && plan_of(view).is_some())
-}
-
-/// The highest ballot under which another agent says that it leads.
-pub(super) fn known_leader(board: &BoardView, me: &AgentId) -> Option<KnownLeader> {
+/// Whether an agent of another region tells of a plan that is no later than `known`. The board does not outlive a process,
+/// so it is of this life.
+pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName, known: &Stamp) -> bool {
     board
         .agents
         .iter()
-        .filter(|(agent, _)| *agent != me)
-        .filter_map(|(agent, view)| {
-            // An agent speaks for itself alone.
-            let ballot = leader_facts(view)?.leading.as_ref().filter(|ballot| ballot.agent == *agent)?;
-            Some(KnownLeader { ballot: ballot.clone(), is_alive: view.is_alive })
-        })
-        .max_by(|a, b| a.ballot.cmp(&b.ballot))
+        .any(|(agent, view)| agent.region != *region && plan_of(view).is_some_and(|plan| plan.stamp <= *known))
+}
+
+/// The ballots under which other agents say that they lead, and since when they do.
+pub(super) fn claims<'a>(
+    board: &'a BoardView,
+    me: &'a AgentId,
+) -> impl Iterator<Item = (&'a Ballot, &'a AgentView, Instant)> {
+    board.agents.iter().filter(move |(agent, _)| *agent != me).filter_map(|(agent, view)| {
+        let seen = view.facts.get(&FactKind::Leader)?;
+        // An agent speaks for itself alone.
+        let ballot = leader_facts(view)?.leading.as_ref().filter(|ballot| ballot.agent == *agent)?;
+        Some((ballot, view, seen.seen_at))
+    })
+}
+
+/// The highest ballot under which another agent says that it leads, of those that are believed.
+pub(super) fn known_leader(
+    board: &BoardView,
+    me: &AgentId,
+    is_believed: impl Fn(&Ballot) -> bool,
+) -> Option<KnownLeader> {
+    let believed = claims(board, me).filter(|(ballot, ..)| is_believed(ballot));
+    let leaders = believed.map(|(ballot, view, _)| KnownLeader { ballot: ballot.clone(), is_alive: view.is_alive });
+    leaders.max_by(|a, b| a.ballot.cmp(&b.ballot))
 }
 
 /// What an election is decided by.
 pub(super) fn sight(
-    board: &BoardView,
+    leader: Option<KnownLeader>,
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
-    me: &AgentId,
     members: BTreeSet<RegionName>,
 ) -> Sight {
     let failed = verdicts.iter().filter(|(_, verdict)| verdict.condition == Condition::Failed);
-    Sight { leader: known_leader(board, me), failed: failed.map(|(region, _)| region.clone()).collect(), members }
+    Sight { leader, failed: failed.map(|(region, _)| region.clone()).collect(), members }
 }
 
 /// What the living agents tell of their service.

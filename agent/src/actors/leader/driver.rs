@@ -1,6 +1,6 @@
 //! Drives the election and the proposer: feeds them what happened, carries out what they answer.
 
-use super::{LeaderArguments, board, coalesce::AddressPause, members::Change};
+use super::{LeaderArguments, board, coalesce::AddressPause, members::Change, trust::Trust};
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     mesh::handle::Peer,
@@ -27,7 +27,7 @@ use std::{
 };
 
 /// How long a call to an acceptor or a voter may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls to one acceptor at once: repeats of what it is slow to answer.
 const CALLS_PER_MEMBER: usize = 4;
 /// How long a start waits for another region's plan.
@@ -47,9 +47,9 @@ pub(super) type OrderReply = RpcReplyPort<Result<CommittedPlan, OrderRefusal>>;
 /// The logic of one life of the actor.
 pub(super) struct Driver {
     pub(super) arguments: LeaderArguments,
-    myself: ActorRef<LeaderMessage>,
+    pub(super) myself: ActorRef<LeaderMessage>,
     started: Instant,
-    election: Election,
+    pub(super) election: Election,
     pub(super) proposer: Proposer,
     /// The acceptors that the configuration names: those of a register that begins.
     pub(super) configured: BTreeSet<RegionName>,
@@ -67,6 +67,8 @@ pub(super) struct Driver {
     orders: VecDeque<(Order, OrderReply)>,
     /// Whose order is in the plan that is being committed.
     pub(super) ordered: Option<OrderReply>,
+    /// What is believed of what others tell.
+    pub(super) trust: Trust,
 }
 
 impl Driver {
@@ -94,6 +96,7 @@ impl Driver {
             pause: AddressPause::default(),
             orders: VecDeque::new(),
             ordered: None,
+            trust: Trust::default(),
         })
     }
 
@@ -106,7 +109,8 @@ impl Driver {
             metrics.left_out.with_label_values(&[region.name.as_str()]).set(0);
         }
         if let Some(plan) = kept {
-            self.learn_plan(&plan);
+            // From the disk: to be compared with what the acceptors say before it holds against anything else.
+            self.learn_plan(&plan, false);
         }
         let (own, read) = (self.arguments.id.region.clone(), AcceptorRequest::Read);
         self.call_acceptor(own, read);
@@ -130,14 +134,12 @@ impl Driver {
     pub(super) fn proposer_heard(&mut self, ballot: &Ballot) {
         let now_ms = self.now_ms();
         self.election.heard(ballot, now_ms);
+        self.trust.promised = Some(ballot.clone());
     }
 
     pub(super) fn tick(&mut self) {
         let board = self.board();
-        board::ballots(&board).for_each(|ballot| self.election.observe(ballot));
-        if let Some(plan) = board::latest_plan(&board) {
-            self.learn_plan(plan);
-        }
+        self.weigh(&board);
         self.judge_currency(&board);
         let sight = self.sight();
         self.notice_successor(&sight);
@@ -191,16 +193,19 @@ impl Driver {
         let has_elsewhere = self.arguments.config.regions.len() > 1;
         let resumed = *self.arguments.snapshots.resumed.borrow();
         let heard = *self.arguments.snapshots.heard.borrow();
+        let known = self.arguments.snapshots.plan.borrow().clone().filter(|_| self.trust.is_plan_confirmed);
         let is_heard = match resumed {
             Some(resumed) => heard >= Some(resumed),
-            None => board::is_heard_elsewhere(board, &self.arguments.id.region),
+            None => {
+                known.is_some_and(|known| board::is_heard_elsewhere(board, &self.arguments.id.region, &known.stamp))
+            }
         };
         if has_elsewhere && !is_heard {
             if self.started.max(resumed.unwrap_or(self.started)).elapsed() < HEARING {
                 return;
             }
             if self.arguments.snapshots.plan.borrow().is_some() {
-                tracing::warn!(waited = ?HEARING, "no other region was heard; going on with the plan known from before");
+                tracing::warn!(waited = ?HEARING, "no other region confirms the plan; going on with the one known from before");
             }
         }
         is_current.send_replace(true);
@@ -209,7 +214,8 @@ impl Driver {
     /// A leader or a plan under a higher ballot than ours means that a majority promised it: we are fenced already.
     fn notice_successor(&mut self, sight: &Sight) {
         let leader = sight.leader.as_ref().filter(|leader| leader.is_alive).map(|leader| leader.ballot.clone());
-        let planned = self.arguments.snapshots.plan.borrow().as_ref().map(|plan| plan.stamp.ballot.clone());
+        let known = self.arguments.snapshots.plan.borrow().clone().filter(|_| self.trust.is_plan_confirmed);
+        let planned = known.map(|plan| plan.stamp.ballot.clone());
         let effects: Vec<_> =
             [leader, planned].into_iter().flatten().flat_map(|ballot| self.proposer.outranked(ballot)).collect();
         self.carry_out(effects);
@@ -227,17 +233,9 @@ impl Driver {
                 return;
             }
         };
-        match &answer.reply {
-            AcceptorReply::Refused { promised } => self.election.observe(promised),
-            AcceptorReply::State(state) => {
-                if let Some(highest) = state.highest() {
-                    self.election.observe(highest);
-                }
-            }
-            AcceptorReply::Promised { .. }
-            | AcceptorReply::Accepted(_)
-            | AcceptorReply::Joined(_)
-            | AcceptorReply::Votes { .. } => {}
+        // An acceptor that says what can't be is heard no more than one that is away.
+        if !self.note_acceptor(&from, &answer.reply) {
+            return;
         }
         let now_ms = self.now_ms();
         let effects = self.proposer.answered(&from, answer, now_ms);
@@ -318,7 +316,7 @@ impl Driver {
         }
         tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
         let committed = CommittedPlan { stamp, plan };
-        self.learn_plan(&committed);
+        self.learn_plan(&committed, true);
         if let Some(reply) = self.ordered.take() {
             self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
             let _ = reply.send(Ok(committed.clone()));
@@ -433,8 +431,8 @@ impl Driver {
         }
     }
 
-    /// Takes a committed plan up if it is later than the one known.
-    fn learn_plan(&mut self, plan: &CommittedPlan) {
+    /// Takes a committed plan up if it is later than the one known. `is_confirmed`: it is known to be committed.
+    pub(super) fn learn_plan(&mut self, plan: &CommittedPlan, is_confirmed: bool) {
         self.election.observe(&plan.stamp.ballot);
         let before = self.arguments.snapshots.plan.borrow().clone();
         let is_news = self.arguments.snapshots.plan.send_if_modified(|known| {
@@ -445,8 +443,12 @@ impl Driver {
             is_later
         });
         if !is_news {
+            let is_same = before.is_some_and(|known| known.stamp == plan.stamp);
+            self.trust.is_plan_confirmed |= is_confirmed && is_same;
             return;
         }
+        self.trust.is_plan_confirmed = is_confirmed;
+        self.tell_addresses(plan);
         self.tell_members(before.as_deref().map(|known| &known.plan.members), &plan.plan.members);
         let metrics = &self.arguments.metrics;
         metrics.plan_seq.set(i64::try_from(plan.stamp.seq).unwrap_or(i64::MAX));
@@ -471,7 +473,7 @@ impl Driver {
         metrics.is_leader.set(i64::from(leading.is_some()));
         metrics.ballot.set(highest.as_ref().map_or(0, |ballot| i64::try_from(ballot.number).unwrap_or(i64::MAX)));
         let board = self.board();
-        let other = board::known_leader(&board, &self.arguments.id).filter(|leader| leader.is_alive);
+        let other = self.known_leader(&board).filter(|leader| leader.is_alive);
         let is_self = leading.is_some();
         let view = LeaderView { ballot: leading.clone().or(other.map(|leader| leader.ballot)), is_self };
         metrics.leader_known.set(i64::from(view.ballot.is_some()));
@@ -508,14 +510,14 @@ impl Driver {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn board(&self) -> Arc<BoardView> {
+    pub(super) fn board(&self) -> Arc<BoardView> {
         self.arguments.snapshots.board.borrow().clone()
     }
 
     fn sight(&self) -> Sight {
         let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
         let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
-        board::sight(&self.board(), &verdicts, &self.arguments.id, names)
+        board::sight(self.known_leader(&self.board()), &verdicts, names)
     }
 
     fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {
@@ -542,7 +544,7 @@ impl Driver {
     }
 }
 
-async fn ask_acceptor(
+pub(super) async fn ask_acceptor(
     arguments: &LeaderArguments,
     to: &RegionName,
     request: AcceptorRequest,
@@ -558,6 +560,7 @@ async fn ask_acceptor(
     match arguments.peers.call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT).await {
         Ok(PeerReply::Acceptor(reply)) => Ok(reply),
         Ok(PeerReply::Failed(error)) => Err(error),
+        Ok(PeerReply::Refused(why)) => Err(why.to_string()),
         Ok(_) => Err(format!("{peer} answered another question")),
         Err(error) => Err(error.to_string()),
     }
@@ -578,6 +581,7 @@ async fn ask_voter(arguments: &LeaderArguments, region: &RegionName, ballot: &Ba
     match arguments.peers.call(&peer, request, CALL_TIMEOUT).await {
         Ok(PeerReply::PreVote(reply)) => Ok(reply),
         Ok(PeerReply::Failed(error)) => Err(error),
+        Ok(PeerReply::Refused(why)) => Err(why.to_string()),
         Ok(_) => Err(format!("{peer} answered another question")),
         Err(error) => Err(error.to_string()),
     }

@@ -82,12 +82,14 @@ impl LeaderMetrics {
         )?;
         let requests_refused = counters(
             "regionmesh_register_requests_refused_total",
-            "Requests that this agent did not serve: fenced (a higher ballot is promised), busy, failed.",
+            "Requests that this agent did not serve: fenced (a higher ballot is promised), too-far, busy, failed.",
             "reason",
         )?;
         // From 0, so that an alert sees the first of each: a rate knows nothing of what a series began with.
         ["outranked", "no-majority"].iter().for_each(|reason| drop(step_downs.with_label_values(&[*reason])));
-        ["fenced", "busy", "failed"].iter().for_each(|reason| drop(requests_refused.with_label_values(&[*reason])));
+        ["fenced", "too-far", "busy", "failed"]
+            .iter()
+            .for_each(|reason| drop(requests_refused.with_label_values(&[*reason])));
         Ok(Self {
             elections: counters(
                 "regionmesh_leader_elections_total",

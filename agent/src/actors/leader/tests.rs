@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     mesh::handle::{Peer, PeerError},
+    refusals::reason,
     snapshots::{BoardView, SeenFact},
     store::history,
     store::slots::{SlotMetrics, SlotStore},
@@ -13,7 +14,7 @@ use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_protocol::{
     board::EntryVersion,
-    facts::{Fact, ServingFacts},
+    facts::{Fact, LeaderFacts, ServingFacts},
     identity::RegionName,
     load::LoadMeter,
     plan::{CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
@@ -102,9 +103,7 @@ impl PeerLink for Link {
                 let asked = actor.call(|reply| LeaderMessage::PreVote(request, reply), Some(timeout)).await;
                 Ok(PeerReply::PreVote(asked.map_err(|_| broken())?.success_or(broken())?))
             }
-            PeerRequest::CataloguePage { .. } | PeerRequest::Publication(_) | PeerRequest::Order { .. } => {
-                Err(broken())
-            }
+            _ => Err(broken()),
         }
     }
 }
@@ -144,6 +143,7 @@ impl Mesh {
                 store: Arc::new(store),
                 witness: None,
                 metrics: LeaderMetrics::new(&registry).unwrap(),
+                refusals: Refusals::new(&registry, boards[index].problems.clone()).unwrap(),
             };
             agents.insert(region, arguments);
         }
@@ -374,22 +374,83 @@ async fn a_restarted_agent_goes_on_with_its_last_plan_where_nobody_can_be_heard(
     actor.stop(None);
 }
 
+/// A plan like `plan` that nobody committed, ahead of all others.
+fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
+    let mut forged = plan.clone();
+    forged.stamp.ballot.number = number;
+    forged.stamp.seq += 1_000;
+    forged.plan.regions.values_mut().for_each(|region| region.addresses = vec!["127.66.66.66".parse().unwrap()]);
+    forged
+}
+
 #[tokio::test]
-async fn a_restarted_agent_acts_on_its_plan_only_once_it_knows_the_one_of_another_region() {
+async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_waits_for_a_genuine_one() {
     let mesh = Mesh::start().await;
     let (fresh, plan) = restarted(&mesh).await;
-    let mut later = (*plan).clone();
-    later.stamp.seq += 1_000;
+    let region = fresh.id.region.clone();
+    let fresh = LeaderArguments { peers: Arc::new(Link { from: region, network: mesh.network.clone() }), ..fresh };
     let other: AgentId = "us-west-2/a".parse().unwrap();
     assert_ne!(other.region, fresh.id.region);
     show(&fresh.snapshots, &fresh.id, &Fact::Plan((*plan).clone()));
     let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
     assert!(!*fresh.snapshots.is_current.borrow(), "its own word is not another's");
+    for number in [plan.stamp.ballot.number, plan.stamp.ballot.number + 1_000] {
+        let before = fresh.refusals.count(reason::PLAN_NOT_COMMITTED);
+        show(&fresh.snapshots, &other, &Fact::Plan(forged(&plan, number)));
+        let is_refused = || (fresh.refusals.count(reason::PLAN_NOT_COMMITTED) > before).then_some(());
+        eventually("the forged plan is refused", is_refused).await;
+    }
+    show(&fresh.snapshots, &other, &Fact::Plan((*plan).clone()));
     let mut is_current = fresh.snapshots.is_current.subscribe();
-    show(&fresh.snapshots, &other, &Fact::Plan(later.clone()));
     is_current.wait_for(|&is_current| is_current).await.unwrap();
-    assert_eq!(fresh.snapshots.plan.borrow().as_ref().unwrap().stamp, later.stamp);
+    let known = fresh.snapshots.plan.borrow().clone().unwrap();
+    assert!(known.stamp >= plan.stamp && known.stamp.seq < plan.stamp.seq + 1_000, "{known:?}");
     actor.stop(None);
+}
+
+#[tokio::test]
+async fn a_plan_on_disk_that_was_never_committed_gives_way_to_the_register() {
+    let mesh = Mesh::start().await;
+    let (fresh, plan) = restarted(&mesh).await;
+    let dir = tempfile::tempdir().unwrap();
+    committed_plan::save(dir.path(), &forged(&plan, u64::MAX)).unwrap();
+    let config = Config { data_dir: dir.path().into(), ..(*fresh.config).clone() };
+    let link = Link { from: fresh.id.region.clone(), network: mesh.network.clone() };
+    let fresh = LeaderArguments { peers: Arc::new(link), config: Arc::new(config), ..fresh };
+    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
+    let known = eventually("the register's plan", || {
+        fresh.snapshots.plan.borrow().clone().filter(|known| known.stamp.ballot.number < u64::MAX)
+    })
+    .await;
+    assert!(known.stamp >= plan.stamp, "{known:?}");
+    actor.stop(None);
+}
+
+#[tokio::test]
+async fn no_ballot_that_somebody_tells_of_ends_elections() {
+    let mesh = Mesh::start().await;
+    mesh.plan(|_| true).await;
+    let leader = mesh.leader().await;
+    let thief = mesh.agents[&leader].id.clone();
+    let last = Ballot { number: u64::MAX, agent: thief.clone(), boot: 7 };
+    let facts = LeaderFacts { leading: Some(last.clone()), highest: Some(last.clone()) };
+    let others: Vec<&LeaderArguments> = mesh.agents.values().filter(|agent| agent.id != thief).collect();
+    mesh.kill(&leader).await;
+    for agent in &others {
+        // Its agent lives on for all that can be seen.
+        show(&agent.snapshots, &thief, &Fact::Leader(facts.clone()));
+        let actor = mesh.network.actors.lock().unwrap()[&agent.id.region].clone();
+        let prepare = AcceptorRequest::Prepare(last.clone());
+        let asked = actor.call(|reply| LeaderMessage::Acceptor(prepare, reply), Some(Duration::from_secs(20)));
+        let answer = asked.await.unwrap().unwrap().unwrap();
+        assert!(matches!(answer.reply, AcceptorReply::TooFar(_)), "{answer:?}");
+    }
+    let next = mesh.leader().await;
+    assert_ne!(next, leader);
+    mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+    for agent in others {
+        eventually("the claim is counted", || (agent.refusals.count(reason::BALLOT_TOO_FAR) > 0).then_some(())).await;
+    }
 }
 
 /// A board on which each region's agent tells what it served.

@@ -68,7 +68,8 @@ async fn a_model_is_where_living_agents_say_it_is() {
                 "servable": [], "unservable": [], "untested": [],
             },
         ],
-        "aliases": [{ "alias": "production", "version": "2", "set_ms": 11, "by": "eu-west-1's operator" }],
+        // What another region says of an alias is not believed before it came over with proof.
+        "aliases": [{ "alias": "production", "version": "1", "set_ms": 10, "by": "us-west-2's operator" }],
     });
     assert_eq!(models, json!({ "models": [expected] }));
     assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json(), expected);

@@ -1,0 +1,170 @@
+//! Answers what peers ask, by asking our own actors, after checking that the caller may ask it.
+//!
+//! The caller is the agent in the certificate of its connection. It may ask an acceptor under ballots of its own alone. An
+//! order needs the proof that an operator's token stands behind it ([`crate::operators`]): an agent passes orders on, it does
+//! not vouch for them. Each refusal is counted and audited ([`crate::refusals`]).
+
+use crate::{
+    actors::messages::{LeaderMessage, ReplicatorMessage},
+    address::Address,
+    failover::{HOPS, OrderDesk},
+    mesh::handle::PeerService,
+    operators::Operators,
+    refusals::{Refusals, reason},
+    replication::publish::Publisher,
+};
+use async_trait::async_trait;
+use regionmesh_protocol::{
+    election::PreVoteRequest,
+    identity::AgentId,
+    plan::Order,
+    register::{AcceptorReply, AcceptorRequest, Ballot},
+    wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
+};
+use std::time::Duration;
+
+/// How long our own actors may take to answer what a peer asks.
+const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The service.
+pub struct Desk {
+    /// Our own dns-leader actor.
+    pub leader: Address<LeaderMessage>,
+    /// Takes orders.
+    pub orders: OrderDesk,
+    /// Our own replicator.
+    pub replicator: Address<ReplicatorMessage>,
+    /// Knows what is being published here.
+    pub publisher: Publisher,
+    /// Checks proofs.
+    pub operators: Operators,
+    /// Counts what is refused.
+    pub refusals: Refusals,
+}
+
+#[async_trait]
+impl PeerService for Desk {
+    async fn answer(&self, caller: &AgentId, request: PeerRequest) -> PeerReply {
+        match request {
+            PeerRequest::Attested(attested) => self.attested(caller, &attested).await,
+            PeerRequest::Order { order, .. } => self.refused(caller, PeerRefusal::NoProof, &in_words(&order)),
+            request => self.plain(caller, request).await,
+        }
+    }
+
+    fn refuse(&self, caller: Option<&AgentId>, why: &str) -> PeerReply {
+        match caller {
+            Some(caller) => {
+                self.refusals.refuse(&caller.to_string(), reason::MALFORMED, why);
+                PeerReply::Failed(why.into())
+            }
+            None => {
+                self.refusals.refuse("an agent without a name", PeerRefusal::NoCaller.reason(), why);
+                PeerReply::Refused(PeerRefusal::NoCaller)
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn refused(&self, caller: &AgentId, why: PeerRefusal, what: &str) -> PeerReply {
+        self.refusals.refuse(&caller.to_string(), why.reason(), &format!("{what}: {why}"));
+        PeerReply::Refused(why)
+    }
+
+    /// What any agent may ask.
+    async fn plain(&self, caller: &AgentId, request: PeerRequest) -> PeerReply {
+        let answer = match request {
+            PeerRequest::Acceptor(request) => return self.acceptor(caller, request).await,
+            PeerRequest::PreVote(request) => return self.vote(caller, request).await,
+            PeerRequest::CataloguePage { digest, offset } => {
+                self.replicator
+                    .call(|reply| ReplicatorMessage::CataloguePage(digest, offset, reply), LOCAL_TIMEOUT)
+                    .await
+            }
+            PeerRequest::Publication(published) => {
+                let rival = tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
+                Ok(match rival {
+                    Ok(Ok(rival)) => PeerReply::Rival(rival),
+                    Ok(Err(error)) => PeerReply::Failed(error.to_string()),
+                    Err(_) => PeerReply::Failed(format!("the region's store did not answer within {LOCAL_TIMEOUT:?}")),
+                })
+            }
+            PeerRequest::Order { .. } | PeerRequest::Attested(_) => {
+                return self.refuse(Some(caller), "a request within another one");
+            }
+        };
+        answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
+    }
+
+    fn check_ballot(&self, caller: &AgentId, ballot: Option<&Ballot>) -> Result<(), PeerReply> {
+        match ballot.filter(|ballot| ballot.agent != *caller) {
+            Some(ballot) => {
+                let why = PeerRefusal::OthersBallot { caller: caller.clone(), ballot: ballot.clone() };
+                Err(self.refused(caller, why, "the register"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn acceptor(&self, caller: &AgentId, request: AcceptorRequest) -> PeerReply {
+        if let Err(refused) = self.check_ballot(caller, request.ballot()) {
+            return refused;
+        }
+        let asked = request.reach();
+        let answer = self.leader.call(|reply| LeaderMessage::Acceptor(request, reply), LOCAL_TIMEOUT).await;
+        match answer {
+            Ok(Ok(answer)) => {
+                if let AcceptorReply::TooFar(reach) = &answer.reply {
+                    let what = format!("asked for {asked}, and no majority is known beyond {reach}");
+                    self.refusals.refuse(&caller.to_string(), reason::BALLOT_TOO_FAR, &what);
+                }
+                PeerReply::Acceptor(answer)
+            }
+            Ok(Err(error)) => PeerReply::Failed(error),
+            Err(error) => PeerReply::Failed(error.to_string()),
+        }
+    }
+
+    async fn vote(&self, caller: &AgentId, request: PreVoteRequest) -> PeerReply {
+        if let Err(refused) = self.check_ballot(caller, Some(&request.ballot)) {
+            return refused;
+        }
+        let answer = self.leader.call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT).await;
+        answer.map_or_else(|error| PeerReply::Failed(error.to_string()), PeerReply::PreVote)
+    }
+
+    /// A request with proof: it is answered with proof, and may be an order.
+    async fn attested(&self, caller: &AgentId, attested: &Attested) -> PeerReply {
+        let (request, key) = match self.operators.check(attested, caller).await {
+            Ok(checked) => checked,
+            Err(why) => return self.refused(caller, why, "an attested request"),
+        };
+        let reply = match request {
+            PeerRequest::Order { order, hops_left } => self.order(caller, attested, order, hops_left).await,
+            request => self.plain(caller, request).await,
+        };
+        self.operators.attest_reply(&key, attested, &reply).unwrap_or_else(PeerReply::Failed)
+    }
+
+    async fn order(&self, caller: &AgentId, attested: &Attested, order: Order, hops_left: u8) -> PeerReply {
+        let what = in_words(&order);
+        let Some(origin) = attested.origin.clone() else {
+            return self.refused(caller, PeerRefusal::NoProof, &what);
+        };
+        if let Err(why) = self.operators.take(attested) {
+            return self.refused(caller, why, &what);
+        }
+        let OrderOrigin { operator, agent } = &origin;
+        tracing::info!(
+            target: "regionmesh::audit", peer = %caller, ?operator, taken_by = %agent, order = ?what, "order from a peer"
+        );
+        PeerReply::Order(self.orders.hand_on(order, hops_left.min(HOPS), origin).await)
+    }
+}
+
+fn in_words(order: &Order) -> String {
+    let Order { action, region, by, why, .. } = order;
+    let region = region.as_ref().map_or("the whole mesh", |region| region.as_str());
+    format!("order {action:?} for {region} by {by:?} ({why:?})")
+}

@@ -1,0 +1,41 @@
+//! What somebody does who holds one agent's key, or the credentials of one region's store.
+
+use super::{Event, World};
+use regionmesh_protocol::register::{AcceptorRequest, Ballot, Reach, STEP_MAX};
+
+impl World {
+    /// One attack: a ballot that nobody else is near, in a request, on the board, or in the slots of the first region.
+    pub(super) fn attack(&mut self, thief: usize) {
+        let id = self.agents[thief].id.clone();
+        let far =
+            Reach::of_majority(self.slots.iter().map(|slots| slots.state().map_or_else(Reach::default, |s| s.reach())));
+        let number = match self.random.below(3) {
+            0 => u64::MAX,
+            1 => far.number.saturating_add(STEP_MAX),
+            _ => self.random.draw(),
+        };
+        let ballot = Ballot { number, agent: id, boot: 0 };
+        match self.random.below(4) {
+            0 => self.slots[0].forge_promise(Ballot { number: u64::MAX, ..ballot }),
+            1 => {
+                for agent in &mut self.agents {
+                    agent.election.observe(&ballot);
+                }
+            }
+            _ => {
+                let to = self.names[self.random.below(self.names.len() as u64) as usize].clone();
+                let life = self.agents[thief].life;
+                let request = AcceptorRequest::Prepare(ballot);
+                self.at(1, Event::Request { from: thief, life, to, request });
+            }
+        }
+    }
+
+    /// As an agent does whose acceptor was asked for too much: it looks how far the others are.
+    pub(super) fn ask_how_far(&mut self, by: usize) {
+        let (life, region) = (self.agents[by].life, self.agents[by].region);
+        for (to, name) in self.names.clone().into_iter().enumerate() {
+            self.send(region, to, Event::Request { from: by, life, to: name, request: AcceptorRequest::Read });
+        }
+    }
+}
