@@ -10,6 +10,7 @@ pub mod agent;
 pub mod alerts;
 pub mod api;
 pub mod cli;
+pub mod clocks;
 pub mod config;
 pub mod dns;
 pub mod events;

@@ -29,6 +29,7 @@ pub mod problem;
 pub mod proposer;
 pub mod ramp;
 pub mod register;
+pub mod skew;
 pub mod trial;
 pub mod verdict;
 pub mod wire;

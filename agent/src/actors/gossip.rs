@@ -199,7 +199,7 @@ impl Actor for GossipActor {
             }
             GossipMessage::Publish(fact) => state.publish(*fact, now),
             GossipMessage::CertificateReloaded => state.certify(now),
-            GossipMessage::ExchangeEnded { with, answer } => state.exchange_ended(&with, answer, now),
+            GossipMessage::ExchangeEnded { with, span, answer } => state.exchange_ended(&with, span, answer, now),
             GossipMessage::Wake => {}
         }
         state.wake(&me, now);
@@ -298,6 +298,7 @@ impl GossipState {
         let reply = match ExchangeRequest::decode(request) {
             Ok(request) => {
                 self.count_exchange("answered");
+                self.arguments.snapshots.clocks.told(&request.clock);
                 self.apply(from, request.delta, now);
                 let (digest, delta) = {
                     let board = self.board();
@@ -308,7 +309,7 @@ impl GossipState {
                     theirs.learn(&digest);
                 }
                 self.spread.heard(from, theirs);
-                ExchangeReply::Board { digest, delta }
+                ExchangeReply::Board { digest, delta, clock: self.arguments.snapshots.clocks.reading() }
             }
             Err(error) => {
                 self.count_exchange("refused_malformed");
@@ -322,18 +323,25 @@ impl GossipState {
         })
     }
 
-    fn exchange_ended(&mut self, with: &AgentId, answer: Result<Vec<u8>, PeerError>, now: Instant) {
+    fn exchange_ended(
+        &mut self,
+        with: &AgentId,
+        span: (Instant, Instant),
+        answer: Result<Vec<u8>, PeerError>,
+        now: Instant,
+    ) {
         let answer = answer.map_err(|error| (outcome_of(&error), error.to_string()));
         let reply = answer.and_then(|bytes| {
             ExchangeReply::decode(&bytes).map_err(|error| ("malformed_answer", format!("its answer: {error}")))
         });
         let reply = reply.and_then(|reply| match reply {
-            ExchangeReply::Board { digest, delta } => Ok((digest, delta)),
+            ExchangeReply::Board { digest, delta, clock } => Ok((digest, delta, clock)),
             ExchangeReply::Refused(why) => Err(("refused_by_peer", format!("it refused: {why}"))),
         });
         match reply {
-            Ok((digest, delta)) => {
+            Ok((digest, delta, clock)) => {
                 self.count_exchange("ok");
+                self.arguments.snapshots.clocks.compared(with, &clock, span);
                 let has_more = delta.has_more;
                 let has_learned = self.apply(with, delta, now);
                 let again = (has_more && has_learned) || self.board().has_news_for(&digest);
@@ -395,10 +403,11 @@ impl GossipState {
         let request = {
             let board = self.board();
             let delta = digest.map(|digest| board.delta_for(digest, DELTA_BYTES)).unwrap_or_default();
-            ExchangeRequest { digest: board.digest(), delta }.encode()
+            ExchangeRequest { digest: board.digest(), delta, clock: self.arguments.snapshots.clocks.reading() }.encode()
         };
         let (me, transport) = (me.clone(), self.arguments.transport.clone());
         self.exchanges.spawn(async move {
+            let asked = Instant::now();
             let answer = match request {
                 // The transport keeps to the time-out; this one holds if it does not.
                 Ok(request) => {
@@ -409,7 +418,8 @@ impl GossipState {
                 }
                 Err(error) => Err(PeerError::Malformed(Peer::Agent(with.clone()), error.to_string())),
             };
-            let _ = me.cast(GossipMessage::ExchangeEnded { with, answer });
+            let span = (asked, Instant::now());
+            let _ = me.cast(GossipMessage::ExchangeEnded { with, span, answer });
         });
     }
 

@@ -13,6 +13,7 @@ use regionmesh_protocol::{
     register::{AcceptorAnswer, AcceptorRequest, Ballot},
     wire::OrderRefusal,
 };
+use std::time::Instant;
 
 /// To the gossip actor.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub enum GossipMessage {
     ExchangeEnded {
         /// The peer.
         with: AgentId,
+        /// When it was asked, and when it had answered.
+        span: (Instant, Instant),
         /// Its answer.
         answer: Result<Vec<u8>, PeerError>,
     },

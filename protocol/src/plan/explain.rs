@@ -2,6 +2,7 @@
 
 use super::{
     Absence, Plan, PlanInputs, RegionInput, RegionPlan, Standing, next,
+    order::duration_in_words,
     standing::{Orders, gated_since, trial_of},
 };
 use crate::{identity::RegionName, trial::PATIENCE, verdict::Condition};
@@ -26,8 +27,8 @@ pub fn explain(plan: &Plan, inputs: &PlanInputs, name: &RegionName, now_ms: u64)
     let (region, input) = (plan.regions.get(name)?, inputs.regions.get(name)?);
     let orders = Orders::of(&plan.overrides, name);
     let overrides = [orders.own, orders.mesh].into_iter().flatten().map(|standing| {
-        let left_s = standing.expires_ms.saturating_sub(now_ms) / 1_000;
-        format!("{standing}, for {left_s} s more")
+        let left = duration_in_words(standing.expires_ms.saturating_sub(now_ms));
+        format!("{standing}, {left} left")
     });
     Some(Explanation {
         standing: standing(region, inputs, now_ms),

@@ -16,6 +16,7 @@ mod climb;
 mod examples;
 mod membership;
 mod orders;
+mod time;
 
 const MINUTE: u64 = 60_000;
 const SECOND: u64 = 1_000;

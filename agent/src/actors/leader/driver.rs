@@ -14,7 +14,7 @@ use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
     load::LoadMeter,
     members::{Members, configured, register_id},
-    plan::{CommittedPlan, Order, OrderAction, Plan, PlanInputs, next_plan, plan_order},
+    plan::{CommittedPlan, Order, OrderAction, OrderError, Plan, PlanInputs, next_plan, plan_order},
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
     register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp, WITNESS},
     wire::{OrderRefusal, PeerReply, PeerRequest},
@@ -62,6 +62,8 @@ pub(super) struct Driver {
     orders: VecDeque<(Order, OrderReply)>,
     /// Whose order is in the plan that is being committed.
     pub(super) ordered: Option<OrderReply>,
+    /// When this agent's clock was last judged.
+    pub(super) clock_judged: Option<Instant>,
 }
 
 impl Driver {
@@ -87,6 +89,7 @@ impl Driver {
             meter: LoadMeter::default(),
             orders: VecDeque::new(),
             ordered: None,
+            clock_judged: None,
         })
     }
 
@@ -96,7 +99,7 @@ impl Driver {
         metrics.members.set(i64::try_from(self.configured.len()).unwrap_or(i64::MAX));
         metrics.is_leader.set(0);
         if let Some(plan) = kept {
-            self.learn_plan(&plan);
+            self.learn_plan(&plan, Duration::ZERO);
         }
         let (own, read) = (self.arguments.id.region.clone(), AcceptorRequest::Read);
         self.call_acceptor(own, read);
@@ -126,8 +129,9 @@ impl Driver {
         let board = self.board();
         board::ballots(&board).for_each(|ballot| self.election.observe(ballot));
         if let Some(plan) = board::latest_plan(&board) {
-            self.learn_plan(plan);
+            self.learn_plan(plan, Duration::ZERO);
         }
+        self.look_at_clocks(&board);
         self.judge_currency(&board);
         let sight = self.sight();
         self.notice_successor(&sight);
@@ -301,7 +305,7 @@ impl Driver {
         }
         tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
         let committed = CommittedPlan { stamp, plan };
-        self.learn_plan(&committed);
+        self.learn_plan(&committed, duration.unwrap_or_default());
         if let Some(reply) = self.ordered.take() {
             self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
             let _ = reply.send(Ok(committed.clone()));
@@ -334,6 +338,8 @@ impl Driver {
         let known = self.arguments.snapshots.plan.borrow().clone();
         let decided = self.proposer.decided().map(|(_, plan)| plan);
         let current = decided.or(known.as_deref().map(|known| &known.plan));
+        let current = current.map(|plan| self.arguments.snapshots.clocks.by_own_clock(plan));
+        let current = current.as_deref();
         let config = &self.arguments.config;
         let members = current.map(|plan| &plan.members).unwrap_or(&NOBODY);
         let inputs = Arc::new(board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members));
@@ -360,11 +366,7 @@ impl Driver {
                 }
                 continue;
             }
-            let current = self.proposer.decided().map(|(_, plan)| plan);
-            // What an order is judged by is seen; what automation adds to it may be refused.
-            let planned = plan_order(current, &order, &inputs, unix_ms());
-            let acting = self.acting(&inputs);
-            match planned.and_then(|_| plan_order(current, &order, &acting, unix_ms())) {
+            match self.order_planned(&order, &inputs) {
                 Ok(plan) => {
                     self.ordered = Some(reply);
                     return self.propose(plan);
@@ -380,10 +382,18 @@ impl Driver {
             return;
         }
         let acting = self.acting(&inputs);
-        let current = self.proposer.decided().map(|(_, plan)| plan);
-        if let Some(plan) = next_plan(current, &acting, unix_ms()) {
+        let next = next_plan(self.decided_by_own_clock().as_deref(), &acting, unix_ms());
+        if let Some(plan) = next {
             self.propose(plan);
         }
+    }
+
+    /// The plan that an order leads to.
+    fn order_planned(&self, order: &Order, inputs: &Arc<PlanInputs>) -> Result<Plan, OrderError> {
+        let (current, now_ms) = (self.decided_by_own_clock(), unix_ms());
+        // What an order is judged by is seen; what automation adds to it may be refused.
+        plan_order(current.as_deref(), order, inputs, now_ms)?;
+        plan_order(current.as_deref(), order, &self.acting(inputs), now_ms)
     }
 
     /// What a plan rests on once these are the members.
@@ -416,19 +426,16 @@ impl Driver {
     }
 
     /// Takes a committed plan up if it is later than the one known.
-    fn learn_plan(&mut self, plan: &CommittedPlan) {
+    /// It was made `age` ago, as far as known.
+    fn learn_plan(&mut self, plan: &CommittedPlan, age: Duration) {
         self.election.observe(&plan.stamp.ballot);
-        let before = self.arguments.snapshots.plan.borrow().clone();
-        let is_news = self.arguments.snapshots.plan.send_if_modified(|known| {
-            let is_later = known.as_ref().is_none_or(|known| known.stamp < plan.stamp);
-            if is_later {
-                *known = Some(Arc::new(plan.clone()));
-            }
-            is_later
-        });
-        if !is_news {
+        let snapshots = &self.arguments.snapshots;
+        let before = snapshots.plan.borrow().clone();
+        if before.as_ref().is_some_and(|known| known.stamp >= plan.stamp) {
             return;
         }
+        snapshots.clocks.learned(&plan.plan, age);
+        snapshots.plan.send_replace(Some(Arc::new(plan.clone())));
         self.tell_members(before.as_deref().map(|known| &known.plan.members), &plan.plan.members);
         let metrics = &self.arguments.metrics;
         metrics.plan_seq.set(i64::try_from(plan.stamp.seq).unwrap_or(i64::MAX));
@@ -496,8 +503,13 @@ impl Driver {
 
     fn sight(&self) -> Sight {
         let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
-        let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
-        board::sight(&self.board(), &verdicts, &self.arguments.id, names)
+        let is_clock_off = self.arguments.snapshots.clocks.is_off();
+        Sight { is_clock_off, ..board::sight(&self.board(), &verdicts, &self.arguments.id, self.member_names()) }
+    }
+
+    /// The register's members as far as known, else those that the configuration names.
+    pub(super) fn member_names(&self) -> BTreeSet<RegionName> {
+        self.members().map_or_else(|| self.configured.clone(), |members| members.names())
     }
 
     fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {
