@@ -52,8 +52,7 @@ pub struct Seen {
 impl Default for Clocks {
     fn default() -> Self {
         let last = Moment { steady_ms: 0, wall_ms: unix_ms() };
-        let state =
-            State { plan: PlanTime::default(), peers: PeerClocks::default(), own: OwnClock::default(), last };
+        let state = State { plan: PlanTime::default(), peers: PeerClocks::default(), own: OwnClock::default(), last };
         Self { started: Instant::now(), state: Arc::new(Mutex::new(state)) }
     }
 }

@@ -123,8 +123,15 @@ mod tests {
         let ballot = Ballot { number: 1, agent: "a/x".parse().unwrap(), boot: 1 };
         snapshots.leader.send_replace(LeaderView { ballot: Some(ballot), is_self: false });
         let desk = OrderDesk { leader: Address::vacant("dns-leader"), peers: late.clone(), snapshots };
-        let order =
-            Order { action: OrderAction::Restore, region: None, by: "ann".into(), why: String::new(), for_ms: 1_000 };
+        let order = Order {
+            action: OrderAction::Restore,
+            region: None,
+            by: "ann".into(),
+            why: String::new(),
+            for_ms: 1_000,
+            is_forced: false,
+            is_immediate: false,
+        };
         let refusal = desk.carry_out(order, hops).await.unwrap_err();
         (format!("{refusal:?}"), late.calls.load(Ordering::Relaxed))
     }

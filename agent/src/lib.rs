@@ -21,6 +21,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod probe;
 pub mod problems;
+pub mod reload;
 pub mod replication;
 pub mod service;
 pub mod serving;

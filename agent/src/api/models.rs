@@ -2,7 +2,7 @@
 
 use super::{
     Api,
-    access::By,
+    access::{By, Operator},
     reply::ApiError,
     server::Limits,
     types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, VersionBrief, VersionDetail},
@@ -59,6 +59,7 @@ pub async fn show(State(api): State<Api>, Path(path): Path<(String, String)>) ->
 pub async fn begin(
     State(api): State<Api>,
     Path(path): Path<(String, String)>,
+    Extension(operator): Extension<Operator>,
     body: Bytes,
 ) -> Result<(Extension<By>, (StatusCode, Json<UploadBegun>)), ApiError> {
     let (model, version) = names(&path)?;
@@ -66,6 +67,7 @@ pub async fn begin(
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
     }
     let BeginUpload { publisher, metadata } = json(&body)?;
+    let publisher = operator.0.unwrap_or(publisher);
     // Checked again at the commit; said now, before the files are sent.
     short("publisher", &publisher)?;
     if metadata.len() > METADATA_MAX {
@@ -150,10 +152,12 @@ pub async fn delete(State(api): State<Api>, Path(path): Path<(String, String)>) 
 pub async fn promote(
     State(api): State<Api>,
     Path(path): Path<(String, String)>,
+    Extension(operator): Extension<Operator>,
     body: Bytes,
 ) -> Result<(Extension<By>, Json<AliasStatus>), ApiError> {
     let (model, version) = names(&path)?;
     let Promote { alias, by } = json(&body)?;
+    let by = operator.0.unwrap_or(by);
     let alias: VersionName = name(&alias)?;
     if alias.as_str().contains('+') {
         return Err(ApiError::bad("an alias can't have a name that conflict resolution gives"));

@@ -15,12 +15,19 @@ pub struct ApiError {
     status: StatusCode,
     error: String,
     hint: &'static str,
+    code: &'static str,
 }
 
 impl ApiError {
     /// An error with what to do about it.
     pub fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Self {
-        Self { status, error: error.into(), hint }
+        Self { status, error: error.into(), hint, code: "" }
+    }
+
+    /// The same error with a word for programs, which tells it from others of its status.
+    #[must_use]
+    pub fn with_code(self, code: &'static str) -> Self {
+        Self { code, ..self }
     }
 
     /// The request is wrong.
@@ -36,7 +43,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.error, hint: self.hint.into() };
+        let body = ErrorBody { error: self.error, hint: self.hint.into(), code: self.code.into() };
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

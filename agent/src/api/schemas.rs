@@ -23,6 +23,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("agents", "[Agent]", "Every agent heard of and not yet forgotten"),
             ("models", "[Model]", "Every model that a region is known to hold"),
             ("problems", "[Problem]", "Problems that agents report of themselves, the most urgent first"),
+            ("orders", "[Override]", "What operators ordered and stands"),
         ],
     ),
     (
@@ -61,8 +62,10 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("kind", "string", "drain, hold or promote"),
             ("by", "string", "Who ordered it, as they said"),
             ("why", "string", "Why, as they said"),
-            ("set_ms", "time", "When, its leader's clock"),
-            ("expires_ms", "time", "From when it does not count any more, its leader's clock"),
+            ("immediate", "boolean", "Whether a promoted region skips cool-down and ramp"),
+            ("set_ms", "time", "When, the answering agent's clock"),
+            ("expires_ms", "time", "From when it does not count any more, the answering agent's clock"),
+            ("left_ms", "integer", "Time left, milliseconds"),
         ],
     ),
     (
@@ -78,9 +81,15 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         "An operator's order",
         &[
             ("region", "string~", "The region; without it the whole mesh, which can be held and restored only"),
-            ("by", "string~", "Who orders; at most 128 bytes"),
+            ("by", "string~", "Who orders, at most 128 bytes; needed unless the token has a name, which then counts"),
             ("why", "string~", "Why; at most 512 bytes"),
             ("for_ms", "integer~", "For how long, milliseconds: 1000 to 2592000000 (30 days); an hour if not given"),
+            (
+                "force",
+                "boolean~",
+                "Replace another operator's order; drain the last region that can serve in name only",
+            ),
+            ("immediate", "boolean~", "Promote a region that is out without cool-down and ramp"),
         ],
     ),
     (
@@ -462,7 +471,11 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
     (
         "Error",
         "Why a request was not carried out",
-        &[("error", "string", "What was wrong"), ("hint", "string~", "What to do")],
+        &[
+            ("error", "string", "What was wrong"),
+            ("hint", "string~", "What to do"),
+            ("code", "string~", "A word for programs, where errors of one status are to be told apart"),
+        ],
     ),
     (
         "EventList",
@@ -494,7 +507,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         "What is the case and somebody should know",
         &[
             ("answered_by", "string", "The agent that answers, region/name"),
-            ("alerts", "[Alert]", "Those that hold, and those that ended within the last five minutes"),
+            ("alerts", "[Alert]", "Those of the state asked for"),
         ],
     ),
     (
@@ -504,6 +517,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("labels", "{string}", "What tells it from others, as Alertmanager gets it"),
             ("summary", "string", "In one sentence"),
             ("description", "string", "The particulars"),
+            ("state", "string", "firing, or ended within the last five minutes"),
             ("starts_ms", "time", "Since when it holds"),
             ("ended_ms", "time?", "Since when it does not hold any more; null while it holds"),
         ],

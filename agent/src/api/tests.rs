@@ -173,6 +173,7 @@ impl Rig {
         let metrics = ApiMetrics::new(&registry).unwrap();
         let stream_registry = registry.clone();
         let api = Api {
+            live: watch::channel(config.clone()).1,
             config,
             snapshots: snapshots.clone(),
             registry,

@@ -36,6 +36,9 @@ pub struct Status {
     /// Problems that agents report of themselves, the most urgent first.
     #[serde(default)]
     pub problems: Vec<ProblemStatus>,
+    /// What operators ordered and stands.
+    #[serde(default)]
+    pub orders: Vec<OverrideStatus>,
 }
 
 /// A problem that one agent reports.
@@ -66,9 +69,9 @@ pub struct PlanStatus {
     pub ballot: BallotStatus,
     /// Why it differs from the one before.
     pub reason: String,
-    /// When it was made, its leader's clock.
+    /// When it was made, the answering agent's clock.
     pub made_ms: u64,
-    /// How long ago that is by our clock.
+    /// How long ago that is.
     pub age_ms: u64,
 }
 
@@ -99,16 +102,24 @@ pub struct OverrideStatus {
     pub by: String,
     /// Why.
     pub why: String,
-    /// When.
+    /// Whether a promoted region skips cool-down and ramp.
+    #[serde(default)]
+    pub immediate: bool,
+    /// When, the answering agent's clock.
     pub set_ms: u64,
-    /// From when it does not count any more.
+    /// From when it does not count any more, the answering agent's clock.
     pub expires_ms: u64,
+    /// Time left.
+    #[serde(default)]
+    pub left_ms: u64,
 }
 
-impl From<&Override> for OverrideStatus {
-    fn from(standing: &Override) -> Self {
-        let Override { region, kind, by, why, set_ms, expires_ms } = standing.clone();
-        Self { region, kind, by, why, set_ms, expires_ms }
+impl OverrideStatus {
+    /// A standing order as it is at `now_ms`.
+    pub fn of(standing: &Override, now_ms: u64) -> Self {
+        let Override { region, kind, by, why, is_immediate, set_ms, expires_ms } = standing.clone();
+        let left_ms = expires_ms.saturating_sub(now_ms);
+        Self { region, kind, by, why, immediate: is_immediate, set_ms, expires_ms, left_ms }
     }
 }
 
@@ -143,6 +154,12 @@ pub struct OrderBody {
     /// For how long.
     #[serde(default)]
     pub for_ms: Option<u64>,
+    /// Whether it may replace another operator's order and drain the last region that can serve.
+    #[serde(default)]
+    pub force: bool,
+    /// Whether a promoted region skips cool-down and ramp.
+    #[serde(default)]
+    pub immediate: bool,
 }
 
 /// Its answer: the plan that the order became part of, committed.
@@ -740,4 +757,7 @@ pub struct ErrorBody {
     /// What to do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
+    /// A word for programs, where errors of one status are to be told apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
 }

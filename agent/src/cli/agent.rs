@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Run one agent of a mesh.
+/// Run one agent of a mesh. SIGHUP reloads the configuration, SIGTERM drains and stops.
 #[derive(Debug, clap::Args)]
 pub struct AgentCommand {
     /// The configuration, TOML; docs/STEP_BY_STEP.md shows a commented one.
@@ -22,6 +22,9 @@ pub struct AgentCommand {
 impl AgentCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
+        // First of all: from here on no signal ends the process unasked, and none that comes while it starts is lost.
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         let config = match Config::load(&self.config) {
             Ok(config) => config,
             Err(error) => {
@@ -34,13 +37,14 @@ impl AgentCommand {
             return Ok(ExitCode::SUCCESS);
         }
         logging::init(&config.log)?;
-        // Before the start: a signal that comes while starting is not lost.
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tracing::info!(version = crate::VERSION, agent = %config.id(), mesh = %config.mesh, "starting");
         let agent = Agent::start(config).await?;
-        let wait = tokio::select! {
-            _ = terminate.recv() => Duration::from_secs(self.drain_seconds),
-            _ = interrupt.recv() => Duration::ZERO,
+        let wait = loop {
+            tokio::select! {
+                _ = terminate.recv() => break Duration::from_secs(self.drain_seconds),
+                _ = interrupt.recv() => break Duration::ZERO,
+                _ = hangup.recv() => agent.reload(&self.config).await,
+            }
         };
         tracing::info!(drain_s = wait.as_secs(), "stopping");
         // Without time for traffic to move it is not asked to: a drain outlives the agent in the plan, and a region that

@@ -1,7 +1,7 @@
 //! `regionmesh front-door`: the front door of `up` in a process of its own, for clients that can't resolve the mesh's
 //! names themselves (a compose file, a laptop, a legacy host).
 
-use super::common::serve_metrics;
+use super::common::{ignore_hangups, serve_metrics};
 use crate::{
     config::LogConfig,
     front_door::{self, FrontDoorArguments, FrontDoorMetrics},
@@ -36,6 +36,7 @@ impl FrontDoorCommand {
     /// Runs until SIGTERM or SIGINT; connections in progress end with it.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         logging::init(&LogConfig::default())?;
+        let _hangups = ignore_hangups()?;
         let registry = Registry::new();
         let metrics = FrontDoorMetrics::new(&registry)?;
         let _metrics_server = match self.metrics {

@@ -3,7 +3,7 @@
 //! For regions whose agents and serving live apart: agents may restart, or be lost, while users are served. It reads
 //! the region's bucket, or a plain directory of models, and follows changes by polling.
 
-use super::common::serve_metrics;
+use super::common::{ignore_hangups, serve_metrics};
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
     logging,
@@ -77,6 +77,7 @@ impl ServeCommand {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (log, region, config, listen, (source, lister)) = self.sources()?;
         logging::init(&log)?;
+        let _hangups = ignore_hangups()?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let registry = Registry::new();
         let metrics = ServingMetrics::new(&registry)?;

@@ -29,10 +29,16 @@ impl Driver {
         let metrics = &self.arguments.metrics;
         if let Some(by_ms) = seen.set_by_ms {
             metrics.clock_steps.inc();
-            tracing::warn!(by_ms, "this machine's clock was set; orders, cool-downs and ramps go on by the steady clock");
+            tracing::warn!(
+                by_ms,
+                "this machine's clock was set; orders, cool-downs and ramps go on by the steady clock"
+            );
         }
         if let Some(shift_ms) = seen.shift_ms {
-            tracing::info!(shift_ms, "the plan's points in time are told by another clock than ours, and moved by this much");
+            tracing::info!(
+                shift_ms,
+                "the plan's points in time are told by another clock than ours, and moved by this much"
+            );
         }
         if self.clock_judged.is_some_and(|at| at.elapsed() < JUDGE_EVERY) {
             return;
