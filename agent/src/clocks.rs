@@ -96,10 +96,10 @@ impl Clocks {
         }
     }
 
-    /// A plan was learned, this long after it was made.
-    pub fn learned(&self, plan: &Plan, age: Duration) {
+    /// A plan was learned; this long after it was made, where we made it.
+    pub fn learned(&self, plan: &Plan, age: Option<Duration>) {
         let now = self.now();
-        self.state().plan.learned(plan.made_ms, millis(age), now.steady_ms, now.wall_ms);
+        self.state().plan.learned(plan.made_ms, age.map(millis), now.steady_ms, now.wall_ms);
     }
 
     /// Looks at all clocks. `may_lead` says which peers could lead in our place.

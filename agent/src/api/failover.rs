@@ -134,7 +134,7 @@ impl From<OrderRefusal> for ApiError {
                 }
                 OrderError::LastServing { .. } => (
                     StatusCode::CONFLICT,
-                    "to have the drain stand all the same, repeat with --force (\"force\": true)",
+                    "to let the drain stand all the same, repeat with --yes or --force (\"force\": true)",
                 ),
                 OrderError::Member(error) => members::answer(error),
                 OrderError::TooMany => (StatusCode::CONFLICT, "see /v1/failover/status"),

@@ -48,6 +48,7 @@ pub struct Override {
     /// Why.
     pub why: String,
     /// Whether a promoted region skips cool-down and ramp.
+    #[serde(default)]
     pub is_immediate: bool,
     /// When, clock of the leader that took it, Unix milliseconds.
     pub set_ms: u64,

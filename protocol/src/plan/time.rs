@@ -54,16 +54,18 @@ impl Known {
 }
 
 impl PlanTime {
-    /// A plan was learned that was made at `made_ms` by its leader's clock, `age_ms` ago. The same plan, perhaps committed
-    /// again by another leader, only gets older. The first plan of a process may be from long before: only the wall clock can
-    /// tell, until a peer does.
-    pub fn learned(&mut self, made_ms: u64, age_ms: u64, steady_ms: u64, wall_ms: u64) {
+    /// A plan was learned that was made at `made_ms` by its leader's clock; `age_ms` ago, where this agent made it. One that
+    /// comes from others is new, as long as they can be heard; the same plan, perhaps committed again by another leader, only
+    /// gets older. The first plan that a process hears of may be from long before: only the wall clock can tell, until a peer
+    /// does.
+    pub fn learned(&mut self, made_ms: u64, age_ms: Option<u64>, steady_ms: u64, wall_ms: u64) {
         let is_first = match &self.known {
             Some(known) if known.made_ms == made_ms => return,
             known => known.is_none(),
         };
-        let age_ms = if is_first { wall_ms.saturating_sub(made_ms).max(age_ms) } else { age_ms };
-        self.known = Some(Known { made_ms, age_ms, at_ms: steady_ms, is_measured: !is_first, shift_ms: 0 });
+        let is_guess = is_first && age_ms.is_none();
+        let age_ms = if is_guess { wall_ms.saturating_sub(made_ms) } else { age_ms.unwrap_or(0) };
+        self.known = Some(Known { made_ms, age_ms, at_ms: steady_ms, is_measured: !is_guess, shift_ms: 0 });
         self.follow(steady_ms, wall_ms);
     }
 

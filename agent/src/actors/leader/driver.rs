@@ -99,7 +99,7 @@ impl Driver {
         metrics.members.set(i64::try_from(self.configured.len()).unwrap_or(i64::MAX));
         metrics.is_leader.set(0);
         if let Some(plan) = kept {
-            self.learn_plan(&plan, Duration::ZERO);
+            self.learn_plan(&plan, None);
         }
         let (own, read) = (self.arguments.id.region.clone(), AcceptorRequest::Read);
         self.call_acceptor(own, read);
@@ -129,7 +129,7 @@ impl Driver {
         let board = self.board();
         board::ballots(&board).for_each(|ballot| self.election.observe(ballot));
         if let Some(plan) = board::latest_plan(&board) {
-            self.learn_plan(plan, Duration::ZERO);
+            self.learn_plan(plan, None);
         }
         self.look_at_clocks(&board);
         self.judge_currency(&board);
@@ -305,7 +305,7 @@ impl Driver {
         }
         tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
         let committed = CommittedPlan { stamp, plan };
-        self.learn_plan(&committed, duration.unwrap_or_default());
+        self.learn_plan(&committed, duration);
         if let Some(reply) = self.ordered.take() {
             self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
             let _ = reply.send(Ok(committed.clone()));
@@ -426,8 +426,8 @@ impl Driver {
     }
 
     /// Takes a committed plan up if it is later than the one known.
-    /// It was made `age` ago, as far as known.
-    fn learn_plan(&mut self, plan: &CommittedPlan, age: Duration) {
+    /// It was made `age` ago, where we made it.
+    fn learn_plan(&mut self, plan: &CommittedPlan, age: Option<Duration>) {
         self.election.observe(&plan.stamp.ballot);
         let snapshots = &self.arguments.snapshots;
         let before = snapshots.plan.borrow().clone();

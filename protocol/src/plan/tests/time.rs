@@ -24,7 +24,7 @@ impl Agent {
 
     fn learn(&mut self, plan: &Plan, now_ms: u64) {
         let (steady_ms, wall_ms) = self.clocks(now_ms);
-        self.time.learned(plan.made_ms, 0, steady_ms, wall_ms);
+        self.time.learned(plan.made_ms, None, steady_ms, wall_ms);
     }
 
     /// The plan by its own clock, and that clock.
@@ -164,7 +164,7 @@ proptest! {
 #[test]
 fn agents_whose_clocks_agree_tell_a_plan_as_it_is() {
     let mut time = PlanTime::default();
-    time.learned(BEGIN, 0, 0, BEGIN + 300);
+    time.learned(BEGIN, None, 0, BEGIN + 300);
     assert_eq!((time.follow(60_000, BEGIN + 60_900), time.shift_ms(BEGIN)), (None, 0));
     // Set an hour ahead, and back again.
     assert_eq!(time.follow(61_000, BEGIN + 61_300 + HOUR), Some(HOUR as i64));
@@ -176,8 +176,8 @@ fn agents_whose_clocks_agree_tell_a_plan_as_it_is() {
 #[test]
 fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anything() {
     let mut time = PlanTime::default();
-    time.learned(BEGIN, 0, 0, BEGIN + 5_000);
-    time.learned(BEGIN + HOUR, 0, 1_000, BEGIN + HOUR + 10 * MINUTE);
+    time.learned(BEGIN, None, 0, BEGIN + 5_000);
+    time.learned(BEGIN + HOUR, None, 1_000, BEGIN + HOUR + 10 * MINUTE);
     // It was cut off while the second plan was made.
     assert_eq!(time.age(1_000), Some(PlanAge { made_ms: BEGIN + HOUR, age_ms: 0 }));
     time.told(PlanAge { made_ms: BEGIN + HOUR, age_ms: 10 * MINUTE }, 2_000, BEGIN + HOUR + 10 * MINUTE + 1_000);
@@ -190,7 +190,10 @@ fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anythin
 #[test]
 fn an_agent_that_starts_goes_by_its_wall_clock_until_a_peer_knows_better() {
     let mut time = PlanTime::default();
-    time.learned(BEGIN, 0, 0, BEGIN + 2 * HOUR);
+    time.learned(BEGIN, Some(40), 0, BEGIN + 2 * HOUR);
+    assert_eq!(time.age(0).unwrap().age_ms, 40, "its own plan is not guessed at");
+    let mut time = PlanTime::default();
+    time.learned(BEGIN, None, 0, BEGIN + 2 * HOUR);
     assert_eq!(time.age(0), None);
     assert_eq!(time.shift_ms(BEGIN), 0);
     time.told(PlanAge { made_ms: BEGIN, age_ms: MINUTE }, 1_000, BEGIN + 2 * HOUR + 1_000);
