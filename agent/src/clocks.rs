@@ -45,8 +45,6 @@ pub struct Seen {
     pub own: OwnClock,
     /// By how much our clock was set since the last look, if it was; negative: back.
     pub set_by_ms: Option<i64>,
-    /// By how much the plan's points in time are moved from now on, if that changed.
-    pub shift_ms: Option<i64>,
 }
 
 impl Default for Clocks {
@@ -117,9 +115,8 @@ impl Clocks {
             state.peers.own_clock_set();
         }
         state.last = now;
-        let shift_ms = state.plan.follow(now.steady_ms, now.wall_ms);
         state.own = state.peers.judge(may_lead, now.steady_ms);
-        Seen { own: state.own.clone(), set_by_ms, shift_ms }
+        Seen { own: state.own.clone(), set_by_ms }
     }
 
     /// Whether our clock was too far off to lead at the last look.
@@ -127,9 +124,14 @@ impl Clocks {
         self.state().own.is_off
     }
 
-    /// The plan, its points in time told by our own clock.
+    /// The plan, its points in time told by our own clock as it is now: it may just have been set.
     pub fn by_own_clock<'a>(&self, plan: &'a Plan) -> Cow<'a, Plan> {
-        match self.state().plan.shift_ms(plan.made_ms) {
+        let now = self.now();
+        let mut state = self.state();
+        if let Some(shift_ms) = state.plan.follow(now.steady_ms, now.wall_ms) {
+            tracing::info!(shift_ms, "the plan's points in time are moved by this much to be told by our clock");
+        }
+        match state.plan.shift_ms(plan.made_ms) {
             0 => Cow::Borrowed(plan),
             shift_ms => Cow::Owned(plan.shifted(shift_ms)),
         }

@@ -22,7 +22,7 @@ fn pid(mesh: &TestMesh, index: usize) -> u32 {
 }
 
 async fn hang_up(pid: u32) {
-    let sent = Command::new("kill").args(["-HUP", &pid.to_string()]).status().await.expect("kill");
+    let sent = Command::new("sh").args(["-c", &format!("kill -HUP {pid}")]).status().await.expect("a shell");
     assert!(sent.success());
 }
 

@@ -34,12 +34,6 @@ impl Driver {
                 "this machine's clock was set; orders, cool-downs and ramps go on by the steady clock"
             );
         }
-        if let Some(shift_ms) = seen.shift_ms {
-            tracing::info!(
-                shift_ms,
-                "the plan's points in time are told by another clock than ours, and moved by this much"
-            );
-        }
         if self.clock_judged.is_some_and(|at| at.elapsed() < JUDGE_EVERY) {
             return;
         }
