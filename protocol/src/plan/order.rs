@@ -216,7 +216,7 @@ pub(super) fn duration_in_words(ms: u64) -> String {
     let (d, h, min) = (s / 86_400, s / 3_600 % 24, s / 60 % 60);
     match (d, h, min) {
         (0, 0, 0) => format!("{s} s"),
-        (0, 0, _) if s % 60 == 0 => format!("{min} min"),
+        (0, 0, _) if s.is_multiple_of(60) => format!("{min} min"),
         (0, 0, _) => format!("{min} min {} s", s % 60),
         (0, _, 0) => format!("{h} h"),
         (0, ..) => format!("{h} h {min} min"),
