@@ -242,7 +242,8 @@ async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<E
         answered => return answered,
     };
     // In a pipe the refusal is the answer; it says what to do.
-    if !is_confirmed && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !may_ask && !is_confirmed {
         return Err(refusal);
     }
     confirm(&format!("{refusal}. Let the drain stand all the same?"), is_confirmed)?;
