@@ -240,7 +240,7 @@ impl Agent {
             gossip: gossip.clone(),
             metrics: ReceiverMetrics::new(&registry)?,
         };
-        let is_current = snapshots.is_current.subscribe();
+        let dns_snapshots = snapshots.clone();
         let problems = snapshots.problems.clone();
         let facts = AgentFacts {
             version: crate::VERSION.into(),
@@ -270,7 +270,7 @@ impl Agent {
                 }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
-            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), is_current.clone(), stop).boxed())),
+            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), dns_snapshots.clone(), stop).boxed())),
         ];
         let tell_receivers = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
         children.push(service("alerts", Arc::new(tell_receivers)));
@@ -382,14 +382,11 @@ async fn herald(
 }
 
 /// Answers DNS, as soon as the plan can be acted on: until then a resolver asks another of the mesh's name servers.
-async fn run_dns(
-    arguments: DnsArguments,
-    mut is_current: watch::Receiver<bool>,
-    stop: CancellationToken,
-) -> Result<(), String> {
+async fn run_dns(arguments: DnsArguments, snapshots: Snapshots, stop: CancellationToken) -> Result<(), String> {
+    let mut is_current = snapshots.is_current.subscribe();
     // The sender lives in the snapshots, so waiting ends with the stop alone.
     let Some(_) = stop.run_until_cancelled(is_current.wait_for(|&is_current| is_current)).await else { return Ok(()) };
-    dns::run(arguments, stop).await.map_err(|error| error.to_string())
+    dns::run(arguments, &snapshots, stop).await.map_err(|error| error.to_string())
 }
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {

@@ -174,8 +174,28 @@ pub struct TrafficConfig {
     /// Whether the capacity of a region that declares none is measured, and no more moved there than that: an estimate on
     /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
     pub measured_capacity: bool,
+    /// What DNS answers while the verdict on every region is failed.
+    #[serde(skip_serializing_if = "WhenAllDown::is_default")]
+    pub when_all_down: WhenAllDown,
     /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
     pub networks: Vec<NetworkConfig>,
+}
+
+/// What DNS answers while the verdict on every region is failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenAllDown {
+    /// The last shares: the observers may be at fault, and there is nowhere better to go.
+    #[default]
+    Last,
+    /// No address, so that clients fail at once rather than wait for a region that is down.
+    Empty,
+}
+
+impl WhenAllDown {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for TrafficConfig {
@@ -185,6 +205,7 @@ impl Default for TrafficConfig {
             suspect_percent: 10,
             max_out: 1,
             measured_capacity: false,
+            when_all_down: WhenAllDown::Last,
             networks: Vec::new(),
         }
     }
@@ -227,8 +248,11 @@ pub struct ServingConfig {
     pub embedded: bool,
     /// Largest request body, bytes.
     pub body_limit: usize,
-    /// Inferences running at once; more wait, and beyond four times as many are refused with 503.
+    /// Inferences running at once; more wait.
     pub parallel: usize,
+    /// How long an inference waits for its turn before it is refused with 503, milliseconds; one that would wait longer is
+    /// refused at once. 0: none waits.
+    pub queue_timeout_ms: u64,
     /// Versions kept loaded beyond the default ones; 0: only default versions are served.
     pub extra_versions: usize,
     /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one optimised plan.
@@ -237,7 +261,14 @@ pub struct ServingConfig {
 
 impl Default for ServingConfig {
     fn default() -> Self {
-        Self { embedded: true, body_limit: 64 << 20, parallel: 4, extra_versions: 4, memory_limit: 4 << 30 }
+        Self {
+            embedded: true,
+            body_limit: 64 << 20,
+            parallel: 4,
+            queue_timeout_ms: 5_000,
+            extra_versions: 4,
+            memory_limit: 4 << 30,
+        }
     }
 }
 
@@ -247,6 +278,11 @@ impl Default for ServingConfig {
 pub struct ApiConfig {
     /// File with the bearer token that changes of state need; without it they are refused.
     pub token_file: Option<PathBuf>,
+    /// Further names under which the API may be asked, beside addresses, `localhost` and the names of this configuration;
+    /// `.example.org` stands for every name below `example.org`. A request for another name is refused, so that a web page
+    /// whose name resolves to this agent can't read the API (DNS rebinding).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 /// Logging.

@@ -16,6 +16,7 @@ pub mod dns;
 pub mod events;
 pub mod failover;
 pub mod front_door;
+mod listener;
 pub mod logging;
 pub mod mesh;
 pub mod metrics;

@@ -1,14 +1,25 @@
 //! Structured logs, for people or for machines, on standard error; times in UTC.
 
 use crate::config::{LogConfig, LogFormat};
+use regionmesh_protocol::text::{is_unprintable, visible};
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     panic::PanicHookInfo,
     sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
-use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry,
+    field::RecordFields,
+    fmt::{
+        self, FormatFields,
+        format::{DefaultFields, Writer},
+    },
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
+};
 
 /// The filter in force, once logging has started.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -34,11 +45,15 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let layer = fmt::layer().with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => {
+            let layer = layer.fmt_fields(PrintableFields);
             // Asked for by https://no-color.org; also a terminal may be told to stay plain.
             let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             registry.with(layer.with_ansi(!is_plain && std::io::stderr().is_terminal())).try_init()?;
         }
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
+        LogFormat::Json => {
+            let layer = layer.with_writer(|| PrintableJson(std::io::stderr()));
+            registry.with(layer.json().flatten_event(true)).try_init()?;
+        }
     }
     std::panic::set_hook(Box::new(log_panic));
     // Set up twice is refused above.
@@ -62,6 +77,47 @@ pub fn is_filter_of_environment() -> bool {
 
 fn environment() -> Option<String> {
     std::env::var(EnvFilter::DEFAULT_ENV).ok()
+}
+
+/// Fields as ever, with what is unprintable in them escaped: a text of a peer or a client must not forge a line of the log
+/// or rewrite a terminal.
+struct PrintableFields;
+
+impl<'writer> FormatFields<'writer> for PrintableFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> std::fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&visible(&text))
+    }
+}
+
+/// Escapes in lines of JSON what its syntax lets through: DEL, C1, changes of direction. They occur in strings alone, where
+/// `\u` means the same, so that a program reads what it would have read.
+struct PrintableJson<W>(W);
+
+impl<W: Write> Write for PrintableJson<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let is_escaped = |c: char| c != '\n' && is_unprintable(c);
+        if !text.contains(is_escaped) {
+            self.0.write_all(line)?;
+            return Ok(line.len());
+        }
+        let mut escaped = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if is_escaped(c) {
+                escaped += &format!("\\u{:04x}", u32::from(c));
+            } else {
+                escaped.push(c);
+            }
+        }
+        self.0.write_all(escaped.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The filter in force: `RUST_LOG` outranks the configuration, unless it is blank.
@@ -156,6 +212,47 @@ mod tests {
         for blank in [None, Some(String::new()), Some(" ".into())] {
             assert!(filter(blank, &config).unwrap().to_string().contains("ractor_cluster=warn"));
         }
+    }
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_field_forges_no_line_and_no_escape_sequence_however_it_is_logged() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = fmt::layer().with_writer(move || writer.clone()).with_ansi(false).fmt_fields(PrintableFields);
+        let bad = "x\nforged\r\u{1b}[31m\u{9b}\u{202e}\0";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(display = %bad, debug = ?bad, text = bad, "message {bad}");
+        });
+        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.lines().count(), 1, "{written}");
+        let line = written.trim_end_matches('\n');
+        assert_eq!(regionmesh_protocol::text::unprintable(line), None, "{line:?}");
+        assert!(line.contains("message x\\nforged") && line.contains("display=x\\nforged"), "{line}");
+    }
+
+    #[test]
+    fn a_line_of_json_reads_the_same_and_holds_nothing_that_rewrites_a_terminal() {
+        let mut writer = PrintableJson(Vec::new());
+        let line = serde_json::json!({ "reason": "a\n\u{9b}31m\u{202e}b\u{7f} é" });
+        writer.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let written = String::from_utf8(writer.0).unwrap();
+        assert_eq!(regionmesh_protocol::text::unprintable(written.trim_end_matches('\n')), None, "{written:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), line);
     }
 
     #[test]

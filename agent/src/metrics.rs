@@ -12,13 +12,3 @@ pub fn render(registry: &Registry) -> Result<String, prometheus::Error> {
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
 }
-
-/// Why an HTTP server ended a connection, for a metric's label. None if the client left, or fell silent: that is also
-/// how a connection ends that was kept open for a next request.
-pub(crate) fn refusal(error: &hyper::Error) -> Option<&'static str> {
-    match error {
-        error if error.is_parse_too_large() => Some("head-too-large"),
-        error if error.is_parse() => Some("not-http"),
-        _ => None,
-    }
-}

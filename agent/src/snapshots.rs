@@ -8,6 +8,7 @@ use regionmesh_protocol::{
     board::EntryVersion,
     conflict::Catalogue,
     facts::{Fact, FactKind},
+    freeze::{LocalAnswer, OwnSight},
     identity::{AgentId, RegionName},
     journal::ZoneState,
     plan::{CommittedPlan, PlanInputs},
@@ -62,6 +63,21 @@ pub struct LeaderView {
     pub is_self: bool,
 }
 
+/// The plan can't change: no leader is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since when, our clock, Unix milliseconds.
+    pub since_ms: u64,
+    /// Members of the register that an agent is heard of, this one included.
+    pub reachable: usize,
+    /// All members.
+    pub members: usize,
+    /// How this agent answers meanwhile, where not as the plan says.
+    pub local: Option<Arc<LocalAnswer>>,
+    /// What is the matter, for people.
+    pub detail: String,
+}
+
 /// The cells.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshots {
@@ -75,11 +91,19 @@ pub struct Snapshots {
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
     /// What the next plan would rest on, as this agent sees it. Writer: dns-leader.
     pub plan_inputs: watch::Sender<Option<Arc<PlanInputs>>>,
-    /// Whether the plan can be acted on: it was compared with another region's since the start, or none could be heard
-    /// in time. Never false again. Writer: dns-leader.
+    /// Whether the plan can be acted on: it was compared with another region's since the start, or since the process stood
+    /// still, or none could be heard in time. Writers: dns-leader, and dns where it notices that the process stood still.
     pub is_current: watch::Sender<bool>,
+    /// When the process went on after it had stood still. Writer: dns.
+    pub resumed: watch::Sender<Option<Instant>>,
+    /// When the last board exchange with another region that succeeded began. Writer: gossip.
+    pub heard: watch::Sender<Option<Instant>>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
+    /// Whether the plan is frozen. Writer: dns-leader.
+    pub freeze: watch::Sender<Option<Arc<Freeze>>>,
+    /// What this agent's own probes say of every region. Writer: health.
+    pub own_sight: watch::Sender<Arc<BTreeMap<RegionName, OwnSight>>>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
     /// How the zones that this agent writes do, by provider; nothing while it does not lead. Writer: each provider's keeper

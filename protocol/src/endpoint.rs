@@ -10,7 +10,7 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// Parts the reason of a gray address from its last probe, in an observation's evidence.
+/// Parts what made an address what it is from its last probe, in an observation's evidence.
 pub const LAST_PROBE: &str = "; last: ";
 
 /// How an endpoint is judged.
@@ -53,6 +53,8 @@ struct AddressTracker {
     inference: Option<bool>,
     /// Why it is gray.
     reason: Option<String>,
+    /// Whether it is gray and no worse.
+    is_gray: bool,
     quantile_us: Option<u64>,
 }
 
@@ -68,6 +70,7 @@ impl EndpointTracker {
             probed_ms: 0,
             inference: None,
             reason: None,
+            is_gray: false,
             quantile_us: None,
         };
         let addresses = addresses.iter().map(new).collect();
@@ -106,7 +109,13 @@ impl EndpointTracker {
         self.since_ms
     }
 
-    /// What was seen last of the address that decides.
+    /// Whether it failed, and by definite failures, not by silence alone.
+    pub fn is_definite(&self) -> bool {
+        let decides = self.addresses.get(self.decides);
+        self.condition == Condition::Failed && decides.is_some_and(|address| address.probes.is_definite())
+    }
+
+    /// What made the address that decides what it is.
     pub fn evidence(&self) -> String {
         let Some(address) = self.addresses.get(self.decides) else { return String::new() };
         match address.address {
@@ -149,16 +158,23 @@ impl AddressTracker {
         if is_inference {
             self.inference = Some(success_us.is_some());
         }
+        // Gray failure is a rate over time: probes that only confirm a failure would count that one moment many times.
+        let since_last_ms = now_ms.saturating_sub(self.probed_ms);
+        let is_extra = self.probes.is_confirming(&policy.probes) && since_last_ms < policy.probes.interval_ms;
         self.probed_ms = now_ms;
         let was = self.probes.record(result, now_ms, &policy.probes);
         if was == Some(Condition::Failed) {
             // It is back from the dead: what it did before is punished already.
             self.gray = GrayWindow::default();
         }
-        self.gray.record(success_us, &policy.gray);
+        if !is_extra {
+            self.gray.record(success_us, &policy.gray);
+        }
         self.reason = self.gray.reason(&policy.gray);
         self.quantile_us = self.gray.quantile_us(policy.gray.quantile_percent);
-        let after = match (self.probes.condition(), self.gray.condition(&policy.gray)) {
+        let gray = self.gray.condition(&policy.gray);
+        self.is_gray = gray > self.probes.condition();
+        let after = match (self.probes.condition(), gray) {
             // Nothing is known: that is no better than gray.
             (Condition::Unknown, Condition::Healthy) => Condition::Unknown,
             (probes, gray) => probes.max(gray),
@@ -173,16 +189,17 @@ impl AddressTracker {
     /// Why it is as it is. Without the last probe where it is gray: that differs each time, and a reason that changes for
     /// nothing wakes everybody up.
     fn evidence(&self) -> String {
-        self.reason.clone().unwrap_or_else(|| self.probes.evidence().to_owned())
+        let gray = self.reason.clone().filter(|_| self.is_gray);
+        gray.unwrap_or_else(|| self.probes.reason())
     }
 
     fn observation(&self) -> AddressObservation {
         AddressObservation {
             address: self.address,
             condition: self.condition,
-            evidence: match &self.reason {
-                Some(reason) => format!("{reason}{LAST_PROBE}{}", self.probes.evidence()),
-                None => self.probes.evidence().to_owned(),
+            evidence: match (self.evidence(), self.probes.evidence()) {
+                (reason, last) if reason == last => reason,
+                (reason, last) => format!("{reason}{LAST_PROBE}{last}"),
             },
             since_ms: self.since_ms,
             probed_ms: self.probed_ms,
@@ -202,7 +219,16 @@ mod tests {
     use proptest::prelude::*;
 
     const POLICY: EndpointPolicy = EndpointPolicy {
-        probes: ProbePolicy { failures: 3, successes: 3, suspect_ms: 2_000, silent_ms: 8_000, gap_ms: 1_750 },
+        probes: ProbePolicy {
+            failures: 3,
+            evidence_ms: 300,
+            interval_ms: 500,
+            confirm_interval_ms: 100,
+            successes: 3,
+            suspect_ms: 2_000,
+            silent_ms: 8_000,
+            gap_ms: 1_750,
+        },
         gray: GrayPolicy {
             window: 20,
             error_percent: 30,
@@ -280,6 +306,22 @@ mod tests {
         }
         assert_eq!(tracker.condition(), Condition::Suspect);
         assert!(tracker.evidence().starts_with("40 % of the last 20 probes failed"), "{}", tracker.evidence());
+    }
+
+    #[test]
+    fn confirmations_of_one_failure_do_not_make_an_endpoint_gray() {
+        let mut tracker = tracker(1);
+        for round in 0..20u64 {
+            // One short refusal in every three seconds, seen by a probe and by two of its confirmations.
+            for (offset_ms, is_refused) in [(0, true), (100, true), (200, true), (250, false)]
+                .into_iter()
+                .chain((750..3_000).step_by(500).map(|offset_ms| (offset_ms, false)))
+            {
+                let result = if is_refused { refused() } else { success() };
+                tracker.record(0, result, false, round * 3_000 + offset_ms, &POLICY);
+            }
+        }
+        assert_eq!(tracker.condition(), Condition::Healthy, "{}", tracker.evidence());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     plan::CommittedPlan,
     problem::Problem,
     register::Ballot,
+    text::escape,
     trial::{LATENCY_BUCKETS, Served},
     verdict::{Condition, Observation},
 };
@@ -78,6 +79,37 @@ impl Fact {
             Fact::Alerts(_) => FactKind::Alerts,
             Fact::Problems(_) => FactKind::Problems,
         }
+    }
+
+    /// The same with its free texts escaped: what a peer writes must not forge a line of a log or rewrite a terminal. What
+    /// agents compare with each other (plans, aliases) stays as it is, and is escaped where it is shown.
+    #[must_use]
+    pub fn printable(mut self) -> Self {
+        match &mut self {
+            Fact::Agent(about) => {
+                [&mut about.version, &mut about.api_url, &mut about.cloud].into_iter().for_each(escape);
+            }
+            Fact::Observations(all) => {
+                for seen in &mut all.regions {
+                    escape(&mut seen.evidence);
+                    seen.addresses.iter_mut().for_each(|address| escape(&mut address.evidence));
+                }
+            }
+            Fact::Links(links) => links.peers.iter_mut().for_each(|(agent, _)| escape(agent)),
+            Fact::Problems(problems) => {
+                for problem in problems {
+                    escape(&mut problem.subject);
+                    escape(&mut problem.detail);
+                }
+            }
+            Fact::Certificate(_)
+            | Fact::Holdings(_)
+            | Fact::Serving(_)
+            | Fact::Plan(_)
+            | Fact::Leader(_)
+            | Fact::Alerts(_) => {}
+        }
+        self
     }
 }
 

@@ -4,6 +4,7 @@
 //! Ids are made of what is the same everywhere (a stamp, a ballot, the observers' own clocks), never of when this agent
 //! noticed. An agent that starts tells of what it finds only where that is not as it should be.
 
+mod orders;
 mod problems;
 mod ramp;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use crate::{
     problem::Problem,
     ramp::RecoveryPolicy,
     register::Ballot,
+    text::is_unprintable,
     verdict::{Condition, RegionVerdict},
 };
 use problems::ProblemKey;
@@ -205,6 +207,8 @@ impl Journal {
             }
             None => self.book.end("RegionMeshCapacityShort", now_ms, |_| true),
         }
+        events.extend(self.yielded(committed, before, now_ms));
+        self.all_failed(plan, now_ms);
         if let Some(before) = before {
             for (name, part) in &plan.regions {
                 let was = before.regions.get(name).map(|part| &part.standing);
@@ -431,5 +435,5 @@ fn shares(plan: &Plan) -> String {
 
 /// Text that partly comes from peers, safe in a line of JSON or on a terminal.
 fn quoted(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_MAX).collect()
+    text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).take(QUOTED_MAX).collect()
 }

@@ -157,7 +157,7 @@ pub const FILE_PATH_MAX: usize = 512;
 pub const FILES_MAX: usize = 10_000;
 /// Largest version, bytes: 1 TiB.
 pub const VERSION_SIZE_MAX: u64 = 1 << 40;
-/// Longest publisher, metadata key or metadata value, bytes.
+/// Longest publisher, metadata key or metadata value, characters.
 pub const TEXT_MAX: usize = 1_024;
 /// Most metadata pairs.
 pub const METADATA_MAX: usize = 64;
@@ -252,9 +252,9 @@ impl Manifest {
         }
         limit("files", self.files.len(), FILES_MAX)?;
         limit("metadata pairs", self.metadata.len(), METADATA_MAX)?;
-        limit("publisher, characters", self.publisher.len(), TEXT_MAX)?;
+        limit("publisher, characters", self.publisher.chars().count(), TEXT_MAX)?;
         for (key, value) in &self.metadata {
-            limit("metadata text, characters", key.len().max(value.len()), TEXT_MAX)?;
+            limit("metadata text, characters", key.chars().count().max(value.chars().count()), TEXT_MAX)?;
         }
         for pair in self.files.windows(2) {
             let (a, b) = (&pair[0].path, &pair[1].path);

@@ -4,7 +4,7 @@
 //! stand. A leader calls it on every change and about twice a second, and commits what it answers. What an operator
 //! orders goes through [`plan_order`] into the same plan, so that it outlives the leader that took it.
 //!
-//! `next` goes from one plan to the next; `standing` moves one region; `weights` shares traffic out, within declared
+//! `next` goes from one plan to the next; `yielding` decides which orders give way to survival; `standing` moves one region; `weights` shares traffic out, within declared
 //! capacity; `order` holds what operators order,
 //! `membership` what they order of the register's members; `time` tells a plan by another clock than its leader's;
 //! `explain` says why a region stands where it does.
@@ -24,6 +24,7 @@ mod standing;
 mod tests;
 mod time;
 mod weights;
+mod yielding;
 
 pub use explain::{Explanation, explain};
 pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
@@ -126,6 +127,18 @@ pub struct PlannedLoad {
     pub measured_ms: u64,
 }
 
+/// An order that has no effect for now: obeying it would keep users on a failed region although another could serve them, or
+/// the region that it promotes has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct YieldedOrder {
+    /// What the order is for; none: the whole mesh.
+    pub order: Option<RegionName>,
+    /// The region that is planned for as if the order did not exist.
+    pub region: RegionName,
+    /// Since when, leader's clock, Unix milliseconds.
+    pub since_ms: u64,
+}
+
 /// Which region gets which share of traffic: the value that the register agrees on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -144,6 +157,13 @@ pub struct Plan {
     pub load: Option<PlannedLoad>,
     /// The acceptors that decide about the next plan.
     pub members: Members,
+    /// Orders that yield at present.
+    #[serde(default)]
+    pub yielded: Vec<YieldedOrder>,
+    /// Since when the verdict on every region has been failed, leader's clock, Unix milliseconds; none while one serves.
+    /// The last shares stay meanwhile.
+    #[serde(default)]
+    pub all_failed_ms: Option<u64>,
 }
 
 /// A plan that a majority of the acceptors accepted.
@@ -205,6 +225,13 @@ pub struct RegionInput {
     pub evidence: Evidence,
 }
 
+impl RegionInput {
+    /// Whether it lacks nothing that serving needs, whatever the verdict on it.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.is_complete && self.is_loaded && self.inference_passes != Some(false)
+    }
+}
+
 /// How traffic is shared between healthy regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -243,6 +270,27 @@ impl Plan {
     /// The override that stands for `region`, or, with none, for the whole mesh.
     pub fn override_of(&self, region: Option<&RegionName>) -> Option<&Override> {
         self.overrides.iter().find(|standing| standing.region.as_ref() == region)
+    }
+
+    /// Whether it is `other` but for the addresses of its regions and what is said of it.
+    pub fn differs_in_addresses_only(&self, other: &Self) -> bool {
+        let same = |((name, region), (other_name, other)): ((&RegionName, &RegionPlan), (&RegionName, &RegionPlan))| {
+            let region = RegionPlan { addresses: other.addresses.clone(), ..region.clone() };
+            name == other_name && region == *other
+        };
+        let is_new = self.regions != other.regions;
+        is_new
+            && self.regions.len() == other.regions.len()
+            && self.regions.iter().zip(&other.regions).all(same)
+            && self.overrides == other.overrides
+            && self.yielded == other.yielded
+            && self.all_failed_ms == other.all_failed_ms
+    }
+
+    /// Whether the override for `order` (none: the whole mesh) yields for any region, and since when.
+    pub fn yields_since(&self, order: Option<&RegionName>) -> Option<u64> {
+        let of_order = self.yielded.iter().filter(|yielded| yielded.order.as_ref() == order);
+        of_order.map(|yielded| yielded.since_ms).min()
     }
 
     /// The regions that automation took out and has not let in again.

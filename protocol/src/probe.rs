@@ -4,6 +4,10 @@
 //! merely loses packets does not forge it. *Silence* looks the same whether the endpoint is dead or a burst of loss
 //! passes, so it first makes an endpoint suspect, which one success undoes, and only much later failed.
 //!
+//! A first definite failure is confirmed at a quicker pace ([`FailureRun`]). Enough of them in a row are not enough by
+//! themselves: they must also span [`ProbePolicy::evidence_ms`], or else an endpoint that restarts within that time
+//! would be taken out of service for the length of a whole ramp.
+//!
 //! Time is handed in and must come from a clock that the observer's own clock steps do not disturb.
 
 use crate::verdict::Condition;
@@ -29,6 +33,12 @@ pub enum ProbeResult {
 pub struct ProbePolicy {
     /// Positive evidence this many times in a row: failed. At least 1.
     pub failures: u32,
+    /// Failed only once the row of positive evidence spans this long, milliseconds.
+    pub evidence_ms: u64,
+    /// Regular pause between two probes, milliseconds.
+    pub interval_ms: u64,
+    /// Pause before a definite failure is confirmed, milliseconds; never longer than `interval_ms`.
+    pub confirm_interval_ms: u64,
     /// Successes in a row until a failed endpoint is healthy again. At least 1.
     pub successes: u32,
     /// No success for this long: suspect, milliseconds.
@@ -40,15 +50,67 @@ pub struct ProbePolicy {
     pub gap_ms: u64,
 }
 
+/// Definite failures in a row, with no success between them: whether they suffice, and when to probe next.
+///
+/// Silence in between neither adds to the row nor ends it, and is not followed up at the quicker pace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FailureRun {
+    count: u32,
+    first_ms: u64,
+    last_ms: u64,
+    /// Whether the last probe of all was one of the row, and not silent.
+    is_current: bool,
+}
+
+impl FailureRun {
+    /// Takes in one result.
+    pub fn record(&mut self, result: &ProbeResult, now_ms: u64) {
+        match result {
+            ProbeResult::Success { .. } => *self = Self::default(),
+            ProbeResult::Positive(_) => {
+                if self.count == 0 {
+                    self.first_ms = now_ms;
+                }
+                self.count = self.count.saturating_add(1);
+                self.last_ms = self.last_ms.max(now_ms);
+                self.is_current = true;
+            }
+            ProbeResult::Silence(_) => self.is_current = false,
+        }
+    }
+
+    /// Whether the endpoint has failed: often enough, and for long enough.
+    pub fn is_conclusive(&self, policy: &ProbePolicy) -> bool {
+        let spans_ms = self.last_ms.saturating_sub(self.first_ms);
+        self.count >= policy.failures.max(1) && spans_ms >= policy.evidence_ms
+    }
+
+    /// Whether the next probe confirms a failure that was just seen.
+    pub fn is_confirming(&self, policy: &ProbePolicy) -> bool {
+        self.is_current && !self.is_conclusive(policy)
+    }
+
+    /// The pause before the next probe, milliseconds.
+    pub fn pause_ms(&self, policy: &ProbePolicy) -> u64 {
+        if self.is_confirming(policy) { policy.confirm_interval_ms.min(policy.interval_ms) } else { policy.interval_ms }
+    }
+}
+
 /// An observer's conclusion about one endpoint, and what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTracker {
     condition: Condition,
     since_ms: u64,
     evidence: String,
+    /// What brought a bad conclusion about.
+    cause: Option<String>,
+    /// Whether enough definite failures in a row were seen since it was healthy last.
+    is_definite: bool,
+    /// A failed endpoint's successes in a row, and how many it needs.
+    returning: Option<(u32, u32)>,
     round_trip_us: Option<u64>,
     has_succeeded: bool,
-    positives: u32,
+    failures: FailureRun,
     successes: u32,
     silent_for_ms: u64,
     last_ms: u64,
@@ -61,9 +123,12 @@ impl ProbeTracker {
             condition: Condition::Unknown,
             since_ms: now_ms,
             evidence: "not probed yet".into(),
+            cause: None,
+            is_definite: false,
+            returning: None,
             round_trip_us: None,
             has_succeeded: false,
-            positives: 0,
+            failures: FailureRun::default(),
             successes: 0,
             silent_for_ms: 0,
             last_ms: now_ms,
@@ -74,24 +139,18 @@ impl ProbeTracker {
     pub fn record(&mut self, result: ProbeResult, now_ms: u64, policy: &ProbePolicy) -> Option<Condition> {
         let gap_ms = now_ms.saturating_sub(self.last_ms).min(policy.gap_ms);
         self.last_ms = self.last_ms.max(now_ms);
+        self.failures.record(&result, now_ms);
         match result {
             ProbeResult::Success { round_trip_us, evidence } => {
                 self.evidence = evidence;
                 self.round_trip_us = Some(round_trip_us);
                 self.has_succeeded = true;
-                self.positives = 0;
                 self.silent_for_ms = 0;
                 self.successes = self.successes.saturating_add(1);
             }
-            // Silence between two refusals says nothing against them, so it leaves the count of positives alone; and
-            // a refusal is no success, so it adds to the silence.
-            ProbeResult::Positive(evidence) => {
-                self.evidence = evidence;
-                self.positives = self.positives.saturating_add(1);
-                self.successes = 0;
-                self.silent_for_ms = self.silent_for_ms.saturating_add(gap_ms);
-            }
-            ProbeResult::Silence(evidence) => {
+            // Silence between two refusals says nothing against them, so it leaves their count alone; and a refusal is
+            // no success, so it adds to the silence.
+            ProbeResult::Positive(evidence) | ProbeResult::Silence(evidence) => {
                 self.evidence = evidence;
                 self.successes = 0;
                 self.silent_for_ms = self.silent_for_ms.saturating_add(gap_ms);
@@ -99,17 +158,37 @@ impl ProbeTracker {
         }
         let next = self.conclude(policy);
         let before = std::mem::replace(&mut self.condition, next);
+        self.explain(before, policy);
         (before != next).then(|| {
             self.since_ms = now_ms;
             before
         })
     }
 
+    /// Keeps what brought the conclusion about: later probes must not stand in for it.
+    fn explain(&mut self, before: Condition, policy: &ProbePolicy) {
+        let is_bad = matches!(self.condition, Condition::Suspect | Condition::Failed);
+        let was_definite = self.is_definite;
+        let failures = policy.failures.max(1);
+        self.is_definite = self.condition == Condition::Failed && (was_definite || self.positives >= failures);
+        if !is_bad {
+            self.cause = None;
+        } else if before != self.condition || self.is_definite != was_definite {
+            self.cause = Some(match self.is_definite {
+                true if failures == 1 => self.evidence.clone(),
+                true => format!("{} {failures} times in a row", self.evidence),
+                false => format!("no success for {} s, {}", self.silent_for_ms / 1_000, self.evidence),
+            });
+        }
+        let is_returning = self.condition == Condition::Failed && self.successes > 0;
+        self.returning = is_returning.then_some((self.successes, policy.successes));
+    }
+
     fn conclude(&self, policy: &ProbePolicy) -> Condition {
         if self.condition == Condition::Failed && self.successes < policy.successes {
             return Condition::Failed;
         }
-        if self.positives >= policy.failures.max(1) || self.silent_for_ms >= policy.silent_ms {
+        if self.failures.is_conclusive(policy) || self.silent_for_ms >= policy.silent_ms {
             Condition::Failed
         } else if self.silent_for_ms >= policy.suspect_ms {
             Condition::Suspect
@@ -118,6 +197,11 @@ impl ProbeTracker {
         } else {
             self.condition
         }
+    }
+
+    /// Whether the next probe confirms a failure that was just seen, at a quicker pace.
+    pub fn is_confirming(&self, policy: &ProbePolicy) -> bool {
+        self.condition != Condition::Failed && self.failures.is_confirming(policy)
     }
 
     /// The conclusion: `Unknown`, `Healthy`, `Suspect` or `Failed`.
@@ -133,6 +217,20 @@ impl ProbeTracker {
     /// The last probe's outcome in words.
     pub fn evidence(&self) -> &str {
         &self.evidence
+    }
+
+    /// Why the conclusion is what it is: a bad one by what brought it about, whatever the last probe saw.
+    pub fn reason(&self) -> String {
+        let Some(cause) = &self.cause else { return self.evidence.clone() };
+        match self.returning {
+            Some((successes, needed)) => format!("{cause}; the last probe succeeded ({successes} of {needed} needed)"),
+            None => cause.clone(),
+        }
+    }
+
+    /// Whether it failed by definite failures, not by silence alone.
+    pub fn is_definite(&self) -> bool {
+        self.is_definite
     }
 
     /// Time of the last successful probe, microseconds.
@@ -152,8 +250,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const POLICY: ProbePolicy =
-        ProbePolicy { failures: 3, successes: 3, suspect_ms: 2_000, silent_ms: 8_000, gap_ms: 1_750 };
+    const POLICY: ProbePolicy = ProbePolicy {
+        failures: 3,
+        evidence_ms: 300,
+        interval_ms: 500,
+        confirm_interval_ms: 100,
+        successes: 3,
+        suspect_ms: 2_000,
+        silent_ms: 8_000,
+        gap_ms: 1_750,
+    };
 
     fn success() -> ProbeResult {
         ProbeResult::Success { round_trip_us: 900, evidence: "200".into() }
@@ -176,6 +282,23 @@ mod tests {
             tracker.record(result.clone(), (index as u64 + 1) * pause_ms, &POLICY);
         }
         tracker
+    }
+
+    /// An endpoint that refuses from 0 on for `outage_ms`, probed as the run of failures paces it, each probe taking
+    /// `probe_ms`, the first `phase_ms` after the outage began: what was concluded when, and when the probes were.
+    fn outage(phase_ms: u64, outage_ms: u64, probe_ms: u64) -> (Vec<(u64, Condition)>, Vec<u64>) {
+        let (mut run, mut tracker) = (FailureRun::default(), ProbeTracker::new(0));
+        let (mut conditions, mut probes, mut begin_ms) = (Vec::new(), Vec::new(), phase_ms);
+        while begin_ms < outage_ms + 2_000 {
+            let result = if begin_ms < outage_ms { refused() } else { success() };
+            let end_ms = begin_ms + if result == success() { probe_ms } else { 0 };
+            run.record(&result, end_ms);
+            tracker.record(result, end_ms, &POLICY);
+            probes.push(begin_ms);
+            conditions.push((end_ms, tracker.condition()));
+            begin_ms = end_ms + run.pause_ms(&POLICY);
+        }
+        (conditions, probes)
     }
 
     proptest! {
@@ -208,8 +331,8 @@ mod tests {
         }
 
         #[test]
-        fn failed_needs_three_refusals_or_long_silence_since_the_last_success(
-            results in prop::collection::vec(result(), 0..60), pause_ms in 100u64..1_700,
+        fn failed_needs_three_refusals_over_the_time_of_evidence_or_long_silence_since_the_last_success(
+            results in prop::collection::vec(result(), 0..60), pause_ms in 20u64..1_700,
         ) {
             let mut tracker = ProbeTracker::new(0);
             for (index, result) in results.iter().enumerate() {
@@ -218,8 +341,57 @@ mod tests {
                     let last_success = results[..=index].iter().rposition(|result| *result == success());
                     let since = &results[last_success.map_or(0, |at| at + 1)..=index];
                     let refusals = since.iter().filter(|result| **result == refused()).count();
+                    let first = since.iter().position(|result| *result == refused()).unwrap_or(since.len());
+                    let spans_ms = (since.len() - first).saturating_sub(1) as u64 * pause_ms;
                     let silent_ms = now_ms - last_success.map_or(0, |at| (at as u64 + 1) * pause_ms);
-                    prop_assert!(refusals >= 3 || silent_ms >= POLICY.silent_ms);
+                    let is_refused = refusals >= 3 && spans_ms >= POLICY.evidence_ms;
+                    prop_assert!(is_refused || silent_ms >= POLICY.silent_ms);
+                }
+            }
+        }
+
+        #[test]
+        fn an_endpoint_that_is_back_within_the_time_of_evidence_never_fails(
+            outage_ms in 0u64..300, phase_ms in 0u64..500, probe_ms in 0u64..40,
+        ) {
+            let (conditions, _) = outage(phase_ms, outage_ms, probe_ms);
+            prop_assert!(conditions.iter().all(|(_, condition)| *condition != Condition::Failed), "{conditions:?}");
+        }
+
+        #[test]
+        fn an_endpoint_that_refuses_fails_within_a_probe_interval_and_the_time_of_evidence(
+            phase_ms in 0u64..500, probe_ms in 0u64..40,
+        ) {
+            let (conditions, probes) = outage(phase_ms, 5_000, probe_ms);
+            let failed_ms = conditions.iter().find(|(_, condition)| *condition == Condition::Failed).map(|(at, _)| *at);
+            let most_ms = 500 + 300 + 5 * probe_ms;
+            prop_assert!(failed_ms.is_some_and(|at| at <= most_ms), "{failed_ms:?} of {most_ms}");
+            // The quicker pace ends with the conclusion: a dead endpoint is not probed more often than a healthy one.
+            let later = probes.iter().filter(|at| **at > most_ms && **at <= 5_000).count();
+            prop_assert!(later <= 10, "{later} probes in 4 s of known failure");
+        }
+
+        #[test]
+        fn the_run_of_a_prober_and_the_tracker_of_its_observer_agree(
+            results in prop::collection::vec((result(), 1u64..700), 0..60),
+        ) {
+            let (mut run, mut tracker, mut now_ms) = (FailureRun::default(), ProbeTracker::new(0), 0);
+            for (result, pause_ms) in results {
+                now_ms += pause_ms;
+                run.record(&result, now_ms);
+                tracker.record(result, now_ms, &POLICY);
+                prop_assert!(!run.is_conclusive(&POLICY) || tracker.condition() == Condition::Failed);
+                prop_assert!(!tracker.is_confirming(&POLICY) || run.pause_ms(&POLICY) == POLICY.confirm_interval_ms);
+            }
+        }
+
+        #[test]
+        fn silence_is_never_followed_up_at_the_quicker_pace(results in prop::collection::vec(result(), 0..40)) {
+            let mut run = FailureRun::default();
+            for (index, result) in results.iter().enumerate() {
+                run.record(result, (index as u64 + 1) * 100);
+                if *result == silence() {
+                    prop_assert_eq!(run.pause_ms(&POLICY), POLICY.interval_ms);
                 }
             }
         }
@@ -234,12 +406,26 @@ mod tests {
     }
 
     #[test]
-    fn three_refusals_in_a_row_fail_an_endpoint_within_a_second_and_a_half() {
+    fn refusals_at_the_quicker_pace_fail_an_endpoint_once_they_span_the_time_of_evidence() {
         let mut tracker = after(&[success()], 500);
-        assert_eq!(tracker.record(refused(), 1_000, &POLICY), None);
-        assert_eq!(tracker.record(refused(), 1_500, &POLICY), None);
-        assert_eq!(tracker.record(refused(), 2_000, &POLICY), Some(Condition::Healthy));
-        assert_eq!((tracker.condition(), tracker.since_ms()), (Condition::Failed, 2_000));
+        for now_ms in [1_000, 1_100, 1_200] {
+            assert_eq!(tracker.record(refused(), now_ms, &POLICY), None);
+            assert!(tracker.is_confirming(&POLICY));
+        }
+        assert_eq!(tracker.record(refused(), 1_300, &POLICY), Some(Condition::Healthy));
+        assert_eq!((tracker.condition(), tracker.since_ms()), (Condition::Failed, 1_300));
+        assert!(!tracker.is_confirming(&POLICY));
+    }
+
+    #[test]
+    fn a_pace_that_is_not_quicker_needs_no_more_than_the_count() {
+        let policy = ProbePolicy { confirm_interval_ms: 500, ..POLICY };
+        let mut tracker = ProbeTracker::new(0);
+        let failed = [500, 1_000, 1_500].map(|now_ms| {
+            tracker.record(refused(), now_ms, &policy);
+            tracker.condition() == Condition::Failed
+        });
+        assert_eq!(failed, [false, false, true]);
     }
 
     #[test]
@@ -270,6 +456,31 @@ mod tests {
         assert_eq!(tracker.condition(), Condition::Failed);
         assert_eq!(tracker.record(success(), 3_000, &POLICY), Some(Condition::Failed));
         assert_eq!(tracker.condition(), Condition::Healthy);
+    }
+
+    #[test]
+    fn a_failure_is_explained_by_what_caused_it_and_by_how_far_it_is_on_its_way_back() {
+        let mut tracker = after(&[success(), refused(), refused(), refused()], 500);
+        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
+        tracker.record(success(), 3_000, &POLICY);
+        let said = "connection refused 3 times in a row; the last probe succeeded (1 of 3 needed)";
+        assert_eq!((tracker.reason().as_str(), tracker.evidence()), (said, "200"));
+        tracker.record(silence(), 3_500, &POLICY);
+        assert_eq!(tracker.reason(), "connection refused 3 times in a row");
+        for now_ms in [4_000, 4_500, 5_000] {
+            tracker.record(success(), now_ms, &POLICY);
+        }
+        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("200", false));
+    }
+
+    #[test]
+    fn silence_is_no_definite_failure_until_it_is_refused() {
+        let mut tracker = after(&[success()], 500);
+        (1..=9).for_each(|second| drop(tracker.record(silence(), 500 + second * 1_000, &POLICY)));
+        assert_eq!((tracker.condition(), tracker.is_definite()), (Condition::Failed, false));
+        assert!(tracker.reason().starts_with("no success for 8 s, no answer in 1 s"), "{}", tracker.reason());
+        (10..13).for_each(|second| drop(tracker.record(refused(), 500 + second * 1_000, &POLICY)));
+        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
     }
 
     #[test]

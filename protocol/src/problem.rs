@@ -29,22 +29,19 @@ pub enum ProblemKind {
     ClockSkew,
     /// No majority of regions can be reached, so the plan can't change.
     PlanFrozen,
-    /// An operator's order does not take effect, because obeying it would leave users on a failed region.
-    OrderYielded,
     /// Requests or entries of a peer were refused.
     PeerRefused,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::StoreUnavailable,
         Self::CatalogueUnknown,
         Self::ModelUnservable,
         Self::ModelQuarantined,
         Self::ClockSkew,
         Self::PlanFrozen,
-        Self::OrderYielded,
         Self::PeerRefused,
     ];
 
@@ -57,7 +54,6 @@ impl ProblemKind {
             Self::ModelQuarantined => "model-quarantined",
             Self::ClockSkew => "clock-skew",
             Self::PlanFrozen => "plan-frozen",
-            Self::OrderYielded => "order-yielded",
             Self::PeerRefused => "peer-refused",
         }
     }
@@ -71,7 +67,6 @@ impl ProblemKind {
             Self::ModelQuarantined => "RegionMeshModelQuarantined",
             Self::ClockSkew => "RegionMeshClockSkew",
             Self::PlanFrozen => "RegionMeshPlanFrozen",
-            Self::OrderYielded => "RegionMeshOrderYielded",
             Self::PeerRefused => "RegionMeshPeerRefused",
         }
     }
@@ -82,7 +77,7 @@ impl ProblemKind {
             Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::PlanFrozen => {
                 Severity::Critical
             }
-            Self::ModelQuarantined | Self::ClockSkew | Self::OrderYielded | Self::PeerRefused => Severity::Warning,
+            Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused => Severity::Warning,
         }
     }
 
@@ -95,7 +90,6 @@ impl ProblemKind {
             Self::ModelQuarantined => "a model version is quarantined because it crashed the server",
             Self::ClockSkew => "the clock differs from the rest of the mesh",
             Self::PlanFrozen => "no majority of regions: the traffic plan can't change",
-            Self::OrderYielded => "an order is suspended because it would keep users on a failed region",
             Self::PeerRefused => "requests of a peer were refused",
         }
     }

@@ -4,12 +4,15 @@
 //! the verdict. So a region with ten agents has one vote, as has a region with one. The region that is judged does not
 //! vote: it may report itself failed or draining, never up, because a region that is cut off believes in itself.
 
-use crate::identity::{AgentId, RegionName};
+use crate::{
+    identity::{AgentId, RegionName},
+    text::is_unprintable,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 /// Longest piece of a peer's evidence that a reason quotes, characters.
-const EVIDENCE_MAX: usize = 80;
+const EVIDENCE_MAX: usize = 120;
 
 /// What one observer concludes about one region's endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ pub struct Observation {
     pub region: RegionName,
     /// What the observer concludes.
     pub condition: Condition,
-    /// The last probe's outcome in words: `200 in 1.3 ms`, `connection refused`, `no answer in 1 s`.
+    /// What brought the condition about: `200 in 1.3 ms`, `connection refused 3 times in a row`.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.
     pub since_ms: u64,
@@ -73,7 +76,7 @@ pub struct AddressObservation {
     pub address: Option<IpAddr>,
     /// What the observer concludes.
     pub condition: Condition,
-    /// The last probe's outcome in words, and why it is gray if it is.
+    /// What brought the condition about, and the last probe's outcome where that is another.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.
     pub since_ms: u64,
@@ -124,7 +127,7 @@ pub struct Opinion<'a> {
     pub agent: &'a AgentId,
     /// What it says.
     pub condition: Condition,
-    /// Its last probe in words; quoted, shortened, in the reason.
+    /// What brought it about; quoted, shortened, in the reason.
     pub evidence: &'a str,
     /// Whether the opinion is recent and its agent alive; a stale one does not count.
     pub is_fresh: bool,
@@ -303,7 +306,7 @@ fn agrees(vote: Condition, observed: Condition) -> bool {
 
 /// A peer's text, safe in a log line.
 fn quote(evidence: &str) -> String {
-    evidence.chars().filter(|c| !c.is_control()).take(EVIDENCE_MAX).collect()
+    evidence.chars().filter(|c| !is_unprintable(*c)).take(EVIDENCE_MAX).collect()
 }
 
 #[cfg(test)]

@@ -14,8 +14,16 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeMap;
 
-const POLICY: ProbePolicy =
-    ProbePolicy { failures: 3, successes: 3, suspect_ms: 2_000, silent_ms: 8_000, gap_ms: 1_750 };
+const POLICY: ProbePolicy = ProbePolicy {
+    failures: 3,
+    evidence_ms: 300,
+    interval_ms: 500,
+    confirm_interval_ms: 100,
+    successes: 3,
+    suspect_ms: 2_000,
+    silent_ms: 8_000,
+    gap_ms: 1_750,
+};
 const MINUTE: u64 = 60_000;
 
 /// What is so, as opposed to what is observed.
@@ -229,10 +237,12 @@ fn one_observer_that_reaches_nobody_moves_no_traffic() {
 #[test]
 fn if_all_look_down_the_last_plan_stays() {
     let mut mesh = Mesh::new(3, Strategy::Weighted);
-    let before = mesh.plan.clone();
+    let before = mesh.plan.clone().unwrap().regions;
     mesh.truth = vec![Truth::Refuses; 3];
     mesh.run(60 * MINUTE);
-    assert_eq!(mesh.plan, before);
+    let plan = mesh.plan.unwrap();
+    assert_eq!(plan.regions, before);
+    assert!(plan.all_failed_ms.is_some());
 }
 
 #[test]

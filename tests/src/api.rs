@@ -143,7 +143,8 @@ impl Api {
     }
 }
 
-fn sample(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
+/// A line's value, if it is one of the metric `name` with all of `labels`.
+pub(crate) fn sample(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let rest = line.strip_prefix(name)?;
     if !rest.starts_with(['{', ' ']) || !labels.iter().all(|label| rest.contains(label)) {
         return None;

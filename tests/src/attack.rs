@@ -1,11 +1,21 @@
 //! What strangers send to open ports: noise, half a request, requests without an end.
 
 use crate::models::noise;
-use std::{io, net::SocketAddr};
+use crate::wait::{claim, seconds, until};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
     task::JoinSet,
+    time::timeout,
 };
 
 /// A piece of a request that never ends, bytes.
@@ -23,8 +33,9 @@ pub enum Stranger {
 /// Strangers at a port that speaks HTTP. `requests` are lines such as `POST /path`; `token` goes with them.
 pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Stranger> {
     let end = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
-    let head =
-        |request: &str, length: &str| format!("{request} HTTP/1.1\r\nhost: x\r\n{end}{length}\r\n\r\n").into_bytes();
+    let head = |request: &str, length: &str| {
+        format!("{request} HTTP/1.1\r\nhost: localhost\r\n{end}{length}\r\n\r\n").into_bytes()
+    };
     let chunk = [format!("{PIECE:x}\r\n").into_bytes(), vec![b' '; PIECE], b"\r\n".to_vec()].concat();
     let mut strangers = vec![
         Stranger::Falls(Vec::new()),
@@ -97,6 +108,60 @@ async fn visit(port: SocketAddr, stranger: Stranger) {
         }
     };
     let _: io::Result<()> = visit.await;
+}
+
+/// A connection to `port` from one of the loopback addresses.
+pub async fn connect_from(source: Ipv4Addr, port: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    timeout(seconds(5), socket.connect(port)).await?
+}
+
+/// Lets this process, and the agents that it starts, open as many files as the system allows.
+pub fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(16_384), most).expect("a limit that may be raised");
+}
+
+/// How long a silent client keeps its connections before it renews them.
+const RENEWED_AFTER: Duration = Duration::from_secs(1);
+
+/// Clients that open connections, send the beginning of something, and never go on; renewed for as long as this lives.
+pub struct Silence {
+    clients: JoinSet<()>,
+    opened: Arc<AtomicUsize>,
+}
+
+impl Silence {
+    /// `clients` addresses with `each` connections. Returns once all were opened for the first time.
+    pub async fn at(port: SocketAddr, clients: u8, each: usize, beginning: &'static [u8]) -> Self {
+        let mut silence = Self { clients: JoinSet::new(), opened: Arc::default() };
+        for client in 0..clients {
+            let opened = silence.opened.clone();
+            silence.clients.spawn(async move {
+                let source = Ipv4Addr::new(127, 200, client, 1);
+                loop {
+                    let mut held = Vec::new();
+                    for _ in 0..each {
+                        if let Ok(mut stream) = connect_from(source, port).await {
+                            let _ = stream.write_all(beginning).await;
+                            held.push(stream);
+                        }
+                        opened.fetch_add(1, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(RENEWED_AFTER).await;
+                }
+            });
+        }
+        let all = usize::from(clients) * each;
+        until("the silent connections are open", seconds(60), async || {
+            let opened = silence.opened.load(Ordering::Relaxed);
+            claim(opened >= all, || format!("{opened} of {all}"))
+        })
+        .await;
+        silence
+    }
 }
 
 /// Packets of noise of all lengths, some of which begin as a QUIC Initial or a DNS query does. After each few of them

@@ -8,12 +8,14 @@
 pub mod alertmanager;
 pub mod api;
 pub mod attack;
+pub mod door;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;
 pub mod plans;
 pub mod receiver;
 pub mod route53;
+pub mod scripted;
 pub mod serve;
 pub mod settle;
 pub mod skip;

@@ -90,7 +90,7 @@ async fn strangers_at_every_port_are_shed_and_counted_and_nobody_else_notices() 
         at_http(&["POST /v1/models/iris/versions/2/uploads"], Some(mesh.token())),
     ]
     .concat();
-    // Some never say a word, and the model servers wait thirty seconds for one: these are not waited for.
+    // Some send bodies for as long as the model servers have patience for: these are not waited for.
     let at_serving = at_http(&["POST /v2/models/iris/infer", "GET /v2"], None);
     for agent in mesh.agents() {
         ending.push(besiege(agent.api(), &at_api, STRANGERS));

@@ -2,21 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use regionmesh::config::Config;
 use regionmesh_tests::{
-    mesh::TestMesh,
+    mesh::{Setup, TestMesh},
     models::noise,
+    scripted::{Mood, Scripted},
+    serve::apart,
     wait::{claim, seconds, until},
     watch::Watch,
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// A killed region's address must be gone from every survivor's DNS within this.
-const AWAY: std::time::Duration = seconds(5);
+const AWAY: Duration = seconds(5);
+/// And at best within this: three probes half a second apart would be a second of evidence alone, at the very least.
+const AT_BEST: Duration = Duration::from_millis(900);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() {
     let mesh = TestMesh::start(3).await;
-    let mut leaders_killed = 0;
+    let (mut leaders_killed, mut quickest) = (0, Duration::MAX);
     for victim in 0..3 {
         mesh.settled().await;
         let survivors = mesh.others(victim);
@@ -36,12 +41,15 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
             .await;
         }
         // Hundred more answers of each survivor without the dead region, from here to its return.
+        let mut slowest = Duration::ZERO;
         for (region, watch) in survivors.iter().zip(&watches) {
             watch.more(100).await;
             let last = watch.last_with(dead).unwrap_or_default().saturating_sub(killed);
             println!("{name} killed: {} answered it until {last:?} after", mesh.region(*region));
             assert!(last < AWAY, "{} answered {name} until {last:?} after the kill", mesh.region(*region));
+            slowest = slowest.max(last);
         }
+        quickest = quickest.min(slowest);
         let (next, _) = mesh.leader(seconds(5)).await;
         assert!(!next.starts_with(name), "{next} still leads");
         leaders_killed += usize::from(was_leader);
@@ -67,6 +75,7 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
     }
     mesh.settled().await;
     assert!(leaders_killed >= 1, "each agent was killed once, so the leader was");
+    assert!(quickest < AT_BEST, "the quickest of three kills took {quickest:?}");
     // The region's share is real: its address is answered again by all.
     for region in 0..3 {
         let mut answered = BTreeSet::new();
@@ -76,6 +85,50 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
         })
         .await;
     }
+}
+
+/// Long enough for a test to bring an endpoint back in between.
+fn apart_with_long_evidence(config: &mut Config) {
+    apart(config);
+    config.health.evidence_ms = 20_000;
+    // Refusals are no success either: suspicion would cut the share meanwhile.
+    (config.health.suspect_ms, config.health.silent_ms) = (30_000, 60_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic() {
+    let adjust: Option<fn(&mut Config)> = Some(apart_with_long_evidence);
+    let mesh = TestMesh::start_with(Setup { number: 5, adjust, ..Setup::default() }).await;
+    let start =
+        async |index: usize| Scripted::start(mesh.agent(index).serving(), mesh.region(index), Mood::Answers).await;
+    let mut regions = vec![start(0).await, start(1).await, start(2).await];
+    mesh.settled().await;
+    let name = mesh.region(2).to_owned();
+    let label = format!("region=\"{name}\"");
+    let confirmed = async |index: usize, outcome: &str| {
+        let outcome = format!("outcome=\"{outcome}\"");
+        mesh.api(index).metric("regionmesh_probe_confirmations_total", &[&label, &outcome]).await
+    };
+    let before = mesh.api(0).plan_seq().await.unwrap();
+    drop(regions.pop());
+    for observer in 0..2 {
+        until("the endpoint was refused more often than a failure takes", seconds(20), async || {
+            let seen = confirmed(observer, "positive").await?;
+            claim(seen >= 5.0, || format!("{seen} confirmations"))
+        })
+        .await;
+    }
+    regions.push(start(2).await);
+    for observer in 0..2 {
+        until("the endpoint was seen to be back", seconds(20), async || {
+            let seen = confirmed(observer, "success").await?;
+            claim(seen >= 1.0, || format!("{seen} confirmations"))
+        })
+        .await;
+        let region = mesh.api(observer).region(&name).await.unwrap();
+        assert_eq!(region.standing, "serving", "{region:?}");
+    }
+    assert_eq!(mesh.api(0).plan_seq().await.unwrap(), before, "no plan was made of it");
 }
 
 /// Of the model below, bytes.

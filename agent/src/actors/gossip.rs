@@ -130,6 +130,8 @@ pub struct GossipState {
     inherited: BTreeSet<AgentId>,
     inherited_until: Instant,
     is_view_stale: bool,
+    /// When an exchange with another region that has just ended began.
+    heard: Option<Instant>,
 }
 
 /// Virtual under paused tokio time.
@@ -167,6 +169,7 @@ impl Actor for GossipActor {
             inherited: alive_before.map(|(agent, _)| agent.clone()).collect(),
             inherited_until: now + INHERITANCE,
             is_view_stale: true,
+            heard: None,
             arguments,
         };
         state.wake(&me, now);
@@ -342,6 +345,9 @@ impl GossipState {
             Ok((digest, delta, clock)) => {
                 self.count_exchange("ok");
                 self.arguments.snapshots.clocks.compared(with, &clock, span);
+                if with.region != self.arguments.own.region {
+                    self.heard = Some(span.0);
+                }
                 let has_more = delta.has_more;
                 let has_learned = self.apply(with, delta, now);
                 let again = (has_more && has_learned) || self.board().has_news_for(&digest);
@@ -405,9 +411,8 @@ impl GossipState {
             let delta = digest.map(|digest| board.delta_for(digest, DELTA_BYTES)).unwrap_or_default();
             ExchangeRequest { digest: board.digest(), delta, clock: self.arguments.snapshots.clocks.reading() }.encode()
         };
-        let (me, transport) = (me.clone(), self.arguments.transport.clone());
+        let (me, transport, begun) = (me.clone(), self.arguments.transport.clone(), now());
         self.exchanges.spawn(async move {
-            let asked = Instant::now();
             let answer = match request {
                 // The transport keeps to the time-out; this one holds if it does not.
                 Ok(request) => {
@@ -418,7 +423,7 @@ impl GossipState {
                 }
                 Err(error) => Err(PeerError::Malformed(Peer::Agent(with.clone()), error.to_string())),
             };
-            let span = (asked, Instant::now());
+            let span = (begun, Instant::now());
             let _ = me.cast(GossipMessage::ExchangeEnded { with, span, answer });
         });
     }
@@ -467,6 +472,10 @@ impl GossipState {
     fn settle(&mut self, me: &ActorRef<GossipMessage>, now: Instant) {
         if std::mem::take(&mut self.is_view_stale) {
             self.show();
+        }
+        // After the board that it brought.
+        if let Some(begun) = self.heard.take() {
+            self.arguments.snapshots.heard.send_replace(Some(begun));
         }
         let deadlines = [Some(self.tick_at), self.membership.next_wake(), self.spread.next_due()];
         let next = deadlines.into_iter().flatten().min().unwrap_or(self.tick_at).max(now);

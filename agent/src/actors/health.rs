@@ -26,8 +26,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     endpoint::{EndpointPolicy, EndpointTracker},
     facts::{Fact, FactKind, Observations, ServingFacts},
+    freeze::OwnSight,
     identity::{AgentId, RegionName},
-    probe::{ProbePolicy, ProbeResult, ProbeTracker},
+    probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
     verdict::{AddressVerdict, Condition, Observation, RegionVerdict},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
@@ -143,6 +144,9 @@ impl HealthState {
         let health = &arguments.config.health;
         let probes = ProbePolicy {
             failures: health.failures,
+            evidence_ms: health.evidence_ms,
+            interval_ms: health.interval_ms.max(10),
+            confirm_interval_ms: health.confirm_interval_ms.max(10),
             successes: health.successes,
             suspect_ms: health.suspect_ms,
             silent_ms: health.silent_ms,
@@ -187,7 +191,8 @@ impl HealthState {
                     target: target.clone().at(address),
                     inference: inference.clone().map(|inference| inference.at(address)),
                     every: health.inference.as_ref().map_or(1, |inference| inference.every),
-                    interval: Duration::from_millis(health.interval_ms.max(10)),
+                    policy: self.policy.probes,
+                    clock: self.clock,
                     prober: self.arguments.prober.clone(),
                     metrics: self.arguments.metrics.clone(),
                     health: myself.clone(),
@@ -215,9 +220,9 @@ impl HealthState {
         if self.is_abstaining {
             return;
         }
-        let FinishedProbe { region, index, is_inference, result } = probe;
+        let FinishedProbe { region, index, is_inference, result, ended_ms } = probe;
         let Some(tracker) = self.trackers.get_mut(&region) else { return };
-        let changed = tracker.record(index, result, is_inference, self.clock.now_ms(), &self.policy);
+        let changed = tracker.record(index, result, is_inference, ended_ms, &self.policy);
         if let Some(before) = changed.address
             && let Some(seen) = tracker.observations().get(index)
         {
@@ -341,6 +346,10 @@ impl HealthState {
 
     fn publish(&mut self) {
         self.published = Some(Instant::now());
+        let sight = |(region, tracker): (&RegionName, &EndpointTracker)| {
+            (region.clone(), OwnSight { condition: tracker.condition(), is_definite: tracker.is_definite() })
+        };
+        self.arguments.snapshots.own_sight.send_replace(Arc::new(self.trackers.iter().map(sight).collect()));
         let fact = Fact::Observations(self.observations());
         if let Err(error) = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(fact))) {
             tracing::debug!(%error, "observations were not published; they are again within 2 s");
@@ -450,6 +459,7 @@ fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
 }
 
 /// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like silence.
+#[derive(Clone, Copy)]
 struct Clock {
     unix_ms: u64,
     started: Instant,
@@ -474,17 +484,20 @@ struct Probing {
     inference: Option<Target>,
     /// Every how manieth probe is an inference.
     every: u32,
-    interval: Duration,
+    policy: ProbePolicy,
+    clock: Clock,
     prober: Arc<dyn Prober>,
     metrics: HealthMetrics,
     health: ActorRef<HealthMessage>,
 }
 
 impl Probing {
-    /// Probes for ever. The pause counts from a probe's start, so that silence does not slow the probes down further.
+    /// Probes for ever. The regular pause counts from a probe's start, so that silence does not slow the probes down
+    /// further; the pause before a confirmation from its end, so that a slow endpoint is not probed without a break.
     async fn run(self) {
         // Agents that were started together do not probe together.
-        tokio::time::sleep(self.interval.mul_f64(rand::random::<f64>())).await;
+        tokio::time::sleep(Duration::from_millis(self.policy.interval_ms).mul_f64(rand::random::<f64>())).await;
+        let mut failures = FailureRun::default();
         // The first probe is an inference; and after one that failed the next is too, or else readiness, which goes on
         // answering, would hide it.
         let mut until_inference = 0u32;
@@ -503,11 +516,19 @@ impl Probing {
             if is_inference {
                 self.metrics.inferred(&self.region, has_passed);
             }
-            let probe = FinishedProbe { region: self.region.clone(), index: self.index, is_inference, result };
+            if failures.is_confirming(&self.policy) {
+                self.metrics.confirmed(&self.region, &result);
+            }
+            let ended_ms = self.clock.now_ms();
+            failures.record(&result, ended_ms);
+            let pause = Duration::from_millis(failures.pause_ms(&self.policy));
+            let from = if failures.is_confirming(&self.policy) { Instant::now() } else { started };
+            let probe =
+                FinishedProbe { region: self.region.clone(), index: self.index, is_inference, result, ended_ms };
             if self.health.cast(HealthMessage::ProbeFinished(probe)).is_err() {
                 return;
             }
-            tokio::time::sleep_until(started + self.interval).await;
+            tokio::time::sleep_until(from + pause).await;
         }
     }
 }

@@ -6,7 +6,9 @@
 
 mod board;
 mod clock;
+mod coalesce;
 mod driver;
+mod freeze;
 mod members;
 mod metrics;
 mod plan_metrics;

@@ -66,6 +66,8 @@ pub struct FinishedProbe {
     pub is_inference: bool,
     /// How it ended.
     pub result: ProbeResult,
+    /// When it ended, by the actor's own clock, unix milliseconds.
+    pub ended_ms: u64,
 }
 
 /// To the health actor.

@@ -9,6 +9,7 @@ pub mod webhook;
 use crate::config::ReceiverConfig;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use regionmesh_protocol::text::is_unprintable;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -144,7 +145,7 @@ async fn said(mut reply: reqwest::Response) -> String {
         }
     }
     let text = String::from_utf8_lossy(&bytes);
-    let text: String = text.chars().filter(|c| !c.is_control()).take(QUOTED_MAX).collect();
+    let text: String = text.chars().filter(|c| !is_unprintable(*c)).take(QUOTED_MAX).collect();
     if text.is_empty() { text } else { format!(": {text}") }
 }
 

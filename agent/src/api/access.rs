@@ -42,7 +42,7 @@ impl Operator {
     pub(super) fn or_said(self, said: String) -> Result<String, ApiError> {
         match self.0 {
             Some(name) => Ok(name),
-            None if !said.trim().is_empty() => Ok(said),
+            None if !said.is_empty() => Ok(said),
             None => {
                 let hint = "send who gives it as `by`, or use a token that has a name";
                 let error = ApiError::new(StatusCode::BAD_REQUEST, "an order needs to say who gives it", hint);

@@ -3,13 +3,14 @@
 //! A stream takes from the log only when its reader took what came before, so a slow reader costs a place and no memory. One
 //! that falls so far behind that events are gone is told so and ends, as does one that takes nothing at all for too long.
 
-use super::{Api, reply::ApiError};
+use super::{Api, Parameter, reply::ApiError};
 use crate::{
     events::{Cursor, EventEntry, EventLog, Noticed, Wanted},
+    listener::{PlaceLimits, Refused, Room, Seat},
     snapshots::Snapshots,
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::{Query, State},
     response::{IntoResponse, Response},
@@ -25,35 +26,37 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 /// Streams at once.
 const STREAMS_MAX: usize = 64;
+/// Of these, to one client.
+const STREAMS_PER_CLIENT: usize = 32;
 /// Events in one list, unless fewer are asked for.
-const LIST_MAX: usize = 1_000;
+pub(super) const LIST_MAX: usize = 1_000;
 /// Events taken from the log at once for a stream.
 const CHUNK: usize = 32;
 /// A reader hears at least this often that the stream still lives: proxies close what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-const KIND: (&str, &str) = ("kind", "Only these kinds, separated by commas");
-const REGION: (&str, &str) = ("region", "Only what is about these regions, separated by commas");
-const SEVERITY: (&str, &str) = ("severity", "Only what is at least this severe: info, warning, critical");
-const SINCE: (&str, &str) = ("since", "Only what came after this cursor");
+const KIND: Parameter = ("kind", "kinds", "Only these kinds, separated by commas");
+const REGION: Parameter = ("region", "regions", "Only what is about these regions, separated by commas");
+const SEVERITY: Parameter = ("severity", "severity", "Only what is at least this severe");
+const SINCE: Parameter = ("since", "cursor", "Only what came after this cursor");
+const LIMIT: Parameter = ("limit", "limit", "At most so many; without `since` the latest");
 
 /// What a list may be asked for.
-pub(super) const LIST_QUERY: &[(&str, &str)] =
-    &[SINCE, ("limit", "At most so many, 1 to 1000; without `since` the latest"), KIND, REGION, SEVERITY];
+pub(super) const LIST_QUERY: &[Parameter] = &[SINCE, LIMIT, KIND, REGION, SEVERITY];
 /// What the list of alerts may be asked for.
-pub(super) const ALERTS_QUERY: &[(&str, &str)] =
-    &[("state", "firing (default), ended (within the last five minutes) or all")];
+pub(super) const ALERTS_QUERY: &[Parameter] =
+    &[("state", "alert-state", "Those that hold (default), those that ended within the last five minutes, or all")];
 /// What a stream may be asked for.
-pub(super) const STREAM_QUERY: &[(&str, &str)] = &[SINCE, KIND, REGION, SEVERITY];
+pub(super) const STREAM_QUERY: &[Parameter] = &[SINCE, KIND, REGION, SEVERITY];
 
 /// Room for streams, and what is counted of them. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Streams {
-    places: Arc<Semaphore>,
+    places: Arc<Room>,
     open: IntGauge,
     ended: IntCounterVec,
 }
@@ -62,7 +65,7 @@ impl Streams {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let streams = Self {
-            places: Arc::new(Semaphore::new(STREAMS_MAX)),
+            places: Room::new(PlaceLimits { total: STREAMS_MAX, per_client: STREAMS_PER_CLIENT }),
             open: IntGauge::new("regionmesh_event_streams", "Streams of events that are open.")?,
             ended: IntCounterVec::new(
                 Opts::new(
@@ -175,11 +178,13 @@ impl EventQuery {
 
 /// Words separated by commas.
 fn words<T: FromStr<Err: std::fmt::Display>>(name: &str, text: Option<&str>) -> Result<Vec<T>, ApiError> {
+    super::models::text(name, text.unwrap_or_default(), usize::MAX)?;
     let words = text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
     words.map(|word| word.parse().map_err(|error| ApiError::bad(format!("{name}: {error}")))).collect()
 }
 
 fn cursor(text: &str) -> Result<Cursor, ApiError> {
+    super::models::text("since", text, usize::MAX)?;
     text.trim().parse().map_err(|_| ApiError::bad(format!("{text:?} is no cursor; give one that /v1/events answered")))
 }
 
@@ -216,7 +221,10 @@ pub(super) async fn alerts(
         None | Some("" | "firing") => &[AlertState::Firing],
         Some("ended") => &[AlertState::Ended],
         Some("all") => &[AlertState::Firing, AlertState::Ended],
-        Some(other) => return Err(ApiError::bad(format!("state: {other:?} is none of firing, ended, all"))),
+        Some(other) => {
+            super::models::text("state", other, usize::MAX)?;
+            return Err(ApiError::bad(format!("state: {other:?} is none of firing, ended, all")));
+        }
     };
     let known = api.snapshots.alerts.borrow().clone();
     let entry = |alert: &regionmesh_protocol::alert::Alert| AlertEntry {
@@ -236,17 +244,23 @@ pub(super) async fn alerts(
 pub(super) async fn stream(
     State(api): State<Api>,
     Query(query): Query<EventQuery>,
+    Extension(seat): Extension<Arc<Seat>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = query.wanted()?;
     // Where a client reconnects by itself, the header is what it saw last; the query is how it began.
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| !id.trim().is_empty());
     let since = resumed.or(query.since.as_deref()).map(cursor).transpose()?;
-    let Ok(place) = api.streams.places.clone().try_acquire_owned() else {
+    let place = api.streams.places.admit_busy(seat.from()).map_err(|refused| {
         api.streams.ended("refused");
-        let error = format!("{STREAMS_MAX} streams of events are open at this agent");
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask another agent, or /v1/events"));
-    };
+        let error = match refused {
+            Refused::Client => format!("{STREAMS_PER_CLIENT} streams of events are open to your address"),
+            Refused::Full => format!("{STREAMS_MAX} streams of events are open at this agent"),
+        };
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask another agent, or /v1/events")
+    })?;
+    // From here on it is counted as a stream, so that streams take no places from requests.
+    seat.leave();
     let tail = api.snapshots.events.borrow().tail(&wanted, 0);
     api.streams.open.inc();
     let reader = Reader {
@@ -268,6 +282,8 @@ pub(super) async fn stream(
     let mut response = Body::from_stream(body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // The connection gave its place back, so that it can't carry a further request.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // A proxy that collects what it passes on would hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -285,7 +301,7 @@ struct Reader {
     streams: Streams,
     is_first: bool,
     end: Option<&'static str>,
-    _place: OwnedSemaphorePermit,
+    _place: Seat,
 }
 
 impl Reader {

@@ -4,7 +4,7 @@ use super::{
     Api,
     access::{By, Operator},
     members,
-    models::{json, name},
+    models::{json, name, named, text},
     reply::ApiError,
     status,
     types::{
@@ -27,9 +27,10 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind},
     identity::RegionName,
     plan::{
-        CommittedPlan, Explanation, Order, OrderAction, OrderError, OverrideKind, PlanInputs, Standing, explain,
-        what_if,
+        BY_MAX, CommittedPlan, Explanation, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError, OverrideKind,
+        PlanInputs, Standing, WHY_MAX, explain, what_if,
     },
+    text::visible,
     wire::OrderRefusal,
 };
 use std::{sync::Arc, time::Duration};
@@ -76,7 +77,8 @@ async fn order(
     body: Bytes,
 ) -> OrderAnswer {
     let OrderBody { region, by, why, for_ms, force, immediate } = json(&body)?;
-    let region: Option<RegionName> = region.as_deref().map(name).transpose()?;
+    let region: Option<RegionName> = region.as_deref().map(|region| named("region", region)).transpose()?;
+    check(&action, region.as_ref(), for_ms)?;
     let order = Order {
         action,
         region,
@@ -94,8 +96,25 @@ pub(super) fn why_or_none(why: String) -> String {
     if why.is_empty() { "no reason given".into() } else { why }
 }
 
+/// What can be refused without a leader.
+fn check(action: &OrderAction, region: Option<&RegionName>, for_ms: Option<u64>) -> Result<(), ApiError> {
+    if let OrderAction::Set(kind @ (OverrideKind::Drain | OverrideKind::Promote)) = action
+        && region.is_none()
+    {
+        return Err(ApiError::bad(format!("region: {}", OrderError::NoRegion(*kind))));
+    }
+    match for_ms {
+        Some(for_ms) if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&for_ms) => {
+            Err(ApiError::bad(format!("for_ms: {}", OrderError::Duration(for_ms))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Takes an order to the leader, and answers once it is committed.
 pub(super) async fn give(api: Api, order: Order) -> OrderAnswer {
+    text("by", &order.by, BY_MAX)?;
+    text("why", &order.why, WHY_MAX)?;
     let (by, desk) = (order.by.clone(), api.orders.clone());
     // In a task of its own: a client that goes away must not leave it unknown to the log what became of the order.
     let carried_out = tokio::spawn(async move { desk.carry_out(order, HOPS).await });
@@ -107,7 +126,7 @@ pub(super) async fn give(api: Api, order: Order) -> OrderAnswer {
     let has_it = known.wait_for(|known| known.as_ref().is_some_and(|known| known.stamp >= committed.stamp));
     let _ = tokio::time::timeout(SPREAD, has_it).await;
     let plan = api.snapshots.clocks.by_own_clock(&committed.plan).into_owned();
-    let done = committed.plan.reason.clone();
+    let done = visible(&committed.plan.reason).into_owned();
     let plan = status::plan_detail(&api.config, &CommittedPlan { plan, stamp: committed.stamp });
     Ok((Extension(By(by)), Json(OrderDone { done, plan })))
 }
@@ -138,9 +157,10 @@ impl From<OrderRefusal> for ApiError {
                 ),
                 OrderError::Member(error) => members::answer(error),
                 OrderError::TooMany => (StatusCode::CONFLICT, "see /v1/failover/status"),
-                OrderError::NoRegion(_) | OrderError::Text { .. } | OrderError::Duration(_) => {
-                    (StatusCode::BAD_REQUEST, "")
-                }
+                OrderError::NoRegion(_)
+                | OrderError::Text { .. }
+                | OrderError::Unprintable { .. }
+                | OrderError::Duration(_) => (StatusCode::BAD_REQUEST, ""),
             },
         };
         Self::new(status, refusal.to_string(), hint).with_code(code)
@@ -159,6 +179,8 @@ pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
         taken_out: plan.iter().flat_map(|committed| committed.plan.taken_out().cloned()).collect(),
         automatic_refused: members::why_not_automatic(&api),
         plan: plan.map(|committed| status::plan_detail(&api.config, &committed)),
+        verdicts: status::verdicts(&api.config, &api.snapshots),
+        frozen: status::frozen(&api.snapshots),
     })
 }
 
@@ -193,7 +215,7 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
     let reason = |past: &PastPlan| PastReason {
         seen_ms: past.seen_ms,
         seq: past.committed.stamp.seq,
-        reason: past.committed.plan.reason.clone(),
+        reason: visible(&past.committed.plan.reason).into_owned(),
     };
     let mut reasons: Vec<PastReason> = plans.iter().rev().filter(mentions).take(REASONS_MAX).map(reason).collect();
     reasons.reverse();

@@ -4,7 +4,7 @@ use super::{
     Api,
     access::Operator,
     failover::{OrderAnswer, give, why_or_none},
-    models::{json, name},
+    models::{json, named},
     types::{MemberBody, MemberStatus, MembersStatus, NewNameBody},
 };
 use axum::{Extension, Json, body::Bytes, extract::State};
@@ -73,7 +73,7 @@ pub async fn remove(api: State<Api>, operator: Extension<Operator>, body: Bytes)
 /// `POST /v1/failover/members/rename`
 pub async fn rename(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
     let NewNameBody { region, to, by, why } = json(&body)?;
-    let to: RegionName = name(&to)?;
+    let to: RegionName = named("to", &to)?;
     change(api, operator, region, by, why, MemberOrder::Rename { to }).await
 }
 
@@ -85,7 +85,7 @@ async fn change(
     why: String,
     order: MemberOrder,
 ) -> OrderAnswer {
-    let region: RegionName = name(&region)?;
+    let region: RegionName = named("region", &region)?;
     let order = Order {
         action: OrderAction::Member(order),
         region: Some(region),

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod events;
 pub mod failover;
+mod host;
 pub mod members;
 pub mod metrics;
 pub mod models;
@@ -105,6 +106,9 @@ pub enum Answer {
     Probe(&'static str),
 }
 
+/// A parameter of a query: its name, its kind (a rule of [`schemas`]), and its meaning.
+pub type Parameter = (&'static str, &'static str, &'static str);
+
 /// One route.
 pub struct Route {
     /// Path with `{parameters}`.
@@ -121,8 +125,10 @@ pub struct Route {
     pub errors: &'static [u16],
     /// Whether it changes state, or costs so much that it needs the token as well.
     pub needs_token: bool,
-    /// What may be asked for in the query: name and meaning.
-    pub query: &'static [(&'static str, &'static str)],
+    /// What may be asked for in the query.
+    pub query: &'static [Parameter],
+    /// The kinds of those parameters of the path that are of another kind than their names say.
+    pub path_kinds: &'static [(&'static str, &'static str)],
     handler: fn() -> MethodRouter<Api>,
 }
 
@@ -142,6 +148,7 @@ const fn read(
         errors,
         needs_token: false,
         query: &[],
+        path_kinds: &[],
         handler,
     }
 }
@@ -154,12 +161,28 @@ const fn change(
     errors: &'static [u16],
     handler: fn() -> MethodRouter<Api>,
 ) -> Route {
-    Route { path, method: "post", summary, body, answer, errors, needs_token: true, query: &[], handler }
+    Route {
+        path,
+        method: "post",
+        summary,
+        body,
+        answer,
+        errors,
+        needs_token: true,
+        query: &[],
+        path_kinds: &[],
+        handler,
+    }
 }
 
 impl Route {
-    const fn with_query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+    const fn with_query(mut self, query: &'static [Parameter]) -> Self {
         self.query = query;
+        self
+    }
+
+    const fn with_path_kinds(mut self, kinds: &'static [(&'static str, &'static str)]) -> Self {
+        self.path_kinds = kinds;
         self
     }
 }
@@ -210,7 +233,7 @@ pub const ROUTES: &[Route] = {
         change(
             "/v1/failover/drain",
             "Give a region no traffic, for a time",
-            BodyKind::Json("OrderBody"),
+            BodyKind::Json("RegionOrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
             || post(failover::drain),
@@ -226,7 +249,7 @@ pub const ROUTES: &[Route] = {
         change(
             "/v1/failover/promote",
             "Give a region all traffic, for a time; one that is out comes back by cool-down and ramp first",
-            BodyKind::Json("OrderBody"),
+            BodyKind::Json("RegionOrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
             || post(failover::promote),
@@ -298,13 +321,14 @@ pub const ROUTES: &[Route] = {
             Created("UploadBegun"),
             &[400, 507],
             || post(models::begin),
-        ),
+        )
+        .with_path_kinds(&[("version", "new-version")]),
         change(
             "/v1/uploads/{upload}/files",
             "Add a file; its path in the query, its bytes as the body",
             BodyKind::File,
             Created("File"),
-            &[400, 404, 408, 409, 411, 507],
+            &[400, 404, 408, 409, 411, 413, 507],
             || post(models::add_file).layer(DefaultBodyLimit::disable()),
         ),
         change(
@@ -315,7 +339,7 @@ pub const ROUTES: &[Route] = {
             &[400, 404, 409, 507],
             || post(models::commit),
         ),
-        change("/v1/uploads/{upload}/abort", "Drop an upload", BodyKind::None, Json("Done"), &[404], || {
+        change("/v1/uploads/{upload}/abort", "Drop an upload", BodyKind::None, Json("Done"), &[400, 404], || {
             post(models::abort)
         }),
         change(
@@ -347,6 +371,7 @@ pub const ROUTES: &[Route] = {
 
 /// The routes as a service.
 pub fn router(api: Api, limits: Limits) -> Router {
+    let hosts = Arc::new(host::Hosts::of(&api.config));
     let add = |router: Router<Api>, route: &Route| {
         let mut handler = (route.handler)();
         if route.needs_token {
@@ -361,6 +386,7 @@ pub fn router(api: Api, limits: Limits) -> Router {
         .fallback(|| async { ApiError::not_found("there is nothing at this path", "see /v1/openapi.json") })
         .layer(Extension(limits))
         .layer(middleware::from_fn(refusals_as_json))
+        .layer(middleware::from_fn_with_state(hosts, host::guard))
         .layer(middleware::from_fn_with_state(api.clone(), measure))
         .with_state(api)
 }
@@ -377,8 +403,7 @@ async fn refusals_as_json(request: Request, next: Next) -> Response {
     let text = axum::body::to_bytes(body, 4_096).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let error = if text.is_empty() { head.status.canonical_reason().unwrap_or("refused") } else { &text };
-    let hint = if head.status == StatusCode::METHOD_NOT_ALLOWED { "see /v1/openapi.json" } else { "" };
-    let mut response = ApiError::new(head.status, error, hint).into_response();
+    let mut response = ApiError::new(head.status, error, reply::SEE_DOCUMENT).into_response();
     if let Some(allowed) = head.headers.get(header::ALLOW) {
         response.headers_mut().insert(header::ALLOW, allowed.clone());
     }

@@ -18,6 +18,7 @@ use futures::StreamExt;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Tombstone},
     manifest::{METADATA_MAX, ModelName, TEXT_MAX, VersionName},
+    text::unprintable,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::str::FromStr;
@@ -25,6 +26,11 @@ use std::str::FromStr;
 /// Reads a name from a path.
 pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
     text.parse().map_err(|error: T::Err| ApiError::bad(error.to_string()))
+}
+
+/// Reads a name from a field of a body.
+pub(super) fn named<T: FromStr<Err: std::fmt::Display>>(field: &str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error: T::Err| ApiError::bad(format!("{field}: {error}")))
 }
 
 fn names(path: &(String, String)) -> Result<(ModelName, VersionName), ApiError> {
@@ -41,12 +47,25 @@ pub(super) fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(text).map_err(|error| ApiError::bad(format!("the body is not the JSON expected: {error}")))
 }
 
-/// What a client writes of itself travels to every agent with the version or the alias, so it is short.
-fn short(what: &str, text: &str) -> Result<(), ApiError> {
-    if text.len() > TEXT_MAX {
-        return Err(ApiError::bad(format!("{what}: {} bytes, the limit is {TEXT_MAX}", text.len())));
+/// Checks a free text of a request. What a client writes of itself travels to every agent, into logs and onto terminals: so
+/// it is short, and holds nothing that could forge a line or rewrite a screen.
+pub(super) fn text(field: &str, text: &str, limit: usize) -> Result<(), ApiError> {
+    let length = text.chars().count();
+    if length > limit {
+        return Err(ApiError::bad(format!("{field}: {length} characters, the limit is {limit}")));
+    }
+    if let Some(found) = unprintable(text) {
+        let error = format!("{field}: it holds {found:?}");
+        let hint = "control characters, line breaks and changes of direction are not allowed in texts";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, error, hint));
     }
     Ok(())
+}
+
+/// The id of an upload, as its beginning was answered.
+fn upload_id(upload: &str) -> Result<(), ApiError> {
+    let is_id = upload.len() == 16 && upload.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if is_id { Ok(()) } else { Err(ApiError::bad(format!("{upload:?} is not the id of an upload"))) }
 }
 
 /// `GET /v1/models/{model}/versions/{version}`
@@ -69,13 +88,13 @@ pub async fn begin(
     let BeginUpload { publisher, metadata } = json(&body)?;
     let publisher = operator.0.unwrap_or(publisher);
     // Checked again at the commit; said now, before the files are sent.
-    short("publisher", &publisher)?;
+    text("publisher", &publisher, TEXT_MAX)?;
     if metadata.len() > METADATA_MAX {
         return Err(ApiError::bad(format!("metadata: {} pairs, the limit is {METADATA_MAX}", metadata.len())));
     }
     for (key, value) in &metadata {
-        short("a metadata key", key)?;
-        short("a metadata value", value)?;
+        text("a metadata key", key, TEXT_MAX)?;
+        text(&format!("metadata.{key}"), value, TEXT_MAX)?;
     }
     let by = Extension(By(publisher.clone()));
     let upload = api.publisher.begin(model, version, publisher, metadata.into_iter().collect()).await?;
@@ -97,6 +116,7 @@ pub async fn add_file(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<FileStatus>), ApiError> {
+    upload_id(&upload)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let length = length.ok_or_else(|| {
         let hint = "send the file's size in Content-Length, so that a truncated one is noticed";
@@ -117,6 +137,7 @@ pub async fn add_file(
 
 /// `POST /v1/uploads/{upload}/commit`
 pub async fn commit(State(api): State<Api>, Path(upload): Path<String>) -> Result<Json<VersionBrief>, ApiError> {
+    upload_id(&upload)?;
     // In a task of its own: a client that goes away must not leave half of it done.
     let publisher = api.publisher.clone();
     let committed = tokio::spawn(async move { publisher.commit(&upload).await });
@@ -129,6 +150,7 @@ pub async fn commit(State(api): State<Api>, Path(upload): Path<String>) -> Resul
 
 /// `POST /v1/uploads/{upload}/abort`
 pub async fn abort(State(api): State<Api>, Path(upload): Path<String>) -> Result<Json<Done>, ApiError> {
+    upload_id(&upload)?;
     api.publisher.abort(&upload).await?;
     Ok(Json(Done { done: format!("upload {upload} is gone") }))
 }
@@ -158,11 +180,11 @@ pub async fn promote(
     let (model, version) = names(&path)?;
     let Promote { alias, by } = json(&body)?;
     let by = operator.0.unwrap_or(by);
-    let alias: VersionName = name(&alias)?;
+    let alias: VersionName = named("alias", &alias)?;
     if alias.as_str().contains('+') {
-        return Err(ApiError::bad("an alias can't have a name that conflict resolution gives"));
+        return Err(ApiError::bad("alias: names with '+conflict.' are given by conflict resolution alone"));
     }
-    short("by", &by)?;
+    text("by", &by, TEXT_MAX)?;
     known(&api, &model, &version).await?;
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;

@@ -1,6 +1,9 @@
 //! The OpenAPI 3.1 document, made from the list of routes.
 
-use super::{Answer, BodyKind, ROUTES, Route, schemas::schemas};
+use super::{
+    Answer, BodyKind, ROUTES, Route,
+    schemas::{of, schemas},
+};
 use axum::Json;
 use serde_json::{Map, Value, json};
 
@@ -31,23 +34,11 @@ pub fn build() -> Value {
     })
 }
 
+/// What every route may answer: no Host header, a foreign one, more connections than there may be.
+const OF_EVERY_ROUTE: &[u16] = &[400, 421, 503];
+
 fn operation(route: &Route) -> Value {
-    let mut parameters: Vec<Value> = route
-        .path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-        .collect();
-    if route.body == BodyKind::File {
-        parameters.push(json!({
-            "name": "path", "in": "query", "required": true, "schema": { "type": "string" },
-            "description": "Path of the file below the version's folder",
-        }));
-    }
-    parameters.extend(route.query.iter().map(|(name, meaning)| {
-        let schema = json!({ "type": "string" });
-        json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": meaning })
-    }));
+    let parameters = parameters(route);
     let mut operation = json!({
         "summary": route.summary,
         "operationId": operation_id(route.method, route.path),
@@ -73,6 +64,31 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+fn parameters(route: &Route) -> Vec<Value> {
+    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = names.map(|name| {
+        let kind = route.path_kinds.iter().find(|(named, _)| *named == name).map_or(name, |(_, kind)| kind);
+        json!({ "name": name, "in": "path", "required": true, "schema": of(kind) })
+    });
+    let mut parameters: Vec<Value> = in_path.collect();
+    if route.body == BodyKind::File {
+        parameters.push(json!({
+            "name": "path", "in": "query", "required": true, "schema": of("file-path"),
+            "description": "Path of the file below the version's folder",
+        }));
+    }
+    parameters.extend(route.query.iter().map(|(name, kind, meaning)| {
+        json!({ "name": name, "in": "query", "required": false, "schema": of(kind), "description": meaning })
+    }));
+    if matches!(route.answer, Answer::Stream(_)) {
+        parameters.push(json!({
+            "name": "Last-Event-ID", "in": "header", "required": false, "schema": of("cursor"),
+            "description": "The last event seen; outranks `since`",
+        }));
+    }
+    parameters
+}
+
 fn responses(route: &Route) -> Value {
     let mut responses = match route.answer {
         Answer::Text => {
@@ -95,7 +111,11 @@ fn responses(route: &Route) -> Value {
         (true, BodyKind::File) => &[401, 403, 503],
         (true, _) => &[401, 403, 408, 413, 503],
     };
-    for code in route.errors.iter().chain(of_the_guard) {
+    for code in route.errors.iter().chain(of_the_guard).chain(OF_EVERY_ROUTE) {
+        // A probe's 503 has a body of its own.
+        if responses.get(code.to_string()).is_some() {
+            continue;
+        }
         let reason = http::StatusCode::from_u16(*code).ok().and_then(|code| code.canonical_reason());
         responses[code.to_string()] =
             json!({ "description": reason.unwrap_or("Not done"), "content": json_of("Error") });
@@ -132,6 +152,19 @@ mod tests {
         for route in ROUTES {
             assert!(described.contains(&(route.path.into(), route.method.into())), "{} is not described", route.path);
             assert_eq!(document["paths"][route.path][route.method]["security"].is_array(), route.needs_token);
+        }
+    }
+
+    #[test]
+    fn every_parameter_has_a_rule_and_every_route_tells_of_421() {
+        for route in ROUTES {
+            let operation = operation(route);
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(parameter["schema"]["type"].is_string(), "{}: {parameter}", route.path);
+            }
+            for code in ["400", "421", "503"] {
+                assert!(operation["responses"][code].is_object(), "{}: {code}", route.path);
+            }
         }
     }
 

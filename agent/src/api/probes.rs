@@ -68,10 +68,15 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         ("stopping", !*api.draining.borrow(), "the agent was told to stop".into()),
     ];
     let is_ready = checks.iter().all(|(_, holds, _)| *holds);
-    let checks: serde_json::Map<_, _> = checks
+    let mut checks: serde_json::Map<_, _> = checks
         .into_iter()
         .map(|(name, holds, otherwise)| (name.to_owned(), json!(if holds { "ok".into() } else { otherwise })))
         .collect();
+    // No reason to send anybody away: this agent's DNS goes on answering, and the others may be gone.
+    if let Some(freeze) = api.snapshots.freeze.borrow().as_ref() {
+        let since = crate::time::rfc3339(freeze.since_ms);
+        checks.insert("plan".into(), json!(format!("plan frozen since {since}: {}", freeze.detail)));
+    }
     answer(is_ready, json!({ "ready": is_ready, "checks": checks }))
 }
 

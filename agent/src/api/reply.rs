@@ -7,6 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use regionmesh_protocol::{manifest::ManifestError, text::visible};
+
+/// Longest error message, characters.
+const ERROR_MAX: usize = 2_000;
+/// The hint where a request is not as it should be.
+pub(super) const SEE_DOCUMENT: &str = "see /v1/openapi.json for what this route takes";
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +38,7 @@ impl ApiError {
 
     /// The request is wrong.
     pub fn bad(error: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error, "")
+        Self::new(StatusCode::BAD_REQUEST, error, SEE_DOCUMENT)
     }
 
     /// What was asked for is not there.
@@ -43,7 +49,15 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.error, hint: self.hint.into(), code: self.code.into() };
+        // It may quote what a client sent: safe to show, and not at any length.
+        let shown = visible(&self.error);
+        let error = match shown.char_indices().nth(ERROR_MAX) {
+            Some((end, _)) => format!("{}…", &shown[..end]),
+            None => shown.into_owned(),
+        };
+        let hint =
+            if self.hint.is_empty() && self.status == StatusCode::BAD_REQUEST { SEE_DOCUMENT } else { self.hint };
+        let body = ErrorBody { error, hint: hint.into(), code: self.code.into() };
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -86,6 +100,9 @@ impl From<PublishError> for ApiError {
             PublishError::Sender { ref error, .. } if error.kind() == std::io::ErrorKind::TimedOut => {
                 StatusCode::REQUEST_TIMEOUT
             }
+            // A part that is missing, or in the way of another: the upload's state, no single request, is wrong.
+            PublishError::Manifest(ManifestError::Empty | ManifestError::Order(_)) => StatusCode::CONFLICT,
+            PublishError::Manifest(ManifestError::Limit { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             PublishError::Manifest(_) | PublishError::Truncated { .. } | PublishError::Sender { .. } => {
                 StatusCode::BAD_REQUEST
             }

@@ -1,15 +1,26 @@
 //! What every JSON object of the API consists of, for the OpenAPI document.
 //!
-//! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways.
+//! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways. What a request
+//! may hold is in [`requests`], and what a name or a text may be in [`rules`].
 
+mod requests;
+mod rules;
+mod traffic;
+
+pub(super) use rules::of;
+
+use requests::REQUESTS;
 use serde_json::{Map, Value, json};
 
 /// One field: its name, its type, and what it means. A type that ends in `?` may be null; one that ends in `~` may be
 /// left out of a request.
 type Field = (&'static str, &'static str, &'static str);
 
-/// Every object: its name, what it is, and its fields.
-const OBJECTS: &[(&str, &str, &[Field])] = &[
+/// An object: its name, what it is, and its fields.
+type Object = (&'static str, &'static str, &'static [Field]);
+
+/// Every object of answers: its name, what it is, and its fields.
+const OBJECTS: &[Object] = &[
     (
         "Status",
         "The whole mesh, as the answering agent knows it",
@@ -24,6 +35,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("models", "[Model]", "Every model that a region is known to hold"),
             ("problems", "[Problem]", "Problems that agents report of themselves, the most urgent first"),
             ("orders", "[Override]", "What operators ordered and stands"),
+            traffic::FROZEN,
         ],
     ),
     (
@@ -49,6 +61,8 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             PLAN_BRIEF[2],
             PLAN_BRIEF[3],
             PLAN_BRIEF[4],
+            PLAN_BRIEF[5],
+            PLAN_BRIEF[6],
             ("regions", "[PlannedRegion]", "Every region's part"),
             ("overrides", "[Override]", "What operators ordered and stands"),
             ("shortfall", "Shortfall?", "What could not be moved for want of capacity; null if all could"),
@@ -77,22 +91,6 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
         ],
     ),
     (
-        "OrderBody",
-        "An operator's order",
-        &[
-            ("region", "string~", "The region; without it the whole mesh, which can be held and restored only"),
-            ("by", "string~", "Who orders, at most 128 bytes; needed unless the token has a name, which then counts"),
-            ("why", "string~", "Why; at most 512 bytes"),
-            ("for_ms", "integer~", "For how long, milliseconds: 1000 to 2592000000 (30 days); an hour if not given"),
-            (
-                "force",
-                "boolean~",
-                "Replace another operator's order; drain the last region that can serve in name only",
-            ),
-            ("immediate", "boolean~", "Promote a region that is out without cool-down and ramp"),
-        ],
-    ),
-    (
         "OrderDone",
         "The order is part of the committed plan",
         &[("done", "string", "What was done, and what followed from it"), ("plan", "Plan", "The plan")],
@@ -108,6 +106,8 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("taken_out", "[string]", "Those that it has out"),
             ("automatic_refused", "string?", "Why automatic failover is refused; null if it is not"),
             ("plan", "Plan?", "The committed plan; null before the first"),
+            ("verdicts", "[Verdict]", "The verdict on every region, whatever the plan made of it"),
+            traffic::FROZEN,
         ],
     ),
     (
@@ -134,26 +134,6 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("acceptor", "string?", "The incarnation of its acceptor whose votes count; null without one"),
             ("agents_alive", "integer", "Agents of it that live, as far as the answering agent knows"),
             ("share", "number", "Its share of the traffic, 0 to 1"),
-        ],
-    ),
-    (
-        "MemberBody",
-        "A member to add or to remove",
-        &[
-            ("region", "string", "The region, or witness"),
-            ("by", "string~", "Who orders; at most 128 bytes"),
-            ("why", "string~", "Why; at most 512 bytes"),
-            ("force", "boolean~", "Also with traffic on it (remove), or if automatic failover is refused from then on"),
-        ],
-    ),
-    (
-        "NewNameBody",
-        "A member to rename",
-        &[
-            ("region", "string", "The region"),
-            ("to", "string", "Its new name"),
-            ("by", "string~", "Who orders; at most 128 bytes"),
-            ("why", "string~", "Why; at most 512 bytes"),
         ],
     ),
     (
@@ -204,11 +184,6 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("seq", "integer", "Its number"),
             ("reason", "string", "Why it differed from the one before"),
         ],
-    ),
-    (
-        "Assumptions",
-        "Verdicts to assume",
-        &[("assume", "{condition}~", "The verdict that is to be assumed of each region named")],
     ),
     (
         "WhatIf",
@@ -420,23 +395,7 @@ const OBJECTS: &[(&str, &str, &[Field])] = &[
             ("chunks", "integer", "How many chunks it has"),
         ],
     ),
-    (
-        "BeginUpload",
-        "What is said of a version before its files",
-        &[
-            ("publisher", "string~", "Who publishes; at most 1024 bytes"),
-            ("metadata", "{string}~", "Free key/value pairs; at most 64, each text at most 1024 bytes"),
-        ],
-    ),
     ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
-    (
-        "Promote",
-        "An alias to set",
-        &[
-            ("alias", "string", "The alias that shall name the version"),
-            ("by", "string~", "Who promotes; at most 1024 bytes"),
-        ],
-    ),
     ("Done", "It was done", &[("done", "string", "What was done")]),
     (
         "Healthz",
@@ -530,6 +489,8 @@ const PLAN_BRIEF: &[Field] = &[
     ("reason", "string", "Why it differs from the one before"),
     ("made_ms", "time", "When it was made, its leader's clock"),
     ("age_ms", "age", "How long ago that is by the answering agent's clock"),
+    traffic::ALL_FAILED,
+    traffic::YIELDED,
 ];
 
 const VERSION: &[Field] = &[
@@ -544,7 +505,7 @@ const VERSION: &[Field] = &[
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS {
+    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS) {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -572,38 +533,24 @@ fn property(kind: &str, meaning: &str) -> Value {
     schema
 }
 
-fn of(kind: &str) -> Value {
-    if let Some(item) = kind.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return json!({ "type": "array", "items": of(item) });
-    }
-    if let Some(value) = kind.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        return json!({ "type": "object", "additionalProperties": of(value) });
-    }
-    match kind {
-        "string" | "boolean" | "number" => json!({ "type": kind }),
-        // Unix milliseconds, milliseconds, counts: none is negative, all fit 64 bits.
-        "integer" | "time" | "age" => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
-        "condition" => json!({ "type": "string", "enum": CONDITIONS }),
-        object => json!({ "$ref": format!("#/components/schemas/{object}") }),
-    }
-}
-
-const CONDITIONS: [&str; 5] = ["unknown", "healthy", "suspect", "failed", "draining"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use regionmesh_protocol::verdict::Condition;
 
     #[test]
-    fn the_conditions_are_those_of_the_protocol() {
-        assert_eq!(Condition::ALL.map(Condition::as_str), CONDITIONS);
+    fn every_kind_of_a_field_is_known() {
+        for (name, _, fields) in OBJECTS.iter().chain(REQUESTS) {
+            for (field, kind, _) in *fields {
+                let schema = of(kind.trim_end_matches(['?', '~']));
+                assert!(schema != json!({}), "{name}.{field} is of the kind {kind}, which there is not");
+            }
+        }
     }
 
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS {
+        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS) {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

@@ -1,9 +1,9 @@
 //! The whole mesh in one answer, from the snapshots: pure, no actor is asked.
 
 use super::types::{
-    AddressSeen, AddressStatus, AgentStatus, BallotStatus, HoldingsStatus, LeaderStatus, LinkStatus, ModelStatus,
-    ObservationStatus, OverrideStatus, PlanDetail, PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status,
-    VersionStatus, VoteStatus,
+    AddressSeen, AddressStatus, AgentStatus, BallotStatus, FrozenStatus, HoldingsStatus, LeaderStatus, LinkStatus,
+    ModelStatus, ObservationStatus, OverrideStatus, PlanDetail, PlanStatus, PlannedRegion, ProblemStatus, RegionStatus,
+    Status, VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
 };
 use crate::{
     config::Config,
@@ -15,8 +15,9 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder},
     problem::PROBLEMS_MAX,
+    text::visible,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
 use std::{
@@ -42,7 +43,36 @@ pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
         models: models(config, snapshots),
         problems: problems(&snapshots.board.borrow()),
         orders: plan.map(|committed| orders(&committed.plan, now_ms)).unwrap_or_default(),
+        frozen: frozen(snapshots),
     }
+}
+
+/// Why the plan can't change; none if it can.
+pub(super) fn frozen(snapshots: &Snapshots) -> Option<FrozenStatus> {
+    let freeze = snapshots.freeze.borrow().clone()?;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    Some(FrozenStatus {
+        since_ms: freeze.since_ms,
+        reachable: count(freeze.reachable),
+        members: count(freeze.members),
+        left_out: freeze.local.iter().flat_map(|local| local.left_out.iter().cloned()).collect(),
+        detail: freeze.detail.clone(),
+    })
+}
+
+/// The verdict on every region of the configuration.
+pub(super) fn verdicts(config: &Config, snapshots: &Snapshots) -> Vec<VerdictStatus> {
+    let verdicts = snapshots.verdicts.borrow().clone();
+    let status = |region: &crate::config::RegionConfig| {
+        let verdict = verdicts.get(&region.name);
+        VerdictStatus {
+            region: region.name.clone(),
+            verdict: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
+            since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
+            reason: verdict.map(|verdict| verdict.reason.clone()).unwrap_or_default(),
+        }
+    };
+    config.regions.iter().map(status).collect()
 }
 
 /// What operators ordered and stands.
@@ -74,10 +104,17 @@ fn plan_in_brief(committed: &CommittedPlan, now_ms: u64) -> PlanStatus {
     PlanStatus {
         seq: stamp.seq,
         ballot: BallotStatus { number: stamp.ballot.number, agent: stamp.ballot.agent.to_string() },
-        reason: plan.reason.clone(),
+        reason: visible(&plan.reason).into_owned(),
         made_ms: plan.made_ms,
         age_ms: now_ms.saturating_sub(plan.made_ms),
+        all_failed_ms: plan.all_failed_ms,
+        yielded: plan.yielded.iter().filter_map(|yielded| yielded_status(plan, yielded)).collect(),
     }
+}
+
+fn yielded_status(plan: &Plan, yielded: &YieldedOrder) -> Option<YieldedStatus> {
+    let order = plan.override_of(yielded.order.as_ref())?.to_string();
+    Some(YieldedStatus { order, region: yielded.region.clone(), since_ms: yielded.since_ms })
 }
 
 /// The committed plan; none before the first.

@@ -1,13 +1,21 @@
 //! The JSON of the API, for the server and the command line alike. Ages and durations in milliseconds, points in time
 //! as Unix milliseconds.
 
+mod models;
+mod traffic;
+
+pub use models::{
+    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, UploadBegun, VersionBrief, VersionDetail,
+    VersionStatus,
+};
+pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
+
 use regionmesh_protocol::{
-    conflict::AliasEntry,
     event::Severity,
     identity::RegionName,
-    manifest::{Manifest, VersionSummary},
     plan::{Override, OverrideKind, Shortfall},
     problem::ProblemKind,
+    text::escape,
     verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +47,9 @@ pub struct Status {
     /// What operators ordered and stands.
     #[serde(default)]
     pub orders: Vec<OverrideStatus>,
+    /// Why the plan can't change; none if it can.
+    #[serde(default)]
+    pub frozen: Option<FrozenStatus>,
 }
 
 /// A problem that one agent reports.
@@ -73,6 +84,12 @@ pub struct PlanStatus {
     pub made_ms: u64,
     /// How long ago that is.
     pub age_ms: u64,
+    /// Since when the verdict on every region has been failed, its leader's clock; none while one serves.
+    #[serde(default)]
+    pub all_failed_ms: Option<u64>,
+    /// Orders without effect, since obeying them would leave users on a region that can't serve.
+    #[serde(default)]
+    pub yielded: Vec<YieldedStatus>,
 }
 
 /// `GET /v1/plan`: the committed plan.
@@ -117,7 +134,9 @@ pub struct OverrideStatus {
 impl OverrideStatus {
     /// A standing order as it is at `now_ms`.
     pub fn of(standing: &Override, now_ms: u64) -> Self {
-        let Override { region, kind, by, why, is_immediate, set_ms, expires_ms } = standing.clone();
+        let Override { region, kind, mut by, mut why, is_immediate, set_ms, expires_ms } = standing.clone();
+        escape(&mut by);
+        escape(&mut why);
         let left_ms = expires_ms.saturating_sub(now_ms);
         Self { region, kind, by, why, immediate: is_immediate, set_ms, expires_ms, left_ms }
     }
@@ -189,6 +208,12 @@ pub struct FailoverStatus {
     pub automatic_refused: Option<String>,
     /// The committed plan; none before the first.
     pub plan: Option<PlanDetail>,
+    /// The verdict on every region, whatever the plan made of it.
+    #[serde(default)]
+    pub verdicts: Vec<VerdictStatus>,
+    /// Why the plan can't change; none if it can.
+    #[serde(default)]
+    pub frozen: Option<FrozenStatus>,
 }
 
 /// `GET /v1/failover/members`: who votes in the register and gets traffic.
@@ -572,174 +597,11 @@ pub struct HoldingsStatus {
     pub lag_ms: u64,
 }
 
-/// One model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ModelStatus {
-    /// The model.
-    pub model: String,
-    /// Its versions.
-    pub versions: Vec<VersionStatus>,
-    /// Its aliases.
-    pub aliases: Vec<AliasStatus>,
-}
-
-/// One version, and where it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VersionStatus {
-    /// The version.
-    pub version: String,
-    /// Digest of its content.
-    pub content: String,
-    /// Size, bytes; none where the answering region does not hold it yet.
-    pub size: Option<u64>,
-    /// When it was published; none likewise.
-    pub published_ms: Option<u64>,
-    /// Where it was published; none likewise.
-    pub origin: Option<String>,
-    /// The regions that hold it, verified.
-    pub regions: Vec<RegionName>,
-}
-
-/// One alias.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AliasStatus {
-    /// The alias.
-    pub alias: String,
-    /// The version that it names.
-    pub version: String,
-    /// When it was set.
-    pub set_ms: u64,
-    /// Who set it.
-    pub by: String,
-}
-
-impl From<AliasEntry> for AliasStatus {
-    fn from(entry: AliasEntry) -> Self {
-        Self {
-            alias: entry.alias.to_string(),
-            version: entry.version.to_string(),
-            set_ms: entry.set.wall_ms,
-            by: entry.by,
-        }
-    }
-}
-
-/// `GET /v1/models`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Models {
-    /// Every model.
-    pub models: Vec<ModelStatus>,
-}
-
 /// `GET /v1/regions`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Regions {
     /// Every region.
     pub regions: Vec<RegionStatus>,
-}
-
-/// A version in brief: the answer to a commit or a verification.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VersionBrief {
-    /// The model.
-    pub model: String,
-    /// The version.
-    pub version: String,
-    /// Digest of its content.
-    pub content: String,
-    /// Size, bytes.
-    pub size: u64,
-    /// When it was published.
-    pub published_ms: u64,
-    /// Where it was published.
-    pub origin: String,
-}
-
-impl From<&VersionSummary> for VersionBrief {
-    fn from(summary: &VersionSummary) -> Self {
-        Self {
-            model: summary.model.to_string(),
-            version: summary.version.to_string(),
-            content: summary.content.to_string(),
-            size: summary.size,
-            published_ms: summary.published.wall_ms,
-            origin: summary.origin.to_string(),
-        }
-    }
-}
-
-/// `GET /v1/models/{model}/versions/{version}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VersionDetail {
-    /// The version in brief.
-    #[serde(flatten)]
-    pub brief: VersionBrief,
-    /// Who published it.
-    pub publisher: String,
-    /// Free key/value pairs.
-    pub metadata: BTreeMap<String, String>,
-    /// Its files.
-    pub files: Vec<FileStatus>,
-}
-
-/// One file of a version.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FileStatus {
-    /// Path below the version's folder.
-    pub path: String,
-    /// Size, bytes.
-    pub size: u64,
-    /// BLAKE3 of the file.
-    pub digest: String,
-    /// How many chunks it has.
-    pub chunks: usize,
-}
-
-impl From<&Manifest> for VersionDetail {
-    fn from(manifest: &Manifest) -> Self {
-        let file = |file: &regionmesh_protocol::manifest::ManifestFile| FileStatus {
-            path: file.path.clone(),
-            size: file.size,
-            digest: file.digest.to_string(),
-            chunks: file.chunks.len(),
-        };
-        Self {
-            brief: (&manifest.summary()).into(),
-            publisher: manifest.publisher.clone(),
-            metadata: manifest.metadata.iter().cloned().collect(),
-            files: manifest.files.iter().map(file).collect(),
-        }
-    }
-}
-
-/// Body of `POST /v1/models/{model}/versions/{version}/uploads`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BeginUpload {
-    /// Who publishes.
-    #[serde(default)]
-    pub publisher: String,
-    /// Free key/value pairs.
-    #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// Its answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UploadBegun {
-    /// Names the upload in the calls that follow.
-    pub upload: String,
-}
-
-/// Body of `POST /v1/models/{model}/versions/{version}/promote`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Promote {
-    /// The alias that shall name the version.
-    pub alias: String,
-    /// Who promotes.
-    #[serde(default)]
-    pub by: String,
 }
 
 /// An answer that only says that it was done.

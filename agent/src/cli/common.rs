@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use nix::unistd::{User, getuid};
 use prometheus::Registry;
+use regionmesh_protocol::text::unprintable;
 use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
@@ -40,10 +41,14 @@ impl Common {
     }
 }
 
-/// A text of 1 to `limit` bytes.
+/// A text of 1 to `limit` printable characters.
 pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
-    if text.is_empty() || text.len() > limit {
-        return Err(format!("it has {} bytes, 1 to {limit} are possible", text.len()));
+    let length = text.chars().count();
+    if length == 0 || length > limit {
+        return Err(format!("it has {length} characters, 1 to {limit} are possible"));
+    }
+    if let Some(found) = unprintable(text) {
+        return Err(format!("it holds {found:?}; control characters and line breaks are not allowed"));
     }
     Ok(text.into())
 }

@@ -4,21 +4,21 @@
 use super::common::{ignore_hangups, serve_metrics};
 use crate::{
     config::LogConfig,
-    front_door::{self, FrontDoorArguments, FrontDoorMetrics},
+    front_door::{self, FrontDoorArguments, FrontDoorMetrics, HOLD_TIMEOUT},
     logging,
 };
 use prometheus::Registry;
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use tokio::signal::unix;
 use tokio_util::sync::CancellationToken;
 
-/// Forward connections to the region that the mesh's DNS names.
+/// Forward HTTP requests to the region that the mesh's DNS names.
 #[derive(Debug, clap::Args)]
 pub struct FrontDoorCommand {
     /// Where to listen; several may be given.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: Vec<SocketAddr>,
-    /// The name to resolve for each connection: `serving.<zone>`.
+    /// The name to resolve for each request: `serving.<zone>`.
     #[arg(long, value_name = "NAME")]
     service: String,
     /// A name server of the mesh, an agent's `listen.dns`; give all of them, three are asked at once.
@@ -27,13 +27,16 @@ pub struct FrontDoorCommand {
     /// The port that every region serves on.
     #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+    /// How long a request is held while no region answers, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = HOLD_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..=300))]
+    hold_seconds: u64,
     /// Where to serve /metrics; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 }
 
 impl FrontDoorCommand {
-    /// Runs until SIGTERM or SIGINT; connections in progress end with it.
+    /// Runs until SIGTERM or SIGINT; then requests in progress get five seconds to end.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         logging::init(&LogConfig::default())?;
         let _hangups = ignore_hangups()?;
@@ -52,6 +55,7 @@ impl FrontDoorCommand {
             service: self.service,
             name_servers: self.name_servers,
             port: self.port,
+            hold: Duration::from_secs(self.hold_seconds),
             metrics,
         };
         let mut running = std::pin::pin!(front_door::run(arguments, stop.clone()));

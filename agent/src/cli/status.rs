@@ -12,6 +12,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 
 pub use render::render;
+pub(in crate::cli) use render::{frozen, suspended};
 
 /// Where the state of the mesh is.
 const PATH: &str = "/v1/status";

@@ -1,6 +1,6 @@
 //! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
 
-use regionmesh_protocol::verdict::Condition;
+use regionmesh_protocol::{text::is_unprintable, verdict::Condition};
 use std::io::{self, Write};
 
 /// Lines are kept to this many columns where that can be done without losing anything.
@@ -74,9 +74,9 @@ impl Paint {
     }
 }
 
-/// Text of a peer or a user, safe on a terminal: no control characters, and at most `limit` characters.
+/// Text of a peer or a user, safe on a terminal: nothing unprintable, and at most `limit` characters.
 pub fn plain(text: &str, limit: usize) -> String {
-    let mut visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut visible = text.chars().map(|c| if is_unprintable(c) { ' ' } else { c });
     let mut kept: String = visible.by_ref().take(limit).collect();
     if visible.next().is_some() {
         kept.pop();

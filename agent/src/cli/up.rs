@@ -73,7 +73,8 @@ pub struct UpCommand {
     /// Address of the first region's first agent; the others count on from it
     #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS)]
     base: Ipv4Addr,
-    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if all held
+    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if every step held
+    /// and no request failed. Needs at least 2 regions
     #[arg(long, conflicts_with_all = ["models", "strategy", "fast_recovery", "agents_per_region"])]
     demo: bool,
 }
@@ -114,13 +115,16 @@ impl UpCommand {
         println!("Stopping ...");
         mesh.stop().await;
         if let Some(summary) = metrics.summary() {
-            println!("Connections to the front door: {summary}");
+            println!("Requests through the front door: {summary}");
         }
         result
     }
 
     /// The guided tour. Without a directory of the user's own it leaves nothing behind, unless a step did not hold.
     async fn demonstrate(&self, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+        if let Some(regions) = &self.regions {
+            demo::check(regions.len())?;
+        }
         let own = match &self.data_dir {
             Some(_) => None,
             None => Some(tempfile::Builder::new().prefix("regionmesh-demo-").tempdir()?),
@@ -143,6 +147,7 @@ impl UpCommand {
         };
         let front_door = options.front_door.clone();
         let mesh = LocalMesh::prepare(options).await?;
+        demo::check(mesh.layout().regions.len())?;
         let outcome = tokio::select! {
             outcome = demo::run(&mesh, front_door) => outcome,
             () = stop.received() => Err(anyhow::anyhow!("interrupted")),

@@ -20,6 +20,9 @@ pub struct DnsConfig {
     pub ttl_s: u32,
     /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for each region.
     pub name_servers: Vec<String>,
+    /// Whether this agent leaves regions that refuse its own probes out of its answers while no majority of regions can
+    /// change the plan.
+    pub filter_when_frozen: bool,
     /// Threads that answer UDP, each with a socket of its own; 0: one for each core.
     pub workers: usize,
     /// How often one network is answered over UDP.
@@ -36,6 +39,7 @@ impl Default for DnsConfig {
             zone: "regionmesh.test".into(),
             ttl_s: 5,
             name_servers: Vec::new(),
+            filter_when_frozen: true,
             workers: 0,
             rate_limit: RateLimitConfig::default(),
             cookies: CookieConfig::default(),

@@ -38,6 +38,12 @@ impl Config {
             }
         }
         faults.extend(self.listen.faults());
+        let bad_hosts = self.api.hosts.iter().filter(|host| !is_host_pattern(host));
+        faults.extend(bad_hosts.map(|host| {
+            format!(
+                "api.hosts: {host:?} is neither a host name nor a suffix such as .example.org; give no scheme or port"
+            )
+        }));
         let stores = std::iter::once(("store", &self.store)).chain(self.witness.iter().map(|store| ("witness", store)));
         faults.extend(stores.filter_map(|(field, store)| store.fault().map(|why| format!("{field}.url: {why}"))));
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
@@ -69,6 +75,10 @@ impl Config {
         if self.serving.parallel == 0 {
             faults.push("serving.parallel must be at least 1".into());
         }
+        if self.serving.queue_timeout_ms > 600_000 {
+            let given = self.serving.queue_timeout_ms;
+            faults.push(format!("serving.queue_timeout_ms: {given} is not within 0 to 600000"));
+        }
         if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
             faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
         }
@@ -78,6 +88,15 @@ impl Config {
 
 fn is_host_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// A host name, or one after a dot: every name below it.
+fn is_host_pattern(text: &str) -> bool {
+    let name = text.strip_prefix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    name.len() <= 253 && name.trim_end_matches('.').split('.').all(is_label)
 }
 
 impl ListenConfig {

@@ -19,6 +19,10 @@ pub struct HealthConfig {
     pub timeout_ms: u64,
     /// Positive evidence this many times in a row: failed.
     pub failures: u32,
+    /// Pause before positive evidence is confirmed by the next probe, milliseconds.
+    pub confirm_interval_ms: u64,
+    /// Failed only once positive evidence spans this long, milliseconds: longer than an endpoint takes to restart.
+    pub evidence_ms: u64,
     /// Successes in a row until a failed endpoint is healthy again.
     pub successes: u32,
     /// Silence this long: suspect, milliseconds.
@@ -50,6 +54,8 @@ impl Default for HealthConfig {
             interval_ms: 500,
             timeout_ms: 1_000,
             failures: 3,
+            confirm_interval_ms: 100,
+            evidence_ms: 300,
             successes: 3,
             suspect_ms: 2_000,
             silent_ms: 8_000,
@@ -121,9 +127,16 @@ impl HealthConfig {
         };
         let mut said = vec![
             format!(
-                "a probe every {} ms, {} ms at most; failed after {} bad answers in a row or {} ms of silence, suspect \
-                 after {} ms; healthy again after {} good ones",
-                self.interval_ms, self.timeout_ms, self.failures, self.silent_ms, self.suspect_ms, self.successes
+                "a probe every {} ms, {} ms at most; failed after {} bad answers in a row, {} ms apart and over at \
+                 least {} ms, or after {} ms of silence; suspect after {} ms; healthy again after {} good ones",
+                self.interval_ms,
+                self.timeout_ms,
+                self.failures,
+                self.confirm_interval_ms.min(self.interval_ms),
+                self.evidence_ms,
+                self.silent_ms,
+                self.suspect_ms,
+                self.successes
             ),
             format!("a region needs {} of its addresses", self.minimum_addresses),
         ];
@@ -152,6 +165,16 @@ impl HealthConfig {
         let mut faults = Vec::new();
         if !(10..=60_000).contains(&self.interval_ms) {
             faults.push(format!("health.interval_ms: {} is not within 10 to 60000", self.interval_ms));
+        }
+        if !(10..=60_000).contains(&self.confirm_interval_ms) {
+            faults.push(format!(
+                "health.confirm_interval_ms: {} is not within 10 to 60000; a value of health.interval_ms or more turns \
+                 quicker confirmation off",
+                self.confirm_interval_ms
+            ));
+        }
+        if self.evidence_ms > 60_000 {
+            faults.push(format!("health.evidence_ms: {} is not within 0 to 60000", self.evidence_ms));
         }
         if self.failures == 0 || self.successes == 0 {
             faults.push("health.failures and health.successes must be at least 1".into());

@@ -1,7 +1,7 @@
 //! What the DNS server counts.
 
 use super::distances::Distances;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The DNS server's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct DnsMetrics {
     pub distances: GaugeVec,
     /// Open TCP connections.
     pub connections: IntGauge,
+    /// How often the process stood still, and waited for the plan to be heard again.
+    pub stalls: IntCounter,
 }
 
 impl DnsMetrics {
@@ -80,6 +82,10 @@ impl DnsMetrics {
                 ),
                 &["from", "to"],
             )?,
+            stalls: IntCounter::new(
+                "regionmesh_dns_stalls_total",
+                "How often the process stood still for 2 s or more, after which DNS waits for a plan.",
+            )?,
             connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
         };
         registry.register(Box::new(metrics.queries.clone()))?;
@@ -92,6 +98,7 @@ impl DnsMetrics {
         registry.register(Box::new(metrics.cookies.clone()))?;
         registry.register(Box::new(metrics.distances.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.stalls.clone()))?;
         Ok(metrics)
     }
 

@@ -18,13 +18,17 @@ pub mod limits;
 pub mod metrics;
 pub mod nearness;
 pub mod providers;
+mod pulse;
 pub mod server;
 mod tcp;
 mod udp;
 pub mod wire;
 pub mod zone;
 
-use crate::{config::Config, snapshots::BoardView};
+use crate::{
+    config::Config,
+    snapshots::{BoardView, Snapshots},
+};
 use metrics::DnsMetrics;
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -87,9 +91,10 @@ fn bind_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds and serves until `stop`. Binding failures are returned; afterwards nothing from outside ends it.
-pub async fn run(arguments: DnsArguments, stop: CancellationToken) -> Result<(), DnsError> {
-    server::DnsServer::bind(arguments).await?.serve(stop).await
+/// Binds and serves until `stop`, as `snapshots` say: what to answer while the plan is frozen, and when a plan is heard again
+/// after the process stood still. Binding failures are returned; afterwards nothing from outside ends it.
+pub async fn run(arguments: DnsArguments, snapshots: &Snapshots, stop: CancellationToken) -> Result<(), DnsError> {
+    server::DnsServer::bind(arguments).await?.guided_by(snapshots).serve(stop).await
 }
 
 #[cfg(test)]

@@ -10,12 +10,17 @@ use super::{
     distances::{Distances, LOOK},
     limits::{RateLimiter, Verdict},
     metrics::DnsMetrics,
+    pulse::{self, Pulse},
     tcp,
     udp::{self, Workers},
     wire::{Asker, Transport, respond},
-    zone::Zone,
+    zone::{Circumstances, Zone},
 };
-use crate::{config::Config, snapshots::BoardView, time::unix_ms};
+use crate::{
+    config::Config,
+    snapshots::{BoardView, Freeze, Snapshots},
+    time::unix_ms,
+};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use regionmesh_protocol::plan::{CommittedPlan, Strategy};
 use std::{
@@ -45,7 +50,16 @@ pub struct DnsServer {
     address: SocketAddr,
     plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
+    guide: Option<Guide>,
     shared: Arc<Shared>,
+}
+
+/// What the agent tells its DNS server beside the plan.
+#[derive(Debug, Clone)]
+struct Guide {
+    freeze: watch::Receiver<Option<Arc<Freeze>>>,
+    resumed: watch::Sender<Option<Instant>>,
+    is_current: watch::Sender<bool>,
 }
 
 /// What the workers, the connections and the followers of plans have in common.
@@ -56,6 +70,7 @@ pub(super) struct Shared {
     secrets: ArcSwapOption<Secrets>,
     limiter: Option<RateLimiter>,
     pub(super) metrics: DnsMetrics,
+    pub(super) pulse: Pulse,
 }
 
 /// A zone and its counters.
@@ -71,6 +86,8 @@ pub(super) struct Snapshot<'a> {
     secrets: arc_swap::Guard<Option<Arc<Secrets>>>,
     limiter: Option<&'a RateLimiter>,
     now_s: u32,
+    /// Whether anything is answered: not from a plan as old as a stop of the process.
+    is_steady: bool,
 }
 
 impl DnsServer {
@@ -94,8 +111,16 @@ impl DnsServer {
             limiter: RateLimiter::new(&config.dns.rate_limit, rand::random()),
             config,
             metrics,
+            pulse: Pulse::default(),
         });
-        Ok(Self { udp, tcp, address, plan, board, shared })
+        Ok(Self { udp, tcp, address, plan, board, guide: None, shared })
+    }
+
+    /// The same server, which answers a frozen plan as the agent decides, and waits for a plan after the process stood still.
+    pub fn guided_by(self, snapshots: &Snapshots) -> Self {
+        let freeze = snapshots.freeze.subscribe();
+        let (resumed, is_current) = (snapshots.resumed.clone(), snapshots.is_current.clone());
+        Self { guide: Some(Guide { freeze, resumed, is_current }), ..self }
     }
 
     /// The address that it listens on, UDP and TCP.
@@ -105,12 +130,15 @@ impl DnsServer {
 
     /// Answers until `stop`.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), DnsError> {
-        let Self { udp, tcp, address, plan, board, shared } = self;
+        let Self { udp, tcp, address, plan, board, guide, shared } = self;
         info!(%address, zone = %shared.config.dns.zone, workers = udp.len(), "DNS answers");
         let mut workers = Workers::start(udp, &shared)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(tcp::serve(tcp, shared.clone()));
-        tasks.spawn(follow(plan, board, shared.clone()));
+        if let Some(Guide { resumed, is_current, .. }) = guide.clone() {
+            tasks.spawn(pulse::keep(shared.clone(), resumed, is_current));
+        }
+        tasks.spawn(follow(plan, board, guide, shared.clone()));
         tasks.spawn(keep_secrets(shared));
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -140,15 +168,24 @@ async fn bind(address: SocketAddr, workers: usize) -> Result<(Vec<UdpSocket>, Tc
     }
 }
 
-/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change.
+/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change, or what
+/// is answered from a frozen plan.
 async fn follow(
     mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
+    guide: Option<Guide>,
     shared: Arc<Shared>,
 ) {
     let traffic = &shared.config.traffic;
     let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
-    let (mut distances, mut looks) = (Distances::default(), tokio::time::interval(LOOK));
+    let (mut circumstances, mut looks) = (Circumstances::default(), tokio::time::interval(LOOK));
+    let local = |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
+    let (mut freeze, mut is_current) = match &guide {
+        Some(guide) => (guide.freeze.clone(), guide.is_current.subscribe()),
+        None => (watch::channel(None).1, watch::channel(true).1),
+    };
+    // What is frozen already counts from the start.
+    freeze.mark_changed();
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The one answered from; it was read when the server was bound.
     let mut current = plans.borrow().clone();
@@ -157,21 +194,33 @@ async fn follow(
             changed = plans.changed() => match changed {
                 Ok(()) => {
                     let offered = plans.borrow_and_update().clone();
-                    let Some(plan) = offered.filter(|plan| shared.accepts(plan)) else { continue };
-                    if shared.answer_from(Some(&plan), &distances) {
-                        announce(&shared.answers.load().zone, Some(&plan));
-                        current = Some(plan);
-                    }
+                    current = shared.take_over(offered, &circumstances).or(current);
                 }
                 // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
                 Err(_) => std::future::pending().await,
             },
+            Ok(()) = is_current.changed() => {
+                if *is_current.borrow_and_update() {
+                    // What was heard counts before anything is answered again.
+                    let offered = plans.borrow_and_update().clone();
+                    current = shared.take_over(offered, &circumstances).or(current);
+                    shared.pulse.resume();
+                }
+            }
+            Ok(()) = freeze.changed() => {
+                let answer = local(&freeze.borrow_and_update());
+                if circumstances.local != answer {
+                    circumstances.local = answer;
+                    shared.answer_from(current.as_deref(), &circumstances);
+                }
+            }
             _ = looks.tick(), if is_measured => {
                 let board = board.borrow().clone();
-                if distances.look(&board) {
-                    shared.metrics.measured(&distances);
-                    shared.answer_from(current.as_deref(), &distances);
-                    info!(distances = ?Shown(&distances), "DNS answers by new distances between regions");
+                if circumstances.distances.look(&board) {
+                    let distances = &circumstances.distances;
+                    shared.metrics.measured(distances);
+                    shared.answer_from(current.as_deref(), &circumstances);
+                    info!(distances = ?Shown(distances), "DNS answers by new distances between regions");
                 }
             }
         }
@@ -248,7 +297,9 @@ fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
         }
         None => warn!(%weights, "DNS answers all regions of the configuration: no plan is committed yet"),
     }
-    if !zone.is_weighted() {
+    if zone.is_withdrawn {
+        error!("every region failed: DNS answers no address, as traffic.when_all_down asks");
+    } else if !zone.is_weighted() {
         error!(%weights, "no region has a share: DNS answers all of them");
     }
 }
@@ -268,9 +319,23 @@ impl Shared {
         }
     }
 
+    /// Answers from a plan that is newer than the one answered from; the plan, if it is answered from now.
+    fn take_over(
+        &self,
+        offered: Option<Arc<CommittedPlan>>,
+        circumstances: &Circumstances,
+    ) -> Option<Arc<CommittedPlan>> {
+        let plan = offered.filter(|plan| self.accepts(plan))?;
+        if !self.answer_from(Some(&plan), circumstances) {
+            return None;
+        }
+        announce(&self.answers.load().zone, Some(&plan));
+        Some(plan)
+    }
+
     /// Swaps the snapshot; false: it can't be made, and the one before stays.
-    fn answer_from(&self, plan: Option<&CommittedPlan>, distances: &Distances) -> bool {
-        match Zone::compile_with(&self.config, plan, distances) {
+    fn answer_from(&self, plan: Option<&CommittedPlan>, circumstances: &Circumstances) -> bool {
+        match Zone::compile_with(&self.config, plan, circumstances) {
             Ok(zone) => {
                 self.metrics.plan_seq.set(plan_seq(&zone));
                 let counters = Counters::new(&self.metrics, &zone);
@@ -291,7 +356,7 @@ impl Shared {
         // Cookies count seconds modulo 2^32.
         let now_s = ((unix_ms() / 1_000) & u64::from(u32::MAX)) as u32;
         let (answers, secrets) = (self.answers.load(), self.secrets.load());
-        Snapshot { answers, secrets, limiter: self.limiter.as_ref(), now_s }
+        Snapshot { answers, secrets, limiter: self.limiter.as_ref(), now_s, is_steady: self.pulse.is_steady() }
     }
 
     pub(super) fn count_dropped(&self, transport: Transport, reason: &str) {
@@ -309,6 +374,9 @@ impl Snapshot<'_> {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> bool {
+        if !self.is_steady {
+            return false;
+        }
         let Answers { zone, counters } = &**self.answers;
         let (random, secrets) = (rand::random(), self.secrets.as_deref());
         let asker = Asker { source, transport, random, now_s: self.now_s, secrets };

@@ -1,73 +1,66 @@
 //! TCP, with limits on everything that a client can hold. A client of TCP has shown that its address is its own, so its
 //! answers are not limited in rate.
+//!
+//! No connection is ever too busy to give way: an answer takes microseconds, and one that its client does not read is worth
+//! no more than one that asks nothing. So where all places are taken, or all of one client, a newcomer displaces the
+//! connection that asked longest ago, of the client that has the most (RFC 7766 §6.2.3 lets a server close idle ones).
 
 use super::{
-    metrics::DnsMetrics,
     server::Shared,
     wire::{QUERY_LIMIT, Transport},
 };
+use crate::listener::{self, Door, DoorLimits, PlaceLimits, Seat, Turned};
 use std::{
-    collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
     time::timeout,
 };
-use tracing::debug;
+use tokio_util::sync::CancellationToken;
 
-/// TCP connections open at once. Resolvers use TCP for truncated answers only, and ours fit in UDP.
-const CONNECTIONS: usize = 256;
-/// Of these, from one address.
-const CONNECTIONS_PER_CLIENT: usize = 8;
+const DOOR: DoorLimits = DoorLimits {
+    // Resolvers use TCP for truncated answers only, and ours fit in UDP.
+    places: PlaceLimits { total: 256, per_client: 8 },
+    reserve: None,
+    stop_timeout: Duration::ZERO,
+};
 /// A TCP connection is closed after this long without a whole query (RFC 7766 §6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
-/// Pause after the system refuses to accept (for example, no file descriptors left).
-const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until it is dropped.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let total = Arc::new(Semaphore::new(CONNECTIONS));
-    let clients = Arc::new(Clients::default());
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, client) = tokio::select! {
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    debug!(%error, "accepting a DNS connection failed");
-                    shared.count_dropped(Transport::Tcp, "accept_failed");
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        let Ok(permit) = total.clone().try_acquire_owned() else {
-            shared.count_dropped(Transport::Tcp, "too_many");
-            continue;
-        };
-        let Some(seat) = clients.admit(client.ip()) else {
-            shared.count_dropped(Transport::Tcp, "too_many_of_one_client");
-            continue;
-        };
+    let count = {
         let shared = shared.clone();
-        connections.spawn(async move {
-            let _open = (permit, seat, Open::new(&shared.metrics));
-            if let Err(reason) = serve_connection(stream, client.ip(), &shared).await {
+        move |turned: Turned| shared.count_dropped(Transport::Tcp, reason(turned))
+    };
+    let door = Door::new("dns", DOOR, shared.metrics.connections.clone(), count);
+    let connection = move |stream, seat: Arc<Seat>| {
+        let shared = shared.clone();
+        async move {
+            if let Err(reason) = serve_connection(stream, &seat, &shared).await {
                 shared.count_dropped(Transport::Tcp, reason);
             }
-        });
+        }
+    };
+    // The task that runs this is dropped at the stop.
+    listener::accept(listener, door, CancellationToken::new(), connection).await;
+}
+
+fn reason(turned: Turned) -> &'static str {
+    match turned {
+        Turned::NotAccepted => "accept_failed",
+        Turned::OneClient => "too_many_of_one_client",
+        Turned::Full => "too_many",
     }
 }
 
 /// Queries one after the other until the client closes, falls silent, or sends what is no query.
-async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared) -> Result<(), &'static str> {
+async fn serve_connection(mut stream: TcpStream, seat: &Seat, shared: &Shared) -> Result<(), &'static str> {
+    let client: IpAddr = seat.from().ip();
     let (mut packet, mut reply) = (Vec::new(), Vec::new());
     loop {
         let read = async {
@@ -91,6 +84,8 @@ async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared
             return Err("not_a_query");
         }
         shared.metrics.duration.observe(begin.elapsed().as_secs_f64());
+        // Whoever asked last gives way last.
+        seat.set_idle();
         let Ok(length) = u16::try_from(reply.len()) else { return Err("too_long") };
         // One write: a length in a segment of its own would cost some clients a round trip (RFC 7766 §8).
         let framed = [&length.to_be_bytes()[..], &reply].concat();
@@ -98,55 +93,5 @@ async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared
             Ok(Ok(())) => {}
             _ => return Err("send_failed"),
         }
-    }
-}
-
-/// How many connections each client has open. Locked when one opens or closes, not when one is answered.
-#[derive(Debug, Default)]
-struct Clients(Mutex<HashMap<IpAddr, usize>>);
-
-impl Clients {
-    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Seat> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(client).or_default();
-        if *count >= CONNECTIONS_PER_CLIENT {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { clients: self.clone(), client })
-    }
-}
-
-/// One open connection of a client; given back when dropped.
-#[derive(Debug)]
-struct Seat {
-    clients: Arc<Clients>,
-    client: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut open = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.client);
-            }
-        }
-    }
-}
-
-struct Open<'a>(&'a DnsMetrics);
-
-impl<'a> Open<'a> {
-    fn new(metrics: &'a DnsMetrics) -> Self {
-        metrics.connections.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.connections.dec();
     }
 }

@@ -501,7 +501,7 @@ async fn garbage_does_not_stop_the_answers() {
 }
 
 #[tokio::test]
-async fn tcp_answers_several_queries_and_admits_eight_connections_of_a_client() {
+async fn tcp_answers_several_queries_and_keeps_the_eight_newest_connections_of_a_client() {
     let server = running(None).await;
     let packet = query("serving.regionmesh.test.", RecordType::A).to_vec().unwrap();
     let framed = [&u16::try_from(packet.len()).unwrap().to_be_bytes()[..], &packet].concat();
@@ -520,14 +520,13 @@ async fn tcp_answers_several_queries_and_admits_eight_connections_of_a_client() 
         }
         open.push(stream);
     }
+    assert!(ask(&mut open[0]).await.is_ok());
     let mut ninth = TcpStream::connect(server.address).await.unwrap();
-    assert!(ask(&mut ninth).await.is_err(), "the ninth is closed");
-    drop(open);
-    until("a seat is free again", async || {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        ask(&mut stream).await.is_ok()
-    })
-    .await;
+    assert!(ask(&mut ninth).await.is_ok(), "the ninth is answered");
+    assert!(ask(&mut open[1]).await.is_err(), "the one that asked longest ago gave way");
+    assert!(ask(&mut open[0]).await.is_ok());
+    let count = |reason| server.metrics.dropped.with_label_values(&["tcp", reason]).get();
+    assert_eq!((count("too_many_of_one_client"), count("too_many")), (1, 0));
 }
 
 #[tokio::test]

@@ -4,19 +4,22 @@
 //! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
 
 use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
-use crate::config::{Config, RegionConfig};
+use crate::config::{Config, RegionConfig, WhenAllDown};
 use hickory_proto::rr::{
     Name, RData,
     rdata::{A, AAAA, SOA},
 };
 use regionmesh_protocol::{
+    freeze::LocalAnswer,
     identity::RegionName,
     plan::{CommittedPlan, FULL_WEIGHT_BP, Strategy},
     register::Stamp,
+    text::visible,
 };
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 /// Time to live of SOA, NS and glue, seconds: they change with the configuration, not with plans.
@@ -88,6 +91,17 @@ pub struct Zone {
     pub plan_text: Vec<String>,
     /// Who answers (RFC 5001): `<region>/<agent>`.
     pub identifier: String,
+    /// Whether `serving` has no address: every region failed, and the configuration asks for it.
+    pub is_withdrawn: bool,
+}
+
+/// What changes the answers beside the plan.
+#[derive(Debug, Default)]
+pub struct Circumstances {
+    /// What is measured of the regions: it orders those that a network of clients does not name.
+    pub distances: Distances,
+    /// How this authority answers a frozen plan, if not as the plan says.
+    pub local: Option<Arc<LocalAnswer>>,
 }
 
 impl Zone {
@@ -95,18 +109,21 @@ impl Zone {
     ///
     /// Fails only on names that DNS can't hold.
     pub fn compile(config: &Config, plan: Option<&CommittedPlan>) -> Result<Self, DnsError> {
-        Self::compile_with(config, plan, &Distances::default())
+        Self::compile_with(config, plan, &Circumstances::default())
     }
 
-    /// The same, with what is measured of the regions: it orders those that a network of clients does not name.
+    /// The same, under circumstances.
     pub fn compile_with(
         config: &Config,
         plan: Option<&CommittedPlan>,
-        distances: &Distances,
+        circumstances: &Circumstances,
     ) -> Result<Self, DnsError> {
+        let Circumstances { distances, local } = circumstances;
+        let is_withdrawn = config.traffic.when_all_down == WhenAllDown::Empty
+            && plan.is_some_and(|committed| committed.plan.all_failed_ms.is_some());
         let apex = absolute(&config.dns.zone)?;
         let regions = match plan {
-            Some(plan) => planned_regions(config, plan),
+            Some(plan) => planned_regions(config, plan, local.as_deref()),
             None => configured_regions(config),
         };
         let mut zone = Self {
@@ -126,8 +143,9 @@ impl Zone {
             networks: Networks::compile(&config.traffic, &regions, distances),
             regions,
             stamp: plan.map(|plan| plan.stamp.clone()),
-            plan_text: plan_text(plan),
+            plan_text: plan_text(plan, local.as_deref()),
             identifier: config.id().to_string(),
+            is_withdrawn,
             apex,
         };
         zone.insert_names()?;
@@ -139,7 +157,8 @@ impl Zone {
     /// all that have addresses (an answer that may be bad beats none at all).
     pub fn candidates(&self, family: Family) -> impl Iterator<Item = (&ZoneRegion, u64)> {
         let is_weighted = self.is_weighted();
-        self.regions.iter().filter_map(move |region| {
+        let regions = if self.is_withdrawn { &[][..] } else { &self.regions[..] };
+        regions.iter().filter_map(move |region| {
             let weight = if is_weighted { u64::from(region.weight_bp) } else { 1 };
             (weight > 0 && !region.addresses(family).is_empty()).then_some((region, weight))
         })
@@ -147,7 +166,8 @@ impl Zone {
 
     /// Whether any region that has an address has a share.
     pub fn is_weighted(&self) -> bool {
-        self.regions.iter().any(|region| region.weight_bp > 0 && !(region.v4.is_empty() && region.v6.is_empty()))
+        !self.is_withdrawn
+            && self.regions.iter().any(|region| region.weight_bp > 0 && !(region.v4.is_empty() && region.v6.is_empty()))
     }
 
     /// Draws one region by weight: over all values of `random` each comes up in proportion to its share.
@@ -248,11 +268,13 @@ pub fn address_record(address: IpAddr) -> RData {
     }
 }
 
-fn planned_regions(config: &Config, plan: &CommittedPlan) -> Vec<ZoneRegion> {
+fn planned_regions(config: &Config, plan: &CommittedPlan, local: Option<&LocalAnswer>) -> Vec<ZoneRegion> {
+    let weight =
+        |name: &RegionName, planned: u16| local.and_then(|local| local.weights.get(name)).copied().unwrap_or(planned);
     let region = |(name, planned): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
         let configured = || config.region(name).map(RegionConfig::dns_addresses).unwrap_or_default();
         let addresses = if planned.addresses.is_empty() { configured() } else { planned.addresses.clone() };
-        ZoneRegion::new(config, name, planned.weight_bp, &addresses)
+        ZoneRegion::new(config, name, weight(name, planned.weight_bp), &addresses)
     };
     let regions: Vec<ZoneRegion> = plan.plan.regions.iter().map(region).collect();
     // A plan without one address can't be answered from; the configuration can.
@@ -290,7 +312,7 @@ fn serial(plan: Option<&CommittedPlan>) -> u32 {
     plan.map_or(0, |plan| (plan.stamp.seq & u64::from(u32::MAX)) as u32)
 }
 
-fn plan_text(plan: Option<&CommittedPlan>) -> Vec<String> {
+fn plan_text(plan: Option<&CommittedPlan>, local: Option<&LocalAnswer>) -> Vec<String> {
     let Some(CommittedPlan { stamp, plan }) = plan else {
         return vec!["seq=0".into(), "source=configuration".into()];
     };
@@ -301,9 +323,13 @@ fn plan_text(plan: Option<&CommittedPlan>) -> Vec<String> {
         format!("ballot={}", stamp.ballot.number),
         format!("leader={}", stamp.ballot.agent),
         format!("made_ms={}", plan.made_ms),
-        format!("reason={}", plan.reason),
+        format!("reason={}", visible(&plan.reason)),
     ];
-    head.into_iter().chain(weights).take(64).map(character_string).collect()
+    let left_out = local.map(|local| {
+        let names: Vec<&str> = local.left_out.iter().map(RegionName::as_str).collect();
+        format!("left_out={}", names.join(","))
+    });
+    head.into_iter().chain(left_out).chain(weights).take(64).map(character_string).collect()
 }
 
 /// A TXT character-string holds at most 255 bytes (RFC 1035 §3.3); cut at a character's border.

@@ -1,6 +1,7 @@
 //! Whether the answer to a synthetic inference is the expected one, and if not, what differs. Pure.
 
 use crate::config::InferenceConfig;
+use regionmesh_protocol::text::is_unprintable;
 use serde_json::Value;
 
 /// Longest piece of an answer that is quoted, characters.
@@ -47,7 +48,7 @@ fn is_same(found: &Value, wanted: &Value, tolerance: f64) -> bool {
 }
 
 fn quote(value: &Value) -> String {
-    value.to_string().chars().filter(|c| !c.is_control()).take(QUOTE_MAX).collect()
+    value.to_string().chars().filter(|c| !is_unprintable(*c)).take(QUOTE_MAX).collect()
 }
 
 #[cfg(test)]

@@ -1,20 +1,37 @@
 //! How many requests may be in progress: inferences that run, requests that wait, bytes of bodies.
 //!
-//! Beyond that a request is refused at once: a queue that only grows answers everyone too late.
+//! A request waits for a place until its deadline, first come, first served. One that would wait longer, judged by how
+//! long places were taken lately ([`regionmesh_protocol::queue`]), is refused at once and told when to come again: a
+//! queue that only grows answers everyone too late. A client that goes away leaves the queue at once.
 
 use super::{metrics::ServingMetrics, refusal::Refusal};
+use crate::{config::ServingConfig, logging::Throttle};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
-use std::{sync::Arc, time::Duration};
+use regionmesh_protocol::queue::QueueEstimate;
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
 
-/// Requests that may wait, per one that may run.
-const WAITING_FACTOR: usize = 4;
+/// How long the client waits in all, milliseconds, where an Envoy (Istio, KServe's ingress) in front says so. The Open
+/// Inference Protocol has no deadline of its own.
+pub const DEADLINE_HEADER: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+/// Requests that may wait, whatever their deadlines: bounds memory.
+const WAITING_MAX: usize = 1_024;
+/// One line about refused requests in this time.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// Longest pause that a refused client is asked for, seconds.
+const RETRY_AFTER_MAX_S: u64 = 30;
 /// A body must be complete in this time: 64 MiB in two minutes are 4.5 Mbit/s.
 const BODY_DEADLINE: Duration = Duration::from_secs(120);
 /// Time between two pieces of a body.
@@ -28,10 +45,14 @@ const BODIES_FACTOR: usize = 4;
 #[derive(Debug)]
 pub struct Admission {
     running: Arc<Semaphore>,
-    admitted: Arc<Semaphore>,
+    parallel: usize,
+    queue_timeout: Duration,
+    waiting: AtomicUsize,
+    estimate: Arc<Mutex<QueueEstimate>>,
     bodies: Arc<Semaphore>,
     body_limit: usize,
     metrics: ServingMetrics,
+    throttle: Throttle,
 }
 
 /// A place among the running inferences; give it to the task that computes, so that the place is free when the
@@ -39,7 +60,15 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Place {
     _running: OwnedSemaphorePermit,
-    _admitted: OwnedSemaphorePermit,
+    taken: Instant,
+    estimate: Arc<Mutex<QueueEstimate>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let took_us = u64::try_from(self.taken.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.estimate.lock().unwrap_or_else(PoisonError::into_inner).record(took_us);
+    }
 }
 
 /// A request's body and its part of the memory for bodies.
@@ -51,43 +80,95 @@ pub struct HeldBody {
 }
 
 /// Counts a waiting request until dropped: the client may go away while it waits.
-struct Waiting<'a>(&'a ServingMetrics);
+struct Waiting<'a>(&'a Admission);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.queue.dec();
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.queue.dec();
     }
 }
 
 impl Admission {
-    /// `parallel` inferences at once, bodies of at most `body_limit` bytes.
-    pub fn new(parallel: usize, body_limit: usize, metrics: ServingMetrics) -> Self {
-        let parallel = parallel.clamp(1, 4_096);
+    /// The limits of `config`.
+    pub fn new(config: &ServingConfig, metrics: ServingMetrics) -> Self {
+        let parallel = config.parallel.clamp(1, 4_096);
         // A semaphore's permits are counted in u32 per acquisition, so that bodies are counted in KiB.
-        let bodies = kib(body_limit).saturating_mul(BODIES_FACTOR).clamp(1, Semaphore::MAX_PERMITS);
+        let bodies = kib(config.body_limit).saturating_mul(BODIES_FACTOR).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             running: Arc::new(Semaphore::new(parallel)),
-            admitted: Arc::new(Semaphore::new(parallel * (1 + WAITING_FACTOR))),
+            parallel,
+            queue_timeout: Duration::from_millis(config.queue_timeout_ms),
+            waiting: AtomicUsize::new(0),
+            estimate: Arc::default(),
             bodies: Arc::new(Semaphore::new(bodies)),
-            body_limit,
+            body_limit: config.body_limit,
             metrics,
+            throttle: Throttle::new(LOG_EVERY),
         }
     }
 
-    fn overloaded(&self, what: &str) -> Refusal {
+    fn overloaded(&self, what: &str, retry_after: Duration) -> Refusal {
         self.metrics.overloads.inc();
-        Refusal::unavailable(format!("overloaded: {what}; try again in a second, or another region"))
+        if let Some(left_out) = self.throttle.admit(std::time::Instant::now()) {
+            let waiting = self.waiting.load(Ordering::Relaxed);
+            tracing::warn!(what, waiting, parallel = self.parallel, left_out, "overloaded: a request was refused");
+        }
+        let seconds = retry_after.as_millis().div_ceil(1_000);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).clamp(1, RETRY_AFTER_MAX_S);
+        let message = format!("overloaded: {what}; try again in {seconds} s, or another region");
+        Refusal { retry_after_s: seconds, ..Refusal::unavailable(message) }
     }
 
-    /// Waits for a place among the running inferences.
-    pub async fn enter(&self) -> Result<Place, Refusal> {
-        let admitted = self.admitted.clone().try_acquire_owned();
-        let admitted = admitted.map_err(|_| self.overloaded("too many inferences wait"))?;
+    /// Waits for a place among the running inferences, until the request's deadline.
+    pub async fn enter(&self, headers: &HeaderMap) -> Result<Place, Refusal> {
+        let begin = Instant::now();
+        // Free places go to those that wait, so that there are none while anybody does.
+        let running = match self.running.clone().try_acquire_owned() {
+            Ok(running) => running,
+            Err(_) => self.queue(self.patience(headers)).await?,
+        };
+        self.metrics.queue_duration.observe(begin.elapsed().as_secs_f64());
+        Ok(Place { _running: running, taken: Instant::now(), estimate: self.estimate.clone() })
+    }
+
+    async fn queue(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
+        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         self.metrics.queue.inc();
-        let _waiting = Waiting(&self.metrics);
-        let running = self.running.clone().acquire_owned().await;
-        let running = running.map_err(|_| Refusal::unavailable("the server is stopping"))?;
-        Ok(Place { _running: running, _admitted: admitted })
+        let _waiting = Waiting(self);
+        let expected = self.expected_wait(ahead);
+        if ahead >= WAITING_MAX {
+            return Err(self.overloaded(&format!("{ahead} inferences wait already"), expected));
+        }
+        if expected > patience {
+            let what = format!(
+                "an inference would wait {:.1} s behind {ahead} others, longer than the {:.1} s that it may",
+                expected.as_secs_f64(),
+                patience.as_secs_f64()
+            );
+            return Err(self.overloaded(&what, expected));
+        }
+        match timeout(patience, self.running.clone().acquire_owned()).await {
+            Ok(Ok(running)) => Ok(running),
+            Ok(Err(_)) => Err(Refusal::unavailable("the server is stopping")),
+            Err(_) => {
+                self.metrics.queue_timeouts.inc();
+                let what = format!("no place was free for an inference within {:.1} s", patience.as_secs_f64());
+                Err(self.overloaded(&what, self.expected_wait(self.waiting.load(Ordering::Relaxed))))
+            }
+        }
+    }
+
+    fn expected_wait(&self, ahead: usize) -> Duration {
+        let estimate = *self.estimate.lock().unwrap_or_else(PoisonError::into_inner);
+        Duration::from_micros(estimate.wait_us(ahead, self.parallel))
+    }
+
+    /// How long a request may wait: as configured, or less if its client says so.
+    fn patience(&self, headers: &HeaderMap) -> Duration {
+        let said = headers.get(DEADLINE_HEADER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        // Envoy writes 0 for "no limit".
+        said.filter(|ms| *ms > 0).map_or(self.queue_timeout, |ms| self.queue_timeout.min(Duration::from_millis(ms)))
     }
 
     /// Reads a body within the limits.
@@ -119,7 +200,8 @@ impl Admission {
             if needed > 0 {
                 let permits = u32::try_from(needed).unwrap_or(u32::MAX);
                 let more = self.bodies.clone().try_acquire_many_owned(permits);
-                let more = more.map_err(|_| self.overloaded("too many large requests are in progress"))?;
+                let refused = |_| self.overloaded("too many large requests are in progress", Duration::from_secs(1));
+                let more = more.map_err(refused)?;
                 match &mut memory {
                     Some(memory) => memory.merge(more),
                     None => memory = Some(more),

@@ -1,92 +1,58 @@
-//! Accepts connections and ends them in order: limits on their number, on slow headers, and on the time to stop.
+//! The model server's door: how many connections it takes, how slow they may be, and how they end.
 
-use super::metrics::ServingMetrics;
-use crate::metrics::refusal;
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+use super::{metrics::ServingMetrics, refusal::Refusal};
+use crate::listener::{
+    self, Door, DoorLimits, PlaceLimits, Turned,
+    http::{self, End, HttpLimits, ReservePolicy, routed},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::timeout,
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-/// Connections at once; more wait in the system's queue.
-const CONNECTIONS: usize = 2_048;
-/// A request's head must be complete in this time after the last answer, which also bounds idle connections.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
-/// Largest head with the buffer for it, bytes.
-const HEAD_BUFFER: usize = 64 << 10;
 /// How long requests in progress may go on after the stop; below Kubernetes' usual 30 s of grace.
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// Pause after a failed accept: out of file descriptors, most likely, which passes as connections end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const DOOR: DoorLimits = DoorLimits {
+    // Most of the places may be one client's: users often come through one proxy.
+    places: PlaceLimits { total: 2_048, per_client: 1_536 },
+    reserve: Some(PlaceLimits { total: 64, per_client: 16 }),
+    stop_timeout: STOP_TIMEOUT,
+};
+const CONNECTION: HttpLimits = HttpLimits {
+    head: Duration::from_secs(2),
+    idle: Duration::from_secs(30),
+    head_bytes: 64 << 10,
+    write: Duration::from_secs(30),
+    stop: STOP_TIMEOUT,
+};
+const RESERVE: ReservePolicy = ReservePolicy { is_health: |path| path.starts_with("/v2/health/"), otherwise: crowded };
+
+fn crowded() -> Response {
+    Refusal::unavailable("the model server has as many connections as it may; try again in a second, or another region")
+        .into_response()
+}
 
 /// Serves `router` until `stop`, then lets requests in progress end.
 pub async fn serve(listener: TcpListener, router: Router, metrics: ServingMetrics, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = TaskTracker::new();
-    // Dropped connections' tasks end with this one: a supervisor may drop the server without stopping it.
-    let abort = CancellationToken::new();
-    let _abort_on_drop = abort.clone().drop_guard();
-    loop {
-        let next = async {
-            let slot = slots.clone().acquire_owned().await;
-            (listener.accept().await, slot)
-        };
-        let (accepted, slot) = tokio::select! {
-            () = stop.cancelled() => break,
-            next = next => next,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), metrics.clone(), stop.clone());
-                let abort = abort.clone();
-                connections.spawn(async move {
-                    let _slot = slot;
-                    let _ = abort.run_until_cancelled_owned(connection).await;
-                });
+    let refused = metrics.refused_connections;
+    let count = {
+        let refused = refused.clone();
+        move |turned: Turned| refused.with_label_values(&[turned.as_str()]).inc()
+    };
+    let door = Door::new("serving", DOOR, metrics.connections, count);
+    let connection = {
+        let stop = stop.clone();
+        move |stream, seat| {
+            let (service, refused, stop) = (routed(router.clone()), refused.clone(), stop.clone());
+            async move {
+                if let End::CutOff(reason) = http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await {
+                    refused.with_label_values(&[reason]).inc();
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    // Closed first, so that clients go elsewhere while the last requests end.
-    drop(listener);
-    connections.close();
-    if timeout(STOP_DEADLINE, connections.wait()).await.is_err() {
-        tracing::warn!(open = connections.len(), "connections were cut off: their requests took too long to end");
-    }
-}
-
-async fn connection(stream: TcpStream, router: Router, metrics: ServingMetrics, stop: CancellationToken) {
-    metrics.connections.inc();
-    let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(HEAD_BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-        if let Some(reason) = refusal(&error) {
-            metrics.refused_connections.with_label_values(&[reason]).inc();
-        }
-    }
-    metrics.connections.dec();
+    listener::accept(listener, door, stop, connection).await;
 }

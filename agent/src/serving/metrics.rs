@@ -1,7 +1,8 @@
 //! What the model server counts. Labels name only models of the catalogue, so that a client can't make series.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 use regionmesh_protocol::manifest::{ModelName, VersionName};
 
@@ -17,8 +18,12 @@ pub struct ServingMetrics {
     duration: HistogramVec,
     /// Requests waiting for one of the running ones to end.
     pub queue: IntGauge,
-    /// Requests refused because the queue or the memory for bodies was full.
+    /// How long requests waited for a place that got one.
+    pub queue_duration: Histogram,
+    /// Requests refused because they would have waited too long, or the memory for bodies was full.
     pub overloads: IntCounter,
+    /// Requests among them that waited until their deadline.
+    pub queue_timeouts: IntCounter,
     /// Panics of the engine that were caught.
     pub panics: IntCounter,
     /// Versions loaded now.
@@ -66,9 +71,23 @@ impl ServingMetrics {
                 )?,
             )?,
             queue: gauge("regionmesh_inference_queue_length", "Inference requests that wait for a free place.")?,
+            queue_duration: put(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "regionmesh_inference_queue_duration_seconds",
+                        "Time that inference requests waited for a free place.",
+                    )
+                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                )?,
+            )?,
             overloads: counter(
                 "regionmesh_inference_overloads_total",
                 "Inference requests refused because too many were in progress.",
+            )?,
+            queue_timeouts: counter(
+                "regionmesh_inference_queue_timeouts_total",
+                "Inference requests that waited for a free place until their deadline.",
             )?,
             panics: counter("regionmesh_inference_panics_total", "Panics of the inference engine that were caught.")?,
             loaded: gauge("regionmesh_serving_models_loaded", "Model versions loaded.")?,

@@ -89,7 +89,7 @@ impl Server {
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServingError> {
         let Self { arguments, shelf } = self;
         let ServingArguments { region, config, catalogue, draining, metrics, .. } = arguments;
-        let admission = admission::Admission::new(config.parallel, config.body_limit, metrics.clone());
+        let admission = admission::Admission::new(&config, metrics.clone());
         let admission = Arc::new(admission);
         let service = routes::Service { shelf: shelf.clone(), admission, draining, region, metrics: metrics.clone() };
         let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue)));

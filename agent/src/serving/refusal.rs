@@ -11,6 +11,8 @@ pub struct Refusal {
     pub status: StatusCode,
     /// What was wrong, where, and what was expected.
     pub message: String,
+    /// When to try again, seconds; told with 503.
+    pub retry_after_s: u64,
 }
 
 /// Longest error message; reasons come from models and clients, and may be long.
@@ -24,7 +26,7 @@ impl Refusal {
             Some((end, _)) => format!("{}…", &message[..end]),
             None => message,
         };
-        Self { status, message }
+        Self { status, message, retry_after_s: 1 }
     }
 
     /// 400: the request is wrong and will stay wrong.
@@ -52,8 +54,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(serde_json::json!({ "error": self.message }))).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            // One second: a queue of four times the running inferences drains, and a model loads, in about that time.
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
         response
     }

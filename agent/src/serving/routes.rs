@@ -196,7 +196,7 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
     }
     let body = service.admission.read(headers, body).await?;
     let received = Instant::now();
-    let place = service.admission.enter().await?;
+    let place = service.admission.enter(headers).await?;
     let of_task = loaded.clone();
     let computed = tokio::task::spawn_blocking(move || {
         // With the computation, not with the request: a client that goes away doesn't free the processor.

@@ -17,7 +17,7 @@ pub const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
 /// Names the layout of plans; to be changed with it, since what was encoded otherwise may decode to nonsense.
-const LAYOUT: &str = "regionmesh committed plan, layout 3";
+const LAYOUT: &str = "regionmesh committed plan, layout 4";
 
 /// The checksum of a plan in today's layout.
 fn checksum(body: &[u8]) -> blake3::Hash {

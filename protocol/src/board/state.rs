@@ -522,5 +522,5 @@ impl Owner {
 
 fn decode_fact(entry: &Entry) -> Result<Fact, Rejection> {
     let fact: Fact = codec::decode(&entry.payload).map_err(|_| Rejection::Malformed)?;
-    if fact.kind() == entry.kind { Ok(fact) } else { Err(Rejection::Malformed) }
+    if fact.kind() == entry.kind { Ok(fact.printable()) } else { Err(Rejection::Malformed) }
 }

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::{plan::RegionPlan, plan::Shortfall, problem::ProblemKind, register::Stamp};
+use crate::{
+    plan::Override, plan::OverrideKind, plan::RegionPlan, plan::Shortfall, plan::YieldedOrder, problem::ProblemKind,
+    register::Stamp,
+};
 use proptest::prelude::*;
 
 fn region(name: &str) -> RegionName {
@@ -148,6 +151,37 @@ fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward
     ] {
         assert_eq!(tell(&mut journal, standing.clone()), expected, "{standing:?}");
     }
+}
+
+#[test]
+fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() {
+    let mut journal = journal("c/y");
+    let drain = Override {
+        region: Some(region("a")),
+        kind: OverrideKind::Drain,
+        by: "ann".into(),
+        why: "disks".into(),
+        set_ms: 1,
+        expires_ms: 1_000,
+    };
+    let ordered = |seq, yields: bool, all_failed_ms| {
+        let mut committed = plan(seq, Standing::Serving);
+        committed.plan.overrides = vec![drain.clone()];
+        let yielded = YieldedOrder { order: Some(region("a")), region: region("a"), since_ms: 7 };
+        committed.plan.yielded = yields.then_some(yielded).into_iter().collect();
+        committed.plan.all_failed_ms = all_failed_ms;
+        committed
+    };
+    assert_eq!(journal.plan(&ordered(1, false, None), 1).len(), 1);
+    let events = journal.plan(&ordered(2, true, None), 2);
+    assert_eq!((events[1].id.as_str(), events[1].severity), ("order-yields:drain:a:3@b/x.ff#2", Severity::Warning));
+    assert_eq!(holding(&journal), ["RegionMeshOrderYielded"]);
+    assert_eq!(journal.alerts().iter().next().unwrap().starts_ms, 7);
+    assert_eq!(journal.plan(&ordered(3, true, Some(3)), 3).len(), 1);
+    assert_eq!(holding(&journal), ["RegionMeshAllRegionsFailed", "RegionMeshOrderYielded"]);
+    let events = journal.plan(&ordered(4, false, None), 4);
+    assert_eq!((events[1].severity, events[1].fields["move"].as_str()), (Severity::Info, "stands"));
+    assert_eq!(holding(&journal), [""; 0]);
 }
 
 #[test]

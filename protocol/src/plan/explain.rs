@@ -25,10 +25,14 @@ pub struct Explanation {
 /// Explains `name`'s place in `plan`; none if the plan or the inputs do not have it.
 pub fn explain(plan: &Plan, inputs: &PlanInputs, name: &RegionName, now_ms: u64) -> Option<Explanation> {
     let (region, input) = (plan.regions.get(name)?, inputs.regions.get(name)?);
-    let orders = Orders::of(&plan.overrides, name);
-    let overrides = [orders.own, orders.mesh].into_iter().flatten().map(|standing| {
+    let all = Orders::of(&plan.overrides, name);
+    let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
+    let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
         let left = duration_in_words(standing.expires_ms.saturating_sub(now_ms));
-        format!("{standing}, {left} left")
+        let yields = plan.yielded.iter().any(|yielded| yielded.region == *name && yielded.order == standing.region);
+        let effect =
+            if yields { "; it yields, since obeying it would leave users on a region that can't serve" } else { "" };
+        format!("{standing}, {left} left{effect}")
     });
     Some(Explanation {
         standing: standing(region, inputs, now_ms),
@@ -89,9 +93,7 @@ fn guards(
         _ => {}
     }
     let looks_down = |condition| matches!(condition, Condition::Failed | Condition::Draining);
-    let all_look_down =
-        inputs.regions.iter().all(|(other, input)| looks_down(Orders::of(&plan.overrides, other).condition(input)));
-    if all_look_down && region.weight_bp > 0 {
+    if inputs.regions.values().all(|input| looks_down(input.condition)) && region.weight_bp > 0 {
         said.push("every region looks down, so the last shares stay: the answer is never empty".into());
     }
     said.extend(capacity_in_words(input));

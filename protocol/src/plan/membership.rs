@@ -193,6 +193,14 @@ pub fn plan_membership(
         for standing in before.overrides.iter_mut().filter(|standing| standing.region.as_ref() == Some(old)) {
             standing.region = Some(new.clone());
         }
+        for yielded in &mut before.yielded {
+            if yielded.order.as_ref() == Some(old) {
+                yielded.order = Some(new.clone());
+            }
+            if yielded.region == *old {
+                yielded.region = new.clone();
+            }
+        }
     }
     let overrides = before.overrides.clone();
     Ok(next::plan_with(&before, overrides, reason, inputs, now_ms))

@@ -5,9 +5,11 @@
 //! that somebody is left to answer. Applying the result again at the same time changes nothing.
 
 use super::{
-    Absence, Override, OverrideKind, Plan, PlanInputs, PlannedLoad, RegionPlan, Shortfall, Standing,
+    Absence, Override, OverrideKind, Plan, PlanInputs, PlannedLoad, RegionPlan, Shortfall, Standing, Strategy,
+    YieldedOrder,
     standing::{Orders, gate_passed, serve, settle},
     weights,
+    yielding::Survival,
 };
 use crate::{identity::RegionName, members::Members, ramp::RampMove, verdict::Condition};
 use std::{
@@ -17,6 +19,8 @@ use std::{
 
 /// Longest reason of a plan, bytes: it is read by people and carried by every agent's board entry.
 pub(super) const REASON_MAX: usize = 1_000;
+/// What a plan says where no region can serve.
+const LAST_SHARES: &str = "every region looks down, the last shares stay";
 
 /// The plan that follows from `current`, what is known, and the time; none if `current` may stay as it is.
 ///
@@ -32,7 +36,8 @@ pub(super) const REASON_MAX: usize = 1_000;
 ///   door.
 ///
 /// Guards: [`Draft::grant_exits`], at most `max_out` regions out by automation; [`weights::within_capacity`], nobody is
-/// given more than they can take; [`keep_somebody`], the answer is never empty.
+/// given more than they can take; [`keep_somebody`], the answer is never empty. Orders outrank all of this but survival: see
+/// [`Survival::yielded`].
 pub fn next_plan(current: Option<&Plan>, inputs: &PlanInputs, now_ms: u64) -> Option<Plan> {
     let draft = Draft::new(current, inputs, now_ms).complete(current);
     draft.finish(current)
@@ -87,9 +92,11 @@ struct Draft<'a> {
     now_ms: u64,
     regions: BTreeMap<RegionName, RegionPlan>,
     overrides: Vec<Override>,
+    yielded: Vec<YieldedOrder>,
     load: Option<PlannedLoad>,
     shortfall: Option<Shortfall>,
     members: Members,
+    all_failed_ms: Option<u64>,
     reasons: Vec<String>,
 }
 
@@ -124,7 +131,7 @@ impl<'a> Draft<'a> {
             };
             (name.clone(), RegionPlan { addresses: input.addresses.clone(), ..region })
         });
-        let regions = regions.collect();
+        let regions: BTreeMap<RegionName, RegionPlan> = regions.collect();
         match current {
             None => reasons.push("first plan".into()),
             Some(plan) => reasons.extend(
@@ -145,7 +152,48 @@ impl<'a> Draft<'a> {
         let is_held = overrides.iter().any(|standing| standing.kind == OverrideKind::Hold);
         let load = weights::load(inputs, current.and_then(|plan| plan.load), is_held, now_ms);
         let members = current.map(|plan| plan.members.clone()).unwrap_or_default();
-        Self { inputs, now_ms, regions, overrides, load, shortfall: None, members, reasons }
+        let known = current.map(|plan| plan.yielded.as_slice()).unwrap_or_default();
+        let yielded = Survival { overrides: &overrides, regions: &regions, inputs }.yielded(known, now_ms);
+        let all_failed_ms = all_failed(inputs).then(|| current.and_then(|plan| plan.all_failed_ms).unwrap_or(now_ms));
+        let mut draft = Self {
+            inputs,
+            now_ms,
+            regions,
+            overrides,
+            yielded,
+            load,
+            shortfall: None,
+            members,
+            all_failed_ms,
+            reasons,
+        };
+        draft.say_what_yields(known);
+        draft
+    }
+
+    /// Says which orders begin to yield, and which take effect again.
+    fn say_what_yields(&mut self, known: &[YieldedOrder]) {
+        let is_in = |list: &[YieldedOrder], one: &YieldedOrder| {
+            list.iter().any(|other| other.order == one.order && other.region == one.region)
+        };
+        let order = |one: &YieldedOrder| self.overrides.iter().find(|standing| standing.region == one.order);
+        let begins = self.yielded.iter().filter(|one| !is_in(known, one)).filter_map(|one| {
+            let order = order(one)?;
+            Some(match order.kind {
+                OverrideKind::Drain => format!("{order} yields: no other region can serve"),
+                OverrideKind::Hold => {
+                    format!("{order} yields for {}, which failed while another is healthy", one.region)
+                }
+                OverrideKind::Promote => format!("{order} yields: {} can't serve", one.region),
+            })
+        });
+        let ends = known.iter().filter(|one| !is_in(&self.yielded, one)).filter_map(|one| {
+            let order = order(one)?;
+            let of = if order.region.is_none() { format!(" for {}", one.region) } else { String::new() };
+            Some(format!("{order} takes effect again{of}"))
+        });
+        let said: Vec<String> = begins.chain(ends).collect();
+        self.reasons.extend(said);
     }
 
     fn complete(mut self, current: Option<&Plan>) -> Self {
@@ -160,14 +208,20 @@ impl<'a> Draft<'a> {
                 break;
             }
         }
+        let said = self.reasons.len();
         self.say_who_is_limited(current);
         self.share_out(current);
-        keep_somebody(&mut self, current);
+        keep_somebody(&mut self, current, said);
+        match (current.and_then(|plan| plan.all_failed_ms), self.all_failed_ms) {
+            (None, Some(_)) => self.say(LAST_SHARES.into()),
+            (Some(_), None) => self.say("no longer is every region failed".into()),
+            _ => {}
+        }
         self
     }
 
     fn orders(&self, name: &RegionName) -> Orders<'_> {
-        Orders::of(&self.overrides, name)
+        Orders::in_effect(&self.overrides, &self.yielded, name)
     }
 
     /// The verdict on a region as its overrides let it count.
@@ -179,7 +233,7 @@ impl<'a> Draft<'a> {
     fn follow_verdicts(&mut self) {
         for (name, region) in &mut self.regions {
             if let Some(input) = self.inputs.regions.get(name) {
-                let orders = Orders::of(&self.overrides, name);
+                let orders = Orders::in_effect(&self.overrides, &self.yielded, name);
                 settle(name, region, orders, input, self.inputs, self.now_ms, &mut self.reasons);
             }
         }
@@ -255,7 +309,7 @@ impl<'a> Draft<'a> {
 
     /// Puts a region on the ramp's first step that takes nothing from it, and further if steps are held for no time.
     fn enter_ramp(&mut self, name: &RegionName, why: &str) {
-        let orders = Orders::of(&self.overrides, name);
+        let orders = Orders::in_effect(&self.overrides, &self.yielded, name);
         let (Some(region), Some(input)) = (self.regions.get_mut(name), self.inputs.regions.get(name)) else { return };
         let has_percent = match region.standing {
             Standing::Limited { .. } => self.inputs.suspect_percent.min(100),
@@ -337,8 +391,29 @@ impl<'a> Draft<'a> {
         is_sound && self.regions.get(name).is_some_and(|region| region.weight_bp > 0)
     }
 
+    /// How good the region is where nobody else is left; none if it is known to be down, or drained by an order that does
+    /// not yield. What is known of a held region counts.
+    fn last_resort(&self, name: &RegionName) -> Option<LastResort> {
+        let known = self.inputs.regions.get(name)?.condition;
+        if self.orders(name).own(OverrideKind::Drain).is_some() {
+            return None;
+        }
+        match known {
+            Condition::Healthy => Some(LastResort::Healthy),
+            Condition::Suspect => Some(LastResort::Suspect),
+            Condition::Unknown => Some(LastResort::Unknown),
+            Condition::Failed | Condition::Draining => self.orders(name).hold().is_some().then_some(LastResort::Held),
+        }
+    }
+
     fn finish(mut self, current: Option<&Plan>) -> Option<Plan> {
-        if current.is_some_and(|plan| plan.regions == self.regions && plan.overrides == self.overrides) {
+        let is_same = |plan: &Plan| {
+            plan.regions == self.regions
+                && plan.overrides == self.overrides
+                && plan.yielded == self.yielded
+                && plan.all_failed_ms == self.all_failed_ms
+        };
+        if current.is_some_and(is_same) {
             return None;
         }
         if self.reasons.is_empty() {
@@ -361,8 +436,30 @@ impl<'a> Draft<'a> {
             shortfall: self.shortfall,
             load: self.load,
             members: self.members,
+            yielded: self.yielded,
+            all_failed_ms: self.all_failed_ms,
         }
     }
+}
+
+/// What a region that has no traffic is worth where nobody else is left, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum LastResort {
+    Healthy,
+    Suspect,
+    Unknown,
+    /// Down by its verdict, which a hold keeps from being acted on.
+    Held,
+}
+
+impl LastResort {
+    const ALL: [Self; 4] = [Self::Healthy, Self::Suspect, Self::Unknown, Self::Held];
+}
+
+/// Whether the verdict on every region that could be answered is failed.
+fn all_failed(inputs: &PlanInputs) -> bool {
+    let mut reachable = inputs.regions.values().filter(|input| !input.addresses.is_empty()).peekable();
+    reachable.peek().is_some() && reachable.all(|input| input.condition == Condition::Failed)
 }
 
 /// Why a failed region keeps a part of its traffic.
@@ -388,8 +485,11 @@ pub(super) fn shortfall_in_words(short: &Shortfall) -> String {
 /// 1. regions that wait outside are let in without their gate, the healthiest kind only; they still climb the ramp, so
 ///    that they give way gently to others that return;
 /// 2. failing that, the last shares stay: all look down, and then it is likelier that the observers are at fault, and
-///    in any case there is nowhere better to go. A region that merely drains outranks one that failed.
-fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
+///    in any case there is nowhere better to go. A region that merely drains outranks one that failed. In an active-passive
+///    mesh the region with the largest share keeps all: its users are answered one region.
+///
+/// `said` is how many reasons there were before those of the guards, which don't hold where the last shares stay.
+fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>, said: usize) {
     if draft.regions.keys().any(|name| draft.is_carried_by(name))
         || draft.regions.values().all(|region| region.addresses.is_empty())
     {
@@ -400,20 +500,17 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
         .flat_map(|plan| plan.carrying())
         .filter(|(name, _)| draft.regions.get(*name).is_some_and(|region| !region.addresses.is_empty()))
         .collect();
-    let conditions: BTreeMap<RegionName, Condition> =
-        draft.regions.keys().map(|name| (name.clone(), draft.condition(name))).collect();
-    let is = |name: &RegionName, condition| conditions.get(name) == Some(&condition);
-    let merely_drains = carried.iter().any(|(name, _)| is(name, Condition::Draining));
+    let raw = |name: &RegionName| draft.inputs.regions.get(name).map(|input| input.condition);
+    let draining: BTreeSet<RegionName> =
+        draft.regions.keys().filter(|name| raw(name) == Some(Condition::Draining)).cloned().collect();
+    let merely_drains = carried.iter().any(|(name, _)| draining.contains(*name));
 
-    let mut kinds = vec![Condition::Healthy, Condition::Suspect];
-    if !merely_drains {
-        kinds.push(Condition::Unknown);
-    }
-    for kind in kinds {
+    let lowest = if merely_drains { LastResort::Suspect } else { LastResort::Held };
+    for kind in LastResort::ALL.into_iter().filter(|kind| *kind <= lowest) {
         let waiting: Vec<RegionName> = draft
             .regions
             .iter()
-            .filter(|(name, region)| is(name, kind) && !region.addresses.is_empty())
+            .filter(|(name, region)| draft.last_resort(name) == Some(kind) && !region.addresses.is_empty())
             .map(|(name, _)| name.clone())
             .collect();
         if !waiting.is_empty() {
@@ -427,19 +524,25 @@ fn keep_somebody(draft: &mut Draft<'_>, current: Option<&Plan>) {
         }
     }
 
-    let kept: BTreeSet<&RegionName> = carried
-        .into_iter()
-        .map(|(name, _)| name)
-        .filter(|name| !merely_drains || is(name, Condition::Draining))
-        .collect();
-    draft.reasons.push("every region looks down, the last shares stay".into());
+    let mut kept: Vec<(&RegionName, &RegionPlan)> =
+        carried.into_iter().filter(|(name, _)| !merely_drains || draining.contains(*name)).collect();
+    if draft.inputs.strategy == Strategy::ActivePassive {
+        // The first of those with the largest share.
+        kept.sort_by_key(|(_, region)| std::cmp::Reverse(region.weight_bp));
+        kept.truncate(1);
+    }
+    let kept: BTreeSet<&RegionName> = kept.into_iter().map(|(name, _)| name).collect();
+    if !merely_drains {
+        draft.reasons.truncate(said);
+    }
+    draft.say(LAST_SHARES.into());
     if kept.is_empty() {
         // No last shares either: a first plan, or the one region that carried has left the mesh.
         let has_address = |region: &RegionPlan| !region.addresses.is_empty();
         let drains: BTreeSet<RegionName> = draft
             .regions
             .iter()
-            .filter(|(name, region)| is(name, Condition::Draining) && has_address(region))
+            .filter(|(name, region)| draining.contains(*name) && has_address(region))
             .map(|(name, _)| name.clone())
             .collect();
         let is_chosen = |name: &RegionName| drains.is_empty() || drains.contains(name);

@@ -4,17 +4,17 @@
 //! An order that would end another operator's, or drain the last region that can serve, is refused unless it is forced;
 //! whoever reads the answer or the plan's reason sees what it replaced.
 //!
-//! Overrides outrank automation, with two limits: the answer is never empty, and a promoted region that fails loses its
-//! traffic all the same, since nobody is moved onto a worse region. Who must have that too holds the mesh as well.
+//! Overrides outrank automation, with two limits: the answer is never empty, and no override keeps users on a failed region
+//! while another is healthy (`yielding`).
 
 use super::{MemberOrder, MemberOrderError, Plan, PlanInputs, RegionPlan, Standing, next, standing::Orders};
-use crate::{identity::RegionName, verdict::Condition};
+use crate::{identity::RegionName, text::unprintable, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Longest name of who orders, bytes.
+/// Longest name of who orders, characters.
 pub const BY_MAX: usize = 128;
-/// Longest reason of an order, bytes.
+/// Longest reason of an order, characters.
 pub const WHY_MAX: usize = 512;
 /// Shortest time that an order may stand, milliseconds.
 pub const FOR_MIN_MS: u64 = 1_000;
@@ -75,9 +75,9 @@ pub struct Order {
     pub action: OrderAction,
     /// To which region; none: to the whole mesh.
     pub region: Option<RegionName>,
-    /// Who orders it, at most [`BY_MAX`] bytes.
+    /// Who orders it, at most [`BY_MAX`] printable characters.
     pub by: String,
-    /// Why, at most [`WHY_MAX`] bytes.
+    /// Why, at most [`WHY_MAX`] printable characters.
     pub why: String,
     /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning but for an override.
     pub for_ms: u64,
@@ -109,13 +109,13 @@ pub enum OrderError {
     #[error("a {0} needs a region; only a hold can be for the whole mesh")]
     NoRegion(OverrideKind),
     /// A text is empty or too long.
-    #[error("`{what}` has {length} bytes; 1 to {limit} are possible")]
+    #[error("`{what}` has {length} characters; 1 to {limit} are possible")]
     Text {
         /// Which text.
         what: String,
-        /// Its length, bytes.
+        /// Its length, characters.
         length: usize,
-        /// The most, bytes.
+        /// The most, characters.
         limit: usize,
     },
     /// Too short or too long.
@@ -156,6 +156,14 @@ pub enum OrderError {
     /// Nothing to take back.
     #[error("no override stands for {}", .0.as_ref().map_or("the whole mesh", RegionName::as_str))]
     NothingStands(Option<RegionName>),
+    /// A text would forge lines of a log, or rewrite a terminal.
+    #[error("`{what}` holds {found:?}; control characters, line breaks and changes of direction are not allowed")]
+    Unprintable {
+        /// Which text.
+        what: String,
+        /// The first such character.
+        found: char,
+    },
 }
 
 impl OverrideKind {
@@ -294,8 +302,12 @@ fn is_in_service(part: &RegionPlan) -> bool {
 /// Who and why must be said, and not at any length.
 pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
     for (what, text, limit) in [("by", &order.by, BY_MAX), ("why", &order.why, WHY_MAX)] {
-        if text.is_empty() || text.len() > limit {
-            return Err(OrderError::Text { what: what.into(), length: text.len(), limit });
+        let length = text.chars().count();
+        if length == 0 || length > limit {
+            return Err(OrderError::Text { what: what.into(), length, limit });
+        }
+        if let Some(found) = unprintable(text) {
+            return Err(OrderError::Unprintable { what: what.into(), found });
         }
     }
     Ok(())

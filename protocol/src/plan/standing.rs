@@ -1,6 +1,6 @@
 //! How one region's standing follows its verdict, its overrides and, on the ramp, what is measured of it.
 
-use super::{Absence, Override, OverrideKind, PlanInputs, RegionInput, RegionPlan, Standing};
+use super::{Absence, Override, OverrideKind, PlanInputs, RegionInput, RegionPlan, Standing, YieldedOrder};
 use crate::{
     identity::RegionName,
     ramp::{RampMove, RecoveryPolicy},
@@ -23,7 +23,16 @@ impl<'a> Orders<'a> {
         Self { own: find(Some(region)), mesh: find(None) }
     }
 
-    fn own(&self, kind: OverrideKind) -> Option<&'a Override> {
+    /// The same without the orders that yield for this region.
+    pub(super) fn in_effect(overrides: &'a [Override], yielded: &[YieldedOrder], region: &RegionName) -> Self {
+        let all = Self::of(overrides, region);
+        let stands = |order: &&Override| {
+            !yielded.iter().any(|yielded| yielded.region == *region && yielded.order == order.region)
+        };
+        Self { own: all.own.filter(stands), mesh: all.mesh.filter(stands) }
+    }
+
+    pub(super) fn own(&self, kind: OverrideKind) -> Option<&'a Override> {
         self.own.filter(|own| own.kind == kind)
     }
 
@@ -273,8 +282,7 @@ pub(super) fn gate_passed(
 ) -> Option<u64> {
     let since_ms = gated_since(region)?;
     let has_waited = now_ms.saturating_sub(since_ms) >= recovery.gate_for(region.flaps);
-    let is_fit = input.is_complete && input.is_loaded && input.inference_passes != Some(false);
-    (has_waited && condition == Condition::Healthy && is_fit).then_some(since_ms)
+    (has_waited && condition == Condition::Healthy && input.is_fit()).then_some(since_ms)
 }
 
 /// Since when the region's gate counts.

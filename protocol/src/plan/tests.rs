@@ -16,6 +16,7 @@ mod climb;
 mod examples;
 mod membership;
 mod orders;
+mod survival;
 mod time;
 
 const MINUTE: u64 = 60_000;
@@ -351,6 +352,7 @@ proptest! {
             let before = world.plan.clone();
             world.apply();
             world.check(before.as_ref())?;
+            world.check_survival()?;
             prop_assert_eq!(next_plan(world.plan.as_ref(), &world.inputs, world.now_ms), None, "a plan is at rest at its own time: {:?}", world.plan);
         }
     }

@@ -126,6 +126,10 @@ impl Plan {
             standing.set_ms = moved(standing.set_ms);
             standing.expires_ms = moved(standing.expires_ms);
         }
+        plan.all_failed_ms = plan.all_failed_ms.map(moved);
+        for yielded in &mut plan.yielded {
+            yielded.since_ms = moved(yielded.since_ms);
+        }
         if let Some(load) = &mut plan.load {
             load.measured_ms = moved(load.measured_ms);
         }

@@ -8,6 +8,7 @@ use std::{net::IpAddr, time::Duration};
 #[derive(Debug, Clone)]
 pub struct HealthMetrics {
     probes: IntCounterVec,
+    confirmations: IntCounterVec,
     inferences: IntCounterVec,
     durations: HistogramVec,
     conditions: IntGaugeVec,
@@ -26,6 +27,14 @@ impl HealthMetrics {
                 Opts::new(
                     "regionmesh_probes_total",
                     "Probes of a region's endpoint, by outcome: success, positive evidence of failure, silence.",
+                ),
+                &["region", "outcome"],
+            )?,
+            confirmations: IntCounterVec::new(
+                Opts::new(
+                    "regionmesh_probe_confirmations_total",
+                    "Probes that followed a definite failure at the quicker pace, by outcome: success (the endpoint was \
+                     back at once), positive, silence.",
                 ),
                 &["region", "outcome"],
             )?,
@@ -69,6 +78,7 @@ impl HealthMetrics {
             )?,
         };
         registry.register(Box::new(metrics.probes.clone()))?;
+        registry.register(Box::new(metrics.confirmations.clone()))?;
         registry.register(Box::new(metrics.inferences.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.conditions.clone()))?;
@@ -80,13 +90,12 @@ impl HealthMetrics {
     }
 
     pub(super) fn probed(&self, region: &RegionName, result: &ProbeResult, took: Duration) {
-        let outcome = match result {
-            ProbeResult::Success { .. } => "success",
-            ProbeResult::Positive(_) => "positive",
-            ProbeResult::Silence(_) => "silence",
-        };
-        self.probes.with_label_values(&[region.as_str(), outcome]).inc();
+        self.probes.with_label_values(&[region.as_str(), outcome(result)]).inc();
         self.durations.with_label_values(&[region.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn confirmed(&self, region: &RegionName, result: &ProbeResult) {
+        self.confirmations.with_label_values(&[region.as_str(), outcome(result)]).inc();
     }
 
     pub(super) fn inferred(&self, region: &RegionName, has_passed: bool) {
@@ -116,6 +125,14 @@ impl HealthMetrics {
 
     pub(super) fn abstains(&self, is_abstaining: bool) {
         self.abstaining.set(i64::from(is_abstaining));
+    }
+}
+
+fn outcome(result: &ProbeResult) -> &'static str {
+    match result {
+        ProbeResult::Success { .. } => "success",
+        ProbeResult::Positive(_) => "positive",
+        ProbeResult::Silence(_) => "silence",
     }
 }
 

@@ -173,6 +173,13 @@ fn addresses(
     }
     let judged = verdict.map(|verdict| verdict.addresses.as_slice()).unwrap_or_default();
     let stands = current.and_then(|plan| plan.regions.get(&region.name)).map(|part| part.addresses.as_slice());
+    // A region that failed as a whole gets no other addresses: its last one would follow in a plan of its own.
+    if let (Some(Condition::Failed), Some(stands)) = (verdict.map(|verdict| verdict.condition), stands) {
+        let kept: Vec<IpAddr> = configured.iter().filter(|address| stands.contains(*address)).copied().collect();
+        if !kept.is_empty() {
+            return kept;
+        }
+    }
     answered(&configured, judged, stands)
 }
 

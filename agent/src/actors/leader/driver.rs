@@ -1,6 +1,6 @@
 //! Drives the election and the proposer: feeds them what happened, carries out what they answer.
 
-use super::{LeaderArguments, board, members::Change};
+use super::{LeaderArguments, board, coalesce::AddressPause, members::Change};
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     mesh::handle::Peer,
@@ -11,6 +11,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use regionmesh_protocol::{
     election::{Election, ElectionEffect, ElectionSettings, PreVoteReply, PreVoteRequest, Sight},
     facts::{Fact, FactKind, LeaderFacts},
+    freeze::FreezeWatch,
     identity::{IdentityError, RegionName},
     load::LoadMeter,
     members::{Members, configured, register_id},
@@ -20,6 +21,7 @@ use regionmesh_protocol::{
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
@@ -58,6 +60,10 @@ pub(super) struct Driver {
     proposed_at: Option<Instant>,
     published: BTreeMap<FactKind, (Instant, Fact)>,
     meter: LoadMeter,
+    /// Notices when the plan is frozen.
+    pub(super) freeze: FreezeWatch,
+    /// Lets a change of addresses wait for what follows it.
+    pause: AddressPause,
     /// Orders that wait for their turn.
     orders: VecDeque<(Order, OrderReply)>,
     /// Whose order is in the plan that is being committed.
@@ -87,6 +93,8 @@ impl Driver {
             proposed_at: None,
             published: BTreeMap::new(),
             meter: LoadMeter::default(),
+            freeze: FreezeWatch::default(),
+            pause: AddressPause::default(),
             orders: VecDeque::new(),
             ordered: None,
             clock_judged: None,
@@ -142,6 +150,7 @@ impl Driver {
         self.carry_out_election(effect);
         self.plan_ahead(&board);
         self.publish_changes();
+        self.judge_freeze(&board);
     }
 
     /// An operator's order: taken up if this agent leads, as soon as the plan before it is committed.
@@ -174,16 +183,22 @@ impl Driver {
         }
     }
 
-    /// A plan from before the start may be long overtaken: that of a region that comes back from the dead says that it
-    /// serves. It is acted on once another region's was heard, or when nobody can be.
+    /// A plan from before the start, or from before the process stood still, may be long overtaken: that of a region that
+    /// comes back from the dead says that it serves. It is acted on once another region's was heard, or when nobody can be.
     fn judge_currency(&self, board: &BoardView) {
         let is_current = &self.arguments.snapshots.is_current;
         if *is_current.borrow() {
             return;
         }
         let has_elsewhere = self.arguments.config.regions.len() > 1;
-        if has_elsewhere && !board::is_heard_elsewhere(board, &self.arguments.id.region) {
-            if self.started.elapsed() < HEARING {
+        let resumed = *self.arguments.snapshots.resumed.borrow();
+        let heard = *self.arguments.snapshots.heard.borrow();
+        let is_heard = match resumed {
+            Some(resumed) => heard >= Some(resumed),
+            None => board::is_heard_elsewhere(board, &self.arguments.id.region),
+        };
+        if has_elsewhere && !is_heard {
+            if self.started.max(resumed.unwrap_or(self.started)).elapsed() < HEARING {
                 return;
             }
             if self.arguments.snapshots.plan.borrow().is_some() {
@@ -382,8 +397,9 @@ impl Driver {
             return;
         }
         let acting = self.acting(&inputs);
-        let next = next_plan(self.decided_by_own_clock().as_deref(), &acting, unix_ms());
-        if let Some(plan) = next {
+        let current = self.decided_by_own_clock().map(Cow::into_owned);
+        let next = next_plan(current.as_ref(), &acting, unix_ms());
+        if let Some(plan) = self.pause.pass(current.as_ref(), next) {
             self.propose(plan);
         }
     }
@@ -448,7 +464,7 @@ impl Driver {
     }
 
     /// The register's members as far as known; none while no plan is.
-    fn members(&self) -> Option<Members> {
+    pub(super) fn members(&self) -> Option<Members> {
         let known = self.arguments.snapshots.plan.borrow().as_ref().map(|known| known.plan.members.clone());
         self.proposer.members().cloned().or(known).filter(|members| !members.is_empty())
     }

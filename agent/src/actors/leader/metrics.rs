@@ -31,6 +31,10 @@ pub struct LeaderMetrics {
     pub(super) unmoved_rps: IntGauge,
     pub(super) clock_ahead: Gauge,
     pub(super) clock_steps: IntCounter,
+    pub(super) yielded: IntGauge,
+    pub(super) all_failed: IntGauge,
+    pub(super) is_frozen: IntGauge,
+    pub(super) left_out: IntGaugeVec,
     plan: PlanMetrics,
 }
 
@@ -70,6 +74,14 @@ impl LeaderMetrics {
             "How far this agent's clock is ahead of the majority's; negative: behind. 0 where no majority is against it.",
         )?;
         registry.register(Box::new(clock_ahead.clone()))?;
+        let left_out = IntGaugeVec::new(
+            Opts::new(
+                "regionmesh_dns_left_out",
+                "1 for a region that this agent leaves out of its DNS answers while the plan is frozen.",
+            ),
+            &["region"],
+        )?;
+        registry.register(Box::new(left_out.clone()))?;
         let step_downs = counters(
             "regionmesh_leader_step_downs_total",
             "Ballots that this agent gave up: outranked, or no majority answered.",
@@ -147,6 +159,16 @@ impl LeaderMetrics {
                 "regionmesh_clock_steps_total",
                 "Times that this machine's wall clock was set by more than a second while the agent ran.",
             )?,
+            yielded: gauge(
+                "regionmesh_plan_yielded_orders",
+                "Operators' orders without effect: obeying them would leave users on a region that can't serve.",
+            )?,
+            all_failed: gauge("regionmesh_plan_all_failed", "1 while the verdict on every region is failed.")?,
+            is_frozen: gauge(
+                "regionmesh_plan_frozen",
+                "1 while the plan can't change, since no leader has been known for 5 s.",
+            )?,
+            left_out,
             plan: PlanMetrics::new(registry)?,
             save_errors: counter(
                 "regionmesh_plan_save_errors_total",
@@ -171,6 +193,8 @@ impl LeaderMetrics {
         let is_limited = |part: &&RegionPlan| matches!(part.standing, Standing::Limited { .. });
         self.limited.set(count(plan.regions.values().filter(is_limited).count()));
         self.taken_out.set(count(plan.taken_out().count()));
+        self.yielded.set(count(plan.yielded.len()));
+        self.all_failed.set(i64::from(plan.all_failed_ms.is_some()));
         self.unmoved_rps.set(plan.shortfall.map_or(0, |short| i64::from(short.unmoved_rps)));
     }
 }

@@ -164,15 +164,29 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
 async fn streams_are_limited_and_end_when_the_agent_drains() {
     let rig = Rig::start().await;
     let mut streams = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..32 {
         streams.push(rig.stream("", None).await);
     }
     let refused = rig.get("/v1/events/stream").await.error(503);
+    assert!(refused.contains("32 streams"), "{refused}");
+    let from = |address: [u8; 4]| {
+        let client = reqwest::Client::builder().no_proxy().local_address(std::net::IpAddr::from(address));
+        client.timeout(PATIENCE).build().unwrap()
+    };
+    let other = from([127, 0, 0, 2]);
+    for _ in 0..32 {
+        let reply = other.get(rig.url("/v1/events/stream")).send().await.unwrap();
+        assert_eq!(reply.status(), 200);
+        streams.push(Stream { reply, text: String::new() });
+    }
+    let refused = rig.send(from([127, 0, 0, 3]).get(rig.url("/v1/events/stream"))).await.error(503);
     assert!(refused.contains("64 streams"), "{refused}");
-    assert_eq!(rig.ended("refused"), 1);
-    drop(streams.pop());
+    assert_eq!(rig.ended("refused"), 2);
+    drop(streams.remove(0));
     rig.until_ended("left", 1).await;
     streams.push(rig.stream("", None).await);
+    // Requests have places of their own.
+    rig.get("/v1/status").await.ok(200);
     rig.drain.send_replace(true);
     for stream in &mut streams {
         assert!(stream.next().await.is_none());

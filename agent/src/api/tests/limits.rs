@@ -23,7 +23,7 @@ async fn until_closed(stream: &mut TcpStream) -> String {
 
 fn begin(rest: &str) -> String {
     format!(
-        "POST /v1/models/resnet/versions/1/uploads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n{rest}"
+        "POST /v1/models/resnet/versions/1/uploads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n{rest}"
     )
 }
 
@@ -58,7 +58,7 @@ async fn a_client_that_never_ends_its_head_is_cut_off() {
 #[tokio::test]
 async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
     let rig = Rig::start().await;
-    let long = format!("GET /v1/status HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
+    let long = format!("GET /v1/status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
     let answer = raw(&rig, long.as_bytes()).await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     let answer = raw(&rig, b"\x16\x03\x01\x00\xff\r\n\r\n").await;
@@ -77,17 +77,22 @@ async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
 async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let rig = Rig::with(limits, |_| {}).await;
-    // Holds the only place: the server has answered it, and keeps it open.
+    let upload = rig.begin("resnet", "1").await;
+    // Holds the only place: the server is busy with it until the rest of the file comes.
     let mut holder = TcpStream::connect(rig.address).await.unwrap();
-    holder.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let head = format!(
+        "POST /v1/uploads/{upload}/files?path=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    );
+    holder.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     tokio::time::timeout(PATIENCE, holder.read_exact(&mut answer)).await.unwrap().unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
-
+    assert_eq!(&answer, b"HTTP/1.1 100");
     let crowded = rig.get("/v1/status").await;
     assert!(crowded.error(503).contains("as many connections as it may"));
     assert_eq!(crowded.header("connection"), "close");
     rig.get("/healthz").await.ok(200);
+    rig.get("/verdict/us-west-2").await.ok(200);
+    assert_eq!(rig.get("/readyz").await.json()["ready"], false);
     let counted = rig.api.metrics.refused_connections.with_label_values(&["crowded"]).get();
     assert!(counted >= 2, "{counted}");
 
@@ -100,10 +105,72 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
 }
 
 #[tokio::test]
+async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_and_counted() {
+    let limits = Limits {
+        connections: 8,
+        connections_per_client: 4,
+        head: Duration::from_secs(1),
+        idle: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let rig = Rig::with(limits, |_| {}).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: ").await.unwrap();
+        silent.push(stream);
+        rig.get("/v1/status").await.ok(200);
+    }
+    let counted = |reason| rig.api.metrics.refused_connections.with_label_values(&[reason]).get();
+    assert!(counted("one-client") >= 16, "{}", counted("one-client"));
+    for mut stream in silent {
+        until_closed(&mut stream).await;
+    }
+    let start = Instant::now();
+    while counted("slow-head") == 0 {
+        assert!(start.elapsed() < PATIENCE, "slow heads are not counted");
+        tokio::task::yield_now().await;
+    }
+    // A connection that was answered may wait longer for its next request than a head may take.
+    let mut kept = TcpStream::connect(rig.address).await.unwrap();
+    for _ in 0..2 {
+        kept.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let (mut answer, mut piece) = (Vec::new(), [0; 4_096]);
+        while !answer.ends_with(b"\r\n\r\n") {
+            let length = tokio::time::timeout(PATIENCE, kept.read(&mut piece)).await.unwrap().unwrap();
+            assert!(length > 0, "the connection was closed");
+            answer.extend_from_slice(&piece[..length]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        let silence = tokio::time::timeout(Duration::from_millis(1_500), kept.read(&mut piece)).await;
+        assert!(silence.is_err(), "an idle connection was closed: {silence:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_host_is_misdirected_on_every_route() {
+    let rig = Rig::with(Limits::default(), |config| config.api.hosts.push(".example.org".into())).await;
+    for route in ROUTES {
+        let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).unwrap();
+        let request = rig.http.request(method, rig.url(&example(route.path))).bearer_auth(TOKEN);
+        rig.send(request.header("host", "evil.example")).await.error(421);
+    }
+    rig.send(rig.http.get(rig.url("/nothing")).header("host", "evil.example")).await.error(421);
+    // Without a token nothing is told but that one is needed.
+    rig.send(rig.http.post(rig.url("/v1/failover/drain")).header("host", "evil.example")).await.error(401);
+    rig.send(rig.http.post(rig.url("/v1/status")).header("host", "evil.example")).await.error(421);
+    rig.send(rig.http.get(rig.url("/v1/status")).header("host", "api.example.org")).await.ok(200);
+    let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let answer = raw(&rig, b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(answer.contains(" 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_stopping_server_does_not_wait_for_an_idle_client() {
     let mut rig = Rig::start().await;
     let mut idle = TcpStream::connect(rig.address).await.unwrap();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     rig.get("/healthz").await.ok(200);
     rig.stop.cancel();
     let ended = tokio::time::timeout(PATIENCE, &mut rig.server).await.expect("the server did not end");

@@ -3,9 +3,12 @@
 use crate::{
     api::types::{
         AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus, PlannedRegion,
-        RegionExplanation, RegionStatus, ShortfallStatus, WhatIf,
+        RegionExplanation, RegionStatus, ShortfallStatus, VerdictStatus, WhatIf,
     },
-    cli::text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
+    cli::{
+        status::{frozen, suspended},
+        text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
+    },
 };
 use regionmesh_protocol::{identity::RegionName, verdict::Condition};
 
@@ -15,10 +18,13 @@ const TEXT_MAX: usize = 1_100;
 pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
     let mut text = match &status.leader {
         Some(leader) => format!("leader  {}, ballot {}\n", plain(&leader.agent, 200), leader.ballot),
+        None if status.frozen.is_some() => format!("leader  {}\n", paint.tone(Tone::Bad, "none")),
         None => format!("leader  {}\n", paint.tone(Tone::Uneasy, "none; an election is due")),
     };
+    text += &frozen(status.frozen.as_ref(), status.answered_ms, paint);
     let Some(plan) = &status.plan else {
-        return text + "plan    " + &paint.tone(Tone::Uneasy, "none is committed yet") + "\n";
+        text += &format!("plan    {}\n", paint.tone(Tone::Uneasy, "none is committed yet"));
+        return text + &verdicts(&status.verdicts, paint);
     };
     let made = format!("#{}, made {} ago: ", plan.brief.seq, ago(plan.brief.age_ms));
     text += &wrap("plan    ", &(made + &plain(&plan.brief.reason, TEXT_MAX)));
@@ -31,8 +37,10 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
         text += &wrap("refused ", &paint.tone(Tone::Bad, plain(why, TEXT_MAX)));
     }
     text += &shortfall(plan.shortfall.as_ref(), paint);
+    text += &suspended(&plan.brief, status.answered_ms, paint);
     text += "\n";
-    text += &regions(&plan.regions, None, paint);
+    text += &regions_with_verdicts(&plan.regions, &status.verdicts, paint);
+    text += &verdicts(&status.verdicts, paint);
     text += "\n";
     text + &overrides(&plan.overrides, status.answered_ms, paint)
 }
@@ -125,7 +133,7 @@ fn votes(told: &RegionExplanation, paint: Paint) -> String {
 }
 
 fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String {
-    let mut table = Table::new(&["OBSERVER", "SEES", "SINCE", "HEARD", "LAST PROBE"]).heading(paint);
+    let mut table = Table::new(&["OBSERVER", "SEES", "SINCE", "HEARD", "EVIDENCE"]).heading(paint);
     for observation in seen {
         table.row(vec![
             plain(&observation.observer, 60),
@@ -140,8 +148,7 @@ fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String
 
 /// Each address: the verdict, whether DNS answers it, and what each observer saw of it.
 fn addresses(region: &RegionStatus, paint: Paint) -> String {
-    let heads =
-        ["ADDRESS", "VERDICT", "ANSWERED", "OBSERVER", "SEES", "ERRORS", "SLOW TAIL", "INFERENCE", "LAST PROBE"];
+    let heads = ["ADDRESS", "VERDICT", "ANSWERED", "OBSERVER", "SEES", "ERRORS", "SLOW TAIL", "INFERENCE", "EVIDENCE"];
     let mut table = Table::new(&heads).heading(paint);
     for judged in &region.address_verdicts {
         let mut head = vec![
@@ -208,6 +215,43 @@ fn shortfall(short: Option<&ShortfallStatus>, paint: Paint) -> String {
     wrap("capacity ", &paint.tone(Tone::Uneasy, said))
 }
 
+/// Why each region that is not healthy is not.
+fn verdicts(all: &[VerdictStatus], paint: Paint) -> String {
+    let bad = all.iter().filter(|status| status.verdict != Condition::Healthy && !status.reason.is_empty());
+    let line = |status: &VerdictStatus| {
+        let head = paint.tone(Tone::of(status.verdict), format!("{} is {}: ", status.region, status.verdict));
+        wrap(&head, &plain(&status.reason, TEXT_MAX))
+    };
+    bad.map(line).collect()
+}
+
+fn regions_with_verdicts(parts: &[PlannedRegion], verdicts: &[VerdictStatus], paint: Paint) -> String {
+    let mut table = Table::new(&["REGION", "SHARE", "VERDICT", "STANDING"]).heading(paint);
+    for part in parts {
+        let verdict = verdicts.iter().find(|status| status.region == part.region).map(|status| status.verdict);
+        let verdict = verdict.unwrap_or(Condition::Unknown);
+        table.row(vec![
+            part.region.to_string(),
+            percent(part.share),
+            paint.tone(Tone::of(verdict), verdict.as_str()),
+            standing(part, paint),
+        ]);
+    }
+    table.render()
+}
+
+fn standing(part: &PlannedRegion, paint: Paint) -> String {
+    let standing = match part.ramp_percent {
+        Some(percent) => format!("{} {percent} %", plain(&part.standing, 20)),
+        None => plain(&part.standing, 20),
+    };
+    match part.standing.as_str() {
+        "serving" => standing,
+        "out" => paint.tone(Tone::Bad, standing),
+        _ => paint.tone(Tone::Uneasy, standing),
+    }
+}
+
 fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Paint) -> String {
     let mut table = match before {
         Some(_) => Table::new(&["REGION", "NOW", "WOULD BE", "STANDING"]),
@@ -215,21 +259,12 @@ fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Pai
     }
     .heading(paint);
     for part in parts {
-        let standing = match part.ramp_percent {
-            Some(percent) => format!("{} {percent} %", plain(&part.standing, 20)),
-            None => plain(&part.standing, 20),
-        };
-        let standing = match part.standing.as_str() {
-            "serving" => standing,
-            "out" => paint.tone(Tone::Bad, standing),
-            _ => paint.tone(Tone::Uneasy, standing),
-        };
         let mut row = vec![part.region.to_string()];
         if let Some(before) = before {
             let was = before.iter().find(|was| was.region == part.region);
             row.push(was.map_or_else(|| "-".into(), |was| percent(was.share)));
         }
-        row.extend([percent(part.share), standing]);
+        row.extend([percent(part.share), standing(part, paint)]);
         table.row(row);
     }
     table.render()
@@ -274,20 +309,28 @@ mod tests {
             "regions": [part("a", 0.9, "serving"), part("b", 0.1, "limited")],
             "overrides": [{ "region": null, "kind": "hold", "by": "ann\u{1b}[2J", "why": "storm", "set_ms": 1_000,
                 "expires_ms": 61_000 }],
+            "yielded": [{ "order": "drain of a by ann (disks)", "region": "a", "since_ms": 1_000 }],
             "shortfall": { "load_rps": 100, "unmoved_rps": 30 } })
     }
 
     #[test]
     fn a_status_shows_orders_guards_and_what_is_not_moved() {
         let told = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
-            "taken_out": ["c"], "plan": plan("b: failed") });
+            "taken_out": ["c"], "plan": plan("b: failed"),
+            "verdicts": [{ "region": "a", "verdict": "healthy", "since_ms": 1, "reason": "2 of 2 say healthy" },
+                { "region": "b", "verdict": "failed", "since_ms": 1, "reason": "2 of 2 observing regions say failed" }],
+            "frozen": { "since_ms": 1_000, "reachable": 1, "members": 3, "left_out": ["b"],
+                "detail": "1 of 3 regions reachable" } });
         let text = status(&serde_json::from_value(told).unwrap(), PLAIN);
         for part in [
-            "leader  none; an election is due\n",
+            "leader  none\n",
             "plan    #7, made 5 s ago: b: failed\n",
             "guards  out by automation: c; at most 1 at a time\n",
             "capacity 30 of 100 requests/s are not moved",
-            "b       10 %   limited\n",
+            "b       10 %   failed   limited\n",
+            "b is failed: 2 of 2 observing regions say failed\n",
+            "frozen  the plan has been frozen for 5 s: 1 of 3 regions reachable\n",
+            "warning drain of a by ann (disks) has had no effect for a for 5 s: users would be left on a region",
             "hold   the whole mesh  ann [2J  55 s     storm\n",
         ] {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");

@@ -1,7 +1,7 @@
 //! The state of the mesh as text. Pure.
 
 use crate::{
-    api::types::{RegionStatus, Status},
+    api::types::{FrozenStatus, PlanStatus, RegionStatus, Status},
     cli::{
         models::table,
         text::{Paint, Table, Tone, ago, percent, plain, wrap},
@@ -35,6 +35,7 @@ fn head(status: &Status, paint: Paint) -> String {
     let mut text = wrap("mesh    ", &plain(&format!("{}, as {} sees it", status.mesh, status.answered_by), TEXT_MAX));
     text += &match &status.leader {
         Some(leader) => wrap("leader  ", &plain(&format!("{}, ballot {}", leader.agent, leader.ballot), TEXT_MAX)),
+        None if status.frozen.is_some() => wrap("leader  ", &paint.tone(Tone::Bad, "none")),
         None => wrap("leader  ", &paint.tone(Tone::Uneasy, "none; an election is due")),
     };
     text += &match &status.plan {
@@ -44,6 +45,37 @@ fn head(status: &Status, paint: Paint) -> String {
         }
         None => wrap("plan    ", &paint.tone(Tone::Uneasy, "none is committed yet")),
     };
+    let now_ms = now_ms(status);
+    text += &frozen(status.frozen.as_ref(), now_ms, paint);
+    text += &status.plan.as_ref().map_or_else(String::new, |plan| suspended(plan, now_ms, paint));
+    text
+}
+
+/// That the plan can't change, and why; nothing where it can.
+pub fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> String {
+    let Some(frozen) = frozen else { return String::new() };
+    let since = ago(now_ms.saturating_sub(frozen.since_ms));
+    let said = format!("the plan has been frozen for {since}: {}", plain(&frozen.detail, TEXT_MAX));
+    wrap("frozen  ", &paint.tone(Tone::Bad, said))
+}
+
+/// Orders that yield, and that every region failed; nothing where neither is so.
+pub fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
+    let mut text = String::new();
+    if plan.all_failed_ms.is_some() {
+        let said =
+            "every region is failed: users get the last shares, or no address with traffic.when_all_down = \"empty\"";
+        text += &wrap("warning ", &paint.tone(Tone::Bad, said));
+    }
+    for yielded in &plan.yielded {
+        let since = ago(now_ms.saturating_sub(yielded.since_ms));
+        let order = plain(&yielded.order, TEXT_MAX);
+        let said = format!(
+            "{order} has had no effect for {} for {since}: users would be left on a region that can't serve",
+            yielded.region
+        );
+        text += &wrap("warning ", &paint.tone(Tone::Uneasy, said));
+    }
     text
 }
 

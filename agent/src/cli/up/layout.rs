@@ -213,7 +213,7 @@ impl Layout {
             recovery: self.recovery.clone(),
             replication: ReplicationConfig::default(),
             serving: ServingConfig::default(),
-            api: ApiConfig { token_file: Some(self.token_file()) },
+            api: ApiConfig { token_file: Some(self.token_file()), ..ApiConfig::default() },
             alerts: AlertsConfig::default(),
             log: LogConfig::default(),
         }

@@ -9,7 +9,7 @@ use super::{
     ready,
     state::DataDirectory,
 };
-use crate::front_door::{FrontDoorArguments, FrontDoorMetrics};
+use crate::front_door::{FrontDoorArguments, FrontDoorMetrics, HOLD_TIMEOUT};
 use futures::future::join_all;
 use regionmesh_protocol::{
     identity::{AgentId, IdentityError, MeshName, RegionName},
@@ -245,6 +245,7 @@ impl LocalMesh {
             service: self.layout.service(),
             name_servers: self.agents.iter().map(LocalAgent::dns).collect(),
             port: self.layout.ports.serving,
+            hold: HOLD_TIMEOUT,
             metrics,
         }
     }

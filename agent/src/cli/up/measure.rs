@@ -9,8 +9,9 @@ use hickory_proto::{
     rr::{Name, RData, RecordType},
 };
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::net::UdpSocket;
@@ -30,13 +31,27 @@ pub struct Sample {
 /// A steady load of inferences on one URL.
 pub struct Load {
     started: Instant,
-    samples: Arc<Mutex<Vec<Sample>>>,
+    progress: Progress,
     stop: CancellationToken,
     requests: TaskTracker,
 }
 
-/// How long a client waits for an answer before it counts an error.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What a load has sent and what came back.
+#[derive(Clone, Default)]
+struct Progress(Arc<Mutex<(Vec<Sample>, BTreeSet<Duration>)>>);
+
+impl Progress {
+    /// The requests that ended, and when those were sent that have not.
+    fn lock(&self) -> MutexGuard<'_, (Vec<Sample>, BTreeSet<Duration>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a client waits for an answer before it counts an error: longer than the front door holds a request, so that
+/// the client hears why.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How much of an error's text is kept, characters.
+const QUOTE_MAX: usize = 300;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long one DNS question waits while a change is watched for.
@@ -49,22 +64,24 @@ impl Load {
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?;
         let load = Self {
             started: Instant::now(),
-            samples: Arc::default(),
+            progress: Progress::default(),
             stop: CancellationToken::new(),
             requests: TaskTracker::new(),
         };
-        let (started, samples, stop, requests) =
-            (load.started, load.samples.clone(), load.stop.clone(), load.requests.clone());
+        let (started, progress) = (load.started, load.progress.clone());
+        let (stop, requests) = (load.stop.clone(), load.requests.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                let (client, url, body, samples) = (client.clone(), url.clone(), body.clone(), samples.clone());
+                let (client, url, body, progress) = (client.clone(), url.clone(), body.clone(), progress.clone());
+                let sent = started.elapsed();
+                progress.lock().1.insert(sent);
                 requests.spawn(async move {
-                    let sent = started.elapsed();
                     let outcome = infer(&client, &url, &body).await.map(|(region, _)| region);
-                    let sample = Sample { sent, took: started.elapsed() - sent, outcome };
-                    samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                    let (samples, under_way) = &mut *progress.lock();
+                    samples.push(Sample { sent, took: started.elapsed() - sent, outcome });
+                    under_way.remove(&sent);
                 });
             }
         });
@@ -78,9 +95,14 @@ impl Load {
 
     /// What was answered so far, in order of sending.
     pub fn samples(&self) -> Vec<Sample> {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut samples = self.progress.lock().0.clone();
         samples.sort_by_key(|sample| sample.sent);
         samples
+    }
+
+    /// Every request sent before this has ended, one way or the other.
+    pub fn ended_until(&self) -> Duration {
+        self.progress.lock().1.first().copied().unwrap_or_else(|| self.now())
     }
 
     /// Stops sending, waits for the last answers, and returns everything.
@@ -104,7 +126,10 @@ pub async fn infer(
     let answer = reply.bytes().await.map_err(|error| root_cause(&error))?;
     match region {
         Some(region) if status.is_success() => Ok((region, answer)),
-        _ => Err(format!("HTTP {status}")),
+        _ => {
+            let said: String = String::from_utf8_lossy(&answer).chars().take(QUOTE_MAX).collect();
+            Err(format!("HTTP {status}: {said}"))
+        }
     }
 }
 

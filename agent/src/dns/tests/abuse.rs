@@ -196,6 +196,18 @@ proptest! {
 }
 
 #[test]
+fn a_reason_in_txt_holds_nothing_that_rewrites_a_terminal() {
+    let mut plan = three(1, [1, 1, 1]);
+    plan.plan.reason = "ordered\nforged \u{1b}[31m\u{202e}".into();
+    let zone = Zone::compile(&config(), Some(&plan)).unwrap();
+    let packet = query("_plan.regionmesh.test.", RecordType::TXT).to_vec().unwrap();
+    let mut out = Vec::new();
+    answer_into(&zone, &packet, &asker(CLIENT, Transport::Tcp, 0), &mut out).unwrap();
+    let sent = String::from_utf8_lossy(&out);
+    assert!(sent.contains("reason=ordered\\nforged \\u{1b}[31m\\u{202e}"), "{sent:?}");
+}
+
+#[test]
 fn each_kind_of_answer_has_a_limit_of_its_own() {
     let zone = Zone::compile(&config(), None).unwrap();
     let kind = |name, kind| {

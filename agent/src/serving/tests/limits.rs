@@ -2,21 +2,31 @@
 
 use super::*;
 use axum::body::Body;
+use http::HeaderMap;
 use prost::Message;
 use std::task::Poll;
 use tower::ServiceExt;
 
 /// The routes with an admission that the test holds too.
-async fn routes_with(parallel: usize, body_limit: usize) -> (axum::Router, Arc<admission::Admission>) {
+async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<admission::Admission>) {
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
     let loading = loading::Loading::new(rig.memory.clone(), budget::Budget::new(1 << 20), metrics.clone());
     let shelf = loader::Shelf::new(Arc::new(loading), 1, 1, metrics.clone());
     tokio::spawn(shelf.clone().follow(rig.announce.subscribe()));
     rig.wait("loaded", async || shelf.resolve("add", None).await.is_ok()).await;
-    let admission = Arc::new(admission::Admission::new(parallel, body_limit, metrics.clone()));
+    let admission = Arc::new(admission::Admission::new(&config, metrics.clone()));
     let (region, draining) = ("here".parse().unwrap(), watch::channel(false).1);
     (routes::router(routes::Service { shelf, admission: admission.clone(), draining, region, metrics }), admission)
+}
+
+fn parallel(parallel: usize) -> ServingConfig {
+    ServingConfig { parallel, ..ServingConfig::default() }
+}
+
+/// A place, for a client that says nothing of its patience.
+async fn enter(admission: &admission::Admission) -> admission::Place {
+    admission.enter(&HeaderMap::new()).await.unwrap()
 }
 
 fn request(body: Body) -> http::Request<Body> {
@@ -24,31 +34,66 @@ fn request(body: Body) -> http::Request<Body> {
 }
 
 #[tokio::test]
-async fn overload_is_answered_with_503_at_once_and_the_queue_is_served_later() {
-    let (routes, admission) = routes_with(2, 1 << 20).await;
-    let running = [admission.enter().await.unwrap(), admission.enter().await.unwrap()];
+async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
+    let (routes, admission) = routes_with(parallel(2)).await;
+    let running = [enter(&admission).await, enter(&admission).await];
     let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
-    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(ask())).collect();
+    let mut waiting: Vec<_> = (0..150).map(|_| Box::pin(ask())).collect();
     for request in &mut waiting {
         // Polled until they wait: in an order that the queue keeps.
         for _ in 0..10 {
             assert!(matches!(futures::poll!(request.as_mut()), Poll::Pending));
         }
     }
+    drop(running);
+    for answer in futures::future::join_all(waiting).await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_waited_until_its_deadline_is_refused_and_told_when_to_come_again() {
+    let config = ServingConfig { queue_timeout_ms: 50, ..parallel(1) };
+    let (routes, admission) = routes_with(config).await;
+    let _running = enter(&admission).await;
+    let ask = || routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into()));
     let refused = tokio::time::timeout(Duration::from_secs(5), ask()).await.expect("hangs").unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_client_that_says_how_long_it_waits_is_not_kept_longer() {
+    let (routes, admission) = routes_with(parallel(1)).await;
+    let _running = enter(&admission).await;
+    let mut impatient = request(floats([1.0, 2.0]).to_string().into());
+    impatient.headers_mut().insert(admission::DEADLINE_HEADER, "20".parse().unwrap());
+    let asked = tokio::time::timeout(Duration::from_secs(4), routes.oneshot(impatient)).await;
+    assert_eq!(asked.expect("waits as long as others").unwrap().status(), 503);
+}
+
+#[tokio::test]
+async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
+    let config = ServingConfig { queue_timeout_ms: 100, ..parallel(1) };
+    let (routes, admission) = routes_with(config).await;
+    let running = enter(&admission).await;
+    // The place was taken for longer than anybody may wait: so it will be by the next.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     drop(running);
-    for request in waiting {
-        assert_eq!(request.await.unwrap().status(), 200);
-    }
-    assert_eq!(ask().await.unwrap().status(), 200);
+    let _running = enter(&admission).await;
+    let begin = Instant::now();
+    let refused = routes.oneshot(request(floats([1.0, 2.0]).to_string().into())).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("would wait 0.3 s"), "{body:?}");
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
 async fn a_client_that_gives_up_waiting_gives_its_place_back() {
-    let (routes, admission) = routes_with(1, 1 << 20).await;
-    let running = admission.enter().await.unwrap();
-    for _ in 0..20 {
+    let (routes, admission) = routes_with(parallel(1)).await;
+    let running = enter(&admission).await;
+    // More than may wait at once.
+    for _ in 0..1_100 {
         let mut given_up = Box::pin(routes.clone().oneshot(request(floats([1.0, 2.0]).to_string().into())));
         for _ in 0..10 {
             assert!(matches!(futures::poll!(given_up.as_mut()), Poll::Pending));
@@ -61,7 +106,8 @@ async fn a_client_that_gives_up_waiting_gives_its_place_back() {
 
 #[tokio::test]
 async fn bodies_in_progress_are_bounded_together() {
-    let (routes, _admission) = routes_with(1, 64 << 10).await;
+    let config = ServingConfig { body_limit: 64 << 10, ..parallel(1) };
+    let (routes, _admission) = routes_with(config).await;
     // Each sends 32 KiB and then nothing: eight take the four full bodies that may be held.
     let stalled = || {
         let piece = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 32 << 10])) });
@@ -90,7 +136,8 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
     assert!(body["error"].as_str().unwrap().contains("larger than 1000 bytes"), "{body}");
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 
-    let (routes, _admission) = routes_with(1, 1_000).await;
+    let config = ServingConfig { body_limit: 1_000, ..parallel(1) };
+    let (routes, _admission) = routes_with(config).await;
     let pieces = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 200]))));
     assert_eq!(routes.oneshot(request(Body::from_stream(pieces))).await.unwrap().status(), 413);
 }

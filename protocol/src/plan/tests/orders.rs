@@ -12,7 +12,12 @@ fn order(action: OrderAction, region: Option<&str>, for_ms: u64, by: &str) -> Or
 
 impl World {
     /// Ann's order, forced and immediate: what she wants is done.
-    fn order(&mut self, action: OrderAction, region: Option<&str>, for_ms: u64) -> Result<String, OrderError> {
+    pub(super) fn try_order(
+        &mut self,
+        action: OrderAction,
+        region: Option<&str>,
+        for_ms: u64,
+    ) -> Result<String, OrderError> {
         self.give(Order { is_forced: true, is_immediate: true, ..order(action, region, for_ms, "ann") })
     }
 
@@ -23,7 +28,7 @@ impl World {
     }
 
     fn set(&mut self, kind: OverrideKind, region: Option<&str>, for_ms: u64) -> Result<String, OrderError> {
-        self.order(OrderAction::Set(kind), region, for_ms)
+        self.try_order(OrderAction::Set(kind), region, for_ms)
     }
 
     fn kind_of(&self, region: Option<&str>) -> Option<OverrideKind> {
@@ -34,25 +39,29 @@ impl World {
     fn check_orders(&self, before: &Plan) -> Result<(), TestCaseError> {
         let plan = self.plan.as_ref().unwrap();
         prop_assert!(plan.overrides.iter().all(|standing| !standing.is_expired(self.now_ms)));
+        let kind_for = |region: &RegionName| plan.override_of(Some(region)).map(|standing| standing.kind);
         let usable = |region: &RegionName| {
-            let is_drained = plan.override_of(Some(region)).is_some_and(|standing| standing.kind == Drain);
-            self.inputs.regions.get(region).is_some_and(|input| self.is_usable(input)) && !is_drained
+            let is_usable = self.inputs.regions.get(region).is_some_and(|input| self.is_usable(input));
+            is_usable && kind_for(region) != Some(Drain)
         };
-        // A region that is held, or that nobody knows anything of, is not let in for one that merely drains.
-        let is_held = |of: Option<&RegionName>| plan.override_of(of).is_some_and(|standing| standing.kind == Hold);
-        let is_known = |region: &RegionName| {
-            self.inputs.regions[region].condition != Condition::Unknown && !is_held(Some(region)) && !is_held(None)
+        // In service, or healthy and complete; whoever waits outside and is not known to be well is let in for nobody.
+        let can_serve = |region: &RegionName| {
+            let (input, part) = (&self.inputs.regions[region], &plan.regions[region]);
+            let is_in_service =
+                matches!(part.standing, Standing::Serving | Standing::Reduced | Standing::Ramping { .. });
+            let is_fit = input.condition == Condition::Healthy && input.is_complete;
+            usable(region) && (is_in_service || is_fit)
         };
-        let is_anybody_usable = self.inputs.regions.keys().any(|region| usable(region) && is_known(region));
+        let can_anybody_serve = self.inputs.regions.keys().any(can_serve);
         for standing in &plan.overrides {
             match (&standing.region, standing.kind) {
-                (Some(region), Drain) if is_anybody_usable => {
+                (Some(region), Drain) if can_anybody_serve => {
                     prop_assert_eq!(plan.regions[region].weight_bp, 0, "{} is drained: {:?}", region, plan);
                 }
                 (Some(region), Promote) if usable(region) => {
                     prop_assert!((plan.shares()[region] - 1.0).abs() < 1e-9, "{region} is promoted: {plan:?}");
                 }
-                (None, Hold) if !self.is_reconfigured => {
+                (None, Hold) if !self.is_reconfigured && plan.yielded.is_empty() && before.yielded.is_empty() => {
                     let changed = plan.regions.iter().filter(|(region, part)| {
                         let last = before.regions.get(*region);
                         let is_ordered = plan.override_of(Some(region)).is_some() || plan.overrides.len() > 1;
@@ -68,7 +77,7 @@ impl World {
     }
 }
 
-fn ordered() -> impl Generator<Value = (OrderAction, Option<&'static str>, u64)> {
+pub(super) fn ordered() -> impl Generator<Value = (OrderAction, Option<&'static str>, u64)> {
     let region = prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")];
     let action = prop_oneof![
         3 => Just(OrderAction::Set(Drain)),
@@ -93,7 +102,7 @@ proptest! {
             let before = world.plan.clone().unwrap();
             world.apply();
             if let Some((action, region, for_ms)) = ordered {
-                let _ = world.order(action.clone(), *region, *for_ms);
+                let _ = world.try_order(action.clone(), *region, *for_ms);
                 world.is_reconfigured = true;
             }
             let plan = world.plan.clone().unwrap();
@@ -152,30 +161,28 @@ fn a_drain_survives_a_new_leader_that_knows_nothing_but_the_plan() {
 }
 
 #[test]
-fn a_hold_freezes_failures_gates_and_ramps_until_it_ends() {
+fn a_hold_freezes_suspicions_gates_and_ramps_until_it_ends() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("b", Condition::Failed);
     world.judge("b", Condition::Healthy);
     world.set(Hold, None, 5 * MINUTE).unwrap();
-    assert_eq!(world.judge("a", Condition::Failed), None);
+    assert_eq!(world.judge("a", Condition::Suspect), None);
     assert_eq!(world.wait(4 * MINUTE), None);
     assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 10_000]);
-    let words = explain(world.plan.as_ref().unwrap(), &world.inputs, &name("a"), world.now_ms).unwrap();
-    assert!(words.guards.iter().any(|line| line.contains("it is held")), "{words:?}");
     // A drain outranks the hold: that is automation's.
     world.set(Drain, Some("c"), MINUTE).unwrap();
     assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 0]);
     let reason = world.wait(MINUTE).unwrap();
-    assert!(reason.contains("expired: hold of the whole mesh") && reason.contains("a: failed"), "{reason}");
+    assert!(reason.contains("expired: hold of the whole mesh") && reason.contains("a: suspect"), "{reason}");
 }
 
 #[test]
 fn a_held_region_alone_is_frozen() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.set(Hold, Some("a"), MINUTE).unwrap();
-    assert_eq!(world.judge("a", Condition::Failed), None);
-    world.judge("b", Condition::Failed);
-    assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 10_000]);
+    assert_eq!(world.judge("a", Condition::Suspect), None);
+    world.judge("b", Condition::Suspect);
+    assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 1_000, 10_000]);
 }
 
 #[test]
@@ -206,10 +213,10 @@ fn an_order_replaces_the_one_for_the_same_region_and_a_promotion_any_other_promo
     world.set(Promote, Some("b"), MINUTE).unwrap();
     world.set(Hold, None, MINUTE).unwrap();
     assert_eq!([None, Some("a"), Some("b")].map(|of| world.kind_of(of)), [Some(Hold), None, Some(Promote)]);
-    world.order(OrderAction::Restore, Some("b"), 0).unwrap();
+    world.try_order(OrderAction::Restore, Some("b"), 0).unwrap();
     assert_eq!(world.kind_of(Some("b")), None);
     assert_eq!(world.weight("c"), 10_000);
-    world.order(OrderAction::Restore, None, 0).unwrap();
+    world.try_order(OrderAction::Restore, None, 0).unwrap();
     assert!(world.plan.as_ref().unwrap().overrides.is_empty());
 }
 
@@ -220,7 +227,7 @@ fn a_wrong_order_is_refused_with_its_reason() {
     assert_eq!(world.set(Drain, None, MINUTE), Err(OrderError::NoRegion(Drain)));
     assert_eq!(world.set(Drain, Some("a"), 999), Err(OrderError::Duration(999)));
     assert_eq!(world.set(Hold, Some("a"), u64::MAX), Err(OrderError::Duration(u64::MAX)));
-    assert_eq!(world.order(OrderAction::Restore, Some("a"), 0), Err(OrderError::NothingStands(Some(name("a")))));
+    assert_eq!(world.try_order(OrderAction::Restore, Some("a"), 0), Err(OrderError::NothingStands(Some(name("a")))));
     world.judge("a", Condition::Failed);
     assert!(matches!(world.set(Promote, Some("a"), MINUTE), Err(OrderError::Unfit { .. })));
     let long = order(OrderAction::Set(Drain), Some("a"), MINUTE, &"x".repeat(129));
@@ -239,6 +246,7 @@ fn the_last_region_is_drained_in_name_only() {
     assert!(refused.to_string().contains("drained in name only and keep its traffic"), "{refused}");
     let reason = world.set(Drain, Some("a"), MINUTE).unwrap();
     assert!(reason.contains("a is drained in name only and keeps its traffic"), "{reason}");
+    assert!(reason.contains("drain of a by ann (maintenance) yields: no other region can serve"), "{reason}");
     assert_eq!((world.weight("a"), world.weight("b")), (10_000, 0));
     world.judge("b", Condition::Healthy);
     assert_eq!(world.weight("a"), 0, "as soon as somebody else is there the drain is carried out");

@@ -1,0 +1,99 @@
+//! Without a leader the plan is frozen: notices it, says so, and hands the DNS server what to answer meanwhile.
+
+use super::driver::Driver;
+use crate::{
+    snapshots::{BoardView, Freeze},
+    time::unix_ms,
+};
+use regionmesh_protocol::{
+    freeze::{LocalAnswer, Place, local_answer},
+    identity::RegionName,
+    plan::Plan,
+    problem::ProblemKind,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What the problem is about.
+const SUBJECT: &str = "plan";
+
+impl Driver {
+    /// Compares what stands with what is to stand: whether the plan is frozen, and how this authority answers then.
+    pub(super) fn judge_freeze(&mut self, board: &BoardView) {
+        let now_ms = self.now_ms();
+        let is_led = self.arguments.snapshots.leader.borrow().ballot.is_some();
+        let frozen_ms = self.freeze.observe(is_led, now_ms);
+        let plan = self.arguments.snapshots.plan.borrow().clone();
+        let before = self.arguments.snapshots.freeze.borrow().clone();
+        let next = frozen_ms.zip(plan).map(|(since_ms, committed)| {
+            let since_ms =
+                before.as_ref().map_or(unix_ms().saturating_sub(now_ms - since_ms), |before| before.since_ms);
+            self.frozen(board, &committed.plan, since_ms)
+        });
+        if before.as_deref() == next.as_ref() {
+            return;
+        }
+
+        let left_out = |freeze: Option<&Freeze>| {
+            freeze.and_then(|freeze| freeze.local.as_deref()).map(|local| local.left_out.clone()).unwrap_or_default()
+        };
+        self.publish_left_out(&left_out(before.as_deref()), &left_out(next.as_ref()));
+        let (problems, metrics) = (&self.arguments.snapshots.problems, &self.arguments.metrics);
+        metrics.is_frozen.set(i64::from(next.is_some()));
+        match &next {
+            Some(freeze) => problems.set(ProblemKind::PlanFrozen, SUBJECT, &*freeze.detail),
+            None => problems.clear(ProblemKind::PlanFrozen, SUBJECT),
+        }
+        self.arguments.snapshots.freeze.send_replace(next.map(Arc::new));
+    }
+
+    fn frozen(&self, board: &BoardView, plan: &Plan, since_ms: u64) -> Freeze {
+        let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
+        let living: BTreeSet<&RegionName> =
+            board.agents.iter().filter(|(_, view)| view.is_alive).map(|(agent, _)| &agent.region).collect();
+        let own = &self.arguments.id.region;
+        let reachable = names.iter().filter(|name| living.contains(name) || *name == own).count();
+        let local = self.local_answer(plan);
+
+        let mut detail = if reachable * 2 > names.len() {
+            format!(
+                "no leader is elected although {reachable} of {} regions are reachable; see their stores",
+                names.len()
+            )
+        } else {
+            format!("{reachable} of {} regions reachable, which is no majority; restore the others", names.len())
+        };
+        if let Some(local) = &local {
+            let names: Vec<&str> = local.left_out.iter().map(RegionName::as_str).collect();
+            detail += &format!("; this agent's DNS leaves out {}, refused to its own probes", names.join(", "));
+        }
+        Freeze { since_ms, reachable, members: names.len(), local: local.map(Arc::new), detail }
+    }
+
+    fn local_answer(&self, plan: &Plan) -> Option<LocalAnswer> {
+        let config = &self.arguments.config;
+        if !config.dns.filter_when_frozen {
+            return None;
+        }
+        let place = |region: &crate::config::RegionConfig| {
+            (region.name.clone(), Place { weight_bp: region.weight_bp, priority: region.priority })
+        };
+        let places = config.regions.iter().map(place).collect();
+        let seen = self.arguments.snapshots.own_sight.borrow().clone();
+        local_answer(plan, &seen, config.traffic.strategy, &places)
+    }
+
+    fn publish_left_out(&self, before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) {
+        for region in before.union(after) {
+            let is_left_out = after.contains(region);
+            self.arguments.metrics.left_out.with_label_values(&[region.as_str()]).set(i64::from(is_left_out));
+            if is_left_out == before.contains(region) {
+                continue;
+            }
+            if is_left_out {
+                tracing::warn!(%region, "the plan is frozen: DNS leaves out a region that refuses this agent's probes");
+            } else {
+                tracing::info!(%region, "DNS answers a region that it had left out");
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! One request from its head to its answer: where it goes, how often, and what its client gets.
+
+use super::{
+    backend::{ANSWER_TIMEOUT, Backend, Sent},
+    body::{BadBody, Memory, Outgoing, RequestBody, whole},
+    gate::{Gate, Pass},
+    headers::{retry_after_ms, small_length, strip_hop_by_hop},
+    metrics::{ANSWERED, FrontDoorMetrics},
+    regions::{AVOID_FOR, Regions},
+};
+use crate::logging::Throttle;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri, header, request, response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use prometheus::IntGauge;
+use regionmesh_protocol::retry::{AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// Answers up to this size are read whole before their client gets any of them: a region that dies in the middle of one
+/// then costs nothing but another attempt.
+const WHOLE_MAX: usize = 64 << 10;
+/// Time for the body of a 503, which is only quoted.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much of a region's own reason is quoted, characters.
+const QUOTE_MAX: usize = 300;
+/// One line about failed requests in this time.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// What all requests share.
+pub(super) struct Proxy {
+    pub(super) regions: Regions,
+    pub(super) gate: Arc<Gate>,
+    pub(super) memory: Memory,
+    pub(super) metrics: FrontDoorMetrics,
+    hold: Duration,
+    budget: Mutex<RetryBudget>,
+    started: Instant,
+    throttle: Throttle,
+}
+
+impl Proxy {
+    pub(super) fn new(regions: Regions, hold: Duration, metrics: FrontDoorMetrics) -> Self {
+        let budget = RetryBudget::new(0);
+        metrics.budget.set(budget.left() as i64);
+        Self {
+            regions,
+            gate: Gate::new(metrics.clone()),
+            memory: Memory::new(metrics.clone()),
+            metrics,
+            hold,
+            budget: Mutex::new(budget),
+            started: Instant::now(),
+            throttle: Throttle::new(LOG_EVERY),
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the front door answers a request itself.
+enum Failure {
+    BadBody(BadBody),
+    Connect,
+    NoPlace { held: Duration },
+    NoRegion { held: Duration, last: String },
+    NoAnswer(SocketAddr),
+    GivenUp { why: GiveUp, last: String },
+}
+
+impl Failure {
+    fn result(&self) -> &'static str {
+        match self {
+            Self::BadBody(_) | Self::Connect => "bad_request",
+            Self::NoPlace { .. } => "no_place",
+            Self::NoRegion { .. } => "no_region",
+            Self::NoAnswer(_) => "no_answer",
+            Self::GivenUp { why, .. } => why.as_str(),
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadBody(BadBody { status, .. }) => *status,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoPlace { .. } | Self::NoRegion { .. } | Self::GivenUp { why: GiveUp::Budget, .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::GivenUp { .. } => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::BadBody(BadBody { why, .. }) => format!("front door: {why}"),
+            Self::Connect => "front door: CONNECT is not supported; send the request itself".into(),
+            Self::NoPlace { held } => {
+                format!("front door: too many requests wait; this one waited {} s; try again", held.as_secs())
+            }
+            Self::NoRegion { held, last } => format!(
+                "front door: no region could be reached within {} s (last: {last}); run `regionmesh status` to see why",
+                held.as_secs()
+            ),
+            Self::NoAnswer(address) => {
+                format!("front door: {address} did not answer within {} s", ANSWER_TIMEOUT.as_secs())
+            }
+            Self::GivenUp { why, last } => format!("front door: {last}; it was not sent again: {}", why.in_words()),
+        }
+    }
+
+    fn response(&self) -> Response<Outgoing> {
+        let body = serde_json::json!({ "error": self.message() }).to_string();
+        let mut response = Response::new(whole(body.into()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Counts a request that waits until dropped: its client may go away meanwhile.
+struct Waiting(IntGauge);
+
+impl Waiting {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A request under way.
+struct Sending {
+    head: request::Parts,
+    body: RequestBody,
+    pass: Pass,
+    retryable: Retryable,
+    /// Addresses that this request does not want to see again before.
+    unwanted: Vec<(IpAddr, Instant)>,
+    /// Why the last attempt failed.
+    last: Option<String>,
+    deadline: Instant,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Answered(Response<Outgoing>),
+    Failed(FailedAttempt),
+}
+
+struct FailedAttempt {
+    failure: AttemptFailure,
+    address: SocketAddr,
+    why: String,
+    /// What the region said, if it said anything.
+    refusal: Option<Response<Outgoing>>,
+}
+
+impl FailedAttempt {
+    fn new(failure: AttemptFailure, address: SocketAddr, why: String) -> Self {
+        Self { failure, address, why, refusal: None }
+    }
+}
+
+/// One client's connection. HTTP/1.1 takes one request after the other.
+pub(super) struct Client {
+    proxy: Arc<Proxy>,
+    from: SocketAddr,
+    /// The last request's connection to a region, for the next one.
+    kept: Mutex<Option<Backend>>,
+}
+
+impl Client {
+    pub(super) fn new(proxy: Arc<Proxy>, from: SocketAddr) -> Self {
+        Self { proxy, from, kept: Mutex::new(None) }
+    }
+
+    /// Answers a request: with a region's answer, or with why there is none.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
+        let metrics = &self.proxy.metrics;
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (result, response) = match self.forward(request).await {
+            Ok((result, response)) => (result, response),
+            Err(failure) => {
+                if let Some(left_out) = self.proxy.throttle.admit(std::time::Instant::now()) {
+                    let (from, error) = (self.from, failure.message());
+                    let service = self.proxy.regions.service();
+                    tracing::warn!(%from, %service, %method, path, error, left_out, "a request failed");
+                }
+                (failure.result(), failure.response())
+            }
+        };
+        metrics.requests.with_label_values(&[result]).inc();
+        response
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> Result<(&'static str, Response<Outgoing>), Failure> {
+        let proxy = &self.proxy;
+        let left = {
+            let mut budget = proxy.budget();
+            budget.deposit();
+            budget.left()
+        };
+        proxy.metrics.budget.set(left as i64);
+        let (head, incoming) = request.into_parts();
+        if head.method == Method::CONNECT {
+            return Err(Failure::Connect);
+        }
+        let body = RequestBody::read(&head.headers, incoming, &proxy.memory).await.map_err(Failure::BadBody)?;
+        // Held once it is here: a client that sends slowly has not waited yet.
+        let deadline = Instant::now() + proxy.hold;
+        let waiting = Waiting::new(&proxy.metrics.held);
+        let pass = proxy.gate.enter(deadline).await.ok_or(Failure::NoPlace { held: proxy.hold })?;
+        drop(waiting);
+        let retryable = Retryable {
+            is_idempotent: is_idempotent(head.method.as_str(), head.uri.path()),
+            is_held: body.is_held(),
+            attempts: 0,
+            broken: 0,
+        };
+        let mut sending = Sending { head, body, pass, retryable, unwanted: Vec::new(), last: None, deadline };
+        loop {
+            match self.attempt(&mut sending).await? {
+                Attempt::Answered(response) => return Ok((ANSWERED, response)),
+                Attempt::Failed(failed) => {
+                    if let Some(response) = self.fail(&mut sending, failed)? {
+                        return Ok(("unavailable", response));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What follows from a failed attempt: another (none), the region's own refusal, or the end.
+    fn fail(&self, sending: &mut Sending, failed: FailedAttempt) -> Result<Option<Response<Outgoing>>, Failure> {
+        let proxy = &self.proxy;
+        let FailedAttempt { failure, address, why, refusal } = failed;
+        let now_ms = u64::try_from(proxy.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let decided = {
+            let mut budget = proxy.budget();
+            let decided = decide(failure, sending.retryable, &mut budget, now_ms, rand::random());
+            proxy.metrics.budget.set(budget.left() as i64);
+            decided
+        };
+        let reason = match failure {
+            AttemptFailure::NotSent => "not_sent",
+            AttemptFailure::Broken => "broken",
+            AttemptFailure::Unavailable { .. } => "unavailable",
+        };
+        let now = Instant::now();
+        match (decided, refusal) {
+            (Err(why_not), None) => return Err(Failure::GivenUp { why: why_not, last: why }),
+            (Err(GiveUp::Budget), Some(_)) => return Err(Failure::GivenUp { why: GiveUp::Budget, last: why }),
+            (Err(_), Some(refusal)) => return Ok(Some(refusal)),
+            (Ok(pause_ms), refusal) => {
+                let pause = Duration::from_millis(pause_ms);
+                // A region that asks for more time than is left has the last word.
+                if let Some(refusal) = refusal.filter(|_| now + pause >= sending.deadline) {
+                    return Ok(Some(refusal));
+                }
+                // Not sent: it is avoided by all. Broken: the next attempt would meet the same dying process.
+                let until = now + if failure == AttemptFailure::Broken { AVOID_FOR } else { pause };
+                sending.unwanted.retain(|(_, until)| *until > now);
+                sending.unwanted.push((address.ip(), until));
+            }
+        }
+        tracing::debug!(why, reason, from = %self.from, "a request is sent again");
+        sending.last = Some(why);
+        proxy.metrics.retries.with_label_values(&[reason]).inc();
+        Ok(None)
+    }
+
+    /// Sends the request to a region that DNS names now.
+    async fn attempt(&self, sending: &mut Sending) -> Result<Attempt, Failure> {
+        let proxy = &self.proxy;
+        let begin = Instant::now();
+        let waiting = Waiting::new(&proxy.metrics.held);
+        let found = proxy.regions.find(&sending.unwanted, sending.deadline).await;
+        let address = found.map_err(|why| {
+            let last = sending.last.take().unwrap_or(why);
+            Failure::NoRegion { held: proxy.hold, last }
+        })?;
+        let reused = self.reuse(address, sending.retryable);
+        let is_reused = reused.is_some();
+        let connected = match reused {
+            Some(backend) => Ok(backend),
+            None => Backend::connect(address, sending.deadline).await,
+        };
+        let mut backend = match connected {
+            Ok(backend) => backend,
+            Err(why) => {
+                proxy.metrics.unreached.inc();
+                return Ok(Attempt::Failed(self.lost(sending, address, why).await));
+            }
+        };
+        drop(waiting);
+        proxy.metrics.search.observe(begin.elapsed().as_secs_f64());
+        // Taken once at most where it passes through; then no attempt follows.
+        let Some(body) = sending.body.take() else {
+            let last = format!("{address}: the body was sent already");
+            return Err(Failure::GivenUp { why: GiveUp::NotHeld, last });
+        };
+        sending.pass.sent();
+        match backend.send(outgoing(&sending.head, body, address)).await {
+            Sent::Answer(response) => {
+                proxy.regions.found(address);
+                sending.retryable.attempts += 1;
+                Ok(self.receive(sending, backend, response).await)
+            }
+            Sent::NotSent(body, why) => {
+                sending.body.put_back(body);
+                Ok(Attempt::Failed(self.lost(sending, address, why).await))
+            }
+            // A connection that was kept from an earlier request has most likely been closed for its age.
+            Sent::Broken(why) if is_reused => {
+                sending.pass.again();
+                Ok(Attempt::Failed(FailedAttempt::new(AttemptFailure::NotSent, address, why)))
+            }
+            Sent::Broken(why) => {
+                sending.retryable.attempts += 1;
+                Ok(Attempt::Failed(broken(sending, address, why)))
+            }
+            Sent::TimedOut => Err(Failure::NoAnswer(address)),
+        }
+    }
+
+    async fn lost(&self, sending: &mut Sending, address: SocketAddr, why: String) -> FailedAttempt {
+        self.proxy.regions.lost(address, &why).await;
+        sending.pass.lost();
+        FailedAttempt::new(AttemptFailure::NotSent, address, why)
+    }
+
+    /// Takes a region's answer in.
+    async fn receive(&self, sending: &mut Sending, backend: Backend, response: Response<Incoming>) -> Attempt {
+        let address = backend.address;
+        let (mut head, body) = response.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        let asked_for_ms = retry_after_ms(&head.headers);
+        if head.status == StatusCode::SERVICE_UNAVAILABLE
+            && let Some(retry_after_ms) = asked_for_ms
+        {
+            sending.pass.overloaded();
+            let read = timeout(REFUSAL_TIMEOUT, Limited::new(body, WHOLE_MAX).collect()).await;
+            let bytes = read.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+            head.headers.remove(header::CONTENT_LENGTH);
+            self.keep(backend);
+            let said: String = String::from_utf8_lossy(&bytes).chars().take(QUOTE_MAX).collect();
+            let failure = AttemptFailure::Unavailable { retry_after_ms };
+            let why = format!("{address} answered 503: {said}");
+            return Attempt::Failed(FailedAttempt {
+                refusal: Some(answer(head, whole(bytes))),
+                ..FailedAttempt::new(failure, address, why)
+            });
+        }
+        let is_whole = sending.retryable.is_held
+            && sending.retryable.is_idempotent
+            && sending.head.method != Method::HEAD
+            && small_length(&head.headers, WHOLE_MAX);
+        if !is_whole {
+            sending.pass.answered();
+            self.keep(backend);
+            return Attempt::Answered(answer(head, body.boxed_unsync()));
+        }
+        match timeout(ANSWER_TIMEOUT, body.collect()).await {
+            Ok(Ok(body)) => {
+                sending.pass.answered();
+                self.keep(backend);
+                let bytes: Bytes = body.to_bytes();
+                Attempt::Answered(answer(head, whole(bytes)))
+            }
+            Ok(Err(error)) => {
+                let why = format!("{address}: the answer broke off: {error}");
+                Attempt::Failed(broken(sending, address, why))
+            }
+            Err(_) => {
+                let why = format!("{address}: the answer did not arrive within {} s", ANSWER_TIMEOUT.as_secs());
+                Attempt::Failed(broken(sending, address, why))
+            }
+        }
+    }
+
+    /// The connection of the last request, if it leads to the right address and the request can be sent again should
+    /// the region have closed it meanwhile.
+    fn reuse(&self, address: SocketAddr, retryable: Retryable) -> Option<Backend> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (kept.address == address && kept.is_ready() && retryable.is_held && retryable.is_idempotent).then_some(kept)
+    }
+
+    fn keep(&self, backend: Backend) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(backend);
+    }
+}
+
+fn broken(sending: &mut Sending, address: SocketAddr, why: String) -> FailedAttempt {
+    sending.pass.lost();
+    sending.retryable.broken += 1;
+    FailedAttempt::new(AttemptFailure::Broken, address, why)
+}
+
+/// The request as a region gets it.
+fn outgoing(head: &request::Parts, body: Outgoing, address: SocketAddr) -> Request<Outgoing> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    // A client that takes the front door for a proxy names the whole URL; a region wants the path alone.
+    *request.uri_mut() = head.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
+    request.headers_mut().clone_from(&head.headers);
+    strip_hop_by_hop(request.headers_mut());
+    // The front door itself asks for the body.
+    request.headers_mut().remove(header::EXPECT);
+    if !request.headers().contains_key(header::HOST)
+        && let Ok(host) = header::HeaderValue::from_str(&address.to_string())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request
+}
+
+/// The answer as its client gets it.
+fn answer(head: response::Parts, body: Outgoing) -> Response<Outgoing> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}

@@ -1,0 +1,116 @@
+//! The loop over real connections.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Scene {
+    address: SocketAddr,
+    open: IntGauge,
+    turned: Arc<AtomicUsize>,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+/// Answers each byte with the same; only a connection that sent `!` is busy.
+async fn echo(mut stream: TcpStream, seat: Arc<Seat>) {
+    while let Ok(byte) = stream.read_u8().await {
+        if byte == b'!' {
+            seat.set_busy();
+        }
+        if stream.write_u8(byte).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn scene(places: PlaceLimits, reserve: Option<PlaceLimits>) -> Scene {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let (open, turned) = (IntGauge::new("open", "open").unwrap(), Arc::new(AtomicUsize::new(0)));
+    let limits = DoorLimits { places, reserve, stop_timeout: Duration::from_millis(100) };
+    let counted = turned.clone();
+    let door = Door::new("test", limits, open.clone(), move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let ended = tokio::spawn(accept(listener, door, stop.clone(), echo));
+    Scene { address, open, turned, stop, ended }
+}
+
+impl Scene {
+    async fn connect(&self, last: u8) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    fn turned(&self) -> usize {
+        self.turned.load(Ordering::SeqCst)
+    }
+}
+
+/// Whether the byte comes back.
+async fn answers(stream: &mut TcpStream, byte: u8) -> bool {
+    let echoed = async {
+        stream.write_u8(byte).await.ok()?;
+        stream.read_u8().await.ok()
+    };
+    tokio::time::timeout(PATIENCE, echoed).await.expect("neither answered nor closed") == Some(byte)
+}
+
+#[tokio::test]
+async fn newcomers_of_any_address_displace_the_longest_idle_and_never_a_busy_one() {
+    let scene = scene(PlaceLimits { total: 4, per_client: 2 }, None).await;
+    let mut busy = scene.connect(1).await;
+    assert!(answers(&mut busy, b'!').await);
+    let mut silent = Vec::new();
+    for last in 2..20 {
+        for _ in 0..3 {
+            silent.push(scene.connect(last).await);
+        }
+        let mut honest = scene.connect(100 + last).await;
+        assert!(answers(&mut honest, b'a').await, "{last}");
+    }
+    assert!(answers(&mut busy, b'b').await);
+    assert!(scene.turned() > 18, "{}", scene.turned());
+    assert!(scene.open.get() <= 5, "{}", scene.open.get());
+}
+
+#[tokio::test]
+async fn where_all_are_busy_newcomers_get_the_reserve_and_then_nothing() {
+    let one = PlaceLimits { total: 1, per_client: 1 };
+    let scene = scene(one, Some(one)).await;
+    let mut first = scene.connect(1).await;
+    assert!(answers(&mut first, b'!').await);
+    let mut second = scene.connect(2).await;
+    assert!(answers(&mut second, b'!').await);
+    let mut third = scene.connect(3).await;
+    assert!(!answers(&mut third, b'a').await);
+    assert!(answers(&mut first, b'a').await && answers(&mut second, b'a').await);
+    assert_eq!(scene.turned(), 2);
+}
+
+#[tokio::test]
+async fn after_the_stop_connections_are_cut_off_in_time() {
+    let scene = scene(PlaceLimits { total: 2, per_client: 2 }, None).await;
+    let mut open = scene.connect(1).await;
+    assert!(answers(&mut open, b'!').await);
+    scene.stop.cancel();
+    tokio::time::timeout(PATIENCE, scene.ended).await.expect("ends").unwrap();
+    assert!(!answers(&mut open, b'a').await);
+}
+
+#[test]
+fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
+    let of = |text: &str| client(text.parse().unwrap()).to_string();
+    assert_eq!(of("192.0.2.1"), "192.0.2.1");
+    assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");
+    assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+}
