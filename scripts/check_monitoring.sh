@@ -61,9 +61,17 @@ check_prometheus() {
   [ -z "$sick" ] && ok "every rule was evaluated" || bad "not evaluated yet: $sick"
   recorded=$(jq -r '[.data.groups[].rules[] | select(.type == "recording") | .name] | unique | .[]' <<<"$rules")
   # One question for all names.
-  count=$(curl --silent --fail --max-time "$REQUEST_S" --data-urlencode 'query=count by (__name__) ({__name__=~"region:.+|mesh:.+"})' "$url/api/v1/query" | jq -r '.data.result[].metric.__name__' || true)
+  if ! count=$(curl --silent --show-error --fail --max-time "$REQUEST_S" --data-urlencode 'query=count by (__name__) ({__name__=~"region:.+|mesh:.+"})' "$url/api/v1/query" 2>&1); then
+    bad "recorded series: $count"
+    return
+  fi
+  count=$(jq -r '.data.result[].metric.__name__' <<<"$count")
   local without=()
   for name in $recorded; do grep -qxF "$name" <<<"$count" || without+=("$name"); done
+  # These have values wherever an agent is scraped.
+  for name in region:agents_up:sum region:leader_known:max mesh:verdict:ratio; do
+    grep -qxF "$name" <<<"$count" || bad "$name has no value: agents are not scraped, or rules/region.yml and rules/mesh.yml are missing"
+  done
   if [ "${#without[@]}" -eq 0 ]; then
     ok "every recording rule has values"
   else
@@ -72,8 +80,8 @@ check_prometheus() {
   name=$(jq -r '[.data.groups[].rules[] | select(.type == "alerting" and .state == "firing") | .name] | unique | map(select(. != "RegionMeshWatchdog")) | join(", ")' <<<"$rules")
   [ -z "$name" ] && ok "no alert fires" || bad "firing: $name"
   if [ -n "$ALERTMANAGER" ]; then
-    count=$(get "$url/api/v1/alertmanagers" | jq '.data.activeAlertmanagers | length')
-    [ "$count" -gt 0 ] && ok "tells $count Alertmanager(s)" || bad "tells no Alertmanager"
+    count=$(get "$url/api/v1/alertmanagers" | jq '.data.activeAlertmanagers | length') || count=0
+    [ "${count:-0}" -gt 0 ] && ok "tells $count Alertmanager(s)" || bad "tells no Alertmanager"
   fi
 }
 
@@ -134,6 +142,8 @@ if [ -z "$ENV" ]; then
 fi
 folder=$(environment_folder "$ENV")
 need kubectl
+[ -z "$REGION" ] || grep -qxF "$REGION" <<<"$(regions_of "$folder")" || fail "$folder/contexts.env does not name region $REGION"
+[ -n "$(regions_of "$folder")" ] || fail "$folder/contexts.env names no region"
 total=0
 for region in $(regions_of "$folder"); do
   [ -z "$REGION" ] || [ "$REGION" = "$region" ] || continue

@@ -69,7 +69,11 @@ infrastructure() {
   fi
   rm -rf "$OUT.terraform"
   local settings
-  settings=$(infrastructure_run output -json kubernetes_settings 2>/dev/null || echo '{}')
+  if ! settings=$(infrastructure_run output -json kubernetes_settings 2>"$OUT.output.log"); then
+    # Before the first apply there is none.
+    [ -n "$PLAN" ] || fail "terraform output kubernetes_settings: $(tail -n 5 "$OUT.output.log")"
+    settings='{}'
+  fi
   jq -r 'keys[]' <<<"$settings" | while IFS= read -r file; do
     [[ "$file" =~ ^(base|overlays|components)/[a-z0-9/._-]+$ && "$file" != *..* ]] || fail "terraform names a file outside kubernetes/: $file"
     mkdir -p "$(dirname "$OUT.terraform/$file")"

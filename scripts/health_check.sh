@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Asks agents whether the mesh is well: alive, ready, one plan, one leader, every region healthy, models everywhere,
-# certificates good for some time. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
+# certificates good for some time, no problem reported. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
 # shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
@@ -10,14 +10,14 @@ usage() {
   cat <<'USAGE'
 Usage: scripts/health_check.sh ENV [--region REGION] [options]       agents of an environment, by kubectl port-forward
        scripts/health_check.sh --agent URL [--agent URL ...] [options]
-  --certificate-days N   certificates must be good for longer (default 0.5: pods' certificates live 3 days, and are renewed
-                         a day before their end)
+  --certificate-days N   certificates must be good for so many days more (default: a fifth of their life, 7 days at most, as
+                         the mesh's own alert has it)
   --wait SECONDS         try again until all is well, so long at most
   --plan                 say whom it would ask
 USAGE
 }
 
-ENV='' REGION='' AGENTS=() DAYS=0.5 WAIT=0 PLAN=''
+ENV='' REGION='' AGENTS=() DAYS='' WAIT=0 PLAN=''
 while [ $# -gt 0 ]; do
   case $1 in
     --agent) AGENTS+=("$(value_of "$@")"); shift 2 ;;
@@ -32,12 +32,13 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$ENV" ] || [ "${#AGENTS[@]}" -gt 0 ] || bad_usage "give ENV or --agent URL"
 [[ "$WAIT" =~ ^[0-9]+$ ]] || bad_usage "--wait takes whole seconds"
-[[ "$DAYS" =~ ^[0-9]+(\.[0-9]+)?$ ]] || bad_usage "--certificate-days takes a number"
+[[ "$DAYS" =~ ^([0-9]+(\.[0-9]+)?)?$ ]] || bad_usage "--certificate-days takes a number"
 need curl jq
 
 if [ -n "$ENV" ]; then
   folder=$(environment_folder "$ENV")
   need kubectl
+  [ -z "$REGION" ] || grep -qxF "$REGION" <<<"$(regions_of "$folder")" || fail "$folder/contexts.env does not name region $REGION"
   for region in $(regions_of "$folder"); do
     [ -z "$REGION" ] || [ "$REGION" = "$region" ] || continue
     if [ -n "$PLAN" ]; then
@@ -54,12 +55,15 @@ if [ -n "$PLAN" ]; then
   exit 0
 fi
 
+# What was asked of nobody is not well.
+[ "${#AGENTS[@]}" -gt 0 ] || bad "no agent can be asked"
+
 # The value of a metric without labels.
 metric() { awk -v name="$2" '$1 == name { print $2; exit }' <<<"$1"; }
 
 PLANS=() LEADERS=()
 check_agent() {
-  local url=$1 status metrics expiry region verdict behind ready
+  local url=$1 status metrics region regions verdict behind ready problems
   say "$url"
   [ "$(status_of "$url/healthz")" = 200 ] && ok "alive" || bad "/healthz: $(curl -s --max-time "$REQUEST_S" "$url/healthz" || echo 'no answer')"
   ready=$(curl -s --max-time "$REQUEST_S" "$url/readyz" || true)
@@ -72,11 +76,17 @@ check_agent() {
     bad "/v1/status: $status"
     return
   fi
+  if ! jq -e '.regions and .agents' >/dev/null 2>&1 <<<"$status"; then
+    bad "/v1/status is not the status of a mesh"
+    return
+  fi
   PLANS+=("$(jq -r 'if .plan then "\(.plan.ballot.number)/\(.plan.seq)" else "none" end' <<<"$status")")
   LEADERS+=("$(jq -r '.leader.agent // "nobody"' <<<"$status")")
   [ "${PLANS[-1]}" != none ] && ok "knows plan ${PLANS[-1]} (ballot/number)" || bad "knows no plan: a majority of regions never met"
   [ "${LEADERS[-1]}" != nobody ] && ok "leader ${LEADERS[-1]}" || bad "knows no leader"
-  for region in $(jq -r '.regions[].region' <<<"$status"); do
+  regions=$(jq -r '.regions[].region' <<<"$status")
+  [ -n "$regions" ] || bad "/v1/status names no region"
+  for region in $regions; do
     verdict=$(jq -r --arg r "$region" '.regions[] | select(.region == $r) | "\(.verdict) (\(.verdict_reason))"' <<<"$status")
     case $verdict in
       healthy*) [ "$(status_of "$url/verdict/$region")" = 200 ] && ok "$region healthy" || bad "$region: status says healthy, /verdict/$region does not" ;;
@@ -85,17 +95,46 @@ check_agent() {
   done
   behind=$(jq -r '[.agents[] | select(.alive and .holdings.missing > 0) | "\(.agent) lacks \(.holdings.missing) version(s)"] | join("; ")' <<<"$status")
   [ -z "$behind" ] && ok "every living agent holds every version" || bad "$behind"
-  behind=$(jq -r '[.agents[] | select(.unreachable | length > 0) | "\(.agent) has no connection to \(.unreachable | join(", "))"] | join("; ")' <<<"$status")
-  [ -z "$behind" ] && ok "every region is connected to every other" || bad "$behind"
+  check_connections "$status"
+  problems=$(jq -r '[.problems[]? | "\(.agent): \(.kind): \(.subject): \(.detail)"] | join("; ")' <<<"$status")
+  [ -z "$problems" ] && ok "no agent reports a problem" || bad "$problems"
   if ! metrics=$(get "$url/metrics" 2>&1); then
     bad "/metrics: $metrics"
     return
   fi
-  expiry=$(metric "$metrics" regionmesh_certificate_expiry_timestamp_seconds)
-  if [ -n "$expiry" ] && awk -v e="$expiry" -v d="$DAYS" -v now="$(date +%s)" 'BEGIN { exit !(e - now > d * 86400) }'; then
+  check_certificate "$metrics"
+}
+
+# Every living agent has a connection to every other region. An agent that says nothing about its connections has not shown it;
+# one of another version may not be able to, which must not stop an upgrade.
+check_connections() {
+  local lost silent other
+  lost=$(jq -r '[.agents[] | select(.alive and (.unreachable | length > 0)) | "\(.agent) has no connection to \(.unreachable | join(", "))"] | join("; ")' <<<"$1")
+  silent='(.regions | length) as $regions | .answered_by as $self | ([.agents[] | select(.agent == $self) | .version] | first) as $version
+    | [.agents[] | select(.alive and $regions > 1 and (.links | length == 0) and (.unreachable | length == 0))] | map(select((.version == $version) == $same) | .agent) | join(", ")'
+  other=$(jq -r --argjson same false "$silent" <<<"$1")
+  silent=$(jq -r --argjson same true "$silent" <<<"$1")
+  [ -z "$other" ] || say "  note  of another version, and does not say whom it is connected to: $other"
+  [ -z "$silent" ] || bad "no connections are known of $silent"
+  [ -z "$lost" ] || bad "$lost"
+  if [ -z "$lost$silent" ]; then ok "every region is connected to every other"; fi
+}
+
+# The certificate is good for longer than --certificate-days, or than a fifth of its life, 7 days at most; half a day where an
+# earlier version does not tell its life.
+check_certificate() {
+  local expiry lifetime needed
+  expiry=$(metric "$1" regionmesh_certificate_expiry_timestamp_seconds)
+  lifetime=$(metric "$1" regionmesh_certificate_lifetime_seconds)
+  if [ -n "$DAYS" ]; then
+    needed=$(awk -v d="$DAYS" 'BEGIN { printf "%d", d * 86400 }')
+  else
+    needed=$(awk -v l="${lifetime:-0}" 'BEGIN { printf "%d", l == 0 ? 43200 : l / 5 < 604800 ? l / 5 : 604800 }')
+  fi
+  if [ -n "$expiry" ] && awk -v e="$expiry" -v n="$needed" -v now="$(date +%s)" 'BEGIN { exit !(e - now > n) }'; then
     ok "certificate good until $(date -u -d "@$(printf '%.0f' "$expiry")" '+%Y-%m-%d %H:%M') UTC"
   else
-    bad "certificate ends within $DAYS days (at ${expiry:-an unknown time})"
+    bad "certificate ends within $((needed / 3600)) h (at ${expiry:-an unknown time})"
   fi
 }
 

@@ -139,7 +139,7 @@ class Mesh:
         network, first = base.rsplit(".", 1)
         self.addresses = {region: f"{network}.{int(first) + place}" for place, region in enumerate(REGIONS)}
         self.log = (folder / "up.log").open("w+")
-        command = [binary, "up", "--data-dir", self.folder, "--base", base, "--front-door", self.front_door, "--fast-recovery"]
+        command = [binary, "up", "--data-dir", self.folder, "--base", base, "--front-door", self.front_door, "--no-sample"]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
 
     def said(self):

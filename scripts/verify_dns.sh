@@ -37,6 +37,9 @@ fi
 [ -n "$ZONE" ] || bad_usage "give ENV, or --zone and --server"
 ask_for=(+time=2 +tries=2)
 
+# Why a question had no good answer, from what dig said.
+failure() { grep -oE 'status: [A-Z]+|timed out|refused|unreachable' | head -n 1 | grep . || echo 'no answer'; }
+
 if [ "${#SERVERS[@]}" -eq 0 ]; then
   [ -n "$ENV" ] || bad_usage "give --server"
   if [ -n "$PLAN" ]; then
@@ -44,10 +47,18 @@ if [ "${#SERVERS[@]}" -eq 0 ]; then
     exit 0
   fi
   say "delegation of $ZONE"
-  mapfile -t SERVERS < <(dig "${RESOLVER[@]}" "${ask_for[@]}" +short NS "$ZONE" | sed 's/\.$//' | sort)
+  # What dig says of itself begins with a semicolon.
+  mapfile -t SERVERS < <(dig "${RESOLVER[@]}" "${ask_for[@]}" +short NS "$ZONE" | grep -v '^;' | sed 's/\.$//' | sort)
   [ "${#SERVERS[@]}" -gt 0 ] && ok "name servers: ${SERVERS[*]}" || { bad "nobody says who serves $ZONE"; conclude; }
   # The parent promises signatures that the mesh does not make: resolvers that check would refuse everything.
-  [ -z "$(dig "${RESOLVER[@]}" "${ask_for[@]}" +short DS "$ZONE")" ] && ok "no DS record in the parent" || bad "the parent has a DS record for $ZONE; the zone is not signed"
+  ds=$(dig "${RESOLVER[@]}" "${ask_for[@]}" +noall +comments +answer DS "$ZONE" 2>&1 || true)
+  if awk '$4 == "DS" { found = 1 } END { exit !found }' <<<"$ds"; then
+    bad "the parent has a DS record for $ZONE; the zone is not signed"
+  elif grep -qE 'status: (NOERROR|NXDOMAIN)' <<<"$ds"; then
+    ok "no DS record in the parent"
+  else
+    bad "whether the parent has a DS record can't be known: $(failure <<<"$ds")"
+  fi
 fi
 if [ -n "$PLAN" ]; then
   for server in "${SERVERS[@]}"; do say "would ask $server for SOA, NS, _plan.$ZONE and serving.$ZONE"; done
@@ -61,6 +72,9 @@ if [ -n "$AGENT" ]; then
   known=$(jq -r '.regions[].addresses[]' <<<"$status" | sort -u)
   served=$(jq -r '.regions[] | select(.share > 0) | .addresses[]' <<<"$status" | sort -u)
   wanted=$(jq -r '"seq=\(.plan.seq) ballot=\(.plan.ballot.number)"' <<<"$status")
+  # Nothing to compare answers with is no reason to believe them.
+  [ -n "$known" ] || bad "the agent at $AGENT knows no region's addresses"
+  [ -n "$served" ] || bad "the agent at $AGENT knows no region with a share of the traffic"
 fi
 
 plans=() minimum=()
@@ -71,11 +85,12 @@ for server in "${SERVERS[@]}"; do
   say "$server"
   soa=$(question +noall +comments +answer SOA "$ZONE")
   if ! grep -q 'status: NOERROR' <<<"$soa"; then
-    bad "SOA of $ZONE: $(grep -oE 'status: [A-Z]+|timed out|refused|unreachable' <<<"$soa" | head -n 1 | grep . || echo 'no answer')"
+    bad "SOA of $ZONE: $(failure <<<"$soa")"
     continue
   fi
   grep -q 'flags:.* aa' <<<"$soa" && ok "answers with authority for $ZONE" || bad "answers, and not with authority"
-  [ -n "$(question +short NS "$ZONE")" ] && ok "names its name servers" || bad "names no name servers"
+  names=$(question +noall +answer NS "$ZONE" | awk '$4 == "NS" { print $5 }')
+  [ -n "$names" ] && ok "names its name servers" || bad "names no name servers"
   plan=$(question +short TXT "_plan.$ZONE" | tr -d '"')
   seq=$(grep -oE '\bseq=[0-9]+' <<<"$plan" || echo 'seq=none') ballot=$(grep -oE '\bballot=[0-9]+' <<<"$plan" || true)
   plans+=("$seq $ballot")

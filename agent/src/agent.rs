@@ -3,6 +3,8 @@
 //! Everything is assembled here; nothing else creates actors. The order is that of need: the mesh carries what gossip
 //! says, health and the leader read what gossip knows, and the faces come last.
 
+mod stores;
+
 use crate::{
     actors::{
         alerts::{self, AlertsArguments},
@@ -18,13 +20,14 @@ use crate::{
     address::Address,
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
-    config::{Config, StoreConfig},
+    config::Config,
+    describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::{HOPS, OrderDesk},
     mesh::{
         actor::MeshActor,
         handle::PeerService,
-        links::{Mesh, MeshArguments},
+        links::{Mesh, MeshArguments, publish_links},
         metrics::MeshMetrics,
         tls::Identity,
     },
@@ -54,6 +57,7 @@ use regionmesh_protocol::{
     wire::{PeerReply, PeerRequest},
 };
 use std::{path::Path, sync::Arc, time::Duration};
+use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -89,6 +93,7 @@ struct Desk {
     leader: Address<LeaderMessage>,
     orders: OrderDesk,
     replicator: Address<ReplicatorMessage>,
+    publisher: Publisher,
 }
 
 #[async_trait]
@@ -108,8 +113,18 @@ impl PeerService for Desk {
             PeerRequest::Order { order, hops_left } => {
                 Ok(PeerReply::Order(self.orders.carry_out(order, hops_left.min(HOPS)).await))
             }
-            PeerRequest::Catalogue => {
-                self.replicator.call(ReplicatorMessage::Catalogue, LOCAL_TIMEOUT).await.map(PeerReply::Catalogue)
+            PeerRequest::CataloguePage { digest, offset } => {
+                self.replicator
+                    .call(|reply| ReplicatorMessage::CataloguePage(digest, offset, reply), LOCAL_TIMEOUT)
+                    .await
+            }
+            PeerRequest::Publication(published) => {
+                let rival = tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
+                Ok(match rival {
+                    Ok(Ok(rival)) => PeerReply::Rival(rival),
+                    Ok(Err(error)) => PeerReply::Failed(error.to_string()),
+                    Err(_) => PeerReply::Failed(format!("the region's store did not answer within {LOCAL_TIMEOUT:?}")),
+                })
             }
         };
         answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
@@ -117,7 +132,7 @@ impl PeerService for Desk {
 }
 
 impl Agent {
-    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that can't be opened.
+    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that can't be opened or used.
     pub async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
         let (id, started_ms, boot) = (config.id(), unix_ms(), rand::random::<u64>());
@@ -134,16 +149,16 @@ impl Agent {
         let leader = Address::vacant("dns-leader");
         let replicator = Address::vacant("replicator");
 
-        let opened = store::open(&config.store)?;
-        let models = Arc::new(ModelStore::new(opened.clone()));
+        let stores = Stores::open(&config, boot).await?;
+        let monitor = stores.monitor(&config, snapshots.problems.clone(), &registry)?;
+        let models = Arc::new(ModelStore::new(stores.region.clone()));
         let slot_metrics = SlotMetrics::new(&registry)?;
         let slots = |opened: &store::OpenStore, acceptor| {
             let (objects, root) = (opened.objects.clone(), object_store::path::Path::default());
             Arc::new(SlotStore::new(objects, &root, acceptor, REGISTER_TIMEOUT, slot_metrics.clone()))
         };
-        let own_slots = slots(&opened, "region");
-        let open_witness = |config: &StoreConfig| store::open(config).map(|opened| slots(&opened, "witness"));
-        let witness = config.witness.as_ref().map(open_witness).transpose()?;
+        let own_slots = slots(&stores.region, "region");
+        let witness = stores.witness.as_ref().map(|opened| slots(opened, "witness"));
 
         let replication_metrics = ReplicationMetrics::new(&registry)?;
         let mesh = Mesh::new(MeshArguments {
@@ -182,10 +197,17 @@ impl Agent {
             clock.clone(),
             snapshots.clone(),
             &config.data_dir,
-        )?;
+        )?
+        .with_peers(peers.clone())
+        .with_upload_idle_max(Duration::from_millis(config.replication.upload_idle_ms));
 
         let orders = OrderDesk { leader: leader.clone(), peers: peers.clone(), snapshots: snapshots.clone() };
-        let desk = Arc::new(Desk { leader: leader.clone(), orders: orders.clone(), replicator: replicator.clone() });
+        let desk = Arc::new(Desk {
+            leader: leader.clone(),
+            orders: orders.clone(),
+            replicator: replicator.clone(),
+            publisher: publisher.clone(),
+        });
         let gossip_setup = GossipSetup {
             own: id.clone(),
             mesh: config.mesh.clone(),
@@ -250,6 +272,7 @@ impl Agent {
             cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
         };
 
+        let (links_config, links_snapshots) = (config.clone(), snapshots.clone());
         let services = TaskTracker::new();
         let service =
             |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
@@ -266,11 +289,25 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop).boxed()
+                    let links =
+                        publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
+                    let herald = herald(facts.clone(), gossip.clone(), serving_facts.clone(), problems.clone(), stop);
+                    async move {
+                        tokio::select! {
+                            ended = herald => ended,
+                            never = links => match never {},
+                        }
+                    }
+                    .boxed()
                 }),
             ),
             service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
             service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), dns_snapshots.clone(), stop).boxed())),
+            service("store-monitor", Arc::new(move |stop| store::monitor::run(monitor.clone(), stop).boxed())),
+            service("uploads", {
+                let publisher = publisher.clone();
+                Arc::new(move |stop| publisher.clone().expire(stop).boxed())
+            }),
         ];
         let tell_receivers = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
         children.push(service("alerts", Arc::new(tell_receivers)));
@@ -391,9 +428,9 @@ async fn run_dns(arguments: DnsArguments, snapshots: Snapshots, stop: Cancellati
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     let address = api.config.listen.api;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("the API can't listen on {address}: {error}; check listen.api"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("the API can't listen on {address}: {}; free the port or change listen.api", io_error(&error))
+    })?;
     api::run(api, listener, stop).await
 }
 
@@ -403,9 +440,9 @@ async fn run_serving(
     tell: Arc<watch::Sender<ServingFacts>>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("serving can't listen on {address}: {error}; check listen.serving"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
+    })?;
     let server = Server::new(arguments);
     let mut facts = server.facts();
     let relay = async {

@@ -232,11 +232,13 @@ pub struct ReplicationConfig {
     pub parallel_versions: usize,
     /// Bulk streams per version.
     pub parallel_streams: usize,
+    /// An upload that nothing was added to for this long is dropped, milliseconds.
+    pub upload_idle_ms: u64,
 }
 
 impl Default for ReplicationConfig {
     fn default() -> Self {
-        Self { rescan_ms: 10_000, parallel_versions: 2, parallel_streams: 4 }
+        Self { rescan_ms: 10_000, parallel_versions: 2, parallel_streams: 4, upload_idle_ms: 15 * 60 * 1_000 }
     }
 }
 

@@ -80,7 +80,7 @@ pub struct FrontDoorArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum FrontDoorError {
     /// No address to listen on works.
-    #[error("the front door can't listen on {address}: {source}; free the port or choose another with --front-door")]
+    #[error("the front door can't listen on {address}: {}; free the port or choose another with --front-door", crate::describe::io_error(.source))]
     Bind {
         /// The last address tried.
         address: SocketAddr,

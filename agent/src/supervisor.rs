@@ -42,13 +42,21 @@ impl Child {
                 Box::pin(async move {
                     // Unnamed: ractor's registry of names is shared with remote actors.
                     let (started, _) =
-                        Actor::spawn_linked(None, actor(), arguments, supervisor).await.map_err(|e| e.to_string())?;
+                        Actor::spawn_linked(None, actor(), arguments, supervisor).await.map_err(why_not_started)?;
                     home.occupy(started.clone());
                     Ok(started.get_cell())
                 })
             }),
             vacate: Arc::new(move || address.vacate()),
         }
+    }
+}
+
+/// Why an actor did not start, in its own words: ractor calls every such error a panic.
+fn why_not_started(error: ractor::SpawnErr) -> String {
+    match error {
+        ractor::SpawnErr::StartupFailed(why) => why.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -3,6 +3,10 @@
 //! An alert's identity is its labels, as in Prometheus: two agents that tell of the same condition tell the same alert, and
 //! Alertmanager makes one of both. Every agent keeps this book; who sends it is decided in [`crate::duty`].
 
+mod table;
+
+pub use table::{AlertIdentity, AlertRow, KnownBy, MeshAlert, rows};
+
 use crate::{
     event::{EventKind, Severity},
     identity::AgentId,
@@ -43,6 +47,13 @@ impl Alert {
     /// Its name.
     pub fn name(&self) -> &str {
         self.labels.get("alertname").map_or("", String::as_str)
+    }
+
+    /// What it is about beside a region: the values of its other labels, in the order of their names.
+    pub fn about(&self) -> String {
+        let is_about = |label: &&str| !matches!(*label, "alertname" | "mesh" | "severity" | "region");
+        let values = self.labels.iter().filter(|(label, _)| is_about(label)).map(|(_, value)| value.as_str());
+        values.collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -37,6 +37,16 @@ pub struct Tombstone {
     pub deleted: HybridTime,
     /// Where it was deleted.
     pub origin: RegionName,
+    /// Digest of the content that was deleted, as far as it was known. The name stays taken for any other content: a pinned
+    /// `name@version` must never mean two things.
+    pub content: Option<Digest>,
+}
+
+impl Tombstone {
+    /// Whether the name may be given to `content` again: only to what it named before.
+    pub fn allows(&self, content: Digest) -> bool {
+        self.content.is_none_or(|deleted| deleted == content)
+    }
 }
 
 /// All that a region holds, as one region tells another.
@@ -106,6 +116,16 @@ impl Catalogue {
         self.versions.retain(|version| !is_dead(&dead, version));
         self.versions.sort();
         self.versions.dedup();
+    }
+
+    /// Versions that are still held although they were deleted, as the deletions that are to be carried out. Asked before
+    /// [`Catalogue::normalise`], which hides them.
+    pub fn unfinished_deletions(&self) -> Vec<Tombstone> {
+        let held = by_name(self);
+        let is_unfinished = |stone: &&Tombstone| {
+            held.get(&(&stone.model, &stone.version)).is_some_and(|version| version.published <= stone.deleted)
+        };
+        self.tombstones.iter().filter(is_unfinished).cloned().collect()
     }
 
     /// A hash of the whole: equal catalogues, equal digests.
@@ -271,6 +291,7 @@ mod tests {
             version: version.to_string().parse().unwrap(),
             deleted: time(at),
             origin,
+            content: None,
         })
     }
 
@@ -318,6 +339,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_deleted_and_still_held_is_unfinished_and_hidden(versions in vec(version(), 0..4), tombstones in vec(tombstone(), 0..3)) {
+            let mut raw = Catalogue { versions, tombstones, ..Catalogue::default() };
+            raw.versions.sort();
+            raw.versions.dedup_by(|b, a| a.model == b.model && a.version == b.version);
+            let unfinished = raw.unfinished_deletions();
+            let before = raw.versions.clone();
+            raw.normalise();
+            for version in before {
+                let is_unfinished = unfinished.iter().any(|stone| (&stone.model, &stone.version) == (&version.model, &version.version));
+                prop_assert_eq!(is_unfinished, !raw.versions.contains(&version));
+            }
+            prop_assert_eq!(raw.unfinished_deletions(), vec![]);
+        }
+
         #[test]
         fn regions_that_sync_become_equal_whatever_the_order(catalogues in vec(catalogue(), 3..=3)) {
             let mut forward = named(catalogues.clone());

@@ -2,7 +2,7 @@
 
 use crate::{
     conflict::AliasEntry,
-    identity::RegionName,
+    identity::{AgentId, RegionName},
     manifest::{Digest, ModelName, VersionName},
     plan::CommittedPlan,
     problem::Problem,
@@ -152,8 +152,17 @@ pub struct Holdings {
     pub aliases: Vec<AliasEntry>,
     /// Versions known from peers that this region lacks.
     pub missing: u64,
-    /// How long the oldest of them has been missing, milliseconds.
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been unknown, milliseconds.
     pub lag_ms: u64,
+    /// Living regions whose catalogue could not be read: what this region lacks of theirs is not known.
+    pub unknown: Vec<RegionName>,
+}
+
+impl Holdings {
+    /// Whether the region is known to hold everything that the mesh holds. What is not known is not complete.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0 && self.unknown.is_empty()
+    }
 }
 
 /// What the region's serving endpoint does, as far as this agent serves itself.
@@ -196,13 +205,49 @@ pub struct LeaderFacts {
     pub highest: Option<Ballot>,
 }
 
-/// Round-trip times of the agent's connections.
+/// The agent's connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
-    /// Region and agent at the other end, as text, and the smoothed round-trip time in microseconds.
+    /// Region and agent at the other end, as text, and the smoothed round-trip time in microseconds; at most
+    /// [`LINKS_MAX`].
     pub peers: Vec<(String, u64)>,
     /// Regions that the agent has no connection to.
     pub unreachable: Vec<RegionName>,
+}
+
+/// Most connections in one [`Links`]; the nearest are kept.
+pub const LINKS_MAX: usize = 128;
+/// Round-trip times alone are published again no sooner than this, milliseconds: they change all the time.
+const ROUND_TRIPS_EVERY_MS: u64 = 30_000;
+
+impl Links {
+    /// The connections of an agent in region `own`. `regions` are those of its configuration; `connections` are the agents
+    /// that it is connected to, each with the smoothed round-trip time in microseconds.
+    pub fn new<'a>(
+        own: &RegionName,
+        regions: impl IntoIterator<Item = &'a RegionName>,
+        connections: impl IntoIterator<Item = (&'a AgentId, u64)>,
+    ) -> Self {
+        let mut connections: Vec<_> = connections.into_iter().collect();
+        let is_reached = |region: &RegionName| connections.iter().any(|(agent, _)| agent.region == *region);
+        let unreachable = regions.into_iter().filter(|region| *region != own && !is_reached(region)).cloned().collect();
+
+        connections.sort_unstable_by_key(|(agent, round_trip_us)| (*round_trip_us, *agent));
+        connections.truncate(LINKS_MAX);
+        connections.sort_unstable();
+        let peers = connections.into_iter().map(|(agent, round_trip_us)| (agent.to_string(), round_trip_us)).collect();
+
+        Self { peers, unreachable }
+    }
+
+    /// Whether to publish this in place of what was published `age_ms` ago: at once where a connection came or went, after
+    /// a while where only round-trip times changed.
+    pub fn replaces(&self, published: &Self, age_ms: u64) -> bool {
+        let peers = |links: &Self| links.peers.iter().map(|(agent, _)| agent.clone()).collect::<Vec<_>>();
+        let is_reach_changed = self.unreachable != published.unreachable || peers(self) != peers(published);
+
+        is_reach_changed || (self != published && age_ms >= ROUND_TRIPS_EVERY_MS)
+    }
 }
 
 /// What an agent told those who want to know of events and alerts, so that no other agent tells them again.
@@ -225,3 +270,6 @@ pub struct ReceiverFacts {
 
 /// Receipts told per receiver: what was delivered before is too old to be sent again by anybody.
 pub const RECEIPTS: usize = 128;
+
+#[cfg(test)]
+mod tests;

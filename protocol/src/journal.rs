@@ -4,6 +4,7 @@
 //! Ids are made of what is the same everywhere (a stamp, a ballot, the observers' own clocks), never of when this agent
 //! noticed. An agent that starts tells of what it finds only where that is not as it should be.
 
+mod certificates;
 mod orders;
 mod problems;
 mod ramp;
@@ -11,7 +12,7 @@ mod ramp;
 mod tests;
 
 use crate::{
-    alert::{Alert, AlertBook, Labels},
+    alert::{Alert, AlertBook, AlertIdentity, Labels, MeshAlert},
     conflict::Catalogue,
     event::{Event, EventKind, Severity},
     identity::{AgentId, MeshName, RegionName},
@@ -31,8 +32,6 @@ const QUOTED_MAX: usize = 1_000;
 const LEADERLESS_MS: u64 = crate::duty::LEADERLESS_MS;
 /// Where nobody tells when something began, agents that notice it within this time mean the same, milliseconds.
 const COARSE_MS: u64 = 10_000;
-/// A certificate expires soon if less than this is left of it, seconds, or less than a fifth of its life.
-const EXPIRES_SOON_S: i64 = 7 * 24 * 3_600;
 
 /// The verdict on a region and the point in time at which enough observers had come to it, by their own clocks.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +91,7 @@ pub struct Journal {
     leaderless_ms: Option<u64>,
     zones: BTreeMap<String, ZoneState>,
     conflicts: Option<BTreeSet<(String, String)>>,
-    expiring: BTreeSet<(AgentId, i64)>,
+    expiring: BTreeSet<(AgentId, i64, MeshAlert)>,
     problems: BTreeMap<ProblemKey, Problem>,
 }
 
@@ -127,12 +126,12 @@ impl Journal {
         let began_ms = since_ms.unwrap_or(verdict.since_ms);
         match after {
             Condition::Failed => {
-                let labels = self.labels("RegionMeshRegionFailed", Severity::Critical, &[("region", region.as_str())]);
+                let about = [("region", region.as_str())];
                 let summary = format!("region {region} does not serve");
-                self.raise(EventKind::Verdict, Severity::Critical, labels, summary, &verdict.reason, began_ms);
+                self.raise(EventKind::Verdict, MeshAlert::RegionFailed, &about, summary, &verdict.reason, began_ms);
             }
             Condition::Healthy | Condition::Draining => {
-                self.book.end("RegionMeshRegionFailed", now_ms, |labels| labels["region"] == region.as_str());
+                self.book.end(MeshAlert::RegionFailed.name(), now_ms, |labels| labels["region"] == region.as_str());
             }
             // Whoever knows nothing, or doubts, does not know that it is over.
             Condition::Unknown | Condition::Suspect => {}
@@ -200,12 +199,11 @@ impl Journal {
         }];
         match plan.shortfall {
             Some(short) => {
-                let labels = self.labels("RegionMeshCapacityShort", Severity::Warning, &[]);
-                let summary = "the healthy regions have no room for all of the load".to_owned();
+                let summary = MeshAlert::CapacityShort.row().summary.to_owned();
                 let told = format!("{} of {} requests/s stay where they should not", short.unmoved_rps, short.load_rps);
-                self.raise(EventKind::Plan, Severity::Warning, labels, summary, &told, plan.made_ms);
+                self.raise(EventKind::Plan, MeshAlert::CapacityShort, &[], summary, &told, plan.made_ms);
             }
-            None => self.book.end("RegionMeshCapacityShort", now_ms, |_| true),
+            None => self.book.end(MeshAlert::CapacityShort.name(), now_ms, |_| true),
         }
         events.extend(self.yielded(committed, before, now_ms));
         self.all_failed(plan, now_ms);
@@ -223,14 +221,13 @@ impl Journal {
         let Some(leader) = leader else {
             let since_ms = *self.leaderless_ms.get_or_insert(now_ms);
             if now_ms.saturating_sub(since_ms) < LEADERLESS_MS
-                || self.book.holds("RegionMeshNoLeader", "mesh", &self.mesh.to_string())
+                || self.book.holds(MeshAlert::NoLeader.name(), "mesh", &self.mesh.to_string())
             {
                 return None;
             }
-            let labels = self.labels("RegionMeshNoLeader", Severity::Critical, &[]);
             let summary = "nobody leads: the plan can't be changed".to_owned();
             let told = format!("{} has known of no leader for {} s", self.own, LEADERLESS_MS / 1_000);
-            self.raise(EventKind::Leader, Severity::Critical, labels, summary.clone(), &told, since_ms);
+            self.raise(EventKind::Leader, MeshAlert::NoLeader, &[], summary.clone(), &told, since_ms);
             let last = self.leader.as_ref().map_or_else(|| "none".into(), ballot);
             return Some(Event {
                 id: format!("leader:lost:{last}"),
@@ -244,7 +241,7 @@ impl Journal {
             });
         };
         self.leaderless_ms = None;
-        self.book.end("RegionMeshNoLeader", now_ms, |_| true);
+        self.book.end(MeshAlert::NoLeader.name(), now_ms, |_| true);
         if self.leader.as_ref() == Some(leader) {
             return None;
         }
@@ -294,21 +291,18 @@ impl Journal {
             tell(EventKind::Drift, Severity::Warning, format!("drift:{provider}:{}:{:.16}", state.plan, mark), text);
         }
         let conditions = [
-            ("RegionMeshFenceLost", EventKind::FenceLost, state.fenced.clone(), "an agent that leads may not write to"),
+            (MeshAlert::FenceLost, EventKind::FenceLost, state.fenced.clone(), "an agent that leads may not write to"),
             (
-                "RegionMeshZoneDrift",
+                MeshAlert::ZoneDrift,
                 EventKind::Drift,
                 (!state.drift.is_empty()).then(|| state.drift.join("; ")),
                 "somebody else changed records in",
             ),
         ];
-        for (name, kind, told, what) in conditions {
+        for (alert, kind, told, what) in conditions {
             match told {
-                Some(told) => {
-                    let labels = self.labels(name, Severity::Warning, &about);
-                    self.raise(kind, Severity::Warning, labels, format!("{what} {provider}"), &told, now_ms);
-                }
-                None => self.book.end(name, now_ms, |labels| labels["provider"] == provider),
+                Some(told) => self.raise(kind, alert, &about, format!("{what} {provider}"), &told, now_ms),
+                None => self.book.end(alert.name(), now_ms, |labels| labels["provider"] == provider),
             }
         }
         events
@@ -322,12 +316,11 @@ impl Journal {
         let known = self.conflicts.replace(all.keys().cloned().collect());
         let mut events = Vec::new();
         for ((model, version), loser) in &all {
-            let labels =
-                self.labels("RegionMeshModelConflict", Severity::Warning, &[("model", model), ("version", version)]);
+            let about = [("model", model.as_str()), ("version", version.as_str())];
             let summary = format!("two regions published different content as {model}@{}", loser.version.base());
             let told = format!("the later one, of {}, is kept as {model}@{version}; delete one of both", loser.origin);
             let since_ms = loser.published.wall_ms;
-            self.raise(EventKind::Conflict, Severity::Warning, labels, summary.clone(), &told, since_ms);
+            self.raise(EventKind::Conflict, MeshAlert::ModelConflict, &about, summary.clone(), &told, since_ms);
             if known.as_ref().is_none_or(|known| known.contains(&(model.clone(), version.clone()))) {
                 continue;
             }
@@ -342,51 +335,9 @@ impl Journal {
                 witness: None,
             });
         }
-        self.book.end("RegionMeshModelConflict", now_ms, |labels| {
+        self.book.end(MeshAlert::ModelConflict.name(), now_ms, |labels| {
             !all.contains_key(&(labels["model"].clone(), labels["version"].clone()))
         });
-        events
-    }
-
-    /// The certificates of all living agents, changed or not.
-    pub fn certificates(&mut self, certificates: &BTreeMap<AgentId, Validity>, now_ms: u64) -> Vec<Event> {
-        let now_s = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
-        let is_soon = |validity: &Validity| {
-            let life_s = validity.not_after_s.saturating_sub(validity.not_before_s);
-            validity.not_after_s.saturating_sub(now_s) < EXPIRES_SOON_S.min(life_s / 5)
-        };
-        let mut events = Vec::new();
-        for (agent, validity) in certificates.iter().filter(|(_, validity)| is_soon(validity)) {
-            let name = agent.to_string();
-            let labels = self.labels("RegionMeshCertificateExpiring", Severity::Warning, &[("agent", &name)]);
-            let summary = format!("the certificate of {agent} expires soon");
-            let left_h = validity.not_after_s.saturating_sub(now_s).max(0) / 3_600;
-            let told = format!("{left_h} h are left; from then on it is alone");
-            self.raise(EventKind::Certificate, Severity::Warning, labels, summary.clone(), &told, now_ms);
-            if !self.expiring.insert((agent.clone(), validity.not_after_s)) {
-                continue;
-            }
-            events.push(Event {
-                id: format!("certificate:{agent}:{}", validity.not_after_s),
-                kind: EventKind::Certificate,
-                severity: Severity::Warning,
-                time_ms: now_ms,
-                region: Some(agent.region.clone()),
-                fields: [("agent", name), ("expires_s", validity.not_after_s.to_string())].into(),
-                text: format!("{summary}: {told}"),
-                witness: None,
-            });
-        }
-        // Of who is away nothing is known: its certificate neither gets better nor worse.
-        self.expiring.retain(|(agent, not_after_s)| {
-            certificates.get(agent).is_none_or(|validity| validity.not_after_s == *not_after_s)
-        });
-        let renewed: BTreeSet<String> = certificates
-            .iter()
-            .filter(|(_, validity)| !is_soon(validity))
-            .map(|(agent, _)| agent.to_string())
-            .collect();
-        self.book.end("RegionMeshCertificateExpiring", now_ms, |labels| renewed.contains(&labels["agent"]));
         events
     }
 
@@ -395,23 +346,21 @@ impl Journal {
         self.book.forget(now_ms);
     }
 
-    fn labels(&self, name: &str, severity: Severity, about: &[(&'static str, &str)]) -> Labels {
-        let mut labels: Labels = about.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
-        labels.insert("alertname", name.into());
-        labels.insert("mesh", self.mesh.to_string());
-        labels.insert("severity", severity.to_string());
-        labels
-    }
-
+    /// Raises an alert, or tells more of one that holds.
     fn raise(
         &mut self,
         kind: EventKind,
-        severity: Severity,
-        labels: Labels,
+        alert: impl Into<AlertIdentity>,
+        about: &[(&'static str, &str)],
         summary: String,
         told: &str,
         starts_ms: u64,
     ) {
+        let AlertIdentity { name, severity } = alert.into();
+        let mut labels: Labels = about.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
+        labels.insert("alertname", name.into());
+        labels.insert("mesh", self.mesh.to_string());
+        labels.insert("severity", severity.to_string());
         let witness = matches!(kind, EventKind::FenceLost | EventKind::Drift).then(|| self.own.clone());
         let description = quoted(told);
         self.book.raise(Alert { labels, kind, severity, summary, description, starts_ms, ended_ms: None, witness });

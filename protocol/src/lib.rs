@@ -34,6 +34,7 @@ pub mod ramp;
 pub mod register;
 pub mod retry;
 pub mod skew;
+pub mod store_health;
 pub mod text;
 pub mod trial;
 pub mod verdict;

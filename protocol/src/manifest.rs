@@ -153,6 +153,8 @@ pub struct VersionSummary {
 
 /// Longest path of a file in a version, bytes.
 pub const FILE_PATH_MAX: usize = 512;
+/// Longest part of a path between two slashes, bytes: what every file system and store can keep.
+pub const PATH_PART_MAX: usize = 255;
 /// Most files of a version.
 pub const FILES_MAX: usize = 10_000;
 /// Largest version, bytes: 1 TiB.
@@ -176,8 +178,8 @@ pub enum ManifestError {
     /// Two files of the same path, or a path below another file, or files out of order.
     #[error("file {0:?} is listed twice, out of order, or below another file")]
     Order(String),
-    /// No files at all.
-    #[error("a version needs at least one file")]
+    /// No files at all, or none with anything in it.
+    #[error("a version needs at least one file that is not empty")]
     Empty,
     /// A limit is broken.
     #[error("{what}: {found}, the limit is {limit}")]
@@ -211,6 +213,9 @@ pub fn check_file_path(path: &str) -> Result<(), ManifestError> {
     for part in path.split('/') {
         if part.is_empty() || part == "." || part == ".." {
             return fail("must be relative, without empty, '.' or '..' parts");
+        }
+        if part.len() > PATH_PART_MAX {
+            return fail("no part between slashes may have more than 255 characters");
         }
         if part.starts_with(' ') || part.ends_with(' ') {
             return fail("no part may begin or end with a space");
@@ -358,6 +363,8 @@ mod tests {
         {
             assert!(check_file_path(bad).is_err(), "{bad:?} was accepted");
         }
+        assert!(check_file_path(&format!("a/{}", "x".repeat(256))).is_err());
+        assert_eq!(check_file_path(&format!("a/{}", "x".repeat(255))), Ok(()));
         for good in ["model.onnx", "1/a b.bin", "vocab+extra@1.txt"] {
             assert_eq!(check_file_path(good), Ok(()));
         }

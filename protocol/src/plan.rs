@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
 mod explain;
+mod forecast;
 mod membership;
 mod next;
 mod order;
@@ -27,6 +28,7 @@ mod weights;
 mod yielding;
 
 pub use explain::{Explanation, explain};
+pub use forecast::{Forecast, forecast};
 pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
 pub use next::{next_plan, what_if};
 pub use order::{

@@ -169,14 +169,13 @@ impl ProbeTracker {
     fn explain(&mut self, before: Condition, policy: &ProbePolicy) {
         let is_bad = matches!(self.condition, Condition::Suspect | Condition::Failed);
         let was_definite = self.is_definite;
-        let failures = policy.failures.max(1);
-        self.is_definite = self.condition == Condition::Failed && (was_definite || self.positives >= failures);
+        self.is_definite = self.condition == Condition::Failed && (was_definite || self.failures.is_conclusive(policy));
         if !is_bad {
             self.cause = None;
         } else if before != self.condition || self.is_definite != was_definite {
             self.cause = Some(match self.is_definite {
-                true if failures == 1 => self.evidence.clone(),
-                true => format!("{} {failures} times in a row", self.evidence),
+                true if self.failures.count == 1 => self.evidence.clone(),
+                true => format!("{} {} times in a row", self.evidence, self.failures.count),
                 false => format!("no success for {} s, {}", self.silent_for_ms / 1_000, self.evidence),
             });
         }
@@ -476,10 +475,10 @@ mod tests {
     #[test]
     fn silence_is_no_definite_failure_until_it_is_refused() {
         let mut tracker = after(&[success()], 500);
-        (1..=9).for_each(|second| drop(tracker.record(silence(), 500 + second * 1_000, &POLICY)));
+        (1..=9).for_each(|second| _ = tracker.record(silence(), 500 + second * 1_000, &POLICY));
         assert_eq!((tracker.condition(), tracker.is_definite()), (Condition::Failed, false));
         assert!(tracker.reason().starts_with("no success for 8 s, no answer in 1 s"), "{}", tracker.reason());
-        (10..13).for_each(|second| drop(tracker.record(refused(), 500 + second * 1_000, &POLICY)));
+        (10..13).for_each(|second| _ = tracker.record(refused(), 500 + second * 1_000, &POLICY));
         assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
     }
 

@@ -1,10 +1,9 @@
 //! The messages between two agents, and what opens a stream.
 
 use crate::{
-    conflict::Catalogue,
     election::{PreVoteReply, PreVoteRequest},
     identity::AgentId,
-    manifest::{Digest, ModelName, VersionName},
+    manifest::{Digest, ModelName, VersionName, VersionSummary},
     plan::{CommittedPlan, Order, OrderError},
     register::{AcceptorAnswer, AcceptorRequest},
 };
@@ -14,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const ALPN_CONTROL: &[u8] = b"regionmesh/1";
 /// ALPN of bulk connections, which carry chunks only.
 pub const ALPN_BULK: &[u8] = b"regionmesh-bulk/1";
+/// Most bytes of a catalogue in one page: fits [`crate::codec::MESSAGE_LIMIT`] with room to spare.
+pub const PAGE_MAX: usize = 512 << 10;
 
 /// First byte of a bidirectional stream on a control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,16 @@ pub enum PeerRequest {
     Acceptor(AcceptorRequest),
     /// To the peer's view of the leader.
     PreVote(PreVoteRequest),
-    /// What does your region hold?
-    Catalogue,
+    /// Part of what your region holds: the encoded catalogue from `offset` on, at most [`PAGE_MAX`] bytes.
+    CataloguePage {
+        /// The catalogue that earlier pages came from; none: the newest.
+        digest: Option<Digest>,
+        /// Where the page begins, bytes.
+        offset: u64,
+    },
+    /// A version is visible in the caller's region and its publisher waits for the answer. Does yours hold, or is it about to
+    /// commit, other content under that name?
+    Publication(VersionSummary),
     /// To the leader: an operator's order.
     Order {
         /// The order.
@@ -72,8 +81,17 @@ pub enum PeerReply {
     Acceptor(AcceptorAnswer),
     /// From the peer's election.
     PreVote(PreVoteReply),
-    /// All that the peer's region holds.
-    Catalogue(Catalogue),
+    /// Part of what the peer's region holds.
+    CataloguePage {
+        /// Digest of the whole catalogue, which may be another than was asked for.
+        digest: Digest,
+        /// Size of the whole encoded catalogue, bytes.
+        total: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
+    /// The version of the same name with other content, if there is one.
+    Rival(Option<VersionSummary>),
     /// The plan that the order became part of, committed; or why it did not.
     Order(Result<CommittedPlan, OrderRefusal>),
     /// The peer could not do it; what, where and why.

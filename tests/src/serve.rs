@@ -22,7 +22,7 @@ impl Serve {
     pub async fn start(agent: &LocalAgent) -> Self {
         let log = File::options().create(true).append(true).open(agent.directory.join("serve.log")).expect("a log");
         let mut command = Command::new(binary());
-        command.args(["serve", "--config"]).arg(agent.config_file()).args(["--drain", "0"]);
+        command.args(["serve", "--config"]).arg(agent.config_file()).args(["--drain", "0s"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.kill_on_drop(true).spawn().expect("regionmesh serve");
         let (http, url) = (api::client(), format!("http://{}/v2/health/ready", agent.serving()));

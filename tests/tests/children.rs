@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// The region whose agent runs here.
 const HERE: usize = 2;
 /// Every child of the supervisor.
-const CHILDREN: [&str; 12] = [
+const CHILDREN: [&str; 14] = [
     "mesh",
     "gossip",
     "peer",

@@ -222,7 +222,7 @@ async fn a_simulated_kill_measures_until_users_are_moved_and_kills_nothing_else(
     let data_dir = mesh.layout().data_dir.display().to_string();
     let simulate = async |region: &str| {
         let mut command = Command::new(binary());
-        command.args(["failover", "simulate", "--json", "--kill", region, "--data-dir", &data_dir]);
+        command.args(["failover", "simulate", "--json", "--yes", "--kill", region, "--data-dir", &data_dir]);
         command.kill_on_drop(true).output().await.expect("the command line runs")
     };
     let output = simulate("nowhere").await;

@@ -81,7 +81,7 @@ async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
 async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
     // No agent serves: what listens at the regions' addresses is the test's own.
     let mesh = TestMesh::start_with(Setup { number: 1, adjust: Some(apart), ..Setup::default() }).await;
-    let door = Door::open(&mesh, &["--hold-seconds", "2"]).await;
+    let door = Door::open(&mesh, &["--hold", "2s"]).await;
 
     // A dead target: held, then answered with the reason.
     let begin = Instant::now();

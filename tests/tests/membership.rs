@@ -279,7 +279,7 @@ async fn two_regions_fail_over_by_themselves_only_with_a_witness_and_say_so() {
         claim(region.verdict.as_str() == "failed" && leader.is_none(), || format!("{} {leader:?}", region.verdict))
     })
     .await;
-    let output = members(&mesh, 0, &["remove", "us-east-1", "--force"]).await;
+    let output = members(&mesh, 0, &["remove", "us-east-1", "--force", "--yes"]).await;
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(mesh.api(0).plan_seq().await.unwrap(), before);
 

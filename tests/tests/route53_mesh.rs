@@ -81,7 +81,7 @@ async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_
 
     // Before any agent runs.
     assert_code(&run(&["dns", "plan", "--from-config", file, "--check"]).await, 1, "never written by RegionMesh");
-    assert_code(&run(&["dns", "apply", "--from-config", file]).await, 0, "answered by");
+    assert_code(&run(&["dns", "apply", "--yes", "--from-config", file]).await, 0, "answered by");
     assert_code(&run(&["dns", "plan", "--from-config", file, "--check"]).await, 0, "nothing to do");
     assert!(fence(&fake).starts_with("\"v1 0 0 "), "{}", fence(&fake));
     let api = mesh.agent(0).api_url();
@@ -99,7 +99,7 @@ async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_
     .await;
     assert_code(&run(&["dns", "plan", "--config", file, "--agent", &api, "--check"]).await, 0, "nothing to do");
     // The configuration is of the past now.
-    assert_code(&run(&["dns", "apply", "--from-config", file]).await, 1, "written from a later plan");
+    assert_code(&run(&["dns", "apply", "--yes", "--from-config", file]).await, 1, "written from a later plan");
 
     until("the leader has counted it, and seen it answered", seconds(30), async || {
         let (mut changed, mut visible) = (0.0, 0.0);
@@ -159,7 +159,7 @@ async fn put_right(fake: &FakeRoute53, file: &str, api: &str) {
     assert_code(&shown, 1, "\"is_drift\": true");
     let outlooks: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(outlooks[0]["differences"].as_array().unwrap().len(), 1, "{outlooks}");
-    assert_code(&run(&["dns", "apply", "--config", file, "--agent", api]).await, 0, "TTL 3600");
+    assert_code(&run(&["dns", "apply", "--yes", "--config", file, "--agent", api]).await, 0, "TTL 3600");
     assert_eq!(fake.sets_of(SERVICE).remove(0).ttl, set.ttl);
 }
 

@@ -38,6 +38,11 @@ async fn get(mesh: &TestMesh, asked: usize, path: &str) -> Result<Value, String>
     Ok(body)
 }
 
+/// Text without its line breaks and columns.
+fn words_of(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Whether an alert of this name is active.
 fn is_active(alerts: &Value, name: &str) -> bool {
     let alerts = alerts["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -113,10 +118,12 @@ async fn a_drained_region_serves_when_the_others_have_failed_and_is_drained_agai
     for words in [&["status"][..], &["failover", "status"]] {
         let shown = mesh.cli(words).await;
         assert_eq!(shown.code, Some(0), "{shown:?}");
-        assert!(shown.stdout.contains("has had no effect") && shown.stdout.contains("failed"), "{}", shown.stdout);
+        let text = words_of(&shown.stdout);
+        assert!(text.contains("has had no effect") && text.contains("failed"), "{text}");
     }
     let explained = mesh.cli(&["failover", "explain", mesh.region(0)]).await;
-    assert!(!explained.stdout.contains("every region looks down"), "{}", explained.stdout);
+    assert_eq!(explained.code, Some(0), "{explained:?}");
+    assert!(!words_of(&explained.stdout).contains("every region looks down"), "{}", explained.stdout);
     let events = get(&mesh, 1, "/v1/events").await.unwrap().to_string();
     assert!(events.contains("order-yields:drain"), "{events}");
 
@@ -164,7 +171,8 @@ async fn a_survivor_without_a_majority_answers_itself_and_says_that_the_plan_is_
     let agent = mesh.agent(2).api_url();
     for words in [&["status"][..], &["failover", "status"]] {
         let shown = mesh.cli(&[words, &["--agent", &agent]].concat()).await;
-        assert!(shown.stdout.contains("no majority") && shown.stdout.contains("failed"), "{}", shown.stdout);
+        let text = words_of(&shown.stdout);
+        assert!(text.contains("no majority") && text.contains("failed"), "{text}");
     }
     until_alert(&mesh, 2, "RegionMeshPlanFrozen", true).await;
     assert_eq!(mesh.api(2).metric("regionmesh_plan_frozen", &[]).await, Ok(1.0));
@@ -258,14 +266,14 @@ async fn when_every_region_fails_all_say_so_and_the_last_answer_stays_unless_it_
             let verdicts = status["verdicts"].as_array().ok_or("no verdicts")?;
             let says = |verdict: &Value| {
                 let reason = verdict["reason"].as_str().unwrap_or_default();
-                verdict["verdict"] == "failed" && reason.contains("3 times in a row")
+                verdict["verdict"] == "failed" && reason.contains("times in a row")
             };
             claim(verdicts.len() == 3 && verdicts.iter().all(says), || status["verdicts"].to_string())
         })
         .await;
     }
     let shown = mesh.cli(&["failover", "status"]).await;
-    assert!(shown.stdout.contains("every region is failed"), "{}", shown.stdout);
+    assert!(words_of(&shown.stdout).contains("every region is failed"), "{}", shown.stdout);
     until_alert(&mesh, 0, "RegionMeshAllRegionsFailed", true).await;
 
     // Those that keep the last answer give one and the same.
@@ -326,15 +334,19 @@ async fn the_death_of_a_region_with_two_agents_makes_no_plan_for_its_addresses()
         claim(is_down, || format!("{:?}", region.address_verdicts))
     })
     .await;
-    let history = get(&mesh, asked, "/v1/failover/history").await.unwrap();
-    let plans = history["plans"].as_array().unwrap().iter().map(|past| &past["plan"]);
-    let made: Vec<&str> = plans
-        .filter(|plan| plan["seq"].as_u64().is_some_and(|seq| seq > before))
-        .filter_map(|plan| plan["reason"].as_str())
-        .collect();
+    // The history is written behind the plan.
+    let made: Vec<String> = until("the history has the plan that took it out", seconds(20), async || {
+        let history = get(&mesh, asked, "/v1/failover/history").await?;
+        let plans = history["plans"].as_array().ok_or("no plans")?.iter().map(|past| &past["plan"]);
+        let since = plans.filter(|plan| plan["seq"].as_u64().is_some_and(|seq| seq > before));
+        let made: Vec<String> = since.map(|plan| plan["reason"].to_string()).collect();
+        claim(made.iter().any(|reason| reason.contains("observing regions say failed")), || format!("{made:?}"))?;
+        Ok(made)
+    })
+    .await;
     // At most one before the verdict on the region, where its addresses die far apart; none after it.
     assert!((1..=2).contains(&made.len()), "{made:?}");
-    assert!(made.last().unwrap().contains("failed"), "{made:?}");
+    assert!(made.last().unwrap().contains("observing regions say failed"), "{made:?}");
 }
 
 /// Sends a signal to the first agent of a region.
@@ -351,13 +363,11 @@ async fn an_agent_that_stood_still_answers_nothing_from_the_plan_of_before() {
     let mesh = TestMesh::start_with(setup).await;
     settled(&mesh).await;
     signal(&mesh, 0, "-STOP");
-    for survivor in [1, 2] {
-        until("its users are moved", seconds(30), async || {
-            let named = mesh.resolve(survivor).await?;
-            claim(!named.contains(&address(&mesh, 0)), || format!("{named:?}"))
-        })
-        .await;
-    }
+    until("its users are moved", seconds(40), async || {
+        let share = mesh.api(1).region(mesh.region(0)).await?.share;
+        claim(share == 0.0, || format!("{share}"))
+    })
+    .await;
     // It wakes; whatever it answers while the mesh gives it no share is not itself.
     signal(&mesh, 0, "-CONT");
     let woke = std::time::Instant::now();
@@ -371,6 +381,6 @@ async fn an_agent_that_stood_still_answers_nothing_from_the_plan_of_before() {
         claim(answers >= 5, || format!("{answers} answers"))
     })
     .await;
-    let stalls = mesh.api(0).metric("regionmesh_dns_stalls_total", &[]).await;
-    assert_eq!(stalls, Ok(1.0));
+    let stalls = mesh.api(0).metric("regionmesh_dns_stalls_total", &[]).await.unwrap();
+    assert!(stalls >= 1.0, "{stalls}");
 }

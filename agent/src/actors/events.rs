@@ -52,8 +52,8 @@ impl EventMetrics {
                 &["kind", "severity"],
             )?,
             alerts: IntGaugeVec::new(
-                Opts::new("regionmesh_alerts_firing", "Alerts that hold, as this agent sees it."),
-                &["alertname", "severity"],
+                Opts::new("regionmesh_alerts_firing", "Active alerts, as this agent sees it."),
+                &["alertname", "severity", "region", "about"],
             )?,
             left_out: prometheus::IntGauge::new(
                 "regionmesh_alerts_left_out",
@@ -205,7 +205,9 @@ fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
     if is_news {
         metrics.alerts.reset();
         for alert in alerts.iter().filter(|alert| alert.ended_ms.is_none()) {
-            metrics.alerts.with_label_values(&[alert.name(), alert.severity.as_str()]).inc();
+            let region = alert.labels.get("region").map_or("", String::as_str);
+            let labels = [alert.name(), alert.severity.as_str(), region, &alert.about()];
+            metrics.alerts.with_label_values(&labels).inc();
         }
         metrics.left_out.set(i64::try_from(journal.alerts().left_out()).unwrap_or(i64::MAX));
     }
@@ -344,7 +346,7 @@ mod tests {
         until_last(&snapshots, "verdict:a:failed:50").await;
         let mut alerts = snapshots.alerts.subscribe();
         alerts.wait_for(|alerts| alerts.len() == 1 && alerts[0].starts_ms == 50).await.unwrap();
-        assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical"]).get(), 1);
+        assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical", "a", ""]).get(), 1);
         assert_eq!(metrics.events.with_label_values(&["verdict", "critical"]).get(), 1);
 
         let ballot = Ballot { number: 2, agent: "c/y".parse().unwrap(), boot: 1 };
@@ -359,7 +361,7 @@ mod tests {
         judge(&snapshots, Condition::Healthy);
         until_last(&snapshots, "verdict:a:healthy:70").await;
         alerts.wait_for(|alerts| alerts[0].ended_ms.is_some()).await.unwrap();
-        assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical"]).get(), 0);
+        assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical", "a", ""]).get(), 0);
         task.abort();
     }
 

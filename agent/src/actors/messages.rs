@@ -1,6 +1,9 @@
 //! Every message that one actor may send to another.
 
-use crate::mesh::handle::PeerError;
+use crate::{
+    mesh::handle::PeerError,
+    store::{clean::Cleaned, metadata::Scan},
+};
 use ractor::RpcReplyPort;
 use regionmesh_protocol::{
     conflict::Catalogue,
@@ -11,7 +14,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Order},
     probe::ProbeResult,
     register::{AcceptorAnswer, AcceptorRequest, Ballot},
-    wire::OrderRefusal,
+    wire::{OrderRefusal, PeerReply},
 };
 use std::time::Instant;
 
@@ -121,16 +124,20 @@ pub enum LeaderMessage {
 pub enum ReplicatorMessage {
     /// The region's store changed here (publish, delete, promote): read it again and tell the mesh.
     StoreChanged,
-    /// A peer, or our API, asks for all that the region holds.
-    Catalogue(RpcReplyPort<Catalogue>),
+    /// A peer asks for part of what the region holds: of which catalogue, from which byte on.
+    CataloguePage(Option<Digest>, u64, RpcReplyPort<PeerReply>),
     /// Something may be due.
     Tick,
     /// The board changed.
     BoardChanged,
     /// The store was read.
-    Scanned(Result<Catalogue, String>),
-    /// A region told what it holds, when its board entry carried this digest.
-    PeerCatalogue(RegionName, Digest, Result<Catalogue, String>),
+    Scanned(Result<Scan, String>),
+    /// A region told what it holds, and the digest of that; or why not.
+    PeerCatalogue(RegionName, Result<(Digest, Catalogue), String>),
+    /// What crashes left was cleaned up, or not.
+    Cleaned(Result<Cleaned, String>),
+    /// The versions of which files are missing.
+    LossesFound(Result<Vec<VersionSummary>, String>),
     /// What was to be recorded or renamed was, or not.
     SettlingEnded(Result<(), String>),
     /// A fetch ended.

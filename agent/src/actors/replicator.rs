@@ -5,6 +5,10 @@
 //! fetched by one of them (rendezvous hashing, Thaler and Ravishankar 1998), so that a long-distance link carries a
 //! chunk once. All long work is in tasks that report back.
 
+mod catalogue;
+mod unknown;
+mod upkeep;
+
 use crate::{
     actors::messages::{GossipMessage, ReplicatorMessage},
     address::Address,
@@ -13,15 +17,18 @@ use crate::{
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
     snapshots::Snapshots,
-    store::models::{ModelError, ModelStore},
+    store::{
+        metadata::Scan,
+        models::{ModelError, ModelStore},
+    },
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
-    conflict::{Catalogue, SyncAction, plan_sync},
+    conflict::{Catalogue, SyncAction, Tombstone, plan_sync},
     facts::{Fact, FactKind, Holdings},
     identity::{AgentId, RegionName},
     manifest::{Digest, VersionSummary},
-    wire::{PeerReply, PeerRequest},
+    wire::PeerReply,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +39,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Versions and aliases told in the board entry.
 const BRIEF_MAX: usize = 256;
-/// How long a peer may take to tell its catalogue.
-const CATALOGUE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often due work is looked for when nothing changes.
 const TICK: Duration = Duration::from_millis(500);
 /// How often a fetch of one version that fails again and again is logged.
@@ -66,8 +71,18 @@ pub struct ReplicatorArguments {
 pub struct ReplicatorState {
     arguments: ReplicatorArguments,
     own: Option<Catalogue>,
+    /// Digest of `own`; none where it is too large to be told.
+    own_digest: Option<Digest>,
+    /// Deletions that were recorded and not carried out to the end.
+    unfinished: Vec<Tombstone>,
+    documents: catalogue::Documents,
     peers: BTreeMap<RegionName, (Digest, Catalogue)>,
+    unknown: unknown::UnknownCatalogues,
+    upkeep: upkeep::Upkeep,
+    /// When a region last did not tell.
     asked: BTreeMap<RegionName, Instant>,
+    /// Regions that are being asked.
+    learning: BTreeSet<RegionName>,
     fetching: BTreeSet<VersionSummary>,
     failed: BTreeMap<VersionSummary, Instant>,
     first_missing: BTreeMap<VersionSummary, Instant>,
@@ -110,8 +125,14 @@ impl Actor for ReplicatorActor {
         let mut state = ReplicatorState {
             arguments,
             own: None,
+            own_digest: None,
+            unfinished: Vec::new(),
+            documents: catalogue::Documents::default(),
             peers: BTreeMap::new(),
+            unknown: unknown::UnknownCatalogues::default(),
+            upkeep: upkeep::Upkeep::default(),
             asked: BTreeMap::new(),
+            learning: BTreeSet::new(),
             fetching: BTreeSet::new(),
             failed: BTreeMap::new(),
             first_missing: BTreeMap::new(),
@@ -137,7 +158,13 @@ impl Actor for ReplicatorActor {
         while state.tasks.try_join_next().is_some() {}
         match message {
             ReplicatorMessage::StoreChanged => state.scan(&me),
-            ReplicatorMessage::Catalogue(reply) => drop(reply.send(state.own.clone().unwrap_or_default())),
+            ReplicatorMessage::CataloguePage(digest, offset, reply) => {
+                let page = match &state.own {
+                    Some(own) => state.documents.page(own, state.own_digest, digest, offset),
+                    None => PeerReply::Failed("this region's store has not been read yet".into()),
+                };
+                drop(reply.send(page));
+            }
             ReplicatorMessage::Tick => {
                 if state.watcher.as_ref().is_none_or(|watcher| watcher.is_finished()) {
                     return Err("the board's watcher ended".into());
@@ -146,21 +173,16 @@ impl Actor for ReplicatorActor {
                     state.scan(&me);
                 }
                 state.ask(&me);
+                state.note_catalogues();
                 state.sync(&me);
+                state.maintain(&me);
                 state.tell();
             }
             ReplicatorMessage::BoardChanged => state.ask(&me),
             ReplicatorMessage::Scanned(scanned) => state.scanned(&me, scanned),
-            ReplicatorMessage::PeerCatalogue(region, digest, catalogue) => match catalogue {
-                Ok(catalogue) => {
-                    state.arguments.clock.observe(&catalogue);
-                    state.asked.remove(&region);
-                    state.peers.insert(region, (digest, catalogue));
-                    state.sync(&me);
-                    state.tell();
-                }
-                Err(why) => tracing::debug!(%region, why, "a region did not tell what it holds; it is asked again"),
-            },
+            ReplicatorMessage::PeerCatalogue(region, learnt) => state.learnt(&me, region, learnt),
+            ReplicatorMessage::Cleaned(outcome) => state.cleaned(&me, outcome),
+            ReplicatorMessage::LossesFound(found) => state.losses_found(&me, found),
             ReplicatorMessage::SettlingEnded(outcome) => {
                 state.is_settling = false;
                 if let Err(why) = outcome {
@@ -196,16 +218,17 @@ impl ReplicatorState {
         (self.is_scanning, self.is_stale, self.scanned_at) = (true, false, Instant::now());
         let (me, store) = (me.clone(), self.arguments.store.clone());
         self.tasks.spawn(async move {
-            let scanned = store.catalogue().await.map_err(|error| error.to_string());
+            let scanned = store.scan().await.map_err(|error| error.to_string());
             let _ = me.cast(ReplicatorMessage::Scanned(scanned));
         });
     }
 
-    fn scanned(&mut self, me: &ActorRef<ReplicatorMessage>, scanned: Result<Catalogue, String>) {
+    fn scanned(&mut self, me: &ActorRef<ReplicatorMessage>, scanned: Result<Scan, String>) {
         self.is_scanning = false;
         match scanned {
-            Ok(catalogue) => {
+            Ok(Scan { catalogue, unfinished }) => {
                 self.arguments.clock.observe(&catalogue);
+                self.unfinished = unfinished;
                 self.arguments.fetcher.metrics.versions.set(catalogue.versions.len() as i64);
                 let shared = Arc::new(catalogue.clone());
                 let is_first = self.own.is_none();
@@ -214,8 +237,10 @@ impl ReplicatorState {
                     *known = shared;
                     is_new
                 });
+                self.own_digest = catalogue.digest().ok();
                 self.own = Some(catalogue);
                 self.sync(me);
+                self.look_for_losses(me);
                 self.tell();
             }
             Err(why) => {
@@ -231,39 +256,89 @@ impl ReplicatorState {
     /// Asks each region whose brief is not that of the catalogue we have of it.
     fn ask(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let board = self.arguments.snapshots.board.borrow().clone();
+        let mut living = BTreeSet::new();
         for (agent, view) in &board.agents {
             let Some(Fact::Holdings(holdings)) = view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact) else {
                 continue;
             };
             let region = &agent.region;
-            let Some(digest) = holdings.catalogue else { continue };
-            let is_known = self.peers.get(region).is_some_and(|(known, _)| *known == digest);
-            let is_asked = self.asked.get(region).is_some_and(|at| at.elapsed() < RETRY);
-            if !view.is_alive || *region == self.arguments.id.region || is_known || is_asked {
+            if !view.is_alive || *region == self.arguments.id.region {
                 continue;
             }
-            self.asked.insert(region.clone(), Instant::now());
+            living.insert(region.clone());
+            let Some(digest) = holdings.catalogue else {
+                self.unknown.announced(region, false);
+                self.unknown.failed(region, "the region says that it holds more than can be told".into());
+                continue;
+            };
+            if self.peers.get(region).is_some_and(|(known, _)| *known == digest) {
+                continue;
+            }
+            // What it holds is what we hold, or another region of which we know: also where it can't be asked.
+            if let Some(same) = self.catalogue_of(digest) {
+                self.unknown.learnt(region);
+                self.peers.insert(region.clone(), (digest, same));
+                continue;
+            }
+            self.unknown.announced(region, self.peers.contains_key(region));
+            let is_asked = self.asked.get(region).is_some_and(|at| at.elapsed() < RETRY);
+            if is_asked || !self.learning.insert(region.clone()) {
+                continue;
+            }
             let (me, peers, region, agent) = (me.clone(), self.arguments.peers.clone(), region.clone(), agent.clone());
             self.tasks.spawn(async move {
                 // The agent that said so if we reach it, else any of its region.
-                let mut answer = peers.call(&Peer::Agent(agent), PeerRequest::Catalogue, CATALOGUE_DEADLINE).await;
-                if answer.is_err() {
-                    answer =
-                        peers.call(&Peer::Region(region.clone()), PeerRequest::Catalogue, CATALOGUE_DEADLINE).await;
+                let mut learnt = catalogue::learn(&*peers, &Peer::Agent(agent)).await;
+                if learnt.is_err() {
+                    learnt = catalogue::learn(&*peers, &Peer::Region(region.clone())).await;
                 }
-                let (digest, catalogue) = match answer {
-                    Ok(PeerReply::Catalogue(mut catalogue)) => {
-                        catalogue.normalise();
-                        // What was told, not what was announced: a region changes while it is asked.
-                        (catalogue.digest().unwrap_or(digest), Ok(catalogue))
-                    }
-                    Ok(PeerReply::Failed(why)) => (digest, Err(why)),
-                    Ok(other) => (digest, Err(format!("an answer to another question: {other:?}"))),
-                    Err(error) => (digest, Err(error.to_string())),
-                };
-                let _ = me.cast(ReplicatorMessage::PeerCatalogue(region, digest, catalogue));
+                let _ = me.cast(ReplicatorMessage::PeerCatalogue(region, learnt));
             });
         }
+        self.unknown.keep(&living);
+    }
+
+    /// A catalogue that we know by its digest.
+    fn catalogue_of(&self, digest: Digest) -> Option<Catalogue> {
+        let own = self.own.as_ref().filter(|_| self.own_digest == Some(digest));
+        own.or_else(|| self.peers.values().find(|(known, _)| *known == digest).map(|(_, known)| known)).cloned()
+    }
+
+    /// Called right after [`ReplicatorState::ask`]: then every living region that announced something is known, or unknown.
+    /// Regions that we have no connection to can't be waited for.
+    fn note_catalogues(&self) {
+        let snapshots = &self.arguments.snapshots;
+        let links = snapshots.links.borrow().clone();
+        let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
+        let is_known = !self.unknown.regions().iter().any(is_connected);
+        if self.own.is_some() && is_known && *snapshots.is_current.borrow() {
+            snapshots.has_catalogues.send_if_modified(|known| !std::mem::replace(known, true));
+        }
+    }
+
+    fn learnt(
+        &mut self,
+        me: &ActorRef<ReplicatorMessage>,
+        region: RegionName,
+        learnt: Result<(Digest, Catalogue), String>,
+    ) {
+        self.learning.remove(&region);
+        match learnt {
+            Ok((digest, catalogue)) => {
+                self.arguments.clock.observe(&catalogue);
+                self.asked.remove(&region);
+                self.unknown.learnt(&region);
+                // What was told, not what was announced: a region changes while it is asked.
+                self.peers.insert(region, (digest, catalogue));
+                self.sync(me);
+            }
+            Err(why) => {
+                tracing::debug!(%region, why, "a region did not tell what it holds; it is asked again");
+                self.asked.insert(region.clone(), Instant::now());
+                self.unknown.failed(&region, why);
+            }
+        }
+        self.tell();
     }
 
     /// Begins whatever is lacking and not under way.
@@ -285,26 +360,10 @@ impl ReplicatorState {
             self.first_missing.entry(version).or_insert_with(Instant::now);
         }
         // Names first: a version that must give way is moved before the winner comes.
-        let is_leader = self.is_ours(&[]);
-        if !settle.is_empty() {
-            if is_leader && !self.is_settling && Instant::now() >= self.settle_after {
-                self.is_settling = true;
-                let (me, store, metrics) =
-                    (me.clone(), self.arguments.store.clone(), self.arguments.fetcher.metrics.clone());
-                self.tasks.spawn(async move {
-                    let mut outcome = Ok(());
-                    for action in settle {
-                        if matches!(action, SyncAction::Rename { .. }) {
-                            metrics.conflicts.inc();
-                        }
-                        outcome = settle_one(&store, &action).await.map_err(|error| error.to_string());
-                        if outcome.is_err() {
-                            break;
-                        }
-                    }
-                    let _ = me.cast(ReplicatorMessage::SettlingEnded(outcome));
-                });
-            }
+        let must_wait = !settle.is_empty();
+        settle.extend(self.unfinished.iter().cloned().map(SyncAction::Delete));
+        self.settle(me, settle);
+        if must_wait {
             return;
         }
         for (version, regions) in wanted {
@@ -318,6 +377,29 @@ impl ReplicatorState {
                 self.fetch(me, version, sources);
             }
         }
+    }
+
+    /// Records, renames and deletes, unless another agent of the region does, or we do already.
+    fn settle(&mut self, me: &ActorRef<ReplicatorMessage>, actions: Vec<SyncAction>) {
+        let is_due = !self.is_settling && Instant::now() >= self.settle_after;
+        if actions.is_empty() || !is_due || !self.is_ours(&[]) {
+            return;
+        }
+        self.is_settling = true;
+        let (me, store, metrics) = (me.clone(), self.arguments.store.clone(), self.arguments.fetcher.metrics.clone());
+        self.tasks.spawn(async move {
+            let mut outcome = Ok(());
+            for action in actions {
+                if matches!(action, SyncAction::Rename { .. }) {
+                    metrics.conflicts.inc();
+                }
+                outcome = settle_one(&store, &action).await.map_err(|error| error.to_string());
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            let _ = me.cast(ReplicatorMessage::SettlingEnded(outcome));
+        });
     }
 
     fn fetch(&mut self, me: &ActorRef<ReplicatorMessage>, version: VersionSummary, sources: Vec<AgentId>) {
@@ -375,14 +457,20 @@ impl ReplicatorState {
     /// Tells the mesh, and the metrics, what the region holds and lacks.
     fn tell(&mut self) {
         let Some(own) = &self.own else { return };
-        let lag_ms = self.first_missing.values().map(Instant::elapsed).max().unwrap_or_default().as_millis() as u64;
+        self.unknown.report(&self.arguments.snapshots.problems);
+        let unknown = self.unknown.regions();
+        let lag =
+            self.first_missing.values().map(Instant::elapsed).max().unwrap_or_default().max(self.unknown.longest());
+        let lag_ms = lag.as_millis() as u64;
         let metrics = &self.arguments.fetcher.metrics;
+        metrics.unknown.set(unknown.len() as i64);
         metrics.missing.set(self.first_missing.len() as i64);
         metrics.lag.set(lag_ms as f64 / 1e3);
         let mut newest: Vec<_> = own.versions.iter().collect();
         newest.sort_by_key(|version| std::cmp::Reverse(version.published));
         let holdings = Holdings {
-            catalogue: own.digest().ok(),
+            // None where it is too large to be told; the others then know that they don't know.
+            catalogue: self.own_digest,
             versions: newest
                 .into_iter()
                 .take(BRIEF_MAX)
@@ -393,6 +481,7 @@ impl ReplicatorState {
             missing: self.first_missing.len() as u64,
             // In whole seconds: the entry changes while something is missing, not with every look at it.
             lag_ms: lag_ms / 1000 * 1000,
+            unknown,
         };
         let _ = self.arguments.gossip.cast(GossipMessage::Publish(Box::new(Fact::Holdings(holdings))));
     }

@@ -257,7 +257,11 @@ pub(super) async fn stream(
             Refused::Client => format!("{STREAMS_PER_CLIENT} streams of events are open to your address"),
             Refused::Full => format!("{STREAMS_MAX} streams of events are open at this agent"),
         };
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask another agent, or /v1/events")
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error,
+            "ask another agent, or `regionmesh events` without --follow",
+        )
     })?;
     // From here on it is counted as a stream, so that streams take no places from requests.
     seat.leave();

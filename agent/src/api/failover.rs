@@ -140,11 +140,11 @@ impl From<OrderRefusal> for ApiError {
         };
         let (status, hint) = match &refusal {
             OrderRefusal::NotNow(_) => (StatusCode::SERVICE_UNAVAILABLE, "orders need a majority of regions"),
-            OrderRefusal::Unknown(_) => (StatusCode::GATEWAY_TIMEOUT, "see /v1/failover/status"),
+            OrderRefusal::Unknown(_) => (StatusCode::GATEWAY_TIMEOUT, "see `regionmesh failover status`"),
             OrderRefusal::Wrong(error) => match error {
                 OrderError::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "a first plan needs a majority of regions"),
-                OrderError::UnknownRegion(_) => (StatusCode::NOT_FOUND, "see /v1/regions"),
-                OrderError::NothingStands(_) => (StatusCode::NOT_FOUND, "see /v1/failover/status"),
+                OrderError::UnknownRegion(_) => (StatusCode::NOT_FOUND, "see `regionmesh status`"),
+                OrderError::NothingStands(_) => (StatusCode::NOT_FOUND, "see `regionmesh failover status`"),
                 OrderError::Unfit { .. } => {
                     (StatusCode::CONFLICT, "users are not moved onto a worse region; drain the others if it must be")
                 }
@@ -156,7 +156,7 @@ impl From<OrderRefusal> for ApiError {
                     "to let the drain stand all the same, repeat with --yes or --force (\"force\": true)",
                 ),
                 OrderError::Member(error) => members::answer(error),
-                OrderError::TooMany => (StatusCode::CONFLICT, "see /v1/failover/status"),
+                OrderError::TooMany => (StatusCode::CONFLICT, "see `regionmesh failover status`"),
                 OrderError::NoRegion(_)
                 | OrderError::Text { .. }
                 | OrderError::Unprintable { .. }
@@ -207,7 +207,8 @@ async fn read_history(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
 /// `GET /v1/failover/explain/{region}`
 pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<Json<RegionExplanation>, ApiError> {
     let region: RegionName = name(&region)?;
-    let unknown = || ApiError::not_found(format!("there is no region {region} in this mesh"), "see /v1/regions");
+    let unknown =
+        || ApiError::not_found(format!("there is no region {region} in this mesh"), "see `regionmesh status`");
     let all = status::regions(&api.config, &api.snapshots);
     let seen: RegionStatus = all.into_iter().find(|known| known.region == region).ok_or_else(unknown)?;
     let mentions = |past: &&PastPlan| past.committed.plan.reason.contains(region.as_str());
@@ -267,7 +268,7 @@ fn current(api: &Api) -> Result<(Arc<CommittedPlan>, Arc<PlanInputs>), ApiError>
     let plan = api.snapshots.plan_by_own_clock();
     let inputs = api.snapshots.plan_inputs.borrow().clone();
     plan.zip(inputs).ok_or_else(|| {
-        let hint = "a plan is committed as soon as a majority of regions can be reached; see /v1/status";
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see `regionmesh status`";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
     })
 }
@@ -277,7 +278,10 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
     let Assumptions { assume } = json(&body)?;
     for region in assume.keys() {
         if api.config.region(region).is_none() {
-            return Err(ApiError::not_found(format!("there is no region {region} in this mesh"), "see /v1/regions"));
+            return Err(ApiError::not_found(
+                format!("there is no region {region} in this mesh"),
+                "see `regionmesh status`",
+            ));
         }
     }
     let (committed, inputs) = current(&api)?;

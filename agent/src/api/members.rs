@@ -108,12 +108,14 @@ pub(super) fn why_not_automatic(api: &Api) -> Option<String> {
 pub(super) fn answer(error: &MemberOrderError) -> (StatusCode, &'static str) {
     match error {
         MemberOrderError::NoName | MemberOrderError::NoOverride => (StatusCode::BAD_REQUEST, ""),
-        MemberOrderError::Members(MembersError::NotAMember(_)) => (StatusCode::NOT_FOUND, "see /v1/failover/members"),
+        MemberOrderError::Members(MembersError::NotAMember(_)) => {
+            (StatusCode::NOT_FOUND, "see `regionmesh failover members`")
+        }
         MemberOrderError::NoMajorityLeft { .. } => (StatusCode::CONFLICT, "bring back another region first"),
         MemberOrderError::Members(_)
         | MemberOrderError::NotConfigured { .. }
         | MemberOrderError::HasTraffic { .. }
         | MemberOrderError::NotAutomatic(_)
-        | MemberOrderError::Votes { .. } => (StatusCode::CONFLICT, "see /v1/failover/members"),
+        | MemberOrderError::Votes { .. } => (StatusCode::CONFLICT, "see `regionmesh failover members`"),
     }
 }

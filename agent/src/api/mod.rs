@@ -311,7 +311,7 @@ pub const ROUTES: &[Route] = {
             "/v1/models/{model}/versions/{version}",
             "One version with its files, as this region holds it",
             Json("VersionDetail"),
-            &[400, 404, 500],
+            &[400, 404, 503],
             || get(models::show),
         ),
         change(
@@ -319,7 +319,7 @@ pub const ROUTES: &[Route] = {
             "Begin to publish a version",
             BodyKind::Json("BeginUpload"),
             Created("UploadBegun"),
-            &[400, 507],
+            &[400, 409, 507],
             || post(models::begin),
         )
         .with_path_kinds(&[("version", "new-version")]),
@@ -339,6 +339,7 @@ pub const ROUTES: &[Route] = {
             &[400, 404, 409, 507],
             || post(models::commit),
         ),
+        read("/v1/uploads", "The uploads that are open at this agent", Json("Uploads"), &[], || get(models::uploads)),
         change("/v1/uploads/{upload}/abort", "Drop an upload", BodyKind::None, Json("Done"), &[400, 404], || {
             post(models::abort)
         }),
@@ -347,15 +348,16 @@ pub const ROUTES: &[Route] = {
             "Delete a version everywhere",
             BodyKind::None,
             Json("Done"),
-            &[400, 404],
+            &[400, 404, 409],
             || post(models::delete),
-        ),
+        )
+        .with_query(&[("force", "true: also a version that an alias names")]),
         change(
             "/v1/models/{model}/versions/{version}/promote",
             "Name a version by an alias",
             BodyKind::Json("Promote"),
             Json("Alias"),
-            &[400, 404],
+            &[400, 404, 409],
             || post(models::promote),
         ),
         change(
@@ -443,7 +445,7 @@ async fn regions(State(api): State<Api>) -> Json<types::Regions> {
 
 async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {
     let missing = || {
-        let hint = "a plan is committed as soon as a majority of regions can be reached; see /v1/status";
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see `regionmesh status`";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
     };
     status::plan(&api.config, &api.snapshots).map(Json).ok_or_else(missing)
@@ -459,5 +461,7 @@ async fn one_model(State(api): State<Api>, Path(model): Path<String>) -> Result<
         .into_iter()
         .find(|known| known.model == model.as_str())
         .map(Json)
-        .ok_or_else(|| ApiError::not_found(format!("no region is known to hold a model {model}"), "see /v1/models"))
+        .ok_or_else(|| {
+            ApiError::not_found(format!("no region is known to hold a model {model}"), "see `regionmesh models list`")
+        })
 }

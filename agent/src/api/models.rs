@@ -5,9 +5,12 @@ use super::{
     access::{By, Operator},
     reply::ApiError,
     server::Limits,
-    types::{AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, VersionBrief, VersionDetail},
+    types::{
+        AliasStatus, BeginUpload, Done, FileStatus, Promote, UploadBegun, UploadStatus, Uploads, VersionBrief,
+        VersionDetail,
+    },
 };
-use crate::actors::messages::ReplicatorMessage;
+use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -17,11 +20,11 @@ use axum::{
 use futures::StreamExt;
 use regionmesh_protocol::{
     conflict::{AliasEntry, Tombstone},
-    manifest::{METADATA_MAX, ModelName, TEXT_MAX, VersionName},
+    manifest::{Digest, METADATA_MAX, ModelName, TEXT_MAX, VersionName},
     text::unprintable,
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 /// Reads a name from a path.
 pub(super) fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, ApiError> {
@@ -96,6 +99,7 @@ pub async fn begin(
         text("a metadata key", key, TEXT_MAX)?;
         text(&format!("metadata.{key}"), value, TEXT_MAX)?;
     }
+    refuse_alias(&api, &model, &version).await?;
     let by = Extension(By(publisher.clone()));
     let upload = api.publisher.begin(model, version, publisher, metadata.into_iter().collect()).await?;
     Ok((by, (StatusCode::CREATED, Json(UploadBegun { upload }))))
@@ -141,11 +145,18 @@ pub async fn commit(State(api): State<Api>, Path(upload): Path<String>) -> Resul
     // In a task of its own: a client that goes away must not leave half of it done.
     let publisher = api.publisher.clone();
     let committed = tokio::spawn(async move { publisher.commit(&upload).await });
-    let summary = committed.await.map_err(|error| {
+    let committed = committed.await.map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the commit broke: {error}"), "try again")
-    })??;
+    })?;
+    // Also a version that lost its name is there, and gets another.
     store_changed(&api);
-    Ok(Json((&summary).into()))
+    Ok(Json((&committed?).into()))
+}
+
+/// `GET /v1/uploads`
+pub async fn uploads(State(api): State<Api>) -> Json<Uploads> {
+    let uploads = api.publisher.uploads().iter().map(UploadStatus::from).collect();
+    Json(Uploads { agent: api.config.id().to_string(), uploads })
 }
 
 /// `POST /v1/uploads/{upload}/abort`
@@ -155,12 +166,38 @@ pub async fn abort(State(api): State<Api>, Path(upload): Path<String>) -> Result
     Ok(Json(Done { done: format!("upload {upload} is gone") }))
 }
 
-/// `POST /v1/models/{model}/versions/{version}/delete`
-pub async fn delete(State(api): State<Api>, Path(path): Path<(String, String)>) -> Result<Json<Done>, ApiError> {
+/// Whether a version that aliases name is deleted all the same.
+#[derive(Debug, Default, Deserialize)]
+pub struct DeleteQuery {
+    #[serde(default)]
+    force: bool,
+}
+
+/// `POST /v1/models/{model}/versions/{version}/delete?force=...`
+pub async fn delete(
+    State(api): State<Api>,
+    Path(path): Path<(String, String)>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<Json<Done>, ApiError> {
     let (model, version) = names(&path)?;
     known(&api, &model, &version).await?;
-    let done = format!("{model}@{version} is deleted here, and everywhere as soon as the other regions hear of it");
-    let stone = Tombstone { model, version, deleted: api.clock.next(), origin: api.config.region.clone() };
+    let aliases = aliases(&api, &model).await?;
+    let naming: Vec<_> =
+        aliases.iter().filter(|(_, named)| **named == version).map(|(alias, _)| alias.as_str()).collect();
+    if !naming.is_empty() && !query.force {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("{model}@{version} is what {} names, and its users would get 404", naming.join(" and ")),
+            "promote another version first, or force the deletion (--force, ?force=true)",
+        ));
+    }
+    let mut done = format!("{model}@{version} is deleted here, and everywhere as soon as the other regions hear of it");
+    if !naming.is_empty() {
+        done += &format!("; {} names nothing now", naming.join(" and "));
+    }
+    let content = content(&api, &model, &version).await?;
+    let origin = api.config.region.clone();
+    let stone = Tombstone { model, version, deleted: api.clock.next(), origin, content };
     let store = api.store.clone();
     let buried = tokio::spawn(async move { store.bury(&stone).await });
     buried.await.map_err(|error| {
@@ -186,6 +223,7 @@ pub async fn promote(
     }
     text("by", &by, TEXT_MAX)?;
     known(&api, &model, &version).await?;
+    refuse_version_name(&api, &model, &alias).await?;
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;
     store_changed(&api);
@@ -214,6 +252,53 @@ async fn known(api: &Api, model: &ModelName, version: &VersionName) -> Result<()
     }
     api.store.manifest_bytes(model, version).await?;
     Ok(())
+}
+
+/// What each alias of a model names, as far as it is known here: the region's own store is asked too, since it may know of a
+/// promotion that the replicator has not read yet.
+async fn aliases(api: &Api, model: &ModelName) -> Result<BTreeMap<VersionName, VersionName>, ApiError> {
+    // Also before the bytes of a large model are sent: its publisher should not learn of an outage at the end.
+    api.store.check_available().await?;
+    let mut newest: BTreeMap<VersionName, AliasEntry> = BTreeMap::new();
+    let entries = api.store.aliases_of(model).await?;
+    for entry in entries.into_iter().chain(super::status::aliases(&api.config, &api.snapshots, model)) {
+        let known = newest.entry(entry.alias.clone()).or_insert_with(|| entry.clone());
+        if entry > *known {
+            *known = entry;
+        }
+    }
+    Ok(newest.into_iter().map(|(alias, entry)| (alias, entry.version)).collect())
+}
+
+/// A version may not be called as an alias is: `/versions/production` would mean two things.
+async fn refuse_alias(api: &Api, model: &ModelName, version: &VersionName) -> Result<(), ApiError> {
+    let aliases = aliases(api, model).await?;
+    let Some(named) = aliases.get(version) else { return Ok(()) };
+    let error =
+        format!("{version} is an alias of {model} (it names version {named}), so that no version can be called that");
+    Err(ApiError::new(StatusCode::CONFLICT, error, "choose another version name"))
+}
+
+/// An alias may not be called as a version is.
+async fn refuse_version_name(api: &Api, model: &ModelName, alias: &VersionName) -> Result<(), ApiError> {
+    api.store.check_available().await?;
+    match known(api, model, alias).await {
+        Ok(()) => {
+            let error = format!("{model} has a version {alias}, so that no alias can be called that");
+            Err(ApiError::new(StatusCode::CONFLICT, error, "choose another alias"))
+        }
+        Err(error) if error.status() == StatusCode::NOT_FOUND => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The content of a version: of our own, or of what the other regions say that they hold.
+async fn content(api: &Api, model: &ModelName, version: &VersionName) -> Result<Option<Digest>, ApiError> {
+    match api.store.manifest(model, version).await {
+        Ok(manifest) => Ok(Some(manifest.content())),
+        Err(ModelError::NotFound { .. }) => Ok(super::status::content(&api.snapshots, model, version)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn store_changed(api: &Api) {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use regionmesh_protocol::{facts::FactKind, identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{facts::FactKind, identity::RegionName, problem::ProblemKind, verdict::Condition};
 use serde_json::json;
 use std::time::Duration;
 
@@ -48,7 +48,18 @@ fn is_well(actor: &ChildHealth) -> bool {
     actor.is_running || (is_briefly_down && actor.failures_in_a_row <= FAILURES_TOLERATED)
 }
 
-/// `GET /readyz`: whether the agent can answer for the mesh and take new models.
+/// What is wrong with the region's store, if anything. It makes no agent unready: DNS, the plan and loaded models don't need
+/// the store, and all agents of the region would leave service at once.
+fn store_outage(api: &Api) -> Option<String> {
+    let region = api.config.region.as_str();
+    let problems = api.snapshots.problems.active().into_iter();
+    let outage = problems.filter(|problem| problem.kind == ProblemKind::StoreUnavailable);
+    let outage = outage.filter(|problem| problem.subject == region).max_by_key(|problem| problem.since_ms)?;
+    let seconds = crate::time::unix_ms().saturating_sub(outage.since_ms) / 1_000;
+    Some(format!("unavailable for {seconds} s: {}", outage.detail))
+}
+
+/// `GET /readyz`: whether the agent can answer for the mesh.
 pub async fn readyz(State(api): State<Api>) -> Response {
     let id = api.config.id();
     let board = api.snapshots.board.borrow().clone();
@@ -65,6 +76,11 @@ pub async fn readyz(State(api): State<Api>) -> Response {
             "no other region has been heard yet; it goes on alone in 3 s".into(),
         ),
         ("store", own(FactKind::Holdings), "the region's store has not been read yet".into()),
+        (
+            "catalogues",
+            *api.snapshots.has_catalogues.borrow(),
+            "it is not known yet what the other regions hold, so that models may be missing here".into(),
+        ),
         ("stopping", !*api.draining.borrow(), "the agent was told to stop".into()),
     ];
     let is_ready = checks.iter().all(|(_, holds, _)| *holds);
@@ -77,6 +93,9 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         let since = crate::time::rfc3339(freeze.since_ms);
         checks.insert("plan".into(), json!(format!("plan frozen since {since}: {}", freeze.detail)));
     }
+    if let Some(outage) = store_outage(&api) {
+        checks.insert("store".into(), json!(outage));
+    }
     answer(is_ready, json!({ "ready": is_ready, "checks": checks }))
 }
 
@@ -84,7 +103,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 pub async fn verdict(State(api): State<Api>, Path(region): Path<String>) -> Result<Response, ApiError> {
     let name: RegionName = region.parse().map_err(|error| ApiError::bad(format!("{error}")))?;
     if api.config.region(&name).is_none() {
-        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see /v1/regions"));
+        return Err(ApiError::not_found(format!("there is no region {name} in this mesh"), "see `regionmesh status`"));
     }
     let verdict = api.snapshots.verdicts.borrow().get(&name).cloned();
     let condition = verdict.as_ref().map_or(Condition::Unknown, |verdict| verdict.condition);

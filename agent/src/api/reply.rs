@@ -36,6 +36,11 @@ impl ApiError {
         Self { code, ..self }
     }
 
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The request is wrong.
     pub fn bad(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, SEE_DOCUMENT)
@@ -72,8 +77,10 @@ impl IntoResponse for ApiError {
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
         let hint = match &error {
-            ModelError::NotFound { .. } => "see /v1/models for what there is, and where",
-            ModelError::Store { .. } => "see the agent's log and its store configuration",
+            ModelError::NotFound { .. } => "see `regionmesh models list`",
+            ModelError::Store { .. } | ModelError::Unavailable(_) | ModelError::Io { .. } => {
+                "try again once the store is back; `regionmesh status` names it, and other regions take models meanwhile"
+            }
             _ => "",
         };
         let status = match &error {
@@ -82,7 +89,10 @@ impl From<ModelError> for ApiError {
             ModelError::Damaged { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ModelError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
             ModelError::Manifest { .. } => StatusCode::BAD_REQUEST,
-            ModelError::Store { .. } | ModelError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            ModelError::Store { .. }
+            | ModelError::Unavailable(_)
+            | ModelError::NotKept { .. }
+            | ModelError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string(), hint)
     }
@@ -94,9 +104,11 @@ impl From<PublishError> for ApiError {
             PublishError::Model(error) => return error.into(),
             PublishError::NoUpload(_) => StatusCode::NOT_FOUND,
             PublishError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
-            PublishError::Duplicate(_) | PublishError::Unfinished(_) | PublishError::ExistsElsewhere { .. } => {
-                StatusCode::CONFLICT
-            }
+            PublishError::Duplicate(_)
+            | PublishError::Unfinished(_)
+            | PublishError::ExistsElsewhere { .. }
+            | PublishError::LostName { .. }
+            | PublishError::Spent { .. } => StatusCode::CONFLICT,
             PublishError::Sender { ref error, .. } if error.kind() == std::io::ErrorKind::TimedOut => {
                 StatusCode::REQUEST_TIMEOUT
             }

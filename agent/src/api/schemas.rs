@@ -236,6 +236,8 @@ const OBJECTS: &[Object] = &[
                 "serving, reduced, limited, out, gated, ramping; unplanned before the first plan; not a member: of the register",
             ),
             ("ramp_percent", "integer?", "While ramping: the step's percentage"),
+            ("ramp_starts_ms", "time?", "While it cools down: when its ramp begins at the earliest"),
+            ("full_share_ms", "time?", "On its way back: when it has its full share at the earliest"),
             ("addresses", "[string]", "What DNS answers for it"),
             ("address_verdicts", "[AddressVerdict]", "The verdict on each of its addresses"),
             ("flaps", "integer", "How often it failed lately"),
@@ -334,7 +336,8 @@ const OBJECTS: &[Object] = &[
         &[
             ("versions", "integer", "Versions held"),
             ("missing", "integer", "Versions known from peers that it lacks"),
-            ("lag_ms", "age", "How long the oldest of them has been missing"),
+            ("lag_ms", "age", "How long the oldest of them, or an unknown catalogue, has been missing"),
+            ("unknown", "[string]", "Living regions of which it is not known what they hold"),
         ],
     ),
     ("Models", "Every model", &[("models", "[Model]", "Every model that a region is known to hold")]),
@@ -396,6 +399,26 @@ const OBJECTS: &[Object] = &[
         ],
     ),
     ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
+    (
+        "Uploads",
+        "The uploads that are open at one agent",
+        &[("agent", "string", "The agent"), ("uploads", "[Upload]", "The longest idle first")],
+    ),
+    (
+        "Upload",
+        "One open upload",
+        &[
+            ("upload", "string", "Names the upload in the calls that go on with it"),
+            ("model", "string", "The model"),
+            ("version", "string", "The version"),
+            ("publisher", "string", "Who publishes, as they said"),
+            ("files", "integer", "Files that arrived whole"),
+            ("bytes", "integer", "Their size"),
+            ("receiving", "boolean", "Whether a file is arriving"),
+            ("idle_ms", "age", "How long ago something was added"),
+            ("expires_in_ms", "age", "When it is dropped if nothing is added"),
+        ],
+    ),
     ("Done", "It was done", &[("done", "string", "What was done")]),
     (
         "Healthz",
@@ -419,7 +442,7 @@ const OBJECTS: &[Object] = &[
         "Whether the agent can answer for the mesh",
         &[
             ("ready", "boolean", "Whether every check holds"),
-            ("checks", "{string}", "actors, gossip, plan, store, stopping: ok, or what is missing"),
+            ("checks", "{string}", "actors, gossip, mesh, plan, store, catalogues, stopping: ok, or what is wrong"),
         ],
     ),
     (

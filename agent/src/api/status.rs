@@ -15,7 +15,7 @@ use regionmesh_protocol::{
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
     manifest::{Digest, ModelName, VersionName},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder, forecast},
     problem::PROBLEMS_MAX,
     text::visible,
     verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
@@ -222,6 +222,8 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
         let votes = votes.map(|(region, condition)| VoteStatus { region: region.clone(), condition: *condition });
         let addresses = planned.map_or_else(|| region.dns_addresses(), |planned| planned.addresses.clone());
+        let ttl_ms = u64::from(config.dns.ttl_s).saturating_mul(1_000);
+        let forecast = planned.and_then(|planned| forecast(planned, &config.recovery, ttl_ms));
         RegionStatus {
             region: region.name.clone(),
             cloud: region.cloud.clone(),
@@ -241,6 +243,8 @@ pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
             }
             .into(),
             ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
+            ramp_starts_ms: forecast.and_then(|forecast| forecast.ramp_ms),
+            full_share_ms: forecast.map(|forecast| forecast.full_ms),
             address_verdicts: address_verdicts(verdict, &addresses),
             addresses,
             flaps: planned.map_or(0, |planned| planned.flaps),
@@ -287,7 +291,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
         };
         let holdings = match fact(view, FactKind::Holdings) {
             Some(Fact::Holdings(held)) => {
-                HoldingsStatus { versions: held.version_count, missing: held.missing, lag_ms: held.lag_ms }
+                let Holdings { version_count: versions, missing, lag_ms, .. } = *held;
+                HoldingsStatus { versions, missing, lag_ms, unknown: held.unknown.clone() }
             }
             _ => HoldingsStatus::default(),
         };
@@ -295,7 +300,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
             _ => (false, 0),
         };
-        let (told_links, unreachable) = match fact(view, FactKind::Links) {
+        // What a dead agent said last is not true any more.
+        let (told_links, unreachable) = match fact(view, FactKind::Links).filter(|_| view.is_alive) {
             Some(Fact::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
             _ => (&[][..], Vec::new()),
         };
@@ -374,6 +380,26 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
         }
     };
     known.into_iter().map(model).collect()
+}
+
+/// The entries of a model's aliases that this region or a living agent of another knows.
+pub(super) fn aliases(config: &Config, snapshots: &Snapshots, model: &ModelName) -> Vec<AliasEntry> {
+    let (own, board) = (snapshots.catalogue.borrow().clone(), snapshots.board.borrow().clone());
+    let others = holdings(&board, &config.region);
+    let entries = own.aliases.iter().chain(others.iter().flat_map(|(_, held)| &held.aliases));
+    entries.filter(|entry| entry.model == *model).cloned().collect()
+}
+
+/// The content of a version that a living agent says that its region holds.
+pub(super) fn content(snapshots: &Snapshots, model: &ModelName, version: &VersionName) -> Option<Digest> {
+    let board = snapshots.board.borrow().clone();
+    let held =
+        board.agents.values().filter(|view| view.is_alive).filter_map(|view| match fact(view, FactKind::Holdings) {
+            Some(Fact::Holdings(held)) => Some(held),
+            _ => None,
+        });
+    let mut versions = held.flat_map(|held| &held.versions);
+    versions.find(|(m, v, _)| m == model && v == version).map(|(_, _, content)| *content)
 }
 
 /// What each other region's living agents say that it holds.

@@ -3,12 +3,14 @@
 
 mod models;
 mod traffic;
+mod uploads;
 
 pub use models::{
     AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, UploadBegun, VersionBrief, VersionDetail,
     VersionStatus,
 };
 pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
+pub use uploads::{UploadStatus, Uploads};
 
 use regionmesh_protocol::{
     event::Severity,
@@ -455,6 +457,12 @@ pub struct RegionStatus {
     pub standing: String,
     /// While ramping: the step's percentage.
     pub ramp_percent: Option<u8>,
+    /// While it cools down: when its ramp begins at the earliest, Unix milliseconds.
+    #[serde(default)]
+    pub ramp_starts_ms: Option<u64>,
+    /// On its way back: when it has its full share at the earliest, Unix milliseconds.
+    #[serde(default)]
+    pub full_share_ms: Option<u64>,
     /// What DNS answers for it.
     pub addresses: Vec<IpAddr>,
     /// The verdict on each of its addresses; empty where its endpoint is probed as a whole.
@@ -593,8 +601,11 @@ pub struct HoldingsStatus {
     pub versions: u64,
     /// Versions known from peers that it lacks.
     pub missing: u64,
-    /// How long the oldest of them has been missing.
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been unknown.
     pub lag_ms: u64,
+    /// Living regions of which it is not known what they hold: there `missing` counts nothing.
+    #[serde(default)]
+    pub unknown: Vec<RegionName>,
 }
 
 /// `GET /v1/regions`.

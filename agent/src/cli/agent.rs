@@ -1,5 +1,6 @@
 //! `regionmesh agent`: one agent, until it is told to stop.
 
+use super::duration;
 use crate::{agent::Agent, config::Config, logging};
 use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -14,9 +15,12 @@ pub struct AgentCommand {
     /// Check the configuration, tell all its faults, and end.
     #[arg(long)]
     check: bool,
-    /// After SIGTERM: how long to ask for no more traffic before ending, seconds.
-    #[arg(long, default_value_t = 0)]
-    drain_seconds: u64,
+    /// After SIGTERM: how long to ask for no more traffic before ending, for example 10s.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
+    drain: Duration,
+    /// The same in whole seconds, as earlier versions took it.
+    #[arg(long, value_name = "SECONDS", hide = true, conflicts_with = "drain")]
+    drain_seconds: Option<u64>,
 }
 
 impl AgentCommand {
@@ -25,13 +29,8 @@ impl AgentCommand {
         // First of all: from here on no signal ends the process unasked, and none that comes while it starts is lost.
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
-        let config = match Config::load(&self.config) {
-            Ok(config) => config,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return Ok(ExitCode::from(2));
-            }
-        };
+        let config = Config::load(&self.config)?;
+        let drain = self.drain_seconds.map_or(self.drain, Duration::from_secs);
         if self.check {
             println!("{} is a good configuration of agent {}", self.config.display(), config.id());
             return Ok(ExitCode::SUCCESS);
@@ -41,7 +40,7 @@ impl AgentCommand {
         let agent = Agent::start(config).await?;
         let wait = loop {
             tokio::select! {
-                _ = terminate.recv() => break Duration::from_secs(self.drain_seconds),
+                _ = terminate.recv() => break drain,
                 _ = interrupt.recv() => break Duration::ZERO,
                 _ = hangup.recv() => agent.reload(&self.config).await,
             }

@@ -1,9 +1,11 @@
 //! `regionmesh ca`: certificates for small installations; in Kubernetes cert-manager makes them.
 
 use crate::mesh::ca;
-use anyhow::Result;
 use regionmesh_protocol::identity::{AgentId, AgentName, MeshName, RegionName};
 use std::{path::PathBuf, process::ExitCode};
+
+/// Longest life of a certificate, days: a century.
+const DAYS_MAX: i64 = 36_500;
 
 /// Make certificates for the mesh.
 #[derive(Debug, clap::Args)]
@@ -23,7 +25,7 @@ enum Action {
         #[arg(long)]
         dir: PathBuf,
         /// How long the authority is valid, days.
-        #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
         days: u32,
     },
     /// Issue a certificate to one agent.
@@ -35,20 +37,25 @@ enum Action {
         #[arg(long)]
         region: RegionName,
         /// The agent's name in its region.
-        #[arg(long)]
-        agent: AgentName,
+        // The id is that of the global --agent, an address, whose place this one takes.
+        #[arg(id = "agents", long = "agent", value_name = "NAME", required = true, value_parser = agent_name)]
+        agent: String,
         /// Where the agent's files go; the authority's folder if not given.
         #[arg(long)]
         out: Option<PathBuf>,
         /// How long the certificate is valid, days.
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
         days: u32,
     },
 }
 
+fn agent_name(text: &str) -> Result<String, String> {
+    AgentName::new(text).map(|name| name.to_string()).map_err(|error| error.to_string())
+}
+
 impl CaCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Init { mesh, dir, days } => {
                 ca::init(&dir, &mesh, days)?;
@@ -56,6 +63,7 @@ impl CaCommand {
                 println!("keep its key safe:    {}", dir.join(ca::CA_KEY).display());
             }
             Action::Issue { dir, region, agent, out, days } => {
+                let agent = AgentName::new(agent)?;
                 let paths = ca::issue(&dir, &AgentId { region, agent }, days, out.as_ref().unwrap_or(&dir))?;
                 println!("certificate: {}", paths.certificate.display());
                 println!("key:         {}", paths.key.display());

@@ -9,6 +9,7 @@ mod error;
 
 pub use error::{ClientError, Failure};
 
+use crate::describe;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -33,32 +34,41 @@ const KEEP_ALIVE_PROBES: u32 = 3;
 /// Longest token, bytes.
 const TOKEN_MAX: usize = 4_096;
 
-/// An agent's URL, or nothing where a variable of the environment is set to nothing.
-type GivenAgent = Option<Url>;
+/// The port of an agent's API where none is given.
+const API_PORT: u16 = 9080;
 
 /// How to reach the mesh.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClientOptions {
-    /// An agent's API, for example http://10.0.0.7:9080; may be given several times, they are tried in turn
-    #[arg(long = "agent", value_name = "URL", env = "REGIONMESH_AGENT", value_delimiter = ',', value_parser = given_agent)]
-    agents: Vec<GivenAgent>,
+    /// An agent's API: HOST, HOST:PORT or a URL [default port: 9080]; several are tried in turn
+    #[arg(
+        long = "agent",
+        short = 'a',
+        value_name = "ADDRESS",
+        env = "REGIONMESH_AGENT",
+        value_delimiter = ',',
+        value_parser = given_agent,
+        global = true,
+        help_heading = "Global options"
+    )]
+    agents: Vec<String>,
     /// File with the token that changes of state need
-    #[arg(long, value_name = "FILE", env = "REGIONMESH_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "REGIONMESH_TOKEN_FILE", global = true, help_heading = "Global options")]
     token_file: Option<PathBuf>,
-    /// Where `up` keeps its state: agents and token are found in its client.json when not given
-    #[arg(long, value_name = "DIR", default_value = super::up::DATA_DIRECTORY)]
-    data_dir: PathBuf,
+    /// Where `up` keeps its state, and agents and token are found if not given [default: .regionmesh]
+    #[arg(long, value_name = "DIR", env = "REGIONMESH_DATA_DIR", global = true, help_heading = "Global options")]
+    data_dir: Option<PathBuf>,
 }
 
 impl ClientOptions {
     /// Where `up` keeps its state.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        self.data_dir.as_deref().unwrap_or_else(|| Path::new(super::up::DATA_DIRECTORY))
     }
 
     /// A mesh of `up`, by its data directory.
     pub fn of_local_mesh(data_dir: &Path) -> Self {
-        Self { agents: Vec::new(), token_file: None, data_dir: data_dir.to_owned() }
+        Self { agents: Vec::new(), token_file: None, data_dir: Some(data_dir.to_owned()) }
     }
 }
 
@@ -91,22 +101,32 @@ pub struct Answer<T> {
     pub failures: Vec<Failure>,
 }
 
-/// Reads an agent's URL, if there is one.
-fn given_agent(text: &str) -> Result<GivenAgent, String> {
-    if text.trim().is_empty() { Ok(None) } else { agent_url(text).map(Some) }
+/// Checks an agent's address. A variable of the environment that is set to nothing gives none.
+fn given_agent(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Ok(String::new()) } else { agent_url(text).map(|url| url.to_string()) }
 }
 
-/// Reads an agent's URL; `http://` may be left out.
+/// Reads an agent's address: a URL, or a host with or without a port.
 fn agent_url(text: &str) -> Result<Url, String> {
     let text = text.trim();
-    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let wrong = |why: String| format!("{text:?} is not an agent's URL, for example http://10.0.0.7:9080 ({why})");
-    let url = Url::parse(&full).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |why: String| format!("{text:?} is not an agent's address, for example http://10.0.0.7:9080 ({why})");
+    let full = match text.parse::<std::net::Ipv6Addr>() {
+        Ok(ip) => format!("http://[{ip}]"),
+        Err(_) if text.contains("://") => text.to_owned(),
+        Err(_) => format!("http://{text}"),
+    };
+    let mut url = Url::parse(&full).map_err(|error| wrong(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong(format!("{} is neither http nor https", url.scheme())));
     }
     if !url.has_host() || url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
         return Err(wrong("only a scheme, a host and a port are expected".into()));
+    }
+    // A URL without a port has that of its scheme; an address without one has ours.
+    let authority = full.rsplit_once("://").map_or("", |(_, authority)| authority).trim_end_matches('/');
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if !text.contains("://") && !has_port {
+        url.set_port(Some(API_PORT)).map_err(|()| wrong("it can't have a port".into()))?;
     }
     Ok(url)
 }
@@ -114,8 +134,9 @@ fn agent_url(text: &str) -> Result<Url, String> {
 impl Client {
     /// A client as the options say.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
-        let path = options.data_dir.join("client.json");
-        let given: Vec<Url> = options.agents.iter().flatten().cloned().collect();
+        let path = options.data_dir().join("client.json");
+        let given = options.agents.iter().filter(|agent| !agent.is_empty());
+        let given = given.map(|agent| agent_url(agent).map_err(ClientError::Usage)).collect::<Result<Vec<Url>, _>>()?;
         let file = if given.is_empty() || options.token_file.is_none() { read_file(&path)? } else { None };
         let agents = match (&given[..], &file) {
             ([], Some(file)) => file
@@ -127,7 +148,7 @@ impl Client {
         };
         if agents.is_empty() {
             return Err(ClientError::Usage(format!(
-                "no agent is known: {} does not exist; start a mesh here with `regionmesh up`, or give --agent URL",
+                "no agent is known: {} does not exist; start a mesh here with `regionmesh up`, or give --agent ADDRESS",
                 path.display()
             )));
         }
@@ -321,6 +342,7 @@ impl Client {
 
     fn request(&self, method: Method, agent: &Url, path: &str) -> Result<RequestBuilder, ClientError> {
         let url = agent.join(path).map_err(|error| ClientError::Usage(format!("{agent}: {error}")))?;
+        super::text::trace(|| format!("{method} {url}"));
         let client = if is_loopback(agent) { &self.direct } else { &self.http };
         let request = client.request(method, url);
         Ok(match &self.token {
@@ -345,7 +367,9 @@ fn read_file(path: &Path) -> Result<Option<ClientFile>, ClientError> {
             .map(Some)
             .map_err(|error| ClientError::Usage(format!("{}: {error}; start `regionmesh up` again", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ClientError::Usage(format!("cannot read {}: {error}", path.display()))),
+        Err(error) => {
+            Err(ClientError::Usage(format!("cannot read {}: {}", path.display(), describe::io_error(&error))))
+        }
     }
 }
 
@@ -376,9 +400,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_needs_neither_scheme_nor_port() {
+        let read = |text| agent_url(text).unwrap().to_string();
+        for (given, expected) in [
+            ("10.0.0.7", "http://10.0.0.7:9080/"),
+            ("10.0.0.7:80", "http://10.0.0.7/"),
+            ("agent.example", "http://agent.example:9080/"),
+            ("::1", "http://[::1]:9080/"),
+            ("[::1]", "http://[::1]:9080/"),
+            ("[::1]:7", "http://[::1]:7/"),
+            ("http://10.0.0.7:9080", "http://10.0.0.7:9080/"),
+            ("https://agent.example", "https://agent.example/"),
+        ] {
+            assert_eq!(read(given), expected, "{given}");
+        }
+        for wrong in ["ftp://x", "http://x/path", "a b", "http://"] {
+            assert!(agent_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_variable_that_is_set_to_nothing_names_no_agent() {
-        assert_eq!([given_agent(""), given_agent("  ")], [Ok(None), Ok(None)]);
-        assert_eq!(given_agent("10.0.0.7:9080").unwrap().unwrap().as_str(), "http://10.0.0.7:9080/");
+        assert_eq!([given_agent(""), given_agent("  ")], [Ok(String::new()), Ok(String::new())]);
         assert!(given_agent("ftp://x").is_err());
     }
 }

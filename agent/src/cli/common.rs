@@ -2,6 +2,7 @@
 
 use super::{
     client::{ClientError, ClientOptions},
+    output::{self, Format, OutputOptions},
     text::{self, Paint},
 };
 use crate::metrics::render;
@@ -21,23 +22,29 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How to reach the mesh, and how to answer.
-#[derive(Debug, Args)]
+/// How to reach the mesh, and how to answer. The options are global: they may stand before or after any command.
+#[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     #[command(flatten)]
     pub(super) client: ClientOptions,
-    /// The answer as JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
 }
 
 impl Common {
     /// Prints what was answered, for programs or for people.
     pub(super) fn tell<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(Paint) -> String) -> Result<ExitCode> {
-        let shown =
-            if self.json { serde_json::to_string_pretty(value)? } else { text(Paint { is_on: text::takes_colour() }) };
-        text::print(&(shown.trim_end().to_owned() + "\n"))?;
+        let shown = match output::serialize(self.output.format(), value)? {
+            Some(shown) => shown,
+            None => text(Paint { is_on: text::takes_colour() }).trim_end().to_owned() + "\n",
+        };
+        text::print(&shown)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Whether people read the answer.
+    pub(super) fn is_for_people(&self) -> bool {
+        self.output.format() == Format::Table
     }
 }
 

@@ -5,8 +5,9 @@
 mod render;
 
 use super::{
-    client::{Client, ClientError, ClientOptions},
-    text,
+    client::{Client, ClientError},
+    common::Common,
+    confirm::confirm,
 };
 use crate::{
     api::types::{PlanDetail, PlannedRegion},
@@ -39,9 +40,6 @@ enum Action {
         /// End with 1 if anything is not as it should be
         #[arg(long)]
         check: bool,
-        /// The answer as JSON
-        #[arg(long)]
-        json: bool,
     },
     /// Make the zone as the committed plan says, and wait until its name servers answer so
     Apply {
@@ -50,9 +48,9 @@ enum Action {
         /// Do not wait for the name servers; health checks that are of no use any more stay until the next time
         #[arg(long)]
         no_wait: bool,
-        /// The answer as JSON
-        #[arg(long)]
-        json: bool,
+        /// Write without asking
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 
@@ -60,7 +58,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Source {
     #[command(flatten)]
-    client: ClientOptions,
+    common: Common,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -88,31 +86,27 @@ impl DnsCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Plan { source, check, json } => show(&source, check, json).await,
-            Action::Apply { source, no_wait, json } => apply(&source, no_wait, json).await,
+            Action::Plan { source, check } => show(&source, check).await,
+            Action::Apply { source, no_wait, yes } => apply(&source, no_wait, yes).await,
         }
     }
 }
 
-async fn show(source: &Source, check: bool, json: bool) -> Result<ExitCode> {
+async fn show(source: &Source, check: bool) -> Result<ExitCode> {
     let (plan, providers) = source.read().await?;
     let mut outlooks: Vec<Outlook> = Vec::new();
     for provider in &providers {
         outlooks.push(provider.preview(&plan).await?);
     }
-    let shown = if json {
-        serde_json::to_string_pretty(&outlooks)? + "\n"
-    } else {
-        let paint = text::Paint { is_on: text::takes_colour() };
-        outlooks.iter().map(|outlook| render::outlook(outlook, paint)).collect()
-    };
-    text::print(&shown)?;
+    source.common.tell(&outlooks, |paint| outlooks.iter().map(|outlook| render::outlook(outlook, paint)).collect())?;
     let differs = outlooks.iter().any(|outlook| !outlook.is_done());
     Ok(ExitCode::from(u8::from(check && differs)))
 }
 
-async fn apply(source: &Source, no_wait: bool, json: bool) -> Result<ExitCode> {
+async fn apply(source: &Source, no_wait: bool, yes: bool) -> Result<ExitCode> {
     let (plan, providers) = source.read().await?;
+    let zones: Vec<&str> = providers.iter().map(|provider| provider.name()).collect();
+    confirm(&format!("Write plan {} to the zone at {}?", plan.stamp, zones.join(", ")), yes)?;
     let mut done = Vec::new();
     let mut unsettled = None::<ProviderError>;
     for provider in &providers {
@@ -123,13 +117,8 @@ async fn apply(source: &Source, no_wait: bool, json: bool) -> Result<ExitCode> {
         let settled = settled.and_then(|settled| settled.map_err(|error| unsettled = Some(error)).ok());
         done.push(Done { published, settled });
     }
-    let shown = if json {
-        serde_json::to_string_pretty(&done)? + "\n"
-    } else {
-        let paint = text::Paint { is_on: text::takes_colour() };
-        done.iter().map(|done| render::done(&done.published, done.settled.as_ref(), paint)).collect()
-    };
-    text::print(&shown)?;
+    let render = |paint| done.iter().map(|done| render::done(&done.published, done.settled.as_ref(), paint)).collect();
+    source.common.tell(&done, render)?;
     unsettled.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
 }
 
@@ -150,7 +139,7 @@ impl Source {
         let plan = if is_first {
             providers::first_plan(&config, unix_ms())
         } else {
-            committed(&Client::new(&self.client)?.get::<PlanDetail>("/v1/plan").await?)?
+            committed(&Client::new(&self.common.client)?.get::<PlanDetail>("/v1/plan").await?)?
         };
         Ok((plan, providers))
     }

@@ -3,12 +3,19 @@
 //! Any agent is asked; one that goes is followed by the next. What both noticed has the same id and is shown once.
 
 use super::{
-    client::{Client, ClientError, ClientOptions},
+    client::{Client, ClientError},
+    common::Common,
+    duration,
+    output::serialize_line,
     text::{self, Paint, Tone, moment, plain},
 };
 use crate::{
-    api::events::{EventList, NumberedEvent},
+    api::{
+        events::{EventList, NumberedEvent},
+        types::Status,
+    },
     events::EventEntry,
+    time::unix_ms,
 };
 use anyhow::Result;
 use regionmesh_protocol::{
@@ -20,6 +27,8 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+
+use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Longest line of a stream, bytes; an event has a few kilobytes.
 const LINE_MAX: usize = 1 << 20;
@@ -33,14 +42,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Show what happened: verdicts, plans, leaders, ramps, fences, drift, conflicts, certificates
 #[derive(Debug, clap::Args)]
 pub struct EventsCommand {
-    #[command(flatten)]
-    client: ClientOptions,
     /// Go on showing what happens, until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// One JSON object a line
-    #[arg(long)]
-    json: bool,
     /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<EventKind>,
@@ -50,19 +54,52 @@ pub struct EventsCommand {
     /// Only what is at least this severe: info, warning, critical
     #[arg(long, value_name = "SEVERITY", default_value = "info")]
     severity: Severity,
-    /// The last so many
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    limit: u16,
+    /// Only what happened since then: a duration such as 1h30m, or a time such as 2026-11-29T14:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Since>,
+    /// The last so many [default: 50; with --since all that the agent keeps]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=LIMIT_MAX))]
+    limit: Option<u16>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Most events that an agent gives at once.
+const LIMIT_MAX: i64 = 1_000;
+
+/// From when on events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// From this point in time, Unix milliseconds.
+    At(u64),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(ago) = duration::parse(text) {
+        return Ok(Since::Ago(ago));
+    }
+    let wrong = || format!("{text:?} is neither a duration such as 1h30m nor a time such as 2026-11-29T14:00:00Z");
+    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
+    let ms = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).map_err(|_| wrong())?;
+    Ok(Since::At(ms))
 }
 
 impl EventsCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.client)?;
-        let paint = Paint { is_on: !self.json && text::takes_colour() };
+        let client = Client::new(&self.common.client)?;
+        self.check_regions(&client).await?;
+        let paint = Paint { is_on: text::takes_colour() };
         let mut shown = Shown::default();
-        let list: EventList = client.get(&format!("/v1/events?limit={}&{}", self.limit, self.query())).await?;
-        for NumberedEvent { event, .. } in &list.events {
+        let from_ms = self.since.map_or(0, |since| match since {
+            Since::Ago(ago) => unix_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+            Since::At(ms) => ms,
+        });
+        let limit = self.limit.map_or(if self.since.is_some() { LIMIT_MAX } else { 50 }, i64::from);
+        let list: EventList = client.get(&format!("/v1/events?limit={limit}&{}", self.query())).await?;
+        for NumberedEvent { event, .. } in list.events.iter().filter(|numbered| numbered.event.time_ms >= from_ms) {
             self.show(event, &mut shown, paint)?;
         }
         if !self.follow {
@@ -79,6 +116,22 @@ impl EventsCommand {
                 Err(Stop::Output(error)) => return Err(error),
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// A region that does not exist has no events, and never will: that is a mistake to be told.
+    async fn check_regions(&self, client: &Client) -> Result<()> {
+        if self.region.is_empty() {
+            return Ok(());
+        }
+        let status: Status = client.get("/v1/status").await?;
+        let known: Vec<&str> = status.regions.iter().map(|known| known.region.as_str()).collect();
+        match self.region.iter().find(|region| !known.contains(&region.as_str())) {
+            None => Ok(()),
+            Some(region) => {
+                let known = known.join(", ");
+                Err(ClientError::Usage(format!("--region: the mesh has no region {region}; it has {known}")).into())
+            }
         }
     }
 
@@ -125,8 +178,8 @@ impl EventsCommand {
         if !shown.add(&event.id) {
             return Ok(());
         }
-        let line = if self.json { serde_json::to_string(event)? } else { render(event, paint) };
-        Ok(text::print(&(line + "\n"))?)
+        let line = serialize_line(self.common.output.format(), event)?;
+        Ok(text::print(&line.unwrap_or_else(|| render(event, paint) + "\n"))?)
     }
 }
 
@@ -190,6 +243,15 @@ impl Lines {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn since_is_a_duration_or_a_point_in_time() {
+        assert_eq!(since("1h30m"), Ok(Since::Ago(Duration::from_secs(5_400))));
+        assert_eq!(since("1970-01-01T00:00:02+00:00"), Ok(Since::At(2_000)));
+        for wrong in ["", "yesterday", "2026-11-29", "1960-01-01T00:00:00Z"] {
+            assert!(since(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn lines_are_put_together_from_pieces_and_have_an_end() {

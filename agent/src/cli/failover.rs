@@ -8,6 +8,7 @@ use super::{
     client::{Client, ClientError},
     common::{Common, operator, text_within, who_is_it},
     confirm::confirm,
+    duration,
 };
 use crate::api::{
     access::BY_REQUIRED,
@@ -66,7 +67,7 @@ struct Signature {
 /// When the order ends by itself.
 #[derive(Debug, Args)]
 struct Term {
-    /// For how long: 90s, 30m, 2h, 3d; at most 30d
+    /// For how long: 90s, 1h30m, 2h, 3d; at most 30d
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration_ms)]
     for_ms: u64,
 }
@@ -178,6 +179,9 @@ struct Simulate {
     /// Kill (SIGKILL) every agent of REGION of the mesh in --data-dir, and measure until its users are moved
     #[arg(long, value_name = "REGION")]
     kill: Option<RegionName>,
+    /// Kill without asking
+    #[arg(long, short, requires = "kill")]
+    yes: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -265,9 +269,11 @@ async fn post(client: &Client, what: &str, body: &Value) -> Result<OrderDone> {
 
 impl Simulate {
     async fn run(self) -> Result<ExitCode> {
-        let Self { what_if, kill, common } = self;
+        let Self { what_if, kill, yes, common } = self;
         let client = Client::new(&common.client)?;
         if let Some(region) = kill {
+            let place = common.client.data_dir().display();
+            confirm(&format!("Kill every agent of {region} in the mesh of {place}?"), yes)?;
             return kill::run(&client, &region, &common).await;
         }
         let answer = suppose(&client, what_if.into_iter().collect()).await?;
@@ -287,19 +293,9 @@ fn why(text: &str) -> Result<String, String> {
     text_within(text, WHY_MAX)
 }
 
-/// `90s`, `30m`, `2h`, `3d` in milliseconds.
+/// How long an order may last, in milliseconds.
 fn duration_ms(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a duration such as 90s, 30m, 2h or 3d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let unit_ms: u64 = match unit {
-        's' => 1_000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
-    let ms = number.saturating_mul(unit_ms);
+    let ms = u64::try_from(duration::parse(text)?.as_millis()).unwrap_or(u64::MAX);
     if (FOR_MIN_MS..=FOR_MAX_MS).contains(&ms) { Ok(ms) } else { Err(format!("{text} is not within 1s to 30d")) }
 }
 
@@ -319,8 +315,8 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_bounded() {
-        let read = ["90s", "30m", "2h", "30d"].map(|text| duration_ms(text).unwrap());
-        assert_eq!(read, [90_000, 1_800_000, 7_200_000, FOR_MAX_MS]);
+        let read = ["90s", "30m", "1h30m", "30d"].map(|text| duration_ms(text).unwrap());
+        assert_eq!(read, [90_000, 1_800_000, 5_400_000, FOR_MAX_MS]);
         for wrong in ["", "s", "1", "1.5h", "-1s", "0s", "31d", "1w", "99999999999999999999s", "9999999999999999d"] {
             assert!(duration_ms(wrong).is_err(), "{wrong}");
         }

@@ -1,10 +1,13 @@
 //! `regionmesh front-door`: the front door of `up` in a process of its own, for clients that can't resolve the mesh's
 //! names themselves (a compose file, a laptop, a legacy host).
 
-use super::common::{ignore_hangups, serve_metrics};
+use super::{
+    common::{ignore_hangups, serve_metrics},
+    duration,
+};
 use crate::{
     config::LogConfig,
-    front_door::{self, FrontDoorArguments, FrontDoorMetrics, HOLD_TIMEOUT},
+    front_door::{self, FrontDoorArguments, FrontDoorMetrics},
     logging,
 };
 use prometheus::Registry;
@@ -27,12 +30,18 @@ pub struct FrontDoorCommand {
     /// The port that every region serves on.
     #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// How long a request is held while no region answers, seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = HOLD_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..=300))]
-    hold_seconds: u64,
+    /// How long a request is held while no region answers, 1s to 5m.
+    #[arg(long, value_name = "DURATION", value_parser = hold, default_value = "10s")]
+    hold: Duration,
     /// Where to serve /metrics; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+}
+
+fn hold(text: &str) -> Result<Duration, String> {
+    let hold = duration::parse(text)?;
+    let (shortest, longest) = (Duration::from_secs(1), Duration::from_secs(300));
+    if (shortest..=longest).contains(&hold) { Ok(hold) } else { Err(format!("{text} is not within 1s to 5m")) }
 }
 
 impl FrontDoorCommand {
@@ -55,7 +64,7 @@ impl FrontDoorCommand {
             service: self.service,
             name_servers: self.name_servers,
             port: self.port,
-            hold: Duration::from_secs(self.hold_seconds),
+            hold: self.hold,
             metrics,
         };
         let mut running = std::pin::pin!(front_door::run(arguments, stop.clone()));

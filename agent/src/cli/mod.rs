@@ -8,18 +8,23 @@ pub mod alerts;
 pub mod ca;
 pub mod client;
 mod common;
+pub mod completions;
 mod confirm;
 pub mod dns;
+mod duration;
 pub mod events;
 pub mod failover;
 pub mod front_door;
 pub mod models;
+mod output;
+pub mod reference;
 pub mod serve;
 pub mod status;
 pub mod text;
 pub mod up;
+pub mod version;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{io, process::ExitCode};
 
 /// Bad usage or bad configuration.
@@ -27,15 +32,14 @@ const USAGE: u8 = 2;
 /// The mesh can't do it now: no agent, no majority.
 const UNAVAILABLE: u8 = 3;
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now.";
+
 /// Serve ML models from several regions and clouds at once, with no central coordinator.
 #[derive(Debug, Parser)]
-#[command(
-    name = "regionmesh",
-    version = crate::VERSION,
-    arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now."
-)]
+#[command(name = "regionmesh", version = crate::VERSION, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct CommandLine {
+    #[command(flatten)]
+    common: common::Common,
     #[command(subcommand)]
     command: Command,
 }
@@ -53,6 +57,10 @@ enum Command {
     Serve(serve::ServeCommand),
     FrontDoor(front_door::FrontDoorCommand),
     Ca(ca::CaCommand),
+    Version(version::VersionCommand),
+    Completions(completions::CompletionsCommand),
+    #[command(hide = true)]
+    Docs(reference::DocsCommand),
 }
 
 impl Command {
@@ -69,14 +77,27 @@ impl Command {
             Self::Serve(command) => command.run().await,
             Self::FrontDoor(command) => command.run().await,
             Self::Ca(command) => command.run().await,
+            Self::Version(command) => command.run().await,
+            Self::Completions(command) => command.run(),
+            Self::Docs(command) => command.run(),
         }
     }
+}
+
+/// The command line as it is parsed: every command's long help names the exit codes.
+fn command() -> clap::Command {
+    fn documented(command: clap::Command) -> clap::Command {
+        command.after_long_help(EXIT_CODES).mut_subcommands(documented)
+    }
+    CommandLine::command().mut_subcommands(documented)
 }
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     // A usage error prints itself and exits with 2.
-    let CommandLine { command } = CommandLine::parse();
+    let parsed = CommandLine::from_arg_matches(&command().get_matches());
+    let CommandLine { common, command } = parsed.unwrap_or_else(|error| error.exit());
+    text::set_style(common.output.color, common.output.verbose);
     // One provider in the whole process; libraries that ask for the default get this one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -91,7 +112,9 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|error| {
         let code = exit_code(&error);
         if code != 0 {
-            eprintln!("{}", explain(&error));
+            let told = if common.is_for_people() { explain(&error) } else { output::error_as_json(&error) };
+            let told = if text::is_verbose() { told } else { crate::describe::without_numbers(&told) };
+            eprintln!("{told}");
         }
         ExitCode::from(code)
     })
@@ -156,8 +179,16 @@ mod tests {
             "regionmesh models publish m 1 path",
             "regionmesh models publish m 1 path --agent http://127.0.0.11:9080 --token-file token",
             "regionmesh models publish m 1 path --by me --meta k=v --meta l=w --wait --json",
-            "regionmesh models publish m 1 path --wait 10",
-            "regionmesh models publish --wait 10 m 1 path",
+            "regionmesh models publish m 1 path --wait --timeout 10s",
+            "regionmesh models publish --wait m 1 path",
+            "regionmesh models ls",
+            "regionmesh models rm m 1 -y",
+            "regionmesh models describe m -o yaml",
+            "regionmesh --data-dir d -a 10.0.0.7 -o name --color never -v status",
+            "regionmesh failover -o json status",
+            "regionmesh version --client",
+            "regionmesh completions zsh",
+            "regionmesh docs alerts",
             "regionmesh models list --json",
             "regionmesh models show m",
             "regionmesh models show m 1 --json",
@@ -183,11 +214,17 @@ mod tests {
             "regionmesh failover history --limit 5",
             "regionmesh failover explain eu-west-1 --json",
             "regionmesh failover simulate --what-if eu-west-1=failed --what-if us-west-2=draining --json",
-            "regionmesh failover simulate --kill eu-west-1 --data-dir d",
+            "regionmesh failover simulate --kill eu-west-1 --data-dir d --yes",
+            "regionmesh failover drain eu-west-1 --for 1h30m",
             "regionmesh events --limit 20 --json --agent http://a:1",
+            "regionmesh events -f --since 1h30m",
+            "regionmesh events --since 2026-11-29T00:00:00Z",
             "regionmesh events --follow --kind verdict,ramp --region eu-west-1 --severity warning",
             "regionmesh agent --config file --check",
+            "regionmesh agent --config file --drain 10s",
+            "regionmesh agent --config file --drain-seconds 10",
             "regionmesh serve --models dir",
+            "regionmesh serve --models dir --drain 15s",
             "regionmesh front-door --service serving.m.test --name-server 10.0.0.1:5300 --name-server [::1]:53 --listen 0.0.0.0:80",
             "regionmesh ca init --mesh m --dir d",
             "regionmesh ca issue --dir d --region r --agent a",
@@ -210,7 +247,14 @@ mod tests {
             "regionmesh models publish m 1/2 path",
             "regionmesh models publish m 1+conflict.eu-west-1 path",
             "regionmesh models publish m 1 path --meta novalue",
-            "regionmesh models publish m 1 path --wait soon",
+            "regionmesh models publish m 1 path --wait --timeout soon",
+            "regionmesh models publish m 1 path --timeout 5",
+            "regionmesh models list --output xml",
+            "regionmesh models list --agent ftp://x",
+            "regionmesh events --since yesterday",
+            "regionmesh serve --models dir --drain 5",
+            "regionmesh ca issue --dir d --region r --agent a/b",
+            "regionmesh ca issue --dir d --region r --agent a --days 36501",
             "regionmesh models verify m 1 --region EU",
             "regionmesh dns",
             "regionmesh dns plan",

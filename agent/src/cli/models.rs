@@ -1,8 +1,9 @@
-//! `regionmesh models`: publish, look at, verify, delete and promote versions.
+//! `regionmesh models`: publish, look at, verify, delete and promote versions; list uploads.
 
 mod files;
 mod publish;
 pub(super) mod table;
+mod uploads;
 mod verify;
 mod wait;
 
@@ -28,11 +29,15 @@ pub struct ModelsCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     Publish(publish::Publish),
+    #[command(visible_alias = "ls")]
     List(List),
+    #[command(visible_alias = "describe")]
     Show(Show),
     Verify(verify::Verify),
+    #[command(visible_alias = "rm")]
     Delete(Delete),
     Promote(Promote),
+    Uploads(uploads::Uploads),
 }
 
 /// List models, versions, and which regions hold them
@@ -54,7 +59,7 @@ struct Show {
     common: Common,
 }
 
-/// Delete a version everywhere; regions that are away delete it when they return
+/// Delete a version in every region, at once and for good; regions that are away delete it when they return
 #[derive(Debug, Args)]
 struct Delete {
     /// The model's name
@@ -65,6 +70,9 @@ struct Delete {
     /// Delete without asking
     #[arg(long, short)]
     yes: bool,
+    /// Delete it although an alias names it: the alias then names nothing, and its users get 404
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -97,6 +105,7 @@ impl ModelsCommand {
             Action::Verify(action) => action.run().await,
             Action::Delete(action) => action.run().await,
             Action::Promote(action) => action.run().await,
+            Action::Uploads(action) => action.run().await,
         }
     }
 }
@@ -128,10 +137,12 @@ impl Show {
 
 impl Delete {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, yes, common } = self;
+        let Self { model, version, yes, force, common } = self;
         confirm(&format!("Delete {model}@{version} in every region? This can't be undone."), yes)?;
         let client = Client::new(&common.client)?;
-        let done: Done = client.post(&format!("/v1/models/{model}/versions/{version}/delete"), &json!({})).await?;
+        let query = if force { "?force=true" } else { "" };
+        let path = format!("/v1/models/{model}/versions/{version}/delete{query}");
+        let done: Done = client.post(&path, &json!({})).await?;
         common.tell(&done, |_| done.done.clone())
     }
 }

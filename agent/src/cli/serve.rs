@@ -3,7 +3,10 @@
 //! For regions whose agents and serving live apart: agents may restart, or be lost, while users are served. It reads
 //! the region's bucket, or a plain directory of models, and follows changes by polling.
 
-use super::common::{ignore_hangups, serve_metrics};
+use super::{
+    common::{ignore_hangups, serve_metrics},
+    duration,
+};
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
     logging,
@@ -44,9 +47,9 @@ pub struct ServeCommand {
     /// Where to serve /metrics; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Seconds between "not ready" and the end of new connections when told to stop, so that traffic moves first.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    drain: u64,
+    /// Time between "not ready" and the end of new connections when told to stop, so that traffic moves first.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
+    drain: Duration,
 }
 
 /// What is read: models and the list of them.
@@ -98,7 +101,7 @@ impl ServeCommand {
             ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             // A person at a terminal doesn't want to wait for traffic to move.
             _ = interrupt.recv() => Duration::ZERO,
-            _ = terminate.recv() => Duration::from_secs(self.drain),
+            _ = terminate.recv() => self.drain,
         };
         tracing::info!(seconds = wait.as_secs(), "stopping: not ready any more, then requests in progress end");
         drain.send_replace(true);

@@ -3,10 +3,7 @@
 mod render;
 mod watch;
 
-use super::{
-    client::{Client, ClientOptions},
-    text,
-};
+use super::{client::Client, common::Common};
 use crate::api::types::Status;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -20,30 +17,21 @@ const PATH: &str = "/v1/status";
 /// Show regions, verdicts, shares of traffic, agents, models and the leader
 #[derive(Debug, clap::Args)]
 pub struct StatusCommand {
-    #[command(flatten)]
-    client: ClientOptions,
-    /// The answer as JSON, as GET /v1/status gives it; with --watch one object a line
-    #[arg(long)]
-    json: bool,
     /// Show it again every second, until Ctrl-C; goes on while agents, or all of them, are gone
-    #[arg(long)]
+    #[arg(long, short)]
     watch: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 impl StatusCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.client)?;
+        let client = Client::new(&self.common.client)?;
         if self.watch {
-            return watch::run(&client, self.json).await;
+            return watch::run(&client, self.common.output.format()).await;
         }
         let status: Status = client.get(PATH).await?;
-        let shown = if self.json {
-            serde_json::to_string_pretty(&status)? + "\n"
-        } else {
-            render(&status, text::Paint { is_on: text::takes_colour() })
-        };
-        text::print(&shown)?;
-        Ok(ExitCode::SUCCESS)
+        self.common.tell(&status, |paint| render(&status, paint))
     }
 }

@@ -1,7 +1,10 @@
 //! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
 
 use regionmesh_protocol::{text::is_unprintable, verdict::Condition};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::OnceLock,
+};
 
 /// Lines are kept to this many columns where that can be done without losing anything.
 pub const WIDTH: usize = 100;
@@ -17,12 +20,58 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)
 }
 
-/// Whether standard output takes colours: a terminal that is not dumb, and `NO_COLOR` (<https://no-color.org>) is not set.
+/// When tables are coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColourChoice {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How this run of the program prints: set once, before a command runs.
+static STYLE: OnceLock<Style> = OnceLock::new();
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Style {
+    colour: ColourChoice,
+    is_verbose: bool,
+}
+
+/// Sets how this run of the program prints; later calls change nothing.
+pub(super) fn set_style(colour: ColourChoice, is_verbose: bool) {
+    let _ = STYLE.set(Style { colour, is_verbose });
+}
+
+/// Whether the user asked for every detail.
+pub(super) fn is_verbose() -> bool {
+    STYLE.get().is_some_and(|style| style.is_verbose)
+}
+
+/// Prints a detail to standard error, where the user asked for every detail.
+pub(super) fn trace(text: impl FnOnce() -> String) {
+    if is_verbose() {
+        eprintln!("debug: {}", text());
+    }
+}
+
+/// Whether standard output takes colours: as asked for; else if `FORCE_COLOR` or `CLICOLOR_FORCE` is set, or on a terminal
+/// that is not dumb while `NO_COLOR` (<https://no-color.org>) is not set.
 pub fn takes_colour() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::IsTerminal::is_terminal(&io::stdout())
-        && !is_set("NO_COLOR")
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    let is_forced = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    match STYLE.get().copied().unwrap_or_default().colour {
+        ColourChoice::Always => true,
+        ColourChoice::Never => false,
+        ColourChoice::Auto if is_set("NO_COLOR") => false,
+        ColourChoice::Auto if is_forced("FORCE_COLOR") || is_forced("CLICOLOR_FORCE") => true,
+        ColourChoice::Auto => {
+            io::IsTerminal::is_terminal(&io::stdout()) && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
 }
 
 /// A colour, by its meaning.

@@ -39,6 +39,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// The variable that names it.
+const DATA_DIRECTORY_VARIABLE: &str = "REGIONMESH_DATA_DIR";
 /// Where `up` keeps its state, and where the other commands look for it, unless they are told otherwise.
 pub const DATA_DIRECTORY: &str = ".regionmesh";
 
@@ -53,11 +55,15 @@ pub struct UpCommand {
     #[arg(long, value_name = "N")]
     agents_per_region: Option<u8>,
     /// Where all state lives: certificates, stores, logs [default: .regionmesh; with --demo a directory of its own]
-    #[arg(long, value_name = "DIR")]
+    // The id is that of the global option, whose place this one takes.
+    #[arg(long, value_name = "DIR", env = DATA_DIRECTORY_VARIABLE)]
     data_dir: Option<PathBuf>,
     /// Publish this directory or file as version 1 of the model once the mesh is ready; may be repeated
     #[arg(long = "model", value_name = "NAME=PATH")]
     models: Vec<ModelToPublish>,
+    /// Do not publish the sample model `iris` at the first start (it is not published with --model either)
+    #[arg(long)]
+    no_sample: bool,
     /// How traffic is shared between healthy regions
     #[arg(long, value_enum, default_value_t = StrategyOption::Weighted)]
     strategy: StrategyOption,
@@ -67,15 +73,18 @@ pub struct UpCommand {
     /// Where the front door listens, host:port
     #[arg(long, value_name = "ADDRESS", default_value = "localhost:8080")]
     front_door: String,
-    /// Bring a region back in seconds instead of half an hour, to watch it
-    #[arg(long)]
+    /// How fast a region that failed gets its traffic back
+    #[arg(long, value_enum, default_value_t)]
+    recovery: RecoveryOption,
+    /// The same as --recovery fast, as earlier versions took it
+    #[arg(long, hide = true, conflicts_with = "recovery")]
     fast_recovery: bool,
-    /// Address of the first region's first agent; the others count on from it
-    #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS)]
+    /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from it
+    #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS, value_parser = loopback)]
     base: Ipv4Addr,
     /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if every step held
     /// and no request failed. Needs at least 2 regions
-    #[arg(long, conflicts_with_all = ["models", "strategy", "fast_recovery", "agents_per_region"])]
+    #[arg(long, conflicts_with_all = ["models", "no_sample", "strategy", "recovery", "fast_recovery", "agents_per_region"])]
     demo: bool,
 }
 
@@ -86,6 +95,26 @@ enum StrategyOption {
     Weighted,
     /// One region, the others in reserve in the order of --regions
     ActivePassive,
+}
+
+/// [`RecoveryPolicy`] as an option.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum RecoveryOption {
+    /// Within some ten seconds, so that it can be watched
+    #[default]
+    Fast,
+    /// As in production: a cool-down of 5 minutes, then 35 minutes step by step
+    Production,
+}
+
+fn loopback(text: &str) -> Result<Ipv4Addr, String> {
+    let address: Ipv4Addr = text.parse().map_err(|_| format!("{text:?} is not an IPv4 address"))?;
+    // Any other address would have to be taken from the network that it belongs to.
+    if address.is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!("{address} is not a loopback address; use one in 127.0.0.0/8"))
+    }
 }
 
 impl UpCommand {
@@ -125,11 +154,16 @@ impl UpCommand {
         if let Some(regions) = &self.regions {
             demo::check(regions.len())?;
         }
-        let own = match &self.data_dir {
+        // A variable that names the mesh of other commands does not mean that the tour may break it.
+        let is_variable = |dir: &&PathBuf| {
+            std::env::var_os(DATA_DIRECTORY_VARIABLE).is_some_and(|variable| dir.as_os_str() == variable)
+        };
+        let given = self.data_dir.as_ref().filter(|dir| !is_variable(dir)).cloned();
+        let own = match &given {
             Some(_) => None,
             None => Some(tempfile::Builder::new().prefix("regionmesh-demo-").tempdir()?),
         };
-        let directory = self.data_dir.clone().or_else(|| own.as_ref().map(|own| own.path().to_owned()));
+        let directory = given.or_else(|| own.as_ref().map(|own| own.path().to_owned()));
         let outcome = self.tour(directory.unwrap_or_default(), stop).await;
         if let Some(own) = own {
             demo::clean_up(own, &outcome)?;
@@ -173,18 +207,45 @@ impl UpCommand {
             publish::publish(mesh, model).await?;
             println!("Published {} version 1 from {}", model.name, model.path.display());
         }
+        let has_sample = self.publish_sample(mesh).await;
         let pids: Vec<Option<u32>> = mesh.agents().iter().map(|agent| pid(mesh, agent)).collect();
         println!("\n{}", table::agents(mesh.agents(), &pids));
         let program = std::env::args().next().unwrap_or_else(|| "regionmesh".into());
         let options = self.data_dir.as_ref().map(|dir| format!(" --data-dir {}", dir.display())).unwrap_or_default();
         let (layout, agents, client_file) = (mesh.layout(), mesh.agents(), mesh.client_file());
-        let steps = table::next_steps(layout, agents, &pids, &listens, &client_file, &program, &options);
-        println!("{steps}");
+        let steps = table::NextSteps {
+            layout,
+            agents,
+            pids: &pids,
+            front_door: &listens,
+            client_file: &client_file,
+            program: &program,
+            options: &options,
+            has_sample,
+        };
+        println!("{}", steps.render());
         let mut events = mesh.events();
         while let Some(event) = next(&mut events).await {
             report(mesh, &event);
         }
         std::future::pending().await
+    }
+
+    /// Publishes the sample model where nothing else would be served: at the first start. Whether it did.
+    async fn publish_sample(&self, mesh: &LocalMesh) -> bool {
+        if self.no_sample || mesh.is_continued() || !self.models.is_empty() {
+            return false;
+        }
+        match publish::sample(mesh).await {
+            Ok(()) => {
+                println!("Published the sample model {} and promoted its version 1 to production", publish::SAMPLE);
+                true
+            }
+            Err(why) => {
+                eprintln!("warning: the sample model {} was not published: {why}", publish::SAMPLE);
+                false
+            }
+        }
     }
 
     async fn options(&self, data_dir: PathBuf) -> anyhow::Result<LocalMeshOptions> {
@@ -196,7 +257,10 @@ impl UpCommand {
             StrategyOption::Weighted => Strategy::Weighted,
             StrategyOption::ActivePassive => Strategy::ActivePassive,
         };
-        options.recovery = if self.fast_recovery { layout::fast_recovery() } else { RecoveryPolicy::default() };
+        options.recovery = match self.recovery {
+            RecoveryOption::Fast => layout::fast_recovery(),
+            RecoveryOption::Production => RecoveryPolicy::default(),
+        };
         options.base = self.base;
         options.front_door = front_door_addresses(&self.front_door).await?;
         Ok(options)

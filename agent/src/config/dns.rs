@@ -22,6 +22,7 @@ pub struct DnsConfig {
     pub name_servers: Vec<String>,
     /// Whether this agent leaves regions that refuse its own probes out of its answers while no majority of regions can
     /// change the plan.
+    #[serde(skip_serializing_if = "is_on")]
     pub filter_when_frozen: bool,
     /// Threads that answer UDP, each with a socket of its own; 0: one for each core.
     pub workers: usize,
@@ -31,6 +32,11 @@ pub struct DnsConfig {
     pub cookies: CookieConfig,
     /// The zone in Amazon Route 53, where there is one.
     pub route53: Option<Route53Config>,
+}
+
+/// Whether a setting that is on by default is on: it need not be written then.
+fn is_on(setting: &bool) -> bool {
+    *setting
 }
 
 impl Default for DnsConfig {

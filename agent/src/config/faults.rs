@@ -72,6 +72,10 @@ impl Config {
         if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
             faults.push("replication.parallel_versions and parallel_streams must be at least 1".into());
         }
+        if self.replication.upload_idle_ms < 1_000 {
+            let given = self.replication.upload_idle_ms;
+            faults.push(format!("replication.upload_idle_ms: {given} is less than 1000"));
+        }
         if self.serving.parallel == 0 {
             faults.push("serving.parallel must be at least 1".into());
         }

@@ -52,7 +52,7 @@ pub struct DnsArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
     /// The address can't be listened on.
-    #[error("DNS can't listen on {address}/{transport}: {source}; {}", bind_advice(.source))]
+    #[error("DNS can't listen on {address}/{transport}: {}; {}", crate::describe::io_error(.source), bind_advice(.source))]
     Bind {
         /// `listen.dns` of the configuration.
         address: SocketAddr,

@@ -27,7 +27,7 @@ pub(super) struct Backend {
 }
 
 /// How sending one request ended.
-pub(super) enum Sent {
+pub(super) enum Outcome {
     /// The head of an answer.
     Answer(Response<Incoming>),
     /// Nothing went out; its body is still whole.
@@ -65,15 +65,15 @@ impl Backend {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Sent {
+    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Outcome {
         let address = self.address;
         match timeout(ANSWER_TIMEOUT, self.sender.try_send_request(request)).await {
-            Ok(Ok(response)) => Sent::Answer(response),
+            Ok(Ok(response)) => Outcome::Answer(response),
             Ok(Err(mut error)) => match error.take_message() {
-                Some(request) => Sent::NotSent(request.into_body(), format!("{address}: {}", error.into_error())),
-                None => Sent::Broken(format!("{address}: {}", error.into_error())),
+                Some(request) => Outcome::NotSent(request.into_body(), format!("{address}: {}", error.into_error())),
+                None => Outcome::Broken(format!("{address}: {}", error.into_error())),
             },
-            Err(_) => Sent::TimedOut,
+            Err(_) => Outcome::TimedOut,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One request from its head to its answer: where it goes, how often, and what its client gets.
 
 use super::{
-    backend::{ANSWER_TIMEOUT, Backend, Sent},
+    backend::{ANSWER_TIMEOUT, Backend, Outcome},
     body::{BadBody, Memory, Outgoing, RequestBody, whole},
     gate::{Gate, Pass},
     headers::{retry_after_ms, small_length, strip_hop_by_hop},
@@ -318,25 +318,25 @@ impl Client {
         };
         sending.pass.sent();
         match backend.send(outgoing(&sending.head, body, address)).await {
-            Sent::Answer(response) => {
+            Outcome::Answer(response) => {
                 proxy.regions.found(address);
                 sending.retryable.attempts += 1;
                 Ok(self.receive(sending, backend, response).await)
             }
-            Sent::NotSent(body, why) => {
+            Outcome::NotSent(body, why) => {
                 sending.body.put_back(body);
                 Ok(Attempt::Failed(self.lost(sending, address, why).await))
             }
             // A connection that was kept from an earlier request has most likely been closed for its age.
-            Sent::Broken(why) if is_reused => {
+            Outcome::Broken(why) if is_reused => {
                 sending.pass.again();
                 Ok(Attempt::Failed(FailedAttempt::new(AttemptFailure::NotSent, address, why)))
             }
-            Sent::Broken(why) => {
+            Outcome::Broken(why) => {
                 sending.retryable.attempts += 1;
                 Ok(Attempt::Failed(broken(sending, address, why)))
             }
-            Sent::TimedOut => Err(Failure::NoAnswer(address)),
+            Outcome::TimedOut => Err(Failure::NoAnswer(address)),
         }
     }
 

@@ -53,7 +53,7 @@ impl Actor for MeshActor {
         }
         inner.clear();
         inner.publish();
-        inner.metrics.certificate_expiry.set(inner.identity.expires_s() as f64);
+        inner.metrics.show_certificate(&inner.identity);
         let arguments =
             NodeArguments { id: inner.id.clone(), sessions: inner.sessions.clone(), metrics: inner.metrics.clone() };
         let (node, _) = NodeActor::spawn_linked(None, NodeActor, arguments, me.get_cell()).await?;
@@ -191,7 +191,7 @@ async fn reload(mesh: Mesh) {
             Ok(false) => last_error.clear(),
             Ok(true) => {
                 inner.metrics.reloads.with_label_values(&["loaded"]).inc();
-                inner.metrics.certificate_expiry.set(inner.identity.expires_s() as f64);
+                inner.metrics.show_certificate(&inner.identity);
                 tracing::info!(expires_s = inner.identity.expires_s(), "a new certificate is in use");
                 let _ = inner.gossip.cast(GossipMessage::CertificateReloaded);
                 last_error.clear();

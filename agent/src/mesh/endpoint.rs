@@ -5,6 +5,7 @@
 //! (QUIC Retry, RFC 9000 §8.1.2). What does not pass is refused or dropped, and counted.
 
 use super::{metrics::MeshMetrics, tls::Identity};
+use crate::describe;
 use quinn::{
     AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime,
     TransportConfig, UdpPoller, VarInt,
@@ -62,7 +63,7 @@ pub struct Dialling {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The address can't be listened on.
-    #[error("the mesh can't listen on {address}/udp: {error}; check listen.mesh and what else uses that port")]
+    #[error("the mesh can't listen on {address}/udp: {}; free the port or change listen.mesh", describe::io_error(.error))]
     Bind {
         /// `listen.mesh` of the configuration.
         address: SocketAddr,

@@ -20,11 +20,13 @@ use quinn::{Connection, RecvStream, SendStream};
 use ractor::{ActorRef, rpc::CallResult};
 use regionmesh_protocol::{
     codec,
+    facts::{Fact, Links},
     identity::{AgentId, RegionName},
     wire::{Envelope, PeerReply, PeerRequest, StreamKind},
 };
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -148,6 +150,43 @@ impl Mesh {
     }
 }
 
+/// This agent's connections as the mesh is told of them.
+pub fn published_links(config: &Config, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
+    let regions = config.regions.iter().map(|region| &region.name);
+    Links::new(&config.region, regions, links.iter().map(|(agent, link)| (agent, link.round_trip_us)))
+}
+
+/// Publishes this agent's connections on the status board: each that comes or goes at once, and all of them again every
+/// `repeat`, since gossip may have been restarted in between.
+pub async fn publish_links(
+    config: Arc<Config>,
+    snapshots: Snapshots,
+    gossip: Address<GossipMessage>,
+    repeat: Duration,
+) -> Infallible {
+    let mut changes = snapshots.links.subscribe();
+    let mut published = Links::default();
+    let mut published_at = None::<Instant>;
+    let mut sent_at = None::<Instant>;
+    loop {
+        let current = published_links(&config, &changes.borrow_and_update());
+        if published_at.is_none_or(|at| current.replaces(&published, elapsed_ms(at))) {
+            (published, published_at, sent_at) = (current, Some(Instant::now()), None);
+        }
+        if sent_at.is_none_or(|at| at.elapsed() >= repeat) {
+            // Gossip is being restarted: sent again soon.
+            let _ = gossip.cast(GossipMessage::Publish(Box::new(Fact::Links(published.clone()))));
+            sent_at = Some(Instant::now());
+        }
+        // Changes come every few seconds, since round-trip times are among them.
+        let _ = tokio::time::timeout(repeat, changes.changed()).await;
+    }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -226,16 +265,15 @@ impl Inner {
         // Under the cell's own lock: of two that publish at once the later one sees what both know.
         self.snapshots.links.send_modify(|links| *links = Arc::new(self.links()));
         let links = self.snapshots.links.borrow().clone();
-        let mut unreachable = 0;
         for region in &self.config.regions {
             let nearest =
                 links.iter().filter(|(id, _)| id.region == region.name).map(|(_, link)| link.round_trip_us).min();
-            match nearest {
-                Some(us) => self.metrics.round_trip.with_label_values(&[region.name.as_str()]).set(us as f64 / 1e6),
-                None => unreachable += i64::from(region.name != self.id.region),
+            if let Some(us) = nearest {
+                self.metrics.round_trip.with_label_values(&[region.name.as_str()]).set(us as f64 / 1e6);
             }
         }
-        self.metrics.unreachable_regions.set(unreachable);
+        let unreachable = published_links(&self.config, &links).unreachable.len();
+        self.metrics.unreachable_regions.set(i64::try_from(unreachable).unwrap_or(i64::MAX));
         self.changes.send_modify(|changes| *changes += 1);
     }
 

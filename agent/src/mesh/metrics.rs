@@ -1,5 +1,6 @@
 //! What the mesh counts, and a log that garbage can't flood.
 
+use super::tls::Identity;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,8 @@ pub struct MeshMetrics {
     pub calls: IntCounterVec,
     /// Expiry of our certificate.
     pub certificate_expiry: Gauge,
+    /// Lifetime of our certificate.
+    pub certificate_lifetime: Gauge,
     /// Looks at the certificate files by outcome.
     pub reloads: IntCounterVec,
     /// Regions that we have no connection to.
@@ -55,6 +58,10 @@ impl MeshMetrics {
             "regionmesh_certificate_expiry_timestamp_seconds",
             "When this agent's certificate expires, Unix time.",
         )?;
+        let certificate_lifetime = Gauge::new(
+            "regionmesh_certificate_lifetime_seconds",
+            "How long this agent's certificate is valid, from its first to its last second.",
+        )?;
         let unreachable_regions =
             IntGauge::new("regionmesh_mesh_unreachable_regions", "Regions without a connection to any agent.")?;
         let refused =
@@ -65,6 +72,7 @@ impl MeshMetrics {
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(round_trip.clone()))?;
         registry.register(Box::new(certificate_expiry.clone()))?;
+        registry.register(Box::new(certificate_lifetime.clone()))?;
         registry.register(Box::new(unreachable_regions.clone()))?;
         Ok(Self {
             connections,
@@ -74,11 +82,18 @@ impl MeshMetrics {
             datagrams: counters("datagrams_total", "SWIM datagrams by direction.", &["direction"])?,
             calls: counters("calls_total", "Calls to peers' actors by outcome.", &["outcome"])?,
             certificate_expiry,
+            certificate_lifetime,
             reloads,
             unreachable_regions,
             refused,
             last_logged: Arc::default(),
         })
+    }
+
+    /// Shows how long the certificate in use is valid.
+    pub(super) fn show_certificate(&self, identity: &Identity) {
+        self.certificate_expiry.set(identity.expires_s() as f64);
+        self.certificate_lifetime.set(identity.lifetime_s() as f64);
     }
 
     /// Counts a refusal, and logs it unless one for the same reason was logged within a minute.

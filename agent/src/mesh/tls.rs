@@ -132,15 +132,19 @@ impl Identity {
 
     /// When our certificate expires, Unix seconds.
     pub fn expires_s(&self) -> i64 {
-        self.loaded
-            .load()
-            .key
-            .cert
-            .first()
-            .and_then(|leaf| {
-                x509_parser::parse_x509_certificate(leaf).ok().map(|(_, x)| x.validity().not_after.timestamp())
-            })
-            .unwrap_or(0)
+        self.validity_s().map_or(0, |(_, not_after)| not_after)
+    }
+
+    /// How long our certificate is valid from its first to its last second.
+    pub fn lifetime_s(&self) -> i64 {
+        self.validity_s().map_or(0, |(not_before, not_after)| not_after.saturating_sub(not_before))
+    }
+
+    fn validity_s(&self) -> Option<(i64, i64)> {
+        let loaded = self.loaded.load();
+        let (_, leaf) = x509_parser::parse_x509_certificate(loaded.key.cert.first()?).ok()?;
+        let validity = leaf.validity();
+        Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
     }
 
     /// TLS for accepted connections, control and bulk.

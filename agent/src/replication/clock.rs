@@ -15,6 +15,12 @@ impl HybridClock {
         *last
     }
 
+    /// Takes note of one time that a peer told.
+    pub fn hear(&self, time: HybridTime) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = last.observe(time, crate::time::unix_ms());
+    }
+
     /// Takes note of every time in a catalogue, so that what we publish next is later than what we know of.
     pub fn observe(&self, catalogue: &Catalogue) {
         let times = catalogue.versions.iter().map(|version| version.published);

@@ -25,6 +25,12 @@ pub struct ReplicationMetrics {
     pub conflicts: IntCounter,
     /// Failed looks at the store.
     pub store_errors: IntCounter,
+    /// Living regions whose catalogue could not be read.
+    pub unknown: IntGauge,
+    /// What was cleaned up after crashes: deletions, versions, uploads.
+    pub cleaned: IntCounterVec,
+    /// Versions of which files were missing, so that they were fetched again.
+    pub losses: IntCounter,
 }
 
 impl ReplicationMetrics {
@@ -55,6 +61,8 @@ impl ReplicationMetrics {
         registry.register(Box::new(fetch_duration.clone()))?;
         let fetches = counters("fetches_total", "Fetches of a version by outcome.", &["outcome"])?;
         // From 0, so that an alert sees the first of each.
+        let cleaned = counters("cleaned_total", "What crashed writers left and was cleaned up, by kind.", &["kind"])?;
+        ["deletion", "version", "upload"].iter().for_each(|kind| drop(cleaned.with_label_values(&[*kind])));
         ["fetched", "failed"].iter().for_each(|outcome| drop(fetches.with_label_values(&[*outcome])));
         Ok(Self {
             lag,
@@ -71,6 +79,12 @@ impl ReplicationMetrics {
             fetch_duration,
             conflicts: counter("conflicts_total", "Versions that lost their name to an earlier one.")?,
             store_errors: counter("store_errors_total", "Failed looks at the region's store.")?,
+            unknown: gauge("unknown_catalogues", "Living regions of which it is not known what they hold.")?,
+            cleaned,
+            losses: counter(
+                "losses_total",
+                "Versions of which files were missing in the store; they are fetched again.",
+            )?,
         })
     }
 }

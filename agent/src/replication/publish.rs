@@ -1,8 +1,11 @@
 //! Taking in a new version: files arrive in any order, are chunked and hashed while they are written to a staging folder,
 //! and become visible together at the end, or not at all.
 
+mod rivals;
+
 use super::clock::HybridClock;
 use crate::{
+    mesh::handle::PeerLink,
     snapshots::Snapshots,
     store::{
         models::{ModelError, ModelStore},
@@ -13,6 +16,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use regionmesh_protocol::{
     chunking::{Chunker, Cut},
+    clock::HybridTime,
+    conflict::{conflict_name, keeps_name},
     facts::{Fact, FactKind},
     identity::RegionName,
     manifest::{
@@ -28,11 +33,16 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Uploads open at once.
 const UPLOADS_MAX: usize = 32;
-/// An upload that nothing was added to for this long is dropped.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+/// Where no place is left, an upload that nothing was added to for this long makes room.
+const GIVES_WAY_AFTER: Duration = Duration::from_secs(60);
+/// An upload that nothing was added to for this long is dropped, where nothing else is configured.
+const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// Longest pause between two looks for idle uploads.
+const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bytes handed to the hashing thread at once: few hand-overs, and little memory.
 const BLOCK: usize = 1 << 20;
 /// Blocks on their way to the hashing thread.
@@ -45,7 +55,7 @@ pub enum PublishError {
     #[error("there is no upload {0}; it was ended or abandoned, begin anew")]
     NoUpload(String),
     /// Too many uploads are open.
-    #[error("{UPLOADS_MAX} uploads are open already; finish or abort one, or wait")]
+    #[error("{UPLOADS_MAX} uploads are open already; finish one, or list them with `models uploads` and abort one")]
     TooMany,
     /// A path or a count is not acceptable.
     #[error(transparent)]
@@ -87,6 +97,54 @@ pub enum PublishError {
         /// The region.
         region: RegionName,
     },
+    /// Another region published other content under that name at the same time, and that version keeps the name.
+    #[error(
+        "{model}@{version} was published in {region} at the same time, with other content, and that version keeps the name; \
+         yours is kept as {model}@{kept_as}, in every region"
+    )]
+    LostName {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+        /// The region that was first.
+        region: RegionName,
+        /// The name that ours gets.
+        kept_as: VersionName,
+    },
+    /// The version was deleted, and its name stays taken.
+    #[error(
+        "{model}@{version} was deleted, and a version's name never stands for other content; publish this as a new version"
+    )]
+    Spent {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+    },
+}
+
+/// An open upload, as it is listed.
+#[derive(Debug, Clone)]
+pub struct OpenUpload {
+    /// Its id.
+    pub id: String,
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub version: VersionName,
+    /// Who publishes, as they said.
+    pub publisher: String,
+    /// Files that arrived whole.
+    pub files: usize,
+    /// Their size, bytes.
+    pub bytes: u64,
+    /// Whether a file is arriving.
+    pub is_receiving: bool,
+    /// How long ago something was added.
+    pub idle: Duration,
+    /// How long it may stay idle.
+    pub idle_max: Duration,
 }
 
 struct Upload {
@@ -99,6 +157,14 @@ struct Upload {
     touched: Instant,
 }
 
+impl Upload {
+    /// How long nothing was added; zero while a file is arriving, whose sender has limits of its own.
+    fn idle(&self) -> Duration {
+        let is_receiving = self.files.values().any(|(_, file)| file.is_none());
+        if is_receiving { Duration::ZERO } else { self.touched.elapsed() }
+    }
+}
+
 /// Takes in versions. Clones share the open uploads.
 #[derive(Clone)]
 pub struct Publisher {
@@ -108,6 +174,8 @@ pub struct Publisher {
     snapshots: Snapshots,
     staging: PathBuf,
     uploads: Arc<Mutex<HashMap<String, Upload>>>,
+    upload_idle_max: Duration,
+    rivals: rivals::Rivals,
 }
 
 impl Publisher {
@@ -129,7 +197,23 @@ impl Publisher {
             }
             _ => {}
         }
-        Ok(Self { store, region, clock, snapshots, staging, uploads: Arc::default() })
+        let rivals = rivals::Rivals::default();
+        let uploads = Arc::default();
+        Ok(Self { store, region, clock, snapshots, staging, uploads, upload_idle_max: UPLOAD_IDLE_MAX, rivals })
+    }
+
+    /// The same publisher, which asks the other regions before it says that a version has its name.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Arc<dyn PeerLink>) -> Self {
+        self.rivals.peers = Some(peers);
+        self
+    }
+
+    /// The same publisher, whose uploads may be idle for so long.
+    #[must_use]
+    pub fn with_upload_idle_max(mut self, idle_max: Duration) -> Self {
+        self.upload_idle_max = idle_max;
+        self
     }
 
     /// Begins an upload; its id.
@@ -140,12 +224,10 @@ impl Publisher {
         publisher: String,
         metadata: Vec<(String, String)>,
     ) -> Result<String, PublishError> {
-        self.drop_abandoned();
+        self.drop_idle();
         let id = format!("{:016x}", rand::random::<u64>());
         let folder = self.staging.join(&id);
-        if self.lock().len() >= UPLOADS_MAX {
-            return Err(PublishError::TooMany);
-        }
+        self.make_room()?;
         tokio::fs::create_dir_all(&folder).await.map_err(|error| ModelError::io("create", &folder, error))?;
         let files = BTreeMap::new();
         let upload = Upload { model, version, publisher, metadata, files, folder, touched: Instant::now() };
@@ -217,18 +299,59 @@ impl Publisher {
         }
         let complete = upload.files.values().filter_map(|(staged, file)| Some((staged.clone(), file.clone()?)));
         let (staged, files): (Vec<_>, Vec<_>) = complete.unzip();
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             model: upload.model.clone(),
             version: upload.version.clone(),
             files,
             origin: self.region.clone(),
             publisher: upload.publisher.clone(),
-            published: self.clock.next(),
+            published: HybridTime::default(),
             metadata: upload.metadata.clone(),
         };
         manifest.check()?;
+        if manifest.size() == 0 {
+            return Err(ManifestError::Empty.into());
+        }
         self.check_elsewhere(&manifest)?;
-        Ok(self.store.commit(&manifest, &staged).await?)
+        self.store.check_available().await?;
+        self.check_not_spent(&manifest).await?;
+        let announced = self.rivals.announce(&mut manifest, &self.clock);
+        let summary = self.store.commit(&manifest, &staged).await?;
+        let rival = self.rivals.among(&self.snapshots, &self.region, &summary).await;
+        drop(announced);
+        match rival.filter(|rival| keeps_name(rival, &summary) == rival) {
+            Some(rival) => Err(PublishError::LostName {
+                kept_as: conflict_name(&summary).unwrap_or_else(|_| summary.version.clone()),
+                model: summary.model,
+                version: summary.version,
+                region: rival.origin,
+            }),
+            None => Ok(summary),
+        }
+    }
+
+    /// The version of that name with other content that this region holds or is about to commit; asked by another region
+    /// whose publisher waits for the answer.
+    pub async fn rival_of(&self, published: &VersionSummary) -> Result<Option<VersionSummary>, ModelError> {
+        // First: what is announced from now on is later than what we are asked about.
+        self.clock.hear(published.published);
+        if let Some(announced) = self.rivals.announced(published) {
+            return Ok(Some(announced));
+        }
+        match self.store.manifest(&published.model, &published.version).await {
+            Ok(manifest) => Ok(Some(manifest.summary()).filter(|held| held.content != published.content)),
+            Err(ModelError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The name of a deleted version stays taken, except for the content that it stood for.
+    async fn check_not_spent(&self, manifest: &Manifest) -> Result<(), PublishError> {
+        let deletion = self.store.deletion_of(&manifest.model, &manifest.version).await?;
+        match deletion.filter(|stone| !stone.allows(manifest.content())) {
+            Some(stone) => Err(PublishError::Spent { model: stone.model, version: stone.version }),
+            None => Ok(()),
+        }
     }
 
     /// A version of that name with other content that a living peer is known to hold would only become a conflict.
@@ -259,20 +382,75 @@ impl Publisher {
         Ok(())
     }
 
-    fn drop_abandoned(&self) {
+    /// The open uploads of this agent, the longest idle first.
+    pub fn uploads(&self) -> Vec<OpenUpload> {
+        let describe = |(id, upload): (&String, &Upload)| {
+            let whole = || upload.files.values().filter_map(|(_, file)| file.as_ref());
+            OpenUpload {
+                id: id.clone(),
+                model: upload.model.clone(),
+                version: upload.version.clone(),
+                publisher: upload.publisher.clone(),
+                files: whole().count(),
+                bytes: whole().map(|file| file.size).sum(),
+                is_receiving: upload.files.values().any(|(_, file)| file.is_none()),
+                idle: upload.idle(),
+                idle_max: self.upload_idle_max,
+            }
+        };
+        let mut uploads: Vec<_> = self.lock().iter().map(describe).collect();
+        uploads.sort_by_key(|upload| std::cmp::Reverse(upload.idle));
+        uploads
+    }
+
+    /// Drops the uploads that were idle for too long, and what they staged.
+    pub fn drop_idle(&self) {
+        let idle_max = self.upload_idle_max;
         self.lock().retain(|id, upload| {
-            let is_alive = upload.touched.elapsed() < ABANDONED_AFTER;
+            let is_alive = upload.idle() < idle_max;
             if !is_alive {
-                tracing::warn!(upload = id, model = %upload.model, version = %upload.version, "an upload was abandoned");
-                let _ = std::fs::remove_dir_all(&upload.folder);
+                dropped(id, upload, "idle for too long");
             }
             is_alive
         });
     }
 
+    /// Drops uploads as they become idle for too long, until `stop`.
+    pub async fn expire(self, stop: CancellationToken) -> Result<(), String> {
+        let pause = (self.upload_idle_max / 4).min(EXPIRY_PAUSE_MAX);
+        let expire = async {
+            loop {
+                tokio::time::sleep(pause).await;
+                self.drop_idle();
+            }
+        };
+        stop.run_until_cancelled(expire).await;
+        Ok(())
+    }
+
+    /// Where no place is left, the upload that is idle for the longest makes room.
+    fn make_room(&self) -> Result<(), PublishError> {
+        let mut uploads = self.lock();
+        if uploads.len() < UPLOADS_MAX {
+            return Ok(());
+        }
+        let longest = uploads.iter().max_by_key(|(_, upload)| upload.idle());
+        let longest = longest.filter(|(_, upload)| upload.idle() >= GIVES_WAY_AFTER).map(|(id, _)| id.clone());
+        let id = longest.ok_or(PublishError::TooMany)?;
+        if let Some(upload) = uploads.remove(&id) {
+            dropped(&id, &upload, "no place was left");
+        }
+        Ok(())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Upload>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn dropped(id: &str, upload: &Upload, why: &str) {
+    tracing::warn!(upload = id, model = %upload.model, version = %upload.version, why, "an abandoned upload was dropped");
+    let _ = std::fs::remove_dir_all(&upload.folder);
 }
 
 /// Writes a body to `staged` while chunking and hashing it in a thread beside.

@@ -10,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 fn publisher(data_dir: &Path) -> Publisher {
-    let store = Arc::new(ModelStore::new(OpenStore { objects: Arc::new(InMemory::new()), root: None }));
+    let store = Arc::new(ModelStore::new(OpenStore::of(Arc::new(InMemory::new()))));
     let (region, clock) = ("us-west-2".parse().unwrap(), HybridClock::default());
     Publisher::new(store, region, "node-0", clock, Snapshots::default(), data_dir).unwrap()
 }

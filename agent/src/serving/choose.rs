@@ -201,6 +201,7 @@ mod tests {
             version: version.parse().unwrap(),
             deleted: HybridTime { wall_ms: 5, counter: 0 },
             origin: "r".parse().unwrap(),
+            content: None,
         };
         let versions = vec![summary("m", "1", 5), summary("m", "2", 6)];
         let catalogue = Catalogue { versions, aliases: vec![], tombstones: vec![stone("1"), stone("2")] };

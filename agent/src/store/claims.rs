@@ -1,20 +1,31 @@
 //! Who may change the files of a version now.
 //!
-//! A claim is a numbered object, `claims/<model>/<version>/<generation>`, put only if absent, that names the content being
-//! stored. The highest generation holds. Writers of the same content join each other, since their files are the same;
-//! others wait. A claim is renewed while its holder works; one that was not renewed for [`STALE`] is its crashed holder's
-//! and is taken over by the next generation. So wherever files lie without a manifest, a claim tells that they are a
-//! leftover of ours, and what somebody else put into the bucket is left alone.
+//! A claim is a numbered object, `claims/<model>/<version>/<generation>`, created with put-if-absent. It names the content
+//! being stored, the agent that stores it, and that agent's boot. The highest generation holds. Writers of the same content
+//! join each other, since their files are the same; others wait. A holder renews its claim while it works.
 //!
-//! Weak where an agent's clock and the store's differ by minutes: a living claim then looks stale. Its holder notices before
-//! it commits, and gives up.
+//! A claim is void, and may be taken over,
+//! * for the agent that it names: once that agent has another boot, or no writer in its process holds the claim any more. An
+//!   agent that restarts after a crash therefore frees its names at once;
+//! * for all others: once it was not renewed for [`STALE`].
+//!
+//! So wherever files lie without a manifest, a claim tells that they are leftovers of ours. Files that another program put
+//! into the bucket are left alone.
+//!
+//! The age of a claim is measured by the store's clock: the timestamp of an object written just now, minus the timestamp of
+//! the claim. Agents' clocks don't matter.
 
-use super::models::{ModelError, ModelStore, object};
+use super::{
+    Owner,
+    models::{ModelError, ModelStore, object},
+};
 use futures::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, path::Path as ObjectPath};
 use regionmesh_protocol::manifest::{ModelName, VersionName};
 use std::{
+    collections::BTreeMap,
     pin::pin,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,6 +37,79 @@ const RENEW: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look whether the other writer is done.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long one reading of the store's clock is extrapolated with our monotonic clock.
+const CLOCK_GOOD_FOR: Duration = Duration::from_secs(600);
+
+/// The content of a claim, one field per line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Body {
+    token: String,
+    /// None in claims written by earlier versions.
+    owner: Option<Owner>,
+}
+
+impl Body {
+    fn write(&self) -> String {
+        match &self.owner {
+            Some(Owner { agent, boot }) => format!("{}\n{agent}\n{boot:016x}", self.token),
+            None => self.token.clone(),
+        }
+    }
+
+    fn read(text: &str) -> Self {
+        let mut lines = text.lines();
+        let token = lines.next().unwrap_or_default().to_owned();
+        let owner = lines.next().zip(lines.next()).and_then(|(agent, boot)| {
+            Some(Owner { agent: agent.to_owned(), boot: u64::from_str_radix(boot, 16).ok()? })
+        });
+        Self { token, owner }
+    }
+}
+
+/// The claims that writers in this process hold now. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ActiveClaims(Arc<Mutex<BTreeMap<ObjectPath, usize>>>);
+
+impl ActiveClaims {
+    fn begin(&self, path: &ObjectPath) -> ActiveClaim {
+        // Counted, because two writers may try to create the same generation.
+        *self.lock().entry(path.clone()).or_default() += 1;
+        ActiveClaim { all: self.clone(), path: path.clone() }
+    }
+
+    fn contains(&self, path: &ObjectPath) -> bool {
+        self.lock().contains_key(path)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectPath, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One active claim; ends when dropped.
+#[derive(Debug)]
+struct ActiveClaim {
+    all: ActiveClaims,
+    path: ObjectPath,
+}
+
+impl Drop for ActiveClaim {
+    fn drop(&mut self) {
+        let mut all = self.all.lock();
+        match all.get_mut(&self.path) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(all.remove(&self.path)),
+        }
+    }
+}
+
+/// A claim that stands.
+struct Standing {
+    meta: ObjectMeta,
+    generation: u64,
+    /// None if it was deleted after it was listed.
+    body: Option<Body>,
+}
 
 /// A claim that we hold.
 #[derive(Debug)]
@@ -34,8 +118,9 @@ pub(super) struct Claim {
     version: VersionName,
     folder: ObjectPath,
     path: ObjectPath,
-    token: String,
+    body: Body,
     renewed: Instant,
+    _active: ActiveClaim,
     /// Whether somebody claimed the version before us and did not finish.
     pub(super) is_inherited: bool,
 }
@@ -52,42 +137,48 @@ impl ModelStore {
         let folder = object(&["claims", model.as_str(), version.as_str()]);
         let begin = Instant::now();
         loop {
-            let standing = self.list(&folder).await?;
-            let highest =
-                standing.iter().filter_map(|meta| Some((generation(&meta.location)?, meta))).max_by_key(|g| g.0);
-            if let Some((_, highest)) = highest {
-                let theirs = self.token(&highest.location).await?;
-                let is_friendly = theirs.as_deref().is_none_or(|theirs| theirs == token || Some(theirs) == over);
-                if !is_friendly && !standing.iter().all(is_stale) {
-                    if begin.elapsed() > PATIENCE {
-                        return Err(ModelError::Claimed { model: model.clone(), version: version.clone() });
-                    }
-                    tokio::time::sleep(LOOK).await;
-                    continue;
-                }
-                if !is_friendly {
-                    tracing::warn!(%model, %version, "taking over the claim of a writer that never finished");
+            let standing = self.standing(&folder).await?;
+            let highest = standing.iter().max_by_key(|claim| claim.generation);
+            let generation = highest.map_or(0, |claim| claim.generation);
+            let theirs = highest.and_then(|claim| claim.body.as_ref());
+            let is_friendly = theirs.is_none_or(|body| body.token == token || Some(body.token.as_str()) == over);
+            let (mut void, mut living) = (Vec::new(), 0);
+            for claim in &standing {
+                if self.is_void(claim).await? {
+                    void.push(claim.meta.location.clone());
+                } else {
+                    living += 1;
                 }
             }
-            let path = object(&[
-                "claims",
-                model.as_str(),
-                version.as_str(),
-                &format!("{:010}", highest.map_or(0, |(generation, _)| generation) + 1),
-            ]);
-            match self.store.objects.put_opts(&path, token.to_owned().into(), PutMode::Create.into()).await {
+            if !is_friendly && living > 0 {
+                if begin.elapsed() > PATIENCE {
+                    return Err(ModelError::Claimed { model: model.clone(), version: version.clone() });
+                }
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            if !is_friendly {
+                tracing::warn!(%model, %version, "taking over the claim of a writer that never finished");
+            }
+            let number = format!("{:010}", generation + 1);
+            let path = object(&["claims", model.as_str(), version.as_str(), &number]);
+            let body = Body { token: token.to_owned(), owner: self.store.owner.clone() };
+            // Registered before the put: a visible claim of ours that is not active would be void.
+            let active = self.active.begin(&path);
+            match self.store.objects.put_opts(&path, body.write().into(), PutMode::Create.into()).await {
                 Ok(_) => {
-                    // The stale ones are ours to remove; those of friends are theirs.
-                    for old in standing.iter().filter(|meta| is_stale(meta)) {
-                        self.delete_object(&old.location).await?;
+                    // The void ones are ours to remove; those of friends are theirs.
+                    for old in &void {
+                        self.delete_object(old).await?;
                     }
                     return Ok(Claim {
                         model: model.clone(),
                         version: version.clone(),
                         folder,
                         path,
-                        token: token.into(),
+                        body,
                         renewed: Instant::now(),
+                        _active: active,
                         is_inherited: !standing.is_empty(),
                     });
                 }
@@ -114,24 +205,29 @@ impl ModelStore {
 
     /// Makes sure that the claim is still ours for minutes to come.
     pub(super) async fn renew(&self, claim: &mut Claim) -> Result<(), ModelError> {
-        let standing = self.list(&claim.folder).await?;
-        let highest = standing.iter().max_by_key(|meta| generation(&meta.location)).map(|meta| &meta.location);
-        let theirs = match highest {
-            Some(highest) => self.token(highest).await?,
-            None => None,
-        };
-        if theirs.as_deref() != Some(&claim.token) {
-            return Err(ModelError::Claimed { model: claim.model.clone(), version: claim.version.clone() });
-        }
-        let put = self.store.objects.put(&claim.path, claim.token.clone().into()).await;
+        self.check_held(claim).await?;
+        let put = self.store.objects.put(&claim.path, claim.body.write().into()).await;
         put.map_err(|error| ModelError::store("write", &claim.path, error))?;
         claim.renewed = Instant::now();
         Ok(())
     }
 
-    /// [`ModelStore::renew`], unless that was so recently that nobody can have taken it over.
-    pub(super) async fn renew_if_due(&self, claim: &mut Claim) -> Result<(), ModelError> {
-        if claim.renewed.elapsed() < STALE / 2 { Ok(()) } else { self.renew(claim).await }
+    /// Makes sure that the claim is still ours, and for as long as the rest takes.
+    pub(super) async fn confirm(&self, claim: &mut Claim) -> Result<(), ModelError> {
+        if claim.renewed.elapsed() < STALE / 2 { self.check_held(claim).await } else { self.renew(claim).await }
+    }
+
+    async fn check_held(&self, claim: &Claim) -> Result<(), ModelError> {
+        let standing = self.list(&claim.folder).await?;
+        let highest = standing.iter().max_by_key(|meta| generation(&meta.location)).map(|meta| &meta.location);
+        let theirs = match highest {
+            Some(highest) => self.body(highest).await?,
+            None => None,
+        };
+        if theirs.is_none_or(|theirs| theirs.token != claim.body.token) {
+            return Err(ModelError::Claimed { model: claim.model.clone(), version: claim.version.clone() });
+        }
+        Ok(())
     }
 
     /// Gives the claim back.
@@ -142,28 +238,78 @@ impl ModelStore {
         }
     }
 
-    /// Versions with claims of which none was renewed lately.
-    pub(super) async fn stale_claims(&self) -> Result<Vec<(ModelName, VersionName)>, ModelError> {
+    /// Versions whose claims are all void.
+    pub(super) async fn void_claims(&self) -> Result<Vec<(ModelName, VersionName)>, ModelError> {
         let mut versions: Vec<(ModelName, VersionName, bool)> = Vec::new();
-        for meta in self.list(&object(&["claims"])).await? {
-            let parts: Vec<_> = meta.location.parts().collect();
+        for claim in self.standing(&object(&["claims"])).await? {
+            let parts: Vec<_> = claim.meta.location.parts().collect();
             let [_, model, version, ..] = &parts[..] else { continue };
             let (Ok(model), Ok(version)) = (ModelName::new(model.as_ref()), VersionName::new(version.as_ref())) else {
                 continue;
             };
+            let is_void = self.is_void(&claim).await?;
             match versions.iter_mut().find(|(m, v, _)| *m == model && *v == version) {
-                Some((_, _, all_stale)) => *all_stale &= is_stale(&meta),
-                None => versions.push((model, version, is_stale(&meta))),
+                Some((_, _, all_void)) => *all_void &= is_void,
+                None => versions.push((model, version, is_void)),
             }
         }
-        Ok(versions.into_iter().filter(|(_, _, stale)| *stale).map(|(model, version, _)| (model, version)).collect())
+        Ok(versions.into_iter().filter(|(_, _, void)| *void).map(|(model, version, _)| (model, version)).collect())
     }
 
-    async fn token(&self, path: &ObjectPath) -> Result<Option<String>, ModelError> {
+    /// Whether a writer is working on the version.
+    pub(super) async fn is_claimed(&self, model: &ModelName, version: &VersionName) -> Result<bool, ModelError> {
+        for claim in self.standing(&object(&["claims", model.as_str(), version.as_str()])).await? {
+            if !self.is_void(&claim).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn standing(&self, folder: &ObjectPath) -> Result<Vec<Standing>, ModelError> {
+        let mut standing = Vec::new();
+        for meta in self.list(folder).await? {
+            let Some(generation) = generation(&meta.location) else { continue };
+            let body = self.body(&meta.location).await?;
+            standing.push(Standing { meta, generation, body });
+        }
+        Ok(standing)
+    }
+
+    async fn is_void(&self, claim: &Standing) -> Result<bool, ModelError> {
+        let Some(body) = &claim.body else { return Ok(true) };
+        if let (Some(us), Some(them)) = (&self.store.owner, &body.owner)
+            && us.agent == them.agent
+        {
+            // Left by an earlier boot, or by a writer of ours that could not delete it.
+            return Ok(us.boot != them.boot || !self.active.contains(&claim.meta.location));
+        }
+        let age_ms = self.store_now_ms().await? - claim.meta.last_modified.timestamp_millis();
+        Ok(i128::from(age_ms) >= STALE.as_millis() as i128)
+    }
+
+    /// The time by the store's clock, Unix milliseconds. Errs on the early side, so that claims look younger than they are.
+    async fn store_now_ms(&self) -> Result<i64, ModelError> {
+        if let Some((at, now_ms)) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+            && at.elapsed() < CLOCK_GOOD_FOR
+        {
+            return Ok(now_ms + at.elapsed().as_millis() as i64);
+        }
+        let agent = self.store.owner.as_ref().map_or("anonymous", |owner| owner.agent.as_str());
+        let path = object(&["probe", &format!("clock-{agent}")]);
+        let put = self.store.objects.put(&path, "".into()).await;
+        put.map_err(|error| ModelError::store("write", &path, error))?;
+        let meta = self.store.objects.head(&path).await.map_err(|error| ModelError::store("read", &path, error))?;
+        let now_ms = meta.last_modified.timestamp_millis();
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), now_ms));
+        Ok(now_ms)
+    }
+
+    async fn body(&self, path: &ObjectPath) -> Result<Option<Body>, ModelError> {
         match self.store.objects.get(path).await {
             Ok(claim) => {
                 let bytes = claim.bytes().await.map_err(|error| ModelError::store("read", path, error))?;
-                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+                Ok(Some(Body::read(&String::from_utf8_lossy(&bytes))))
             }
             Err(ObjectError::NotFound { .. }) => Ok(None),
             Err(error) => Err(ModelError::store("read", path, error)),
@@ -185,9 +331,4 @@ impl ModelStore {
 
 fn generation(path: &ObjectPath) -> Option<u64> {
     path.filename()?.parse().ok()
-}
-
-fn is_stale(meta: &ObjectMeta) -> bool {
-    let modified_ms = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
-    u128::from(crate::time::unix_ms().saturating_sub(modified_ms)) >= STALE.as_millis()
 }

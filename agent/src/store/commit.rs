@@ -1,4 +1,4 @@
-//! Changes of what versions a region holds: commit, remove, rename, and cleaning up what crashes left.
+//! Changes of what versions a region holds: commit, remove and rename.
 //!
 //! Each holds the version's claim ([`super::claims`]) from its first look at the manifest to its last write, so that files of
 //! two contents are never mixed under one name and a reader who goes by manifests sees all of a version or nothing.
@@ -13,11 +13,10 @@ use futures::StreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
-    conflict::Tombstone,
     manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -50,7 +49,7 @@ async fn place_one(store: OpenStore, origin: Origin, target: ObjectPath) -> Resu
 impl ModelStore {
     /// Makes a version visible whose files, verified, lie in `staged` (one path per file of the manifest, in order).
     ///
-    /// The same content twice is no error. The manifest is put last, and only if absent.
+    /// The same content twice is no error, and puts back files that were lost. The manifest is put last, and only if absent.
     pub async fn commit(&self, manifest: &Manifest, staged: &[PathBuf]) -> Result<VersionSummary, ModelError> {
         if staged.len() != manifest.files.len() {
             let why = format!("it has {} files, {} were staged", manifest.files.len(), staged.len());
@@ -63,7 +62,7 @@ impl ModelStore {
         manifest.check().map_err(|error| refused(manifest, error.to_string()))?;
         let bytes = codec::encode_document(manifest).map_err(|error| refused(manifest, error.to_string()))?;
         // First without a claim: the answer is the same, and a refusal needs not wait for another writer.
-        if let Some(existing) = self.existing(manifest).await? {
+        if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
         let content = manifest.content().to_string();
@@ -95,7 +94,7 @@ impl ModelStore {
         claim: &mut Claim,
     ) -> Result<VersionSummary, ModelError> {
         // Again: another may have committed before the claim was ours.
-        if let Some(existing) = self.existing(manifest).await? {
+        if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
         if claim.is_inherited {
@@ -104,16 +103,29 @@ impl ModelStore {
             self.purge(&manifest.model, &manifest.version, &wanted).await?;
         }
         self.holding(claim, self.place(manifest, &source)).await?;
-        self.renew_if_due(claim).await?;
+        self.check_kept(manifest).await?;
+        self.confirm(claim).await?;
         let path = manifest_path(&manifest.model, &manifest.version);
-        match self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await {
-            Ok(_) => Ok(manifest.summary()),
-            // Also the lost reply of a put of ours: then it holds our content.
-            Err(error) => match self.existing(manifest).await? {
-                Some(existing) => Ok(existing),
-                None => Err(ModelError::store("write", &path, error)),
-            },
+        let put = self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await;
+        // Read back, whatever was answered: a reply may be lost, and a store may acknowledge what it does not keep.
+        match (self.existing(manifest).await?, put) {
+            (Some(existing), _) => Ok(existing),
+            (None, Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
+            (None, Err(error)) => Err(ModelError::store("write", &path, error)),
         }
+    }
+
+    /// Makes sure that the store has every file in its whole size.
+    async fn check_kept(&self, manifest: &Manifest) -> Result<(), ModelError> {
+        let listed = self.list(&folder(&manifest.model, &manifest.version)).await?;
+        let sizes: BTreeMap<_, _> = listed.into_iter().map(|meta| (meta.location, meta.size)).collect();
+        for file in &manifest.files {
+            let path = file_path(&manifest.model, &manifest.version, &file.path);
+            if sizes.get(&path) != Some(&file.size) {
+                return Err(ModelError::NotKept { path: path.to_string() });
+            }
+        }
+        Ok(())
     }
 
     async fn place(&self, manifest: &Manifest, source: &Source<'_>) -> Result<(), ModelError> {
@@ -132,6 +144,16 @@ impl ModelStore {
         // All end before the first error is told: one that is still under way would put its file after the cleaning up.
         placed.collect::<Vec<_>>().await.into_iter().collect::<Result<(), _>>()?;
         staging::sync_folders(&self.store, targets.into_iter()).await
+    }
+
+    /// The same, unless files of it are missing: then it is committed again, which puts them back.
+    async fn existing_whole(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
+        let Some(existing) = self.existing(manifest).await? else { return Ok(None) };
+        match self.check_kept(manifest).await {
+            Ok(()) => Ok(Some(existing)),
+            Err(ModelError::NotKept { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The committed version of that name if its content is the manifest's; an error if it is other content.
@@ -191,7 +213,7 @@ impl ModelStore {
     }
 
     /// Removes every file in the folder of a version but the `wanted`.
-    async fn purge(
+    pub(super) async fn purge(
         &self,
         model: &ModelName,
         version: &VersionName,
@@ -230,43 +252,6 @@ impl ModelStore {
             Ok(_) | Err(ModelError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// Finishes what crashes interrupted: versions that are deleted and still there, and files of writers that never
-    /// committed. How many of each.
-    pub async fn clean(&self, tombstones: &[Tombstone]) -> Result<(usize, usize), ModelError> {
-        let mut deleted = 0;
-        for version in self.versions().await? {
-            let is_dead = |stone: &&Tombstone| {
-                (&stone.model, &stone.version) == (&version.model, &version.version)
-                    && version.published <= stone.deleted
-            };
-            if let Some(stone) = tombstones.iter().find(is_dead) {
-                let is_meant = |manifest: &Manifest| manifest.published <= stone.deleted;
-                deleted += usize::from(self.remove(&version.model, &version.version, is_meant).await?);
-            }
-        }
-        let mut abandoned = 0;
-        for (model, version) in self.stale_claims().await? {
-            let token = format!("cleaning {:016x}", rand::random::<u64>());
-            let claim = match self.claim(&model, &version, &token, None).await {
-                Ok(claim) => claim,
-                // Somebody took it up again.
-                Err(ModelError::Claimed { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            match self.manifest_bytes(&model, &version).await {
-                Ok(_) => {}
-                Err(ModelError::NotFound { .. }) => {
-                    self.purge(&model, &version, &BTreeSet::new()).await?;
-                    tracing::warn!(%model, %version, "removed what a writer left that never committed");
-                    abandoned += 1;
-                }
-                Err(error) => return Err(error),
-            }
-            self.release(claim).await;
-        }
-        Ok((deleted, abandoned))
     }
 }
 

@@ -8,25 +8,83 @@ use super::models::{ModelError, ModelStore, object};
 use futures::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
 use regionmesh_protocol::{
-    codec,
+    clock::HybridTime,
+    codec::{self, CodecError},
     conflict::{AliasEntry, Catalogue, Tombstone},
+    identity::RegionName,
+    manifest::{ModelName, VersionName},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Entries of one alias that are kept as history.
 const HISTORY: usize = 32;
 
+/// What a look at the region's store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// All that the region holds, in normal form.
+    pub catalogue: Catalogue,
+    /// Deletions that were recorded and not carried out to the end.
+    pub unfinished: Vec<Tombstone>,
+}
+
+/// A deletion as versions before 0.2 stored it.
+#[derive(Deserialize)]
+struct TombstoneBefore {
+    model: ModelName,
+    version: VersionName,
+    deleted: HybridTime,
+    origin: RegionName,
+}
+
+/// Reads a stored entry.
+trait Entry: Sized {
+    fn read(bytes: &[u8]) -> Result<Self, CodecError>;
+}
+
+impl Entry for AliasEntry {
+    fn read(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes)
+    }
+}
+
+impl Entry for Tombstone {
+    fn read(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes).or_else(|error| {
+            let TombstoneBefore { model, version, deleted, origin } = codec::decode(bytes).map_err(|_| error)?;
+            Ok(Tombstone { model, version, deleted, origin, content: None })
+        })
+    }
+}
+
 impl ModelStore {
     /// All that the region holds, in normal form.
     pub async fn catalogue(&self) -> Result<Catalogue, ModelError> {
+        Ok(self.scan().await?.catalogue)
+    }
+
+    /// All that the region holds, and what was left half done.
+    pub async fn scan(&self) -> Result<Scan, ModelError> {
         let mut catalogue = Catalogue {
             versions: self.versions().await?,
-            aliases: self.newest("aliases").await?,
-            tombstones: self.newest("tombstones").await?,
+            aliases: self.newest(&object(&["aliases"])).await?,
+            tombstones: self.newest(&object(&["tombstones"])).await?,
         };
+        let unfinished = catalogue.unfinished_deletions();
         catalogue.normalise();
-        Ok(catalogue)
+        Ok(Scan { catalogue, unfinished })
+    }
+
+    /// The aliases of one model.
+    pub async fn aliases_of(&self, model: &ModelName) -> Result<Vec<AliasEntry>, ModelError> {
+        self.newest(&object(&["aliases", model.as_str()])).await
+    }
+
+    /// The newest deletion of a version, if it ever was deleted.
+    pub async fn deletion_of(&self, model: &ModelName, version: &VersionName) -> Result<Option<Tombstone>, ModelError> {
+        let folder = object(&["tombstones", model.as_str(), version.as_str()]);
+        Ok(self.newest(&folder).await?.into_iter().max_by_key(|stone: &Tombstone| stone.deleted))
     }
 
     /// Records an alias; the same entry twice is no error. Entries beyond the history's bound are removed.
@@ -74,10 +132,10 @@ impl ModelStore {
             .map_err(|error| ModelError::store("list", prefix, error))
     }
 
-    /// The greatest entry of each folder two levels below `kind`.
-    async fn newest<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<T>, ModelError> {
+    /// The greatest entry of each folder of entries below `prefix`.
+    async fn newest<T: Entry>(&self, prefix: &ObjectPath) -> Result<Vec<T>, ModelError> {
         let mut newest: BTreeMap<String, ObjectPath> = BTreeMap::new();
-        for path in self.names(&object(&[kind])).await? {
+        for path in self.names(prefix).await? {
             let Some((folder, _)) = path.as_ref().rsplit_once('/') else { continue };
             match newest.get(folder) {
                 Some(known) if known >= &path => {}
@@ -91,11 +149,29 @@ impl ModelStore {
                 Err(ObjectError::NotFound { .. }) => continue,
                 Err(error) => return Err(ModelError::store("read", &path, error)),
             };
-            match codec::decode(&bytes) {
+            match T::read(&bytes) {
                 Ok(entry) => entries.push(entry),
                 Err(error) => tracing::error!(%path, %error, "an entry can't be read; it is not used"),
             }
         }
         Ok(entries)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_that_an_earlier_version_stored_is_read() {
+        let deleted = HybridTime { wall_ms: 7, counter: 1 };
+        let (model, version): (ModelName, VersionName) = ("m".parse().unwrap(), "1".parse().unwrap());
+        let origin: RegionName = "a".parse().unwrap();
+        let before = codec::encode(&(&model, &version, deleted, &origin)).unwrap();
+        let stone = Tombstone { model, version, deleted, origin, content: None };
+        assert_eq!(Tombstone::read(&before).unwrap(), stone);
+        assert_eq!(Tombstone::read(&codec::encode(&stone).unwrap()).unwrap(), stone);
+        assert!(Tombstone::read(b"garbage").is_err());
     }
 }

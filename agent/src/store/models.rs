@@ -8,7 +8,11 @@
 //! Who goes by manifests sees all of a version or nothing. How they come
 //! and go is in [`super::commit`]; aliases and deletions are in [`super::metadata`].
 
-use super::OpenStore;
+use super::{
+    OpenStore,
+    claims::ActiveClaims,
+    fault::{Cause, cause, io_words, words},
+};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
@@ -20,12 +24,16 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Manifests read at once when the catalogue is made.
 const READS_AT_ONCE: usize = 16;
 /// Bytes read at a time when a version is verified.
 const VERIFY_BLOCK: u64 = 8 << 20;
+
+/// How long a store may take to show that it is there, when somebody begins to publish.
+const AVAILABLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why something could not be done with a stored model.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +60,8 @@ pub enum ModelError {
         /// Digest of what was to be stored.
         ours: String,
     },
-    /// Somebody else is putting the same version there, with other content.
-    #[error("{model}@{version} is being published by somebody else right now; try again when they are done")]
+    /// Another writer is putting the same version there, with other content.
+    #[error("another publisher is writing {model}@{version} right now; try again when it is done")]
     Claimed {
         /// The model.
         model: ModelName,
@@ -78,8 +86,20 @@ pub enum ModelError {
         /// What was to be written.
         path: String,
     },
+    /// The store acknowledged a write, and what was written is not there.
+    #[error(
+        "the store acknowledged {path} and does not have it, or not all of it; nothing of the version is visible, publish it \
+         again"
+    )]
+    NotKept {
+        /// What was written.
+        path: String,
+    },
+    /// The store is known to be unavailable: nothing was tried.
+    #[error("the region's store is unavailable: {0}")]
+    Unavailable(String),
     /// The store failed.
-    #[error("store: cannot {action} {path}: {error}")]
+    #[error("cannot {action} {path}: {}", words(.error))]
     Store {
         /// What was tried.
         action: &'static str,
@@ -89,7 +109,7 @@ pub enum ModelError {
         error: ObjectError,
     },
     /// A file of ours could not be handled.
-    #[error("cannot {action} {path}: {error}")]
+    #[error("cannot {action} {}: {}", .path.display(), io_words(.error))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -112,7 +132,7 @@ pub enum ModelError {
 
 impl ModelError {
     pub(crate) fn store(action: &'static str, path: &ObjectPath, error: ObjectError) -> Self {
-        if is_full(&error) {
+        if cause(&error) == Cause::Full {
             return Self::Full { path: path.to_string() };
         }
         Self::Store { action, path: path.to_string(), error }
@@ -126,17 +146,6 @@ impl ModelError {
     }
 }
 
-fn is_full(error: &ObjectError) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 /// How the store named a manifest when it was read: unchanged, it need not be read again.
 type Tag = (Option<String>, i64, u64);
 
@@ -144,6 +153,9 @@ type Tag = (Option<String>, i64, u64);
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     pub(super) store: OpenStore,
+    /// When the store's clock was asked, and what it said, Unix milliseconds.
+    pub(super) clock: Arc<Mutex<Option<(Instant, i64)>>>,
+    pub(super) active: ActiveClaims,
     seen: Arc<Mutex<HashMap<ObjectPath, (Tag, VersionSummary)>>>,
 }
 
@@ -167,7 +179,27 @@ pub(super) fn file_path(model: &ModelName, version: &VersionName, path: &str) ->
 impl ModelStore {
     /// The models in `store`.
     pub fn new(store: OpenStore) -> Self {
-        Self { store, seen: Arc::default() }
+        Self { store, clock: Arc::default(), active: ActiveClaims::default(), seen: Arc::default() }
+    }
+
+    /// Fails at once where the store is known to be unavailable, and soon where it can't be reached: before a publisher sends
+    /// all its bytes.
+    pub async fn check_available(&self) -> Result<(), ModelError> {
+        let health = &self.store.health;
+        if let Some(why) =
+            health.outage().map(|outage| outage.why).or_else(|| health.obstacle().map(|fault| fault.to_string()))
+        {
+            return Err(ModelError::Unavailable(why));
+        }
+        let folder = object(&["probe"]);
+        match tokio::time::timeout(AVAILABLE_WITHIN, self.store.prober.list(Some(&folder)).next()).await {
+            Ok(None | Some(Ok(_))) => Ok(()),
+            Ok(Some(Err(error))) => Err(ModelError::Unavailable(words(&error))),
+            Err(_) => {
+                let silent = Cause::Silent(AVAILABLE_WITHIN.as_millis() as u64);
+                Err(ModelError::Unavailable(health.fault(silent).to_string()))
+            }
+        }
     }
 
     /// A folder for files on their way into the store: on its own file system where it is local, else below `fallback`.

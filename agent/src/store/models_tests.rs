@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::{
-    OpenStore,
+    OpenStore, Owner,
+    clean::Cleaned,
     models::{ModelError, ModelStore},
 };
 use crate::config::StoreConfig;
@@ -31,7 +32,7 @@ fn local(folder: &Path) -> ModelStore {
 }
 
 fn in_memory() -> ModelStore {
-    ModelStore::new(OpenStore { objects: Arc::new(InMemory::new()), root: None })
+    ModelStore::new(OpenStore::of(Arc::new(InMemory::new())))
 }
 
 fn manifest(name: &str, published: u64, files: Files<'_>) -> Manifest {
@@ -244,8 +245,9 @@ async fn cleaning_removes_what_crashed_writers_left_and_nothing_else() {
         version: dead.version.clone(),
         deleted: time(1),
         origin: "a".parse().unwrap(),
+        content: None,
     };
-    assert_eq!(store.clean(&[stone]).await.unwrap(), (1, 1));
+    assert_eq!(store.clean(&[stone]).await.unwrap(), Cleaned { deletions: 1, abandoned: 1, uploads: 0 });
     store.verify(&whole.model, &whole.version).await.unwrap();
     assert_eq!(files_of(&store, &half).await.len() + files_of(&store, &dead).await.len(), 0);
     assert_eq!(files_of(&store, &living).await.len(), 1, "a living writer's file is gone");
@@ -283,12 +285,80 @@ async fn a_deletion_removes_what_was_published_before_it_and_spares_what_came_af
             let version = manifest("m@1", published, files);
             commit(&store, folder.path(), &version, files).await.unwrap();
             let (model, origin) = (version.model.clone(), "a".parse().unwrap());
-            store.bury(&Tombstone { model, version: version.version.clone(), deleted: time(5), origin }).await.unwrap();
+            let content = Some(version.content());
+            let stone = Tombstone { model, version: version.version.clone(), deleted: time(5), origin, content };
+            store.bury(&stone).await.unwrap();
+            let found = store.deletion_of(&stone.model, &stone.version).await.unwrap();
+            assert_eq!(found, Some(stone));
             assert_eq!(store.catalogue().await.unwrap().versions == vec![version.summary()], lives);
             assert_eq!(store.manifest(&version.model, &version.version).await.is_ok(), lives);
         }
     }
     assert!(folder.path().join("store/models/m/1/f").exists());
+}
+
+/// A store in `folder` as an agent in one of its lives opens it.
+fn local_of(folder: &Path, agent: &str, boot: u64) -> ModelStore {
+    let url = format!("file://{}", folder.join("store").display());
+    let opened = super::open(&StoreConfig { url, options: Default::default() }).unwrap();
+    ModelStore::new(opened.owned_by(Owner { agent: agent.into(), boot }))
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_back_knows_its_own_claims_and_others_wait_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Files = &[("f", b"corrected")];
+    let manifest = manifest("m@1", 1, files);
+    let before = local_of(folder.path(), "node-0", 1);
+    let claim = before.claim(&manifest.model, &manifest.version, "what was cut off", None).await.unwrap();
+    before.store.objects.put(&ObjectPath::from("models/m/1/half"), "x".into()).await.unwrap();
+    drop(claim);
+    let other = local_of(folder.path(), "node-1", 7);
+    assert_eq!(other.clean(&[]).await.unwrap(), Cleaned::default());
+
+    let back = local_of(folder.path(), "node-0", 2);
+    tokio::time::timeout(Duration::from_secs(5), commit(&back, folder.path(), &manifest, files))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(files_of(&back, &manifest).await, ["models/m/1/f"]);
+    assert_eq!(claims(&back).await, 0);
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_not_carried_out_is_found_and_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(folder.path());
+    let files: Files = &[("f", b"one")];
+    let dead = manifest("m@1", 1, files);
+    let (model, version, origin) = (dead.model.clone(), dead.version.clone(), "a".parse().unwrap());
+    let stone = Tombstone { model, version, deleted: time(5), origin, content: Some(dead.content()) };
+    store.bury(&stone).await.unwrap();
+    // As if the agent had died between the record and the removal.
+    commit(&store, folder.path(), &dead, files).await.unwrap();
+    let scan = store.scan().await.unwrap();
+    assert_eq!((scan.catalogue.versions.len(), &scan.unfinished), (0, &vec![stone.clone()]));
+    store.bury(&stone).await.unwrap();
+    assert_eq!(store.scan().await.unwrap().unfinished, vec![]);
+    assert!(files_of(&store, &dead).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_version_that_lost_a_file_is_found_and_made_whole_by_the_same_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(folder.path());
+    let files: Files = &[("f", b"one"), ("g", b"two")];
+    let (whole, damaged) = (manifest("m@1", 1, files), manifest("m@2", 1, files));
+    for version in [&whole, &damaged] {
+        commit(&store, folder.path(), version, files).await.unwrap();
+    }
+    std::fs::remove_file(folder.path().join("store/models/m/2/g")).unwrap();
+    let held = store.catalogue().await.unwrap().versions;
+    assert_eq!(store.incomplete(&held).await.unwrap(), vec![damaged.summary()]);
+    commit(&store, folder.path(), &damaged, files).await.unwrap();
+    assert_eq!(store.incomplete(&held).await.unwrap(), vec![]);
+    store.verify(&damaged.model, &damaged.version).await.unwrap();
+    assert_eq!(claims(&store).await, 0);
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ mod metrics;
 
 pub use metrics::SlotMetrics;
 
+use super::fault::words;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
 use regionmesh_protocol::{
@@ -94,7 +95,7 @@ const SLOW: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
     /// The store failed; what was asked may have been done.
-    #[error("{acceptor} store: cannot {action} {path}: {error}; check the bucket and its credentials")]
+    #[error("{acceptor} store: cannot {action} {path}: {}", words(.error))]
     Store {
         /// `region` or `witness`.
         acceptor: &'static str,

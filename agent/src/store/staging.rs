@@ -1,8 +1,12 @@
 //! Moving a finished file from the local disk into the store.
 
-use super::{OpenStore, models::ModelError};
-use bytes::BytesMut;
-use object_store::{ObjectStoreExt, WriteMultipart, path::Path as ObjectPath};
+use super::{
+    OpenStore,
+    models::ModelError,
+    multipart::{self, PART, read_part},
+};
+use object_store::{MultipartUpload, ObjectStoreExt, path::Path as ObjectPath};
+use regionmesh_protocol::store_health::Access;
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -13,12 +17,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::{io::AsyncReadExt, task::JoinHandle};
-
-/// Part size of an upload, bytes: 10,000 parts, the smallest limit among the clouds, then carry 160 GB.
-const PART: usize = 16 << 20;
-/// Parts in flight at once.
-const PARTS_AT_ONCE: usize = 4;
+use tokio::task::JoinHandle;
 
 /// How often a folder that was taken away again is made anew.
 const FOLDER_TRIES: u32 = 16;
@@ -82,11 +81,11 @@ pub async fn place(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Resul
         let target = path.parts().fold(root.clone(), |target, part| target.join(part.as_ref()));
         let source = staged.to_owned();
         let moved = tokio::task::spawn_blocking(move || move_in(&source, &target)).await;
-        match moved {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::CrossesDevices => {}
-            Ok(Err(error)) => return Err(ModelError::io("move", staged, error)),
-            Err(error) => return Err(ModelError::io("move", staged, io::Error::other(error))),
+        let moved = moved.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let is_elsewhere = moved.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
+        if !is_elsewhere {
+            store.health.observe_file(Access::Write, "models", &moved);
+            return moved.map_err(|error| ModelError::io("move", staged, error));
         }
     }
     upload(store, staged, path).await
@@ -142,18 +141,32 @@ pub async fn sync_folders(store: &OpenStore, targets: impl Iterator<Item = Objec
         .map_err(|error| ModelError::io("sync", &root, error))
 }
 
+/// A small file in one request, a larger one in parts.
 async fn upload(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(), ModelError> {
-    let mut file = tokio::fs::File::open(staged).await.map_err(|error| ModelError::io("read", staged, error))?;
-    let multipart = store.objects.put_multipart(path).await.map_err(|error| ModelError::store("write", path, error))?;
-    let mut upload = WriteMultipart::new_with_chunk_size(multipart, PART);
-    loop {
-        let mut block = BytesMut::with_capacity(PART);
-        let read = file.read_buf(&mut block).await.map_err(|error| ModelError::io("read", staged, error))?;
-        if read == 0 {
-            break;
-        }
-        upload.wait_for_capacity(PARTS_AT_ONCE).await.map_err(|error| ModelError::store("write", path, error))?;
-        upload.put(block.freeze());
+    let reading = |error| ModelError::io("read", staged, error);
+    let writing = |error| ModelError::store("write", path, error);
+    let mut file = tokio::fs::File::open(staged).await.map_err(reading)?;
+    let size = file.metadata().await.map_err(reading)?.len();
+    if size <= PART as u64 {
+        let content = read_part(&mut file, staged).await?;
+        return store.objects.put(path, content.freeze().into()).await.map(drop).map_err(writing);
     }
-    upload.finish().await.map(drop).map_err(|error| ModelError::store("write", path, error))
+    if let Some(parts) = &store.multipart {
+        return multipart::upload(store, parts, &mut file, staged, path).await;
+    }
+    let mut upload = store.objects.put_multipart(path).await.map_err(writing)?;
+    let sent = async {
+        loop {
+            let block = read_part(&mut file, staged).await?;
+            if block.is_empty() {
+                break upload.complete().await.map(drop).map_err(writing);
+            }
+            upload.put_part(block.freeze().into()).await.map_err(writing)?;
+        }
+    };
+    let outcome = sent.await;
+    if outcome.is_err() {
+        let _ = upload.abort().await;
+    }
+    outcome
 }

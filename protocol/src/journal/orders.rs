@@ -2,14 +2,12 @@
 
 use super::{Journal, quoted, stamp};
 use crate::{
+    alert::MeshAlert,
     event::{Event, EventKind, Severity},
     identity::RegionName,
     plan::{CommittedPlan, Override, Plan, YieldedOrder},
 };
 use std::collections::BTreeSet;
-
-const ORDER_YIELDED: &str = "RegionMeshOrderYielded";
-const ALL_FAILED: &str = "RegionMeshAllRegionsFailed";
 
 impl Journal {
     /// Orders that begin to yield, and those that take effect again.
@@ -19,12 +17,13 @@ impl Journal {
         for yielded in &plan.yielded {
             let Some(order) = plan.override_of(yielded.order.as_ref()) else { continue };
             let (kind, region) = (order.kind.as_str(), yielded.region.as_str());
-            let labels = self.labels(ORDER_YIELDED, Severity::Warning, &[("order", kind), ("region", region)]);
+            let about = [("order", kind), ("region", region)];
             active.insert((kind.to_owned(), region.to_owned()));
             let summary =
                 format!("{order} has no effect for {region}: users would be left on a region that can't serve");
             let was = before.is_some_and(|before| has(before, yielded));
-            self.raise(EventKind::Plan, Severity::Warning, labels, summary.clone(), &plan.reason, yielded.since_ms);
+            let (alert, since_ms) = (MeshAlert::OrderYielded, yielded.since_ms);
+            self.raise(EventKind::Plan, alert, &about, summary.clone(), &plan.reason, since_ms);
             if !was {
                 events.push(event(committed, order, &yielded.region, "yields", Severity::Warning, &summary));
             }
@@ -36,7 +35,7 @@ impl Journal {
             let text = format!("{order} {}", if is_over { "ended" } else { "takes effect again" });
             events.push(event(committed, order, &yielded.region, "stands", Severity::Info, &text));
         }
-        self.book.end(ORDER_YIELDED, now_ms, |labels| {
+        self.book.end(MeshAlert::OrderYielded.name(), now_ms, |labels| {
             !active.contains(&(labels["order"].clone(), labels["region"].clone()))
         });
         events
@@ -45,11 +44,10 @@ impl Journal {
     /// Whether the verdict on every region is failed.
     pub(super) fn all_failed(&mut self, plan: &Plan, now_ms: u64) {
         let Some(since_ms) = plan.all_failed_ms else {
-            return self.book.end(ALL_FAILED, now_ms, |_| true);
+            return self.book.end(MeshAlert::AllRegionsFailed.name(), now_ms, |_| true);
         };
-        let labels = self.labels(ALL_FAILED, Severity::Critical, &[]);
         let summary = "the verdict on every region is failed: the last shares stay".to_owned();
-        self.raise(EventKind::Plan, Severity::Critical, labels, summary, &plan.reason, since_ms);
+        self.raise(EventKind::Plan, MeshAlert::AllRegionsFailed, &[], summary, &plan.reason, since_ms);
     }
 }
 

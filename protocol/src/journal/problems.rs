@@ -44,11 +44,10 @@ impl Journal {
 
     fn raise_problem(&mut self, key: &ProblemKey, problem: &Problem) {
         let (agent, kind, subject) = key;
-        let (name, severity) = (agent.to_string(), kind.severity());
+        let name = agent.to_string();
         let about = [("region", agent.region.as_str()), ("agent", &*name), ("subject", &**subject)];
-        let labels = self.labels(kind.alert_name(), severity, &about);
         let summary = format!("{agent}: {}: {subject}", kind.summary());
-        self.raise(EventKind::Problem, severity, labels, summary, &problem.detail, problem.since_ms);
+        self.raise(EventKind::Problem, *kind, &about, summary, &problem.detail, problem.since_ms);
     }
 }
 

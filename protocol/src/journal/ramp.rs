@@ -2,12 +2,11 @@
 
 use super::{Journal, quoted, stamp};
 use crate::{
+    alert::MeshAlert,
     event::{Event, EventKind, Severity},
     identity::RegionName,
     plan::{CommittedPlan, RegionPlan, Standing},
 };
-
-const ROLLED_BACK: &str = "RegionMeshRampRolledBack";
 
 /// One move on the ramp.
 enum Move {
@@ -49,9 +48,9 @@ impl Journal {
         if severity == Severity::Info {
             self.end_rollback(region, now_ms);
         } else {
-            let labels = self.labels(ROLLED_BACK, Severity::Warning, &[("region", region.as_str())]);
-            let why = &committed.plan.reason;
-            self.raise(EventKind::Ramp, Severity::Warning, labels, text.clone(), why, committed.plan.made_ms);
+            let (about, why) = ([("region", region.as_str())], &committed.plan.reason);
+            let made_ms = committed.plan.made_ms;
+            self.raise(EventKind::Ramp, MeshAlert::RampRolledBack, &about, text.clone(), why, made_ms);
         }
         Some(Event {
             id: format!("ramp:{region}:{}", stamp(committed)),
@@ -86,6 +85,6 @@ impl Journal {
     }
 
     fn end_rollback(&mut self, region: &RegionName, now_ms: u64) {
-        self.book.end(ROLLED_BACK, now_ms, |labels| labels["region"] == region.as_str());
+        self.book.end(MeshAlert::RampRolledBack.name(), now_ms, |labels| labels["region"] == region.as_str());
     }
 }

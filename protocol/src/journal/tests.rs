@@ -232,9 +232,14 @@ fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
     // A life of a day: its last fifth.
     assert_eq!([at(86_400, 60_000), at(86_400, 70_000), at(86_400, 71_000)], [(0, 0), (1, 1), (0, 1)]);
     assert_eq!(at(2 * 86_400, 71_001), (0, 0));
-    // A life of years: its last week.
+    // A life of years: its last week, then its last two days.
     let year = 365 * 86_400;
     assert_eq!([at(year, 300 * 86_400), at(year, 359 * 86_400)], [(0, 0), (1, 1)]);
+    assert_eq!([at(year, 363 * 86_400 + 1), at(year, 364 * 86_400)], [(1, 2), (0, 2)]);
+    assert_eq!(at(2 * year, 364 * 86_400), (0, 0));
+    // A pod's certificate, which lives for three days and is renewed a day before its end, is in neither stage until then.
+    let pod = 3 * 86_400;
+    assert_eq!([at(pod, 86_400), at(pod, 2 * 86_400), at(pod, 208_800)], [(0, 0), (0, 0), (1, 1)]);
 }
 
 #[test]

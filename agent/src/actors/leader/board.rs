@@ -231,6 +231,6 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
 fn is_complete(board: &BoardView, region: &RegionName) -> bool {
     board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive).any(|(_, view)| {
         let holdings = view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact);
-        matches!(holdings, Some(Fact::Holdings(holdings)) if holdings.missing == 0)
+        matches!(holdings, Some(Fact::Holdings(holdings)) if holdings.is_complete())
     })
 }

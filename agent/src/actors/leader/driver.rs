@@ -106,6 +106,9 @@ impl Driver {
         let metrics = &self.arguments.metrics;
         metrics.members.set(i64::try_from(self.configured.len()).unwrap_or(i64::MAX));
         metrics.is_leader.set(0);
+        for region in &self.arguments.config.regions {
+            metrics.left_out.with_label_values(&[region.name.as_str()]).set(0);
+        }
         if let Some(plan) = kept {
             self.learn_plan(&plan, None);
         }

@@ -102,7 +102,9 @@ impl PeerLink for Link {
                 let asked = actor.call(|reply| LeaderMessage::PreVote(request, reply), Some(timeout)).await;
                 Ok(PeerReply::PreVote(asked.map_err(|_| broken())?.success_or(broken())?))
             }
-            PeerRequest::Catalogue | PeerRequest::Order { .. } => Err(broken()),
+            PeerRequest::CataloguePage { .. } | PeerRequest::Publication(_) | PeerRequest::Order { .. } => {
+                Err(broken())
+            }
         }
     }
 }

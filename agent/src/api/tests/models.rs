@@ -104,7 +104,7 @@ async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicat
     rig.commit(&upload).await.ok(200);
     assert!(rig.snapshots.catalogue.borrow().versions.is_empty());
     rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.ok(200);
-    rig.post("/v1/models/resnet/versions/1/delete", "").await.ok(200);
+    rig.post("/v1/models/resnet/versions/1/delete?force=true", "").await.ok(200);
     rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.error(404);
 }
 
@@ -130,9 +130,36 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
     rig.get("/v1/models/resnet/versions/1").await.error(404);
     rig.post(delete, "").await.error(404);
     assert!(!rig.dir.path().join("store/models/resnet/1/model.onnx").exists());
-    // Published again, later than the deletion, it lives.
-    rig.publish("resnet", "1", "other weights").await;
+    // The name never stands for other content; what it stood for may come back.
+    let upload = rig.begin("resnet", "1").await;
+    rig.add(&upload, "model.onnx", "other weights").await.ok(201);
+    assert!(rig.commit(&upload).await.error(409).contains("was deleted"));
+    rig.publish("resnet", "1", "weights").await;
     rig.get("/v1/models/resnet/versions/1").await.ok(200);
+}
+
+#[tokio::test]
+async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
+    let rig = Rig::start().await;
+    rig.publish("resnet", "1", "weights").await;
+    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.ok(200);
+    let delete = "/v1/models/resnet/versions/1/delete";
+    assert!(rig.post(delete, "").await.error(409).contains("production"));
+    rig.get("/v1/models/resnet/versions/1").await.ok(200);
+    let done = rig.post(&format!("{delete}?force=true"), "").await.ok(200).json();
+    assert!(done["done"].as_str().unwrap().contains("production names nothing now"), "{done}");
+}
+
+#[tokio::test]
+async fn versions_and_aliases_of_a_model_never_share_a_name() {
+    let rig = Rig::start().await;
+    rig.publish("resnet", "1", "weights").await;
+    let promote = "/v1/models/resnet/versions/1/promote";
+    assert!(rig.post(promote, r#"{"alias":"1"}"#).await.error(409).contains("has a version 1"));
+    rig.post(promote, r#"{"alias":"production"}"#).await.ok(200);
+    let begun = rig.post("/v1/models/resnet/versions/production/uploads", "").await;
+    assert!(begun.error(409).contains("is an alias of resnet"));
+    rig.begin("bert", "production").await;
 }
 
 #[test]
@@ -141,5 +168,5 @@ fn a_full_disk_is_told_apart_from_other_failures() {
     let status = |error: ModelError| ApiError::from(error).into_response().status().as_u16();
     assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), full)), 507);
     let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-    assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), denied)), 500);
+    assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), denied)), 503);
 }

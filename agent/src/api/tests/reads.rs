@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::api::types::{PlanDetail, Status};
-use regionmesh_protocol::facts::{AgentFacts, Holdings};
+use regionmesh_protocol::{
+    facts::{AgentFacts, Holdings},
+    problem::ProblemKind,
+};
 
 fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -> ChildHealth {
     let down_since = down_for.map(|down_for| Instant::now().checked_sub(down_for).unwrap());
@@ -165,14 +168,15 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
             .collect();
         assert_eq!(reply.status == 200, checks.is_empty(), "{body}");
         assert_eq!(body["ready"], checks.is_empty());
-        assert_eq!(body["checks"].as_object().unwrap().len(), 6);
+        assert_eq!(body["checks"].as_object().unwrap().len(), 7);
         checks
     };
-    assert_eq!(failing().await, ["gossip", "mesh", "plan", "store"]);
+    assert_eq!(failing().await, ["catalogues", "gossip", "mesh", "plan", "store"]);
     own(vec![Fact::Certificate(vec![vec![1]])]);
-    assert_eq!(failing().await, ["mesh", "plan", "store"]);
+    assert_eq!(failing().await, ["catalogues", "mesh", "plan", "store"]);
     own(both());
-    assert_eq!(failing().await, ["mesh", "plan"]);
+    assert_eq!(failing().await, ["catalogues", "mesh", "plan"]);
+    rig.snapshots.has_catalogues.send_replace(true);
     rig.plan();
     assert_eq!(failing().await, ["mesh"]);
     rig.snapshots.is_current.send_replace(true);
@@ -180,6 +184,11 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
     rig.actors.send_replace(Arc::new(BTreeMap::from([("gossip", actor(false, 1, Some(Duration::ZERO)))])));
     assert_eq!(failing().await, ["actors"]);
     rig.actors.send_replace(Arc::default());
+    // Without its store an agent goes on, and says what is wrong.
+    rig.snapshots.problems.set(ProblemKind::StoreUnavailable, "us-west-2", "bucket \"models\" does not exist");
+    let reply = rig.get("/readyz").await.ok(200).json();
+    assert!(reply["checks"]["store"].as_str().unwrap().contains("bucket \"models\" does not exist"), "{reply}");
+    rig.snapshots.problems.clear(ProblemKind::StoreUnavailable, "us-west-2");
     rig.drain.send_replace(true);
     assert_eq!(failing().await, ["stopping"]);
 }

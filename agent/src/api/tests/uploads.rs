@@ -123,6 +123,10 @@ async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
     let upload = rig.begin("resnet", "1").await;
     assert!(rig.commit(&upload).await.error(409).contains("at least one file"));
     let upload = rig.begin("resnet", "1").await;
+    let empty = rig.http.post(rig.url(&format!("/v1/uploads/{upload}/files?path=empty"))).bearer_auth(TOKEN);
+    rig.send(empty.header("content-length", "0")).await.ok(201);
+    assert!(rig.commit(&upload).await.error(400).contains("not empty"));
+    let upload = rig.begin("resnet", "1").await;
     rig.add(&upload, "a", "x").await.ok(201);
     rig.add(&upload, "a/b", "x").await.ok(201);
     rig.commit(&upload).await.error(409);
@@ -151,6 +155,8 @@ async fn uploads_beyond_the_limit_wait_their_turn() {
     let reply = rig.post("/v1/models/resnet/versions/1/uploads", "").await;
     assert!(reply.error(503).contains("open already"));
     assert_eq!(reply.header("retry-after"), "1");
+    let listed = rig.get("/v1/uploads").await.ok(200).json();
+    assert_eq!((listed["uploads"].as_array().unwrap().len(), &listed["agent"]), (32, &json!("us-west-2/node-0")));
     rig.post(&format!("/v1/uploads/{}/abort", open[0]), "").await.ok(200);
     rig.begin("resnet", "1").await;
 }

@@ -1,5 +1,6 @@
 //! Why a command could not be carried out.
 
+use crate::describe;
 use reqwest::{StatusCode, Url};
 use std::fmt;
 
@@ -114,5 +115,5 @@ pub(super) fn root(error: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cause.to_string()
+    describe::without_numbers(&cause.to_string())
 }

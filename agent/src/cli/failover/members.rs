@@ -6,6 +6,7 @@ use crate::{
     cli::{
         client::Client,
         common::{Common, operator},
+        confirm::confirm,
         text::{Paint, Table, Tone, percent, plain, wrap},
     },
 };
@@ -17,7 +18,6 @@ use std::process::ExitCode;
 
 /// Show who votes in the register and gets traffic; add, remove or rename a region
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct MembersCommand {
     #[command(subcommand)]
     action: Option<Action>,
@@ -28,8 +28,8 @@ pub(super) struct MembersCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     List(List),
-    Add(Change),
-    Remove(Change),
+    Add(Add),
+    Remove(Remove),
     Rename(Rename),
 }
 
@@ -40,14 +40,38 @@ struct List {
     common: Common,
 }
 
-/// Add or remove one member (see `--help` of the command for what is refused)
+/// Add a region, or the witness, to the members
+///
+/// Refused: a member; what is not in the leader's configuration; a change that the members which answer are no majority
+/// for; a store that holds another register; and, without --force, a change after which automatic failover is refused. A new
+/// region gets its traffic by the cool-down and the ramp.
 #[derive(Debug, Args)]
-struct Change {
-    /// The region, or `witness`; every agent's configuration must have one that is added
+struct Add {
+    /// The region, or `witness`; it must be in every agent's configuration
     region: RegionName,
-    /// Also with traffic on it (remove: its users are moved at once), or if automatic failover is refused from then on
+    /// Also if automatic failover is refused from then on
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Remove a region, or the witness, from the members
+///
+/// Refused: the last member; a change that the other members which answer are no majority for; and, without --force, a
+/// region that has traffic, and a change after which automatic failover is refused. Drain the region first.
+#[derive(Debug, Args)]
+struct Remove {
+    /// The region, or `witness`
+    region: RegionName,
+    /// Also with traffic on it (its users are moved at once), or if automatic failover is refused from then on
+    #[arg(long)]
+    force: bool,
+    /// With --force: without asking
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     signature: Signature,
     #[command(flatten)]
@@ -72,19 +96,22 @@ impl MembersCommand {
         match self.action {
             None => list(self.common).await,
             Some(Action::List(List { common })) => list(common).await,
-            Some(Action::Add(change)) => change.order("add").await,
-            Some(Action::Remove(change)) => change.order("remove").await,
+            Some(Action::Add(Add { region, force, signature, common })) => {
+                order("add", json!({ "region": region, "force": force }), signature, common).await
+            }
+            Some(Action::Remove(Remove { region, force, yes, signature, common })) => {
+                if force {
+                    confirm(
+                        &format!("Remove {region} although it may have traffic? Its users are moved at once."),
+                        yes,
+                    )?;
+                }
+                order("remove", json!({ "region": region, "force": force }), signature, common).await
+            }
             Some(Action::Rename(Rename { old, new, signature, common })) => {
                 order("rename", json!({ "region": old, "to": new }), signature, common).await
             }
         }
-    }
-}
-
-impl Change {
-    async fn order(self, what: &str) -> Result<ExitCode> {
-        let Self { region, force, signature, common } = self;
-        order(what, json!({ "region": region, "force": force }), signature, common).await
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     api::types::{Done, Models, UploadBegun, VersionBrief},
     cli::{
         client::{Client, ClientError},
+        duration,
         text::bytes,
     },
 };
@@ -47,9 +48,12 @@ pub(super) struct Publish {
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait until every living region holds it, verified; at most this many seconds [default: 300]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
-    wait: Option<u32>,
+    /// Wait until every region with a living agent holds it, verified
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: for how long at most
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
+    timeout: Duration,
     #[command(flatten)]
     common: Common,
 }
@@ -95,11 +99,11 @@ impl Publish {
                 return Err(error);
             }
         };
-        if let Some(seconds) = self.wait {
-            wait::everywhere(&client, &brief, Duration::from_secs(seconds.into())).await?;
+        if self.wait {
+            wait::everywhere(&client, &brief, self.timeout).await?;
         }
         let is_new = before.as_ref() != Some(&brief.content);
-        self.common.tell(&brief, |_| sentence(&brief, is_new, self.wait.is_some()))
+        self.common.tell(&brief, |_| sentence(&brief, is_new, self.wait))
     }
 
     /// The content of the version, if the mesh has it already.

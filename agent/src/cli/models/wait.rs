@@ -4,6 +4,7 @@ use crate::{
     api::types::{Status, VersionBrief},
     cli::{
         client::{Client, ClientError},
+        duration,
         text::count,
     },
 };
@@ -60,7 +61,7 @@ fn spread(status: &Status, brief: &VersionBrief) -> Spread {
 /// Waits until every region with a living agent holds the version with that content.
 pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: Duration) -> Result<()> {
     let (start, progress) = (Instant::now(), Progress::new());
-    let mut last = format!("nothing was heard within {} s", patience.as_secs());
+    let mut last = format!("nothing was heard within {}", duration::format(patience));
     loop {
         // Agents may come and go meanwhile: that is no reason to stop waiting.
         match client.ask::<Status>("/v1/status", PATIENCE).await {
@@ -96,10 +97,10 @@ pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: 
         if start.elapsed() >= patience {
             progress.end();
             return Err(ClientError::Deadline(format!(
-                "{}@{} is published, but after {} s {last}; replication goes on, see `regionmesh status`",
+                "{}@{} is published, but after {} {last}; replication goes on, see `regionmesh status`",
                 brief.model,
                 brief.version,
-                patience.as_secs()
+                duration::format(patience)
             ))
             .into());
         }

@@ -4,7 +4,7 @@ use crate::{
     api::types::{FrozenStatus, PlanStatus, RegionStatus, Status},
     cli::{
         models::table,
-        text::{Paint, Table, Tone, ago, percent, plain, wrap},
+        text::{Paint, Table, Tone, ago, moment, percent, plain, wrap},
     },
 };
 use regionmesh_protocol::{event::Severity, identity::RegionName, verdict::Condition};
@@ -52,7 +52,7 @@ fn head(status: &Status, paint: Paint) -> String {
 }
 
 /// That the plan can't change, and why; nothing where it can.
-pub fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> String {
+pub(crate) fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> String {
     let Some(frozen) = frozen else { return String::new() };
     let since = ago(now_ms.saturating_sub(frozen.since_ms));
     let said = format!("the plan has been frozen for {since}: {}", plain(&frozen.detail, TEXT_MAX));
@@ -60,7 +60,7 @@ pub fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> Strin
 }
 
 /// Orders that yield, and that every region failed; nothing where neither is so.
-pub fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
+pub(crate) fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
     let mut text = String::new();
     if plan.all_failed_ms.is_some() {
         let said =
@@ -136,12 +136,30 @@ fn regions(status: &Status, paint: Paint) -> String {
             let head = paint.tone(Tone::of(region.verdict), format!("{}: ", region.region));
             text += &wrap(&head, &plain(&region.verdict_reason, TEXT_MAX));
         }
+        text += &way_back(region, now_ms, paint);
         if region.flaps > 0 {
             let times = if region.flaps == 1 { "once".into() } else { format!("{} times", region.flaps) };
             text += &format!("{}: failed {times} lately, so its way back takes longer\n", region.region);
         }
     }
     text
+}
+
+/// When a region that has lost its traffic gets it back; nothing where it has not.
+fn way_back(region: &RegionStatus, now_ms: u64, paint: Paint) -> String {
+    let Some(full_ms) = region.full_share_ms else { return String::new() };
+    let at = |ms: u64| format!("about {} (in {})", moment(ms.max(now_ms)), ago(ms.saturating_sub(now_ms)));
+    let told = match region.ramp_starts_ms {
+        Some(ramp_ms) if ramp_ms > now_ms => {
+            format!("cool-down until {}, then a step at a time; full share at {}", at(ramp_ms), at(full_ms))
+        }
+        // What it still waits for is a longer story.
+        Some(_) => {
+            format!("cool-down is over, waits for its turn; see `regionmesh failover explain {}`", region.region)
+        }
+        None => format!("ramps up; full share at {}", at(full_ms)),
+    };
+    wrap(&paint.tone(Tone::Uneasy, format!("{}: ", region.region)), &told)
 }
 
 fn agents(status: &Status, paint: Paint) -> String {
@@ -252,6 +270,7 @@ pub(super) mod tests {
         let mut ramping = region("ap-south-1", "healthy", "ramping", 13);
         ramping["ramp_percent"] = 5.into();
         ramping["flaps"] = 2.into();
+        ramping["full_share_ms"] = (1_700_000_000_000u64 + 125_000).into();
         serde_json::from_value(json!({
             "mesh": "regionmesh.test", "answered_by": "us-west-2/node-0",
             "leader": {"agent": "us-west-2/node-0", "ballot": 3},
@@ -283,6 +302,7 @@ pub(super) mod tests {
             "eu-west-1: 2 of 2 observing regions say failed (us-west-2 failed: connection refused,",
             "ramping 5 %",
             "ap-south-1: failed 2 times lately",
+            "ap-south-1: ramps up; full share at about 2023-11-14 22:15:25 UTC (in 2 min)\n",
             "us-west-2/node-0   serving  27 h    self        -       12345678  12        http://127.0.0.11:9080\n",
             "eu-west-1/node-0   gone     -       -           950 ms  ",
             "ap-south-1/node-0  alive    27 h    181.2 ms    950 ms  12345678  9  ",
@@ -304,6 +324,17 @@ pub(super) mod tests {
         for line in render(&status(), PLAIN).lines() {
             assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
         }
+    }
+
+    #[test]
+    fn a_region_that_cools_down_says_until_when() {
+        let mut status = status();
+        let region = &mut status.regions[1];
+        (region.ramp_starts_ms, region.full_share_ms) = (Some(1_700_000_060_000), Some(1_700_002_160_000));
+        let text = render(&status, PLAIN);
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains("eu-west-1: cool-down until about 2023-11-14 22:14:20 UTC (in 1 min), then"), "{text}");
+        assert!(flat.contains("full share at about 2023-11-14 22:49:20 UTC (in 36 min)"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::{
     api::types::Status,
     cli::{
         client::{Answer, Client, ClientError},
+        output::{Format, serialize_line},
         text::{self, Paint, Tone, ago, wrap},
     },
 };
@@ -21,8 +22,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows the mesh until Ctrl-C.
-pub(super) async fn run(client: &Client, is_json: bool) -> Result<ExitCode> {
-    let screen = Screen::open(is_json);
+pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
+    let is_for_programs = format != Format::Table;
+    let screen = Screen::open(is_for_programs);
     let mut view = View { last: None, paint: Paint { is_on: text::takes_colour() } };
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -36,11 +38,11 @@ pub(super) async fn run(client: &Client, is_json: bool) -> Result<ExitCode> {
             answer = answer => answer,
             _ = interrupt.as_mut() => return Ok(ExitCode::SUCCESS),
         };
-        if is_json {
+        if is_for_programs {
             match answer {
                 Ok(Answer { value, failures }) => {
                     failures.iter().for_each(|failure| eprintln!("warning: {failure}"));
-                    text::print(&(serde_json::to_string(&value)? + "\n"))?;
+                    text::print(&serialize_line(format, &value)?.unwrap_or_default())?;
                 }
                 Err(error) => eprintln!("error: {error}"),
             }
@@ -87,8 +89,8 @@ impl View {
 struct Screen(Option<Term>);
 
 impl Screen {
-    fn open(is_json: bool) -> Self {
-        let term = Some(Term::stdout()).filter(|term| !is_json && term.is_term());
+    fn open(is_for_programs: bool) -> Self {
+        let term = Some(Term::stdout()).filter(|term| !is_for_programs && term.is_term());
         if let Some(term) = &term {
             // A cursor that can't be hidden is only ugly.
             let _ = term.hide_cursor().and_then(|()| term.clear_screen());

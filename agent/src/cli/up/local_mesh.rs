@@ -109,17 +109,13 @@ impl LocalMesh {
     /// Checks everything, makes certificates and configurations, and starts nothing yet.
     pub async fn prepare(options: LocalMeshOptions) -> Result<Self, UpError> {
         let directory = DataDirectory::open(&options.data_dir)?;
-        let layout = layout(&options, &directory)?;
-        let faults = layout.faults();
-        if !faults.is_empty() {
-            return Err(UpError::Options(faults.join("\n")));
-        }
-        directory.check(&layout)?;
-        let agents = layout.agents().map_err(|error| UpError::Options(error.to_string()))?;
-        let ended = checks::end_leftovers(&directory.path).await?;
-        let local: Vec<LocalAgent> =
-            agents.iter().filter(|agent| !options.launchers.contains_key(&agent.id.region)).cloned().collect();
-        checks::addresses(&local, &options.front_door)?;
+        let (layout, agents, ended) = match check(&options, &directory).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                directory.abandon();
+                return Err(error);
+            }
+        };
         directory.furnish(&layout, &agents)?;
         let spawner = Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
         let (sender, events) = mpsc::channel(EVENTS);
@@ -254,6 +250,25 @@ impl LocalMesh {
         let mut pairs = self.agents.iter().zip(&self.children);
         pairs.find(|(agent, _)| agent.id == *id).ok_or_else(|| UpError::NoSuchAgent(id.clone()))
     }
+}
+
+/// Everything that can be refused before anything is written. Also the agents of an earlier run that had to be ended.
+async fn check(
+    options: &LocalMeshOptions,
+    directory: &DataDirectory,
+) -> Result<(Layout, Vec<LocalAgent>, Vec<String>), UpError> {
+    let layout = layout(options, directory)?;
+    let faults = layout.faults();
+    if !faults.is_empty() {
+        return Err(UpError::Options(faults.join("\n")));
+    }
+    directory.check(&layout)?;
+    let agents = layout.agents().map_err(|error| UpError::Options(error.to_string()))?;
+    let ended = checks::end_leftovers(&directory.path).await?;
+    let is_local = |agent: &&LocalAgent| !options.launchers.contains_key(&agent.id.region);
+    let local: Vec<LocalAgent> = agents.iter().filter(is_local).cloned().collect();
+    checks::addresses(&local, &options.front_door)?;
+    Ok((layout, agents, ended))
 }
 
 /// What was asked for, completed by what the data directory holds.

@@ -1,9 +1,13 @@
 //! Models given on the command line of `up`, published once the mesh is ready.
 
-use super::{error::UpError, local_mesh::LocalMesh};
+use super::{error::UpError, layout::Layout, local_mesh::LocalMesh, ready};
+use crate::{describe, serving::sample};
 use regionmesh_protocol::manifest::ModelName;
-use std::{ffi::OsStr, path::PathBuf, process::Stdio, str::FromStr};
-use tokio::process::Command;
+use std::{ffi::OsStr, path::PathBuf, process::Stdio, str::FromStr, time::Duration};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
 
 /// `NAME=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +43,58 @@ pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), UpE
     models(mesh, &words).await.map_err(|why| UpError::Publish { name: model.name.to_string(), why })
 }
 
+/// The sample model's name.
+pub const SAMPLE: &str = "iris";
+/// How long the sample may take to be published, promoted and loaded everywhere.
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where the sample model lies, for its user to publish again.
+fn sample_file(layout: &Layout) -> PathBuf {
+    layout.data_dir.join("sample").join("iris.onnx")
+}
+
+/// Writes the sample model into the data directory, publishes it as version 1, promotes that to production, and waits until
+/// every agent serves it.
+pub async fn sample(mesh: &LocalMesh) -> Result<(), String> {
+    let deadline = Instant::now() + SAMPLE_TIMEOUT;
+    let file = sample_file(mesh.layout());
+    let written = async {
+        tokio::fs::create_dir_all(file.parent().unwrap_or(&file)).await?;
+        tokio::fs::write(&file, sample::iris_onnx()).await
+    };
+    written.await.map_err(|error| format!("cannot write {}: {}", file.display(), describe::io_error(&error)))?;
+
+    let words = ["publish", SAMPLE, "1"].map(OsStr::new);
+    models(mesh, &[&words[..], &[file.as_os_str()]].concat()).await?;
+    // A version can be promoted once the regions have it and have tried it.
+    let words = ["promote", SAMPLE, "1", "production", "--by", "up"].map(OsStr::new);
+    while let Err(why) = models(mesh, &words).await {
+        if Instant::now() >= deadline {
+            return Err(why);
+        }
+        sleep(RETRY_PAUSE).await;
+    }
+    for agent in mesh.agents() {
+        while let Err(why) = ready::ask_at(agent.serving(), &format!("/v2/models/{SAMPLE}/ready")).await {
+            if Instant::now() >= deadline {
+                return Err(why);
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
 /// Does what `regionmesh models` does with these words: by running it.
 pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
     let agent = mesh.agents().first().ok_or("the mesh has no agent")?;
     let mut command = Command::new(mesh.program());
     command.arg("models").args(words);
     command.args(["--agent", &agent.api_url(), "--token-file"]).arg(mesh.layout().token_file());
+    // The user's own settings are for the user's own commands.
+    command.env_remove("REGIONMESH_OUTPUT").env_remove("REGIONMESH_COLOR").env_remove("REGIONMESH_DATA_DIR");
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());

@@ -12,11 +12,16 @@ const ANSWER_LIMIT: usize = 64 << 10;
 
 /// GET `http://<api>/readyz`: fine, or why it is not ready.
 pub async fn ask(api: SocketAddr) -> Result<(), String> {
-    match timeout(ASK_TIMEOUT, get(api, "/readyz")).await {
+    ask_at(api, "/readyz").await
+}
+
+/// The same with another path.
+pub async fn ask_at(address: SocketAddr, path: &str) -> Result<(), String> {
+    match timeout(ASK_TIMEOUT, get(address, path)).await {
         Ok(Ok((200, _))) => Ok(()),
-        Ok(Ok((status, body))) => Err(format!("/readyz says {status}: {}", body.trim())),
+        Ok(Ok((status, body))) => Err(format!("{path} says {status}: {}", body.trim())),
         Ok(Err(why)) => Err(why),
-        Err(_) => Err(format!("/readyz did not answer within {ASK_TIMEOUT:?}")),
+        Err(_) => Err(format!("{path} did not answer within {ASK_TIMEOUT:?}")),
     }
 }
 

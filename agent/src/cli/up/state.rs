@@ -48,6 +48,8 @@ pub struct DataDirectory {
     pub path: PathBuf,
     /// What it was made for; none: it is new.
     pub manifest: Option<Manifest>,
+    /// Whether this start made it.
+    is_made: bool,
     /// Held locked (flock); the system gives the lock back however we end.
     _lock: File,
 }
@@ -56,6 +58,7 @@ impl DataDirectory {
     /// Makes or opens the directory and locks it.
     pub fn open(path: &Path) -> Result<Self, UpError> {
         let wrong = |why: &str| UpError::DataDirectory { path: path.into(), why: why.into() };
+        let mut is_made = false;
         match std::fs::metadata(path) {
             Ok(metadata) if !metadata.is_dir() => {
                 return Err(wrong("it is a file; choose a directory with --data-dir"));
@@ -68,13 +71,22 @@ impl DataDirectory {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 std::fs::create_dir_all(path).map_err(UpError::io("create", path))?;
+                is_made = true;
             }
             Err(error) => return Err(UpError::io("read", path)(error)),
         }
         let path = path.canonicalize().map_err(UpError::io("read", path))?;
         let lock = lock(&path)?;
         let manifest = read_manifest(&path)?;
-        Ok(Self { path, manifest, _lock: lock })
+        Ok(Self { path, manifest, is_made, _lock: lock })
+    }
+
+    /// Gives the directory up before anything was put into it: one that this start made is removed again.
+    pub fn abandon(self) {
+        if self.is_made {
+            // Best effort: what can't be removed is an empty folder with a lock in it.
+            let _ = std::fs::remove_file(self.path.join(LOCK)).and_then(|()| std::fs::remove_dir(&self.path));
+        }
     }
 
     /// Refuses what can't be changed in a mesh that exists.

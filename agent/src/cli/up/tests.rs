@@ -105,11 +105,27 @@ fn the_table_names_every_agent_and_the_steps_fit_the_mesh() {
     assert_eq!(text.lines().count(), 4);
     assert!(text.contains("127.0.0.13:8080") && text.contains("17"), "{text}");
     let front_door = ["127.0.0.1:8080".parse().unwrap()];
-    let steps =
-        table::next_steps(&layout, &agents, &[Some(17)], &front_door, Path::new("/d/client.json"), "regionmesh", " -x");
+    let steps = table::NextSteps {
+        layout: &layout,
+        agents: &agents,
+        pids: &[Some(17)],
+        front_door: &front_door,
+        client_file: Path::new("/d/client.json"),
+        program: "regionmesh",
+        options: " -x",
+        has_sample: true,
+    };
+    let steps = steps.render();
     let dig = "dig @127.0.0.11 -p 5300 serving.regionmesh.test A";
-    for part in ["curl -i http://127.0.0.1:8080/", dig, "kill -9 17", "regionmesh status --watch -x "] {
-        assert!(steps.contains(part), "{steps}");
+    for part in [
+        "curl -i http://127.0.0.1:8080/",
+        "curl http://127.0.0.1:8080/v2/models/iris/infer -d '{",
+        dig,
+        "kill -9 17",
+        "regionmesh status --watch -x ",
+        "all its traffic again 8 s later",
+    ] {
+        assert!(steps.contains(part), "{part:?} is missing in:\n{steps}");
     }
 }
 
@@ -124,7 +140,13 @@ fn the_command_line_is_understood() {
         Line::try_parse_from(["up", "--regions", "a,b", "--model", "m=/x", "--strategy", "active-passive"]).unwrap();
     assert_eq!(line.up.regions.unwrap().len(), 2);
     assert_eq!(line.up.models[0].name.as_str(), "m");
-    for bad in [["up", "--regions", "A_b"], ["up", "--model", "../x=/y"], ["up", "--model", "name"]] {
+    for bad in [
+        ["up", "--regions", "A_b"],
+        ["up", "--model", "../x=/y"],
+        ["up", "--model", "name"],
+        ["up", "--base", "10.1.2.3"],
+        ["up", "--base", "8.8.8.8"],
+    ] {
         assert!(Line::try_parse_from(bad).is_err(), "{bad:?}");
     }
 }

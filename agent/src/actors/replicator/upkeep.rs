@@ -1,0 +1,113 @@
+//! Maintenance of the store: cleaning up after crashes, and finding versions that lost files.
+
+use super::ReplicatorState;
+use crate::{actors::messages::ReplicatorMessage, store::clean::Cleaned};
+use ractor::ActorRef;
+use regionmesh_protocol::{conflict::Catalogue, manifest::VersionSummary};
+use std::time::{Duration, Instant};
+
+/// How often leftovers of crashes are cleaned up, beside once after the start.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+/// Pause before a failed clean-up is repeated.
+const CLEAN_RETRY: Duration = Duration::from_secs(60);
+/// Files are looked for once in this many rescans: it takes a listing of all objects.
+const RESCANS_PER_LOOK: u32 = 10;
+/// Elects the responsible agent of a region.
+const CLEANING: &[u8] = b"cleaning";
+
+/// When maintenance is due.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    is_running: bool,
+    cleaned_at: Option<Instant>,
+    is_retrying: bool,
+    looked_at: Option<Instant>,
+    is_looking: bool,
+}
+
+impl ReplicatorState {
+    /// Starts what is due. Each agent cleans up after its own start, since it alone recognises its leftovers at once; later
+    /// one agent of the region does.
+    pub(super) fn maintain(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let Some(own) = &self.own else { return };
+        let is_due = match (self.upkeep.cleaned_at, self.upkeep.is_retrying) {
+            (None, _) => true,
+            (Some(at), true) => at.elapsed() >= CLEAN_RETRY,
+            (Some(at), false) => at.elapsed() >= CLEAN_EVERY && self.is_ours(CLEANING),
+        };
+        if self.upkeep.is_running || !is_due {
+            return;
+        }
+        self.upkeep.is_running = true;
+        self.upkeep.cleaned_at = Some(Instant::now());
+        let (me, store, tombstones) = (me.clone(), self.arguments.store.clone(), own.tombstones.clone());
+        self.tasks.spawn(async move {
+            let cleaned = store.clean(&tombstones).await.map_err(|error| error.to_string());
+            let _ = me.cast(ReplicatorMessage::Cleaned(cleaned));
+        });
+    }
+
+    /// A clean-up ended.
+    pub(super) fn cleaned(&mut self, me: &ActorRef<ReplicatorMessage>, outcome: Result<Cleaned, String>) {
+        self.upkeep.is_running = false;
+        self.upkeep.is_retrying = outcome.is_err();
+        let metrics = &self.arguments.fetcher.metrics;
+        match outcome {
+            Ok(cleaned) => {
+                let Cleaned { deletions, abandoned, uploads } = cleaned;
+                for (what, count) in [("deletion", deletions), ("version", abandoned), ("upload", uploads)] {
+                    metrics.cleaned.with_label_values(&[what]).inc_by(count as u64);
+                }
+                if cleaned != Cleaned::default() {
+                    tracing::info!(deletions, abandoned, uploads, "cleaned up what crashed writers left in the store");
+                    self.scan(me);
+                }
+            }
+            Err(why) => tracing::warn!(why, "cleaning up the store failed; retrying"),
+        }
+    }
+
+    /// Checks now and then that the store still has the files that its manifests name.
+    pub(super) fn look_for_losses(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let interval = Duration::from_millis(self.arguments.config.replication.rescan_ms) * RESCANS_PER_LOOK;
+        // Not at the start: which other regions hold a version is not known then.
+        let looked_at = *self.upkeep.looked_at.get_or_insert_with(Instant::now);
+        let is_due = looked_at.elapsed() >= interval && !self.upkeep.is_looking && self.is_ours(CLEANING);
+        let Some(own) = self.own.as_ref().filter(|_| is_due) else { return };
+        self.upkeep.is_looking = true;
+        self.upkeep.looked_at = Some(Instant::now());
+        let (me, store, versions) = (me.clone(), self.arguments.store.clone(), own.versions.clone());
+        self.tasks.spawn(async move {
+            let incomplete = store.incomplete(&versions).await.map_err(|error| error.to_string());
+            let _ = me.cast(ReplicatorMessage::LossesFound(incomplete));
+        });
+    }
+
+    /// Fetches versions that lost files again, in place, from the regions that hold them. Loaded models keep serving.
+    pub(super) fn losses_found(
+        &mut self,
+        me: &ActorRef<ReplicatorMessage>,
+        found: Result<Vec<VersionSummary>, String>,
+    ) {
+        self.upkeep.is_looking = false;
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => return tracing::warn!(why, "the files in the store could not be listed"),
+        };
+        for version in found {
+            let holds = |peer: &Catalogue| {
+                peer.version(&version.model, &version.version).is_some_and(|held| held.content == version.content)
+            };
+            let holders = self.peers.iter().filter(|(_, (_, peer))| holds(peer)).map(|(region, _)| region.clone());
+            let sources = self.sources(&holders.collect::<Vec<_>>());
+            let VersionSummary { model, version: name, .. } = &version;
+            if sources.is_empty() {
+                tracing::error!(%model, version = %name, "files of this version are missing from the store, and no reachable region holds it");
+            } else if !self.fetching.contains(&version) {
+                tracing::error!(%model, version = %name, "files of this version are missing from the store; fetching them again from another region");
+                self.arguments.fetcher.metrics.losses.inc();
+                self.fetch(me, version, sources);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One way to write a duration: `90s`, `1h30m`, `2h`, `3d`. Pure.
+
+use std::time::Duration;
+
+/// The units, the largest first: in a duration each may stand once, in this order.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads a duration.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as 90s, 1h30m or 2h");
+    let mut rest = text;
+    let mut units = UNITS.as_slice();
+    let mut total_ms = 0u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, after) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_end);
+        let place = units.iter().position(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        let (_, unit_ms) = units.get(place).ok_or_else(wrong)?;
+        total_ms = number.checked_mul(*unit_ms).and_then(|ms| total_ms.checked_add(ms)).ok_or_else(wrong)?;
+        units = units.get(place + 1..).unwrap_or_default();
+        rest = after;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(Duration::from_millis(total_ms)) }
+}
+
+/// Writes a duration as [`parse`] reads it.
+pub(super) fn format(duration: Duration) -> String {
+    let mut rest_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (name, unit_ms) in UNITS {
+        let number = rest_ms / unit_ms;
+        rest_ms %= unit_ms;
+        if number > 0 {
+            text += &format!("{number}{name}");
+        }
+    }
+    if text.is_empty() { "0s".into() } else { text }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_have_one_form() {
+        let read = ["90s", "1h30m", "2h", "3d", "500ms", "0s", "1d2h3m4s5ms"].map(|text| parse(text).unwrap());
+        let expected = [90_000, 5_400_000, 7_200_000, 259_200_000, 500, 0, 93_784_005].map(Duration::from_millis);
+        assert_eq!(read, expected);
+        for wrong in [
+            "",
+            "s",
+            "1",
+            "90",
+            "1.5h",
+            "-1s",
+            "1m1h",
+            "1s1s",
+            "1w",
+            "1h 30m",
+            "99999999999999999999s",
+            "9999999999999999d",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(ms in any::<u64>()) {
+            let duration = Duration::from_millis(ms);
+            prop_assert_eq!(parse(&format(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,24}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! How answers are printed: as a table, JSON, YAML, or names alone; and how errors are.
+
+use super::{client::ClientError, text::ColourChoice};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+/// A format of answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// JSON, as the API answers
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Names alone, one a line
+    Name,
+}
+
+/// Options of every command about what it prints.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OutputOptions {
+    /// Output format
+    #[arg(
+        long,
+        short = 'o',
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        env = "REGIONMESH_OUTPUT",
+        global = true,
+        help_heading = "Global options"
+    )]
+    output: Format,
+    /// The same as --output json
+    #[arg(long, hide = true, global = true)]
+    json: bool,
+    /// Colours of tables
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        env = "REGIONMESH_COLOR",
+        global = true,
+        help_heading = "Global options"
+    )]
+    pub(super) color: ColourChoice,
+    /// Print each request to an agent, and the system's error numbers
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub(super) verbose: bool,
+}
+
+impl OutputOptions {
+    /// The format asked for.
+    pub(super) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+}
+
+/// A value in a format for programs; none for a table, which every command draws itself.
+pub(super) fn serialize(format: Format, value: &impl serde::Serialize) -> Result<Option<String>> {
+    Ok(match format {
+        Format::Table => None,
+        Format::Json => Some(serde_json::to_string_pretty(value)? + "\n"),
+        Format::Yaml => Some(serde_norway::to_string(value)?),
+        Format::Name => {
+            let names = names(&serde_json::to_value(value)?);
+            Some(names.iter().map(|name| format!("{name}\n")).collect())
+        }
+    })
+}
+
+/// The same on one line, for streams.
+pub(super) fn serialize_line(format: Format, value: &impl serde::Serialize) -> Result<Option<String>> {
+    Ok(match format {
+        Format::Json => Some(serde_json::to_string(value)? + "\n"),
+        Format::Yaml => Some(format!("---\n{}", serde_norway::to_string(value)?)),
+        other => serialize(other, value)?,
+    })
+}
+
+/// The names of what an answer lists: `model@version`, regions, members, agents, or events.
+fn names(value: &Value) -> Vec<String> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    if let Value::Array(values) = value {
+        return values.iter().flat_map(names).collect();
+    }
+    if let (Some(model), Some(Value::Array(versions))) = (text("model"), value.get("versions")) {
+        let versions = versions.iter().filter_map(|version| version.get("version")?.as_str());
+        return versions.map(|version| format!("{model}@{version}")).collect();
+    }
+    if let (Some(model), Some(version)) = (text("model"), text("version")) {
+        return vec![format!("{model}@{version}")];
+    }
+    for list in ["models", "regions", "members", "events", "plans", "plan"] {
+        if let Some(listed) = value.get(list).filter(|listed| listed.is_array() || listed.is_object()) {
+            // The regions of a mesh name it, although its models are told as well.
+            let listed = if list == "models" { value.get("regions").unwrap_or(listed) } else { listed };
+            return names(listed);
+        }
+    }
+    ["id", "region", "member", "agent", "done"]
+        .iter()
+        .find_map(|key| text(key))
+        .map(str::to_owned)
+        .into_iter()
+        .collect()
+}
+
+/// An error for programs.
+pub(super) fn error_as_json(error: &anyhow::Error) -> String {
+    let (told, hint) = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Refused { error, hint, .. }) => (error.clone(), hint.clone()),
+        _ => (error.to_string(), String::new()),
+    };
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    serde_json::json!({ "error": told, "hint": hint, "causes": causes }).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_are_those_of_what_is_listed() {
+        let iris = json!({ "model": "iris", "versions": [{ "version": "1" }, { "version": "2" }], "aliases": [] });
+        let status = json!({ "mesh": "m", "regions": [{ "region": "a" }, { "region": "b" }], "models": [iris] });
+        for (value, expected) in [
+            (json!({ "models": [iris] }), vec!["iris@1", "iris@2"]),
+            (json!({ "model": "iris", "version": "1", "files": [] }), vec!["iris@1"]),
+            (status, vec!["a", "b"]),
+            (json!([{ "region": "a", "verified": true }]), vec!["a"]),
+            (json!({ "members": [{ "member": "witness" }] }), vec!["witness"]),
+            (json!({ "done": "x", "plan": { "regions": [{ "region": "a" }] } }), vec!["a"]),
+            (json!({}), vec![]),
+        ] {
+            assert_eq!(names(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_json_with_its_hint() {
+        let refused = ClientError::Refused {
+            error: "no such model".into(),
+            hint: "see `regionmesh models list`".into(),
+            status: http::StatusCode::NOT_FOUND,
+        };
+        let told: Value = serde_json::from_str(&error_as_json(&refused.into())).unwrap();
+        assert_eq!((&told["error"], &told["hint"]), (&json!("no such model"), &json!("see `regionmesh models list`")));
+    }
+
+    #[test]
+    fn yaml_says_what_json_says() {
+        let value = json!({ "a": [1, 2], "text": "x: y" });
+        let yaml = serialize(Format::Yaml, &value).unwrap().unwrap();
+        assert_eq!(serde_norway::from_str::<Value>(&yaml).unwrap(), value);
+    }
+}

@@ -1,0 +1,42 @@
+//! `regionmesh docs`: the parts of the documentation and of the monitoring that are generated from the code. Checks compare
+//! the files with them.
+
+mod alerts;
+mod commands;
+
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Print a generated part of the documentation or of the monitoring
+#[derive(Debug, clap::Args)]
+pub struct DocsCommand {
+    /// Which part
+    #[arg(value_enum)]
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// The list of commands in docs/API.md
+    Commands,
+    /// The table of alerts in docs/ALERTS.md
+    Alerts,
+    /// monitoring/prometheus/rules/raised.yml
+    AlertRules,
+    /// monitoring/prometheus/tests/raised.yml
+    AlertTests,
+}
+
+impl DocsCommand {
+    /// Runs the command.
+    pub fn run(self) -> Result<ExitCode> {
+        let text = match self.part {
+            Part::Commands => commands::list(&super::command()),
+            Part::Alerts => alerts::table(),
+            Part::AlertRules => alerts::rules(),
+            Part::AlertTests => alerts::tests(),
+        };
+        super::text::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,42 @@
+//! What the operating system says, for people: without the number that only a programmer looks up.
+
+use std::io;
+
+/// The error in words.
+pub fn io_error(error: &io::Error) -> String {
+    without_numbers(&error.to_string())
+}
+
+/// The text without each " (os error N)".
+pub fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(MARK) {
+        kept += before;
+        let digits = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        match digits.strip_prefix(')') {
+            Some(after_number) if digits.len() < after.len() => rest = after_number,
+            _ => {
+                kept += MARK;
+                rest = after;
+            }
+        }
+    }
+    kept + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_system_are_left_out_and_nothing_else_is() {
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(io_error(&missing), "No such file or directory");
+        assert_eq!(without_numbers("a: b (os error 98); c (os error 111)"), "a: b; c");
+        for text in ["", "plain", "x (os error )", "x (os error 1", "x (os error a)"] {
+            assert_eq!(without_numbers(text), text);
+        }
+    }
+}
