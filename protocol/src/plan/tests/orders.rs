@@ -18,10 +18,10 @@ impl World {
         region: Option<&str>,
         for_ms: u64,
     ) -> Result<String, OrderError> {
-        self.give(Order { is_forced: true, is_immediate: true, ..order(action, region, for_ms, "ann") })
+        self.give_order(Order { is_forced: true, is_immediate: true, ..order(action, region, for_ms, "ann") })
     }
 
-    fn give(&mut self, order: Order) -> Result<String, OrderError> {
+    fn give_order(&mut self, order: Order) -> Result<String, OrderError> {
         let plan = plan_order(self.plan.as_ref(), &order, &self.inputs, self.now_ms)?;
         self.plan = Some(plan);
         Ok(self.plan.as_ref().unwrap().reason.clone())
@@ -241,7 +241,7 @@ fn a_wrong_order_is_refused_with_its_reason() {
 fn the_last_region_is_drained_in_name_only() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.judge("b", Condition::Failed);
-    let refused = world.give(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann")).unwrap_err();
+    let refused = world.give_order(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann")).unwrap_err();
     assert_eq!(refused, OrderError::LastServing { region: name("a"), carrier: name("a") });
     assert!(refused.to_string().contains("drained in name only and keep its traffic"), "{refused}");
     let reason = world.set(Drain, Some("a"), MINUTE).unwrap();
@@ -293,27 +293,27 @@ fn a_limited_region_that_recovers_keeps_its_cut_share_through_its_gate() {
 fn nobody_ends_anothers_order_unless_it_is_forced_and_then_it_is_said() {
     for kind in [Drain, Hold, Promote] {
         let mut world = World::of(&THREE, Strategy::Weighted);
-        world.give(order(OrderAction::Set(Drain), Some("a"), 120 * MINUTE, "ann")).unwrap();
+        world.give_order(order(OrderAction::Set(Drain), Some("a"), 120 * MINUTE, "ann")).unwrap();
         world.wait(30 * MINUTE);
         let before = world.plan.clone();
         let bobs = order(OrderAction::Set(kind), Some("a"), 2 * SECOND, "bob");
-        let refused = world.give(bobs.clone()).unwrap_err();
+        let refused = world.give_order(bobs.clone()).unwrap_err();
         assert!(matches!(&refused, OrderError::WouldReplace { replaced, .. } if replaced.len() == 1), "{refused:?}");
         let said = format!("this {kind} would replace the drain of a by ann (maintenance), 1 h 30 min left");
         assert_eq!((refused.to_string(), &world.plan), (said, &before));
-        let reason = world.give(Order { is_forced: true, ..bobs }).unwrap();
+        let reason = world.give_order(Order { is_forced: true, ..bobs }).unwrap();
         assert!(reason.contains("which replaces the drain of a by ann (maintenance), 1 h 30 min left"), "{reason}");
     }
     // One's own may be replaced, and that is said, too.
     let mut world = World::of(&THREE, Strategy::Weighted);
-    world.give(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann")).unwrap();
-    let reason = world.give(order(OrderAction::Set(Hold), Some("a"), MINUTE, "ann")).unwrap();
+    world.give_order(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann")).unwrap();
+    let reason = world.give_order(order(OrderAction::Set(Hold), Some("a"), MINUTE, "ann")).unwrap();
     assert!(reason.contains("which replaces the drain of a by ann (maintenance), 1 min left"), "{reason}");
     // Another region's promotion ends with a new one, so that counts.
-    world.give(order(OrderAction::Set(Promote), Some("b"), MINUTE, "ann")).unwrap();
-    let refused = world.give(order(OrderAction::Set(Promote), Some("c"), MINUTE, "bob")).unwrap_err();
+    world.give_order(order(OrderAction::Set(Promote), Some("b"), MINUTE, "ann")).unwrap();
+    let refused = world.give_order(order(OrderAction::Set(Promote), Some("c"), MINUTE, "bob")).unwrap_err();
     assert!(refused.to_string().contains("the promote of b by ann"), "{refused}");
-    let reason = world.give(order(OrderAction::Restore, Some("b"), 0, "bob")).unwrap();
+    let reason = world.give_order(order(OrderAction::Restore, Some("b"), 0, "bob")).unwrap();
     assert!(reason.contains("b: restored by bob (maintenance), which ends the promote of b by ann"), "{reason}");
 }
 
@@ -323,7 +323,7 @@ fn a_promotion_of_a_region_that_is_out_goes_by_cool_down_and_ramp_and_lifts_all_
         let mut world = World::of(&THREE, strategy);
         world.judge("b", Condition::Failed);
         world.judge("b", Condition::Healthy);
-        let reason = world.give(order(OrderAction::Set(Promote), Some("b"), 10 * MINUTE, "ann")).unwrap();
+        let reason = world.give_order(order(OrderAction::Set(Promote), Some("b"), 10 * MINUTE, "ann")).unwrap();
         assert!(reason.contains("b comes back by cool-down and ramp first"), "{reason}");
         assert_eq!(world.weight("b"), 0);
         let share = |world: &World| (world.plan.as_ref().unwrap().shares()[&name("b")] * 100.0).round();
@@ -336,7 +336,7 @@ fn a_promotion_of_a_region_that_is_out_goes_by_cool_down_and_ramp_and_lifts_all_
     }
     // One that serves is promoted at once, as ever.
     let mut world = World::of(&THREE, Strategy::ActivePassive);
-    world.give(order(OrderAction::Set(Promote), Some("c"), MINUTE, "ann")).unwrap();
+    world.give_order(order(OrderAction::Set(Promote), Some("c"), MINUTE, "ann")).unwrap();
     assert_eq!(THREE.map(|region| world.weight(region)), [0, 0, 10_000]);
 }
 
@@ -344,8 +344,8 @@ fn a_promotion_of_a_region_that_is_out_goes_by_cool_down_and_ramp_and_lifts_all_
 fn a_region_restored_under_a_hold_is_said_to_stay_at_nothing() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.set(Drain, Some("a"), 60 * MINUTE).unwrap();
-    world.give(order(OrderAction::Set(Hold), None, 20 * MINUTE, "bob")).unwrap();
-    let reason = world.give(order(OrderAction::Restore, Some("a"), 0, "ann")).unwrap();
+    world.give_order(order(OrderAction::Set(Hold), None, 20 * MINUTE, "bob")).unwrap();
+    let reason = world.give_order(order(OrderAction::Restore, Some("a"), 0, "ann")).unwrap();
     let said = "a stays at 0 % while the hold of the whole mesh by bob (maintenance) stands, 20 min left";
     assert!(reason.ends_with(said), "{reason}");
     assert_eq!(world.weight("a"), 0);
@@ -354,7 +354,7 @@ fn a_region_restored_under_a_hold_is_said_to_stay_at_nothing() {
 #[test]
 fn the_last_of_several_drains_is_refused_and_the_first_ones_are_not() {
     let mut world = World::of(&THREE, Strategy::ActivePassive);
-    let mut drain = |region| world.give(order(OrderAction::Set(Drain), Some(region), MINUTE, "ann"));
+    let mut drain = |region| world.give_order(order(OrderAction::Set(Drain), Some(region), MINUTE, "ann"));
     drain("b").unwrap();
     drain("c").unwrap();
     let refused = drain("a").unwrap_err();
