@@ -69,7 +69,8 @@ drain() {
       { [ -n "$FORCE" ] || fail "no other region is healthy: $region would be missed (--force goes on)"; }
     # The token goes by a file that only we can read.
     (umask 077 && in_region "$folder" "$other" get secret regionmesh-api-token -o 'jsonpath={.data.token}' | base64 -d >"$token")
-    regionmesh failover drain "$region" --for 30d --by "${USER:-destroy.sh}" --why "destroy.sh $ENV" --agent "http://$FORWARDED" --token-file "$token"
+    regionmesh failover drain "$region" --for 30d --by "${USER:-destroy.sh}" --why "destroy.sh $ENV" ${FORCE:+--force} \
+      --agent "http://$FORWARDED" --token-file "$token"
     for tries in {1..60}; do
       status=$(get "http://$FORWARDED/v1/status") || true
       if jq -e --arg r "$region" '.regions[] | select(.region == $r and .share == 0)' >/dev/null 2>&1 <<<"$status"; then

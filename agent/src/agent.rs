@@ -35,6 +35,7 @@ use crate::{
     peer_service::Desk,
     problems::Problems,
     refusals::Refusals,
+    reload::Reloader,
     replication::{
         clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
     },
@@ -58,7 +59,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     servability::{RegionModels, Servability},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -80,6 +81,7 @@ pub struct Agent {
     supervisor: ActorRef<SupervisorMessage>,
     mesh: Mesh,
     drain: watch::Sender<bool>,
+    reloader: Reloader,
     /// Whether it has the embedded model server.
     is_serving: bool,
     health_actor: Address<HealthMessage>,
@@ -94,6 +96,7 @@ impl Agent {
         let (id, started_ms, boot) = (config.id(), unix_ms(), rand::random::<u64>());
         let (registry, snapshots, stop) = (Registry::new(), Snapshots::default(), CancellationToken::new());
         register_process(&registry)?;
+        let reloader = Reloader::new(config.clone(), &registry)?;
         events::begin(&snapshots, boot);
         let identity = Identity::load(config.clone())?;
         std::fs::create_dir_all(&config.data_dir)
@@ -234,6 +237,7 @@ impl Agent {
         };
         let alerts_arguments = AlertsArguments {
             config: config.clone(),
+            live: reloader.live(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
             metrics: ReceiverMetrics::new(&registry)?,
@@ -287,10 +291,8 @@ impl Agent {
                 Arc::new(move |stop| publisher.clone().expire(stop).boxed())
             }),
         ];
-        if !config.alerts.receivers.is_empty() {
-            let tell = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
-            children.push(service("alerts", Arc::new(tell)));
-        }
+        let tell_receivers = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
+        children.push(service("alerts", Arc::new(tell_receivers)));
         if config.serving.embedded {
             let address = config.listen.serving;
             let relay = ServingRelay {
@@ -313,6 +315,7 @@ impl Agent {
         let (tell_health, health) = watch::channel(Arc::default());
         let api = Api {
             config: config.clone(),
+            live: reloader.live(),
             snapshots: snapshots.clone(),
             registry: registry.clone(),
             metrics: ApiMetrics::new(&registry)?,
@@ -331,7 +334,7 @@ impl Agent {
             SupervisorArguments { children, metrics: SupervisorMetrics::new(&registry)?, health: tell_health };
         let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
         let is_serving = config.serving.embedded;
-        Ok(Self { snapshots, health, supervisor, mesh, drain, is_serving, health_actor, services, stop })
+        Ok(Self { snapshots, health, supervisor, mesh, drain, reloader, is_serving, health_actor, services, stop })
     }
 
     /// Kills one actor where it stands, as a crash would; its supervisor starts it again.
@@ -349,6 +352,11 @@ impl Agent {
         if let Err(error) = self.health_actor.cast(HealthMessage::SetDraining(true)) {
             tracing::warn!(%error, "the mesh could not be told that this agent drains");
         }
+    }
+
+    /// Reads the configuration again, takes up what can change while the agent runs, and says the rest in the log.
+    pub async fn reload(&self, path: &Path) {
+        self.reloader.reload(path).await;
     }
 
     /// Stops everything; requests in progress are answered first.

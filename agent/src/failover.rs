@@ -170,8 +170,15 @@ mod tests {
         std::fs::write(&token, "a token").unwrap();
         let operators = Operators::new("m".parse().unwrap(), id, Some(token));
         let desk = OrderDesk { leader: Address::vacant("dns-leader"), peers: late.clone(), snapshots, operators };
-        let order =
-            Order { action: OrderAction::Restore, region: None, by: "ann".into(), why: String::new(), for_ms: 1_000 };
+        let order = Order {
+            action: OrderAction::Restore,
+            region: None,
+            by: "ann".into(),
+            why: String::new(),
+            for_ms: 1_000,
+            is_forced: false,
+            is_immediate: false,
+        };
         let refusal = desk.carry_out(order, hops).await.unwrap_err();
         (format!("{refusal:?}"), late.calls.load(Ordering::Relaxed))
     }

@@ -6,19 +6,23 @@ use std::{
     collections::BTreeMap,
     io::{self, IsTerminal, Write},
     panic::PanicHookInfo,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Registry,
     field::RecordFields,
     fmt::{
         self, FormatFields,
         format::{DefaultFields, Writer},
     },
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
+
+/// The filter in force, once logging has started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +33,14 @@ pub enum LogError {
     /// Something has set up logging before.
     #[error("logging is set up already: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// The filter can't be replaced.
+    #[error("the log filter can't be replaced: {0}")]
+    Replace(#[from] reload::Error),
 }
 
 /// Starts logging; also panics go to the log, with their place.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let filter = filter(std::env::var(EnvFilter::DEFAULT_ENV).ok(), config)?;
+    let (filter, handle) = reload::Layer::new(filter(environment(), config)?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(std::io::stderr);
     match config.format {
@@ -49,7 +56,27 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         }
     }
     std::panic::set_hook(Box::new(log_panic));
+    // Set up twice is refused above.
+    let _ = FILTER.set(handle);
     Ok(())
+}
+
+/// Replaces the filter of a process that logs already.
+pub fn set_filter(config: &LogConfig) -> Result<(), LogError> {
+    let filter = filter(environment(), config)?;
+    match FILTER.get() {
+        Some(handle) => Ok(handle.reload(filter)?),
+        None => Ok(()),
+    }
+}
+
+/// Whether the environment says what is logged, whatever the configuration says.
+pub fn is_filter_of_environment() -> bool {
+    environment().is_some_and(|text| !text.trim().is_empty())
+}
+
+fn environment() -> Option<String> {
+    std::env::var(EnvFilter::DEFAULT_ENV).ok()
 }
 
 /// Fields as ever, with what is unprintable in them escaped: a text of a peer or a client must not forge a line of the log

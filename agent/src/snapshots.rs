@@ -2,7 +2,7 @@
 //!
 //! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
 
-use crate::{events::EventLog, problems::Problems};
+use crate::{clocks::Clocks, events::EventLog, problems::Problems};
 use regionmesh_protocol::{
     alert::Alert,
     board::EntryVersion,
@@ -15,7 +15,7 @@ use regionmesh_protocol::{
     register::Ballot,
     verdict::RegionVerdict,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::watch;
 
 /// One fact on the board and how old it is.
@@ -118,4 +118,17 @@ pub struct Snapshots {
     pub alerts: watch::Sender<Arc<Vec<Alert>>>,
     /// This agent's problems. Writer: whichever part notices one.
     pub problems: Problems,
+    /// How our clock and the plan's compare. Writers: gossip what peers tell, dns-leader the rest.
+    pub clocks: Clocks,
+}
+
+impl Snapshots {
+    /// The highest committed plan known, its points in time told by our own clock.
+    pub fn plan_by_own_clock(&self) -> Option<Arc<CommittedPlan>> {
+        let committed = self.plan.borrow().clone()?;
+        match self.clocks.by_own_clock(&committed.plan) {
+            Cow::Borrowed(_) => Some(committed),
+            Cow::Owned(plan) => Some(Arc::new(CommittedPlan { stamp: committed.stamp.clone(), plan })),
+        }
+    }
 }

@@ -87,6 +87,8 @@ pub struct Sight {
     pub failed: BTreeSet<RegionName>,
     /// The register's members as far as known.
     pub members: BTreeSet<RegionName>,
+    /// Whether this agent's clock is too far off the others' to lead, and one of them may lead instead.
+    pub is_clock_off: bool,
 }
 
 impl Sight {
@@ -124,6 +126,8 @@ pub struct Election {
     me: AgentId,
     boot: u64,
     known: KnownBallots,
+    /// The last ballot that this agent stood with.
+    stood: Option<Ballot>,
     heard: Option<(Ballot, u64)>,
     lent: Option<(AgentId, u64)>,
     phase: Phase,
@@ -134,9 +138,18 @@ pub struct Election {
 impl Election {
     /// An agent that follows. `boot` must differ between any two lives of the agent's election.
     pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
-        let phase = Phase::Following;
-        let known = KnownBallots::default();
-        Self { settings, me, boot, known, heard: None, lent: None, phase, attempts: 0, hold_until_ms: 0 }
+        Self {
+            settings,
+            me,
+            boot,
+            known: KnownBallots::default(),
+            stood: None,
+            heard: None,
+            lent: None,
+            phase: Phase::Following,
+            attempts: 0,
+            hold_until_ms: 0,
+        }
     }
 
     /// The highest ballot that is believed.
@@ -184,10 +197,23 @@ impl Election {
         self.lent.as_ref().filter(|(other, at_ms)| other != candidate && is_fresh(*at_ms)).map(|(other, _)| other)
     }
 
-    /// At most one above the highest seen; none when the numbers are used up.
+    /// At most one above the highest seen, and higher than any that this agent stood with; none when the numbers are used up.
+    ///
+    /// A ballot that no acceptor could answer is seen by nobody, so a further attempt has the same number. Its boot number
+    /// is counted up instead: that keeps the ballots of one agent apart, and the number within what others accept.
     fn next_ballot(&self) -> Option<Ballot> {
         let number = self.highest().map_or(0, |highest| highest.number).checked_add(1)?;
-        Some(Ballot { number, agent: self.me.clone(), boot: self.boot })
+        let ballot = Ballot { number, agent: self.me.clone(), boot: self.boot };
+        match &self.stood {
+            Some(stood) if *stood >= ballot => Some(Ballot { boot: stood.boot.checked_add(1)?, ..ballot }),
+            _ => Some(ballot),
+        }
+    }
+
+    fn stand(&mut self, ballot: Ballot) -> ElectionEffect {
+        self.phase = Phase::Standing;
+        self.stood = Some(ballot.clone());
+        ElectionEffect::Stand(ballot)
     }
 
     /// Moves on with time. `random` is a fresh random number.
@@ -196,9 +222,10 @@ impl Election {
         if matches!(self.phase, Phase::Standing | Phase::Leading) {
             return None;
         }
-        // Who has no vote in the register does not lead it: its region was removed, or not added yet.
-        let is_member = sight.members.contains(&self.me.region);
-        if !is_member || sight.is_led_well(&self.me.region) || self.heard_other(&self.me, now_ms).is_some() {
+        // Who has no vote in the register does not lead it: its region was removed, or not added yet. Nor does an agent whose
+        // clock is far off, since a plan's points in time are read off its leader's clock.
+        let may_lead = sight.members.contains(&self.me.region) && !sight.is_clock_off;
+        if !may_lead || sight.is_led_well(&self.me.region) || self.heard_other(&self.me, now_ms).is_some() {
             self.phase = Phase::Following;
             self.attempts = 0;
             return None;
@@ -233,8 +260,7 @@ impl Election {
         self.lent = Some((self.me.clone(), now_ms));
         let granted: BTreeSet<_> = sight.members.get(&self.me.region).cloned().into_iter().collect();
         if has_majority(&sight.members, &granted) {
-            self.phase = Phase::Standing;
-            return Some(ElectionEffect::Stand(ballot));
+            return Some(self.stand(ballot));
         }
         let others = sight.members.difference(&granted).cloned().collect();
         let until_ms = now_ms + self.settings.votes_ms;
@@ -264,8 +290,7 @@ impl Election {
         let votes = if reply.is_some_and(|reply| reply.is_granted) { &mut *granted } else { &mut *refused };
         votes.insert(from.clone());
         if has_majority(&sight.members, granted) && !is_outdated {
-            self.phase = Phase::Standing;
-            return Some(ElectionEffect::Stand(asked.clone()));
+            return Some(self.stand(asked.clone()));
         }
         let still_open: BTreeSet<_> = sight.members.difference(refused).cloned().collect();
         if is_outdated || !has_majority(&sight.members, &still_open) {
@@ -364,6 +389,7 @@ mod tests {
             leader: leader.map(|(ballot, is_alive)| KnownLeader { ballot, is_alive }),
             failed: failed.iter().map(|region| region.parse().unwrap()).collect(),
             members: REGIONS.iter().map(|region| region.parse().unwrap()).collect(),
+            is_clock_off: false,
         }
     }
 
@@ -421,6 +447,51 @@ mod tests {
             prop_assert_eq!(first_stands.is_some(), one > two);
             prop_assert_eq!(second_stands.is_some(), two > one);
         }
+    }
+
+    proptest! {
+        /// Whether it is a region's only member or has the votes of others: each attempt takes a ballot of its own, higher
+        /// than all before, whatever became of them. Its number stays within what others accept.
+        #[test]
+        fn every_attempt_stands_with_a_higher_ballot_one_above_the_highest_seen(
+            is_alone: bool,
+            outcomes in prop::collection::vec((any::<bool>(), 0u64..5_000, any::<u64>()), 1..20),
+        ) {
+            let (mut election, mut sight) = (election("a/x"), sight(None, &[]));
+            if is_alone {
+                sight.members.retain(|region| region.as_str() == "a");
+            }
+            let grant = PreVoteReply { is_granted: true, highest: None, reason: String::new() };
+            let (mut now_ms, mut stood): (u64, Vec<Ballot>) = (0, Vec::new());
+            for (is_seen, pause_ms, random) in outcomes {
+                let next = (0..1_000).find_map(|_| {
+                    now_ms += 10;
+                    match election.tick(&sight, now_ms, random)? {
+                        ElectionEffect::AskVotes(ballot, _) => {
+                            election.voted(&"b".parse().unwrap(), &ballot, Some(&grant), &sight, now_ms, random)
+                        }
+                        effect => Some(effect),
+                    }
+                });
+                let Some(ElectionEffect::Stand(ballot)) = next else { panic!("it never stands again after {stood:?}") };
+                let highest = election.highest().map_or(0, |highest| highest.number);
+                prop_assert_eq!(ballot.number, highest + 1);
+                prop_assert!(stood.last().is_none_or(|last| *last < ballot), "{:?} after {:?}", ballot, stood);
+                if is_seen {
+                    election.observe(&ballot);
+                }
+                stood.push(ballot);
+                now_ms += pause_ms;
+                election.stepped_down(None, now_ms, random);
+            }
+        }
+    }
+
+    #[test]
+    fn an_agent_whose_clock_is_off_does_not_stand_and_still_votes() {
+        let off = Sight { is_clock_off: true, ..sight(None, &[]) };
+        assert_eq!(asked(&mut election("a/x"), &off), None);
+        assert!(election("a/x").vote(&PreVoteRequest { ballot: ballot(4, "b/x") }, &off, 0).is_granted);
     }
 
     #[test]

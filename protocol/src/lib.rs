@@ -37,6 +37,7 @@ pub mod ramp;
 pub mod register;
 pub mod retry;
 pub mod servability;
+pub mod skew;
 pub mod store_health;
 pub mod text;
 pub mod trial;

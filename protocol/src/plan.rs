@@ -6,7 +6,8 @@
 //!
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival; `standing` moves one region; `weights` shares traffic out, within declared
 //! capacity; `order` holds what operators order,
-//! `membership` what they order of the register's members; `explain` says why a region stands where it does.
+//! `membership` what they order of the register's members; `time` tells a plan by another clock than its leader's;
+//! `explain` says why a region stands where it does.
 
 use crate::{
     identity::RegionName, members::Members, ramp::RecoveryPolicy, register::Stamp, trial::Evidence, verdict::Condition,
@@ -22,6 +23,7 @@ mod order;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod time;
 mod weights;
 mod yielding;
 
@@ -30,9 +32,10 @@ pub use forecast::{Forecast, forecast};
 pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
 pub use next::{next_plan, what_if};
 pub use order::{
-    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override, OverrideKind, WHY_MAX,
-    plan_order,
+    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override, OverrideKind, Replaced,
+    WHY_MAX, plan_order,
 };
+pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS};
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;
@@ -145,7 +148,8 @@ pub struct Plan {
     pub regions: BTreeMap<RegionName, RegionPlan>,
     /// Why this plan differs from the one before, for people.
     pub reason: String,
-    /// When it was made, leader's clock, Unix milliseconds.
+    /// When it was made, leader's clock, Unix milliseconds. All of a plan's points in time are told by that clock; see
+    /// [`PlanTime`] for what they mean by another.
     pub made_ms: u64,
     /// What operators ordered and has not expired: at most one for each region and one for the whole mesh.
     pub overrides: Vec<Override>,

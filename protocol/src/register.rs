@@ -24,7 +24,8 @@ pub struct Ballot {
     pub number: u64,
     /// Who proposes.
     pub agent: AgentId,
-    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot.
+    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; counted up where it stands again with
+    /// the same number.
     pub boot: u64,
 }
 

@@ -429,7 +429,7 @@ impl World {
 
     fn sight(&self, index: usize) -> Sight {
         let members = self.members(index).map_or_else(|| self.configured(), Members::names);
-        Sight { leader: self.known_leader(index), failed: BTreeSet::new(), members }
+        Sight { leader: self.known_leader(index), members, ..Sight::default() }
     }
 
     /// A plan made from the last that its maker knows to be committed: `<number> after <that one's number>`.

@@ -45,6 +45,8 @@ pub struct Setup<'a> {
     pub network: Option<&'a Network>,
     /// Variables of every agent's environment, beside those of this program.
     pub environment: &'a [(&'a str, &'a str)],
+    /// Variables of the agents of one region: its index, name and value.
+    pub region_environment: &'a [(usize, &'a str, &'a str)],
     /// The regions; empty: the three of `regionmesh up`.
     pub regions: &'a [&'a str],
 }
@@ -141,6 +143,11 @@ impl TestMesh {
             });
             options.launchers = launchers.collect();
         }
+        for (index, name, value) in setup.region_environment {
+            let launcher =
+                options.launchers.entry(regions[*index].clone()).or_insert_with(|| vec!["/usr/bin/env".into()]);
+            launcher.push(format!("{name}={value}").into());
+        }
         let mesh = LocalMesh::prepare(options).await.unwrap_or_else(|error| panic!("{error}"));
         let token = std::fs::read_to_string(mesh.layout().token_file()).expect("a token").trim().to_owned();
         let mesh = Self { mesh, token, directory, _place: place };
@@ -195,6 +202,8 @@ impl TestMesh {
             .kill_on_drop(true)
             .stdin(std::process::Stdio::null());
         command.env("REGIONMESH_AGENT", agents.join(",")).env("REGIONMESH_TOKEN_FILE", self.layout().token_file());
+        // Nobody sits at a terminal here, so that orders need a name.
+        command.env("REGIONMESH_BY", "tests");
         let output = tokio::time::timeout(seconds(120), command.output()).await.expect("a command that ends");
         let output = output.expect("a command that runs");
         CommandOutput {

@@ -264,7 +264,7 @@ async fn a_stream_tells_of_a_failure_and_goes_on_where_it_broke_off() {
 
     let total = api.metric("regionmesh_events_total", &["kind=\"verdict\"", "severity=\"critical\""]).await.unwrap();
     assert!(total >= 1.0);
-    let (code, alerts) = api.get("/v1/alerts").await.unwrap();
+    let (code, alerts) = api.get("/v1/alerts?state=all").await.unwrap();
     let is_over = |alert: &Value| alert["labels"]["region"] == name.as_str() && alert["ended_ms"].is_u64();
     assert!(code == 200 && alerts["alerts"].as_array().unwrap().iter().any(is_over), "{alerts}");
 }

@@ -17,8 +17,20 @@ use tokio::time::Instant;
 /// The region whose agent runs here.
 const HERE: usize = 2;
 /// Every child of the supervisor.
-const CHILDREN: [&str; 11] =
-    ["mesh", "gossip", "peer", "health", "replicator", "dns-leader", "herald", "dns", "serving", "events", "api"];
+const CHILDREN: [&str; 14] = [
+    "mesh",
+    "gossip",
+    "peer",
+    "health",
+    "replicator",
+    "dns-leader",
+    "herald",
+    "dns",
+    "serving",
+    "events",
+    "alerts",
+    "api",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_actor_that_is_killed_comes_back_and_the_agent_goes_on() {

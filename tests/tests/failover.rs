@@ -74,6 +74,7 @@ async fn cli(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
     let token = mesh.layout().token_file();
     let mut command = Command::new(binary());
     command.arg("failover").args(arguments).args(["--agent", &agent, "--token-file"]).arg(token);
+    command.env("REGIONMESH_BY", "tests");
     command.kill_on_drop(true).output().await.expect("the command line runs")
 }
 
@@ -171,7 +172,7 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
     let mesh = TestMesh::start(7).await;
     let leader = settled(&mesh).await;
     let [promoted, other] = mesh.others(leader)[..] else { panic!("three regions") };
-    order(&mesh, other, "promote", json!({ "region": mesh.region(promoted), "for_ms": 5_000 })).await;
+    order(&mesh, other, "promote", json!({ "region": mesh.region(promoted), "by": "ann", "for_ms": 5_000 })).await;
     planned(&mesh, &ALL, promoted, |share| share == 1.0).await;
     // It ends by itself.
     planned(&mesh, &ALL, promoted, |share| share < 0.5).await;
@@ -197,8 +198,8 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
     }
     assert!(told.standing.contains("automation took it out since it failed"), "{}", told.standing);
 
-    let refused =
-        mesh.api(leader).post("/v1/failover/promote", &json!({ "region": mesh.region(other) })).await.unwrap();
+    let body = json!({ "region": mesh.region(other), "by": "ann" });
+    let refused = mesh.api(leader).post("/v1/failover/promote", &body).await.unwrap();
     assert_eq!(refused.0, 409, "{}", refused.1);
 
     // With the second region gone nobody has a majority: an order is refused for now.

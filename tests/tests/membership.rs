@@ -24,6 +24,7 @@ async fn members(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
     let token = mesh.layout().token_file();
     let mut command = Command::new(binary());
     command.args(["failover", "members"]).args(arguments).args(["--agent", &agent, "--token-file"]).arg(token);
+    command.env("REGIONMESH_BY", "tests");
     command.kill_on_drop(true).output().await.expect("the command line runs")
 }
 
@@ -252,7 +253,8 @@ async fn two_regions_fail_over_by_themselves_only_with_a_witness_and_say_so() {
     // What an operator orders is done, as long as both can be asked.
     let order = async |what: &str| -> Value {
         let (api, path) = (mesh.api(0), format!("/v1/failover/{what}"));
-        let body = serde_json::json!({ "region": "us-east-1", "by": "ann", "why": "test" });
+        // No cool-down ends where automation is refused.
+        let body = serde_json::json!({ "region": "us-east-1", "by": "ann", "why": "test", "immediate": true });
         until(&format!("{what} is answered"), PATIENCE, async || {
             let (code, answer) = api.post(&path, &body).await?;
             claim(code == 200, || answer.to_string())?;

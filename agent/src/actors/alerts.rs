@@ -52,6 +52,8 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 pub struct AlertsArguments {
     /// The configuration.
     pub config: Arc<Config>,
+    /// The same with the receivers that were reloaded.
+    pub live: watch::Receiver<Arc<Config>>,
     /// Only read.
     pub snapshots: Snapshots,
     /// Where is said what was delivered.
@@ -60,15 +62,52 @@ pub struct AlertsArguments {
     pub metrics: ReceiverMetrics,
 }
 
-/// Runs until `stop`.
-pub async fn keep(arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
+/// Runs until `stop`, each time anew when the receivers were reloaded.
+pub async fn keep(mut arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
+    let told = watch::Sender::new(AlertFacts::default());
+    loop {
+        arguments.config = arguments.live.borrow_and_update().clone();
+        let mut tasks = tell_all(&arguments, &told);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = reloaded(&mut arguments) => tracing::info!("the receivers of alerts were reloaded"),
+            Some(ended) = tasks.join_next() => return Err(match ended {
+                Ok(()) => "the telling of a receiver ended".into(),
+                Err(error) => error.to_string(),
+            }),
+        }
+    }
+}
+
+/// Waits until other receivers are configured.
+async fn reloaded(arguments: &mut AlertsArguments) {
+    loop {
+        if arguments.live.changed().await.is_err() {
+            // Nothing is reloaded any more: the agent stops.
+            std::future::pending::<()>().await;
+        }
+        let is_other = arguments.live.borrow_and_update().alerts != arguments.config.alerts;
+        if is_other {
+            return;
+        }
+    }
+}
+
+/// One task for each receiver. What was delivered to those that stay is remembered.
+fn tell_all(arguments: &AlertsArguments, told: &watch::Sender<AlertFacts>) -> JoinSet<()> {
     let receivers = &arguments.config.alerts.receivers;
-    let facts =
-        receivers.iter().map(|receiver| ReceiverFacts { name: receiver.name.clone(), ..ReceiverFacts::default() });
-    let told = watch::Sender::new(AlertFacts { receivers: facts.collect() });
+    let has_told = !told.borrow().receivers.is_empty();
+    told.send_modify(|told| {
+        let known = std::mem::take(&mut told.receivers);
+        let facts = |receiver: &ReceiverConfig| {
+            let known = known.iter().find(|known| known.name == receiver.name).cloned();
+            known.unwrap_or_else(|| ReceiverFacts { name: receiver.name.clone(), ..ReceiverFacts::default() })
+        };
+        told.receivers = receivers.iter().map(facts).collect();
+    });
     let mut tasks = JoinSet::new();
     for receiver in receivers {
-        let desk = Desk::new(&arguments, receiver, told.clone());
+        let desk = Desk::new(arguments, receiver, told.clone());
         let config = receiver.clone();
         match receiver.kind {
             ReceiverKind::Webhook => {
@@ -82,14 +121,10 @@ pub async fn keep(arguments: AlertsArguments, stop: CancellationToken) -> Result
             }
         }
     }
-    tasks.spawn(publish(told.subscribe(), arguments.gossip.clone()));
-    tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = tasks.join_next() => Err(match ended {
-            Ok(()) => "the telling of a receiver ended".into(),
-            Err(error) => error.to_string(),
-        }),
+    if has_told || !receivers.is_empty() {
+        tasks.spawn(publish(told.subscribe(), arguments.gossip.clone()));
     }
+    tasks
 }
 
 /// Says on the board what was delivered.
@@ -392,6 +427,7 @@ mod tests {
         let facts = ReceiverFacts { name: "hook".into(), ..ReceiverFacts::default() };
         let arguments = AlertsArguments {
             config: config.clone(),
+            live: watch::channel(config.clone()).1,
             snapshots,
             gossip: Address::vacant("gossip"),
             metrics: ReceiverMetrics::new(&Registry::new()).unwrap(),

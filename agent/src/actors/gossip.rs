@@ -202,9 +202,7 @@ impl Actor for GossipActor {
             }
             GossipMessage::Publish(fact) => state.publish(*fact, now),
             GossipMessage::CertificateReloaded => state.certify(now),
-            GossipMessage::ExchangeEnded { with, begun, answer } => {
-                state.exchange_ended(&with, begun, answer, now);
-            }
+            GossipMessage::ExchangeEnded { with, span, answer } => state.exchange_ended(&with, span, answer, now),
             GossipMessage::Wake => {}
         }
         state.wake(&me, now);
@@ -303,6 +301,7 @@ impl GossipState {
         let reply = match ExchangeRequest::decode(request) {
             Ok(request) => {
                 self.count_exchange("answered");
+                self.arguments.snapshots.clocks.told(&request.clock);
                 self.apply(from, request.delta, now);
                 let (digest, delta) = {
                     let board = self.board();
@@ -313,7 +312,7 @@ impl GossipState {
                     theirs.learn(&digest);
                 }
                 self.spread.heard(from, theirs);
-                ExchangeReply::Board { digest, delta }
+                ExchangeReply::Board { digest, delta, clock: self.arguments.snapshots.clocks.reading() }
             }
             Err(error) => {
                 self.count_exchange("refused_malformed");
@@ -327,20 +326,27 @@ impl GossipState {
         })
     }
 
-    fn exchange_ended(&mut self, with: &AgentId, begun: Instant, answer: Result<Vec<u8>, PeerError>, now: Instant) {
+    fn exchange_ended(
+        &mut self,
+        with: &AgentId,
+        span: (Instant, Instant),
+        answer: Result<Vec<u8>, PeerError>,
+        now: Instant,
+    ) {
         let answer = answer.map_err(|error| (outcome_of(&error), error.to_string()));
         let reply = answer.and_then(|bytes| {
             ExchangeReply::decode(&bytes).map_err(|error| ("malformed_answer", format!("its answer: {error}")))
         });
         let reply = reply.and_then(|reply| match reply {
-            ExchangeReply::Board { digest, delta } => Ok((digest, delta)),
+            ExchangeReply::Board { digest, delta, clock } => Ok((digest, delta, clock)),
             ExchangeReply::Refused(why) => Err(("refused_by_peer", format!("it refused: {why}"))),
         });
         match reply {
-            Ok((digest, delta)) => {
+            Ok((digest, delta, clock)) => {
                 self.count_exchange("ok");
+                self.arguments.snapshots.clocks.compared(with, &clock, span);
                 if with.region != self.arguments.own.region {
-                    self.heard = Some(begun);
+                    self.heard = Some(span.0);
                 }
                 let has_more = delta.has_more;
                 let has_learned = self.apply(with, delta, now);
@@ -403,7 +409,7 @@ impl GossipState {
         let request = {
             let board = self.board();
             let delta = digest.map(|digest| board.delta_for(digest, DELTA_BYTES)).unwrap_or_default();
-            ExchangeRequest { digest: board.digest(), delta }.encode()
+            ExchangeRequest { digest: board.digest(), delta, clock: self.arguments.snapshots.clocks.reading() }.encode()
         };
         let (me, transport, begun) = (me.clone(), self.arguments.transport.clone(), now());
         self.exchanges.spawn(async move {
@@ -417,7 +423,8 @@ impl GossipState {
                 }
                 Err(error) => Err(PeerError::Malformed(Peer::Agent(with.clone()), error.to_string())),
             };
-            let _ = me.cast(GossipMessage::ExchangeEnded { with, begun, answer });
+            let span = (begun, Instant::now());
+            let _ = me.cast(GossipMessage::ExchangeEnded { with, span, answer });
         });
     }
 

@@ -16,6 +16,7 @@ use regionmesh_protocol::{
     register::{AcceptorAnswer, AcceptorRequest, Ballot},
     wire::{OrderRefusal, PeerReply},
 };
+use std::time::Instant;
 
 /// To the gossip actor.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ pub enum GossipMessage {
     ExchangeEnded {
         /// The peer.
         with: AgentId,
-        /// When it began.
-        begun: std::time::Instant,
+        /// When it was asked, and when it had answered.
+        span: (Instant, Instant),
         /// Its answer.
         answer: Result<Vec<u8>, PeerError>,
     },

@@ -1,4 +1,6 @@
-//! Who may change state: whoever shows the bearer token of the configured file (RFC 6750 §2.1).
+//! Who may change state: whoever shows a bearer token of the configured file (RFC 6750 §2.1).
+//!
+//! The file has one token a line; a name before it says whose it is, and is what orders and the audit line are recorded under.
 //!
 //! [`guard`] stands before every route that changes something: it checks the token *before* a byte of the body is
 //! read, gives the body a size and a deadline, and writes the audit line.
@@ -13,6 +15,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use regionmesh_protocol::plan::BY_MAX;
 use std::{
     net::SocketAddr,
     path::Path,
@@ -20,13 +23,37 @@ use std::{
 };
 
 /// Longest token, bytes.
-const TOKEN_MAX: u64 = 4_096;
+const TOKEN_MAX: usize = 4_096;
+/// Longest file of tokens, bytes.
+const TOKEN_FILE_MAX: u64 = 64 << 10;
 /// Longest request line in the log, characters.
 const LOGGED_MAX: usize = 300;
 
 /// Who a client says that it is; a handler puts it into its answer's extensions for the audit line.
 #[derive(Debug, Clone)]
 pub struct By(pub String);
+
+/// Whose token a request showed: the name beside the token, if it has one. [`guard`] puts it into the request's extensions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operator(pub Option<String>);
+
+impl Operator {
+    /// Who gives an order: whose token it is, else who the client says.
+    pub(super) fn or_said(self, said: String) -> Result<String, ApiError> {
+        match self.0 {
+            Some(name) => Ok(name),
+            None if !said.is_empty() => Ok(said),
+            None => {
+                let hint = "send who gives it as `by`, or use a token that has a name";
+                let error = ApiError::new(StatusCode::BAD_REQUEST, "an order needs to say who gives it", hint);
+                Err(error.with_code(BY_REQUIRED))
+            }
+        }
+    }
+}
+
+/// The code of the error that asks who gives an order.
+pub const BY_REQUIRED: &str = "by-required";
 
 /// What [`guard`] needs to know.
 #[derive(Clone)]
@@ -40,19 +67,24 @@ pub(super) struct Guarded {
 pub(super) async fn guard(
     State(Guarded { api, limits, body }): State<Guarded>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let asked: String = format!("{} {target}", request.method()).chars().take(LOGGED_MAX).collect();
-    if let Err(error) = check(api.config.api.token_file.as_deref(), request.headers()).await {
-        static REFUSED: Throttle = Throttle::new(Duration::from_secs(1));
-        if let Some(left_out) = REFUSED.admit(Instant::now()) {
-            tracing::warn!(target: "regionmesh::audit", %from, ?asked, left_out, "refused: {error}");
+    let token_file = api.live.borrow().api.token_file.clone();
+    let operator = match check(token_file.as_deref(), request.headers()).await {
+        Ok(operator) => operator,
+        Err(error) => {
+            static REFUSED: Throttle = Throttle::new(Duration::from_secs(1));
+            if let Some(left_out) = REFUSED.admit(Instant::now()) {
+                tracing::warn!(target: "regionmesh::audit", %from, ?asked, left_out, "refused: {error}");
+            }
+            return error.into_response();
         }
-        return error.into_response();
-    }
-    let mut line = AuditLine { from, asked, by: String::new(), outcome: None };
+    };
+    let mut line = AuditLine { from, asked, by: operator.0.clone().unwrap_or_default(), outcome: None };
+    request.extensions_mut().insert(operator);
     let response = match body {
         BodyKind::File => next.run(request).await,
         BodyKind::None | BodyKind::Json(_) => {
@@ -63,7 +95,9 @@ pub(super) async fn guard(
             }
         }
     };
-    line.by = response.extensions().get::<By>().map(|by| by.0.clone()).unwrap_or_default();
+    if let Some(By(by)) = response.extensions().get() {
+        line.by.clone_from(by);
+    }
     line.outcome = Some(response.status());
     response
 }
@@ -108,13 +142,14 @@ async fn collect(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
     }
 }
 
-/// Checks a request's token. The file is read each time, so that a new token needs no restart.
-async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Checks a request's token; whose it is. The file is read each time, so that a new token needs no restart.
+async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operator, ApiError> {
     let unavailable = |error: String| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "give api.token_file in the agent's configuration")
     };
     let path = token_file.ok_or_else(|| unavailable("changes of state are off: no token is configured".into()))?;
-    let expected = read(path).await.map_err(unavailable)?;
+    let text = read(path).await.map_err(unavailable)?;
+    let known = tokens(&text).map_err(|error| unavailable(format!("the token file {} {error}", path.display())))?;
     let unauthorized =
         |error: &str| ApiError::new(StatusCode::UNAUTHORIZED, error, "send the header Authorization: Bearer TOKEN");
     let given = headers
@@ -124,11 +159,41 @@ async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<(), Api
         .ok()
         .and_then(bearer)
         .ok_or_else(|| unauthorized("the Authorization header holds no bearer token"))?;
-    // Hashes of equal length are compared in constant time; lengths and prefixes of the token don't leak.
-    if blake3::hash(given.as_bytes()) == blake3::hash(expected.trim().as_bytes()) {
-        return Ok(());
+    // Hashes of equal length are compared in constant time, each with every token; lengths, prefixes and places don't leak.
+    let given = blake3::hash(given.as_bytes());
+    let mut found = None;
+    for (name, token) in known {
+        if blake3::hash(token.as_bytes()) == given {
+            found = Some(Operator(name.map(str::to_owned)));
+        }
     }
-    Err(ApiError::new(StatusCode::FORBIDDEN, "the token is not the right one", "see api.token_file of that agent"))
+    let wrong =
+        || ApiError::new(StatusCode::FORBIDDEN, "the token is not the right one", "see api.token_file of that agent");
+    found.ok_or_else(wrong)
+}
+
+/// The tokens of a file, one a line: `TOKEN` or `NAME TOKEN`. Lines that are empty or begin with `#` don't count. Errors say
+/// which line is wrong, and never what it holds.
+fn tokens(text: &str) -> Result<Vec<(Option<&str>, &str)>, String> {
+    let mut tokens = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |why: &str| format!("is wrong in line {}: {why}", index + 1);
+        let mut words = line.split_whitespace();
+        let (name, token) = match (words.next(), words.next(), words.next()) {
+            (Some(token), None, _) => (None, token),
+            (Some(name), Some(token), None) => (Some(name), token),
+            _ => return Err(wrong("more than a name and a token")),
+        };
+        if token.len() > TOKEN_MAX || name.is_some_and(|name| name.len() > BY_MAX) {
+            return Err(wrong("a token or a name is too large"));
+        }
+        tokens.push((name, token));
+    }
+    if tokens.is_empty() { Err("is empty".into()) } else { Ok(tokens) }
 }
 
 /// The token of an Authorization header; the scheme's case does not matter (RFC 9110 §11.1).
@@ -140,12 +205,24 @@ fn bearer(value: &str) -> Option<&str> {
 
 async fn read(path: &Path) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("the token file {} can't be read: {error}", path.display());
-    if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_MAX {
+    if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_FILE_MAX {
         return Err(format!("the token file {} is too large", path.display()));
     }
-    let token = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
-    if token.trim().is_empty() {
-        return Err(format!("the token file {} is empty", path.display()));
+    tokio::fs::read_to_string(path).await.map_err(unreadable)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_holds_tokens_with_and_without_names() {
+        let text = "# operators\n\nann  4f3c\n  bare-token \nci\t#5d:e\n";
+        let read = tokens(text).unwrap();
+        assert_eq!(read, [(Some("ann"), "4f3c"), (None, "bare-token"), (Some("ci"), "#5d:e")]);
+        let error = tokens("ann a\nbob secret word\n").unwrap_err();
+        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+        assert_eq!(tokens(" \n# none\n").unwrap_err(), "is empty");
     }
-    Ok(token)
 }

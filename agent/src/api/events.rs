@@ -47,6 +47,9 @@ const LIMIT: Parameter = ("limit", "limit", "At most so many; without `since` th
 
 /// What a list may be asked for.
 pub(super) const LIST_QUERY: &[Parameter] = &[SINCE, LIMIT, KIND, REGION, SEVERITY];
+/// What the list of alerts may be asked for.
+pub(super) const ALERTS_QUERY: &[Parameter] =
+    &[("state", "alert-state", "Those that hold (default), those that ended within the last five minutes, or all")];
 /// What a stream may be asked for.
 pub(super) const STREAM_QUERY: &[Parameter] = &[SINCE, KIND, REGION, SEVERITY];
 
@@ -93,7 +96,7 @@ pub struct EventList {
     pub next: String,
     /// Whether events between `since` and the first of these are gone.
     pub has_gap: bool,
-    /// Oldest first.
+    /// Oldest first, by when they happened. To go on reading give `next`, not the cursor of the last of them.
     pub events: Vec<NumberedEvent>,
 }
 
@@ -112,7 +115,7 @@ pub struct NumberedEvent {
 pub struct AlertList {
     /// The agent that answers.
     pub answered_by: String,
-    /// Those that hold, and those that ended within the last five minutes.
+    /// Those of the state that was asked for.
     pub alerts: Vec<AlertEntry>,
 }
 
@@ -125,10 +128,31 @@ pub struct AlertEntry {
     pub summary: String,
     /// The particulars.
     pub description: String,
+    /// Whether it holds, or ended within the last five minutes.
+    #[serde(default)]
+    pub state: AlertState,
     /// Since when it holds.
     pub starts_ms: u64,
     /// Since when it does not hold any more; none while it holds.
     pub ended_ms: Option<u64>,
+}
+
+/// Whether an alert holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlertState {
+    /// It holds.
+    #[default]
+    Firing,
+    /// It ended lately.
+    Ended,
+}
+
+/// Which alerts are asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlertQuery {
+    state: Option<String>,
 }
 
 /// What is asked for.
@@ -173,7 +197,9 @@ pub(super) async fn list(State(api): State<Api>, Query(query): Query<EventQuery>
     }
     let since = query.since.as_deref().map(cursor).transpose()?;
     let log = api.snapshots.events.borrow();
-    let page = log.after(since.unwrap_or_else(|| log.tail(&wanted, limit)), &wanted, limit);
+    let mut page = log.after(since.unwrap_or_else(|| log.tail(&wanted, limit)), &wanted, limit);
+    // They are noticed a little out of order; what a page holds is told by when it happened.
+    page.events.sort_by_key(|noticed| (noticed.event.time_ms, noticed.seq));
     Ok(Json(EventList {
         answered_by: api.config.id().to_string(),
         next: page.next.to_string(),
@@ -187,16 +213,31 @@ fn show(log: &EventLog, noticed: &Noticed) -> NumberedEvent {
 }
 
 /// `GET /v1/alerts`
-pub(super) async fn alerts(State(api): State<Api>) -> Json<AlertList> {
-    let alerts = api.snapshots.alerts.borrow().clone();
+pub(super) async fn alerts(
+    State(api): State<Api>,
+    Query(query): Query<AlertQuery>,
+) -> Result<Json<AlertList>, ApiError> {
+    let wanted: &[AlertState] = match query.state.as_deref().map(str::trim) {
+        None | Some("" | "firing") => &[AlertState::Firing],
+        Some("ended") => &[AlertState::Ended],
+        Some("all") => &[AlertState::Firing, AlertState::Ended],
+        Some(other) => {
+            super::models::text("state", other, usize::MAX)?;
+            return Err(ApiError::bad(format!("state: {other:?} is none of firing, ended, all")));
+        }
+    };
+    let known = api.snapshots.alerts.borrow().clone();
     let entry = |alert: &regionmesh_protocol::alert::Alert| AlertEntry {
         labels: alert.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         summary: alert.summary.clone(),
         description: alert.description.clone(),
+        state: if alert.ended_ms.is_none() { AlertState::Firing } else { AlertState::Ended },
         starts_ms: alert.starts_ms,
         ended_ms: alert.ended_ms,
     };
-    Json(AlertList { answered_by: api.config.id().to_string(), alerts: alerts.iter().map(entry).collect() })
+    let mut alerts: Vec<AlertEntry> = known.iter().map(entry).filter(|alert| wanted.contains(&alert.state)).collect();
+    alerts.sort_by_key(|alert| (alert.ended_ms.is_some(), alert.starts_ms));
+    Ok(Json(AlertList { answered_by: api.config.id().to_string(), alerts }))
 }
 
 /// `GET /v1/events/stream`

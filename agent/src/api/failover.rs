@@ -2,7 +2,7 @@
 
 use super::{
     Api,
-    access::By,
+    access::{By, Operator},
     members,
     models::{json, name, named, text},
     reply::ApiError,
@@ -42,43 +42,58 @@ const SPREAD: Duration = Duration::from_secs(2);
 /// Past plans that an explanation quotes at most.
 const REASONS_MAX: usize = 10;
 
+/// What every order is answered with.
+pub(super) type OrderAnswer = Result<(Extension<By>, Json<OrderDone>), ApiError>;
+
+/// The code of the refusal of an order that would replace another operator's.
+pub const WOULD_REPLACE: &str = "would-replace";
+/// The code of the refusal to drain the last region that can serve.
+pub const LAST_SERVING: &str = "last-serving-region";
+
 /// `POST /v1/failover/drain`
-pub async fn drain(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    order(api, OrderAction::Set(OverrideKind::Drain), body).await
+pub async fn drain(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+    order(api, operator, OrderAction::Set(OverrideKind::Drain), body).await
 }
 
 /// `POST /v1/failover/hold`
-pub async fn hold(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    order(api, OrderAction::Set(OverrideKind::Hold), body).await
+pub async fn hold(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+    order(api, operator, OrderAction::Set(OverrideKind::Hold), body).await
 }
 
 /// `POST /v1/failover/promote`
-pub async fn promote(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    order(api, OrderAction::Set(OverrideKind::Promote), body).await
+pub async fn promote(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+    order(api, operator, OrderAction::Set(OverrideKind::Promote), body).await
 }
 
 /// `POST /v1/failover/restore`
-pub async fn restore(api: State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    order(api, OrderAction::Restore, body).await
+pub async fn restore(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+    order(api, operator, OrderAction::Restore, body).await
 }
 
 async fn order(
     State(api): State<Api>,
+    Extension(operator): Extension<Operator>,
     action: OrderAction,
     body: Bytes,
-) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
-    let OrderBody { region, by, why, for_ms } = json(&body)?;
+) -> OrderAnswer {
+    let OrderBody { region, by, why, for_ms, force, immediate } = json(&body)?;
     let region: Option<RegionName> = region.as_deref().map(|region| named("region", region)).transpose()?;
     check(&action, region.as_ref(), for_ms)?;
-    let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
     let order = Order {
         action,
         region,
-        by: or(by, "unknown"),
-        why: or(why, "no reason given"),
+        by: operator.or_said(by)?,
+        why: why_or_none(why),
         for_ms: for_ms.unwrap_or(FOR_DEFAULT_MS),
+        is_forced: force,
+        is_immediate: immediate,
     };
     give(api, order).await
+}
+
+/// What stands for a reason that was not given.
+pub(super) fn why_or_none(why: String) -> String {
+    if why.is_empty() { "no reason given".into() } else { why }
 }
 
 /// What can be refused without a leader.
@@ -97,7 +112,7 @@ fn check(action: &OrderAction, region: Option<&RegionName>, for_ms: Option<u64>)
 }
 
 /// Takes an order to the leader, and answers once it is committed.
-pub(super) async fn give(api: Api, order: Order) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+pub(super) async fn give(api: Api, order: Order) -> OrderAnswer {
     text("by", &order.by, BY_MAX)?;
     text("why", &order.why, WHY_MAX)?;
     let (by, desk) = (order.by.clone(), api.orders.clone());
@@ -110,12 +125,19 @@ pub(super) async fn give(api: Api, order: Order) -> Result<(Extension<By>, Json<
     let mut known = api.snapshots.plan.subscribe();
     let has_it = known.wait_for(|known| known.as_ref().is_some_and(|known| known.stamp >= committed.stamp));
     let _ = tokio::time::timeout(SPREAD, has_it).await;
-    let plan = status::plan_detail(&api.config, &committed);
-    Ok((Extension(By(by)), Json(OrderDone { done: visible(&committed.plan.reason).into_owned(), plan })))
+    let plan = api.snapshots.clocks.by_own_clock(&committed.plan).into_owned();
+    let done = visible(&committed.plan.reason).into_owned();
+    let plan = status::plan_detail(&api.config, &CommittedPlan { plan, stamp: committed.stamp });
+    Ok((Extension(By(by)), Json(OrderDone { done, plan })))
 }
 
 impl From<OrderRefusal> for ApiError {
     fn from(refusal: OrderRefusal) -> Self {
+        let code = match &refusal {
+            OrderRefusal::Wrong(OrderError::WouldReplace { .. }) => WOULD_REPLACE,
+            OrderRefusal::Wrong(OrderError::LastServing { .. }) => LAST_SERVING,
+            _ => "",
+        };
         let (status, hint) = match &refusal {
             OrderRefusal::NotNow(_) => (StatusCode::SERVICE_UNAVAILABLE, "orders need a majority of regions"),
             OrderRefusal::Unknown(_) => (StatusCode::GATEWAY_TIMEOUT, "see `regionmesh failover status`"),
@@ -126,6 +148,13 @@ impl From<OrderRefusal> for ApiError {
                 OrderError::Unfit { .. } => {
                     (StatusCode::CONFLICT, "users are not moved onto a worse region; drain the others if it must be")
                 }
+                OrderError::WouldReplace { .. } => {
+                    (StatusCode::CONFLICT, "agree with whoever ordered it, or repeat with --force (\"force\": true)")
+                }
+                OrderError::LastServing { .. } => (
+                    StatusCode::CONFLICT,
+                    "to let the drain stand all the same, repeat with --yes or --force (\"force\": true)",
+                ),
                 OrderError::Member(error) => members::answer(error),
                 OrderError::TooMany => (StatusCode::CONFLICT, "see `regionmesh failover status`"),
                 OrderError::NoRegion(_)
@@ -134,13 +163,13 @@ impl From<OrderRefusal> for ApiError {
                 | OrderError::Duration(_) => (StatusCode::BAD_REQUEST, ""),
             },
         };
-        Self::new(status, refusal.to_string(), hint)
+        Self::new(status, refusal.to_string(), hint).with_code(code)
     }
 }
 
 /// `GET /v1/failover/status`
 pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
-    let plan = api.snapshots.plan.borrow().clone();
+    let plan = api.snapshots.plan_by_own_clock();
     let leader = api.snapshots.leader.borrow().clone();
     Json(FailoverStatus {
         answered_by: api.config.id().to_string(),
@@ -236,7 +265,7 @@ fn own_reports(api: &Api, region: &RegionName) -> Vec<OwnReport> {
 }
 
 fn current(api: &Api) -> Result<(Arc<CommittedPlan>, Arc<PlanInputs>), ApiError> {
-    let plan = api.snapshots.plan.borrow().clone();
+    let plan = api.snapshots.plan_by_own_clock();
     let inputs = api.snapshots.plan_inputs.borrow().clone();
     plan.zip(inputs).ok_or_else(|| {
         let hint = "a plan is committed as soon as a majority of regions can be reached; see `regionmesh status`";

@@ -2,11 +2,10 @@
 
 use super::{
     Api,
-    access::By,
-    failover::give,
+    access::Operator,
+    failover::{OrderAnswer, give, why_or_none},
     models::{json, named},
-    reply::ApiError,
-    types::{MemberBody, MemberStatus, MembersStatus, NewNameBody, OrderDone},
+    types::{MemberBody, MemberStatus, MembersStatus, NewNameBody},
 };
 use axum::{Extension, Json, body::Bytes, extract::State};
 use http::StatusCode;
@@ -60,39 +59,41 @@ pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
 }
 
 /// `POST /v1/failover/members/add`
-pub async fn add(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+pub async fn add(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
     let MemberBody { region, by, why, force } = json(&body)?;
-    change(api, region, by, why, MemberOrder::Add { force }).await
+    change(api, operator, region, by, why, MemberOrder::Add { force }).await
 }
 
 /// `POST /v1/failover/members/remove`
-pub async fn remove(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+pub async fn remove(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
     let MemberBody { region, by, why, force } = json(&body)?;
-    change(api, region, by, why, MemberOrder::Remove { force }).await
+    change(api, operator, region, by, why, MemberOrder::Remove { force }).await
 }
 
 /// `POST /v1/failover/members/rename`
-pub async fn rename(State(api): State<Api>, body: Bytes) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+pub async fn rename(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
     let NewNameBody { region, to, by, why } = json(&body)?;
     let to: RegionName = named("to", &to)?;
-    change(api, region, by, why, MemberOrder::Rename { to }).await
+    change(api, operator, region, by, why, MemberOrder::Rename { to }).await
 }
 
 async fn change(
-    api: Api,
+    State(api): State<Api>,
+    Extension(operator): Extension<Operator>,
     region: String,
     by: String,
     why: String,
     order: MemberOrder,
-) -> Result<(Extension<By>, Json<OrderDone>), ApiError> {
+) -> OrderAnswer {
     let region: RegionName = named("region", &region)?;
-    let or = |given: String, otherwise: &str| if given.is_empty() { otherwise.to_owned() } else { given };
     let order = Order {
         action: OrderAction::Member(order),
         region: Some(region),
-        by: or(by, "unknown"),
-        why: or(why, "no reason given"),
+        by: operator.or_said(by)?,
+        why: why_or_none(why),
         for_ms: 0,
+        is_forced: false,
+        is_immediate: false,
     };
     give(api, order).await
 }

@@ -55,6 +55,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Api {
     /// The agent's configuration.
     pub config: Arc<Config>,
+    /// The same with what was reloaded since the start.
+    pub live: tokio::sync::watch::Receiver<Arc<Config>>,
     /// What is shown.
     pub snapshots: Snapshots,
     /// All metrics.
@@ -249,7 +251,7 @@ pub const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/promote",
-            "Give a region all traffic at once, for a time",
+            "Give a region all traffic, for a time; one that is out comes back by cool-down and ramp first",
             BodyKind::Json("RegionOrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -300,7 +302,10 @@ pub const ROUTES: &[Route] = {
             || get(events::stream),
         )
         .with_query(events::STREAM_QUERY),
-        read("/v1/alerts", "What is the case and somebody should know", Json("AlertList"), &[], || get(events::alerts)),
+        read("/v1/alerts", "Active alerts, and recently ended ones if asked for", Json("AlertList"), &[400], || {
+            get(events::alerts)
+        })
+        .with_query(events::ALERTS_QUERY),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
             get(all_models)
         }),

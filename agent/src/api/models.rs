@@ -2,7 +2,7 @@
 
 use super::{
     Api,
-    access::By,
+    access::{By, Operator},
     reply::ApiError,
     server::Limits,
     types::{
@@ -89,6 +89,7 @@ pub async fn show(State(api): State<Api>, Path(path): Path<(String, String)>) ->
 pub async fn begin(
     State(api): State<Api>,
     Path(path): Path<(String, String)>,
+    Extension(operator): Extension<Operator>,
     body: Bytes,
 ) -> Result<(Extension<By>, (StatusCode, Json<UploadBegun>)), ApiError> {
     let (model, version) = names(&path)?;
@@ -96,6 +97,7 @@ pub async fn begin(
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
     }
     let BeginUpload { publisher, metadata } = json(&body)?;
+    let publisher = operator.0.unwrap_or(publisher);
     // Checked again at the commit; said now, before the files are sent.
     text("publisher", &publisher, TEXT_MAX)?;
     if metadata.len() > METADATA_MAX {
@@ -217,10 +219,12 @@ pub async fn delete(
 pub async fn promote(
     State(api): State<Api>,
     Path(path): Path<(String, String)>,
+    Extension(operator): Extension<Operator>,
     body: Bytes,
 ) -> Result<(Extension<By>, Json<Promoted>), ApiError> {
     let (model, version) = names(&path)?;
     let Promote { alias, by, force, wait_ms } = json(&body)?;
+    let by = operator.0.unwrap_or(by);
     let alias: VersionName = named("alias", &alias)?;
     if alias.as_str().contains('+') {
         return Err(ApiError::bad("alias: names with '+conflict.' are given by conflict resolution alone"));

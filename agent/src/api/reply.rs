@@ -21,12 +21,19 @@ pub struct ApiError {
     status: StatusCode,
     error: String,
     hint: &'static str,
+    code: &'static str,
 }
 
 impl ApiError {
     /// An error with what to do about it.
     pub fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Self {
-        Self { status, error: error.into(), hint }
+        Self { status, error: error.into(), hint, code: "" }
+    }
+
+    /// The same error with a word for programs, which tells it from others of its status.
+    #[must_use]
+    pub fn with_code(self, code: &'static str) -> Self {
+        Self { code, ..self }
     }
 
     /// The HTTP status.
@@ -55,7 +62,7 @@ impl IntoResponse for ApiError {
         };
         let hint =
             if self.hint.is_empty() && self.status == StatusCode::BAD_REQUEST { SEE_DOCUMENT } else { self.hint };
-        let body = ErrorBody { error, hint: hint.into() };
+        let body = ErrorBody { error, hint: hint.into(), code: self.code.into() };
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

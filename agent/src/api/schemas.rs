@@ -35,6 +35,7 @@ const OBJECTS: &[Object] = &[
             ("agents", "[Agent]", "Every agent heard of and not yet forgotten"),
             ("models", "[Model]", "Every model that a region is known to hold"),
             ("problems", "[Problem]", "Problems that agents report of themselves, the most urgent first"),
+            ("orders", "[Override]", "What operators ordered and stands"),
             traffic::FROZEN,
         ],
     ),
@@ -76,8 +77,10 @@ const OBJECTS: &[Object] = &[
             ("kind", "string", "drain, hold or promote"),
             ("by", "string", "Who ordered it, as they said"),
             ("why", "string", "Why, as they said"),
-            ("set_ms", "time", "When, its leader's clock"),
-            ("expires_ms", "time", "From when it does not count any more, its leader's clock"),
+            ("immediate", "boolean", "Whether a promoted region skips cool-down and ramp"),
+            ("set_ms", "time", "When, the answering agent's clock"),
+            ("expires_ms", "time", "From when it does not count any more, the answering agent's clock"),
+            ("left_ms", "integer", "Time left, milliseconds"),
         ],
     ),
     (
@@ -372,7 +375,11 @@ const OBJECTS: &[Object] = &[
     (
         "Error",
         "Why a request was not carried out",
-        &[("error", "string", "What was wrong"), ("hint", "string~", "What to do")],
+        &[
+            ("error", "string", "What was wrong"),
+            ("hint", "string~", "What to do"),
+            ("code", "string~", "A word for programs, where errors of one status are to be told apart"),
+        ],
     ),
     (
         "EventList",
@@ -404,7 +411,7 @@ const OBJECTS: &[Object] = &[
         "What is the case and somebody should know",
         &[
             ("answered_by", "string", "The agent that answers, region/name"),
-            ("alerts", "[Alert]", "Those that hold, and those that ended within the last five minutes"),
+            ("alerts", "[Alert]", "Those of the state asked for"),
         ],
     ),
     (
@@ -414,6 +421,7 @@ const OBJECTS: &[Object] = &[
             ("labels", "{string}", "What tells it from others, as Alertmanager gets it"),
             ("summary", "string", "In one sentence"),
             ("description", "string", "The particulars"),
+            ("state", "string", "firing, or ended within the last five minutes"),
             ("starts_ms", "time", "Since when it holds"),
             ("ended_ms", "time?", "Since when it does not hold any more; null while it holds"),
         ],

@@ -2,8 +2,8 @@
 
 use super::types::{
     AddressSeen, AddressStatus, AgentStatus, BallotStatus, FrozenStatus, HoldingsStatus, LeaderStatus, LinkStatus,
-    ModelStatus, ObservationStatus, PlanDetail, PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status,
-    UnservableStatus, VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
+    ModelStatus, ObservationStatus, OverrideStatus, PlanDetail, PlanStatus, PlannedRegion, ProblemStatus, RegionStatus,
+    Status, UnservableStatus, VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
 };
 use crate::{
     config::Config,
@@ -32,18 +32,19 @@ use std::{
 /// The state of the mesh as this agent knows it.
 pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
     let now_ms = unix_ms();
-    let plan = snapshots.plan.borrow().clone();
+    let plan = snapshots.plan_by_own_clock();
     let leader = snapshots.leader.borrow().clone();
     Status {
         mesh: config.mesh.to_string(),
         answered_by: config.id().to_string(),
         answered_ms: now_ms,
-        plan: plan.map(|committed| plan_in_brief(&committed, now_ms)),
+        plan: plan.as_ref().map(|committed| plan_in_brief(committed, now_ms)),
         leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
         regions: regions(config, snapshots),
         agents: agents(snapshots, now_ms),
         models: models(config, snapshots),
         problems: problems(&snapshots.board.borrow()),
+        orders: plan.map(|committed| orders(&committed.plan, now_ms)).unwrap_or_default(),
         frozen: frozen(snapshots),
     }
 }
@@ -74,6 +75,11 @@ pub(super) fn verdicts(config: &Config, snapshots: &Snapshots) -> Vec<VerdictSta
         }
     };
     config.regions.iter().map(status).collect()
+}
+
+/// What operators ordered and stands.
+fn orders(plan: &Plan, now_ms: u64) -> Vec<OverrideStatus> {
+    plan.overrides.iter().map(|standing| OverrideStatus::of(standing, now_ms)).collect()
 }
 
 /// The problems of every living agent, the most urgent first.
@@ -115,16 +121,17 @@ fn yielded_status(plan: &Plan, yielded: &YieldedOrder) -> Option<YieldedStatus> 
 
 /// The committed plan; none before the first.
 pub fn plan(config: &Config, snapshots: &Snapshots) -> Option<PlanDetail> {
-    let committed = snapshots.plan.borrow().clone()?;
+    let committed = snapshots.plan_by_own_clock()?;
     Some(plan_detail(config, &committed))
 }
 
 /// A committed plan in full.
 pub(super) fn plan_detail(config: &Config, committed: &CommittedPlan) -> PlanDetail {
+    let now_ms = unix_ms();
     PlanDetail {
-        brief: plan_in_brief(committed, unix_ms()),
+        brief: plan_in_brief(committed, now_ms),
         regions: planned_regions(config, &committed.plan),
-        overrides: committed.plan.overrides.iter().map(Into::into).collect(),
+        overrides: orders(&committed.plan, now_ms),
         shortfall: committed.plan.shortfall.map(Into::into),
     }
 }

@@ -175,6 +175,7 @@ impl Rig {
         let stream_registry = registry.clone();
         let operators = Operators::new(config.mesh.clone(), config.id(), config.api.token_file.clone());
         let api = Api {
+            live: watch::channel(config.clone()).1,
             config,
             snapshots: snapshots.clone(),
             registry,

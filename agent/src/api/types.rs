@@ -46,6 +46,9 @@ pub struct Status {
     /// Problems that agents report of themselves, the most urgent first.
     #[serde(default)]
     pub problems: Vec<ProblemStatus>,
+    /// What operators ordered and stands.
+    #[serde(default)]
+    pub orders: Vec<OverrideStatus>,
     /// Why the plan can't change; none if it can.
     #[serde(default)]
     pub frozen: Option<FrozenStatus>,
@@ -79,9 +82,9 @@ pub struct PlanStatus {
     pub ballot: BallotStatus,
     /// Why it differs from the one before.
     pub reason: String,
-    /// When it was made, its leader's clock.
+    /// When it was made, the answering agent's clock.
     pub made_ms: u64,
-    /// How long ago that is by our clock.
+    /// How long ago that is.
     pub age_ms: u64,
     /// Since when the verdict on every region has been failed, its leader's clock; none while one serves.
     #[serde(default)]
@@ -118,18 +121,26 @@ pub struct OverrideStatus {
     pub by: String,
     /// Why.
     pub why: String,
-    /// When.
+    /// Whether a promoted region skips cool-down and ramp.
+    #[serde(default)]
+    pub immediate: bool,
+    /// When, the answering agent's clock.
     pub set_ms: u64,
-    /// From when it does not count any more.
+    /// From when it does not count any more, the answering agent's clock.
     pub expires_ms: u64,
+    /// Time left.
+    #[serde(default)]
+    pub left_ms: u64,
 }
 
-impl From<&Override> for OverrideStatus {
-    fn from(standing: &Override) -> Self {
-        let Override { region, kind, mut by, mut why, set_ms, expires_ms } = standing.clone();
+impl OverrideStatus {
+    /// A standing order as it is at `now_ms`.
+    pub fn of(standing: &Override, now_ms: u64) -> Self {
+        let Override { region, kind, mut by, mut why, is_immediate, set_ms, expires_ms } = standing.clone();
         escape(&mut by);
         escape(&mut why);
-        Self { region, kind, by, why, set_ms, expires_ms }
+        let left_ms = expires_ms.saturating_sub(now_ms);
+        Self { region, kind, by, why, immediate: is_immediate, set_ms, expires_ms, left_ms }
     }
 }
 
@@ -164,6 +175,12 @@ pub struct OrderBody {
     /// For how long.
     #[serde(default)]
     pub for_ms: Option<u64>,
+    /// Whether it may replace another operator's order and drain the last region that can serve.
+    #[serde(default)]
+    pub force: bool,
+    /// Whether a promoted region skips cool-down and ramp.
+    #[serde(default)]
+    pub immediate: bool,
 }
 
 /// Its answer: the plan that the order became part of, committed.
@@ -613,4 +630,7 @@ pub struct ErrorBody {
     /// What to do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
+    /// A word for programs, where errors of one status are to be told apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
 }

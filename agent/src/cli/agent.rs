@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Run one agent of a mesh.
+/// Run one agent of a mesh. SIGHUP reloads the configuration, SIGTERM drains and stops.
 #[derive(Debug, clap::Args)]
 pub struct AgentCommand {
     /// The configuration, TOML; docs/STEP_BY_STEP.md shows a commented one.
@@ -26,6 +26,9 @@ pub struct AgentCommand {
 impl AgentCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
+        // First of all: from here on no signal ends the process unasked, and none that comes while it starts is lost.
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         let config = Config::load(&self.config)?;
         let drain = self.drain_seconds.map_or(self.drain, Duration::from_secs);
         if self.check {
@@ -33,13 +36,14 @@ impl AgentCommand {
             return Ok(ExitCode::SUCCESS);
         }
         logging::init(&config.log)?;
-        // Before the start: a signal that comes while starting is not lost.
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tracing::info!(version = crate::VERSION, agent = %config.id(), mesh = %config.mesh, "starting");
         let agent = Agent::start(config).await?;
-        let wait = tokio::select! {
-            _ = terminate.recv() => drain,
-            _ = interrupt.recv() => Duration::ZERO,
+        let wait = loop {
+            tokio::select! {
+                _ = terminate.recv() => break drain,
+                _ = interrupt.recv() => break Duration::ZERO,
+                _ = hangup.recv() => agent.reload(&self.config).await,
+            }
         };
         tracing::info!(drain_s = wait.as_secs(), "stopping");
         // Without time for traffic to move it is not asked to: a drain outlives the agent in the plan, and a region that

@@ -376,10 +376,13 @@ fn read_file(path: &Path) -> Result<Option<ClientFile>, ClientError> {
 fn read_token(path: &Path) -> Result<String, String> {
     let wrong = |why: String| format!("the token file {} {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(wrong("is empty".into()));
-    }
+    // An agent's own file may be given: the first token counts, and a name before it is the agent's business.
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let line = lines.next().ok_or_else(|| wrong("is empty".into()))?;
+    let token = match line.split_once(char::is_whitespace) {
+        Some((_, token)) => token.trim(),
+        None => line,
+    };
     if token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(wrong(format!("holds no token: one word of at most {TOKEN_MAX} visible ASCII characters")));
     }

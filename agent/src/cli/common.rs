@@ -1,17 +1,25 @@
 //! What several commands take and how they answer.
 
 use super::{
-    client::ClientOptions,
+    client::{ClientError, ClientOptions},
     output::{self, Format, OutputOptions},
     text::{self, Paint},
 };
 use crate::metrics::render;
 use anyhow::{Context, Result};
 use clap::Args;
+use nix::unistd::{User, getuid};
 use prometheus::Registry;
 use regionmesh_protocol::text::unprintable;
-use std::{net::SocketAddr, process::ExitCode};
-use tokio::net::TcpListener;
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    process::ExitCode,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How to reach the mesh, and how to answer. The options are global: they may stand before or after any command.
@@ -52,10 +60,47 @@ pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
     Ok(text.into())
 }
 
-/// Who gives a command: as given, else the user's name if it has at most `limit` characters.
+/// Names who gives a command, where `--by` does not.
+const BY_VARIABLE: &str = "REGIONMESH_BY";
+
+/// Who publishes: as given, else as the environment says, else the user of this process.
 pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
-    let user = || std::env::var("USER").ok().filter(|user| text_within(user, limit).is_ok());
-    given.or_else(user).unwrap_or_else(|| "unknown".into())
+    let fits = |name: &String| text_within(name, limit).is_ok();
+    given.or_else(by_variable).filter(fits).or_else(user).filter(fits).unwrap_or_else(|| format!("uid {}", getuid()))
+}
+
+/// Who gives an order: as given, else as the environment says, else the user at the terminal. Elsewhere the user of a process
+/// says nothing about who gave the order: then only the mesh can know, by the name of the token.
+pub(super) fn operator(given: Option<String>) -> Option<String> {
+    let is_attended = io::stdin().is_terminal() || io::stderr().is_terminal();
+    given.or_else(by_variable).or_else(|| user().filter(|_| is_attended))
+}
+
+/// What to do where nobody knows who gives an order.
+pub(super) fn who_is_it() -> ClientError {
+    ClientError::Usage(format!(
+        "who gives this order? Give --by WHO, set {BY_VARIABLE}, or use a token that has a name (see api.token_file)"
+    ))
+}
+
+fn by_variable() -> Option<String> {
+    std::env::var(BY_VARIABLE).ok().filter(|name| !name.trim().is_empty())
+}
+
+/// The user's name: `USER`, else that of the system's user.
+fn user() -> Option<String> {
+    let of_system = || User::from_uid(getuid()).ok().flatten().map(|user| user.name);
+    std::env::var("USER").ok().filter(|user| !user.trim().is_empty()).or_else(of_system)
+}
+
+/// Keeps SIGHUP from ending the process: there is nothing to reload, and a closed terminal is no reason to drop users.
+pub(super) fn ignore_hangups() -> Result<AbortOnDropHandle<()>> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP ignored: there is nothing to reload; SIGTERM stops");
+        }
+    })))
 }
 
 /// Serves `/metrics` of a process that is no agent, until the handle is dropped.

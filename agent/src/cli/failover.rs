@@ -5,12 +5,16 @@ mod members;
 mod render;
 
 use super::{
-    client::Client,
-    common::{Common, text_within, whoever},
+    client::{Client, ClientError},
+    common::{Common, operator, text_within, who_is_it},
     confirm::confirm,
     duration,
 };
-use crate::api::types::{FailoverHistory, FailoverStatus, OrderDone, RegionExplanation, WhatIf};
+use crate::api::{
+    access::BY_REQUIRED,
+    failover::LAST_SERVING,
+    types::{FailoverHistory, FailoverStatus, OrderDone, RegionExplanation, WhatIf},
+};
 use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use regionmesh_protocol::{
@@ -18,8 +22,13 @@ use regionmesh_protocol::{
     plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
     verdict::Condition,
 };
-use serde_json::json;
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// How long an order may take: an agent that passes it on knows within 12 s what became of it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,7 +56,7 @@ enum Action {
 /// Who orders, why, and for how long.
 #[derive(Debug, Args)]
 struct Signature {
-    /// Who orders it; the user's name if not given
+    /// Who orders it [default: $REGIONMESH_BY, else the user at the terminal; a token's name counts first]
     #[arg(long, value_name = "WHO", value_parser = by)]
     by: Option<String>,
     /// Why, for whoever looks later
@@ -63,11 +72,24 @@ struct Term {
     for_ms: u64,
 }
 
+/// Whether an order may end another operator's.
+#[derive(Debug, Args)]
+struct Override {
+    /// Also if that replaces another operator's order; the answer says which
+    #[arg(long)]
+    force: bool,
+}
+
 /// Give a region no traffic, for a time
 #[derive(Debug, Args)]
 struct Drain {
     /// The region
     region: RegionName,
+    /// Drain the last region that can serve without asking: in name only, it keeps its traffic
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    replacing: Override,
     #[command(flatten)]
     term: Term,
     #[command(flatten)]
@@ -87,11 +109,16 @@ struct Restore {
     common: Common,
 }
 
-/// Give a region all traffic at once, for a time; a region that is failed or drains is refused
+/// Give a region all traffic, for a time; a region that is failed or drains is refused
 #[derive(Debug, Args)]
 struct Promote {
     /// The region
     region: RegionName,
+    /// Move all traffic at once also if the region is out, without cool-down and ramp
+    #[arg(long)]
+    immediate: bool,
+    #[command(flatten)]
+    replacing: Override,
     #[command(flatten)]
     term: Term,
     #[command(flatten)]
@@ -105,6 +132,8 @@ struct Promote {
 struct Hold {
     /// The region; without it, the whole mesh
     region: Option<RegionName>,
+    #[command(flatten)]
+    replacing: Override,
     #[command(flatten)]
     term: Term,
     #[command(flatten)]
@@ -161,17 +190,20 @@ impl FailoverCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Drain(Drain { region, term, signature, common }) => {
-                order("drain", Some(region), Some(term), signature, common).await
+            Action::Drain(Drain { region, yes, replacing, term, signature, common }) => {
+                let body = signed(Some(region), signature, json!({ "for_ms": term.for_ms, "force": replacing.force }));
+                drain(body, yes, &common).await
             }
-            Action::Promote(Promote { region, term, signature, common }) => {
-                order("promote", Some(region), Some(term), signature, common).await
+            Action::Promote(Promote { region, immediate, replacing, term, signature, common }) => {
+                let how = json!({ "for_ms": term.for_ms, "force": replacing.force, "immediate": immediate });
+                order("promote", &signed(Some(region), signature, how), &common).await
             }
-            Action::Hold(Hold { region, term, signature, common }) => {
-                order("hold", region, Some(term), signature, common).await
+            Action::Hold(Hold { region, replacing, term, signature, common }) => {
+                let how = json!({ "for_ms": term.for_ms, "force": replacing.force });
+                order("hold", &signed(region, signature, how), &common).await
             }
             Action::Restore(Restore { region, signature, common }) => {
-                order("restore", region, None, signature, common).await
+                order("restore", &signed(region, signature, json!({})), &common).await
             }
             Action::Status(Show { common }) => {
                 let status: FailoverStatus = Client::new(&common.client)?.get("/v1/failover/status").await?;
@@ -194,22 +226,45 @@ impl FailoverCommand {
     }
 }
 
-async fn order(
-    what: &str,
-    region: Option<RegionName>,
-    term: Option<Term>,
-    signature: Signature,
-    common: Common,
-) -> Result<ExitCode> {
-    let body = json!({
-        "region": region,
-        "by": whoever(signature.by, BY_MAX),
-        "why": signature.why.unwrap_or_default(),
-        "for_ms": term.map(|term| term.for_ms),
-    });
-    let client = Client::new(&common.client)?;
-    let done: OrderDone = client.post_within(&format!("/v1/failover/{what}"), &body, PATIENCE).await?;
+/// An order's body: who, why, to which region, and `how`.
+fn signed(region: Option<RegionName>, signature: Signature, mut how: Value) -> Value {
+    how["region"] = json!(region);
+    how["by"] = operator(signature.by).unwrap_or_default().into();
+    how["why"] = signature.why.unwrap_or_default().into();
+    how
+}
+
+async fn order(what: &str, body: &Value, common: &Common) -> Result<ExitCode> {
+    let done = post(&Client::new(&common.client)?, what, body).await?;
     common.tell(&done, |paint| render::done(&done, paint))
+}
+
+/// Drains a region; whether the last that can serve is meant is asked.
+async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<ExitCode> {
+    let refusal = match order("drain", &body, common).await {
+        Err(error) if is_refused_as(&error, LAST_SERVING) => error,
+        answered => return answered,
+    };
+    // In a pipe the refusal is the answer; it says what to do.
+    let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !may_ask && !is_confirmed {
+        return Err(refusal);
+    }
+    confirm(&format!("{refusal}. Let the drain stand all the same?"), is_confirmed)?;
+    body["force"] = true.into();
+    order("drain", &body, common).await
+}
+
+fn is_refused_as(error: &anyhow::Error, wanted: &str) -> bool {
+    matches!(error.downcast_ref(), Some(ClientError::Refused { code, .. }) if code == wanted)
+}
+
+/// Gives an order. Who gives it may be known to the mesh alone, by the token; where it is not that is bad usage.
+async fn post(client: &Client, what: &str, body: &Value) -> Result<OrderDone> {
+    match client.post_within(&format!("/v1/failover/{what}"), body, PATIENCE).await {
+        Err(ClientError::Refused { code, .. }) if code == BY_REQUIRED => Err(who_is_it().into()),
+        answered => Ok(answered?),
+    }
 }
 
 impl Simulate {

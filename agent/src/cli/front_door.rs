@@ -1,7 +1,10 @@
 //! `regionmesh front-door`: the front door of `up` in a process of its own, for clients that can't resolve the mesh's
 //! names themselves (a compose file, a laptop, a legacy host).
 
-use super::{common::serve_metrics, duration};
+use super::{
+    common::{ignore_hangups, serve_metrics},
+    duration,
+};
 use crate::{
     config::LogConfig,
     front_door::{self, FrontDoorArguments, FrontDoorMetrics},
@@ -45,6 +48,7 @@ impl FrontDoorCommand {
     /// Runs until SIGTERM or SIGINT; then requests in progress get five seconds to end.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         logging::init(&LogConfig::default())?;
+        let _hangups = ignore_hangups()?;
         let registry = Registry::new();
         let metrics = FrontDoorMetrics::new(&registry)?;
         let _metrics_server = match self.metrics {

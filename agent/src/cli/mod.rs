@@ -4,6 +4,7 @@
 //! goes to standard output; warnings, progress and errors go to standard error. docs/API.md is the reference.
 
 pub mod agent;
+pub mod alerts;
 pub mod ca;
 pub mod client;
 mod common;
@@ -51,6 +52,7 @@ enum Command {
     Dns(dns::DnsCommand),
     Failover(failover::FailoverCommand),
     Events(events::EventsCommand),
+    Alerts(alerts::AlertsCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
     FrontDoor(front_door::FrontDoorCommand),
@@ -70,6 +72,7 @@ impl Command {
             Self::Dns(command) => command.run().await,
             Self::Failover(command) => command.run().await,
             Self::Events(command) => command.run().await,
+            Self::Alerts(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
             Self::FrontDoor(command) => command.run().await,
@@ -199,7 +202,12 @@ mod tests {
             "regionmesh dns apply --config file --no-wait",
             "regionmesh dns apply --from-config file --json",
             "regionmesh failover drain eu-west-1 --for 2h --by ann --why maintenance --json",
-            "regionmesh failover hold --for 30m",
+            "regionmesh failover drain eu-west-1 --yes",
+            "regionmesh failover drain eu-west-1 --force",
+            "regionmesh failover hold --for 30m --force",
+            "regionmesh failover promote eu-west-1 --immediate --force",
+            "regionmesh alerts",
+            "regionmesh alerts --state all --json --agent http://a:1",
             "regionmesh failover hold eu-west-1",
             "regionmesh failover promote eu-west-1 --for 90s",
             "regionmesh failover restore eu-west-1 --why done",
@@ -265,6 +273,9 @@ mod tests {
             "regionmesh failover simulate --what-if eu-west-1",
             "regionmesh failover simulate --what-if eu-west-1=sleepy",
             "regionmesh failover simulate --kill a --what-if b=failed",
+            "regionmesh failover drain eu-west-1 --immediate",
+            "regionmesh failover restore eu-west-1 --force",
+            "regionmesh alerts --state over",
             "regionmesh events --kind verdicts",
             "regionmesh events --region EU",
             "regionmesh events --limit 0",
@@ -291,12 +302,9 @@ mod tests {
     fn exit_codes_tell_usage_absence_and_failure_apart_under_any_context() {
         let no_agent = || ClientError::NoAgent { tried: Vec::new() };
         let refused =
-            ClientError::Refused { error: "e".into(), hint: String::new(), status: http::StatusCode::CONFLICT };
-        let unavailable = ClientError::Refused {
-            error: "e".into(),
-            hint: String::new(),
-            status: http::StatusCode::SERVICE_UNAVAILABLE,
-        };
+            |status| ClientError::Refused { error: "e".into(), hint: String::new(), status, code: String::new() };
+        let unavailable = refused(http::StatusCode::SERVICE_UNAVAILABLE);
+        let refused = refused(http::StatusCode::CONFLICT);
         let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
         for (error, code) in [
             (ClientError::Usage("u".into()).into(), 2),

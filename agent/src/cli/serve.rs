@@ -3,7 +3,10 @@
 //! For regions whose agents and serving live apart: agents may restart, or be lost, while users are served. It reads
 //! the region's bucket, or a plain directory of models, and follows changes by polling.
 
-use super::{common::serve_metrics, duration};
+use super::{
+    common::{ignore_hangups, serve_metrics},
+    duration,
+};
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
     logging,
@@ -106,6 +109,7 @@ impl ServeCommand {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let Setup { log, region, serving: config, listen, state_dir, sources: (source, lister) } = self.setup()?;
         logging::init(&log)?;
+        let _hangups = ignore_hangups()?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let registry = Registry::new();
         let metrics = ServingMetrics::new(&registry)?;

@@ -12,7 +12,7 @@ const RECEIVERS_MAX: usize = 16;
 const NAME_MAX: usize = 63;
 
 /// Who is told.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertsConfig {
     /// Every receiver; the same list in every agent, since any of them may have to tell.
@@ -23,7 +23,7 @@ pub struct AlertsConfig {
 }
 
 /// One receiver.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverConfig {
     /// Its name in metrics, logs and on the board.

@@ -1,7 +1,10 @@
 //! What two boards tell each other.
 
 use super::{digest::Digest, entry::Entry};
-use crate::codec::{self, CodecError};
+use crate::{
+    codec::{self, CodecError},
+    skew::ClockReading,
+};
 use serde::{Deserialize, Serialize};
 
 /// Most owners that a peer's digest may name: every agent of the largest mesh, as many again that were forgotten, with room.
@@ -31,6 +34,8 @@ pub struct ExchangeRequest {
     pub digest: Digest,
     /// What the asker believes the other side lacks, by the last digest that it saw of it.
     pub delta: Delta,
+    /// What the asker's clocks show.
+    pub clock: ClockReading,
 }
 
 /// Answers an [`ExchangeRequest`].
@@ -42,6 +47,8 @@ pub enum ExchangeReply {
         digest: Digest,
         /// What the asker lacks.
         delta: Delta,
+        /// What the answerer's clocks show.
+        clock: ClockReading,
     },
     /// The request could not be read; why.
     Refused(String),

@@ -247,9 +247,9 @@ fn an_exchange_reads_back_as_written() {
     let mut owner = board_of(1, 5);
     owner.publish(fact(0, 1), &Key(agent(1), 0), Instant::now()).unwrap();
     let (digest, delta) = (owner.digest(), owner.delta_for(&Digest::default(), MAX));
-    let request = ExchangeRequest { digest: digest.clone(), delta: delta.clone() };
+    let request = ExchangeRequest { digest: digest.clone(), delta: delta.clone(), ..ExchangeRequest::default() };
     assert_eq!(ExchangeRequest::decode(&request.encode().unwrap()).unwrap(), request);
-    let reply = ExchangeReply::Board { digest, delta };
+    let reply = ExchangeReply::Board { digest, delta, clock: request.clock };
     assert_eq!(ExchangeReply::decode(&reply.encode().unwrap()).unwrap(), reply);
 }
 

@@ -161,6 +161,7 @@ fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() 
         kind: OverrideKind::Drain,
         by: "ann".into(),
         why: "disks".into(),
+        is_immediate: false,
         set_ms: 1,
         expires_ms: 1_000,
     };

@@ -2,6 +2,7 @@
 
 use super::{
     Absence, Plan, PlanInputs, RegionInput, RegionPlan, Standing, next,
+    order::duration_in_words,
     standing::{Orders, gated_since, trial_of},
 };
 use crate::{identity::RegionName, trial::PATIENCE, verdict::Condition};
@@ -27,11 +28,11 @@ pub fn explain(plan: &Plan, inputs: &PlanInputs, name: &RegionName, now_ms: u64)
     let all = Orders::of(&plan.overrides, name);
     let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
     let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
-        let left_s = standing.expires_ms.saturating_sub(now_ms) / 1_000;
+        let left = duration_in_words(standing.expires_ms.saturating_sub(now_ms));
         let yields = plan.yielded.iter().any(|yielded| yielded.region == *name && yielded.order == standing.region);
         let effect =
             if yields { "; it yields, since obeying it would leave users on a region that can't serve" } else { "" };
-        format!("{standing}, for {left_s} s more{effect}")
+        format!("{standing}, {left} left{effect}")
     });
     Some(Explanation {
         standing: standing(region, inputs, now_ms),

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Longest reason of a plan, bytes: it is read by people and carried by every agent's board entry.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 /// What a plan says where no region can serve.
 const LAST_SHARES: &str = "every region looks down, the last shares stay";
 
@@ -329,15 +329,30 @@ impl<'a> Draft<'a> {
         settle(name, region, orders, input, self.inputs, self.now_ms, &mut self.reasons);
     }
 
-    /// Sets the weights that follow from the standings, within capacity.
-    fn share_out(&mut self, current: Option<&Plan>) {
-        let promoted: Option<RegionName> = self.overrides.iter().find_map(|standing| {
+    /// The region that an operator promoted, if it serves; or, while it is on the ramp, the region and its step's percentage.
+    fn promoted(&self) -> (Option<RegionName>, Option<(RegionName, u8)>) {
+        let promoted = self.overrides.iter().find_map(|standing| {
             let name = standing.region.as_ref()?;
             let (input, region) = (self.inputs.regions.get(name)?, self.regions.get(name)?);
             self.orders(name).promotion(input)?;
-            (region.standing == Standing::Serving && !region.addresses.is_empty()).then(|| name.clone())
+            (!region.addresses.is_empty()).then_some((name, &region.standing))
         });
+        match promoted {
+            Some((name, Standing::Serving)) => (Some(name.clone()), None),
+            Some((name, Standing::Ramping { step, .. })) => {
+                (None, Some((name.clone(), self.inputs.recovery.percent_at(*step))))
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// Sets the weights that follow from the standings, within capacity.
+    fn share_out(&mut self, current: Option<&Plan>) {
+        let (promoted, climbing) = self.promoted();
         let mut weights = weights::by_standing(&self.regions, self.inputs, promoted.as_ref());
+        if let Some((name, percent)) = &climbing {
+            weights::lift(&mut weights, name, *percent);
+        }
         self.shortfall = None;
         match (self.load, &promoted) {
             (None, _) => {}

@@ -87,12 +87,14 @@ fn step(
     let because = |what: &str| {
         if input.reason.is_empty() { what.to_owned() } else { format!("{what}: {}", input.reason) }
     };
-    if let Some(promotion) = orders.promotion(input) {
+    if let Some(promotion) = orders.promotion(input)
+        && (promotion.is_immediate || matches!(region.standing, Standing::Serving | Standing::Reduced))
+    {
         if region.standing == Standing::Serving {
             return None;
         }
         serve(region);
-        return Some(format!("promoted by {}, without gate or ramp", promotion.by));
+        return Some(format!("promoted by {}, without cool-down or ramp", promotion.by));
     }
     let condition = orders.condition(input);
     let (standing, reason) = match (condition, &region.standing) {

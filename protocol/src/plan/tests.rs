@@ -17,6 +17,7 @@ mod examples;
 mod membership;
 mod orders;
 mod survival;
+mod time;
 
 const MINUTE: u64 = 60_000;
 const SECOND: u64 = 1_000;

@@ -96,6 +96,20 @@ fn apply(inputs: &PlanInputs, percents: &BTreeMap<&RegionName, u8>, normal: impl
     weights
 }
 
+/// Gives one region at least `percent` of all traffic, and the others the rest in their proportions.
+pub(super) fn lift(weights: &mut Weights, region: &RegionName, percent: u8) {
+    let (full, lifted) = (u64::from(FULL_WEIGHT_BP), u64::from(portion(FULL_WEIGHT_BP, percent.min(100))));
+    let own = u64::from(weights.get(region).copied().unwrap_or(0));
+    let others = u64::from(total(weights)) - own;
+    if others == 0 || own * full >= lifted * (others + own) {
+        return;
+    }
+    for (name, weight_bp) in weights.iter_mut() {
+        let share = if name == region { lifted } else { (u64::from(*weight_bp) * (full - lifted)).div_ceil(others) };
+        *weight_bp = u16::try_from(share).unwrap_or(FULL_WEIGHT_BP);
+    }
+}
+
 fn total(weights: &Weights) -> u32 {
     weights.values().map(|weight_bp| u32::from(*weight_bp)).sum()
 }

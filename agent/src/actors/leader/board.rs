@@ -99,7 +99,8 @@ pub(super) fn sight(
     members: BTreeSet<RegionName>,
 ) -> Sight {
     let failed = verdicts.iter().filter(|(_, verdict)| verdict.condition == Condition::Failed);
-    Sight { leader, failed: failed.map(|(region, _)| region.clone()).collect(), members }
+    let failed = failed.map(|(region, _)| region.clone()).collect();
+    Sight { leader, failed, members, is_clock_off: false }
 }
 
 /// What the living agents tell of their service.

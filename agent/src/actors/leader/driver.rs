@@ -15,12 +15,13 @@ use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
     load::LoadMeter,
     members::{Members, configured, register_id},
-    plan::{CommittedPlan, Order, OrderAction, Plan, PlanInputs, next_plan, plan_order},
+    plan::{CommittedPlan, Order, OrderAction, OrderError, Plan, PlanInputs, next_plan, plan_order},
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
     register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp, WITNESS},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     pub(super) ordered: Option<OrderReply>,
     /// What is believed of what others tell.
     pub(super) trust: Trust,
+    /// When this agent's clock was last judged.
+    pub(super) clock_judged: Option<Instant>,
 }
 
 impl Driver {
@@ -97,6 +100,7 @@ impl Driver {
             orders: VecDeque::new(),
             ordered: None,
             trust: Trust::default(),
+            clock_judged: None,
         })
     }
 
@@ -110,7 +114,7 @@ impl Driver {
         }
         if let Some(plan) = kept {
             // From the disk: to be compared with what the acceptors say before it holds against anything else.
-            self.learn_plan(&plan, false);
+            self.learn_plan(&plan, false, None);
         }
         let (own, read) = (self.arguments.id.region.clone(), AcceptorRequest::Read);
         self.call_acceptor(own, read);
@@ -140,6 +144,7 @@ impl Driver {
     pub(super) fn tick(&mut self) {
         let board = self.board();
         self.weigh(&board);
+        self.look_at_clocks(&board);
         self.judge_currency(&board);
         let sight = self.sight();
         self.notice_successor(&sight);
@@ -316,7 +321,7 @@ impl Driver {
         }
         tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
         let committed = CommittedPlan { stamp, plan };
-        self.learn_plan(&committed, true);
+        self.learn_plan(&committed, true, duration);
         if let Some(reply) = self.ordered.take() {
             self.arguments.metrics.orders.with_label_values(&["committed"]).inc();
             let _ = reply.send(Ok(committed.clone()));
@@ -349,6 +354,8 @@ impl Driver {
         let known = self.arguments.snapshots.plan.borrow().clone();
         let decided = self.proposer.decided().map(|(_, plan)| plan);
         let current = decided.or(known.as_deref().map(|known| &known.plan));
+        let current = current.map(|plan| self.arguments.snapshots.clocks.by_own_clock(plan));
+        let current = current.as_deref();
         let config = &self.arguments.config;
         let members = current.map(|plan| &plan.members).unwrap_or(&NOBODY);
         let inputs = Arc::new(board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members));
@@ -375,11 +382,7 @@ impl Driver {
                 }
                 continue;
             }
-            let current = self.proposer.decided().map(|(_, plan)| plan);
-            // What an order is judged by is seen; what automation adds to it may be refused.
-            let planned = plan_order(current, &order, &inputs, unix_ms());
-            let acting = self.acting(&inputs);
-            match planned.and_then(|_| plan_order(current, &order, &acting, unix_ms())) {
+            match self.order_planned(&order, &inputs) {
                 Ok(plan) => {
                     self.ordered = Some(reply);
                     return self.propose(plan);
@@ -395,11 +398,19 @@ impl Driver {
             return;
         }
         let acting = self.acting(&inputs);
-        let current = self.proposer.decided().map(|(_, plan)| plan);
-        let next = next_plan(current, &acting, unix_ms());
-        if let Some(plan) = self.pause.pass(current, next) {
+        let current = self.decided_by_own_clock().map(Cow::into_owned);
+        let next = next_plan(current.as_ref(), &acting, unix_ms());
+        if let Some(plan) = self.pause.pass(current.as_ref(), next) {
             self.propose(plan);
         }
+    }
+
+    /// The plan that an order leads to.
+    fn order_planned(&self, order: &Order, inputs: &Arc<PlanInputs>) -> Result<Plan, OrderError> {
+        let (current, now_ms) = (self.decided_by_own_clock(), unix_ms());
+        // What an order is judged by is seen; what automation adds to it may be refused.
+        plan_order(current.as_deref(), order, inputs, now_ms)?;
+        plan_order(current.as_deref(), order, &self.acting(inputs), now_ms)
     }
 
     /// What a plan rests on once these are the members.
@@ -431,22 +442,18 @@ impl Driver {
         }
     }
 
-    /// Takes a committed plan up if it is later than the one known. `is_confirmed`: it is known to be committed.
-    pub(super) fn learn_plan(&mut self, plan: &CommittedPlan, is_confirmed: bool) {
+    /// Takes a committed plan up if it is later than the one known. `is_confirmed`: it is known to be committed. It was made
+    /// `age` ago, where we made it.
+    pub(super) fn learn_plan(&mut self, plan: &CommittedPlan, is_confirmed: bool, age: Option<Duration>) {
         self.election.observe(&plan.stamp.ballot);
-        let before = self.arguments.snapshots.plan.borrow().clone();
-        let is_news = self.arguments.snapshots.plan.send_if_modified(|known| {
-            let is_later = known.as_ref().is_none_or(|known| known.stamp < plan.stamp);
-            if is_later {
-                *known = Some(Arc::new(plan.clone()));
-            }
-            is_later
-        });
-        if !is_news {
-            let is_same = before.is_some_and(|known| known.stamp == plan.stamp);
-            self.trust.is_plan_confirmed |= is_confirmed && is_same;
+        let snapshots = &self.arguments.snapshots;
+        let before = snapshots.plan.borrow().clone();
+        if let Some(known) = before.as_ref().filter(|known| known.stamp >= plan.stamp) {
+            self.trust.is_plan_confirmed |= is_confirmed && known.stamp == plan.stamp;
             return;
         }
+        snapshots.clocks.learned(&plan.plan, age);
+        snapshots.plan.send_replace(Some(Arc::new(plan.clone())));
         self.trust.is_plan_confirmed = is_confirmed;
         self.tell_addresses(plan);
         self.tell_members(before.as_deref().map(|known| &known.plan.members), &plan.plan.members);
@@ -516,8 +523,14 @@ impl Driver {
 
     fn sight(&self) -> Sight {
         let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
-        let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
-        board::sight(self.known_leader(&self.board()), &verdicts, names)
+        let is_clock_off = self.arguments.snapshots.clocks.is_off();
+        let sight = board::sight(self.known_leader(&self.board()), &verdicts, self.member_names());
+        Sight { is_clock_off, ..sight }
+    }
+
+    /// The register's members as far as known, else those that the configuration names.
+    pub(super) fn member_names(&self) -> BTreeSet<RegionName> {
+        self.members().map_or_else(|| self.configured.clone(), |members| members.names())
     }
 
     fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {

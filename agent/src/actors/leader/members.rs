@@ -12,7 +12,10 @@ use regionmesh_protocol::{
     proposer::NoJoin,
     wire::OrderRefusal,
 };
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 /// How long a member that would not join is left alone before it is asked again.
 const JOIN_AGAIN: Duration = Duration::from_secs(10);
@@ -157,7 +160,7 @@ impl Driver {
     }
 
     fn commit_change(&mut self, change: &MemberChange, reason: String, board: &BoardView) -> bool {
-        let Some((_, current)) = self.proposer.decided().cloned() else { return false };
+        let Some(current) = self.decided_by_own_clock().map(Cow::into_owned) else { return false };
         let planned = current.members.after(change).map_err(|error| error.to_string()).and_then(|members| {
             let inputs = self.inputs_of(board, &current, &members);
             plan_membership(&current, change, reason, &inputs, unix_ms()).map_err(|error| error.to_string())

@@ -1,7 +1,7 @@
 //! What the dns-leader actor counts.
 
 use super::plan_metrics::PlanMetrics;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, Standing};
 
 /// Metrics of elections, commits and the register's state as this agent knows it.
@@ -29,6 +29,8 @@ pub struct LeaderMetrics {
     pub(super) taken_out: IntGauge,
     pub(super) limited: IntGauge,
     pub(super) unmoved_rps: IntGauge,
+    pub(super) clock_ahead: Gauge,
+    pub(super) clock_steps: IntCounter,
     pub(super) yielded: IntGauge,
     pub(super) all_failed: IntGauge,
     pub(super) is_frozen: IntGauge,
@@ -67,6 +69,11 @@ impl LeaderMetrics {
             &["kind"],
         )?;
         registry.register(Box::new(overrides.clone()))?;
+        let clock_ahead = Gauge::new(
+            "regionmesh_clock_ahead_seconds",
+            "How far this agent's clock is ahead of the majority's; negative: behind. 0 where no majority is against it.",
+        )?;
+        registry.register(Box::new(clock_ahead.clone()))?;
         let left_out = IntGaugeVec::new(
             Opts::new(
                 "regionmesh_dns_left_out",
@@ -148,6 +155,11 @@ impl LeaderMetrics {
             unmoved_rps: gauge(
                 "regionmesh_plan_unmoved_requests_per_second",
                 "Load that stays where it should not, for want of declared capacity elsewhere.",
+            )?,
+            clock_ahead,
+            clock_steps: counter(
+                "regionmesh_clock_steps_total",
+                "Times that this machine's wall clock was set by more than a second while the agent ran.",
             )?,
             yielded: gauge(
                 "regionmesh_plan_yielded_orders",

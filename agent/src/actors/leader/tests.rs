@@ -292,6 +292,8 @@ impl Mesh {
             by: "ann".into(),
             why: "test".into(),
             for_ms: 600_000,
+            is_forced: false,
+            is_immediate: false,
         };
         let actor = self.network.actors.lock().unwrap()[to].clone();
         let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
@@ -542,6 +544,8 @@ async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_withou
         by: "ann".into(),
         why: "test".into(),
         for_ms: 0,
+        is_forced: false,
+        is_immediate: false,
     };
     let asked = |order| {
         let actor = mesh.network.actors.lock().unwrap()[&leader].clone();

@@ -197,7 +197,7 @@ impl Driver {
         told.sort_by(|(_, a), (_, b)| a.stamp.cmp(&b.stamp));
         for (agent, plan) in told {
             if self.is_from_its_leader(&agent, &plan) {
-                self.learn_plan(&plan, true);
+                self.learn_plan(&plan, true, None);
             }
         }
         let has_open = later(self).into_iter().any(|(agent, plan)| !self.is_refuted(&agent, Claim::Plan(plan.stamp)));
@@ -308,7 +308,7 @@ impl Driver {
             return;
         }
         if let Some(committed) = committed {
-            self.learn_plan(&committed, true);
+            self.learn_plan(&committed, true, None);
         }
         // What was told before the round began and no majority has accepted was never committed.
         let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)

@@ -2,8 +2,11 @@
 
 use super::{Field, Object};
 
-const BY: Field = ("by", "by~", "Who orders");
+const BY: Field = ("by", "author", "Who orders; may be left out where the token has a name, which counts in any case");
 const WHY: Field = ("why", "why~", "Why");
+const FORCE: Field =
+    ("force", "boolean~", "Replace another operator's order; drain the last region that can serve in name only");
+const IMMEDIATE: Field = ("immediate", "boolean~", "Promote a region that is out without cool-down and ramp");
 const FOR: Field = ("for_ms", "for-ms?~", "For how long, milliseconds; at most 30 days; an hour if not given");
 
 /// Every object of requests.
@@ -11,9 +14,13 @@ pub(super) const REQUESTS: &[Object] = &[
     (
         "OrderBody",
         "An operator's order for a region or the whole mesh",
-        &[("region", "region?~", "The region; without it the whole mesh"), BY, WHY, FOR],
+        &[("region", "region?~", "The region; without it the whole mesh"), BY, WHY, FOR, FORCE, IMMEDIATE],
     ),
-    ("RegionOrderBody", "An operator's order for a region", &[("region", "region", "The region"), BY, WHY, FOR]),
+    (
+        "RegionOrderBody",
+        "An operator's order for a region",
+        &[("region", "region", "The region"), BY, WHY, FOR, FORCE, IMMEDIATE],
+    ),
     (
         "MemberBody",
         "A member to add or to remove",

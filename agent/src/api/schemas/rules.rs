@@ -52,7 +52,7 @@ fn request(rule: &str) -> Value {
         "new-version" => matching(1, VERSION_NAME_MAX, &word(VERSION_NAME_MAX)),
         "upload" => matching(16, 16, "[0-9a-f]{16}"),
         "file-path" => matching(1, FILE_PATH_MAX, &file_path()),
-        "by" => text(BY_MAX),
+        "author" => matching(1, BY_MAX, &format!("[^{UNPRINTABLE_CLASS}]+")),
         "why" => text(WHY_MAX),
         "text" => text(TEXT_MAX),
         "metadata" => json!({
@@ -72,6 +72,7 @@ fn request(rule: &str) -> Value {
         "kinds" => json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|")) }),
         "regions" => json!({ "type": "string", "pattern": list(LABEL) }),
         "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
+        "alert-state" => json!({ "type": "string", "enum": ["firing", "ended", "all"] }),
         // A test asserts that no other kind is named.
         _ => json!({}),
     }

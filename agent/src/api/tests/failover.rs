@@ -93,7 +93,11 @@ impl Rig {
         self.snapshots.leader.send_modify(|view| view.is_self = true);
     }
 
-    async fn order(&self, what: &str, body: Value) -> Reply {
+    /// Ann's order, unless it names somebody else.
+    async fn order(&self, what: &str, mut body: Value) -> Reply {
+        if body.get("by").is_none() && what != "what-if" {
+            body["by"] = "ann".into();
+        }
         self.post(&format!("/v1/failover/{what}"), body.to_string()).await
     }
 }
@@ -196,4 +200,49 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
     assert_eq!(told["reasons"], json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }]));
     let history = rig.get("/v1/failover/history").await.ok(200).json();
     assert_eq!(history["plans"][0]["plan"]["seq"], 12);
+}
+
+#[tokio::test]
+async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_replaces_it() {
+    let rig = Rig::start().await;
+    rig.lead().await;
+    rig.order("drain", json!({ "region": "eu-west-1", "why": "disks", "for_ms": 7_200_000 })).await.ok(200);
+    let body = json!({ "region": "eu-west-1", "by": "bob", "why": "look" });
+    let refused = rig.order("hold", body.clone()).await;
+    let why = refused.error(409);
+    assert!(why.contains("would replace the drain of eu-west-1 by ann (disks), 2 h left"), "{why}");
+    assert_eq!(refused.json()["code"], "would-replace");
+    let mut forced = body;
+    forced["force"] = true.into();
+    let done = rig.order("hold", forced).await.ok(200).json();
+    assert!(done["done"].as_str().unwrap().contains("which replaces the drain of eu-west-1 by ann"), "{done}");
+    let orders = rig.get("/v1/status").await.ok(200).json()["orders"].clone();
+    assert_eq!((&orders[0]["kind"], &orders[0]["by"], &orders[1]), (&json!("hold"), &json!("bob"), &Value::Null));
+}
+
+#[tokio::test]
+async fn the_last_region_that_can_serve_is_drained_only_by_force() {
+    let rig = Rig::start().await;
+    rig.lead().await;
+    rig.order("drain", json!({ "region": "eu-west-1" })).await.ok(200);
+    let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
+    assert!(refused.error(409).contains("drained in name only"), "{}", refused.text);
+    assert_eq!(refused.json()["code"], "last-serving-region");
+    let done = rig.order("drain", json!({ "region": "us-west-2", "force": true })).await.ok(200).json();
+    assert!(done["done"].as_str().unwrap().contains("keeps its traffic"), "{done}");
+}
+
+#[tokio::test]
+async fn who_orders_is_the_tokens_name_or_must_be_said() {
+    let rig = Rig::start().await;
+    rig.lead().await;
+    let nobody = rig.post("/v1/failover/hold", r#"{"region": "eu-west-1"}"#).await;
+    assert!(nobody.error(400).contains("who gives it"), "{}", nobody.text);
+    assert_eq!(nobody.json()["code"], "by-required");
+    std::fs::write(rig.token_file(), format!("# operators\ncarol carols-token\n{TOKEN}\n")).unwrap();
+    let carol = rig.http.post(rig.url("/v1/failover/hold")).bearer_auth("carols-token");
+    let body = r#"{"region": "eu-west-1", "by": "root"}"#;
+    let done = rig.send(carol.header("content-type", "application/json").body(body)).await.ok(200).json();
+    assert_eq!(done["plan"]["overrides"][0]["by"], "carol");
+    rig.send(rig.http.post(rig.url("/v1/failover/hold")).bearer_auth("carol")).await.error(403);
 }

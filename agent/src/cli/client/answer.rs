@@ -28,14 +28,14 @@ pub(super) async fn check(reply: Response) -> Result<Response, ClientError> {
     }
     // An error that can't be read whole is still that error.
     let bytes = collect(reply, ERROR_MAX).await.unwrap_or_default();
-    let ErrorBody { error, hint } = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+    let ErrorBody { error, hint, code } = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
         let text: String =
             String::from_utf8_lossy(&bytes).chars().filter(|c| !is_unprintable(*c)).take(QUOTED).collect();
         let reason = status.canonical_reason().unwrap_or_default();
         let error = format!("{} answered {} {reason} {text}", super::error::origin(&agent), status.as_u16());
-        ErrorBody { error: error.trim_end().into(), hint: String::new() }
+        ErrorBody { error: error.trim_end().into(), hint: String::new(), code: String::new() }
     });
-    Err(ClientError::Refused { error, hint, status })
+    Err(ClientError::Refused { error, hint, status, code })
 }
 
 async fn collect(mut reply: Response, limit: usize) -> Result<Vec<u8>, ClientError> {

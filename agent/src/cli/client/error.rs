@@ -67,6 +67,8 @@ pub enum ClientError {
         hint: String,
         /// The HTTP status.
         status: StatusCode,
+        /// A word for programs, where errors of one status are to be told apart.
+        code: String,
     },
 }
 

@@ -1,18 +1,18 @@
 //! `regionmesh failover members`: who votes in the register and gets traffic, and how that is changed.
 
-use super::{PATIENCE, Signature, render};
+use super::{Signature, render};
 use crate::{
     api::types::{MemberStatus, MembersStatus, OrderDone},
     cli::{
         client::Client,
-        common::{Common, whoever},
+        common::{Common, operator},
         confirm::confirm,
         text::{Paint, Table, Tone, percent, plain, wrap},
     },
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use regionmesh_protocol::{identity::RegionName, plan::BY_MAX};
+use regionmesh_protocol::identity::RegionName;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -121,10 +121,10 @@ async fn list(common: Common) -> Result<ExitCode> {
 }
 
 async fn order(what: &str, mut body: Value, signature: Signature, common: Common) -> Result<ExitCode> {
-    body["by"] = whoever(signature.by, BY_MAX).into();
+    body["by"] = operator(signature.by).unwrap_or_default().into();
     body["why"] = signature.why.unwrap_or_default().into();
     let client = Client::new(&common.client)?;
-    let done: OrderDone = client.post_within(&format!("/v1/failover/members/{what}"), &body, PATIENCE).await?;
+    let done: OrderDone = super::post(&client, &format!("members/{what}"), &body).await?;
     common.tell(&done, |paint| render::done(&done, paint))
 }
 

@@ -16,6 +16,7 @@ const TEXT_MAX: usize = 1_000;
 /// The status as text for people, within 100 columns for names of usual length.
 pub fn render(status: &Status, paint: Paint) -> String {
     let mut text = head(status, paint);
+    text += &orders(status, paint);
     text += &problems(status, paint);
     text += "\n";
     text += &regions(status, paint);
@@ -74,6 +75,20 @@ pub(crate) fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String 
             yielded.region
         );
         text += &wrap("warning ", &paint.tone(Tone::Uneasy, said));
+    }
+    text
+}
+
+/// What operators ordered and stands.
+fn orders(status: &Status, paint: Paint) -> String {
+    let now_ms = now_ms(status);
+    let mut text = String::new();
+    for order in &status.orders {
+        let of = order.region.as_ref().map_or("the whole mesh", RegionName::as_str);
+        let how = if order.immediate { ", immediate" } else { "" };
+        let left = ago(order.expires_ms.saturating_sub(now_ms));
+        let said = format!("{} of {of}{how} by {} ({}), {left} left", order.kind, order.by, order.why);
+        text += &wrap(&paint.tone(Tone::Uneasy, "order   "), &plain(&said, TEXT_MAX));
     }
     text
 }
@@ -212,6 +227,9 @@ fn standing(region: &RegionStatus, paint: Paint) -> String {
 
 /// The answering agent's clock, as far as its answer tells it: ours may be wrong, and its points in time are its own.
 fn now_ms(status: &Status) -> u64 {
+    if status.answered_ms > 0 {
+        return status.answered_ms;
+    }
     status.plan.as_ref().map_or_else(crate::time::unix_ms, |plan| plan.made_ms.saturating_add(plan.age_ms))
 }
 
@@ -325,6 +343,18 @@ pub(super) mod tests {
         assert!(coloured.contains("\x1b[31mfailed\x1b[0m"));
         let stripped = console::strip_ansi_codes(&coloured).lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         assert_eq!(stripped, render(&status(), PLAIN).trim_end());
+    }
+
+    #[test]
+    fn standing_orders_are_told_with_who_why_and_how_long() {
+        let orders = json!([
+            { "region": "eu-west-1", "kind": "drain", "by": "ann", "why": "disks\u{1b}", "set_ms": 1, "expires_ms": 3_600_005 },
+            { "region": null, "kind": "hold", "by": "bob", "why": "storm", "set_ms": 1, "expires_ms": 60_005 },
+        ]);
+        let status = Status { orders: serde_json::from_value(orders).unwrap(), answered_ms: 5, ..status() };
+        let text = render(&status, PLAIN);
+        assert!(text.contains("order   drain of eu-west-1 by ann (disks ), 60 min left\n"), "{text}");
+        assert!(text.contains("order   hold of the whole mesh by bob (storm), 60 s left\n"), "{text}");
     }
 
     #[test]

@@ -29,7 +29,15 @@ fn judge(
     answering: &[&str],
 ) -> Result<MemberStep, MemberOrderError> {
     let action = OrderAction::Member(order);
-    let order = Order { action, region: Some(name(region)), by: "ann".into(), why: "test".into(), for_ms: 0 };
+    let order = Order {
+        action,
+        region: Some(name(region)),
+        by: "ann".into(),
+        why: "test".into(),
+        for_ms: 0,
+        is_forced: false,
+        is_immediate: false,
+    };
     let configured: BTreeSet<RegionName> = configured.iter().map(|region| name(region)).collect();
     let answering = answering.iter().map(|region| (name(region), incarnation(&name(region)))).collect();
     let leader = "a/x".parse().unwrap();
@@ -99,7 +107,15 @@ fn a_renamed_region_keeps_its_share_its_standing_and_its_orders() {
     let mut world = World::of(&ABC, Strategy::Weighted);
     world.judge("b", Condition::Failed);
     let action = OrderAction::Set(OverrideKind::Drain);
-    let order = Order { action, region: Some(name("c")), by: "ann".into(), why: "disks".into(), for_ms: MINUTE };
+    let order = Order {
+        action,
+        region: Some(name("c")),
+        by: "ann".into(),
+        why: "disks".into(),
+        for_ms: MINUTE,
+        is_forced: false,
+        is_immediate: false,
+    };
     let mut plan = plan_order(world.plan.as_ref(), &order, &world.inputs, world.now_ms).unwrap();
     plan.members = members(&ABC);
     for (old, new) in [("a", "x"), ("b", "y"), ("c", "z")] {
@@ -156,7 +172,15 @@ fn where_automation_is_refused_nothing_moves_by_verdicts_and_orders_are_carried_
     assert!(next_plan(world.plan.as_ref(), &failed, world.now_ms).is_some());
     assert_eq!(next_plan(world.plan.as_ref(), &failed.held(), world.now_ms), None);
     let action = OrderAction::Set(OverrideKind::Drain);
-    let order = Order { action, region: Some(name("b")), by: "ann".into(), why: "dead".into(), for_ms: MINUTE };
+    let order = Order {
+        action,
+        region: Some(name("b")),
+        by: "ann".into(),
+        why: "dead".into(),
+        for_ms: MINUTE,
+        is_forced: false,
+        is_immediate: false,
+    };
     let drained = plan_order(world.plan.as_ref(), &order, &failed.held(), world.now_ms).unwrap();
     assert_eq!(drained.shares()[&name("a")], 1.0);
 }

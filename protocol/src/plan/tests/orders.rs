@@ -4,14 +4,24 @@ use super::*;
 use crate::plan::{OVERRIDES_MAX, Order, OrderAction, OrderError, OverrideKind, explain, plan_order, what_if};
 use OverrideKind::{Drain, Hold, Promote};
 
+/// An order as it is usually given: neither forced nor immediate.
+fn order(action: OrderAction, region: Option<&str>, for_ms: u64, by: &str) -> Order {
+    let (region, by, why) = (region.map(name), by.into(), "maintenance".into());
+    Order { action, region, by, why, for_ms, is_forced: false, is_immediate: false }
+}
+
 impl World {
+    /// Ann's order, forced and immediate: what she wants is done.
     pub(super) fn try_order(
         &mut self,
         action: OrderAction,
         region: Option<&str>,
         for_ms: u64,
     ) -> Result<String, OrderError> {
-        let order = Order { action, region: region.map(name), by: "ann".into(), why: "maintenance".into(), for_ms };
+        self.give_order(Order { is_forced: true, is_immediate: true, ..order(action, region, for_ms, "ann") })
+    }
+
+    fn give_order(&mut self, order: Order) -> Result<String, OrderError> {
         let plan = plan_order(self.plan.as_ref(), &order, &self.inputs, self.now_ms)?;
         self.plan = Some(plan);
         Ok(self.plan.as_ref().unwrap().reason.clone())
@@ -87,11 +97,11 @@ proptest! {
         events in prop::collection::vec((event(), prop::option::weighted(0.4, ordered())), 0..40),
     ) {
         world.apply();
-        for (event, order) in &events {
+        for (event, ordered) in &events {
             world.happen(event);
             let before = world.plan.clone().unwrap();
             world.apply();
-            if let Some((action, region, for_ms)) = order {
+            if let Some((action, region, for_ms)) = ordered {
                 let _ = world.try_order(action.clone(), *region, *for_ms);
                 world.is_reconfigured = true;
             }
@@ -182,7 +192,7 @@ fn a_promotion_gives_all_at_once_whatever_the_strategy_and_yields_to_a_failure()
         world.judge("b", Condition::Failed);
         world.judge("b", Condition::Healthy);
         let reason = world.set(Promote, Some("b"), MINUTE).unwrap();
-        assert!(reason.contains("b: promoted by ann, without gate or ramp"), "{reason}");
+        assert!(reason.contains("b: promoted by ann, without cool-down or ramp"), "{reason}");
         assert_eq!(THREE.map(|region| world.weight(region)), [0, 10_000, 0]);
         assert_eq!(world.judge("b", Condition::Suspect), None);
         world.judge("b", Condition::Failed);
@@ -220,13 +230,7 @@ fn a_wrong_order_is_refused_with_its_reason() {
     assert_eq!(world.try_order(OrderAction::Restore, Some("a"), 0), Err(OrderError::NothingStands(Some(name("a")))));
     world.judge("a", Condition::Failed);
     assert!(matches!(world.set(Promote, Some("a"), MINUTE), Err(OrderError::Unfit { .. })));
-    let long = Order {
-        action: OrderAction::Set(Drain),
-        region: Some(name("a")),
-        by: "x".repeat(129),
-        why: "y".into(),
-        for_ms: MINUTE,
-    };
+    let long = order(OrderAction::Set(Drain), Some("a"), MINUTE, &"x".repeat(129));
     let refused = plan_order(world.plan.as_ref(), &long, &world.inputs, world.now_ms);
     assert_eq!(refused, Err(OrderError::Text { what: "by".into(), length: 129, limit: 128 }));
     world.plan = None;
@@ -237,8 +241,12 @@ fn a_wrong_order_is_refused_with_its_reason() {
 fn the_last_region_is_drained_in_name_only() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.judge("b", Condition::Failed);
+    let refused = world.give_order(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann")).unwrap_err();
+    assert_eq!(refused, OrderError::LastServing { region: name("a"), carrier: name("a") });
+    assert!(refused.to_string().contains("drained in name only and keep its traffic"), "{refused}");
     let reason = world.set(Drain, Some("a"), MINUTE).unwrap();
-    assert!(reason.ends_with("drain of a by ann (maintenance) yields: no other region can serve"), "{reason}");
+    assert!(reason.contains("a is drained in name only and keeps its traffic"), "{reason}");
+    assert!(reason.contains("drain of a by ann (maintenance) yields: no other region can serve"), "{reason}");
     assert_eq!((world.weight("a"), world.weight("b")), (10_000, 0));
     world.judge("b", Condition::Healthy);
     assert_eq!(world.weight("a"), 0, "as soon as somebody else is there the drain is carried out");
@@ -279,4 +287,83 @@ fn a_limited_region_that_recovers_keeps_its_cut_share_through_its_gate() {
     world.wait(SECOND);
     assert!(matches!(world.standing("b"), Standing::Ramping { step: 0, .. }));
     assert_eq!(world.weight("b"), 1_000);
+}
+
+#[test]
+fn nobody_ends_anothers_order_unless_it_is_forced_and_then_it_is_said() {
+    for kind in [Drain, Hold, Promote] {
+        let mut world = World::of(&THREE, Strategy::Weighted);
+        world.give_order(order(OrderAction::Set(Drain), Some("a"), 120 * MINUTE, "ann")).unwrap();
+        world.wait(30 * MINUTE);
+        let before = world.plan.clone();
+        let bobs = order(OrderAction::Set(kind), Some("a"), 2 * SECOND, "bob");
+        let refused = world.give_order(bobs.clone()).unwrap_err();
+        assert!(matches!(&refused, OrderError::WouldReplace { replaced, .. } if replaced.len() == 1), "{refused:?}");
+        let said = format!("this {kind} would replace the drain of a by ann (maintenance), 1 h 30 min left");
+        assert_eq!((refused.to_string(), &world.plan), (said, &before));
+        let reason = world.give_order(Order { is_forced: true, ..bobs }).unwrap();
+        assert!(reason.contains("which replaces the drain of a by ann (maintenance), 1 h 30 min left"), "{reason}");
+    }
+    // One's own may be replaced, and that is said, too.
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.give_order(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann")).unwrap();
+    let reason = world.give_order(order(OrderAction::Set(Hold), Some("a"), MINUTE, "ann")).unwrap();
+    assert!(reason.contains("which replaces the drain of a by ann (maintenance), 1 min left"), "{reason}");
+    // Another region's promotion ends with a new one, so that counts.
+    world.give_order(order(OrderAction::Set(Promote), Some("b"), MINUTE, "ann")).unwrap();
+    let refused = world.give_order(order(OrderAction::Set(Promote), Some("c"), MINUTE, "bob")).unwrap_err();
+    assert!(refused.to_string().contains("the promote of b by ann"), "{refused}");
+    let reason = world.give_order(order(OrderAction::Restore, Some("b"), 0, "bob")).unwrap();
+    assert!(reason.contains("b: restored by bob (maintenance), which ends the promote of b by ann"), "{reason}");
+}
+
+#[test]
+fn a_promotion_of_a_region_that_is_out_goes_by_cool_down_and_ramp_and_lifts_all_traffic_gently() {
+    for strategy in [Strategy::Weighted, Strategy::ActivePassive, Strategy::Latency] {
+        let mut world = World::of(&THREE, strategy);
+        world.judge("b", Condition::Failed);
+        world.judge("b", Condition::Healthy);
+        let reason = world.give_order(order(OrderAction::Set(Promote), Some("b"), 10 * MINUTE, "ann")).unwrap();
+        assert!(reason.contains("b comes back by cool-down and ramp first"), "{reason}");
+        assert_eq!(world.weight("b"), 0);
+        let share = |world: &World| (world.plan.as_ref().unwrap().shares()[&name("b")] * 100.0).round();
+        world.wait(10 * SECOND);
+        assert_eq!(share(&world), 10.0, "{strategy:?}");
+        world.wait(5 * SECOND);
+        assert_eq!(share(&world), 50.0, "{strategy:?}");
+        world.wait(5 * SECOND);
+        assert_eq!(share(&world), 100.0, "{strategy:?}");
+    }
+    // One that serves is promoted at once, as ever.
+    let mut world = World::of(&THREE, Strategy::ActivePassive);
+    world.give_order(order(OrderAction::Set(Promote), Some("c"), MINUTE, "ann")).unwrap();
+    assert_eq!(THREE.map(|region| world.weight(region)), [0, 0, 10_000]);
+}
+
+#[test]
+fn a_region_restored_under_a_hold_is_said_to_stay_at_nothing() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.set(Drain, Some("a"), 60 * MINUTE).unwrap();
+    world.give_order(order(OrderAction::Set(Hold), None, 20 * MINUTE, "bob")).unwrap();
+    let reason = world.give_order(order(OrderAction::Restore, Some("a"), 0, "ann")).unwrap();
+    let said = "a stays at 0 % while the hold of the whole mesh by bob (maintenance) stands, 20 min left";
+    assert!(reason.ends_with(said), "{reason}");
+    assert_eq!(world.weight("a"), 0);
+}
+
+#[test]
+fn the_last_of_several_drains_is_refused_and_the_first_ones_are_not() {
+    let mut world = World::of(&THREE, Strategy::ActivePassive);
+    let mut drain = |region| world.give_order(order(OrderAction::Set(Drain), Some(region), MINUTE, "ann"));
+    drain("b").unwrap();
+    drain("c").unwrap();
+    let refused = drain("a").unwrap_err();
+    assert!(matches!(&refused, OrderError::LastServing { region, .. } if *region == name("a")), "{refused:?}");
+}
+
+#[test]
+fn time_left_is_told_in_two_units() {
+    let told = [900, 45_000, 60_000, 90_000, 7_200_000, 5_400_000, 86_400_000 * 3, 86_400_000 + 7_200_000]
+        .map(crate::plan::order::duration_in_words);
+    assert_eq!(told, ["1 s", "45 s", "1 min", "1 min 30 s", "2 h", "1 h 30 min", "3 d", "1 d 2 h"]);
 }
