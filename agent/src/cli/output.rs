@@ -149,6 +149,7 @@ mod tests {
             error: "no such model".into(),
             hint: "see `regionmesh models list`".into(),
             status: http::StatusCode::NOT_FOUND,
+            code: String::new(),
         };
         let told: Value = serde_json::from_str(&error_as_json(&refused.into())).unwrap();
         assert_eq!((&told["error"], &told["hint"]), (&json!("no such model"), &json!("see `regionmesh models list`")));
