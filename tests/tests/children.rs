@@ -30,6 +30,8 @@ const CHILDREN: [&str; 14] = [
     "events",
     "alerts",
     "api",
+    "store-monitor",
+    "uploads",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
