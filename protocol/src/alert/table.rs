@@ -24,10 +24,6 @@ pub enum MeshAlert {
     FenceLost,
     /// Records of a zone were changed outside the mesh.
     ZoneDrift,
-    /// An order is suspended, because obeying it would leave users on a region that can't serve.
-    OrderYielded,
-    /// No region can serve.
-    AllRegionsFailed,
     /// Two regions published different content under one name.
     ModelConflict,
     /// A certificate should have been renewed.
@@ -99,8 +95,6 @@ impl MeshAlert {
         Self::RampRolledBack,
         Self::FenceLost,
         Self::ZoneDrift,
-        Self::OrderYielded,
-        Self::AllRegionsFailed,
         Self::ModelConflict,
         Self::CertificateExpiring,
         Self::CertificateExpiryImminent,
@@ -193,26 +187,6 @@ impl MeshAlert {
                 known_by: KnownBy::One,
                 summary: "records of a zone are not as planned",
                 runbook: "the-fence-is-lost",
-            },
-            Self::OrderYielded => AlertRow {
-                name: "RegionMeshOrderYielded",
-                severity: Severity::Warning,
-                labels: &["order", "region"],
-                begins: "a plan in which an order yields",
-                ends: "a plan in which it does not",
-                known_by: KnownBy::Every,
-                summary: "an order is suspended: it would leave users on a region that can't serve",
-                runbook: "traffic-is-not-where-it-should-be",
-            },
-            Self::AllRegionsFailed => AlertRow {
-                name: "RegionMeshAllRegionsFailed",
-                severity: Severity::Critical,
-                labels: &[],
-                begins: "the verdict on every region is failed",
-                ends: "the verdict on a region is not failed",
-                known_by: KnownBy::Every,
-                summary: "the verdict on every region is failed",
-                runbook: "a-region-failed",
             },
             Self::ModelConflict => AlertRow {
                 name: "RegionMeshModelConflict",
