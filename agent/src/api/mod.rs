@@ -346,7 +346,7 @@ pub const ROUTES: &[Route] = {
             &[400, 404, 409],
             || post(models::delete),
         )
-        .with_query(&[("force", "true: also a version that an alias names")]),
+        .with_query(&[("force", "boolean", "true: also a version that an alias names")]),
         change(
             "/v1/models/{model}/versions/{version}/promote",
             "Name a version by an alias",
