@@ -169,8 +169,15 @@ mod tests {
     }
 
     fn order() -> PeerRequest {
-        let order =
-            Order { action: OrderAction::Restore, region: None, by: "ann".into(), why: "x".into(), for_ms: 1_000 };
+        let order = Order {
+            action: OrderAction::Restore,
+            region: None,
+            by: "ann".into(),
+            why: "x".into(),
+            for_ms: 1_000,
+            is_forced: false,
+            is_immediate: false,
+        };
         PeerRequest::Order { order, hops_left: 1 }
     }
 
