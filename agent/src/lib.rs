@@ -36,6 +36,7 @@ pub mod snapshots;
 pub mod store;
 pub mod supervisor;
 pub mod time;
+mod tokens;
 
 /// Version of the binary, with the commit that it was built from where that is known.
 pub const VERSION: &str = match option_env!("REGIONMESH_VERSION") {

@@ -10,6 +10,7 @@
 
 pub mod link;
 
+use crate::tokens;
 use aws_lc_rs::hmac;
 use regionmesh_protocol::{
     codec,
@@ -24,9 +25,6 @@ use std::{
 
 /// Names what the key is made for.
 const KEY: &str = "regionmesh key of attested calls, made of an operator's token, 1";
-
-/// Longest token, bytes.
-pub const TOKEN_MAX: u64 = 4_096;
 
 /// Makes and checks proofs. Clones share what was used.
 #[derive(Debug, Clone)]
@@ -71,18 +69,18 @@ impl Operators {
         &self.id
     }
 
-    /// The key of this agent's token.
-    pub async fn key(&self) -> Result<OperatorKey, String> {
+    /// The keys of the tokens in this agent's file, in its order. The first one signs, each is accepted: where tokens are
+    /// exchanged one by one, agents understand each other as long as their files share the signer's.
+    async fn keys(&self) -> Result<Vec<OperatorKey>, String> {
         let path = self.token_file.as_ref().ok_or("no api.token_file is configured")?;
-        let unreadable = |error: std::io::Error| format!("the token file {} can't be read: {error}", path.display());
-        if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_MAX {
-            return Err(format!("the token file {} is too large", path.display()));
-        }
-        let token = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
-        match token.trim() {
-            "" => Err(format!("the token file {} is empty", path.display())),
-            token => Ok(OperatorKey::of(token)),
-        }
+        let text = tokens::read(path).await?;
+        let known = tokens::parse(&text).map_err(|error| format!("the token file {} {error}", path.display()))?;
+        Ok(known.into_iter().map(|(_, token)| OperatorKey::of(token)).collect())
+    }
+
+    /// The key that signs.
+    pub async fn key(&self) -> Result<OperatorKey, String> {
+        self.keys().await?.into_iter().next().ok_or_else(|| "the token file is empty".into())
     }
 
     /// A request with its proof.
@@ -106,11 +104,10 @@ impl Operators {
         attested: &Attested,
         caller: &AgentId,
     ) -> Result<(PeerRequest, OperatorKey), PeerRefusal> {
-        let key = self.key().await.map_err(PeerRefusal::NoToken)?;
+        let keys = self.keys().await.map_err(PeerRefusal::NoToken)?;
         let message = attested.message(&self.mesh, caller).map_err(|_| PeerRefusal::WrongProof)?;
-        if !key.is_valid(&message, &attested.mac) {
-            return Err(PeerRefusal::WrongProof);
-        }
+        let signer = keys.into_iter().find(|key| key.is_valid(&message, &attested.mac));
+        let key = signer.ok_or(PeerRefusal::WrongProof)?;
         let request = codec::decode(&attested.request).map_err(|_| PeerRefusal::WrongProof)?;
         Ok((request, key))
     }
@@ -205,6 +202,10 @@ mod tests {
         let thief = operators(dir.path(), "b/0", "another");
         assert_eq!(thief.check(&attested, &agent("a/0")).await.unwrap_err(), PeerRefusal::WrongProof);
 
+        // Files that share the signer's token, under whatever name and in whatever place.
+        let rotating = operators(dir.path(), "b/0", "rotating");
+        std::fs::write(dir.path().join("rotating"), "ann newer\nci secret\n").unwrap();
+        assert!(rotating.check(&attested, &agent("a/0")).await.is_ok());
         assert_eq!((receiver.take(&attested), receiver.take(&attested)), (Ok(()), Err(PeerRefusal::Replayed)));
     }
 

@@ -27,6 +27,7 @@ use regionmesh_protocol::{
     members::Incarnation,
     plan::{CommittedPlan, Plan},
     register::{AcceptorState, Ballot, Stamp},
+    skew::ClockReading,
     wire::{PeerReply, PeerRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -124,7 +125,9 @@ impl Thief {
             board.certify(&*self.identity, Instant::now()).expect("a certificate entry");
             board.publish(fact, &*self.identity, Instant::now()).expect("an entry");
             let delta = board.delta_for(&Digest::default(), 1 << 20);
-            ExchangeRequest { digest: Digest::default(), delta }.encode().expect("bytes")
+            ExchangeRequest { digest: Digest::default(), delta, clock: ClockReading { unix_ms: unix_ms(), plan: None } }
+                .encode()
+                .expect("bytes")
         };
         until(&format!("{to} takes the thief's entries"), seconds(20), async || {
             let told = self.mesh.exchange(to, request.clone(), PATIENCE).await;

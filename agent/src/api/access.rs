@@ -1,12 +1,12 @@
 //! Who may change state: whoever shows a bearer token of the configured file (RFC 6750 §2.1).
 //!
-//! The file has one token a line; a name before it says whose it is, and is what orders and the audit line are recorded under.
+//! The name of the token, if it has one, is what orders and the audit line are recorded under ([`crate::tokens`]).
 //!
 //! [`guard`] stands before every route that changes something: it checks the token *before* a byte of the body is
 //! read, gives the body a size and a deadline, and writes the audit line.
 
 use super::{Api, BodyKind, reply::ApiError, server::Limits};
-use crate::logging::Throttle;
+use crate::{logging::Throttle, tokens};
 use axum::{
     body::{Body, Bytes},
     extract::{ConnectInfo, Request, State},
@@ -15,17 +15,12 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use regionmesh_protocol::plan::BY_MAX;
 use std::{
     net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
 
-/// Longest token, bytes.
-const TOKEN_MAX: usize = 4_096;
-/// Longest file of tokens, bytes.
-const TOKEN_FILE_MAX: u64 = 64 << 10;
 /// Longest request line in the log, characters.
 const LOGGED_MAX: usize = 300;
 
@@ -148,8 +143,9 @@ async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operato
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "give api.token_file in the agent's configuration")
     };
     let path = token_file.ok_or_else(|| unavailable("changes of state are off: no token is configured".into()))?;
-    let text = read(path).await.map_err(unavailable)?;
-    let known = tokens(&text).map_err(|error| unavailable(format!("the token file {} {error}", path.display())))?;
+    let text = tokens::read(path).await.map_err(unavailable)?;
+    let known =
+        tokens::parse(&text).map_err(|error| unavailable(format!("the token file {} {error}", path.display())))?;
     let unauthorized =
         |error: &str| ApiError::new(StatusCode::UNAUTHORIZED, error, "send the header Authorization: Bearer TOKEN");
     let given = headers
@@ -172,57 +168,9 @@ async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operato
     found.ok_or_else(wrong)
 }
 
-/// The tokens of a file, one a line: `TOKEN` or `NAME TOKEN`. Lines that are empty or begin with `#` don't count. Errors say
-/// which line is wrong, and never what it holds.
-fn tokens(text: &str) -> Result<Vec<(Option<&str>, &str)>, String> {
-    let mut tokens = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let wrong = |why: &str| format!("is wrong in line {}: {why}", index + 1);
-        let mut words = line.split_whitespace();
-        let (name, token) = match (words.next(), words.next(), words.next()) {
-            (Some(token), None, _) => (None, token),
-            (Some(name), Some(token), None) => (Some(name), token),
-            _ => return Err(wrong("more than a name and a token")),
-        };
-        if token.len() > TOKEN_MAX || name.is_some_and(|name| name.len() > BY_MAX) {
-            return Err(wrong("a token or a name is too large"));
-        }
-        tokens.push((name, token));
-    }
-    if tokens.is_empty() { Err("is empty".into()) } else { Ok(tokens) }
-}
-
 /// The token of an Authorization header; the scheme's case does not matter (RFC 9110 §11.1).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-async fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("the token file {} can't be read: {error}", path.display());
-    if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_FILE_MAX {
-        return Err(format!("the token file {} is too large", path.display()));
-    }
-    tokio::fs::read_to_string(path).await.map_err(unreadable)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_holds_tokens_with_and_without_names() {
-        let text = "# operators\n\nann  4f3c\n  bare-token \nci\t#5d:e\n";
-        let read = tokens(text).unwrap();
-        assert_eq!(read, [(Some("ann"), "4f3c"), (None, "bare-token"), (Some("ci"), "#5d:e")]);
-        let error = tokens("ann a\nbob secret word\n").unwrap_err();
-        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
-        assert_eq!(tokens(" \n# none\n").unwrap_err(), "is empty");
-    }
 }

@@ -1,0 +1,63 @@
+//! The file of the operators' tokens (`api.token_file`): one token a line, `TOKEN` or `NAME TOKEN`; a name says whose it is.
+//!
+//! It is read anew for each use, so that a new token needs no restart.
+
+use regionmesh_protocol::plan::BY_MAX;
+use std::path::Path;
+
+/// Longest token, bytes.
+const TOKEN_MAX: usize = 4_096;
+/// Longest file of tokens, bytes.
+const TOKEN_FILE_MAX: u64 = 64 << 10;
+
+/// A token, and the name of its holder where the file has one.
+pub(crate) type Token<'a> = (Option<&'a str>, &'a str);
+
+/// The text of the file at `path`.
+pub(crate) async fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("the token file {} can't be read: {error}", path.display());
+    if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_FILE_MAX {
+        return Err(format!("the token file {} is too large", path.display()));
+    }
+    tokio::fs::read_to_string(path).await.map_err(unreadable)
+}
+
+/// The tokens of a file, one a line: `TOKEN` or `NAME TOKEN`. Lines that are empty or begin with `#` don't count. Errors say
+/// which line is wrong, and never what it holds.
+pub(crate) fn parse(text: &str) -> Result<Vec<Token<'_>>, String> {
+    let mut tokens = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |why: &str| format!("is wrong in line {}: {why}", index + 1);
+        let mut words = line.split_whitespace();
+        let (name, token) = match (words.next(), words.next(), words.next()) {
+            (Some(token), None, _) => (None, token),
+            (Some(name), Some(token), None) => (Some(name), token),
+            _ => return Err(wrong("more than a name and a token")),
+        };
+        if token.len() > TOKEN_MAX || name.is_some_and(|name| name.len() > BY_MAX) {
+            return Err(wrong("a token or a name is too large"));
+        }
+        tokens.push((name, token));
+    }
+    if tokens.is_empty() { Err("is empty".into()) } else { Ok(tokens) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_holds_tokens_with_and_without_names() {
+        let text = "# operators\n\nann  4f3c\n  bare-token \nci\t#5d:e\n";
+        let read = parse(text).unwrap();
+        assert_eq!(read, [(Some("ann"), "4f3c"), (None, "bare-token"), (Some("ci"), "#5d:e")]);
+        let error = parse("ann a\nbob secret word\n").unwrap_err();
+        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+        assert_eq!(parse(" \n# none\n").unwrap_err(), "is empty");
+    }
+}
