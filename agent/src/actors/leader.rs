@@ -5,6 +5,7 @@
 //! committed plans alone, which reach every agent through the board and survive its restart in the data directory.
 
 mod board;
+mod calls;
 mod clock;
 mod coalesce;
 mod driver;

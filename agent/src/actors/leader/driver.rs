@@ -1,9 +1,14 @@
 //! Drives the election and the proposer: feeds them what happened, carries out what they answer.
 
-use super::{LeaderArguments, board, coalesce::AddressPause, members::Change, trust::Trust};
+use super::{
+    LeaderArguments, board,
+    calls::{CALL_TIMEOUT, ask_acceptor, ask_voter},
+    coalesce::AddressPause,
+    members::Change,
+    trust::Trust,
+};
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
-    mesh::handle::Peer,
     snapshots::{BoardView, LeaderView},
     time::unix_ms,
 };
@@ -17,8 +22,8 @@ use regionmesh_protocol::{
     members::{Members, configured, register_id},
     plan::{CommittedPlan, Order, OrderAction, OrderError, Plan, PlanInputs, next_plan, plan_order},
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Stamp, WITNESS},
-    wire::{OrderRefusal, PeerReply, PeerRequest},
+    register::{AcceptorAnswer, AcceptorRequest, Ballot, Stamp},
+    wire::OrderRefusal,
 };
 use std::{
     borrow::Cow,
@@ -27,8 +32,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a call to an acceptor or a voter may take.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls to one acceptor at once: repeats of what it is slow to answer.
 const CALLS_PER_MEMBER: usize = 4;
 /// How long a start waits for another region's plan.
@@ -554,48 +557,5 @@ impl Driver {
             let vote = asked.await.unwrap_or_else(|_| Err(format!("no vote within {CALL_TIMEOUT:?}")));
             let _ = myself.cast(LeaderMessage::Voted { from: region, ballot, vote });
         });
-    }
-}
-
-pub(super) async fn ask_acceptor(
-    arguments: &LeaderArguments,
-    to: &RegionName,
-    request: AcceptorRequest,
-) -> Result<AcceptorAnswer, String> {
-    if *to == arguments.id.region {
-        return arguments.store.apply(&request).await.map_err(|error| error.to_string());
-    }
-    if to.as_str() == WITNESS {
-        let witness = arguments.witness.as_ref().ok_or("the register has a witness, and none is configured here")?;
-        return witness.apply(&request).await.map_err(|error| error.to_string());
-    }
-    let peer = Peer::Region(to.clone());
-    match arguments.peers.call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT).await {
-        Ok(PeerReply::Acceptor(reply)) => Ok(reply),
-        Ok(PeerReply::Failed(error)) => Err(error),
-        Ok(PeerReply::Refused(why)) => Err(why.to_string()),
-        Ok(_) => Err(format!("{peer} answered another question")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-async fn ask_voter(arguments: &LeaderArguments, region: &RegionName, ballot: &Ballot) -> Result<PreVoteReply, String> {
-    if region.as_str() == WITNESS {
-        // A store has no eyes: it says whether it can be reached, and which ballot it promised.
-        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read).await?.reply else {
-            return Err("the witness answered another question".into());
-        };
-        let highest = state.highest().cloned();
-        let is_granted = highest.as_ref() < Some(ballot);
-        return Ok(PreVoteReply { is_granted, highest, reason: "the witness promised a higher ballot".into() });
-    }
-    let peer = Peer::Region(region.clone());
-    let request = PeerRequest::PreVote(PreVoteRequest { ballot: ballot.clone() });
-    match arguments.peers.call(&peer, request, CALL_TIMEOUT).await {
-        Ok(PeerReply::PreVote(reply)) => Ok(reply),
-        Ok(PeerReply::Failed(error)) => Err(error),
-        Ok(PeerReply::Refused(why)) => Err(why.to_string()),
-        Ok(_) => Err(format!("{peer} answered another question")),
-        Err(error) => Err(error.to_string()),
     }
 }

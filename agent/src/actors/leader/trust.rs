@@ -8,7 +8,8 @@
 
 use super::{
     board,
-    driver::{CALL_TIMEOUT, Driver, ask_acceptor},
+    calls::{CALL_TIMEOUT, ask_acceptor},
+    driver::Driver,
 };
 use crate::{actors::messages::LeaderMessage, known_plan, logging::Reminder, refusals::reason, snapshots::BoardView};
 use regionmesh_protocol::{
