@@ -125,9 +125,13 @@ impl Thief {
             board.certify(&*self.identity, Instant::now()).expect("a certificate entry");
             board.publish(fact, &*self.identity, Instant::now()).expect("an entry");
             let delta = board.delta_for(&Digest::default(), 1 << 20);
-            ExchangeRequest { digest: Digest::default(), delta, clock: ClockReading { unix_ms: unix_ms(), plan: None } }
-                .encode()
-                .expect("bytes")
+            ExchangeRequest {
+                digest: Digest::default(),
+                delta,
+                clock: ClockReading { unix_ms: regionmesh::time::unix_ms(), plan: None },
+            }
+            .encode()
+            .expect("bytes")
         };
         until(&format!("{to} takes the thief's entries"), seconds(20), async || {
             let told = self.mesh.exchange(to, request.clone(), PATIENCE).await;
