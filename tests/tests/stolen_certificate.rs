@@ -125,6 +125,8 @@ fn order(kind: OverrideKind, region: &str) -> Order {
         by: "thief".into(),
         why: "no token asked for".into(),
         for_ms: 3_600_000,
+        is_forced: false,
+        is_immediate: false,
     }
 }
 
