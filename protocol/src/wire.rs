@@ -192,7 +192,7 @@ pub enum PeerRefusal {
 }
 
 /// An order is taken this long after it was sent, and this long before, seconds.
-pub const MAX_AGE_S: u64 = 120;
+pub const MAX_AGE_S: u64 = 2 * 3_600;
 
 impl PeerRefusal {
     /// Every word that [`Self::reason`] can say.

@@ -100,7 +100,7 @@ impl Api {
         let Some(upload) = begun.1["upload"].as_str() else { return Ok(begun) };
         for (path, bytes) in files {
             let url = format!("{}/v1/uploads/{upload}/files?path={path}", self.url);
-            let added = self.ask(self.http.post(url).body(bytes.clone())).await?;
+            let added = self.ask(self.http.post(url).header("content-length", bytes.len()).body(bytes.clone())).await?;
             if added.0 != 201 {
                 return Ok(added);
             }

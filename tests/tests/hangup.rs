@@ -72,7 +72,8 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
     let api = mesh.api(0);
     let abort = "/v1/uploads/none/abort";
     assert_eq!(api.post(abort, &serde_json::json!({})).await.unwrap().0, 403, "the old token is taken");
-    assert_eq!(api.with_token(Some("new-secret")).post(abort, &serde_json::json!({})).await.unwrap().0, 404);
+    // The token is taken; there is no such upload.
+    assert_eq!(api.with_token(Some("new-secret")).post(abort, &serde_json::json!({})).await.unwrap().0, 400);
 
     // A bad file changes nothing, and says so.
     std::fs::write(&file, "mesh = 7\n").unwrap();
@@ -83,7 +84,7 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
         api.metric("regionmesh_config_reloads_total", &[&format!("outcome=\"{outcome}\"")]).await.unwrap()
     };
     assert_eq!((metrics("ok").await, metrics("failed").await), (2.0, 1.0));
-    assert_eq!(api.with_token(Some("new-secret")).post(abort, &serde_json::json!({})).await.unwrap().0, 404);
+    assert_eq!(api.with_token(Some("new-secret")).post(abort, &serde_json::json!({})).await.unwrap().0, 400);
     std::fs::write(&file, original).unwrap();
 
     assert_eq!(pid(&mesh, 0), before, "it is the same process");

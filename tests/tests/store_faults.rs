@@ -253,7 +253,7 @@ async fn a_full_disk_and_a_folder_that_is_none_are_named_by_all() {
     let (code, answer) = mesh.api(2).publish("iris", "3", &[(&long, iris_one())]).await.unwrap();
     assert!(code == 400 && answer.to_string().contains("255"), "{code}: {answer}");
     let (code, answer) = mesh.api(2).publish("iris", "3", &[("empty", vec![])]).await.unwrap();
-    assert!(code == 400 && answer.to_string().contains("not empty"), "{code}: {answer}");
+    assert!(code == 409 && answer.to_string().contains("not empty"), "{code}: {answer}");
     let (code, answer) = mesh.api(2).publish("iris", "3", &[(&long[..255], iris_one())]).await.unwrap();
     assert_eq!(code, 200, "{answer}");
     mesh.held_by_all("3").await;

@@ -250,7 +250,8 @@ pub(super) async fn stream(
     let wanted = query.wanted()?;
     // Where a client reconnects by itself, the header is what it saw last; the query is how it began.
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| !id.trim().is_empty());
-    let since = resumed.or(query.since.as_deref()).map(cursor).transpose()?;
+    let begun = query.since.as_deref().map(cursor).transpose()?;
+    let since = resumed.map(cursor).transpose()?.or(begun);
     let place = api.streams.places.admit_busy(seat.from()).map_err(|refused| {
         api.streams.ended("refused");
         let error = match refused {

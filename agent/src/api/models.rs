@@ -10,7 +10,7 @@ use super::{
         VersionBrief, VersionDetail,
     },
 };
-use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
+use crate::{actors::messages::ReplicatorMessage, serving::choose::PRODUCTION, store::models::ModelError};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -353,6 +353,11 @@ async fn aliases(api: &Api, model: &ModelName) -> Result<BTreeMap<VersionName, V
 
 /// A version may not be called as an alias is: `/versions/production` would mean two things.
 async fn refuse_alias(api: &Api, model: &ModelName, version: &VersionName) -> Result<(), ApiError> {
+    if version.as_str() == PRODUCTION {
+        let error =
+            format!("{PRODUCTION} is an alias of {model}, or may become one, so that no version can be called that");
+        return Err(ApiError::new(StatusCode::CONFLICT, error, "choose another version name"));
+    }
     let aliases = aliases(api, model).await?;
     let Some(named) = aliases.get(version) else { return Ok(()) };
     let error =

@@ -107,7 +107,7 @@ const OBJECTS: &[Object] = &[
             ("taken_out", "[string]", "Those that it has out"),
             ("automatic_refused", "string?", "Why automatic failover is refused; null if it is not"),
             ("plan", "Plan?", "The committed plan; null before the first"),
-            ("verdicts", "[Verdict]", "The verdict on every region, whatever the plan made of it"),
+            ("verdicts", "[RegionVerdict]", "The verdict on every region, whatever the plan made of it"),
             traffic::FROZEN,
         ],
     ),

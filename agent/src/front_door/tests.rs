@@ -38,7 +38,7 @@ fn plan(seq: u64, weights: [u16; 2]) -> Option<Arc<CommittedPlan>> {
 }
 
 async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &CancellationToken) -> SocketAddr {
-    let config = rig::config(&[("a", ADDRESSES[0])], "");
+    let config = rig::config(&[("a", ADDRESSES[0]), ("b", ADDRESSES[1])], "");
     let metrics = DnsMetrics::new(&Registry::new()).unwrap();
     let server = DnsServer::bind(DnsArguments {
         config: Arc::new(config),

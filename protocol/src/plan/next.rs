@@ -394,11 +394,12 @@ impl<'a> Draft<'a> {
     /// How good the region is where nobody else is left; none if it is known to be down, or drained by an order that does
     /// not yield. What is known of a held region counts.
     fn last_resort(&self, name: &RegionName) -> Option<LastResort> {
-        let known = self.inputs.regions.get(name)?.condition;
+        let input = self.inputs.regions.get(name)?;
         if self.orders(name).own(OverrideKind::Drain).is_some() {
             return None;
         }
-        match known {
+        match input.condition {
+            Condition::Healthy if input.is_fit() => Some(LastResort::Fit),
             Condition::Healthy => Some(LastResort::Healthy),
             Condition::Suspect => Some(LastResort::Suspect),
             Condition::Unknown => Some(LastResort::Unknown),
@@ -445,6 +446,8 @@ impl<'a> Draft<'a> {
 /// What a region that has no traffic is worth where nobody else is left, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum LastResort {
+    /// Healthy, and it lacks nothing that serving needs.
+    Fit,
     Healthy,
     Suspect,
     Unknown,
@@ -453,7 +456,7 @@ enum LastResort {
 }
 
 impl LastResort {
-    const ALL: [Self; 4] = [Self::Healthy, Self::Suspect, Self::Unknown, Self::Held];
+    const ALL: [Self; 5] = [Self::Fit, Self::Healthy, Self::Suspect, Self::Unknown, Self::Held];
 }
 
 /// Whether the verdict on every region that could be answered is failed.

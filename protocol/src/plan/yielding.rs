@@ -70,8 +70,11 @@ impl Survival<'_> {
             let is_so = move |(_, input): &&(&RegionName, &RegionInput)| input.condition == condition;
             drained.iter().filter(is_so).map(|(name, _)| *name).collect::<Vec<_>>()
         };
+        // One that lacks something helps only where no region without a drain is healthy: that one is let in first.
+        let is_fit = |name: &&RegionName| self.inputs.regions.get(*name).is_some_and(RegionInput::is_fit);
+        let is_any_free_healthy = free.iter().any(|(_, input)| input.condition == Condition::Healthy);
         let healthy = of(Condition::Healthy);
-        if !healthy.is_empty() {
+        if healthy.iter().any(is_fit) || (!healthy.is_empty() && !is_any_free_healthy) {
             return healthy;
         }
         // A region without a drain that may be healthy is let in first, see `keep_somebody`; and one that drains by itself

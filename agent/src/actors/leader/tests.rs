@@ -391,8 +391,9 @@ async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_w
     let (fresh, plan) = restarted(&mesh).await;
     let region = fresh.id.region.clone();
     let fresh = LeaderArguments { peers: Arc::new(Link { from: region, network: mesh.network.clone() }), ..fresh };
-    let other: AgentId = "us-west-2/a".parse().unwrap();
-    assert_ne!(other.region, fresh.id.region);
+    // The leader is believed about plans of its own.
+    let is_other = |id: &&AgentId| id.region != fresh.id.region && **id != plan.stamp.ballot.agent;
+    let other = mesh.agents.values().map(|agent| &agent.id).find(is_other).unwrap().clone();
     show(&fresh.snapshots, &fresh.id, &Fact::Plan((*plan).clone()));
     let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
     assert!(!*fresh.snapshots.is_current.borrow(), "its own word is not another's");
@@ -571,6 +572,16 @@ async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_withou
     mesh.set_verdict(others[0].as_str(), Condition::Failed);
     let metrics = &mesh.agents[&next].metrics;
     assert_eq!(metrics.is_refused.get(), 1);
-    let drained = mesh.order(&next, OverrideKind::Drain, others[1].as_str()).await.unwrap();
+    // Nobody else could serve, so the drain is one in name only, and forced.
+    let drain = Order {
+        action: OrderAction::Set(OverrideKind::Drain),
+        region: Some(others[1].clone()),
+        for_ms: 600_000,
+        is_forced: true,
+        ..remove(false)
+    };
+    let actor = mesh.network.actors.lock().unwrap()[&next].clone();
+    let asked = actor.call(|reply| LeaderMessage::Order(Box::new(drain), reply), Some(Duration::from_secs(20)));
+    let drained = asked.await.unwrap().unwrap().unwrap();
     assert!(drained.plan.regions[&others[0]].weight_bp > 0, "a verdict moved traffic although automation is refused");
 }

@@ -30,7 +30,7 @@ pub(super) const OBJECTS: &[(&str, &str, &[Field])] = &[
         ],
     ),
     (
-        "Verdict",
+        "RegionVerdict",
         "The verdict on a region",
         &[
             ("region", "string", "The region"),

@@ -39,7 +39,7 @@ async fn every_change_needs_the_token() {
 #[tokio::test]
 async fn a_new_token_counts_without_a_restart() {
     let rig = Rig::start().await;
-    let abort = "/v1/uploads/none/abort";
+    let abort = "/v1/uploads/0000000000000000/abort";
     rig.post(abort, "").await.error(404);
     std::fs::write(rig.token_file(), "  another\n").unwrap();
     rig.post(abort, "").await.error(403);
@@ -106,11 +106,11 @@ async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token()
     // Of this thread, which the server's tasks share.
     let _guard = tracing::subscriber::set_default(subscriber);
 
-    let body = json!({ "publisher": "eve\nforged line status=200" }).to_string();
+    let body = json!({ "publisher": "eve" }).to_string();
     let upload = rig.post("/v1/models/resnet/versions/1/uploads", body).await.ok(201).json();
     let upload = upload["upload"].as_str().unwrap();
     rig.add(upload, "model.onnx", "weights").await.ok(201);
-    rig.post("/v1/uploads/none/abort?x=a%0Ab", "").await.error(404);
+    rig.post("/v1/uploads/none/abort?x=a%0Ab", "").await.error(400);
 
     let audit = || {
         let text = lines.text();
@@ -123,8 +123,8 @@ async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token()
     }
     let [begin, add, abort] = &audit()[..] else { panic!("{:?}", audit()) };
     assert!(begin.contains("POST /v1/models/resnet/versions/1/uploads") && begin.contains("status=201"), "{begin}");
-    assert!(begin.contains("from=127.0.0.1:") && begin.contains(r"eve\nforged line"), "{begin}");
+    assert!(begin.contains("from=127.0.0.1:") && begin.contains("eve"), "{begin}");
     assert!(add.contains("files?path=model.onnx") && add.contains("status=201"), "{add}");
-    assert!(abort.contains("status=404"), "{abort}");
+    assert!(abort.contains("status=400"), "{abort}");
     assert!(!lines.text().contains(TOKEN), "{}", lines.text());
 }

@@ -151,7 +151,7 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
 async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.ok(200);
+    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production","force":true}"#).await.ok(200);
     let delete = "/v1/models/resnet/versions/1/delete";
     assert!(rig.post(delete, "").await.error(409).contains("production"));
     rig.get("/v1/models/resnet/versions/1").await.ok(200);

@@ -85,7 +85,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     assert_eq!((&alive["agent"], &alive["alive"]), (&json!("eu-west-1/node-0"), &json!(true)));
     assert_eq!((&alive["version"], &alive["cloud"]), (&json!("1.2.3"), &json!("gcp")));
     assert_eq!((&alive["api_url"], &alive["round_trip_us"]), (&json!("http://127.0.0.12:9080"), &json!(140_000)));
-    assert_eq!(alive["holdings"], json!({ "versions": 4, "missing": 2, "lag_ms": 900 }));
+    assert_eq!(alive["holdings"], json!({ "versions": 4, "missing": 2, "lag_ms": 900, "unknown": [] }));
     assert!(alive["uptime_ms"].as_u64().unwrap() >= 60_000 && alive["age_ms"].as_u64().unwrap() < 20_000);
     assert_eq!((&dead["alive"], &dead["round_trip_us"], &dead["uptime_ms"]), (&json!(false), &Value::Null, &json!(0)));
 

@@ -125,7 +125,7 @@ async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
     let upload = rig.begin("resnet", "1").await;
     let empty = rig.http.post(rig.url(&format!("/v1/uploads/{upload}/files?path=empty"))).bearer_auth(TOKEN);
     rig.send(empty.header("content-length", "0")).await.ok(201);
-    assert!(rig.commit(&upload).await.error(400).contains("not empty"));
+    assert!(rig.commit(&upload).await.error(409).contains("not empty"));
     let upload = rig.begin("resnet", "1").await;
     rig.add(&upload, "a", "x").await.ok(201);
     rig.add(&upload, "a/b", "x").await.ok(201);

@@ -353,8 +353,8 @@ pub(super) mod tests {
         ]);
         let status = Status { orders: serde_json::from_value(orders).unwrap(), answered_ms: 5, ..status() };
         let text = render(&status, PLAIN);
-        assert!(text.contains("order   drain of eu-west-1 by ann (disks ), 60 min left\n"), "{text}");
-        assert!(text.contains("order   hold of the whole mesh by bob (storm), 60 s left\n"), "{text}");
+        assert!(text.contains("order   drain of eu-west-1 by ann (disks ), 1 h left\n"), "{text}");
+        assert!(text.contains("order   hold of the whole mesh by bob (storm), 1 min left\n"), "{text}");
     }
 
     #[test]
