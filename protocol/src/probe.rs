@@ -218,11 +218,14 @@ impl ProbeTracker {
         &self.evidence
     }
 
-    /// Why the conclusion is what it is: a bad one by what brought it about, whatever the last probe saw.
+    /// Why the conclusion is what it is: a bad one by what brought it about, and by what the last probe saw where that differs.
     pub fn reason(&self) -> String {
         let Some(cause) = &self.cause else { return self.evidence.clone() };
         match self.returning {
             Some((successes, needed)) => format!("{cause}; the last probe succeeded ({successes} of {needed} needed)"),
+            None if self.successes == 0 && !cause.contains(&self.evidence) => {
+                format!("{cause}; the last probe failed: {}", self.evidence)
+            }
             None => cause.clone(),
         }
     }
@@ -465,7 +468,7 @@ mod tests {
         let said = "connection refused 3 times in a row; the last probe succeeded (1 of 3 needed)";
         assert_eq!((tracker.reason().as_str(), tracker.evidence()), (said, "200"));
         tracker.record(silence(), 3_500, &POLICY);
-        assert_eq!(tracker.reason(), "connection refused 3 times in a row");
+        assert_eq!(tracker.reason(), "connection refused 3 times in a row; the last probe failed: no answer in 1 s");
         for now_ms in [4_000, 4_500, 5_000] {
             tracker.record(success(), now_ms, &POLICY);
         }
