@@ -109,7 +109,7 @@ api_token() {
   local region=$1 other
   if in_region "$folder" "$region" get secret regionmesh-api-token -o name >/dev/null 2>&1; then return; fi
   for other in $ALL; do
-    [ "$other" != "$region" ] && is_reachable "$other" || continue
+    if [ "$other" = "$region" ] || ! is_reachable "$other"; then continue; fi
     in_region "$folder" "$other" get secret regionmesh-api-token -o name >/dev/null 2>&1 || continue
     in_region "$folder" "$other" get secret regionmesh-api-token -o 'jsonpath={.data.token}' | base64 -d |
       in_region "$folder" "$region" create secret generic regionmesh-api-token --from-file=token=/dev/stdin >/dev/null

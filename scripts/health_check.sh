@@ -110,6 +110,7 @@ check_agent() {
 check_connections() {
   local lost silent other
   lost=$(jq -r '[.agents[] | select(.alive and (.unreachable | length > 0)) | "\(.agent) has no connection to \(.unreachable | join(", "))"] | join("; ")' <<<"$1")
+  # shellcheck disable=SC2016  # variables of jq's
   silent='(.regions | length) as $regions | .answered_by as $self | ([.agents[] | select(.agent == $self) | .version] | first) as $version
     | [.agents[] | select(.alive and $regions > 1 and (.links | length == 0) and (.unreachable | length == 0))] | map(select((.version == $version) == $same) | .agent) | join(", ")'
   other=$(jq -r --argjson same false "$silent" <<<"$1")
