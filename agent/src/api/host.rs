@@ -154,8 +154,8 @@ mod tests {
     use crate::config::rig;
 
     fn hosts() -> Hosts {
-        let more = "[dns]\nzone = \"mesh.example.org\"\nname_servers = [\"ns.example.net\"]\n\
-                    [api]\nhosts = [\"Console.Example.org\", \".svc.cluster.local\"]\n";
+        let more = "dns = { zone = \"mesh.example.org\", name_servers = [\"ns.example.net\"] }\n\
+                    api = { hosts = [\"Console.Example.org\", \".svc.cluster.local\"] }\n";
         let mut config = rig::config(&[("a", "127.0.0.11")], more);
         config.regions[0].endpoint = "mesh.a.example.org:7443".into();
         config.local_peers.push("agents.regionmesh.svc:7443".into());

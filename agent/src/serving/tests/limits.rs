@@ -226,7 +226,7 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
         rig.put_files(name, "1", files(external(location, length)).into());
         rig.publish();
         let fault = format!("model {name}@1 can't be loaded: ");
-        rig.wait("refused", async || rig.infer(name, json!({})).await.1.to_string().contains(&fault)).await;
+        rig.wait("refused", async || rig.infer(name, asked.clone()).await.1.to_string().contains(&fault)).await;
     }
 }
 
@@ -267,6 +267,7 @@ fn grown(shape: &[i64]) -> Vec<u8> {
 #[tokio::test]
 async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_is_allocated() {
     let rig = Rig::with(&[("add", models::add(1.0)), ("small", grown(&[1_000]))]).await;
+    let asked = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]});
     for (name, shape) in [("large", vec![1 << 20, 1 << 20]), ("absurd", vec![1 << 40, 1 << 40])] {
         rig.put(name, "1", grown(&shape));
         rig.publish();
@@ -276,7 +277,6 @@ async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_i
         })
         .await;
     }
-    let asked = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]});
     assert_eq!(rig.infer("small", asked).await.0, 200);
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
 }
