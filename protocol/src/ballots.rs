@@ -88,20 +88,28 @@ impl KnownBallots {
 
     /// The highest ballot that is believed.
     pub fn highest(&self) -> Option<&Ballot> {
-        let (majority, limit) = (self.majority().number, self.limit().number);
-        let is_believed = |ballot: &&Ballot| ballot.number < limit || ballot.number <= majority;
+        let is_believed = |ballot: &&Ballot| self.can_be_outbid(ballot.number);
         self.named.values().filter(is_believed).chain(&self.heard).max()
     }
 
-    /// Whether an acceptor's reply says nothing beyond what is believed.
-    pub fn believes(&self, reply: &AcceptorReply) -> bool {
-        reply.reach().is_none_or(|reach| reach.is_within(self.limit()))
+    /// Whether a candidate may stand above this number: it is below the limit, or a majority of the acceptors has come so far.
+    fn can_be_outbid(&self, number: u64) -> bool {
+        number < self.limit().number || number <= self.majority().number
+    }
+
+    /// Whether an acceptor's reply, to a candidate that stands with `own`, says nothing beyond what is believed. One that
+    /// promised somebody else a ballot that nobody can stand above is not heard either, until the others have come closer:
+    /// its refusals would end all elections.
+    pub fn believes(&self, reply: &AcceptorReply, own: Option<&Ballot>) -> bool {
+        let is_own = own.is_some() && reply.ballot() == own;
+        reply.reach().is_none_or(|reach| reach.is_within(self.limit()) && (is_own || self.can_be_outbid(reach.number)))
     }
 
     /// Members whose acceptors are further than is believed, and how far.
     pub fn strays(&self) -> impl Iterator<Item = (&RegionName, Reach)> {
         let (limit, is_informed) = (self.limit(), self.is_informed());
-        let is_stray = move |reach: &Reach| is_informed && !reach.is_within(limit);
+        let is_stray =
+            move |reach: &Reach| is_informed && !(reach.is_within(limit) && self.can_be_outbid(reach.number));
         let members = self.members.iter().filter_map(|region| Some((region, *self.acceptors.get(region)?)));
         members.filter(move |(_, reach)| is_stray(reach))
     }
@@ -184,7 +192,10 @@ mod tests {
         let known = known(&[50, 51, u64::MAX]);
         assert_eq!(known.highest(), Some(&ballot(51)));
         assert_eq!(known.strays().map(|(region, _)| region.clone()).collect::<Vec<_>>(), [region(2)]);
-        assert!(!known.believes(&promised(u64::MAX)) && known.believes(&promised(51 + STEP_MAX)));
+        assert!(!known.believes(&promised(u64::MAX), None) && known.believes(&promised(50 + STEP_MAX), None));
+        // The last number that an acceptor takes: no candidate may ask for more.
+        let last = ballot(51 + STEP_MAX);
+        assert!(!known.believes(&promised(last.number), None) && known.believes(&promised(last.number), Some(&last)));
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Election {
     /// it says, and must not reach the proposer.
     pub fn acceptor_says(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
         self.known.acceptor(region, reply);
-        self.known.believes(reply)
+        self.known.believes(reply, self.stood.as_ref())
     }
 
     /// A proposer got something from our acceptor: it is at work, though gossip may not know it yet.

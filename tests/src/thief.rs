@@ -80,6 +80,8 @@ impl Thief {
         let at = |port| SocketAddr::from((ip, port));
         config.agent = id.agent.clone();
         config.data_dir = directory.path().join("data");
+        // The other agent of its region, which no region's address leads to.
+        config.local_peers.push(mesh.agent(region).mesh().to_string());
         (config.tls.certificate, config.tls.key) = (stolen.certificate, stolen.key);
         (config.listen.mesh, config.listen.dns) = (at(7443), at(5300));
         (config.listen.api, config.listen.serving) = (at(9080), at(8080));
@@ -199,7 +201,7 @@ struct Slot {
 }
 
 /// Opens every slot.
-const SLOT_LAYOUT: &[u8] = b"regionmesh slot 2\n";
+const SLOT_LAYOUT: &[u8] = b"regionmesh slot 3\n";
 
 /// The newest slot in a store and its file; none while its agents are about to write.
 fn newest_slot(store: &Path) -> Option<(PathBuf, Slot)> {
