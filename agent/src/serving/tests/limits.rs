@@ -226,7 +226,7 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
         rig.put_files(name, "1", files(external(location, length)).into());
         rig.publish();
         let fault = format!("model {name}@1 can't be loaded: ");
-        rig.wait("refused", async || rig.infer(name, asked.clone()).await.1.to_string().contains(&fault)).await;
+        rig.wait("refused", async || rig.infer(name, json!({})).await.1.to_string().contains(&fault)).await;
     }
 }
 
@@ -272,7 +272,7 @@ async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_i
         rig.put(name, "1", grown(&shape));
         rig.publish();
         rig.wait("refused", async || {
-            let told = rig.infer(name, json!({})).await.1.to_string();
+            let told = rig.infer(name, asked.clone()).await.1.to_string();
             told.contains("can't be loaded") && told.contains("serving.max_tensor_bytes")
         })
         .await;
