@@ -40,8 +40,8 @@ pub struct Scenario {
     pub spare_regions: usize,
     /// Whether members change and stores lose slots.
     pub is_eventful: bool,
-    /// Whether somebody with an agent's key asks acceptors for ballots far beyond all others, tells of such ballots, and
-    /// rewrites the first region's slots.
+    /// Whether somebody asks acceptors for ballots far beyond all others with an agent's key and tells of such ballots (odd
+    /// seeds), or rewrites the first region's slots (even ones).
     pub is_attacked: bool,
     /// Agents in each region.
     pub agents_per_region: usize,

@@ -133,8 +133,11 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
         clocks.stands(asked).await;
     }
     let api = mesh.api(other);
-    let (_, alerts) = api.get("/v1/alerts").await.unwrap();
-    assert!(alerts.to_string().contains("RegionMeshClockSkew"), "{alerts}");
+    until("the clock is an alert", seconds(10), async || {
+        let (_, alerts) = api.get("/v1/alerts").await?;
+        claim(alerts.to_string().contains("RegionMeshClockSkew"), || alerts.to_string())
+    })
+    .await;
     let ahead = mesh.api(leader).metric("regionmesh_clock_ahead_seconds", &[]).await.unwrap();
     assert!((3_590.0..3_610.0).contains(&ahead), "{ahead}");
     let log = std::fs::read_to_string(&mesh.agent(leader).log_file).unwrap();

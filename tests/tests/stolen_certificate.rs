@@ -208,8 +208,10 @@ async fn models_of_a_thief_are_not_taken_over(mesh: &TestMesh, thief: Thief) {
     assert_eq!(code, 201, "{added}");
     let (code, done) = agent.post(&format!("/v1/uploads/{upload}/commit"), "{}".into()).await.unwrap();
     assert_eq!(code, 200, "{done}");
-    let (code, done) =
-        agent.post(&format!("{base}/9/promote"), r#"{"alias":"production","by":"thief"}"#.into()).await.unwrap();
+    let (code, done) = agent
+        .post(&format!("{base}/9/promote"), r#"{"alias":"production","by":"thief","force":true}"#.into())
+        .await
+        .unwrap();
     assert_eq!(code, 200, "{done}");
     // Whether its own agent deletes a version that others hold is its own affair.
     let deleted = agent.post(&format!("{base}/1/delete"), "{}".into()).await.unwrap();
