@@ -97,18 +97,15 @@ impl Desk {
         answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
     }
 
-    fn check_ballot(&self, caller: &AgentId, ballot: Option<&Ballot>) -> Result<(), PeerReply> {
-        match ballot.filter(|ballot| ballot.agent != *caller) {
-            Some(ballot) => {
-                let why = PeerRefusal::OthersBallot { caller: caller.clone(), ballot: ballot.clone() };
-                Err(self.refused(caller, why, "the register"))
-            }
-            None => Ok(()),
-        }
+    /// The refusal of a ballot that is not the caller's own.
+    fn refused_ballot(&self, caller: &AgentId, ballot: Option<&Ballot>) -> Option<PeerReply> {
+        let ballot = ballot.filter(|ballot| ballot.agent != *caller)?.clone();
+        let why = PeerRefusal::OthersBallot { caller: caller.clone(), ballot };
+        Some(self.refused(caller, why, "the register"))
     }
 
     async fn acceptor(&self, caller: &AgentId, request: AcceptorRequest) -> PeerReply {
-        if let Err(refused) = self.check_ballot(caller, request.ballot()) {
+        if let Some(refused) = self.refused_ballot(caller, request.ballot()) {
             return refused;
         }
         let asked = request.reach();
@@ -127,7 +124,7 @@ impl Desk {
     }
 
     async fn vote(&self, caller: &AgentId, request: PreVoteRequest) -> PeerReply {
-        if let Err(refused) = self.check_ballot(caller, Some(&request.ballot)) {
+        if let Some(refused) = self.refused_ballot(caller, Some(&request.ballot)) {
             return refused;
         }
         let answer = self.leader.call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT).await;
