@@ -155,8 +155,10 @@ impl Thief {
     }
 
     /// Ends the client and runs the product itself with the stolen certificate, and a store and a token of the thief's own.
-    pub async fn run_the_product(self) -> ThievesAgent {
+    pub async fn run_the_product(mut self) -> ThievesAgent {
         self.mesh.close().await;
+        // The client's socket stays bound as long as this program runs.
+        self.config.listen.mesh.set_port(7444);
         let file = self.directory.path().join("agent.toml");
         std::fs::write(&file, toml::to_string(&self.config).expect("TOML")).expect("a file");
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");

@@ -16,7 +16,7 @@ impl World {
             _ => self.random.draw(),
         };
         let ballot = Ballot { number, agent: id, boot: 0 };
-        if self.scenario.seed % 2 == 0 {
+        if self.scenario.seed.is_multiple_of(2) {
             return self.slots[0].forge_promise(Ballot { number: u64::MAX, ..ballot });
         }
         match self.random.below(3) {

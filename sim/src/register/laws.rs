@@ -10,7 +10,8 @@ impl World {
         let Some((_, plan)) = &self.latest else { return false };
         plan.members.acceptors.iter().all(|(name, counted)| {
             // One whose slots were forged has no vote until it is repaired.
-            let is_forged = self.scenario.is_attacked && self.scenario.seed % 2 == 0 && self.region_of(name) == Some(0);
+            let is_forged =
+                self.scenario.is_attacked && self.scenario.seed.is_multiple_of(2) && self.region_of(name) == Some(0);
             let state = self.region_of(name).and_then(|region| self.slots[region].state());
             is_forged || (counted.is_some() && state.map(|state| state.incarnation) == *counted)
         })
