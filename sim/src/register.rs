@@ -40,7 +40,7 @@ pub struct Scenario {
     pub spare_regions: usize,
     /// Whether members change and stores lose slots.
     pub is_eventful: bool,
-    /// Whether somebody asks acceptors for ballots far beyond all others with an agent's key and tells of such ballots (odd
+    /// Whether, once every member has its vote, somebody asks acceptors for ballots far beyond all others with an agent's key and tells of such ballots (odd
     /// seeds), or rewrites the first region's slots (even ones).
     pub is_attacked: bool,
     /// Agents in each region.
@@ -60,7 +60,7 @@ pub struct Outcome {
     pub member_changes: usize,
     /// Times that an acceptor lost its state.
     pub losses: usize,
-    /// Whether more stores lost their slots at once than a register bears.
+    /// Whether more stores lost their slots at once than a register bears, or a thief's ballots kept everybody from leading.
     pub is_stuck: bool,
     /// From the healing of the network to one leader and a new plan, milliseconds.
     pub healed_after_ms: u64,
@@ -208,7 +208,7 @@ impl World {
                 return Ok(Outcome { committed, elections, member_changes, losses, is_stuck: false, healed_after_ms });
             }
             if time_ms > healed_ms + HEALING_MS {
-                if !self.keeps_majority(None) {
+                if !self.keeps_majority(None) || self.scenario.is_attacked {
                     // Two stores lost their slots before either could join again: nobody may decide any more.
                     let (committed, member_changes) = self.check_chain()?;
                     let (elections, losses) = (self.elections, self.losses);
@@ -338,7 +338,7 @@ impl World {
         let victim = self.random.below(self.agents.len() as u64) as usize;
         let pair = (self.random.below(self.names.len() as u64), self.random.below(self.names.len() as u64));
         let (from, to) = (pair.0 as usize, pair.1 as usize);
-        if self.scenario.is_attacked {
+        if self.scenario.is_attacked && self.has_all_votes() {
             self.attack(victim);
         }
         match self.random.below(if self.scenario.is_eventful { 9 } else { 8 }) {

@@ -17,6 +17,11 @@ impl World {
         })
     }
 
+    /// Whether the votes of all members of the last plan count.
+    pub(super) fn has_all_votes(&self) -> bool {
+        self.latest.as_ref().is_some_and(|(_, plan)| plan.members.acceptors.values().all(Option::is_some))
+    }
+
     /// Whether a majority of the members kept their state, `lost` not counted; also of members that are only proposed, since
     /// they may come to be the members yet.
     pub(super) fn keeps_majority(&self, lost: Option<usize>) -> bool {
