@@ -60,7 +60,7 @@ pub struct Outcome {
     pub member_changes: usize,
     /// Times that an acceptor lost its state.
     pub losses: usize,
-    /// Whether more stores lost their slots at once than a register bears, or a thief's ballots kept everybody from leading.
+    /// Whether more stores lost their slots at once than a register bears.
     pub is_stuck: bool,
     /// From the healing of the network to one leader and a new plan, milliseconds.
     pub healed_after_ms: u64,
@@ -208,7 +208,7 @@ impl World {
                 return Ok(Outcome { committed, elections, member_changes, losses, is_stuck: false, healed_after_ms });
             }
             if time_ms > healed_ms + HEALING_MS {
-                if !self.keeps_majority(None) || self.scenario.is_attacked {
+                if !self.keeps_majority(None) {
                     // Two stores lost their slots before either could join again: nobody may decide any more.
                     let (committed, member_changes) = self.check_chain()?;
                     let (elections, losses) = (self.elections, self.losses);
