@@ -48,7 +48,7 @@ pub(super) struct Trust {
     /// What agents tell and acceptors refuted, and when.
     refuted: BTreeMap<(AgentId, Claim), Instant>,
     /// Whether something is to be looked up.
-    is_due: bool,
+    pub(super) is_due: bool,
     round: Option<Round>,
     rounds: u64,
     ended: Option<Instant>,
