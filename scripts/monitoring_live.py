@@ -413,11 +413,12 @@ def run(binary, folder):
         until("three regions are healthy", 40, mesh.ready)
         say(f"a mesh of three regions runs ({mesh.addresses[REGIONS[0]]})")
 
-        model, noise = folder / "model.onnx", folder / "noise.bin"
-        model.write_bytes(onnx_model())
-        noise.write_bytes(os.urandom(3_000_000))
+        model = folder / "gate"
+        model.mkdir()
+        (model / "model.onnx").write_bytes(onnx_model())
+        # Chunks that are held nowhere yet.
+        (model / "noise.bin").write_bytes(os.urandom(3_000_000))
         mesh.publish("gate", "1", model)
-        mesh.publish("noise", "1", noise)
         traffic.start()
         until("inferences are answered", 30, lambda: traffic.answered > 20)
 
