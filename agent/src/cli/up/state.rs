@@ -14,10 +14,14 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{ErrorKind, Read, Seek, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const MANIFEST: &str = "mesh.json";
 const LOCK: &str = "up.lock";
+/// How often a lock that is held is tried again, and the pause between.
+const LOCK_ATTEMPTS: usize = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Version of the data directory's layout.
 const FORMAT: u32 = 1;
 /// How long the mesh's own authority is good for, days.
@@ -162,12 +166,23 @@ impl DataDirectory {
     }
 }
 
+/// Locks a file. An `up` that is just ending, or a process that is about to run another program, lets go within moments.
+fn file_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            locked => return locked,
+        }
+    }
+    file.try_lock()
+}
+
 fn lock(directory: &Path) -> Result<File, UpError> {
     let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
     let mut file =
         options.create(true).read(true).write(true).truncate(false).open(&path).map_err(UpError::io("write", &path))?;
-    match file.try_lock() {
+    match file_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
