@@ -62,7 +62,7 @@ pub struct AlertsArguments {
     pub metrics: ReceiverMetrics,
 }
 
-/// Runs until `stop`, each time anew when the receivers were reloaded.
+/// Runs until `stop`; starts over whenever the receivers are reloaded.
 pub async fn keep(mut arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
     let told = watch::Sender::new(AlertFacts::default());
     loop {

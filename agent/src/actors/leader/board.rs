@@ -37,7 +37,7 @@ pub(super) fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
     }
 }
 
-/// Every ballot that the board tells of, and who tells of it.
+/// Every ballot on the board, and the agent that published it.
 pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Ballot)> {
     board.agents.iter().flat_map(|(agent, view)| {
         let facts = leader_facts(view);
@@ -59,7 +59,7 @@ pub(super) fn plans<'a>(
     })
 }
 
-/// Whether an agent of another region tells of a plan that is no later than `known`. The board does not outlive a process,
+/// Whether an agent of another region publishes a plan that is no later than `known`. The board does not outlive a process,
 /// so it is of this life.
 pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName, known: &Stamp) -> bool {
     board

@@ -376,7 +376,7 @@ async fn a_restarted_agent_goes_on_with_its_last_plan_where_nobody_can_be_heard(
     actor.stop(None);
 }
 
-/// A plan like `plan` that nobody committed, ahead of all others.
+/// A plan like `plan` that was never committed, ahead of all others.
 fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
     let mut forged = plan.clone();
     forged.stamp.ballot.number = number;
@@ -572,7 +572,7 @@ async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_withou
     mesh.set_verdict(others[0].as_str(), Condition::Failed);
     let metrics = &mesh.agents[&next].metrics;
     assert_eq!(metrics.is_refused.get(), 1);
-    // Nobody else could serve, so the drain is one in name only, and forced.
+    // No other region can serve, so the drain takes effect in name only and must be forced.
     let drain = Order {
         action: OrderAction::Set(OverrideKind::Drain),
         region: Some(others[1].clone()),
