@@ -109,9 +109,9 @@ mod tests {
         for number in 0..100 {
             problems.set(ProblemKind::PeerRefused, format!("{number}{}", "x".repeat(1_000)), "é".repeat(1_000));
         }
-        problems.set(ProblemKind::PlanFrozen, "plan", "");
+        problems.set(ProblemKind::StoreUnavailable, "store", "");
         let active = problems.active();
-        assert_eq!((active.len(), active[0].kind), (PROBLEMS_MAX, ProblemKind::PlanFrozen));
+        assert_eq!((active.len(), active[0].kind), (PROBLEMS_MAX, ProblemKind::StoreUnavailable));
         assert!(active.iter().all(|problem| problem.subject.chars().count() <= SUBJECT_MAX));
         assert!(active.iter().all(|problem| problem.detail.chars().count() <= DETAIL_MAX));
         problems.clear(ProblemKind::PeerRefused, &format!("7{}", "x".repeat(1_000)));

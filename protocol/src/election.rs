@@ -47,6 +47,9 @@ pub struct ElectionSettings {
     pub delay_cap_ms: u64,
     /// How long a candidate waits for votes.
     pub votes_ms: u64,
+    /// How long it waits where the others could elect it, refused to, and only failed regions are left to answer: their
+    /// agents may live, and seldom do.
+    pub failed_votes_ms: u64,
     /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip tells.
     pub heard_ms: u64,
     /// How long a vote that we gave is not given to another: candidates of the same instant would fence each other.
@@ -62,6 +65,7 @@ impl Default for ElectionSettings {
             delay_max_ms: 300,
             delay_cap_ms: 2_000,
             votes_ms: 1_000,
+            failed_votes_ms: 300,
             heard_ms: 1_000,
             lend_ms: 400,
             hold_off_ms: 5_000,
@@ -114,7 +118,7 @@ pub enum ElectionEffect {
 enum Phase {
     Following,
     Waiting { until_ms: u64 },
-    Asking { ballot: Ballot, granted: BTreeSet<RegionName>, refused: BTreeSet<RegionName>, until_ms: u64 },
+    Asking { ballot: Ballot, granted: BTreeSet<RegionName>, refused: BTreeSet<RegionName>, since_ms: u64 },
     Standing,
     Leading,
 }
@@ -235,7 +239,9 @@ impl Election {
             Phase::Waiting { until_ms } if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() => {
                 return self.ask(sight, now_ms);
             }
-            Phase::Asking { until_ms, .. } if now_ms >= *until_ms => self.try_again(now_ms, random),
+            Phase::Asking { refused, since_ms, .. } if now_ms >= since_ms + self.patience_ms(sight, refused) => {
+                self.try_again(now_ms, random);
+            }
             _ => {}
         }
         None
@@ -254,6 +260,14 @@ impl Election {
         self.wait(now_ms, random);
     }
 
+    /// How long votes are waited for where `refused` regions gave none.
+    fn patience_ms(&self, sight: &Sight, refused: &BTreeSet<RegionName>) -> u64 {
+        let sound: BTreeSet<_> = sight.members.difference(&sight.failed).cloned().collect();
+        let open = sound.difference(refused).cloned().collect();
+        let is_for_the_failed = has_majority(&sight.members, &sound) && !has_majority(&sight.members, &open);
+        if is_for_the_failed { self.settings.failed_votes_ms } else { self.settings.votes_ms }
+    }
+
     fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
         let ballot = self.next_ballot()?;
         // One vote each: a candidate's own is given to itself.
@@ -263,8 +277,7 @@ impl Election {
             return Some(self.stand(ballot));
         }
         let others = sight.members.difference(&granted).cloned().collect();
-        let until_ms = now_ms + self.settings.votes_ms;
-        self.phase = Phase::Asking { ballot: ballot.clone(), granted, refused: BTreeSet::new(), until_ms };
+        self.phase = Phase::Asking { ballot: ballot.clone(), granted, refused: BTreeSet::new(), since_ms: now_ms };
         Some(ElectionEffect::AskVotes(ballot, others))
     }
 
@@ -534,6 +547,22 @@ mod tests {
         assert_eq!(election.voted(&from("b"), &ballot, Some(&vote(false)), &sight, now_ms, 0), None);
         let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &sight, now_ms, 0);
         assert_eq!(stands, Some(ElectionEffect::Stand(ballot)));
+    }
+
+    #[test]
+    fn a_candidate_waits_for_a_failed_region_only_as_long_as_others_could_elect_it() {
+        let vote = PreVoteReply { is_granted: false, highest: None, reason: String::new() };
+        let patience = |failed: &[&str]| {
+            let (mut election, sight) = (election("a/x"), sight(None, failed));
+            let (asked_ms, ballot) = asked(&mut election, &sight).unwrap();
+            election.voted(&"b".parse().unwrap(), &ballot, Some(&vote), &sight, asked_ms, 0);
+            let is_waiting = |now_ms: &u64| {
+                election.tick(&sight, *now_ms, 0);
+                matches!(election.phase, Phase::Asking { .. })
+            };
+            (asked_ms..).step_by(10).take_while(is_waiting).count() * 10
+        };
+        assert_eq!((patience(&[]), patience(&["c"]), patience(&["a", "b", "c"])), (1_000, 300, 1_000));
     }
 
     #[test]

@@ -27,8 +27,6 @@ pub enum ProblemKind {
     ModelQuarantined,
     /// The agent's clock differs from the others'.
     ClockSkew,
-    /// No majority of regions can be reached, so the plan can't change.
-    PlanFrozen,
     /// Requests or entries of a peer were refused.
     PeerRefused,
     /// An acceptor of the register says things that no majority can have said, so its vote does not count.
@@ -39,13 +37,12 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::StoreUnavailable,
         Self::CatalogueUnknown,
         Self::ModelUnservable,
         Self::ModelQuarantined,
         Self::ClockSkew,
-        Self::PlanFrozen,
         Self::PeerRefused,
         Self::AcceptorImplausible,
         Self::PlanAddressUnknown,
@@ -59,7 +56,6 @@ impl ProblemKind {
             Self::ModelUnservable => "model-unservable",
             Self::ModelQuarantined => "model-quarantined",
             Self::ClockSkew => "clock-skew",
-            Self::PlanFrozen => "plan-frozen",
             Self::PeerRefused => "peer-refused",
             Self::AcceptorImplausible => "acceptor-implausible",
             Self::PlanAddressUnknown => "plan-address-unknown",
@@ -74,7 +70,6 @@ impl ProblemKind {
             Self::ModelUnservable => "RegionMeshModelUnservable",
             Self::ModelQuarantined => "RegionMeshModelQuarantined",
             Self::ClockSkew => "RegionMeshClockSkew",
-            Self::PlanFrozen => "RegionMeshPlanFrozen",
             Self::PeerRefused => "RegionMeshPeerRefused",
             Self::AcceptorImplausible => "RegionMeshAcceptorImplausible",
             Self::PlanAddressUnknown => "RegionMeshPlanAddressUnknown",
@@ -84,11 +79,9 @@ impl ProblemKind {
     /// How urgent it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StoreUnavailable
-            | Self::CatalogueUnknown
-            | Self::ModelUnservable
-            | Self::PlanFrozen
-            | Self::AcceptorImplausible => Severity::Critical,
+            Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::AcceptorImplausible => {
+                Severity::Critical
+            }
             Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused | Self::PlanAddressUnknown => {
                 Severity::Warning
             }
@@ -103,7 +96,6 @@ impl ProblemKind {
             Self::ModelUnservable => "a model can't be served",
             Self::ModelQuarantined => "a model version is quarantined because it crashed the server",
             Self::ClockSkew => "the clock differs from the rest of the mesh",
-            Self::PlanFrozen => "no majority of regions: the traffic plan can't change",
             Self::PeerRefused => "requests of a peer were refused",
             Self::AcceptorImplausible => "an acceptor of the register is damaged or forged and has no vote",
             Self::PlanAddressUnknown => "the plan names a region or an address that is not in the configuration",

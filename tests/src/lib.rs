@@ -9,6 +9,7 @@ pub mod alertmanager;
 pub mod api;
 pub mod attack;
 pub mod door;
+pub mod loopback;
 pub mod mesh;
 pub mod models;
 pub mod namespaces;

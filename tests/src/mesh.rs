@@ -2,6 +2,7 @@
 
 use crate::{
     api::{self, Api},
+    loopback::Loopback,
     namespaces::{self, Network},
     wait::seconds,
 };
@@ -14,13 +15,7 @@ use regionmesh::{
     },
     config::Config,
 };
-use std::{
-    ffi::OsString,
-    net::{IpAddr, Ipv4Addr},
-    ops::Deref,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{ffi::OsString, net::IpAddr, ops::Deref, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -35,8 +30,6 @@ static PLACES: Semaphore = Semaphore::const_new(2);
 /// What a test's mesh is to be.
 #[derive(Default)]
 pub struct Setup<'a> {
-    /// Tells the meshes of one test program apart: part of their addresses.
-    pub number: u8,
     /// What to change in every agent's configuration.
     pub adjust: Option<fn(&mut Config)>,
     /// Agents of each region; 0: one.
@@ -105,8 +98,8 @@ fn program(environment: &[(&str, &str)]) -> Program {
 
 impl TestMesh {
     /// Three regions of one agent each.
-    pub async fn start(number: u8) -> Self {
-        Self::start_with(Setup { number, ..Setup::default() }).await
+    pub async fn start() -> Self {
+        Self::start_with(Setup::default()).await
     }
 
     /// As `setup` says, ready when this returns.
@@ -134,8 +127,7 @@ impl TestMesh {
         options.agents_per_region = Some(setup.agents_per_region.max(1));
         options.base = match setup.network {
             Some(_) => namespaces::address(0),
-            // The pid keeps programs apart that run at the same time.
-            None => Ipv4Addr::new(127, 60 + setup.number, (std::process::id() % 200) as u8, 11),
+            None => Loopback::reserve().at(11),
         };
         if let Some(network) = setup.network {
             let launchers = regions.iter().enumerate().map(|(index, region)| {

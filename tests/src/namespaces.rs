@@ -37,14 +37,16 @@ pub fn in_network(name: &str, regions: usize, scenario: impl AsyncFnOnce(&Networ
         return skip(&format!("network namespaces and iptables can't be used here: {why:#}"));
     }
     let network = Network::create(regions).unwrap_or_else(|error| panic!("{error:#}"));
-    let status = Command::new("ip")
+    let output = Command::new("ip")
         .args(["netns", "exec", &network.name])
         .arg(std::env::current_exe().expect("this program's path"))
         .args([name, "--exact", "--nocapture", "--include-ignored"])
         .env(INSIDE, &network.name)
-        .status();
-    let status = status.unwrap_or_else(|error| panic!("ip netns exec: {error}"));
-    assert!(status.success(), "{name} failed inside its network: {status}");
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("ip netns exec: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let has_passed = output.status.success() && said.contains("1 passed");
+    assert!(has_passed, "{name} failed inside its network: {}\n{said}", output.status);
 }
 
 fn new_name() -> String {

@@ -2,6 +2,7 @@
 
 mod clock;
 
+use crate::mesh::{Setup, TestMesh};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -104,6 +105,20 @@ impl S3 {
             let _ = axum::serve(listener, router).await;
         });
         Self { address, inner, server }
+    }
+
+    /// A running mesh whose first region keeps its store in an S3, and the S3.
+    pub async fn with_mesh() -> (Self, TestMesh) {
+        let s3 = Self::start().await;
+        let mesh = TestMesh::prepare(Setup { environment: &ENVIRONMENT, ..Setup::default() }).await;
+        let first = mesh.region(0).to_owned();
+        mesh.configure(|config| {
+            if config.region.as_str() == first {
+                s3.configure(config);
+            }
+        });
+        mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+        (s3, mesh)
     }
 
     /// Makes an agent keep its region's store here, below the region's name.

@@ -1,6 +1,7 @@
 //! Somebody who holds one agent's certificate and key, and nothing else of the mesh: no operator's token, no store, no machine.
 
 use crate::{
+    loopback::Loopback,
     mesh::{TestMesh, binary},
     wait::{seconds, until},
 };
@@ -70,14 +71,14 @@ pub struct Thief {
 }
 
 impl Thief {
-    /// With the certificate of an agent of region `region` whose machine is gone. `number` as in the mesh's setup.
-    pub async fn of(mesh: &TestMesh, region: usize, number: u8) -> Self {
+    /// With the certificate of an agent of region `region` whose machine is gone.
+    pub async fn of(mesh: &TestMesh, region: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let id: AgentId = format!("{}/node-66", mesh.region(region)).parse().expect("an agent's name");
         let stolen = ca::issue(&mesh.layout().data_dir.join("ca"), &id, 30, directory.path()).expect("a certificate");
         let mut config = Config::load(&mesh.agent(region).config_file()).expect("a configuration");
-        let ip = Ipv4Addr::new(127, 160 + number, (std::process::id() % 200) as u8, 66);
-        let at = |port| SocketAddr::from((ip, port));
+        let network = Loopback::reserve();
+        let at = |port| SocketAddr::from((network.at(66), port));
         config.agent = id.agent.clone();
         config.data_dir = directory.path().join("data");
         // The other agent of its region, which no region's address leads to.

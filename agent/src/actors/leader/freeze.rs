@@ -9,12 +9,8 @@ use regionmesh_protocol::{
     freeze::{LocalAnswer, Place, local_answer},
     identity::RegionName,
     plan::Plan,
-    problem::ProblemKind,
 };
 use std::{collections::BTreeSet, sync::Arc};
-
-/// What the problem is about.
-const SUBJECT: &str = "plan";
 
 impl Driver {
     /// Compares what stands with what is to stand: whether the plan is frozen, and how this authority answers then.
@@ -37,11 +33,10 @@ impl Driver {
             freeze.and_then(|freeze| freeze.local.as_deref()).map(|local| local.left_out.clone()).unwrap_or_default()
         };
         self.publish_left_out(&left_out(before.as_deref()), &left_out(next.as_ref()));
-        let (problems, metrics) = (&self.arguments.snapshots.problems, &self.arguments.metrics);
-        metrics.is_frozen.set(i64::from(next.is_some()));
+        self.arguments.metrics.is_frozen.set(i64::from(next.is_some()));
         match &next {
-            Some(freeze) => problems.set(ProblemKind::PlanFrozen, SUBJECT, &*freeze.detail),
-            None => problems.clear(ProblemKind::PlanFrozen, SUBJECT),
+            Some(freeze) => tracing::warn!(since_ms = freeze.since_ms, detail = freeze.detail, "the plan is frozen"),
+            None => tracing::info!("the plan is no longer frozen"),
         }
         self.arguments.snapshots.freeze.send_replace(next.map(Arc::new));
     }

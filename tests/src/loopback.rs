@@ -1,0 +1,55 @@
+//! Loopback networks of a test's own, so that meshes don't meet: those of one program, and those of programs that run at the
+//! same time.
+
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Networks that there are: 127.100.0.0/24 to 127.219.249.0/24.
+const NETWORKS: usize = 120 * 250;
+/// Held as long as the program runs; whoever could not bind it leaves the network to its holder.
+const HELD_PORT: u16 = 65_535;
+
+/// A /24 of 127.0.0.0/8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loopback([u8; 3]);
+
+impl Loopback {
+    /// A network that nobody else uses while this program runs.
+    pub fn reserve() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+        // Programs begin far apart, so that the next one does not follow in the addresses of the last.
+        let first = std::process::id() as usize * 97;
+        loop {
+            let index = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % NETWORKS;
+            let network = Self([127, 100 + (index / 250) as u8, (index % 250) as u8]);
+            if let Ok(held) = UdpSocket::bind((network.at(254), HELD_PORT)) {
+                HELD.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+                return network;
+            }
+        }
+    }
+
+    /// The address that ends with `last`.
+    pub fn at(self, last: u8) -> Ipv4Addr {
+        let [a, b, c] = self.0;
+        Ipv4Addr::new(a, b, c, last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_network_is_given_twice() {
+        let (first, second) = (Loopback::reserve(), Loopback::reserve());
+        assert_ne!(first, second);
+        assert!(UdpSocket::bind((first.at(254), HELD_PORT)).is_err());
+    }
+}
