@@ -1,7 +1,7 @@
-//! The pages of the documentation as tests read them: fenced blocks, and what is said about each in a comment above it.
+//! The pages of the documentation as tests read them: fenced blocks, what checks each of them, and the
+//! commands in them.
 //!
-//! `<!-- run: NAME -->` marks a block whose commands a test runs, in the order of the page; `NAME` is the group that shares a
-//! mesh and a working directory. `<!-- file: NAME -->` marks a block that is written into that directory first.
+//! What checks a block is said by its language, or by a comment above it; [`Check`] lists all there is.
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,30 @@ pub struct Block {
     pub text: String,
 }
 
+/// What checks a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// `<!-- run: GROUP -->`: a test runs the commands, in the order of the pages. The group shares a mesh, a
+    /// working directory and a shell. Of `console` blocks the output is compared, of `sh` blocks every
+    /// command must succeed.
+    Run(String),
+    /// `<!-- file: NAME -->`: written into the working directory before any command is run.
+    File(String),
+    /// `<!-- elsewhere: FILE: WORD, WORD -->`: another check of this repository, in which every one of these
+    /// words stands as it does in the block.
+    Elsewhere(PathBuf, Vec<String>),
+    /// `<!-- cloud -->`: needs an account or a cluster.
+    Cloud,
+    /// `<!-- by hand: WHY -->`: takes too long, or what a machine of tests does not have.
+    ByHand(String),
+    /// A whole or partial configuration, in TOML: the agent must accept it.
+    Configuration,
+    /// Lines of a log: their messages must be those of the source.
+    Log,
+    /// A drawing, a layout, a transcript: nothing that can be typed.
+    Text,
+}
+
 /// A command of a `console` block and the output that the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -27,38 +51,67 @@ pub struct Step {
     pub output: String,
 }
 
+/// Code within a line, between backticks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Page and line, for failures.
+    pub place: String,
+    /// What stands between the backticks.
+    pub text: String,
+    /// The command that the section is about, where the span begins a row of a table there, such as
+    /// `regionmesh up`.
+    pub about: Option<String>,
+}
+
 /// The repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is in the repository").to_owned()
 }
 
-/// Every page: the README and those of docs/.
+/// Every page, in the order of reading: the README, then those of docs/ as it names them.
 pub fn all() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("docs")).expect("docs/");
     let mut pages: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
-    pages.push(root().join("README.md"));
-    pages.sort();
+    let readme = root().join("README.md");
+    let (_, text) = read(&readme);
+    let place = |page: &PathBuf| {
+        let name = page.file_name().expect("a name").to_string_lossy();
+        let named = text.find(&format!("* [docs/{name}]"));
+        named.unwrap_or_else(|| panic!("the README does not name docs/{name}"))
+    };
+    pages.sort_by_key(place);
+    pages.insert(0, readme);
     pages
 }
 
-/// The blocks of a page.
-pub fn blocks(page: &Path) -> Vec<Block> {
-    let text = std::fs::read_to_string(page).expect("a page");
+fn read(page: &Path) -> (String, String) {
     let name = page.file_name().expect("a name").to_string_lossy().into_owned();
+    (name, std::fs::read_to_string(page).expect("a page"))
+}
+
+/// The blocks of a page, those within lists included.
+pub fn blocks(page: &Path) -> Vec<Block> {
+    let (name, text) = read(page);
     let mut blocks: Vec<Block> = Vec::new();
-    let (mut mark, mut open) = (String::new(), None::<Block>);
+    let (mut mark, mut open) = (String::new(), None::<(Block, usize)>);
     for (number, line) in text.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(block), None) => block.text += &format!("{line}\n"),
+        let fence = line.trim_start().strip_prefix("```");
+        match (&mut open, fence) {
+            (Some(_), Some(_)) => blocks.extend(open.take().map(|(block, _)| block)),
+            (Some((block, indent)), None) => {
+                block.text += line.get(*indent..).unwrap_or_default();
+                block.text.push('\n');
+            }
             (None, Some(info)) => {
                 let language = info.split_whitespace().next().unwrap_or_default().to_owned();
                 let place = format!("{name}:{}", number + 1);
-                open = Some(Block { place, language, mark: std::mem::take(&mut mark), text: String::new() });
+                let indent = line.len() - line.trim_start().len();
+                let mark = std::mem::take(&mut mark);
+                open = Some((Block { place, language, mark, text: String::new() }, indent));
             }
-            (None, None) => match line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
-                Some(comment) => mark = comment.to_owned(),
+            (None, None) => match line.trim().strip_prefix("<!-- ") {
+                Some(comment) => mark = comment.trim_end_matches(" -->").to_owned(),
                 None if line.trim().is_empty() => {}
                 None => mark.clear(),
             },
@@ -69,15 +122,35 @@ pub fn blocks(page: &Path) -> Vec<Block> {
 }
 
 impl Block {
-    /// What the mark says of `kind`, such as the name in `run: NAME`.
-    pub fn marked(&self, kind: &str) -> Option<&str> {
-        self.mark.strip_prefix(kind)?.strip_prefix(": ")
+    /// What checks it, or why nothing does.
+    pub fn check(&self) -> Result<Check, String> {
+        let (kind, rest) = self.mark.split_once(": ").unwrap_or((&self.mark, ""));
+        let is_typed = matches!(self.language.as_str(), "console" | "sh");
+        match (kind, self.language.as_str()) {
+            ("run", _) if is_typed && !rest.is_empty() => Ok(Check::Run(rest.to_owned())),
+            ("file", _) if !is_typed && !rest.is_empty() => Ok(Check::File(rest.to_owned())),
+            ("elsewhere", _) => {
+                let (file, words) = rest.split_once(": ").ok_or("it does not say which words stand there")?;
+                Ok(Check::Elsewhere(file.into(), words.split(", ").map(str::to_owned).collect()))
+            }
+            ("cloud", _) if rest.is_empty() => Ok(Check::Cloud),
+            ("by hand", _) if is_typed && !rest.is_empty() => Ok(Check::ByHand(rest.to_owned())),
+            ("", "toml") => Ok(Check::Configuration),
+            ("", "log") => Ok(Check::Log),
+            ("", "text") if self.text.lines().any(|line| line.trim_start().starts_with("$ ")) => {
+                Err("commands do not belong into a block of text".to_owned())
+            }
+            ("", "text") => Ok(Check::Text),
+            _ => Err(format!("{:?} is no mark for a block of {:?}", self.mark, self.language)),
+        }
     }
 
-    /// The commands of a block: of `console` the lines after `$ `, with their output; of `sh` every line, without any.
+    /// The commands of a block: of `console` the lines after `$ `, with their output; of `sh` every line,
+    /// without any. A backslash at its end continues a line.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
-        for line in self.text.lines() {
+        let text = self.text.replace("\\\n", " ");
+        for line in text.lines() {
             match line.strip_prefix("$ ").or_else(|| Some(line).filter(|_| self.language == "sh")) {
                 Some(command) => steps.push(Step { command: command.to_owned(), output: String::new() }),
                 None => match steps.last_mut() {
@@ -86,13 +159,139 @@ impl Block {
                 },
             }
         }
-        steps.retain(|step| !step.command.trim().is_empty());
+        steps.retain(|step| !step.command.trim().is_empty() && !step.command.starts_with('#'));
         steps
     }
 }
 
-/// Whether `seen` is what a page shows: `…` stands for any text, a line of `…` alone for any lines. How wide columns are does
-/// not matter.
+/// Everything between backticks outside of blocks.
+pub fn spans(page: &Path) -> Vec<Span> {
+    let (name, text) = read(page);
+    let mut spans: Vec<Span> = Vec::new();
+    let (mut paragraph, mut first, mut about, mut is_block) = (String::new(), 0, None, false);
+    for (number, line) in text.lines().chain([""]).enumerate() {
+        let is_fence = line.trim_start().starts_with("```");
+        let is_item = line.trim_start().starts_with("* ");
+        if line.trim().is_empty() || line.starts_with(['|', '#']) || is_item || is_fence {
+            let place = format!("{name}:{first}");
+            let row = paragraph.starts_with('|').then(|| about.clone()).flatten();
+            let cell = paragraph.get(1..).and_then(|rest| rest.split(" | ").next()).unwrap_or_default();
+            let spans_of_first = cell.matches('`').count() / 2;
+            for (index, span) in inline(&paragraph).into_iter().enumerate() {
+                let about = row.clone().filter(|_| index < spans_of_first);
+                spans.push(Span { place: place.clone(), text: span, about });
+            }
+            paragraph.clear();
+            first = number + 1;
+        }
+        is_block ^= is_fence;
+        if let Some(heading) = line.strip_prefix('#').filter(|_| !is_block) {
+            about = inline(heading).into_iter().find(|code| code.starts_with("regionmesh "));
+        }
+        if !is_block && !is_fence {
+            paragraph += &format!("{line}\n");
+        }
+    }
+    spans
+}
+
+/// What stands between backticks.
+pub fn inline(text: &str) -> Vec<String> {
+    let codes = text.split('`').skip(1).step_by(2).map(|code| code.replace('\n', " "));
+    codes.filter(|code| !code.is_empty()).collect()
+}
+
+/// The commands of a line, each as its words: what the shell would take for separate commands, without the
+/// assignments before it and without comments. Not a shell: a `$(…)` within quotes stays one word.
+pub fn commands(line: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![Vec::new()];
+    let (mut word, mut quote) = (String::new(), None::<char>);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let ends_word = quote.is_none() && (letter.is_whitespace() || ";|&(){}".contains(letter));
+        match letter {
+            _ if ends_word => {
+                if !word.is_empty() {
+                    commands.last_mut().expect("one at least").push(std::mem::take(&mut word));
+                }
+                if !letter.is_whitespace() {
+                    commands.push(Vec::new());
+                }
+                if letters.peek() == Some(&'#') {
+                    break;
+                }
+            }
+            '\'' | '"' if quote == Some(letter) => quote = None,
+            '\'' | '"' if quote.is_none() => quote = Some(letter),
+            _ => word.push(letter),
+        }
+    }
+    if !word.is_empty() {
+        commands.last_mut().expect("one at least").push(word);
+    }
+    for command in &mut commands {
+        let is_assignment = |word: &String| word.contains('=') && !word.starts_with(['-', '=']);
+        let skipped = command.iter().take_while(|word| is_assignment(word) || *word == "$").count();
+        command.drain(..skipped);
+    }
+    commands.retain(|command| !command.is_empty());
+    commands
+}
+
+/// The sources that log lines come from.
+pub fn sources(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).expect("a folder");
+    let texts = entries.map(|entry| entry.expect("an entry").path()).map(|path| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(extension) if extension == "rs" => std::fs::read_to_string(path).expect("a source"),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+/// The message of a line of a log: after the level and the target, up to the fields.
+pub fn message(line: &str) -> String {
+    if let Ok(line) = serde_json::from_str::<serde_json::Value>(line) {
+        return line["message"].as_str().expect("a message").to_owned();
+    }
+    let after = ["INFO ", "WARN ", "ERROR "].iter().find_map(|level| Some(line.split_once(level)?.1));
+    let message = after.and_then(|rest| Some(rest.split_once(": ")?.1));
+    let message = message.unwrap_or_else(|| panic!("not a line of a log: {line}"));
+    let words = message.split(' ').take_while(|word| !word.contains('='));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// What a reader makes before it is there.
+const MADE: [&str; 3] = ["environments/prod", "environments/NAME", "fuzz/corpus"];
+/// The folders of the repository whose files pages name.
+const FOLDERS: &str =
+    ".github agent docker docs environments fuzz kubernetes monitoring protocol scripts sim terraform tests";
+
+/// A path of the repository that `word` names and that does not exist.
+pub fn missing_path(word: &str) -> Option<String> {
+    let path = word.trim_start_matches("./").trim_end_matches(['.', ',', ';', ':', ')', '/']);
+    let (first, rest) = path.split_once('/')?;
+    let is_ours = FOLDERS.split(' ').any(|folder| folder == first);
+    let is_pattern = rest.contains(|letter: char| letter.is_uppercase() || "*{<…$\"'`".contains(letter));
+    let is_made = MADE.iter().any(|made| path.starts_with(made));
+    if !is_ours || is_pattern || is_made || rest.is_empty() || root().join(path).exists() {
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+/// The test program that `cargo test … --test NAME` names and that does not exist.
+pub fn missing_test(command: &[String]) -> Option<String> {
+    let name = command.iter().skip_while(|word| *word != "--test").nth(1)?;
+    let is_there = ["tests/tests", "sim/tests"].iter().any(|folder| {
+        let folder = root().join(folder);
+        folder.join(format!("{name}.rs")).exists() || folder.join(name).join("main.rs").exists()
+    });
+    (command[0] == "cargo" && !is_there).then(|| format!("--test {name}"))
+}
+
+/// Whether `seen` is what a page shows: `…` stands for any text, a line of `…` alone for any lines. How wide
+/// columns are does not matter.
 pub fn is_as_shown(shown: &str, seen: &str) -> bool {
     let lines = |text: &str| -> Vec<String> {
         let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -104,7 +303,10 @@ pub fn is_as_shown(shown: &str, seen: &str) -> bool {
 fn lines_match(shown: &[String], seen: &[String]) -> bool {
     match (shown.split_first(), seen.split_first()) {
         (None, None) => true,
-        (Some((line, rest)), _) if line == "…" => (0..=seen.len()).any(|skipped| lines_match(rest, &seen[skipped..])),
+        (Some((line, rest)), _) if line == "…" => {
+            let mut left = (0..=seen.len()).map(|count| &seen[count..]);
+            left.any(|left| lines_match(rest, left))
+        }
         (Some((line, rest)), Some((first, others))) => line_matches(line, first) && lines_match(rest, others),
         _ => false,
     }
@@ -126,6 +328,10 @@ fn line_matches(shown: &str, seen: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn block(language: &str, mark: &str, text: &str) -> Block {
+        Block { place: String::new(), language: language.into(), mark: mark.into(), text: text.into() }
+    }
+
     #[test]
     fn elisions_stand_for_anything_and_nothing_else_does() {
         for (shown, seen) in [
@@ -140,6 +346,41 @@ mod tests {
         }
         for (shown, seen) in [("a", "b"), ("a …", "b c"), ("a", "a\nb"), ("a\nb", "a"), ("a … c", "a b d")] {
             assert!(!is_as_shown(shown, seen), "{shown:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_nothing_checks_is_refused() {
+        for (language, mark, text) in [
+            ("", "", "a"),
+            ("console", "", "$ a"),
+            ("sh", "", "a"),
+            ("json", "", "{}"),
+            ("text", "", "$ a"),
+            ("text", "run: up", "a"),
+            ("sh", "by hand", "a"),
+            ("sh", "elsewhere: scripts/test", "a"),
+            ("sh", "diagram", "a"),
+        ] {
+            assert!(block(language, mark, text).check().is_err(), "{language:?} {mark:?}");
+        }
+        assert_eq!(block("console", "run: up", "$ a").check(), Ok(Check::Run("up".into())));
+        assert_eq!(
+            block("sh", "elsewhere: scripts/test: -a, b c", "").check(),
+            Ok(Check::Elsewhere("scripts/test".into(), vec!["-a".into(), "b c".into()]))
+        );
+    }
+
+    #[test]
+    fn the_commands_of_a_line_are_found() {
+        for (line, expected) in [
+            ("a b  # c", &[&["a", "b"][..]][..]),
+            ("A=1 a 'b c' && d | e \"f;g\"", &[&["a", "b c"], &["d"], &["e", "f;g"]]),
+            ("$ a --b=c &", &[&["a", "--b=c"]]),
+            ("# a", &[]),
+        ] {
+            let line = if line.starts_with('#') { format!(" {line}") } else { line.to_owned() };
+            assert_eq!(commands(&line), expected, "{line}");
         }
     }
 }

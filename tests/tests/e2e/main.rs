@@ -9,6 +9,7 @@ mod clocks;
 mod deletion;
 mod dns;
 mod dns_outside;
+mod docs;
 mod doors;
 mod extremes;
 mod failover;
