@@ -27,6 +27,8 @@ pub mod reason {
     pub const PLAN_NOT_COMMITTED: &str = "plan-not-committed";
     /// A claim to lead under a ballot that no majority promised.
     pub const NOT_THE_LEADER: &str = "not-the-leader";
+    /// A request to begin an acceptor anew with a plan that is not known to be committed.
+    pub const JOIN_NOT_DECIDED: &str = "join-not-decided";
     /// A plan with a region or address that is not in this agent's configuration.
     pub const UNKNOWN_ADDRESS: &str = "unknown-address";
     /// An acceptor that is further than a majority can be.
@@ -37,10 +39,11 @@ pub mod reason {
     pub const MALFORMED: &str = "malformed";
 
     /// All of them.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 8] = [
         BALLOT_TOO_FAR,
         PLAN_NOT_COMMITTED,
         NOT_THE_LEADER,
+        JOIN_NOT_DECIDED,
         UNKNOWN_ADDRESS,
         ACCEPTOR_IMPLAUSIBLE,
         ANSWER_NOT_PROVEN,

@@ -239,7 +239,12 @@ impl Election {
             Phase::Waiting { until_ms } if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() => {
                 return self.ask(sight, now_ms);
             }
-            Phase::Asking { refused, since_ms, .. } if now_ms >= since_ms + self.patience_ms(sight, refused) => {
+            Phase::Asking { refused, granted, since_ms, .. }
+                if now_ms >= since_ms + self.patience_ms(sight, refused) =>
+            {
+                let silent =
+                    sight.members.iter().filter(|region| !granted.contains(*region) && !refused.contains(*region));
+                silent.for_each(|region| self.known.lost(region));
                 self.try_again(now_ms, random);
             }
             _ => {}
@@ -292,8 +297,9 @@ impl Election {
         random: u64,
     ) -> Option<ElectionEffect> {
         self.known.set_members(&sight.members);
-        if let Some(highest) = reply.and_then(|reply| reply.highest.as_ref()) {
-            self.known.hear(highest);
+        match reply {
+            Some(reply) => drop(reply.highest.as_ref().map(|highest| self.known.hear(highest))),
+            None => self.known.lost(from),
         }
         let is_outdated = self.known.highest() >= Some(asked);
         let Phase::Asking { ballot, granted, refused, .. } = &mut self.phase else { return None };
@@ -352,7 +358,7 @@ impl Election {
 
     fn objection(&self, request: &PreVoteRequest, sight: &Sight, gives_way: bool, now_ms: u64) -> Option<String> {
         let candidate = &request.ballot.agent;
-        let limit = self.known.limit().number;
+        let limit = self.known.allowance().number;
         if request.ballot.number > limit {
             return Some(format!("{} knows of no majority for ballots beyond {limit}", self.me));
         }

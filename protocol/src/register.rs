@@ -127,15 +127,11 @@ impl AcceptorState {
         }
     }
 
-    /// As [`Self::apply`], but refuses what is further than one step from this state and from what is `known` of the
-    /// register, which is what a majority of its acceptors said: an acceptor that was away follows the others, and no
-    /// single request takes it to the end of all numbers.
-    pub fn apply_within(&self, request: &AcceptorRequest, known: Reach) -> (AcceptorReply, Option<AcceptorState>) {
-        let reach = self.reach().max(known);
-        if !request.reach().is_within(reach.step()) {
-            return (AcceptorReply::TooFar(reach), None);
-        }
-        self.apply(request)
+    /// As [`Self::apply`], but goes no further than `allowance` ([`crate::ballots::KnownBallots::allowance`]), however often it
+    /// is asked: what others say of themselves takes it further, and no request does.
+    pub fn apply_within(&self, request: &AcceptorRequest, allowance: Reach) -> (AcceptorReply, Option<AcceptorState>) {
+        let limit = self.reach().max(allowance);
+        if request.reach().is_within(limit) { self.apply(request) } else { (AcceptorReply::TooFar(limit), None) }
     }
 
     /// How far this acceptor has come.
@@ -392,23 +388,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_acceptor_never_goes_further_than_a_step_beyond_what_is_known(
+        fn an_acceptor_never_goes_further_than_it_may_however_often_it_is_asked(
             requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20), number in 0..1u64 << 40,
         ) {
-            let known = Reach { number, seq: 0 };
+            let allowance = Reach { number, seq: 0 }.step();
             let mut state = AcceptorState::default();
             for (number, seq, is_prepare) in requests {
-                let before = state.reach().max(known);
                 let request = match is_prepare {
                     true => AcceptorRequest::Prepare(ballot(number)),
                     false => AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value(1)),
                 };
-                let (reply, next) = state.apply_within(&request, known);
+                let (reply, next) = state.apply_within(&request, allowance);
                 let is_refused = matches!(reply, AcceptorReply::TooFar(_));
-                prop_assert_eq!(is_refused, !request.reach().is_within(before.step()));
+                prop_assert_eq!(is_refused, !request.reach().is_within(allowance));
                 prop_assert!(!(is_refused && next.is_some()));
                 state = next.unwrap_or(state);
-                prop_assert!(state.reach().is_within(before.step()));
+                prop_assert!(state.reach().is_within(allowance));
             }
         }
     }
@@ -416,9 +411,9 @@ mod tests {
     #[test]
     fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
         let far = AcceptorRequest::Prepare(ballot(STEP_MAX * 9));
-        let state = AcceptorState::default();
-        assert_eq!(state.apply_within(&far, Reach::default()), (AcceptorReply::TooFar(Reach::default()), None));
-        assert!(state.apply_within(&far, Reach { number: STEP_MAX * 8, seq: 0 }).1.is_some());
+        let (state, limit) = (AcceptorState::default(), Reach::default().step());
+        assert_eq!(state.apply_within(&far, limit), (AcceptorReply::TooFar(limit), None));
+        assert!(state.apply_within(&far, Reach { number: STEP_MAX * 8, seq: 0 }.step()).1.is_some());
     }
 
     #[test]

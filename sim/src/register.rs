@@ -287,7 +287,7 @@ impl World {
                 let Some(by) = self.some_agent(region) else { return };
                 let (sight, request) = (self.sight(by), PreVoteRequest { ballot: ballot.clone() });
                 let vote = self.agents[by].election.vote(&request, &sight, self.now_ms);
-                if ballot.number > self.agents[by].election.known().limit().number {
+                if ballot.number > self.agents[by].election.known().allowance().number {
                     self.ask_how_far(by);
                 }
                 self.send(region, self.agents[from].region, Event::Vote { to: from, life, region, ballot, vote });

@@ -130,7 +130,10 @@ impl Actor for LeaderActor {
     ) -> Result<(), ActorProcessingErr> {
         let driver = &mut state.driver;
         match message {
-            LeaderMessage::Acceptor(request, reply) => state.acceptor.answer(request, reply),
+            LeaderMessage::Acceptor(request, reply) => match driver.object_to_joining(&request) {
+                None => state.acceptor.answer(request, reply),
+                Some(objection) => drop(reply.send(Err(objection))),
+            },
             LeaderMessage::PreVote(request, reply) => {
                 // A candidate that no longer waits is no fault of ours.
                 let _ = reply.send(driver.vote(&request));

@@ -249,8 +249,8 @@ pub struct SlotStore {
     metrics: SlotMetrics,
     writer: u64,
     writes: AtomicU64,
-    /// How far a majority of the register's acceptors is known to be.
-    known: std::sync::Mutex<Reach>,
+    /// How far this acceptor may be taken.
+    allowance: std::sync::Mutex<Reach>,
     seen: Mutex<Seen>,
     told: std::sync::Mutex<Told>,
 }
@@ -283,17 +283,17 @@ impl SlotStore {
         }
         let (state, since) = (AcceptorState::default(), Instant::now());
         let seen = Mutex::new(Seen { number: 0, state, mark: None, pair: None, since });
-        let (known, told) = Default::default();
-        Self { store, folder, acceptor, timeout, metrics, writer, writes, known, seen, told }
+        let allowance = std::sync::Mutex::new(Reach::default().step());
+        Self { store, folder, acceptor, timeout, metrics, writer, writes, allowance, seen, told: Default::default() }
     }
 
-    /// Tells how far a majority of the register's acceptors is: this one may follow them, however long it was away.
-    pub fn set_known(&self, reach: Reach) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = reach;
+    /// Tells how far this acceptor may be taken, which depends on how far the others are.
+    pub fn set_allowance(&self, reach: Reach) {
+        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner) = reach;
     }
 
-    fn known(&self) -> Reach {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn allowance(&self) -> Reach {
+        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers `request`; what the answer says is durable. Requests of this process take turns.
@@ -351,7 +351,7 @@ impl SlotStore {
         let mut unknown = 0;
         for _ in 0..ATTEMPTS {
             self.catch_up(seen).await?;
-            let (reply, next) = seen.state.apply_within(request, self.known());
+            let (reply, next) = seen.state.apply_within(request, self.allowance());
             let is_old = seen.since.elapsed() >= REWRITE;
             let Some(next) = next.or_else(|| is_old.then(|| seen.state.clone())) else {
                 return Ok(AcceptorAnswer { incarnation: seen.state.incarnation, reply });

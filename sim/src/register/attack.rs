@@ -1,6 +1,6 @@
 //! What somebody does who holds one agent's key, or the credentials of one region's store.
 
-use super::{Event, World};
+use super::{Event, World, store::Slots};
 use regionmesh_protocol::register::{AcceptorRequest, Ballot, Reach, STEP_MAX};
 
 impl World {
@@ -8,11 +8,15 @@ impl World {
     /// or on the board. A run has one thief, who holds one of both.
     pub(super) fn attack(&mut self, thief: usize) {
         let id = self.agents[thief].id.clone();
-        let far =
-            Reach::of_majority(self.slots.iter().map(|slots| slots.state().map_or_else(Reach::default, |s| s.reach())));
-        let number = match self.random.below(3) {
+        let reach_of = |slots: &Slots| slots.state().map_or_else(Reach::default, |state| state.reach());
+        let far = Reach::of_majority(self.slots.iter().map(reach_of));
+        let furthest = self.slots.iter().map(reach_of).fold(Reach::default(), Reach::max);
+        let number = match self.random.below(5) {
             0 => u64::MAX,
             1 => far.number.saturating_add(STEP_MAX),
+            // One acceptor, taken further and further.
+            2 => furthest.number.saturating_add(STEP_MAX),
+            3 => furthest.number.saturating_add(1),
             _ => self.random.draw(),
         };
         let ballot = Ballot { number, agent: id, boot: 0 };

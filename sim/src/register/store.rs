@@ -166,10 +166,10 @@ impl World {
 
     /// Judges the request at work by what the agent remembers, which a listing just showed to be current.
     fn judge(&mut self, by: usize) {
-        let known = self.agents[by].election.known().majority();
+        let allowance = self.agents[by].election.known().allowance();
         let desk = &mut self.agents[by].desk;
         let Some(asked) = &desk.at_work else { return };
-        let (reply, next) = desk.state.apply_within(&asked.request, known);
+        let (reply, next) = desk.state.apply_within(&asked.request, allowance);
         let (number, after) = (desk.number + 1, desk.mark);
         match next {
             Some(state) => {

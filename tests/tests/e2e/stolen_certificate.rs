@@ -5,8 +5,9 @@ use futures::future::join_all;
 use regionmesh::store::committed_plan;
 use regionmesh_protocol::{
     facts::{Fact, LeaderFacts},
+    members::Incarnation,
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
-    register::{AcceptorReply, AcceptorRequest},
+    register::{AcceptorReply, AcceptorRequest, STEP_MAX},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
 use regionmesh_tests::{
@@ -176,11 +177,18 @@ async fn one_agents_certificate_moves_no_traffic_ends_no_election_and_changes_no
     is_led(&mesh, mesh.others(led_from)[0]).await;
     audited(&mesh, led_from, &["order from a peer", "ann"]).await;
 
-    // The leader dies: another is elected, and DNS follows.
-    mesh.kill_region(led_from).await;
-    mesh.leader_after(&leader, seconds(30)).await;
-    let gone = mesh.region(led_from).to_owned();
-    for index in mesh.others(led_from) {
+    dies_and_is_followed(&mesh, led_from).await;
+}
+
+/// The region dies; another leads after it, and DNS follows.
+async fn dies_and_is_followed(mesh: &TestMesh, region: usize) {
+    let leader = mesh.leader(seconds(30)).await.0;
+    mesh.kill_region(region).await;
+    if mesh.region_of(&leader) == region {
+        mesh.leader_after(&leader, seconds(30)).await;
+    }
+    let gone = mesh.region(region).to_owned();
+    for index in mesh.others(region) {
         until(&format!("{} plans without {gone}", mesh.region(index)), seconds(30), async || {
             let share = mesh.api(index).region(&gone).await?.share;
             claim(share == 0.0, || format!("its share is {share}"))
@@ -188,6 +196,45 @@ async fn one_agents_certificate_moves_no_traffic_ends_no_election_and_changes_no
         .await;
         assert!(!mesh.resolve(index).await.unwrap().contains(&EVIL));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptor_taken_as_far_as_it_goes_still_votes_and_none_forgets_what_it_promised() {
+    let mesh = TestMesh::start().await;
+    mesh.settled().await;
+    let thief = Thief::of(&mesh, STOLEN).await;
+    let genuine = kept(&mesh, 0);
+
+    // Begin anew, in a register of which nobody here is a member.
+    let acceptors = || mesh.layout().store_directories().iter().map(|store| acceptor_in(store)).collect::<Vec<_>>();
+    let before = acceptors();
+    let mut forged = thief.forge(&genuine.plan, thief.ballot(genuine.stamp.ballot.number + 1), genuine.stamp.seq + 1);
+    forged.plan.members.acceptors.values_mut().for_each(|counted| *counted = Some(Incarnation(66)));
+    for index in ALL {
+        let request = AcceptorRequest::Join(Incarnation(67), forged.stamp.clone(), forged.plan.clone());
+        let reply = thief.call(&mesh.agent(index).id, PeerRequest::Acceptor(request)).await;
+        assert!(matches!(reply, PeerReply::Failed(_)), "{reply:?}");
+        assert!(refusals(&mesh, index, &["join-not-decided"]).await > 0.0);
+    }
+    assert_eq!(acceptors(), before);
+
+    // One acceptor, further with each request, as long as it goes along; the others are then short of its vote.
+    let (dying, taken) = (0, 1);
+    let mut promised = 0;
+    for step in 1..=3 {
+        let ballot = thief.ballot(genuine.stamp.ballot.number + step * STEP_MAX);
+        let request = PeerRequest::Acceptor(AcceptorRequest::Prepare(ballot));
+        match thief.call(&mesh.agent(taken).id, request).await {
+            PeerReply::Acceptor(answer) => {
+                promised += usize::from(matches!(answer.reply, AcceptorReply::Promised { .. }));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(promised <= 1, "it went {promised} steps");
+    is_led(&mesh, taken).await;
+    dies_and_is_followed(&mesh, dying).await;
+    is_led(&mesh, taken).await;
 }
 
 /// The product itself, run elsewhere with the stolen certificate and a token of the thief's own: it publishes another version,

@@ -135,7 +135,7 @@ impl Driver {
         let (sight, now_ms) = (self.sight(), self.now_ms());
         let reply = self.election.vote(request, &sight, now_ms);
         // Perhaps it is us who were away: what the acceptors say shows it.
-        self.trust.is_due |= request.ballot.number > self.election.known().limit().number;
+        self.trust.is_due |= request.ballot.number > self.election.known().allowance().number;
         tracing::debug!(ballot = %request.ballot, granted = reply.is_granted, reason = %reply.reason, "asked for our vote");
         reply
     }

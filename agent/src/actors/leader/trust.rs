@@ -43,6 +43,8 @@ pub(super) struct Trust {
     pub(super) promised: Option<Ballot>,
     /// Whether the plan known is known to be committed. One from the disk is not at first.
     pub(super) is_plan_confirmed: bool,
+    /// The last plan that a round of reading found committed.
+    decided: Option<CommittedPlan>,
     /// Ballots of others that a majority promised.
     leaders: BTreeSet<Ballot>,
     /// What agents tell and acceptors refuted, and when.
@@ -76,6 +78,7 @@ impl Default for Trust {
         Self {
             promised: None,
             is_plan_confirmed: false,
+            decided: None,
             leaders: BTreeSet::new(),
             refuted: BTreeMap::new(),
             // What the acceptors say is asked for at every start.
@@ -105,7 +108,7 @@ impl Driver {
     pub(super) fn known_leader(&self, board: &BoardView) -> Option<KnownLeader> {
         let planned = self.arguments.snapshots.plan.borrow().clone().filter(|_| self.trust.is_plan_confirmed);
         let is_believed = |ballot: &Ballot| {
-            ballot.number <= self.election.known().limit().number
+            ballot.number <= self.election.known().allowance().number
                 && (self.trust.promised.as_ref() == Some(ballot)
                     || self.trust.leaders.contains(ballot)
                     || planned.as_ref().is_some_and(|planned| planned.stamp.ballot == *ballot))
@@ -116,6 +119,19 @@ impl Driver {
     /// A proposer asked our acceptor for more than is plausible: perhaps the others are as far.
     pub(super) fn asked_too_far(&mut self) {
         self.trust.is_due = true;
+    }
+
+    /// Why our acceptor does not begin anew, if that is asked: whoever could make a majority forget what it promised would end
+    /// elections for ever, so the plan that the request rests on is looked up at the acceptors first.
+    pub(super) fn object_to_joining(&mut self, request: &AcceptorRequest) -> Option<String> {
+        let AcceptorRequest::Join(_, stamp, plan) = request else { return None };
+        if self.trust.decided.as_ref().is_some_and(|decided| decided.stamp == *stamp && decided.plan == *plan) {
+            return None;
+        }
+        self.trust.is_due = true;
+        self.arguments.refusals.count_one(reason::JOIN_NOT_DECIDED);
+        tracing::info!(%stamp, "asked to begin the acceptor anew; the plan is looked up first");
+        Some(format!("plan {stamp} is not known here to be committed; it is being looked up"))
     }
 
     /// Takes note of what an acceptor says of itself; whether it is believed.
@@ -133,10 +149,10 @@ impl Driver {
             self.trust.is_due = true;
         }
         // Acceptors that this agent reaches in their stores follow what the others say.
-        let majority = self.election.known().majority();
-        self.arguments.store.set_known(majority);
+        let allowance = self.election.known().allowance();
+        self.arguments.store.set_allowance(allowance);
         if let Some(witness) = &self.arguments.witness {
-            witness.set_known(majority);
+            witness.set_allowance(allowance);
         }
         self.tell_strays(from, reply, is_believed);
         is_believed
@@ -166,7 +182,7 @@ impl Driver {
         let mut strange = Vec::new();
         for (agent, ballot) in board::ballots(board) {
             let is_own = *agent == self.arguments.id;
-            if !self.election.observe(ballot) && !is_own && ballot.number > self.election.known().limit().number {
+            if !self.election.observe(ballot) && !is_own && ballot.number > self.election.known().allowance().number {
                 strange.push((agent.clone(), ballot.clone()));
             }
         }
@@ -211,7 +227,7 @@ impl Driver {
         let ballot = &plan.stamp.ballot;
         let reach = Reach { number: ballot.number, seq: plan.stamp.seq };
         let is_promised = self.trust.promised.as_ref() == Some(ballot) || self.trust.leaders.contains(ballot);
-        ballot.agent == *agent && is_promised && reach.is_within(self.election.known().limit())
+        ballot.agent == *agent && is_promised && reach.is_within(self.election.known().allowance())
     }
 
     fn weigh_leaders(&mut self, board: &BoardView) {
@@ -310,6 +326,7 @@ impl Driver {
         }
         if let Some(committed) = committed {
             self.learn_plan(&committed, true, None);
+            self.trust.decided = Some(committed);
         }
         // What was told before the round began and no majority has accepted was never committed.
         let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)
