@@ -112,9 +112,14 @@ impl Desk {
         let answer = self.leader.call(|reply| LeaderMessage::Acceptor(request, reply), LOCAL_TIMEOUT).await;
         match answer {
             Ok(Ok(answer)) => {
-                if let AcceptorReply::TooFar(reach) = &answer.reply {
-                    let what = format!("asked for {asked}, and no majority is known beyond {reach}");
-                    self.refusals.refuse(&caller.to_string(), reason::BALLOT_TOO_FAR, &what);
+                match &answer.reply {
+                    AcceptorReply::TooFar(reach) => {
+                        let what = format!("asked for {asked}, and no majority is known beyond {reach}");
+                        self.refusals.refuse(&caller.to_string(), reason::BALLOT_TOO_FAR, &what);
+                    }
+                    // The usual case where a region returns to the mesh: counted, and no problem.
+                    AcceptorReply::Undecided(_) => self.refusals.count_one(reason::JOIN_NOT_DECIDED),
+                    _ => {}
                 }
                 PeerReply::Acceptor(answer)
             }

@@ -304,8 +304,8 @@ impl Proposer {
             AcceptorReply::Accepted(stamp) => self.accepted(incarnation, &stamp, now_ms),
             AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
-            // It asks the others how far they are; the same request is repeated meanwhile.
-            AcceptorReply::TooFar(_) => Vec::new(),
+            // It asks the others; the same request is repeated meanwhile.
+            AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Vec::new(),
         }
     }
 

@@ -96,6 +96,21 @@ impl fmt::Display for Reach {
     }
 }
 
+/// What an acceptor's agent knows of the register, and the acceptor does not go beyond.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// How far it may be taken, see [`crate::ballots::KnownBallots::allowance`].
+    pub allowance: Reach,
+    /// The last value that was found committed, by asking the acceptors.
+    pub decided: Option<Stamp>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { allowance: Reach::default().step(), decided: None }
+    }
+}
+
 /// What an acceptor keeps in its region's store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptorState {
@@ -127,11 +142,24 @@ impl AcceptorState {
         }
     }
 
-    /// As [`Self::apply`], but goes no further than `allowance` ([`crate::ballots::KnownBallots::allowance`]), however often it
-    /// is asked: what others say of themselves takes it further, and no request does.
-    pub fn apply_within(&self, request: &AcceptorRequest, allowance: Reach) -> (AcceptorReply, Option<AcceptorState>) {
-        let limit = self.reach().max(allowance);
-        if request.reach().is_within(limit) { self.apply(request) } else { (AcceptorReply::TooFar(limit), None) }
+    /// As [`Self::apply`], but within `bounds`, however often it is asked: what others say of themselves widens them, and no
+    /// request does.
+    pub fn apply_within(&self, request: &AcceptorRequest, bounds: &Bounds) -> (AcceptorReply, Option<AcceptorState>) {
+        let limit = self.reach().max(bounds.allowance);
+        if !request.reach().is_within(limit) {
+            return (AcceptorReply::TooFar(limit), None);
+        }
+        match request {
+            // Whoever could make a majority forget what it promised would end elections for ever.
+            AcceptorRequest::Join(incarnation, stamp, _)
+                if self.accepted.is_some()
+                    && self.incarnation != *incarnation
+                    && bounds.decided.as_ref() != Some(stamp) =>
+            {
+                (AcceptorReply::Undecided(stamp.clone()), None)
+            }
+            _ => self.apply(request),
+        }
     }
 
     /// How far this acceptor has come.
@@ -262,6 +290,9 @@ pub enum AcceptorReply {
     /// Refused: more than one step beyond this, which is all that the acceptor and its agent know of. The agent asks the
     /// other acceptors; if a majority of them is as far, the same request is taken later.
     TooFar(Reach),
+    /// It does not begin anew before this value is found to be committed. The agent asks the other acceptors; the same request
+    /// is taken later.
+    Undecided(Stamp),
 }
 
 impl AcceptorReply {
@@ -271,7 +302,7 @@ impl AcceptorReply {
             Self::Promised { ballot, .. } | Self::Refused { promised: ballot } => Some(ballot),
             Self::Accepted(stamp) => Some(&stamp.ballot),
             Self::State(state) => state.highest(),
-            Self::Joined(_) | Self::Votes { .. } | Self::TooFar(_) => None,
+            Self::Joined(_) | Self::Votes { .. } | Self::TooFar(_) | Self::Undecided(_) => None,
         }
     }
 
@@ -287,7 +318,7 @@ impl AcceptorReply {
             Self::Accepted(stamp) => Some(Reach { number: stamp.ballot.number, seq: stamp.seq }),
             Self::State(state) => Some(state.reach()),
             // Its agent's knowledge of others is in it.
-            Self::TooFar(_) | Self::Joined(_) | Self::Votes { .. } => None,
+            Self::TooFar(_) | Self::Joined(_) | Self::Votes { .. } | Self::Undecided(_) => None,
         }
     }
 }
@@ -392,13 +423,14 @@ mod tests {
             requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20), number in 0..1u64 << 40,
         ) {
             let allowance = Reach { number, seq: 0 }.step();
+            let bounds = Bounds { allowance, decided: None };
             let mut state = AcceptorState::default();
             for (number, seq, is_prepare) in requests {
                 let request = match is_prepare {
                     true => AcceptorRequest::Prepare(ballot(number)),
                     false => AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value(1)),
                 };
-                let (reply, next) = state.apply_within(&request, allowance);
+                let (reply, next) = state.apply_within(&request, &bounds);
                 let is_refused = matches!(reply, AcceptorReply::TooFar(_));
                 prop_assert_eq!(is_refused, !request.reach().is_within(allowance));
                 prop_assert!(!(is_refused && next.is_some()));
@@ -411,9 +443,23 @@ mod tests {
     #[test]
     fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
         let far = AcceptorRequest::Prepare(ballot(STEP_MAX * 9));
-        let (state, limit) = (AcceptorState::default(), Reach::default().step());
-        assert_eq!(state.apply_within(&far, limit), (AcceptorReply::TooFar(limit), None));
-        assert!(state.apply_within(&far, Reach { number: STEP_MAX * 8, seq: 0 }.step()).1.is_some());
+        let (state, bounds) = (AcceptorState::default(), Bounds::default());
+        assert_eq!(state.apply_within(&far, &bounds), (AcceptorReply::TooFar(bounds.allowance), None));
+        let bounds = Bounds { allowance: Reach { number: STEP_MAX * 8, seq: 0 }.step(), decided: None };
+        assert!(state.apply_within(&far, &bounds).1.is_some());
+    }
+
+    #[test]
+    fn an_acceptor_that_accepted_something_forgets_it_only_for_what_is_known_to_be_decided() {
+        let stamp = |seq| Stamp { ballot: ballot(2), seq };
+        let (_, accepted) = AcceptorState::begin(Incarnation(9)).apply(&AcceptorRequest::Accept(stamp(1), value(1)));
+        let join = AcceptorRequest::Join(Incarnation(5), stamp(2), value(2));
+        let bounds = |seq| Bounds { decided: Some(stamp(seq)), ..Bounds::default() };
+        let accepted = accepted.unwrap();
+        assert_eq!(accepted.apply_within(&join, &bounds(1)), (AcceptorReply::Undecided(stamp(2)), None));
+        assert_eq!(accepted.apply_within(&join, &bounds(2)).0, AcceptorReply::Joined(Incarnation(5)));
+        let new = AcceptorState::begin(Incarnation(9));
+        assert_eq!(new.apply_within(&join, &bounds(1)).0, AcceptorReply::Joined(Incarnation(5)));
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn runs(usual: u64) -> u64 {
 
 #[test]
 fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader() {
-    let outcomes = sweep(1, runs(2_000), |seed| Scenario {
+    let outcomes = sweep(1, runs(1_000), |seed| Scenario {
         seed,
         regions: if seed % 4 == 0 { 5 } else { 3 },
         spare_regions: 0,
@@ -57,7 +57,7 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
 
 #[test]
 fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan() {
-    let outcomes = sweep(1, runs(3_000), |seed| Scenario {
+    let outcomes = sweep(1, runs(1_000), |seed| Scenario {
         seed,
         regions: 3,
         spare_regions: 1 + (seed % 3) as usize,
@@ -76,7 +76,7 @@ fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan()
 
 #[test]
 fn no_ballot_of_a_thief_ends_elections_or_commits_two_values() {
-    let outcomes = sweep(1, runs(1_500), |seed| Scenario {
+    let outcomes = sweep(1, runs(1_000), |seed| Scenario {
         seed,
         regions: if seed % 4 == 0 { 5 } else { 3 },
         spare_regions: 0,

@@ -28,7 +28,9 @@ impl Loopback {
         loop {
             let index = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % NETWORKS;
             let network = Self([127, 100 + (index / 250) as u8, (index % 250) as u8]);
-            if let Ok(held) = UdpSocket::bind((network.at(254), HELD_PORT)) {
+            // An agent may still run there, of a test that was killed.
+            let is_free = UdpSocket::bind((network.at(11), 7443)).is_ok();
+            if let (true, Ok(held)) = (is_free, UdpSocket::bind((network.at(254), HELD_PORT))) {
                 HELD.lock().unwrap_or_else(PoisonError::into_inner).push(held);
                 return network;
             }

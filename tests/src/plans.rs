@@ -75,10 +75,10 @@ impl PlanLog {
 }
 
 /// What a plan says, without what depends on who shows it and when.
-fn content(plan: &PlanDetail) -> (String, u64, Vec<(String, u16, String)>) {
+fn content(plan: &PlanDetail) -> (String, Vec<(String, u16, String)>) {
     let regions = plan.regions.iter();
     let regions = regions.map(|region| (region.region.to_string(), region.weight_bp, region.standing.clone()));
-    (plan.brief.reason.clone(), plan.brief.made_ms, regions.collect())
+    (plan.brief.reason.clone(), regions.collect())
 }
 
 /// One region's share in a plan.

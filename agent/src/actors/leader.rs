@@ -130,10 +130,7 @@ impl Actor for LeaderActor {
     ) -> Result<(), ActorProcessingErr> {
         let driver = &mut state.driver;
         match message {
-            LeaderMessage::Acceptor(request, reply) => match driver.object_to_joining(&request) {
-                None => state.acceptor.answer(request, reply),
-                Some(objection) => drop(reply.send(Err(objection))),
-            },
+            LeaderMessage::Acceptor(request, reply) => state.acceptor.answer(request, reply),
             LeaderMessage::PreVote(request, reply) => {
                 // A candidate that no longer waits is no fault of ours.
                 let _ = reply.send(driver.vote(&request));
@@ -187,6 +184,11 @@ impl Acceptor {
                 Ok(AcceptorReply::TooFar(reach)) => {
                     metrics.requests_refused.with_label_values(&["too-far"]).inc();
                     tracing::warn!(asked = %request.reach(), known = %reach, "asked for a ballot or plan that is too far ahead");
+                    let _ = myself.cast(LeaderMessage::AskedTooFar);
+                }
+                Ok(AcceptorReply::Undecided(stamp)) => {
+                    metrics.requests_refused.with_label_values(&["undecided"]).inc();
+                    tracing::info!(%stamp, seq = stamp.seq, "asked to begin anew; whether the plan is committed is looked up");
                     let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
                 Ok(_) => {

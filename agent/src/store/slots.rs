@@ -55,7 +55,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
 use regionmesh_protocol::{
     codec::{self, CodecError},
     members::Incarnation,
-    register::{AcceptorAnswer, AcceptorRequest, AcceptorState, Reach},
+    register::{AcceptorAnswer, AcceptorRequest, AcceptorState, Bounds},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -249,8 +249,7 @@ pub struct SlotStore {
     metrics: SlotMetrics,
     writer: u64,
     writes: AtomicU64,
-    /// How far this acceptor may be taken.
-    allowance: std::sync::Mutex<Reach>,
+    bounds: std::sync::Mutex<Bounds>,
     seen: Mutex<Seen>,
     told: std::sync::Mutex<Told>,
 }
@@ -283,17 +282,17 @@ impl SlotStore {
         }
         let (state, since) = (AcceptorState::default(), Instant::now());
         let seen = Mutex::new(Seen { number: 0, state, mark: None, pair: None, since });
-        let allowance = std::sync::Mutex::new(Reach::default().step());
-        Self { store, folder, acceptor, timeout, metrics, writer, writes, allowance, seen, told: Default::default() }
+        let (bounds, told) = Default::default();
+        Self { store, folder, acceptor, timeout, metrics, writer, writes, bounds, seen, told }
     }
 
-    /// Tells how far this acceptor may be taken, which depends on how far the others are.
-    pub fn set_allowance(&self, reach: Reach) {
-        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner) = reach;
+    /// Tells what this acceptor does not go beyond, which depends on what the others say.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
-    fn allowance(&self) -> Reach {
-        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bounds(&self) -> Bounds {
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Answers `request`; what the answer says is durable. Requests of this process take turns.
@@ -351,7 +350,7 @@ impl SlotStore {
         let mut unknown = 0;
         for _ in 0..ATTEMPTS {
             self.catch_up(seen).await?;
-            let (reply, next) = seen.state.apply_within(request, self.allowance());
+            let (reply, next) = seen.state.apply_within(request, &self.bounds());
             let is_old = seen.since.elapsed() >= REWRITE;
             let Some(next) = next.or_else(|| is_old.then(|| seen.state.clone())) else {
                 return Ok(AcceptorAnswer { incarnation: seen.state.incarnation, reply });

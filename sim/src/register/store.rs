@@ -7,7 +7,7 @@ use super::{Event, World};
 use regionmesh_protocol::{
     identity::RegionName,
     members::Incarnation,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState, Ballot},
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState, Ballot, Bounds},
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -166,10 +166,11 @@ impl World {
 
     /// Judges the request at work by what the agent remembers, which a listing just showed to be current.
     fn judge(&mut self, by: usize) {
-        let allowance = self.agents[by].election.known().allowance();
+        let decided = self.latest.as_ref().map(|(stamp, _)| stamp.clone());
+        let bounds = Bounds { allowance: self.agents[by].election.known().allowance(), decided };
         let desk = &mut self.agents[by].desk;
         let Some(asked) = &desk.at_work else { return };
-        let (reply, next) = desk.state.apply_within(&asked.request, allowance);
+        let (reply, next) = desk.state.apply_within(&asked.request, &bounds);
         let (number, after) = (desk.number + 1, desk.mark);
         match next {
             Some(state) => {

@@ -19,7 +19,7 @@ use regionmesh_protocol::{
     members::Members,
     plan::CommittedPlan,
     problem::ProblemKind,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Reach, Stamp},
+    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Bounds, Reach, Stamp},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,7 @@ pub(super) struct Trust {
     /// Whether the plan known is known to be committed. One from the disk is not at first.
     pub(super) is_plan_confirmed: bool,
     /// The last plan that a round of reading found committed.
-    decided: Option<CommittedPlan>,
+    decided: Option<Stamp>,
     /// Ballots of others that a majority promised.
     leaders: BTreeSet<Ballot>,
     /// What agents tell and acceptors refuted, and when.
@@ -121,19 +121,6 @@ impl Driver {
         self.trust.is_due = true;
     }
 
-    /// Why our acceptor does not begin anew, if that is asked: whoever could make a majority forget what it promised would end
-    /// elections for ever, so the plan that the request rests on is looked up at the acceptors first.
-    pub(super) fn object_to_joining(&mut self, request: &AcceptorRequest) -> Option<String> {
-        let AcceptorRequest::Join(_, stamp, plan) = request else { return None };
-        if self.trust.decided.as_ref().is_some_and(|decided| decided.stamp == *stamp && decided.plan == *plan) {
-            return None;
-        }
-        self.trust.is_due = true;
-        self.arguments.refusals.count_one(reason::JOIN_NOT_DECIDED);
-        tracing::info!(%stamp, "asked to begin the acceptor anew; the plan is looked up first");
-        Some(format!("plan {stamp} is not known here to be committed; it is being looked up"))
-    }
-
     /// Takes note of what an acceptor says of itself; whether it is believed.
     pub(super) fn note_acceptor(&mut self, from: &RegionName, reply: &AcceptorReply) -> bool {
         let is_believed = self.election.acceptor_says(from, reply);
@@ -148,14 +135,18 @@ impl Driver {
         if !is_believed || matches!(reply, AcceptorReply::TooFar(_)) {
             self.trust.is_due = true;
         }
-        // Acceptors that this agent reaches in their stores follow what the others say.
-        let allowance = self.election.known().allowance();
-        self.arguments.store.set_allowance(allowance);
-        if let Some(witness) = &self.arguments.witness {
-            witness.set_allowance(allowance);
-        }
+        self.bound_acceptors();
         self.tell_strays(from, reply, is_believed);
         is_believed
+    }
+
+    /// Acceptors that this agent reaches in their stores follow what the others say.
+    fn bound_acceptors(&self) {
+        let bounds = Bounds { allowance: self.election.known().allowance(), decided: self.trust.decided.clone() };
+        if let Some(witness) = &self.arguments.witness {
+            witness.set_bounds(bounds.clone());
+        }
+        self.arguments.store.set_bounds(bounds);
     }
 
     fn tell_strays(&self, from: &RegionName, reply: &AcceptorReply, is_believed: bool) {
@@ -326,7 +317,8 @@ impl Driver {
         }
         if let Some(committed) = committed {
             self.learn_plan(&committed, true, None);
-            self.trust.decided = Some(committed);
+            self.trust.decided = Some(committed.stamp);
+            self.bound_acceptors();
         }
         // What was told before the round began and no majority has accepted was never committed.
         let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)

@@ -147,7 +147,7 @@ fn is_down_everywhere(network: &Network, index: usize) -> bool {
 
 #[test]
 fn members_find_each_other_through_one_of_them() {
-    for count in [2, 5, 30, 200] {
+    for count in [2, 5, 30, 80] {
         let mut network = Network::start(1, count, 40, 10, 0.0);
         let took = network.run_while(60_000, |network| network.everybody_sees(count));
         println!("{count} members know each other after {took:?}");
@@ -157,8 +157,8 @@ fn members_find_each_other_through_one_of_them() {
 
 #[test]
 fn a_killed_member_is_down_everywhere_within_seconds() {
-    for (count, one_way_ms, bound_ms) in [(3, 1, 2600), (5, 40, 2600), (20, 40, 3200), (100, 60, 5000)] {
-        let runs = if count > 20 { 1 } else { 50 };
+    for (count, one_way_ms, bound_ms) in [(3, 1, 2600), (5, 40, 2600), (20, 40, 3200), (50, 60, 5000)] {
+        let runs = if count > 20 { 1 } else { 20 };
         let mut times: Vec<Duration> = (0..runs)
             .map(|seed| {
                 let mut network = Network::start(seed, count, one_way_ms, one_way_ms / 4, 0.0);
@@ -178,7 +178,7 @@ fn a_killed_member_is_down_everywhere_within_seconds() {
 #[test]
 fn long_paths_with_loss_do_not_flap() {
     // 250 to 310 ms round trips; one packet in a hundred is lost.
-    for (count, seeds, minutes) in [(3, 4, 10), (10, 2, 3), (50, 1, 1)] {
+    for (count, seeds, minutes) in [(3, 2, 10), (10, 1, 3), (30, 1, 1)] {
         for seed in 0..seeds {
             let mut network = Network::start(seed, count, 125, 30, 0.01);
             network.run_while(60_000, |network| network.everybody_sees(count)).unwrap();
