@@ -43,7 +43,7 @@ pub(super) struct Trust {
     pub(super) promised: Option<Ballot>,
     /// Whether the plan known is known to be committed. One from the disk is not at first.
     pub(super) is_plan_confirmed: bool,
-    /// The last plan that a round of reading found committed.
+    /// The last plan that a round of reading found committed, or that this agent committed.
     decided: Option<Stamp>,
     /// Ballots of others that a majority promised.
     leaders: BTreeSet<Ballot>,
@@ -132,12 +132,18 @@ impl Driver {
                 _ => {}
             }
         }
-        if !is_believed || matches!(reply, AcceptorReply::TooFar(_)) {
+        if !is_believed || matches!(reply, AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_)) {
             self.trust.is_due = true;
         }
         self.bound_acceptors();
         self.tell_strays(from, reply, is_believed);
         is_believed
+    }
+
+    /// A plan was found committed, or committed by this agent.
+    pub(super) fn decided(&mut self, stamp: Stamp) {
+        self.trust.decided = Some(stamp);
+        self.bound_acceptors();
     }
 
     /// Acceptors that this agent reaches in their stores follow what the others say.
@@ -317,8 +323,7 @@ impl Driver {
         }
         if let Some(committed) = committed {
             self.learn_plan(&committed, true, None);
-            self.trust.decided = Some(committed.stamp);
-            self.bound_acceptors();
+            self.decided(committed.stamp);
         }
         // What was told before the round began and no majority has accepted was never committed.
         let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)
