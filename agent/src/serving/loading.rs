@@ -243,6 +243,9 @@ impl Loading {
             outcomes.record(&key, outcome, is_lasting);
             quarantine.acquit(&key);
         }
+        if let Err(LoadError::NoRoom { needed, .. }) = &result {
+            outcomes.await_room(&key, *needed);
+        }
         result
     }
 
