@@ -37,6 +37,9 @@ struct Record {
     /// When the load began, Unix milliseconds.
     #[serde(default)]
     began_ms: u64,
+    /// Whether it was loaded alone, as a suspect.
+    #[serde(default)]
+    is_alone: bool,
 }
 
 impl Record {
@@ -144,9 +147,13 @@ impl Quarantine {
         let markers = records(&folder.join("loading"));
         let accused: Vec<&Record> =
             markers.iter().map(|(_, record)| record).filter(|record| record.boot_id == self.boot_id).collect();
+        // Threads that were given up leave markers too. Of several, the suspect that was loaded last is the culprit.
+        let is_candidate = |record: &&&Record| accused.len() == 1 || record.is_alone;
+        let culprit =
+            accused.iter().filter(is_candidate).max_by_key(|record| record.began_ms).map(|record| record.key());
         for record in &accused {
             let (model, version) = (&record.model, &record.version);
-            if accused.len() == 1 {
+            if culprit == Some(record.key()) {
                 tracing::error!(%model, %version, "the process died while it loaded this version; it is quarantined");
                 self.put(record);
             } else {
@@ -183,6 +190,7 @@ impl Quarantine {
             content: *content,
             boot_id: self.boot_id.clone(),
             began_ms: crate::time::unix_ms(),
+            is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
         let mut loading = lock(&self.loading);
         let Some(loading) = loading.as_mut() else { return Marker { quarantine: self.clone(), file: None } };
@@ -320,10 +328,12 @@ mod tests {
         drop(second.mark(&key("1")));
         second.acquit(&key("1"));
         assert!(!second.is_suspect(&key("1")));
+        // The computation of another version was given up and goes on.
+        std::mem::forget(second.mark(&key("3")));
         std::mem::forget(second.mark(&key("2")));
         let third = open();
         assert_eq!(third.versions(), [key("2")]);
-        assert!(!third.is_suspect(&key("1")) && !third.is_suspect(&key("2")));
+        assert!(third.is_suspect(&key("3")) && !third.is_suspect(&key("1")) && !third.is_suspect(&key("2")));
     }
 
     #[test]
