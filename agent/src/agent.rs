@@ -223,6 +223,7 @@ impl Agent {
             peers: proven,
             fetcher,
             clock: clock.clone(),
+            quarantine: quarantine.clone(),
         };
         let dns_arguments = DnsArguments {
             config: config.clone(),

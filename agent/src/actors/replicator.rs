@@ -16,6 +16,7 @@ use crate::{
     logging::Reminder,
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
+    serving::quarantine::Quarantine,
     snapshots::Snapshots,
     store::{
         metadata::Scan,
@@ -65,6 +66,8 @@ pub struct ReplicatorArguments {
     pub fetcher: Fetcher,
     /// The agent's clock.
     pub clock: HybridClock,
+    /// Tells the embedded model server of versions whose files were replaced, where there is one.
+    pub quarantine: Option<Arc<Quarantine>>,
 }
 
 /// State of the actor.
@@ -194,7 +197,10 @@ impl Actor for ReplicatorActor {
             ReplicatorMessage::FetchEnded(version, outcome) => {
                 state.fetching.remove(&version);
                 match outcome {
-                    Ok(()) => drop(state.failed.remove(&version)),
+                    Ok(()) => {
+                        state.failed.remove(&version);
+                        state.announce_replaced(&version);
+                    }
                     Err(why) => {
                         if let Some(left_out) = state.reminder.admit(&version, std::time::Instant::now()) {
                             tracing::error!(model = %version.model, version = %version.version, why, left_out, "a fetch failed; it is tried again");

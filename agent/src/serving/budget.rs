@@ -35,6 +35,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Not taken now, bytes.
+    pub fn free(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
+    }
+
     /// Takes `bytes` if they are free.
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let take = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
@@ -59,6 +64,7 @@ mod tests {
         let budget = Budget::new(10);
         let first = budget.reserve(6).unwrap();
         assert!(budget.reserve(5).is_none() && budget.reserve(u64::MAX).is_none());
+        assert_eq!(budget.free(), 4);
         drop(first);
         let _whole = budget.reserve(10).unwrap();
         assert_eq!(budget.used(), 10);

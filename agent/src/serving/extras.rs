@@ -1,7 +1,10 @@
 //! Versions that are not a model's default, loaded when asked for and kept while they are in use.
 
 use super::loading::{LoadError, Loaded, Loading};
-use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
+use regionmesh_protocol::{
+    manifest::{Digest, ModelName, VersionName},
+    servability,
+};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -66,9 +69,13 @@ impl Extras {
 
     /// The version's cell, moved to the front; the last one is given up where there are too many.
     fn cell(&self, model: &ModelName, version: &VersionName, content: Digest) -> Arc<OnceCell<Outcome>> {
+        let key = (model.clone(), version.clone(), content);
+        // The loader tries it again by itself.
+        let is_bad = matches!(self.loading.outcomes().of(&key), Some(servability::Outcome::Unservable { .. }));
+        let may_pass = |error: &LoadError| error.is_passing() || !is_bad;
         let is_stale = |slot: &Slot| {
             slot.content != content
-                || matches!(slot.cell.get(), Some(Err((error, at))) if error.is_passing() && at.elapsed() >= RETRY_AFTER)
+                || matches!(slot.cell.get(), Some(Err((error, at))) if may_pass(error) && at.elapsed() >= RETRY_AFTER)
         };
         let mut slots = self.slots();
         let known = slots.iter().position(|slot| slot.model == *model && slot.version == *version);

@@ -1,4 +1,5 @@
-//! Keeps the default version of every model loaded, tries every other version once, and follows the catalogue.
+//! Keeps the default version of every model loaded, tries every other version once (again if it can't be served), and
+//! follows the catalogue.
 //!
 //! One task writes the [`View`]; requests read it without a lock. A swap publishes a new view: requests that hold the
 //! old version finish with it. A default that can't be loaded leaves the old one serving; where there is none, after a
@@ -191,6 +192,7 @@ impl Shelf {
         let mut facts_tick = tokio::time::interval(FACTS_INTERVAL);
         facts_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.retry_due(&mut progress);
             self.start_loads(&mut progress);
             self.start_trial(&mut progress);
             self.judge(&mut progress, &peers.borrow_and_update().clone());
@@ -209,9 +211,8 @@ impl Shelf {
                     let now = Instant::now();
                     let due = |failure: &&mut Failure| failure.retry_at.is_some_and(|at| at <= now);
                     for failure in progress.failures.values_mut().filter(due) {
-                        failure.retry_at = None;
                         failure.attempts += 1;
-                        failure.is_retrying = true;
+                        failure.retry();
                     }
                 }
                 // Their sender may be gone: nobody tells of other regions where there is no mesh.
@@ -261,14 +262,38 @@ impl Shelf {
         drop(tokio::task::spawn_blocking(move || outcomes.save()));
     }
 
-    /// Forgets what is known of versions that an operator wants tried again.
+    /// When the retry of a version that can't be served was scheduled, if it is due.
+    fn due(&self, key: &VersionKey) -> Option<std::time::Instant> {
+        let loading = &self.arguments.loading;
+        // Each repetition of a computation that does not end would leave another thread behind.
+        let now = (self.arguments.metrics.abandoned.get() == 0).then(std::time::Instant::now);
+        let due = loading.outcomes().due(key, now, loading.budget().free());
+        due.filter(|_| !loading.quarantine().holds(key))
+    }
+
+    /// Has default versions that can't be served loaded again when that is due.
+    fn retry_due(&self, progress: &mut Progress) {
+        let waiting = progress.failures.iter().filter(|(_, failure)| !failure.is_retrying);
+        let due: Vec<ModelName> = waiting
+            .map(|(name, failure)| (name.clone(), failure.version.clone(), failure.content))
+            .filter(|key| !progress.is_resting(key) && self.due(key).is_some())
+            .map(|(name, ..)| name)
+            .collect();
+        for name in due {
+            if let Some(failure) = progress.failures.get_mut(&name) {
+                failure.retry();
+            }
+        }
+    }
+
+    /// Has versions tried again whose files were replaced, or for which an operator asked.
     fn retry(&self, progress: &mut Progress) {
         for (model, version) in self.arguments.loading.quarantine().take_retries() {
-            self.arguments.loading.outcomes().forget(&model, &version);
+            self.arguments.loading.outcomes().forget_failure(&model, &version);
             self.extras.retain(|other, held, _| *other != model || *held != version);
             progress.resting.retain(|(other, held, _), _| *other != model || *held != version);
-            if progress.failures.get(&model).is_some_and(|failure| failure.version == version) {
-                progress.failures.remove(&model);
+            if let Some(failure) = progress.failures.get_mut(&model).filter(|failure| failure.version == version) {
+                failure.retry();
             }
         }
     }
@@ -400,17 +425,28 @@ impl Shelf {
         }
     }
 
-    /// Tries the newest version of which nothing is known; default versions were given a place before.
+    /// Tries the newest version of which nothing is known, else the one that has waited longest to be tried again; default
+    /// versions were given a place before.
     fn start_trial(&self, progress: &mut Progress) {
-        if !self.arguments.tests_versions || progress.trying.is_some() {
+        if progress.trying.is_some() {
             return;
         }
         let view = self.view.load();
         let is_loading = |key: &VersionKey| progress.loading.values().any(|(loading, _)| loading == key);
+        let is_idle = |key: &&VersionKey| !progress.is_resting(key) && !is_loading(key);
         let is_untried =
-            |key: &&VersionKey| self.outcome(key).is_none() && !progress.is_resting(key) && !is_loading(key);
-        let untried = view.newest.iter().find(is_untried);
-        let Some(key) = untried.cloned() else { return };
+            |key: &&VersionKey| self.arguments.tests_versions && self.outcome(key).is_none() && is_idle(key);
+        let untried = view.newest.iter().find(is_untried).cloned();
+        let is_repeated = untried.is_none();
+        let due = || {
+            let due = view.newest.iter().filter(is_idle).filter_map(|key| Some((self.due(key)?, key)));
+            due.min().map(|(_, key)| key.clone())
+        };
+        let repeated = if is_repeated && progress.may_repeat_trial() { due() } else { None };
+        let Some(key) = untried.or(repeated) else { return };
+        if is_repeated {
+            progress.repeated_at = Some(Instant::now());
+        }
         let (loading, extras, task) = (self.arguments.loading.clone(), self.extras.clone(), key.clone());
         progress.trying = Some(key);
         progress.trial.spawn(async move {
@@ -433,12 +469,13 @@ impl Shelf {
         let loaded = match result {
             Ok(loaded) => loaded,
             Err(error) => {
+                if matches!(error, LoadError::Unreadable(_)) {
+                    progress.resting.insert(key.clone(), Instant::now());
+                }
                 if is_wanted {
                     let serving = model.default.as_ref().map_or("nothing", |loaded| loaded.version.as_str());
                     tracing::error!(model = %name, %version, serving, %error, "the default version can't be served");
                     progress.fail(&key, &error);
-                } else if matches!(error, LoadError::Unreadable(_)) {
-                    progress.resting.insert(key, Instant::now());
                 }
                 self.publish(copy(&old, None), progress);
                 return;

@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 
 /// Versions loaded at once: building plans takes a core each, and inferences need cores too.
 const PARALLEL_LOADS: usize = 2;
@@ -158,13 +158,21 @@ pub struct Loading {
     budget: Arc<Budget>,
     slots: Semaphore,
     slow: Semaphore,
+    /// Written by a suspect while it computes, read by all others.
+    computing: RwLock<()>,
 }
 
 impl Loading {
     /// Within the configured memory.
     pub fn new(arguments: LoadingArguments) -> Self {
         let budget = Budget::new(arguments.config.memory_limit);
-        Self { arguments, budget, slots: Semaphore::new(PARALLEL_LOADS), slow: Semaphore::new(SLOW_LOADS_MAX) }
+        Self {
+            arguments,
+            budget,
+            slots: Semaphore::new(PARALLEL_LOADS),
+            slow: Semaphore::new(SLOW_LOADS_MAX),
+            computing: RwLock::default(),
+        }
     }
 
     /// How loads ended.
@@ -233,6 +241,10 @@ impl Loading {
         }
         if let Some((outcome, is_lasting)) = outcome {
             outcomes.record(&key, outcome, is_lasting);
+            quarantine.acquit(&key);
+        }
+        if let Err(LoadError::NoRoom { needed, .. }) = &result {
+            outcomes.await_room(&key, *needed);
         }
         result
     }
@@ -323,7 +335,8 @@ impl Loading {
         self.compute_within(time, key, work).await
     }
 
-    /// Runs a part of a load in a thread of its own, marked as what may take the process down.
+    /// Runs a part of a load in a thread of its own, marked as what may take the process down; a suspect's with no other at
+    /// the same time.
     async fn compute_within<T: Send + 'static>(
         &self,
         time: Duration,
@@ -331,6 +344,9 @@ impl Loading {
         work: impl FnOnce(&Control) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, LoadError> {
         let (quarantine, key) = (self.arguments.quarantine.clone(), key.clone());
+        let is_suspect = quarantine.is_suspect(&key);
+        let _alone = if is_suspect { Some(self.computing.write().await) } else { None };
+        let _shared = if is_suspect { None } else { Some(self.computing.read().await) };
         let marked = move |control: &Control| {
             let _marker = quarantine.mark(&key);
             engine::guarded(|| work(control))
@@ -380,6 +396,36 @@ fn file_size(files: &[(String, u64)], name: &str) -> Result<u64, LoadError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::serving::Directory;
+
+    #[tokio::test]
+    async fn a_suspect_computes_while_no_other_does_and_is_acquitted_by_the_end_of_its_load() {
+        let (models, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (model, version): (ModelName, VersionName) = ("m".parse().unwrap(), "1".parse().unwrap());
+        let content = Digest([7; 32]);
+        std::fs::create_dir_all(models.path().join("m/1")).unwrap();
+        std::fs::write(models.path().join("m/1/model.onnx"), b"damaged").unwrap();
+        let before = Quarantine::open(Some(state.path()));
+        // As if the process had died: nothing is dropped.
+        for name in ["1", "2"] {
+            std::mem::forget(before.mark(&(model.clone(), name.parse().unwrap(), content)));
+        }
+        let quarantine = Quarantine::open(Some(state.path()));
+        let loading = Loading::new(LoadingArguments {
+            source: Arc::new(Directory::new(models.path(), "here".parse().unwrap())),
+            config: ServingConfig::default(),
+            metrics: ServingMetrics::new(&prometheus::Registry::new()).unwrap(),
+            quarantine: quarantine.clone(),
+            outcomes: Arc::new(Outcomes::open(None, String::new())),
+        });
+
+        let other = loading.computing.read().await;
+        let mut load = Box::pin(loading.load(&model, &version, content, None, || false));
+        assert!(tokio::time::timeout(Duration::from_millis(200), load.as_mut()).await.is_err());
+        drop(other);
+        assert!(matches!(load.await, Err(LoadError::Unservable(_))));
+        assert!(!quarantine.is_suspect(&(model, version, content)));
+    }
 
     #[test]
     fn the_model_file_is_found_by_name_or_by_being_alone() {

@@ -11,19 +11,34 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// Most versions that are remembered.
-const VERSIONS_MAX: usize = 4_096;
-/// Largest file that is read, bytes.
-const FILE_MAX: u64 = 16 << 20;
+/// Largest file that is read, bytes: some 100,000 versions.
+const FILE_MAX: u64 = 64 << 20;
+/// Pause before a version that can't be served is tried again: first and longest.
+const RETRY_FIRST: Duration = Duration::from_secs(60);
+const RETRY_LONGEST: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Clone)]
 struct Known {
     outcome: Outcome,
     /// Whether it would end the same way after a restart.
     is_lasting: bool,
+    /// Failures in a row before this one.
+    failures: u32,
+    /// When to try it again, if it can't be served.
+    retry_at: Instant,
+    /// Bytes of memory that were not free.
+    needed_bytes: Option<u64>,
+}
+
+impl Known {
+    fn new(outcome: Outcome, is_lasting: bool, failures: u32) -> Self {
+        let pause = RETRY_FIRST.saturating_mul(1 << failures.min(4)).min(RETRY_LONGEST);
+        Self { outcome, is_lasting, failures, retry_at: Instant::now() + pause, needed_bytes: None }
+    }
 }
 
 /// What is written.
@@ -34,7 +49,7 @@ struct Document {
     versions: Vec<(ModelName, VersionName, Digest, Outcome)>,
 }
 
-/// The outcomes.
+/// The outcomes. As many as versions are stored: the loader drops those of deleted versions.
 #[derive(Debug)]
 pub struct Outcomes {
     known: Mutex<BTreeMap<VersionKey, Known>>,
@@ -69,11 +84,32 @@ impl Outcomes {
     /// Notes how it ended. `is_lasting`: whether it would end the same way after a restart.
     pub fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool) {
         let mut known = lock(&self.known);
-        if known.len() < VERSIONS_MAX || known.contains_key(key) {
-            known.insert(key.clone(), Known { outcome, is_lasting });
-        }
+        let before = known.get(key);
+        let is_new = before.is_none_or(|before| before.outcome != outcome);
+        let failed = before.filter(|before| before.outcome != Outcome::Servable);
+        let failures = failed.map_or(0, |before| before.failures.saturating_add(1));
+        known.insert(key.clone(), Known::new(outcome, is_lasting, failures));
         drop(known);
-        self.changed.send_modify(|count| *count += 1);
+        if is_new {
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Notes that a version which can't be served lacked memory: it is due as soon as `needed_bytes` are free.
+    pub fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
+        if let Some(known) = lock(&self.known).get_mut(key) {
+            known.needed_bytes = Some(needed_bytes);
+        }
+    }
+
+    /// When the retry of a version that can't be served was scheduled, if it is due: at that time, or once there is memory
+    /// for it. Without `now` only memory makes it due.
+    pub fn due(&self, key: &VersionKey, now: Option<Instant>, free_bytes: u64) -> Option<Instant> {
+        let known = lock(&self.known);
+        let known = known.get(key).filter(|known| known.outcome != Outcome::Servable)?;
+        let has_room = known.needed_bytes.is_some_and(|needed| needed <= free_bytes);
+        let is_time = now.is_some_and(|now| known.retry_at <= now);
+        (has_room || is_time).then_some(known.retry_at)
     }
 
     /// A computation of this version does not end, or did in the end.
@@ -102,16 +138,20 @@ impl Outcomes {
         self.of(key) == Some(Outcome::Servable)
     }
 
-    /// Forgets a version, whatever its content.
-    pub fn forget(&self, model: &ModelName, version: &VersionName) {
-        self.retain(|known, other, _| known != model || other != version);
+    /// Forgets that a version can't be served, whatever its content.
+    pub fn forget_failure(&self, model: &ModelName, version: &VersionName) {
+        self.keep(|key, known| key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable);
     }
 
     /// Forgets what `is_held` denies.
     pub fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
+        self.keep(|(model, version, content), _| is_held(model, version, *content));
+    }
+
+    fn keep(&self, is_kept: impl Fn(&VersionKey, &Known) -> bool) {
         let mut known = lock(&self.known);
         let before = known.len();
-        known.retain(|(model, version, content), _| is_held(model, version, *content));
+        known.retain(|key, known| is_kept(key, known));
         let is_changed = known.len() != before;
         drop(known);
         if is_changed {
@@ -152,12 +192,8 @@ fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, Known>> {
     if document.engine != engine {
         return None;
     }
-    let versions = document.versions.into_iter().take(VERSIONS_MAX);
-    Some(
-        versions
-            .map(|(model, version, content, outcome)| ((model, version, content), Known { outcome, is_lasting: true }))
-            .collect(),
-    )
+    let known = |(model, version, content, outcome)| ((model, version, content), Known::new(outcome, true, 0));
+    Some(document.versions.into_iter().map(known).collect())
 }
 
 #[cfg(test)]
@@ -190,6 +226,48 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_can_not_be_served_is_due_after_a_growing_pause() {
+        let outcomes = Outcomes::open(None, String::new());
+        for minutes in [1, 2, 4, 8, 15, 15] {
+            let pause = Duration::from_secs(minutes * 60);
+            let before = Instant::now();
+            outcomes.record(&key("1"), bad(), true);
+            let after = Instant::now();
+            let is_due_at = |at| outcomes.due(&key("1"), Some(at), u64::MAX).is_some();
+            assert!(!is_due_at(before + pause - Duration::from_secs(1)) && is_due_at(after + pause), "{minutes}");
+            assert_eq!(outcomes.due(&key("1"), None, u64::MAX), None, "time alone makes it due");
+        }
+        outcomes.record(&key("1"), Outcome::Servable, true);
+        let late = Instant::now() + RETRY_LONGEST;
+        assert_eq!(outcomes.due(&key("1"), Some(late), u64::MAX), None);
+        outcomes.record(&key("1"), bad(), true);
+        assert!(outcomes.due(&key("1"), Some(Instant::now() + RETRY_FIRST), 0).is_some(), "the pause starts again");
+    }
+
+    #[test]
+    fn a_version_that_lacked_memory_is_due_once_that_is_free() {
+        let outcomes = Outcomes::open(None, String::new());
+        outcomes.record(&key("1"), bad(), false);
+        outcomes.await_room(&key("1"), 10);
+        assert_eq!(outcomes.due(&key("1"), None, 9), None);
+        assert!(outcomes.due(&key("1"), None, 10).is_some());
+        outcomes.record(&key("1"), bad(), false);
+        assert_eq!(outcomes.due(&key("1"), None, 10), None);
+    }
+
+    #[test]
+    fn outcomes_of_all_stored_versions_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let outcomes = Outcomes::open(Some(folder.path()), String::new());
+        let keys: Vec<_> = (0..5_000).map(|number| key(&format!("v{number}"))).collect();
+        keys.iter().for_each(|key| outcomes.record(key, bad(), true));
+        assert!(keys.iter().all(|key| outcomes.of(key).is_some()));
+        outcomes.save();
+        let again = Outcomes::open(Some(folder.path()), String::new());
+        assert!(keys.iter().all(|key| again.of(key).is_some()));
+    }
+
+    #[test]
     fn a_version_is_unservable_while_its_computations_do_not_end() {
         let outcomes = Outcomes::open(None, String::new());
         outcomes.record(&key("1"), Outcome::Servable, true);
@@ -199,7 +277,11 @@ mod tests {
         assert!(!outcomes.is_servable(&key("1")));
         outcomes.stuck(&key("1"), false);
         assert!(outcomes.is_servable(&key("1")));
-        outcomes.forget(&"m".parse().unwrap(), &"1".parse().unwrap());
+        let forget = || outcomes.forget_failure(&"m".parse().unwrap(), &"1".parse().unwrap());
+        forget();
+        assert!(outcomes.is_servable(&key("1")));
+        outcomes.record(&key("1"), bad(), true);
+        forget();
         assert_eq!(outcomes.of(&key("1")), None);
     }
 }

@@ -16,6 +16,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 /// How long a version whose files can't be read is left alone before it is tried again as a fallback or a trial.
 const REST: Duration = Duration::from_secs(15);
+/// Least time between two repeated trials: thousands of versions that can't be served must not keep the server busy.
+const TRIAL_SPACING: Duration = Duration::from_secs(5);
 
 /// A failed load of a default version.
 pub(super) struct Failure {
@@ -31,6 +33,13 @@ pub(super) struct Failure {
     pub(super) is_retrying: bool,
 }
 
+impl Failure {
+    pub(super) fn retry(&mut self) {
+        self.retry_at = None;
+        self.is_retrying = true;
+    }
+}
+
 pub(super) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
 
 /// What the task that follows the catalogue keeps to itself.
@@ -43,6 +52,8 @@ pub(super) struct Progress {
     /// One version that is nobody's default, being tried.
     pub(super) trial: JoinSet<Finished>,
     pub(super) trying: Option<VersionKey>,
+    /// When a trial was last repeated.
+    pub(super) repeated_at: Option<Instant>,
     /// Versions whose files could not be read lately.
     pub(super) resting: BTreeMap<VersionKey, Instant>,
     /// What this server can't serve in any version.
@@ -52,6 +63,10 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn is_resting(&self, key: &VersionKey) -> bool {
         self.resting.get(key).is_some_and(|since| since.elapsed() < REST)
+    }
+
+    pub(super) fn may_repeat_trial(&self) -> bool {
+        self.repeated_at.is_none_or(|at| at.elapsed() >= TRIAL_SPACING)
     }
 
     /// Whether the wanted version of a model can't be served, so that another may be served in its place.
@@ -66,13 +81,16 @@ impl Progress {
 
     /// Notes why a wanted version is not served, and when it is tried again.
     pub(super) fn fail(&mut self, (name, version, content): &VersionKey, error: &LoadError) {
-        let attempts = self.failures.get(name).map_or(0, |failure| failure.attempts);
+        let before = self.failures.get(name);
+        let attempts = before.map_or(0, |failure| failure.attempts);
+        // A region that gave up its share for this version does not take it back because a retry can't read the files.
+        let may_await = before.is_none_or(|failure| failure.is_awaited);
         let delay = RETRY_FIRST.saturating_mul(1 << attempts.min(6)).min(RETRY_LONGEST);
         let failure = Failure {
             version: version.clone(),
             content: *content,
             reason: error.to_string(),
-            is_awaited: matches!(error, LoadError::Unreadable(_)),
+            is_awaited: may_await && matches!(error, LoadError::Unreadable(_)),
             attempts,
             retry_at: error.is_passing().then(|| Instant::now() + delay),
             is_retrying: false,

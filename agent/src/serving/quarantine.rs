@@ -3,6 +3,8 @@
 //! A model can make the engine abort the process, which nothing can catch. Each load and first inference leaves a marker
 //! file while it runs; a marker that is found at the start names a version that the process before was loading when it
 //! died. That version is quarantined until it is deleted, or an operator has it tried again (`regionmesh models retry`).
+//! Several markers accuse none of their versions: these are suspects, and each computes alone while it is loaded, so that
+//! the next death leaves one marker.
 //! A machine that lost its power leaves markers too: they are told apart by the kernel's boot id.
 
 use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
@@ -35,6 +37,9 @@ struct Record {
     /// When the load began, Unix milliseconds.
     #[serde(default)]
     began_ms: u64,
+    /// Whether it was loaded alone, as a suspect.
+    #[serde(default)]
+    is_alone: bool,
 }
 
 impl Record {
@@ -49,6 +54,8 @@ pub struct Quarantine {
     folder: Option<PathBuf>,
     boot_id: String,
     held: Mutex<BTreeMap<VersionKey, u64>>,
+    /// Versions of which one may have taken the process down, until they were loaded alone.
+    suspects: Mutex<BTreeSet<VersionKey>>,
     /// Markers of loads in progress; none any more once the process is about to end in order.
     loading: Mutex<Option<BTreeSet<PathBuf>>>,
     retries: Mutex<Vec<(ModelName, VersionName)>>,
@@ -122,6 +129,7 @@ impl Quarantine {
             folder: usable.map(Path::to_owned),
             boot_id: boot_id(),
             held: Mutex::default(),
+            suspects: Mutex::default(),
             loading: Mutex::new(Some(BTreeSet::new())),
             retries: Mutex::default(),
             changed: watch::Sender::default(),
@@ -136,13 +144,26 @@ impl Quarantine {
         for (_, record) in records(&folder.join("quarantined")) {
             lock(&self.held).insert(record.key(), record.began_ms);
         }
-        for (file, record) in records(&folder.join("loading")) {
-            if record.boot_id == self.boot_id {
-                let (model, version) = (&record.model, &record.version);
+        let markers = records(&folder.join("loading"));
+        let accused: Vec<&Record> =
+            markers.iter().map(|(_, record)| record).filter(|record| record.boot_id == self.boot_id).collect();
+        // Threads that were given up leave markers too. Of several, the suspect that was loaded last is the culprit.
+        let is_candidate = |record: &&&Record| accused.len() == 1 || record.is_alone;
+        let culprit =
+            accused.iter().filter(is_candidate).max_by_key(|record| record.began_ms).map(|record| record.key());
+        for record in &accused {
+            let (model, version) = (&record.model, &record.version);
+            if culprit == Some(record.key()) {
                 tracing::error!(%model, %version, "the process died while it loaded this version; it is quarantined");
-                self.put(&record);
+                self.put(record);
+            } else {
+                tracing::warn!(%model, %version, "the process died while it loaded several versions; this one is loaded alone");
+                lock(&self.suspects).insert(record.key());
             }
-            remove(&file);
+        }
+
+        for (file, _) in &markers {
+            remove(file);
         }
     }
 
@@ -169,6 +190,7 @@ impl Quarantine {
             content: *content,
             boot_id: self.boot_id.clone(),
             began_ms: crate::time::unix_ms(),
+            is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
         let mut loading = lock(&self.loading);
         let Some(loading) = loading.as_mut() else { return Marker { quarantine: self.clone(), file: None } };
@@ -191,6 +213,16 @@ impl Quarantine {
         lock(&self.held).contains_key(key)
     }
 
+    /// Whether a version must be loaded alone, since it may have taken the process down.
+    pub fn is_suspect(&self, key: &VersionKey) -> bool {
+        lock(&self.suspects).contains(key)
+    }
+
+    /// The process survived loading this version.
+    pub fn acquit(&self, key: &VersionKey) {
+        lock(&self.suspects).remove(key);
+    }
+
     /// The versions in quarantine.
     pub fn versions(&self) -> Vec<VersionKey> {
         lock(&self.held).keys().cloned().collect()
@@ -200,19 +232,25 @@ impl Quarantine {
     pub fn retry(&self, model: &ModelName, version: &VersionName) -> bool {
         let is_it = |key: &VersionKey| key.0 == *model && key.1 == *version;
         let was_held = self.drop_where(is_it);
+        tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version tried again");
+        self.files_replaced(model, version);
+        was_held
+    }
+
+    /// Has a version tried again unless it is quarantined: its files were replaced.
+    pub fn files_replaced(&self, model: &ModelName, version: &VersionName) {
         let mut retries = lock(&self.retries);
         if retries.len() < VERSIONS_MAX {
             retries.push((model.clone(), version.clone()));
         }
         drop(retries);
-        tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version tried again");
         self.changed.send_modify(|count| *count += 1);
-        was_held
     }
 
     /// Ends the quarantine of versions that `is_held` denies: they were deleted.
     pub fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.drop_where(|(model, version, content)| !is_held(model, version, *content));
+        lock(&self.suspects).retain(|(model, version, content)| is_held(model, version, *content));
     }
 
     fn drop_where(&self, is_it: impl Fn(&VersionKey) -> bool) -> bool {
@@ -227,7 +265,7 @@ impl Quarantine {
         !gone.is_empty()
     }
 
-    /// What operators want tried again, since the last call.
+    /// What is to be tried again, since the last call.
     pub fn take_retries(&self) -> Vec<(ModelName, VersionName)> {
         std::mem::take(&mut *lock(&self.retries))
     }
@@ -262,16 +300,40 @@ mod tests {
         drop(first.mark(&key("1")));
         // As if the process had died: nothing is dropped.
         std::mem::forget(first.mark(&key("2")));
-        std::mem::forget(first.mark(&key("3")));
         let second = open();
-        assert_eq!(second.versions(), [key("2"), key("3")]);
-        // It stays, though nothing was loaded in between.
+        assert_eq!(second.versions(), [key("2")]);
+        std::mem::forget(second.mark(&key("3")));
+        // The first one stays, though it was not loaded in between.
         let third = open();
-        assert!(third.holds(&key("2")) && !third.holds(&key("1")));
-        assert!(third.retry(&"m".parse().unwrap(), &"2".parse().unwrap()));
+        assert_eq!(third.versions(), [key("2"), key("3")]);
+        let (model, version) = ("m".parse().unwrap(), "2".parse().unwrap());
+        third.files_replaced(&model, &version);
+        assert_eq!(third.take_retries().len(), 1);
+        assert!(third.holds(&key("2")) && third.retry(&model, &version));
         assert_eq!(third.take_retries().len(), 1);
         third.retain(|_, version, _| version.as_str() != "3");
         assert!(open().versions().is_empty());
+    }
+
+    #[test]
+    fn of_several_versions_that_were_loaded_the_one_that_crashes_alone_is_quarantined() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Quarantine::open(Some(folder.path()));
+        let first = open();
+        std::mem::forget(first.mark(&key("1")));
+        std::mem::forget(first.mark(&key("2")));
+        let second = open();
+        assert!(second.versions().is_empty());
+        assert!(second.is_suspect(&key("1")) && second.is_suspect(&key("2")) && !second.is_suspect(&key("3")));
+        drop(second.mark(&key("1")));
+        second.acquit(&key("1"));
+        assert!(!second.is_suspect(&key("1")));
+        // The computation of another version was given up and goes on.
+        std::mem::forget(second.mark(&key("3")));
+        std::mem::forget(second.mark(&key("2")));
+        let third = open();
+        assert_eq!(third.versions(), [key("2")]);
+        assert!(third.is_suspect(&key("3")) && !third.is_suspect(&key("1")) && !third.is_suspect(&key("2")));
     }
 
     #[test]

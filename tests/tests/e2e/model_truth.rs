@@ -3,7 +3,7 @@
 use regionmesh::config::Config;
 use regionmesh_protocol::verdict::Condition;
 use regionmesh_tests::{
-    mesh::{CommandOutput, TestMesh},
+    mesh::{CommandOutput, Setup, TestMesh},
     models::{iris_one, question},
     onnx::{damaged, scaled, scaled_question},
     wait::{claim, seconds, until},
@@ -129,6 +129,32 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
     })
     .await;
     mesh.assert_all_run();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_again() {
+    let adjust = |config: &mut Config| config.replication.rescan_ms = 500;
+    let mesh = TestMesh::start_with(Setup { adjust: Some(adjust), ..Setup::default() }).await;
+    mesh.settled().await;
+    let (code, answer) = mesh.api(0).publish("m", "1", &[("model.onnx", scaled(3.0))]).await.unwrap();
+    assert_eq!(code, 200, "{answer}");
+    for region in ALL {
+        until("version 1 answers", PATIENCE, async || answers_one(&mesh, region).await).await;
+    }
+
+    let config = Config::load(&mesh.agent(1).config_file()).unwrap();
+    let store = config.store.url.strip_prefix("file://").unwrap();
+    mesh.kill_region(1).await;
+    std::fs::write(format!("{store}/models/m/1/model.onnx"), b"damaged").unwrap();
+    mesh.revive(1).await;
+    until("the file is fetched again", PATIENCE, async || {
+        let losses = mesh.api(1).metric("regionmesh_replication_losses_total", &[]).await?;
+        claim(losses >= 1.0, || format!("{losses} losses"))
+    })
+    .await;
+    // Well before the first retry that is due to time alone.
+    until("version 1 answers again", PATIENCE, async || answers_one(&mesh, 1).await).await;
+    mesh.settled().await;
 }
 
 /// Starts region 1 anew with so many bytes for models.

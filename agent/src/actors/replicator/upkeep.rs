@@ -110,4 +110,13 @@ impl ReplicatorState {
             }
         }
     }
+
+    /// Tells the model server that a version which was held before has its files again.
+    pub(super) fn announce_replaced(&self, version: &VersionSummary) {
+        let held = self.own.as_ref().and_then(|own| own.version(&version.model, &version.version));
+        let is_held = held.is_some_and(|held| held.content == version.content);
+        if let Some(quarantine) = self.arguments.quarantine.as_ref().filter(|_| is_held) {
+            quarantine.files_replaced(&version.model, &version.version);
+        }
+    }
 }

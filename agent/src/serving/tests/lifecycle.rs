@@ -1,7 +1,6 @@
 //! Versions come, change and go, while clients ask.
 
 use super::*;
-use regionmesh_protocol::servability::Outcome;
 use std::sync::atomic::AtomicBool;
 
 fn config(extra_versions: usize) -> ServingConfig {
@@ -239,19 +238,38 @@ async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the
     rig.put("add", "0", models::unknown_operator());
     rig.put("divide", "1", models::divide());
     rig.publish();
-    let outcome = |model: &str, version: &str| {
-        let told = rig.servability.borrow().versions.clone();
-        told.into_iter().find(|known| known.model.as_str() == model && known.version.as_str() == version)
-    };
     rig.wait("all tried", async || rig.servability.borrow().versions.len() == 3).await;
     // Zeros can't be divided by: a model that refuses one made-up input may take another.
     for (model, version) in [("add", "1"), ("divide", "1")] {
-        assert_eq!(outcome(model, version).unwrap().outcome, Outcome::Servable, "{model}@{version}");
+        assert_eq!(rig.outcome(model, version), Some(Outcome::Servable), "{model}@{version}");
     }
-    let Outcome::Unservable { reason, is_quarantined: false } = outcome("add", "0").unwrap().outcome else { panic!() };
+    let Some(Outcome::Unservable { reason, is_quarantined: false }) = rig.outcome("add", "0") else { panic!() };
     assert!(reason.contains("Frobnicate"), "{reason}");
     assert_eq!(rig.servability.borrow().unserved, []);
     assert!(rig.metrics().contains("regionmesh_serving_versions_unservable 1\n"), "{}", rig.metrics());
+}
+
+#[tokio::test]
+async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() {
+    let rig = Rig::start_with(config(1), true).await;
+    for version in ["1", "2"] {
+        rig.put("add", version, b"damaged".to_vec());
+    }
+    rig.publish();
+    rig.wait("refused", async || rig.infer("add", json!({})).await.1.to_string().contains("can't be loaded")).await;
+    let is_bad = |version: &str| matches!(rig.outcome("add", version), Some(Outcome::Unservable { .. }));
+    rig.wait("both tried", async || is_bad("1") && is_bad("2")).await;
+
+    // The catalogue stays as it is.
+    for version in ["1", "2"] {
+        rig.put("add", version, models::add(version.parse().unwrap()));
+        rig.quarantine.files_replaced(&"add".parse().unwrap(), &version.parse().unwrap());
+    }
+    rig.wait_default("add", "2").await;
+    rig.wait("both servable", async || {
+        ["1", "2"].iter().all(|name| rig.outcome("add", name) == Some(Outcome::Servable))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -202,6 +202,29 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
 }
 
 #[tokio::test]
+async fn a_version_that_found_no_room_is_tried_again_once_memory_was_freed() {
+    let resident = engine::Engine::resident_bytes(models::add(1.0).len() as u64);
+    let config = ServingConfig { memory_limit: 2 * resident, ..ServingConfig::default() };
+    let rig = Rig::start_with(config, true).await;
+    rig.put("add", "1", models::add(1.0));
+    rig.put("second", "1", models::add(5.0));
+    rig.publish();
+    rig.wait_default("add", "1").await;
+    rig.wait_default("second", "1").await;
+    rig.put("add", "2", models::add(2.0));
+    rig.publish_with(&[("add", "1")]);
+    rig.wait("refused for want of memory", async || match rig.outcome("add", "2") {
+        Some(Outcome::Unservable { reason, .. }) => reason.contains("serving.memory_limit"),
+        _ => false,
+    })
+    .await;
+
+    rig.remove("second", "1");
+    rig.publish_with(&[("add", "1")]);
+    rig.wait("servable", async || rig.outcome("add", "2") == Some(Outcome::Servable)).await;
+}
+
+#[tokio::test]
 async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
     let external = |location: &str, length: &str| {
         let mut proto = models::add_proto(0.0);

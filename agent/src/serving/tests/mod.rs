@@ -16,6 +16,7 @@ use regionmesh_protocol::{
     clock::HybridTime,
     conflict::AliasEntry,
     manifest::{Digest, ModelName, VersionName, VersionSummary},
+    servability::{Outcome, VersionServability},
 };
 use serde_json::{Value, json};
 use std::{
@@ -73,6 +74,7 @@ struct Rig {
     peers: watch::Sender<Arc<BTreeMap<RegionName, regionmesh_protocol::servability::RegionModels>>>,
     facts: watch::Receiver<ServingFacts>,
     servability: watch::Receiver<Servability>,
+    quarantine: Arc<quarantine::Quarantine>,
     registry: prometheus::Registry,
     address: SocketAddr,
     stop: CancellationToken,
@@ -90,6 +92,7 @@ impl Rig {
         let (announce, catalogue) = watch::channel(Arc::default());
         let (draining, is_draining) = watch::channel(false);
         let (peers, of_peers) = watch::channel(Arc::default());
+        let quarantine = quarantine::Quarantine::open(None);
         let server = Server::new(ServingArguments {
             region: "here".parse().unwrap(),
             config,
@@ -98,7 +101,7 @@ impl Rig {
             peers: of_peers,
             tests_versions,
             state_dir: None,
-            quarantine: quarantine::Quarantine::open(None),
+            quarantine: quarantine.clone(),
             draining: is_draining,
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
@@ -107,7 +110,7 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(listener, stop.clone()));
-        Self { memory, announce, draining, peers, facts, servability, registry, address, stop, server }
+        Self { memory, announce, draining, peers, facts, servability, quarantine, registry, address, stop, server }
     }
 
     /// A server with these models, version 1 each, ready.
@@ -131,6 +134,13 @@ impl Rig {
 
     fn remove(&self, model: &str, version: &str) {
         self.memory.files.lock().unwrap().remove(&(model.into(), version.into()));
+    }
+
+    /// What the mesh hears of a version.
+    fn outcome(&self, model: &str, version: &str) -> Option<Outcome> {
+        let published = self.servability.borrow();
+        let is_it = |known: &&VersionServability| known.model.as_str() == model && known.version.as_str() == version;
+        published.versions.iter().find(is_it).map(|known| known.outcome.clone())
     }
 
     /// Announces what the store holds.
