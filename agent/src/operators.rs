@@ -223,7 +223,8 @@ mod tests {
         let (reload, live) = watch::channel(config(dir.path(), "old"));
         let sender = Operators::new("m".parse().unwrap(), agent("a/0"), live);
         let clone = sender.clone();
-        let (old, new) = (operators(dir.path(), "b/0", "old"), operators(dir.path(), "b/0", "new"));
+        let old = operators(dir.path(), "b/0", "old");
+        let new = operators(dir.path(), "b/0", "new");
         let (attested, _) = clone.attest(&order(), None).await.unwrap();
         assert!(old.check(&attested, &agent("a/0")).await.is_ok());
 

@@ -98,7 +98,8 @@ async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file
     let new: PathBuf = mesh.layout().data_dir.join("new-token");
     std::fs::copy(&old, &new).unwrap();
     for index in 0..3 {
-        let (agent, skip) = (mesh.agent(index), length(&mesh.agent(index).log_file));
+        let agent = mesh.agent(index);
+        let skip = length(&agent.log_file);
         let mut config = Config::load(&agent.config_file()).unwrap();
         config.api.token_file = Some(new.clone());
         std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_was_published_follows_a_wall_clock_that_is_set_and_no_drift() {
-        let (mut shift, start_ms) = (WallShift::default(), 2 * HOUR_MS);
+        let mut shift = WallShift::default();
+        let start_ms = 2 * HOUR_MS;
         assert_eq!(shift.follow(start_ms, start_ms + SHIFT_MIN_MS), None);
         assert_eq!(shift.wall_ms(start_ms), start_ms);
 
