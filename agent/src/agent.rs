@@ -158,7 +158,7 @@ impl Agent {
             streams: config.replication.parallel_streams,
         };
         let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
-        let operators = Operators::new(config.mesh.clone(), id.clone(), config.api.token_file.clone());
+        let operators = Operators::new(config.mesh.clone(), id.clone(), reloader.live());
         // What regions say of models is believed with an operator's proof alone.
         let proven: Arc<dyn PeerLink> =
             Arc::new(AttestedLink { peers: peers.clone(), operators: operators.clone(), refusals: refusals.clone() });

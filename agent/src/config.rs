@@ -21,7 +21,7 @@ pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 use ipnet::IpNet;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
-    plan::{FULL_WEIGHT_BP, Strategy},
+    plan::{FULL_WEIGHT_BP, Plan, Strategy},
     ramp::RecoveryPolicy,
 };
 use serde::{Deserialize, Serialize};
@@ -195,6 +195,13 @@ pub enum WhenAllDown {
 impl WhenAllDown {
     fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl TrafficConfig {
+    /// Whether the plan answers no region, since all had failed when it was made.
+    pub(crate) fn withdraws(&self, plan: &Plan) -> bool {
+        self.when_all_down == WhenAllDown::Empty && plan.all_failed_ms.is_some()
     }
 }
 

@@ -140,7 +140,7 @@ impl OrderDesk {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::snapshots::LeaderView;
+    use crate::{config::rig, snapshots::LeaderView};
     use regionmesh_protocol::{plan::OrderAction, register::Ballot, wire::PeerRefusal};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -168,7 +168,10 @@ mod tests {
         let (dir, id) = (tempfile::tempdir().unwrap(), "b/x".parse().unwrap());
         let token = dir.path().join("token");
         std::fs::write(&token, "a token").unwrap();
-        let operators = Operators::new("m".parse().unwrap(), id, Some(token));
+        let mut config = rig::config(&[("b", "127.0.0.1")], "");
+        config.api.token_file = Some(token);
+        let live = tokio::sync::watch::channel(Arc::new(config)).1;
+        let operators = Operators::new("m".parse().unwrap(), id, live);
         let desk = OrderDesk { leader: Address::vacant("dns-leader"), peers: late.clone(), snapshots, operators };
         let order = Order {
             action: OrderAction::Restore,

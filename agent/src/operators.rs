@@ -5,12 +5,13 @@
 //! under a key made of it, and so does the answer. Who holds one agent's certificate and key, and not its token, can make
 //! neither. The token itself is never sent; it must be random, since a MAC lets whoever sees it try tokens out.
 //!
-//! The file is read anew for each proof, so that a new token needs no restart. While agents have different ones they refuse
+//! The file is read anew for each proof, so that a new token needs no restart; nor does another file, see
+//! [`crate::reload`]. While agents have different ones they refuse
 //! each other's orders and catalogues, visibly; nothing is lost.
 
 pub mod link;
 
-use crate::tokens;
+use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
 use regionmesh_protocol::{
     codec,
@@ -18,10 +19,8 @@ use regionmesh_protocol::{
     proof::UsedProofs,
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
 
 /// Names what the key is made for.
 const KEY: &str = "regionmesh key of attested calls, made of an operator's token, 1";
@@ -31,7 +30,8 @@ const KEY: &str = "regionmesh key of attested calls, made of an operator's token
 pub struct Operators {
     mesh: MeshName,
     id: AgentId,
-    token_file: Option<PathBuf>,
+    /// The configuration in force: a reload can change the token's file.
+    live: watch::Receiver<Arc<Config>>,
     used: Arc<Mutex<UsedProofs>>,
 }
 
@@ -54,14 +54,14 @@ impl OperatorKey {
 }
 
 impl Operators {
-    /// Proofs of agent `id` by the token in `token_file`.
-    pub fn new(mesh: MeshName, id: AgentId, token_file: Option<PathBuf>) -> Self {
-        Self { mesh, id, token_file, used: Arc::default() }
+    /// Proofs of agent `id` by the token in `api.token_file` of the configuration in force.
+    pub fn new(mesh: MeshName, id: AgentId, live: watch::Receiver<Arc<Config>>) -> Self {
+        Self { mesh, id, live, used: Arc::default() }
     }
 
     /// Whether this agent has a token: without one it can't tell an operator's wish from a peer's claim.
     pub fn has_token(&self) -> bool {
-        self.token_file.is_some()
+        self.live.borrow().api.token_file.is_some()
     }
 
     /// This agent.
@@ -72,8 +72,8 @@ impl Operators {
     /// The keys of the tokens in this agent's file, in its order. The first one signs, each is accepted: where tokens are
     /// exchanged one by one, agents understand each other as long as their files share the signer's.
     async fn keys(&self) -> Result<Vec<OperatorKey>, String> {
-        let path = self.token_file.as_ref().ok_or("no api.token_file is configured")?;
-        let text = tokens::read(path).await?;
+        let path = self.live.borrow().api.token_file.clone().ok_or("no api.token_file is configured")?;
+        let text = tokens::read(&path).await?;
         let known = tokens::parse(&text).map_err(|error| format!("the token file {} {error}", path.display()))?;
         Ok(known.into_iter().map(|(_, token)| OperatorKey::of(token)).collect())
     }
@@ -150,6 +150,7 @@ impl Operators {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::rig;
     use regionmesh_protocol::{
         plan::{Order, OrderAction},
         register::AcceptorRequest,
@@ -159,10 +160,17 @@ mod tests {
         name.parse().unwrap()
     }
 
-    fn operators(dir: &std::path::Path, id: &str, token: &str) -> Operators {
+    /// A configuration whose token is kept in the file of that name.
+    fn config(dir: &std::path::Path, token: &str) -> Arc<Config> {
         let file = dir.join(token);
         std::fs::write(&file, format!("{token}\n")).unwrap();
-        Operators::new("m".parse().unwrap(), agent(id), Some(file))
+        let mut config = rig::config(&[("a", "127.0.0.1")], "");
+        config.api.token_file = Some(file);
+        Arc::new(config)
+    }
+
+    fn operators(dir: &std::path::Path, id: &str, token: &str) -> Operators {
+        Operators::new("m".parse().unwrap(), agent(id), watch::channel(config(dir, token)).1)
     }
 
     fn order() -> PeerRequest {
@@ -207,6 +215,24 @@ mod tests {
         std::fs::write(dir.path().join("rotating"), "ann newer\nci secret\n").unwrap();
         assert!(rotating.check(&attested, &agent("a/0")).await.is_ok());
         assert_eq!((receiver.take(&attested), receiver.take(&attested)), (Ok(()), Err(PeerRefusal::Replayed)));
+    }
+
+    #[tokio::test]
+    async fn a_token_file_that_a_reload_names_is_the_one_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reload, live) = watch::channel(config(dir.path(), "old"));
+        let sender = Operators::new("m".parse().unwrap(), agent("a/0"), live);
+        let clone = sender.clone();
+        let old = operators(dir.path(), "b/0", "old");
+        let new = operators(dir.path(), "b/0", "new");
+        let (attested, _) = clone.attest(&order(), None).await.unwrap();
+        assert!(old.check(&attested, &agent("a/0")).await.is_ok());
+
+        reload.send_replace(config(dir.path(), "new"));
+        std::fs::remove_file(dir.path().join("old")).unwrap();
+        let (attested, _) = clone.attest(&order(), None).await.unwrap();
+        assert!(new.check(&attested, &agent("a/0")).await.is_ok());
+        assert!(sender.check(&attested, &agent("a/0")).await.is_ok());
     }
 
     #[tokio::test]

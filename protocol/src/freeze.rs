@@ -57,13 +57,16 @@ pub struct Place {
     pub priority: u16,
 }
 
-/// How to answer from a frozen `plan`; none: as it says.
+/// How to answer from a frozen `plan`; none: as it says. `is_withdrawn`: it says that no region is answered, since all had
+/// failed when it was made.
 ///
 /// Left out are regions that the plan answers and that own probes see definitely failed, as long as they see another region
 /// healthy. If none of those that remain is, healthy regions that the plan gives nothing are answered too: those without a
-/// drain before the others, in an active-passive mesh the first of them alone.
+/// drain before the others, in an active-passive mesh the first of them alone. From a withdrawn plan only regions that own
+/// probes see healthy are answered.
 pub fn local_answer(
     plan: &Plan,
+    is_withdrawn: bool,
     seen: &BTreeMap<RegionName, OwnSight>,
     strategy: Strategy,
     places: &BTreeMap<RegionName, Place>,
@@ -71,7 +74,7 @@ pub fn local_answer(
     let is_healthy = |name: &RegionName| seen.get(name).is_some_and(|sight| sight.condition == Condition::Healthy);
     let left_out: BTreeSet<RegionName> = plan
         .carrying()
-        .filter(|(name, _)| seen.get(*name).is_some_and(|sight| sight.is_definite))
+        .filter(|(name, _)| !is_withdrawn && seen.get(*name).is_some_and(|sight| sight.is_definite))
         .map(|(name, _)| name.clone())
         .collect();
     let healthy: Vec<(&RegionName, &RegionPlan)> = plan
@@ -79,15 +82,14 @@ pub fn local_answer(
         .iter()
         .filter(|(name, region)| is_healthy(name) && !left_out.contains(*name) && !region.addresses.is_empty())
         .collect();
-    if left_out.is_empty() || healthy.is_empty() {
+    if healthy.is_empty() || (left_out.is_empty() && !is_withdrawn) {
         return None;
     }
 
+    let stays = |name: &RegionName| if is_withdrawn { is_healthy(name) } else { !left_out.contains(name) };
+    let weight = |name: &RegionName, planned_bp: u16| if stays(name) { planned_bp } else { 0 };
     let mut weights: BTreeMap<RegionName, u16> =
-        plan.regions.iter().map(|(name, region)| (name.clone(), region.weight_bp)).collect();
-    for name in &left_out {
-        weights.insert(name.clone(), 0);
-    }
+        plan.regions.iter().map(|(name, region)| (name.clone(), weight(name, region.weight_bp))).collect();
     if healthy.iter().all(|(_, region)| region.weight_bp == 0) {
         for (name, weight_bp) in substitutes(&healthy, strategy, places) {
             weights.insert(name.clone(), weight_bp);

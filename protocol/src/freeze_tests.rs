@@ -40,6 +40,7 @@ proptest! {
         sights in prop::collection::vec(prop::option::weighted(0.9, sight()), 6),
         weights in prop::collection::vec(prop_oneof![Just(0u16), 1u16..=10_000], 6),
         is_active_passive: bool,
+        is_withdrawn: bool,
     ) {
         let names = ["a", "b", "c", "d", "e", "f"];
         let absence = |is_drained: bool| is_drained.then_some(Absence::Ordered);
@@ -53,10 +54,11 @@ proptest! {
         let plan = plan(&parts);
 
         let refused: BTreeSet<_> = plan.carrying().map(|(region, _)| region.clone())
-            .filter(|region| seen.get(region).is_some_and(|sight| sight.is_definite)).collect();
+            .filter(|region| !is_withdrawn && seen.get(region).is_some_and(|sight| sight.is_definite)).collect();
         let is_healthy = |region: &RegionName| seen.get(region) == Some(&HEALTHY) && !plan.regions[region].addresses.is_empty();
-        let answer = local_answer(&plan, &seen, strategy, &places);
-        prop_assert_eq!(answer.is_some(), !refused.is_empty() && plan.regions.keys().any(is_healthy));
+        let answer = local_answer(&plan, is_withdrawn, &seen, strategy, &places);
+        let has_reason = is_withdrawn || !refused.is_empty();
+        prop_assert_eq!(answer.is_some(), has_reason && plan.regions.keys().any(is_healthy));
         let Some(answer) = answer else { return Ok(()) };
         prop_assert_eq!(&answer.left_out, &refused);
         prop_assert!(plan.regions.keys().eq(answer.weights.keys()));
@@ -64,6 +66,10 @@ proptest! {
         for (region, weight_bp) in &answer.weights {
             let planned = plan.regions[region].weight_bp;
             prop_assert!(!refused.contains(region) || *weight_bp == 0);
+            if is_withdrawn {
+                prop_assert!(*weight_bp == 0 || seen.get(region) == Some(&HEALTHY), "{region} is answered: {answer:?}");
+                continue;
+            }
             // Who is not refused keeps what the plan gives it, and who is added is healthy.
             prop_assert!(refused.contains(region) || *weight_bp == planned || (planned == 0 && is_healthy(region)));
         }
@@ -90,16 +96,34 @@ proptest! {
 fn the_survivor_of_an_active_passive_mesh_answers_itself() {
     let plan = plan(&[("a", part(0, true, None)), ("b", part(10_000, true, None)), ("c", part(0, true, None))]);
     let seen = [(name("a"), REFUSED), (name("b"), REFUSED), (name("c"), HEALTHY)].into();
-    let answer = local_answer(&plan, &seen, Strategy::ActivePassive, &places(&["a", "b", "c"])).unwrap();
+    let answer = local_answer(&plan, false, &seen, Strategy::ActivePassive, &places(&["a", "b", "c"])).unwrap();
     assert_eq!(answer.left_out, [name("b")].into());
     assert_eq!(answer.weights.values().copied().collect::<Vec<_>>(), [0, 0, FULL_WEIGHT_BP]);
+}
+
+#[test]
+fn a_withdrawn_plan_is_answered_by_what_is_healthy_again_and_by_nothing_else() {
+    let plan = plan(&[("a", part(0, true, None)), ("b", part(5_000, true, None)), ("c", part(10_000, true, None))]);
+    let mut seen: BTreeMap<_, _> = [(name("a"), REFUSED), (name("b"), SILENT), (name("c"), REFUSED)].into();
+    let weights = |seen: &_| {
+        let answer = local_answer(&plan, true, seen, Strategy::ActivePassive, &places(&["a", "b", "c"]))?;
+        assert!(answer.left_out.is_empty(), "the plan answers none");
+        Some(answer.weights.into_values().collect::<Vec<_>>())
+    };
+    assert_eq!(weights(&seen), None);
+    seen.insert(name("c"), HEALTHY);
+    assert_eq!(weights(&seen), Some(vec![0, 0, 10_000]));
+    // One that the plan gives nothing, where it is the only one.
+    seen.insert(name("c"), REFUSED);
+    seen.insert(name("a"), HEALTHY);
+    assert_eq!(weights(&seen), Some(vec![FULL_WEIGHT_BP, 0, 0]));
 }
 
 #[test]
 fn silence_alone_leaves_nobody_out() {
     let plan = plan(&[("a", part(10_000, true, None)), ("b", part(10_000, true, None))]);
     let seen = [(name("a"), SILENT), (name("b"), HEALTHY)].into();
-    assert_eq!(local_answer(&plan, &seen, Strategy::Weighted, &places(&["a", "b"])), None);
+    assert_eq!(local_answer(&plan, false, &seen, Strategy::Weighted, &places(&["a", "b"])), None);
 }
 
 #[test]
@@ -108,7 +132,7 @@ fn a_drained_region_is_answered_only_where_no_other_is_healthy() {
     let parts = [("a", part(10_000, true, None)), ("b", drained), ("c", part(0, true, Some(Absence::Failed)))];
     let mut seen: BTreeMap<_, _> = [(name("a"), REFUSED), (name("b"), HEALTHY), (name("c"), HEALTHY)].into();
     let weights = |seen: &_| {
-        let answer = local_answer(&plan(&parts), seen, Strategy::Weighted, &places(&["a", "b", "c"]));
+        let answer = local_answer(&plan(&parts), false, seen, Strategy::Weighted, &places(&["a", "b", "c"]));
         answer.unwrap().weights.into_values().collect::<Vec<_>>()
     };
     assert_eq!(weights(&seen), [0, 0, 10_000]);

@@ -232,6 +232,11 @@ impl RegionInput {
     pub(crate) fn is_fit(&self) -> bool {
         self.is_complete && self.is_loaded && self.inference_passes != Some(false)
     }
+
+    /// Since when its verdict holds; 0, not known, if that lies in the future: it was told by a clock that was set since.
+    fn judged_ms(&self, now_ms: u64) -> u64 {
+        if self.since_ms > now_ms.saturating_add(SHIFT_MIN_MS) { 0 } else { self.since_ms }
+    }
 }
 
 /// How traffic is shared between healthy regions.

@@ -7,6 +7,7 @@
 //! When this actor is restarted it knows nothing for a second or so and abstains; the last verdicts stay readable, and
 //! a drain that it had announced is taken up again from its own board entry.
 
+mod clock;
 mod judge;
 mod metrics;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::{
     probe::{NetworkProber, Prober, Target, TargetError},
     snapshots::{BoardView, Snapshots},
 };
+use clock::{Clock, WallShift};
 use judge::{Report, judge};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
@@ -91,6 +93,8 @@ pub struct HealthState {
     arguments: HealthArguments,
     policy: EndpointPolicy,
     clock: Clock,
+    /// How far the wall clock is from `clock`.
+    shift: WallShift,
     trackers: BTreeMap<RegionName, EndpointTracker>,
     /// The addresses that are judged by themselves, of each region.
     addresses: BTreeMap<RegionName, Vec<IpAddr>>,
@@ -166,6 +170,7 @@ impl HealthState {
             arguments,
             policy,
             clock,
+            shift: WallShift::default(),
             trackers: BTreeMap::new(),
             addresses,
             own_address,
@@ -280,6 +285,7 @@ impl HealthState {
                 Err(error) => Box::new(error),
             });
         }
+        self.follow_wall_clock();
         let own_before = self.own_report();
         if let (Some(tracker), Some(serving)) = (&mut self.own_readiness, &self.arguments.own_serving) {
             let result = if serving.borrow().is_ready {
@@ -298,6 +304,15 @@ impl HealthState {
         }
         self.judge();
         Ok(())
+    }
+
+    /// Verdicts are told by the wall clock: where it was set, those that stand are moved with it. The leader compares them
+    /// with its plan, which is told by that clock as well.
+    fn follow_wall_clock(&mut self) {
+        let Some(by_ms) = self.shift.follow(self.clock.now_ms(), crate::time::unix_ms()) else { return };
+        self.arguments.snapshots.verdicts.send_modify(|verdicts| {
+            Arc::make_mut(verdicts).values_mut().for_each(|verdict| clock::shift(verdict, by_ms));
+        });
     }
 
     fn forget_observations(&mut self) {
@@ -329,13 +344,15 @@ impl HealthState {
     }
 
     fn observations(&self) -> Observations {
-        let observe = |(region, tracker): (&RegionName, &EndpointTracker)| Observation {
-            region: region.clone(),
-            condition: tracker.condition(),
-            evidence: if self.is_abstaining { ABSTAINS.into() } else { tracker.evidence() },
-            since_ms: tracker.since_ms(),
-            round_trip_us: tracker.round_trip_us(),
-            addresses: if self.is_abstaining { Vec::new() } else { tracker.observations() },
+        let observe = |(region, tracker): (&RegionName, &EndpointTracker)| {
+            self.shift.tell(Observation {
+                region: region.clone(),
+                condition: tracker.condition(),
+                evidence: if self.is_abstaining { ABSTAINS.into() } else { tracker.evidence() },
+                since_ms: tracker.since_ms(),
+                round_trip_us: tracker.round_trip_us(),
+                addresses: if self.is_abstaining { Vec::new() } else { tracker.observations() },
+            })
         };
         Observations {
             regions: self.trackers.iter().map(observe).collect(),
@@ -419,7 +436,7 @@ impl HealthState {
                 reports.push(Report { agent, observations, is_fresh });
             }
         }
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shift.wall_ms(self.clock.now_ms());
         let judge = |(region, addresses): (&RegionName, &Vec<IpAddr>)| {
             let verdict = judge(region, addresses, self.policy.minimum, &reports, previous.get(region), now_ms);
             (region.clone(), verdict)
@@ -456,24 +473,6 @@ fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
         seen.map(|seen| &*seen.fact),
         Some(Fact::Observations(Observations { own: Some(Condition::Draining), .. }))
     )
-}
-
-/// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like silence.
-#[derive(Clone, Copy)]
-struct Clock {
-    unix_ms: u64,
-    started: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { unix_ms: crate::time::unix_ms(), started: Instant::now() }
-    }
-
-    fn now_ms(&self) -> u64 {
-        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.unix_ms.saturating_add(elapsed_ms)
-    }
 }
 
 /// The probing of one address of a region's endpoint.

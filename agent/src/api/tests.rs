@@ -173,9 +173,10 @@ impl Rig {
         let registry = Registry::new();
         let metrics = ApiMetrics::new(&registry).unwrap();
         let stream_registry = registry.clone();
-        let operators = Operators::new(config.mesh.clone(), config.id(), config.api.token_file.clone());
+        let live = watch::channel(config.clone()).1;
+        let operators = Operators::new(config.mesh.clone(), config.id(), live.clone());
         let api = Api {
-            live: watch::channel(config.clone()).1,
+            live,
             config,
             snapshots: snapshots.clone(),
             registry,

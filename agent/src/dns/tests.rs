@@ -9,15 +9,16 @@ use super::{
     metrics::DnsMetrics,
     server::DnsServer,
     wire::{Asker, Transport, respond as answer_into},
-    zone::{Family, Zone},
+    zone::{Circumstances, Family, Zone},
 };
-use crate::config::{Config, RegionConfig};
+use crate::config::{Config, RegionConfig, WhenAllDown};
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
     rr::{DNSClass, Name, RData, RecordType, rdata::opt::EdnsCode},
 };
 use proptest::prelude::*;
 use regionmesh_protocol::{
+    freeze::LocalAnswer,
     identity::RegionName,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
     register::{Ballot, Stamp},
@@ -259,6 +260,22 @@ fn before_the_first_plan_an_active_passive_mesh_answers_its_first_region() {
 fn a_plan_without_any_share_is_answered_with_all_regions() {
     let zone = Zone::compile(&config(), Some(&three(1, [0, 0, 0]))).unwrap();
     assert_eq!(addresses(&ask(&zone, "serving.regionmesh.test.", RecordType::A, 7)).len(), 3);
+}
+
+#[test]
+fn a_plan_that_answers_nothing_is_answered_by_a_local_answer() {
+    let mut config = config();
+    config.traffic.when_all_down = WhenAllDown::Empty;
+    let mut plan = three(1, [0, 0, 1]);
+    plan.plan.all_failed_ms = Some(1);
+    let answered = |local: Option<LocalAnswer>| {
+        let circumstances = Circumstances { local: local.map(Arc::new), ..Circumstances::default() };
+        let zone = Zone::compile_with(&config, Some(&plan), &circumstances).unwrap();
+        addresses(&ask(&zone, "serving.regionmesh.test.", RecordType::A, 7)).len()
+    };
+    assert_eq!(answered(None), 0);
+    let weights = plan.plan.regions.iter().map(|(name, region)| (name.clone(), region.weight_bp)).collect();
+    assert_eq!(answered(Some(LocalAnswer { weights, ..LocalAnswer::default() })), 1);
 }
 
 #[test]

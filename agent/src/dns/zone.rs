@@ -5,7 +5,7 @@
 
 use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
 use crate::{
-    config::{Config, RegionConfig, WhenAllDown},
+    config::{Config, RegionConfig},
     known_plan,
 };
 use hickory_proto::rr::{
@@ -122,8 +122,8 @@ impl Zone {
         circumstances: &Circumstances,
     ) -> Result<Self, DnsError> {
         let Circumstances { distances, local } = circumstances;
-        let is_withdrawn = config.traffic.when_all_down == WhenAllDown::Empty
-            && plan.is_some_and(|committed| committed.plan.all_failed_ms.is_some());
+        // A local answer has a region that this authority sees healthy, whatever the plan says.
+        let is_withdrawn = local.is_none() && plan.is_some_and(|committed| config.traffic.withdraws(&committed.plan));
         let apex = absolute(&config.dns.zone)?;
         let regions = match plan {
             Some(plan) => planned_regions(config, plan, local.as_deref()),

@@ -317,7 +317,7 @@ impl<'a> Draft<'a> {
         };
         match self.inputs.recovery.enter(has_percent) {
             RampMove::Step(step) => {
-                region.standing = Standing::Ramping { step, since_ms: self.now_ms.max(input.since_ms) };
+                region.standing = Standing::Ramping { step, since_ms: self.now_ms.max(input.judged_ms(self.now_ms)) };
                 let percent = self.inputs.recovery.percent_at(step);
                 self.reasons.push(format!("{name}: {why}; ramps up from {percent} %"));
             }

@@ -148,11 +148,11 @@ fn step(
         }
         (Condition::Suspect, Standing::Ramping { step, since_ms }) => {
             // Once for each suspicion: this step is younger than the suspicion it was entered for.
-            if *since_ms >= input.since_ms {
+            if *since_ms >= input.judged_ms(now_ms) {
                 return None;
             }
             let step = recovery.back(*step);
-            let standing = Standing::Ramping { step, since_ms: now_ms.max(input.since_ms) };
+            let standing = Standing::Ramping { step, since_ms: now_ms.max(input.judged_ms(now_ms)) };
             (standing, because(&format!("suspect, back to {} %", recovery.percent_at(step))))
         }
         (Condition::Suspect, Standing::Reduced | Standing::Out { .. } | Standing::Limited { .. }) => return None,

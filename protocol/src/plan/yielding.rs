@@ -2,14 +2,17 @@
 //! although another could serve them, the plan is made as if the order did not exist, and says so.
 //!
 //! - A hold yields for a region whose verdict is failed while another region is healthy.
-//! - A drain yields while no region without a drain can serve. It takes effect again as soon as one can.
+//! - A drain yields while no region without a drain can serve, of the drained regions for those that serve already. It
+//!   takes effect again as soon as another can.
 //! - A promotion yields while the region that it promotes is failed or drains by itself.
 //!
 //! The decision rests on verdicts, and on who is in service; it comes out the same when it is made again on its own result.
 
-use super::{Override, OverrideKind, PlanInputs, RegionInput, RegionPlan, Standing, YieldedOrder, standing::Orders};
+use super::{
+    Override, OverrideKind, PlanInputs, RegionInput, RegionPlan, Standing, Strategy, YieldedOrder, standing::Orders,
+};
 use crate::{identity::RegionName, verdict::Condition};
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// What the decision rests on.
 pub(super) struct Survival<'a> {
@@ -39,7 +42,7 @@ impl Survival<'_> {
                 add(promotion, name);
             }
         }
-        for name in self.drains_that_yield() {
+        for name in self.drains_that_yield(known) {
             Orders::of(self.overrides, name).own(OverrideKind::Drain).into_iter().for_each(|drain| add(drain, name));
         }
         yielded
@@ -59,7 +62,7 @@ impl Survival<'_> {
     }
 
     /// The drained regions that must serve all the same: the best there are, if no other region can.
-    fn drains_that_yield(&self) -> Vec<&RegionName> {
+    fn drains_that_yield(&self, known: &[YieldedOrder]) -> Vec<&RegionName> {
         let reachable = self.inputs.regions.iter().filter(|(_, input)| !input.addresses.is_empty());
         let (drained, free): (Vec<_>, Vec<_>) =
             reachable.partition(|(name, _)| Orders::of(self.overrides, name).own(OverrideKind::Drain).is_some());
@@ -75,7 +78,7 @@ impl Survival<'_> {
         let is_any_free_healthy = free.iter().any(|(_, input)| input.condition == Condition::Healthy);
         let healthy = of(Condition::Healthy);
         if healthy.iter().any(is_fit) || (!healthy.is_empty() && !is_any_free_healthy) {
-            return healthy;
+            return self.chosen(&healthy, known);
         }
         // A region without a drain that may be healthy is let in first, see `keep_somebody`; and one that drains by itself
         // still answers.
@@ -88,7 +91,33 @@ impl Survival<'_> {
             return Vec::new();
         }
         let suspect = of(Condition::Suspect);
-        if suspect.is_empty() { of(Condition::Unknown) } else { suspect }
+        if suspect.is_empty() { self.chosen(&of(Condition::Unknown), known) } else { self.chosen(&suspect, known) }
+    }
+
+    /// Of drained regions that are equally good: those that serve, or that were chosen before and are on their way back. If
+    /// none does, those that are fit, else all. An active-passive mesh answers one region, so one of them is enough there.
+    fn chosen<'b>(&self, equals: &[&'b RegionName], known: &[YieldedOrder]) -> Vec<&'b RegionName> {
+        let is_in_service = |name: &RegionName| {
+            let standing = self.regions.get(name).map(|region| &region.standing);
+            let is_known = known.iter().any(|one| one.region == *name && one.order.as_ref() == Some(name));
+            is_known || !matches!(standing, None | Some(Standing::Out { .. } | Standing::Gated { .. }))
+        };
+        let is_fit = |name: &RegionName| self.inputs.regions.get(name).is_some_and(RegionInput::is_fit);
+        let mut chosen: Vec<&RegionName> = equals.iter().copied().filter(|name| is_in_service(name)).collect();
+        if chosen.is_empty() {
+            chosen = equals.iter().copied().filter(|name| is_fit(name)).collect();
+        }
+        if chosen.is_empty() {
+            chosen = equals.to_vec();
+        }
+
+        if self.inputs.strategy == Strategy::ActivePassive {
+            let weight_bp = |name: &RegionName| self.regions.get(name).map_or(0, |region| region.weight_bp);
+            let priority = |name: &RegionName| self.inputs.regions.get(name).map_or(u16::MAX, |input| input.priority);
+            chosen.sort_by_key(|name| (Reverse(weight_bp(name)), priority(name), *name));
+            chosen.truncate(1);
+        }
+        chosen
     }
 
     /// Whether the region serves, or could at once: it is in service and not known to be down, or healthy and complete.

@@ -197,4 +197,16 @@ async fn an_agent_an_hour_ahead_is_reported_does_not_lead_and_ends_no_order() {
     clocks.stands(other).await;
     let log = std::fs::read_to_string(&mesh.agent(0).log_file).unwrap();
     assert!(log.contains("clock"), "its own log says nothing");
+
+    // Put right, it tells no verdict of the hour to come: as leader it would hold a region on its ramp until then.
+    clocks.set(0, 0);
+    until("its verdicts follow its clock", seconds(20), async || {
+        let status = clocks.status(0).await?;
+        let now_ms = status["answered_ms"].as_u64().ok_or("no time")?;
+        let regions = status["regions"].as_array().ok_or("no regions")?;
+        let is_past =
+            |part: &Value| part["verdict_since_ms"].as_u64().is_some_and(|since_ms| since_ms <= now_ms + 2_000);
+        claim(regions.len() == 3 && regions.iter().all(is_past), || status["regions"].to_string())
+    })
+    .await;
 }

@@ -90,6 +90,34 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
     mesh.settled().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file_that_it_names() {
+    let mesh = TestMesh::start().await;
+    mesh.settled().await;
+    let old: PathBuf = mesh.layout().token_file();
+    let new: PathBuf = mesh.layout().data_dir.join("new-token");
+    std::fs::copy(&old, &new).unwrap();
+    for index in 0..3 {
+        let agent = mesh.agent(index);
+        let skip = length(&agent.log_file);
+        let mut config = Config::load(&agent.config_file()).unwrap();
+        config.api.token_file = Some(new.clone());
+        std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
+        hang_up(pid(&mesh, index)).await;
+        logged(&agent.log_file, skip, &["configuration reloaded", r#"in_effect=["api.token_file"]"#]).await;
+    }
+
+    std::fs::remove_file(&old).unwrap();
+    let body = serde_json::json!({ "region": mesh.region(0), "by": "ann", "why": "look" });
+    for asked in 0..3 {
+        until(&format!("{} has an order carried out", mesh.region(asked)), seconds(20), async || {
+            let (code, answer) = mesh.api(asked).post("/v1/failover/hold", &body).await?;
+            claim(code == 200, || answer.to_string())
+        })
+        .await;
+    }
+}
+
 /// A process of the program whose errors go to a file.
 fn start(arguments: &[&str], log: &Path) -> Child {
     let errors = std::fs::File::create(log).unwrap();

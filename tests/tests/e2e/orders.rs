@@ -184,6 +184,10 @@ async fn orders_have_an_author_the_last_region_is_kept_and_lists_are_in_order() 
     assert_eq!(order_of(&mesh, &regions[0]).await, None);
     let text = done(&mesh, &[&last[..], &["--yes"]].concat()).await;
     assert!(text.contains("keeps its traffic"), "{text}");
+    // Of the drains that yield there is but this one: the others are not let in beside it.
+    let status = get(&mesh, 0, "/v1/failover/status").await;
+    assert_eq!(status["plan"]["yielded"].as_array().map(Vec::len), Some(1), "{status}");
+    shared(&mesh, &regions[0], |share| share == 1.0).await;
     assert!(!mesh.resolve(1).await.unwrap().is_empty(), "somebody is answered");
     for region in &regions {
         done(&mesh, &["failover", "restore", region, "--by", "ann", "--why", "over"]).await;

@@ -110,6 +110,15 @@ async fn a_drained_region_serves_when_the_others_have_failed_and_is_drained_agai
     assert_eq!(status["plan"]["overrides"].as_array().map(Vec::len), Some(2), "{status}");
     let yielded = status["plan"]["yielded"].to_string();
     assert!(yielded.contains("drain of") && yielded.contains("by ann (disks)"), "{status}");
+    // One of them is enough: the mesh is active-passive.
+    assert_eq!(status["plan"]["yielded"].as_array().map(Vec::len), Some(1), "{status}");
+    for survivor in [1, 2] {
+        until("the first of the drained regions serves alone", seconds(30), async || {
+            let share = mesh.api(survivor).region(mesh.region(1)).await?.share;
+            claim(share == 1.0, || format!("{share}"))
+        })
+        .await;
+    }
     until_alert(&mesh, 1, "RegionMeshOrderYielded", true).await;
     let metric = mesh.api(1).metric("regionmesh_plan_yielded_orders", &[]).await.unwrap();
     assert!(metric >= 1.0, "{metric}");
@@ -306,6 +315,41 @@ async fn when_every_region_fails_all_say_so_and_the_last_answer_stays_unless_it_
     })
     .await;
     until_alert(&mesh, 0, "RegionMeshAllRegionsFailed", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survivor_that_is_well_again_answers_itself_from_a_frozen_plan_that_answers_nothing() {
+    let setup = Setup { adjust: Some(served_by_others), ..Setup::default() };
+    let mesh = TestMesh::prepare(setup).await;
+    let up: Vec<Arc<AtomicBool>> = ALL.iter().map(|_| Arc::new(AtomicBool::new(true))).collect();
+    for index in ALL {
+        serve(mesh.agent(index).serving(), up[index].clone()).await;
+    }
+    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+    settled(&mesh).await;
+    up.iter().for_each(|up| up.store(false, Ordering::Relaxed));
+    until("no address is answered where it is to be empty", seconds(40), async || {
+        let status = get(&mesh, 2, "/v1/failover/status").await?;
+        claim(status["plan"]["all_failed_ms"].is_u64(), || status["plan"]["reason"].to_string())?;
+        let named = mesh.resolve(2).await?;
+        claim(named.is_empty(), || format!("{named:?}"))
+    })
+    .await;
+
+    mesh.kill_region(0).await;
+    mesh.kill_region(1).await;
+    until("the plan is frozen", seconds(40), async || {
+        let status = get(&mesh, 2, "/v1/status").await?;
+        claim(!status["frozen"].is_null(), || status["leader"].to_string())
+    })
+    .await;
+    assert_eq!(mesh.resolve(2).await, Ok(Vec::new()), "nothing is healthy");
+    up[2].store(true, Ordering::Relaxed);
+    until("the survivor answers itself", seconds(30), async || {
+        let named = mesh.resolve(2).await?;
+        claim(named == [address(&mesh, 2)], || format!("{named:?}"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,12 @@ impl Driver {
         };
         if let Some(local) = &local {
             let names: Vec<&str> = local.left_out.iter().map(RegionName::as_str).collect();
-            detail += &format!("; this agent's DNS leaves out {}, refused to its own probes", names.join(", "));
+            let said = if names.is_empty() {
+                "; the plan answers no region, this agent's DNS those that its own probes see healthy".to_owned()
+            } else {
+                format!("; this agent's DNS leaves out {}, refused to its own probes", names.join(", "))
+            };
+            detail += &said;
         }
         Freeze { since_ms, reachable, members: names.len(), local: local.map(Arc::new), detail }
     }
@@ -74,7 +79,7 @@ impl Driver {
         };
         let places = config.regions.iter().map(place).collect();
         let seen = self.arguments.snapshots.own_sight.borrow().clone();
-        local_answer(plan, &seen, config.traffic.strategy, &places)
+        local_answer(plan, config.traffic.withdraws(plan), &seen, config.traffic.strategy, &places)
     }
 
     fn publish_left_out(&self, before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) {

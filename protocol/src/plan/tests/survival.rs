@@ -77,7 +77,10 @@ fn a_drain_yields_when_the_last_other_region_fails_and_takes_effect_again_when_o
         assert!(reason.contains("drain of b by ann (maintenance) yields: no other region can serve"), "{reason}");
         assert_eq!(world.weight("a"), 0, "{strategy:?}");
         assert!(world.weight("b") > 0);
-        assert!(world.yields(Some("b"), "b") && world.yields(Some("c"), "c"));
+        // An active-passive mesh needs one of them, the first.
+        let is_one_enough = strategy == Strategy::ActivePassive;
+        assert!(world.yields(Some("b"), "b") && world.yields(Some("c"), "c") != is_one_enough);
+        assert_eq!(world.weight("c") == 0, is_one_enough);
         let words = explain(world.plan.as_ref().unwrap(), &world.inputs, &name("b"), world.now_ms).unwrap();
         assert!(words.overrides[0].contains("it yields"), "{words:?}");
 
@@ -86,6 +89,37 @@ fn a_drain_yields_when_the_last_other_region_fails_and_takes_effect_again_when_o
         assert!(world.weight("a") > 0 && world.weight("b") == 0 && world.weight("c") == 0, "{strategy:?}");
         assert!(world.plan.as_ref().unwrap().yielded.is_empty());
     }
+}
+
+#[test]
+fn the_last_region_that_serves_keeps_all_traffic_when_it_is_drained_too() {
+    for strategy in [Strategy::Weighted, Strategy::ActivePassive, Strategy::Latency] {
+        let mut world = World::of(&THREE, strategy);
+        world.drain_all_but("b");
+        world.give(OrderAction::Set(Drain), Some("b"), 60 * MINUTE);
+        for _ in 0..10 {
+            assert_eq!(THREE.map(|region| world.weight(region)), [0, 10_000, 0], "{strategy:?}");
+            assert_eq!(THREE.map(|region| world.yields(Some(region), region)), [false, true, false]);
+            world.wait(10 * SECOND);
+        }
+
+        // When it fails the others must serve; it does not displace them when it is healthy again.
+        world.judge("b", Condition::Failed);
+        assert!(world.weight("b") == 0 && world.weight("a") > 0, "{strategy:?}");
+        world.judge("b", Condition::Healthy);
+        world.wait(MINUTE);
+        assert!(world.weight("b") == 0 && !world.yields(Some("b"), "b"), "{strategy:?}");
+    }
+}
+
+#[test]
+fn of_drained_regions_that_wait_outside_those_that_lack_nothing_yield() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.drain_all_but("a");
+    world.inputs.regions.get_mut(&name("b")).unwrap().is_loaded = false;
+    world.judge("a", Condition::Failed);
+    assert_eq!(THREE.map(|region| world.weight(region) > 0), [false, false, true]);
+    assert_eq!(next_plan(world.plan.as_ref(), &world.inputs, world.now_ms), None);
 }
 
 #[test]

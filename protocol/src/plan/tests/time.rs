@@ -200,3 +200,22 @@ fn an_agent_that_starts_goes_by_its_wall_clock_until_a_peer_knows_better() {
     assert_eq!(time.age(1_000).unwrap().age_ms, MINUTE);
     assert_eq!(time.follow(1_000, BEGIN + 2 * HOUR + 1_000), Some((2 * HOUR + 1_000 - MINUTE) as i64));
 }
+
+#[test]
+fn a_verdict_told_by_a_clock_that_was_an_hour_ahead_holds_no_region_on_the_ramp() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.judge("b", Condition::Failed);
+    world.judge("b", Condition::Healthy);
+    world.inputs.regions.get_mut(&name("b")).unwrap().since_ms = world.now_ms + HOUR;
+    world.wait(10 * SECOND);
+    assert_eq!(world.standing("b"), Standing::Ramping { step: 0, since_ms: world.now_ms });
+    world.wait(5 * SECOND);
+    assert_eq!(world.standing("b"), Standing::Ramping { step: 1, since_ms: world.now_ms });
+
+    // Nor is it known whether such a suspicion is younger than the step.
+    world.inputs.regions.get_mut(&name("b")).unwrap().condition = Condition::Suspect;
+    assert_eq!(world.wait(SECOND), None);
+    world.judge("b", Condition::Healthy);
+    world.wait(5 * SECOND);
+    assert_eq!(world.standing("b"), Standing::Serving);
+}

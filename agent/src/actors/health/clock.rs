@@ -1,0 +1,93 @@
+//! The clock that the actor measures by, and how its points in time are told to others.
+
+use regionmesh_protocol::{
+    plan::SHIFT_MIN_MS,
+    verdict::{Observation, RegionVerdict},
+};
+use tokio::time::Instant;
+
+/// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like silence.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    unix_ms: u64,
+    started: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { unix_ms: crate::time::unix_ms(), started: Instant::now() }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.unix_ms.saturating_add(elapsed_ms)
+    }
+}
+
+/// How far ahead of a [`Clock`] the wall clock is, by which others read what the actor publishes.
+#[derive(Debug, Default)]
+pub(super) struct WallShift {
+    ahead_ms: i64,
+}
+
+impl WallShift {
+    /// Compares the clocks; by how much published points in time are to be moved, if the wall clock was set.
+    pub(super) fn follow(&mut self, clock_ms: u64, wall_ms: u64) -> Option<i64> {
+        let ahead_ms = i64::try_from(i128::from(wall_ms) - i128::from(clock_ms)).unwrap_or(i64::MAX);
+        if ahead_ms.abs_diff(self.ahead_ms) <= SHIFT_MIN_MS {
+            return None;
+        }
+        let by_ms = ahead_ms.saturating_sub(self.ahead_ms);
+        self.ahead_ms = ahead_ms;
+        Some(by_ms)
+    }
+
+    /// What the wall clock shows when the [`Clock`] shows this.
+    pub(super) fn wall_ms(&self, clock_ms: u64) -> u64 {
+        moved(clock_ms, self.ahead_ms)
+    }
+
+    /// An observation by the wall clock.
+    pub(super) fn tell(&self, mut observation: Observation) -> Observation {
+        observation.since_ms = self.wall_ms(observation.since_ms);
+        for address in &mut observation.addresses {
+            address.since_ms = self.wall_ms(address.since_ms);
+            address.probed_ms = self.wall_ms(address.probed_ms);
+        }
+        observation
+    }
+}
+
+/// Moves the points in time of a verdict.
+pub(super) fn shift(verdict: &mut RegionVerdict, by_ms: i64) {
+    verdict.since_ms = moved(verdict.since_ms, by_ms);
+    for address in &mut verdict.addresses {
+        address.since_ms = moved(address.since_ms, by_ms);
+    }
+}
+
+/// What is 0 means never and stays.
+fn moved(ms: u64, by_ms: i64) -> u64 {
+    if ms == 0 { 0 } else { ms.saturating_add_signed(by_ms).max(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    #[test]
+    fn what_was_published_follows_a_wall_clock_that_is_set_and_no_drift() {
+        let mut shift = WallShift::default();
+        let start_ms = 2 * HOUR_MS;
+        assert_eq!(shift.follow(start_ms, start_ms + SHIFT_MIN_MS), None);
+        assert_eq!(shift.wall_ms(start_ms), start_ms);
+
+        // The agent was started an hour ahead.
+        assert_eq!(shift.follow(start_ms, start_ms - HOUR_MS), Some(-3_600_000));
+        assert_eq!(shift.follow(start_ms + 500, start_ms + 500 - HOUR_MS), None);
+        assert_eq!((shift.wall_ms(start_ms), shift.wall_ms(0)), (HOUR_MS, 0));
+        assert_eq!(shift.follow(start_ms, start_ms), Some(3_600_000));
+    }
+}
