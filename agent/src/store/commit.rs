@@ -6,11 +6,11 @@
 use super::{
     OpenStore,
     claims::Claim,
-    models::{ModelError, ModelStore, file_path, folder, manifest_path},
+    models::{ModelError, ModelStore, decode_manifest, file_path, folder, manifest_path},
     staging,
 };
 use futures::StreamExt;
-use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
     manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
@@ -106,13 +106,9 @@ impl ModelStore {
         self.check_kept(manifest).await?;
         self.confirm(claim).await?;
         let path = manifest_path(&manifest.model, &manifest.version);
-        let put = self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await;
-        // Read back, whatever was answered: a reply may be lost, and a store may acknowledge what it does not keep.
-        match (self.existing(manifest).await?, put) {
-            (Some(existing), _) => Ok(existing),
-            (None, Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
-            (None, Err(error)) => Err(ModelError::store("write", &path, error)),
-        }
+        let kept = self.create(&path, bytes).await?;
+        let kept = decode_manifest(&kept).map_err(|why| refused(manifest, why))?;
+        same_content(manifest, &kept)
     }
 
     /// Makes sure that the store has every file in its whole size.
@@ -159,13 +155,7 @@ impl ModelStore {
     /// The committed version of that name if its content is the manifest's; an error if it is other content.
     async fn existing(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
         match self.manifest(&manifest.model, &manifest.version).await {
-            Ok(existing) if existing.content() == manifest.content() => Ok(Some(existing.summary())),
-            Ok(existing) => Err(ModelError::Exists {
-                model: manifest.model.clone(),
-                version: manifest.version.clone(),
-                theirs: existing.content().to_string(),
-                ours: manifest.content().to_string(),
-            }),
+            Ok(existing) => same_content(manifest, &existing).map(Some),
             Err(ModelError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -253,6 +243,19 @@ impl ModelStore {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What `existing` is if its content is the manifest's.
+fn same_content(manifest: &Manifest, existing: &Manifest) -> Result<VersionSummary, ModelError> {
+    if existing.content() == manifest.content() {
+        return Ok(existing.summary());
+    }
+    Err(ModelError::Exists {
+        model: manifest.model.clone(),
+        version: manifest.version.clone(),
+        theirs: existing.content().to_string(),
+        ours: manifest.content().to_string(),
+    })
 }
 
 fn refused(manifest: &Manifest, why: String) -> ModelError {

@@ -15,7 +15,7 @@ use super::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
+use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
     manifest::{Digest, Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
@@ -88,8 +88,7 @@ pub enum ModelError {
     },
     /// The store acknowledged a write, and what was written is not there.
     #[error(
-        "the store acknowledged {path} and does not have it, or not all of it; nothing of the version is visible, publish it \
-         again"
+        "the store acknowledged {path} and does not have it, or not all of it; the change has no effect, try again"
     )]
     NotKept {
         /// What was written.
@@ -261,6 +260,23 @@ impl ModelStore {
         self.store.objects.get(path).await?.bytes().await
     }
 
+    /// Creates an object, unless it exists, and reads it back, whatever was answered: a reply may be lost, and a store may
+    /// acknowledge what it does not keep.
+    pub(super) async fn create(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<Bytes, ModelError> {
+        let put = self.store.objects.put_opts(path, PutPayload::from(bytes), PutMode::Create.into()).await;
+        let put = match put {
+            // Reading would fail as late.
+            Err(error) if self.store.health.outage().is_some() => return Err(ModelError::store("write", path, error)),
+            put => put,
+        };
+        match (self.get(path).await, put) {
+            (Ok(kept), _) => Ok(kept),
+            (Err(_), Err(error)) => Err(ModelError::store("write", path, error)),
+            (Err(ObjectError::NotFound { .. }), Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
+            (Err(error), Ok(_)) => Err(ModelError::store("read", path, error)),
+        }
+    }
+
     /// The manifest of a version.
     pub async fn manifest(&self, model: &ModelName, version: &VersionName) -> Result<Manifest, ModelError> {
         decode_manifest(&self.manifest_bytes(model, version).await?).map_err(|why| ModelError::Manifest {
@@ -373,7 +389,7 @@ impl ModelStore {
     }
 }
 
-fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
+pub(super) fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
     let manifest: Manifest = codec::decode_document(bytes).map_err(|error| error.to_string())?;
     manifest.check().map_err(|error| error.to_string())?;
     Ok(manifest)
