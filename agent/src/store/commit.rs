@@ -68,6 +68,9 @@ impl ModelStore {
         let content = manifest.content().to_string();
         let mut claim = self.claim(&manifest.model, &manifest.version, &content, None).await?;
         let committed = self.commit_claimed(manifest, source, bytes, &mut claim).await;
+        if committed.is_err() {
+            self.note_leftovers();
+        }
         match &committed {
             // The claim is another's now, and with it the files.
             Err(ModelError::Claimed { .. }) => {}

@@ -23,7 +23,10 @@ use regionmesh_protocol::{
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -155,6 +158,8 @@ pub struct ModelStore {
     /// When the store's clock was asked, and what it said, Unix milliseconds.
     pub(super) clock: Arc<Mutex<Option<(Instant, i64)>>>,
     pub(super) active: ActiveClaims,
+    /// Whether a write failed, and may have left something, since the last clean-up.
+    leftovers: Arc<AtomicBool>,
     seen: Arc<Mutex<HashMap<ObjectPath, (Tag, VersionSummary)>>>,
 }
 
@@ -178,7 +183,28 @@ pub(super) fn file_path(model: &ModelName, version: &VersionName, path: &str) ->
 impl ModelStore {
     /// The models in `store`.
     pub fn new(store: OpenStore) -> Self {
-        Self { store, clock: Arc::default(), active: ActiveClaims::default(), seen: Arc::default() }
+        Self {
+            store,
+            clock: Arc::default(),
+            active: ActiveClaims::default(),
+            leftovers: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// A write failed, so that something may have to be cleaned up.
+    pub(super) fn note_leftovers(&self) {
+        self.leftovers.store(true, Ordering::Relaxed);
+    }
+
+    /// A clean-up begins.
+    pub(super) fn forget_leftovers(&self) {
+        self.leftovers.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a write of this process failed since the last clean-up, and the store is available for another.
+    pub fn needs_cleaning(&self) -> bool {
+        self.leftovers.load(Ordering::Relaxed) && self.store.health.outage().is_none()
     }
 
     /// Fails at once where the store is known to be unavailable, and soon where it can't be reached: before a publisher sends
