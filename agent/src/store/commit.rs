@@ -4,7 +4,7 @@
 //! two contents are never mixed under one name and a reader who goes by manifests sees all of a version or nothing.
 
 use super::{
-    OpenStore,
+    CALL_TIMEOUT, OpenStore,
     claims::Claim,
     models::{ModelError, ModelStore, decode_manifest, file_path, folder, manifest_path},
     staging,
@@ -225,11 +225,11 @@ impl ModelStore {
     async fn remove_empty_folders(&self, model: &ModelName, version: &VersionName) {
         let Some(root) = &self.store.root else { return };
         let path = root.join("models").join(model.as_str()).join(version.as_str());
-        let _ = tokio::task::spawn_blocking(move || {
+        let removing = tokio::task::spawn_blocking(move || {
             remove_empty(&path);
             path.parent().map(std::fs::remove_dir)
-        })
-        .await;
+        });
+        let _ = tokio::time::timeout(CALL_TIMEOUT, removing).await;
     }
 
     /// Gives a version another name; content, publisher and time stay.

@@ -232,6 +232,11 @@ impl ModelStore {
         self.store.root.as_deref().unwrap_or(fallback).join(".staging")
     }
 
+    /// Does `work` on a local store's file system, which has no timeouts; gives up once the store is known to be unavailable.
+    pub async fn unless_out<T, E: From<ModelError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.store.unless_out(work).await
+    }
+
     /// Every version that is committed here.
     pub async fn versions(&self) -> Result<Vec<VersionSummary>, ModelError> {
         let prefix = object(&["manifests"]);
