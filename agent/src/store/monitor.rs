@@ -26,9 +26,11 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(1);
 /// A store that answered nothing for this long is asked.
 const QUIET: Duration = Duration::from_secs(3);
+/// A store that nothing was written to for this long is written to: one may answer reads and refuse writes.
+const UNWRITTEN: Duration = Duration::from_secs(10);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause between two probes for writing: a local store is probed always, another only while its writes fail.
+/// Pause between two probes for writing. A local store is probed always, another one while its writes fail or nobody writes.
 const WRITE_PROBE_EVERY: Duration = Duration::from_secs(3);
 /// How long a check for conditional writes may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -171,7 +173,8 @@ impl Watch {
             probe_read(&store).await;
         }
         let is_due = self.wrote_at.is_none_or(|at| at.elapsed() >= WRITE_PROBE_EVERY);
-        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt();
+        let is_unwritten = store.health.unwritten_for() >= UNWRITTEN;
+        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt() || is_unwritten;
         if is_due && is_wanted {
             self.wrote_at = Some(Instant::now());
             match &store.root {
