@@ -210,3 +210,22 @@ async fn upload(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(
     }
     outcome
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_nobody_waits_for_any_more_does_not_get_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("staged"), folder.path().join("store/f"));
+        std::fs::write(&source, b"one").unwrap();
+        let is_given_up = CancellationToken::new();
+        is_given_up.cancel();
+        assert_eq!(move_in(&source, &target, &is_given_up).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(source.exists() && !target.exists() && !source.with_extension("placing").exists());
+        move_in(&source, &target, &CancellationToken::new()).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"one");
+    }
+}
