@@ -126,6 +126,11 @@ impl StoreJudge {
         self.succeeded_ms.values().max().copied()
     }
 
+    /// The last success of one access.
+    pub fn succeeded_by_ms(&self, access: Access) -> Option<u64> {
+        self.succeeded_ms.get(&access).copied()
+    }
+
     /// Whether an operation of this access failed and none has made up for it yet.
     pub fn is_in_doubt(&self, access: Access) -> bool {
         self.areas.keys().any(|(known, _)| *known == access)
@@ -211,6 +216,15 @@ mod tests {
         judge.observe(Access::Write, "probe", Ok(()), 10_500);
         assert!(judge.outage(10_600).is_some());
         assert!(judge.outage(10_500 + RECOVERED_MS).is_none());
+    }
+
+    #[test]
+    fn successes_of_reading_and_writing_are_told_apart() {
+        let mut judge = StoreJudge::default();
+        judge.observe(Access::Read, "register", Ok(()), 7);
+        assert_eq!((judge.succeeded_by_ms(Access::Read), judge.succeeded_by_ms(Access::Write)), (Some(7), None));
+        judge.observe(Access::Write, "probe", Err("no".into()), 8);
+        assert_eq!((judge.succeeded_ms(), judge.succeeded_by_ms(Access::Write)), (Some(7), None));
     }
 
     #[test]

@@ -43,6 +43,8 @@ const GIVES_WAY_AFTER: Duration = Duration::from_secs(60);
 const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// Longest pause between two looks for idle uploads.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long the removal of staged files is waited for; it goes on in the background.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes handed to the hashing thread at once: few hand-overs, and little memory.
 const BLOCK: usize = 1 << 20;
 /// Blocks on their way to the hashing thread.
@@ -228,7 +230,10 @@ impl Publisher {
         let id = format!("{:016x}", rand::random::<u64>());
         let folder = self.staging.join(&id);
         self.make_room()?;
-        tokio::fs::create_dir_all(&folder).await.map_err(|error| ModelError::io("create", &folder, error))?;
+        let creating = async {
+            tokio::fs::create_dir_all(&folder).await.map_err(|error| ModelError::io("create", &folder, error))
+        };
+        self.store.unless_out(creating).await?;
         let files = BTreeMap::new();
         let upload = Upload { model, version, publisher, metadata, files, folder, touched: Instant::now() };
         self.lock().insert(id.clone(), upload);
@@ -249,7 +254,10 @@ impl Publisher {
             return Err(ManifestError::Limit { what: "bytes", found, limit }.into());
         }
         let staged = self.reserve(id, path)?;
-        let cut = stage(&staged, path, declared, body).await;
+        let cut = self.store.unless_out(stage(&staged, path, declared, body)).await;
+        if cut.is_err() {
+            let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_file(&staged)).await;
+        }
         let mut uploads = self.lock();
         let upload = uploads.get_mut(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
         upload.touched = Instant::now();
@@ -262,7 +270,6 @@ impl Publisher {
             // The path is free again: the sender may try once more.
             Err(error) => {
                 upload.files.remove(path);
-                let _ = std::fs::remove_file(&staged);
                 Err(error)
             }
         }
@@ -289,7 +296,7 @@ impl Publisher {
     pub async fn commit(&self, id: &str) -> Result<VersionSummary, PublishError> {
         let upload = self.lock().remove(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
         let committed = self.commit_upload(&upload).await;
-        let _ = tokio::fs::remove_dir_all(&upload.folder).await;
+        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_dir_all(&upload.folder)).await;
         committed
     }
 
@@ -378,7 +385,7 @@ impl Publisher {
     /// Drops an upload and what it staged.
     pub async fn abort(&self, id: &str) -> Result<(), PublishError> {
         let upload = self.lock().remove(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
-        let _ = tokio::fs::remove_dir_all(&upload.folder).await;
+        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_dir_all(&upload.folder)).await;
         Ok(())
     }
 
@@ -450,7 +457,9 @@ impl Publisher {
 
 fn dropped(id: &str, upload: &Upload, why: &str) {
     tracing::warn!(upload = id, model = %upload.model, version = %upload.version, why, "an abandoned upload was dropped");
-    let _ = std::fs::remove_dir_all(&upload.folder);
+    // Elsewhere: a file system that hangs must not block the caller, who holds a lock.
+    let folder = upload.folder.clone();
+    drop(tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)));
 }
 
 /// Writes a body to `staged` while chunking and hashing it in a thread beside.

@@ -1,4 +1,4 @@
-//! Finishing what crashes interrupted: deletions, abandoned files, uploads in parts, and versions that lost files.
+//! Finishing what crashes and outages interrupted: deletions, abandoned files, uploads in parts, and versions that lost files.
 
 use super::models::{ModelError, ModelStore, object};
 use regionmesh_protocol::{
@@ -19,8 +19,9 @@ pub struct Cleaned {
 }
 
 impl ModelStore {
-    /// Finishes what crashes interrupted. Safe at any time, and beside other agents that do the same.
+    /// Finishes what crashes and outages interrupted. Safe at any time, and beside other agents that do the same.
     pub async fn clean(&self, tombstones: &[Tombstone]) -> Result<Cleaned, ModelError> {
+        self.forget_leftovers();
         let mut cleaned = Cleaned { uploads: self.abort_leftovers().await?, ..Cleaned::default() };
         for version in self.versions().await? {
             let is_dead = |stone: &&Tombstone| {

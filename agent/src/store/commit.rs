@@ -4,13 +4,13 @@
 //! two contents are never mixed under one name and a reader who goes by manifests sees all of a version or nothing.
 
 use super::{
-    OpenStore,
+    CALL_TIMEOUT, OpenStore,
     claims::Claim,
-    models::{ModelError, ModelStore, file_path, folder, manifest_path},
+    models::{ModelError, ModelStore, decode_manifest, file_path, folder, manifest_path},
     staging,
 };
 use futures::StreamExt;
-use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
     manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
@@ -68,6 +68,9 @@ impl ModelStore {
         let content = manifest.content().to_string();
         let mut claim = self.claim(&manifest.model, &manifest.version, &content, None).await?;
         let committed = self.commit_claimed(manifest, source, bytes, &mut claim).await;
+        if committed.is_err() {
+            self.note_leftovers();
+        }
         match &committed {
             // The claim is another's now, and with it the files.
             Err(ModelError::Claimed { .. }) => {}
@@ -106,13 +109,9 @@ impl ModelStore {
         self.check_kept(manifest).await?;
         self.confirm(claim).await?;
         let path = manifest_path(&manifest.model, &manifest.version);
-        let put = self.store.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into()).await;
-        // Read back, whatever was answered: a reply may be lost, and a store may acknowledge what it does not keep.
-        match (self.existing(manifest).await?, put) {
-            (Some(existing), _) => Ok(existing),
-            (None, Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
-            (None, Err(error)) => Err(ModelError::store("write", &path, error)),
-        }
+        let kept = self.create(&path, bytes).await?;
+        let kept = decode_manifest(&kept).map_err(|why| refused(manifest, why))?;
+        same_content(manifest, &kept)
     }
 
     /// Makes sure that the store has every file in its whole size.
@@ -159,13 +158,7 @@ impl ModelStore {
     /// The committed version of that name if its content is the manifest's; an error if it is other content.
     async fn existing(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
         match self.manifest(&manifest.model, &manifest.version).await {
-            Ok(existing) if existing.content() == manifest.content() => Ok(Some(existing.summary())),
-            Ok(existing) => Err(ModelError::Exists {
-                model: manifest.model.clone(),
-                version: manifest.version.clone(),
-                theirs: existing.content().to_string(),
-                ours: manifest.content().to_string(),
-            }),
+            Ok(existing) => same_content(manifest, &existing).map(Some),
             Err(ModelError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -232,11 +225,11 @@ impl ModelStore {
     async fn remove_empty_folders(&self, model: &ModelName, version: &VersionName) {
         let Some(root) = &self.store.root else { return };
         let path = root.join("models").join(model.as_str()).join(version.as_str());
-        let _ = tokio::task::spawn_blocking(move || {
+        let removing = tokio::task::spawn_blocking(move || {
             remove_empty(&path);
             path.parent().map(std::fs::remove_dir)
-        })
-        .await;
+        });
+        let _ = tokio::time::timeout(CALL_TIMEOUT, removing).await;
     }
 
     /// Gives a version another name; content, publisher and time stay.
@@ -253,6 +246,19 @@ impl ModelStore {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What `existing` is if its content is the manifest's.
+fn same_content(manifest: &Manifest, existing: &Manifest) -> Result<VersionSummary, ModelError> {
+    if existing.content() == manifest.content() {
+        return Ok(existing.summary());
+    }
+    Err(ModelError::Exists {
+        model: manifest.model.clone(),
+        version: manifest.version.clone(),
+        theirs: existing.content().to_string(),
+        ours: manifest.content().to_string(),
+    })
 }
 
 fn refused(manifest: &Manifest, why: String) -> ModelError {

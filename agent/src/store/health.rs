@@ -30,6 +30,8 @@ struct Inner {
     begin: Instant,
     judge: Mutex<StoreJudge>,
     fitness: Mutex<Fitness>,
+    /// A write that was begun and does not end.
+    hung: Mutex<Option<StoreFault>>,
     failures: [AtomicU64; 2],
 }
 
@@ -45,6 +47,7 @@ impl StoreHealth {
             begin: Instant::now(),
             judge: Mutex::default(),
             fitness: Mutex::new(Fitness::Fit),
+            hung: Mutex::default(),
             failures: Default::default(),
         }))
     }
@@ -93,6 +96,30 @@ impl StoreHealth {
     pub fn quiet_for(&self) -> Duration {
         let last_ms = lock(&self.0.judge).succeeded_ms().unwrap_or(0);
         Duration::from_millis(self.now_ms().saturating_sub(last_ms))
+    }
+
+    /// How long ago a write last succeeded, or since the start if none did.
+    pub fn unwritten_for(&self) -> Duration {
+        let last_ms = lock(&self.0.judge).succeeded_by_ms(Access::Write).unwrap_or(0);
+        Duration::from_millis(self.now_ms().saturating_sub(last_ms))
+    }
+
+    /// A write in `area` did not end within `waited` and is still running. Until [`StoreHealth::writes_end`] further writes
+    /// are refused: on a file system that hangs each of them would occupy a thread.
+    pub fn writes_hang(&self, area: &str, waited: Duration) {
+        let fault = self.fault(Cause::Silent(waited.as_millis() as u64));
+        self.record(Access::Write, area, Err(fault.to_string()));
+        *lock(&self.0.hung) = Some(fault);
+    }
+
+    /// No write hangs.
+    pub fn writes_end(&self) {
+        *lock(&self.0.hung) = None;
+    }
+
+    /// Why writes are refused while one of them hangs.
+    pub fn hung(&self) -> Option<StoreFault> {
+        lock(&self.0.hung).clone()
     }
 
     /// Whether writes failed and none succeeded since.

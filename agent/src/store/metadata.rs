@@ -6,7 +6,7 @@
 
 use super::models::{ModelError, ModelStore, object};
 use futures::TryStreamExt;
-use object_store::{Error as ObjectError, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use object_store::{Error as ObjectError, ObjectStoreExt, path::Path as ObjectPath};
 use regionmesh_protocol::{
     clock::HybridTime,
     codec::{self, CodecError},
@@ -116,10 +116,7 @@ impl ModelStore {
             path: path.to_string().into(),
             error: std::io::Error::other(error),
         })?;
-        match self.store.objects.put_opts(path, PutPayload::from(bytes), PutMode::Create.into()).await {
-            Ok(_) | Err(ObjectError::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(ModelError::store("write", path, error)),
-        }
+        self.create(path, bytes).await.map(drop)
     }
 
     async fn names(&self, prefix: &ObjectPath) -> Result<Vec<ObjectPath>, ModelError> {

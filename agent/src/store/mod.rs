@@ -23,7 +23,10 @@ pub use open::{OpenError, open};
 
 use health::StoreHealth;
 use object_store::{ObjectStore, multipart::MultipartStore};
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// How long one call of a local store may take: file systems have no timeouts of their own, clients of remote stores do.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who writes: an agent of the region, in one of its lives.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
+use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
     manifest::{Digest, Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
@@ -23,7 +23,10 @@ use regionmesh_protocol::{
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -88,8 +91,7 @@ pub enum ModelError {
     },
     /// The store acknowledged a write, and what was written is not there.
     #[error(
-        "the store acknowledged {path} and does not have it, or not all of it; nothing of the version is visible, publish it \
-         again"
+        "the store acknowledged {path} and does not have it, or not all of it; the change has no effect, try again"
     )]
     NotKept {
         /// What was written.
@@ -156,6 +158,8 @@ pub struct ModelStore {
     /// When the store's clock was asked, and what it said, Unix milliseconds.
     pub(super) clock: Arc<Mutex<Option<(Instant, i64)>>>,
     pub(super) active: ActiveClaims,
+    /// Whether a write failed, and may have left something, since the last clean-up.
+    leftovers: Arc<AtomicBool>,
     seen: Arc<Mutex<HashMap<ObjectPath, (Tag, VersionSummary)>>>,
 }
 
@@ -179,7 +183,28 @@ pub(super) fn file_path(model: &ModelName, version: &VersionName, path: &str) ->
 impl ModelStore {
     /// The models in `store`.
     pub fn new(store: OpenStore) -> Self {
-        Self { store, clock: Arc::default(), active: ActiveClaims::default(), seen: Arc::default() }
+        Self {
+            store,
+            clock: Arc::default(),
+            active: ActiveClaims::default(),
+            leftovers: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// A write failed, so that something may have to be cleaned up.
+    pub(super) fn note_leftovers(&self) {
+        self.leftovers.store(true, Ordering::Relaxed);
+    }
+
+    /// A clean-up begins.
+    pub(super) fn forget_leftovers(&self) {
+        self.leftovers.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a write of this process failed since the last clean-up, and the store is available for another.
+    pub fn needs_cleaning(&self) -> bool {
+        self.leftovers.load(Ordering::Relaxed) && self.store.health.outage().is_none()
     }
 
     /// Fails at once where the store is known to be unavailable, and soon where it can't be reached: before a publisher sends
@@ -205,6 +230,11 @@ impl ModelStore {
     /// A folder for files on their way into the store: on its own file system where it is local, else below `fallback`.
     pub fn staging_folder(&self, fallback: &Path) -> PathBuf {
         self.store.root.as_deref().unwrap_or(fallback).join(".staging")
+    }
+
+    /// Does `work` on a local store's file system, which has no timeouts; gives up once the store is known to be unavailable.
+    pub async fn unless_out<T, E: From<ModelError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.store.unless_out(work).await
     }
 
     /// Every version that is committed here.
@@ -259,6 +289,23 @@ impl ModelStore {
 
     async fn get(&self, path: &ObjectPath) -> Result<Bytes, ObjectError> {
         self.store.objects.get(path).await?.bytes().await
+    }
+
+    /// Creates an object, unless it exists, and reads it back, whatever was answered: a reply may be lost, and a store may
+    /// acknowledge what it does not keep.
+    pub(super) async fn create(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<Bytes, ModelError> {
+        let put = self.store.objects.put_opts(path, PutPayload::from(bytes), PutMode::Create.into()).await;
+        let put = match put {
+            // Reading would fail as late.
+            Err(error) if self.store.health.outage().is_some() => return Err(ModelError::store("write", path, error)),
+            put => put,
+        };
+        match (self.get(path).await, put) {
+            (Ok(kept), _) => Ok(kept),
+            (Err(_), Err(error)) => Err(ModelError::store("write", path, error)),
+            (Err(ObjectError::NotFound { .. }), Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
+            (Err(error), Ok(_)) => Err(ModelError::store("read", path, error)),
+        }
     }
 
     /// The manifest of a version.
@@ -373,7 +420,7 @@ impl ModelStore {
     }
 }
 
-fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
+pub(super) fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
     let manifest: Manifest = codec::decode_document(bytes).map_err(|error| error.to_string())?;
     manifest.check().map_err(|error| error.to_string())?;
     Ok(manifest)

@@ -4,6 +4,7 @@ use super::{
     OpenStore,
     conditional::{self, CheckError},
     fault::Cause,
+    health::StoreHealth,
 };
 use crate::problems::Problems;
 use futures::{StreamExt, future::join_all};
@@ -18,15 +19,18 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often a store is judged.
 const TICK: Duration = Duration::from_secs(1);
 /// A store that answered nothing for this long is asked.
 const QUIET: Duration = Duration::from_secs(3);
+/// A store that nothing was written to for this long is written to: one may answer reads and refuse writes.
+const UNWRITTEN: Duration = Duration::from_secs(10);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause between two probes for writing: a local store is probed always, another only while its writes fail.
+/// Pause between two probes for writing. A local store is probed always, another one while its writes fail or nobody writes.
 const WRITE_PROBE_EVERY: Duration = Duration::from_secs(3);
 /// How long a check for conditional writes may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,6 +110,8 @@ struct Watch {
     metrics: StoreMetrics,
     checked_at: Option<Instant>,
     wrote_at: Option<Instant>,
+    /// A write to the folder of a local store that did not end in time.
+    hanging: Option<JoinHandle<io::Result<()>>>,
     counted: [u64; 2],
 }
 
@@ -118,6 +124,7 @@ impl Watch {
             metrics: arguments.metrics.clone(),
             checked_at: None,
             wrote_at: None,
+            hanging: None,
             counted: [0; 2],
         }
     }
@@ -160,15 +167,43 @@ impl Watch {
     }
 
     async fn probe(&mut self) {
-        let store = &self.monitored.store;
-        if store.health.quiet_for() >= QUIET {
-            probe_read(store).await;
+        let store = self.monitored.store.clone();
+        // A reader would hang beside a writer that does, and occupy a thread for each probe.
+        if store.health.hung().is_none() && store.health.quiet_for() >= QUIET {
+            probe_read(&store).await;
         }
         let is_due = self.wrote_at.is_none_or(|at| at.elapsed() >= WRITE_PROBE_EVERY);
-        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt();
+        let is_unwritten = store.health.unwritten_for() >= UNWRITTEN;
+        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt() || is_unwritten;
         if is_due && is_wanted {
             self.wrote_at = Some(Instant::now());
-            probe_write(store, &self.agent).await;
+            match &store.root {
+                Some(root) => {
+                    let path = root.join(format!(".probe-{}", self.agent));
+                    self.probe_folder(&store.health, move || write_and_remove(&path)).await;
+                }
+                None => probe_write(&store, &self.agent).await,
+            }
+        }
+    }
+
+    /// Writes to the folder of a local store. The file system has no timeouts: a write that hangs is waited for again, and
+    /// no further one is begun.
+    async fn probe_folder(&mut self, health: &StoreHealth, write: impl FnOnce() -> io::Result<()> + Send + 'static) {
+        let mut writing = match self.hanging.take() {
+            Some(writing) => writing,
+            None => tokio::task::spawn_blocking(write),
+        };
+        match tokio::time::timeout(PROBE_TIMEOUT, &mut writing).await {
+            Ok(written) => {
+                let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+                health.writes_end();
+                health.observe_file(Access::Write, PROBE_AREA, &written);
+            }
+            Err(_) => {
+                health.writes_hang(PROBE_AREA, PROBE_TIMEOUT);
+                self.hanging = Some(writing);
+            }
         }
     }
 
@@ -205,16 +240,6 @@ async fn probe_read(store: &OpenStore) {
 }
 
 async fn probe_write(store: &OpenStore, agent: &str) {
-    if let Some(root) = &store.root {
-        let path = root.join(format!(".probe-{agent}"));
-        let written = tokio::task::spawn_blocking(move || write_and_remove(&path)).await;
-        store.health.observe_file(
-            Access::Write,
-            PROBE_AREA,
-            &written.unwrap_or_else(|error| Err(io::Error::other(error))),
-        );
-        return;
-    }
     let path = ObjectPath::from(format!("{PROBE_AREA}/write-{agent}"));
     let put = store.prober.put_opts(&path, vec![0u8; PROBE_BYTES].into(), Default::default());
     let _ = tokio::time::timeout(PROBE_TIMEOUT, put).await;

@@ -139,7 +139,7 @@ pub(super) async fn upload(
 }
 
 impl ModelStore {
-    /// Aborts the uploads of agents that did not live to end them; how many.
+    /// Aborts the uploads whose agents crashed, or could not abort them when they failed; how many.
     pub(super) async fn abort_leftovers(&self) -> Result<usize, ModelError> {
         let Some(parts) = &self.store.multipart else { return Ok(0) };
         let mut aborted = 0;
@@ -156,7 +156,7 @@ impl ModelStore {
                 }
                 let upload = Upload { parts, health: &self.store.health, path: &record.path, id: record.id.clone() };
                 upload.abort().await?;
-                tracing::warn!(path = %record.path, "aborted an upload that its agent did not end");
+                tracing::warn!(path = %record.path, "aborted an upload that was never ended");
                 aborted += 1;
             }
             self.delete_object(&path).await?;
@@ -166,8 +166,9 @@ impl ModelStore {
 
     async fn is_under_way(&self, path: &ObjectPath, record: &Record) -> Result<bool, ModelError> {
         let is_ours = |owner: &&Owner| path.parts().nth(1).is_some_and(|agent| agent.as_ref() == owner.agent);
-        if let Some(owner) = self.store.owner.as_ref().filter(is_ours) {
-            return Ok(owner.boot == record.boot);
+        // One of our own boot may have failed: its claim is active only while a writer works.
+        if self.store.owner.as_ref().filter(is_ours).is_some_and(|owner| owner.boot != record.boot) {
+            return Ok(false);
         }
         match record.version() {
             Some((model, version)) => self.is_claimed(&model, &version).await,
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_of_an_earlier_life_is_aborted_and_one_under_way_is_not() {
+    async fn an_upload_of_an_earlier_boot_or_without_a_living_claim_is_aborted_and_one_under_way_is_not() {
         let memory = Arc::new(InMemory::new());
         let path = ObjectPath::from("models/m/1/f");
         for boot in [1, 2] {
@@ -198,14 +199,15 @@ mod tests {
             memory.put(&name, record.write().into()).await.unwrap();
         }
         let (same, other) = (store("node-0", 2, &memory), store("node-1", 9, &memory));
-        assert_eq!(same.abort_leftovers().await.unwrap(), 1);
-        assert_eq!(same.abort_leftovers().await.unwrap(), 0);
-        // Another agent goes by the claim of the version.
         let (model, version) = ("m".parse().unwrap(), "1".parse().unwrap());
         let claim = same.claim(&model, &version, "content", None).await.unwrap();
+        assert_eq!(same.abort_leftovers().await.unwrap(), 1);
+        assert_eq!(same.abort_leftovers().await.unwrap(), 0);
         assert_eq!(other.abort_leftovers().await.unwrap(), 0);
-        same.release(claim).await;
-        assert_eq!(other.abort_leftovers().await.unwrap(), 1);
+        // The writer failed, and could not remove its claim either.
+        drop(claim);
+        assert_eq!(other.abort_leftovers().await.unwrap(), 0, "another agent can't know that the writer ended");
+        assert_eq!(same.abort_leftovers().await.unwrap(), 1);
         assert_eq!(other.list(&object(&["uploads"])).await.unwrap().len(), 0);
     }
 

@@ -1,6 +1,6 @@
 //! Opening the store that a configuration names.
 
-use super::{OpenStore, health::StoreHealth, watched::WatchedStore};
+use super::{CALL_TIMEOUT, OpenStore, health::StoreHealth, watched::WatchedStore};
 use crate::config::StoreConfig;
 use object_store::{
     BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
@@ -138,8 +138,9 @@ fn watched(
     place: String,
 ) -> OpenStore {
     let health = StoreHealth::new(place);
-    let objects = WatchedStore::new(objects, health.clone());
-    let prober = Arc::new(WatchedStore::new(prober, health.clone()).unguarded());
+    let timeout = root.as_ref().map(|_| CALL_TIMEOUT);
+    let objects = WatchedStore::new(objects, health.clone(), timeout);
+    let prober = Arc::new(WatchedStore::new(prober, health.clone(), timeout).unguarded());
     let unguarded = Arc::new(objects.unguarded());
     OpenStore { objects: Arc::new(objects), unguarded, prober, multipart, root, health, owner: None }
 }

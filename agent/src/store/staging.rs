@@ -12,15 +12,21 @@ use std::{
     fs::File,
     io,
     path::Path,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// How often a folder that was taken away again is made anew.
 const FOLDER_TRIES: u32 = 16;
+
+/// How often work on a file system is checked for an outage.
+const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes of a growing file that may wait in memory until the disk is told to write them.
 pub const SYNC_EVERY: u64 = 64 << 20;
@@ -75,23 +81,51 @@ impl EarlySync {
     }
 }
 
+impl OpenStore {
+    /// Does `work` on the file system of a local store, which has no timeouts of its own and may take long for a large file:
+    /// gives up once the store is known to be unavailable. What a thread has begun goes on until the file system answers.
+    pub(crate) async fn unless_out<T, E: From<ModelError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if self.root.is_none() {
+            return work.await;
+        }
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout(OUTAGE_CHECK_INTERVAL, &mut work).await {
+                return done;
+            }
+            if let Some(outage) = self.health.outage() {
+                return Err(ModelError::Unavailable(outage.why).into());
+            }
+        }
+    }
+}
+
 /// Puts the file `staged` into the store at `path`. On a local store it is moved, not copied, where it can be.
 pub async fn place(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(), ModelError> {
     if let Some(root) = &store.root {
         let target = path.parts().fold(root.clone(), |target, part| target.join(part.as_ref()));
         let source = staged.to_owned();
-        let moved = tokio::task::spawn_blocking(move || move_in(&source, &target)).await;
-        let moved = moved.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let is_given_up = CancellationToken::new();
+        let _given_up = is_given_up.clone().drop_guard();
+        let moving = async {
+            let moved = tokio::task::spawn_blocking(move || move_in(&source, &target, &is_given_up)).await;
+            Ok::<_, ModelError>(moved.unwrap_or_else(|error| Err(io::Error::other(error))))
+        };
+        let moved = store.unless_out(moving).await?;
         let is_elsewhere = moved.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
         if !is_elsewhere {
             store.health.observe_file(Access::Write, "models", &moved);
             return moved.map_err(|error| ModelError::io("move", staged, error));
         }
     }
-    upload(store, staged, path).await
+    store.unless_out(upload(store, staged, path)).await
 }
 
-fn move_in(source: &Path, target: &Path) -> io::Result<()> {
+/// Moves a file, unless nobody waits for it any more after its long first step.
+fn move_in(source: &Path, target: &Path, is_given_up: &CancellationToken) -> io::Result<()> {
     File::open(source)?.sync_all()?;
     // By a second name, so that a holder that loses its claim between two files still has its own; and by a rename, so that
     // a file that another writer of the same content put there is never absent.
@@ -101,6 +135,11 @@ fn move_in(source: &Path, target: &Path) -> io::Result<()> {
         _ => {}
     }
     std::fs::hard_link(source, &second)?;
+    if is_given_up.is_cancelled() {
+        // Its name may be another writer's by now.
+        let _ = std::fs::remove_file(&second);
+        return Err(io::ErrorKind::TimedOut.into());
+    }
     rename_into_folder(&second, target)?;
     // Renaming a file to another name of itself leaves both.
     let _ = std::fs::remove_file(&second);
@@ -133,12 +172,13 @@ pub async fn sync_folders(store: &OpenStore, targets: impl Iterator<Item = Objec
             folders.insert(folder.clone());
         }
     }
-    let synced =
-        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| File::open(folder)?.sync_all()));
-    synced
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
-        .map_err(|error| ModelError::io("sync", &root, error))
+    let syncing = async {
+        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| File::open(folder)?.sync_all()))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|error| ModelError::io("sync", &root, error))
+    };
+    store.unless_out(syncing).await
 }
 
 /// A small file in one request, a larger one in parts.
@@ -169,4 +209,23 @@ async fn upload(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(
         let _ = upload.abort().await;
     }
     outcome
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_nobody_waits_for_any_more_does_not_get_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("staged"), folder.path().join("store/f"));
+        std::fs::write(&source, b"one").unwrap();
+        let is_given_up = CancellationToken::new();
+        is_given_up.cancel();
+        assert_eq!(move_in(&source, &target, &is_given_up).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(source.exists() && !target.exists() && !source.with_extension("placing").exists());
+        move_in(&source, &target, &CancellationToken::new()).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"one");
+    }
 }

@@ -66,6 +66,30 @@ async fn what_a_killed_publisher_left_is_gone_and_its_name_is_free() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_failed_and_could_not_be_aborted_is_ended_by_the_process_that_began_it() {
+    let (s3, mesh) = S3::with_mesh().await;
+    let first = mesh.region(0).to_owned();
+    let left = |folder: &str| s3.keys(&format!("{first}/{folder}/"));
+
+    s3.fails(Fault::Away, "uploadId=");
+    let api = mesh.api(0);
+    let publishing = tokio::spawn(async move { api.publish("large", "1", &[("weights", noise(1, LARGE))]).await });
+    until("the publisher has given up", seconds(90), async || {
+        let claims = left("claims");
+        claim(s3.requests("ABORT") > 0 && claims.is_empty(), || format!("{claims:?}"))
+    })
+    .await;
+    assert_eq!((s3.open_uploads(), left("uploads").len()), (1, 1));
+
+    s3.works();
+    until("the upload is ended", seconds(60), async || {
+        claim(s3.open_uploads() == 0 && left("uploads").is_empty(), || format!("{} are open", s3.open_uploads()))
+    })
+    .await;
+    drop(publishing.await);
+}
+
 fn store(mesh: &TestMesh, region: usize) -> PathBuf {
     let config = Config::load(&mesh.agent(region).config_file()).unwrap();
     PathBuf::from(config.store.url.strip_prefix("file://").unwrap())

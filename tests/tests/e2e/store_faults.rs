@@ -6,7 +6,7 @@ use regionmesh_tests::{
     mesh::{Setup, TestMesh, binary},
     models::{iris_one, noise},
     s3::{ENVIRONMENT, Fault, S3},
-    skip::skip,
+    skip::{has_program, skip},
     wait::{claim, seconds, until},
 };
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ use std::{
 
 /// How soon an outage must be seen.
 const SEEN_WITHIN: Duration = seconds(15);
+/// How soon it must be seen that a store refuses writes that nobody else makes.
+const SEEN_IDLE_WITHIN: Duration = seconds(20);
 /// How soon it must be over.
 const OVER_WITHIN: Duration = seconds(20);
 /// How soon a publisher must hear of it.
@@ -105,14 +107,11 @@ async fn a_store_that_is_away_is_named_by_all_and_a_publisher_is_told_in_words()
     is_seen_by_all(&mesh, 0, "bucket \"models\" does not exist", SEEN_WITHIN).await;
     is_refused_in_words(&api, "2", "bucket \"models\" does not exist").await;
 
-    // Nobody writes to a quiet store: that it is full shows when somebody does.
+    s3.works();
+    is_over(&mesh, 0).await;
+    // Nobody writes, and reads are answered.
     s3.fails(Fault::Full, &first);
-    until("a publisher is told that the store is full", seconds(60), async || {
-        let (_, answer) = api.publish("iris", "2", &[("model.onnx", iris_one())]).await?;
-        claim(answer.to_string().contains("space left"), || answer.to_string())
-    })
-    .await;
-    is_seen_by_all(&mesh, 0, "full", SEEN_WITHIN).await;
+    is_seen_by_all(&mesh, 0, "full", SEEN_IDLE_WITHIN).await;
 
     s3.works();
     is_over(&mesh, 0).await;
@@ -128,6 +127,21 @@ async fn a_store_that_is_away_is_named_by_all_and_a_publisher_is_told_in_words()
         assert_eq!(code, 200, "{answer}");
         mesh.held_by_all(version).await;
     }
+
+    s3.fails(Fault::Forgetful, &format!("{first}/aliases/"));
+    let (code, answer) = api.promote("iris", "5", "production").await.unwrap();
+    assert!(code == 503 && answer.to_string().contains("does not have it"), "{code}: {answer}");
+    s3.works();
+    let (code, answer) = api.promote("iris", "5", "production").await.unwrap();
+    assert_eq!(code, 200, "{answer}");
+
+    s3.fails(Fault::Forgetful, &format!("{first}/tombstones/"));
+    let delete = async || api.post("/v1/models/iris/versions/4/delete", &json!({})).await.unwrap();
+    let (code, answer) = delete().await;
+    assert!(code == 503 && answer.to_string().contains("does not have it"), "{code}: {answer}");
+    s3.works();
+    let (code, answer) = delete().await;
+    assert_eq!(code, 200, "{answer}");
 }
 
 fn run(config: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -200,6 +214,69 @@ impl Drop for Tiny {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
+}
+
+/// A file system whose writes neither fail nor end until it is thawed; gone at the end.
+struct Freezable(PathBuf);
+
+impl Freezable {
+    /// None where this user may not mount one.
+    fn mount(path: &Path) -> Option<Self> {
+        let image = path.with_extension("image");
+        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let is_made = Command::new("mkfs.ext4").arg("-q").arg(&image).status().unwrap().success();
+        assert!(is_made, "no file system on {}", image.display());
+        let mount = Command::new("mount").args(["-o", "loop"]).arg(&image).arg(path).output().unwrap();
+        mount.status.success().then(|| Self(path.to_owned()))
+    }
+
+    fn freeze(&self) {
+        let frozen = Command::new("fsfreeze").arg("-f").arg(&self.0).status().unwrap();
+        assert!(frozen.success(), "{} can't be frozen", self.0.display());
+    }
+
+    fn thaw(&self) {
+        let _ = Command::new("fsfreeze").arg("-u").arg(&self.0).output();
+    }
+}
+
+impl Drop for Freezable {
+    fn drop(&mut self) {
+        self.thaw();
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_that_hangs_is_named_by_all_and_a_publisher_is_told_in_words() {
+    if !is_root() {
+        return skip("only root can freeze a file system");
+    }
+    if !has_program("fsfreeze", "util-linux") || !has_program("mkfs.ext4", "e2fsprogs") {
+        return;
+    }
+    let mesh = TestMesh::prepare(Setup::default()).await;
+    let store = folder(&mesh, 0);
+    std::fs::create_dir_all(&store).unwrap();
+    let Some(disk) = Freezable::mount(&store) else {
+        return skip("no loop device can be mounted here");
+    };
+    mesh.start().await.unwrap();
+    mesh.publish_iris(0, "1", iris_one()).await;
+    mesh.held_by_all("1").await;
+
+    // A publisher who comes first is not kept waiting either.
+    disk.freeze();
+    is_refused_in_words(&mesh.api(0), "2", "did not answer within").await;
+    is_seen_by_all(&mesh, 0, "did not answer within", SEEN_WITHIN).await;
+    is_refused_in_words(&mesh.api(0), "3", "did not answer within").await;
+    mesh.publish_iris(1, "4", iris_one()).await;
+
+    disk.thaw();
+    is_over(&mesh, 0).await;
+    mesh.held_by_all("4").await;
+    mesh.publish_iris(0, "5", iris_one()).await;
+    mesh.held_by_all("5").await;
 }
 
 fn is_root() -> bool {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 /// Pause before a failed clean-up is repeated.
 const CLEAN_RETRY: Duration = Duration::from_secs(60);
+/// Shortest pause between two clean-ups where a write of this agent failed.
+const CLEAN_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Files are looked for once in this many rescans: it takes a listing of all objects.
 const RESCANS_PER_LOOK: u32 = 10;
 /// Elects the responsible agent of a region.
@@ -26,13 +28,14 @@ pub(super) struct Upkeep {
 }
 
 impl ReplicatorState {
-    /// Starts what is due. Each agent cleans up after its own start, since it alone recognises its leftovers at once; later
-    /// one agent of the region does.
+    /// Starts what is due. Each agent cleans up after its own start and its own failed writes, since it alone recognises its
+    /// leftovers at once; otherwise one agent of the region does.
     pub(super) fn maintain(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let Some(own) = &self.own else { return };
         let is_due = match (self.upkeep.cleaned_at, self.upkeep.is_retrying) {
             (None, _) => true,
             (Some(at), true) => at.elapsed() >= CLEAN_RETRY,
+            (Some(at), false) if self.arguments.store.needs_cleaning() => at.elapsed() >= CLEAN_AFTER_FAILURE,
             (Some(at), false) => at.elapsed() >= CLEAN_EVERY && self.is_ours(CLEANING),
         };
         if self.upkeep.is_running || !is_due {
