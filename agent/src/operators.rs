@@ -5,9 +5,9 @@
 //! under a key made of it, and so does the answer. Who holds one agent's certificate and key, and not its token, can make
 //! neither. The token itself is never sent; it must be random, since a MAC lets whoever sees it try tokens out.
 //!
-//! The file is read anew for each proof, so that a new token needs no restart; nor does another file, see
-//! [`crate::reload`]. While agents have different ones they refuse
-//! each other's orders and catalogues, visibly; nothing is lost.
+//! The file is read anew for each proof, and its path is that of the configuration in force ([`crate::reload`]): neither a
+//! new token nor another file needs a restart. While agents have different tokens they refuse each other's orders and
+//! catalogues, visibly; nothing is lost.
 
 pub mod link;
 

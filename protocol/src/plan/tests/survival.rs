@@ -119,6 +119,7 @@ fn of_drained_regions_that_wait_outside_those_that_lack_nothing_yield() {
     world.inputs.regions.get_mut(&name("b")).unwrap().is_loaded = false;
     world.judge("a", Condition::Failed);
     assert_eq!(THREE.map(|region| world.weight(region) > 0), [false, false, true]);
+    assert_eq!(THREE.map(|region| world.yields(Some(region), region)), [false, false, true]);
     assert_eq!(next_plan(world.plan.as_ref(), &world.inputs, world.now_ms), None);
 }
 
