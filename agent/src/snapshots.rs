@@ -109,6 +109,8 @@ pub struct Snapshots {
     pub own_sight: watch::Sender<Arc<BTreeMap<RegionName, OwnSight>>>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
+    /// What other regions hold, as far as their catalogues were read. Writer: replicator.
+    pub peer_catalogues: watch::Sender<Arc<BTreeMap<RegionName, Arc<Catalogue>>>>,
     /// How the zones that this agent writes do, by provider; nothing while it does not lead. Writer: each provider's keeper
     /// its own entry.
     pub zones: watch::Sender<BTreeMap<&'static str, ZoneState>>,

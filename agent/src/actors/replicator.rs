@@ -76,7 +76,7 @@ pub struct ReplicatorState {
     /// Deletions that were recorded and not carried out to the end.
     unfinished: Vec<Tombstone>,
     documents: catalogue::Documents,
-    peers: BTreeMap<RegionName, (Digest, Catalogue)>,
+    peers: BTreeMap<RegionName, (Digest, Arc<Catalogue>)>,
     unknown: unknown::UnknownCatalogues,
     upkeep: upkeep::Upkeep,
     /// When a region last did not tell.
@@ -277,7 +277,7 @@ impl ReplicatorState {
             // What it holds is what we hold, or another region of which we know: also where it can't be asked.
             if let Some(same) = self.catalogue_of(digest) {
                 self.unknown.learnt(region);
-                self.peers.insert(region.clone(), (digest, same));
+                self.remember(region.clone(), digest, same);
                 continue;
             }
             self.unknown.announced(region, self.peers.contains_key(region));
@@ -299,9 +299,17 @@ impl ReplicatorState {
     }
 
     /// A catalogue that we know by its digest.
-    fn catalogue_of(&self, digest: Digest) -> Option<Catalogue> {
-        let own = self.own.as_ref().filter(|_| self.own_digest == Some(digest));
-        own.or_else(|| self.peers.values().find(|(known, _)| *known == digest).map(|(_, known)| known)).cloned()
+    fn catalogue_of(&self, digest: Digest) -> Option<Arc<Catalogue>> {
+        let own = self.own.as_ref().filter(|_| self.own_digest == Some(digest)).cloned().map(Arc::new);
+        own.or_else(|| self.peers.values().find(|(known, _)| *known == digest).map(|(_, known)| known.clone()))
+    }
+
+    /// Takes over what a region holds.
+    fn remember(&mut self, region: RegionName, digest: Digest, catalogue: Arc<Catalogue>) {
+        self.arguments.snapshots.peer_catalogues.send_modify(|known| {
+            Arc::make_mut(known).insert(region.clone(), catalogue.clone());
+        });
+        self.peers.insert(region, (digest, catalogue));
     }
 
     /// Called right after [`ReplicatorState::ask`]: then every living region that announced something is known, or unknown.
@@ -329,7 +337,7 @@ impl ReplicatorState {
                 self.asked.remove(&region);
                 self.unknown.learnt(&region);
                 // What was told, not what was announced: a region changes while it is asked.
-                self.peers.insert(region, (digest, catalogue));
+                self.remember(region, digest, Arc::new(catalogue));
                 self.sync(me);
             }
             Err(why) => {
@@ -345,7 +353,7 @@ impl ReplicatorState {
     fn sync(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let Some(own) = &self.own else { return };
         let peers: Vec<_> =
-            self.peers.iter().map(|(region, (_, catalogue))| (region.clone(), catalogue.clone())).collect();
+            self.peers.iter().map(|(region, (_, catalogue))| (region.clone(), (**catalogue).clone())).collect();
         let (mut settle, mut wanted) = (Vec::new(), Vec::new());
         for action in plan_sync(own, &peers) {
             match action {
