@@ -313,15 +313,29 @@ impl ReplicatorState {
     }
 
     /// Called right after [`ReplicatorState::ask`]: then every living region that announced something is known, or unknown.
-    /// Regions that we have no connection to can't be waited for.
+    /// Regions that we have no connection to can't be waited for, nor those whose catalogue can't be read, once this region
+    /// holds as much as another.
     fn note_catalogues(&self) {
         let snapshots = &self.arguments.snapshots;
         let links = snapshots.links.borrow().clone();
         let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
-        let is_known = !self.unknown.regions().iter().any(is_connected);
+        let unknown: Vec<_> = self.unknown.regions().into_iter().filter(is_connected).collect();
+        let is_known = unknown.iter().all(|region| self.unknown.is_unreadable(region)) && self.is_vouched_for(unknown);
         if self.own.is_some() && is_known && *snapshots.is_current.borrow() {
             snapshots.has_catalogues.send_if_modified(|known| !std::mem::replace(known, true));
         }
+    }
+
+    /// Whether regions whose catalogue was read vouch for the unknown ones, see [`Holdings::is_vouched_for`].
+    fn is_vouched_for(&self, unknown: Vec<RegionName>) -> bool {
+        let board = self.arguments.snapshots.board.borrow().clone();
+        let read = board.agents.iter().filter(|(agent, view)| view.is_alive && self.peers.contains_key(&agent.region));
+        let holdings = read.filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Holdings)?.fact {
+            Fact::Holdings(holdings) => Some((&agent.region, holdings)),
+            _ => None,
+        });
+        let held = Holdings { unknown, ..Holdings::default() };
+        held.is_vouched_for(&self.arguments.id.region, &holdings.collect::<Vec<_>>())
     }
 
     fn learnt(
