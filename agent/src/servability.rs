@@ -31,6 +31,15 @@ fn servability(view: &AgentView) -> Option<&Servability> {
     }
 }
 
+/// Whether the agent names this content of a version among the newest that its region holds.
+fn is_newest(view: &AgentView, (model, version, content): (&ModelName, &VersionName, &Digest)) -> bool {
+    let is_it = |held: &(ModelName, VersionName, Digest)| held.0 == *model && held.1 == *version && held.2 == *content;
+    match view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact) {
+        Some(Fact::Holdings(holdings)) => holdings.versions.iter().any(is_it),
+        _ => false,
+    }
+}
+
 fn living<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a AgentView> {
     board.agents.iter().filter(move |(id, view)| id.region == *region && view.is_alive).map(|(_, view)| view)
 }
@@ -75,10 +84,12 @@ pub fn states(
     config: &Config,
     board: &BoardView,
     holders: &BTreeSet<RegionName>,
-    (model, version, content): (&ModelName, &VersionName, &Digest),
+    held: (&ModelName, &VersionName, &Digest),
 ) -> BTreeMap<RegionName, RegionState> {
+    let (model, version, content) = held;
     let state = |region: &RegionName| {
-        let agents = living(board, region).map(|view| servability(view).map(|told| told.of(model, version, content)));
+        let agents = living(board, region)
+            .map(|view| servability(view).map(|told| told.of(model, version, content, is_newest(view, held))));
         RegionState::of(holders.contains(region), agents)
     };
     config.regions.iter().map(|region| (region.name.clone(), state(&region.name))).collect()

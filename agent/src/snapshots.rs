@@ -98,8 +98,8 @@ pub struct Snapshots {
     pub resumed: watch::Sender<Option<Instant>>,
     /// When the last board exchange with another region that succeeded began. Writer: gossip.
     pub heard: watch::Sender<Option<Instant>>,
-    /// Whether the catalogues of all living regions were read since the start, so that what this region lacks is known. Never
-    /// false again. Writer: replicator.
+    /// Whether the catalogues of all living regions were read since the start, so that what this region lacks is known, or as
+    /// many as another region could read. Never false again. Writer: replicator.
     pub has_catalogues: watch::Sender<bool>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
@@ -109,6 +109,8 @@ pub struct Snapshots {
     pub own_sight: watch::Sender<Arc<BTreeMap<RegionName, OwnSight>>>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
+    /// What other regions hold, as far as their catalogues were read. Writer: replicator.
+    pub peer_catalogues: watch::Sender<Arc<BTreeMap<RegionName, Arc<Catalogue>>>>,
     /// How the zones that this agent writes do, by provider; nothing while it does not lead. Writer: each provider's keeper
     /// its own entry.
     pub zones: watch::Sender<BTreeMap<&'static str, ZoneState>>,

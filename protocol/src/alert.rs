@@ -11,9 +11,9 @@ use crate::{
     event::{EventKind, Severity},
     identity::AgentId,
 };
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
-/// Alerts kept at once; what is beyond is counted and left out.
+/// Alerts kept at once. Beyond that the most numerous give way, and what is left out is counted.
 pub const ALERTS_MAX: usize = 256;
 /// How long an alert that has ended is kept, so that its end is told also by who becomes responsible meanwhile,
 /// milliseconds.
@@ -67,13 +67,36 @@ pub struct AlertBook {
 impl AlertBook {
     /// The alert holds. One that holds already keeps its beginning and gets the new description.
     pub fn raise(&mut self, alert: Alert) {
-        let has_room = self.alerts.len() < ALERTS_MAX;
         match self.alerts.get_mut(&alert.labels) {
             Some(known) if known.ended_ms.is_none() => known.description = alert.description,
             Some(known) => *known = alert,
-            None if has_room => drop(self.alerts.insert(alert.labels.clone(), alert)),
-            None => self.left_out = self.left_out.saturating_add(1),
+            None => {
+                let has_room = self.alerts.len() < ALERTS_MAX;
+                if !has_room {
+                    self.left_out = self.left_out.saturating_add(1);
+                }
+                if has_room || self.makes_room(&alert) {
+                    self.alerts.insert(alert.labels.clone(), alert);
+                }
+            }
         }
+    }
+
+    /// Whether a further alert may be kept in a full book: one of the most numerous name gives way, if that name has at
+    /// least two more than the new alert's, or one more and the new alert is more severe. Every name keeps its part of the
+    /// book, and no two alerts replace each other in turns.
+    fn makes_room(&mut self, alert: &Alert) -> bool {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for known in self.alerts.values() {
+            *counts.entry(known.name()).or_default() += 1;
+        }
+        let count = |alert: &Alert| counts.get(alert.name()).copied().unwrap_or(0);
+        let rank = |known: &&Alert| (count(known), Reverse(known.severity), known.ended_ms.is_some(), known.starts_ms);
+        let most = self.alerts.values().max_by_key(rank);
+        let most = most.filter(|most| (count(most), alert.severity) > (count(alert) + 1, most.severity));
+        let Some(labels) = most.map(|most| most.labels.clone()) else { return false };
+
+        self.alerts.remove(&labels).is_some()
     }
 
     /// Ends every alert of this name whose labels are as `claim` says.
@@ -141,8 +164,61 @@ mod tests {
         assert_eq!(book.iter().next().unwrap(), &alert("a", 50));
     }
 
+    fn named(name: &str, severity: Severity, number: usize) -> Alert {
+        let mut alert = alert(&number.to_string(), number as u64);
+        alert.labels.insert("alertname", name.into());
+        Alert { severity, ..alert }
+    }
+
+    fn count(book: &AlertBook, name: &str) -> usize {
+        book.iter().filter(|alert| alert.name() == name).count()
+    }
+
+    #[test]
+    fn a_full_book_makes_room_for_rarer_alerts_and_then_for_more_severe_ones() {
+        let mut book = AlertBook::default();
+        let raise = |book: &mut AlertBook, name: &str, severity, numbers: usize| {
+            (0..numbers).for_each(|number| book.raise(named(name, severity, number)));
+        };
+        raise(&mut book, "Unservable", Severity::Critical, 300);
+        assert_eq!((count(&book, "Unservable"), book.left_out()), (ALERTS_MAX, 300 - ALERTS_MAX as u64));
+        raise(&mut book, "Failed", Severity::Critical, 3);
+        raise(&mut book, "Short", Severity::Warning, 1);
+        assert_eq!((count(&book, "Failed"), count(&book, "Short")), (3, 1));
+        // The oldest stay, and those that gave way do not come back in place of others.
+        raise(&mut book, "Unservable", Severity::Critical, 300);
+        assert_eq!((count(&book, "Unservable"), count(&book, "Failed")), (ALERTS_MAX - 4, 3));
+        assert!(book.holds("Unservable", "region", "0") && !book.holds("Unservable", "region", "255"));
+
+        let mut book = AlertBook::default();
+        raise(&mut book, "Warning", Severity::Warning, ALERTS_MAX / 2);
+        raise(&mut book, "Critical", Severity::Critical, ALERTS_MAX);
+        assert_eq!(count(&book, "Critical"), ALERTS_MAX / 2);
+        book.raise(named("Other", Severity::Critical, 0));
+        assert_eq!((count(&book, "Warning"), count(&book, "Critical")), (ALERTS_MAX / 2 - 1, ALERTS_MAX / 2));
+        raise(&mut book, "Warning", Severity::Warning, ALERTS_MAX);
+        assert_eq!(count(&book, "Critical"), ALERTS_MAX / 2);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn every_name_keeps_its_part_of_a_full_book(
+            steps in prop::collection::vec((0usize..8, 0usize..ALERTS_MAX), 0..2_000)
+        ) {
+            let severities = [Severity::Info, Severity::Warning, Severity::Critical];
+            let (mut book, mut raised) = (AlertBook::default(), std::collections::BTreeSet::new());
+            for (name, number) in steps {
+                book.raise(named(&name.to_string(), severities[name % 3], number));
+                raised.insert((name, number));
+                prop_assert!(book.iter().count() <= ALERTS_MAX);
+            }
+            for name in 0..8 {
+                let of_name = raised.iter().filter(|(other, _)| *other == name).count();
+                prop_assert!(count(&book, &name.to_string()) >= of_name.min(ALERTS_MAX / 8 - 1));
+            }
+        }
+
         #[test]
         fn a_book_is_bounded_and_what_holds_is_never_forgotten(
             steps in prop::collection::vec((0u32..600, any::<bool>(), 0u64..1_000_000), 0..800)

@@ -173,9 +173,21 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    /// Whether the region is known to hold everything that the mesh holds. What is not known is not complete.
-    pub fn is_complete(&self) -> bool {
-        self.missing == 0 && self.unknown.is_empty()
+    /// Whether the region `own`, which holds this, may serve: it lacks nothing that it knows of, and holds as much as one of
+    /// `serving`, the regions that have traffic, where a catalogue can't be read. What is not known is not complete, but one
+    /// agent whose catalogue no other can read must not keep a region out.
+    pub fn is_complete(&self, own: &RegionName, serving: &[(&RegionName, &Self)]) -> bool {
+        self.missing == 0 && self.is_vouched_for(own, serving)
+    }
+
+    /// Whether one of `others`, regions and what their agents publish, vouches for each unknown catalogue: its own was read
+    /// here, and it either holds all of the unknown one or does not know it either.
+    pub fn is_vouched_for(&self, own: &RegionName, others: &[(&RegionName, &Self)]) -> bool {
+        let vouches = |(region, held): &(&RegionName, &Self), unknown: &RegionName| {
+            let is_known = *region != own && *region != unknown && !self.unknown.contains(region);
+            is_known && (held.missing == 0 || held.unknown.contains(unknown))
+        };
+        self.unknown.iter().all(|unknown| others.iter().any(|other| vouches(other, unknown)))
     }
 }
 

@@ -79,14 +79,31 @@ impl Servability {
         Self { versions, unserved: unserved.into_iter().take(UNSERVED_MAX).collect() }
     }
 
-    /// What is known of a version; none: it was not tried yet.
-    pub fn of(&self, model: &ModelName, version: &VersionName, content: &Digest) -> Option<&Outcome> {
+    /// What is known of a version. `is_newest`: it is one of the [`VERSIONS_MAX`] newest that the agent holds, so that its
+    /// outcome would be here if it had been tried.
+    pub fn of(&self, model: &ModelName, version: &VersionName, content: &Digest, is_newest: bool) -> Known<'_> {
         let tag = content_tag(content);
         let is_it = |known: &&VersionServability| {
             known.content_tag == tag && known.model == *model && known.version == *version
         };
-        self.versions.iter().find(is_it).map(|known| &known.outcome)
+        let is_full = self.versions.len() >= VERSIONS_MAX;
+        match self.versions.iter().find(is_it) {
+            Some(known) => Known::Tried(&known.outcome),
+            None if is_full && !is_newest => Known::Unpublished,
+            None => Known::Untried,
+        }
     }
+}
+
+/// What an agent with the embedded server publishes about one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// It was tried.
+    Tried(&'a Outcome),
+    /// It was not tried yet.
+    Untried,
+    /// Nothing: the agent publishes outcomes of newer versions only.
+    Unpublished,
 }
 
 /// Where a region stands with one version.
@@ -102,6 +119,8 @@ pub enum RegionState {
     Servable,
     /// It holds the version, and its models are served by something else, which nobody can ask.
     Held,
+    /// It holds the version, and an agent publishes outcomes of newer versions only.
+    Unpublished,
     /// An agent can't serve it.
     Unservable(String),
 }
@@ -109,7 +128,7 @@ pub enum RegionState {
 impl RegionState {
     /// Of a region that holds a version or not, from what its living agents publish: none for an agent without the
     /// embedded server.
-    pub fn of<'a>(is_held: bool, agents: impl IntoIterator<Item = Option<Option<&'a Outcome>>>) -> Self {
+    pub fn of<'a>(is_held: bool, agents: impl IntoIterator<Item = Option<Known<'a>>>) -> Self {
         let agents: Vec<_> = agents.into_iter().collect();
         if agents.is_empty() {
             return Self::Silent;
@@ -118,15 +137,16 @@ impl RegionState {
             return Self::Missing;
         }
         let serving: Vec<_> = agents.into_iter().flatten().collect();
-        let failed = serving.iter().find_map(|outcome| match outcome {
-            Some(Outcome::Unservable { reason, .. }) => Some(reason.clone()),
+        let failed = serving.iter().find_map(|known| match known {
+            Known::Tried(Outcome::Unservable { reason, .. }) => Some(reason.clone()),
             _ => None,
         });
         match failed {
             Some(reason) => Self::Unservable(reason),
             None if serving.is_empty() => Self::Held,
-            None if serving.iter().all(Option::is_some) => Self::Servable,
-            None => Self::Untested,
+            None if serving.contains(&Known::Untried) => Self::Untested,
+            None if serving.contains(&Known::Unpublished) => Self::Unpublished,
+            None => Self::Servable,
         }
     }
 
@@ -149,6 +169,9 @@ impl fmt::Display for RegionState {
             Self::Untested => f.write_str("not tested yet"),
             Self::Servable => f.write_str("servable"),
             Self::Held => f.write_str("held, and not served by RegionMesh"),
+            Self::Unpublished => {
+                write!(f, "held; whether it can be served is published for the {VERSIONS_MAX} newest only")
+            }
             Self::Unservable(reason) if reason.is_empty() => f.write_str("can't be served"),
             Self::Unservable(reason) => write!(f, "can't be served: {reason}"),
         }
@@ -158,7 +181,7 @@ impl fmt::Display for RegionState {
 /// Whether a version may be promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promotable {
-    /// A majority of all regions can serve it.
+    /// A majority of all regions can serve it, as far as is known.
     Yes,
     /// Not yet: regions are still replicating or testing it.
     NotYet,
@@ -166,10 +189,15 @@ pub enum Promotable {
     No,
 }
 
-/// Whether a version in these states may be promoted; all regions of the mesh are given.
+/// Whether a version in these states may be promoted; all regions of the mesh are given. A region that holds the version
+/// and does not publish its outcome counts as able to serve it, unless any region can't.
 pub fn promotable(regions: &BTreeMap<RegionName, RegionState>) -> Promotable {
     let count = |is: fn(&RegionState) -> bool| regions.values().filter(|state| is(state)).count();
-    let (good, pending) = (count(RegionState::is_good), count(RegionState::is_pending));
+    let is_doubted = count(|state| matches!(state, RegionState::Unservable(_))) > 0;
+    let unpublished = if is_doubted { 0 } else { count(|state| *state == RegionState::Unpublished) };
+    let good = count(RegionState::is_good) + unpublished;
+    let pending = count(RegionState::is_pending);
+
     if 2 * good > regions.len() {
         Promotable::Yes
     } else if 2 * (good + pending) > regions.len() {
@@ -230,6 +258,7 @@ mod tests {
             Just(RegionState::Untested),
             Just(RegionState::Servable),
             Just(RegionState::Held),
+            Just(RegionState::Unpublished),
             Just(RegionState::Unservable("why".into())),
         ]
     }
@@ -250,7 +279,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_version_is_promotable_only_where_a_majority_of_all_regions_is_good(all in vec(state(), 1..8)) {
-            let good = all.iter().filter(|state| state.is_good()).count();
+            let is_doubted = all.iter().any(|state| matches!(state, RegionState::Unservable(_)));
+            let is_good = |state: &&RegionState| state.is_good() || (!is_doubted && **state == RegionState::Unpublished);
+            let good = all.iter().filter(is_good).count();
             prop_assert_eq!(promotable(&states(all.clone())) == Promotable::Yes, 2 * good > all.len());
         }
 
@@ -324,14 +355,33 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_older_than_all_that_is_published_counts_as_unpublished() {
+        let tried = |number: usize| VersionServability {
+            model: model(0),
+            version: number.to_string().parse().unwrap(),
+            content_tag: content_tag(&Digest([0; 32])),
+            outcome: Outcome::Servable,
+        };
+        let of = |count: usize, version: &str, is_newest: bool| {
+            let published = Servability::bounded((0..count).map(tried), vec![]);
+            let known = published.of(&model(0), &version.parse().unwrap(), &Digest([0; 32]), is_newest);
+            RegionState::of(true, [Some(known)])
+        };
+        assert_eq!(of(VERSIONS_MAX, "0", true), RegionState::Servable);
+        assert_eq!(of(VERSIONS_MAX + 1, "256", false), RegionState::Unpublished);
+        assert_eq!(of(VERSIONS_MAX + 1, "new", true), RegionState::Untested);
+        assert_eq!(of(VERSIONS_MAX - 1, "255", false), RegionState::Untested);
+    }
+
+    #[test]
     fn every_agent_of_a_region_that_serves_has_a_say() {
         let (good, bad) = (Outcome::Servable, Outcome::Unservable { reason: "broken".into(), is_quarantined: false });
-        assert_eq!(RegionState::of(true, [Some(Some(&good)), Some(None)]), RegionState::Untested);
-        assert_eq!(RegionState::of(true, [Some(Some(&good)), None]), RegionState::Servable);
-        assert_eq!(
-            RegionState::of(true, [Some(Some(&good)), Some(Some(&bad))]),
-            RegionState::Unservable("broken".into())
-        );
+        let (good, bad) = (Some(Known::Tried(&good)), Some(Known::Tried(&bad)));
+        let (untried, unpublished) = (Some(Known::Untried), Some(Known::Unpublished));
+        assert_eq!(RegionState::of(true, [good, untried, unpublished]), RegionState::Untested);
+        assert_eq!(RegionState::of(true, [good, unpublished]), RegionState::Unpublished);
+        assert_eq!(RegionState::of(true, [good, None]), RegionState::Servable);
+        assert_eq!(RegionState::of(true, [unpublished, bad]), RegionState::Unservable("broken".into()));
         assert_eq!(RegionState::of(true, [None]), RegionState::Held);
         assert_eq!(RegionState::of(false, [None]), RegionState::Missing);
         assert_eq!(RegionState::of(true, []), RegionState::Silent);

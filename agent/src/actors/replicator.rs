@@ -79,7 +79,7 @@ pub struct ReplicatorState {
     /// Deletions that were recorded and not carried out to the end.
     unfinished: Vec<Tombstone>,
     documents: catalogue::Documents,
-    peers: BTreeMap<RegionName, (Digest, Catalogue)>,
+    peers: BTreeMap<RegionName, (Digest, Arc<Catalogue>)>,
     unknown: unknown::UnknownCatalogues,
     upkeep: upkeep::Upkeep,
     /// When a region last did not tell.
@@ -283,7 +283,7 @@ impl ReplicatorState {
             // What it holds is what we hold, or another region of which we know: also where it can't be asked.
             if let Some(same) = self.catalogue_of(digest) {
                 self.unknown.learnt(region);
-                self.peers.insert(region.clone(), (digest, same));
+                self.remember(region.clone(), digest, same);
                 continue;
             }
             self.unknown.announced(region, self.peers.contains_key(region));
@@ -305,21 +305,43 @@ impl ReplicatorState {
     }
 
     /// A catalogue that we know by its digest.
-    fn catalogue_of(&self, digest: Digest) -> Option<Catalogue> {
-        let own = self.own.as_ref().filter(|_| self.own_digest == Some(digest));
-        own.or_else(|| self.peers.values().find(|(known, _)| *known == digest).map(|(_, known)| known)).cloned()
+    fn catalogue_of(&self, digest: Digest) -> Option<Arc<Catalogue>> {
+        let own = self.own.as_ref().filter(|_| self.own_digest == Some(digest)).cloned().map(Arc::new);
+        own.or_else(|| self.peers.values().find(|(known, _)| *known == digest).map(|(_, known)| known.clone()))
+    }
+
+    /// Takes over what a region holds.
+    fn remember(&mut self, region: RegionName, digest: Digest, catalogue: Arc<Catalogue>) {
+        self.arguments.snapshots.peer_catalogues.send_modify(|known| {
+            Arc::make_mut(known).insert(region.clone(), catalogue.clone());
+        });
+        self.peers.insert(region, (digest, catalogue));
     }
 
     /// Called right after [`ReplicatorState::ask`]: then every living region that announced something is known, or unknown.
-    /// Regions that we have no connection to can't be waited for.
+    /// Regions that we have no connection to can't be waited for, nor those whose catalogue can't be read, once this region
+    /// holds as much as another.
     fn note_catalogues(&self) {
         let snapshots = &self.arguments.snapshots;
         let links = snapshots.links.borrow().clone();
         let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
-        let is_known = !self.unknown.regions().iter().any(is_connected);
+        let unknown: Vec<_> = self.unknown.regions().into_iter().filter(is_connected).collect();
+        let is_known = unknown.iter().all(|region| self.unknown.is_unreadable(region)) && self.is_vouched_for(unknown);
         if self.own.is_some() && is_known && *snapshots.is_current.borrow() {
             snapshots.has_catalogues.send_if_modified(|known| !std::mem::replace(known, true));
         }
+    }
+
+    /// Whether regions whose catalogue was read vouch for the unknown ones, see [`Holdings::is_vouched_for`].
+    fn is_vouched_for(&self, unknown: Vec<RegionName>) -> bool {
+        let board = self.arguments.snapshots.board.borrow().clone();
+        let read = board.agents.iter().filter(|(agent, view)| view.is_alive && self.peers.contains_key(&agent.region));
+        let holdings = read.filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Holdings)?.fact {
+            Fact::Holdings(holdings) => Some((&agent.region, holdings)),
+            _ => None,
+        });
+        let held = Holdings { unknown, ..Holdings::default() };
+        held.is_vouched_for(&self.arguments.id.region, &holdings.collect::<Vec<_>>())
     }
 
     fn learnt(
@@ -335,7 +357,7 @@ impl ReplicatorState {
                 self.asked.remove(&region);
                 self.unknown.learnt(&region);
                 // What was told, not what was announced: a region changes while it is asked.
-                self.peers.insert(region, (digest, catalogue));
+                self.remember(region, digest, Arc::new(catalogue));
                 self.sync(me);
             }
             Err(why) => {
@@ -351,7 +373,7 @@ impl ReplicatorState {
     fn sync(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let Some(own) = &self.own else { return };
         let peers: Vec<_> =
-            self.peers.iter().map(|(region, (_, catalogue))| (region.clone(), catalogue.clone())).collect();
+            self.peers.iter().map(|(region, (_, catalogue))| (region.clone(), (**catalogue).clone())).collect();
         let (mut settle, mut wanted) = (Vec::new(), Vec::new());
         for action in plan_sync(own, &peers) {
             match action {

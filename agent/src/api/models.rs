@@ -243,7 +243,7 @@ pub async fn promote(
     let warnings = states.iter().filter(|(_, state)| !state.is_good());
     let warnings: Vec<_> = warnings.map(|(region, state)| format!("{region}: {state}")).collect();
     if !warnings.is_empty() {
-        tracing::warn!(%model, %version, %alias, force, ?warnings, "promoting a version that some regions can't serve now");
+        tracing::warn!(%model, %version, %alias, force, ?warnings, "promoting a version that not every region is known to serve");
     }
     let entry = AliasEntry { set: api.clock.next(), origin: api.config.region.clone(), model, alias, version, by };
     api.store.set_alias(&entry).await?;

@@ -15,7 +15,7 @@ use regionmesh_protocol::{
     conflict::{AliasEntry, Catalogue},
     facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName},
+    manifest::{Digest, ModelName, VersionName, VersionSummary},
     plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder, forecast},
     problem::PROBLEMS_MAX,
     servability::RegionState,
@@ -26,6 +26,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -339,7 +340,9 @@ struct Known {
 }
 
 /// Every model that this region holds or a living agent says that its region holds, and the aliases that this region has.
-fn known_models(config: &Config, own: &Catalogue, board: &BoardView) -> BTreeMap<ModelName, Known> {
+fn known_models(config: &Config, snapshots: &Snapshots, board: &BoardView) -> BTreeMap<ModelName, Known> {
+    let own = snapshots.catalogue.borrow().clone();
+    let catalogues = snapshots.peer_catalogues.borrow().clone();
     let mut known: BTreeMap<ModelName, Known> = BTreeMap::new();
     let mut hold = |model: &ModelName, version: &VersionName, content: Digest, region: &RegionName| {
         let versions = &mut known.entry(model.clone()).or_default().versions;
@@ -352,6 +355,9 @@ fn known_models(config: &Config, own: &Catalogue, board: &BoardView) -> BTreeMap
     for (region, held) in &others {
         for (model, version, content) in &held.versions {
             hold(model, version, *content, region);
+        }
+        for version in unpublished(&catalogues, region, held) {
+            hold(&version.model, &version.version, version.content, region);
         }
     }
     // What others say of aliases is one agent's word until it has been taken into our own store, with proof.
@@ -390,7 +396,7 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
             aliases: known.aliases.into_values().map(Into::into).collect(),
         }
     };
-    known_models(config, &own, &board).into_iter().map(model).collect()
+    known_models(config, snapshots, &board).into_iter().map(model).collect()
 }
 
 fn unservable((region, state): (&RegionName, &RegionState)) -> Option<UnservableStatus> {
@@ -408,9 +414,8 @@ pub(super) fn version_states(
     model: &ModelName,
     version: &VersionName,
 ) -> BTreeMap<RegionName, RegionState> {
-    let own = snapshots.catalogue.borrow().clone();
     let board = snapshots.board.borrow().clone();
-    let known = known_models(config, &own, &board).remove(model).unwrap_or_default();
+    let known = known_models(config, snapshots, &board).remove(model).unwrap_or_default();
     let contents = known.versions.into_iter().filter(|((name, _), _)| name == version);
     let rank = |holders: &BTreeSet<RegionName>| (holders.contains(&config.region), holders.len());
     let best = contents.max_by_key(|(_, holders)| rank(holders));
@@ -429,7 +434,7 @@ pub(super) fn aliases(config: &Config, snapshots: &Snapshots, model: &ModelName)
     entries.filter(|entry| entry.model == *model).cloned().collect()
 }
 
-/// The content of a version that a living agent says that its region holds.
+/// The content of a version that a living agent says that its region holds, or that is in a catalogue read from a region.
 pub(super) fn content(snapshots: &Snapshots, model: &ModelName, version: &VersionName) -> Option<Digest> {
     let board = snapshots.board.borrow().clone();
     let held =
@@ -438,7 +443,19 @@ pub(super) fn content(snapshots: &Snapshots, model: &ModelName, version: &Versio
             _ => None,
         });
     let mut versions = held.flat_map(|held| &held.versions);
-    versions.find(|(m, v, _)| m == model && v == version).map(|(_, _, content)| *content)
+    let published = versions.find(|(m, v, _)| m == model && v == version).map(|(_, _, content)| *content);
+    let catalogues = snapshots.peer_catalogues.borrow().clone();
+    published.or_else(|| catalogues.values().find_map(|catalogue| Some(catalogue.version(model, version)?.content)))
+}
+
+/// Where an agent names the newest versions of its region only: all that the region held when its catalogue was read last.
+fn unpublished<'a>(
+    catalogues: &'a BTreeMap<RegionName, Arc<Catalogue>>,
+    region: &RegionName,
+    held: &Holdings,
+) -> &'a [VersionSummary] {
+    let has_more = held.version_count > held.versions.len() as u64;
+    catalogues.get(region).filter(|_| has_more).map(|catalogue| catalogue.versions.as_slice()).unwrap_or_default()
 }
 
 /// What each other region's living agents say that it holds.

@@ -39,6 +39,27 @@ proptest! {
 }
 
 #[test]
+fn an_unknown_catalogue_keeps_a_region_out_unless_a_region_that_serves_vouches_for_it() {
+    let (own, serving, broken) = (region(0), region(1), region(2));
+    let held = |missing: u64, unknown: &[&RegionName]| Holdings {
+        missing,
+        unknown: unknown.iter().map(|region| (*region).clone()).collect(),
+        ..Holdings::default()
+    };
+    let is_complete = |held: &Holdings, others: &[(&RegionName, &Holdings)]| held.is_complete(&own, others);
+    let (knows_all, lacks_broken) = (held(0, &[]), held(0, &[&broken]));
+
+    assert!(is_complete(&knows_all, &[]) && !is_complete(&held(1, &[]), &[(&serving, &knows_all)]));
+    assert!(is_complete(&lacks_broken, &[(&serving, &knows_all)]), "it holds all, through another");
+    assert!(is_complete(&lacks_broken, &[(&serving, &held(1, &[&broken]))]), "it holds as much as another");
+    assert!(!is_complete(&lacks_broken, &[(&serving, &held(1, &[]))]), "the other is still reading it");
+    assert!(!is_complete(&held(1, &[&broken]), &[(&serving, &knows_all)]), "it lacks what it knows of");
+    // Neither the region itself nor the unknown one vouches, nor one that is not known either.
+    assert!(!is_complete(&lacks_broken, &[(&own, &lacks_broken), (&broken, &knows_all)]));
+    assert!(!is_complete(&held(0, &[&serving, &broken]), &[(&serving, &knows_all), (&broken, &knows_all)]));
+}
+
+#[test]
 fn a_lost_connection_is_published_at_once_and_a_round_trip_time_later() {
     let (own, regions) = (region(0), [region(0), region(1)]);
     let links = |connected: &[(u8, u8, u64)]| {

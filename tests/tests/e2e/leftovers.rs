@@ -11,6 +11,7 @@ use regionmesh_tests::{
     mesh::{Setup, TestMesh},
     models::{iris_one, iris_two, noise},
     s3::{Fault, S3},
+    serve::apart,
     wait::{claim, seconds, until},
 };
 use serde_json::{Value, json};
@@ -140,15 +141,21 @@ async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_a
     mesh.held_by_all("2").await;
 }
 
+/// The model and the version that [`place`] puts into a store.
+fn placed(number: usize) -> (String, String) {
+    (format!("model-{}", "x".repeat(120)), format!("{number:05}-{}", "y".repeat(58)))
+}
+
 /// Puts a version into a store as an agent would have, without waiting for the disk.
 fn place(store: &Path, number: usize) {
+    let (model, version) = placed(number);
     let content = number.to_string();
     let mut chunker = Chunker::default();
     chunker.push(content.as_bytes());
     let cut = chunker.finish();
     let manifest = Manifest {
-        model: format!("model-{}", "x".repeat(120)).parse().unwrap(),
-        version: format!("{number:05}-{}", "y".repeat(58)).parse().unwrap(),
+        model: model.parse().unwrap(),
+        version: version.parse().unwrap(),
         files: vec![ManifestFile { path: "f".into(), size: cut.size, digest: cut.digest, chunks: cut.chunks }],
         origin: "us-west-2".parse().unwrap(),
         publisher: "test".into(),
@@ -186,4 +193,26 @@ async fn a_newcomer_learns_a_catalogue_that_no_single_message_carries() {
     })
     .await;
     assert_eq!(newcomer.metric("regionmesh_replication_unknown_catalogues", &[]).await.unwrap(), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_older_than_all_that_agents_publish_can_be_rolled_back_to() {
+    const VERSIONS: usize = 300;
+    let mesh = TestMesh::prepare(Setup { adjust: Some(apart), ..Setup::default() }).await;
+    let stores: Vec<PathBuf> = (0..3).map(|region| store(&mesh, region)).collect();
+    let fill = move || stores.iter().for_each(|store| (0..VERSIONS).for_each(|number| place(store, number)));
+    tokio::task::spawn_blocking(fill).await.unwrap();
+    mesh.start().await.unwrap();
+
+    let (api, (model, oldest)) = (mesh.api(0), placed(0));
+    until("the oldest version is promoted", seconds(60), async || {
+        let (code, answer) = api.promote(&model, &oldest, "production").await?;
+        claim(code == 200, || format!("{code}: {answer}"))
+    })
+    .await;
+    until("all regions are named as its holders", seconds(30), async || {
+        let holders = api.holders(&model, &oldest).await?;
+        claim(holders.len() == 3, || format!("{holders:?}"))
+    })
+    .await;
 }

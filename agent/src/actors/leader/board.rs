@@ -6,7 +6,7 @@ use crate::{
 };
 use regionmesh_protocol::{
     election::{KnownLeader, Sight},
-    facts::{Fact, FactKind, LeaderFacts, ServingFacts},
+    facts::{Fact, FactKind, Holdings, LeaderFacts, ServingFacts},
     identity::{AgentId, RegionName},
     load::LoadMeter,
     members::Members,
@@ -134,7 +134,7 @@ pub(super) fn plan_inputs(
             condition: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
             since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
             reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
-            is_complete: is_complete(board, &region.name),
+            is_complete: is_complete(board, &region.name, current),
             is_loaded: !is_measured || is_loaded(board, &region.name),
             inference_passes: config.health.inference.as_ref().map(|_| inference_passes(board, &region.name)),
             capacity_rps: region.capacity_rps.or(measured.filter(|_| config.traffic.measured_capacity)),
@@ -248,10 +248,55 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
     passed * 2 > asked
 }
 
-/// Whether a living agent of the region says that nothing is missing there. Not known is not complete.
-fn is_complete(board: &BoardView, region: &RegionName) -> bool {
-    board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive).any(|(_, view)| {
-        let holdings = view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact);
-        matches!(holdings, Some(Fact::Holdings(holdings)) if holdings.is_complete())
+/// What a region's living agents say that it holds.
+fn holdings<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a Holdings> {
+    board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive).filter_map(|(_, view)| {
+        match &*view.facts.get(&FactKind::Holdings)?.fact {
+            Fact::Holdings(holdings) => Some(holdings),
+            _ => None,
+        }
     })
+}
+
+/// Whether a living agent of the region says that nothing is missing there, see [`Holdings::is_complete`].
+fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -> bool {
+    let with_traffic = current.into_iter().flat_map(|plan| &plan.regions).filter(|(_, part)| part.weight_bp > 0);
+    let serving: Vec<(&RegionName, &Holdings)> =
+        with_traffic.flat_map(|(name, _)| holdings(board, name).map(move |held| (name, held))).collect();
+    holdings(board, region).any(|held| held.is_complete(region, &serving))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::snapshots::SeenFact;
+    use regionmesh_protocol::board::EntryVersion;
+    use std::sync::Arc;
+
+    fn board(told: &[(&str, Holdings)]) -> BoardView {
+        let mut board = BoardView::default();
+        for (agent, held) in told {
+            let fact = Arc::new(Fact::Holdings(held.clone()));
+            let seen = SeenFact { fact, version: EntryVersion::default(), seen_at: Instant::now() };
+            let view = AgentView { is_alive: true, facts: [(FactKind::Holdings, seen)].into() };
+            board.agents.insert(agent.parse().unwrap(), view);
+        }
+        board
+    }
+
+    #[test]
+    fn a_region_waits_for_an_unknown_catalogue_only_where_no_region_with_traffic_vouches_for_it() {
+        let (own, broken): (RegionName, RegionName) = ("a".parse().unwrap(), "c".parse().unwrap());
+        let lacking = Holdings { unknown: vec![broken], ..Holdings::default() };
+        let board = board(&[("a/n", lacking), ("b/n", Holdings::default()), ("c/n", Holdings::default())]);
+        let plan = |weight_bp: u16| {
+            let part = |weight_bp| RegionPlan { weight_bp, ..RegionPlan::default() };
+            let parts = [("a", 0), ("b", weight_bp), ("c", 100)].map(|(name, bp)| (name.parse().unwrap(), part(bp)));
+            Plan { regions: parts.into(), ..Plan::default() }
+        };
+        assert!(is_complete(&board, &own, Some(&plan(100))));
+        assert!(!is_complete(&board, &own, Some(&plan(0))));
+        assert!(!is_complete(&board, &own, None));
+    }
 }

@@ -61,6 +61,11 @@ impl UnknownCatalogues {
         self.0.iter().filter(|(_, unknown)| is_unknown(unknown)).map(|(region, _)| region.clone()).collect()
     }
 
+    /// Whether reading a region's catalogue failed again and again.
+    pub(super) fn is_unreadable(&self, region: &RegionName) -> bool {
+        self.0.get(region).is_some_and(|unknown| unknown.failures >= FAILURES_MAX)
+    }
+
     /// How long the oldest of them has been unknown.
     pub(super) fn longest(&self) -> Duration {
         let unknown = self.regions();
@@ -107,8 +112,10 @@ mod tests {
         assert_eq!(unknown.regions(), std::slice::from_ref(&new));
         unknown.failed(&old, "no".into());
         assert_eq!(unknown.regions(), std::slice::from_ref(&new));
+        assert!(!unknown.is_unreadable(&old) && !unknown.is_unreadable(&new));
         unknown.failed(&old, "no".into());
         assert_eq!(unknown.regions(), [new.clone(), old.clone()]);
+        assert!(unknown.is_unreadable(&old) && !unknown.is_unreadable(&new));
         unknown.learnt(&old);
         unknown.keep(&BTreeSet::new());
         assert!(unknown.regions().is_empty() && unknown.longest() == Duration::ZERO);

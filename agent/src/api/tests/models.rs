@@ -5,10 +5,10 @@ use crate::{api::reply::ApiError, store::models::ModelError};
 use axum::response::IntoResponse;
 use regionmesh_protocol::{
     clock::HybridTime,
-    conflict::AliasEntry,
+    conflict::{AliasEntry, Catalogue},
     facts::Holdings,
     manifest::{Digest, ModelName, VersionName, VersionSummary},
-    servability::{Outcome, Servability, VersionServability, content_tag},
+    servability::{Outcome, Servability, VERSIONS_MAX, VersionServability, content_tag},
 };
 
 fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> Fact {
@@ -206,6 +206,57 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
     // At once: no majority is left to wait for.
     let never = promote(r#"{"alias":"production","wait_ms":60000}"#).await.error(409);
     assert!(never.contains("can't be promoted: 1 of 3"), "{never}");
+}
+
+#[tokio::test]
+async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_promoted() {
+    let rig = Rig::start().await;
+    rig.api.replicator.vacate();
+    let version = |number: usize| VersionSummary {
+        model: "resnet".parse().unwrap(),
+        version: number.to_string().parse().unwrap(),
+        content: Digest::of(b"1"),
+        size: 1,
+        published: HybridTime { wall_ms: number as u64, counter: 0 },
+        origin: "eu-west-1".parse().unwrap(),
+    };
+    let catalogue = Catalogue { versions: (0..=VERSIONS_MAX).map(version).collect(), ..Catalogue::default() };
+    let newest = || catalogue.versions.iter().rev().take(VERSIONS_MAX).cloned();
+    let versions = newest().map(|held| (held.model, held.version, held.content)).collect();
+    let version_count = catalogue.versions.len() as u64;
+    let held = Holdings { versions, version_count, ..Holdings::default() };
+    let tell = |agent: &str, oldest: Option<Outcome>| {
+        let outcome = |held: VersionSummary, outcome| VersionServability {
+            model: held.model,
+            version: held.version,
+            content_tag: content_tag(&held.content),
+            outcome,
+        };
+        let oldest = oldest.map(|oldest| outcome(catalogue.versions[0].clone(), oldest));
+        let newest = newest().map(|held| outcome(held, Outcome::Servable));
+        let servability = Servability::bounded(oldest.into_iter().chain(newest), vec![]);
+        rig.tell(agent, true, vec![Fact::Holdings(held.clone()), Fact::Servability(servability)]);
+    };
+    let regions = ["us-west-2", "eu-west-1", "ap-south-1"];
+    regions.iter().for_each(|region| tell(&format!("{region}/node-0"), None));
+    rig.snapshots.catalogue.send_replace(Arc::new(catalogue.clone()));
+    let promote = || rig.post("/v1/models/resnet/versions/0/promote", r#"{"alias":"production"}"#);
+    assert!(promote().await.error(409).contains("eu-west-1: not replicated yet"));
+
+    rig.snapshots.peer_catalogues.send_modify(|known| {
+        let read = regions[1..].iter().map(|region| (region.parse().unwrap(), Arc::new(catalogue.clone())));
+        *known = Arc::new(read.collect());
+    });
+    let warnings = promote().await.ok(200).json()["warnings"].clone();
+    assert_eq!(warnings.as_array().unwrap().len(), 3, "{warnings}");
+    assert!(warnings.to_string().contains("published for the 256 newest only"), "{warnings}");
+    let shown = rig.get("/v1/models/resnet").await.ok(200).json();
+    let oldest = shown["versions"].as_array().unwrap().iter().find(|version| version["version"] == "0");
+    assert_eq!(oldest.unwrap()["regions"], json!(["ap-south-1", "eu-west-1", "us-west-2"]));
+
+    let reason = "operator Frobnicate".to_owned();
+    tell("eu-west-1/node-0", Some(Outcome::Unservable { reason, is_quarantined: false }));
+    assert!(promote().await.error(409).contains("eu-west-1: can't be served: operator Frobnicate"));
 }
 
 #[tokio::test]
