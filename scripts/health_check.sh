@@ -118,7 +118,11 @@ check_connections() {
   [ -z "$other" ] || say "  note  of another version, and does not say whom it is connected to: $other"
   [ -z "$silent" ] || bad "no connections are known of $silent"
   [ -z "$lost" ] || bad "$lost"
-  if [ -z "$lost$silent" ]; then ok "every region is connected to every other"; fi
+  if [ "$(jq '[.agents[] | select(.alive)] | length' <<<"$1")" = 0 ]; then
+    bad "no living agent is known"
+  elif [ -z "$lost$silent$other" ]; then
+    ok "every region is connected to every other"
+  fi
 }
 
 # The certificate is good for longer than --certificate-days, or than a fifth of its life, 7 days at most; half a day where an

@@ -2,6 +2,7 @@
 //!
 //! It is read anew for each use, so that a new token needs no restart.
 
+use crate::describe::io_error;
 use regionmesh_protocol::plan::BY_MAX;
 use std::path::Path;
 
@@ -15,7 +16,8 @@ pub(crate) type Token<'a> = (Option<&'a str>, &'a str);
 
 /// The text of the file at `path`.
 pub(crate) async fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("the token file {} can't be read: {error}", path.display());
+    let unreadable =
+        |error: std::io::Error| format!("the token file {} can't be read: {}", path.display(), io_error(&error));
     if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_FILE_MAX {
         return Err(format!("the token file {} is too large", path.display()));
     }

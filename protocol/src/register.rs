@@ -102,7 +102,7 @@ pub struct Bounds {
     /// How far it may be taken, see [`crate::ballots::KnownBallots::allowance`].
     pub allowance: Reach,
     /// The last value that was found committed, by asking the acceptors.
-    pub decided: Option<Stamp>,
+    pub decided: Option<(Stamp, Plan)>,
 }
 
 impl Default for Bounds {
@@ -151,10 +151,10 @@ impl AcceptorState {
         }
         match request {
             // Whoever could make a majority forget what it promised would end elections for ever.
-            AcceptorRequest::Join(incarnation, stamp, _)
+            AcceptorRequest::Join(incarnation, stamp, value)
                 if self.accepted.is_some()
                     && self.incarnation != *incarnation
-                    && bounds.decided.as_ref() != Some(stamp) =>
+                    && !bounds.decided.as_ref().is_some_and(|(decided, plan)| decided == stamp && plan == value) =>
             {
                 (AcceptorReply::Undecided(stamp.clone()), None)
             }
@@ -454,12 +454,13 @@ mod tests {
         let stamp = |seq| Stamp { ballot: ballot(2), seq };
         let (_, accepted) = AcceptorState::begin(Incarnation(9)).apply(&AcceptorRequest::Accept(stamp(1), value(1)));
         let join = AcceptorRequest::Join(Incarnation(5), stamp(2), value(2));
-        let bounds = |seq| Bounds { decided: Some(stamp(seq)), ..Bounds::default() };
+        let bounds = |seq, plan| Bounds { decided: Some((stamp(seq), value(plan))), ..Bounds::default() };
         let accepted = accepted.unwrap();
-        assert_eq!(accepted.apply_within(&join, &bounds(1)), (AcceptorReply::Undecided(stamp(2)), None));
-        assert_eq!(accepted.apply_within(&join, &bounds(2)).0, AcceptorReply::Joined(Incarnation(5)));
+        assert_eq!(accepted.apply_within(&join, &bounds(1, 2)), (AcceptorReply::Undecided(stamp(2)), None));
+        assert_eq!(accepted.apply_within(&join, &bounds(2, 1)), (AcceptorReply::Undecided(stamp(2)), None));
+        assert_eq!(accepted.apply_within(&join, &bounds(2, 2)).0, AcceptorReply::Joined(Incarnation(5)));
         let new = AcceptorState::begin(Incarnation(9));
-        assert_eq!(new.apply_within(&join, &bounds(1)).0, AcceptorReply::Joined(Incarnation(5)));
+        assert_eq!(new.apply_within(&join, &bounds(1, 1)).0, AcceptorReply::Joined(Incarnation(5)));
     }
 
     #[test]

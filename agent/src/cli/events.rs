@@ -45,7 +45,7 @@ pub struct EventsCommand {
     /// Go on showing what happens, until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate
+    /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate, problem
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<EventKind>,
     /// Only what is about these regions

@@ -63,8 +63,21 @@ enum Command {
     Docs(reference::DocsCommand),
 }
 
+/// Allows as many open files as the system grants: each connection is one, and the usual 1,024 are fewer than the doors have places.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        eprintln!("warning: the limit of open files can't be raised: {error}");
+    }
+}
+
 impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
+        if matches!(self, Self::Up(_) | Self::Agent(_) | Self::Serve(_) | Self::FrontDoor(_)) {
+            raise_file_limit();
+        }
         match self {
             Self::Up(command) => command.run().await,
             Self::Status(command) => command.run().await,

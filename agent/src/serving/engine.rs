@@ -425,7 +425,7 @@ fn elements(shape: &[i64], open: usize) -> usize {
 fn filled(datatype: Datatype, shape: &[usize], (float, whole): (f32, i64)) -> TractResult<Tensor> {
     let kind = datatype.tract();
     match datatype {
-        Datatype::Bytes => Tensor::zero_dt(kind, shape),
+        Datatype::Bytes => Ok(tract_ndarray::ArrayD::from_elem(shape, String::new()).into_tensor()),
         Datatype::Fp16 | Datatype::Fp32 | Datatype::Fp64 => {
             tensor0(float).cast_to_dt(kind)?.broadcast_scalar_to_shape(shape)
         }

@@ -38,6 +38,8 @@ use tokio::{
     time::timeout_at,
 };
 
+/// Most elements of an answer: each takes up to 25 bytes as JSON, which is made in memory.
+const ANSWER_ELEMENTS_MAX: usize = 16 << 20;
 /// Names the region that answered.
 pub const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-region");
 
@@ -377,9 +379,18 @@ fn answer(loaded: &Loaded, body: &[u8], control: &Control) -> Result<Vec<u8>, Re
         return Err(Refusal::bad_request(format!("inputs are missing: {missing:?}; the model expects {names:?}")));
     }
     let results = engine.run(given.into_iter().flatten().collect(), control).map_err(refuse)?;
+    let is_wanted = |spec: &TensorSpec| wanted.as_ref().is_none_or(|wanted| wanted.contains(&spec.name));
+    let answered = engine.outputs().iter().zip(&results).filter(|(spec, _)| is_wanted(spec));
+    let elements: usize = answered.map(|(_, tensor)| tensor.len()).sum();
+    if elements > ANSWER_ELEMENTS_MAX {
+        let most = format!("an answer in JSON may have {ANSWER_ELEMENTS_MAX}");
+        return Err(Refusal::bad_request(format!(
+            "the answer would have {elements} elements, {most}; ask for less at once"
+        )));
+    }
     let mut outputs = Vec::new();
     for (spec, tensor) in engine.outputs().iter().zip(results) {
-        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&spec.name)) {
+        if is_wanted(spec) {
             let output = OutputTensor::new(spec, tensor);
             outputs.push(output.map_err(|error| Refusal::internal(format!("output {:?}: {error:#}", spec.name)))?);
         }

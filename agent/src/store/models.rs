@@ -36,6 +36,8 @@ const READS_AT_ONCE: usize = 16;
 const VERIFY_BLOCK: u64 = 8 << 20;
 
 /// How long a store may take to show that it is there, when somebody begins to publish.
+/// Pause before a store that refused is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why something could not be done with a stored model.
@@ -216,15 +218,19 @@ impl ModelStore {
         {
             return Err(ModelError::Unavailable(why));
         }
-        let folder = object(&["probe"]);
-        match tokio::time::timeout(AVAILABLE_WITHIN, self.store.prober.list(Some(&folder)).next()).await {
-            Ok(None | Some(Ok(_))) => Ok(()),
-            Ok(Some(Err(error))) => Err(ModelError::Unavailable(words(&error))),
-            Err(_) => {
-                let silent = Cause::Silent(AVAILABLE_WITHIN.as_millis() as u64);
-                Err(ModelError::Unavailable(health.fault(silent).to_string()))
+        let (folder, mut failure) = (object(&["probe"]), None);
+        // Stores that are busy refuse some requests and take others.
+        let asked = async {
+            while let Some(Err(error)) = self.store.prober.list(Some(&folder)).next().await {
+                failure = Some(words(&error));
+                tokio::time::sleep(ASK_AGAIN).await;
             }
+        };
+        if tokio::time::timeout(AVAILABLE_WITHIN, asked).await.is_ok() {
+            return Ok(());
         }
+        let silent = || health.fault(Cause::Silent(AVAILABLE_WITHIN.as_millis() as u64)).to_string();
+        Err(ModelError::Unavailable(failure.unwrap_or_else(silent)))
     }
 
     /// A folder for files on their way into the store: on its own file system where it is local, else below `fallback`.

@@ -166,7 +166,7 @@ impl World {
 
     /// Judges the request at work by what the agent remembers, which a listing just showed to be current.
     fn judge(&mut self, by: usize) {
-        let decided = self.latest.as_ref().map(|(stamp, _)| stamp.clone());
+        let decided = self.latest.clone();
         let bounds = Bounds { allowance: self.agents[by].election.known().allowance(), decided };
         let desk = &mut self.agents[by].desk;
         let Some(asked) = &desk.at_work else { return };

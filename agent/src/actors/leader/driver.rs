@@ -326,7 +326,7 @@ impl Driver {
         }
         tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
         let committed = CommittedPlan { stamp, plan };
-        self.decided(committed.stamp.clone());
+        self.decided(committed.clone());
         self.learn_plan(&committed, true, duration);
         if let Some(reply) = self.ordered.take() {
             self.arguments.metrics.orders.with_label_values(&["committed"]).inc();

@@ -44,7 +44,7 @@ pub(super) struct Trust {
     /// Whether the plan known is known to be committed. One from the disk is not at first.
     pub(super) is_plan_confirmed: bool,
     /// The last plan that a round of reading found committed, or that this agent committed.
-    decided: Option<Stamp>,
+    decided: Option<CommittedPlan>,
     /// Ballots of others that a majority promised.
     leaders: BTreeSet<Ballot>,
     /// What agents tell and acceptors refuted, and when.
@@ -141,14 +141,15 @@ impl Driver {
     }
 
     /// A plan was found committed, or committed by this agent.
-    pub(super) fn decided(&mut self, stamp: Stamp) {
-        self.trust.decided = Some(stamp);
+    pub(super) fn decided(&mut self, plan: CommittedPlan) {
+        self.trust.decided = Some(plan);
         self.bound_acceptors();
     }
 
     /// Acceptors that this agent reaches in their stores follow what the others say.
     fn bound_acceptors(&self) {
-        let bounds = Bounds { allowance: self.election.known().allowance(), decided: self.trust.decided.clone() };
+        let decided = self.trust.decided.as_ref().map(|decided| (decided.stamp.clone(), decided.plan.clone()));
+        let bounds = Bounds { allowance: self.election.known().allowance(), decided };
         if let Some(witness) = &self.arguments.witness {
             witness.set_bounds(bounds.clone());
         }
@@ -323,7 +324,7 @@ impl Driver {
         }
         if let Some(committed) = committed {
             self.learn_plan(&committed, true, None);
-            self.decided(committed.stamp);
+            self.decided(committed);
         }
         // What was told before the round began and no majority has accepted was never committed.
         let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)

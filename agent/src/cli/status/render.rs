@@ -99,7 +99,7 @@ fn problems(status: &Status, paint: Paint) -> String {
     let mut text = String::new();
     for problem in &status.problems {
         let tone = if problem.severity == Severity::Critical { Tone::Bad } else { Tone::Uneasy };
-        let head = paint.tone(tone, format!("{:<8}", problem.severity.as_str()));
+        let head = paint.tone(tone, format!("{:<9}", problem.severity.as_str()));
         let since = ago(now_ms.saturating_sub(problem.since_ms));
         let said =
             format!("{}: {}: {}: {} (for {since})", problem.agent, problem.kind, problem.subject, problem.detail);
