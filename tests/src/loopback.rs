@@ -9,12 +9,16 @@ use std::{
     },
 };
 
-/// Networks that there are: 127.100.0.0/24 to 127.219.249.0/24.
-const NETWORKS: usize = 120 * 250;
+/// Every fourth third octet: the second and third agents of regions have the networks that follow.
+const STRIDE: usize = 4;
+/// Networks in a /16.
+const PER_SECOND_OCTET: usize = 248 / STRIDE;
+/// Networks that there are, from 127.100.0.0/24 on.
+const NETWORKS: usize = 120 * PER_SECOND_OCTET;
 /// Held as long as the program runs; whoever could not bind it leaves the network to its holder.
 const HELD_PORT: u16 = 65_535;
 
-/// A /24 of 127.0.0.0/8.
+/// A /24 of 127.0.0.0/8, and the three that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loopback([u8; 3]);
 
@@ -27,7 +31,8 @@ impl Loopback {
         let first = std::process::id() as usize * 97;
         loop {
             let index = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % NETWORKS;
-            let network = Self([127, 100 + (index / 250) as u8, (index % 250) as u8]);
+            let (second, third) = (index / PER_SECOND_OCTET, index % PER_SECOND_OCTET * STRIDE);
+            let network = Self([127, 100 + second as u8, third as u8]);
             // An agent may still run there, of a test that was killed.
             let is_free = UdpSocket::bind((network.at(11), 7443)).is_ok();
             if let (true, Ok(held)) = (is_free, UdpSocket::bind((network.at(254), HELD_PORT))) {
