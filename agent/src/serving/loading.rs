@@ -27,6 +27,9 @@ use tokio::sync::{RwLock, Semaphore};
 const PARALLEL_LOADS: usize = 2;
 /// A load that takes longer gives its place to the next one.
 const SLOW_AFTER: Duration = Duration::from_secs(2);
+/// The synthetic inference of a load may take as long as a user's (serving.inference_timeout_ms), and at least this long; never
+/// longer than serving.load_timeout_ms.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Loads that go on without a place.
 const SLOW_LOADS_MAX: usize = 4;
 
@@ -310,11 +313,11 @@ impl Loading {
         }))
     }
 
-    /// Runs one synthetic inference, which may take as long as a user's and as a load; answers why none succeeded. Fails where
-    /// the model can't be run.
+    /// Runs one synthetic inference; answers why none succeeded. Fails where the model can't be run.
     async fn try_out(&self, key: &VersionKey, engine: &Arc<Engine>) -> Result<Option<String>, LoadError> {
         let config = &self.arguments.config;
-        let time = Duration::from_millis(config.load_timeout_ms.min(config.inference_timeout_ms));
+        let inference = Duration::from_millis(config.inference_timeout_ms).max(TRIAL_TIMEOUT);
+        let time = Duration::from_millis(config.load_timeout_ms).min(inference);
         let tried = engine.clone();
         match self.compute_within(time, key, move |control| tried.try_out(control)).await {
             Ok(failure) => Ok(failure.map(|error| error.to_string())),

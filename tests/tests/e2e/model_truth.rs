@@ -65,11 +65,12 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
     // Whoever publishes and whoever promotes hears of it.
     let published = mesh.cli(&["models", "publish", "m", "2", &bad, "--wait"]).await;
     assert!(published.code == Some(1) && published.stderr.contains("can't be served"), "{}", said(&published));
-    let promoted = mesh.cli(&["models", "promote", "m", "2", "production", "--by", "test"]).await;
-    assert_eq!(promoted.code, Some(1), "{}", said(&promoted));
-    for region in ALL {
-        assert!(promoted.stderr.contains(&format!("{}: can't be served", mesh.region(region))), "{}", said(&promoted));
-    }
+    until("a promotion is refused for what every region says", PATIENCE, async || {
+        let promoted = mesh.cli(&["models", "promote", "m", "2", "production", "--by", "test"]).await;
+        let says = |region: usize| promoted.stderr.contains(&format!("{}: can't be served", mesh.region(region)));
+        claim(promoted.code == Some(1) && ALL.into_iter().all(says), || said(&promoted))
+    })
+    .await;
     let body = json!({ "alias": "production" });
     let (code, answer) = mesh.api(1).post("/v1/models/m/versions/2/promote", &body).await.unwrap();
     assert_eq!(code, 409, "{answer}");
