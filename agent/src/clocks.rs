@@ -6,7 +6,7 @@
 use crate::time::unix_ms;
 use regionmesh_protocol::{
     identity::AgentId,
-    plan::{Plan, PlanTime, SHIFT_MIN_MS},
+    plan::{Plan, PlanTime, SHIFT_MIN_MS, difference},
     skew::{ClockReading, OwnClock, PeerClocks},
 };
 use std::{
@@ -86,7 +86,7 @@ impl Clocks {
         // The answer is as old as the way back, half of the round trip, and as the time since.
         let age = answered.elapsed() + round_trip / 2;
         let then_ms = now.wall_ms.saturating_sub(millis(age));
-        let offset_ms = i64::try_from(i128::from(reading.unix_ms) - i128::from(then_ms)).unwrap_or(i64::MAX);
+        let offset_ms = difference(reading.unix_ms, then_ms);
         let mut state = self.state();
         state.peers.measured(peer, offset_ms, millis(round_trip), now.steady_ms);
         if let Some(told) = reading.plan {
@@ -107,10 +107,7 @@ impl Clocks {
         let passed_ms = now.steady_ms.saturating_sub(state.last.steady_ms);
         let expected_ms = state.last.wall_ms.saturating_add(passed_ms);
         let is_set = now.wall_ms.abs_diff(expected_ms) > SHIFT_MIN_MS;
-        let set_by_ms = is_set.then(|| {
-            let set_by = i128::from(now.wall_ms) - i128::from(expected_ms);
-            i64::try_from(set_by).unwrap_or(i64::MAX)
-        });
+        let set_by_ms = is_set.then(|| difference(now.wall_ms, expected_ms));
         if is_set {
             state.peers.own_clock_set();
         }

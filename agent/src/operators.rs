@@ -5,8 +5,8 @@
 //! under a key made of it, and so does the answer. Who holds one agent's certificate and key, and not its token, can make
 //! neither. The token itself is never sent; it must be random, since a MAC lets whoever sees it try tokens out.
 //!
-//! The file is read anew for each proof, and its path is that of the configuration in force ([`crate::reload`]): neither a
-//! new token nor another file needs a restart. While agents have different tokens they refuse each other's orders and
+//! Each proof reads the file that the current configuration names ([`crate::reload`]), so neither a new token nor another file
+//! needs a restart. While agents have different tokens they refuse each other's orders and
 //! catalogues, visibly; nothing is lost.
 
 pub mod link;

@@ -27,7 +27,7 @@ pub mod reason {
     pub const PLAN_NOT_COMMITTED: &str = "plan-not-committed";
     /// A claim to lead under a ballot that no majority promised.
     pub const NOT_THE_LEADER: &str = "not-the-leader";
-    /// A request to begin an acceptor anew with a plan that is not known to be committed.
+    /// A request to reset an acceptor to a plan that is not known to be committed.
     pub const JOIN_NOT_DECIDED: &str = "join-not-decided";
     /// A plan with a region or address that is not in this agent's configuration.
     pub const UNKNOWN_ADDRESS: &str = "unknown-address";

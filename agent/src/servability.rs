@@ -34,10 +34,7 @@ fn servability(view: &AgentView) -> Option<&Servability> {
 /// Whether the agent names this content of a version among the newest that its region holds.
 fn is_newest(view: &AgentView, (model, version, content): (&ModelName, &VersionName, &Digest)) -> bool {
     let is_it = |held: &(ModelName, VersionName, Digest)| held.0 == *model && held.1 == *version && held.2 == *content;
-    match view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact) {
-        Some(Fact::Holdings(holdings)) => holdings.versions.iter().any(is_it),
-        _ => false,
-    }
+    view.holdings().is_some_and(|holdings| holdings.versions.iter().any(is_it))
 }
 
 fn living<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a AgentView> {

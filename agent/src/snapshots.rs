@@ -7,7 +7,7 @@ use regionmesh_protocol::{
     alert::Alert,
     board::EntryVersion,
     conflict::Catalogue,
-    facts::{Fact, FactKind},
+    facts::{Fact, FactKind, Holdings},
     freeze::{LocalAnswer, OwnSight},
     identity::{AgentId, RegionName},
     journal::ZoneState,
@@ -36,6 +36,16 @@ pub struct AgentView {
     pub is_alive: bool,
     /// Its facts.
     pub facts: BTreeMap<FactKind, SeenFact>,
+}
+
+impl AgentView {
+    /// What the agent says that its region holds.
+    pub fn holdings(&self) -> Option<&Holdings> {
+        match &*self.facts.get(&FactKind::Holdings)?.fact {
+            Fact::Holdings(holdings) => Some(holdings),
+            _ => None,
+        }
+    }
 }
 
 /// The board as this agent knows it; its own entries included.

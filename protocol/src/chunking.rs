@@ -15,18 +15,12 @@ pub const CHUNK_AVERAGE: usize = 1 << 20;
 pub const CHUNK_MAX: usize = 4 << 20;
 
 /// Cuts a file that arrives in pieces. Holds at most [`CHUNK_MAX`] and one piece in memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Chunker {
     pending: Vec<u8>,
     whole: blake3::Hasher,
     chunks: Vec<Chunk>,
     size: u64,
-}
-
-impl Default for Chunker {
-    fn default() -> Self {
-        Self { pending: Vec::new(), whole: blake3::Hasher::new(), chunks: Vec::new(), size: 0 }
-    }
 }
 
 /// A file as cut.

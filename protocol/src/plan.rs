@@ -35,7 +35,7 @@ pub use order::{
     BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override, OverrideKind, Replaced,
     WHY_MAX, plan_order,
 };
-pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS};
+pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS, difference, moved};
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;

@@ -117,13 +117,6 @@ pub async fn connect_from(source: Ipv4Addr, port: SocketAddr) -> io::Result<TcpS
     timeout(seconds(5), socket.connect(port)).await?
 }
 
-/// Lets this process, and the agents that it starts, open as many files as the system allows.
-pub fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-    setrlimit(Resource::RLIMIT_NOFILE, most.min(16_384), most).expect("a limit that may be raised");
-}
-
 /// How long a silent client keeps its connections before it renews them.
 const RENEWED_AFTER: Duration = Duration::from_secs(1);
 

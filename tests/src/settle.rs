@@ -113,6 +113,12 @@ impl TestMesh {
         assert_eq!(code, 200, "{answer}");
     }
 
+    /// Lets `production` of the iris model name a version, by way of region `index`.
+    pub async fn promote_iris(&self, index: usize, version: &str) {
+        let (code, answer) = self.api(index).promote("iris", version, "production").await.expect("an answer");
+        assert_eq!(code, 200, "{answer}");
+    }
+
     /// Every region holds the version, as every running agent knows, and all have verified it.
     pub async fn held_by_all(&self, version: &str) {
         let regions = self.layout().regions.len();

@@ -40,7 +40,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    sync::{Semaphore, SemaphorePermit},
+};
 
 /// An address that no configuration names.
 pub const EVIL: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
@@ -48,6 +51,8 @@ pub const EVIL: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
 const OWN_TOKEN: &str = "thiefs-own-token-0123456789abcdef";
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Sessions are numbered per process, so that two thieves in one would take each other's connections.
+static TURN: Semaphore = Semaphore::const_new(1);
 
 /// Has nothing to offer.
 struct Nothing;
@@ -59,7 +64,7 @@ impl BulkService for Nothing {
     }
 }
 
-/// The thief. One at a time in a program: sessions are numbered per process.
+/// The thief. One at a time in a program: a second one waits.
 pub struct Thief {
     /// Whose certificate it is.
     pub id: AgentId,
@@ -68,11 +73,13 @@ pub struct Thief {
     board: Mutex<Board>,
     config: Config,
     directory: TempDir,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Thief {
     /// With the certificate of an agent of region `region` whose machine is gone.
     pub async fn of(mesh: &TestMesh, region: usize) -> Self {
+        let turn = TURN.acquire().await.expect("is never closed");
         let directory = tempfile::tempdir().expect("a directory");
         let id: AgentId = format!("{}/node-66", mesh.region(region)).parse().expect("an agent's name");
         let stolen = ca::issue(&mesh.layout().data_dir.join("ca"), &id, 30, directory.path()).expect("a certificate");
@@ -105,7 +112,7 @@ impl Thief {
         Actor::spawn(None, MeshActor, connections.clone()).await.expect("a mesh actor");
         let started_ms = regionmesh::time::unix_ms();
         let board = Board::new(config.mesh.clone(), id.clone(), started_ms, BoardLimits::default());
-        Self { id, mesh: connections, identity, board: Mutex::new(board), config, directory }
+        Self { id, mesh: connections, identity, board: Mutex::new(board), config, directory, _turn: turn }
     }
 
     /// A ballot of the thief's own.

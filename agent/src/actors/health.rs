@@ -306,8 +306,8 @@ impl HealthState {
         Ok(())
     }
 
-    /// Verdicts are told by the wall clock: where it was set, those that stand are moved with it. The leader compares them
-    /// with its plan, which is told by that clock as well.
+    /// Published verdicts carry wall-clock times, which the leader compares with its plan's: when the wall clock is set, they
+    /// move with it.
     fn follow_wall_clock(&mut self) {
         let Some(by_ms) = self.shift.follow(self.clock.now_ms(), crate::time::unix_ms()) else { return };
         self.arguments.snapshots.verdicts.send_modify(|verdicts| {

@@ -188,7 +188,7 @@ impl Acceptor {
                 }
                 Ok(AcceptorReply::Undecided(stamp)) => {
                     metrics.requests_refused.with_label_values(&["undecided"]).inc();
-                    tracing::info!(%stamp, seq = stamp.seq, "asked to begin anew; whether the plan is committed is looked up");
+                    tracing::info!(%stamp, seq = stamp.seq, "asked to reset this acceptor; first checking that the plan is committed");
                     let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
                 Ok(_) => {

@@ -26,7 +26,7 @@ use crate::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     conflict::{Catalogue, SyncAction, Tombstone, plan_sync},
-    facts::{Fact, FactKind, Holdings},
+    facts::{Fact, Holdings},
     identity::{AgentId, RegionName},
     manifest::{Digest, VersionSummary},
     wire::PeerReply,
@@ -264,9 +264,7 @@ impl ReplicatorState {
         let board = self.arguments.snapshots.board.borrow().clone();
         let mut living = BTreeSet::new();
         for (agent, view) in &board.agents {
-            let Some(Fact::Holdings(holdings)) = view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact) else {
-                continue;
-            };
+            let Some(holdings) = view.holdings() else { continue };
             let region = &agent.region;
             if !view.is_alive || *region == self.arguments.id.region {
                 continue;
@@ -336,10 +334,7 @@ impl ReplicatorState {
     fn is_vouched_for(&self, unknown: Vec<RegionName>) -> bool {
         let board = self.arguments.snapshots.board.borrow().clone();
         let read = board.agents.iter().filter(|(agent, view)| view.is_alive && self.peers.contains_key(&agent.region));
-        let holdings = read.filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Holdings)?.fact {
-            Fact::Holdings(holdings) => Some((&agent.region, holdings)),
-            _ => None,
-        });
+        let holdings = read.filter_map(|(agent, view)| Some((&agent.region, view.holdings()?)));
         let held = Holdings { unknown, ..Holdings::default() };
         held.is_vouched_for(&self.arguments.id.region, &holdings.collect::<Vec<_>>())
     }

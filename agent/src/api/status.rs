@@ -293,13 +293,10 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             Some(Fact::Agent(about)) => about,
             _ => &unknown,
         };
-        let holdings = match fact(view, FactKind::Holdings) {
-            Some(Fact::Holdings(held)) => {
-                let Holdings { version_count: versions, missing, lag_ms, .. } = *held;
-                HoldingsStatus { versions, missing, lag_ms, unknown: held.unknown.clone() }
-            }
-            _ => HoldingsStatus::default(),
-        };
+        let holdings = view.holdings().map_or_else(HoldingsStatus::default, |held| {
+            let Holdings { version_count: versions, missing, lag_ms, .. } = *held;
+            HoldingsStatus { versions, missing, lag_ms, unknown: held.unknown.clone() }
+        });
         let (serving_ready, requests_total) = match fact(view, FactKind::Serving) {
             Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
             _ => (false, 0),
@@ -437,11 +434,7 @@ pub(super) fn aliases(config: &Config, snapshots: &Snapshots, model: &ModelName)
 /// The content of a version that a living agent says that its region holds, or that is in a catalogue read from a region.
 pub(super) fn content(snapshots: &Snapshots, model: &ModelName, version: &VersionName) -> Option<Digest> {
     let board = snapshots.board.borrow().clone();
-    let held =
-        board.agents.values().filter(|view| view.is_alive).filter_map(|view| match fact(view, FactKind::Holdings) {
-            Some(Fact::Holdings(held)) => Some(held),
-            _ => None,
-        });
+    let held = board.agents.values().filter(|view| view.is_alive).filter_map(AgentView::holdings);
     let mut versions = held.flat_map(|held| &held.versions);
     let published = versions.find(|(m, v, _)| m == model && v == version).map(|(_, _, content)| *content);
     let catalogues = snapshots.peer_catalogues.borrow().clone();
@@ -461,10 +454,5 @@ fn unpublished<'a>(
 /// What each other region's living agents say that it holds.
 fn holdings<'a>(board: &'a BoardView, own: &RegionName) -> Vec<(&'a RegionName, &'a Holdings)> {
     let living = board.agents.iter().filter(|(id, view)| view.is_alive && id.region != *own);
-    living
-        .filter_map(|(id, view)| match fact(view, FactKind::Holdings) {
-            Some(Fact::Holdings(held)) => Some((&id.region, held)),
-            _ => None,
-        })
-        .collect()
+    living.filter_map(|(id, view)| Some((&id.region, view.holdings()?))).collect()
 }

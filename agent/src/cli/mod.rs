@@ -63,20 +63,19 @@ enum Command {
     Docs(reference::DocsCommand),
 }
 
-/// Allows as many open files as the system grants: each connection is one, and the usual 1,024 are fewer than the doors have places.
-fn raise_file_limit() {
+/// Lets this process, and those that it starts, open as many files as the system grants: each connection is one, and the usual
+/// 1,024 are fewer than the doors have places.
+pub fn raise_file_limit() -> std::io::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        eprintln!("warning: the limit of open files can't be raised: {error}");
-    }
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
 impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        if matches!(self, Self::Up(_) | Self::Agent(_) | Self::Serve(_) | Self::FrontDoor(_)) {
-            raise_file_limit();
+        let has_doors = matches!(self, Self::Up(_) | Self::Agent(_) | Self::Serve(_) | Self::FrontDoor(_));
+        if let Some(Err(error)) = has_doors.then(raise_file_limit) {
+            eprintln!("warning: the limit of open files can't be raised: {error}");
         }
         match self {
             Self::Up(command) => command.run().await,

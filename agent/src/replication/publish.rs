@@ -18,7 +18,6 @@ use regionmesh_protocol::{
     chunking::{Chunker, Cut},
     clock::HybridTime,
     conflict::{conflict_name, keeps_name},
-    facts::{Fact, FactKind},
     identity::RegionName,
     manifest::{
         FILES_MAX, Manifest, ManifestError, ManifestFile, ModelName, VERSION_SIZE_MAX, VersionName, VersionSummary,
@@ -365,9 +364,7 @@ impl Publisher {
     fn check_elsewhere(&self, manifest: &Manifest) -> Result<(), PublishError> {
         let content = manifest.content();
         for (agent, view) in &self.snapshots.board.borrow().agents {
-            let Some(Fact::Holdings(holdings)) = view.facts.get(&FactKind::Holdings).map(|seen| &*seen.fact) else {
-                continue;
-            };
+            let Some(holdings) = view.holdings() else { continue };
             let differs = holdings.versions.iter().any(|(model, version, held)| {
                 *model == manifest.model && *version == manifest.version && *held != content
             });

@@ -436,17 +436,16 @@ impl Shelf {
         let is_idle = |key: &&VersionKey| !progress.is_resting(key) && !is_loading(key);
         let is_untried =
             |key: &&VersionKey| self.arguments.tests_versions && self.outcome(key).is_none() && is_idle(key);
-        let untried = view.newest.iter().find(is_untried).cloned();
-        let is_repeated = untried.is_none();
-        let due = || {
-            let due = view.newest.iter().filter(is_idle).filter_map(|key| Some((self.due(key)?, key)));
-            due.min().map(|(_, key)| key.clone())
+        let key = match view.newest.iter().find(is_untried) {
+            Some(untried) => untried.clone(),
+            None if progress.may_repeat_trial() => {
+                let due = view.newest.iter().filter(is_idle).filter_map(|key| Some((self.due(key)?, key)));
+                let Some((_, due)) = due.min() else { return };
+                progress.repeated_at = Some(Instant::now());
+                due.clone()
+            }
+            None => return,
         };
-        let repeated = if is_repeated && progress.may_repeat_trial() { due() } else { None };
-        let Some(key) = untried.or(repeated) else { return };
-        if is_repeated {
-            progress.repeated_at = Some(Instant::now());
-        }
         let (loading, extras, task) = (self.arguments.loading.clone(), self.extras.clone(), key.clone());
         progress.trying = Some(key);
         progress.trial.spawn(async move {

@@ -233,12 +233,12 @@ impl Quarantine {
         let is_it = |key: &VersionKey| key.0 == *model && key.1 == *version;
         let was_held = self.drop_where(is_it);
         tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version tried again");
-        self.files_replaced(model, version);
+        self.try_again(model, version);
         was_held
     }
 
-    /// Has a version tried again unless it is quarantined: its files were replaced.
-    pub fn files_replaced(&self, model: &ModelName, version: &VersionName) {
+    /// Has a version tried again, unless it is quarantined.
+    pub fn try_again(&self, model: &ModelName, version: &VersionName) {
         let mut retries = lock(&self.retries);
         if retries.len() < VERSIONS_MAX {
             retries.push((model.clone(), version.clone()));
@@ -307,7 +307,7 @@ mod tests {
         let third = open();
         assert_eq!(third.versions(), [key("2"), key("3")]);
         let (model, version) = ("m".parse().unwrap(), "2".parse().unwrap());
-        third.files_replaced(&model, &version);
+        third.try_again(&model, &version);
         assert_eq!(third.take_retries().len(), 1);
         assert!(third.holds(&key("2")) && third.retry(&model, &version));
         assert_eq!(third.take_retries().len(), 1);

@@ -106,8 +106,13 @@ impl PlanTime {
     }
 }
 
+/// `ms` moved by `by_ms`. A point in time of 0 means never and stays.
+pub fn moved(ms: u64, by_ms: i64) -> u64 {
+    if ms == 0 { 0 } else { ms.saturating_add_signed(by_ms).max(1) }
+}
+
 /// `a - b`, as far as that can be told.
-fn difference(a: u64, b: u64) -> i64 {
+pub fn difference(a: u64, b: u64) -> i64 {
     let size = i64::try_from(a.abs_diff(b)).unwrap_or(i64::MAX);
     if a >= b { size } else { -size }
 }
@@ -116,7 +121,7 @@ impl Plan {
     /// The same plan with every point in time moved by `by_ms`. What is 0 means never and stays.
     #[must_use]
     pub fn shifted(&self, by_ms: i64) -> Self {
-        let moved = |ms: u64| if ms == 0 { 0 } else { ms.saturating_add_signed(by_ms).max(1) };
+        let moved = |ms: u64| moved(ms, by_ms);
         let mut plan = self.clone();
         plan.made_ms = moved(plan.made_ms);
         for region in plan.regions.values_mut() {

@@ -74,10 +74,9 @@ impl Survival<'_> {
             drained.iter().filter(is_so).map(|(name, _)| *name).collect::<Vec<_>>()
         };
         // One that lacks something helps only where no region without a drain is healthy: that one is let in first.
-        let is_fit = |name: &&RegionName| self.inputs.regions.get(*name).is_some_and(RegionInput::is_fit);
         let is_any_free_healthy = free.iter().any(|(_, input)| input.condition == Condition::Healthy);
         let healthy = of(Condition::Healthy);
-        if healthy.iter().any(is_fit) || (!healthy.is_empty() && !is_any_free_healthy) {
+        if healthy.iter().any(|name| self.is_fit(name)) || (!healthy.is_empty() && !is_any_free_healthy) {
             return self.chosen(&healthy, known);
         }
         // A region without a drain that may be healthy is let in first, see `keep_somebody`; and one that drains by itself
@@ -102,10 +101,9 @@ impl Survival<'_> {
             let is_known = known.iter().any(|one| one.region == *name && one.order.as_ref() == Some(name));
             is_known || !matches!(standing, None | Some(Standing::Out { .. } | Standing::Gated { .. }))
         };
-        let is_fit = |name: &RegionName| self.inputs.regions.get(name).is_some_and(RegionInput::is_fit);
         let mut chosen: Vec<&RegionName> = equals.iter().copied().filter(|name| is_in_service(name)).collect();
         if chosen.is_empty() {
-            chosen = equals.iter().copied().filter(|name| is_fit(name)).collect();
+            chosen = equals.iter().copied().filter(|name| self.is_fit(name)).collect();
         }
         if chosen.is_empty() {
             chosen = equals.to_vec();
@@ -118,6 +116,10 @@ impl Survival<'_> {
             chosen.truncate(1);
         }
         chosen
+    }
+
+    fn is_fit(&self, name: &RegionName) -> bool {
+        self.inputs.regions.get(name).is_some_and(RegionInput::is_fit)
     }
 
     /// Whether the region serves, or could at once: it is in service and not known to be down, or healthy and complete.

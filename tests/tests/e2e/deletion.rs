@@ -14,8 +14,7 @@ const ALL: [usize; 3] = [0, 1, 2];
 async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_for_other_content() {
     let mesh = TestMesh::start().await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    let (code, answer) = mesh.api(0).promote("iris", "1", "production").await.unwrap();
-    assert_eq!(code, 200, "{answer}");
+    mesh.promote_iris(0, "1").await;
     mesh.publish_iris(1, "2", iris_two()).await;
     mesh.held_by_all("2").await;
     mesh.answered_by_all("1").await;
@@ -34,8 +33,7 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
     let (code, answer) = mesh.api(2).publish("iris", "production", &[("model.onnx", iris_two())]).await.unwrap();
     assert!(code == 409 && answer.to_string().contains("alias"), "{code}: {answer}");
 
-    let (code, answer) = mesh.api(1).promote("iris", "2", "production").await.unwrap();
-    assert_eq!(code, 200, "{answer}");
+    mesh.promote_iris(1, "2").await;
     mesh.answered_by_all("2").await;
     let deleted = mesh.cli(&["models", "delete", "iris", "1", "--yes"]).await;
     assert_eq!(deleted.code, Some(0), "{deleted:?}");

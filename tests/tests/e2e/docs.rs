@@ -549,18 +549,21 @@ fn has_tools() -> bool {
         .all(|(program, package)| has_program(program, package))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_commands_for_a_mesh_of_up_print_what_the_pages_show() {
+/// Runs a group in a terminal of its own.
+async fn follow(group: &str) {
     if has_tools() {
-        Terminal::open().follow_group("up").await;
+        Terminal::open().follow_group(group).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_commands_for_a_mesh_of_up_print_what_the_pages_show() {
+    follow("up").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_work_as_they_stand() {
-    if has_tools() {
-        Terminal::open().follow_group("readme").await;
-    }
+    follow("readme").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -577,14 +580,10 @@ async fn a_mesh_of_ones_own_configuration_works_as_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_and_a_lost_region_are_as_shown() {
-    if has_tools() {
-        Terminal::open().follow_group("orders").await;
-    }
+    follow("orders").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_added_and_removed_as_shown() {
-    if has_tools() {
-        Terminal::open().follow_group("members").await;
-    }
+    follow("members").await;
 }

@@ -1,9 +1,10 @@
 //! The doors of an agent: under which names the API answers, what texts it takes, and whom connections that never ask for
 //! anything can keep out.
 
+use regionmesh::cli::raise_file_limit;
 use regionmesh_tests::{
     api::client,
-    attack::{Silence, connect_from, raise_file_limit},
+    attack::{Silence, connect_from},
     mesh::{TestMesh, binary},
     wait::{claim, seconds, until},
 };
@@ -251,7 +252,7 @@ async fn until_cut_off(port: SocketAddr) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_ask_for_nothing_keep_nobody_out() {
-    raise_file_limit();
+    raise_file_limit().expect("a limit that may be raised");
     let mesh = TestMesh::start().await;
     mesh.settled().await;
     let agent = mesh.agent(0);
@@ -303,7 +304,7 @@ async fn connections_that_ask_for_nothing_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_front_door_answers_while_connections_ask_for_nothing() {
-    raise_file_limit();
+    raise_file_limit().expect("a limit that may be raised");
     let mesh = TestMesh::start().await;
     mesh.settled().await;
     // A process of its own, so that its limits and not this program's are met.

@@ -32,8 +32,7 @@ async fn a_version_published_in_one_region_is_verified_and_served_in_all() {
 async fn an_alias_swaps_versions_without_a_failed_request_and_deletion_reaches_all() {
     let mesh = TestMesh::start().await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    let (code, answer) = mesh.api(0).promote("iris", "1", "production").await.unwrap();
-    assert_eq!(code, 200, "{answer}");
+    mesh.promote_iris(0, "1").await;
     mesh.publish_iris(1, "2", iris_two()).await;
     mesh.held_by_all("2").await;
     mesh.answered_by_all("1").await;
@@ -45,8 +44,7 @@ async fn an_alias_swaps_versions_without_a_failed_request_and_deletion_reaches_a
     let loads = ALL.map(load);
     while loads.iter().any(|load| load.samples().len() < SAMPLES) {
         for (region, version) in [(2, "2"), (1, "1")] {
-            let (code, answer) = mesh.api(region).promote("iris", version, "production").await.unwrap();
-            assert_eq!(code, 200, "{answer}");
+            mesh.promote_iris(region, version).await;
             mesh.answered_by_all(version).await;
         }
     }

@@ -30,8 +30,7 @@ async fn a_mesh_stopped_or_killed_as_a_whole_goes_on_where_it_was() {
     let mesh = TestMesh::start().await;
     mesh.settled().await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    let (code, answer) = mesh.api(0).promote("iris", "1", "production").await.unwrap();
-    assert_eq!(code, 200, "{answer}");
+    mesh.promote_iris(0, "1").await;
     mesh.publish_iris(1, "2", iris_two()).await;
     for (how, next) in [("stopped", "3"), ("killed", "4")] {
         mesh.held_by_all("2").await;

@@ -147,8 +147,7 @@ async fn one_agents_certificate_moves_no_traffic_ends_no_election_and_changes_no
     let mesh = TestMesh::start().await;
     mesh.settled().await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    let (code, answer) = mesh.api(0).promote("iris", "1", "production").await.unwrap();
-    assert_eq!(code, 200, "{answer}");
+    mesh.promote_iris(0, "1").await;
     mesh.held_by_all("1").await;
     let thief = Thief::of(&mesh, STOLEN).await;
 

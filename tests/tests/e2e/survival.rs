@@ -214,6 +214,37 @@ async fn a_survivor_without_a_majority_answers_itself_and_says_that_the_plan_is_
     until_alert(&mesh, 2, "RegionMeshNoLeader", false).await;
 }
 
+fn without_a_witness(config: &mut Config) {
+    config.witness = None;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_automatic_failover_is_refused_dns_leaves_out_a_region_that_refuses() {
+    let regions = ["us-west-2", "eu-west-1", "ap-south-1", "sa-east-1"];
+    let setup = Setup { adjust: Some(without_a_witness), regions: &regions, ..Setup::default() };
+    let mesh = TestMesh::start_with(setup).await;
+    settled(&mesh).await;
+    mesh.kill_region(3).await;
+    for asked in ALL {
+        until("the dead region is not answered", seconds(30), async || {
+            let named = mesh.resolve(asked).await?;
+            claim(!named.is_empty() && !named.contains(&address(&mesh, 3)), || format!("{named:?}"))
+        })
+        .await;
+    }
+    let status = get(&mesh, 0, "/v1/status").await.unwrap();
+    let detail = status["frozen"]["detail"].as_str().unwrap_or_default();
+    assert!(!status["leader"].is_null() && detail.contains("automatic failover is refused"), "{status}");
+    assert_eq!(status["frozen"]["left_out"], json!([mesh.region(3)]), "{status}");
+
+    mesh.revive(3).await;
+    until("all regions are answered", seconds(60), async || {
+        let named = mesh.resolve(0).await?;
+        claim(named.contains(&address(&mesh, 3)), || format!("{named:?}"))
+    })
+    .await;
+}
+
 /// Answers readiness at `listen` with 200 while `is_up`, else 503, until dropped with its runtime.
 async fn serve(listen: SocketAddr, is_up: Arc<AtomicBool>) {
     let listener = TcpListener::bind(listen).await.expect("the serving address is free");

@@ -1,7 +1,7 @@
-//! The clock that the actor measures by, and how its points in time are told to others.
+//! The clock that the actor measures with, and the wall-clock times that it publishes.
 
 use regionmesh_protocol::{
-    plan::SHIFT_MIN_MS,
+    plan::{SHIFT_MIN_MS, difference, moved},
     verdict::{Observation, RegionVerdict},
 };
 use tokio::time::Instant;
@@ -33,7 +33,7 @@ pub(super) struct WallShift {
 impl WallShift {
     /// Compares the clocks; by how much published points in time are to be moved, if the wall clock was set.
     pub(super) fn follow(&mut self, clock_ms: u64, wall_ms: u64) -> Option<i64> {
-        let ahead_ms = i64::try_from(i128::from(wall_ms) - i128::from(clock_ms)).unwrap_or(i64::MAX);
+        let ahead_ms = difference(wall_ms, clock_ms);
         if ahead_ms.abs_diff(self.ahead_ms) <= SHIFT_MIN_MS {
             return None;
         }
@@ -64,11 +64,6 @@ pub(super) fn shift(verdict: &mut RegionVerdict, by_ms: i64) {
     for address in &mut verdict.addresses {
         address.since_ms = moved(address.since_ms, by_ms);
     }
-}
-
-/// What is 0 means never and stays.
-fn moved(ms: u64, by_ms: i64) -> u64 {
-    if ms == 0 { 0 } else { ms.saturating_add_signed(by_ms).max(1) }
 }
 
 #[cfg(test)]

@@ -250,12 +250,8 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
 
 /// What a region's living agents say that it holds.
 fn holdings<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a Holdings> {
-    board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive).filter_map(|(_, view)| {
-        match &*view.facts.get(&FactKind::Holdings)?.fact {
-            Fact::Holdings(holdings) => Some(holdings),
-            _ => None,
-        }
-    })
+    let living = board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive);
+    living.filter_map(|(_, view)| view.holdings())
 }
 
 /// Whether a living agent of the region says that nothing is missing there, see [`Holdings::is_complete`].

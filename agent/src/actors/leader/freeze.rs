@@ -1,4 +1,5 @@
-//! Without a leader the plan is frozen: notices it, says so, and hands the DNS server what to answer meanwhile.
+//! Without a leader, or while automatic failover is refused, the plan stays as it is: notices it, says so, and hands the DNS
+//! server what to answer meanwhile.
 
 use super::driver::Driver;
 use crate::{
@@ -20,10 +21,16 @@ impl Driver {
         let frozen_ms = self.freeze.observe(is_led, now_ms);
         let plan = self.arguments.snapshots.plan.borrow().clone();
         let before = self.arguments.snapshots.freeze.borrow().clone();
-        let next = frozen_ms.zip(plan).map(|(since_ms, committed)| {
-            let since_ms =
-                before.as_ref().map_or(unix_ms().saturating_sub(now_ms - since_ms), |before| before.since_ms);
-            self.frozen(board, &committed.plan, since_ms)
+        let next = plan.and_then(|committed| {
+            let local = self.local_answer(&committed.plan);
+            // A leader that only orders move leaves users where they are: said once an own answer differs from the plan.
+            let lasted_ms = match frozen_ms {
+                Some(since_ms) => now_ms - since_ms,
+                None if local.is_some() && self.why_not_automatic().is_some() => 0,
+                None => return None,
+            };
+            let since_ms = before.as_ref().map_or(unix_ms().saturating_sub(lasted_ms), |before| before.since_ms);
+            Some(self.frozen(board, is_led, local, since_ms))
         });
         if before.as_deref() == next.as_ref() {
             return;
@@ -41,15 +48,19 @@ impl Driver {
         self.arguments.snapshots.freeze.send_replace(next.map(Arc::new));
     }
 
-    fn frozen(&self, board: &BoardView, plan: &Plan, since_ms: u64) -> Freeze {
+    fn why_not_automatic(&self) -> Option<String> {
+        self.members()?.why_not_automatic()
+    }
+
+    fn frozen(&self, board: &BoardView, is_led: bool, local: Option<LocalAnswer>, since_ms: u64) -> Freeze {
         let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
         let living: BTreeSet<&RegionName> =
             board.agents.iter().filter(|(_, view)| view.is_alive).map(|(agent, _)| &agent.region).collect();
         let own = &self.arguments.id.region;
         let reachable = names.iter().filter(|name| living.contains(name) || *name == own).count();
-        let local = self.local_answer(plan);
-
-        let mut detail = if reachable * 2 > names.len() {
+        let mut detail = if let Some(why) = self.why_not_automatic().filter(|_| is_led) {
+            why
+        } else if reachable * 2 > names.len() {
             format!(
                 "no leader is elected although {reachable} of {} regions are reachable; see their stores",
                 names.len()

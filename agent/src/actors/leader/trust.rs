@@ -17,7 +17,7 @@ use regionmesh_protocol::{
     election::KnownLeader,
     identity::{AgentId, RegionName},
     members::Members,
-    plan::CommittedPlan,
+    plan::{CommittedPlan, Plan},
     problem::ProblemKind,
     register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Bounds, Reach, Stamp},
 };
@@ -44,7 +44,7 @@ pub(super) struct Trust {
     /// Whether the plan known is known to be committed. One from the disk is not at first.
     pub(super) is_plan_confirmed: bool,
     /// The last plan that a round of reading found committed, or that this agent committed.
-    decided: Option<CommittedPlan>,
+    decided: Option<(Stamp, Plan)>,
     /// Ballots of others that a majority promised.
     leaders: BTreeSet<Ballot>,
     /// What agents tell and acceptors refuted, and when.
@@ -142,14 +142,13 @@ impl Driver {
 
     /// A plan was found committed, or committed by this agent.
     pub(super) fn decided(&mut self, plan: CommittedPlan) {
-        self.trust.decided = Some(plan);
+        self.trust.decided = Some((plan.stamp, plan.plan));
         self.bound_acceptors();
     }
 
     /// Acceptors that this agent reaches in their stores follow what the others say.
     fn bound_acceptors(&self) {
-        let decided = self.trust.decided.as_ref().map(|decided| (decided.stamp.clone(), decided.plan.clone()));
-        let bounds = Bounds { allowance: self.election.known().allowance(), decided };
+        let bounds = Bounds { allowance: self.election.known().allowance(), decided: self.trust.decided.clone() };
         if let Some(witness) = &self.arguments.witness {
             witness.set_bounds(bounds.clone());
         }

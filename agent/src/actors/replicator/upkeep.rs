@@ -119,7 +119,7 @@ impl ReplicatorState {
         let held = self.own.as_ref().and_then(|own| own.version(&version.model, &version.version));
         let is_held = held.is_some_and(|held| held.content == version.content);
         if let Some(quarantine) = self.arguments.quarantine.as_ref().filter(|_| is_held) {
-            quarantine.files_replaced(&version.model, &version.version);
+            quarantine.try_again(&version.model, &version.version);
         }
     }
 }

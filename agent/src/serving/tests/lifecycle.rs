@@ -263,7 +263,7 @@ async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() 
     // The catalogue stays as it is.
     for version in ["1", "2"] {
         rig.put("add", version, models::add(version.parse().unwrap()));
-        rig.quarantine.files_replaced(&"add".parse().unwrap(), &version.parse().unwrap());
+        rig.quarantine.try_again(&"add".parse().unwrap(), &version.parse().unwrap());
     }
     rig.wait_default("add", "2").await;
     rig.wait("both servable", async || {
