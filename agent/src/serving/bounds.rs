@@ -35,8 +35,10 @@ const BYTES_PER_KERNEL_PLACE: u64 = 64;
 /// Tensors of at most so many elements are read as values when a shape depends on them.
 const VALUES_MAX: usize = 64;
 
-fn bytes_of(datatype: DatumType, shape: &[usize]) -> Option<u64> {
-    let element = u64::try_from(datatype.size_of()).ok()?;
+/// `text`: bytes of the longest text that an element may hold.
+fn bytes_of(datatype: DatumType, shape: &[usize], text: usize) -> Option<u64> {
+    let text = if datatype == DatumType::String { text } else { 0 };
+    let element = u64::try_from(datatype.size_of().checked_add(text)?).ok()?;
     // A zero anywhere makes the tensor empty, whatever the other dimensions are.
     if shape.contains(&0) {
         return Some(0);
@@ -75,7 +77,7 @@ pub(super) fn analyse(graph: &mut InferenceModel, limit: u64, control: &Control)
         for outlet in node.op.observe_outlets(graph, node)? {
             observers.entry(outlet).or_default().push(node.id);
         }
-        node.outputs.iter().try_for_each(|output| check_fact(node, &output.fact, limit))?;
+        node.outputs.iter().try_for_each(|output| check_fact(node, &output.fact, 0, limit))?;
     }
     let mut pending: BTreeSet<usize> = graph.nodes().iter().map(|node| node.id).collect();
     while let Some(id) = pending.pop_first() {
@@ -83,7 +85,7 @@ pub(super) fn analyse(graph: &mut InferenceModel, limit: u64, control: &Control)
         let changed = analyse_one(graph, id, limit);
         for (outlet, fact) in changed.with_context(|| format!("analysing {}", graph.node(id)))? {
             let source = graph.node(outlet.node);
-            check_fact(source, &fact, limit)?;
+            check_fact(source, &fact, 0, limit)?;
             pending.extend(source.outputs[outlet.slot].successors.iter().map(|inlet| inlet.node));
             pending.insert(outlet.node);
             pending.extend(observers.get(&outlet).into_iter().flatten());
@@ -112,7 +114,9 @@ fn analyse_one(graph: &mut InferenceModel, id: usize, limit: u64) -> TractResult
         let asked = operator.infer_facts(inputs.iter().collect(), outputs.iter().collect(), seen.iter().collect());
         // Where this fails the inference fails in the same way, and says it better.
         if let Ok((_, made, _)) = asked {
-            made.iter().try_for_each(|fact| check_fact(node, fact, limit))?;
+            let values: Vec<_> = inputs.iter().filter_map(|input| input.value.concretize()).collect();
+            let text = longest_text(values.iter().map(|value| &**value))?;
+            made.iter().try_for_each(|fact| check_fact(node, fact, text, limit))?;
         }
     }
     let inferred = operator.infer(inputs.iter().collect(), outputs.iter().collect(), seen.iter().collect())?;
@@ -131,14 +135,14 @@ fn analyse_one(graph: &mut InferenceModel, id: usize, limit: u64) -> TractResult
 
 type InferenceNode = Node<InferenceFact, Box<dyn InferenceOp>>;
 
-fn check_fact(node: &InferenceNode, fact: &InferenceFact, limit: u64) -> TractResult<()> {
+fn check_fact(node: &InferenceNode, fact: &InferenceFact, text: usize, limit: u64) -> TractResult<()> {
     if node.op_is::<Const>() {
         return Ok(());
     }
     let (Some(datatype), Some(shape)) = (fact.datum_type.concretize(), fact.shape.as_concrete_finite()?) else {
         return Ok(());
     };
-    Ok(check(&node.op().name(), &node.name, bytes_of(datatype, &shape), limit)?)
+    Ok(check(&node.op().name(), &node.name, bytes_of(datatype, &shape, text), limit)?)
 }
 
 /// Checks every shape that is known in a typed graph. Constants are there already, and come from the file.
@@ -146,7 +150,7 @@ pub(super) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
         for output in &node.outputs {
             if let Some(shape) = output.fact.shape.as_concrete() {
-                check(&node.op().name(), &node.name, bytes_of(output.fact.datum_type, shape), limit)?;
+                check(&node.op().name(), &node.name, bytes_of(output.fact.datum_type, shape, 0), limit)?;
             }
         }
     }
@@ -155,10 +159,20 @@ pub(super) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge
 
 type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 
-/// By node: whether some output's shape depends on values, so that it has to be checked at run time.
+/// By node: whether some output's size depends on values, so that it has to be checked at run time.
 pub(super) fn open_nodes(graph: &TypedModel) -> Vec<bool> {
-    let is_open = |node: &TypedNode| node.outputs.iter().any(|output| !output.fact.shape.is_concrete());
-    graph.nodes().iter().map(is_open).collect()
+    let is_open = |fact: &TypedFact| !fact.shape.is_concrete() || fact.datum_type == DatumType::String;
+    graph.nodes().iter().map(|node| node.outputs.iter().any(|output| is_open(&output.fact))).collect()
+}
+
+/// Bytes of the longest text in these tensors.
+fn longest_text<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> TractResult<usize> {
+    let mut longest = 0;
+    for tensor in tensors.filter(|tensor| tensor.datum_type() == DatumType::String) {
+        let view = tensor.try_as_plain_ram()?;
+        longest = view.as_slice::<String>()?.iter().map(String::len).fold(longest, usize::max);
+    }
+    Ok(longest)
 }
 
 /// Checks what an operator will make of these inputs, as far as it can tell.
@@ -173,11 +187,12 @@ pub(super) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> T
     };
     let facts = inputs.iter().map(fact).collect::<TractResult<Vec<_>>>()?;
     let facts: Vec<&TypedFact> = facts.iter().collect();
+    let text = longest_text(inputs.iter().map(|value| &**value))?;
     // Where this fails the evaluation fails in the same way, and says it better.
     let Ok(outputs) = node.op.output_facts(&facts) else { return Ok(()) };
     for output in outputs {
         if let Some(shape) = output.shape.as_concrete() {
-            check(&node.op().name(), &node.name, bytes_of(output.datum_type, shape), limit)?;
+            check(&node.op().name(), &node.name, bytes_of(output.datum_type, shape, text), limit)?;
         }
     }
     Ok(())

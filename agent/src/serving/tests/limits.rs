@@ -7,6 +7,7 @@ use prost::Message;
 use std::task::Poll;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+use tract_onnx::pb::tensor_proto::DataType;
 
 /// The routes, and the one model's version, whose places the test holds too.
 async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loaded>) {
@@ -275,8 +276,11 @@ async fn garbage_and_half_requests_disturb_nothing() {
 
 /// `y = x` grown to `shape`: what it makes is known before it is made.
 fn grown(shape: &[i64]) -> Vec<u8> {
-    use tract_onnx::pb::tensor_proto::DataType;
-    let (x, y) = (models::value("x", DataType::Float, &[1]), models::value("y", DataType::Float, shape));
+    grown_of(DataType::Float, shape)
+}
+
+fn grown_of(element: DataType, shape: &[i64]) -> Vec<u8> {
+    let (x, y) = (models::value("x", element, &[1]), models::value("y", element, shape));
     let sizes = tract_onnx::pb::TensorProto {
         name: "shape".into(),
         dims: vec![shape.len() as i64],
@@ -302,4 +306,13 @@ async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_i
     }
     assert_eq!(rig.infer("small", asked).await.0, 200);
     assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_text_that_a_model_repeats_too_often_is_refused_and_a_short_one_is_answered() {
+    let rig = Rig::with(&[("repeat", grown_of(DataType::String, &[100_000]))]).await;
+    let asked = |text: &str| json!({"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": [text]}]});
+    assert_eq!(rig.infer("repeat", asked("short")).await.0, 200);
+    let (code, told) = rig.infer("repeat", asked(&"long ".repeat(10_000))).await;
+    assert!(code != 200 && told.to_string().contains("serving.max_tensor_bytes"), "{code}: {told}");
 }
