@@ -221,7 +221,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     mesh.assert_all_run();
 }
 
-fn no_witness(config: &mut Config) {
+pub(super) fn no_witness(config: &mut Config) {
     config.witness = None;
 }
 

@@ -1,5 +1,6 @@
 //! Users are not left on a dead region while another lives: whatever operators ordered, without a majority, and when all failed.
 
+use super::membership::no_witness;
 use regionmesh::{cli::up::children::ChildState, config::Config};
 use regionmesh_protocol::{plan::Strategy, verdict::Condition};
 use regionmesh_tests::{
@@ -214,14 +215,10 @@ async fn a_survivor_without_a_majority_answers_itself_and_says_that_the_plan_is_
     until_alert(&mesh, 2, "RegionMeshNoLeader", false).await;
 }
 
-fn without_a_witness(config: &mut Config) {
-    config.witness = None;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn where_automatic_failover_is_refused_dns_leaves_out_a_region_that_refuses() {
     let regions = ["us-west-2", "eu-west-1", "ap-south-1", "sa-east-1"];
-    let setup = Setup { adjust: Some(without_a_witness), regions: &regions, ..Setup::default() };
+    let setup = Setup { adjust: Some(no_witness), regions: &regions, ..Setup::default() };
     let mesh = TestMesh::start_with(setup).await;
     settled(&mesh).await;
     mesh.kill_region(3).await;

@@ -21,16 +21,16 @@ impl Driver {
         let frozen_ms = self.freeze.observe(is_led, now_ms);
         let plan = self.arguments.snapshots.plan.borrow().clone();
         let before = self.arguments.snapshots.freeze.borrow().clone();
-        let next = plan.and_then(|committed| {
+        let refused = self.members().and_then(|members| members.why_not_automatic());
+        // A leader that only orders move leaves users where they are: said once an own answer differs from the plan.
+        let next = plan.filter(|_| frozen_ms.is_some() || refused.is_some()).and_then(|committed| {
             let local = self.local_answer(&committed.plan);
-            // A leader that only orders move leaves users where they are: said once an own answer differs from the plan.
-            let lasted_ms = match frozen_ms {
-                Some(since_ms) => now_ms - since_ms,
-                None if local.is_some() && self.why_not_automatic().is_some() => 0,
-                None => return None,
-            };
+            if frozen_ms.is_none() && local.is_none() {
+                return None;
+            }
+            let lasted_ms = frozen_ms.map_or(0, |since_ms| now_ms - since_ms);
             let since_ms = before.as_ref().map_or(unix_ms().saturating_sub(lasted_ms), |before| before.since_ms);
-            Some(self.frozen(board, is_led, local, since_ms))
+            Some(self.frozen(board, refused.filter(|_| is_led), local, since_ms))
         });
         if before.as_deref() == next.as_ref() {
             return;
@@ -48,17 +48,14 @@ impl Driver {
         self.arguments.snapshots.freeze.send_replace(next.map(Arc::new));
     }
 
-    fn why_not_automatic(&self) -> Option<String> {
-        self.members()?.why_not_automatic()
-    }
-
-    fn frozen(&self, board: &BoardView, is_led: bool, local: Option<LocalAnswer>, since_ms: u64) -> Freeze {
+    /// `refused`: why the leader there is moves no traffic by itself.
+    fn frozen(&self, board: &BoardView, refused: Option<String>, local: Option<LocalAnswer>, since_ms: u64) -> Freeze {
         let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
         let living: BTreeSet<&RegionName> =
             board.agents.iter().filter(|(_, view)| view.is_alive).map(|(agent, _)| &agent.region).collect();
         let own = &self.arguments.id.region;
         let reachable = names.iter().filter(|name| living.contains(name) || *name == own).count();
-        let mut detail = if let Some(why) = self.why_not_automatic().filter(|_| is_led) {
+        let mut detail = if let Some(why) = refused {
             why
         } else if reachable * 2 > names.len() {
             format!(
