@@ -168,7 +168,7 @@ impl LeaderMetrics {
             all_failed: gauge("regionmesh_plan_all_failed", "1 while the verdict on every region is failed.")?,
             is_frozen: gauge(
                 "regionmesh_plan_frozen",
-                "1 while the plan can't change, since no leader has been known for 5 s.",
+                "1 while no leader has been known for 5 s, or DNS leaves out a region since automatic failover is refused.",
             )?,
             left_out,
             plan: PlanMetrics::new(registry)?,
