@@ -1,0 +1,443 @@
+//! Day cells: what is kept of billing rows. A cell is the sum of all rows that agree in day, provider, account, region,
+//! zone, service, category, pricing class, kind of charge, currency and chosen tags.
+//!
+//! Cells lie in columns, texts once in a table: a month of a large bill fits a few megabytes, and a report reads only the
+//! columns that it groups by.
+
+use crate::money::{Amount, Currency};
+use regionmesh_protocol::codec::{self, CodecError};
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, fmt, str::FromStr};
+use time::{Date, Month};
+
+/// What a charge is for (FOCUS `ChargeCategory`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChargeKind {
+    /// Something was used.
+    Usage,
+    /// Something was bought, a commitment for example.
+    Purchase,
+    /// A tax.
+    Tax,
+    /// A credit.
+    Credit,
+    /// A correction, a refund, a rounding.
+    Adjustment,
+}
+
+/// How a charge is priced (FOCUS `PricingCategory` and `CommitmentDiscountStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PricingClass {
+    /// At the usual price (`Standard`).
+    OnDemand,
+    /// At a price that moves, capacity that may be taken away (`Dynamic`).
+    Spot,
+    /// Covered by a commitment (`Committed`).
+    Committed,
+    /// A commitment that was paid for and not used.
+    Unused,
+    /// None of these, or not said.
+    Other,
+}
+
+/// Which cost is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// After discounts, commitments amortised (`EffectiveCost`): what was spent.
+    #[default]
+    Effective,
+    /// What is invoiced (`BilledCost`).
+    Billed,
+    /// At list prices (`ListCost`), over usage alone: a purchase and the usage that it covers would count twice.
+    List,
+}
+
+/// The texts of a cell, in the order of the columns of [`Cells`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dimension {
+    /// `AWS`, `Microsoft`, `Google Cloud`.
+    Provider,
+    /// The account, subscription or project (`SubAccountId`), or the billing account where there is none.
+    Account,
+    /// The provider's name of the region (`RegionId`): `us-west-2`, `europe-west1`.
+    Region,
+    /// The zone (`AvailabilityZone`).
+    Zone,
+    /// The service (`ServiceName`).
+    Service,
+    /// The kind of service (`ServiceCategory`): `Compute`.
+    Category,
+}
+
+impl Dimension {
+    /// All of them, in the order of the columns.
+    pub const ALL: [Self; 6] = [Self::Provider, Self::Account, Self::Region, Self::Zone, Self::Service, Self::Category];
+}
+
+/// A billing month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Period {
+    /// The year.
+    pub year: i32,
+    /// The month.
+    pub month: Month,
+}
+
+/// A text that is no month.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no month: write it as 2026-09")]
+pub struct PeriodError(String);
+
+impl Period {
+    /// The month of a day.
+    pub fn of(day: Date) -> Self {
+        Self { year: day.year(), month: day.month() }
+    }
+
+    /// The next month.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let year = if self.month == Month::December { self.year.saturating_add(1) } else { self.year };
+        Self { year, month: self.month.next() }
+    }
+
+    /// The number of its days.
+    pub fn days(self) -> u8 {
+        self.month.length(self.year)
+    }
+}
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        let parse = || {
+            let (year, month) = text.split_once('-')?;
+            let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let is_written = year.len() == 4 && month.len() == 2 && is_digits(year) && is_digits(month);
+            let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+            is_written.then_some(Self { year: year.parse().ok()?, month })
+        };
+        parse().ok_or_else(|| PeriodError(text.chars().take(40).collect()))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, u8::from(self.month))
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a cell sums up, by reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CellKey<'a> {
+    /// The day on which the charge's period begins, UTC.
+    pub day: Date,
+    /// What it is for.
+    pub kind: ChargeKind,
+    /// How it is priced.
+    pub pricing: PricingClass,
+    /// The currency of its amounts.
+    pub currency: Currency,
+    /// The texts, in the order of [`Dimension::ALL`]; empty where the row has none.
+    pub texts: [&'a str; Dimension::ALL.len()],
+    /// The values of the chosen tags, in the order of [`Cells::tag_keys`]; empty where the row has none.
+    pub tags: &'a [&'a str],
+}
+
+/// What a cell holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Sum of `EffectiveCost`.
+    pub effective: Amount,
+    /// Sum of `BilledCost`.
+    pub billed: Amount,
+    /// Sum of `ListCost` over usage.
+    pub list: Amount,
+    /// Rows.
+    pub rows: u64,
+}
+
+impl Sums {
+    /// One of the sums.
+    pub fn get(&self, metric: Metric) -> Amount {
+        match metric {
+            Metric::Effective => self.effective,
+            Metric::Billed => self.billed,
+            Metric::List => self.list,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.effective += other.effective;
+        self.billed += other.billed;
+        self.list += other.list;
+        self.rows = self.rows.saturating_add(other.rows);
+    }
+}
+
+/// The cells of one source and billing month: what one import replaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cells {
+    /// The tags that cells are kept apart by, sorted.
+    pub tag_keys: Vec<String>,
+    /// Each text once.
+    texts: Vec<String>,
+    /// Day of each cell, days since 1 January 1970.
+    days: Vec<i32>,
+    kinds: Vec<ChargeKind>,
+    pricings: Vec<PricingClass>,
+    currencies: Vec<Currency>,
+    /// A column per dimension and then one per tag: where the text stands in `texts`.
+    columns: Vec<Vec<u32>>,
+    effective: Vec<Amount>,
+    billed: Vec<Amount>,
+    list: Vec<Amount>,
+    rows: Vec<u64>,
+}
+
+/// Why stored cells can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CellsError {
+    /// Not an encoding of cells, or too much of it.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Columns of different lengths, or a place in the table of texts that is not there.
+    #[error("the cells contradict themselves: {0}")]
+    Shape(&'static str),
+}
+
+const EPOCH_JULIAN: i32 = 2_440_588;
+
+/// Days since 1 January 1970.
+pub fn day_number(day: Date) -> i32 {
+    day.to_julian_day() - EPOCH_JULIAN
+}
+
+/// The day so many days after 1 January 1970; none beyond the calendar.
+pub fn day_of(number: i32) -> Option<Date> {
+    Date::from_julian_day(number.checked_add(EPOCH_JULIAN)?).ok()
+}
+
+impl Cells {
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.days.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.days.is_empty()
+    }
+
+    /// The day of cell `index`, as a number ([`day_number`]).
+    pub fn day(&self, index: usize) -> i32 {
+        self.days[index]
+    }
+
+    /// What cell `index` is for.
+    pub fn kind(&self, index: usize) -> ChargeKind {
+        self.kinds[index]
+    }
+
+    /// How cell `index` is priced.
+    pub fn pricing(&self, index: usize) -> PricingClass {
+        self.pricings[index]
+    }
+
+    /// The currency of cell `index`.
+    pub fn currency(&self, index: usize) -> Currency {
+        self.currencies[index]
+    }
+
+    /// The sums of cell `index`.
+    pub fn sums(&self, index: usize) -> Sums {
+        let (effective, billed, list) = (self.effective[index], self.billed[index], self.list[index]);
+        Sums { effective, billed, list, rows: self.rows[index] }
+    }
+
+    /// The table of texts that the columns point into.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// Places in [`Cells::texts`], one per cell.
+    pub fn column(&self, dimension: Dimension) -> &[u32] {
+        &self.columns[dimension as usize]
+    }
+
+    /// Places in [`Cells::texts`], one per cell, of the values of a chosen tag; none where it was not chosen at the import.
+    pub fn tag_column(&self, key: &str) -> Option<&[u32]> {
+        let at = self.tag_keys.iter().position(|known| known == key)?;
+        Some(&self.columns[Dimension::ALL.len() + at])
+    }
+
+    /// A text of cell `index`.
+    pub fn text(&self, dimension: Dimension, index: usize) -> &str {
+        &self.texts[self.column(dimension)[index] as usize]
+    }
+
+    /// The bytes that are kept.
+    pub fn encode(&self) -> Result<Vec<u8>, CellsError> {
+        Ok(codec::encode_document(self)?)
+    }
+
+    /// Reads kept bytes, from wherever they come.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CellsError> {
+        let cells: Self = codec::decode_document(bytes)?;
+        cells.check()?;
+        Ok(cells)
+    }
+
+    fn check(&self) -> Result<(), CellsError> {
+        let count = self.days.len();
+        let lengths = [
+            self.kinds.len(),
+            self.pricings.len(),
+            self.currencies.len(),
+            self.effective.len(),
+            self.billed.len(),
+            self.list.len(),
+            self.rows.len(),
+        ];
+        if self.columns.len() != Dimension::ALL.len() + self.tag_keys.len() {
+            return Err(CellsError::Shape("not one column for each dimension and tag"));
+        }
+        if lengths.iter().chain(self.columns.iter().map(Vec::len).collect::<Vec<_>>().iter()).any(|n| *n != count) {
+            return Err(CellsError::Shape("columns of different lengths"));
+        }
+        if self.columns.iter().flatten().any(|place| *place as usize >= self.texts.len()) {
+            return Err(CellsError::Shape("a text that is not there"));
+        }
+        if self.days.iter().any(|number| day_of(*number).is_none()) {
+            return Err(CellsError::Shape("a day beyond the calendar"));
+        }
+        Ok(())
+    }
+}
+
+/// Makes cells of charges, in any order.
+#[derive(Debug, Default)]
+pub struct CellsBuilder {
+    cells: Cells,
+    places: HashMap<String, u32>,
+    /// Cells by everything but their sums.
+    known: HashMap<(i32, ChargeKind, PricingClass, Currency, Vec<u32>), u32>,
+    scratch: Vec<u32>,
+}
+
+impl CellsBuilder {
+    /// Cells kept apart by these tags.
+    pub fn new(mut tag_keys: Vec<String>) -> Self {
+        tag_keys.sort();
+        tag_keys.dedup();
+        let columns = vec![Vec::new(); Dimension::ALL.len() + tag_keys.len()];
+        Self { cells: Cells { tag_keys, columns, ..Cells::default() }, ..Self::default() }
+    }
+
+    /// The place of the cell of `key`, which is made if it is not there yet. Stays valid, so that whoever reads many rows can
+    /// remember it.
+    pub fn place(&mut self, key: &CellKey<'_>) -> u32 {
+        let mut columns = std::mem::take(&mut self.scratch);
+        columns.clear();
+        for text in key.texts.iter().chain(key.tags) {
+            columns.push(self.text(text));
+        }
+        let identity = (day_number(key.day), key.kind, key.pricing, key.currency, columns);
+        if let Some(place) = self.known.get(&identity) {
+            self.scratch = identity.4;
+            return *place;
+        }
+
+        let place = self.cells.days.len() as u32;
+        self.cells.days.push(identity.0);
+        self.cells.kinds.push(key.kind);
+        self.cells.pricings.push(key.pricing);
+        self.cells.currencies.push(key.currency);
+        for (column, text) in self.cells.columns.iter_mut().zip(&identity.4) {
+            column.push(*text);
+        }
+        self.cells.effective.push(Amount::ZERO);
+        self.cells.billed.push(Amount::ZERO);
+        self.cells.list.push(Amount::ZERO);
+        self.cells.rows.push(0);
+        self.known.insert(identity, place);
+        place
+    }
+
+    /// Adds to a cell.
+    pub fn add(&mut self, place: u32, sums: Sums) {
+        let index = place as usize;
+        self.cells.effective[index] += sums.effective;
+        self.cells.billed[index] += sums.billed;
+        self.cells.list[index] += sums.list;
+        self.cells.rows[index] = self.cells.rows[index].saturating_add(sums.rows);
+    }
+
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// The cells, in an order that depends on their content alone: equal bills, equal bytes.
+    pub fn finish(self) -> Cells {
+        let cells = self.cells;
+        let mut order: Vec<usize> = (0..cells.len()).collect();
+        let all = &cells;
+        let texts = |index: usize| all.columns.iter().map(move |column| all.texts[column[index] as usize].as_str());
+        order.sort_by(|&a, &b| {
+            let head = |index: usize| (all.days[index], all.kinds[index], all.pricings[index], all.currencies[index]);
+            head(a).cmp(&head(b)).then_with(|| texts(a).cmp(texts(b)))
+        });
+
+        let mut sorted = Self::new(cells.tag_keys.clone());
+        for index in order {
+            let Some(day) = day_of(cells.days[index]) else { continue };
+            let mut named = [""; Dimension::ALL.len()];
+            for (to, column) in named.iter_mut().zip(&cells.columns) {
+                *to = &cells.texts[column[index] as usize];
+            }
+            let tags: Vec<&str> = texts(index).skip(Dimension::ALL.len()).collect();
+            let (kind, pricing, currency) = (cells.kinds[index], cells.pricings[index], cells.currencies[index]);
+            let place = sorted.place(&CellKey { day, kind, pricing, currency, texts: named, tags: &tags });
+            sorted.add(place, cells.sums(index));
+        }
+        sorted.cells
+    }
+
+    fn text(&mut self, text: &str) -> u32 {
+        if let Some(place) = self.places.get(text) {
+            return *place;
+        }
+        let place = self.cells.texts.len() as u32;
+        self.cells.texts.push(text.to_owned());
+        self.places.insert(text.to_owned(), place);
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests;
