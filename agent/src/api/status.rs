@@ -276,6 +276,7 @@ fn fact_name(kind: FactKind) -> &'static str {
         FactKind::Alerts => "alerts",
         FactKind::Problems => "problems",
         FactKind::Servability => "servability",
+        FactKind::Cost => "cost",
     }
 }
 
