@@ -21,6 +21,7 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::Config,
+    cost::meter::Meter,
     describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
@@ -119,12 +120,13 @@ impl Agent {
         let witness = stores.witness.as_ref().map(|opened| slots(opened, "witness"));
 
         let replication_metrics = ReplicationMetrics::new(&registry)?;
+        let meter = Meter::default();
         let mesh = Mesh::new(MeshArguments {
             config: config.clone(),
             identity: identity.clone(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
-            bulk: Arc::new(BulkServer::new(models.clone(), replication_metrics.clone())),
+            bulk: Arc::new(BulkServer::new(models.clone(), replication_metrics.clone(), meter.clone())),
             metrics: MeshMetrics::new(&registry)?,
         });
         let peers = Arc::new(mesh.clone());
@@ -144,6 +146,7 @@ impl Agent {
             catalogue: snapshots.catalogue.subscribe(),
             draining,
             metrics: ServingMetrics::new(&registry)?,
+            meter: meter.clone(),
         };
         let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
         // An agent without the embedded server tells nothing of versions.

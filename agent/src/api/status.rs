@@ -362,6 +362,7 @@ fn known_models(config: &Config, snapshots: &Snapshots, board: &BoardView) -> BT
     for entry in &own.aliases {
         known.entry(entry.model.clone()).or_default().aliases.insert(entry.alias.clone(), entry.clone());
     }
+    known.retain(|model, _| !model.is_internal());
     known
 }
 
