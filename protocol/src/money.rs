@@ -1,25 +1,24 @@
-//! What an agent publishes about money: today's use, the live totals of the regions, the state of budgets, and notices.
+//! What an agent publishes about money: its counters, the live totals of the regions, the state of budgets, and notices.
 //! Reports come from the cells in the region's bucket, never from here.
 
 use crate::{
     event::Severity,
     identity::RegionName,
-    manifest::ModelName,
     text::{escape, visible},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Most models in one entry; those with the most requests are kept.
-pub const MODELS_MAX: usize = 64;
+pub const MODELS_MAX: usize = 256;
 /// Most pairs of target and cause in one entry; those with the most bytes are kept.
-pub const EGRESS_MAX: usize = 64;
+pub const EGRESS_MAX: usize = 256;
 /// Most regions in one entry.
 pub const REGIONS_MAX: usize = 64;
 /// Most budgets in one entry.
-pub const BUDGETS_MAX: usize = 64;
-/// Most notices in one entry; the newest are kept.
-pub const NOTICES_MAX: usize = 64;
+pub const BUDGETS_MAX: usize = 32;
+/// Most notices in one entry; the newest are kept. More than thresholds that budgets usually have.
+pub const NOTICES_MAX: usize = 160;
 /// Longest text of a notice, characters.
 pub const TEXT_MAX: usize = 400;
 /// How long a notice is kept after it began, milliseconds: longer than any budget's month.
@@ -28,11 +27,11 @@ pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 /// What one agent publishes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostFacts {
-    /// The UTC day that `models` and `egress` count, days since 1 January 1970.
-    pub day: i32,
-    /// What this agent's model server did on that day.
+    /// When the agent's counters began at zero, its clock, Unix milliseconds.
+    pub counted_since_ms: u64,
+    /// What its model server did since then, by model.
     pub models: Vec<ModelUse>,
-    /// What this agent sent out of its region on that day.
+    /// What it sent out of its region since then.
     pub egress: Vec<EgressUse>,
     /// The live cost of every region, as this agent counts it.
     pub regions: Vec<RegionCost>,
@@ -42,26 +41,24 @@ pub struct CostFacts {
     pub notices: Vec<CostNotice>,
 }
 
-/// One model's use on one day at one agent.
+/// One model's use at one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelUse {
-    /// The model.
-    pub model: ModelName,
+    /// The model; `(other)` for those beyond [`MODELS_MAX`].
+    pub model: String,
     /// Inferences answered.
     pub requests: u64,
-    /// Time that they computed, summed, milliseconds.
+    /// Time that computations took, summed, milliseconds.
     pub busy_ms: u64,
-    /// Bytes of their answers.
-    pub bytes_out: u64,
 }
 
-/// Bytes sent out of the region on one day by one agent.
+/// Bytes that one agent sent out of its region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressUse {
-    /// The region that they went to.
-    pub to: RegionName,
-    /// The model whose replication they were; none for answers to clients whose home is that region.
-    pub model: Option<ModelName>,
+    /// The region that they went to; none for users.
+    pub to: Option<RegionName>,
+    /// Why: `answers` away from their users' home, `replication:<model>`, or `other`.
+    pub cause: String,
     /// Bytes.
     pub bytes: u64,
 }
@@ -75,9 +72,9 @@ pub struct RegionCost {
     pub currency: String,
     /// What it costs per hour now.
     pub hourly: i128,
-    /// What it cost on the day of [`CostFacts::day`].
+    /// What it cost since midnight, UTC.
     pub today: i128,
-    /// What it cost in that day's month.
+    /// What it cost since the first of the month.
     pub month: i128,
     /// How much of the month was watched, milliseconds.
     pub known_ms: u64,
@@ -132,6 +129,8 @@ impl CostFacts {
         for notice in &mut self.notices {
             [&mut notice.id, &mut notice.subject, &mut notice.text].into_iter().for_each(escape);
         }
+        self.models.iter_mut().for_each(|used| escape(&mut used.model));
+        self.egress.iter_mut().for_each(|sent| escape(&mut sent.cause));
         self.budgets.iter_mut().for_each(|budget| escape(&mut budget.name));
         self.regions.iter_mut().for_each(|region| escape(&mut region.currency));
     }

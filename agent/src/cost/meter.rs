@@ -1,32 +1,31 @@
-//! Counts what costs money: inferences, their computing time, and bytes, by UTC day.
+//! Counts what costs money since the process started: inferences, their computing time, and bytes.
 
 use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
-use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-/// Most models, and most pairs of target and model, that are counted apart in a day; the rest is not counted by name.
+/// Most models, and most pairs of target and model, that are counted apart; the rest is not counted.
 const KEYS_MAX: usize = 4_096;
 
 /// What one model's inferences took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ModelCount {
     /// Inferences answered.
     pub requests: u64,
     /// Time that computations took, microseconds; also of those that gave no answer.
     pub busy_us: u64,
-    /// Bytes of answers.
-    pub bytes_out: u64,
 }
 
-/// What was counted since the last reading.
+/// What was counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// By model.
     pub models: BTreeMap<ModelName, ModelCount>,
+    /// Bytes of answers to users.
+    pub answered_bytes: u64,
     /// Bytes sent to other regions, by region and by the model whose replication they were.
     pub replicated: BTreeMap<(RegionName, ModelName), u64>,
 }
@@ -38,45 +37,45 @@ pub struct Meter(Arc<Mutex<Counts>>);
 impl Meter {
     /// An inference was answered with so many bytes.
     pub fn answered(&self, model: &ModelName, bytes: usize) {
-        self.count(model, |count| {
+        let mut counts = self.lock();
+        counts.answered_bytes = counts.answered_bytes.saturating_add(bytes as u64);
+        if let Some(count) = counter(&mut counts.models, model) {
             count.requests = count.requests.saturating_add(1);
-            count.bytes_out = count.bytes_out.saturating_add(bytes as u64);
-        });
+        }
     }
 
     /// A computation took so long.
     pub fn computed(&self, model: &ModelName, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.count(model, |count| count.busy_us = count.busy_us.saturating_add(took_us));
+        if let Some(count) = counter(&mut self.lock().models, model) {
+            count.busy_us = count.busy_us.saturating_add(took_us);
+        }
     }
 
     /// Bytes of a model were sent to a region.
     pub fn replicated(&self, to: &RegionName, model: &ModelName, bytes: u64) {
         let mut counts = self.lock();
-        if let Some(sent) = counts.replicated.get_mut(&(to.clone(), model.clone())) {
+        if let Some(sent) = counter(&mut counts.replicated, &(to.clone(), model.clone())) {
             *sent = sent.saturating_add(bytes);
-        } else if counts.replicated.len() < KEYS_MAX {
-            counts.replicated.insert((to.clone(), model.clone()), bytes);
         }
     }
 
-    /// What was counted since the last call.
-    pub fn take(&self) -> Counts {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn count(&self, model: &ModelName, add: impl FnOnce(&mut ModelCount)) {
-        let mut counts = self.lock();
-        if let Some(count) = counts.models.get_mut(model) {
-            add(count);
-        } else if counts.models.len() < KEYS_MAX {
-            add(counts.models.entry(model.clone()).or_default());
-        }
+    /// What was counted so far.
+    pub fn read(&self) -> Counts {
+        self.lock().clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The counter of a key; none for a new one where there are too many.
+fn counter<'a, K: Ord + Clone, V: Default>(counters: &'a mut BTreeMap<K, V>, key: &K) -> Option<&'a mut V> {
+    if !counters.contains_key(key) && counters.len() >= KEYS_MAX {
+        return None;
+    }
+    Some(counters.entry(key.clone()).or_default())
 }
 
 #[cfg(test)]
@@ -85,17 +84,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_counted_is_read_once() {
+    fn clones_count_together() {
         let (meter, model) = (Meter::default(), "m".parse().unwrap());
         meter.answered(&model, 7);
-        meter.answered(&model, 3);
+        meter.clone().answered(&model, 3);
         meter.clone().computed(&model, Duration::from_micros(5));
         meter.replicated(&"b".parse().unwrap(), &model, 11);
 
-        let counts = meter.take();
-        assert_eq!(counts.models[&model], ModelCount { requests: 2, busy_us: 5, bytes_out: 10 });
-        assert_eq!(counts.replicated.into_values().collect::<Vec<_>>(), [11]);
-        assert_eq!(meter.take(), Counts::default());
+        let counts = meter.read();
+        assert_eq!(counts.models[&model], ModelCount { requests: 2, busy_us: 5 });
+        assert_eq!((counts.answered_bytes, counts.replicated.into_values().collect::<Vec<_>>()), (10, vec![11]));
     }
 
     #[test]
@@ -104,6 +102,6 @@ mod tests {
         for number in 0..2 * KEYS_MAX {
             meter.answered(&format!("m{number}").parse().unwrap(), 1);
         }
-        assert_eq!(meter.take().models.len(), KEYS_MAX);
+        assert_eq!(meter.read().models.len(), KEYS_MAX);
     }
 }
