@@ -3,9 +3,11 @@
 
 mod cells;
 mod money;
+mod regions;
 
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
     day_number, day_of,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
+pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
