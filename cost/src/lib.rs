@@ -3,6 +3,7 @@
 
 mod cells;
 mod money;
+mod prices;
 mod regions;
 
 pub use cells::{
@@ -10,4 +11,8 @@ pub use cells::{
     day_number, day_of,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
+pub use prices::{
+    AppliedPrices, Destination, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem, PriceTable,
+    PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
+};
 pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
