@@ -43,7 +43,8 @@ pub(super) fn check(amount: Amount, gpu: Option<&str>, is_free: bool, is_verifie
 /// Places in `prices` of node prices that are the same for all of a file's node types of a cloud and pricing class, where
 /// these are at least three; those in `verified` count as types and are not found.
 pub(super) fn same_for_all(prices: &[Price], verified: &BTreeSet<usize>) -> Vec<(usize, usize)> {
-    let mut groups: BTreeMap<(&str, PricingClass), Vec<(usize, &str, Amount)>> = BTreeMap::new();
+    type Nodes<'a> = Vec<(usize, &'a str, Amount)>;
+    let mut groups: BTreeMap<(&str, PricingClass), Nodes<'_>> = BTreeMap::new();
     for (place, price) in prices.iter().enumerate() {
         if let PriceItem::Node { at, sku, pricing } = &price.item {
             groups.entry((at.cloud(), *pricing)).or_default().push((place, sku, price.first().amount));
