@@ -2,10 +2,22 @@
 //! recommendations. No IO, clock or randomness: readers, days and times are arguments.
 
 mod cells;
+mod egress;
 mod money;
+mod prices;
+mod regions;
 
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
     day_number, day_of,
 };
+pub use egress::{
+    Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
+    egress_report, fan_out, order_sources, price_per_gb,
+};
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
+pub use prices::{
+    AppliedPrices, Destination, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem, PriceTable,
+    PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
+};
+pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
