@@ -71,6 +71,11 @@ impl Slot {
         Self { kind, place: "all".into() }
     }
 
+    /// The month of its documents; none where they are of no month.
+    pub fn period(&self) -> Option<Period> {
+        self.place.split_once('.')?.0.parse().ok()
+    }
+
     fn of(version: &VersionName) -> Option<Self> {
         let (rest, _random) = version.base().rsplit_once('.')?;
         let (kind, place) = rest.split_once('.')?;

@@ -2,4 +2,7 @@
 //! rules are in regionmesh-cost; nothing here decides.
 
 pub mod archive;
+pub mod books;
+pub mod import;
 pub mod meter;
+pub mod observe;

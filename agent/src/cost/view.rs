@@ -1,0 +1,67 @@
+//! What the actor `cost` shows to whoever answers questions about money.
+
+use super::{archive::Archive, books::Books, observe::region_map};
+use crate::config::Config;
+use regionmesh_cost::{Anomaly, BudgetState, LiveMeter, LiveRegion, Pricing, RegionMap};
+use std::{path::PathBuf, sync::Arc};
+use tokio::sync::{Semaphore, watch};
+
+/// A budget and how it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetView {
+    /// Its name.
+    pub name: String,
+    /// First and last day of the period, both included.
+    pub period: (time::Date, time::Date),
+    /// How it stands.
+    pub state: BudgetState,
+}
+
+/// The live plane, as of the last observation.
+#[derive(Debug, Clone)]
+pub struct LiveView {
+    /// When it was observed, Unix milliseconds; 0 before the first time.
+    pub at_ms: u64,
+    /// What every region costs.
+    pub regions: Vec<LiveRegion>,
+    /// All that was observed.
+    pub meter: Arc<LiveMeter>,
+    /// Incidents of the live plane that are open, and those of billed days that ended lately or are open.
+    pub anomalies: Vec<Anomaly>,
+    /// How the budgets stand; only at the leader.
+    pub budgets: Vec<BudgetView>,
+}
+
+impl Default for LiveView {
+    fn default() -> Self {
+        let meter = Arc::new(LiveMeter::new(super::books::LIVE_GAP_MS));
+        Self { at_ms: 0, regions: Vec::new(), meter, anomalies: Vec::new(), budgets: Vec::new() }
+    }
+}
+
+/// What the API answers questions about money with. Clones share it.
+#[derive(Clone)]
+pub struct CostDesk {
+    /// The documents.
+    pub archive: Archive,
+    /// Bills and prices.
+    pub books: watch::Receiver<Arc<Books>>,
+    /// The live plane.
+    pub live: watch::Receiver<Arc<LiveView>>,
+    /// One import at a time: each takes a processor and memory.
+    pub importing: Arc<Semaphore>,
+    /// Where files of imports are kept while they are read.
+    pub staging: PathBuf,
+}
+
+impl CostDesk {
+    /// What prices depend on.
+    pub fn regions(config: &Config) -> Arc<RegionMap> {
+        Arc::new(region_map(config))
+    }
+}
+
+/// Prices and regions, as one argument.
+pub fn pricing<'a>(books: &'a Books, regions: &'a RegionMap) -> Pricing<'a> {
+    Pricing { prices: &books.prices, regions }
+}
