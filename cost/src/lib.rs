@@ -3,6 +3,7 @@
 
 mod cells;
 mod egress;
+mod live;
 mod money;
 mod prices;
 mod regions;
@@ -14,6 +15,11 @@ pub use cells::{
 pub use egress::{
     Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
     egress_report, fan_out, order_sources, price_per_gb,
+};
+pub use live::{
+    Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion, LiveStateError, LiveWindow,
+    ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity, SourceCounters, StoredBytes, hourly_rate,
+    reconcile,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
 pub use prices::{
