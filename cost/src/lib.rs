@@ -1,13 +1,19 @@
 //! What the platform spends: billing rows (FOCUS) become day cells, cells become reports, forecasts, anomalies, budgets and
 //! recommendations. No IO, clock or randomness: readers, days and times are arguments.
 
+mod budget;
 mod cells;
 mod egress;
 mod live;
+mod forecast;
 mod money;
 mod prices;
 mod regions;
 
+pub use budget::{
+    Budget, BudgetAction, BudgetError, BudgetLedger, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState,
+    BudgetWindow, Crossing, CrossingKind, check_budgets, evaluate_budget,
+};
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
     day_number, day_of,
@@ -20,6 +26,9 @@ pub use live::{
     Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion, LiveStateError, LiveWindow,
     ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity, SourceCounters, StoredBytes, hourly_rate,
     reconcile,
+pub use forecast::{
+    BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX, INCOMPLETE_DAYS,
+    Method, MonthEnd, forecast, month_end,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
 pub use prices::{
