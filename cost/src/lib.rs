@@ -2,6 +2,7 @@
 //! recommendations. No IO, clock or randomness: readers, days and times are arguments.
 
 mod budget;
+mod anomaly;
 mod cells;
 mod egress;
 mod live;
@@ -13,6 +14,9 @@ mod regions;
 pub use budget::{
     Budget, BudgetAction, BudgetError, BudgetLedger, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState,
     BudgetWindow, Crossing, CrossingKind, check_budgets, evaluate_budget,
+pub use anomaly::{
+    Anomaly, AnomalyKind, BilledSeries, BilledSettings, Contributor, Detector, DetectorError, LiveAnomalies,
+    LiveChange, Plane, Reading, Scope, StreamKind, billed_anomalies, billed_series,
 };
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
