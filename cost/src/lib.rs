@@ -3,9 +3,15 @@
 
 mod cells;
 mod money;
+mod optimiser;
 
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
     day_number, day_of,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
+pub use optimiser::{
+    Binding, CommittedOffer, Flow, HOURS_PER_MONTH, Infeasibility, Loss, MODELS_MAX, ModelDemand, MonthlyCost, NodeCounts, NodeOffer, Nodes,
+    ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
+    WholePlacement, placement,
+};
