@@ -10,6 +10,7 @@ mod forecast;
 mod money;
 mod prices;
 mod regions;
+mod optimiser;
 
 pub use budget::{
     Budget, BudgetAction, BudgetError, BudgetLedger, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState,
@@ -40,3 +41,8 @@ pub use prices::{
     PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
 };
 pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
+pub use optimiser::{
+    Binding, CommittedOffer, Flow, HOURS_PER_MONTH, Infeasibility, Loss, MODELS_MAX, ModelDemand, MonthlyCost, NodeCounts, NodeOffer, Nodes,
+    ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
+    WholePlacement, placement,
+};

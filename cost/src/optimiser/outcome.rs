@@ -1,0 +1,266 @@
+//! What a placement is, and why there is none.
+
+use crate::money::{Amount, Currency};
+use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// Nodes of a region, fractions allowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Nodes {
+    /// At the usual price.
+    pub on_demand: f64,
+    /// That the cloud may take back.
+    pub spot: f64,
+    /// Committed to, those already paid for included. None of them count in a region that is not used.
+    pub committed: f64,
+}
+
+impl Nodes {
+    /// All of them.
+    pub fn total(self) -> f64 {
+        self.on_demand + self.spot + self.committed
+    }
+}
+
+/// Whole nodes of a region.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCounts {
+    /// At the usual price.
+    pub on_demand: u32,
+    /// That the cloud may take back.
+    pub spot: u32,
+    /// Committed to.
+    pub committed: u32,
+}
+
+impl NodeCounts {
+    /// All of them.
+    pub fn total(self) -> u32 {
+        self.on_demand.saturating_add(self.spot).saturating_add(self.committed)
+    }
+}
+
+/// The share of an origin's requests for a model that a region answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// The model.
+    pub model: ModelName,
+    /// Where the requests come from.
+    pub origin: String,
+    /// Who answers.
+    pub region: RegionName,
+    /// Above 0, at most 1; the shares of a model and origin sum to 1.
+    pub share: f64,
+}
+
+/// Cost of a month of 730 hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonthlyCost {
+    /// Nodes, with all commitments that are paid for, used or not.
+    pub compute: Amount,
+    /// What regions cost once they are used.
+    pub fixed: Amount,
+    /// Answers to other places.
+    pub egress: Amount,
+}
+
+impl MonthlyCost {
+    /// All of it.
+    pub fn total(self) -> Amount {
+        self.compute + self.fixed + self.egress
+    }
+}
+
+/// A limit without which the placement would be cheaper.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "limit")]
+pub enum Binding {
+    /// All on-demand nodes of the region are used.
+    OnDemandQuota {
+        /// The region.
+        region: RegionName,
+    },
+    /// All spot nodes of the region are used.
+    SpotQuota {
+        /// The region.
+        region: RegionName,
+    },
+    /// All commitments that may be made are made.
+    CommitmentLimit {
+        /// The region.
+        region: RegionName,
+    },
+    /// No more of the region's capacity may be spot.
+    SpotShare {
+        /// The region.
+        region: RegionName,
+    },
+    /// Models fill the region's memory.
+    Memory {
+        /// The region.
+        region: RegionName,
+    },
+    /// Capacity that is there for the loss of a region.
+    RegionLoss {
+        /// The region that may be lost.
+        lost: RegionName,
+        /// The regions that must be able to take over together.
+        remaining: Vec<RegionName>,
+    },
+    /// Capacity that is there for the loss of a region's spot nodes.
+    SpotLoss {
+        /// The region whose spot nodes may be lost.
+        region: RegionName,
+        /// The regions that must be able to take over together.
+        remaining: Vec<RegionName>,
+    },
+    /// A cheaper region is too far away.
+    Latency {
+        /// The model.
+        model: ModelName,
+        /// Where the requests come from.
+        origin: String,
+        /// The region that would be cheaper.
+        region: RegionName,
+    },
+}
+
+/// Where models are served, on how many nodes, and what that costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Of all amounts.
+    pub currency: Currency,
+    /// Nodes of every region.
+    pub nodes: BTreeMap<RegionName, Nodes>,
+    /// Who answers whom, by model, origin and region.
+    pub flows: Vec<Flow>,
+    /// What it costs.
+    pub monthly: MonthlyCost,
+    /// The same in whole nodes, if asked for and possible.
+    pub whole: Option<WholePlacement>,
+    /// What keeps it from being cheaper, in order.
+    pub binding: Vec<Binding>,
+    /// What was assumed where the input says nothing, for people.
+    pub assumptions: Vec<String>,
+}
+
+/// A placement in whole nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WholePlacement {
+    /// Nodes of every region.
+    pub nodes: BTreeMap<RegionName, NodeCounts>,
+    /// Who answers whom, by model, origin and region.
+    pub flows: Vec<Flow>,
+    /// What it costs; compute and fixed cost are exact.
+    pub monthly: MonthlyCost,
+}
+
+/// What may be lost at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Loss {
+    /// A region.
+    Region {
+        /// The region.
+        region: RegionName,
+    },
+    /// All spot nodes of a region.
+    Spot {
+        /// The region.
+        region: RegionName,
+    },
+}
+
+/// Why demand can't be placed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Infeasibility {
+    /// No region is near enough.
+    NoRegion {
+        /// The model.
+        model: ModelName,
+        /// Where the requests come from.
+        origin: String,
+        /// The region that comes nearest to the bound, with round trip and service time in milliseconds; none where no round
+        /// trip is known.
+        nearest: Option<(RegionName, f64)>,
+        /// The bound, milliseconds.
+        latency_ms: f64,
+    },
+    /// One region is near enough, and it may be lost.
+    OnlyRegion {
+        /// The model.
+        model: ModelName,
+        /// Where the requests come from.
+        origin: String,
+        /// The one.
+        region: RegionName,
+        /// The bound, milliseconds.
+        latency_ms: f64,
+    },
+    /// Too few nodes can be had.
+    Capacity {
+        /// What is lost in this case.
+        lost: Option<Loss>,
+        /// The regions that the demand can go to.
+        regions: Vec<RegionName>,
+        /// Nodes that the demand needs there.
+        needed: f64,
+        /// Nodes that can be had there.
+        available: f64,
+    },
+    /// Each limit can be kept, but not all of them together.
+    Together,
+}
+
+impl fmt::Display for Infeasibility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRegion { model, origin, nearest: Some((region, took_ms)), latency_ms } => write!(
+                f,
+                "model {model} from {origin}: no region answers within {latency_ms:.0} ms; the nearest, {region}, takes \
+                 {took_ms:.0} ms"
+            ),
+            Self::NoRegion { model, origin, nearest: None, .. } => {
+                write!(f, "model {model} from {origin}: no round trip to any region has been measured")
+            }
+            Self::OnlyRegion { model, origin, region, latency_ms } => write!(
+                f,
+                "model {model} from {origin}: only {region} answers within {latency_ms:.0} ms, so its loss can't be survived"
+            ),
+            Self::Capacity { lost, regions, needed, available } => {
+                let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
+                let names = if names.is_empty() { "no region".to_owned() } else { names.join(", ") };
+                write!(f, "capacity is short: {names} can have {available:.2} nodes, and {needed:.2} are needed there")?;
+                match lost {
+                    None => Ok(()),
+                    Some(Loss::Region { region }) => write!(f, " when {region} is lost"),
+                    Some(Loss::Spot { region }) => write!(f, " when the spot nodes of {region} are lost"),
+                }
+            }
+            Self::Together => f.write_str(
+                "spot shares, memory and quotas can't be kept together; raise a quota or lower headroom or spot shares",
+            ),
+        }
+    }
+}
+
+/// Why there is no placement.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlacementError {
+    /// The input can't be right.
+    #[error("{what}: {why}")]
+    Invalid {
+        /// The field.
+        what: String,
+        /// What is wrong, and what is expected.
+        why: String,
+    },
+    /// The limits can't be kept; at least one reason.
+    #[error("no placement keeps the limits: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Infeasible(Vec<Infeasibility>),
+    /// The solver gave up on the numbers.
+    #[error("the linear program could not be solved: {0}; check for numbers that are many orders of magnitude apart")]
+    Solver(String),
+}
