@@ -1,11 +1,6 @@
 //! Budgets: what may be spent in a period, and which thresholds of it have been crossed.
 //!
-//! A budget announces and does not act, unless its action is `shift`. Which crossings were announced is kept in a
-//! [`BudgetLedger`], so that each is announced once, whichever agent leads.
-
-mod ledger;
-
-pub use ledger::BudgetLedger;
+//! A budget announces and does not act, unless its action is `shift`.
 
 use crate::{
     cells::Metric,

@@ -13,8 +13,9 @@ mod regions;
 mod optimiser;
 
 pub use budget::{
-    Budget, BudgetAction, BudgetError, BudgetLedger, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState,
+    Budget, BudgetAction, BudgetError, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState,
     BudgetWindow, Crossing, CrossingKind, check_budgets, evaluate_budget,
+};
 pub use anomaly::{
     Anomaly, AnomalyKind, BilledSeries, BilledSettings, Contributor, Detector, DetectorError, LiveAnomalies,
     LiveChange, Plane, Reading, Scope, StreamKind, billed_anomalies, billed_series,
@@ -31,6 +32,7 @@ pub use live::{
     Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion, LiveStateError, LiveWindow,
     ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity, SourceCounters, StoredBytes, hourly_rate,
     reconcile,
+};
 pub use forecast::{
     BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX, INCOMPLETE_DAYS,
     Method, MonthEnd, forecast, month_end,

@@ -155,3 +155,6 @@ pub fn export_notice(url: &str, why: &str, since_ms: u64) -> CostNotice {
         ended_ms: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,3 +6,5 @@ pub mod books;
 pub mod import;
 pub mod meter;
 pub mod observe;
+pub mod questions;
+pub mod view;
