@@ -4,6 +4,7 @@
 mod cells;
 mod money;
 mod optimiser;
+mod shift;
 
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
@@ -14,4 +15,8 @@ pub use optimiser::{
     Binding, CommittedOffer, Flow, HOURS_PER_MONTH, Infeasibility, Loss, MODELS_MAX, ModelDemand, MonthlyCost, NodeCounts, NodeOffer, Nodes,
     ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
     WholePlacement, placement,
+};
+pub use shift::{
+    FACTOR_MAX_BP, FACTOR_MIN_BP, MOVED_MAX_BP, STEP_INTERVAL_MS, STEP_MAX_BP, ShiftInput, ShiftOutcome, ShiftRegion, next_factors,
+    weighted_bp,
 };
