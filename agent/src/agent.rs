@@ -8,6 +8,7 @@ mod stores;
 use crate::{
     actors::{
         alerts::{self, AlertsArguments},
+        cost::{CostActor, CostArguments, CostMetrics},
         events::{self, EventMetrics, EventsArguments},
         gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
         health::{HealthActor, HealthArguments, HealthMetrics},
@@ -21,7 +22,7 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::Config,
-    cost::meter::Meter,
+    cost::{archive::Archive, books::Books, meter::Meter, view::{CostDesk, LiveView}},
     describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
@@ -62,7 +63,10 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long one operation of the store that holds the register may take.
@@ -72,6 +76,9 @@ const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
 /// How long services may take to end what is in progress at the stop; they have limits of their own, which are shorter.
 const FAREWELL: Duration = Duration::from_secs(25);
+
+/// Questions about money that are answered at once; further ones wait.
+const ANSWERS_AT_ONCE: usize = 2;
 
 /// A running agent.
 pub struct Agent {
@@ -176,6 +183,39 @@ impl Agent {
         .with_peers(proven.clone())
         .with_upload_idle_max(Duration::from_millis(config.replication.upload_idle_ms));
 
+        let archive = Archive {
+            store: models.clone(),
+            publisher: publisher.clone(),
+            clock: clock.clone(),
+            region: config.region.clone(),
+            replicator: replicator.clone(),
+            staging: models.staging_folder(&config.data_dir).join("cost").join(id.agent.as_str()),
+        };
+        let (show_books, books) = watch::channel(Arc::<Books>::default());
+        let (show_live_cost, live_cost) = watch::channel(Arc::<LiveView>::default());
+        let cost_metrics = CostMetrics::new(&registry)?;
+        let cost_arguments = CostArguments {
+            live: reloader.live(),
+            id: id.clone(),
+            started_ms,
+            snapshots: snapshots.clone(),
+            gossip: gossip.clone(),
+            meter,
+            archive: archive.clone(),
+            books: Arc::new(show_books),
+            view: Arc::new(show_live_cost),
+            metrics: cost_metrics.clone(),
+        };
+        let cost = CostDesk {
+            archive,
+            books,
+            live: live_cost,
+            metrics: cost_metrics,
+            importing: Arc::new(Semaphore::new(1)),
+            answering: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
+            pricing: Arc::default(),
+        };
+
         let orders = OrderDesk {
             leader: leader.clone(),
             peers: peers.clone(),
@@ -270,6 +310,7 @@ impl Agent {
             Child::new("health", || HealthActor, health_arguments, health_actor.clone()),
             Child::new("replicator", || ReplicatorActor, replicator_arguments, replicator.clone()),
             Child::new("dns-leader", || LeaderActor, leader_arguments, leader.clone()),
+            Child::new("cost", || CostActor, cost_arguments, Address::vacant("cost")),
             service(
                 "herald",
                 Arc::new(move |stop| {
@@ -329,6 +370,7 @@ impl Agent {
             clock,
             replicator,
             orders,
+            cost,
             quarantine,
             streams: api::events::Streams::new(&registry)?,
             draining: drain.subscribe(),

@@ -6,6 +6,7 @@ mod anomaly;
 mod budget;
 mod cells;
 mod egress;
+mod focus;
 mod forecast;
 mod ledger;
 mod live;
@@ -35,6 +36,10 @@ pub use cells::{
 pub use egress::{
     Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
     egress_report, fan_out, order_sources, price_per_gb,
+};
+pub use focus::{
+    BadReason, BadRow, ExportProblem, ExportSet, Exports, FileError, FileFormat, FileReport, Import, ImportOptions,
+    ImportReport, ImportedPart, Importer, StoredFile, Warning as ImportWarning, find_exports, manifests,
 };
 pub use forecast::{
     BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX, INCOMPLETE_DAYS,

@@ -147,7 +147,7 @@ impl Actor for CostActor {
                 state.tick(&me);
             }
             CostMessage::Judged(verdict) => state.judged(*verdict),
-            CostMessage::ExportRead(url, outcome) => state.exports.ended(&url, outcome, &state.arguments.metrics),
+            CostMessage::ExportRead(url, outcome) => state.exports.ended(&url, outcome, &state.arguments),
         }
         Ok(())
     }
@@ -197,7 +197,9 @@ impl CostState {
         self.kept.watch_rates(&regions, now_ms);
         for view in board.agents.values().filter(|view| view.is_alive) {
             if let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact) {
-                facts.notices.iter().for_each(|notice| drop(self.kept.notices.take(notice, now_ms)));
+                for notice in &facts.notices {
+                    self.kept.notices.take(notice, now_ms);
+                }
             }
         }
         self.kept.notices.forget(now_ms);
@@ -214,7 +216,7 @@ impl CostState {
         self.arguments.view.send_replace(Arc::new(view));
         if is_leader {
             self.judge.begin(me, &mut self.tasks, self.arguments.clone(), self.regions.clone(), now_ms);
-            self.exports.poll(me, &mut self.tasks, &self.arguments, &config, now_ms);
+            self.exports.poll(me, &mut self.tasks, &self.arguments, &config);
         }
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.saved_at = Instant::now();

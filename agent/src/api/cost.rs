@@ -22,7 +22,7 @@ use axum::{
 };
 use regionmesh_cost::{Currency, CurrencyError, ImportOptions, PriceDefaults, day_of, read_prices};
 use serde::Deserialize;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 use tempfile::TempDir;
 use time::Date;
 use tokio::io::AsyncWriteExt;
@@ -33,9 +33,6 @@ const NAME_MAX: usize = 256;
 const IMPORT_MAX: u64 = 64 << 30;
 /// Longest pause within a file that is sent.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Questions that are answered at once; further ones wait.
-pub(super) const ANSWERS_AT_ONCE: usize = 2;
-
 const FORMAT: Parameter = ("format", "cost-format", "How to answer; JSON by default");
 const START: Parameter = ("start", "day", "First day, UTC");
 const END: Parameter = ("end", "day", "Last day, included");
@@ -132,11 +129,11 @@ fn sources(api: &Api, today: Date) -> Sources {
 }
 
 macro_rules! questions {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal),* $(,)?) => {
         $(
             $(#[$doc])*
             pub async fn $name(State(api): State<Api>, Query(parameters): Query<Parameters>) -> Result<Response, ApiError> {
-                ask(api, stringify!($name), parameters).await
+                ask(api, $kind, parameters).await
             }
         )*
     };
@@ -144,25 +141,25 @@ macro_rules! questions {
 
 questions!(
     /// `GET /v1/cost/report`
-    report,
+    report = "report",
     /// `GET /v1/cost/trends`
-    trends,
+    trends = "trends",
     /// `GET /v1/cost/models`
-    models,
+    models = "models",
     /// `GET /v1/cost/egress`
-    egress,
+    egress = "egress",
     /// `GET /v1/cost/forecast`
-    forecast,
+    forecast = "forecast",
     /// `GET /v1/cost/anomalies`
-    anomalies,
+    anomalies = "anomalies",
     /// `GET /v1/cost/budgets`
-    budgets,
+    budgets = "budgets",
     /// `GET /v1/cost/prices`
-    prices,
+    prices = "prices",
     /// `GET /v1/cost/sources`
-    sources_held,
+    bills = "sources",
     /// `GET /v1/cost/recommendations`
-    recommendations,
+    recommendations = "recommendations",
 );
 
 /// What an import is told.
@@ -188,7 +185,7 @@ pub async fn import(
     let busy = "another import is running at this agent";
     let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy, "wait until it has ended, or ask another agent");
     let _turn = api.cost.importing.clone().try_acquire_owned().map_err(|_| busy())?;
-    let (folder, files) = stage(&api.cost.staging, files).await?;
+    let (folder, files) = stage(&api.cost.archive.staging, files).await?;
 
     let tag_keys = api.live.borrow().cost.tag_keys();
     let options = ImportOptions { tag_keys, source: query.source.clone(), currency: query.currency };
@@ -217,8 +214,8 @@ pub async fn import(
         }
         ImportError::Part(_) => ApiError::bad(error.to_string()),
         ImportError::Store { error, kept, all } => {
-            let error: ApiError = archive(error);
-            error.before(&format!("{kept} of {all} parts were imported; run the import again"))
+            tracing::error!(%error, kept, all, "an import was kept in part");
+            archive(error)
         }
     })?;
     Ok((Extension(By(by)), Json(summary)))
@@ -317,9 +314,4 @@ pub async fn import_prices(
         rejected_count: read.rejected_count,
     };
     Ok((Extension(By(by)), Json(done)))
-}
-
-/// A place for answers, and turns of what changes.
-pub(super) fn answering() -> Arc<tokio::sync::Semaphore> {
-    Arc::new(tokio::sync::Semaphore::new(ANSWERS_AT_ONCE))
 }

@@ -1,12 +1,12 @@
 //! `[cost]`: bills, budgets, and what runs where.
 
 use super::{RegionConfig, StoreConfig};
-use regionmesh_cost::{Currency, PricingClass};
-use regionmesh_protocol::identity::RegionName;
+use regionmesh_cost::{Budget, BudgetScope, Currency, PricingClass, check_budgets};
+use regionmesh_protocol::{identity::RegionName, money::BUDGETS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most exports that are polled, and most budgets.
+/// Most exports that are polled.
 const LISTED_MAX: usize = 64;
 /// Most tags that cells are kept apart by: each multiplies their number.
 const TAGS_MAX: usize = 16;
@@ -23,6 +23,8 @@ pub struct CostConfig {
     pub model_tag: String,
     /// Where bills are exported to.
     pub exports: Vec<ExportConfig>,
+    /// What may be spent, and from which part of it on people are told.
+    pub budgets: Vec<Budget>,
     /// How long bills are kept, months.
     pub keep_months: u32,
     /// How old the newest day of a bill may be before people are told, hours. 72: providers complete a day within two.
@@ -38,6 +40,7 @@ impl Default for CostConfig {
             tags: Vec::new(),
             model_tag: "model".into(),
             exports: Vec::new(),
+            budgets: Vec::new(),
             keep_months: 26,
             late_after_h: 72,
             optimiser: OptimiserConfig::default(),
@@ -117,7 +120,19 @@ impl CostConfig {
     /// What is wrong, as `place: what`.
     pub(super) fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
         let mut faults = Vec::new();
-        let _ = regions;
+        if let Err(error) = check_budgets(&self.budgets) {
+            faults.push(format!("cost.budgets: {error}"));
+        }
+        if self.budgets.len() > BUDGETS_MAX {
+            faults.push(format!("cost.budgets: {} budgets, at most {BUDGETS_MAX} are possible", self.budgets.len()));
+        }
+        for budget in &self.budgets {
+            if let BudgetScope::Region(name) = &budget.scope
+                && !regions.iter().any(|region| region.as_str() == name)
+            {
+                faults.push(format!("cost.budgets: {} is of the region {name:?}, which is no region", budget.name));
+            }
+        }
         if self.tags.len() >= TAGS_MAX {
             faults.push(format!("cost.tags: {} tags, at most {} are possible", self.tags.len(), TAGS_MAX - 1));
         }

@@ -2,7 +2,6 @@
 //! files alone.
 
 mod documents;
-mod recommend;
 mod usage;
 
 use super::{
@@ -11,11 +10,11 @@ use super::{
 };
 use crate::config::{Config, CostConfig};
 use regionmesh_cost::{
-    Anomaly, BilledDays, BilledSettings, Budget, BudgetState, DailyCosts, Dimension, Document, EgressReport, Forecast,
+    Anomaly, BilledDays, BilledSettings, Budget, BudgetState, DailyCosts, Dimension, EgressReport, Forecast,
     Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing, Query, QueryError,
-    Reconciliation, RegionMap, allocate, allocation_document, billed_anomalies, billed_series, day_number,
-    egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile, report, report_document,
-    trends, trends_document,
+    Reconciliation, RegionMap, allocate, billed_anomalies, billed_series, day_number,
+    egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile, report, trends,
+    render::{Document, allocation_document, csv, html, report_document, text, trends_document},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -158,9 +157,9 @@ impl Answer {
     pub fn render(&self, format: Format) -> String {
         match format {
             Format::Json => format!("{:#}\n", self.json),
-            Format::Table => regionmesh_cost::text(&self.document),
-            Format::Csv => regionmesh_cost::csv(&self.document),
-            Format::Html => regionmesh_cost::html(&self.document),
+            Format::Table => text(&self.document),
+            Format::Csv => csv(&self.document),
+            Format::Html => html(&self.document),
         }
     }
 }
@@ -206,7 +205,7 @@ pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerEr
             Answer::new(&json!({ "day": day.to_string(), "prices": prices }), document)
         }
         Question::Sources => held(sources),
-        Question::Recommendations(wishes) => recommend::recommend(wishes, sources),
+        Question::Recommendations(_) => Err(AnswerError::NeedsMesh("recommendations")),
     }
 }
 

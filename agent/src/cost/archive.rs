@@ -21,7 +21,7 @@ use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
     manifest::{Digest, ModelName, VersionName, VersionSummary},
 };
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// The internal model that all documents are versions of.
 const MODEL: &str = "regionmesh.cost";
@@ -117,6 +117,8 @@ pub struct Archive {
     pub region: RegionName,
     /// Is told when the store changed.
     pub replicator: Address<ReplicatorMessage>,
+    /// Where files are kept while they are read.
+    pub staging: PathBuf,
 }
 
 /// The document that fills each slot, and those that do not any more.

@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse},
     plan::Plan,
 };
+use std::collections::BTreeMap;
 
 /// What stands for models and targets beyond what is published by name.
 const OTHER: &str = "(other)";
@@ -90,6 +91,16 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Bytes that went to users whose home is another region.
+    pub fn away(&self) -> u64 {
+        self.away
+    }
+
+    /// Bytes that went to users at home.
+    pub fn home(&self) -> u64 {
+        self.seen - self.away
+    }
+
     /// Takes in how many bytes were answered since the start, by the share of the region's traffic that is away from home.
     pub fn count(&mut self, answered: u64, away_share: f64) {
         let new = answered.saturating_sub(self.seen);
@@ -105,6 +116,23 @@ pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
     let home = config.region(own).map_or(0.0, |region| f64::from(region.weight_bp) / total.max(1.0));
     let share = plan.shares().into_iter().find(|(region, _)| region == own).map_or(0.0, |(_, share)| share);
     if share > home { (share - home) / share } else { 0.0 }
+}
+
+/// Round trips between regions that agents measured, milliseconds; the shortest of each pair counts.
+pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
+    let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
+    for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
+        let Some(Fact::Links(links)) = view.facts.get(&FactKind::Links).map(|seen| &*seen.fact) else { continue };
+        for (peer, round_trip_us) in &links.peers {
+            let Some((region, _)) = peer.split_once('/') else { continue };
+            let ms = *round_trip_us as f64 / 1e3;
+            for pair in [(agent.region.to_string(), region.to_owned()), (region.to_owned(), agent.region.to_string())] {
+                let known = found.entry(pair).or_insert(ms);
+                *known = known.min(ms);
+            }
+        }
+    }
+    found
 }
 
 /// What this agent publishes of its counters: the largest by name, the rest as one.
@@ -139,7 +167,7 @@ pub fn published(counts: &Counts, answers: Answers, own: &RegionName) -> (Vec<Mo
         .collect();
     egress.sort_by_key(|sent| std::cmp::Reverse(sent.bytes));
     egress.truncate(EGRESS_MAX - 2);
-    let answered = [(Cause::AnswersAway, answers.away), (Cause::Other, answers.seen - answers.away)];
+    let answered = [(Cause::AnswersAway, answers.away()), (Cause::Other, answers.home())];
     egress.extend(answered.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(cause, bytes)| EgressUse {
         to: None,
         cause: cause.to_string(),

@@ -1,10 +1,10 @@
 //! What the actor `cost` shows to whoever answers questions about money.
 
-use super::{archive::Archive, books::Books, observe::region_map};
-use crate::config::Config;
-use regionmesh_cost::{Anomaly, BudgetState, LiveMeter, LiveRegion, Pricing, RegionMap};
-use std::{path::PathBuf, sync::Arc};
-use tokio::sync::{Semaphore, watch};
+use super::{archive::Archive, books::Books};
+use crate::actors::cost::CostMetrics;
+use regionmesh_cost::{Anomaly, BudgetState, LiveMeter, LiveRegion, Plane, Pricing, RegionMap};
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// A budget and how it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,13 @@ pub struct LiveView {
     pub budgets: Vec<BudgetView>,
 }
 
+impl LiveView {
+    /// Incidents of the live plane.
+    pub fn live_anomalies(&self) -> impl Iterator<Item = &Anomaly> {
+        self.anomalies.iter().filter(|anomaly| anomaly.plane == Plane::Live)
+    }
+}
+
 impl Default for LiveView {
     fn default() -> Self {
         let meter = Arc::new(LiveMeter::new(super::books::LIVE_GAP_MS));
@@ -48,17 +55,14 @@ pub struct CostDesk {
     pub books: watch::Receiver<Arc<Books>>,
     /// The live plane.
     pub live: watch::Receiver<Arc<LiveView>>,
+    /// The metrics.
+    pub metrics: CostMetrics,
     /// One import at a time: each takes a processor and memory.
     pub importing: Arc<Semaphore>,
-    /// Where files of imports are kept while they are read.
-    pub staging: PathBuf,
-}
-
-impl CostDesk {
-    /// What prices depend on.
-    pub fn regions(config: &Config) -> Arc<RegionMap> {
-        Arc::new(region_map(config))
-    }
+    /// A few answers at a time, for the same reason.
+    pub answering: Arc<Semaphore>,
+    /// One change of prices at a time: each rests on the table before.
+    pub pricing: Arc<Mutex<()>>,
 }
 
 /// Prices and regions, as one argument.

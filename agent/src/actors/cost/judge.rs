@@ -3,14 +3,16 @@
 use super::CostArguments;
 use crate::{
     actors::messages::CostMessage,
-    cost::view::{BudgetView, pricing},
+    cost::{
+        answers,
+        view::{BudgetView, pricing},
+    },
     time::unix_ms,
 };
 use ractor::ActorRef;
 use regionmesh_cost::{
-    Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetProblem, Dimension, Plane, RegionMap, anomaly_notice,
-    billed_anomalies, billed_series, budget_notices, day_number, day_of, evaluate_budget, expected_rest, is_current,
-    late_notices, outlook,
+    Amount, Anomaly, BilledDays, Budget, BudgetProblem, Plane, RegionMap, anomaly_notice, budget_notices, day_of,
+    evaluate_budget, expected_rest, is_current, late_notices, outlook,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -28,10 +30,6 @@ use tokio::task::JoinSet;
 const EVERY: Duration = Duration::from_secs(10);
 /// How long what a period is heading for is good.
 const FORECAST_KEPT: Duration = Duration::from_secs(600);
-/// Days before a budget's period that a forecast learns from.
-const HISTORY_DAYS: i64 = 300;
-/// How far back anomalies of bills are shown, days.
-const ANOMALY_DAYS: i64 = 45;
 
 /// What the ids of notices of live incidents begin with.
 const LIVE: &str = "anomaly:live:";
@@ -147,9 +145,11 @@ impl Judge {
             }
             notices.take(notice, now_ms);
         }
-        verdict.ended.iter().filter(|notice| notices.contains(&notice.id)).cloned().collect::<Vec<_>>().iter().for_each(
-            |notice| drop(notices.take(notice, now_ms)),
-        );
+        for notice in verdict.ended {
+            if notices.contains(&notice.id) {
+                notices.take(&notice, now_ms);
+            }
+        }
         let Some(today) = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of) else { return };
         let is_over = |notice: &&CostNotice| match notice.kind {
             // A budget's crossing holds until its period ends, whatever is refunded.
@@ -160,7 +160,9 @@ impl Judge {
         };
         let over: Vec<String> =
             notices.iter().filter(|notice| notice.ended_ms.is_none()).filter(is_over).map(|n| n.id.clone()).collect();
-        over.iter().for_each(|id| drop(notices.end(id, now_ms)));
+        for id in over {
+            notices.end(&id, now_ms);
+        }
     }
 }
 
@@ -184,7 +186,7 @@ fn judge(
     let (mut budgets, mut notices) = (Vec::new(), Vec::new());
     for budget in &config.cost.budgets {
         let window = budget.period.window(today);
-        let start = window.first.checked_sub(time::Duration::days(HISTORY_DAYS)).unwrap_or(window.first);
+        let start = window.first.checked_sub(time::Duration::days(answers::HISTORY_DAYS)).unwrap_or(window.first);
         let before = known.remove(&budget.name);
         let billed = match &before {
             Some(before) => Ok(before.billed.clone()),
@@ -212,7 +214,7 @@ fn judge(
         known.insert(budget.name.clone(), Known { budget: budget.clone(), today, billed, rest, rest_at });
     }
 
-    let new_billed = billed.is_none().then(|| anomalies_of(&books.ledger, today));
+    let new_billed = billed.is_none().then(|| answers::billed(&books.ledger));
     let billed = billed.or_else(|| new_billed.clone()).unwrap_or_default();
     let to_region = |anomaly: &Anomaly| -> Option<RegionName> {
         let region = anomaly.scope.get("region")?;
@@ -227,23 +229,4 @@ fn judge(
     notices.extend(open);
     notices.extend(late_notices(&books.ledger, config.cost.late_after_h, now_ms));
     Verdict { known, budgets, notices, ended, billed: new_billed }
-}
-
-/// The anomalies of bills that are open or began lately, by region, service, provider and account.
-fn anomalies_of(ledger: &regionmesh_cost::Ledger, today: Date) -> Vec<Anomaly> {
-    let Some(last) = ledger.sources().values().filter_map(|state| state.last_day).max() else { return Vec::new() };
-    let cells: Vec<_> = ledger.parts().map(|part| part.cells()).collect();
-    let mut found = Vec::new();
-    for (by, part) in [
-        (Dimension::Region, Dimension::Service),
-        (Dimension::Service, Dimension::Region),
-        (Dimension::Provider, Dimension::Service),
-        (Dimension::Account, Dimension::Service),
-    ] {
-        let series = billed_series(cells.iter().copied(), by, part);
-        found.extend(billed_anomalies(&series, day_number(last), &BilledSettings::default()));
-    }
-    let oldest = today.checked_sub(time::Duration::days(ANOMALY_DAYS)).unwrap_or(today);
-    found.retain(|anomaly| anomaly.until.is_none() || anomaly.since.date() >= oldest);
-    found
 }

@@ -2,8 +2,8 @@
 
 use super::{BudgetAnswer, Expected, Span};
 use regionmesh_cost::{
-    Amount, Anomaly, AnomalyKind, Cell, Column, Document, EgressReport, Group, LiveRegion, Plane, Price, Reconciliation,
-    Row, SourceState, Table, Totals,
+    Amount, Anomaly, AnomalyKind, EgressReport, Group, LiveRegion, Plane, Price, Reconciliation, SourceState, Totals,
+    render::{Column, Document, Row, Table, Value as Cell},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
