@@ -343,17 +343,23 @@ impl Cells {
     }
 }
 
+/// The sums of a cell on a cache line of their own.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line(Sums);
+
 /// Makes cells of charges, in any order.
 #[derive(Debug, Default)]
 pub struct CellsBuilder {
-    /// Its sums stay empty until the end: a row touches one cache line of `sums` instead of four columns.
+    /// Its sums stay empty until the end: a row touches one line of `sums` instead of four columns.
     cells: Cells,
-    sums: Vec<Sums>,
+    sums: Vec<Line>,
     hasher: DefaultHashBuilder,
     /// Places in the table of texts, by text.
     texts: HashTable<u32>,
     /// Cells by everything but their sums.
     known: HashTable<u32>,
+    text_bytes: usize,
     scratch: Vec<u32>,
 }
 
@@ -402,14 +408,14 @@ impl CellsBuilder {
             column.push(*text);
         }
         known.insert_unique(hash, place, |place| hash_of(cells, *place));
-        self.sums.push(Sums::default());
+        self.sums.push(Line::default());
         self.scratch = columns;
         place
     }
 
     /// Adds to a cell.
     pub fn add(&mut self, place: u32, sums: Sums) {
-        self.sums[place as usize] += sums;
+        self.sums[place as usize].0 += sums;
     }
 
     /// How many cells there are.
@@ -420,6 +426,11 @@ impl CellsBuilder {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.sums.is_empty()
+    }
+
+    /// Bytes of all texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// The cells, in an order that depends on their content alone: equal bills, equal bytes.
@@ -464,22 +475,23 @@ impl CellsBuilder {
             pricings: order.iter().map(|index| all.pricings[at(index)]).collect(),
             currencies: order.iter().map(|index| all.currencies[at(index)]).collect(),
             columns,
-            effective: order.iter().map(|index| sums[at(index)].effective).collect(),
-            billed: order.iter().map(|index| sums[at(index)].billed).collect(),
-            list: order.iter().map(|index| sums[at(index)].list).collect(),
-            rows: order.iter().map(|index| sums[at(index)].rows).collect(),
+            effective: order.iter().map(|index| sums[at(index)].0.effective).collect(),
+            billed: order.iter().map(|index| sums[at(index)].0.billed).collect(),
+            list: order.iter().map(|index| sums[at(index)].0.list).collect(),
+            rows: order.iter().map(|index| sums[at(index)].0.rows).collect(),
             tag_keys: all.tag_keys,
         }
     }
 
     fn text(&mut self, text: &str) -> u32 {
-        let Self { cells, hasher, texts, .. } = self;
+        let Self { cells, hasher, texts, text_bytes, .. } = self;
         let hash = hasher.hash_one(text);
         if let Some(place) = texts.find(hash, |place| cells.texts[*place as usize] == text) {
             return *place;
         }
         let place = cells.texts.len() as u32;
         cells.texts.push(text.to_owned());
+        *text_bytes += text.len();
         texts.insert_unique(hash, place, |place| hasher.hash_one(cells.texts[*place as usize].as_str()));
         place
     }
