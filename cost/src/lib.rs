@@ -54,9 +54,12 @@ pub use live::{
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
 pub use notices::{anomaly_notice, budget_notices, export_notice, is_current, late_notices};
 pub use optimiser::{
-    Binding, CommittedOffer, Flow, HOURS_PER_MONTH, Infeasibility, Loss, MODELS_MAX, ModelDemand, MonthlyCost,
+    Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow,
+    HOURS_PER_MONTH, IdleModel, Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange,
     NodeCounts, NodeOffer, Nodes, ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules,
-    REGIONS_MAX, RegionOffer, SpotOffer, WholePlacement, placement,
+    Proposal, REGIONS_MAX, RecommendError, RecommendInput, Recommendation, RecommendationKind, Recommendations,
+    RegionOffer, ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation, Verdict,
+    Verification, WeightChange, WholePlacement, placement, recommend, verify,
 };
 pub use prices::{
     AppliedPrices, Destination, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem, PriceTable,

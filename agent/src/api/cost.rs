@@ -11,6 +11,7 @@ use crate::cost::{
     answers::{self, AnswerError, Format, Sources},
     archive::{ArchiveError, Kind, Slot},
     import::{self, BillFile, FILES_MAX, ImportError, ImportSummary},
+    observe,
     questions::{Parameters, Question},
 };
 use axum::{
@@ -116,15 +117,17 @@ fn broken(error: &tokio::task::JoinError) -> ApiError {
 /// What answers rest on, as of now.
 fn sources(api: &Api, today: Date) -> Sources {
     let (config, books, live) = (api.live.borrow().clone(), api.cost.books.borrow().clone(), api.cost.live.borrow().clone());
-    let cost = config.cost.clone();
+    let (cost, board) = (config.cost.clone(), api.snapshots.board.borrow().clone());
     let ledger = books.ledger.clone();
     Sources {
         usage: books.usage.clone(),
         live: live.meter.clone(),
         live_regions: live.regions.clone(),
         live_anomalies: live.live_anomalies().cloned().collect(),
-        round_trips_ms: crate::cost::observe::round_trips_ms(&api.snapshots.board.borrow()),
-        ..Sources::of_mesh(config, cost, ledger, books.prices.clone(), today)
+        capacity: observe::capacities(&config, &board),
+        bytes_per_answer: observe::bytes_per_answer(&board),
+        round_trips_ms: observe::round_trips_ms(&board),
+        ..Sources::of_mesh(config.clone(), cost, ledger, books.prices.clone(), today)
     }
 }
 

@@ -2,6 +2,7 @@
 //! files alone.
 
 mod documents;
+mod recommend;
 mod usage;
 
 use super::{
@@ -12,7 +13,7 @@ use crate::config::{Config, CostConfig};
 use regionmesh_cost::{
     Anomaly, BilledDays, BilledSettings, Budget, BudgetState, DailyCosts, Dimension, EgressReport, Forecast,
     Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing, Query, QueryError,
-    Reconciliation, RegionMap, allocate, billed_anomalies, billed_series, day_number,
+    Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series, day_number,
     egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile, report, trends,
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
 };
@@ -42,6 +43,10 @@ pub struct Sources {
     pub live_regions: Vec<LiveRegion>,
     /// Incidents of the live plane.
     pub live_anomalies: Vec<Anomaly>,
+    /// What runs in every region; empty without a mesh.
+    pub capacity: BTreeMap<String, RegionCapacity>,
+    /// Mean size of an answer, bytes.
+    pub bytes_per_answer: f64,
     /// Measured round trips between regions, milliseconds.
     pub round_trips_ms: BTreeMap<(String, String), f64>,
     /// Regions of the mesh.
@@ -64,6 +69,8 @@ impl Sources {
             live: Arc::new(LiveMeter::new(super::books::LIVE_GAP_MS)),
             live_regions: Vec::new(),
             live_anomalies: Vec::new(),
+            capacity: BTreeMap::new(),
+            bytes_per_answer: 0.0,
             round_trips_ms: BTreeMap::new(),
             regions: RegionMap::default(),
             config: None,
@@ -83,7 +90,11 @@ impl Sources {
     }
 
     fn region_name(&self, provider: &str, region: &str) -> Option<String> {
-        self.regions.mesh_region_of(provider, region).map(str::to_owned)
+        match &self.config {
+            Some(_) => self.regions.mesh_region_of(provider, region).map(str::to_owned),
+            // Without a mesh a region is called as on its bill.
+            None => Some(region.to_owned()),
+        }
     }
 
     fn mesh_regions(&self) -> Vec<String> {
@@ -205,7 +216,7 @@ pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerEr
             Answer::new(&json!({ "day": day.to_string(), "prices": prices }), document)
         }
         Question::Sources => held(sources),
-        Question::Recommendations(_) => Err(AnswerError::NeedsMesh("recommendations")),
+        Question::Recommendations(wishes) => recommend::recommend(wishes, sources),
     }
 }
 

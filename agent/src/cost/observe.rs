@@ -49,6 +49,23 @@ pub fn observe(live: &mut LiveMeter, config: &Config, board: &BoardView, now_ms:
     }
 }
 
+/// What runs in every region.
+pub fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, RegionCapacity> {
+    config.regions.iter().map(|region| (region.name.to_string(), capacity(region, board))).collect()
+}
+
+/// Mean size of the answers that agents counted, bytes.
+pub fn bytes_per_answer(board: &BoardView) -> f64 {
+    let (mut bytes, mut requests) = (0u64, 0u64);
+    for view in board.agents.values() {
+        let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact) else { continue };
+        let to_users = facts.egress.iter().filter(|sent| sent.to.is_none());
+        bytes = to_users.fold(bytes, |sum, sent| sum.saturating_add(sent.bytes));
+        requests = facts.models.iter().fold(requests, |sum, used| sum.saturating_add(used.requests));
+    }
+    bytes as f64 / requests.max(1) as f64
+}
+
 /// What runs in a region. Nodes that are not counted in the configuration are as many as agents of it are alive.
 fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
     let living = board.agents.iter().filter(|(agent, view)| agent.region == region.name && view.is_alive);

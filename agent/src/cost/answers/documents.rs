@@ -2,7 +2,7 @@
 
 use super::{BudgetAnswer, Expected, Span};
 use regionmesh_cost::{
-    Amount, Anomaly, AnomalyKind, EgressReport, Group, LiveRegion, Plane, Price, Reconciliation, SourceState, Totals,
+    Amount, Anomaly, AnomalyKind, EgressReport, Group, LiveRegion, Plane, Price, Recommendations, Reconciliation, SourceState, Totals,
     render::{Column, Document, Row, Table, Value as Cell},
 };
 use serde_json::{Value, json};
@@ -266,4 +266,48 @@ pub(super) fn live_region(region: &LiveRegion) -> Value {
         "models": models.collect::<serde_json::Map<_, _>>(),
         "missing": region.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+/// Recommendations.
+pub(super) fn recommendations(found: &Recommendations) -> Document {
+    let mut columns = ["kind", "what"].map(column).to_vec();
+    columns.extend(["saves a month", "at least", "at most"].map(number));
+    columns.extend(["currency", "risk", "verify after", "command"].map(column));
+    let rows = found.recommendations.iter().map(|made| {
+        vec![
+            text(made.kind.as_str()),
+            text(&*made.title),
+            Cell::Amount(made.saving.expected),
+            Cell::Amount(made.saving.low),
+            Cell::Amount(made.saving.high),
+            text(found.currency.to_string()),
+            text(format!("{:?}: {}", made.risk.level, made.risk.why).to_lowercase()),
+            text(made.verify_after.to_string()),
+            text(made.command.replace('\n', "; ")),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let compared = found.comparisons.iter().map(|compared| {
+        vec![
+            text(compared.baseline.name.as_str()),
+            Cell::Amount(compared.baseline.monthly_cost),
+            Cell::Amount(compared.proposal_cost),
+            text(&*compared.text),
+        ]
+    });
+    let mut compared_columns = vec![column("baseline")];
+    compared_columns.extend([number("a month"), number("all applied"), column("difference")]);
+    let title = format!(
+        "{} {} a month less than {} ({} {})",
+        found.total_saving.expected.rounded(2),
+        found.currency,
+        found.baseline.name,
+        found.baseline.monthly_cost.rounded(2),
+        found.currency
+    );
+    let tables = vec![
+        table("In this order", columns, rows),
+        table("Beside every baseline", compared_columns, compared.collect::<Vec<_>>()),
+    ];
+    document(title, found.notes.clone(), tables)
 }
