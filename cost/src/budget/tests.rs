@@ -80,8 +80,11 @@ fn ledger() -> impl Strategy<Value = BudgetLedger> {
 
 proptest! {
     #[test]
-    fn each_crossing_is_announced_once_whoever_leads(steps in prop::collection::vec(step(), 1..80)) {
-        let budget = budget("100 USD");
+    fn each_crossing_is_announced_once_whoever_leads(
+        steps in prop::collection::vec(step(), 1..80),
+        period in prop::sample::select(vec![BudgetPeriod::Daily, BudgetPeriod::Monthly, BudgetPeriod::Yearly]),
+    ) {
+        let budget = Budget { period, ..budget("100 USD") };
         let mut ledgers = vec![BudgetLedger::default(); AGENTS];
         let (mut leader, mut today, mut spent, mut expected) = (0, TODAY, 0, 0);
         let mut announced = BTreeSet::new();
