@@ -167,7 +167,7 @@ fn print_times() -> Result<(), Box<dyn Error>> {
         }
         times.sort();
         println!(
-            "forecast of {day_count} days: median {:.1?}, longest {:.1?}",
+            "CPU time of a forecast from {day_count} days: median {:.1?}, longest {:.1?}",
             times[times.len() / 2],
             times[times.len() - 1]
         );
@@ -188,7 +188,7 @@ fn read_all(folder: &Path) -> Result<BTreeMap<String, Series>, Box<dyn Error>> {
     for line in read("wikipedia_traffic_daily.csv")?.lines().skip(1) {
         // Names of pages contain commas.
         let [value, date, page] = line.rsplitn(3, ',').collect::<Vec<_>>()[..] else { continue };
-        all.entry(page.to_owned()).or_default().insert(day(date)?, value.parse()?);
+        all.entry(page.trim_matches('"').to_owned()).or_default().insert(day(date)?, value.parse()?);
     }
     for line in read("bike_sharing_daily.csv")?.lines().skip(1) {
         let columns: Vec<&str> = line.split(',').collect();

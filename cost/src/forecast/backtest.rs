@@ -60,6 +60,8 @@ impl Backtest {
         let origins = origins.take_while(|origin| *origin >= LEARNING_DAYS_MIN);
         let folds: Vec<Fold> = origins.map(|origin| fold(scaled, scale, origin, tested, &summed)).collect();
 
+        // Without any test nothing is known about how errors grow.
+        let tested = if folds.is_empty() { horizon } else { tested };
         let method = choose(&folds[..folds.len().min(CHOOSING_FOLDS)]);
         let errors = folds.into_iter().map(|fold| {
             let [naive, theta, mstl_ets, mean, median] = fold.errors;

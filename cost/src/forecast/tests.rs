@@ -156,6 +156,23 @@ fn growth_goes_on() {
 }
 
 #[test]
+fn theta_goes_on_with_half_the_slope() {
+    let line: Vec<f64> = (0..60).map(f64::from).collect();
+    let forecast = theta::theta(&line, 11);
+    assert!((forecast[10] - forecast[0] - 5.0).abs() < 1e-9, "{forecast:?}");
+}
+
+#[test]
+fn bands_widen_beyond_what_was_tested() {
+    // 30 days are tested over ten.
+    let noise = (0..30).map(|day| 100.0 + f64::from((day * 7_919) % 11));
+    let forecast = forecast(&costs(&amounts(noise)), 90, 0).unwrap();
+    let width = |index: usize| (forecast.days[index].cost.high - forecast.days[index].cost.low).to_f64();
+    let ratio = width(89) / width(9);
+    assert!((2.5..4.0).contains(&ratio), "{ratio} for nine times as many days");
+}
+
+#[test]
 fn growth_by_ratios_does_not_run_away() {
     let growing = amounts((0..60).map(|day| 1.2f64.powi(day)));
     let highest = growing[59].to_f64();
@@ -177,7 +194,9 @@ fn one_day_is_enough_and_none_is_not() {
     let month = month_end(&costs(&amounts([10.0])), 0).unwrap();
     assert_eq!(month.total.expected, amounts([110.0])[0]);
     assert_eq!((month.known, month.folds), (amounts([10.0])[0], 0));
-    assert!(month.total.low.to_f64() < 65.0 && month.total.high.to_f64() > 200.0, "{month:?}");
+    // From half to about twice what is expected of the ten days that are left.
+    assert!((55.0..65.0).contains(&month.total.low.to_f64()), "{month:?}");
+    assert!((200.0..220.0).contains(&month.total.high.to_f64()), "{month:?}");
 
     let error = forecast(&costs(&amounts([10.0, 10.0])), 10, INCOMPLETE_DAYS).unwrap_err();
     assert_eq!(error, ForecastError::NoCompleteDay { incomplete_days: 2 });
