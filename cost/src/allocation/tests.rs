@@ -127,7 +127,7 @@ fn shared_capacity_is_split_by_busy_time_and_the_rest_is_idle() {
     ];
     let usage = [used(1, "us-west-2", "bert", 2_000, 30), used(1, "us-west-2", "resnet", 500, 20)];
     let capacity = Capacity::from([((DAY, "us-west-2".to_owned()), 100)]);
-    let allocation = allocate(&ledger(&charges), &september(), &usage, &capacity, &own_name).unwrap();
+    let allocation = allocate(&ledger(&charges), &Query::new(DAY, DAY), &usage, &capacity, &own_name).unwrap();
 
     let region = &allocation.regions[0];
     assert_eq!(region.models, Amount(270 + 180 + 70));

@@ -16,7 +16,8 @@ const NUMBERS: f64 = 130.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 90.0;
 const BELOW: f64 = 24.0;
-/// Most times that are written below stacks.
+/// Width of a time below stacks, and how many of them are written at most.
+const TIME: f64 = 76.0;
 const TIMES_MAX: usize = 10;
 const NAME_MAX: usize = 30;
 
@@ -113,7 +114,9 @@ fn write_stacks(out: &mut String, chart: &Chart) {
     for (place, label) in chart.labels.iter().enumerate() {
         let x = LEFT + place as f64 * step;
         write_column(out, chart, place, (x + step * 0.1, step * 0.8), &y);
-        if place % chart.labels.len().div_ceil(TIMES_MAX).max(1) == 0 {
+        // A label that would cross the right edge is left out, but never the first one.
+        let is_inside = place == 0 || x + TIME <= WIDTH;
+        if is_inside && place % chart.labels.len().div_ceil(TIMES_MAX) == 0 {
             let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>", HEIGHT + 16.0, escaped(&cut(label)));
         }
     }
@@ -155,7 +158,8 @@ fn write_legend(out: &mut String, chart: &Chart) {
 }
 
 fn shown(amount: Amount) -> String {
-    amount.rounded(if amount.to_f64().abs() < 1.0 { 4 } else { 2 })
+    let is_small = !amount.is_zero() && amount.to_f64().abs() < 1.0;
+    amount.rounded(if is_small { 4 } else { 2 })
 }
 
 fn named(name: &str) -> &str {

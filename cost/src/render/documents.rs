@@ -3,9 +3,9 @@
 use super::{Chart, ChartKind, Column, Document, Row, Series, Table, Value, chart::COLOURS};
 use crate::{
     allocation::{Allocation, ModelCost, RegionCost},
-    cells::Metric,
+    cells::{Metric, Period},
     money::{Amount, Currency},
-    report::{Compared, Group, Report, ReportRow, TrendSeries, Trends, Warning},
+    report::{Compared, Group, Interval, Report, ReportRow, TrendPeriod, TrendSeries, Trends, Warning},
 };
 use std::collections::BTreeMap;
 
@@ -138,9 +138,12 @@ fn dearest(mut series: Vec<Series>) -> Vec<Series> {
 pub fn trends_document(trends: &Trends, movers: usize) -> Document {
     let mut columns: Vec<Column> = trends.by.iter().map(|group| name(&group.to_string())).collect();
     columns.push(name("currency"));
-    for period in &trends.periods {
+    for (index, period) in trends.periods.iter().enumerate() {
         let mark = if period.is_partial { " (partial)" } else { "" };
-        columns.extend([number(&format!("{}{mark}", period.start)), number("change"), number("change %")]);
+        columns.push(number(&format!("{}{mark}", period_name(trends.interval, period))));
+        if trends.is_compared(index) {
+            columns.extend([number("change"), number("change %")]);
+        }
     }
     if let Some(days) = trends.to_date {
         columns.push(number(&format!("{} to {}", days.start_before, days.end_before)));
@@ -172,8 +175,9 @@ fn trend_row(series: &TrendSeries, trends: &Trends, is_total: bool) -> Row {
     values.push(currency(series.currency));
     for point in &series.points {
         values.push(Value::Amount(point.amount));
-        values.push(point.change.map_or(Value::Empty, |change| Value::Amount(change.amount)));
-        values.push(Value::ratio(point.change.and_then(|change| change.ratio_bp)));
+        values.extend(
+            point.change.iter().flat_map(|change| [Value::Amount(change.amount), Value::ratio(change.ratio_bp)]),
+        );
     }
     values.extend(series.to_date.iter().flat_map(compared));
     Row { values, is_total }
@@ -182,6 +186,14 @@ fn trend_row(series: &TrendSeries, trends: &Trends, is_total: bool) -> Row {
 fn compared(compared: &Compared) -> [Value; 4] {
     let Compared { before, now, change } = *compared;
     [Value::Amount(before), Value::Amount(now), Value::Amount(change.amount), Value::ratio(change.ratio_bp)]
+}
+
+/// `2026-09` for a month; the Monday of a week.
+fn period_name(interval: Interval, period: &TrendPeriod) -> String {
+    match interval {
+        Interval::Week => period.start.to_string(),
+        Interval::Month => Period::of(period.start).to_string(),
+    }
 }
 
 fn movers_table(trends: &Trends, most: usize) -> Table {
@@ -203,14 +215,13 @@ fn trend_charts(trends: &Trends) -> Vec<Chart> {
             name: joined(&series.values),
             amounts: series.points.iter().map(|point| point.amount).collect(),
         });
-        let mark = |is_partial| if is_partial { "*" } else { "" };
+        let label = |period: &TrendPeriod| {
+            let mark = if period.is_partial { "*" } else { "" };
+            format!("{}{mark}", period_name(trends.interval, period))
+        };
         Chart {
             title: format!("Over time ({}); * marks partial periods", total.currency),
-            labels: trends
-                .periods
-                .iter()
-                .map(|period| format!("{}{}", period.start, mark(period.is_partial)))
-                .collect(),
+            labels: trends.periods.iter().map(label).collect(),
             series: dearest(series.collect()),
             kind: ChartKind::Stacks,
         }

@@ -237,3 +237,73 @@ fn many_series_become_as_many_as_there_are_colours() {
     assert_eq!((series.len(), series[7].name.as_str()), (8, "(other)"));
     assert_eq!(series.iter().map(|series| series.amounts[0]).sum::<Amount>(), Amount(20 * ONE));
 }
+
+#[test]
+fn trends_and_allocations_have_a_value_for_each_column() {
+    use crate::{Allocation, Change, Interval, ModelCost, RegionCost, TrendPeriod, TrendPoint, TrendSeries, Trends};
+    let point = |units, change: Option<i128>| TrendPoint {
+        amount: Amount(units * ONE),
+        change: change.map(|units| Change { amount: Amount(units * ONE), ratio_bp: Some(1_000) }),
+    };
+    let series = |values| TrendSeries {
+        values,
+        currency: Currency::USD,
+        points: vec![point(1, None), point(10, None), point(11, Some(1))],
+        to_date: None,
+    };
+    let period = |start, end, is_partial| TrendPeriod { start, end, is_partial };
+    let trends = Trends {
+        interval: Interval::Month,
+        by: vec![Group::Region, Group::Service],
+        metric: Metric::Billed,
+        periods: vec![
+            period(date!(2026 - 07 - 01), date!(2026 - 07 - 31), true),
+            period(date!(2026 - 08 - 01), date!(2026 - 08 - 31), false),
+            period(date!(2026 - 09 - 01), date!(2026 - 09 - 30), false),
+        ],
+        to_date: None,
+        series: vec![series(vec!["eu-west-1".to_owned(), HOSTILE[0].to_owned()])],
+        totals: vec![series(Vec::new())],
+        movers: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let (start, end) = (date!(2026 - 09 - 01), date!(2026 - 09 - 30));
+    let model = ModelCost {
+        model: HOSTILE[1].to_owned(),
+        region: Some("eu-west-1".to_owned()),
+        currency: Currency::USD,
+        tagged: Amount::ZERO,
+        shared: Amount(ONE),
+        cost: Amount(ONE),
+        share_bp: Some(5_000),
+        requests: 2_000,
+        busy_ms: 5_400_000,
+        bytes_out: 1,
+        per_1000: Some(Amount(ONE / 2)),
+    };
+    let region = RegionCost {
+        region: "eu-west-1".to_owned(),
+        currency: Currency::USD,
+        models: Amount(ONE),
+        idle: Amount(ONE),
+        unallocated: Amount::ZERO,
+        total: Amount(2 * ONE),
+        idle_bp: Some(5_000),
+    };
+    let totals = Totals([(Currency::USD, Amount(2 * ONE))].into());
+    let (models, by_region) = (vec![ModelCost { region: None, ..model.clone() }], vec![model]);
+    let allocation = Allocation { start, end, models, by_region, regions: vec![region], totals, warnings: Vec::new() };
+
+    for document in [trends_document(&trends, 3), allocation_document(&allocation)] {
+        for table in &document.tables {
+            assert!(table.rows.iter().all(|row| row.values.len() == table.columns.len()), "{table:?}");
+        }
+        check_markup(&html(&document));
+        assert!(!text(&document).contains('\u{1b}'));
+    }
+    let printed = text(&trends_document(&trends, 3));
+    assert!(printed.contains("2026-07 (partial)  2026-08  2026-09  change  change %"), "{printed}");
+    let records = records(&csv(&allocation_document(&allocation)));
+    let costs: Amount = records[1..].iter().map(|record| record[3].parse::<Amount>().unwrap()).sum();
+    assert_eq!(costs, Amount(2 * ONE));
+}

@@ -3,10 +3,9 @@
 use super::{Query, Warning, WarningKind, scan::Scanned};
 use crate::{
     cells::{Metric, Period, day_of},
-    ledger::{Ledger, StoredPart, day_range},
+    ledger::{LATE_DAYS, Ledger, StoredPart, day_range},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use time::Date;
 
 /// Days by which a source's bills may end before the newest of all without a warning.
 const STOPPED_DAYS: i32 = 3;
@@ -88,14 +87,20 @@ fn stopped_sources(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
     }
 }
 
+/// Days of the query after the last complete one.
 fn incomplete(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
     let Some(complete) = ledger.complete_day().filter(|complete| *complete < query.end) else { return };
-    let is_asked = |day: Date| day >= query.start;
-    if ledger.sources().values().filter_map(|state| state.last_day).any(is_asked) {
-        let message =
-            format!("days after {complete} are incomplete: providers add charges of a day until two days later");
-        found.push(Warning { kind: WarningKind::Incomplete, message });
-    }
+    let last = ledger.sources().values().filter_map(|state| state.last_day).max().filter(|last| *last >= query.start);
+    let message = match last {
+        None => return,
+        Some(last) if last == complete => {
+            format!("no charge after {last}: later days are not billed or not imported yet")
+        }
+        Some(_) => {
+            format!("days after {complete} are incomplete: providers add charges of a day until {LATE_DAYS} days later")
+        }
+    };
+    found.push(Warning { kind: WarningKind::Incomplete, message });
 }
 
 fn several_currencies(scanned: &Scanned, found: &mut Vec<Warning>) {

@@ -293,18 +293,28 @@ fn assemble(
     (series.into_iter().map(|(_, series)| series).collect(), totals.collect())
 }
 
+impl Trends {
+    /// Whether a period is compared with the one before: both are complete.
+    pub(crate) fn is_compared(&self, index: usize) -> bool {
+        is_compared(&self.periods, index)
+    }
+}
+
+fn is_compared(periods: &[TrendPeriod], index: usize) -> bool {
+    index > 0 && !periods[index].is_partial && !periods[index - 1].is_partial
+}
+
 fn points(amounts: &[Amount], periods: &[TrendPeriod]) -> Vec<TrendPoint> {
     let mut points = Vec::with_capacity(amounts.len());
     for (index, amount) in amounts.iter().enumerate() {
-        let is_comparable = index > 0 && !periods[index].is_partial && !periods[index - 1].is_partial;
-        let change = is_comparable.then(|| Change::between(amounts[index - 1], *amount));
+        let change = is_compared(periods, index).then(|| Change::between(amounts[index - 1], *amount));
         points.push(TrendPoint { amount: *amount, change });
     }
     points
 }
 
 fn movers(series: &[TrendSeries], periods: &[TrendPeriod]) -> Vec<Mover> {
-    let complete = (1..periods.len()).rev().find(|index| !periods[*index].is_partial && !periods[index - 1].is_partial);
+    let complete = (1..periods.len()).rev().find(|index| is_compared(periods, *index));
     let compared = |series: &TrendSeries| match complete {
         Some(index) => Some(Compared::of(series.points[index - 1].amount, series.points[index].amount)),
         None => series.to_date,

@@ -55,6 +55,9 @@ fn the_last_two_days_of_a_running_month_are_incomplete() {
     assert_eq!(found[0].0, WarningKind::Incomplete);
     assert!(found[0].1.starts_with("days after 2026-09-18 are incomplete"), "{}", found[0].1);
     assert_eq!(kinds(&ledger, &Query { end: date!(2026 - 09 - 18), ..september() }), []);
+
+    let stopped = kinds(&imported(&charges, date!(2026 - 10 - 20)), &september());
+    assert!(stopped[0].1.starts_with("no charge after 2026-09-20"), "{}", stopped[0].1);
 }
 
 #[test]
