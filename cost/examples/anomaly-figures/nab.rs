@@ -157,9 +157,8 @@ fn sweep(series: &Series, tp: f64, fp: f64) -> Scored {
         if index as f64 >= probation {
             points.push(Point { score: *score, worth, window: current.map(|(number, ..)| number) });
         }
-        if let Some((_, to, _, width)) = current.filter(|(_, to, ..)| to == time) {
+        if let Some((.., width)) = current.filter(|(_, to, ..)| to == time) {
             previous = Some((index as f64, width));
-            debug_assert_eq!(to, *time);
             current = None;
         }
     }

@@ -102,7 +102,8 @@ impl Pace {
     }
 }
 
-/// The state of the detector of one series. It can be stored and read back at any point.
+/// The state of the detector of one series. It can be stored and read back at any point: exactly by the protocol's codec;
+/// readers of JSON may be off in a number's last bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
     pace: Pace,

@@ -7,6 +7,9 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// Costs by part and day.
+type Parts = BTreeMap<String, BTreeMap<i32, Amount>>;
+
 /// Costs of a scope per day (days since 1970), by a second dimension that says what the scope's costs are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledSeries {
@@ -15,7 +18,7 @@ pub struct BilledSeries {
     /// The currency of all amounts.
     pub currency: Currency,
     /// Costs by part and day. The cost of a day is the sum over the parts.
-    pub parts: BTreeMap<String, BTreeMap<i32, Amount>>,
+    pub parts: Parts,
 }
 
 impl BilledSeries {
@@ -36,7 +39,7 @@ pub fn billed_series<'a>(
     by: Dimension,
     part: Dimension,
 ) -> Vec<BilledSeries> {
-    let mut found: BTreeMap<(&str, Currency), BTreeMap<String, BTreeMap<i32, Amount>>> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, Currency), Parts> = BTreeMap::new();
     for cells in cells {
         for index in 0..cells.len() {
             let amount = cells.sums(index).get(Metric::Effective);
