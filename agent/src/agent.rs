@@ -63,10 +63,7 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long one operation of the store that holds the register may take.
@@ -76,9 +73,6 @@ const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
 /// How long services may take to end what is in progress at the stop; they have limits of their own, which are shorter.
 const FAREWELL: Duration = Duration::from_secs(25);
-
-/// Questions about money that are answered at once; further ones wait.
-const ANSWERS_AT_ONCE: usize = 2;
 
 /// A running agent.
 pub struct Agent {
@@ -206,15 +200,7 @@ impl Agent {
             view: Arc::new(show_live_cost),
             metrics: cost_metrics.clone(),
         };
-        let cost = CostDesk {
-            archive,
-            books,
-            live: live_cost,
-            metrics: cost_metrics,
-            importing: Arc::new(Semaphore::new(1)),
-            answering: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
-            pricing: Arc::default(),
-        };
+        let cost = CostDesk::new(archive, books, live_cost, cost_metrics);
 
         let orders = OrderDesk {
             leader: leader.clone(),

@@ -233,7 +233,7 @@ impl CostState {
         let now_ms = unix_ms();
         let budgets = self.arguments.live.borrow().cost.budgets.clone();
         let failing = self.exports.notices();
-        self.judge.ended(verdict, failing, &budgets, &mut self.kept.notices, now_ms);
+        self.judge.ended(verdict, failing, &budgets, &mut self.kept.notices, &self.arguments.metrics, now_ms);
     }
 
     fn publish(&mut self, config: &Config, view: &LiveView, is_leader: bool) {

@@ -2,8 +2,11 @@
 //! files alone.
 
 mod documents;
+mod figures;
 mod recommend;
 mod usage;
+
+pub use figures::{Figures, figures};
 
 use super::{
     observe::region_map,
@@ -213,7 +216,8 @@ pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerEr
         Question::Prices(day) => {
             let prices: Vec<Price> = sources.prices.on(*day).into_iter().cloned().collect();
             let document = documents::prices(*day, &prices);
-            Answer::new(&json!({ "day": day.to_string(), "prices": prices }), document)
+            let told: Vec<Value> = prices.iter().map(documents::price).collect();
+            Answer::new(&json!({ "day": day.to_string(), "prices": told }), document)
         }
         Question::Sources => held(sources),
         Question::Recommendations(wishes) => recommend::recommend(wishes, sources),
@@ -243,7 +247,10 @@ fn egress(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
     let sent = usage::egress(sources, first, span.end);
     let found: EgressReport = egress_report(&sent, (span.start, span.end), &sources.prices, &sources.regions);
     let document = documents::egress(span, &found);
-    Answer::new(&json!({ "start": span.start.to_string(), "end": span.end.to_string(), "egress": found }), document)
+    let missing: Vec<String> = found.missing.iter().map(ToString::to_string).collect();
+    let (start, end) = (span.start.to_string(), span.end.to_string());
+    let told = json!({ "start": start, "end": end, "lines": found.lines, "totals": found.totals, "missing": missing });
+    Answer::new(&told, document)
 }
 
 /// A group's forecast.
@@ -265,8 +272,9 @@ fn expected(span: &Span, days: u16, sources: &Sources) -> Result<Answer, AnswerE
     let query = sources.query(span).by(by.clone());
     let found = report(&sources.ledger, &query, &names(sources))?;
     let Some(last) = sources.ledger.sources().values().filter_map(|state| state.last_day).max() else {
-        let document = documents::forecasts(&by[1..], &[], found.warnings.iter().map(ToString::to_string).collect());
-        return Answer::new(&json!({ "by": by[1..], "forecasts": [], "warnings": found.warnings }), document);
+        let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+        let document = documents::forecasts(&by[1..], &[], warnings.clone());
+        return Answer::new(&json!({ "by": by[1..], "forecasts": [], "warnings": warnings }), document);
     };
     let last = last.min(span.end);
 
@@ -320,7 +328,7 @@ fn anomalies(sources: &Sources) -> Result<Answer, AnswerError> {
 }
 
 /// A budget and how it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BudgetAnswer {
     /// The budget.
     pub budget: Budget,
@@ -354,7 +362,8 @@ fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
         let (start, end) = (window.first.to_string(), window.last.to_string());
         found.push(BudgetAnswer { budget: budget.clone(), start, end, state });
     }
-    Answer::new(&json!({ "budgets": found }), documents::budgets(&found))
+    let told: Vec<Value> = found.iter().map(documents::budget).collect();
+    Answer::new(&json!({ "budgets": told }), documents::budgets(&found))
 }
 
 fn held(sources: &Sources) -> Result<Answer, AnswerError> {

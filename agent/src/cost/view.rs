@@ -6,6 +6,9 @@ use regionmesh_cost::{Anomaly, BudgetState, LiveMeter, LiveRegion, Plane, Pricin
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, watch};
 
+/// Questions that are answered at once; further ones wait.
+const ANSWERS_AT_ONCE: usize = 2;
+
 /// A budget and how it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BudgetView {
@@ -63,6 +66,19 @@ pub struct CostDesk {
     pub answering: Arc<Semaphore>,
     /// One change of prices at a time: each rests on the table before.
     pub pricing: Arc<Mutex<()>>,
+}
+
+impl CostDesk {
+    /// A desk that answers from what the actor shows.
+    pub fn new(
+        archive: Archive,
+        books: watch::Receiver<Arc<Books>>,
+        live: watch::Receiver<Arc<LiveView>>,
+        metrics: CostMetrics,
+    ) -> Self {
+        let (importing, answering) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(ANSWERS_AT_ONCE)));
+        Self { archive, books, live, metrics, importing, answering, pricing: Arc::default() }
+    }
 }
 
 /// Prices and regions, as one argument.

@@ -4,8 +4,6 @@ use super::*;
 use proptest::prelude::*;
 use time::{Duration, macros::date};
 
-const TODAY: Date = date!(2026 - 09 - 20);
-
 #[derive(Debug, Deserialize)]
 struct Configuration {
     budgets: Vec<Budget>,
@@ -33,86 +31,8 @@ fn actual(threshold: u16) -> Crossing {
     Crossing { kind: CrossingKind::Actual, threshold }
 }
 
-fn forecast(threshold: u16) -> Crossing {
-    Crossing { kind: CrossingKind::Forecast, threshold }
-}
-
 proptest! {
     #[test]
-<<<<<<< HEAD
-=======
-    fn each_crossing_is_announced_once_whoever_leads(
-        steps in prop::collection::vec(step(), 1..80),
-        period in prop::sample::select(vec![BudgetPeriod::Daily, BudgetPeriod::Monthly, BudgetPeriod::Yearly]),
-    ) {
-        let budget = Budget { period, ..budget("100 USD") };
-        let mut ledgers = vec![BudgetLedger::default(); AGENTS];
-        let (mut leader, mut today, mut spent, mut expected) = (0, TODAY, 0, 0);
-        let mut announced = BTreeSet::new();
-        for step in steps {
-            match step {
-                Step::Spend(amount) => spent += amount,
-                Step::Forecast(amount) => expected = amount,
-                Step::Elect(agent) => {
-                    let before = ledgers[leader].clone();
-                    leader = agent;
-                    ledgers[leader].merge(before);
-                }
-                Step::Merge(from, to) => {
-                    let from = ledgers[from].clone();
-                    ledgers[to].merge(from);
-                }
-                Step::Prune(agent) => ledgers[agent].prune(today),
-                Step::Days(days) => {
-                    let before = budget.period.window(today);
-                    today += Duration::days(days);
-                    if budget.period.window(today) != before {
-                        (spent, expected) = (0, 0);
-                    }
-                }
-            }
-
-            let window = budget.period.window(today);
-            let forecast = totals(&[&format!("{expected} USD")]);
-            let state = evaluate_budget(&budget, &totals(&[&format!("{spent} USD")]), Some(&forecast));
-            for crossing in ledgers[leader].announce(&budget, window, &state) {
-                prop_assert!(announced.insert((window, crossing)), "{crossing:?} twice");
-            }
-            for crossing in &state.crossed {
-                prop_assert!(announced.contains(&(window, *crossing)), "{crossing:?} never");
-            }
-            // What happened does not un-happen, whatever credits arrive.
-            for (_, crossing) in announced.iter().filter(|(other, _)| *other == window) {
-                prop_assert!(ledgers[leader].contains(&budget, window, *crossing));
-            }
-        }
-    }
-
-    #[test]
-    fn ledgers_merge_in_any_order(a in ledger(), b in ledger(), c in ledger(), days in 0..100i64) {
-        let merged = |parts: &[&BudgetLedger]| {
-            let mut all = BudgetLedger::default();
-            parts.iter().for_each(|part| all.merge((*part).clone()));
-            all
-        };
-        let all = merged(&[&a, &b, &c]);
-        prop_assert_eq!(&all, &merged(&[&c, &a, &b]));
-        prop_assert_eq!(&all, &merged(&[&a, &merged(&[&b, &c])]));
-        prop_assert_eq!(&all, &merged(&[&all, &a, &a]));
-
-        // Forgetting and merging may happen in either order.
-        let pruned = |ledger: &BudgetLedger| {
-            let mut ledger = ledger.clone();
-            ledger.prune(TODAY + Duration::days(days));
-            ledger
-        };
-        prop_assert_eq!(pruned(&all), merged(&[&pruned(&a), &pruned(&b), &pruned(&c)]));
-        let json = serde_json::to_string(&all).unwrap();
-        prop_assert_eq!(serde_json::from_str::<BudgetLedger>(&json).unwrap(), all);
-    }
-
-    #[test]
->>>>>>> cost-forecast
     fn more_spending_never_crosses_less(limit in 1..1_000_000i128, low: i64, more in 0..i64::MAX) {
         let mut budget = budget("1 USD");
         budget.amount.amount = Amount(limit);

@@ -1,10 +1,10 @@
 //! Judging budgets, anomalies of bills and late bills, in a thread beside: reading months of cells takes a while.
 
-use super::CostArguments;
+use super::{CostArguments, CostMetrics};
 use crate::{
     actors::messages::CostMessage,
     cost::{
-        answers,
+        answers::{self, Figures, Sources},
         view::{BudgetView, pricing},
     },
     time::unix_ms,
@@ -54,8 +54,8 @@ pub struct Verdict {
     notices: Vec<CostNotice>,
     /// Incidents that are over.
     ended: Vec<CostNotice>,
-    /// Anomalies of bills; none where the bills are as they were.
-    billed: Option<Vec<Anomaly>>,
+    /// Anomalies of bills, and what these say of this month; none where they are as they were.
+    billed: Option<(Vec<Anomaly>, Figures)>,
 }
 
 /// The judge.
@@ -130,13 +130,15 @@ impl Judge {
         more: Vec<CostNotice>,
         budgets: &[Budget],
         notices: &mut Notices,
+        metrics: &CostMetrics,
         now_ms: u64,
     ) {
         self.is_running = false;
         self.known = verdict.known;
         self.budgets = verdict.budgets;
-        if let Some(billed) = verdict.billed {
+        if let Some((billed, figures)) = verdict.billed {
             self.billed = billed;
+            metrics.show_billed(&figures);
         }
         let holding: Vec<CostNotice> = verdict.notices.into_iter().chain(more).collect();
         for notice in &holding {
@@ -214,8 +216,12 @@ fn judge(
         known.insert(budget.name.clone(), Known { budget: budget.clone(), today, billed, rest, rest_at });
     }
 
-    let new_billed = billed.is_none().then(|| answers::billed(&books.ledger));
-    let billed = billed.or_else(|| new_billed.clone()).unwrap_or_default();
+    let new_billed = billed.is_none().then(|| {
+        let (ledger, prices) = (books.ledger.clone(), books.prices.clone());
+        let sources = Sources::of_mesh(config.clone(), config.cost.clone(), ledger, prices, today);
+        (answers::billed(&books.ledger), answers::figures(&Sources { live: live.meter.clone(), ..sources }))
+    });
+    let billed = billed.or_else(|| Some(new_billed.as_ref()?.0.clone())).unwrap_or_default();
     let to_region = |anomaly: &Anomaly| -> Option<RegionName> {
         let region = anomaly.scope.get("region")?;
         let by_bill = config.regions.iter().find(|known| {

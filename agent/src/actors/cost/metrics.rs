@@ -1,8 +1,8 @@
 //! Metrics of money.
 
-use crate::cost::{books::Books, meter::Counts, observe::Answers, view::{LiveView, pricing}};
+use crate::cost::{answers::Figures, books::Books, meter::Counts, observe::Answers, view::LiveView};
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use regionmesh_cost::{Amount, Currency, Plane, RegionMap, day_number, day_of};
+use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, day_number, day_of};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -24,13 +24,15 @@ pub struct CostMetrics {
     budgets: GaugeVec,
     data_age: GaugeVec,
     reconciliation: GaugeVec,
-    pub(super) forecast: GaugeVec,
+    forecast: GaugeVec,
     missing: IntGauge,
     anomalies: IntGaugeVec,
     rows: IntCounterVec,
     imports: IntCounterVec,
     pub(super) polls: IntCounterVec,
     counted: Arc<Mutex<BTreeMap<[String; 3], u64>>>,
+    /// Regions and currencies whose billed cost is shown.
+    billed: Arc<Mutex<Vec<(String, Currency)>>>,
 }
 
 impl CostMetrics {
@@ -58,7 +60,7 @@ impl CostMetrics {
             today: gauges("regionmesh_cost_today", "Live cost of a region since midnight UTC.", &["region", "currency"])?,
             month: gauges(
                 "regionmesh_cost_month_to_date",
-                "Cost of a region since the first of the month, by source: live or billed.",
+                "Cost of a region since the first of the month, by source: live, or billed (at the leader).",
                 &["region", "currency", "source"],
             )?,
             per_thousand: gauges(
@@ -119,6 +121,7 @@ impl CostMetrics {
                 &["outcome"],
             )?,
             counted: Arc::default(),
+            billed: Arc::default(),
         };
         for outcome in ["imported", "rounded", "bad"] {
             metrics.rows.with_label_values(&[outcome]);
@@ -161,7 +164,7 @@ impl CostMetrics {
     /// Shows the live plane, budgets and the age of bills.
     pub(super) fn show(&self, view: &LiveView, books: &Books, regions: &RegionMap) {
         for gauges in [
-            &self.hourly, &self.today, &self.month, &self.per_thousand, &self.idle, &self.egress, &self.budgets,
+            &self.hourly, &self.today, &self.per_thousand, &self.idle, &self.egress, &self.budgets,
             &self.data_age,
         ] {
             gauges.reset();
@@ -211,11 +214,29 @@ impl CostMetrics {
     }
 
     /// Shows what the bills say of this month, and how live and billed cost compare.
-    pub(super) fn show_billed(&self, billed: &BTreeMap<(String, Currency), Amount>, view: &LiveView, books: &Books, regions: &RegionMap) {
-        for ((region, currency), amount) in billed.iter().take(SERIES_MAX) {
-            self.month.with_label_values(&[region, currency.as_str(), "billed"]).set(amount.to_f64());
+    pub(super) fn show_billed(&self, figures: &Figures) {
+        self.forecast.reset();
+        self.reconciliation.reset();
+        let mut shown = self.billed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (region, currency) in shown.drain(..) {
+            let _ = self.month.remove_label_values(&[&*region, currency.as_str(), "billed"]);
         }
-        let _ = (view, books, pricing(books, regions));
+        for ((region, currency), amount) in figures.month.iter().take(SERIES_MAX) {
+            self.month.with_label_values(&[region, currency.as_str(), "billed"]).set(amount.to_f64());
+            shown.push((region.clone(), *currency));
+        }
+        for (region, expected) in &figures.month_ends {
+            let Estimate { low, expected: middle, high } = expected.total;
+            for (quantile, amount) in [("0.1", low), ("0.5", middle), ("0.9", high)] {
+                let labels = [region.as_str(), expected.currency.as_str(), quantile];
+                self.forecast.with_label_values(&labels).set(amount.to_f64());
+            }
+        }
+        for compared in &figures.reconciliation {
+            if let Some(ratio) = compared.ratio {
+                self.reconciliation.with_label_values(&[&compared.region]).set(ratio);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{BudgetAnswer, Expected, Span};
 use regionmesh_cost::{
-    Amount, Anomaly, AnomalyKind, EgressReport, Group, LiveRegion, Plane, Price, Recommendations, Reconciliation, SourceState, Totals,
+    Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations, Reconciliation, SourceState, Totals,
     render::{Column, Document, Row, Table, Value as Cell},
 };
 use serde_json::{Value, json};
@@ -63,6 +63,19 @@ pub(super) fn prices(day: Date, prices: &[Price]) -> Document {
         ]
     });
     document(format!("Prices on {day}"), Vec::new(), vec![table("Prices", columns, rows)])
+}
+
+/// A price, for programs.
+pub(super) fn price(price: &Price) -> Value {
+    let first = price.first();
+    json!({
+        "item": price.item.to_string(),
+        "amount": first.amount,
+        "currency": first.currency,
+        "unit": price.unit.to_string(),
+        "valid_from": price.valid_from.to_string(),
+        "source": price.source,
+    })
 }
 
 /// What bytes cost that left a region.
@@ -194,6 +207,32 @@ pub(super) fn budgets(found: &[BudgetAnswer]) -> Document {
     });
     let title = if found.is_empty() { "No budgets are configured" } else { "Budgets" };
     document(title.into(), problems.collect(), vec![table("Budgets", columns, rows)])
+}
+
+/// A budget and how it stands, for programs.
+pub(super) fn budget(answer: &BudgetAnswer) -> Value {
+    let BudgetAnswer { budget, start, end, state } = answer;
+    let scope = match &budget.scope {
+        BudgetScope::Mesh => "mesh".to_owned(),
+        BudgetScope::Region(name) => format!("region {name}"),
+        BudgetScope::Model(name) => format!("model {name}"),
+        BudgetScope::Tag { key, value } => format!("tag {key}={value}"),
+    };
+    json!({
+        "name": budget.name,
+        "scope": scope,
+        "metric": budget.metric,
+        "amount": budget.amount.amount,
+        "currency": budget.amount.currency,
+        "start": start,
+        "end": end,
+        "spent": state.spent,
+        "ratio": state.ratio,
+        "forecast": state.forecast,
+        "forecast_ratio": state.forecast_ratio,
+        "crossed": state.crossed,
+        "problem": state.problem.as_ref().map(ToString::to_string),
+    })
 }
 
 /// Whose bills there are, and what runs.
