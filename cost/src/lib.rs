@@ -11,6 +11,6 @@ pub use cells::{
 };
 pub use focus::{
     BadReason, BadRow, ExportProblem, ExportSet, Exports, FileError, FileFormat, FileReport, Import, ImportOptions,
-    ImportReport, ImportedPart, Importer, StoredFile, Warning, find_exports, manifests,
+    ImportReport, ImportedPart, Importer, StoredFile, Warning, export_manifests, find_exports,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
