@@ -35,7 +35,8 @@ fn run(rows: usize, kept: Option<PathBuf>) {
     };
     let temporary = tempfile::tempdir().unwrap();
     let folder = kept.unwrap_or_else(|| temporary.path().to_owned());
-    let mut files = vec![folder.join("focus.csv"), folder.join("focus.csv.gz")];
+    let files = [folder.join("focus.csv"), folder.join("focus.csv.gz")];
+    let columnar_files: &[PathBuf] = if cfg!(feature = "parquet") { &[folder.join("focus.parquet")] } else { &[] };
     let mut csv = BufWriter::new(File::create(&files[0]).unwrap());
     let mut gzip = GzEncoder::new(BufWriter::new(File::create(&files[1]).unwrap()), Compression::default());
     for line in lines(&sample, rows) {
@@ -45,15 +46,12 @@ fn run(rows: usize, kept: Option<PathBuf>) {
     csv.flush().unwrap();
     gzip.finish().unwrap().flush().unwrap();
     #[cfg(feature = "parquet")]
-    {
-        files.push(folder.join("focus.parquet"));
-        columnar::write(&sample, rows, &files[2]);
-    }
+    columnar::write(&sample, rows, &columnar_files[0]);
 
-    for file in files {
-        let size = fs::metadata(&file).unwrap().len();
+    for file in files.iter().chain(columnar_files) {
+        let size = fs::metadata(file).unwrap().len();
         println!("{} ({:.0} MB)", file.file_name().unwrap().to_string_lossy(), size as f64 / 1e6);
-        let status = Command::new(std::env::current_exe().unwrap()).arg("--file").arg(&file).status().unwrap();
+        let status = Command::new(std::env::current_exe().unwrap()).arg("--file").arg(file).status().unwrap();
         assert!(status.success());
     }
 }

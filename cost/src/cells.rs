@@ -418,6 +418,11 @@ impl CellsBuilder {
         self.sums[place as usize].0 += sums;
     }
 
+    /// Rows of a cell.
+    pub(crate) fn rows(&self, place: u32) -> u64 {
+        self.sums[place as usize].0.rows
+    }
+
     /// How many cells there are.
     pub fn len(&self) -> usize {
         self.sums.len()

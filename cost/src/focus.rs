@@ -14,7 +14,7 @@ mod report;
 mod tags;
 mod text;
 
-pub use self::layout::{ExportProblem, ExportSet, Exports, StoredFile, find_exports, manifests};
+pub use self::layout::{ExportProblem, ExportSet, Exports, StoredFile, export_manifests, find_exports};
 pub use self::report::{
     BadReason, BadRow, FileError, FileFormat, FileReport, Import, ImportReport, ImportedPart, Warning,
 };

@@ -252,6 +252,9 @@ impl Collector {
     }
 
     fn add_pending(&mut self) {
+        // Loads that wait for nothing overlap, those between additions hardly do.
+        let rows = self.pending.iter().map(|row| self.slots[row.slot as usize].cells.rows(row.cell));
+        std::hint::black_box(rows.fold(0, u64::wrapping_add));
         for Pending { slot, cell, sums } in self.pending.drain(..) {
             self.slots[slot as usize].cells.add(cell, sums);
         }
@@ -324,7 +327,8 @@ impl Slot {
         let Self { source, period, cells, has_cost } = self;
         let cells = cells.finish();
         // Cells are sorted by day.
-        let days = (day_of(cells.day(0.min(cells.len().checked_sub(1)?)))?, day_of(cells.day(cells.len() - 1))?);
+        let last = cells.len().checked_sub(1)?;
+        let days = (day_of(cells.day(0))?, day_of(cells.day(last))?);
         let available = METRICS.into_iter().zip(has_cost).filter(|(_, has)| *has).map(|(metric, _)| metric);
         let mut totals: BTreeMap<Metric, Totals> = available.map(|metric| (metric, Totals::default())).collect();
         let mut rows = 0;

@@ -14,8 +14,8 @@ use std::io::{self, Read};
 
 /// The longest record that is read, bytes.
 pub(super) const RECORD_MAX: usize = 1 << 20;
-/// The buffer: some records more than the longest one, so that it rarely moves.
-const BUFFER: usize = 256 << 10;
+/// The buffer, which grows for longer records: small enough for the second-level cache.
+const BUFFER: usize = 128 << 10;
 /// How far separators are sought ahead of the record that is read: they and their bytes stay in the first-level cache, and
 /// little is sought again behind a broken record.
 const WINDOW: usize = 8 << 10;

@@ -2,7 +2,7 @@
 //!
 //! Providers leave old deliveries beside new ones, so reading every file would count months several times. A manifest, which
 //! each provider writes last, says which files belong together. The caller lists and reads; everything here is pure:
-//! [`manifests`] names what to read, [`find_exports`] answers.
+//! [`export_manifests`] names what to read, [`find_exports`] answers.
 //!
 //! - AWS Data Exports: `<export>/data/BILLING_PERIOD=2026-09/…` and `<export>/metadata/BILLING_PERIOD=2026-09/…-Manifest.json`,
 //!   overwritten or in a folder for each execution
@@ -107,11 +107,11 @@ struct Delivery<'a> {
 type Listed = Vec<(String, Option<u64>)>;
 
 /// The manifests that [`find_exports`] needs.
-pub fn manifests(files: &[StoredFile]) -> Vec<String> {
+pub fn export_manifests(files: &[StoredFile]) -> Vec<String> {
     deliveries(files).into_values().flatten().map(|delivery| delivery.path.to_owned()).collect()
 }
 
-/// Finds the newest complete export of each month. `manifests` has the content of those that [`manifests()`] names.
+/// Finds the newest complete export of each month. `manifests` has the content of those that [`export_manifests`] names.
 pub fn find_exports(files: &[StoredFile], manifests: &BTreeMap<String, Vec<u8>>) -> Exports {
     let mut exports = Exports::default();
     let by_path: BTreeMap<&str, &StoredFile> = files.iter().map(|file| (file.path.as_str(), file)).collect();

@@ -20,8 +20,8 @@ use parquet::file::reader::ChunkReader;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Rows that are decoded together.
-const BATCH_ROWS: usize = 8192;
+/// Rows that are decoded together: all that is kept of them fits the second-level cache.
+const BATCH_ROWS: usize = 2048;
 /// A code for each text, then the tags and the month.
 const KEY_BYTES: usize = (TEXT_NAMES.len() + 2) * 4;
 
@@ -159,8 +159,8 @@ impl Rows {
     /// Decodes the columns of a batch.
     fn decode(&mut self, batch: &RecordBatch, collector: &mut Collector) -> Result<(), String> {
         let rows = batch.num_rows();
-        self.keys.clear();
-        self.keys.resize(rows, [0; KEY_BYTES]);
+        // Every code is written anew; those of columns that the file lacks stay 0.
+        self.keys.resize(self.keys.len().max(rows), [0; KEY_BYTES]);
         if self.texts.iter().map(Dictionary::bytes).sum::<usize>() > values::KNOWN_MAX {
             self.texts.iter_mut().for_each(Dictionary::clear);
             collector.start_file();

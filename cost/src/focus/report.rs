@@ -253,7 +253,7 @@ pub enum BadReason {
 impl fmt::Display for BadReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::FieldCount => "not as many fields as the header",
+            Self::FieldCount => "the number of fields differs from the header",
             Self::StrayQuote => "text after a closing quote",
             Self::TooLong => "a quote is not closed, or the row is longer than 1 MiB",
             Self::Cut => "the file ends within the row",

@@ -69,6 +69,7 @@ impl TagSets {
     }
 
     /// The set of these tags; of several values for a key, the last one counts.
+    #[cfg(feature = "parquet")]
     pub(super) fn set_of<'a>(&mut self, tags: impl Iterator<Item = (&'a str, &'a str)>) -> u32 {
         let mut values = vec![String::new(); self.keys.len()];
         for (key, value) in tags {

@@ -63,7 +63,7 @@ fn written(charges: &[Charge], order: &[usize], quoting: u64, end: &str) -> Stri
     let mut quoted = |text: String| {
         seed = seed.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let is_needed = text.contains(['"', ',', '\n']);
-        if is_needed || seed % 2 == 0 { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+        if is_needed || seed.is_multiple_of(2) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
     let mut line = |values: [String; 9]| {
         order.iter().map(|place| quoted(values[*place].clone())).collect::<Vec<_>>().join(",") + end
@@ -174,7 +174,7 @@ fn a_bad_row_is_reported_and_the_others_count() {
             "file.csv:9: ChargeCategory is \"Gift\": not Usage, Purchase, Tax, Credit or Adjustment",
             "file.csv:10: BillingCurrency is \"\": a value is required",
             "file.csv:11: BillingCurrency is \"US-D\": not a currency code",
-            "file.csv:12: not as many fields as the header: 2024-09-01,1,Usage,USD",
+            "file.csv:12: the number of fields differs from the header: 4 of 6: 2024-09-01,1,Usage,USD",
             "file.csv:13: BillingPeriodStart is \"9/1/24\": not a date: write it as 2024-09-18T22:00:00Z",
         ]
     );

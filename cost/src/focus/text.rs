@@ -62,14 +62,15 @@ fn read_records(
             Next::Broken(at, broken, sample) => {
                 line = at;
                 cut = (broken == Broken::Cut).then_some(at);
-                Some(BadRow::new(&file.name, at, "", sample, reason_of(broken)))
+                let (reason, value) = broken_row(broken, sample);
+                Some(BadRow::new(&file.name, at, "", &value, reason))
             }
         };
         file.rows += 1;
         if let Some(row) = bad {
             report.add_bad(row);
         }
-        if file.rows % CHECKED_ROWS == 0 {
+        if file.rows.is_multiple_of(CHECKED_ROWS) {
             collector.check(&file.name)?;
         }
     }
@@ -97,13 +98,17 @@ fn end_of(records: &Records<impl Read>, file: &str, line: u64, cut: Option<u64>)
     }
 }
 
-fn reason_of(broken: Broken) -> BadReason {
-    match broken {
-        Broken::Fields { .. } => BadReason::FieldCount,
+fn broken_row(broken: Broken, sample: &[u8]) -> (BadReason, Vec<u8>) {
+    let reason = match broken {
+        Broken::Fields { found, expected } => {
+            let counted = [format!("{found} of {expected}: ").as_bytes(), sample].concat();
+            return (BadReason::FieldCount, counted);
+        }
         Broken::Quote => BadReason::StrayQuote,
         Broken::TooLong => BadReason::TooLong,
         Broken::Cut => BadReason::Cut,
-    }
+    };
+    (reason, sample.to_vec())
 }
 
 fn header(records: &mut Records<impl Read>, file: &str) -> Result<Vec<String>, FileError> {

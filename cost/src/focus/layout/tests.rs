@@ -10,7 +10,7 @@ fn file(path: &str, modified_ms: i64) -> StoredFile {
 fn found(files: &[StoredFile], contents: &[(&str, &str)]) -> Exports {
     let contents: BTreeMap<_, _> =
         contents.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
-    let wanted = manifests(files);
+    let wanted = export_manifests(files);
     assert!(contents.keys().all(|path| wanted.contains(path)), "{wanted:?}");
     find_exports(files, &contents)
 }
@@ -117,7 +117,7 @@ proptest! {
         garbage: Vec<u8>,
     ) {
         let files: Vec<StoredFile> = paths.iter().map(|path| file(path, 1)).collect();
-        let contents = manifests(&files).into_iter().map(|path| (path, garbage.clone())).collect();
+        let contents = export_manifests(&files).into_iter().map(|path| (path, garbage.clone())).collect();
         let exports = find_exports(&files, &contents);
         let mut seen = BTreeSet::new();
         for path in exports.sets.iter().flat_map(|set| &set.files) {

@@ -1,6 +1,6 @@
 //! Values of columns, whatever type a file gives them.
 
-use crate::cells::{day_number, day_of};
+use crate::cells::day_number;
 use crate::focus::amount;
 use crate::focus::date::Days;
 use crate::focus::report::BadReason;
@@ -9,13 +9,15 @@ use crate::focus::text::is_missing;
 use crate::money::{Amount, AmountError, SCALE};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type, Int32Type,
-    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type,
+    Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
 use std::collections::HashMap;
 use std::sync::Arc;
+use time::Date;
 
 /// Bytes of texts that keep their codes.
 pub(super) const KNOWN_MAX: usize = 16 << 20;
@@ -50,7 +52,7 @@ impl Dictionary {
         code.checked_sub(1).and_then(|place| self.texts.get(place as usize)).map_or(&[], Vec::as_slice)
     }
 
-    /// Reads a column: each row that has a text, with its code.
+    /// Reads a column: each row with its code.
     pub(super) fn read(&mut self, column: &ArrayRef, mut set: impl FnMut(usize, u32)) -> Result<(), String> {
         if let Some(column) = column.as_any_dictionary_opt() {
             self.read_values(column.values())?;
@@ -68,8 +70,8 @@ impl Dictionary {
         }
         for row in 0..column.len() {
             let text = match column.data_type() {
-                DataType::Null => continue,
-                _ if column.is_null(row) => continue,
+                DataType::Null => String::new(),
+                _ if column.is_null(row) => String::new(),
                 DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
                 DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
                 other => return Err(format!("texts are expected, not {other}")),
@@ -166,50 +168,43 @@ impl Starts {
     }
 
     pub(super) fn read(&mut self, column: &ArrayRef) -> Result<(), String> {
-        self.fill(column.len());
-        let mut moments = |per_day: i64, value: &dyn Fn(usize) -> i64| {
-            let mut last = (i64::MIN, BAD_DAY);
-            for (row, day) in self.days.iter_mut().enumerate().filter(|(row, _)| column.is_valid(*row)) {
-                let number = value(row).div_euclid(per_day);
-                if number != last.0 {
-                    let known = i32::try_from(number).ok().and_then(day_of);
-                    last = (number, known.map_or(BAD_DAY, day_number));
-                }
-                *day = last.1;
-            }
-        };
         match column.data_type() {
             DataType::Timestamp(TimeUnit::Second, _) => {
-                let values = column.as_primitive::<TimestampSecondType>().values();
-                moments(DAY_SECONDS, &|row| values[row]);
+                self.read_moments::<TimestampSecondType, DAY_SECONDS>(column);
             }
             DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                let values = column.as_primitive::<TimestampMillisecondType>().values();
-                moments(DAY_SECONDS * 1_000, &|row| values[row]);
+                self.read_moments::<TimestampMillisecondType, { DAY_SECONDS * 1_000 }>(column);
             }
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                let values = column.as_primitive::<TimestampMicrosecondType>().values();
-                moments(DAY_SECONDS * 1_000_000, &|row| values[row]);
+                self.read_moments::<TimestampMicrosecondType, { DAY_SECONDS * 1_000_000 }>(column);
             }
             DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-                let values = column.as_primitive::<TimestampNanosecondType>().values();
-                moments(DAY_SECONDS * 1_000_000_000, &|row| values[row]);
+                self.read_moments::<TimestampNanosecondType, { DAY_SECONDS * 1_000_000_000 }>(column);
             }
-            DataType::Date32 => {
-                let values = column.as_primitive::<Date32Type>().values();
-                moments(1, &|row| i64::from(values[row]));
-            }
-            DataType::Date64 => {
-                let values = column.as_primitive::<Date64Type>().values();
-                moments(DAY_SECONDS * 1_000, &|row| values[row]);
-            }
+            DataType::Date32 => self.read_moments::<Date32Type, 1>(column),
+            DataType::Date64 => self.read_moments::<Date64Type, { DAY_SECONDS * 1_000 }>(column),
             DataType::Dictionary(..) => self.read_texts(column)?,
             other => return Err(format!("points in time are expected, not {other}")),
         }
         Ok(())
     }
 
+    /// Reads numbers that count from 1970, so many to a day.
+    fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(&mut self, column: &ArrayRef) {
+        let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
+        let day = |moment: &T::Native| {
+            let day = (*moment).into().div_euclid(PER_DAY);
+            if calendar.contains(&day) { day as i32 } else { BAD_DAY }
+        };
+        self.days.clear();
+        self.days.extend(column.as_primitive::<T>().values().iter().map(day));
+        if column.null_count() > 0 {
+            self.days.iter_mut().enumerate().filter(|(row, _)| column.is_null(*row)).for_each(|(_, day)| *day = NO_DAY);
+        }
+    }
+
     fn read_texts(&mut self, column: &ArrayRef) -> Result<(), String> {
+        self.fill(column.len());
         let Self { days, texts, parsed } = self;
         if texts.bytes() > KNOWN_MAX {
             texts.clear();
@@ -316,7 +311,8 @@ impl Costs {
         let limit = AMOUNT_MAX / power;
         let scaled = |value: i128| if value.unsigned_abs() >= limit.unsigned_abs() { TOO_LARGE } else { value * power };
         if column.null_count() == 0 {
-            self.amounts.iter_mut().zip(values.iter()).for_each(|(amount, value)| *amount = scaled(*value));
+            self.amounts.clear();
+            self.amounts.extend(values.iter().map(|value| scaled(*value)));
         } else {
             self.each(column, |row| (scaled(values[row]), false));
         }
