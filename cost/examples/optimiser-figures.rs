@@ -21,7 +21,9 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let seeds: u64 = std::env::args().nth(1).map_or(Ok(40), |text| text.parse())?;
-    println!("{REGIONS} regions x {MODELS} models, survive 1, {seeds} inputs, processor time, mean of {RUNS} runs each");
+    println!(
+        "{REGIONS} regions x {MODELS} models, survive 1, {seeds} inputs, processor time, mean of {RUNS} runs each"
+    );
     println!("{:44} {:>8} {:>8} {:>8}", "", "median", "p95", "longest");
     for (what, size, fixed, memory, whole) in [
         ("in fractions", 1.0, 0.0, 0.0, false),

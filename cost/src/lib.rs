@@ -12,11 +12,14 @@ pub use cells::{
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
 pub use optimiser::{
-    Binding, CommittedOffer, Flow, HOURS_PER_MONTH, Infeasibility, Loss, MODELS_MAX, ModelDemand, MonthlyCost, NodeCounts, NodeOffer, Nodes,
-    ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
-    WholePlacement, placement,
+    Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow,
+    HOURS_PER_MONTH, IdleModel, Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange,
+    NodeCounts, NodeOffer, Nodes, ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules,
+    Proposal, REGIONS_MAX, RecommendError, RecommendInput, Recommendation, RecommendationKind, Recommendations,
+    RegionOffer, ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation, Verdict,
+    Verification, WeightChange, WholePlacement, placement, recommend, verify,
 };
 pub use shift::{
-    FACTOR_MAX_BP, FACTOR_MIN_BP, MOVED_MAX_BP, STEP_INTERVAL_MS, STEP_MAX_BP, ShiftInput, ShiftOutcome, ShiftRegion, next_factors,
-    weighted_bp,
+    FACTOR_MAX_BP, FACTOR_MIN_BP, MOVED_MAX_BP, STEP_INTERVAL_MS, STEP_MAX_BP, ShiftInput, ShiftOutcome, ShiftRegion,
+    next_factors, weighted_bp,
 };

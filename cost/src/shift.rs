@@ -205,8 +205,7 @@ impl<'a> Rule<'a> {
         let allowed = |distance: u16| {
             let factors = with(distance);
             let to = self.moved(&factors)?;
-            let is_allowed =
-                to.is_within(from, STEP_MAX_BP) && self.broken_limit(&to, ENTRY_PERCENT).is_none();
+            let is_allowed = to.is_within(from, STEP_MAX_BP) && self.broken_limit(&to, ENTRY_PERCENT).is_none();
             is_allowed.then_some((to, factors))
         };
         let (mut near, mut far) = (0, current[region].abs_diff(target));
@@ -271,7 +270,8 @@ impl<'a> Rule<'a> {
         let factors_bp = self.names.iter().zip(factors).map(|(name, factor)| ((*name).clone(), *factor)).collect();
         let Some(shares) = self.moved(factors) else { return self.returned(factors, "a factor is out of range") };
         let saved = self.cost_per_million(&self.normal).saturating_sub(self.cost_per_million(&shares));
-        let monthly = saved.saturating_mul(i128::from(self.input.total_rps)).saturating_mul(SECONDS_PER_MONTH) / 1_000_000;
+        let monthly =
+            saved.saturating_mul(i128::from(self.input.total_rps)).saturating_mul(SECONDS_PER_MONTH) / 1_000_000;
         let monthly_saving = Amount(monthly);
         let reason = self.reason(&shares, monthly_saving);
         ShiftOutcome { factors_bp, is_step, monthly_saving, reason }

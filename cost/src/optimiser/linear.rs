@@ -96,7 +96,8 @@ pub(super) fn solve(prepared: &Prepared<'_>) -> Result<Solved, PlacementError> {
 pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<Solved, PlacementError> {
     let scale = SCALED_LOAD / prepared.load;
     let mut problem = Problem::new(OptimizationDirection::Minimize);
-    let mut program = Program { prepared, given, scale, regions: Vec::new(), loads: Vec::new(), base_cost: 0.0, covers: Vec::new() };
+    let mut program =
+        Program { prepared, given, scale, regions: Vec::new(), loads: Vec::new(), base_cost: 0.0, covers: Vec::new() };
     for region in 0..prepared.regions.len() {
         program.add_nodes(&mut problem, region);
     }
@@ -119,9 +120,9 @@ pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<S
 
 fn finished(outcome: Result<microlp::SolveOutcome, Error>) -> Result<Solution, PlacementError> {
     match outcome {
-        Ok(outcome) => outcome
-            .into_solution()
-            .map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned())),
+        Ok(outcome) => {
+            outcome.into_solution().map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned()))
+        }
         Err(Error::Infeasible) => Err(PlacementError::Infeasible(vec![Infeasibility::Together])),
         Err(error) => Err(PlacementError::Solver(error.to_string())),
     }
@@ -181,9 +182,7 @@ impl Program<'_, '_> {
             let durable = variables.durable().map(|node| (node, share));
             problem.add_constraint(durable.chain([(variables.spot, share - 1.0)]), ComparisonOp::Ge, 0.0);
             if is_mixed {
-                let weight = |stream: usize| {
-                    headroom * (1.0 - self.prepared.streams[stream].spot_share_max)
-                };
+                let weight = |stream: usize| headroom * (1.0 - self.prepared.streams[stream].spot_share_max);
                 let durable = variables.durable().map(|node| (node, 1.0)).collect();
                 self.at_least_load(problem, region, durable, 0.0, &weight);
             }
