@@ -17,6 +17,10 @@ use super::{
     whole,
 };
 use crate::money::{Amount, ONE};
+<<<<<<< HEAD
+=======
+use std::collections::BTreeSet;
+>>>>>>> cost-optimiser
 use time::format_description::well_known::Rfc3339;
 
 /// Savings of less than this part of the spend are not worth a change.
@@ -138,9 +142,24 @@ impl Advisor<'_> {
     }
 
     fn replication(&mut self) {
+<<<<<<< HEAD
         for finding in &self.input.state.replication {
             let (model, version, region) = (&finding.model, &finding.version, &finding.region);
             let subject = format!("{model}/{version}/{region}");
+=======
+        let mut seen = BTreeSet::new();
+        for finding in &self.input.state.replication {
+            let (model, version, region) = (&finding.model, &finding.version, &finding.region);
+            let change = match &finding.change {
+                ReplicationChange::Unneeded => "unneeded".to_owned(),
+                ReplicationChange::Relay { via, .. } => format!("from/{via}"),
+            };
+            // Of two findings of one subject the first counts.
+            let subject = format!("{model}/{version}/{region}/{change}");
+            if !seen.insert(subject.clone()) {
+                continue;
+            }
+>>>>>>> cost-optimiser
             let (expected, uncertain, proposal) = match &finding.change {
                 ReplicationChange::Unneeded => {
                     let copies = self.ledger.delete(model, version, Some(region));
