@@ -17,10 +17,7 @@ use super::{
     whole,
 };
 use crate::money::{Amount, ONE};
-<<<<<<< HEAD
-=======
 use std::collections::BTreeSet;
->>>>>>> cost-optimiser
 use time::format_description::well_known::Rfc3339;
 
 /// Savings of less than this part of the spend are not worth a change.
@@ -142,11 +139,6 @@ impl Advisor<'_> {
     }
 
     fn replication(&mut self) {
-<<<<<<< HEAD
-        for finding in &self.input.state.replication {
-            let (model, version, region) = (&finding.model, &finding.version, &finding.region);
-            let subject = format!("{model}/{version}/{region}");
-=======
         let mut seen = BTreeSet::new();
         for finding in &self.input.state.replication {
             let (model, version, region) = (&finding.model, &finding.version, &finding.region);
@@ -159,7 +151,6 @@ impl Advisor<'_> {
             if !seen.insert(subject.clone()) {
                 continue;
             }
->>>>>>> cost-optimiser
             let (expected, uncertain, proposal) = match &finding.change {
                 ReplicationChange::Unneeded => {
                     let copies = self.ledger.delete(model, version, Some(region));

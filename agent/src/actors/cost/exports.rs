@@ -10,7 +10,7 @@ use crate::{
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ractor::ActorRef;
-use regionmesh_cost::{ExportSet, Import, ImportOptions, Period, StoredFile, export_notice, find_exports, manifests};
+use regionmesh_cost::{ExportSet, Import, ImportOptions, Period, StoredFile, export_notice, export_manifests, find_exports};
 use regionmesh_protocol::money::CostNotice;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -105,7 +105,7 @@ async fn read(
     let objects = opened.unguarded;
     let files = list(&*objects).await?;
     let mut contents = BTreeMap::new();
-    for path in manifests(&files) {
+    for path in export_manifests(&files) {
         let size = files.iter().find(|file| file.path == path).map_or(0, |file| file.size);
         if size > MANIFEST_MAX {
             return Err(format!("{path}: a manifest of {size} bytes; at most {MANIFEST_MAX} are read"));

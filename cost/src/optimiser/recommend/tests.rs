@@ -217,10 +217,7 @@ fn a_copy_that_is_idle_and_unneeded_and_dear_is_saved_once() {
         .iter()
         .filter(|made| !matches!(made.proposal, Proposal::Fleet { .. } | Proposal::Autoscale { .. }));
     let savings: Vec<String> = copies.map(|made| made.saving.expected.to_string()).collect();
-<<<<<<< HEAD
-=======
     // The relay by 15 from the same region is a second finding of one subject.
->>>>>>> cost-optimiser
     assert_eq!(savings, ["13", "8", "17"]);
 }
 
