@@ -198,6 +198,20 @@ proptest! {
     }
 
     #[test]
+    fn prices_within_five_percent_of_each_other_move_nothing(
+        noise in prop::collection::vec(prop::array::uniform4(98i64..=102), 1..20),
+    ) {
+        let mut input = input(&[100; 4]);
+        for costs in noise {
+            input.now_ms += STEP_INTERVAL_MS;
+            for (region, cost) in input.regions.values_mut().zip(costs) {
+                region.cost_per_million = Amount(i128::from(cost) * crate::money::ONE);
+            }
+            prop_assert!(!next_factors(&input).is_step);
+        }
+    }
+
+    #[test]
     fn any_numbers_are_taken(
         weights: [u16; 4], factors: [u16; 4], costs in prop::array::uniform4(any::<i128>()), total_rps: u32, now_ms: u64,
         last_step_ms: Option<u64>,
