@@ -67,6 +67,20 @@ fn usual_days_are_none() {
 }
 
 #[test]
+fn twice_the_rate_is_none() {
+    assert_eq!(changes(2.0, 3 * DAY, 3 * DAY + 120, 4 * DAY), []);
+}
+
+#[test]
+fn the_return_from_an_outage_at_the_same_time_of_every_day_is_none() {
+    let mut watch = watch();
+    for minute in 0..8 * DAY {
+        let is_out = minute > 2 * DAY && (600..720).contains(&(minute % DAY));
+        assert_eq!(feed(&mut watch, minute, if is_out { 0.01 } else { rate(minute) }, 0.0), None, "minute {minute}");
+    }
+}
+
+#[test]
 fn a_burst_of_five_minutes_is_none() {
     assert_eq!(changes(5.0, 3 * DAY, 3 * DAY + 5, 4 * DAY), []);
 }
