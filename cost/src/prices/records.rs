@@ -100,3 +100,82 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     }
     Ok(found)
 }
+
+
+/// The record of these fields, or none where one of them can't be read.
+fn record<'a>(
+    rejected: &mut Rejections,
+    line: u64,
+    texts: impl Iterator<Item = (&'static str, &'a [u8], u64)>,
+) -> Option<Record> {
+    let mut record = Record { line, fields: BTreeMap::new() };
+    for (name, text, line) in texts {
+        let text = text.trim_ascii();
+        let lossy = String::from_utf8_lossy(text);
+        if text.len() > FIELD_LIMIT || lossy.chars().any(|letter| letter.is_control() || letter == '\u{fffd}') {
+            rejected.push(RejectedPrice::new(line, Some(name), &lossy, RejectReason::Text));
+            return None;
+        }
+        if !text.is_empty() {
+            record.fields.insert(name, (lossy.into_owned(), line));
+        }
+    }
+    Some(record)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlFile {
+    currency: Option<Spanned<Value>>,
+    valid_from: Option<Spanned<Value>>,
+    source: Option<Spanned<Value>>,
+    prices: Vec<Spanned<BTreeMap<String, Spanned<Value>>>>,
+}
+
+/// Reads a TOML file: a list `prices` of tables, and `currency`, `valid_from` and `source` for those that have none.
+pub(super) fn read_toml(file: &str, bytes: &[u8]) -> Result<Records, PriceFileError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| PriceFileError::Syntax {
+        file: file.into(),
+        line: line_at(bytes, error.valid_up_to()),
+        reason: "not UTF-8".into(),
+    })?;
+    let parsed: TomlFile = toml::from_str(text).map_err(|error| PriceFileError::Syntax {
+        file: file.into(),
+        line: line_at(bytes, error.span().map_or(0, |span| span.start)),
+        reason: error.message().to_owned(),
+    })?;
+
+    if parsed.prices.len() > RECORDS_LIMIT {
+        return Err(PriceFileError::TooLarge { file: file.into() });
+    }
+    let mut found = Records::default();
+    let defaults = [("currency", &parsed.currency), ("valid_from", &parsed.valid_from), ("source", &parsed.source)];
+    let (mut counted, mut line) = (0, 1);
+    for price in &parsed.prices {
+        let start = price.span().start;
+        line += line_at(&bytes[counted..], start.saturating_sub(counted)) - 1;
+        counted = counted.max(start);
+        let mut texts = BTreeMap::new();
+        for (name, value) in defaults {
+            texts.extend(value.as_ref().map(|value| (name, (value, line))));
+        }
+        for (name, value) in price.get_ref() {
+            let line = line + line_at(&bytes[counted..], value.span().start.saturating_sub(counted)) - 1;
+            texts.extend(found.name(name).map(|name| (name, (value, line))));
+        }
+        let texts: Vec<_> = texts.into_iter().map(|(name, (value, line))| (name, raw(text, value), line)).collect();
+        let texts = texts.iter().map(|(name, text, line)| (*name, text.as_bytes(), *line));
+        let record = record(&mut found.rejected, line, texts);
+        found.records.extend(record);
+    }
+    Ok(found)
+}
+
+/// The text of a value: numbers digit by digit as the file has them, never by way of a float.
+fn raw(text: &str, value: &Spanned<Value>) -> String {
+    match value.get_ref() {
+        Value::String(text) => text.clone(),
+        Value::Integer(_) | Value::Float(_) => text.get(value.span()).unwrap_or_default().replace('_', ""),
+        other => other.to_string(),
+    }
+}
