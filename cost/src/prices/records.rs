@@ -101,7 +101,6 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     Ok(found)
 }
 
-
 /// The record of these fields, or none where one of them can't be read.
 fn record<'a>(
     rejected: &mut Rejections,
