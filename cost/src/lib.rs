@@ -2,12 +2,25 @@
 //! recommendations. No IO, clock or randomness: readers, days and times are arguments.
 
 mod cells;
+mod egress;
+mod live;
 mod money;
 mod optimiser;
+mod prices;
+mod regions;
 
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
     day_number, day_of,
+};
+pub use egress::{
+    Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
+    egress_report, fan_out, order_sources, price_per_gb,
+};
+pub use live::{
+    Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion, LiveStateError, LiveWindow,
+    ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity, SourceCounters, StoredBytes, hourly_rate,
+    reconcile,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
 pub use optimiser::{
@@ -15,3 +28,8 @@ pub use optimiser::{
     ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
     WholePlacement, placement,
 };
+pub use prices::{
+    AppliedPrices, Destination, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem, PriceTable,
+    PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
+};
+pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
