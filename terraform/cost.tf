@@ -1,31 +1,61 @@
-# What the environment costs, in the FOCUS format, daily, into the first AWS region's bucket for logs.
+# Bills in FOCUS, and who reads them. A bill is an account's, not a region's: of each cloud the first region, by slot and name, takes it.
 
 locals {
-  # In the order of slots and names; the export is the account's, not a region's.
-  aws_regions   = concat([for modules in [module.aws_first, module.aws_second, module.aws_third] : [for name in sort(keys(modules)) : { name = name, bucket = modules[name].log_bucket }]]...)
-  focus_columns = "AvailabilityZone, BilledCost, BillingAccountId, BillingAccountName, BillingCurrency, BillingPeriodEnd, BillingPeriodStart, ChargeCategory, ChargeClass, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart, CommitmentDiscountCategory, CommitmentDiscountId, CommitmentDiscountName, CommitmentDiscountStatus, CommitmentDiscountType, ConsumedQuantity, ConsumedUnit, ContractedCost, ContractedUnitPrice, EffectiveCost, InvoiceIssuerName, ListCost, ListUnitPrice, PricingCategory, PricingQuantity, PricingUnit, ProviderName, PublisherName, RegionId, RegionName, ResourceId, ResourceName, ResourceType, ServiceCategory, ServiceName, SkuId, SkuPriceId, SubAccountId, SubAccountName, Tags"
+  cost_regions = { for cloud in ["aws", "gcp", "azure"] : cloud => try(
+    [for place in sort([for name, region in var.regions : format("%d %s", region.slot, name) if region.cloud == cloud]) : split(" ", place)[1] if var.enable_cost_exports][0], null,
+  ) }
+  aws_made = merge(module.aws_first, module.aws_second, module.aws_third)
+
+  # By cloud: an entry of the agents' cost.exports.
+  cost_exports = merge(
+    { for name, cost in module.aws_cost : "aws" => cost.export },
+    { for name, cost in module.gcp_cost : "gcp" => cost.export },
+    { for name, region in module.azure : "azure" => {
+      url     = "azure://${region.log_container}/focus"
+      options = { azure_storage_account_name = region.log_bucket }
+    } if name == local.cost_regions["azure"] },
+  )
+
+  # azurerm knows no export of type FocusCost. These are the requests that make it, but for the days from which and to which. Charges of a
+  # month arrive after its end, when "to date" is already the next one: so a month is exported once more when it is closed.
+  azure_schedules = { daily = { recurrence = "Daily", timeframe = "MonthToDate" }, monthly = { recurrence = "Monthly", timeframe = "TheLastMonth" } }
+  azure_cost_exports = merge([for name, region in module.azure : { for kind, schedule in local.azure_schedules : kind => {
+    identity = { type = "SystemAssigned" }
+    location = local.regions[name].location
+    properties = {
+      format                = "Parquet"
+      compressionMode       = "snappy"
+      partitionData         = true
+      dataOverwriteBehavior = "OverwritePreviousReport"
+      definition = {
+        type      = "FocusCost"
+        timeframe = schedule.timeframe
+        dataSet   = { granularity = "Daily", configuration = { dataVersion = "1.0" } }
+      }
+      deliveryInfo = { destination = { type = "AzureBlob", resourceId = region.log_account_id, container = region.log_container, rootFolderPath = "focus" } }
+      schedule     = { status = "Active", recurrence = schedule.recurrence }
+    }
+  } } if name == local.cost_regions["azure"]]...)
 }
 
-resource "aws_bcmdataexports_export" "focus" {
-  count    = var.enable_cost_exports && length([for region in var.regions : region if region.cloud == "aws"]) > 0 ? 1 : 0
-  provider = aws.global
+module "aws_cost" {
+  source       = "./modules/aws/cost"
+  providers    = { aws = aws.global }
+  for_each     = toset(compact([local.cost_regions["aws"]]))
+  name         = local.name
+  bucket       = local.aws_made[each.key].log_bucket
+  bucket_arn   = local.aws_made[each.key].log_bucket_arn
+  location     = local.regions[each.key].location
+  reader_roles = { for name, region in local.aws_made : name => region.agent_role_name }
+}
 
-  export {
-    name = "${local.name}-focus"
-    data_query { query_statement = "SELECT ${local.focus_columns} FROM FOCUS_1_0_AWS" }
-    destination_configurations {
-      s3_destination {
-        s3_bucket = local.aws_regions[0].bucket
-        s3_prefix = "focus"
-        s3_region = local.regions[local.aws_regions[0].name].location
-        s3_output_configurations {
-          overwrite   = "OVERWRITE_REPORT"
-          format      = "PARQUET"
-          compression = "PARQUET"
-          output_type = "CUSTOM"
-        }
-      }
-    }
-    refresh_cadence { frequency = "SYNCHRONOUS" }
-  }
+module "gcp_cost" {
+  source          = "./modules/gcp/cost"
+  for_each        = toset(var.gcp_focus_export == null ? [] : compact([local.cost_regions["gcp"]]))
+  name            = local.name
+  project_id      = var.gcp_project_id
+  table           = var.gcp_focus_export.table
+  location        = var.gcp_focus_export.location
+  reader_accounts = { for name, region in module.gcp : name => region.agent_account }
+  protect_data    = var.protect_data
 }

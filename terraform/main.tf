@@ -60,6 +60,7 @@ module "aws_first" {
   cluster_access_cidrs = var.cluster_access_cidrs
   addresses            = local.addresses
   log_retention_days   = var.log_retention_days
+  takes_cost_exports   = each.key == local.cost_regions["aws"]
   protect_data         = var.protect_data
   eks_addons           = var.eks_addons
 }
@@ -85,6 +86,7 @@ module "aws_second" {
   cluster_access_cidrs = var.cluster_access_cidrs
   addresses            = local.addresses
   log_retention_days   = var.log_retention_days
+  takes_cost_exports   = each.key == local.cost_regions["aws"]
   protect_data         = var.protect_data
   eks_addons           = var.eks_addons
 }
@@ -110,6 +112,7 @@ module "aws_third" {
   cluster_access_cidrs = var.cluster_access_cidrs
   addresses            = local.addresses
   log_retention_days   = var.log_retention_days
+  takes_cost_exports   = each.key == local.cost_regions["aws"]
   protect_data         = var.protect_data
   eks_addons           = var.eks_addons
 }
@@ -159,6 +162,7 @@ module "azure" {
   cluster_access_cidrs = var.cluster_access_cidrs
   addresses            = local.addresses
   log_retention_days   = var.log_retention_days
+  takes_cost_exports   = each.key == local.cost_regions["azure"]
   protect_data         = var.protect_data
   tags                 = local.tags
 }

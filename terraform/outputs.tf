@@ -38,13 +38,18 @@ locals {
     strategy = "${local.routing == "failover" ? "active-passive" : local.routing}"
   EOT
 
+  costs = join("", [for cloud, export in local.cost_exports : join("", concat(
+    ["\n[[cost.exports]]\nurl = \"${export.url}\"\n"],
+    [for name, value in export.options : "options = { ${name} = \"${value}\" }\n"],
+  ))])
+
   # Everything from the first region's table to the store's is replaced, and the list of name servers. (Not by replace(), to which
   # a dollar sign in the new text means something.)
   before_regions = split("[[regions]]", local.base_config)[0]
   after_regions  = split("\n[store]", local.base_config)[1]
   after_zone     = regex("(?s)^(.*\n)# Outside the zone.*?name_servers = \\[[^\\]]*\\]\n(.*)$", local.after_regions)
   agent_config = join("", [
-    local.before_regions, local.region_tables, "\n[store]", local.after_zone[0], local.name_servers, "\n", local.route53, local.traffic, local.after_zone[1],
+    local.before_regions, local.region_tables, "\n[store]", local.after_zone[0], local.name_servers, "\n", local.route53, local.traffic, local.after_zone[1], local.costs,
   ])
 
   mesh_env = merge(
@@ -148,6 +153,16 @@ output "registries" {
 output "stores" {
   description = "By region: the store of its agents."
   value       = { for name, region in local.made : name => region.store_url }
+}
+
+output "cost_exports" {
+  description = "By cloud: where bills arrive; entries of cost.exports, which kubernetes_settings has too."
+  value       = local.cost_exports
+}
+
+output "azure_cost_exports" {
+  description = "The requests that make Azure's exports, which azurerm can't: docs/DEPLOYMENT.md, Billing exports."
+  value       = local.azure_cost_exports
 }
 
 output "addresses" {

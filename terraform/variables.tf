@@ -233,9 +233,33 @@ variable "log_retention_days" {
 }
 
 variable "enable_cost_exports" {
-  description = "A daily billing export in FOCUS format into a bucket of the first AWS region. GCP and Azure have no resource for it: docs/DEPLOYMENT.md says how there."
+  description = "Bills in FOCUS format, exported daily to where agents read them. AWS: at once. GCP: with gcp_focus_export. Azure: commands by hand; docs/DEPLOYMENT.md, Billing exports."
   type        = bool
-  default     = true
+  default     = false
+}
+
+variable "gcp_focus_export" {
+  description = <<-EOT
+    With enable_cost_exports: the table of GCP's FOCUS export, which is switched on by hand, and the location of its dataset, such as EU, US
+    or europe-west1. A scheduled query copies it to a bucket in that location.
+  EOT
+  type = object({
+    table    = string
+    location = string
+  })
+  default = null
+  validation {
+    condition     = var.gcp_focus_export == null || can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]\\.[A-Za-z0-9_]+\\.[A-Za-z0-9_]+$", var.gcp_focus_export.table))
+    error_message = "gcp_focus_export: table is project.dataset.table, for example billing-project.gcp_billing_immutable_010101_F0FFF0_61C528_eu.gcp_billing_export_focus_010101_F0FFF0_61C528."
+  }
+  validation {
+    condition     = var.gcp_focus_export == null || can(regex("^(EU|US|[a-z]+-[a-z]+[0-9]+)$", var.gcp_focus_export.location))
+    error_message = "gcp_focus_export: location is EU, US or a region such as europe-west1: that of the table's dataset."
+  }
+  validation {
+    condition     = var.gcp_focus_export == null || contains([for region in var.regions : region.cloud], "gcp")
+    error_message = "gcp_focus_export: no region of cloud gcp is asked for, so no agent could read it."
+  }
 }
 
 variable "protect_data" {

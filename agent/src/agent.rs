@@ -8,6 +8,7 @@ mod stores;
 use crate::{
     actors::{
         alerts::{self, AlertsArguments},
+        cost::{CostActor, CostArguments, CostMetrics},
         events::{self, EventMetrics, EventsArguments},
         gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
         health::{HealthActor, HealthArguments, HealthMetrics},
@@ -21,6 +22,7 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::Config,
+    cost::{archive::Archive, books::Books, meter::Meter, view::{CostDesk, LiveView}},
     describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
@@ -119,12 +121,13 @@ impl Agent {
         let witness = stores.witness.as_ref().map(|opened| slots(opened, "witness"));
 
         let replication_metrics = ReplicationMetrics::new(&registry)?;
+        let meter = Meter::default();
         let mesh = Mesh::new(MeshArguments {
             config: config.clone(),
             identity: identity.clone(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
-            bulk: Arc::new(BulkServer::new(models.clone(), replication_metrics.clone())),
+            bulk: Arc::new(BulkServer::new(models.clone(), replication_metrics.clone(), meter.clone())),
             metrics: MeshMetrics::new(&registry)?,
         });
         let peers = Arc::new(mesh.clone());
@@ -144,6 +147,7 @@ impl Agent {
             catalogue: snapshots.catalogue.subscribe(),
             draining,
             metrics: ServingMetrics::new(&registry)?,
+            meter: meter.clone(),
         };
         let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
         // An agent without the embedded server tells nothing of versions.
@@ -172,6 +176,31 @@ impl Agent {
         )?
         .with_peers(proven.clone())
         .with_upload_idle_max(Duration::from_millis(config.replication.upload_idle_ms));
+
+        let archive = Archive {
+            store: models.clone(),
+            publisher: publisher.clone(),
+            clock: clock.clone(),
+            region: config.region.clone(),
+            replicator: replicator.clone(),
+            staging: models.staging_folder(&config.data_dir).join("cost").join(id.agent.as_str()),
+        };
+        let (show_books, books) = watch::channel(Arc::<Books>::default());
+        let (show_live_cost, live_cost) = watch::channel(Arc::<LiveView>::default());
+        let cost_metrics = CostMetrics::new(&registry)?;
+        let cost_arguments = CostArguments {
+            live: reloader.live(),
+            id: id.clone(),
+            started_ms,
+            snapshots: snapshots.clone(),
+            gossip: gossip.clone(),
+            meter,
+            archive: archive.clone(),
+            books: Arc::new(show_books),
+            view: Arc::new(show_live_cost),
+            metrics: cost_metrics.clone(),
+        };
+        let cost = CostDesk::new(archive, books, live_cost, cost_metrics);
 
         let orders = OrderDesk {
             leader: leader.clone(),
@@ -267,6 +296,7 @@ impl Agent {
             Child::new("health", || HealthActor, health_arguments, health_actor.clone()),
             Child::new("replicator", || ReplicatorActor, replicator_arguments, replicator.clone()),
             Child::new("dns-leader", || LeaderActor, leader_arguments, leader.clone()),
+            Child::new("cost", || CostActor, cost_arguments, Address::vacant("cost")),
             service(
                 "herald",
                 Arc::new(move |stop| {
@@ -326,6 +356,7 @@ impl Agent {
             clock,
             replicator,
             orders,
+            cost,
             quarantine,
             streams: api::events::Streams::new(&registry)?,
             draining: drain.subscribe(),

@@ -3,6 +3,7 @@
 //! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
 
 mod alerts;
+mod cost;
 mod dns;
 mod environment;
 mod faults;
@@ -14,6 +15,7 @@ pub(crate) mod rig;
 mod route53;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
+pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};
 pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
@@ -81,6 +83,9 @@ pub struct Config {
     /// Who is told of events and alerts.
     #[serde(default)]
     pub alerts: AlertsConfig,
+    /// Bills and budgets.
+    #[serde(default)]
+    pub cost: CostConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -138,6 +143,13 @@ pub struct RegionConfig {
     /// The cloud that it is in: same-cloud copies are preferred.
     #[serde(default = "local_cloud")]
     pub cloud: String,
+    /// What its cloud calls it on bills: `europe-west1`. Where it is not given it is found by the region's name: that is either
+    /// what the cloud calls it, or the name of an AWS region in the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_region: Option<String>,
+    /// What runs there, for what it costs now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodesConfig>,
 }
 
 fn full_weight() -> u16 {

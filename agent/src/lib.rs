@@ -12,6 +12,7 @@ pub mod api;
 pub mod cli;
 pub mod clocks;
 pub mod config;
+pub mod cost;
 pub mod describe;
 pub mod dns;
 pub mod events;

@@ -96,6 +96,7 @@ impl Reloader {
             logging::set_filter(&read.log)?;
             let mut next = (*running).clone();
             next.alerts = read.alerts;
+            next.cost = read.cost;
             next.api.token_file = read.api.token_file;
             next.log.filter = read.log.filter;
             self.live.send_replace(Arc::new(next));
@@ -109,7 +110,7 @@ fn is_reloaded(field: &str) -> bool {
     match field {
         "log.filter" => !logging::is_filter_of_environment(),
         "api.token_file" => true,
-        _ => field.starts_with("alerts."),
+        _ => field.starts_with("alerts.") || field.starts_with("cost."),
     }
 }
 

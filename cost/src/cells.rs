@@ -5,9 +5,14 @@
 //! columns that it groups by.
 
 use crate::money::{Amount, Currency};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use regionmesh_protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher},
+    str::FromStr,
+};
 use time::{Date, Month};
 
 /// What a charge is for (FOCUS `ChargeCategory`).
@@ -307,6 +312,10 @@ impl Cells {
         Ok(cells)
     }
 
+    fn head(&self, index: usize) -> Head {
+        (self.days[index], self.kinds[index], self.pricings[index], self.currencies[index])
+    }
+
     fn check(&self) -> Result<(), CellsError> {
         let count = self.days.len();
         let lengths = [
@@ -334,13 +343,23 @@ impl Cells {
     }
 }
 
+/// The sums of a cell on a cache line of their own.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line(Sums);
+
 /// Makes cells of charges, in any order.
 #[derive(Debug, Default)]
 pub struct CellsBuilder {
+    /// Its sums stay empty until the end: a row touches one line of `sums` instead of four columns.
     cells: Cells,
-    places: HashMap<String, u32>,
+    sums: Vec<Line>,
+    hasher: DefaultHashBuilder,
+    /// Places in the table of texts, by text.
+    texts: HashTable<u32>,
     /// Cells by everything but their sums.
-    known: HashMap<(i32, ChargeKind, PricingClass, Currency, Vec<u32>), u32>,
+    known: HashTable<u32>,
+    text_bytes: usize,
     scratch: Vec<u32>,
 }
 
@@ -361,82 +380,136 @@ impl CellsBuilder {
         for text in key.texts.iter().chain(key.tags) {
             columns.push(self.text(text));
         }
-        let identity = (day_number(key.day), key.kind, key.pricing, key.currency, columns);
-        if let Some(place) = self.known.get(&identity) {
-            self.scratch = identity.4;
-            return *place;
+        let head = (day_number(key.day), key.kind, key.pricing, key.currency);
+
+        let Self { cells, hasher, known, .. } = self;
+        let hash_of = |cells: &Cells, place: u32| {
+            let index = place as usize;
+            let texts = cells.columns.iter().map(|column| column[index]);
+            hash_cell(hasher, cells.head(index), texts)
+        };
+        let is_same = |place: &u32| {
+            let index = *place as usize;
+            cells.head(index) == head && cells.columns.iter().zip(&columns).all(|(column, text)| column[index] == *text)
+        };
+        let hash = hash_cell(hasher, head, columns.iter().copied());
+        if let Some(place) = known.find(hash, is_same) {
+            let place = *place;
+            self.scratch = columns;
+            return place;
         }
 
-        let place = self.cells.days.len() as u32;
-        self.cells.days.push(identity.0);
-        self.cells.kinds.push(key.kind);
-        self.cells.pricings.push(key.pricing);
-        self.cells.currencies.push(key.currency);
-        for (column, text) in self.cells.columns.iter_mut().zip(&identity.4) {
+        let place = cells.days.len() as u32;
+        cells.days.push(head.0);
+        cells.kinds.push(key.kind);
+        cells.pricings.push(key.pricing);
+        cells.currencies.push(key.currency);
+        for (column, text) in cells.columns.iter_mut().zip(&columns) {
             column.push(*text);
         }
-        self.cells.effective.push(Amount::ZERO);
-        self.cells.billed.push(Amount::ZERO);
-        self.cells.list.push(Amount::ZERO);
-        self.cells.rows.push(0);
-        self.known.insert(identity, place);
+        known.insert_unique(hash, place, |place| hash_of(cells, *place));
+        self.sums.push(Line::default());
+        self.scratch = columns;
         place
     }
 
     /// Adds to a cell.
     pub fn add(&mut self, place: u32, sums: Sums) {
-        let index = place as usize;
-        self.cells.effective[index] += sums.effective;
-        self.cells.billed[index] += sums.billed;
-        self.cells.list[index] += sums.list;
-        self.cells.rows[index] = self.cells.rows[index].saturating_add(sums.rows);
+        self.sums[place as usize].0 += sums;
+    }
+
+    /// Rows of a cell.
+    pub(crate) fn rows(&self, place: u32) -> u64 {
+        self.sums[place as usize].0.rows
     }
 
     /// How many cells there are.
     pub fn len(&self) -> usize {
-        self.cells.len()
+        self.sums.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.sums.is_empty()
+    }
+
+    /// Bytes of all texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// The cells, in an order that depends on their content alone: equal bills, equal bytes.
     pub fn finish(self) -> Cells {
-        let cells = self.cells;
-        let mut order: Vec<usize> = (0..cells.len()).collect();
-        let all = &cells;
-        let texts = |index: usize| all.columns.iter().map(move |column| all.texts[column[index] as usize].as_str());
-        order.sort_by(|&a, &b| {
-            let head = |index: usize| (all.days[index], all.kinds[index], all.pricings[index], all.currencies[index]);
-            head(a).cmp(&head(b)).then_with(|| texts(a).cmp(texts(b)))
+        let Self { cells: all, sums, .. } = self;
+        // Ranks stand for texts: cells are compared by numbers alone.
+        let mut by_text: Vec<u32> = (0..all.texts.len() as u32).collect();
+        by_text.sort_unstable_by_key(|place| &all.texts[*place as usize]);
+        let mut ranks = vec![0u32; by_text.len()];
+        for (rank, place) in by_text.iter().enumerate() {
+            ranks[*place as usize] = rank as u32;
+        }
+        let mut order: Vec<u32> = (0..sums.len() as u32).collect();
+        order.sort_unstable_by(|a, b| {
+            let (a, b) = (*a as usize, *b as usize);
+            let texts = |index: usize| all.columns.iter().map(move |column| column[index]);
+            let ranked = |index: usize| texts(index).map(|text| ranks[text as usize]);
+            all.head(a).cmp(&all.head(b)).then_with(|| ranked(a).cmp(ranked(b)))
         });
 
-        let mut sorted = Self::new(cells.tag_keys.clone());
-        for index in order {
-            let Some(day) = day_of(cells.days[index]) else { continue };
-            let mut named = [""; Dimension::ALL.len()];
-            for (to, column) in named.iter_mut().zip(&cells.columns) {
-                *to = &cells.texts[column[index] as usize];
+        // Texts are numbered by first use, in the order of the cells.
+        let mut numbers = vec![u32::MAX; all.texts.len()];
+        let mut texts: Vec<u32> = Vec::with_capacity(all.texts.len());
+        let mut columns = vec![Vec::with_capacity(order.len()); all.columns.len()];
+        for index in &order {
+            for (to, from) in columns.iter_mut().zip(&all.columns) {
+                let text = from[*index as usize];
+                let number = &mut numbers[text as usize];
+                if *number == u32::MAX {
+                    *number = texts.len() as u32;
+                    texts.push(text);
+                }
+                to.push(*number);
             }
-            let tags: Vec<&str> = texts(index).skip(Dimension::ALL.len()).collect();
-            let (kind, pricing, currency) = (cells.kinds[index], cells.pricings[index], cells.currencies[index]);
-            let place = sorted.place(&CellKey { day, kind, pricing, currency, texts: named, tags: &tags });
-            sorted.add(place, cells.sums(index));
         }
-        sorted.cells
+        let mut names = all.texts;
+        let at = |index: &u32| *index as usize;
+        Cells {
+            texts: texts.iter().map(|text| std::mem::take(&mut names[*text as usize])).collect(),
+            days: order.iter().map(|index| all.days[at(index)]).collect(),
+            kinds: order.iter().map(|index| all.kinds[at(index)]).collect(),
+            pricings: order.iter().map(|index| all.pricings[at(index)]).collect(),
+            currencies: order.iter().map(|index| all.currencies[at(index)]).collect(),
+            columns,
+            effective: order.iter().map(|index| sums[at(index)].0.effective).collect(),
+            billed: order.iter().map(|index| sums[at(index)].0.billed).collect(),
+            list: order.iter().map(|index| sums[at(index)].0.list).collect(),
+            rows: order.iter().map(|index| sums[at(index)].0.rows).collect(),
+            tag_keys: all.tag_keys,
+        }
     }
 
     fn text(&mut self, text: &str) -> u32 {
-        if let Some(place) = self.places.get(text) {
+        let Self { cells, hasher, texts, text_bytes, .. } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(place) = texts.find(hash, |place| cells.texts[*place as usize] == text) {
             return *place;
         }
-        let place = self.cells.texts.len() as u32;
-        self.cells.texts.push(text.to_owned());
-        self.places.insert(text.to_owned(), place);
+        let place = cells.texts.len() as u32;
+        cells.texts.push(text.to_owned());
+        *text_bytes += text.len();
+        texts.insert_unique(hash, place, |place| hasher.hash_one(cells.texts[*place as usize].as_str()));
         place
     }
+}
+
+/// A cell's day, kind, pricing class and currency.
+type Head = (i32, ChargeKind, PricingClass, Currency);
+
+fn hash_cell(hasher: &DefaultHashBuilder, head: Head, texts: impl Iterator<Item = u32>) -> u64 {
+    let mut state = hasher.build_hasher();
+    head.hash(&mut state);
+    texts.for_each(|text| state.write_u32(text));
+    state.finish()
 }
 
 #[cfg(test)]

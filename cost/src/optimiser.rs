@@ -1,19 +1,39 @@
-//! The cheapest placement of models over regions and pricing classes.
+//! The cheapest placement of models over regions and pricing classes, the recommendations that lead there, and the check of a
+//! prediction against the bill.
 
+mod baselines;
 mod cover;
+mod describe;
 mod input;
+mod ledger;
 mod linear;
 mod outcome;
 mod placement;
 mod prepared;
+mod recommend;
+mod recommendation;
+mod state;
+mod verify;
 mod whole;
 
 pub use input::{
     CommittedOffer, MODELS_MAX, ModelDemand, NodeOffer, ORIGINS_MAX, OriginDemand, PlacementInput, PlacementRules,
     REGIONS_MAX, RegionOffer, SpotOffer,
 };
-pub use outcome::{Binding, Flow, Infeasibility, Loss, MonthlyCost, NodeCounts, Nodes, Placement, PlacementError, WholePlacement};
+pub use outcome::{
+    Binding, Flow, Infeasibility, Loss, MonthlyCost, NodeCounts, Nodes, Placement, PlacementError, WholePlacement,
+};
 pub use placement::placement;
+pub use recommend::recommend;
+pub use recommendation::{
+    Baseline, Comparison, Evidence, NodeChange, Proposal, Recommendation, RecommendationKind, Recommendations, Risk,
+    RiskLevel, Saving, WeightChange,
+};
+pub use state::{
+    BaselineName, CurrentState, IdleModel, ModelCopy, RecommendError, RecommendInput, ReplicationChange,
+    ReplicationFinding, Utilisation,
+};
+pub use verify::{BillWindow, Verdict, Verification, verify};
 
 /// Hours of a month, as the clouds' price lists count them.
 pub const HOURS_PER_MONTH: u32 = 730;

@@ -67,13 +67,13 @@ def panel(kind, title, description, queries, *, unit="short", w=8, h=7, threshol
     }
 
 
-def stat(title, description, query, **more):
+def stat(title, description, query, legend="", **more):
     more.setdefault("w", 4)
     more.setdefault("h", 4)
     reduce = {"calcs": ["lastNotNull"], "fields": "", "values": False}
     options = {"reduceOptions": reduce, "colorMode": "value", "graphMode": "none", "textMode": "auto",
                "justifyMode": "auto", "orientation": "auto"}
-    return panel("stat", title, description, query, options=options, instant="stat", **more)
+    return panel("stat", title, description, [(query, legend)], options=options, instant="stat", **more)
 
 
 def graph(title, description, queries, *, stacked=False, line_at=None, **more):
@@ -132,6 +132,7 @@ DATASOURCE = {"name": "datasource", "label": "Prometheus", "type": "datasource",
 REGION = query_variable("region", "Region", "label_values(region:agents:count, region)")
 AGENT = query_variable("agent", "Agent",
                        'label_values(up{job="regionmesh-agents", from_region=~"$region"}, agent)')
+CURRENCY = query_variable("currency", "Currency", "label_values(regionmesh_cost_hourly, currency)")
 # Of the agents chosen. In a Prometheus of one region these are its own; what siblings know comes in region: rules.
 OWN = 'from_region=~"$region", agent=~"$agent"'
 
@@ -148,14 +149,14 @@ def place(panels):
     return panels
 
 
-def dashboard(name, title, description, variables, panels):
+def dashboard(name, title, description, variables, panels, since="now-1h"):
     uid = f"regionmesh-{name}"
     links = [{"type": "dashboards", "title": "RegionMesh", "tags": ["regionmesh"], "asDropdown": False, "icon": "external link",
               "includeVars": True, "keepTime": True, "targetBlank": False, "tooltip": "", "url": ""}]
     return uid, {
         "uid": uid, "title": f"RegionMesh / {title}", "description": description, "tags": ["regionmesh"],
         "editable": False, "graphTooltip": 1, "schemaVersion": 41, "version": 1, "timezone": "browser", "refresh": "15s",
-        "time": {"from": "now-1h", "to": "now"}, "links": links, "templating": {"list": variables}, "panels": place(panels),
+        "time": {"from": since, "to": "now"}, "links": links, "templating": {"list": variables}, "panels": place(panels),
     }
 
 
@@ -383,6 +384,77 @@ def serving_panels():
     ]
 
 
+REGIONS = 'region=~"$region"'
+MONEY = 'region=~"$region", currency=~"$currency"'
+OF_MESH = 'region="", currency=~"$currency"'
+
+
+def cost(metric, by, labels=""):
+    """What every agent shows alike for the whole mesh."""
+    selector = f"{{{labels}}}" if labels else ""
+    return f"max by ({by}) (regionmesh_cost_{metric}{selector})"
+
+
+def money(title, description, query):
+    """One number for each currency: amounts in different currencies are never added."""
+    return stat(title, description, query, legend="{{currency}}", decimals=2)
+
+
+def by_place(query):
+    """With one label for region and currency, to join the columns of a table by."""
+    return f'sum by (place) (label_join({query}, "place", " ", "region", "currency"))'
+
+
+def cost_panels():
+    place = "region, currency"
+    hourly, today = cost("hourly", place, MONEY), cost("today", place, MONEY)
+    live, billed = (cost("month_to_date", place, f'source="{source}", {MONEY}') for source in ("live", "billed"))
+    ends = [cost("forecast_month_end", place, f'quantile="{quantile}", region!="", {MONEY}') for quantile in ("0.5", "0.1", "0.9")]
+    ratio = cost("reconciliation_ratio", "region", REGIONS)
+    return [
+        money("Per hour", "What runs in the chosen regions costs now, by the price table.", f"sum by (currency) ({hourly})"),
+        money("Today", "Since midnight UTC, by the price table.", f"sum by (currency) ({today})"),
+        money("This month, live", "Since the first of the month, by the price table.", f"sum by (currency) ({live})"),
+        money("This month, billed", "Since the first of the month, as far as bills have arrived: they are a day or two behind.", f"sum by (currency) ({billed})"),
+        money("Month end", "Forecast for the whole mesh, median.", cost("forecast_month_end", "currency", f'quantile="0.5", {OF_MESH}')),
+        stat("Budget", "How much of the fullest budget is spent.", 'max(regionmesh_cost_budget_ratio{kind="actual"})', unit="percentunit",
+             thresholds=steps(GREEN, (0.8, YELLOW), (1, RED))),
+        stat("Anomalies", "Open ones, of bills and of live cost.", f'sum({cost("anomalies", "plane")}) or vector(0)', thresholds=steps(GREEN, (1, YELLOW))),
+        stat("Without a price", "Things in use that the price table does not have: live cost leaves them out.", "max(regionmesh_cost_prices_missing) or vector(0)", thresholds=ZERO_IS_GOOD),
+        stat("Age of bills", "Since the newest complete day of the source that is furthest behind.", "max(regionmesh_cost_data_age_seconds)", unit="s",
+             thresholds=steps(GREEN, (2 * 86400, YELLOW), (3 * 86400, RED))),
+        stat("Failed imports", "Of bills, in 24 hours.", 'sum(increase(regionmesh_cost_imports_total{outcome="failed"}[24h])) or vector(0)', decimals=0, thresholds=ZERO_IS_GOOD),
+        stat("Idle", "Share of the cost of serving that no model used, in the region with the largest.", f'max({cost("idle_ratio", "region", REGIONS)})', unit="percentunit"),
+        stat("Live against billed", "How many times one is the other, in the region where they differ most; 1: equal.", f"max({ratio} >= 1 or 1 / ({ratio} > 0))", decimals=2,
+             thresholds=steps(GREEN, (1.25, YELLOW), (2, RED))),
+        graph("Cost per hour", "By the price table: nodes that run, and what is sent out of regions.", [(hourly, "{{region}} {{currency}}")], decimals=2, stacked=True, minimum=0, w=12),
+        graph("Month end, whole mesh", "Forecast: the median, and the bounds that 80 % of months end within.",
+              [(cost("forecast_month_end", "quantile, currency", OF_MESH), "{{quantile}} {{currency}}")], decimals=2, minimum=0, w=12),
+        table("Regions", "Money by region. Month end: the forecast's median and the bounds that 80 % of months end within.",
+              [by_place(query) for query in (hourly, today, live, billed, *ends)],
+              ["Region", "Per hour", "Today", "Month, live", "Month, billed", "Month end", "At least", "At most"], join="place", w=12, decimals=2),
+        graph("Budgets", "Spent, and expected to be spent by the end of the period. A budget cuts no traffic, unless its action is shift.",
+              [(cost("budget_ratio", "budget, kind"), "{{budget}} {{kind}}")], unit="percentunit", line_at=1, minimum=0, w=12),
+        row("Models and egress"),
+        graph("Per 1,000 inferences", "By model: what is tagged with it, and its share of the nodes by the time it computed.",
+              [(cost("per_1000_inferences", "region, model, currency", MONEY), "{{model}} {{region}} {{currency}}")], decimals=4, minimum=0),
+        graph("Idle by region", "Share of the cost of serving that no model used.", [(cost("idle_ratio", "region", REGIONS), "{{region}}")], unit="percentunit", minimum=0, maximum=1),
+        graph("Live against billed by region", "Live cost divided by billed cost, of days that both know. Alerts below 0.5 and above 2.",
+              [(ratio, "{{region}}")], decimals=2, line_at=2, minimum=0),
+        graph("Cost of egress today", "By pair of regions and cause.",
+              [(cost("egress_today", "from, to, cause, currency", 'from=~"$region", currency=~"$currency"'), "{{from}} to {{to}}, {{cause}}, {{currency}}")], decimals=2, minimum=0),
+        graph("Egress", "Bytes that leave a region, by target and cause.", [('max by (region, to, cause) (region:egress_bytes:rate5m{region=~"$region"})', "{{region}} to {{to}} {{cause}}")], unit="Bps", minimum=0),
+        graph("Replication by model", "The ten models whose copies sent most out of a region in an hour, from agents of this Prometheus.",
+              [('topk(10, sum by (model) (increase(regionmesh_cost_egress_bytes_total{cause="replication", from_region=~"$region"}[1h])))', "{{model}}")], unit="bytes", minimum=0),
+        row("Bills"),
+        graph("Age by source", "Since the newest complete day of each source. An alert at three days.", [(cost("data_age_seconds", "source"), "{{source}}")], unit="s", line_at=3 * 86400, minimum=0),
+        graph("Rows read", "In an hour. Bad rows stop no import.", [("sum by (outcome) (increase(regionmesh_cost_rows_imported_total[1h]))", "{{outcome}}")], minimum=0),
+        graph("Imports", "In an hour, by outcome.", [("sum by (outcome) (increase(regionmesh_cost_imports_total[1h]))", "{{outcome}}")], minimum=0),
+        graph("Polls of exports", "In an hour, by outcome.", [("sum by (outcome) (increase(regionmesh_cost_export_polls_total[1h]))", "{{outcome}}")], minimum=0, w=12),
+        graph("Open anomalies", "Of bills and of live cost.", [(cost("anomalies", "plane"), "{{plane}}")], minimum=0, w=12),
+    ]
+
+
 CHOOSE = [DATASOURCE, REGION, AGENT]
 DASHBOARDS = [
     dashboard("global", "Global", "Every region at once: who serves, who decides, who runs what.", [DATASOURCE], global_panels()),
@@ -390,6 +462,7 @@ DASHBOARDS = [
     dashboard("replication", "Replication", "Models on their way to every region.", CHOOSE, replication_panels()),
     dashboard("dns", "DNS", "What resolvers ask and are told.", CHOOSE, dns_panels()),
     dashboard("serving", "Serving", "Inference: load, errors, latency, the error budget.", CHOOSE, serving_panels()),
+    dashboard("cost", "Cost", "What the mesh costs, live and billed, and what comes next.", [DATASOURCE, REGION, CURRENCY], cost_panels(), since="now-7d"),
 ]
 
 

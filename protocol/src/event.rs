@@ -30,11 +30,17 @@ pub enum EventKind {
     Certificate,
     /// A problem of an agent began or ended.
     Problem,
+    /// A budget's threshold was crossed.
+    Budget,
+    /// Spending is not what it was.
+    CostAnomaly,
+    /// Billing data are late or could not be read, or are there again.
+    CostData,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Verdict,
         Self::Plan,
         Self::Leader,
@@ -44,6 +50,9 @@ impl EventKind {
         Self::Conflict,
         Self::Certificate,
         Self::Problem,
+        Self::Budget,
+        Self::CostAnomaly,
+        Self::CostData,
     ];
 
     /// The word for it, as in JSON, configuration and metric labels.
@@ -58,6 +67,9 @@ impl EventKind {
             Self::Conflict => "conflict",
             Self::Certificate => "certificate",
             Self::Problem => "problem",
+            Self::Budget => "budget",
+            Self::CostAnomaly => "cost-anomaly",
+            Self::CostData => "cost-data",
         }
     }
 }

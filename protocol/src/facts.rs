@@ -4,6 +4,7 @@ use crate::{
     conflict::AliasEntry,
     identity::{AgentId, RegionName},
     manifest::{Digest, ModelName, VersionName},
+    money::CostFacts,
     plan::CommittedPlan,
     problem::Problem,
     register::Ballot,
@@ -40,6 +41,8 @@ pub enum FactKind {
     Problems,
     /// [`Servability`].
     Servability,
+    /// [`CostFacts`].
+    Cost,
 }
 
 /// The content of one entry.
@@ -68,6 +71,8 @@ pub enum Fact {
     /// Which versions its model server can serve. An entry of its own: it changes rarely, the counters of [`ServingFacts`] all
     /// the time.
     Servability(Servability),
+    /// What it knows of money.
+    Cost(CostFacts),
 }
 
 impl Fact {
@@ -85,6 +90,7 @@ impl Fact {
             Fact::Alerts(_) => FactKind::Alerts,
             Fact::Problems(_) => FactKind::Problems,
             Fact::Servability(_) => FactKind::Servability,
+            Fact::Cost(_) => FactKind::Cost,
         }
     }
 
@@ -116,6 +122,7 @@ impl Fact {
                     }
                 }
             }
+            Fact::Cost(cost) => cost.escape(),
             Fact::Certificate(_)
             | Fact::Holdings(_)
             | Fact::Serving(_)

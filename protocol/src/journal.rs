@@ -5,6 +5,7 @@
 //! noticed. An agent that starts tells of what it finds only where that is not as it should be.
 
 mod certificates;
+mod money;
 mod orders;
 mod problems;
 mod ramp;
@@ -16,6 +17,7 @@ use crate::{
     conflict::Catalogue,
     event::{Event, EventKind, Severity},
     identity::{AgentId, MeshName, RegionName},
+    money::Notices,
     plan::{CommittedPlan, Plan, Standing},
     problem::Problem,
     ramp::RecoveryPolicy,
@@ -93,6 +95,7 @@ pub struct Journal {
     conflicts: Option<BTreeSet<(String, String)>>,
     expiring: BTreeSet<(AgentId, i64, MeshAlert)>,
     problems: BTreeMap<ProblemKey, Problem>,
+    notices: Notices,
 }
 
 impl Journal {
@@ -111,6 +114,7 @@ impl Journal {
             conflicts: None,
             expiring: BTreeSet::new(),
             problems: BTreeMap::new(),
+            notices: Notices::default(),
         }
     }
 

@@ -26,6 +26,7 @@ pub mod journal;
 pub mod load;
 pub mod manifest;
 pub mod members;
+pub mod money;
 pub mod places;
 pub mod plan;
 pub mod probe;

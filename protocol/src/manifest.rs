@@ -41,6 +41,17 @@ name_type!(
     VersionName, "version", check_version
 );
 
+/// What the names of the mesh's own data begin with: they are replicated as models are, and neither served nor listed with
+/// them.
+const INTERNAL: &str = "regionmesh.";
+
+impl ModelName {
+    /// Whether the mesh keeps data of its own under this name.
+    pub fn is_internal(&self) -> bool {
+        self.as_str().starts_with(INTERNAL)
+    }
+}
+
 const CONFLICT: &str = "+conflict.";
 
 impl VersionName {

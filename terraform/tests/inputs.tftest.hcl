@@ -46,8 +46,9 @@ run "each_with_a_fault" {
     log_retention_days    = 45
     gpu_nodes_max         = 0
     eks_addons            = ["unheard-of"]
+    gcp_focus_export      = { table = "dataset.table", location = "EU" }
   }
-  expect_failures = [var.project_name, var.environment, var.domain_name, var.mesh_subdomain, var.gcp_project_id, var.azure_subscription_id, var.kubernetes_version, var.dns_mode, var.routing_policy, var.route53_zone_id, var.cluster_access_cidrs, var.log_retention_days, var.gpu_nodes_max, var.eks_addons]
+  expect_failures = [var.project_name, var.environment, var.domain_name, var.mesh_subdomain, var.gcp_project_id, var.azure_subscription_id, var.kubernetes_version, var.dns_mode, var.routing_policy, var.route53_zone_id, var.cluster_access_cidrs, var.log_retention_days, var.gpu_nodes_max, var.eks_addons, var.gcp_focus_export]
 }
 
 run "each_with_another" {
@@ -58,8 +59,9 @@ run "each_with_another" {
     azure_subscription_id = "prod"
     cluster_access_cidrs  = ["office"]
     project_name          = "9regions"
+    gcp_focus_export      = { table = "some-project.dataset.table", location = "Europe" }
   }
-  expect_failures = [var.domain_name, var.gcp_project_id, var.azure_subscription_id, var.cluster_access_cidrs, var.project_name]
+  expect_failures = [var.domain_name, var.gcp_project_id, var.azure_subscription_id, var.cluster_access_cidrs, var.project_name, var.gcp_focus_export]
 }
 
 run "no_region" {
@@ -92,6 +94,15 @@ run "network_too_small" {
     regions = { one = { cloud = "aws", location = "us-west-2", network_cidr = "10.16.0.0/20" } }
   }
   expect_failures = [var.regions]
+}
+
+run "bills_that_no_agent_could_read" {
+  command = plan
+  variables {
+    regions          = { one = { cloud = "aws", location = "us-west-2", network_cidr = "10.16.0.0/16" } }
+    gcp_focus_export = { table = "some-project.dataset.table", location = "EU" }
+  }
+  expect_failures = [var.gcp_focus_export]
 }
 
 run "networks_alike" {

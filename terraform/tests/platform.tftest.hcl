@@ -63,6 +63,10 @@ run "three_clouds" {
     condition     = length(module.aws_first["us-west-2"].api_open_to) + length(module.gcp["eu-west-1"].api_open_to) + length(module.azure["ap-south-1"].api_open_to) == 0
     error_message = "nobody reaches a cluster's API from outside until somebody is named"
   }
+  assert {
+    condition     = length(module.aws_cost) == 0 && length(module.gcp_cost) == 0 && length(output.cost_exports) == 0 && length(output.azure_cost_exports) == 0 && alltrue([for region in values(local.cost_regions) : region == null])
+    error_message = "no bill is exported until enable_cost_exports"
+  }
 }
 
 run "settings_for_kubernetes" {

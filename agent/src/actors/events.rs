@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind},
     identity::{AgentId, RegionName},
     journal::{Journal, Judged, Validity, agreed_since},
+    money::CostNotice,
     problem::{Problem, ProblemKind},
     verdict::{Condition, RegionVerdict},
 };
@@ -139,6 +140,7 @@ async fn follow(arguments: EventsArguments) {
         }
         problems.mark_unchanged();
         events.extend(journal.problems(&published_problems(&board), now_ms));
+        events.extend(journal.notices(published_notices(&board).iter(), now_ms));
         journal.forget(now_ms);
         tell(&snapshots, &metrics, events);
         show(&snapshots, &metrics, &journal);
@@ -256,6 +258,16 @@ fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
             _ => None,
         })
         .collect()
+}
+
+/// The notices about money that the living publish.
+fn published_notices(board: &BoardView) -> Vec<CostNotice> {
+    let living = board.agents.values().filter(|view| view.is_alive);
+    let facts = living.filter_map(|view| match &*view.facts.get(&FactKind::Cost)?.fact {
+        Fact::Cost(facts) => Some(facts),
+        _ => None,
+    });
+    facts.flat_map(|facts| facts.notices.iter().cloned()).collect()
 }
 
 /// From when to when the certificates of the living are valid.

@@ -1,6 +1,8 @@
 //! Every message that one actor may send to another.
 
 use crate::{
+    actors::cost::Verdict,
+    cost::books::Books,
     mesh::handle::PeerError,
     store::{clean::Cleaned, metadata::Scan},
 };
@@ -16,7 +18,7 @@ use regionmesh_protocol::{
     register::{AcceptorAnswer, AcceptorRequest, Ballot},
     wire::{OrderRefusal, PeerReply},
 };
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 /// To the gossip actor.
 #[derive(Debug)]
@@ -155,8 +157,24 @@ pub enum ReplicatorMessage {
     FetchEnded(Box<VersionSummary>, Result<(), String>),
 }
 
+/// To the cost actor; all are its own.
+#[derive(Debug)]
+pub enum CostMessage {
+    /// What runs is to be observed.
+    Tick,
+    /// The region's bucket holds other documents than before.
+    CatalogueChanged,
+    /// They were read.
+    BooksRead(Arc<Books>),
+    /// Budgets, anomalies and bills were judged.
+    Judged(Box<Verdict>),
+    /// An export was looked at, or why it could not be.
+    ExportRead(String, Result<(), String>),
+}
+
 // Local only: none of these crosses the network, so nothing is serialised.
 impl ractor::Message for GossipMessage {}
 impl ractor::Message for HealthMessage {}
 impl ractor::Message for LeaderMessage {}
 impl ractor::Message for ReplicatorMessage {}
+impl ractor::Message for CostMessage {}

@@ -4,6 +4,7 @@
 //! read each other's results in [`crate::snapshots`].
 
 pub mod alerts;
+pub mod cost;
 pub mod events;
 pub mod gossip;
 pub mod health;

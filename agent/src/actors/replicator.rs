@@ -489,8 +489,9 @@ impl ReplicatorState {
         metrics.unknown.set(unknown.len() as i64);
         metrics.missing.set(self.first_missing.len() as i64);
         metrics.lag.set(lag_ms as f64 / 1e3);
-        let mut newest: Vec<_> = own.versions.iter().collect();
+        let mut newest: Vec<_> = own.versions.iter().filter(|version| !version.model.is_internal()).collect();
         newest.sort_by_key(|version| std::cmp::Reverse(version.published));
+        let version_count = newest.len() as u64;
         let holdings = Holdings {
             // None where it is too large to be told; the others then know that they don't know.
             catalogue: self.own_digest,
@@ -499,7 +500,7 @@ impl ReplicatorState {
                 .take(BRIEF_MAX)
                 .map(|version| (version.model.clone(), version.version.clone(), version.content))
                 .collect(),
-            version_count: own.versions.len() as u64,
+            version_count,
             aliases: own.aliases.iter().take(BRIEF_MAX).cloned().collect(),
             missing: self.first_missing.len() as u64,
             // In whole seconds: the entry changes while something is missing, not with every look at it.

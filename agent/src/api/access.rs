@@ -81,7 +81,7 @@ pub(super) async fn guard(
     let mut line = AuditLine { from, asked, by: operator.0.clone().unwrap_or_default(), outcome: None };
     request.extensions_mut().insert(operator);
     let response = match body {
-        BodyKind::File => next.run(request).await,
+        BodyKind::File | BodyKind::Form => next.run(request).await,
         BodyKind::None | BodyKind::Json(_) => {
             let (head, body) = request.into_parts();
             match collect(body, limits).await {

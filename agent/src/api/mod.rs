@@ -4,6 +4,7 @@
 //! [`ROUTES`] is the one list of what there is: the router and the OpenAPI document are both made from it.
 
 pub mod access;
+pub mod cost;
 pub mod events;
 pub mod failover;
 mod host;
@@ -25,6 +26,7 @@ use crate::{
     actors::messages::ReplicatorMessage,
     address::Address,
     config::Config,
+    cost::view::CostDesk,
     failover::OrderDesk,
     replication::{clock::HybridClock, publish::Publisher},
     serving::quarantine::Quarantine,
@@ -75,6 +77,8 @@ pub struct Api {
     pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
     pub orders: OrderDesk,
+    /// Bills, prices and the live plane.
+    pub cost: CostDesk,
     /// Versions that took the process down; none where no embedded model server runs.
     pub quarantine: Option<Arc<Quarantine>>,
     /// Room for streams of events.
@@ -92,6 +96,8 @@ pub enum BodyKind {
     Json(&'static str),
     /// The bytes of a file.
     File,
+    /// A form with files.
+    Form,
 }
 
 /// What the answer is, if all is well.
@@ -101,6 +107,8 @@ pub enum Answer {
     Text,
     /// 200 with JSON of this schema.
     Json(&'static str),
+    /// 200 with JSON of this schema, or in another format that was asked for.
+    Formats(&'static str),
     /// 201 with JSON of this schema.
     Created(&'static str),
     /// 200 with an endless stream of events (text/event-stream), whose data is JSON of this schema.
@@ -195,7 +203,7 @@ const ORDER_ERRORS: &[u16] = &[400, 404, 409, 500, 504];
 
 /// Every route.
 pub const ROUTES: &[Route] = {
-    use Answer::{Created, Json, Probe, Stream, Text};
+    use Answer::{Created, Formats, Json, Probe, Stream, Text};
     &[
         read("/", "What this is and where to look", Text, &[], || get(index)),
         read("/metrics", "Prometheus metrics", Text, &[500], || get(probes::metrics)),
@@ -306,6 +314,61 @@ pub const ROUTES: &[Route] = {
             get(events::alerts)
         })
         .with_query(events::ALERTS_QUERY),
+        read("/v1/cost/report", "What was spent within some days", Formats("CostReport"), &[400, 500], || {
+            get(cost::report)
+        })
+        .with_query(cost::SPAN_QUERY),
+        read("/v1/cost/trends", "How spending changed", Formats("CostTrends"), &[400, 500], || get(cost::trends))
+            .with_query(cost::TRENDS_QUERY),
+        read("/v1/cost/models", "What each model costs", Formats("CostModels"), &[400, 500], || get(cost::models))
+            .with_query(cost::SPAN_QUERY),
+        read("/v1/cost/egress", "What bytes cost that left a region", Formats("CostEgress"), &[400, 500], || {
+            get(cost::egress)
+        })
+        .with_query(cost::SPAN_QUERY),
+        read("/v1/cost/forecast", "What the month is heading for", Formats("CostForecast"), &[400, 500], || {
+            get(cost::forecast)
+        })
+        .with_query(cost::FORECAST_QUERY),
+        read("/v1/cost/anomalies", "Spending that is not as usual", Formats("CostAnomalies"), &[400, 500], || {
+            get(cost::anomalies)
+        })
+        .with_query(cost::FORMAT_QUERY),
+        read("/v1/cost/budgets", "How far budgets are used up", Formats("CostBudgets"), &[400, 500], || {
+            get(cost::budgets)
+        })
+        .with_query(cost::FORMAT_QUERY),
+        read("/v1/cost/sources", "Whose bills are there, and what runs", Formats("CostSources"), &[400, 500], || {
+            get(cost::bills)
+        })
+        .with_query(cost::FORMAT_QUERY),
+        read("/v1/cost/prices", "The prices of a day", Formats("CostPrices"), &[400, 500], || get(cost::prices))
+            .with_query(cost::PRICES_QUERY),
+        read(
+            "/v1/cost/recommendations",
+            "What would cost less",
+            Formats("CostRecommendations"),
+            &[400, 409, 500],
+            || get(cost::recommendations),
+        )
+        .with_query(cost::RECOMMENDATIONS_QUERY),
+        change(
+            "/v1/cost/import",
+            "Take bills in (FOCUS); what a source had for a month is replaced",
+            BodyKind::Form,
+            Json("CostImport"),
+            &[400, 408, 413, 422, 507],
+            || post(cost::import).layer(DefaultBodyLimit::disable()),
+        )
+        .with_query(cost::IMPORT_QUERY),
+        change(
+            "/v1/cost/prices",
+            "Add prices; each holds from its day on",
+            BodyKind::Json("CostPricesBody"),
+            Json("CostPricesDone"),
+            &[400, 507],
+            || post(cost::import_prices),
+        ),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
             get(all_models)
         }),

@@ -93,6 +93,10 @@ pub async fn begin(
     body: Bytes,
 ) -> Result<(Extension<By>, (StatusCode, Json<UploadBegun>)), ApiError> {
     let (model, version) = names(&path)?;
+    if model.is_internal() {
+        let error = format!("{model}: names that begin with \"regionmesh.\" are kept for the mesh's own data");
+        return Err(ApiError::bad(error));
+    }
     if version.as_str().contains('+') {
         return Err(ApiError::bad("names with '+conflict.' are given by conflict resolution alone"));
     }

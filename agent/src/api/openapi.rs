@@ -55,6 +55,12 @@ fn operation(route: &Route) -> Value {
             let is_required = schemas()[schema]["required"].as_array().is_some_and(|required| !required.is_empty());
             operation["requestBody"] = json!({ "required": is_required, "content": json_of(schema) });
         }
+        BodyKind::Form => {
+            let file = json!({ "type": "string", "format": "binary" });
+            let schema = json!({ "type": "object", "properties": { "file": { "type": "array", "items": file } } });
+            let content = json!({ "multipart/form-data": { "schema": schema } });
+            operation["requestBody"] = json!({ "required": true, "content": content });
+        }
         BodyKind::File => {
             let schema = json!({ "type": "string", "format": "binary" });
             let content = json!({ "application/octet-stream": { "schema": schema } });
@@ -94,6 +100,13 @@ fn responses(route: &Route) -> Value {
         Answer::Text => {
             json!({ "200": { "description": "Done", "content": { "text/plain": { "schema": { "type": "string" } } } } })
         }
+        Answer::Formats(schema) => {
+            let mut content = json_of(schema);
+            for media_type in ["text/plain", "text/csv", "text/html"] {
+                content[media_type] = json!({ "schema": { "type": "string" } });
+            }
+            json!({ "200": { "description": "Done", "content": content } })
+        }
         Answer::Json(schema) => json!({ "200": { "description": "Done", "content": json_of(schema) } }),
         Answer::Stream(schema) => {
             let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
@@ -108,7 +121,7 @@ fn responses(route: &Route) -> Value {
     };
     let of_the_guard: &[u16] = match (route.needs_token, route.body) {
         (false, _) => &[],
-        (true, BodyKind::File) => &[401, 403, 503],
+        (true, BodyKind::File | BodyKind::Form) => &[401, 403, 503],
         (true, _) => &[401, 403, 408, 413, 503],
     };
     for code in route.errors.iter().chain(of_the_guard).chain(OF_EVERY_ROUTE) {

@@ -3,6 +3,7 @@
 //! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field, both ways. What a request
 //! may hold is in [`requests`], and what a name or a text may be in [`rules`].
 
+mod cost;
 mod models;
 mod requests;
 mod rules;
@@ -397,7 +398,7 @@ const OBJECTS: &[Object] = &[
         &[
             ("cursor", "string", "Its place at the answering agent, as `since` takes it"),
             ("id", "string", "Tells it from all others; the same from whichever agent it comes"),
-            ("kind", "string", "verdict, plan, leader, ramp, fence-lost, drift, conflict or certificate"),
+            ("kind", "string", "What kind of thing: verdict, plan, leader, ..., see /v1/events"),
             ("severity", "string", "info, warning or critical"),
             ("time_ms", "time", "When it happened"),
             ("region", "string?", "The region that it is about; null if it is about none"),
@@ -441,7 +442,7 @@ const PLAN_BRIEF: &[Field] = &[
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS) {
+    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS).chain(cost::OBJECTS) {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -486,7 +487,7 @@ mod tests {
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS) {
+        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS).chain(cost::OBJECTS) {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

@@ -276,6 +276,7 @@ fn fact_name(kind: FactKind) -> &'static str {
         FactKind::Alerts => "alerts",
         FactKind::Problems => "problems",
         FactKind::Servability => "servability",
+        FactKind::Cost => "cost",
     }
 }
 
@@ -361,6 +362,7 @@ fn known_models(config: &Config, snapshots: &Snapshots, board: &BoardView) -> BT
     for entry in &own.aliases {
         known.entry(entry.model.clone()).or_default().aliases.insert(entry.alias.clone(), entry.clone());
     }
+    known.retain(|model, _| !model.is_internal());
     known
 }
 

@@ -13,9 +13,10 @@ mod uploads;
 
 use super::{Api, ROUTES, metrics::ApiMetrics, server, server::Limits};
 use crate::{
-    actors::messages::ReplicatorMessage,
+    actors::{cost::CostMetrics, messages::ReplicatorMessage},
     address::Address,
     config::{Config, StoreConfig, rig},
+    cost::{archive::Archive, view::CostDesk},
     failover::OrderDesk,
     mesh::handle::{Peer, PeerError, PeerLink},
     operators::Operators,
@@ -175,6 +176,14 @@ impl Rig {
         let stream_registry = registry.clone();
         let live = watch::channel(config.clone()).1;
         let operators = Operators::new(config.mesh.clone(), config.id(), live.clone());
+        let archive = Archive {
+            store: models.clone(),
+            publisher: publisher.clone(),
+            clock: clock.clone(),
+            region: config.region.clone(),
+            replicator: replicator.clone(),
+            staging: dir.path().join("cost"),
+        };
         let api = Api {
             live,
             config,
@@ -192,6 +201,12 @@ impl Rig {
                 snapshots: snapshots.clone(),
                 operators,
             },
+            cost: CostDesk::new(
+                archive,
+                watch::channel(Arc::default()).1,
+                watch::channel(Arc::default()).1,
+                CostMetrics::new(&stream_registry).unwrap(),
+            ),
             quarantine: Some(crate::serving::quarantine::Quarantine::open(None)),
             streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,

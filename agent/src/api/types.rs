@@ -1,11 +1,13 @@
 //! The JSON of the API, for the server and the command line alike. Ages and durations in milliseconds, points in time
 //! as Unix milliseconds.
 
+mod cost;
 mod members;
 mod models;
 mod traffic;
 mod uploads;
 
+pub use cost::{PricesBody, PricesDone};
 pub use members::{MemberBody, MemberStatus, MembersStatus, NewNameBody};
 pub use models::{
     AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, Promoted, UnservableStatus, UploadBegun,

@@ -205,14 +205,33 @@ impl Client {
         Ok(answer.value)
     }
 
+    /// Asks for a text; agents that don't answer are named on standard error.
+    pub async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let answer = self.first(path, ANSWER, answer::text).await?;
+        for failure in &answer.failures {
+            eprintln!("warning: {failure}; another agent answered");
+        }
+        Ok(answer.value)
+    }
+
     /// Asks for JSON, each agent at most for `patience`.
     pub async fn ask<T: DeserializeOwned>(&self, path: &str, patience: Duration) -> Result<Answer<T>, ClientError> {
+        self.first(path, patience, answer::json).await
+    }
+
+    /// The first answer that `read` can read.
+    async fn first<T>(
+        &self,
+        path: &str,
+        patience: Duration,
+        read: impl AsyncFn(reqwest::Response) -> Result<T, ClientError>,
+    ) -> Result<Answer<T>, ClientError> {
         let mut failures = Vec::new();
         let mut refusal = None;
         for (index, agent) in self.in_turn() {
             let asked = async {
                 let reply = self.request(Method::GET, agent, path)?.timeout(patience).send().await;
-                answer::json(reply.map_err(|error| ClientError::broken(agent, &error))?).await
+                read(reply.map_err(|error| ClientError::broken(agent, &error))?).await
             };
             match asked.await {
                 Ok(value) => {
@@ -306,6 +325,17 @@ impl Client {
         let request = self.request(Method::POST, agent, path)?.header(http::header::CONTENT_LENGTH, length);
         let reply = request.body(body).send().await;
         answer::check(reply.map_err(|error| ClientError::broken(agent, &error))?).await.map(drop)
+    }
+
+    /// Sends files to the one agent of this client, and reads what it makes of them.
+    pub async fn send_form<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: reqwest::multipart::Form,
+    ) -> Result<T, ClientError> {
+        let Some(agent) = self.agents.first() else { return Err(ClientError::NoAgent { tried: Vec::new() }) };
+        let reply = self.request(Method::POST, agent, path)?.multipart(form).send().await;
+        answer::json(reply.map_err(|error| ClientError::broken(agent, &error))?).await
     }
 
     /// A client of one agent, to which everything that belongs together may go: the first that is ready, else the

@@ -10,12 +10,14 @@ pub mod client;
 mod common;
 pub mod completions;
 mod confirm;
+pub mod cost;
 pub mod dns;
 mod duration;
 pub mod events;
 pub mod failover;
 pub mod front_door;
 pub mod models;
+pub mod optimizer;
 mod output;
 pub mod reference;
 pub mod serve;
@@ -53,6 +55,8 @@ enum Command {
     Failover(failover::FailoverCommand),
     Events(events::EventsCommand),
     Alerts(alerts::AlertsCommand),
+    Cost(cost::CostCommand),
+    Optimizer(optimizer::OptimizerCommand),
     Agent(agent::AgentCommand),
     Serve(serve::ServeCommand),
     FrontDoor(front_door::FrontDoorCommand),
@@ -85,6 +89,8 @@ impl Command {
             Self::Failover(command) => command.run().await,
             Self::Events(command) => command.run().await,
             Self::Alerts(command) => command.run().await,
+            Self::Cost(command) => command.run().await,
+            Self::Optimizer(command) => command.run().await,
             Self::Agent(command) => command.run().await,
             Self::Serve(command) => command.run().await,
             Self::FrontDoor(command) => command.run().await,

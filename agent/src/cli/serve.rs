@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::{Config, LogConfig, ServingConfig, StoreConfig},
+    cost::meter::Meter,
     logging,
     serving::{
         CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue,
@@ -132,6 +133,7 @@ impl ServeCommand {
             state_dir: Some(state_dir),
             draining,
             metrics,
+            meter: Meter::default(),
         });
         let _poll = AbortOnDropHandle::new(tokio::spawn(poll_catalogue(lister, announce, POLL, stop.clone())));
         let mut terminate = unix::signal(unix::SignalKind::terminate())?;

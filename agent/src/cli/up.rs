@@ -10,6 +10,7 @@ pub mod measure;
 pub mod process;
 pub mod publish;
 pub mod ready;
+mod settings;
 pub mod state;
 pub mod table;
 
@@ -79,6 +80,9 @@ pub struct UpCommand {
     /// The same as --recovery fast, as earlier versions took it
     #[arg(long, hide = true, conflicts_with = "recovery")]
     fast_recovery: bool,
+    /// Settings to add to every agent's configuration, TOML: [cost], [alerts], [[regions]] by name, and so on
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from it
     #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS, value_parser = loopback)]
     base: Ipv4Addr,
@@ -261,6 +265,9 @@ impl UpCommand {
             RecoveryOption::Fast => layout::fast_recovery(),
             RecoveryOption::Production => RecoveryPolicy::default(),
         };
+        if let Some(path) = &self.settings {
+            options.settings = settings::read(path)?;
+        }
         options.base = self.base;
         options.front_door = front_door_addresses(&self.front_door).await?;
         Ok(options)

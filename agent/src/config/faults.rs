@@ -17,6 +17,7 @@ impl Config {
                 faults.push(format!("regions: {} is listed twice", region.name));
             }
             faults.extend(region.faults());
+            faults.extend(region.node_faults());
         }
         if names.iter().any(|name| name.as_str() == regionmesh_protocol::register::WITNESS) {
             faults
@@ -54,6 +55,7 @@ impl Config {
         }
         faults.extend(self.traffic.faults(&names));
         faults.extend(self.alerts.faults());
+        faults.extend(self.cost.faults(&names));
         if self.recovery.errors_floor_bp > 10_000 {
             faults.push("recovery.errors_floor_bp must be at most 10000".into());
         }
@@ -134,7 +136,7 @@ impl ListenConfig {
 
 impl StoreConfig {
     /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
-    fn fault(&self) -> Option<String> {
+    pub(super) fn fault(&self) -> Option<String> {
         const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
         let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
         if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {

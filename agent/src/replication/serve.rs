@@ -5,6 +5,7 @@ use super::{
     metrics::ReplicationMetrics,
 };
 use crate::{
+    cost::meter::Meter,
     mesh::handle::BulkService,
     store::models::{ModelError, ModelStore},
 };
@@ -39,14 +40,15 @@ const REMEMBERED: usize = 256;
 pub struct BulkServer {
     store: Arc<ModelStore>,
     metrics: ReplicationMetrics,
+    meter: Meter,
     places: Arc<Semaphore>,
     contents: Arc<Mutex<HashMap<(String, String), Digest>>>,
 }
 
 impl BulkServer {
     /// A server of `store`.
-    pub fn new(store: Arc<ModelStore>, metrics: ReplicationMetrics) -> Self {
-        Self { store, metrics, places: Arc::new(Semaphore::new(AT_ONCE)), contents: Arc::default() }
+    pub fn new(store: Arc<ModelStore>, metrics: ReplicationMetrics, meter: Meter) -> Self {
+        Self { store, metrics, meter, places: Arc::new(Semaphore::new(AT_ONCE)), contents: Arc::default() }
     }
 
     /// Answers the one request of a stream.
@@ -99,6 +101,7 @@ impl BulkServer {
                             send_block(send, &block).await?;
                             let region = from.region.as_str();
                             self.metrics.bytes.with_label_values(&["sent", region]).inc_by(block.len() as u64);
+                            self.meter.replicated(&from.region, &model, block.len() as u64);
                         }
                         Err(error) if !is_begun => return in_time(write_frame(send, &refusal(error))).await,
                         // Bytes are on their way: only an end too early can tell.

@@ -35,7 +35,7 @@ mod tests;
 pub use metrics::ServingMetrics;
 pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
 
-use crate::config::ServingConfig;
+use crate::{config::ServingConfig, cost::meter::Meter};
 use regionmesh_protocol::{conflict::Catalogue, facts::ServingFacts, identity::RegionName, servability::Servability};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -76,6 +76,8 @@ pub struct ServingArguments {
     pub draining: watch::Receiver<bool>,
     /// The counters; made once, since a registry takes each name once and a restarted server goes on counting.
     pub metrics: ServingMetrics,
+    /// What inferences take, for what they cost.
+    pub meter: Meter,
 }
 
 /// The server.
@@ -129,7 +131,7 @@ impl Server {
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServingError> {
         let Self { arguments, shelf } = self;
-        let ServingArguments { region, config, catalogue, peers, draining, metrics, quarantine, .. } = arguments;
+        let ServingArguments { region, config, catalogue, peers, draining, metrics, quarantine, meter, .. } = arguments;
         let service = routes::Service {
             shelf: shelf.clone(),
             admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
@@ -138,6 +140,7 @@ impl Server {
             draining,
             region,
             metrics: metrics.clone(),
+            meter,
         };
         let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue, peers)));
         tokio::select! {

@@ -15,6 +15,7 @@ use super::{
     tensors::{OutputTensor, TensorSpec, read_input},
     work::{self, Control},
 };
+use crate::cost::meter::Meter;
 use axum::{
     Json, Router,
     body::Body,
@@ -58,6 +59,8 @@ pub struct Service {
     pub draining: watch::Receiver<bool>,
     /// The region.
     pub region: RegionName,
+    /// What inferences take.
+    pub meter: Meter,
     /// The counters.
     pub metrics: ServingMetrics,
 }
@@ -239,11 +242,13 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
     };
     let control = Control::new(Some(deadline));
     let (waiter, worker) = work::pair(&control, &service.metrics.abandoned);
-    let of_task = loaded.clone();
+    let (of_task, meter) = (loaded.clone(), service.meter.clone());
     let computing = tokio::task::spawn_blocking(move || {
         let (_place, _worker) = (place, worker);
+        let started = Instant::now();
         let mut refusal = None;
         let json = guarded(|| Ok(answer(&of_task, &body.bytes, &control).map_err(|error| refusal = Some(error)).ok()));
+        meter.computed(&of_task.model, started.elapsed());
         match (json, refusal) {
             (Ok(Some(json)), _) => Ok(json),
             (_, Some(refusal)) => Err(refusal),
@@ -262,8 +267,9 @@ async fn run(service: &Service, loaded: &Arc<Loaded>, headers: &HeaderMap, body:
         Err(_) => Err(too_late(service, loaded, StatusCode::GATEWAY_TIMEOUT)),
     };
     match &computed {
-        Ok(_) => {
+        Ok(json) => {
             let took = received.elapsed();
+            service.meter.answered(&loaded.model, json.len());
             service.shelf.served(took);
             service.metrics.duration(&loaded.model, took.as_secs_f64());
         }

@@ -203,6 +203,19 @@ fn bytes_cost_the_price_of_their_day_through_the_tiers_of_the_month() {
 }
 
 #[test]
+fn tiers_count_from_the_first_of_the_month() {
+    let usage = [sent(2, "eu-west-1", None, 1_024), sent(5, "eu-west-1", None, 10)];
+    let fifth = START.replace_day(5).unwrap();
+    let cost = |usage: &[EgressUsage]| {
+        egress_report(usage, (fifth, fifth), &Prices::default(), &example_regions()).totals.of(Currency::USD)
+    };
+    assert_eq!(cost(&usage).to_string(), "1.1");
+    assert_eq!(cost(&usage[1..]).to_string(), "1.2");
+    let september = EgressUsage { day: START - Duration::DAY, ..usage[0].clone() };
+    assert_eq!(cost(&[september, usage[1].clone()]).to_string(), "1.2");
+}
+
+#[test]
 fn sources_are_ordered_by_region_cloud_price_round_trip_and_name() {
     let source = |region: &str, cloud: &str, price: Option<u64>, round_trip_ms| ReplicationSource {
         region: region.into(),

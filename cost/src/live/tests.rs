@@ -267,6 +267,18 @@ fn a_thousand_inferences_cost_the_share_of_their_busy_time() {
 }
 
 #[test]
+fn nodes_without_places_for_inferences_are_idle() {
+    let (prices, regions) = (rising(), regions());
+    let pricing = Pricing { prices: &prices, regions: &regions };
+    let mut meter = LiveMeter::new(GAP_MS);
+    for now_ms in [EVENING_MS, EVENING_MS + 60_000] {
+        meter.observe("us-west-2", now_ms, RegionCapacity { places: 0, ..nodes(10) }, &[], pricing);
+    }
+    let window = meter.window("us-west-2", (EVENING, EVENING), pricing);
+    assert_eq!((window.idle.of(Currency::USD).to_string().as_str(), window.idle_ratio()), ("0.06", None));
+}
+
+#[test]
 fn what_has_no_price_is_listed_and_the_rest_is_charged() {
     let (prices, regions) = (rising(), regions());
     let pricing = Pricing { prices: &prices, regions: &regions };

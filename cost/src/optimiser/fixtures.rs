@@ -25,9 +25,8 @@ pub(super) fn region(name: &str, price: f64) -> RegionOffer {
 
 /// A model of which a node serves ten requests a second.
 pub(super) fn model(name: &str, demand: &[(&str, f64)]) -> ModelDemand {
-    let demand = demand.iter().map(|(origin, rps)| {
-        ((*origin).to_owned(), OriginDemand { mean_rps: rps * 0.6, peak_rps: *rps })
-    });
+    let demand =
+        demand.iter().map(|(origin, rps)| ((*origin).to_owned(), OriginDemand { mean_rps: rps * 0.6, peak_rps: *rps }));
     ModelDemand {
         name: name.parse().unwrap(),
         node_seconds_per_request: 0.1,
@@ -74,21 +73,18 @@ pub(super) fn inputs() -> impl Strategy<Value = PlacementInput> {
 type OfferNumbers = (f64, Option<(f64, f64)>, Option<(f64, u32, u32)>, u32);
 type ModelNumbers = (f64, f64, f64, f64, Vec<f64>);
 
-fn build(
-    (offers, models, trips, egress, survive, headroom): (
-        Vec<OfferNumbers>,
-        Vec<ModelNumbers>,
-        Vec<Option<f64>>,
-        Vec<f64>,
-        u8,
-        f64,
-    ),
-) -> PlacementInput {
+type Numbers = (Vec<OfferNumbers>, Vec<ModelNumbers>, Vec<Option<f64>>, Vec<f64>, u8, f64);
+
+fn build((offers, models, trips, egress, survive, headroom): Numbers) -> PlacementInput {
     let name = |index: usize| format!("r{index}");
     let count = offers.len();
     let regions = offers.into_iter().enumerate().map(|(index, (price, spot, committed, nodes_max))| RegionOffer {
         on_demand: NodeOffer { price: usd(price), nodes_max },
-        spot: spot.map(|(part, loss_per_hour)| SpotOffer { price: usd(price * part), nodes_max: nodes_max / 2, loss_per_hour }),
+        spot: spot.map(|(part, loss_per_hour)| SpotOffer {
+            price: usd(price * part),
+            nodes_max: nodes_max / 2,
+            loss_per_hour,
+        }),
         committed: committed.map(|(part, new_nodes_max, paid_nodes)| CommittedOffer {
             price: usd(price * part),
             new_nodes_max,
@@ -113,7 +109,8 @@ fn build(
     let models = models.collect();
     let pairs = |origin: usize| (0..count).filter(move |region| *region != origin);
     let round_trips_ms = (0..count).map(|origin| {
-        let known = pairs(origin).filter_map(|region| Some((name(region).parse().unwrap(), trips[origin * 5 + region]?)));
+        let known =
+            pairs(origin).filter_map(|region| Some((name(region).parse().unwrap(), trips[origin * 5 + region]?)));
         (name(origin), known.collect())
     });
     let egress_per_gb = (0..count).map(|region| {

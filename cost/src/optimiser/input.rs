@@ -194,7 +194,8 @@ impl PlacementInput {
         let check = |what: String, price: Money| {
             if price.currency != currency {
                 let (is, was) = (price.currency, currency);
-                let why = format!("the price is in {is}, that of region {} in {was}; convert all prices to one", first.name);
+                let why =
+                    format!("the price is in {is}, that of region {} in {was}; convert all prices to one", first.name);
                 return invalid(&what, why);
             }
             if price.amount < Amount::ZERO || price.amount.to_f64() > 1e9 {
@@ -206,10 +207,10 @@ impl PlacementInput {
             let name = &region.name;
             check(format!("regions.{name}.on_demand.price"), region.on_demand.price)?;
             region.spot.iter().try_for_each(|spot| check(format!("regions.{name}.spot.price"), spot.price))?;
-            let committed = region.committed.iter();
-            committed.map(|offer| check(format!("regions.{name}.committed.price"), offer.price)).collect::<Result<(), _>>()?;
-            let fixed = region.fixed_per_hour.iter();
-            fixed.map(|price| check(format!("regions.{name}.fixed_per_hour"), *price)).collect::<Result<(), _>>()?;
+            let mut committed = region.committed.iter();
+            committed.try_for_each(|offer| check(format!("regions.{name}.committed.price"), offer.price))?;
+            let mut fixed = region.fixed_per_hour.iter();
+            fixed.try_for_each(|price| check(format!("regions.{name}.fixed_per_hour"), *price))?;
         }
         for (region, prices) in &self.egress_per_gb {
             for (origin, price) in prices {

@@ -9,7 +9,7 @@ use super::{
     outcome::{Infeasibility, NodeCounts, Nodes, PlacementError},
     prepared::{Prepared, RegionNumbers, members},
 };
-use microlp::{ComparisonOp, Error, OptimizationDirection, Problem, Solution, Variable};
+use microlp::{ComparisonOp, Error, OptimizationDirection, Problem, Solution, SolveOptions, Variable};
 
 /// The whole load in the program's units.
 const SCALED_LOAD: f64 = 1_000.0;
@@ -70,9 +70,17 @@ struct Program<'a, 'b> {
     /// Units of the program per node.
     scale: f64,
     regions: Vec<RegionVariables>,
-    /// By stream, the region and its variable.
-    loads: Vec<Vec<(usize, Variable)>>,
+    loads: Vec<StreamVariables>,
+    /// What the loads cost if each goes to its usual region: the objective does not hold it.
+    base_cost: f64,
     covers: Vec<Cover>,
+}
+
+/// The loads of a stream. One region, its usual one, answers what the others don't: with that, the solver begins with a
+/// solution for most streams, and needs a fraction of the steps.
+struct StreamVariables {
+    usual: usize,
+    others: Vec<(usize, Variable)>,
 }
 
 /// Decides with merged streams which regions are used, and then the rest with all streams.
@@ -88,7 +96,8 @@ pub(super) fn solve(prepared: &Prepared<'_>) -> Result<Solved, PlacementError> {
 pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<Solved, PlacementError> {
     let scale = SCALED_LOAD / prepared.load;
     let mut problem = Problem::new(OptimizationDirection::Minimize);
-    let mut program = Program { prepared, given, scale, regions: Vec::new(), loads: Vec::new(), covers: Vec::new() };
+    let mut program =
+        Program { prepared, given, scale, regions: Vec::new(), loads: Vec::new(), base_cost: 0.0, covers: Vec::new() };
     for region in 0..prepared.regions.len() {
         program.add_nodes(&mut problem, region);
     }
@@ -100,7 +109,10 @@ pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<S
     }
     program.add_first_covers(&mut problem);
 
-    let solution = finished(problem.solve())?;
+    // Presolve finds next to nothing to simplify here, and takes as long as the solution.
+    let mut options = SolveOptions::default();
+    options.presolve = false;
+    let solution = finished(problem.solve_with(options))?;
     let solution = program.survive(solution)?;
     let solution = program.close(solution)?;
     Ok(program.read(&solution))
@@ -108,9 +120,9 @@ pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<S
 
 fn finished(outcome: Result<microlp::SolveOutcome, Error>) -> Result<Solution, PlacementError> {
     match outcome {
-        Ok(outcome) => outcome
-            .into_solution()
-            .map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned())),
+        Ok(outcome) => {
+            outcome.into_solution().map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned()))
+        }
         Err(Error::Infeasible) => Err(PlacementError::Infeasible(vec![Infeasibility::Together])),
         Err(error) => Err(PlacementError::Solver(error.to_string())),
     }
@@ -140,16 +152,20 @@ impl Program<'_, '_> {
     fn add_loads(&mut self, problem: &mut Problem) {
         for stream in &self.prepared.streams {
             let is_used = |region: &usize| self.given.used.is_none_or(|used| used[*region]);
-            let loads: Vec<(usize, Variable)> = members(stream.allowed)
-                .filter(is_used)
-                .map(|region| {
-                    let price = stream.egress[region] / stream.load;
-                    (region, problem.add_var(price, (0.0, f64::INFINITY)))
-                })
+            let cost = |region: usize| stream.egress[region] / stream.load;
+            let regions = || members(stream.allowed).filter(is_used);
+            // Every stream has a region: those without one were found before.
+            let usual = regions().min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(0);
+            let others: Vec<(usize, Variable)> = regions()
+                .filter(|region| *region != usual)
+                .map(|region| (region, problem.add_var(cost(region) - cost(usual), (0.0, f64::INFINITY))))
                 .collect();
-            let sum: Vec<_> = loads.iter().map(|(_, load)| (*load, 1.0)).collect();
-            problem.add_constraint(sum, ComparisonOp::Eq, stream.load * self.scale);
-            self.loads.push(loads);
+            if !others.is_empty() {
+                let sum = others.iter().map(|(_, load)| (*load, 1.0));
+                problem.add_constraint(sum, ComparisonOp::Le, stream.load * self.scale);
+            }
+            self.base_cost += cost(usual) * stream.load * self.scale;
+            self.loads.push(StreamVariables { usual, others });
         }
     }
 
@@ -166,9 +182,7 @@ impl Program<'_, '_> {
             let durable = variables.durable().map(|node| (node, share));
             problem.add_constraint(durable.chain([(variables.spot, share - 1.0)]), ComparisonOp::Ge, 0.0);
             if is_mixed {
-                let weight = |stream: usize| {
-                    headroom * (1.0 - self.prepared.streams[stream].spot_share_max)
-                };
+                let weight = |stream: usize| headroom * (1.0 - self.prepared.streams[stream].spot_share_max);
                 let durable = variables.durable().map(|node| (node, 1.0)).collect();
                 self.at_least_load(problem, region, durable, 0.0, &weight);
             }
@@ -204,15 +218,25 @@ impl Program<'_, '_> {
         base: f64,
         weight: &dyn Fn(usize) -> f64,
     ) {
-        let given = self.given.shares.map_or(0.0, |shares| {
+        let mut least = base;
+        if let Some(shares) = self.given.shares {
             let streams = self.prepared.streams.iter().zip(shares).enumerate();
-            streams.map(|(index, (stream, shares))| weight(index) * stream.load * shares[region]).sum()
-        });
-        for (stream, loads) in self.loads.iter().enumerate() {
-            let load = loads.iter().find(|(at, _)| *at == region);
-            nodes.extend(load.map(|(_, load)| (*load, -weight(stream))).filter(|(_, weight)| *weight != 0.0));
+            least += streams.map(|(index, (stream, shares))| weight(index) * stream.load * shares[region]).sum::<f64>();
         }
-        problem.add_constraint(nodes, ComparisonOp::Ge, (base + given) * self.scale);
+        for (index, loads) in self.loads.iter().enumerate() {
+            let weight = weight(index);
+            if weight == 0.0 {
+                continue;
+            }
+            if loads.usual == region {
+                least += weight * self.prepared.streams[index].load;
+                nodes.extend(loads.others.iter().map(|(_, load)| (*load, weight)));
+            } else {
+                let load = loads.others.iter().find(|(at, _)| *at == region);
+                nodes.extend(load.map(|(_, load)| (*load, -weight)));
+            }
+        }
+        problem.add_constraint(nodes, ComparisonOp::Ge, least * self.scale);
     }
 
     /// All that is left must be able to serve all: these inequalities are nearly always needed.
@@ -293,7 +317,7 @@ impl Program<'_, '_> {
         let mut order = unsettled;
         order.sort_by(|a, b| nodes[*a].total().total_cmp(&nodes[*b].total()));
         for region in order.into_iter().take(CLOSE_TRIES_MAX) {
-            if best.objective() - bound <= CLOSE_GAP * best.objective() {
+            if best.objective() - bound <= CLOSE_GAP * (best.objective() + self.base_cost) {
                 break;
             }
             let Some(is_used) = self.regions[region].is_used else { continue };
@@ -328,8 +352,13 @@ impl Program<'_, '_> {
         if let Some(shares) = self.given.shares {
             return shares[stream][region] * self.prepared.streams[stream].load;
         }
-        let load = self.loads[stream].iter().find(|(at, _)| *at == region);
-        load.map_or(0.0, |(_, load)| solution.var_value(*load).max(0.0) / self.scale)
+        let StreamVariables { usual, others } = &self.loads[stream];
+        let value = |load: Variable| solution.var_value(load).max(0.0) / self.scale;
+        if *usual == region {
+            let elsewhere: f64 = others.iter().map(|(_, load)| value(*load)).sum();
+            return (self.prepared.streams[stream].load - elsewhere).max(0.0);
+        }
+        others.iter().find(|(at, _)| *at == region).map_or(0.0, |(_, load)| value(*load))
     }
 
     fn is_any(&self, nodes: Nodes) -> bool {

@@ -232,7 +232,10 @@ impl fmt::Display for Infeasibility {
             Self::Capacity { lost, regions, needed, available } => {
                 let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
                 let names = if names.is_empty() { "no region".to_owned() } else { names.join(", ") };
-                write!(f, "capacity is short: {names} can have {available:.2} nodes, and {needed:.2} are needed there")?;
+                write!(
+                    f,
+                    "capacity is short: {names} can have {available:.2} nodes, and {needed:.2} are needed there"
+                )?;
                 match lost {
                     None => Ok(()),
                     Some(Loss::Region { region }) => write!(f, " when {region} is lost"),

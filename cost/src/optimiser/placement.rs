@@ -37,7 +37,9 @@ pub fn placement(input: &PlacementInput) -> Result<Placement, PlacementError> {
     let solved = linear::solve(&prepared)?;
 
     let whole = match input.rules.whole_nodes {
-        true => whole::rounded(&prepared, &solved)?.map(|found| whole_placement(&prepared, &found.nodes, &found.shares)),
+        true => {
+            whole::rounded(&prepared, &solved)?.map(|found| whole_placement(&prepared, &found.nodes, &found.shares))
+        }
         false => None,
     };
     let mut assumptions = prepared.assumptions.clone();
@@ -107,7 +109,7 @@ fn month_of_rate(rate: f64) -> Amount {
     Amount::from_f64((cost * 1e8).round() / 1e8).unwrap_or_default()
 }
 
-fn egress(prepared: &Prepared<'_>, shares: &[Vec<f64>]) -> Amount {
+pub(super) fn egress(prepared: &Prepared<'_>, shares: &[Vec<f64>]) -> Amount {
     let of = |(stream, shares): (&Stream<'_>, &Vec<f64>)| -> f64 {
         stream.egress.iter().zip(shares).map(|(cost, share)| cost * share).sum()
     };
@@ -122,7 +124,11 @@ fn monthly(prepared: &Prepared<'_>, solved: &Solved) -> MonthlyCost {
         compute += nodes.spot * region.spot_price + committed * region.committed_price;
         fixed += if nodes.total() > 0.0 { region.fixed_price } else { 0.0 };
     }
-    MonthlyCost { compute: month_of_rate(compute), fixed: month_of_rate(fixed), egress: egress(prepared, &solved.shares) }
+    MonthlyCost {
+        compute: month_of_rate(compute),
+        fixed: month_of_rate(fixed),
+        egress: egress(prepared, &solved.shares),
+    }
 }
 
 fn flows(prepared: &Prepared<'_>, shares: &[Vec<f64>]) -> Vec<Flow> {
@@ -143,9 +149,8 @@ fn binding(prepared: &Prepared<'_>, solved: &Solved) -> Vec<Binding> {
     for (index, (numbers, nodes)) in prepared.regions.iter().zip(&solved.nodes).enumerate() {
         let region = prepared.name(index).clone();
         let offer = &prepared.input.regions[index];
-        let is_at = |nodes: f64, most: Option<u32>| {
-            most.is_some_and(|most| most > 0 && nodes >= f64::from(most) - tolerance)
-        };
+        let is_at =
+            |nodes: f64, most: Option<u32>| most.is_some_and(|most| most > 0 && nodes >= f64::from(most) - tolerance);
         if is_at(nodes.on_demand, Some(offer.on_demand.nodes_max)) {
             binding.push(Binding::OnDemandQuota { region: region.clone() });
         }
@@ -159,7 +164,8 @@ fn binding(prepared: &Prepared<'_>, solved: &Solved) -> Vec<Binding> {
         if nodes.spot > tolerance && nodes.spot >= nodes.total() * prepared.spot_share_max - tolerance {
             binding.push(Binding::SpotShare { region: region.clone() });
         }
-        let busy: f64 = prepared.streams.iter().zip(&solved.shares).map(|(stream, shares)| shares[index] * stream.load).sum();
+        let busy: f64 =
+            prepared.streams.iter().zip(&solved.shares).map(|(stream, shares)| shares[index] * stream.load).sum();
         let copies = prepared.streams.iter().zip(&solved.shares);
         let copies: f64 = copies.map(|(stream, shares)| shares[index] * stream.load * stream.model.memory_share).sum();
         let is_full = nodes.total() > 0.0 && numbers.memory + copies >= nodes.total() - tolerance;
@@ -168,7 +174,9 @@ fn binding(prepared: &Prepared<'_>, solved: &Solved) -> Vec<Binding> {
         }
     }
     binding.extend(losses(prepared, solved, tolerance));
-    binding.extend(prepared.streams.iter().zip(&solved.shares).filter_map(|(stream, shares)| latency(prepared, stream, shares)));
+    binding.extend(
+        prepared.streams.iter().zip(&solved.shares).filter_map(|(stream, shares)| latency(prepared, stream, shares)),
+    );
     binding.sort();
     binding.dedup();
     binding
@@ -213,7 +221,8 @@ fn latency(prepared: &Prepared<'_>, stream: &Stream<'_>, shares: &[f64]) -> Opti
     };
     let cheapest = |regions: &mut dyn Iterator<Item = usize>| regions.min_by(|a, b| price(a).total_cmp(&price(b)));
     let count = prepared.regions.len();
-    let far = (0..count).filter(|region| stream.allowed >> region & 1 == 0 && prepared.regions[*region].on_demand_max > 0.0);
+    let far =
+        (0..count).filter(|region| stream.allowed >> region & 1 == 0 && prepared.regions[*region].on_demand_max > 0.0);
     let far = cheapest(&mut far.into_iter())?;
     let serving = cheapest(&mut (0..count).filter(|region| shares[*region] > 0.0))?;
     let (model, origin) = (stream.model.name.clone(), stream.origin.to_owned());

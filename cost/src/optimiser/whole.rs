@@ -144,8 +144,11 @@ impl<'a, 'b> Thinner<'a, 'b> {
         if !is_sound {
             return false;
         }
-        let spot: Vec<f64> =
-            nodes.iter().zip(&prepared.regions).map(|(nodes, region)| f64::from(nodes.spot) * region.spot_yield).collect();
+        let spot: Vec<f64> = nodes
+            .iter()
+            .zip(&prepared.regions)
+            .map(|(nodes, region)| f64::from(nodes.spot) * region.spot_yield)
+            .collect();
         let durable = nodes.iter().map(|nodes| f64::from(nodes.on_demand) + f64::from(nodes.committed));
         let capacity: Vec<f64> = durable.zip(&spot).map(|(durable, spot)| durable + spot).collect();
         let left = |cover: &Cover| -> f64 {

@@ -258,6 +258,15 @@ fn bad_prices_are_reported_with_line_and_field_and_the_others_kept() {
 }
 
 #[test]
+fn parts_of_a_unit_cost_their_part_rounded_once() {
+    let price = tiered(&[1], &[3, 5]);
+    let costs = [1 << 28, 1 << 29, 1 << 30, 5 << 28, 15 << 28].map(|bytes| price.cost(0, bytes).amount);
+    // 0.75, 1.5, 3, 3 + 1.25 and 3 + 13.75 units of 1e-15.
+    assert_eq!(costs, [1, 2, 3, 4, 17].map(Amount));
+    assert_eq!(tiered(&[], &[ONE]).per_gb().unwrap().amount.rounded(6), "0.931323");
+}
+
+#[test]
 fn one_price_for_all_node_types_is_a_placeholder() {
     let rows = |amounts: &[&str]| {
         let row = |(place, amount): (usize, &&str)| format!("node,aws,us-west-2,type{place},{amount},2026-10-01,\n");

@@ -30,6 +30,12 @@ pub enum MeshAlert {
     CertificateExpiring,
     /// A certificate is about to expire.
     CertificateExpiryImminent,
+    /// A budget's threshold was crossed.
+    BudgetCrossed,
+    /// Spending is not what it was.
+    CostAnomaly,
+    /// Billing data are late or can't be read.
+    CostDataLate,
 }
 
 /// The name and the severity of an alert.
@@ -86,7 +92,7 @@ pub struct AlertRow {
 
 impl MeshAlert {
     /// Every alert.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::RegionFailed,
         Self::NoLeader,
         Self::AllRegionsFailed,
@@ -98,6 +104,9 @@ impl MeshAlert {
         Self::ModelConflict,
         Self::CertificateExpiring,
         Self::CertificateExpiryImminent,
+        Self::BudgetCrossed,
+        Self::CostAnomaly,
+        Self::CostDataLate,
     ];
 
     /// Its name.
@@ -217,6 +226,36 @@ impl MeshAlert {
                 known_by: KnownBy::One,
                 summary: "a certificate is about to expire, and its agent will be cut off",
                 runbook: "certificates",
+            },
+            Self::BudgetCrossed => AlertRow {
+                name: "RegionMeshBudgetCrossed",
+                severity: Severity::Warning,
+                labels: &["notice", "region", "subject"],
+                begins: "spending or its forecast crosses a threshold of a budget",
+                ends: "the budget's period",
+                known_by: KnownBy::One,
+                summary: "a budget's threshold was crossed",
+                runbook: "budgets-and-anomalies",
+            },
+            Self::CostAnomaly => AlertRow {
+                name: "RegionMeshCostAnomaly",
+                severity: Severity::Warning,
+                labels: &["notice", "region", "subject"],
+                begins: "spending leaves its usual range",
+                ends: "it is back, or the new level has become usual",
+                known_by: KnownBy::One,
+                summary: "spending is not what it was",
+                runbook: "budgets-and-anomalies",
+            },
+            Self::CostDataLate => AlertRow {
+                name: "RegionMeshCostDataLate",
+                severity: Severity::Warning,
+                labels: &["notice", "region", "subject"],
+                begins: "a billing export is late or can't be read",
+                ends: "it was read",
+                known_by: KnownBy::One,
+                summary: "billing data are late or can't be read",
+                runbook: "billing-data-are-late",
             },
         }
     }

@@ -31,8 +31,14 @@ output "store_url" {
 }
 
 output "log_bucket" {
-  description = "The bucket for logs and billing exports."
+  description = "The bucket for logs and billing exports. An export is refused until the bucket's policy lets it write there."
   value       = aws_s3_bucket.this["logs"].id
+  depends_on  = [aws_s3_bucket_policy.this]
+}
+
+output "log_bucket_arn" {
+  description = "Its ARN."
+  value       = aws_s3_bucket.this["logs"].arn
 }
 
 output "registry" {

@@ -115,11 +115,12 @@ data "aws_iam_policy_document" "bucket_policy" {
   }
 
   dynamic "statement" {
-    for_each = each.key == "logs" ? [1] : []
+    for_each = each.key == "logs" && var.takes_cost_exports ? [1] : []
     content {
-      sid       = "CostExports"
-      actions   = ["s3:PutObject", "s3:GetBucketPolicy"]
-      resources = [each.value.arn, "${each.value.arn}/focus/*"]
+      sid     = "CostExports"
+      actions = ["s3:PutObject", "s3:GetBucketPolicy"]
+      # An export can't be made unless AWS may write its test object, which is not below the prefix.
+      resources = [each.value.arn, "${each.value.arn}/focus/*", "${each.value.arn}/aws-programmatic-access-test-object"]
       principals {
         type        = "Service"
         identifiers = ["bcm-data-exports.amazonaws.com"]
@@ -128,6 +129,11 @@ data "aws_iam_policy_document" "bucket_policy" {
         test     = "StringEquals"
         variable = "aws:SourceAccount"
         values   = [data.aws_caller_identity.here.account_id]
+      }
+      condition {
+        test     = "ArnLike"
+        variable = "aws:SourceArn"
+        values   = ["arn:${data.aws_partition.here.partition}:bcm-data-exports:us-east-1:${data.aws_caller_identity.here.account_id}:export/*"]
       }
     }
   }

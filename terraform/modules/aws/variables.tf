@@ -85,6 +85,11 @@ variable "log_retention_days" {
   type        = number
 }
 
+variable "takes_cost_exports" {
+  description = "Whether the bucket for logs takes the account's billing export."
+  type        = bool
+}
+
 variable "protect_data" {
   description = "Whether a bucket with something in it refuses to be destroyed."
   type        = bool

@@ -34,6 +34,15 @@ resource "azurerm_role_assignment" "models" {
   principal_type       = "ServicePrincipal"
 }
 
+# The subscription's bill.
+resource "azurerm_role_assignment" "focus" {
+  count                = var.takes_cost_exports ? 1 : 0
+  scope                = azurerm_storage_container.logs.id
+  role_definition_name = "Storage Blob Data Reader"
+  principal_id         = azurerm_user_assigned_identity.workload["agent"].principal_id
+  principal_type       = "ServicePrincipal"
+}
+
 resource "azurerm_role_assignment" "pull" {
   scope                = azurerm_container_registry.this.id
   role_definition_name = "AcrPull"

@@ -39,6 +39,16 @@ output "log_bucket" {
   value       = azurerm_storage_account.this["logs"].name
 }
 
+output "log_account_id" {
+  description = "Its id."
+  value       = azurerm_storage_account.this["logs"].id
+}
+
+output "log_container" {
+  description = "The container for logs and billing exports."
+  value       = azurerm_storage_container.logs.name
+}
+
 output "registry" {
   description = "Where images are pushed."
   value       = "${azurerm_container_registry.this.login_server}/regionmesh"

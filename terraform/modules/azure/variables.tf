@@ -85,6 +85,11 @@ variable "log_retention_days" {
   type        = number
 }
 
+variable "takes_cost_exports" {
+  description = "Whether the container for logs takes the subscription's billing export."
+  type        = bool
+}
+
 variable "protect_data" {
   description = "Whether buckets with something in them and the cluster refuse to be destroyed."
   type        = bool

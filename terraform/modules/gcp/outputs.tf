@@ -29,8 +29,13 @@ output "store_url" {
   value       = "gs://${google_storage_bucket.this["models"].name}/mesh"
 }
 
+output "agent_account" {
+  description = "The agents' service account."
+  value       = google_service_account.workload["agent"].email
+}
+
 output "log_bucket" {
-  description = "The bucket for logs and billing exports."
+  description = "The bucket for logs."
   value       = google_storage_bucket.this["logs"].name
 }
 

@@ -6,6 +6,7 @@
 mod alerts;
 mod children;
 mod clocks;
+mod cost;
 mod deletion;
 mod dns;
 mod dns_outside;

@@ -101,6 +101,7 @@ async fn real_models_answer_as_onnxruntime_does() {
         state_dir: None,
         quarantine: Quarantine::open(None),
         draining,
+        meter: Default::default(),
         metrics: ServingMetrics::new(&Registry::new()).unwrap(),
     });
     tokio::spawn(poll_catalogue(directory, announce, Duration::from_secs(2), stop.clone()));

@@ -28,7 +28,7 @@ pub(in crate::api) fn of(kind: &str) -> Value {
         return json!({ "type": "object", "additionalProperties": of(value) });
     }
     match kind {
-        "string" | "boolean" | "number" => json!({ "type": kind }),
+        "string" | "boolean" | "number" | "object" => json!({ "type": kind }),
         // Unix milliseconds, milliseconds, counts: none is negative, all fit 64 bits.
         "integer" | "time" | "age" => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
         "condition" => json!({ "type": "string", "enum": Condition::ALL.map(Condition::as_str) }),
@@ -72,6 +72,18 @@ fn request(rule: &str) -> Value {
         "kinds" => json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|")) }),
         "regions" => json!({ "type": "string", "pattern": list(LABEL) }),
         "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
+        "day" => matching(10, 10, "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"),
+        "groups" => text(2_000),
+        "cost-format" => json!({ "type": "string", "enum": ["json", "table", "csv", "html"] }),
+        "cost-metric" => json!({ "type": "string", "enum": ["effective", "billed", "list"] }),
+        "cost-interval" => json!({ "type": "string", "enum": ["week", "month"] }),
+        "cost-baseline" => json!({ "type": "string", "enum": ["current", "peak", "autoscaled", "standby"] }),
+        "cost-latency" => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 60_000 }),
+        "cost-survive" => json!({ "type": "integer", "minimum": 0, "maximum": 1 }),
+        "forecast-days" => json!({ "type": "integer", "minimum": 1, "maximum": 366 }),
+        "source-name" => matching(1, 128, &format!("[^{UNPRINTABLE_CLASS}]+")),
+        "currency" => matching(2, 8, "[A-Za-z0-9]+"),
+        "table" => json!({ "type": "string" }),
         "alert-state" => json!({ "type": "string", "enum": ["firing", "ended", "all"] }),
         // A test asserts that no other kind is named.
         _ => json!({}),

@@ -20,6 +20,14 @@ pub(super) async fn json<T: DeserializeOwned>(reply: Response) -> Result<T, Clie
     serde_json::from_slice(&bytes).map_err(|error| ClientError::Foreign { agent, why: error.to_string() })
 }
 
+/// Reads a text. What is not printable in it is left out, but for line breaks.
+pub(super) async fn text(reply: Response) -> Result<String, ClientError> {
+    let agent = base(&reply);
+    let bytes = collect(check(reply).await?, ANSWER_MAX).await?;
+    let text = String::from_utf8(bytes).map_err(|error| ClientError::Foreign { agent, why: error.to_string() })?;
+    Ok(text.chars().filter(|c| matches!(c, '\n' | '\r') || !is_unprintable(*c)).collect())
+}
+
 /// Turns an error answer into an error.
 pub(super) async fn check(reply: Response) -> Result<Response, ClientError> {
     let (agent, status) = (base(&reply), reply.status());

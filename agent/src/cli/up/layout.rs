@@ -4,8 +4,8 @@
 //! mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
-    AlertsConfig, ApiConfig, Config, DnsConfig, HealthConfig, ListenConfig, LogConfig, RegionConfig, ReplicationConfig,
-    ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
+    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig, LogConfig, RegionConfig,
+    ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
 };
 use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
@@ -115,6 +115,8 @@ pub struct Layout {
     pub recovery: RecoveryPolicy,
     /// Ports of every agent.
     pub ports: Ports,
+    /// What is added to every agent's configuration.
+    pub settings: toml::Table,
     /// Address of the first region's first agent: regions count on in its last byte, agents in the one before.
     pub base: Ipv4Addr,
 }
@@ -190,6 +192,8 @@ impl Layout {
             priority: u16::from(index),
             capacity_rps: None,
             cloud: "local".into(),
+            billing_region: None,
+            nodes: Vec::new(),
         });
         let index =
             (0u8..).zip(&self.regions).find(|(_, name)| **name == agent.id.region).map_or(0, |(index, _)| index);
@@ -215,6 +219,7 @@ impl Layout {
             serving: ServingConfig::default(),
             api: ApiConfig { token_file: Some(self.token_file()), ..ApiConfig::default() },
             alerts: AlertsConfig::default(),
+            cost: CostConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -50,6 +50,8 @@ pub struct LocalMeshOptions {
     pub recovery: RecoveryPolicy,
     /// Ports of every agent.
     pub ports: Ports,
+    /// What is added to every agent's configuration.
+    pub settings: toml::Table,
     /// Address of the first region's first agent.
     pub base: Ipv4Addr,
     /// What is run for an agent.
@@ -76,6 +78,7 @@ impl LocalMeshOptions {
             strategy: Strategy::Weighted,
             recovery: RecoveryPolicy::default(),
             ports: Ports::default(),
+            settings: toml::Table::new(),
             base: FIRST_ADDRESS,
             program: Program::this()?,
             launchers: BTreeMap::new(),
@@ -293,6 +296,7 @@ fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layou
         strategy: options.strategy,
         recovery: options.recovery.clone(),
         ports: options.ports,
+        settings: options.settings.clone(),
         base: options.base,
     })
 }

@@ -3,6 +3,7 @@
 use super::{
     error::UpError,
     layout::{Layout, LocalAgent},
+    settings,
 };
 use crate::{
     config::{Config, TlsConfig},
@@ -128,10 +129,13 @@ impl DataDirectory {
                 None => issue(&authority, agent)?,
             };
             let config = layout.config(agent, tls);
-            let text = toml::to_string(&config).map_err(|error| UpError::DataDirectory {
+            let unwritable = |error| UpError::DataDirectory {
                 path: agent.config_file(),
                 why: format!("the configuration can't be written as TOML: {error}"),
-            })?;
+            };
+            let mut config = toml::Table::try_from(&config).map_err(unwritable)?;
+            settings::apply(&mut config, &layout.settings).map_err(UpError::Options)?;
+            let text = toml::to_string(&config).map_err(unwritable)?;
             let head = "# Written by `regionmesh up` at each start; changes are lost.\n";
             write(&agent.config_file(), format!("{head}{text}").as_bytes())?;
             Config::load(&agent.config_file())?;

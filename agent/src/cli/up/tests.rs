@@ -25,6 +25,7 @@ fn layout(regions: usize, agents_per_region: u8, data_dir: &Path) -> Layout {
         strategy: TrafficStrategy::Weighted,
         recovery: fast_recovery(),
         ports: Ports::default(),
+        settings: toml::Table::new(),
         base: FIRST_ADDRESS,
     }
 }

@@ -30,6 +30,7 @@ async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loade
         computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
         inference_timeout: Duration::from_secs(30),
         draining: watch::channel(false).1,
+        meter: Default::default(),
         region: "here".parse().unwrap(),
         metrics,
     };

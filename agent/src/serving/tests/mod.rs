@@ -103,6 +103,7 @@ impl Rig {
             state_dir: None,
             quarantine: quarantine.clone(),
             draining: is_draining,
+            meter: Default::default(),
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
         let (facts, servability) = (server.facts(), server.servability());

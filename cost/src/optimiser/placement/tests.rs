@@ -48,7 +48,11 @@ fn cost_with_flows_for_each_loss(prepared: &Prepared<'_>) -> Option<f64> {
 }
 
 /// Every limit that a placement must keep, checked on what is published.
-fn assert_limits(input: &PlacementInput, nodes: &BTreeMap<RegionName, Nodes>, flows: &[Flow]) -> Result<(), TestCaseError> {
+fn assert_limits(
+    input: &PlacementInput,
+    nodes: &BTreeMap<RegionName, Nodes>,
+    flows: &[Flow],
+) -> Result<(), TestCaseError> {
     let prepared = Prepared::new(input).unwrap();
     let slack = prepared.load * 1e-5 + 1e-6;
     let mut busy: BTreeMap<&RegionName, f64> = BTreeMap::new();
@@ -168,7 +172,11 @@ fn two_regions_that_survive_the_loss_of_either_hold_the_load_twice() {
     input.regions[0].on_demand.price = usd(4.0);
     let found = placement(&input).unwrap();
     // 30 nodes of load: any two regions must hold them.
-    assert!((total(&found, "eu") - 30.0).abs() < 1e-4 && (total(&found, "us") - 30.0).abs() < 1e-4, "{:?}", found.nodes);
+    assert!(
+        (total(&found, "eu") - 30.0).abs() < 1e-4 && (total(&found, "us") - 30.0).abs() < 1e-4,
+        "{:?}",
+        found.nodes
+    );
     let loss = |lost: &str, remaining: &str| Binding::RegionLoss {
         lost: lost.parse().unwrap(),
         remaining: vec![remaining.parse().unwrap()],
@@ -215,7 +223,8 @@ fn a_region_that_costs_something_by_itself_is_closed_if_that_saves() {
         let prices = pairs.iter().filter(|origin| **origin != region).map(|origin| ((*origin).to_owned(), usd(0.1)));
         input.egress_per_gb.insert(region.parse().unwrap(), prices.collect());
     }
-    let used = |input: &PlacementInput| placement(input).unwrap().nodes.values().filter(|nodes| nodes.total() > 0.0).count();
+    let used =
+        |input: &PlacementInput| placement(input).unwrap().nodes.values().filter(|nodes| nodes.total() > 0.0).count();
     assert_eq!(used(&input), 3);
     input.regions.iter_mut().for_each(|region| region.fixed_per_hour = Some(usd(30.0)));
     assert_eq!(used(&input), 1);
@@ -224,7 +233,8 @@ fn a_region_that_costs_something_by_itself_is_closed_if_that_saves() {
 #[test]
 fn models_that_need_the_memory_of_more_nodes_than_the_load_get_them() {
     let mut input = triangle(200.0);
-    input.models = (0..4).map(|index| ModelDemand { memory_share: 0.7, ..model(&format!("m{index}"), &[("eu", 1.0)]) }).collect();
+    input.models =
+        (0..4).map(|index| ModelDemand { memory_share: 0.7, ..model(&format!("m{index}"), &[("eu", 1.0)]) }).collect();
     let found = placement(&input).unwrap();
     assert!((total(&found, "eu") - 3.08).abs() < 1e-3, "{:?}", found.nodes);
     assert_eq!(found.binding[0], Binding::Memory { region: "eu".parse().unwrap() });

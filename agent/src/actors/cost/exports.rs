@@ -1,0 +1,218 @@
+//! Reading billing exports from buckets, at the leader.
+
+use super::CostArguments;
+use crate::{
+    actors::messages::CostMessage,
+    config::{Config, ExportConfig},
+    cost::import::{self, BillFile},
+    store,
+};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use ractor::ActorRef;
+use regionmesh_cost::{ExportSet, Import, ImportOptions, Period, StoredFile, export_notice, export_manifests, find_exports};
+use regionmesh_protocol::money::CostNotice;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{io::AsyncWriteExt, task::JoinSet};
+
+/// Most files below the prefix of an export.
+const LISTED_MAX: usize = 100_000;
+/// Largest manifest, bytes.
+const MANIFEST_MAX: u64 = 16 << 20;
+/// An export that can't be read is tried again so soon.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What was imported of an export: the fingerprint of each set, by folder and month.
+type Done = BTreeMap<(String, Option<Period>), String>;
+
+#[derive(Default)]
+struct Export {
+    is_running: bool,
+    due: Option<Instant>,
+    done: Arc<Mutex<Done>>,
+    /// Since when it can't be read, and why.
+    failing: Option<(u64, String)>,
+}
+
+/// The exports of the configuration.
+#[derive(Default)]
+pub(super) struct Exports(BTreeMap<String, Export>);
+
+impl Exports {
+    /// Looks at the exports that are due.
+    pub(super) fn poll(
+        &mut self,
+        me: &ActorRef<CostMessage>,
+        tasks: &mut JoinSet<()>,
+        arguments: &CostArguments,
+        config: &Arc<Config>,
+    ) {
+        self.0.retain(|url, _| config.cost.exports.iter().any(|export| export.url == *url));
+        for export in &config.cost.exports {
+            let state = self.0.entry(export.url.clone()).or_default();
+            if state.is_running || state.due.is_some_and(|due| Instant::now() < due) {
+                continue;
+            }
+            state.is_running = true;
+            state.due = Some(Instant::now() + Duration::from_secs(export.poll_s));
+            let (me, arguments, config) = (me.clone(), arguments.clone(), config.clone());
+            let (export, done) = (export.clone(), state.done.clone());
+            tasks.spawn(async move {
+                let outcome = read(&export, &done, &arguments, &config).await;
+                let _ = me.cast(CostMessage::ExportRead(export.url, outcome));
+            });
+        }
+    }
+
+    /// An export was read, or not.
+    pub(super) fn ended(&mut self, url: &str, outcome: Result<(), String>, arguments: &CostArguments) {
+        let word = if outcome.is_ok() { "done" } else { "failed" };
+        arguments.metrics.polls.with_label_values(&[word]).inc();
+        let Some(state) = self.0.get_mut(url) else { return };
+        state.is_running = false;
+        match outcome {
+            Ok(()) => state.failing = None,
+            Err(why) => {
+                tracing::error!(url, why, "a billing export can't be read; it is tried again");
+                let retry = Instant::now() + RETRY;
+                state.due = Some(state.due.map_or(retry, |due| due.min(retry)));
+                let since_ms = state.failing.as_ref().map_or_else(crate::time::unix_ms, |(since_ms, _)| *since_ms);
+                state.failing = Some((since_ms, why));
+            }
+        }
+    }
+
+    /// What people are to be told of exports.
+    pub(super) fn notices(&self) -> Vec<CostNotice> {
+        let failing = self.0.iter().filter_map(|(url, state)| Some((url, state.failing.as_ref()?)));
+        failing.map(|(url, (since_ms, why))| export_notice(url, why, *since_ms)).collect()
+    }
+}
+
+/// Imports what is new in an export.
+async fn read(
+    export: &ExportConfig,
+    done: &Mutex<Done>,
+    arguments: &CostArguments,
+    config: &Config,
+) -> Result<(), String> {
+    let opened = store::open(&export.store()).map_err(|error| error.to_string())?;
+    let objects = opened.unguarded;
+    let files = list(&*objects).await?;
+    let mut contents = BTreeMap::new();
+    for path in export_manifests(&files) {
+        let size = files.iter().find(|file| file.path == path).map_or(0, |file| file.size);
+        if size > MANIFEST_MAX {
+            return Err(format!("{path}: a manifest of {size} bytes; at most {MANIFEST_MAX} are read"));
+        }
+        let found = objects.get(&ObjectPath::from(path.as_str())).await.map_err(|error| error.to_string())?;
+        contents.insert(path, found.bytes().await.map_err(|error| error.to_string())?.to_vec());
+    }
+    let found = find_exports(&files, &contents);
+    for problem in &found.problems {
+        tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
+    }
+
+    let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
+    for root in roots {
+        let all: Vec<&ExportSet> = found.sets.iter().filter(|set| set.root == *root).collect();
+        let known = done.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_new = |set: &&&ExportSet| known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint);
+        let new: Vec<&ExportSet> = all.iter().filter(is_new).copied().collect();
+        if new.is_empty() {
+            continue;
+        }
+        let periods: BTreeSet<Option<Period>> = new.iter().map(|set| set.period).collect();
+        let mut read = fetch(&*objects, &new, arguments, config).await?;
+        // Rows that name other months than their folder: what the other folders have of these belongs to it.
+        let is_whole = read.parts.iter().all(|part| periods.contains(&Some(part.period))) || new.len() == all.len();
+        if !is_whole {
+            read = fetch(&*objects, &all, arguments, config).await?;
+        }
+        keep(read, arguments, &export.url).await?;
+        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.extend(new.iter().map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())));
+    }
+    if found.sets.is_empty() {
+        return Err(found.problems.first().map_or_else(
+            || "there is no billing file below it; check the prefix, and that the export has run".into(),
+            ToString::to_string,
+        ));
+    }
+    Ok(())
+}
+
+async fn list(objects: &dyn ObjectStore) -> Result<Vec<StoredFile>, String> {
+    let mut listing = objects.list(None);
+    let mut files = Vec::new();
+    while let Some(object) = listing.try_next().await.map_err(|error| error.to_string())? {
+        if files.len() >= LISTED_MAX {
+            return Err(format!("more than {LISTED_MAX} files lie below it; give the prefix of one export"));
+        }
+        files.push(StoredFile {
+            path: object.location.to_string(),
+            size: object.size,
+            modified_ms: object.last_modified.timestamp_millis(),
+        });
+    }
+    Ok(files)
+}
+
+/// Reads the files of sets into one import, by way of the disk: Parquet is not read in order.
+async fn fetch(
+    objects: &dyn ObjectStore,
+    sets: &[&ExportSet],
+    arguments: &CostArguments,
+    config: &Config,
+) -> Result<Import, String> {
+    let staging = arguments.archive.staging.clone();
+    tokio::fs::create_dir_all(&staging).await.map_err(|error| error.to_string())?;
+    let folder = tempfile::TempDir::with_prefix_in("export-", &staging).map_err(|error| error.to_string())?;
+    let mut files = Vec::new();
+    for name in sets.iter().flat_map(|set| &set.files) {
+        let path = folder.path().join(files.len().to_string());
+        download(objects, name, &path).await.map_err(|error| format!("{name}: {error}"))?;
+        files.push(BillFile { name: name.clone(), path });
+    }
+    let options = ImportOptions { tag_keys: config.cost.tag_keys(), ..ImportOptions::default() };
+    let read = tokio::task::spawn_blocking(move || {
+        let _folder = folder;
+        import::read(&files, options, |_| ())
+    });
+    read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+async fn download(objects: &dyn ObjectStore, name: &str, to: &Path) -> Result<(), String> {
+    let found = objects.get(&ObjectPath::from(name)).await.map_err(|error| error.to_string())?;
+    let mut stream = found.into_stream();
+    let mut file = tokio::fs::File::create(to).await.map_err(|error| error.to_string())?;
+    while let Some(piece) = stream.try_next().await.map_err(|error| error.to_string())? {
+        file.write_all(&piece).await.map_err(|error| error.to_string())?;
+    }
+    file.flush().await.map_err(|error| error.to_string())
+}
+
+/// Keeps what differs from what is there: a new leader reads everything once more.
+async fn keep(mut read: Import, arguments: &CostArguments, url: &str) -> Result<(), String> {
+    let books = arguments.books.borrow().clone();
+    let summary = import::summarise(&read, &books, false);
+    arguments.metrics.imported(summary.is_ok().then_some(&read.report));
+    let summary = summary.map_err(|error| error.to_string())?;
+    for bad in &summary.report.bad_rows {
+        tracing::warn!(url, %bad, "a row of a billing export is left out");
+    }
+    read.parts.retain(|part| {
+        let held = books.ledger.parts().find(|held| held.source() == part.source && held.period() == part.period);
+        held.is_none_or(|held| *held.cells() != part.cells)
+    });
+    let count = read.parts.len();
+    let by = format!("export {url}").chars().take(200).collect::<String>();
+    import::keep(read.parts, &books, &arguments.archive, &by).await.map_err(|error| error.to_string())?;
+    tracing::info!(url, rows = summary.report.imported, changed = count, "a billing export was read");
+    Ok(())
+}

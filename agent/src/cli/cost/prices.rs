@@ -1,0 +1,98 @@
+//! `regionmesh cost prices`: what things cost, by day.
+
+use super::{Common, Plain, local};
+use crate::{cli::client::Client, cost::questions::Parameters};
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use regionmesh_cost::Currency;
+use serde_json::Value;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Show prices, or add those of a table
+#[derive(Debug, Subcommand)]
+pub(super) enum PricesCommand {
+    Show(Show),
+    Import(Import),
+}
+
+/// Show the prices that hold on a day
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The day, UTC [default: today]
+    #[arg(long, value_name = "DATE")]
+    day: Option<String>,
+    #[command(flatten)]
+    plain: Plain,
+}
+
+/// Add prices, TOML or CSV: each holds from its day on, and nothing before it changes
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The table
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The day that prices without one hold from
+    #[arg(long, value_name = "DATE")]
+    valid_from: Option<String>,
+    /// The currency of prices that name none
+    #[arg(long, value_name = "CODE")]
+    currency: Option<Currency>,
+    /// Replace prices of the same thing and day
+    #[arg(long)]
+    replace: bool,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl PricesCommand {
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Show(show) => {
+                let day = show.day.map(|day| ("day".to_owned(), day));
+                show.plain.ask("prices", Parameters::from_iter(day)).await
+            }
+            Self::Import(import) => import.run().await,
+        }
+    }
+}
+
+impl Import {
+    async fn run(self) -> Result<ExitCode> {
+        let text = tokio::fs::read(&self.file).await.with_context(|| format!("cannot read {}", self.file.display()))?;
+        let text = String::from_utf8(text)
+            .map_err(|_| local::wrong(format!("{}: it is not UTF-8 text", self.file.display())))?;
+        let body = serde_json::json!({
+            "name": self.file.display().to_string(),
+            "text": text,
+            "valid_from": self.valid_from,
+            "currency": self.currency,
+            "replace": self.replace,
+            "dry_run": self.dry_run,
+        });
+        let summary: Value = Client::new(&self.common.client)?.post("/v1/cost/prices", &body).await?;
+        self.common.tell(&summary, |_| render(&summary))
+    }
+}
+
+fn render(summary: &Value) -> String {
+    let number = |field: &str| summary[field].as_u64().unwrap_or(0);
+    let mut text = format!(
+        "{} prices are new, {} were there, {} are replaced{}\n",
+        number("added"),
+        number("unchanged"),
+        number("replaced"),
+        if summary["dry_run"] == true { " (nothing was changed)" } else { "" }
+    );
+    for refused in summary["refused"].as_array().into_iter().flatten() {
+        let said = crate::cli::text::plain(refused.as_str().unwrap_or_default(), 300);
+        text += &format!("warning: another price of {said} holds from the same day; --replace replaces it\n");
+    }
+    for rejected in summary["rejected"].as_array().into_iter().flatten() {
+        let said = crate::cli::text::plain(rejected.as_str().unwrap_or_default(), 300);
+        text += &format!("warning: not taken: {said}\n");
+    }
+    text
+}

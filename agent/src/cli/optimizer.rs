@@ -1,0 +1,44 @@
+//! `regionmesh optimizer`: what would cost less, and the command that does it.
+
+use super::{client::ClientOptions, cost, text};
+use crate::cost::questions::Parameters;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Recommend what would cost less, with what it is compared with, its risk, and the command that does it
+#[derive(Debug, Args)]
+pub struct OptimizerCommand {
+    /// Write the recommendations to this file, JSON [default: show a table]
+    // The id is that of the global option, whose place this one takes.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What savings are compared with: current, peak, autoscaled or standby
+    #[arg(long, value_name = "NAME", default_value = "current")]
+    baseline: String,
+    /// Longest time from a user to an answer, milliseconds [default: as configured, 150]
+    #[arg(long, value_name = "MS")]
+    latency_ms: Option<f64>,
+    /// How many regions may be lost with all load still served, 0 or 1 [default: as configured, 1]
+    #[arg(long, value_name = "REGIONS")]
+    survive: Option<u8>,
+    #[command(flatten)]
+    client: ClientOptions,
+}
+
+impl OptimizerCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<ExitCode> {
+        let mut parameters = Parameters::from([("baseline".into(), self.baseline)]);
+        parameters.extend(self.latency_ms.map(|ms| ("latency_ms".into(), ms.to_string())));
+        parameters.extend(self.survive.map(|regions| ("survive".into(), regions.to_string())));
+        let table = cost::fetch(&self.client, "recommendations", parameters.clone(), "table").await?;
+        if let Some(path) = &self.output {
+            let json = cost::fetch(&self.client, "recommendations", parameters, "json").await?;
+            tokio::fs::write(path, json).await.with_context(|| format!("cannot write {}", path.display()))?;
+            eprintln!("the recommendations are in {}", path.display());
+        }
+        text::print(&table)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,395 @@
+//! Answers to questions about money, in every format. What they rest on is an argument: the mesh's bills and live plane, or
+//! files alone.
+
+mod documents;
+mod figures;
+mod recommend;
+mod usage;
+
+pub use figures::{Figures, figures};
+
+use super::{
+    observe::region_map,
+    questions::{Question, Span},
+};
+use crate::config::{Config, CostConfig};
+use regionmesh_cost::{
+    Anomaly, BilledDays, BilledSettings, Budget, BudgetState, DailyCosts, Dimension, EgressReport, Forecast,
+    Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing, Query, QueryError,
+    Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series, day_number,
+    egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile, report, trends,
+    render::{Document, allocation_document, csv, html, report_document, text, trends_document},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+use time::{Date, Duration};
+
+/// Rows of a table for people; the rest is summed.
+const TOP: usize = 50;
+/// Movers of trends that are shown.
+const MOVERS: usize = 10;
+/// Most groups that are forecast in one answer: each takes some ten milliseconds.
+const FORECASTS_MAX: usize = 64;
+
+/// What answers rest on.
+pub struct Sources {
+    /// The bills.
+    pub ledger: Ledger,
+    /// The prices.
+    pub prices: Prices,
+    /// What ran in past months.
+    pub usage: Vec<Arc<LiveMeter>>,
+    /// What runs.
+    pub live: Arc<LiveMeter>,
+    /// What every region costs now; empty without a mesh.
+    pub live_regions: Vec<LiveRegion>,
+    /// Incidents of the live plane.
+    pub live_anomalies: Vec<Anomaly>,
+    /// What runs in every region; empty without a mesh.
+    pub capacity: BTreeMap<String, RegionCapacity>,
+    /// Mean size of an answer, bytes.
+    pub bytes_per_answer: f64,
+    /// Measured round trips between regions, milliseconds.
+    pub round_trips_ms: BTreeMap<(String, String), f64>,
+    /// Regions of the mesh.
+    pub regions: RegionMap,
+    /// The configuration; none without a mesh.
+    pub config: Option<Arc<Config>>,
+    /// Tags, budgets and limits.
+    pub cost: CostConfig,
+    /// The day that it is, UTC.
+    pub today: Date,
+}
+
+impl Sources {
+    /// Bills alone, without a mesh.
+    pub fn of_files(ledger: Ledger, cost: CostConfig, today: Date) -> Self {
+        Self {
+            ledger,
+            prices: Prices::default(),
+            usage: Vec::new(),
+            live: Arc::new(LiveMeter::new(super::books::LIVE_GAP_MS)),
+            live_regions: Vec::new(),
+            live_anomalies: Vec::new(),
+            capacity: BTreeMap::new(),
+            bytes_per_answer: 0.0,
+            round_trips_ms: BTreeMap::new(),
+            regions: RegionMap::default(),
+            config: None,
+            cost,
+            today,
+        }
+    }
+
+    /// Those of a mesh, without what is observed.
+    pub fn of_mesh(config: Arc<Config>, cost: CostConfig, ledger: Ledger, prices: Prices, today: Date) -> Self {
+        let regions = region_map(&config);
+        Self { prices, regions, config: Some(config), ..Self::of_files(ledger, cost, today) }
+    }
+
+    fn pricing(&self) -> Pricing<'_> {
+        Pricing { prices: &self.prices, regions: &self.regions }
+    }
+
+    fn region_name(&self, provider: &str, region: &str) -> Option<String> {
+        match &self.config {
+            Some(_) => self.regions.mesh_region_of(provider, region).map(str::to_owned),
+            // Without a mesh a region is called as on its bill.
+            None => Some(region.to_owned()),
+        }
+    }
+
+    fn mesh_regions(&self) -> Vec<String> {
+        let regions = self.config.iter().flat_map(|config| &config.regions);
+        regions.map(|region| region.name.to_string()).collect()
+    }
+
+    fn query(&self, span: &Span) -> Query {
+        Query {
+            by: span.by.clone(),
+            metric: span.metric,
+            filters: span.filters.clone(),
+            model_tag: self.cost.model_tag.clone(),
+            ..Query::new(span.start, span.end)
+        }
+    }
+}
+
+/// An answer: the same as JSON, and as what people read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// For programs; money is decimal text.
+    pub json: Value,
+    /// For people and spreadsheets.
+    pub document: Document,
+}
+
+/// A format of answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For programs.
+    #[default]
+    Json,
+    /// For terminals.
+    Table,
+    /// For spreadsheets.
+    Csv,
+    /// For browsers.
+    Html,
+}
+
+impl Format {
+    /// Reads its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "table" => Some(Self::Table),
+            "csv" => Some(Self::Csv),
+            "html" => Some(Self::Html),
+            _ => None,
+        }
+    }
+
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Table => "text/plain; charset=utf-8",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+}
+
+impl Answer {
+    fn new(json: &impl Serialize, document: Document) -> Result<Self, AnswerError> {
+        Ok(Self { json: serde_json::to_value(json)?, document })
+    }
+
+    /// The answer in a format.
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Json => format!("{:#}\n", self.json),
+            Format::Table => text(&self.document),
+            Format::Csv => csv(&self.document),
+            Format::Html => html(&self.document),
+        }
+    }
+}
+
+/// Why a question can't be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// It is not a question that bills can answer.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// It needs a mesh.
+    #[error("{0} need a running mesh: ask one, without --files")]
+    NeedsMesh(&'static str),
+    /// There is no placement that keeps to the limits.
+    #[error("{0}")]
+    NoPlacement(String),
+    /// The answer can't be written.
+    #[error("the answer can't be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Answers a question. Takes as long as the bills are large: not for a thread that serves others.
+pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerError> {
+    match question {
+        Question::Report(span) => spent(span, sources),
+        Question::Trends(span, interval) => {
+            let found = trends(&sources.ledger, &sources.query(span), *interval, &names(sources))?;
+            Answer::new(&found, trends_document(&found, MOVERS))
+        }
+        Question::Models(span) => {
+            let (usage, capacity) = usage::usage(sources, span.start, span.end);
+            let query = sources.query(span);
+            let found = allocate(&sources.ledger, &query, &usage, &capacity, &names(sources))?;
+            Answer::new(&found, allocation_document(&found))
+        }
+        Question::Egress(span) => egress(span, sources),
+        Question::Forecast(span, days) => expected(span, *days, sources),
+        Question::Anomalies => anomalies(sources),
+        Question::Budgets => budgets(sources),
+        Question::Prices(day) => {
+            let prices: Vec<Price> = sources.prices.on(*day).into_iter().cloned().collect();
+            let document = documents::prices(*day, &prices);
+            let told: Vec<Value> = prices.iter().map(documents::price).collect();
+            Answer::new(&json!({ "day": day.to_string(), "prices": told }), document)
+        }
+        Question::Sources => held(sources),
+        Question::Recommendations(wishes) => recommend::recommend(wishes, sources),
+    }
+}
+
+fn names(sources: &Sources) -> impl Fn(&str, &str) -> Option<String> + '_ {
+    |provider, region| sources.region_name(provider, region)
+}
+
+fn spent(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
+    let query = sources.query(span);
+    let found = report(&sources.ledger, &query, &names(sources))?;
+    let has_time = query.by.first().is_some_and(Group::is_time);
+    let over_time = match has_time {
+        true => None,
+        false => Some(report(&sources.ledger, &query.over_time(), &names(sources))?),
+    };
+    Answer::new(&found, report_document(&found, over_time.as_ref(), Some(TOP)))
+}
+
+fn egress(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
+    if sources.config.is_none() {
+        return Err(AnswerError::NeedsMesh("causes of egress are counted by agents, and"));
+    }
+    let first = span.start.replace_day(1).unwrap_or(span.start);
+    let sent = usage::egress(sources, first, span.end);
+    let found: EgressReport = egress_report(&sent, (span.start, span.end), &sources.prices, &sources.regions);
+    let document = documents::egress(span, &found);
+    let missing: Vec<String> = found.missing.iter().map(ToString::to_string).collect();
+    let (start, end) = (span.start.to_string(), span.end.to_string());
+    let told = json!({ "start": start, "end": end, "lines": found.lines, "totals": found.totals, "missing": missing });
+    Answer::new(&told, document)
+}
+
+/// A group's forecast.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Expected {
+    /// The group's values; empty for all charges.
+    pub(super) values: Vec<String>,
+    /// What its month is heading for.
+    pub(super) month_end: Option<MonthEnd>,
+    /// The days to come.
+    pub(super) forecast: Option<Forecast>,
+    /// Why there is none.
+    pub(super) problem: Option<String>,
+}
+
+fn expected(span: &Span, days: u16, sources: &Sources) -> Result<Answer, AnswerError> {
+    let mut by = vec![Group::Day];
+    by.extend(span.by.iter().filter(|group| !group.is_time()).cloned());
+    let query = sources.query(span).by(by.clone());
+    let found = report(&sources.ledger, &query, &names(sources))?;
+    let Some(last) = sources.ledger.sources().values().filter_map(|state| state.last_day).max() else {
+        let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+        let document = documents::forecasts(&by[1..], &[], warnings.clone());
+        return Answer::new(&json!({ "by": by[1..], "forecasts": [], "warnings": warnings }), document);
+    };
+    let last = last.min(span.end);
+
+    let mut series: BTreeMap<(Vec<String>, regionmesh_cost::Currency), Vec<(Date, regionmesh_cost::Amount)>> =
+        BTreeMap::new();
+    for row in &found.rows {
+        let Some((day, values)) = row.values.split_first() else { continue };
+        if let Some(day) = documents::day(day) {
+            series.entry((values.to_vec(), row.currency)).or_default().push((day, row.amount));
+        }
+    }
+    let mut warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    if series.len() > FORECASTS_MAX {
+        warnings.push(format!("{} of {} series are forecast; filter for others", FORECASTS_MAX, series.len()));
+    }
+    let one = |((values, currency), costs): ((Vec<String>, _), Vec<_>)| {
+        let costs = DailyCosts::new(currency, last, costs);
+        let (month, days) = (month_end(&costs, INCOMPLETE_DAYS), forecast(&costs, days, INCOMPLETE_DAYS));
+        let problem = month.as_ref().err().or(days.as_ref().err()).map(ToString::to_string);
+        Expected { values, month_end: month.ok(), forecast: days.ok(), problem }
+    };
+    let forecasts: Vec<Expected> = series.into_iter().take(FORECASTS_MAX).map(one).collect();
+    let document = documents::forecasts(&by[1..], &forecasts, warnings.clone());
+    Answer::new(&json!({ "by": by[1..], "forecasts": forecasts, "warnings": warnings }), document)
+}
+
+/// The anomalies of bills that are open or began within 45 days of their end.
+pub fn billed(ledger: &Ledger) -> Vec<Anomaly> {
+    let Some(last) = ledger.sources().values().filter_map(|state| state.last_day).max() else { return Vec::new() };
+    let cells: Vec<_> = ledger.parts().map(|part| part.cells()).collect();
+    let mut found = Vec::new();
+    for (by, part) in [
+        (Dimension::Region, Dimension::Service),
+        (Dimension::Service, Dimension::Region),
+        (Dimension::Provider, Dimension::Service),
+        (Dimension::Account, Dimension::Service),
+    ] {
+        let series = billed_series(cells.iter().copied(), by, part);
+        found.extend(billed_anomalies(&series, day_number(last), &BilledSettings::default()));
+    }
+    let oldest = last.checked_sub(Duration::days(45)).unwrap_or(last);
+    found.retain(|anomaly| anomaly.until.is_none() || anomaly.since.date() >= oldest);
+    found
+}
+
+fn anomalies(sources: &Sources) -> Result<Answer, AnswerError> {
+    let mut found = sources.live_anomalies.clone();
+    found.extend(billed(&sources.ledger));
+    found.sort_by_key(|anomaly| (anomaly.until.is_some(), std::cmp::Reverse(anomaly.since)));
+    Answer::new(&json!({ "anomalies": found }), documents::anomalies(&found))
+}
+
+/// A budget and how it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetAnswer {
+    /// The budget.
+    pub budget: Budget,
+    /// First day of its period.
+    pub start: String,
+    /// Last day, included.
+    pub end: String,
+    /// How it stands.
+    pub state: BudgetState,
+}
+
+/// Days before a budget's period that its forecast learns from.
+pub const HISTORY_DAYS: i64 = 300;
+
+fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
+    if sources.config.is_none() {
+        return Err(AnswerError::NeedsMesh("budgets stand in the agents' configuration, and"));
+    }
+    let today = sources.today;
+    let mut found = Vec::new();
+    for budget in &sources.cost.budgets {
+        let window = budget.period.window(today);
+        let start = window.first.checked_sub(Duration::days(HISTORY_DAYS)).unwrap_or(window.first);
+        let billed =
+            BilledDays::new(&sources.ledger, budget, (start, today), &names(sources), &sources.cost.model_tag)?;
+        let mesh = sources.mesh_regions();
+        let days = billed.with_live(&sources.live, (start, today), budget.metric, &mesh, sources.pricing());
+        let rest = expected_rest(budget, &days, today).unwrap_or_default();
+        let outlook = outlook(budget, &days, billed.others(), rest, today);
+        let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
+        let (start, end) = (window.first.to_string(), window.last.to_string());
+        found.push(BudgetAnswer { budget: budget.clone(), start, end, state });
+    }
+    let told: Vec<Value> = found.iter().map(documents::budget).collect();
+    Answer::new(&json!({ "budgets": told }), documents::budgets(&found))
+}
+
+fn held(sources: &Sources) -> Result<Answer, AnswerError> {
+    let held = sources.ledger.sources();
+    let reconciled = reconciliation(sources);
+    let live: Vec<Value> = sources.live_regions.iter().map(documents::live_region).collect();
+    let document = documents::sources(&held, &sources.live_regions, &reconciled);
+    Answer::new(&json!({ "sources": held, "live": live, "reconciliation": reconciled }), document)
+}
+
+/// Live cost against bills, over the days that both know.
+pub fn reconciliation(sources: &Sources) -> Vec<Reconciliation> {
+    let live = sources.live.whole_days(sources.pricing());
+    let (Some(first), Some(last)) = (live.keys().map(|(_, day)| *day).min(), live.keys().map(|(_, day)| *day).max())
+    else {
+        return Vec::new();
+    };
+    let query = Query::new(first, last).by([Group::Day, Group::Region]);
+    let Ok(found) = report(&sources.ledger, &query, &names(sources)) else { return Vec::new() };
+    let mut billed = regionmesh_cost::DailyTotals::new();
+    for row in found.rows {
+        let [day, region] = &row.values[..] else { continue };
+        if let Some(day) = documents::day(day) {
+            let money = regionmesh_cost::Money { amount: row.amount, currency: row.currency };
+            billed.entry((region.clone(), day)).or_default().add(money);
+        }
+    }
+    reconcile(&live, &billed)
+}

@@ -1,0 +1,48 @@
+//! What ran and was sent on past days: from the live plane, and where it no longer remembers from what was kept of it.
+
+use super::Sources;
+use regionmesh_cost::{Capacity, EgressUsage, LiveMeter, UsageDay};
+use time::Date;
+
+/// What models did, and the capacity that was there, from `start` to `end`.
+pub(super) fn usage(sources: &Sources, start: Date, end: Date) -> (Vec<UsageDay>, Capacity) {
+    let (mut usage, mut capacity) = (Vec::new(), Capacity::new());
+    for region in sources.mesh_regions() {
+        let mut next = Some(start);
+        while let Some(day) = next.filter(|day| *day <= end) {
+            next = day.next_day();
+            let window = meters(sources).map(|meter| meter.window(&region, (day, day), sources.pricing()));
+            let Some(window) = window.max_by_key(|window| window.known_ms).filter(|window| window.known_ms > 0) else {
+                continue;
+            };
+            if window.place_ms > 0 {
+                capacity.insert((day, region.clone()), window.place_ms);
+            }
+            usage.extend(window.models.iter().map(|(model, did)| UsageDay {
+                day,
+                region: region.clone(),
+                model: model.clone(),
+                requests: did.requests,
+                busy_ms: did.busy_ms,
+                bytes_out: 0,
+            }));
+        }
+    }
+    (usage, capacity)
+}
+
+/// What was sent from `start` to `end`, each day by the meter that saw most of it.
+pub(super) fn egress(sources: &Sources, start: Date, end: Date) -> Vec<EgressUsage> {
+    let mut sent = Vec::new();
+    let mut next = Some(start);
+    while let Some(day) = next.filter(|day| *day <= end) {
+        next = day.next_day();
+        let of_day = meters(sources).map(|meter| meter.egress_usage((day, day)));
+        sent.extend(of_day.max_by_key(|sent| sent.iter().map(|sent| sent.bytes).sum::<u64>()).unwrap_or_default());
+    }
+    sent
+}
+
+fn meters(sources: &Sources) -> impl Iterator<Item = &LiveMeter> {
+    std::iter::once(&*sources.live).chain(sources.usage.iter().map(|meter| &**meter))
+}

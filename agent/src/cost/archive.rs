@@ -1,0 +1,226 @@
+//! Documents about money in the region's bucket. Each is a version of an internal model, so that it is replicated, verified
+//! and deleted as every version is.
+//!
+//! A document has a slot, such as the bill of one source for one month. Its versions are named
+//! `<kind>.<period>.<hash of the source>.<random>`; the one that was published last fills the slot, and those before it are
+//! deleted.
+
+use crate::{
+    actors::messages::ReplicatorMessage,
+    address::Address,
+    replication::{
+        clock::HybridClock,
+        publish::{PublishError, Publisher},
+    },
+    store::models::{ModelError, ModelStore},
+};
+use bytes::Bytes;
+use regionmesh_cost::Period;
+use regionmesh_protocol::{
+    conflict::{Catalogue, Tombstone},
+    identity::{IdentityError, RegionName},
+    manifest::{Digest, ModelName, VersionName, VersionSummary},
+};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+
+/// The internal model that all documents are versions of.
+const MODEL: &str = "regionmesh.cost";
+/// The one file of a document.
+const FILE: &str = "document";
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The day cells of a source's bill for a month.
+    Bill,
+    /// What an agent counted in a month.
+    Use,
+    /// A price table.
+    Prices,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Bill, Self::Use, Self::Prices];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bill => "bill",
+            Self::Use => "use",
+            Self::Prices => "prices",
+        }
+    }
+}
+
+/// What a document stands for: the newest document of a slot replaces the others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// What it is.
+    pub kind: Kind,
+    /// The part of the version's name between the kind and the random end.
+    place: String,
+}
+
+impl Slot {
+    /// The slot of a source's documents for a month.
+    pub fn new(kind: Kind, period: Period, source: &str) -> Self {
+        Self { kind, place: format!("{period}.{:.16}", Digest::of(source.as_bytes()).to_string()) }
+    }
+
+    /// The slot of a kind that has one document alone.
+    pub fn only(kind: Kind) -> Self {
+        Self { kind, place: "all".into() }
+    }
+
+    /// The month of its documents; none where they are of no month.
+    pub fn period(&self) -> Option<Period> {
+        self.place.split_once('.')?.0.parse().ok()
+    }
+
+    fn of(version: &VersionName) -> Option<Self> {
+        let (rest, _random) = version.base().rsplit_once('.')?;
+        let (kind, place) = rest.split_once('.')?;
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+        Some(Self { kind, place: place.to_owned() })
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.kind.as_str(), self.place)
+    }
+}
+
+/// Why a document could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] ModelError),
+    /// A name that can't be.
+    #[error(transparent)]
+    Name(#[from] IdentityError),
+}
+
+/// The documents. Clones share the store.
+#[derive(Clone)]
+pub struct Archive {
+    /// The region's models.
+    pub store: Arc<ModelStore>,
+    /// Publishes documents.
+    pub publisher: Publisher,
+    /// The agent's clock.
+    pub clock: HybridClock,
+    /// The region.
+    pub region: RegionName,
+    /// Is told when the store changed.
+    pub replicator: Address<ReplicatorMessage>,
+    /// Where files are kept while they are read.
+    pub staging: PathBuf,
+}
+
+/// The document that fills each slot, and those that do not any more.
+pub fn sort(catalogue: &Catalogue) -> (BTreeMap<Slot, &VersionSummary>, Vec<&VersionSummary>) {
+    let mut newest: BTreeMap<Slot, &VersionSummary> = BTreeMap::new();
+    let mut superseded = Vec::new();
+    for held in catalogue.versions.iter().filter(|held| held.model.as_str() == MODEL) {
+        let Some(slot) = Slot::of(&held.version) else { continue };
+        let rank = |held: &VersionSummary| (held.published, held.origin.clone(), held.content);
+        match newest.get_mut(&slot) {
+            Some(known) if rank(known) >= rank(held) => superseded.push(held),
+            Some(known) => superseded.push(std::mem::replace(known, held)),
+            None => drop(newest.insert(slot, held)),
+        }
+    }
+    (newest, superseded)
+}
+
+impl Archive {
+    /// Keeps a document, and deletes those that it replaces. `about` is told to whoever looks at the version.
+    pub async fn put(
+        &self,
+        slot: &Slot,
+        by: &str,
+        about: Vec<(String, String)>,
+        document: Vec<u8>,
+    ) -> Result<VersionSummary, ArchiveError> {
+        let model = ModelName::new(MODEL)?;
+        let version = VersionName::new(format!("{slot}.{:016x}", rand::random::<u64>()))?;
+        let upload = self.publisher.begin(model, version, by.to_owned(), about).await?;
+        let length = document.len() as u64;
+        let body = futures::stream::iter([Ok(Bytes::from(document))]);
+        if let Err(error) = self.publisher.add_file(&upload, FILE, length, body).await {
+            let _ = self.publisher.abort(&upload).await;
+            return Err(error.into());
+        }
+        let kept = self.publisher.commit(&upload).await?;
+
+        let catalogue = self.store.catalogue().await?;
+        let superseded = sort(&catalogue).1;
+        for held in superseded.into_iter().filter(|held| Slot::of(&held.version).as_ref() == Some(slot)) {
+            self.remove(held).await?;
+        }
+        // Gossip hears of it at the next scan at the latest.
+        let _ = self.replicator.cast(ReplicatorMessage::StoreChanged);
+        Ok(kept)
+    }
+
+    /// Deletes a document in every region.
+    pub async fn remove(&self, held: &VersionSummary) -> Result<(), ArchiveError> {
+        let stone = Tombstone {
+            model: held.model.clone(),
+            version: held.version.clone(),
+            deleted: self.clock.next(),
+            origin: self.region.clone(),
+            content: Some(held.content),
+        };
+        self.store.bury(&stone).await?;
+        let _ = self.replicator.cast(ReplicatorMessage::StoreChanged);
+        Ok(())
+    }
+
+    /// The bytes of a document.
+    pub async fn read(&self, held: &VersionSummary) -> Result<Bytes, ArchiveError> {
+        Ok(self.store.read(&held.model, &held.version, FILE).await?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use regionmesh_protocol::clock::HybridTime;
+
+    fn held(version: &str, wall_ms: u64) -> VersionSummary {
+        VersionSummary {
+            model: MODEL.parse().unwrap(),
+            version: version.parse().unwrap(),
+            content: Digest::of(version.as_bytes()),
+            size: 1,
+            published: HybridTime { wall_ms, counter: 0 },
+            origin: "a".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_newest_document_fills_its_slot_and_others_are_superseded() {
+        let slot = Slot::new(Kind::Bill, "2026-09".parse().unwrap(), "AWS 1");
+        let other = Slot::new(Kind::Bill, "2026-10".parse().unwrap(), "AWS 1");
+        let mut foreign = held(&format!("{slot}.9"), 9);
+        foreign.model = "regionmesh.other".parse().unwrap();
+        let versions = vec![
+            held(&format!("{slot}.1"), 5),
+            held(&format!("{slot}.2"), 7),
+            held(&format!("{slot}.3"), 6),
+            held(&format!("{other}.4"), 1),
+            held("unknown.all.5", 1),
+            foreign,
+        ];
+        let catalogue = Catalogue { versions: versions.clone(), ..Catalogue::default() };
+        let (newest, superseded) = sort(&catalogue);
+        assert_eq!(newest, BTreeMap::from([(slot, &versions[1]), (other, &versions[3])]));
+        assert_eq!(superseded, [&versions[0], &versions[2]]);
+    }
+}

@@ -1,0 +1,88 @@
+//! What is known of bills and prices: the documents in the region's bucket, decoded and kept in memory.
+
+use super::archive::{Archive, Kind, Slot, sort};
+use regionmesh_cost::{Ledger, LiveMeter, PriceTable, Prices, StoredPart};
+use regionmesh_protocol::{
+    conflict::Catalogue,
+    manifest::{Digest, VersionSummary},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Longest gap between two observations that counts as cost, milliseconds: twelve of the actor's intervals.
+pub const LIVE_GAP_MS: u64 = 60_000;
+
+/// A document, decoded.
+#[derive(Debug, Clone)]
+enum Document {
+    Bill(Arc<StoredPart>),
+    Use(Arc<LiveMeter>),
+    Prices(Arc<PriceTable>),
+}
+
+/// The documents, as of the last reading.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    documents: BTreeMap<Slot, (Digest, Document)>,
+    /// The bills.
+    pub ledger: Ledger,
+    /// The prices, those that are built in included.
+    pub prices: Prices,
+    /// What ran and was counted in past months, newest last.
+    pub usage: Vec<Arc<LiveMeter>>,
+    /// Documents that can't be read, and why.
+    pub unreadable: Vec<String>,
+}
+
+impl Books {
+    /// The books as the catalogue says; what has not changed is not read again.
+    pub async fn refreshed(self: Arc<Self>, archive: &Archive, catalogue: &Catalogue) -> Arc<Self> {
+        let (newest, _) = sort(catalogue);
+        let mut documents = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        for (slot, held) in newest {
+            let known = self.documents.get(&slot).filter(|(content, _)| *content == held.content);
+            let document = match known {
+                Some((_, document)) => Ok(document.clone()),
+                None => read(archive, slot.kind, held).await,
+            };
+            match document {
+                Ok(document) => drop(documents.insert(slot, (held.content, document))),
+                Err(why) => {
+                    unreadable.push(format!("{}@{}: {why}", held.model, held.version));
+                    // What was read before stays, until the new one can be read.
+                    if let Some(before) = self.documents.get(&slot) {
+                        documents.insert(slot, before.clone());
+                    }
+                }
+            }
+        }
+        Arc::new(Self::of(documents, unreadable))
+    }
+
+    fn of(documents: BTreeMap<Slot, (Digest, Document)>, unreadable: Vec<String>) -> Self {
+        let (mut ledger, mut imported, mut usage) = (Ledger::default(), PriceTable::default(), Vec::new());
+        for (_, document) in documents.values() {
+            match document {
+                Document::Bill(part) => drop(ledger.insert(part.clone())),
+                Document::Use(meter) => usage.push(meter.clone()),
+                Document::Prices(table) => imported.merge((**table).clone()),
+            }
+        }
+        Self { documents, ledger, prices: Prices::new(imported), usage, unreadable }
+    }
+}
+
+async fn read(archive: &Archive, kind: Kind, held: &VersionSummary) -> Result<Document, String> {
+    let bytes = archive.read(held).await.map_err(|error| error.to_string())?;
+    // Cells of a large bill take a while.
+    let decoded = tokio::task::spawn_blocking(move || match kind {
+        Kind::Bill => StoredPart::decode(&bytes).map(|part| Document::Bill(Arc::new(part))).map_err(|e| e.to_string()),
+        Kind::Use => {
+            LiveMeter::decode(&bytes, LIVE_GAP_MS).map(|meter| Document::Use(Arc::new(meter))).map_err(|e| e.to_string())
+        }
+        Kind::Prices => {
+            PriceTable::decode(&bytes).map(|table| Document::Prices(Arc::new(table))).map_err(|e| e.to_string())
+        }
+    });
+    decoded.await.map_err(|error| error.to_string())?
+}

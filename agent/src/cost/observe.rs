@@ -1,0 +1,194 @@
+//! What runs in every region and what its agents counted, from the configuration and the status board. Pure.
+
+use super::meter::Counts;
+use crate::{
+    config::{Config, RegionConfig},
+    snapshots::BoardView,
+};
+use regionmesh_cost::{
+    Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing, RegionCapacity, RegionMap,
+    SourceCounters,
+};
+use regionmesh_protocol::{
+    facts::{Fact, FactKind, ServingFacts},
+    identity::RegionName,
+    money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse},
+    plan::Plan,
+};
+use std::collections::BTreeMap;
+
+/// What stands for models and targets beyond what is published by name.
+const OTHER: &str = "(other)";
+
+/// The regions of the mesh and those that bills name.
+pub fn region_map(config: &Config) -> RegionMap {
+    RegionMap::new(config.regions.iter().map(|region| MeshRegion {
+        name: region.name.to_string(),
+        cloud: region.cloud.clone(),
+        billing_region: region.billing_region.clone(),
+    }))
+}
+
+/// Takes in what runs in every region now, and what the agents that are heard of counted.
+pub fn observe(live: &mut LiveMeter, config: &Config, board: &BoardView, now_ms: u64, pricing: Pricing<'_>) {
+    for region in &config.regions {
+        let counted: Vec<_> = board
+            .agents
+            .iter()
+            .filter(|(agent, view)| agent.region == region.name && view.is_alive)
+            .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Cost)?.fact {
+                Fact::Cost(facts) => Some((agent.to_string(), facts.counted_since_ms, counters(facts))),
+                _ => None,
+            })
+            .collect();
+        let sources: Vec<_> = counted
+            .iter()
+            .map(|(source, started_ms, counters)| SourceCounters { source, started_ms: *started_ms, counters })
+            .collect();
+        live.observe(region.name.as_str(), now_ms, capacity(region, board), &sources, pricing);
+    }
+}
+
+/// What runs in every region.
+pub fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, RegionCapacity> {
+    config.regions.iter().map(|region| (region.name.to_string(), capacity(region, board))).collect()
+}
+
+/// Mean size of the answers that agents counted, bytes.
+pub fn bytes_per_answer(board: &BoardView) -> f64 {
+    let (mut bytes, mut requests) = (0u64, 0u64);
+    for view in board.agents.values() {
+        let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact) else { continue };
+        let to_users = facts.egress.iter().filter(|sent| sent.to.is_none());
+        bytes = to_users.fold(bytes, |sum, sent| sum.saturating_add(sent.bytes));
+        requests = facts.models.iter().fold(requests, |sum, used| sum.saturating_add(used.requests));
+    }
+    bytes as f64 / requests.max(1) as f64
+}
+
+/// What runs in a region. Nodes that are not counted in the configuration are as many as agents of it are alive.
+fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
+    let living = board.agents.iter().filter(|(agent, view)| agent.region == region.name && view.is_alive);
+    let (mut agents, mut places) = (0u32, 0u32);
+    for (_, view) in living {
+        agents += 1;
+        if let Some(Fact::Serving(ServingFacts { places: own, .. })) =
+            view.facts.get(&FactKind::Serving).map(|seen| &*seen.fact)
+        {
+            places = places.saturating_add(*own);
+        }
+    }
+    let nodes = region.nodes.iter().map(|nodes| NodeGroup {
+        sku: nodes.instance.clone(),
+        pricing: nodes.pricing,
+        count: nodes.count.unwrap_or(agents),
+    });
+    RegionCapacity { nodes: nodes.collect(), stored: Vec::new(), places }
+}
+
+fn counters(facts: &CostFacts) -> Counters {
+    let models = facts.models.iter().map(|used| {
+        (used.model.clone(), ModelCounters { requests: used.requests, busy_ms: used.busy_ms })
+    });
+    let egress = facts.egress.iter().map(|sent| EgressCounter {
+        to: sent.to.as_ref().map(ToString::to_string),
+        cause: sent.cause.parse().unwrap_or(Cause::Other),
+        bytes: sent.bytes,
+    });
+    Counters { models: models.collect(), egress: egress.collect() }
+}
+
+/// Bytes of answers, split by whether their users' home is elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Bytes that were counted so far.
+    seen: u64,
+    /// Those of them that went to users whose home is another region.
+    away: u64,
+}
+
+impl Answers {
+    /// Bytes that went to users whose home is another region.
+    pub fn away(&self) -> u64 {
+        self.away
+    }
+
+    /// Bytes that went to users at home.
+    pub fn home(&self) -> u64 {
+        self.seen - self.away
+    }
+
+    /// Takes in how many bytes were answered since the start, by the share of the region's traffic that is away from home.
+    pub fn count(&mut self, answered: u64, away_share: f64) {
+        let new = answered.saturating_sub(self.seen);
+        self.away = self.away.saturating_add((new as f64 * away_share.clamp(0.0, 1.0)).round() as u64).min(answered);
+        self.seen = answered;
+    }
+}
+
+/// Which part of a region's traffic is away from home: what its share exceeds the one that it has while every region
+/// serves. `home` are the shares of the configuration.
+pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
+    let total: f64 = config.regions.iter().map(|region| f64::from(region.weight_bp)).sum();
+    let home = config.region(own).map_or(0.0, |region| f64::from(region.weight_bp) / total.max(1.0));
+    let share = plan.shares().into_iter().find(|(region, _)| region == own).map_or(0.0, |(_, share)| share);
+    if share > home { (share - home) / share } else { 0.0 }
+}
+
+/// Round trips between regions that agents measured, milliseconds; the shortest of each pair counts.
+pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
+    let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
+    for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
+        let Some(Fact::Links(links)) = view.facts.get(&FactKind::Links).map(|seen| &*seen.fact) else { continue };
+        for (peer, round_trip_us) in &links.peers {
+            let Some((region, _)) = peer.split_once('/') else { continue };
+            let ms = *round_trip_us as f64 / 1e3;
+            for pair in [(agent.region.to_string(), region.to_owned()), (region.to_owned(), agent.region.to_string())] {
+                let known = found.entry(pair).or_insert(ms);
+                *known = known.min(ms);
+            }
+        }
+    }
+    found
+}
+
+/// What this agent publishes of its counters: the largest by name, the rest as one.
+pub fn published(counts: &Counts, answers: Answers, own: &RegionName) -> (Vec<ModelUse>, Vec<EgressUse>) {
+    let mut models: Vec<ModelUse> = counts
+        .models
+        .iter()
+        .map(|(model, count)| ModelUse {
+            model: model.to_string(),
+            requests: count.requests,
+            busy_ms: count.busy_us / 1_000,
+        })
+        .collect();
+    models.sort_by_key(|used| std::cmp::Reverse((used.busy_ms, used.requests)));
+    if models.len() > MODELS_MAX {
+        let rest = models.split_off(MODELS_MAX - 1);
+        let sum = |of: fn(&ModelUse) -> u64| rest.iter().map(of).fold(0, u64::saturating_add);
+        models.push(ModelUse {
+            model: OTHER.into(),
+            requests: sum(|used| used.requests),
+            busy_ms: sum(|used| used.busy_ms),
+        });
+    }
+
+    let others = counts.replicated.iter().filter(|((to, _), _)| to != own);
+    let mut egress: Vec<EgressUse> = others
+        .map(|((to, model), bytes)| EgressUse {
+            to: Some(to.clone()),
+            cause: Cause::Replication { model: model.to_string() }.to_string(),
+            bytes: *bytes,
+        })
+        .collect();
+    egress.sort_by_key(|sent| std::cmp::Reverse(sent.bytes));
+    egress.truncate(EGRESS_MAX - 2);
+    let answered = [(Cause::AnswersAway, answers.away()), (Cause::Other, answers.home())];
+    egress.extend(answered.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(cause, bytes)| EgressUse {
+        to: None,
+        cause: cause.to_string(),
+        bytes,
+    }));
+    (models, egress)
+}

@@ -1,0 +1,121 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use proptest::prelude::*;
+use regionmesh_protocol::codec;
+
+const DAY: i64 = 1_440;
+
+fn watch() -> LiveAnomalies {
+    LiveAnomalies::new(Scope::from([("region".to_owned(), "eu-west-1".to_owned())]), Currency::USD).unwrap()
+}
+
+/// Money per hour: a day's wave, with a ripple that depends on the minute.
+fn rate(minute: i64) -> f64 {
+    let wave = (minute as f64 * std::f64::consts::TAU / DAY as f64).sin();
+    10.0 + 3.0 * wave + ((minute * 7_919) % 101) as f64 / 100.0
+}
+
+fn feed(watch: &mut LiveAnomalies, minute: i64, gpu: f64, disk: f64) -> Option<LiveChange> {
+    let parts = [("gpu", gpu), ("disk", disk)].map(|(part, rate)| (part.to_owned(), amount_of(rate)));
+    watch.observe(minute * 60, &BTreeMap::from(parts))
+}
+
+/// What happens when the GPUs cost `factor` times as much from `from` to `to`.
+fn changes(factor: f64, from: i64, to: i64, end: i64) -> Vec<(i64, LiveChange)> {
+    let mut watch = watch();
+    let cost = |minute: i64| rate(minute) * if (from..to).contains(&minute) { factor } else { 1.0 };
+    (0..end).filter_map(|minute| Some((minute, feed(&mut watch, minute, cost(minute), 1.0)?))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_spike_opens_within_15_minutes_and_closes_once(start in 2 * DAY..4 * DAY, length in 20i64..300) {
+        let changes = changes(3.0, start, start + length, start + length + 200);
+        let opened: Vec<i64> = changes.iter().filter(|(_, change)| matches!(change, LiveChange::Opened(_))).map(|(at, _)| *at).collect();
+        prop_assert_eq!(opened.len(), 1);
+        prop_assert!(opened[0] - start < 15, "opened after {} min", opened[0] - start + 1);
+        let LiveChange::Closed(anomaly) = &changes.last().unwrap().1 else { panic!("still open") };
+        prop_assert_eq!(anomaly.since.unix_timestamp(), start * 60);
+        prop_assert!((anomaly.until.unwrap().unix_timestamp() - (start + length) * 60).abs() <= 120);
+        let sum: Amount = anomaly.contributors.iter().map(|part| part.excess).sum();
+        prop_assert_eq!(sum, anomaly.excess.amount);
+        prop_assert_eq!(&anomaly.contributors[0].part, "gpu");
+    }
+
+    #[test]
+    fn a_restart_forgets_nothing(at in 1i64..600) {
+        let start = 2 * DAY + 300;
+        let cost = |minute: i64| rate(minute) * if minute >= start { 3.0 } else { 1.0 };
+        let mut whole = watch();
+        for minute in 0..2 * DAY + at {
+            feed(&mut whole, minute, cost(minute), 1.0);
+        }
+        let mut restored: LiveAnomalies = codec::decode_document(&codec::encode_document(&whole).unwrap()).unwrap();
+        for minute in 2 * DAY + at..2 * DAY + 700 {
+            prop_assert_eq!(feed(&mut restored, minute, cost(minute), 1.0), feed(&mut whole, minute, cost(minute), 1.0));
+        }
+        prop_assert_eq!(restored, whole);
+    }
+}
+
+#[test]
+fn usual_days_are_none() {
+    assert_eq!(changes(1.0, 0, 0, 14 * DAY), []);
+}
+
+#[test]
+fn a_burst_of_five_minutes_is_none() {
+    assert_eq!(changes(5.0, 3 * DAY, 3 * DAY + 5, 4 * DAY), []);
+}
+
+#[test]
+fn what_lasts_a_day_becomes_usual() {
+    let changes = changes(3.0, 3 * DAY, 30 * DAY, 8 * DAY);
+    let opened = changes.iter().filter(|(_, change)| matches!(change, LiveChange::Opened(_))).count();
+    assert_eq!(opened, 1);
+    let LiveChange::Closed(anomaly) = &changes.last().unwrap().1 else { panic!("still open") };
+    assert_eq!(anomaly.kind, AnomalyKind::LevelShift);
+}
+
+#[test]
+fn excess_grows_and_is_reported_when_it_doubles() {
+    let changes = changes(3.0, 3 * DAY, 3 * DAY + 240, 4 * DAY);
+    let excess = |change: &LiveChange| match change {
+        LiveChange::Opened(anomaly) | LiveChange::Grew(anomaly) | LiveChange::Closed(anomaly) => anomaly.excess.amount,
+    };
+    assert!(matches!(changes[1].1, LiveChange::Grew(_)));
+    let grown = &changes[..changes.len() - 1];
+    assert!(grown.windows(2).all(|pair| excess(&pair[1].1).0 >= 2 * excess(&pair[0].1).0));
+    // Twice the usual rate of about 10 per hour, for four hours.
+    let total = excess(&changes.last().unwrap().1).to_f64();
+    assert!((70.0..110.0).contains(&total), "{total}");
+}
+
+#[test]
+fn the_return_from_an_outage_is_none() {
+    let mut watch = watch();
+    for minute in 0..5 * DAY {
+        let is_out = (3 * DAY..3 * DAY + 120).contains(&minute);
+        assert_eq!(feed(&mut watch, minute, if is_out { 0.0 } else { rate(minute) }, 0.0), None, "minute {minute}");
+    }
+}
+
+#[test]
+fn times_that_do_not_advance_and_odd_rates_are_survived() {
+    let mut watch = watch();
+    for (at_s, rate) in [(0, 1i128), (0, 5), (-5, 5), (i64::MAX, i128::MAX), (i64::MIN, 3), (i64::MAX, i128::MIN)] {
+        assert_eq!(watch.observe(at_s, &BTreeMap::from([("a".to_owned(), Amount(rate))])), None);
+    }
+}
+
+#[test]
+fn parts_without_end_take_bounded_memory() {
+    let mut watch = watch();
+    for minute in 0..3 * DAY {
+        watch.observe(minute * 60, &BTreeMap::from([(format!("part {minute}"), amount_of(5.0))]));
+        assert!(watch.usual.len() <= PARTS_MAX + 1);
+    }
+}

@@ -1,0 +1,73 @@
+//! Daily costs by scope and part, from cells.
+
+use super::Scope;
+use crate::{
+    cells::{Cells, ChargeKind, Dimension, Metric},
+    money::{Amount, Currency},
+};
+use std::collections::BTreeMap;
+
+/// Costs by part and day.
+type Parts = BTreeMap<String, BTreeMap<i32, Amount>>;
+
+/// Costs of a scope per day (days since 1970), by a second dimension that says what the scope's costs are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BilledSeries {
+    /// What it covers.
+    pub scope: Scope,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// Costs by part and day. The cost of a day is the sum over the parts.
+    pub parts: Parts,
+}
+
+impl BilledSeries {
+    /// Costs per day.
+    pub(super) fn totals(&self) -> BTreeMap<i32, Amount> {
+        let mut totals = BTreeMap::new();
+        for (day, amount) in self.parts.values().flatten() {
+            *totals.entry(*day).or_insert(Amount::ZERO) += *amount;
+        }
+        totals
+    }
+}
+
+/// The series of a bill, one per value of `by` and currency, made of the values of `part`: effective costs of usage. Credits,
+/// adjustments, taxes and purchases are left out, and so are cells below zero: what was refunded was spent before.
+pub fn billed_series<'a>(
+    cells: impl IntoIterator<Item = &'a Cells>,
+    by: Dimension,
+    part: Dimension,
+) -> Vec<BilledSeries> {
+    let mut found: BTreeMap<(&str, Currency), Parts> = BTreeMap::new();
+    for cells in cells {
+        for index in 0..cells.len() {
+            let amount = cells.sums(index).get(Metric::Effective);
+            if cells.kind(index) != ChargeKind::Usage || amount <= Amount::ZERO {
+                continue;
+            }
+            let parts = found.entry((cells.text(by, index), cells.currency(index))).or_default();
+            let part = cells.text(part, index);
+            if !parts.contains_key(part) {
+                parts.insert(part.to_owned(), BTreeMap::new());
+            }
+            if let Some(days) = parts.get_mut(part) {
+                *days.entry(cells.day(index)).or_insert(Amount::ZERO) += amount;
+            }
+        }
+    }
+    let scope = |value: &str| Scope::from([(dimension_name(by).to_owned(), value.to_owned())]);
+    let series = |((value, currency), parts)| BilledSeries { scope: scope(value), currency, parts };
+    found.into_iter().map(series).collect()
+}
+
+fn dimension_name(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Provider => "provider",
+        Dimension::Account => "account",
+        Dimension::Region => "region",
+        Dimension::Zone => "zone",
+        Dimension::Service => "service",
+        Dimension::Category => "category",
+    }
+}

@@ -1,0 +1,422 @@
+//! Budgets: what may be spent in a period, and which thresholds of it have been crossed.
+//!
+//! A budget announces and does not act, unless its action is `shift`.
+
+use crate::{
+    cells::Metric,
+    money::{Amount, Currency, Money, ONE, Totals},
+};
+use regionmesh_protocol::text::unprintable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{collections::BTreeSet, fmt};
+use time::{Date, Month};
+
+/// Longest name of a budget, and of what it is for, in characters.
+const NAME_CHARS_MAX: usize = 128;
+/// Highest threshold, percent.
+const THRESHOLD_MAX: u16 = 1_000;
+/// Most thresholds of one kind.
+const THRESHOLDS_MAX: usize = 16;
+/// Highest amount, the highest that can be written: below 10^14.
+const AMOUNT_MAX: Amount = Amount(ONE * 100_000_000_000_000 - 1);
+
+/// A limit on what is spent per period. In a configuration:
+///
+/// ```toml
+/// [[cost.budgets]]
+/// name = "europe"
+/// scope = { region = "eu-west-1" }
+/// amount = "12000 EUR"
+/// ```
+///
+/// Reading one checks it as [`Budget::check`] does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct Budget {
+    /// Names it in notifications and reports; unique.
+    pub name: String,
+    /// Whose cost counts; everything by default.
+    #[serde(default)]
+    pub scope: BudgetScope,
+    /// The limit, more than zero, as text: `"12000 EUR"`. Costs in other currencies are not counted but reported as a problem.
+    #[serde(with = "money_text")]
+    pub amount: Money,
+    /// How often spending starts again from zero; monthly by default.
+    #[serde(default)]
+    pub period: BudgetPeriod,
+    /// Which cost counts; effective by default.
+    #[serde(default)]
+    pub metric: Metric,
+    /// Percents of the amount whose spending is announced, 1 to 1,000; 50, 80 and 100 by default.
+    #[serde(default = "actual_thresholds")]
+    pub actual_thresholds: Vec<u16>,
+    /// Percents of the amount that are announced when the period is forecast to reach them, 1 to 1,000; 100 by default.
+    #[serde(default = "forecast_thresholds")]
+    pub forecast_thresholds: Vec<u16>,
+    /// What else happens; nothing by default.
+    #[serde(default)]
+    pub action: BudgetAction,
+}
+
+fn actual_thresholds() -> Vec<u16> {
+    vec![50, 80, 100]
+}
+
+fn forecast_thresholds() -> Vec<u16> {
+    vec![100]
+}
+
+/// Whose cost a budget limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum BudgetScope {
+    /// Everything.
+    #[default]
+    Mesh,
+    /// One region of the mesh.
+    Region(String),
+    /// One model.
+    Model(String),
+    /// Whatever carries a tag.
+    Tag {
+        /// The tag's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// How often a budget's spending starts again from zero. Periods begin at midnight UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BudgetPeriod {
+    /// Each day.
+    Daily,
+    /// Each calendar month.
+    #[default]
+    Monthly,
+    /// In January, April, July and October.
+    Quarterly,
+    /// Each calendar year.
+    Yearly,
+}
+
+/// What happens when a threshold is crossed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BudgetAction {
+    /// The receivers are notified.
+    #[default]
+    Notify,
+    /// They are notified, and traffic may be shifted to cheaper regions.
+    Shift,
+}
+
+/// One period of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BudgetWindow {
+    /// Its first day, UTC.
+    pub first: Date,
+    /// Its last day.
+    pub last: Date,
+}
+
+impl BudgetPeriod {
+    /// The period that a day is in.
+    pub fn window(self, day: Date) -> BudgetWindow {
+        let month = u8::from(day.month());
+        let (from, to) = match self {
+            Self::Daily => return BudgetWindow { first: day, last: day },
+            Self::Monthly => (month, month),
+            Self::Quarterly => {
+                let from = (month - 1) / 3 * 3 + 1;
+                (from, from + 2)
+            }
+            Self::Yearly => (1, 12),
+        };
+        let month_of = |number: u8| Month::try_from(number).unwrap_or(day.month());
+        let date =
+            |month: Month, day_of_month: u8| Date::from_calendar_date(day.year(), month, day_of_month).unwrap_or(day);
+        let last = month_of(to);
+        BudgetWindow { first: date(month_of(from), 1), last: date(last, last.length(day.year())) }
+    }
+}
+
+/// What is wrong with a budget.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    /// A name is empty, too long or contains characters that can't be printed.
+    #[error("budget {budget:?}: {field} must be 1 to {NAME_CHARS_MAX} printable characters")]
+    Text {
+        /// The budget.
+        budget: String,
+        /// Which text: `name`, `scope`.
+        field: &'static str,
+    },
+    /// The amount is zero, negative or too large.
+    #[error("budget {budget:?}: amount is {amount}; it must be more than 0 and less than 10^14")]
+    Amount {
+        /// The budget.
+        budget: String,
+        /// Its amount.
+        amount: Money,
+    },
+    /// No currency is named.
+    #[error("budget {budget:?}: amount has no currency; write it as \"12000 EUR\"")]
+    NoCurrency {
+        /// The budget.
+        budget: String,
+    },
+    /// A threshold is out of range.
+    #[error("budget {budget:?}: {field} contains {threshold}; thresholds are percents from 1 to {THRESHOLD_MAX}")]
+    Threshold {
+        /// The budget.
+        budget: String,
+        /// The list.
+        field: &'static str,
+        /// The threshold.
+        threshold: u16,
+    },
+    /// A threshold stands twice in a list.
+    #[error("budget {budget:?}: {field} contains {threshold} twice; remove one")]
+    ThresholdTwice {
+        /// The budget.
+        budget: String,
+        /// The list.
+        field: &'static str,
+        /// The threshold.
+        threshold: u16,
+    },
+    /// A list of thresholds is too long.
+    #[error("budget {budget:?}: {field} has {count} thresholds; at most {THRESHOLDS_MAX} are allowed")]
+    TooManyThresholds {
+        /// The budget.
+        budget: String,
+        /// The list.
+        field: &'static str,
+        /// Its length.
+        count: usize,
+    },
+    /// The budget would never announce anything.
+    #[error("budget {budget:?}: both actual_thresholds and forecast_thresholds are empty; set at least one threshold")]
+    NoThreshold {
+        /// The budget.
+        budget: String,
+    },
+    /// Two budgets have one name.
+    #[error("two budgets are named {budget:?}; names must be unique")]
+    NameTwice {
+        /// The name.
+        budget: String,
+    },
+}
+
+impl Budget {
+    /// Checks names, amount and thresholds.
+    pub fn check(&self) -> Result<(), BudgetError> {
+        let budget = || self.name.chars().take(NAME_CHARS_MAX).collect::<String>();
+        let texts: &[&str] = match &self.scope {
+            BudgetScope::Mesh => &[],
+            BudgetScope::Region(name) | BudgetScope::Model(name) => &[name],
+            BudgetScope::Tag { key, value } => &[key, value],
+        };
+        if !is_name(&self.name) {
+            return Err(BudgetError::Text { budget: budget(), field: "name" });
+        }
+        if !texts.iter().all(|text| is_name(text)) {
+            return Err(BudgetError::Text { budget: budget(), field: "scope" });
+        }
+
+        let amount = self.amount;
+        if amount.amount <= Amount::ZERO || amount.amount > AMOUNT_MAX {
+            return Err(BudgetError::Amount { budget: budget(), amount });
+        }
+        if amount.currency == Currency::NONE {
+            return Err(BudgetError::NoCurrency { budget: budget() });
+        }
+
+        self.check_thresholds("actual_thresholds", &self.actual_thresholds)?;
+        self.check_thresholds("forecast_thresholds", &self.forecast_thresholds)?;
+        if self.actual_thresholds.is_empty() && self.forecast_thresholds.is_empty() {
+            return Err(BudgetError::NoThreshold { budget: budget() });
+        }
+        Ok(())
+    }
+
+    fn check_thresholds(&self, field: &'static str, thresholds: &[u16]) -> Result<(), BudgetError> {
+        let budget = self.name.clone();
+        if thresholds.len() > THRESHOLDS_MAX {
+            return Err(BudgetError::TooManyThresholds { budget, field, count: thresholds.len() });
+        }
+        let mut seen = BTreeSet::new();
+        for &threshold in thresholds {
+            if !(1..=THRESHOLD_MAX).contains(&threshold) {
+                return Err(BudgetError::Threshold { budget, field, threshold });
+            }
+            if !seen.insert(threshold) {
+                return Err(BudgetError::ThresholdTwice { budget, field, threshold });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= NAME_CHARS_MAX && unprintable(text).is_none()
+}
+
+/// Checks each budget, and that no two have the same name.
+pub fn check_budgets(budgets: &[Budget]) -> Result<(), BudgetError> {
+    let mut names = BTreeSet::new();
+    for budget in budgets {
+        budget.check()?;
+        if !names.insert(&budget.name) {
+            return Err(BudgetError::NameTwice { budget: budget.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// What a threshold was compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrossingKind {
+    /// What was spent.
+    Actual,
+    /// What the period is forecast to cost.
+    Forecast,
+}
+
+/// A threshold that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crossing {
+    /// By what.
+    pub kind: CrossingKind,
+    /// The threshold, percent of the amount.
+    pub threshold: u16,
+}
+
+/// Why a budget's state is incomplete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum BudgetProblem {
+    /// Some of the cost is in other currencies and counts neither as spent nor as forecast.
+    OtherCurrencies {
+        /// What was spent in them.
+        spent: Totals,
+        /// What is forecast in them.
+        forecast: Totals,
+    },
+}
+
+impl fmt::Display for BudgetProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::OtherCurrencies { spent, forecast } = self;
+        let currencies: BTreeSet<&str> = spent.0.keys().chain(forecast.0.keys()).map(Currency::as_str).collect();
+        let currencies: Vec<&str> = currencies.into_iter().collect();
+        write!(
+            f,
+            "costs in {} are not counted, because the budget is in another currency; add a budget in each currency",
+            currencies.join(", ")
+        )
+    }
+}
+
+/// How a budget stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetState {
+    /// What was spent in the period so far, in the budget's currency.
+    pub spent: Amount,
+    /// What the period is forecast to cost, in the budget's currency; none where there is no forecast in it.
+    pub forecast: Option<Amount>,
+    /// Spent as a part of the budget's amount; 1 is all of it. Negative where credits exceed costs.
+    pub ratio: f64,
+    /// Forecast as a part of the budget's amount.
+    pub forecast_ratio: Option<f64>,
+    /// The thresholds that are reached now: actual ones first, each kind from the lowest to the highest.
+    pub crossed: Vec<Crossing>,
+    /// What the figures leave out.
+    pub problem: Option<BudgetProblem>,
+}
+
+/// Compares a budget with what was spent in its current period and what the whole period is forecast to cost, both within its
+/// scope and by its metric. Only amounts in the budget's currency are compared; where there are others, the state says so.
+pub fn evaluate_budget(budget: &Budget, spent: &Totals, forecast: Option<&Totals>) -> BudgetState {
+    let currency = budget.amount.currency;
+    let limit = budget.amount.amount;
+    let forecast_amount = forecast.and_then(|totals| totals.0.get(&currency)).copied();
+    let spent_amount = spent.of(currency);
+
+    let mut crossed = Vec::new();
+    let kinds = [
+        (CrossingKind::Actual, Some(spent_amount), &budget.actual_thresholds),
+        (CrossingKind::Forecast, forecast_amount, &budget.forecast_thresholds),
+    ];
+    for (kind, amount, thresholds) in kinds {
+        let Some(amount) = amount else { continue };
+        let reached = thresholds.iter().filter(|threshold| is_reached(limit, **threshold, amount));
+        crossed.extend(reached.map(|&threshold| Crossing { kind, threshold }));
+    }
+    crossed.sort_unstable();
+
+    let others = |totals: &Totals| {
+        let others = totals.0.iter().filter(|(other, amount)| **other != currency && !amount.is_zero());
+        Totals(others.map(|(other, amount)| (*other, *amount)).collect())
+    };
+    let (spent_others, forecast_others) = (others(spent), forecast.map(others).unwrap_or_default());
+    let is_complete = spent_others.0.is_empty() && forecast_others.0.is_empty();
+    let problem =
+        (!is_complete).then_some(BudgetProblem::OtherCurrencies { spent: spent_others, forecast: forecast_others });
+
+    let ratio = |amount: Amount| if limit.is_zero() { 0.0 } else { amount.to_f64() / limit.to_f64() };
+    BudgetState {
+        spent: spent_amount,
+        forecast: forecast_amount,
+        ratio: ratio(spent_amount),
+        forecast_ratio: forecast_amount.map(ratio),
+        crossed,
+        problem,
+    }
+}
+
+/// Whether `amount` is at least so many percent of the limit, exactly.
+fn is_reached(limit: Amount, threshold: u16, amount: Amount) -> bool {
+    amount.0.saturating_mul(100) >= limit.0.saturating_mul(i128::from(threshold))
+}
+
+/// Money as one text: `12000 EUR`.
+mod money_text {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(money)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let shape = || de::Error::custom(format!("{text:?} is no amount of money: write it as \"12000 EUR\""));
+        let (amount, currency) = text.trim().split_once(' ').ok_or_else(shape)?;
+        let amount = amount.parse().map_err(|error| de::Error::custom(format!("{text:?}: the amount is {error}")))?;
+        let currency = currency.trim().parse().map_err(de::Error::custom)?;
+        Ok(Money { amount, currency })
+    }
+}
+
+impl Serialize for Budget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let budget = Self::deserialize(deserializer)?;
+        budget.check().map_err(de::Error::custom)?;
+        Ok(budget)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Finds separators 64 bytes at a time: a bit for each byte, the first byte in the lowest.
+
+/// Bytes that are looked at together.
+pub(super) const BLOCK: usize = 64;
+
+/// A bit per byte of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Masks {
+    quotes: u64,
+    /// Commas and line feeds.
+    separators: u64,
+    line_feeds: u64,
+}
+
+/// Where a record ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RecordEnd {
+    /// Separators up to and with its line feed.
+    pub(super) marks: u32,
+    /// Line feeds up to and with it, those inside quotes too.
+    pub(super) line_feeds: u32,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Places of separators outside quotes; only the first `marks` of them count.
+    places: Vec<u32>,
+    marks: usize,
+    pub(super) ends: Vec<RecordEnd>,
+    /// All ones where the last block ends inside quotes.
+    pub(super) quoted: u64,
+    pub(super) line_feeds: u32,
+}
+
+impl Found {
+    /// The places of separators.
+    #[inline]
+    pub(super) fn marks(&self) -> &[u32] {
+        &self.places[..self.marks]
+    }
+
+    /// Forgets the first separators, and all ends.
+    pub(super) fn forget(&mut self, marks: usize) {
+        self.places.copy_within(marks..self.marks, 0);
+        self.marks -= marks;
+        self.ends.clear();
+    }
+
+    /// Forgets everything, as if outside quotes.
+    pub(super) fn clear(&mut self) {
+        self.ends.clear();
+        (self.marks, self.quoted, self.line_feeds) = (0, 0, 0);
+    }
+
+    /// The bytes moved down by so many places.
+    pub(super) fn shift(&mut self, by: u32) {
+        self.places[..self.marks].iter_mut().for_each(|place| *place -= by);
+    }
+
+    /// Looks at blocks, the first of which stands at `place`.
+    pub(super) fn scan(&mut self, blocks: &[[u8; BLOCK]], place: usize) {
+        self.places.resize(self.places.len().max(self.marks + (blocks.len() + 1) * BLOCK), 0);
+        #[cfg(target_arch = "x86_64")]
+        if avx2::scan(self, blocks, place) {
+            return;
+        }
+        for (index, block) in blocks.iter().enumerate() {
+            self.add(masks(block), place + index * BLOCK);
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, found: Masks, place: usize) {
+        let quoted = parity(found.quotes) ^ self.quoted;
+        // The highest bit, spread over all.
+        self.quoted = (quoted as i64 >> 63) as u64;
+        let mut separators = found.separators & !quoted;
+
+        if found.line_feeds != 0 {
+            let mut record_ends = found.line_feeds & !quoted;
+            while record_ends != 0 {
+                // The lowest one and all bits below.
+                let until = record_ends ^ (record_ends - 1);
+                let marks = self.marks as u32 + (separators & until).count_ones();
+                let line_feeds = self.line_feeds + (found.line_feeds & until).count_ones();
+                self.ends.push(RecordEnd { marks, line_feeds });
+                record_ends &= record_ends - 1;
+            }
+            self.line_feeds += found.line_feeds.count_ones();
+        }
+        let Some(places) = self.places[self.marks..].first_chunk_mut::<BLOCK>() else { return };
+        let count = separators.count_ones() as usize;
+        self.marks += count;
+        let mut write = |to: &mut u32| {
+            *to = place as u32 + separators.trailing_zeros();
+            separators &= separators.wrapping_sub(1);
+        };
+        // Eight writes, useful or not, cost less than a jump that is predicted wrongly.
+        let (first, others) = places.split_at_mut(8);
+        first.iter_mut().for_each(&mut write);
+        if count > 8 {
+            others.iter_mut().take(count - 8).for_each(write);
+        }
+    }
+}
+
+/// Two comparisons and two moves for 64 bytes, and instructions that count and find bits.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{BLOCK, Found, Masks};
+    use std::arch::x86_64::{
+        __m256i, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+    };
+
+    /// Whether this processor can do it, and it was done.
+    #[allow(unsafe_code)]
+    pub(super) fn scan(found: &mut Found, blocks: &[[u8; BLOCK]], place: usize) -> bool {
+        let is_supported =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt");
+        if is_supported {
+            // SAFETY: the processor has the instructions that the function is compiled for.
+            unsafe { scan_blocks(found, blocks, place) };
+        }
+        is_supported
+    }
+
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn scan_blocks(found: &mut Found, blocks: &[[u8; BLOCK]], place: usize) {
+        for (index, block) in blocks.iter().enumerate() {
+            found.add(masks(block), place + index * BLOCK);
+        }
+    }
+
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    #[inline]
+    fn masks(block: &[u8; BLOCK]) -> Masks {
+        let (words, _) = block.as_chunks::<8>();
+        let word = |index: usize| i64::from_le_bytes(words[index]);
+        // One load each, once optimised.
+        let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
+        let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+        let equal = |bytes: __m256i, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
+        let bits = |low: __m256i, high: __m256i| {
+            let low = u64::from(_mm256_movemask_epi8(low) as u32);
+            low | u64::from(_mm256_movemask_epi8(high) as u32) << 32
+        };
+        let line_feeds = (equal(low, b'\n'), equal(high, b'\n'));
+        let low_separators = _mm256_or_si256(equal(low, b','), line_feeds.0);
+        let high_separators = _mm256_or_si256(equal(high, b','), line_feeds.1);
+        Masks {
+            quotes: bits(equal(low, b'"'), equal(high, b'"')),
+            separators: bits(low_separators, high_separators),
+            line_feeds: bits(line_feeds.0, line_feeds.1),
+        }
+    }
+}
+
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+/// One bit in each byte, the lowest one in the first.
+const DIAGONAL: u64 = 0x8040_2010_0804_0201;
+
+/// Looks for the three bytes on any processor; compilers make vector instructions of the comparisons.
+fn masks(block: &[u8; BLOCK]) -> Masks {
+    let equal = |wanted: u8| block.map(|byte| if byte == wanted { 0xff } else { 0 });
+    let line_feeds = gather(&equal(b'\n'));
+    Masks { quotes: gather(&equal(b'"')), separators: gather(&equal(b',')) | line_feeds, line_feeds }
+}
+
+/// A bit for each byte, which is 0 or 255.
+fn gather(bytes: &[u8; BLOCK]) -> u64 {
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut bits = 0;
+    for (index, word) in words.iter().enumerate() {
+        // The product's highest byte is the sum of all: a bit of each.
+        let byte = (u64::from_le_bytes(*word) & DIAGONAL).wrapping_mul(LOW_BITS) >> 56;
+        bits |= byte << (index * 8);
+    }
+    bits
+}
+
+/// Bit by bit, whether the number of ones up to and with this bit is odd: the bytes from an opening quote to its closing one.
+#[inline(always)]
+fn parity(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn both_ways_find_the_separators_outside_quotes(
+            picks in proptest::collection::vec(0usize..8, BLOCK * 3),
+            other: u8,
+        ) {
+            let bytes = [b'"', b',', b'\n', other, other.wrapping_add(1), b'#', b'-', b'\x0b'];
+            let text: Vec<u8> = picks.iter().map(|pick| bytes[*pick]).collect();
+            let (blocks, _) = text.as_chunks::<BLOCK>();
+            let (mut is_quoted, mut marks, mut ends, mut line_feeds) = (false, Vec::new(), Vec::new(), 0);
+            for (place, byte) in text.iter().enumerate() {
+                is_quoted ^= *byte == b'"';
+                line_feeds += u32::from(*byte == b'\n');
+                if !is_quoted && matches!(byte, b',' | b'\n') {
+                    marks.push(place as u32 + 7);
+                    if *byte == b'\n' {
+                        ends.push((marks.len() as u32, line_feeds));
+                    }
+                }
+            }
+
+            let mut plain = Found { places: vec![0; BLOCK * 4], ..Found::default() };
+            for (index, block) in blocks.iter().enumerate() {
+                plain.add(masks(block), 7 + index * BLOCK);
+            }
+            let mut fast = Found::default();
+            fast.scan(blocks, 7);
+            for found in [plain, fast] {
+                prop_assert_eq!(found.marks(), &marks);
+                let found_ends: Vec<_> = found.ends.iter().map(|end| (end.marks, end.line_feeds)).collect();
+                prop_assert_eq!(found_ends, ends.clone());
+                prop_assert_eq!((found.line_feeds, found.quoted != 0), (line_feeds, is_quoted));
+            }
+        }
+    }
+}

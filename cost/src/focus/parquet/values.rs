@@ -1,0 +1,358 @@
+//! Values of columns, whatever type a file gives them.
+
+use crate::cells::day_number;
+use crate::focus::amount;
+use crate::focus::date::Days;
+use crate::focus::report::BadReason;
+use crate::focus::tags::TagSets;
+use crate::focus::text::is_missing;
+use crate::money::{Amount, AmountError, SCALE};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type,
+    Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, TimeUnit};
+use std::collections::HashMap;
+use std::sync::Arc;
+use time::Date;
+
+/// Bytes of texts that keep their codes.
+pub(super) const KNOWN_MAX: usize = 16 << 20;
+/// The code of no value.
+pub(super) const MISSING: u32 = 0;
+const DAY_SECONDS: i64 = 86_400;
+
+/// Codes that stay the same for all dictionaries of a column.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    /// The last dictionary of the file, and our codes for its own.
+    values: Option<ArrayRef>,
+    codes: Vec<u32>,
+    places: HashMap<Vec<u8>, u32>,
+    texts: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Dictionary {
+    /// Bytes of known texts.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets all texts, and what codes mean.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The text of a code; empty where there is none.
+    pub(super) fn text(&self, code: u32) -> &[u8] {
+        code.checked_sub(1).and_then(|place| self.texts.get(place as usize)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Reads a column: each row with its code.
+    pub(super) fn read(&mut self, column: &ArrayRef, mut set: impl FnMut(usize, u32)) -> Result<(), String> {
+        if let Some(column) = column.as_any_dictionary_opt() {
+            self.read_values(column.values())?;
+            let keys = column.keys().as_primitive_opt::<Int32Type>().ok_or("unexpected dictionary")?;
+            if keys.null_count() == 0 {
+                for (row, key) in keys.values().iter().enumerate() {
+                    set(row, self.codes.get(*key as usize).copied().unwrap_or(MISSING));
+                }
+                return Ok(());
+            }
+            for (row, key) in keys.iter().enumerate() {
+                set(row, key.and_then(|key| self.codes.get(key as usize)).copied().unwrap_or(MISSING));
+            }
+            return Ok(());
+        }
+        for row in 0..column.len() {
+            let text = match column.data_type() {
+                DataType::Null => String::new(),
+                _ if column.is_null(row) => String::new(),
+                DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+                DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
+                other => return Err(format!("texts are expected, not {other}")),
+            };
+            let code = self.code(text.as_bytes());
+            set(row, code);
+        }
+        Ok(())
+    }
+
+    fn read_values(&mut self, values: &ArrayRef) -> Result<(), String> {
+        if self.values.as_ref().is_some_and(|known| Arc::ptr_eq(known, values)) {
+            return Ok(());
+        }
+        let mut codes = std::mem::take(&mut self.codes);
+        codes.clear();
+        if let Some(texts) = values.as_string_opt::<i32>() {
+            codes.extend((0..texts.len()).map(|place| self.code(texts.value(place).as_bytes())));
+        } else if let Some(texts) = values.as_binary_opt::<i32>() {
+            codes.extend((0..texts.len()).map(|place| self.code(texts.value(place))));
+        } else {
+            return Err(format!("texts are expected, not {}", values.data_type()));
+        }
+        self.codes = codes;
+        self.values = Some(Arc::clone(values));
+        Ok(())
+    }
+
+    fn code(&mut self, text: &[u8]) -> u32 {
+        if is_missing(text) {
+            return MISSING;
+        }
+        if let Some(code) = self.places.get(text) {
+            return *code;
+        }
+        self.texts.push(text.to_vec());
+        self.bytes += text.len();
+        let code = self.texts.len() as u32;
+        self.places.insert(text.to_vec(), code);
+        code
+    }
+}
+
+/// Reads tags that are maps, or lists of keys and values; whether they are.
+pub(super) fn read_tag_lists(column: &ArrayRef, tags: &mut TagSets, sets: &mut [u32]) -> bool {
+    let (offsets, pairs) = if let Some(map) = column.as_map_opt() {
+        (map.offsets(), map.entries())
+    } else if let Some(list) = column.as_list_opt::<i32>()
+        && let Some(pairs) = list.values().as_struct_opt()
+    {
+        (list.offsets(), pairs)
+    } else {
+        return false;
+    };
+    let (Some(keys), Some(values)) = (pairs.columns().first(), pairs.columns().get(1)) else { return false };
+    let (Some(keys), Some(values)) = (keys.as_string_opt::<i32>(), values.as_string_opt::<i32>()) else { return false };
+    for (row, set) in sets.iter_mut().enumerate().filter(|(row, _)| column.is_valid(*row)) {
+        let range = offsets[row] as usize..offsets[row + 1] as usize;
+        let valid = range.filter(|at| keys.is_valid(*at) && values.is_valid(*at));
+        *set = tags.set_of(valid.map(|at| (keys.value(at), values.value(at))));
+    }
+    true
+}
+
+/// The days of points in time.
+#[derive(Debug)]
+pub(super) struct Starts {
+    days: Vec<i32>,
+    texts: Dictionary,
+    parsed: Days,
+}
+
+const NO_DAY: i32 = i32::MIN;
+const BAD_DAY: i32 = i32::MIN + 1;
+
+impl Starts {
+    pub(super) fn new() -> Self {
+        Self { days: Vec::new(), texts: Dictionary::default(), parsed: Days::new() }
+    }
+
+    /// As if each of so many rows had none.
+    pub(super) fn fill(&mut self, rows: usize) {
+        self.days.clear();
+        self.days.resize(rows, NO_DAY);
+    }
+
+    #[inline]
+    pub(super) fn day(&self, row: usize) -> Result<i32, BadReason> {
+        match self.days[row] {
+            NO_DAY => Err(BadReason::Missing),
+            BAD_DAY => Err(BadReason::Date),
+            day => Ok(day),
+        }
+    }
+
+    pub(super) fn read(&mut self, column: &ArrayRef) -> Result<(), String> {
+        match column.data_type() {
+            DataType::Timestamp(TimeUnit::Second, _) => {
+                self.read_moments::<TimestampSecondType, DAY_SECONDS>(column);
+            }
+            DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                self.read_moments::<TimestampMillisecondType, { DAY_SECONDS * 1_000 }>(column);
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                self.read_moments::<TimestampMicrosecondType, { DAY_SECONDS * 1_000_000 }>(column);
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                self.read_moments::<TimestampNanosecondType, { DAY_SECONDS * 1_000_000_000 }>(column);
+            }
+            DataType::Date32 => self.read_moments::<Date32Type, 1>(column),
+            DataType::Date64 => self.read_moments::<Date64Type, { DAY_SECONDS * 1_000 }>(column),
+            DataType::Dictionary(..) => self.read_texts(column)?,
+            other => return Err(format!("points in time are expected, not {other}")),
+        }
+        Ok(())
+    }
+
+    /// Reads numbers that count from 1970, so many to a day.
+    fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(&mut self, column: &ArrayRef) {
+        let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
+        let day = |moment: &T::Native| {
+            let day = (*moment).into().div_euclid(PER_DAY);
+            if calendar.contains(&day) { day as i32 } else { BAD_DAY }
+        };
+        self.days.clear();
+        self.days.extend(column.as_primitive::<T>().values().iter().map(day));
+        if column.null_count() > 0 {
+            self.days.iter_mut().enumerate().filter(|(row, _)| column.is_null(*row)).for_each(|(_, day)| *day = NO_DAY);
+        }
+    }
+
+    fn read_texts(&mut self, column: &ArrayRef) -> Result<(), String> {
+        self.fill(column.len());
+        let Self { days, texts, parsed } = self;
+        if texts.bytes() > KNOWN_MAX {
+            texts.clear();
+        }
+        let mut codes = vec![MISSING; column.len()];
+        texts.read(column, |row, code| codes[row] = code)?;
+        for (day, code) in days.iter_mut().zip(codes).filter(|(_, code)| *code != MISSING) {
+            *day = parsed.day(texts.text(code)).unwrap_or(BAD_DAY);
+        }
+        Ok(())
+    }
+}
+
+/// Amounts of a column.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    amounts: Vec<i128>,
+    /// Rows whose amount was rounded; empty where none was.
+    rounded: Vec<usize>,
+    texts: Dictionary,
+}
+
+const NO_AMOUNT: i128 = i128::MIN;
+const BAD_AMOUNT: i128 = i128::MIN + 1;
+const TOO_LARGE: i128 = i128::MIN + 2;
+/// Amounts have at most 14 digits before the point.
+const AMOUNT_MAX: i128 = 10i128.pow(14 + SCALE);
+
+impl Costs {
+    /// As if each of so many rows cost nothing.
+    pub(super) fn fill(&mut self, rows: usize) {
+        self.amounts.clear();
+        self.amounts.resize(rows, 0);
+        self.rounded.clear();
+    }
+
+    /// The amount of a row, and whether it was rounded.
+    #[inline]
+    pub(super) fn amount(&self, row: usize) -> Result<(Amount, bool), BadReason> {
+        match self.amounts[row] {
+            NO_AMOUNT => Err(BadReason::Missing),
+            BAD_AMOUNT => Err(BadReason::Number),
+            TOO_LARGE => Err(BadReason::TooLarge),
+            amount => Ok((Amount(amount), !self.rounded.is_empty() && self.rounded.binary_search(&row).is_ok())),
+        }
+    }
+
+    pub(super) fn read(&mut self, column: &ArrayRef) -> Result<(), String> {
+        self.fill(column.len());
+        match column.data_type() {
+            DataType::Decimal128(_, scale) => self.read_decimals(column, i32::from(*scale)),
+            DataType::Float64 => {
+                let values = column.as_primitive::<Float64Type>().values();
+                self.each(column, |row| float(values[row]));
+            }
+            DataType::Float32 => {
+                let values = column.as_primitive::<Float32Type>().values();
+                self.each(column, |row| parsed(values[row].to_string().as_bytes()));
+            }
+            DataType::Int64 => {
+                let values = column.as_primitive::<Int64Type>().values();
+                self.each(column, |row| parsed(values[row].to_string().as_bytes()));
+            }
+            DataType::Int32 => {
+                let values = column.as_primitive::<Int32Type>().values();
+                self.each(column, |row| parsed(values[row].to_string().as_bytes()));
+            }
+            DataType::Decimal256(..) => {
+                let values = column.as_primitive::<Decimal256Type>();
+                self.each(column, |row| parsed(values.value_as_string(row).as_bytes()));
+            }
+            DataType::Dictionary(..) => {
+                let mut codes = vec![MISSING; column.len()];
+                let mut texts = std::mem::take(&mut self.texts);
+                if texts.bytes() > KNOWN_MAX {
+                    texts.clear();
+                }
+                texts.read(column, |row, code| codes[row] = code)?;
+                self.each(column, |row| parsed(texts.text(codes[row]).trim_ascii()));
+                self.texts = texts;
+            }
+            other => return Err(format!("numbers are expected, not {other}")),
+        }
+        Ok(())
+    }
+
+    fn each(&mut self, column: &ArrayRef, value: impl Fn(usize) -> (i128, bool)) {
+        for (row, amount) in self.amounts.iter_mut().enumerate() {
+            let (read, is_rounded) = if column.is_null(row) { (NO_AMOUNT, false) } else { value(row) };
+            *amount = read;
+            if is_rounded {
+                self.rounded.push(row);
+            }
+        }
+    }
+
+    fn read_decimals(&mut self, column: &ArrayRef, scale: i32) {
+        let values = column.as_primitive::<Decimal128Type>().values();
+        let Some(power) = u32::try_from(SCALE as i32 - scale).ok().and_then(|digits| 10i128.checked_pow(digits)) else {
+            // More decimals than are kept.
+            return self
+                .each(column, |row| parsed(Decimal128Type::format_decimal(values[row], 38, scale as i8).as_bytes()));
+        };
+        let limit = AMOUNT_MAX / power;
+        let scaled = |value: i128| if value.unsigned_abs() >= limit.unsigned_abs() { TOO_LARGE } else { value * power };
+        if column.null_count() == 0 {
+            self.amounts.clear();
+            self.amounts.extend(values.iter().map(|value| scaled(*value)));
+        } else {
+            self.each(column, |row| (scaled(values[row]), false));
+        }
+    }
+}
+
+fn parsed(text: &[u8]) -> (i128, bool) {
+    match amount::parse(text) {
+        Ok((amount, is_rounded)) => (amount.0, is_rounded),
+        Err(_) if is_missing(text) => (NO_AMOUNT, false),
+        Err(AmountError::TooLarge) => (TOO_LARGE, false),
+        Err(AmountError::Syntax) => (BAD_AMOUNT, false),
+    }
+}
+
+fn float(value: f64) -> (i128, bool) {
+    match amount::from_f64(value) {
+        Some(amount) => (amount.0, false),
+        None if value.is_finite() => (TOO_LARGE, false),
+        None => (BAD_AMOUNT, false),
+    }
+}
+
+/// A value for a report.
+pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
+    match column.data_type() {
+        _ if column.is_null(row) => String::new(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().value(row).to_string(),
+        DataType::Float32 => column.as_primitive::<Float32Type>().value(row).to_string(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
+        DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().value_as_string(row),
+        DataType::Decimal256(..) => column.as_primitive::<Decimal256Type>().value_as_string(row),
+        DataType::Dictionary(..) => {
+            let dictionary = column.as_any_dictionary();
+            let place = dictionary.normalized_keys()[row];
+            let texts = dictionary.values().as_string_opt::<i32>();
+            texts.map(|texts| texts.value(place).to_owned()).unwrap_or_default()
+        }
+        // Points in time beyond the calendar.
+        _ => format!("{:?}", column.slice(row, 1)),
+    }
+}

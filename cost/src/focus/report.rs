@@ -1,0 +1,309 @@
+//! What an import did: counts, bad rows, warnings, errors of files.
+
+use crate::cells::{Cells, Metric, Period};
+use crate::money::Totals;
+use serde::{Serialize, Serializer};
+use std::{collections::BTreeMap, fmt};
+use time::Date;
+
+/// Bad rows that are quoted in full.
+const QUOTED_MAX: usize = 20;
+/// Characters of a bad value that are quoted.
+const VALUE_CHARS_MAX: usize = 80;
+
+/// What an import yields.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// By source, then period.
+    pub parts: Vec<ImportedPart>,
+    /// What was read and what was not.
+    pub report: ImportReport,
+}
+
+/// One billing month of one source: takes the place of what was imported for both before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedPart {
+    /// Whose bill it is: `AWS 1234567890123`, or the name that was given.
+    pub source: String,
+    /// The billing month.
+    pub period: Period,
+    /// The sums.
+    pub cells: Cells,
+    /// Rows summed up.
+    pub rows: u64,
+    /// The totals of the metrics that all of its files have.
+    pub totals: BTreeMap<Metric, Totals>,
+    /// The first and the last day with a charge.
+    pub days: (Date, Date),
+}
+
+/// What an import read and what it did not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Each file, in the order of reading.
+    pub files: Vec<FileReport>,
+    /// Rows read.
+    pub rows: u64,
+    /// Rows summed up; the others are bad.
+    pub imported: u64,
+    /// Rows with an amount of more than 15 decimals, which was rounded.
+    pub rounded: u64,
+    /// Bad rows.
+    pub bad: BTreeMap<BadReason, u64>,
+    /// The first 20 bad rows.
+    pub bad_rows: Vec<BadRow>,
+    /// Totals of what was imported. A metric is missing where a file has no column for it.
+    pub totals: BTreeMap<Metric, Totals>,
+    /// The first and the last day with a charge, in ISO 8601.
+    #[serde(serialize_with = "dates")]
+    pub days: Option<(Date, Date)>,
+}
+
+impl ImportReport {
+    /// Whether every file was read to its end. If not, what was imported is a part of a bill and should replace nothing.
+    pub fn is_complete(&self) -> bool {
+        self.files.iter().all(|file| file.error.is_none())
+    }
+
+    pub(super) fn add_bad(&mut self, row: BadRow) {
+        *self.bad.entry(row.reason).or_default() += 1;
+        if self.bad_rows.len() < QUOTED_MAX {
+            self.bad_rows.push(row);
+        }
+    }
+}
+
+fn dates<S: Serializer>(days: &Option<(Date, Date)>, serializer: S) -> Result<S::Ok, S::Error> {
+    days.map(|(first, last)| (first.to_string(), last.to_string())).serialize(serializer)
+}
+
+/// What was read of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// As the caller calls it.
+    pub name: String,
+    /// What it is; none where that could not be found out.
+    pub format: Option<FileFormat>,
+    /// Size, as far as it was read.
+    pub bytes: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// Rows summed up.
+    pub imported: u64,
+    /// What the file lacks.
+    pub warnings: Vec<Warning>,
+    /// Why it was not read to its end.
+    #[serde(serialize_with = "text")]
+    pub error: Option<FileError>,
+}
+
+fn text<S: Serializer>(error: &Option<FileError>, serializer: S) -> Result<S::Ok, S::Error> {
+    error.as_ref().map(ToString::to_string).serialize(serializer)
+}
+
+/// The format of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// Comma-separated text.
+    Csv,
+    /// Comma-separated text, compressed with gzip.
+    CsvGz,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl FileFormat {
+    /// Finds the format in the first four bytes of a file.
+    pub fn of(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::CsvGz,
+            [b'P', b'A', b'R', b'1', ..] => Self::Parquet,
+            _ => Self::Csv,
+        }
+    }
+}
+
+/// Why a file was not read, or not to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// The input failed.
+    #[error("{file}: reading failed after {bytes} bytes: {message}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Bytes read.
+        bytes: u64,
+        /// What the system says.
+        message: String,
+    },
+    /// The file is shorter than it should be.
+    #[error("{file}: the file ends early, in line {line}; download or export it again")]
+    EndsEarly {
+        /// The file.
+        file: String,
+        /// The line that is not complete, from 1.
+        line: u64,
+    },
+    /// Not one of the formats.
+    #[error("{file}: {problem}; expected a FOCUS export as CSV (UTF-8), CSV.gz or Parquet")]
+    Format {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Columns that an import can't do without.
+    #[error("{file}: no column {missing}; columns found: {found}")]
+    Columns {
+        /// The file.
+        file: String,
+        /// What is missing.
+        missing: String,
+        /// The names in the file.
+        found: String,
+    },
+    /// Quotes without an end.
+    #[error("{file}: gave up at line {line}: too many quoted fields are never closed")]
+    Quotes {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: u64,
+    },
+    /// More cells than are kept.
+    #[error(
+        "{file}: the import needs more than {limit} cells, or 256 MiB of texts; choose fewer tags, or import fewer months at once"
+    )]
+    Cells {
+        /// The file.
+        file: String,
+        /// How many are kept.
+        limit: usize,
+    },
+}
+
+/// What a file lacks, and what is done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// No column for this cost.
+    NoMetric(Metric),
+    /// No `BillingCurrency`, and none was given.
+    NoCurrency,
+    /// No `ChargeCategory`.
+    NoChargeCategory,
+    /// Two columns of one name.
+    Duplicate(String),
+    /// So many values of `Tags` can't be read.
+    Tags(u64),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMetric(Metric::Effective) => {
+                f.write_str("no column EffectiveCost: effective cost is not available")
+            }
+            Self::NoMetric(Metric::Billed) => f.write_str("no column BilledCost: billed cost is not available"),
+            Self::NoMetric(Metric::List) => f.write_str("no column ListCost: list cost is not available"),
+            Self::NoCurrency => {
+                f.write_str("no column BillingCurrency: the currency is unknown (XXX); name it to set it")
+            }
+            Self::NoChargeCategory => f.write_str("no column ChargeCategory: every row counts as usage"),
+            Self::Duplicate(name) => write!(f, "the column {name} appears twice: the first one is used"),
+            Self::Tags(count) => write!(f, "the tags of {count} rows are not valid JSON: these rows count as untagged"),
+        }
+    }
+}
+
+impl Serialize for Warning {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Why a row is not imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadReason {
+    /// Not as many fields as the header.
+    FieldCount,
+    /// Text behind a closing quote.
+    StrayQuote,
+    /// A quote is not closed, or the row is longer than 1 MiB.
+    TooLong,
+    /// The file ends within the row.
+    Cut,
+    /// No value where one is needed.
+    Missing,
+    /// Not UTF-8.
+    Encoding,
+    /// Not a point in time.
+    Date,
+    /// Not a decimal number.
+    Number,
+    /// More than 14 digits before the decimal point.
+    TooLarge,
+    /// An unknown `ChargeCategory`.
+    ChargeCategory,
+    /// Not a currency.
+    Currency,
+}
+
+impl fmt::Display for BadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FieldCount => "the number of fields differs from the header",
+            Self::StrayQuote => "text after a closing quote",
+            Self::TooLong => "a quote is not closed, or the row is longer than 1 MiB",
+            Self::Cut => "the file ends within the row",
+            Self::Missing => "a value is required",
+            Self::Encoding => "not UTF-8",
+            Self::Date => "not a date: write it as 2024-09-18T22:00:00Z",
+            Self::Number => "not a decimal number",
+            Self::TooLarge => "more than 14 digits before the decimal point",
+            Self::ChargeCategory => "not Usage, Purchase, Tax, Credit or Adjustment",
+            Self::Currency => "not a currency code",
+        })
+    }
+}
+
+/// A row that was not imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadRow {
+    /// The file.
+    pub file: String,
+    /// The line on which the row begins (CSV, from 1), or its number (Parquet, from 1).
+    pub row: u64,
+    /// The column; empty where the whole row is meant.
+    pub column: String,
+    /// The value, escaped, at most 80 characters.
+    pub value: String,
+    /// What is wrong.
+    pub reason: BadReason,
+}
+
+impl BadRow {
+    pub(super) fn new(file: &str, row: u64, column: &str, value: &[u8], reason: BadReason) -> Self {
+        // Some bytes more than 80 characters need, so that none is cut in two.
+        let value = &value[..value.len().min(VALUE_CHARS_MAX * 4 + 4)];
+        let escaped = match std::str::from_utf8(value) {
+            Ok(text) => text.escape_debug().take(VALUE_CHARS_MAX).collect(),
+            Err(error) if error.error_len().is_none() && value.len() > VALUE_CHARS_MAX * 4 => {
+                String::from_utf8_lossy(value).escape_debug().take(VALUE_CHARS_MAX).collect()
+            }
+            Err(_) => value.escape_ascii().take(VALUE_CHARS_MAX).map(char::from).collect(),
+        };
+        Self { file: file.into(), row, column: column.into(), value: escaped, reason }
+    }
+}
+
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, row, column, value, reason } = self;
+        match column.as_str() {
+            "" => write!(f, "{file}:{row}: {reason}: {value}"),
+            _ => write!(f, "{file}:{row}: {column} is \"{value}\": {reason}"),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The costs of consecutive days.
+
+use super::ForecastError;
+use crate::money::{Amount, Currency};
+use time::{Date, Duration};
+
+/// Days that are kept, the newest ones.
+const KEPT_DAYS: usize = 731;
+/// Days that a forecast looks at. Weekly habits older than this say little about next month, and the time that a forecast takes
+/// is bounded.
+const RECENT_DAYS: usize = 294;
+
+/// Daily costs in one currency. A day without a cost counts as a day that cost nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DailyCosts {
+    currency: Currency,
+    last: Date,
+    /// One amount for each day up to `last`.
+    amounts: Vec<Amount>,
+}
+
+impl DailyCosts {
+    /// The costs up to and including `last`, the newest day that the bill has anything to say about. Costs of the same day are
+    /// added. Costs after `last`, and those more than two years before it, are ignored. The series begins with the first cost.
+    pub fn new(currency: Currency, last: Date, costs: impl IntoIterator<Item = (Date, Amount)>) -> Self {
+        // Newest day first, until the length is known.
+        let mut amounts = Vec::new();
+        for (day, amount) in costs {
+            let Ok(age) = usize::try_from((last - day).whole_days()) else { continue };
+            if age >= KEPT_DAYS {
+                continue;
+            }
+            if amounts.len() <= age {
+                amounts.resize(age + 1, Amount::ZERO);
+            }
+            amounts[age] += amount;
+        }
+        amounts.reverse();
+        Self { currency, last, amounts }
+    }
+
+    /// The currency of the amounts.
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// The newest day.
+    pub fn last(&self) -> Date {
+        self.last
+    }
+
+    /// The costs without those of the newest days, and the last day that is left.
+    pub(super) fn complete(&self, incomplete_days: u16) -> Result<(&[Amount], Date), ForecastError> {
+        let error = ForecastError::NoCompleteDay { incomplete_days };
+        let count =
+            self.amounts.len().checked_sub(usize::from(incomplete_days)).filter(|count| *count > 0).ok_or(error)?;
+        let last = self.last.checked_sub(Duration::days(i64::from(incomplete_days))).ok_or(error)?;
+        Ok((&self.amounts[..count], last))
+    }
+}
+
+/// What a forecast looks at: the recent days, from the first that cost something.
+pub(super) fn recent(costs: &[Amount]) -> Vec<f64> {
+    let recent = &costs[costs.len().saturating_sub(RECENT_DAYS)..];
+    recent.iter().skip_while(|amount| amount.is_zero()).map(|amount| amount.to_f64()).collect()
+}

@@ -1,0 +1,68 @@
+//! The total that a month is heading for.
+
+use super::{DailyCosts, Estimate, ForecastError, Method, Outlook, amount};
+use crate::{
+    cells::Period,
+    money::{Amount, Currency},
+};
+use serde::Serialize;
+
+/// The expected total of a month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MonthEnd {
+    /// The month.
+    pub period: Period,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The complete days of the month, 0 to 31.
+    pub known_days: u8,
+    /// What they cost, exactly.
+    pub known: Amount,
+    /// The total: the complete days as they are, the others as they are forecast. Exact once all days are complete.
+    pub total: Estimate,
+    /// The total if the rest of the month costs per day what the complete days did on average; none before the first.
+    pub run_rate: Option<Amount>,
+    /// How the rest of the month is forecast; none where nothing is left.
+    pub method: Option<Method>,
+    /// How many past forecasts the band is made of. See [`Forecast::folds`](super::Forecast::folds).
+    pub folds: u8,
+}
+
+/// The expected total of the month of the newest day of `costs`, from as much history as `costs` have. The newest
+/// `incomplete_days` count as unknown and are forecast; see [`forecast`](super::forecast).
+pub fn month_end(costs: &DailyCosts, incomplete_days: u16) -> Result<MonthEnd, ForecastError> {
+    let period = Period::of(costs.last());
+    let month_days = usize::from(period.days());
+    let (complete, last_complete) = costs.complete(incomplete_days)?;
+    // Complete days end in this month or, early in a month, in an earlier one.
+    let known_days = if Period::of(last_complete) == period { usize::from(last_complete.day()) } else { 0 };
+    let known: Amount = complete.iter().rev().take(known_days).copied().sum();
+    let run_rate = known.share(month_days as u64, known_days as u64);
+    let currency = costs.currency();
+    let mut month = MonthEnd {
+        period,
+        currency,
+        known_days: known_days as u8,
+        known,
+        total: Estimate { expected: known, low: known, high: known },
+        run_rate,
+        method: None,
+        folds: 0,
+    };
+
+    // Days between the last complete one and the end of the month.
+    let newest_day = usize::from(costs.last().day());
+    let horizon = month_days - newest_day + usize::from(incomplete_days);
+    if horizon == 0 {
+        return Ok(month);
+    }
+    let rest = Outlook::new(complete, horizon, horizon - (month_days - known_days)..horizon);
+    let Estimate { expected, low, high } = rest.total.estimate()?;
+    month.total = Estimate { expected: known + expected, low: known + low, high: known + high };
+    // The sum must be an amount that can be written and read again.
+    amount(month.total.low.to_f64())?;
+    amount(month.total.high.to_f64())?;
+    month.method = Some(rest.method);
+    month.folds = rest.folds;
+    Ok(month)
+}

@@ -1,0 +1,160 @@
+//! What people are told of budgets, anomalies and late bills, as notices of the status board. An id is made of what is the
+//! same at every agent, so that each is made once.
+
+use crate::{
+    anomaly::{Anomaly, AnomalyKind, Plane},
+    budget::{Budget, BudgetState, BudgetWindow, Crossing, CrossingKind},
+    cells::day_number,
+    ledger::Ledger,
+    money::Amount,
+};
+use regionmesh_protocol::{
+    event::Severity,
+    identity::RegionName,
+    money::{CostNotice, NoticeKind},
+};
+use time::Date;
+
+const DAY_MS: u64 = 86_400_000;
+/// A source without a new day for so long has ended, and is late no more, days.
+const ENDED_DAYS: i32 = 45;
+
+/// The notices of the thresholds that a budget has crossed in a period.
+pub fn budget_notices(budget: &Budget, window: BudgetWindow, state: &BudgetState, now_ms: u64) -> Vec<CostNotice> {
+    let region = match &budget.scope {
+        crate::budget::BudgetScope::Region(name) => name.parse().ok(),
+        _ => None,
+    };
+    let notice = |crossing: &Crossing| CostNotice {
+        kind: NoticeKind::Budget,
+        id: format!("{}{}:{}", budget_prefix(budget, window), kind_name(crossing.kind), crossing.threshold),
+        severity: if crossing.threshold >= 100 { Severity::Warning } else { Severity::Info },
+        subject: budget.name.clone(),
+        region: region.clone(),
+        text: budget_text(budget, window, state, crossing),
+        since_ms: now_ms,
+        ended_ms: None,
+    };
+    state.crossed.iter().map(notice).collect()
+}
+
+/// What the ids of a budget's notices in a period begin with. A budget whose amount is changed tells again.
+fn budget_prefix(budget: &Budget, window: BudgetWindow) -> String {
+    format!("budget:{}:{}:{}:", budget.name, budget.amount, window.first)
+}
+
+/// Whether a notice is one of a budget in its period; the others are over.
+pub fn is_current(notice: &CostNotice, budgets: &[Budget], today: Date) -> bool {
+    budgets.iter().any(|budget| notice.id.starts_with(&budget_prefix(budget, budget.period.window(today))))
+}
+
+fn kind_name(kind: CrossingKind) -> &'static str {
+    match kind {
+        CrossingKind::Actual => "actual",
+        CrossingKind::Forecast => "forecast",
+    }
+}
+
+fn budget_text(budget: &Budget, window: BudgetWindow, state: &BudgetState, crossing: &Crossing) -> String {
+    let (name, limit, threshold) = (&budget.name, &budget.amount, crossing.threshold);
+    let period = format!("{} to {}", window.first, window.last);
+    let cents = |amount: Amount| format!("{} {}", amount.rounded(2), limit.currency);
+    let limit = cents(limit.amount);
+    match crossing.kind {
+        CrossingKind::Actual => {
+            format!("budget {name}: {threshold} % of {limit} for {period} is spent; {} so far", cents(state.spent))
+        }
+        CrossingKind::Forecast => format!(
+            "budget {name}: {threshold} % of {limit} for {period} is forecast to be spent; {} so far, {} by the end",
+            cents(state.spent),
+            cents(state.forecast.unwrap_or_default())
+        ),
+    }
+}
+
+/// The notice of an anomaly. `region` is the mesh's name of the region that it is about.
+pub fn anomaly_notice(anomaly: &Anomaly, region: Option<RegionName>) -> CostNotice {
+    let ms = |at: time::OffsetDateTime| u64::try_from(at.unix_timestamp()).unwrap_or(0).saturating_mul(1_000);
+    let subject: Vec<String> = anomaly.scope.iter().map(|(dimension, value)| format!("{dimension} {value}")).collect();
+    CostNotice {
+        kind: NoticeKind::Anomaly,
+        id: format!("anomaly:{}", anomaly.id),
+        severity: if anomaly.kind == AnomalyKind::Drop { Severity::Info } else { Severity::Warning },
+        subject: subject.join(", "),
+        region,
+        text: anomaly_text(anomaly, &subject.join(", ")),
+        since_ms: ms(anomaly.since),
+        ended_ms: anomaly.until.map(ms),
+    }
+}
+
+fn anomaly_text(anomaly: &Anomaly, subject: &str) -> String {
+    let currency = anomaly.excess.currency;
+    let (unit, plane) = match anomaly.plane {
+        Plane::Billed => ("a day", "billed"),
+        Plane::Live => ("an hour", "live"),
+    };
+    let what = match anomaly.kind {
+        AnomalyKind::Spike => "costs more than usual",
+        AnomalyKind::LevelShift => "has cost more than usual for a while",
+        AnomalyKind::New => "costs money for the first time",
+        AnomalyKind::Drop => "costs less than usual",
+    };
+    let of: Vec<String> = anomaly
+        .contributors
+        .iter()
+        .take(3)
+        .map(|part| format!("{} {}", part.part, part.excess.rounded(2)))
+        .collect();
+    let made_of = if of.is_empty() { String::new() } else { format!("; of it {}", of.join(", ")) };
+    format!(
+        "{subject} {what}: {} {currency} {unit}, {} to {} are usual ({plane}); {} {currency} so far{made_of}",
+        anomaly.actual.rounded(2),
+        anomaly.expected_low.rounded(2),
+        anomaly.expected_high.rounded(2),
+        anomaly.excess.amount.rounded(2),
+    )
+}
+
+/// The notices of bills whose newest complete day is older than `late_after_h` hours.
+pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<CostNotice> {
+    let today = i32::try_from(now_ms / DAY_MS).unwrap_or(i32::MAX);
+    let sources = ledger.sources();
+    let late = sources.iter().filter_map(|(source, state)| {
+        let newest = state.last_day?;
+        let complete = state.complete_day.unwrap_or(newest);
+        let end_ms = u64::try_from(day_number(complete) + 1).unwrap_or(0) * DAY_MS;
+        let late_from_ms = end_ms.saturating_add(late_after_h.saturating_mul(3_600_000));
+        let is_late = now_ms >= late_from_ms && today - day_number(newest) <= ENDED_DAYS;
+        is_late.then(|| CostNotice {
+            kind: NoticeKind::Data,
+            id: format!("data:late:{source}:{complete}"),
+            severity: Severity::Warning,
+            subject: (*source).to_owned(),
+            region: None,
+            text: format!(
+                "the bill of {source} is complete up to {complete} alone; look at its export, or import a newer one"
+            ),
+            since_ms: late_from_ms,
+            ended_ms: None,
+        })
+    });
+    late.collect()
+}
+
+/// The notice of an export that can't be read.
+pub fn export_notice(url: &str, why: &str, since_ms: u64) -> CostNotice {
+    CostNotice {
+        kind: NoticeKind::Data,
+        id: format!("data:export:{url}"),
+        severity: Severity::Warning,
+        subject: url.to_owned(),
+        region: None,
+        text: format!("the billing export {url} can't be read: {why}"),
+        since_ms,
+        ended_ms: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! From what runs to what should: one change after the other, each on top of those before.
+//!
+//! Nodes change in stages. Each stage is a placement with more freedom than the last one: fewer nodes for the traffic as it
+//! flows, other flows, other regions, spot, commitments. What a stage adds is its saving.
+
+use super::{
+    baselines::Fleet,
+    describe::{self, Fact, Writer},
+    input::{CommittedOffer, PlacementInput, RegionOffer},
+    ledger::Ledger,
+    linear::{self, Given},
+    outcome::{MonthlyCost, NodeCounts, PlacementError},
+    placement::month_of,
+    prepared::Prepared,
+    recommendation::{Baseline, NodeChange, Proposal, Recommendation, RecommendationKind, Recommendations, Saving},
+    state::{BaselineName, RecommendError, RecommendInput, ReplicationChange, Utilisation},
+    whole,
+};
+use crate::money::{Amount, ONE};
+use std::collections::BTreeSet;
+use time::format_description::well_known::Rfc3339;
+
+/// Savings of less than this part of the spend are not worth a change.
+const WORTH_PART: u64 = 1_000;
+/// How far a month's spot price may be from the one known, percent.
+const SPOT_SPREAD_PERCENT: u64 = 30;
+/// How far a month's traffic may be from the one measured, percent.
+const TRAFFIC_SPREAD_PERCENT: u64 = 20;
+/// The part of new commitments that may go unused if demand falls, percent.
+const UNUSED_PERCENT: u64 = 25;
+
+/// What a stage may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Scale,
+    Shift,
+    Region,
+    Spot,
+    Commit,
+}
+
+impl Stage {
+    const ALL: [Self; 5] = [Self::Scale, Self::Shift, Self::Region, Self::Spot, Self::Commit];
+
+    pub(super) fn kind(self) -> RecommendationKind {
+        match self {
+            Self::Scale => RecommendationKind::Scale,
+            Self::Shift => RecommendationKind::Shift,
+            Self::Region => RecommendationKind::Region,
+            Self::Spot | Self::Commit => RecommendationKind::Purchase,
+        }
+    }
+
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Scale => "nodes",
+            Self::Shift => "weights",
+            Self::Region => "regions",
+            Self::Spot => "spot",
+            Self::Commit => "commitments",
+        }
+    }
+
+    /// The most nodes of a region that has `now`.
+    fn limit(self, offer: &mut RegionOffer, now: NodeCounts, steady_share: f64) {
+        let may_commit = self == Self::Commit;
+        if matches!(self, Self::Scale | Self::Shift) {
+            offer.on_demand.nodes_max = now.on_demand;
+        } else {
+            offer.on_demand.nodes_max = offer.on_demand.nodes_max.max(now.on_demand);
+        }
+        if let Some(spot) = &mut offer.spot {
+            let is_free = matches!(self, Self::Spot | Self::Commit);
+            spot.nodes_max = if is_free { spot.nodes_max.max(now.spot) } else { now.spot };
+        }
+        if let Some(CommittedOffer { new_nodes_max, paid_nodes, .. }) = &mut offer.committed {
+            let steady = (f64::from(now.total()) * steady_share).floor() as u32;
+            let more = steady.saturating_sub(now.committed).min(*new_nodes_max);
+            (*paid_nodes, *new_nodes_max) = (now.committed, if may_commit { more } else { 0 });
+        }
+    }
+}
+
+/// Recommends how to spend less than `input.baseline` does.
+///
+/// Savings are per month. Each is computed on what those before it left, and their sum is the difference between the
+/// baseline and the proposal exactly. With another baseline than `current`, the changes are those from the baseline's fleet, as
+/// if it ran. Fails where the input can't be right; where no placement keeps the limits, a note says why.
+pub fn recommend(input: &RecommendInput) -> Result<Recommendations, RecommendError> {
+    input.check()?;
+    let prepared = Prepared::new(&input.placement)?;
+    let start = Fleet::of(input.baseline, &prepared, &input.state);
+    let start_cost = start.cost(&prepared).total();
+    let ledger = Ledger::new(start, start_cost, &input.state)?;
+    let monthly_cost = ledger.total();
+    let baseline = Baseline { name: input.baseline, monthly_cost };
+    let writer = Writer { input, baseline, currency: prepared.currency };
+    let mut advisor = Advisor { input, prepared: &prepared, ledger, writer, made: Vec::new(), notes: Vec::new() };
+
+    advisor.idle();
+    advisor.replication();
+    advisor.fleet()?;
+    advisor.autoscale();
+    Ok(advisor.finish())
+}
+
+struct Advisor<'a> {
+    input: &'a RecommendInput,
+    prepared: &'a Prepared<'a>,
+    ledger: Ledger,
+    writer: Writer<'a>,
+    made: Vec<Recommendation>,
+    notes: Vec<String>,
+}
+
+impl Advisor<'_> {
+    fn is_worth_it(&self, saved: Amount) -> bool {
+        let least = self.writer.baseline.monthly_cost.share(1, WORTH_PART).unwrap_or_default();
+        saved > Amount::ZERO && saved >= least.min(Amount(ONE))
+    }
+
+    fn recommend(&mut self, kind: RecommendationKind, subject: &str, proposal: Proposal, saving: Saving, fact: Fact) {
+        self.made.push(self.writer.recommendation(kind, subject, proposal, saving, fact));
+    }
+
+    fn idle(&mut self) {
+        for idle in &self.input.state.idle {
+            let copies = self.ledger.delete(&idle.model, &idle.version, None);
+            let expected: Amount = copies.iter().map(|copy| copy.storage + copy.replication).sum();
+            if expected <= Amount::ZERO {
+                continue;
+            }
+            let spread = percent(copies.iter().map(|copy| copy.replication).sum(), TRAFFIC_SPREAD_PERCENT);
+            let subject = format!("{}/{}", idle.model, idle.version);
+            let saving = Saving { expected, low: expected - spread, high: expected + spread };
+            let fact = Fact::Idle { days: idle.days_without_requests };
+            self.recommend(RecommendationKind::Idle, &subject, Proposal::Delete { copies }, saving, fact);
+        }
+    }
+
+    fn replication(&mut self) {
+        let mut seen = BTreeSet::new();
+        for finding in &self.input.state.replication {
+            let (model, version, region) = (&finding.model, &finding.version, &finding.region);
+            let change = match &finding.change {
+                ReplicationChange::Unneeded => "unneeded".to_owned(),
+                ReplicationChange::Relay { via, .. } => format!("from/{via}"),
+            };
+            // Of two findings of one subject the first counts.
+            let subject = format!("{model}/{version}/{region}/{change}");
+            if !seen.insert(subject.clone()) {
+                continue;
+            }
+            let (expected, uncertain, proposal) = match &finding.change {
+                ReplicationChange::Unneeded => {
+                    let copies = self.ledger.delete(model, version, Some(region));
+                    let replication: Amount = copies.iter().map(|copy| copy.replication).sum();
+                    let storage: Amount = copies.iter().map(|copy| copy.storage).sum();
+                    (replication + storage, replication, Proposal::Delete { copies })
+                }
+                ReplicationChange::Relay { via, replication } => {
+                    let key = (model.clone(), version.clone(), region.clone());
+                    let saved = self.ledger.relay(&key, *replication).unwrap_or_default();
+                    let (model, version, region) = key;
+                    (saved, saved, Proposal::Relay { model, version, region, via: via.clone() })
+                }
+            };
+            if expected <= Amount::ZERO {
+                continue;
+            }
+            let spread = percent(uncertain, TRAFFIC_SPREAD_PERCENT);
+            let saving = Saving { expected, low: expected - spread, high: expected + spread };
+            self.recommend(RecommendationKind::Replication, &subject, proposal, saving, Fact::Copy);
+        }
+    }
+
+    fn fleet(&mut self) -> Result<(), RecommendError> {
+        let mut cheapest_dearer: Option<Amount> = None;
+        for stage in Stage::ALL {
+            let found = match self.stage(stage) {
+                Ok(found) => found,
+                Err(error @ PlacementError::Infeasible(_)) => {
+                    match stage {
+                        Stage::Scale => {
+                            self.notes.push(format!("the nodes of {} fall short: {error}", self.input.baseline))
+                        }
+                        Stage::Commit => self.notes.push(error.to_string()),
+                        Stage::Shift | Stage::Region | Stage::Spot => {}
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let Some(fleet) = found else { continue };
+            let cost = fleet.cost(self.prepared).total();
+            let saved = self.ledger.fleet_cost() - cost;
+            if self.is_worth_it(saved) {
+                self.adopt(stage, fleet, cost);
+            } else if saved < Amount::ZERO {
+                cheapest_dearer = Some(cheapest_dearer.map_or(cost, |known| known.min(cost)));
+            }
+        }
+        let has_stage = self.made.iter().any(|made| matches!(made.proposal, Proposal::Fleet { .. }));
+        if let Some(cost) = cheapest_dearer.filter(|_| !has_stage) {
+            let more = cost - self.ledger.fleet_cost();
+            let (name, currency) = (self.input.baseline, self.prepared.currency);
+            self.notes.push(format!(
+                "serving within all limits costs {} {currency} a month, {} more than {name}",
+                cost.rounded(2),
+                more.rounded(2)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The best fleet of a stage; none where it can't be made of whole nodes.
+    fn stage(&self, stage: Stage) -> Result<Option<Fleet>, PlacementError> {
+        let fleet = &self.ledger.fleet;
+        let mut input: PlacementInput = self.input.placement.clone();
+        let steady_share = self.busy_share(|busy| busy.base).unwrap_or(0.0);
+        for (offer, now) in input.regions.iter_mut().zip(&fleet.nodes) {
+            stage.limit(offer, *now, steady_share);
+        }
+        let prepared = Prepared::new(&input)?;
+        let paid = |mut nodes: Vec<NodeCounts>| {
+            let pairs = nodes.iter_mut().zip(&fleet.nodes);
+            pairs.for_each(|(nodes, now)| nodes.committed = nodes.committed.max(now.committed));
+            nodes
+        };
+        if prepared.streams.is_empty() {
+            let nodes = paid(vec![NodeCounts::default(); fleet.nodes.len()]);
+            return Ok(Some(Fleet { nodes, shares: Vec::new() }));
+        }
+        let obstacles = prepared.obstacles();
+        if !obstacles.is_empty() {
+            return Err(PlacementError::Infeasible(obstacles));
+        }
+        let rounded = if stage == Stage::Scale {
+            whole::rounded_in_place(&prepared, &linear::solve_given(&prepared, Given::shares(&fleet.shares))?)
+        } else {
+            whole::rounded(&prepared, &linear::solve(&prepared)?)?
+        };
+        Ok(rounded.map(|found| Fleet { nodes: paid(found.nodes), shares: found.shares }))
+    }
+
+    fn adopt(&mut self, stage: Stage, fleet: Fleet, cost: Amount) {
+        let before = self.ledger.fleet.clone();
+        let expected = self.ledger.fleet_cost() - cost;
+        let (was, is) = (self.by_class(&before), self.by_class(&fleet));
+        let spread = percent(distance(was.spot, is.spot), SPOT_SPREAD_PERCENT)
+            + percent(distance(was.cost.egress, is.cost.egress), TRAFFIC_SPREAD_PERCENT);
+        let unused = percent((is.committed - was.committed).max(Amount::ZERO), UNUSED_PERCENT);
+        let saving = Saving { expected, low: expected - spread - unused, high: expected + spread };
+
+        let nodes = self.node_changes(&before.nodes, &fleet.nodes);
+        let weights = describe::weight_changes(self.prepared, &before, &fleet, &self.input.state.weights_bp);
+        self.ledger.adopt(fleet, cost);
+        let proposal = Proposal::Fleet { nodes, weights };
+        self.recommend(stage.kind(), stage.subject(), proposal, saving, Fact::Stage(stage));
+    }
+
+    fn node_changes(&self, from: &[NodeCounts], to: &[NodeCounts]) -> Vec<NodeChange> {
+        let pairs = from.iter().zip(to).enumerate().filter(|(_, (from, to))| from != to);
+        let change = |(region, (from, to)): (usize, (&NodeCounts, &NodeCounts))| NodeChange {
+            region: self.prepared.name(region).clone(),
+            from: *from,
+            to: *to,
+        };
+        pairs.map(change).collect()
+    }
+
+    fn by_class(&self, fleet: &Fleet) -> ByClass {
+        let mut sums = ByClass { spot: Amount::ZERO, committed: Amount::ZERO, cost: fleet.cost(self.prepared) };
+        for (nodes, region) in fleet.nodes.iter().zip(&self.input.placement.regions) {
+            let spot = region.spot.as_ref().map_or(Amount::ZERO, |offer| offer.price.amount);
+            let committed = region.committed.as_ref().map_or(Amount::ZERO, |offer| offer.price.amount);
+            sums.spot += month_of(spot, nodes.spot);
+            sums.committed += month_of(committed, nodes.committed);
+        }
+        sums
+    }
+
+    /// How busy the mesh's nodes are at some time, as a share of the peak; none where that was not measured.
+    fn busy_share(&self, at: impl Fn(&Utilisation) -> f64) -> Option<f64> {
+        let nodes = |region| self.input.state.nodes.get(region).map_or(0.0, |nodes| f64::from(nodes.total()));
+        let sum = |at: &dyn Fn(&Utilisation) -> f64| -> f64 {
+            self.input.state.utilisation.iter().map(|(region, busy)| at(busy) * nodes(region)).sum()
+        };
+        let peak = sum(&|busy| busy.peak);
+        (peak > 0.0).then(|| sum(&at) / peak)
+    }
+
+    /// Lets on-demand nodes follow the load. The nodes needed are a convex function of the load, so their mean lies below
+    /// the chord between the lowest and the highest load: what is expected is the saving of the chord, and the most is that of
+    /// the mean load (Jensen's inequality).
+    fn autoscale(&mut self) {
+        let is_measured = self.input.baseline != BaselineName::Autoscaled;
+        let shares = self.busy_share(|busy| busy.base).zip(self.busy_share(|busy| busy.mean)).filter(|_| is_measured);
+        let Some((base, mean)) = shares.filter(|(base, _)| *base < 1.0) else { return };
+        let fleet = &self.ledger.fleet;
+        let mut lowest = fleet.nodes.clone();
+        let (mut expected, mut high) = (0.0, 0.0);
+        for (index, nodes) in fleet.nodes.iter().enumerate().filter(|(_, nodes)| nodes.on_demand > 0) {
+            let region = &self.prepared.regions[index];
+            let (total, most) = (f64::from(nodes.total()), f64::from(nodes.on_demand));
+            let other = total - most;
+            let needed = |share: f64| (total * share).max(region.memory).min(total) - other;
+            let least = needed(base).ceil().max(0.0);
+            let chord = least + (most - least) * ((mean - base) / (1.0 - base)).clamp(0.0, 1.0);
+            lowest[index].on_demand = least as u32;
+            expected += (most - chord) * region.on_demand_price;
+            high += (most - needed(mean).max(0.0)).max(most - chord) * region.on_demand_price;
+        }
+        let monthly = |rate: f64| Amount::from_f64((rate * f64::from(super::HOURS_PER_MONTH) * 100.0).floor() / 100.0);
+        let (Some(expected), Some(high)) = (monthly(expected), monthly(high)) else { return };
+        if !self.is_worth_it(expected) {
+            return;
+        }
+        let low = expected - percent(expected, TRAFFIC_SPREAD_PERCENT);
+        let nodes = self.node_changes(&fleet.nodes, &lowest);
+        self.ledger.save(expected);
+        let saving = Saving { expected, low, high };
+        self.recommend(RecommendationKind::Scale, "autoscale", Proposal::Autoscale { nodes }, saving, Fact::Autoscale);
+    }
+
+    fn finish(mut self) -> Recommendations {
+        let mut total = Saving::default();
+        for made in &self.made {
+            total.expected += made.saving.expected;
+            total.low += made.saving.low;
+            total.high += made.saving.high;
+        }
+        let serving = self.ledger.fleet_cost();
+        let compare = |name: BaselineName| {
+            let monthly_cost = Fleet::of(name, self.prepared, &self.input.state).cost(self.prepared).total();
+            describe::comparison(Baseline { name, monthly_cost }, serving, self.prepared.currency)
+        };
+        let comparisons = BaselineName::ALL.into_iter().map(compare).collect();
+        self.notes.extend(self.prepared.assumptions.iter().cloned());
+        let generated_at = self.input.generated_at;
+        Recommendations {
+            generated_at: generated_at.format(&Rfc3339).unwrap_or_else(|_| generated_at.to_string()),
+            baseline: self.writer.baseline,
+            currency: self.prepared.currency,
+            total_saving: total,
+            proposal_cost: self.ledger.total(),
+            recommendations: self.made,
+            comparisons,
+            notes: self.notes,
+        }
+    }
+}
+
+struct ByClass {
+    spot: Amount,
+    committed: Amount,
+    cost: MonthlyCost,
+}
+
+fn distance(a: Amount, b: Amount) -> Amount {
+    if a > b { a - b } else { b - a }
+}
+
+fn percent(amount: Amount, percent: u64) -> Amount {
+    amount.share(percent, 100).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

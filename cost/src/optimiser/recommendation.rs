@@ -1,0 +1,241 @@
+//! The file `recommendations.json`.
+
+use super::{
+    outcome::NodeCounts,
+    state::{BaselineName, ModelCopy},
+};
+use crate::money::{Amount, Currency};
+use regionmesh_protocol::{
+    identity::RegionName,
+    manifest::{ModelName, VersionName},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use time::Date;
+
+/// What kind of change is recommended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecommendationKind {
+    /// Buy capacity in another way: spot or commitments.
+    Purchase,
+    /// Serve demand in a cheaper region.
+    Region,
+    /// Move traffic between regions that serve.
+    Shift,
+    /// Run fewer nodes, or let them follow the load.
+    Scale,
+    /// Bring models to regions for less, or not at all.
+    Replication,
+    /// Delete what nobody asks for.
+    Idle,
+}
+
+impl RecommendationKind {
+    /// As it is written: `purchase`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Purchase => "purchase",
+            Self::Region => "region",
+            Self::Shift => "shift",
+            Self::Scale => "scale",
+            Self::Replication => "replication",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl fmt::Display for RecommendationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a saving is measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Which one.
+    pub name: BaselineName,
+    /// What it costs in a month.
+    pub monthly_cost: Amount,
+}
+
+/// A saving per month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saving {
+    /// At today's prices and load.
+    pub expected: Amount,
+    /// If prices and load turn against it.
+    pub low: Amount,
+    /// If they turn in its favour.
+    pub high: Amount,
+}
+
+/// Nodes of a region before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeChange {
+    /// The region.
+    pub region: RegionName,
+    /// Before.
+    pub from: NodeCounts,
+    /// After.
+    pub to: NodeCounts,
+}
+
+/// The weight that a region should have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightChange {
+    /// The region.
+    pub region: RegionName,
+    /// Now, basis points; none where it is not known.
+    pub from_bp: Option<u16>,
+    /// Then, basis points.
+    pub to_bp: u16,
+}
+
+/// What to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "change")]
+pub enum Proposal {
+    /// Nodes and weights of regions.
+    Fleet {
+        /// Regions whose nodes change.
+        nodes: Vec<NodeChange>,
+        /// Regions whose weights change.
+        weights: Vec<WeightChange>,
+    },
+    /// Let on-demand nodes follow the load.
+    Autoscale {
+        /// Regions, with the fewest nodes that are then on demand (`to`) and the most (`from`).
+        nodes: Vec<NodeChange>,
+    },
+    /// Delete copies of a version.
+    Delete {
+        /// The copies that are deleted.
+        copies: Vec<ModelCopy>,
+    },
+    /// Copy a version from another region.
+    Relay {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: VersionName,
+        /// Where to.
+        region: RegionName,
+        /// Where from.
+        via: RegionName,
+    },
+}
+
+/// How much may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RiskLevel {
+    /// Users won't notice.
+    Low,
+    /// Users may notice if something else fails too, or money is bound.
+    Medium,
+    /// Users may notice.
+    High,
+}
+
+/// What may go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Risk {
+    /// How much.
+    pub level: RiskLevel,
+    /// Why.
+    pub why: String,
+}
+
+/// What a recommendation rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Days that were looked at.
+    pub window_days: u32,
+    /// Rows of the bill, or samples of the counters.
+    pub rows: u64,
+    /// The day of the prices.
+    #[serde(with = "iso_date")]
+    pub price_date: Date,
+}
+
+/// One change that saves money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// The same for the same kind and subject, whenever it is made.
+    pub id: String,
+    /// What kind of change.
+    pub kind: RecommendationKind,
+    /// In one line, with the baseline beside each percentage.
+    pub title: String,
+    /// What the saving is measured against.
+    pub baseline: Baseline,
+    /// What to change.
+    pub proposal: Proposal,
+    /// What that saves in a month, once all recommendations before it are applied.
+    pub saving: Saving,
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// The limits that it keeps.
+    pub constraints: Vec<String>,
+    /// What may go wrong.
+    pub risk: Risk,
+    /// How to go back.
+    pub reversibility: String,
+    /// The command that applies it; lines that begin with `#` say what to edit before.
+    pub command: String,
+    /// The bill shows the result from this day on.
+    #[serde(with = "iso_date")]
+    pub verify_after: Date,
+}
+
+/// The proposal beside a baseline; serving only, without storage and replication of models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The baseline and its cost.
+    pub baseline: Baseline,
+    /// What serving costs in a month with all recommendations applied.
+    pub proposal_cost: Amount,
+    /// The difference; negative where the proposal is dearer.
+    pub saving: Amount,
+    /// In words: `12.3 % less than standby (1000.00 USD a month)`.
+    pub text: String,
+}
+
+/// All recommendations, in the order in which they are to be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recommendations {
+    /// When they were made, RFC 3339.
+    pub generated_at: String,
+    /// What savings are measured against.
+    pub baseline: Baseline,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// The sum of all savings.
+    pub total_saving: Saving,
+    /// What the baseline costs once all are applied: its cost less the sum.
+    pub proposal_cost: Amount,
+    /// The changes.
+    pub recommendations: Vec<Recommendation>,
+    /// The proposal beside every baseline.
+    pub comparisons: Vec<Comparison>,
+    /// What people should know: limits that are broken today, assumptions.
+    pub notes: Vec<String>,
+}
+
+/// Dates as `2026-11-29`.
+mod iso_date {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use time::{Date, macros::format_description};
+
+    pub(super) fn serialize<S: Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(date)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = Date::parse(&text, format_description!("[year]-[month]-[day]"));
+        parsed.map_err(|error| de::Error::custom(format!("{text:?} is no date such as 2026-11-29: {error}")))
+    }
+}

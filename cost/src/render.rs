@@ -1,0 +1,148 @@
+//! Documents of tables and charts, and their three forms: text for terminals, CSV for spreadsheets, HTML that stands alone.
+//!
+//! Names come from bills and may be hostile: in every form characters that rewrite a terminal are shown escaped, HTML is
+//! escaped, and no text of a CSV is a formula.
+
+mod chart;
+mod csv;
+mod documents;
+mod html;
+mod text;
+
+use crate::money::Amount;
+use regionmesh_protocol::text::visible;
+
+pub use csv::csv;
+pub use documents::{allocation_document, report_document, trends_document};
+pub use html::html;
+pub use text::text;
+
+/// What is rendered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Document {
+    /// The heading.
+    pub title: String,
+    /// What to know before relying on the amounts.
+    pub warnings: Vec<String>,
+    /// For HTML alone.
+    pub charts: Vec<Chart>,
+    /// The first one holds everything that the others do: CSV has no more than that.
+    pub tables: Vec<Table>,
+}
+
+/// Rows of values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// The heading.
+    pub title: String,
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// A value for each column.
+    pub rows: Vec<Row>,
+}
+
+/// A column's heading and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// The heading.
+    pub name: String,
+    /// Names stand on the left, numbers on the right.
+    pub is_number: bool,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// A value for each column.
+    pub values: Vec<Value>,
+    /// Whether it sums up others; CSV leaves these out, or a spreadsheet's sum would be twice the bill.
+    pub is_total: bool,
+}
+
+/// What stands in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Nothing: there is no such value.
+    Empty,
+    /// A name; shown as `(none)` where it is empty.
+    Text(String),
+    /// An amount; its currency stands in a column of its own.
+    Amount(Amount),
+    /// A ratio in units of 0.0001.
+    Ratio(i64),
+    /// A number of things.
+    Count(u64),
+    /// A time, milliseconds; shown in hours.
+    Hours(u64),
+}
+
+impl Value {
+    /// A ratio that there may be.
+    fn ratio(ratio_bp: Option<i64>) -> Self {
+        ratio_bp.map_or(Self::Empty, Self::Ratio)
+    }
+
+    /// What people see, with so many decimals in amounts.
+    fn shown(&self, decimals: u32) -> String {
+        match self {
+            Self::Empty => String::new(),
+            Self::Text(text) if text.is_empty() => "(none)".to_owned(),
+            Self::Text(text) => visible(text).into_owned(),
+            Self::Amount(amount) => amount.rounded(decimals),
+            Self::Ratio(ratio_bp) => format!("{:.1} %", *ratio_bp as f64 / 100.0),
+            Self::Count(count) => count.to_string(),
+            Self::Hours(ms) => format!("{:.1}", hours(*ms)),
+        }
+    }
+}
+
+fn hours(ms: u64) -> f64 {
+    ms as f64 / 3_600_000.0
+}
+
+impl Table {
+    /// Decimals of the amounts of a column: two, or four where all of them are below one.
+    fn decimals(&self, column: usize) -> u32 {
+        let one = crate::money::ONE as u128;
+        let mut amounts = self.rows.iter().filter_map(|row| match row.values.get(column) {
+            Some(Value::Amount(amount)) if !amount.is_zero() => Some(amount.0.unsigned_abs()),
+            _ => None,
+        });
+        let is_small = amounts.by_ref().max().is_some_and(|largest| largest < one);
+        if is_small { 4 } else { 2 }
+    }
+}
+
+/// A picture of amounts in one currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chart {
+    /// The heading, with the currency.
+    pub title: String,
+    /// The places along the chart: groups for bars, times for stacks.
+    pub labels: Vec<String>,
+    /// What stands at each place.
+    pub series: Vec<Series>,
+    /// How it is drawn.
+    pub kind: ChartKind,
+}
+
+/// How a chart is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChartKind {
+    /// A bar to the right for each label; the first series alone.
+    Bars,
+    /// A column for each label, in which the series are stacked; credits go down.
+    Stacks,
+}
+
+/// A name and an amount for each label of its chart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    /// The name.
+    pub name: String,
+    /// An amount for each label.
+    pub amounts: Vec<Amount>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What rows of a report are kept apart by, and which charges count.
+
+use crate::cells::{ChargeKind, PricingClass};
+use serde::{Serialize, Serializer};
+use std::{fmt, str::FromStr};
+
+/// What rows are kept apart by. Its text is what the command line and the API take: `region`, `tag:team`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The day, UTC: `2026-09-18`.
+    Day,
+    /// The week, by its Monday: `2026-09-14`.
+    Week,
+    /// The calendar month of the day: `2026-09`.
+    Month,
+    /// The provider, as the bill names it.
+    Provider,
+    /// The account, subscription or project.
+    Account,
+    /// The region, as the mesh names it.
+    Region,
+    /// The zone, as the bill names it.
+    Zone,
+    /// The service.
+    Service,
+    /// The kind of service.
+    Category,
+    /// How it is priced: `on-demand`, `spot`, `committed`, `unused`, `other`.
+    Pricing,
+    /// What it is for: `usage`, `purchase`, `tax`, `credit`, `adjustment`.
+    Charge,
+    /// The model, by the tag that names it.
+    Model,
+    /// The value of a tag, which must have been chosen at the import.
+    Tag(String),
+}
+
+/// A text that names no group or is no filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// Not one of the groups.
+    #[error(
+        "{0:?} is nothing to group by: use day, week, month, provider, account, region, zone, service, category, pricing, \
+         charge, model or tag:KEY"
+    )]
+    Unknown(String),
+    /// No equals sign.
+    #[error("{0:?} is no filter: write it as GROUP=VALUE, for example region=eu-west-1")]
+    Filter(String),
+}
+
+const NAMES: [(&str, Group); 12] = [
+    ("day", Group::Day),
+    ("week", Group::Week),
+    ("month", Group::Month),
+    ("provider", Group::Provider),
+    ("account", Group::Account),
+    ("region", Group::Region),
+    ("zone", Group::Zone),
+    ("service", Group::Service),
+    ("category", Group::Category),
+    ("pricing", Group::Pricing),
+    ("charge", Group::Charge),
+    ("model", Group::Model),
+];
+
+impl Group {
+    /// Whether it is a day or a span of days.
+    pub fn is_time(&self) -> bool {
+        matches!(self, Self::Day | Self::Week | Self::Month)
+    }
+}
+
+impl FromStr for Group {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        if let Some(key) = text.strip_prefix("tag:").filter(|key| !key.is_empty()) {
+            return Ok(Self::Tag(key.to_owned()));
+        }
+        let known = NAMES.iter().find(|(name, _)| *name == text);
+        known.map(|(_, group)| group.clone()).ok_or_else(|| GroupError::Unknown(shortened(text)))
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(key) => write!(f, "tag:{key}"),
+            group => f.pad(NAMES.iter().find(|(_, known)| known == group).map_or("", |(name, _)| name)),
+        }
+    }
+}
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Charges with this value count. Its text: `region=eu-west-1`; nothing after the equals sign means charges without a value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Filter {
+    /// Which of its values is compared.
+    pub group: Group,
+    /// The value, as a report by that group shows it.
+    pub value: String,
+}
+
+impl FromStr for Filter {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        let (group, value) = text.split_once('=').ok_or_else(|| GroupError::Filter(shortened(text)))?;
+        Ok(Self { group: group.parse()?, value: value.to_owned() })
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.group, self.value)
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// What a report shows for a pricing class.
+pub(super) fn pricing_name(pricing: PricingClass) -> &'static str {
+    match pricing {
+        PricingClass::OnDemand => "on-demand",
+        PricingClass::Spot => "spot",
+        PricingClass::Committed => "committed",
+        PricingClass::Unused => "unused",
+        PricingClass::Other => "other",
+    }
+}
+
+/// What a report shows for a kind of charge.
+pub(super) fn charge_name(kind: ChargeKind) -> &'static str {
+    match kind {
+        ChargeKind::Usage => "usage",
+        ChargeKind::Purchase => "purchase",
+        ChargeKind::Tax => "tax",
+        ChargeKind::Credit => "credit",
+        ChargeKind::Adjustment => "adjustment",
+    }
+}

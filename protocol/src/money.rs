@@ -1,0 +1,272 @@
+//! What an agent publishes about money: its counters, the live totals of the regions, the state of budgets, and notices.
+//! Reports come from the cells in the region's bucket, never from here.
+
+use crate::{
+    event::Severity,
+    identity::RegionName,
+    text::{escape, visible},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most models in one entry; those with the most requests are kept.
+pub const MODELS_MAX: usize = 256;
+/// Most pairs of target and cause in one entry; those with the most bytes are kept.
+pub const EGRESS_MAX: usize = 256;
+/// Most regions in one entry.
+pub const REGIONS_MAX: usize = 64;
+/// Most budgets in one entry.
+pub const BUDGETS_MAX: usize = 32;
+/// Most notices in one entry; the newest are kept. More than thresholds that budgets usually have.
+pub const NOTICES_MAX: usize = 160;
+/// Longest text of a notice, characters.
+pub const TEXT_MAX: usize = 400;
+/// How long a notice is kept after it began, milliseconds: longer than any budget's month.
+pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
+
+/// What one agent publishes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostFacts {
+    /// When the agent's counters began at zero, its clock, Unix milliseconds.
+    pub counted_since_ms: u64,
+    /// What its model server did since then, by model.
+    pub models: Vec<ModelUse>,
+    /// What it sent out of its region since then.
+    pub egress: Vec<EgressUse>,
+    /// The live cost of every region, as this agent counts it.
+    pub regions: Vec<RegionCost>,
+    /// How far budgets are used up; published by the leader.
+    pub budgets: Vec<BudgetUse>,
+    /// What people were or are to be told of; every agent publishes all that it knows of, so that they outlive a leader.
+    pub notices: Vec<CostNotice>,
+}
+
+/// One model's use at one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelUse {
+    /// The model; `(other)` for those beyond [`MODELS_MAX`].
+    pub model: String,
+    /// Inferences answered.
+    pub requests: u64,
+    /// Time that computations took, summed, milliseconds.
+    pub busy_ms: u64,
+}
+
+/// Bytes that one agent sent out of its region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressUse {
+    /// The region that they went to; none for users.
+    pub to: Option<RegionName>,
+    /// Why: `answers` away from their users' home, `replication:<model>`, or `other`.
+    pub cause: String,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// The live cost of a region. Amounts are in units of 1e-15 of the currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionCost {
+    /// The region.
+    pub region: RegionName,
+    /// The currency's code.
+    pub currency: String,
+    /// What it costs per hour now.
+    pub hourly: i128,
+    /// What it cost since midnight, UTC.
+    pub today: i128,
+    /// What it cost since the first of the month.
+    pub month: i128,
+    /// How much of the month was watched, milliseconds.
+    pub known_ms: u64,
+}
+
+/// How far a budget is used up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetUse {
+    /// The budget.
+    pub name: String,
+    /// Spent of it, basis points.
+    pub spent_bp: u32,
+    /// Expected to be spent of it by the end of its period, basis points; none where nothing can be expected yet.
+    pub forecast_bp: Option<u32>,
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum NoticeKind {
+    /// A budget's threshold was crossed.
+    Budget,
+    /// Spending is not what it was.
+    Anomaly,
+    /// Billing data are late, or can't be read.
+    Data,
+}
+
+/// Something about money that people are told of, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostNotice {
+    /// What it is about.
+    pub kind: NoticeKind,
+    /// Tells it from all others, and is the same whichever agent noticed it.
+    pub id: String,
+    /// How much somebody should care.
+    pub severity: Severity,
+    /// The budget, the anomaly's scope, or the source of data.
+    pub subject: String,
+    /// The region that it is about, if it is about one.
+    pub region: Option<RegionName>,
+    /// What happened, for people; one sentence without a full stop.
+    pub text: String,
+    /// Since when, Unix milliseconds.
+    pub since_ms: u64,
+    /// Since when no more, Unix milliseconds.
+    pub ended_ms: Option<u64>,
+}
+
+impl CostFacts {
+    /// Escapes the free texts.
+    pub fn escape(&mut self) {
+        for notice in &mut self.notices {
+            [&mut notice.id, &mut notice.subject, &mut notice.text].into_iter().for_each(escape);
+        }
+        self.models.iter_mut().for_each(|used| escape(&mut used.model));
+        self.egress.iter_mut().for_each(|sent| escape(&mut sent.cause));
+        self.budgets.iter_mut().for_each(|budget| escape(&mut budget.name));
+        self.regions.iter_mut().for_each(|region| escape(&mut region.currency));
+    }
+}
+
+/// The notices that one agent knows of: a set that only grows until they are old, merged by union, so that a notice outlives
+/// the leader that made it and is made once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notices(BTreeMap<String, CostNotice>);
+
+impl Notices {
+    /// Whether a notice is known.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// Takes over a notice. Of two with the same id the one that ended earlier counts; whether anything changed.
+    pub fn take(&mut self, notice: &CostNotice, now_ms: u64) -> bool {
+        if is_old(notice, now_ms) {
+            return false;
+        }
+        let shortened = CostNotice {
+            text: notice.text.chars().take(TEXT_MAX).collect(),
+            id: visible(&notice.id).chars().take(TEXT_MAX).collect(),
+            ..notice.clone()
+        };
+        let Some(known) = self.0.get_mut(&shortened.id) else {
+            self.0.insert(shortened.id.clone(), shortened);
+            self.shorten();
+            return true;
+        };
+        // Ended beats not ended, then the content decides: any order of merges gives the same.
+        let rank = |notice: &CostNotice| (notice.ended_ms.unwrap_or(u64::MAX), notice.since_ms, notice.text.clone());
+        let is_news = rank(&shortened) < rank(known);
+        if is_news {
+            *known = shortened;
+        }
+        is_news
+    }
+
+    /// Ends a notice; whether it was not over.
+    pub fn end(&mut self, id: &str, now_ms: u64) -> bool {
+        match self.0.get_mut(id) {
+            Some(known) if known.ended_ms.is_none() => {
+                known.ended_ms = Some(now_ms.max(known.since_ms));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets what is old.
+    pub fn forget(&mut self, now_ms: u64) {
+        self.0.retain(|_, notice| !is_old(notice, now_ms));
+    }
+
+    /// All, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &CostNotice> {
+        self.0.values()
+    }
+
+    /// Beyond [`NOTICES_MAX`] the oldest go, those that are over first.
+    fn shorten(&mut self) {
+        while self.0.len() > NOTICES_MAX {
+            let rank = |notice: &&CostNotice| (notice.ended_ms.is_none(), notice.since_ms, notice.id.clone());
+            let Some(oldest) = self.0.values().min_by_key(rank).map(|notice| notice.id.clone()) else { return };
+            self.0.remove(&oldest);
+        }
+    }
+}
+
+fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
+    notice.since_ms.saturating_add(NOTICE_KEPT_MS) < now_ms
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW_MS: u64 = NOTICE_KEPT_MS + 1_000;
+
+    fn notice(id: u8, since_ms: u64, ended_ms: Option<u64>) -> CostNotice {
+        CostNotice {
+            kind: NoticeKind::Budget,
+            id: format!("budget:{id}"),
+            severity: Severity::Warning,
+            subject: "all".into(),
+            region: None,
+            text: format!("since {since_ms}"),
+            since_ms,
+            ended_ms,
+        }
+    }
+
+    fn merged(notices: &[CostNotice]) -> Notices {
+        let mut all = Notices::default();
+        notices.iter().for_each(|notice| drop(all.take(notice, NOW_MS)));
+        all
+    }
+
+    fn notices() -> impl Strategy<Value = Vec<CostNotice>> {
+        let one = (0u8..50, 1_000u64..2_000, prop::option::of(2_000u64..2_100));
+        prop::collection::vec(one.prop_map(|(id, since_ms, ended_ms)| notice(id, since_ms, ended_ms)), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn notices_merge_to_the_same_in_any_order(mut known in notices(), by in 0usize..60) {
+            let one = merged(&known);
+            prop_assert_eq!(&merged(&one.iter().cloned().collect::<Vec<_>>()), &one);
+            let length = known.len().max(1);
+            known.rotate_left(by % length);
+            prop_assert_eq!(merged(&known), one);
+        }
+
+        #[test]
+        fn what_is_known_stays_known_until_it_is_old(known in notices(), later in notices()) {
+            let mut all = merged(&known);
+            let ids: Vec<String> = all.iter().map(|notice| notice.id.clone()).collect();
+            later.iter().for_each(|notice| drop(all.take(notice, NOW_MS)));
+            prop_assert!(ids.iter().all(|id| all.contains(id)));
+            all.forget(NOW_MS + 1_000);
+            prop_assert_eq!(all.iter().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_notices_is_bounded_and_displaces_what_is_over_first() {
+        let mut all = Notices::default();
+        all.take(&notice(0, 1_000, None), NOW_MS);
+        for id in 1..=u8::MAX {
+            all.take(&notice(id, 2_000 + u64::from(id), Some(5_000)), NOW_MS);
+        }
+        assert_eq!(all.iter().count(), NOTICES_MAX);
+        assert!(all.contains("budget:0") && all.contains("budget:255") && !all.contains("budget:1"));
+    }
+}

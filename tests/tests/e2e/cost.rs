@@ -1,0 +1,183 @@
+//! Money in a real mesh: bills are imported once and everywhere, budgets are told once, live cost outlives an agent.
+
+use regionmesh::config::{AlertsConfig, Config, NodesConfig};
+use regionmesh_cost::PricingClass;
+use regionmesh_tests::{
+    mesh::{Setup, TestMesh},
+    receiver::Receiver,
+    wait::{claim, seconds, until},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::PathBuf};
+
+const HEAD: &str = "BillingPeriodStart,ChargePeriodStart,ProviderName,BillingAccountId,RegionId,ServiceName,ServiceCategory,\
+                    ChargeCategory,BillingCurrency,EffectiveCost,BilledCost,ListCost,Tags\n";
+
+/// A bill of so many rows of this day of this month, each of `amount`; its tag is the team.
+fn bill(mesh: &TestMesh, name: &str, account: &str, rows: &[(&str, &str, &str)]) -> PathBuf {
+    let month = today()[..7].to_owned();
+    let mut text = HEAD.to_owned();
+    for (region, team, amount) in rows {
+        text += &format!(
+            "{month}-01,{month}-01T05:00:00Z,AWS,{account},{region},Amazon EC2,Compute,Usage,USD,{amount},{amount},2.5,\
+             \"{{\"\"team\"\":\"\"{team}\"\"}}\"\n"
+        );
+    }
+    let path = mesh.layout().data_dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn today() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    now.date().to_string()
+}
+
+/// The totals that an agent reports for this month, by currency; `query` begins with `&`.
+async fn totals(mesh: &TestMesh, index: usize, query: &str) -> Result<BTreeMap<String, String>, String> {
+    let start = format!("{}-01", &today()[..7]);
+    let (code, body) = mesh.api(index).get(&format!("/v1/cost/report?start={start}{query}")).await?;
+    if code != 200 {
+        return Err(format!("{code}: {body}"));
+    }
+    serde_json::from_value(body["totals"].clone()).map_err(|error| error.to_string())
+}
+
+async fn until_all_say(mesh: &TestMesh, query: &str, amount: &str) {
+    for index in 0..mesh.layout().regions.len() {
+        until(seconds(40), || async {
+            let found = totals(mesh, index, query).await?;
+            claim(found.get("USD").map(String::as_str) == Some(amount), || format!("agent {index}: {found:?}"))
+        })
+        .await;
+    }
+}
+
+fn adjust(config: &mut Config) {
+    config.cost.tags = vec!["team".into()];
+    for region in &mut config.regions {
+        region.cloud = match region.name.as_str() {
+            "eu-west-1" => "gcp".into(),
+            "ap-south-1" => "azure".into(),
+            _ => "aws".into(),
+        };
+    }
+    let nodes = NodesConfig { instance: "m5.large".into(), pricing: PricingClass::OnDemand, count: Some(2) };
+    config.regions[0].nodes = vec![nodes];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
+    let mesh = TestMesh::start_with(Setup { adjust: Some(adjust), ..Setup::default() }).await;
+    let rows = [("us-west-2", "search", "1.5"), ("us-west-2", "ads", "0.25"), ("us-east-1", "ads", "0.000000000000001")];
+    let file = bill(&mesh, "a.csv", "1", &rows);
+    let file = file.to_str().unwrap();
+
+    let dry = mesh.cli(&["cost", "import", file, "--dry-run", "-o", "json"]).await;
+    assert_eq!(dry.code, Some(0), "{}", dry.stderr);
+    let summary: Value = serde_json::from_str(&dry.stdout).unwrap();
+    assert_eq!((&summary["parts"][0]["rows"], &summary["parts"][0]["replaced"]), (&3.into(), &Value::Null));
+    assert!(totals(&mesh, 0, "").await.unwrap().is_empty(), "a dry run changes nothing");
+
+    for _ in 0..2 {
+        let done = mesh.cli(&["cost", "import", file]).await;
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stdout.contains("3 of 3 rows in 1 file"), "{}", done.stdout);
+        until_all_say(&mesh, "", "1.750000000000001").await;
+    }
+    until_all_say(&mesh, "&filter=region=us-west-2,tag:team=ads", "0.25").await;
+    until_all_say(&mesh, "&metric=list", "7.5").await;
+    // What the mesh says is what the file says without a mesh.
+    let start = format!("{}-01", &today()[..7]);
+    let local = ["cost", "report", "--files", file, "--start-date", &start, "--by", "tag:team", "--format", "csv"];
+    let local = mesh.cli(&local).await;
+    assert!(local.stdout.contains("search,USD,1.5,"), "{}\n{}", local.stdout, local.stderr);
+
+    // Another account adds to it; a correction of the first takes its place, whatever its file is called.
+    let other = bill(&mesh, "b.csv", "2", &[("us-west-2", "ads", "10")]);
+    let corrected = bill(&mesh, "c.csv", "1", &[("us-west-2", "search", "1")]);
+    for path in [&other, &corrected] {
+        let done = mesh.cli(&["cost", "import", path.to_str().unwrap()]).await;
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+    }
+    until_all_say(&mesh, "", "11").await;
+    let sources = mesh.cli(&["cost", "sources", "-o", "json"]).await;
+    let sources: Value = serde_json::from_str(&sources.stdout).unwrap();
+    assert_eq!((&sources["sources"]["AWS 1"]["rows"], &sources["sources"]["AWS 2"]["rows"]), (&1.into(), &1.into()));
+
+    // Documents of money are no models.
+    let models = mesh.api(0).status().await.unwrap().models;
+    assert!(models.iter().all(|model| !model.model.starts_with("regionmesh.")), "{models:?}");
+    let refused = mesh.api(0).publish("regionmesh.cost", "1", &[("x", b"y".to_vec())]).await.unwrap();
+    assert_eq!(refused.0, 400, "{}", refused.1);
+
+    // Half a bill, and no bill at all, replace nothing.
+    let broken = mesh.layout().data_dir.join("broken.csv.gz");
+    std::fs::write(&broken, [0x1f, 0x8b, 8, 0]).unwrap();
+    for path in [broken.to_str().unwrap(), "/etc/hostname"] {
+        let refused = mesh.cli(&["cost", "import", path]).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains("nothing was imported"), "{}", refused.stderr);
+    }
+    assert_eq!(totals(&mesh, 0, "").await.unwrap()["USD"], "11");
+    let nobody = mesh.api(0).with_token(None).post("/v1/cost/import", &Value::Null).await.unwrap();
+    assert_eq!(nobody.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
+    let hook = Receiver::start([]).await;
+    let mesh = TestMesh::prepare(Setup { adjust: Some(adjust), ..Setup::default() }).await;
+    let receivers = format!("[[receivers]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}\"\nkinds = [\"budget\"]", hook.url());
+    let alerts: AlertsConfig = toml::from_str(&receivers).unwrap();
+    // Two nodes cost some hundredths of a cent each second: half of this is spent at once.
+    let budget = toml::from_str(r#"name = "tiny"
+        scope = { region = "us-west-2" }
+        amount = "0.0001 USD"
+        actual_thresholds = [50, 100]
+        forecast_thresholds = []"#);
+    let budget = [budget.unwrap()];
+    mesh.configure(|config| {
+        config.alerts = alerts.clone();
+        config.cost.budgets = budget.to_vec();
+    });
+    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+    mesh.settled().await;
+
+    let ids = || -> BTreeMap<String, usize> {
+        let mut ids = BTreeMap::new();
+        for message in hook.taken() {
+            *ids.entry(message.header("idempotency-key").to_owned()).or_default() += 1;
+        }
+        ids
+    };
+    until(seconds(60), || async { claim(ids().len() == 2, || format!("{:?}", ids())) }).await;
+    let before = mesh.api(0).metric("regionmesh_cost_month_to_date", &["us-west-2", "live"]).await.unwrap();
+    assert!(before > 0.0001, "{before}");
+
+    let leader = mesh.api(0).status().await.unwrap().leader.expect("a leader").region;
+    let index = (0..3).find(|index| mesh.region(*index) == leader.as_str()).unwrap();
+    mesh.kill_region(index).await;
+    let other = mesh.others(index)[0];
+    until(seconds(60), || async {
+        let now = mesh.api(other).status().await?.leader.map(|leader| leader.region);
+        claim(now.as_ref().is_some_and(|now| *now != leader), || format!("{now:?} leads"))
+    })
+    .await;
+    // The new leader has judged the budget.
+    until(seconds(60), || async {
+        let spent = mesh.api(other).metric("regionmesh_cost_budget_ratio", &["actual"]).await?;
+        let elsewhere = mesh.api(mesh.others(index)[1]).metric("regionmesh_cost_budget_ratio", &["actual"]).await?;
+        claim(spent.max(elsewhere) > 1.0, || format!("{spent} and {elsewhere} of it are spent"))
+    })
+    .await;
+    mesh.revive(index).await;
+    until(seconds(60), || async {
+        let now = mesh.api(index).metric("regionmesh_cost_month_to_date", &["us-west-2", "live"]).await?;
+        claim(now >= before, || format!("{now} after {before}"))
+    })
+    .await;
+    let told = ids();
+    assert!(told.len() == 2 && told.values().all(|count| *count == 1), "{told:?}");
+    let budgets = mesh.cli(&["cost", "budgets"]).await;
+    assert!(budgets.stdout.contains("tiny") && budgets.stdout.contains("50 %, 100 %"), "{}", budgets.stdout);
+}
