@@ -60,7 +60,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let trips = match std::fs::read_to_string(arguments.data.join(LATENCY)) {
         Ok(text) => RoundTrips::read(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => RoundTrips::default(),
-        Err(error) => return Err(error).with_context(|| format!("can't read {LATENCY} in {}", arguments.data.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("can't read {LATENCY} in {}", arguments.data.display()));
+        }
     };
     let (prices, assumptions) = (replay_prices()?, Assumptions::default());
     let seeds: Vec<u64> = (0..arguments.seeds).map(|index| arguments.seed.wrapping_add(index)).collect();

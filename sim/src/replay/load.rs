@@ -52,7 +52,10 @@ impl Load {
             };
             let expected = (index * BIN_MINUTES * 60) as f64;
             if value(seconds)? != expected {
-                return Err(fail(number, format!("expected {expected} in column seconds: one row for every ten minutes")));
+                return Err(fail(
+                    number,
+                    format!("expected {expected} in column seconds: one row for every ten minutes"),
+                ));
             }
             if bins.len() == BINS_MAX {
                 return Err(fail(number, format!("more than {BINS_MAX} rows")));

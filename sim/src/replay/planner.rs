@@ -149,7 +149,8 @@ impl Planner<'_> {
         }
         let mut round_trips_ms = BTreeMap::new();
         for (origin, at) in REGIONS.iter().enumerate() {
-            let trips = self.choice.iter().map(|region| Ok((REGIONS[*region].name.parse()?, self.trips.0[origin][*region])));
+            let trips =
+                self.choice.iter().map(|region| Ok((REGIONS[*region].name.parse()?, self.trips.0[origin][*region])));
             round_trips_ms.insert(at.name.to_owned(), trips.collect::<Result<_, ReplayError>>()?);
         }
         let headroom = if self.strategy.follows() { HEADROOM } else { self.assumptions.peak_headroom };

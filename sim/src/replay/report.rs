@@ -1,9 +1,6 @@
 //! Outcomes of many seeds, and savings with their baselines.
 
-use super::{
-    run::Outcome,
-    strategy::Strategy,
-};
+use super::{run::Outcome, strategy::Strategy};
 use serde::Serialize;
 
 /// The least, median and largest of some numbers.

@@ -1,7 +1,7 @@
 //! What the replay assumes: regions, models, prices, the spot market and the rules of operation.
 
 use super::{ReplayError, spot::SpotProcess};
-use regionmesh_cost::{CloudRegion, MeshRegion, Money, NoPrice, PricingClass, Prices, RegionMap, price_per_gb};
+use regionmesh_cost::{CloudRegion, MeshRegion, Money, NoPrice, Prices, PricingClass, RegionMap, price_per_gb};
 use time::{Date, Month};
 
 /// Origins are the regions that callers run in.
@@ -152,7 +152,9 @@ impl RoundTrips {
             let cell = |place: usize| cells.get(place).copied().unwrap_or_default();
             let is_premium = cell(from_tier) == "PREMIUM" && cell(to_tier) == "PREMIUM";
             let trip_ms = cell(trip).parse::<f64>().ok().filter(|trip_ms| *trip_ms > 0.0 && trip_ms.is_finite());
-            if let (true, Some(from), Some(to), Some(trip_ms)) = (is_premium, index_of(cell(from)), index_of(cell(to)), trip_ms) {
+            if let (true, Some(from), Some(to), Some(trip_ms)) =
+                (is_premium, index_of(cell(from)), index_of(cell(to)), trip_ms)
+            {
                 (trips.0[from][to], trips.0[to][from]) = (trip_ms, trip_ms);
             }
         }

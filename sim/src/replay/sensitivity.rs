@@ -19,8 +19,14 @@ impl Variant {
     /// All of them; the first changes nothing.
     pub const ALL: [Self; 14] = [
         Self { title: "the documented case", change: |_| {} },
-        Self { title: "callers on the Internet: all answers are egress", change: |it| it.callers = Callers::OnInternet },
-        Self { title: "e2-standard-4, cheaper and slower, in Google Cloud", change: |it| it.node_types[1] = "e2-standard-4" },
+        Self {
+            title: "callers on the Internet: all answers are egress",
+            change: |it| it.callers = Callers::OnInternet,
+        },
+        Self {
+            title: "e2-standard-4, cheaper and slower, in Google Cloud",
+            change: |it| it.node_types[1] = "e2-standard-4",
+        },
         Self { title: "no spot nodes", change: |it| it.spot_share_max = 0.0 },
         Self {
             title: "spot nodes lost three times as often",

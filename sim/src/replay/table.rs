@@ -9,10 +9,16 @@ use super::{
 use regionmesh_cost::Amount;
 use std::fmt::{self, Write};
 
+/// A part of a bill.
+type Part = fn(&Bill) -> Amount;
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, warm_up, seeds) = (self.days, self.warm_up_days, self.seeds.len());
-        writeln!(f, "{days} days after {warm_up} days of warm-up; medians of {seeds} seeds, least to most in brackets\n")?;
+        writeln!(
+            f,
+            "{days} days after {warm_up} days of warm-up; medians of {seeds} seeds, least to most in brackets\n"
+        )?;
         self.savings(f)?;
         self.costs(f)?;
 
@@ -64,7 +70,7 @@ impl Report {
 
     /// What the costs consist of.
     fn costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: [(&str, fn(&Bill) -> Amount); 6] = [
+        let parts: [(&str, Part); 6] = [
             ("on demand", |bill| bill.on_demand),
             ("spot", |bill| bill.spot),
             ("committed", |bill| bill.committed),
@@ -77,7 +83,7 @@ impl Report {
         writeln!(f, "  regions")?;
         for candidate in Strategy::ALL.iter().filter_map(|strategy| self.documented(*strategy)) {
             write!(f, "{:40}", candidate.strategy.title())?;
-            let cost = |part: fn(&Bill) -> Amount| candidate.range(|outcome| part(&outcome.bill).to_f64()).median;
+            let cost = |part: Part| candidate.range(|outcome| part(&outcome.bill).to_f64()).median;
             parts.iter().try_for_each(|(_, part)| write!(f, " {:11.0}", cost(*part)))?;
             writeln!(f, "  {}", candidate.regions.join(" + "))?;
         }
@@ -98,7 +104,8 @@ impl Sensitivity {
                 format!("  {:>22}", found.map_or_else(String::new, |(_, saving)| percent(*saving)))
             });
             // Writing to a string can't fail.
-            let _ = writeln!(text, "{:52}{}  {:>9}", variant.title, savings.collect::<String>(), share(variant.served.min));
+            let _ =
+                writeln!(text, "{:52}{}  {:>9}", variant.title, savings.collect::<String>(), share(variant.served.min));
         }
         text
     }

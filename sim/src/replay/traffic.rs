@@ -96,7 +96,8 @@ impl<'a> Router<'a> {
 
 /// All models, origins and regions.
 pub(super) fn places() -> impl Iterator<Item = (usize, usize, usize)> {
-    let pairs = |model| (0..ORIGINS).flat_map(move |origin| (0..REGIONS.len()).map(move |region| (model, origin, region)));
+    let pairs =
+        |model| (0..ORIGINS).flat_map(move |origin| (0..REGIONS.len()).map(move |region| (model, origin, region)));
     (0..MODELS).flat_map(pairs)
 }
 

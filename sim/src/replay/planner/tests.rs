@@ -1,13 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::*;
-use regionmesh_cost::Prices;
+use super::{super::prices::replay_prices, *};
 
 const FLAT: Rates = [[100.0; ORIGINS]; MODELS];
 
 /// Runs `check` with a planner of the mesh.
 fn with_planner(check: impl FnOnce(&Planner<'_>)) {
-    let (assumptions, prices, trips) = (Assumptions::default(), Prices::default(), RoundTrips::default());
+    let (assumptions, prices, trips) = (Assumptions::default(), replay_prices().unwrap(), RoundTrips::default());
     let list = PriceList::new(&prices, &assumptions);
     let strategy = Strategy::Mesh;
     check(&Planner { assumptions: &assumptions, list: &list, trips: &trips, strategy, choice: strategy.choices()[0] });
