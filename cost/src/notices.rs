@@ -58,7 +58,12 @@ fn kind_name(kind: CrossingKind) -> &'static str {
 fn budget_text(budget: &Budget, window: BudgetWindow, state: &BudgetState, crossing: &Crossing) -> String {
     let (name, limit, threshold) = (&budget.name, &budget.amount, crossing.threshold);
     let period = format!("{} to {}", window.first, window.last);
-    let cents = |amount: Amount| format!("{} {}", amount.rounded(2), limit.currency);
+    // Small amounts would be nothing in cents.
+    let is_small = limit.amount < Amount(crate::money::ONE);
+    let cents = |amount: Amount| match is_small {
+        true => format!("{amount} {}", limit.currency),
+        false => format!("{} {}", amount.rounded(2), limit.currency),
+    };
     let limit = cents(limit.amount);
     match crossing.kind {
         CrossingKind::Actual => {

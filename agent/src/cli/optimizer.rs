@@ -1,18 +1,21 @@
 //! `regionmesh optimizer`: what would cost less, and the command that does it.
 
-use super::{client::ClientOptions, cost, text};
+use super::{client::ClientOptions, cost, output::Output, text};
 use crate::cost::questions::Parameters;
 use anyhow::{Context, Result};
-use clap::Args;
-use std::{path::PathBuf, process::ExitCode};
+use clap::{
+    Args,
+    builder::{PathBufValueParser, TypedValueParser},
+};
+use std::process::ExitCode;
 
 /// Recommend what would cost less, with what it is compared with, its risk, and the command that does it
 #[derive(Debug, Args)]
 pub struct OptimizerCommand {
     /// Write the recommendations to this file, JSON [default: show a table]
     // The id is that of the global option, whose place this one takes.
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[arg(long, short, value_name = "FILE", value_parser = PathBufValueParser::new().map(Output::File))]
+    output: Option<Output>,
     /// What savings are compared with: current, peak, autoscaled or standby
     #[arg(long, value_name = "NAME", default_value = "current")]
     baseline: String,
@@ -33,7 +36,7 @@ impl OptimizerCommand {
         parameters.extend(self.latency_ms.map(|ms| ("latency_ms".into(), ms.to_string())));
         parameters.extend(self.survive.map(|regions| ("survive".into(), regions.to_string())));
         let table = cost::fetch(&self.client, "recommendations", parameters.clone(), "table").await?;
-        if let Some(path) = &self.output {
+        if let Some(Output::File(path)) = &self.output {
             let json = cost::fetch(&self.client, "recommendations", parameters, "json").await?;
             tokio::fs::write(path, json).await.with_context(|| format!("cannot write {}", path.display()))?;
             eprintln!("the recommendations are in {}", path.display());

@@ -2,8 +2,12 @@
 
 use super::{client::ClientError, text::ColourChoice};
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{EnumValueParser, TypedValueParser},
+};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// A format of answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -19,6 +23,13 @@ pub(super) enum Format {
     Name,
 }
 
+/// What `--output` says: the format, and of a command that writes a file, in place of that, the file.
+#[derive(Debug, Clone)]
+pub(super) enum Output {
+    Format(Format),
+    File(PathBuf),
+}
+
 /// Options of every command about what it prints.
 #[derive(Debug, Clone, Args)]
 pub(super) struct OutputOptions {
@@ -26,14 +37,14 @@ pub(super) struct OutputOptions {
     #[arg(
         long,
         short = 'o',
-        value_enum,
+        value_parser = EnumValueParser::<Format>::new().map(Output::Format),
         value_name = "FORMAT",
-        default_value_t,
+        default_value = "table",
         env = "REGIONMESH_OUTPUT",
         global = true,
         help_heading = "Global options"
     )]
-    output: Format,
+    output: Output,
     /// The same as --output json
     #[arg(long, hide = true, global = true)]
     json: bool,
@@ -56,7 +67,11 @@ pub(super) struct OutputOptions {
 impl OutputOptions {
     /// The format asked for.
     pub(super) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output }
+        match self.output {
+            _ if self.json => Format::Json,
+            Output::Format(format) => format,
+            Output::File(_) => Format::Table,
+        }
     }
 }
 
