@@ -22,7 +22,12 @@ use crate::{
     alerts::ReceiverMetrics,
     api::{self, Api, metrics::ApiMetrics},
     config::Config,
-    cost::{archive::Archive, books::Books, meter::Meter, view::{CostDesk, LiveView}},
+    cost::{
+        archive::Archive,
+        books::Books,
+        meter::Meter,
+        view::{CostDesk, LiveView},
+    },
     describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,

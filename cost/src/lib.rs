@@ -52,7 +52,7 @@ pub use live::{
     reconcile,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
-pub use notices::{anomaly_notice, budget_notices, export_notice, is_current, late_notices};
+pub use notices::{anomaly_notice, budget_notices, export_notice, is_current, is_of_export, late_notices};
 pub use optimiser::{
     Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow,
     HOURS_PER_MONTH, IdleModel, Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange,

@@ -100,12 +100,8 @@ fn anomaly_text(anomaly: &Anomaly, subject: &str) -> String {
         AnomalyKind::New => "costs money for the first time",
         AnomalyKind::Drop => "costs less than usual",
     };
-    let of: Vec<String> = anomaly
-        .contributors
-        .iter()
-        .take(3)
-        .map(|part| format!("{} {}", part.part, part.excess.rounded(2)))
-        .collect();
+    let of: Vec<String> =
+        anomaly.contributors.iter().take(3).map(|part| format!("{} {}", part.part, part.excess.rounded(2))).collect();
     let made_of = if of.is_empty() { String::new() } else { format!("; of it {}", of.join(", ")) };
     format!(
         "{subject} {what}: {} {currency} {unit}, {} to {} are usual ({plane}); {} {currency} so far{made_of}",
@@ -142,11 +138,18 @@ pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<Cost
     late.collect()
 }
 
-/// The notice of an export that can't be read.
+const EXPORT: &str = "data:export:";
+
+/// Whether a notice is of an export; whoever reads that ends it.
+pub fn is_of_export(notice: &CostNotice) -> bool {
+    notice.id.starts_with(EXPORT)
+}
+
+/// The notice of an export that can't be read since a point in time: each outage is told by itself.
 pub fn export_notice(url: &str, why: &str, since_ms: u64) -> CostNotice {
     CostNotice {
         kind: NoticeKind::Data,
-        id: format!("data:export:{url}"),
+        id: format!("{EXPORT}{url}:{since_ms}"),
         severity: Severity::Warning,
         subject: url.to_owned(),
         region: None,

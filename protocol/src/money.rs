@@ -229,7 +229,9 @@ mod tests {
 
     fn merged(notices: &[CostNotice]) -> Notices {
         let mut all = Notices::default();
-        notices.iter().for_each(|notice| drop(all.take(notice, NOW_MS)));
+        for notice in notices {
+            all.take(notice, NOW_MS);
+        }
         all
     }
 
@@ -252,7 +254,9 @@ mod tests {
         fn what_is_known_stays_known_until_it_is_old(known in notices(), later in notices()) {
             let mut all = merged(&known);
             let ids: Vec<String> = all.iter().map(|notice| notice.id.clone()).collect();
-            later.iter().for_each(|notice| drop(all.take(notice, NOW_MS)));
+            for notice in &later {
+                all.take(notice, NOW_MS);
+            }
             prop_assert!(ids.iter().all(|id| all.contains(id)));
             all.forget(NOW_MS + 1_000);
             prop_assert_eq!(all.iter().count(), 0);

@@ -1,7 +1,7 @@
 //! The actor `cost`: watches what runs and what bills say, and shows what it costs.
 //!
 //! Every agent counts the live cost of all regions from the status board, so that any of them answers for the mesh. The
-//! leader's alone reads exports, judges budgets and anomalies, and makes notices; these outlive it on the board. The rules
+//! leader judges budgets and anomalies, and makes notices; these outlive it on the board. The rules
 //! are in regionmesh-cost.
 
 mod exports;
@@ -161,8 +161,7 @@ impl CostState {
         }
         (self.is_reading, self.is_stale) = (true, false);
         let catalogue = self.arguments.snapshots.catalogue.borrow().clone();
-        let (me, archive, books) =
-            (me.clone(), self.arguments.archive.clone(), self.arguments.books.borrow().clone());
+        let (me, archive, books) = (me.clone(), self.arguments.archive.clone(), self.arguments.books.borrow().clone());
         self.tasks.spawn(async move {
             let books = books.refreshed(&archive, &catalogue).await;
             let _ = me.cast(CostMessage::BooksRead(books));
@@ -214,9 +213,10 @@ impl CostState {
         self.arguments.metrics.show(&view, &books, &self.regions);
         self.publish(&config, &view, is_leader);
         self.arguments.view.send_replace(Arc::new(view));
+        self.exports.poll(me, &mut self.tasks, &self.arguments, &config, is_leader);
+        self.exports.tell(&mut self.kept.notices, now_ms);
         if is_leader {
             self.judge.begin(me, &mut self.tasks, self.arguments.clone(), self.regions.clone(), now_ms);
-            self.exports.poll(me, &mut self.tasks, &self.arguments, &config);
         }
         if self.saved_at.elapsed() >= SAVE_EVERY {
             self.saved_at = Instant::now();
@@ -231,16 +231,19 @@ impl CostState {
     /// What came of judging budgets, anomalies and bills.
     fn judged(&mut self, verdict: Verdict) {
         let now_ms = unix_ms();
-        let budgets = self.arguments.live.borrow().cost.budgets.clone();
-        let failing = self.exports.notices();
-        self.judge.ended(verdict, failing, &budgets, &mut self.kept.notices, &self.arguments.metrics, now_ms);
+        let config = self.arguments.live.borrow().clone();
+        self.judge.ended(verdict, &config.cost, &mut self.kept.notices, &self.arguments.metrics, now_ms);
     }
 
     fn publish(&mut self, config: &Config, view: &LiveView, is_leader: bool) {
         let counts = self.arguments.meter.read();
-        let share = self.arguments.snapshots.plan.borrow().as_ref().map_or(0.0, |committed| {
-            observe::away_share(config, &committed.plan, &self.arguments.id.region)
-        });
+        let share = self
+            .arguments
+            .snapshots
+            .plan
+            .borrow()
+            .as_ref()
+            .map_or(0.0, |committed| observe::away_share(config, &committed.plan, &self.arguments.id.region));
         self.answers.count(counts.answered_bytes, share);
         self.arguments.metrics.count(&counts, self.answers);
         let (models, egress) = observe::published(&counts, self.answers, &self.arguments.id.region);

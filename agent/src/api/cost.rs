@@ -116,7 +116,8 @@ fn broken(error: &tokio::task::JoinError) -> ApiError {
 
 /// What answers rest on, as of now.
 fn sources(api: &Api, today: Date) -> Sources {
-    let (config, books, live) = (api.live.borrow().clone(), api.cost.books.borrow().clone(), api.cost.live.borrow().clone());
+    let (config, books, live) =
+        (api.live.borrow().clone(), api.cost.books.borrow().clone(), api.cost.live.borrow().clone());
     let (cost, board) = (config.cost.clone(), api.snapshots.board.borrow().clone());
     let ledger = books.ledger.clone();
     Sources {
@@ -218,7 +219,7 @@ pub async fn import(
         ImportError::Part(_) => ApiError::bad(error.to_string()),
         ImportError::Store { error, kept, all } => {
             tracing::error!(%error, kept, all, "an import was kept in part");
-            archive(error)
+            archive(*error)
         }
     })?;
     Ok((Extension(By(by)), Json(summary)))
@@ -245,7 +246,11 @@ async fn stage(staging: &Path, mut form: Multipart) -> Result<(TempDir, Vec<Bill
             total += piece.len() as u64;
             if total > IMPORT_MAX {
                 let error = format!("the files have more than {IMPORT_MAX} bytes");
-                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error, "compress them, or import fewer months"));
+                return Err(ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    error,
+                    "compress them, or import fewer months",
+                ));
             }
             file.write_all(&piece).await.map_err(|error| disk(&error.to_string()))?;
         }
@@ -291,7 +296,8 @@ pub async fn import_prices(
     let currency = currency.map(|code| code.parse().map_err(|error: CurrencyError| ApiError::bad(error.to_string())));
     let day = |text: String| {
         let format = time::macros::format_description!("[year]-[month]-[day]");
-        Date::parse(&text, format).map_err(|_| ApiError::bad(format!("valid_from: {text:?} is no day: write 2026-09-18")))
+        Date::parse(&text, format)
+            .map_err(|_| ApiError::bad(format!("valid_from: {text:?} is no day: write 2026-09-18")))
     };
     let (_, imported_ms) = today();
     let (valid_from, currency) = (valid_from.map(day).transpose()?, currency.transpose()?);

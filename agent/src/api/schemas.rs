@@ -442,7 +442,9 @@ const PLAN_BRIEF: &[Field] = &[
 /// `#/components/schemas`.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, about, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS).chain(cost::OBJECTS) {
+    for (name, about, fields) in
+        OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS).chain(cost::OBJECTS)
+    {
         let properties: Map<String, Value> =
             fields.iter().map(|(name, kind, meaning)| ((*name).into(), property(kind, meaning))).collect();
         let required: Vec<_> =
@@ -487,7 +489,9 @@ mod tests {
     #[test]
     fn every_reference_leads_to_an_object() {
         let all = schemas();
-        for (_, _, fields) in OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS).chain(cost::OBJECTS) {
+        for (_, _, fields) in
+            OBJECTS.iter().chain(REQUESTS).chain(traffic::OBJECTS).chain(models::OBJECTS).chain(cost::OBJECTS)
+        {
             for (field, kind, _) in *fields {
                 let kind = kind.trim_matches(['[', ']', '{', '}', '?', '~']);
                 if kind.starts_with(char::is_uppercase) {

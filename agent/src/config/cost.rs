@@ -48,12 +48,15 @@ impl Default for CostConfig {
     }
 }
 
-/// A prefix of a bucket that a provider exports bills to; the leader reads it.
+/// A prefix of a bucket that a provider exports bills to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportConfig {
     /// The prefix: `s3://bucket/prefix`, `gs://…`, `azure://…`, `file:///…`.
     pub url: String,
+    /// The region whose agents read it, where only these may; none: the leader's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
     /// Options of the object_store crate, for example `aws_region`; credentials come from the environment or the platform's
     /// identity, never from here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -146,6 +149,9 @@ impl CostConfig {
         for export in &self.exports {
             if let Some(why) = export.store().fault() {
                 faults.push(format!("cost.exports.url: {why}"));
+            }
+            if let Some(region) = export.region.as_ref().filter(|region| !regions.contains(region)) {
+                faults.push(format!("cost.exports.region: {region} is no region"));
             }
             if !seen.insert(&export.url) {
                 faults.push(format!("cost.exports.url: {:?} is listed twice", export.url));

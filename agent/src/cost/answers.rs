@@ -14,11 +14,12 @@ use super::{
 };
 use crate::config::{Config, CostConfig};
 use regionmesh_cost::{
-    Anomaly, BilledDays, BilledSettings, Budget, BudgetState, DailyCosts, Dimension, EgressReport, Forecast,
-    Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing, Query, QueryError,
-    Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series, day_number,
-    egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile, report, trends,
+    Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, Currency, DailyCosts, Dimension, EgressReport,
+    Forecast, Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing, Query,
+    QueryError, Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series, day_number,
+    egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile,
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
+    report, trends,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -253,6 +254,9 @@ fn egress(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
     Answer::new(&told, document)
 }
 
+/// Daily costs by group and currency.
+type Series = BTreeMap<(Vec<String>, Currency), Vec<(Date, Amount)>>;
+
 /// A group's forecast.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Expected {
@@ -278,8 +282,7 @@ fn expected(span: &Span, days: u16, sources: &Sources) -> Result<Answer, AnswerE
     };
     let last = last.min(span.end);
 
-    let mut series: BTreeMap<(Vec<String>, regionmesh_cost::Currency), Vec<(Date, regionmesh_cost::Amount)>> =
-        BTreeMap::new();
+    let mut series = Series::new();
     for row in &found.rows {
         let Some((day, values)) = row.values.split_first() else { continue };
         if let Some(day) = documents::day(day) {

@@ -77,9 +77,9 @@ async fn read(archive: &Archive, kind: Kind, held: &VersionSummary) -> Result<Do
     // Cells of a large bill take a while.
     let decoded = tokio::task::spawn_blocking(move || match kind {
         Kind::Bill => StoredPart::decode(&bytes).map(|part| Document::Bill(Arc::new(part))).map_err(|e| e.to_string()),
-        Kind::Use => {
-            LiveMeter::decode(&bytes, LIVE_GAP_MS).map(|meter| Document::Use(Arc::new(meter))).map_err(|e| e.to_string())
-        }
+        Kind::Use => LiveMeter::decode(&bytes, LIVE_GAP_MS)
+            .map(|meter| Document::Use(Arc::new(meter)))
+            .map_err(|e| e.to_string()),
         Kind::Prices => {
             PriceTable::decode(&bytes).map(|table| Document::Prices(Arc::new(table))).map_err(|e| e.to_string())
         }

@@ -176,14 +176,16 @@ pub enum ImportError {
     #[error(transparent)]
     Part(#[from] PartError),
     /// The bucket refuses.
-    #[error("{kept} of {all} parts were imported, then the store failed: {error}; run the import again, what was kept is replaced")]
+    #[error(
+        "{kept} of {all} parts were imported, then the store failed: {error}; run the import again, what was kept is replaced"
+    )]
     Store {
         /// Parts that were kept.
         kept: usize,
         /// All parts.
         all: usize,
         /// Why it failed.
-        error: ArchiveError,
+        error: Box<ArchiveError>,
     },
 }
 
@@ -219,7 +221,12 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
 }
 
 /// Keeps the parts of an import in the bucket, each in the place of what its source had for its month.
-pub async fn keep(parts: Vec<ImportedPart>, books: &Books, archive: &Archive, importer: &str) -> Result<(), ImportError> {
+pub async fn keep(
+    parts: Vec<ImportedPart>,
+    books: &Books,
+    archive: &Archive,
+    importer: &str,
+) -> Result<(), ImportError> {
     let all = parts.len();
     for (kept, part) in parts.into_iter().enumerate() {
         let now_ms = crate::time::unix_ms();
@@ -229,7 +236,7 @@ pub async fn keep(parts: Vec<ImportedPart>, books: &Books, archive: &Archive, im
         let stored = StoredPart::new(part.source, part.period, imported_ms, importer.to_owned(), part.cells)?;
         let document = stored.encode()?;
         let put = archive.put(&slot, importer, about, document).await;
-        put.map_err(|error| ImportError::Store { kept, all, error })?;
+        put.map_err(|error| ImportError::Store { kept, all, error: Box::new(error) })?;
     }
     Ok(())
 }
@@ -264,12 +271,12 @@ mod tests {
         let path = folder.path().join("bill.csv");
         std::fs::write(&path, format!("{HEAD}AWS,1,USD,2026-09-01T00:00:00Z,Usage,1.5\n")).unwrap();
         let file = BillFile { name: "bill.csv".into(), path: path.clone() };
-        let import = read(&[file.clone()], ImportOptions::default(), |_| ()).unwrap();
+        let import = read(std::slice::from_ref(&file), ImportOptions::default(), |_| ()).unwrap();
         let summary = summarise(&import, &Books::default(), true).unwrap();
         assert_eq!((summary.parts[0].source.as_str(), summary.parts[0].rows), ("AWS 1", 1));
 
         std::fs::write(&path, "no,bill\n1,2\n").unwrap();
-        let import = read(&[file.clone()], ImportOptions::default(), |_| ()).unwrap();
+        let import = read(std::slice::from_ref(&file), ImportOptions::default(), |_| ()).unwrap();
         let error = summarise(&import, &Books::default(), true).unwrap_err().to_string();
         assert!(error.contains("bill.csv: no column"), "{error}");
 

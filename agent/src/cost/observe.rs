@@ -6,8 +6,8 @@ use crate::{
     snapshots::BoardView,
 };
 use regionmesh_cost::{
-    Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing, RegionCapacity, RegionMap,
-    SourceCounters,
+    Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing, RegionCapacity,
+    RegionMap, SourceCounters,
 };
 use regionmesh_protocol::{
     facts::{Fact, FactKind, ServingFacts},
@@ -87,9 +87,10 @@ fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
 }
 
 fn counters(facts: &CostFacts) -> Counters {
-    let models = facts.models.iter().map(|used| {
-        (used.model.clone(), ModelCounters { requests: used.requests, busy_ms: used.busy_ms })
-    });
+    let models = facts
+        .models
+        .iter()
+        .map(|used| (used.model.clone(), ModelCounters { requests: used.requests, busy_ms: used.busy_ms }));
     let egress = facts.egress.iter().map(|sent| EgressCounter {
         to: sent.to.as_ref().map(ToString::to_string),
         cause: sent.cause.parse().unwrap_or(Cause::Other),

@@ -77,7 +77,16 @@ pub type Parameters = BTreeMap<String, String>;
 
 /// The kinds of questions, as the last part of the API's paths.
 pub const KINDS: [&str; 10] = [
-    "report", "trends", "models", "egress", "forecast", "anomalies", "budgets", "prices", "sources", "recommendations",
+    "report",
+    "trends",
+    "models",
+    "egress",
+    "forecast",
+    "anomalies",
+    "budgets",
+    "prices",
+    "sources",
+    "recommendations",
 ];
 
 impl Question {
@@ -95,7 +104,10 @@ impl Question {
         };
         if let Some(unknown) = parameters.keys().find(|name| !known.contains(&name.as_str())) {
             let unknown: String = unknown.chars().take(40).collect();
-            return Err(QuestionError { parameter: "query", why: format!("{unknown:?} is none of {}", known.join(", ")) });
+            return Err(QuestionError {
+                parameter: "query",
+                why: format!("{unknown:?} is none of {}", known.join(", ")),
+            });
         }
         Ok(match kind {
             "report" => Self::Report(asked.span(30)?),
@@ -133,13 +145,18 @@ impl Asked<'_> {
         let first = end.checked_sub(Duration::days(days - 1)).unwrap_or(end);
         let start = self.day("start")?.unwrap_or(first);
         if start > end {
-            return Err(QuestionError { parameter: "start", why: format!("{start} is after the end, {end}: swap them") });
+            return Err(QuestionError {
+                parameter: "start",
+                why: format!("{start} is after the end, {end}: swap them"),
+            });
         }
         let metric = match self.get("metric") {
             None | Some("effective") => Metric::Effective,
             Some("billed") => Metric::Billed,
             Some("list") => Metric::List,
-            Some(_) => return Err(QuestionError { parameter: "metric", why: "is none of effective, billed, list".into() }),
+            Some(_) => {
+                return Err(QuestionError { parameter: "metric", why: "is none of effective, billed, list".into() });
+            }
         };
         Ok(Span { start, end, by: self.list("by")?, metric, filters: self.list("filter")? })
     }
@@ -170,13 +187,16 @@ impl Asked<'_> {
 
     fn wishes(&self) -> Result<Wishes, QuestionError> {
         let baseline = self.get("baseline").map(str::to_owned);
-        if baseline.as_ref().is_some_and(|name| !["current", "peak", "autoscaled", "standby"].contains(&name.as_str())) {
+        if baseline.as_ref().is_some_and(|name| !["current", "peak", "autoscaled", "standby"].contains(&name.as_str()))
+        {
             let why = "is none of current, peak, autoscaled, standby".into();
             return Err(QuestionError { parameter: "baseline", why });
         }
         let latency_ms: Option<f64> = match self.get("latency_ms").map(str::parse).transpose() {
             Ok(latency_ms) => latency_ms,
-            Err(_) => return Err(QuestionError { parameter: "latency_ms", why: "is no number of milliseconds".into() }),
+            Err(_) => {
+                return Err(QuestionError { parameter: "latency_ms", why: "is no number of milliseconds".into() });
+            }
         };
         if latency_ms.is_some_and(|ms| !(ms > 0.0 && ms <= 60_000.0)) {
             return Err(QuestionError { parameter: "latency_ms", why: "is not within 0 and 60000".into() });
@@ -212,7 +232,10 @@ mod tests {
         let given = [("start", "2026-09-01"), ("by", "region, tag:team"), ("filter", "region=eu"), ("metric", "list")];
         let Question::Report(span) = asked("report", &given).unwrap() else { panic!("another question") };
         assert_eq!(span.by, [Group::Region, Group::Tag("team".into())]);
-        assert_eq!((span.start, span.metric, span.filters[0].value.as_str()), (date!(2026 - 09 - 01), Metric::List, "eu"));
+        assert_eq!(
+            (span.start, span.metric, span.filters[0].value.as_str()),
+            (date!(2026 - 09 - 01), Metric::List, "eu")
+        );
     }
 
     #[test]

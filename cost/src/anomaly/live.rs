@@ -18,8 +18,6 @@ const CONFIRM: usize = 8;
 const CONFIRM_OF: usize = 12;
 /// Minutes before those that say what the rate was lately.
 const RECENT: usize = 30;
-/// A minute below this share of the level is an outage: the rate before it is what it comes back to.
-const OUTAGE_SHARE: f64 = 0.1;
 /// Fewest of them.
 const RECENT_MIN: usize = 12;
 /// A minute is high from this multiple of the expected rate on: below a spike of ×3, above the bursts to ×2 that production load
@@ -212,9 +210,7 @@ impl LiveAnomalies {
         let parts = parts.iter().map(cost).collect();
         self.minutes.push_back(Minute { at_s, parts, seconds, rate, expected: expected.filter(|rate| *rate > 0.0) });
         while self.minutes.len() > CONFIRM_OF {
-            let least = OUTAGE_SHARE * self.detector.level();
-            let rate = self.minutes.pop_front().map(|minute| minute.rate.to_f64());
-            self.recent.extend(rate.filter(|rate| *rate >= least));
+            self.recent.extend(self.minutes.pop_front().map(|minute| minute.rate.to_f64()));
         }
         while self.recent.len() > RECENT {
             self.recent.pop_front();

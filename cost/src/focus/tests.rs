@@ -254,6 +254,13 @@ fn gzip_of_several_members_is_read_and_a_cut_one_is_an_error() {
 }
 
 #[test]
+fn a_file_that_ends_within_a_row_is_an_error_and_its_rows_count() {
+    let import = read("ChargePeriodStart,BilledCost\n2024-09-01,1\n2024-0");
+    assert_eq!((import.report.imported, import.report.bad), (1, [(BadReason::Cut, 1)].into()));
+    assert_eq!(import.report.files[0].error, Some(FileError::EndsEarly { file: "file.csv".into(), line: 3 }));
+}
+
+#[test]
 fn files_of_a_month_add_up_and_months_stay_apart() {
     let mut importer = Importer::new(ImportOptions::default());
     let header = "ChargePeriodStart,BillingPeriodStart,BilledCost,ProviderName,BillingCurrency";

@@ -53,7 +53,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn merge(agents: &mut [Notices], from: usize, to: usize, now_ms: u64) {
     let known: Vec<CostNotice> = agents[from].iter().cloned().collect();
-    known.iter().for_each(|notice| drop(agents[to].take(notice, now_ms)));
+    for notice in &known {
+        agents[to].take(notice, now_ms);
+    }
 }
 
 proptest! {
@@ -110,10 +112,7 @@ fn a_notice_says_how_much_of_what_for_when() {
     let notices = budget_notices(&budget, window, &state, 7);
     let last = notices.last().unwrap();
     assert_eq!(last.id, "budget:all:100 USD:2026-09-01:actual:100");
-    assert_eq!(
-        last.text,
-        "budget all: 100 % of 100.00 USD for 2026-09-01 to 2026-09-30 is spent; 120.00 USD so far"
-    );
+    assert_eq!(last.text, "budget all: 100 % of 100.00 USD for 2026-09-01 to 2026-09-30 is spent; 120.00 USD so far");
     assert_eq!((last.severity, notices[0].severity), (Severity::Warning, Severity::Info));
     assert_eq!(last.region.as_ref().unwrap().as_str(), "eu-west-1");
     assert!(!is_current(last, std::slice::from_ref(&budget), date!(2026 - 10 - 01)));

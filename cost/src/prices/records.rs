@@ -65,10 +65,12 @@ fn line_at(bytes: &[u8], offset: usize) -> u64 {
 
 /// Reads a CSV file whose first row names the columns.
 pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileError> {
-    let failed =
-        |error: simd_csv::Error| PriceFileError::Syntax { file: file.into(), line: 1, reason: error.to_string() };
+    let failed = |error: csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        PriceFileError::Syntax { file: file.into(), line, reason: error.to_string() }
+    };
     let mut found = Records::default();
-    let mut reader = simd_csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let headers = reader.byte_headers().map_err(failed)?.clone();
     let names: Vec<String> = headers.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
     let columns: Vec<Option<&'static str>> = names.iter().map(|name| found.name(name)).collect();
@@ -81,19 +83,9 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
         });
     }
 
-    let mut row = simd_csv::ByteRecord::new();
-    let (mut line, mut counted) = (1, 0);
-    loop {
-        // Blank lines before a row belong to no row.
-        let mut start = reader.position() as usize;
-        while bytes.get(start).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
-            start += 1;
-        }
-        line += line_at(&bytes[counted..], start - counted) - 1;
-        counted = start;
-        if !reader.read_byte_record(&mut row).map_err(failed)? {
-            return Ok(found);
-        }
+    let mut row = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut row).map_err(failed)? {
+        let line = row.position().map_or(0, csv::Position::line);
         if row.len() != columns.len() {
             let reason = RejectReason::Fields { expected: columns.len(), found: row.len() };
             found.rejected.push(RejectedPrice::new(line, None, "", reason));
@@ -106,6 +98,7 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
         let record = record(&mut found.rejected, line, texts);
         found.records.extend(record);
     }
+    Ok(found)
 }
 
 /// The record of these fields, or none where one of them can't be read.

@@ -88,20 +88,20 @@ fn days(scope: &str, ledger: &Ledger, price: &str) -> BTreeMap<Date, Amount> {
 
 #[test]
 fn complete_days_are_as_billed_and_others_as_high_as_the_live_plane_says() {
-    // Billed up to the sixth, complete up to the fourth; live cost is 24 a day.
-    let spent = days("\"mesh\"", &ledger(6, 10), "1");
+    // Billed up to the sixth, complete up to the fourth; live cost is 30 a day.
+    let spent = days("\"mesh\"", &ledger(6, 10), "1.25");
     let of = |day: u8| spent.get(&date!(2026 - 09 - 01).replace_day(day).unwrap()).copied();
     assert_eq!([of(1), of(4)], [Some(usd(10)); 2]);
-    assert_eq!([of(5), of(6), of(9)], [Some(usd(24)); 3]);
+    assert_eq!([of(5), of(6), of(9)], [Some(usd(30)); 3]);
     // A bill that is already higher than what was counted stands.
-    let spent = days(r#"{ "region": "west" }"#, &ledger(6, 30), "1");
-    assert_eq!(spent[&date!(2026 - 09 - 06)], usd(30));
+    let spent = days(r#"{ "region": "west" }"#, &ledger(6, 40), "1.25");
+    assert_eq!(spent[&date!(2026 - 09 - 06)], usd(40));
 }
 
 #[test]
 fn a_scope_takes_its_own_part_alone() {
     let bill = ledger(6, 10);
-    let sum = |scope| days(scope, &bill, "1").values().copied().sum::<Amount>();
+    let sum = |scope| days(scope, &bill, "1.25").values().copied().sum::<Amount>();
     assert_eq!(sum(r#"{ "region": "east" }"#), usd(0));
     // The live plane knows no tags.
     assert_eq!(sum(r#"{ "tag": { "key": "team", "value": "search" } }"#), usd(60));
@@ -111,7 +111,8 @@ fn a_scope_takes_its_own_part_alone() {
 #[test]
 fn today_counts_as_spent_and_the_forecast_never_falls_below_it() {
     let budget = budget("\"mesh\"");
-    let mut days: BTreeMap<Date, Amount> = (1..20).map(|day| (date!(2026 - 09 - 01).replace_day(day).unwrap(), usd(3))).collect();
+    let mut days: BTreeMap<Date, Amount> =
+        (1..20).map(|day| (date!(2026 - 09 - 01).replace_day(day).unwrap(), usd(3))).collect();
     let today = date!(2026 - 09 - 20);
     days.insert(today, usd(500));
     let rest = expected_rest(&budget, &days, today).unwrap();

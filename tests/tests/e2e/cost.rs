@@ -45,7 +45,7 @@ async fn totals(mesh: &TestMesh, index: usize, query: &str) -> Result<BTreeMap<S
 
 async fn until_all_say(mesh: &TestMesh, query: &str, amount: &str) {
     for index in 0..mesh.layout().regions.len() {
-        until(seconds(40), || async {
+        until("the totals", seconds(40), async || {
             let found = totals(mesh, index, query).await?;
             claim(found.get("USD").map(String::as_str) == Some(amount), || format!("agent {index}: {found:?}"))
         })
@@ -69,7 +69,8 @@ fn adjust(config: &mut Config) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
     let mesh = TestMesh::start_with(Setup { adjust: Some(adjust), ..Setup::default() }).await;
-    let rows = [("us-west-2", "search", "1.5"), ("us-west-2", "ads", "0.25"), ("us-east-1", "ads", "0.000000000000001")];
+    let rows =
+        [("us-west-2", "search", "1.5"), ("us-west-2", "ads", "0.25"), ("us-east-1", "ads", "0.000000000000001")];
     let file = bill(&mesh, "a.csv", "1", &rows);
     let file = file.to_str().unwrap();
 
@@ -127,14 +128,17 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
 async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
     let hook = Receiver::start([]).await;
     let mesh = TestMesh::prepare(Setup { adjust: Some(adjust), ..Setup::default() }).await;
-    let receivers = format!("[[receivers]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}\"\nkinds = [\"budget\"]", hook.url());
+    let receivers =
+        format!("[[receivers]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}\"\nkinds = [\"budget\"]", hook.url());
     let alerts: AlertsConfig = toml::from_str(&receivers).unwrap();
     // Two nodes cost some hundredths of a cent each second: half of this is spent at once.
-    let budget = toml::from_str(r#"name = "tiny"
+    let budget = toml::from_str(
+        r#"name = "tiny"
         scope = { region = "us-west-2" }
         amount = "0.0001 USD"
         actual_thresholds = [50, 100]
-        forecast_thresholds = []"#);
+        forecast_thresholds = []"#,
+    );
     let budget = [budget.unwrap()];
     mesh.configure(|config| {
         config.alerts = alerts.clone();
@@ -150,28 +154,28 @@ async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
         }
         ids
     };
-    until(seconds(60), || async { claim(ids().len() == 2, || format!("{:?}", ids())) }).await;
+    until("both thresholds", seconds(60), async || claim(ids().len() == 2, || format!("{:?}", ids()))).await;
     let before = mesh.api(0).metric("regionmesh_cost_month_to_date", &["us-west-2", "live"]).await.unwrap();
     assert!(before > 0.0001, "{before}");
 
-    let leader = mesh.api(0).status().await.unwrap().leader.expect("a leader").region;
-    let index = (0..3).find(|index| mesh.region(*index) == leader.as_str()).unwrap();
+    let leader = mesh.api(0).status().await.unwrap().leader.expect("a leader").agent;
+    let index = (0..3).find(|index| leader.to_string().starts_with(&format!("{}/", mesh.region(*index)))).unwrap();
     mesh.kill_region(index).await;
     let other = mesh.others(index)[0];
-    until(seconds(60), || async {
-        let now = mesh.api(other).status().await?.leader.map(|leader| leader.region);
+    until("another leader", seconds(60), async || {
+        let now = mesh.api(other).status().await?.leader.map(|leader| leader.agent);
         claim(now.as_ref().is_some_and(|now| *now != leader), || format!("{now:?} leads"))
     })
     .await;
     // The new leader has judged the budget.
-    until(seconds(60), || async {
+    until("the budget judged", seconds(60), async || {
         let spent = mesh.api(other).metric("regionmesh_cost_budget_ratio", &["actual"]).await?;
         let elsewhere = mesh.api(mesh.others(index)[1]).metric("regionmesh_cost_budget_ratio", &["actual"]).await?;
         claim(spent.max(elsewhere) > 1.0, || format!("{spent} and {elsewhere} of it are spent"))
     })
     .await;
     mesh.revive(index).await;
-    until(seconds(60), || async {
+    until("the live cost", seconds(60), async || {
         let now = mesh.api(index).metric("regionmesh_cost_month_to_date", &["us-west-2", "live"]).await?;
         claim(now >= before, || format!("{now} after {before}"))
     })

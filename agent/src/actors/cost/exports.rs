@@ -5,13 +5,16 @@ use crate::{
     actors::messages::CostMessage,
     config::{Config, ExportConfig},
     cost::import::{self, BillFile},
+    snapshots::BoardView,
     store,
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ractor::ActorRef;
-use regionmesh_cost::{ExportSet, Import, ImportOptions, Period, StoredFile, export_notice, export_manifests, find_exports};
-use regionmesh_protocol::money::CostNotice;
+use regionmesh_cost::{
+    ExportSet, Import, ImportOptions, Period, StoredFile, export_manifests, export_notice, find_exports, is_of_export,
+};
+use regionmesh_protocol::{identity::AgentId, money::Notices};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -44,16 +47,19 @@ struct Export {
 pub(super) struct Exports(BTreeMap<String, Export>);
 
 impl Exports {
-    /// Looks at the exports that are due.
+    /// Looks at the exports that are due, of those that this agent reads.
     pub(super) fn poll(
         &mut self,
         me: &ActorRef<CostMessage>,
         tasks: &mut JoinSet<()>,
         arguments: &CostArguments,
         config: &Arc<Config>,
+        is_leader: bool,
     ) {
-        self.0.retain(|url, _| config.cost.exports.iter().any(|export| export.url == *url));
-        for export in &config.cost.exports {
+        let board = arguments.snapshots.board.borrow().clone();
+        let reads = |export: &&ExportConfig| reads(export, &arguments.id, &board, is_leader);
+        self.0.retain(|url, _| config.cost.exports.iter().filter(reads).any(|export| export.url == *url));
+        for export in config.cost.exports.iter().filter(reads) {
             let state = self.0.entry(export.url.clone()).or_default();
             if state.is_running || state.due.is_some_and(|due| Instant::now() < due) {
                 continue;
@@ -87,11 +93,30 @@ impl Exports {
         }
     }
 
-    /// What people are to be told of exports.
-    pub(super) fn notices(&self) -> Vec<CostNotice> {
-        let failing = self.0.iter().filter_map(|(url, state)| Some((url, state.failing.as_ref()?)));
-        failing.map(|(url, (since_ms, why))| export_notice(url, why, *since_ms)).collect()
+    /// Tells people of the exports that can't be read, and of those that can be again.
+    pub(super) fn tell(&self, notices: &mut Notices, now_ms: u64) {
+        for (url, state) in &self.0 {
+            match &state.failing {
+                Some((since_ms, why)) => {
+                    notices.take(&export_notice(url, why, *since_ms), now_ms);
+                }
+                None => {
+                    let open = notices.iter().filter(|notice| is_of_export(notice) && notice.subject == *url);
+                    let ids: Vec<String> = open.map(|notice| notice.id.clone()).collect();
+                    for id in ids {
+                        notices.end(&id, now_ms);
+                    }
+                }
+            }
+        }
     }
+}
+
+/// Whether an agent reads an export: the leader, or where it is a region's, the first of its living agents.
+fn reads(export: &ExportConfig, own: &AgentId, board: &BoardView, is_leader: bool) -> bool {
+    let Some(region) = &export.region else { return is_leader };
+    let first = board.agents.iter().find(|(agent, view)| agent.region == *region && view.is_alive);
+    first.is_some_and(|(agent, _)| agent == own)
 }
 
 /// Imports what is new in an export.

@@ -3,6 +3,7 @@
 use super::{CostArguments, CostMetrics};
 use crate::{
     actors::messages::CostMessage,
+    config::CostConfig,
     cost::{
         answers::{self, Figures, Sources},
         view::{BudgetView, pricing},
@@ -12,7 +13,7 @@ use crate::{
 use ractor::ActorRef;
 use regionmesh_cost::{
     Amount, Anomaly, BilledDays, Budget, BudgetProblem, Plane, RegionMap, anomaly_notice, budget_notices, day_of,
-    evaluate_budget, expected_rest, is_current, late_notices, outlook,
+    evaluate_budget, expected_rest, is_current, is_of_export, late_notices, outlook,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -127,8 +128,7 @@ impl Judge {
     pub(super) fn ended(
         &mut self,
         verdict: Verdict,
-        more: Vec<CostNotice>,
-        budgets: &[Budget],
+        cost: &CostConfig,
         notices: &mut Notices,
         metrics: &CostMetrics,
         now_ms: u64,
@@ -140,7 +140,7 @@ impl Judge {
             self.billed = billed;
             metrics.show_billed(&figures);
         }
-        let holding: Vec<CostNotice> = verdict.notices.into_iter().chain(more).collect();
+        let (budgets, exports, holding) = (&cost.budgets, &cost.exports, verdict.notices);
         for notice in &holding {
             if !notices.contains(&notice.id) {
                 tracing::warn!(id = notice.id, text = notice.text, "cost notice");
@@ -158,6 +158,7 @@ impl Judge {
             NoticeKind::Budget => !is_current(notice, budgets, today),
             // This agent may have seen nothing of an incident yet: it ends where it was seen to end, or has become usual.
             NoticeKind::Anomaly if notice.id.starts_with(LIVE) => notice.since_ms + LIVE_MAX_MS < now_ms,
+            NoticeKind::Data if is_of_export(notice) => !exports.iter().any(|export| export.url == notice.subject),
             NoticeKind::Anomaly | NoticeKind::Data => !holding.iter().any(|held| held.id == notice.id),
         };
         let over: Vec<String> =
@@ -224,9 +225,10 @@ fn judge(
     let billed = billed.or_else(|| Some(new_billed.as_ref()?.0.clone())).unwrap_or_default();
     let to_region = |anomaly: &Anomaly| -> Option<RegionName> {
         let region = anomaly.scope.get("region")?;
-        let by_bill = config.regions.iter().find(|known| {
-            regions.billing_of(known.name.as_str()).is_some_and(|at| at.region() == region.as_str())
-        });
+        let by_bill = config
+            .regions
+            .iter()
+            .find(|known| regions.billing_of(known.name.as_str()).is_some_and(|at| at.region() == region.as_str()));
         by_bill.map(|known| known.name.clone()).or_else(|| region.parse().ok())
     };
     let of_live = live.anomalies.iter().filter(|anomaly| anomaly.plane == Plane::Live);

@@ -48,7 +48,8 @@ impl CostMetrics {
             registry.register(Box::new(counters.clone()))?;
             Ok(counters)
         };
-        let missing = IntGauge::new("regionmesh_cost_prices_missing", "Things that run or are sent and have no price.")?;
+        let missing =
+            IntGauge::new("regionmesh_cost_prices_missing", "Things that run or are sent and have no price.")?;
         registry.register(Box::new(missing.clone()))?;
         let anomalies = IntGaugeVec::new(
             Opts::new("regionmesh_cost_anomalies", "Open anomalies, by plane: live or billed."),
@@ -57,7 +58,11 @@ impl CostMetrics {
         registry.register(Box::new(anomalies.clone()))?;
         let metrics = Self {
             hourly: gauges("regionmesh_cost_hourly", "Live cost of a region per hour.", &["region", "currency"])?,
-            today: gauges("regionmesh_cost_today", "Live cost of a region since midnight UTC.", &["region", "currency"])?,
+            today: gauges(
+                "regionmesh_cost_today",
+                "Live cost of a region since midnight UTC.",
+                &["region", "currency"],
+            )?,
             month: gauges(
                 "regionmesh_cost_month_to_date",
                 "Cost of a region since the first of the month, by source: live, or billed (at the leader).",
@@ -146,9 +151,10 @@ impl CostMetrics {
 
     /// What this agent counted so far.
     pub(super) fn count(&self, counts: &Counts, answers: Answers) {
-        let replicated = counts.replicated.iter().map(|((to, model), bytes)| {
-            ([to.to_string(), "replication".to_owned(), model.to_string()], *bytes)
-        });
+        let replicated = counts
+            .replicated
+            .iter()
+            .map(|((to, model), bytes)| ([to.to_string(), "replication".to_owned(), model.to_string()], *bytes));
         let answered = [("answers", answers.away()), ("home", answers.home())]
             .map(|(cause, bytes)| ([String::new(), cause.to_owned(), String::new()], bytes));
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,16 +163,17 @@ impl CostMetrics {
                 continue;
             }
             let before = counted.insert(labels.clone(), bytes).unwrap_or_default();
-            self.egress_bytes.with_label_values(&labels.each_ref().map(String::as_str)).inc_by(bytes.saturating_sub(before));
+            self.egress_bytes
+                .with_label_values(&labels.each_ref().map(String::as_str))
+                .inc_by(bytes.saturating_sub(before));
         }
     }
 
     /// Shows the live plane, budgets and the age of bills.
     pub(super) fn show(&self, view: &LiveView, books: &Books, regions: &RegionMap) {
-        for gauges in [
-            &self.hourly, &self.today, &self.per_thousand, &self.idle, &self.egress, &self.budgets,
-            &self.data_age,
-        ] {
+        for gauges in
+            [&self.hourly, &self.today, &self.per_thousand, &self.idle, &self.egress, &self.budgets, &self.data_age]
+        {
             gauges.reset();
         }
         let Some(today) = i32::try_from(view.at_ms / 86_400_000).ok().and_then(day_of) else { return };

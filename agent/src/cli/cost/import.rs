@@ -174,8 +174,13 @@ mod tests {
                 "bad_rows": [{ "file": "b.csv", "row": 4, "column": "EffectiveCost", "value": "x\u{1b}[2J", "reason": "number" }] } });
         let text = render(&summary);
         for part in [
-            "AWS 1", "1.5 USD", "7 rows", "2 of 3 rows in 1 file (2.0 KiB) would be imported; nothing was changed",
-            "warning: b.csv: no column ListCost", "warning: 1 rows have amounts", "b.csv:4: EffectiveCost \"x [2J\": number",
+            "AWS 1",
+            "1.5 USD",
+            "7 rows",
+            "2 of 3 rows in 1 file (2.0 KiB) would be imported; nothing was changed",
+            "warning: b.csv: no column ListCost",
+            "warning: 1 rows have amounts",
+            "b.csv:4: EffectiveCost \"x [2J\": number",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

@@ -2,7 +2,8 @@
 
 use super::{BudgetAnswer, Expected, Span};
 use regionmesh_cost::{
-    Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations, Reconciliation, SourceState, Totals,
+    Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations,
+    Reconciliation, SourceState, Totals,
     render::{Column, Document, Row, Table, Value as Cell},
 };
 use serde_json::{Value, json};
@@ -94,7 +95,11 @@ pub(super) fn egress(span: &Span, found: &EgressReport) -> Document {
                 text(cost.map_or_else(String::new, |(currency, _)| currency.to_string())),
             ]
         };
-        if line.cost.0.is_empty() { vec![cells(None)] } else { line.cost.0.iter().map(|cost| cells(Some(cost))).collect() }
+        if line.cost.0.is_empty() {
+            vec![cells(None)]
+        } else {
+            line.cost.0.iter().map(|cost| cells(Some(cost))).collect()
+        }
     });
     let rows: Vec<_> = rows.collect();
     let warnings = found.missing.iter().map(ToString::to_string).collect();
@@ -106,7 +111,9 @@ pub(super) fn egress(span: &Span, found: &EgressReport) -> Document {
 pub(super) fn forecasts(by: &[Group], forecasts: &[Expected], warnings: Vec<String>) -> Document {
     let mut columns: Vec<Column> = by.iter().map(|group| column(&group.to_string())).collect();
     columns.extend([column("month"), column("currency")]);
-    columns.extend(["known days", "so far", "month end", "low", "high", "run rate", "next days", "low", "high"].map(number));
+    columns.extend(
+        ["known days", "so far", "month end", "low", "high", "run rate", "next days", "low", "high"].map(number),
+    );
     columns.push(column("method"));
     let row = |expected: &Expected| {
         let mut cells: Vec<Cell> = expected.values.iter().map(|value| text(&**value)).collect();
@@ -242,7 +249,13 @@ pub(super) fn sources(
     reconciled: &[Reconciliation],
 ) -> Document {
     let mut columns = vec![column("source"), column("months")];
-    columns.extend([number("rows"), number("cells"), column("first day"), column("last day"), column("complete up to")]);
+    columns.extend([
+        number("rows"),
+        number("cells"),
+        column("first day"),
+        column("last day"),
+        column("complete up to"),
+    ]);
     let shown = |day: Option<Date>| day.map_or(Cell::Empty, |day| text(day.to_string()));
     let rows = held.iter().map(|(source, state)| {
         let months = match (state.periods.first(), state.periods.last()) {
@@ -291,7 +304,10 @@ fn totals(totals: &Totals) -> String {
 pub(super) fn live_region(region: &LiveRegion) -> Value {
     let models = region.month.models.iter().map(|(model, live)| {
         let per_thousand = live.per_thousand();
-        (model.clone(), json!({ "requests": live.requests, "busy_ms": live.busy_ms, "cost": live.cost, "per_1000": per_thousand }))
+        (
+            model.clone(),
+            json!({ "requests": live.requests, "busy_ms": live.busy_ms, "cost": live.cost, "per_1000": per_thousand }),
+        )
     });
     json!({
         "region": region.region,

@@ -128,7 +128,8 @@ fn models(windows: &BTreeMap<&RegionName, LiveWindow>, sources: &Sources) -> Vec
         let of_region = |(region, window): (&&RegionName, &LiveWindow)| {
             let did = window.models.get(*name)?;
             let mean_rps = did.requests as f64 / (window.known_ms as f64 / 1e3).max(1.0);
-            (did.requests > 0).then(|| (region.to_string(), OriginDemand { mean_rps, peak_rps: mean_rps * PEAK_OF_DAY }))
+            (did.requests > 0)
+                .then(|| (region.to_string(), OriginDemand { mean_rps, peak_rps: mean_rps * PEAK_OF_DAY }))
         };
         let used = windows.values().filter_map(|window| window.models.get(*name));
         let (requests, busy_ms) =

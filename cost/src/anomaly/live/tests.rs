@@ -67,6 +67,30 @@ fn usual_days_are_none() {
 }
 
 #[test]
+fn twice_the_rate_with_one_peak_is_none() {
+    let start = 3 * DAY;
+    let mut watch = watch();
+    for minute in 0..4 * DAY {
+        let factor = match minute - start {
+            0..120 if minute == start + 20 => 5.0,
+            0..120 => 1.9,
+            _ => 1.0,
+        };
+        assert_eq!(feed(&mut watch, minute, rate(minute) * factor, 0.0), None, "minute {minute}");
+    }
+}
+
+#[test]
+fn the_return_from_an_outage_is_none_when_it_ends_sooner_than_on_other_days() {
+    let mut watch = watch();
+    for minute in 0..8 * DAY {
+        let end = if minute < 7 * DAY { 780 } else { 690 };
+        let is_out = minute > 2 * DAY && (600..end).contains(&(minute % DAY));
+        assert_eq!(feed(&mut watch, minute, if is_out { 0.01 } else { rate(minute) }, 0.0), None, "minute {minute}");
+    }
+}
+
+#[test]
 fn a_burst_of_five_minutes_is_none() {
     assert_eq!(changes(5.0, 3 * DAY, 3 * DAY + 5, 4 * DAY), []);
 }

@@ -85,6 +85,13 @@ proptest! {
 }
 
 #[test]
+fn two_rows_with_a_stray_quote_are_not_taken_for_one() {
+    let (found, _) = all(b"a,b,c\n1,5\" x,2\n3,6\" y,4\n", 5);
+    let row = |line, fields: [&str; 3]| Ok((line, fields.map(str::to_owned).to_vec()));
+    assert_eq!(found[1..], [row(2, ["1", "5\" x", "2"]), row(3, ["3", "6\" y", "4"])]);
+}
+
+#[test]
 fn a_quote_without_an_end_costs_a_line_and_little_memory() {
     let mut text = String::from("a,b\n1,\"open\n");
     text.push_str(&"2,3\n".repeat(1_000_000));
