@@ -3,3 +3,4 @@
 pub mod random;
 pub mod recovery;
 pub mod register;
+pub mod replay;

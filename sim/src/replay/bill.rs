@@ -131,3 +131,17 @@ pub(super) fn add_answers(regions: &mut [RegionUsage; REGIONS.len()], answered: 
 fn of_minutes(price_per_hour: Amount, minutes: u64) -> Result<Amount, ReplayError> {
     price_per_hour.share(minutes, 60).ok_or(ReplayError::TooLarge)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commitments_are_paid_once_and_always() {
+        let mut usage = RegionUsage::default();
+        usage.add_nodes(5, 2, 3);
+        assert_eq!((usage.on_demand_minutes, usage.committed_minutes, usage.spot_minutes, usage.minutes), (2, 3, 2, 1));
+        usage.add_nodes(0, 0, 3);
+        assert_eq!((usage.on_demand_minutes, usage.committed_minutes, usage.spot_minutes, usage.minutes), (2, 6, 2, 1));
+    }
+}

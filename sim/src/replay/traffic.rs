@@ -148,6 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn nodes_left_are_given_to_one_model_or_the_other() {
+        let trips = RoundTrips::default();
+        let mut router = Router::new(&trips, &SECONDS);
+        let (mut rates, shares) = all_at_home();
+        rates[1][0] = 500.0;
+        // 20 nodes' work, of which 8 are refused and 3 find nodes elsewhere.
+        let answered = router.minute(&rates, &shares, &[12.0, 3.0, 0.0], 0.0);
+        let work: f64 = places().map(|(model, origin, region)| answered[model][origin][region] * SECONDS[model]).sum();
+        assert!((work - 15.0).abs() < 1e-9, "{answered:?}");
+    }
+
+    #[test]
     fn a_loss_is_survived_if_the_others_have_nodes_enough() {
         let trips = RoundTrips::default();
         let router = Router::new(&trips, &SECONDS);

@@ -6,7 +6,8 @@ const FLAT: Rates = [[100.0; ORIGINS]; MODELS];
 
 /// Runs `check` with a planner of the mesh.
 fn with_planner(check: impl FnOnce(&Planner<'_>)) {
-    let (assumptions, prices, trips) = (Assumptions::default(), replay_prices().unwrap(), RoundTrips::default());
+    let assumptions = Assumptions { warm_up_days: 1, ..Assumptions::default() };
+    let (prices, trips) = (replay_prices().unwrap(), RoundTrips::default());
     let list = PriceList::new(&prices, &assumptions);
     let strategy = Strategy::Mesh;
     check(&Planner { assumptions: &assumptions, list: &list, trips: &trips, strategy, choice: strategy.choices()[0] });
@@ -49,11 +50,23 @@ fn a_forecast_is_ready_for_what_came_just_now_yesterday_and_a_week_ago() {
 }
 
 #[test]
+fn what_comes_changes_no_plan() {
+    with_planner(|planner| {
+        let rise = |bin: usize| FLAT.map(|rates| rates.map(|rate| rate * (1.0 + bin as f64 / BINS_PER_DAY as f64)));
+        let demand: Vec<Rates> = (0..BINS_PER_DAY + 8).map(rise).collect();
+        let plans = planner.plans(&demand).unwrap();
+        assert!(plans[BINS_PER_DAY].committed[0] > 0);
+        for until in [4, BINS_PER_DAY, BINS_PER_DAY + 3] {
+            assert_eq!(planner.plans(&demand[..until]).unwrap(), plans[..until], "until bin {until}");
+        }
+    });
+}
+
+#[test]
 fn plans_of_the_mesh_survive_any_loss() {
     with_planner(|planner| {
-        let demand = vec![FLAT; 3 * BINS_PER_DAY];
         let work = planner.work(&FLAT);
-        for plan in planner.plans(&demand[..2 * BINS_PER_DAY + 2]).unwrap() {
+        for plan in planner.plans(&vec![FLAT; BINS_PER_DAY + 2]).unwrap() {
             let nodes = plan.nodes.map(|nodes| f64::from(nodes.total()));
             let all: f64 = nodes.iter().sum();
             nodes.iter().for_each(|lost| assert!(all - lost >= work, "{plan:?}"));
@@ -71,9 +84,9 @@ fn commitments_are_what_was_needed_often_enough_and_stay() {
         };
         // 10 nodes for 69 % of the time, 4 for the rest: in us-west-2 a committed node costs 68 % of the usual price.
         let past: Vec<Plan> = (0..100).map(|at| plan(if at < 69 { 10 } else { 4 })).collect();
-        assert_eq!(planner.commitments(2, &past, [0; REGIONS.len()]).unwrap()[0], 10);
+        assert_eq!(planner.commitments(1, &past, [0; REGIONS.len()]).unwrap()[0], 10);
         let past: Vec<Plan> = (0..100).map(|at| plan(if at < 67 { 10 } else { 4 })).collect();
-        assert_eq!(planner.commitments(2, &past, [0; REGIONS.len()]).unwrap()[0], 4);
-        assert_eq!(planner.commitments(2, &past, [7; REGIONS.len()]).unwrap()[0], 7);
+        assert_eq!(planner.commitments(1, &past, [0; REGIONS.len()]).unwrap()[0], 4);
+        assert_eq!(planner.commitments(1, &past, [7; REGIONS.len()]).unwrap()[0], 7);
     });
 }
