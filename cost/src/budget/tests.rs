@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use time::{Duration, macros::date};
+use time::Duration;
 
 #[derive(Debug, Deserialize)]
 struct Configuration {
