@@ -60,8 +60,8 @@ pub(super) const LOOK_BACK_BINS: usize = 3;
 pub(super) const LOOK_AHEAD_BINS: usize = 3;
 /// How long a lost spot node is missed, minutes: what the placement is told.
 pub(super) const SPOT_REPLACEMENT_MINUTES: f64 = 5.0;
-/// Load balancer, NAT gateway and monitoring of a region that has nodes, per hour: AWS lists 0.0225 and 0.045 for the first two in
-/// us-west-2 (2026-10); rounded up.
+/// Load balancer, NAT gateway and monitoring of a region that has nodes, per hour: an estimate. AWS asks some 0.02 and 0.05 for the
+/// first two.
 pub(super) const FIXED_PER_HOUR: &str = "0.10";
 /// Most nodes of a region and pricing class.
 pub(super) const QUOTA: u32 = 2_000;

@@ -3,8 +3,8 @@
 use super::scenario::REGIONS;
 use crate::random::Random;
 
-/// How spot markets behave. The losses of `default()` are far above what AWS's Spot Instance Advisor shows for most types
-/// (5 to 20 % in a month), so that spot is not made to look better than it is.
+/// How spot markets behave. The losses of `default()` are far above the bands of AWS's Spot Instance Advisor (under 5 % to over 20 %
+/// in a month), so that spot is not made to look better than it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpotProcess {
     /// Probability that a normal market is scarce an hour later.
