@@ -84,8 +84,15 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     }
 
     let mut row = csv::ByteRecord::new();
+    let (mut line, mut counted) = (1, 0);
     while reader.read_byte_record(&mut row).map_err(failed)? {
-        let line = row.position().map_or(0, csv::Position::line);
+        // Blank lines before a row belong to no row.
+        let mut start = row.position().map_or(0, |position| position.byte() as usize);
+        while bytes.get(start).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+            start += 1;
+        }
+        line += line_at(&bytes[counted..], start - counted) - 1;
+        counted = start;
         if row.len() != columns.len() {
             let reason = RejectReason::Fields { expected: columns.len(), found: row.len() };
             found.rejected.push(RejectedPrice::new(line, None, "", reason));

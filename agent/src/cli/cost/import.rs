@@ -177,7 +177,7 @@ mod tests {
             "AWS 1",
             "1.5 USD",
             "7 rows",
-            "2 of 3 rows in 1 file (2.0 KiB) would be imported; nothing was changed",
+            "2 of 3 rows in 1 file (2.0 kB) would be imported; nothing was changed",
             "warning: b.csv: no column ListCost",
             "warning: 1 rows have amounts",
             "b.csv:4: EffectiveCost \"x [2J\": number",
