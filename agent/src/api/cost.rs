@@ -29,42 +29,35 @@ use time::Date;
 use tokio::io::AsyncWriteExt;
 
 /// Longest name of a source or a file, characters.
-const NAME_MAX: usize = 256;
+const NAME_MAX: usize = 128;
 /// Largest import, bytes, as it is sent.
 const IMPORT_MAX: u64 = 64 << 30;
 /// Longest pause within a file that is sent.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-const FORMAT: Parameter = ("format", "cost-format", "How to answer; JSON by default");
-const START: Parameter = ("start", "day", "First day, UTC");
-const END: Parameter = ("end", "day", "Last day, included");
-const BY: Parameter = ("by", "groups", "What to keep apart, separated by commas: region,service,tag:team");
-const FILTER: Parameter = ("filter", "groups", "Which charges count, separated by commas: region=eu-west-1");
-const METRIC: Parameter = ("metric", "cost-metric", "Which cost; effective by default");
+const FORMAT: Parameter = ("format", "string", "How to answer; JSON by default");
+const START: Parameter = ("start", "string", "First day, UTC");
+const END: Parameter = ("end", "string", "Last day, included");
+const BY: Parameter = ("by", "string", "What to keep apart, separated by commas: region,service,tag:team");
+const FILTER: Parameter = ("filter", "string", "Which charges count, separated by commas: region=eu-west-1");
+const METRIC: Parameter = ("metric", "string", "Which cost; effective by default");
 
 /// What may be asked of a span of days.
 pub(super) const SPAN_QUERY: &[Parameter] = &[START, END, BY, METRIC, FILTER, FORMAT];
 /// What may be asked of trends.
-pub(super) const TRENDS_QUERY: &[Parameter] = &[
-    START,
-    END,
-    BY,
-    METRIC,
-    FILTER,
-    FORMAT,
-    ("interval", "cost-interval", "What is put side by side; months by default"),
-];
+pub(super) const TRENDS_QUERY: &[Parameter] =
+    &[START, END, BY, METRIC, FILTER, FORMAT, ("interval", "string", "What is put side by side; months by default")];
 /// What may be asked of forecasts.
 pub(super) const FORECAST_QUERY: &[Parameter] =
-    &[START, END, BY, METRIC, FILTER, FORMAT, ("days", "forecast-days", "How far to look ahead, days; 30 by default")];
+    &[START, END, BY, METRIC, FILTER, FORMAT, ("days", "string", "How far to look ahead, days; 30 by default")];
 /// What may be asked of prices.
-pub(super) const PRICES_QUERY: &[Parameter] = &[("day", "day", "The day, UTC; today by default"), FORMAT];
+pub(super) const PRICES_QUERY: &[Parameter] = &[("day", "string", "The day, UTC; today by default"), FORMAT];
 /// What may be asked where there is nothing to choose.
 pub(super) const FORMAT_QUERY: &[Parameter] = &[FORMAT];
 /// What may be asked of recommendations.
 pub(super) const RECOMMENDATIONS_QUERY: &[Parameter] = &[
-    ("baseline", "cost-baseline", "What savings are compared with; current by default"),
-    ("latency_ms", "cost-latency", "Longest time from a user to an answer, milliseconds; as configured by default"),
-    ("survive", "cost-survive", "How many regions may be lost with all load still served; as configured by default"),
+    ("baseline", "string", "What savings are compared with; current by default"),
+    ("latency_ms", "string", "Longest time from a user to an answer, milliseconds; as configured by default"),
+    ("survive", "string", "How many regions may be lost with all load still served; as configured by default"),
     FORMAT,
 ];
 /// What an import may be told.
@@ -81,14 +74,19 @@ fn today() -> (Date, u64) {
     (day.unwrap_or(Date::MIN), now_ms)
 }
 
+/// A request of the right form that asks for something that can't be.
+fn wrong(error: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error, "see docs/COST.md")
+}
+
 async fn ask(api: Api, kind: &'static str, mut parameters: Parameters) -> Result<Response, ApiError> {
     let (today, _) = today();
     let named = parameters.remove("format");
     let format = match named.as_deref() {
-        None | Some("") => Format::Json,
-        Some(name) => Format::parse(name).ok_or_else(|| ApiError::bad("format: is none of json, table, csv, html"))?,
+        None => Format::Json,
+        Some(name) => Format::parse(name).ok_or_else(|| wrong("format: is none of json, table, csv, html"))?,
     };
-    let question = Question::parse(kind, &parameters, today).map_err(|error| ApiError::bad(error.to_string()))?;
+    let question = Question::parse(kind, &parameters, today).map_err(|error| wrong(error.to_string()))?;
     let sources = sources(&api, today);
     let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping", "ask another agent");
     let place = api.cost.answering.clone().acquire_owned().await.map_err(|_| busy())?;
@@ -99,7 +97,7 @@ async fn ask(api: Api, kind: &'static str, mut parameters: Parameters) -> Result
     let answered = answered.await.map_err(|error| broken(&error))?;
     let body = answered.map_err(|error| {
         let status = match error {
-            AnswerError::Query(_) | AnswerError::NeedsMesh(_) => StatusCode::BAD_REQUEST,
+            AnswerError::Query(_) | AnswerError::NeedsMesh(_) => StatusCode::UNPROCESSABLE_ENTITY,
             AnswerError::NoPlacement(_) => StatusCode::CONFLICT,
             AnswerError::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -185,6 +183,9 @@ pub async fn import(
 ) -> Result<(Extension<By>, Json<ImportSummary>), ApiError> {
     if let Some(source) = &query.source {
         text("source", source, NAME_MAX)?;
+        if source.is_empty() {
+            return Err(ApiError::bad("source: it is empty"));
+        }
     }
     let busy = "another import is running at this agent";
     let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy, "wait until it has ended, or ask another agent");
@@ -292,24 +293,25 @@ pub async fn import_prices(
     body: Bytes,
 ) -> Result<(Extension<By>, Json<PricesDone>), ApiError> {
     let PricesBody { name, text: table, valid_from, currency, replace, dry_run } = json(&body)?;
-    text("name", &name, NAME_MAX)?;
-    let currency = currency.map(|code| code.parse().map_err(|error: CurrencyError| ApiError::bad(error.to_string())));
+    if let Err(error) = text("name", &name, NAME_MAX) {
+        return Err(wrong(error.to_string()));
+    }
+    let currency = currency.map(|code| code.parse().map_err(|error: CurrencyError| wrong(error.to_string())));
     let day = |text: String| {
         let format = time::macros::format_description!("[year]-[month]-[day]");
-        Date::parse(&text, format)
-            .map_err(|_| ApiError::bad(format!("valid_from: {text:?} is no day: write 2026-09-18")))
+        Date::parse(&text, format).map_err(|_| wrong(format!("valid_from: {text:?} is no day: write 2026-09-18")))
     };
     let (_, imported_ms) = today();
     let (valid_from, currency) = (valid_from.map(day).transpose()?, currency.transpose()?);
     let defaults = PriceDefaults { valid_from, currency, imported_ms };
-    let read = read_prices(&name, table.as_bytes(), &defaults).map_err(|error| ApiError::bad(error.to_string()))?;
+    let read = read_prices(&name, table.as_bytes(), &defaults).map_err(|error| wrong(error.to_string()))?;
     let by = operator.0.unwrap_or_else(|| api.config.id().to_string());
 
     let _turn = api.cost.pricing.lock().await;
     let mut all = api.cost.books.borrow().prices.imported().clone();
-    let applied = all.apply(read.prices, replace).map_err(|error| ApiError::bad(error.to_string()))?;
+    let applied = all.apply(read.prices, replace).map_err(|error| wrong(error.to_string()))?;
     if !dry_run && (applied.added > 0 || applied.replaced > 0) {
-        let document = all.encode().map_err(|error| ApiError::bad(error.to_string()))?;
+        let document = all.encode().map_err(|error| wrong(error.to_string()))?;
         let about = vec![("file".to_owned(), name)];
         api.cost.archive.put(&Slot::only(Kind::Prices), &by, about, document).await.map_err(archive)?;
     }

@@ -314,41 +314,41 @@ pub const ROUTES: &[Route] = {
             get(events::alerts)
         })
         .with_query(events::ALERTS_QUERY),
-        read("/v1/cost/report", "What was spent within some days", Formats("CostReport"), &[400, 500], || {
+        read("/v1/cost/report", "What was spent within some days", Formats("CostReport"), &[422, 500], || {
             get(cost::report)
         })
         .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/trends", "How spending changed", Formats("CostTrends"), &[400, 500], || get(cost::trends))
+        read("/v1/cost/trends", "How spending changed", Formats("CostTrends"), &[422, 500], || get(cost::trends))
             .with_query(cost::TRENDS_QUERY),
-        read("/v1/cost/models", "What each model costs", Formats("CostModels"), &[400, 500], || get(cost::models))
+        read("/v1/cost/models", "What each model costs", Formats("CostModels"), &[422, 500], || get(cost::models))
             .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/egress", "What bytes cost that left a region", Formats("CostEgress"), &[400, 500], || {
+        read("/v1/cost/egress", "What bytes cost that left a region", Formats("CostEgress"), &[422, 500], || {
             get(cost::egress)
         })
         .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/forecast", "What the month is heading for", Formats("CostForecast"), &[400, 500], || {
+        read("/v1/cost/forecast", "What the month is heading for", Formats("CostForecast"), &[422, 500], || {
             get(cost::forecast)
         })
         .with_query(cost::FORECAST_QUERY),
-        read("/v1/cost/anomalies", "Spending that is not as usual", Formats("CostAnomalies"), &[400, 500], || {
+        read("/v1/cost/anomalies", "Spending that is not as usual", Formats("CostAnomalies"), &[422, 500], || {
             get(cost::anomalies)
         })
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/budgets", "How far budgets are used up", Formats("CostBudgets"), &[400, 500], || {
+        read("/v1/cost/budgets", "How far budgets are used up", Formats("CostBudgets"), &[422, 500], || {
             get(cost::budgets)
         })
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/sources", "Whose bills are there, and what runs", Formats("CostSources"), &[400, 500], || {
+        read("/v1/cost/sources", "Whose bills are there, and what runs", Formats("CostSources"), &[422, 500], || {
             get(cost::bills)
         })
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/prices", "The prices of a day", Formats("CostPrices"), &[400, 500], || get(cost::prices))
+        read("/v1/cost/prices", "The prices of a day", Formats("CostPrices"), &[422, 500], || get(cost::prices))
             .with_query(cost::PRICES_QUERY),
         read(
             "/v1/cost/recommendations",
             "What would cost less",
             Formats("CostRecommendations"),
-            &[400, 409, 500],
+            &[409, 422, 500],
             || get(cost::recommendations),
         )
         .with_query(cost::RECOMMENDATIONS_QUERY),
@@ -366,7 +366,7 @@ pub const ROUTES: &[Route] = {
             "Add prices; each holds from its day on",
             BodyKind::Json("CostPricesBody"),
             Json("CostPricesDone"),
-            &[400, 507],
+            &[422, 507],
             || post(cost::import_prices),
         ),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {

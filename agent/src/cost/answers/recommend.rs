@@ -49,6 +49,12 @@ pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, An
         })
         .collect();
 
+    let models = models(&windows, sources);
+    if models.is_empty() {
+        let why = "no inference was counted in the last 14 days in a region whose nodes have a price: recommendations rest on \
+                   load, try again once there is some";
+        return Err(AnswerError::NoPlacement(why.into()));
+    }
     let limits = &sources.cost.optimiser;
     let rules = PlacementRules {
         latency_ms: wishes.latency_ms.unwrap_or(limits.latency_ms),
@@ -60,7 +66,7 @@ pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, An
     let input = RecommendInput {
         placement: PlacementInput {
             regions: offered.iter().map(|offered| offered.offer.clone()).collect(),
-            models: models(&windows, sources),
+            models,
             round_trips_ms: round_trips(&offered, sources),
             egress_per_gb: egress(&offered, sources),
             rules,
@@ -73,7 +79,15 @@ pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, An
         price_date: offered.iter().map(|offered| offered.price_date).max().unwrap_or(sources.today),
         generated_at: sources.today.midnight().assume_utc(),
     };
-    let found = recommended(&input).map_err(|error| AnswerError::NoPlacement(error.to_string()))?;
+    let mut found = recommended(&input).map_err(|error| AnswerError::NoPlacement(error.to_string()))?;
+    let is_offered = |region: &&RegionConfig| offered.iter().any(|offered| offered.region.name == region.name);
+    let left_out = config.regions.iter().filter(|region| !is_offered(region));
+    found.notes.extend(left_out.map(|region| {
+        format!(
+            "{} and its load are left out: it has no nodes whose price is known (`regionmesh cost sources`)",
+            region.name
+        )
+    }));
     let document = documents::recommendations(&found);
     Answer::new(&found, document)
 }
