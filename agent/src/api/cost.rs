@@ -22,42 +22,45 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use regionmesh_cost::{Currency, CurrencyError, ImportOptions, PriceDefaults, day_of, read_prices};
+use regionmesh_protocol::manifest::TEXT_MAX;
 use serde::Deserialize;
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;
 use time::Date;
 use tokio::io::AsyncWriteExt;
 
+/// Longest table of prices, characters.
+pub(super) const TABLE_MAX: usize = 500_000;
 /// Longest name of a source or a file, characters.
 const NAME_MAX: usize = 128;
 /// Largest import, bytes, as it is sent.
 const IMPORT_MAX: u64 = 64 << 30;
 /// Longest pause within a file that is sent.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-const FORMAT: Parameter = ("format", "string", "How to answer; JSON by default");
-const START: Parameter = ("start", "string", "First day, UTC");
-const END: Parameter = ("end", "string", "Last day, included");
-const BY: Parameter = ("by", "string", "What to keep apart, separated by commas: region,service,tag:team");
-const FILTER: Parameter = ("filter", "string", "Which charges count, separated by commas: region=eu-west-1");
-const METRIC: Parameter = ("metric", "string", "Which cost; effective by default");
+const FORMAT: Parameter = ("format", "text", "How to answer; JSON by default");
+const START: Parameter = ("start", "text", "First day, UTC");
+const END: Parameter = ("end", "text", "Last day, included");
+const BY: Parameter = ("by", "text", "What to keep apart, separated by commas: region,service,tag:team");
+const FILTER: Parameter = ("filter", "text", "Which charges count, separated by commas: region=eu-west-1");
+const METRIC: Parameter = ("metric", "text", "Which cost; effective by default");
 
 /// What may be asked of a span of days.
 pub(super) const SPAN_QUERY: &[Parameter] = &[START, END, BY, METRIC, FILTER, FORMAT];
 /// What may be asked of trends.
 pub(super) const TRENDS_QUERY: &[Parameter] =
-    &[START, END, BY, METRIC, FILTER, FORMAT, ("interval", "string", "What is put side by side; months by default")];
+    &[START, END, BY, METRIC, FILTER, FORMAT, ("interval", "text", "What is put side by side; months by default")];
 /// What may be asked of forecasts.
 pub(super) const FORECAST_QUERY: &[Parameter] =
-    &[START, END, BY, METRIC, FILTER, FORMAT, ("days", "string", "How far to look ahead, days; 30 by default")];
+    &[START, END, BY, METRIC, FILTER, FORMAT, ("days", "text", "How far to look ahead, days; 30 by default")];
 /// What may be asked of prices.
-pub(super) const PRICES_QUERY: &[Parameter] = &[("day", "string", "The day, UTC; today by default"), FORMAT];
+pub(super) const PRICES_QUERY: &[Parameter] = &[("day", "text", "The day, UTC; today by default"), FORMAT];
 /// What may be asked where there is nothing to choose.
 pub(super) const FORMAT_QUERY: &[Parameter] = &[FORMAT];
 /// What may be asked of recommendations.
 pub(super) const RECOMMENDATIONS_QUERY: &[Parameter] = &[
-    ("baseline", "string", "What savings are compared with; current by default"),
-    ("latency_ms", "string", "Longest time from a user to an answer, milliseconds; as configured by default"),
-    ("survive", "string", "How many regions may be lost with all load still served; as configured by default"),
+    ("baseline", "text", "What savings are compared with; current by default"),
+    ("latency_ms", "text", "Longest time from a user to an answer, milliseconds; as configured by default"),
+    ("survive", "text", "How many regions may be lost with all load still served; as configured by default"),
     FORMAT,
 ];
 /// What an import may be told.
@@ -80,6 +83,9 @@ fn wrong(error: impl Into<String>) -> ApiError {
 }
 
 async fn ask(api: Api, kind: &'static str, mut parameters: Parameters) -> Result<Response, ApiError> {
+    for (name, value) in &parameters {
+        text(name, value, TEXT_MAX)?;
+    }
     let (today, _) = today();
     let named = parameters.remove("format");
     let format = match named.as_deref() {
@@ -293,8 +299,12 @@ pub async fn import_prices(
     body: Bytes,
 ) -> Result<(Extension<By>, Json<PricesDone>), ApiError> {
     let PricesBody { name, text: table, valid_from, currency, replace, dry_run } = json(&body)?;
-    if let Err(error) = text("name", &name, NAME_MAX) {
-        return Err(wrong(error.to_string()));
+    let small = [Some(&name), valid_from.as_ref(), currency.as_ref()];
+    for given in small.into_iter().flatten() {
+        text("a field", given, TEXT_MAX)?;
+    }
+    if table.contains('\0') || table.chars().count() > TABLE_MAX {
+        return Err(ApiError::bad("text: it is too long, or holds a zero byte"));
     }
     let currency = currency.map(|code| code.parse().map_err(|error: CurrencyError| wrong(error.to_string())));
     let day = |text: String| {

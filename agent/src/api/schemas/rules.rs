@@ -72,6 +72,7 @@ fn request(rule: &str) -> Value {
         "kinds" => json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|")) }),
         "regions" => json!({ "type": "string", "pattern": list(LABEL) }),
         "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
+        "table" => matching(0, crate::api::cost::TABLE_MAX, r"[^\u0000]*"),
         "source-name" => matching(1, 128, &format!("[^{UNPRINTABLE_CLASS}]+")),
         "currency" => matching(2, 8, "[A-Za-z0-9]+"),
         "alert-state" => json!({ "type": "string", "enum": ["firing", "ended", "all"] }),
