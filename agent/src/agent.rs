@@ -205,7 +205,7 @@ impl Agent {
             view: Arc::new(show_live_cost),
             metrics: cost_metrics.clone(),
         };
-        let cost = CostDesk::new(archive, books, live_cost, cost_metrics);
+        let cost = CostDesk::new(archive, books.clone(), live_cost, cost_metrics);
 
         let orders = OrderDesk {
             leader: leader.clone(),
@@ -257,6 +257,7 @@ impl Agent {
             peers: proven,
             fetcher,
             clock: clock.clone(),
+            books,
             quarantine: quarantine.clone(),
         };
         let dns_arguments = DnsArguments {

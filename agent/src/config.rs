@@ -186,6 +186,10 @@ pub struct TrafficConfig {
     /// Whether the capacity of a region that declares none is measured, and no more moved there than that: an estimate on
     /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
     pub measured_capacity: bool,
+    /// Whether the leader moves traffic to regions where a request costs less: at most 20 % in all, in steps of 5 points every 15
+    /// minutes, while every region serves and no order stands. It needs capacities, declared or measured, and prices.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cost: bool,
     /// What DNS answers while the verdict on every region is failed.
     #[serde(skip_serializing_if = "WhenAllDown::is_default")]
     pub when_all_down: WhenAllDown,
@@ -224,6 +228,7 @@ impl Default for TrafficConfig {
             suspect_percent: 10,
             max_out: 1,
             measured_capacity: false,
+            cost: false,
             when_all_down: WhenAllDown::Last,
             networks: Vec::new(),
         }
@@ -253,11 +258,20 @@ pub struct ReplicationConfig {
     pub parallel_streams: usize,
     /// An upload that nothing was added to for this long is dropped, milliseconds.
     pub upload_idle_ms: u64,
+    /// How long a version of 64 MiB or more is at most waited for that is cheaper to fetch from another region once that has it,
+    /// seconds; 0: it is fetched at once from where it is.
+    pub relay_wait_s: u64,
 }
 
 impl Default for ReplicationConfig {
     fn default() -> Self {
-        Self { rescan_ms: 10_000, parallel_versions: 2, parallel_streams: 4, upload_idle_ms: 15 * 60 * 1_000 }
+        Self {
+            rescan_ms: 10_000,
+            parallel_versions: 2,
+            parallel_streams: 4,
+            upload_idle_ms: 15 * 60 * 1_000,
+            relay_wait_s: 120,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
 
-use crate::{clocks::Clocks, events::EventLog, problems::Problems};
+use crate::{clocks::Clocks, cost::shift::RequestCosts, events::EventLog, problems::Problems};
 use regionmesh_protocol::{
     alert::Alert,
     board::EntryVersion,
@@ -128,6 +128,8 @@ pub struct Snapshots {
     pub events: watch::Sender<EventLog>,
     /// What is the case and somebody should know, and what lately ceased to be. Writer: events.
     pub alerts: watch::Sender<Arc<Vec<Alert>>>,
+    /// What a request costs in each region. Writer: cost.
+    pub request_costs: watch::Sender<Option<Arc<RequestCosts>>>,
     /// This agent's problems. Writer: whichever part notices one.
     pub problems: Problems,
     /// How our clock and the plan's compare. Writers: gossip what peers tell, dns-leader the rest.

@@ -4,7 +4,10 @@
 //! Cells lie in columns, texts once in a table: a month of a large bill fits a few megabytes, and a report reads only the
 //! columns that it groups by.
 
-use crate::money::{Amount, Currency};
+use crate::{
+    date::{day_number, day_of},
+    money::{Amount, Currency},
+};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use regionmesh_protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,20 @@ pub enum Metric {
     Billed,
     /// At list prices (`ListCost`), over usage alone: a purchase and the usage that it covers would count twice.
     List,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Effective, Self::Billed, Self::List];
+
+    /// As it is written: `effective`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Effective => "effective",
+            Self::Billed => "billed",
+            Self::List => "list",
+        }
+    }
 }
 
 /// The texts of a cell, in the order of the columns of [`Cells`].
@@ -228,18 +245,6 @@ pub enum CellsError {
     /// Columns of different lengths, or a place in the table of texts that is not there.
     #[error("the cells contradict themselves: {0}")]
     Shape(&'static str),
-}
-
-const EPOCH_JULIAN: i32 = 2_440_588;
-
-/// Days since 1 January 1970.
-pub fn day_number(day: Date) -> i32 {
-    day.to_julian_day() - EPOCH_JULIAN
-}
-
-/// The day so many days after 1 January 1970; none beyond the calendar.
-pub fn day_of(number: i32) -> Option<Date> {
-    Date::from_julian_day(number.checked_add(EPOCH_JULIAN)?).ok()
 }
 
 impl Cells {

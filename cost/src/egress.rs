@@ -4,12 +4,13 @@ mod relay;
 mod sources;
 
 pub use relay::{FanOut, FanOutLimits, Hop, fan_out};
-pub use sources::{ReplicationSource, order_sources};
+pub use sources::{ReplicationSource, source_tiers};
 
 use crate::{
     cells::Period,
+    date::iso_date,
     money::{Amount, Money, Totals},
-    prices::{NoPrice, Price, PriceItem, Prices, iso_date},
+    prices::{NoPrice, Price, PriceItem, Prices},
     regions::RegionMap,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};

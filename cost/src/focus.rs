@@ -134,7 +134,7 @@ impl Importer {
 /// Totals over parts; a metric that one of them lacks is missing.
 fn totals(parts: &[ImportedPart]) -> BTreeMap<Metric, Totals> {
     let mut totals: BTreeMap<Metric, Totals> = BTreeMap::new();
-    for metric in columns::METRICS {
+    for metric in Metric::ALL {
         let of_parts: Option<Vec<&Totals>> = parts.iter().map(|part| part.totals.get(&metric)).collect();
         let Some(of_parts) = of_parts.filter(|of_parts| !of_parts.is_empty()) else { continue };
         let total = totals.entry(metric).or_default();

@@ -4,7 +4,8 @@
 //! report runs on a snapshot while imports go on.
 
 use crate::{
-    cells::{Cells, CellsError, Metric, Period, day_number, day_of},
+    cells::{Cells, CellsError, Metric, Period},
+    date::{DAY_MS, day_number, day_of},
     money::Amount,
 };
 use regionmesh_protocol::{
@@ -28,7 +29,6 @@ const MAGIC: &[u8; 8] = b"rmcost1\n";
 const NAME_MAX: usize = 256;
 /// Largest sum of a cell, in units of 1e-15 (10^17 of a currency): a million such cells still add up exactly.
 const SUM_MAX: u128 = 10u128.pow(32);
-const DAY_MS: u64 = 86_400_000;
 
 /// The cells of one source and billing month, as one import left them. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct StoredPart {
     days: Vec<i32>,
     rows: u64,
     /// Whether any usage has a sum other than zero, by metric.
-    priced: [bool; METRICS.len()],
+    priced: [bool; Metric::ALL.len()],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +49,6 @@ struct Header {
     imported_ms: u64,
     importer: String,
 }
-
-const METRICS: [Metric; 3] = [Metric::Effective, Metric::Billed, Metric::List];
 
 /// Why a part can't be stored or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,13 +112,13 @@ impl StoredPart {
 
         let mut days = BTreeSet::new();
         let mut rows = 0u64;
-        let mut priced = [false; METRICS.len()];
+        let mut priced = [false; Metric::ALL.len()];
         for index in 0..cells.len() {
             let sums = cells.sums(index);
             rows = rows.saturating_add(sums.rows);
             // Cells are sorted by day: most days are the one before.
             days.insert(cells.day(index));
-            for (is_priced, metric) in priced.iter_mut().zip(METRICS) {
+            for (is_priced, metric) in priced.iter_mut().zip(Metric::ALL) {
                 let Amount(units) = sums.get(metric);
                 if units.unsigned_abs() > SUM_MAX {
                     return Err(PartError::TooLarge { index });
@@ -181,7 +179,7 @@ impl StoredPart {
 
     /// Whether usage was priced, but not by this metric: the export has no such column.
     pub(crate) fn lacks(&self, metric: Metric) -> bool {
-        METRICS.iter().zip(self.priced).any(|(_, is_priced)| is_priced) && !self.priced[metric as usize]
+        Metric::ALL.iter().zip(self.priced).any(|(_, is_priced)| is_priced) && !self.priced[metric as usize]
     }
 
     /// Which of two parts of the same source and month counts.

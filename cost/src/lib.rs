@@ -5,6 +5,7 @@ mod allocation;
 mod anomaly;
 mod budget;
 mod cells;
+mod date;
 mod egress;
 mod focus;
 mod forecast;
@@ -31,11 +32,11 @@ pub use budget::{
 };
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
-    day_number, day_of,
 };
+pub use date::{date_at, day_number, day_of, end_of_day_ms, parse_date};
 pub use egress::{
     Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
-    egress_report, fan_out, order_sources, price_per_gb,
+    egress_report, fan_out, price_per_gb, source_tiers,
 };
 pub use focus::{
     BadReason, BadRow, ExportProblem, ExportSet, Exports, FileError, FileFormat, FileReport, Import, ImportOptions,
@@ -54,16 +55,16 @@ pub use live::{
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
 pub use notices::{anomaly_notice, budget_notices, export_notice, is_current, is_of_export, late_notices};
 pub use optimiser::{
-    Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow,
-    HOURS_PER_MONTH, IdleModel, Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange,
-    NodeCounts, NodeOffer, Nodes, ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules,
-    Proposal, REGIONS_MAX, RecommendError, RecommendInput, Recommendation, RecommendationKind, Recommendations,
-    RegionOffer, ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation, Verdict,
-    Verification, WeightChange, WholePlacement, placement, recommend, verify,
+    Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow, IdleModel,
+    Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange, NodeCounts, NodeOffer, Nodes,
+    ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, Proposal, REGIONS_MAX,
+    RecommendError, RecommendInput, Recommendation, RecommendationKind, Recommendations, RegionOffer,
+    ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation, Verdict, Verification,
+    WeightChange, WholePlacement, placement, recommend, verify,
 };
 pub use prices::{
-    AppliedPrices, Destination, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem, PriceTable,
-    PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
+    AppliedPrices, Destination, HOURS_PER_MONTH, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem,
+    PriceTable, PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
 };
 pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
 pub use report::{
@@ -71,8 +72,5 @@ pub use report::{
     REPORT_DAYS_MAX, RegionNames, Report, ReportRow, TrendPeriod, TrendPoint, TrendSeries, Trends, Warning,
     WarningKind, report, trends,
 };
-pub use shift::{
-    FACTOR_MAX_BP, FACTOR_MIN_BP, MOVED_MAX_BP, STEP_INTERVAL_MS, STEP_MAX_BP, ShiftInput, ShiftOutcome, ShiftRegion,
-    next_factors, weighted_bp,
-};
+pub use shift::{ShiftInput, ShiftOutcome, ShiftRegion, next_factors};
 pub use spending::{BilledDays, Outlook, expected_rest, outlook};

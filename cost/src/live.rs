@@ -10,7 +10,8 @@ pub use reconcile::{DailyTotals, Reconciliation, reconcile};
 pub use window::{LiveModel, LiveRegion, LiveWindow};
 
 use crate::{
-    cells::{PricingClass, day_number, day_of},
+    cells::PricingClass,
+    date::{DAY_MS, date_at, day_number, day_of},
     egress::Cause,
     money::{Amount, Currency, Money, Totals},
     prices::{HOURS_PER_MONTH, NoPrice, Prices, Unit},
@@ -23,7 +24,6 @@ use std::collections::BTreeMap;
 use time::Date;
 
 const HOUR_MS: u64 = 3_600_000;
-const DAY_MS: u64 = 24 * HOUR_MS;
 /// Days that are kept: those of this month and those that a late bill is compared with.
 const KEPT_DAYS: i32 = 62;
 /// Most regions of a mesh, and most models, pairs and sources of one region and day; what goes beyond is summed as `(other)`.
@@ -99,7 +99,7 @@ pub fn hourly_rate(region: &str, capacity: &RegionCapacity, day: Date, pricing: 
         match pricing.prices.storage(day, at, &stored.class) {
             Ok(price) => {
                 let month = price.cost(0, stored.bytes);
-                let amount = month.amount.share(1, HOURS_PER_MONTH).unwrap_or_default();
+                let amount = month.amount.share(1, HOURS_PER_MONTH.into()).unwrap_or_default();
                 rate.totals.add(Money { amount, ..month });
             }
             Err(missing) => rate.missing.push(missing),
@@ -193,7 +193,7 @@ impl LiveMeter {
         if !self.regions.contains_key(region) && self.regions.len() >= KEPT_LIMIT {
             return;
         }
-        let Some(today) = day_at(now_ms) else { return };
+        let Some(today) = date_at(now_ms).map(day_number) else { return };
         let gap_max_ms = self.gap_max_ms;
         let meter = self.regions.entry(region.to_owned()).or_default();
         let last_ms = meter.last.as_ref().map(|(last_ms, _)| *last_ms);
@@ -248,8 +248,8 @@ impl RegionMeter {
         let mut start_ms = from_ms.max(to_ms.saturating_sub(KEPT_DAYS as u64 * DAY_MS));
         while start_ms < to_ms {
             let end_ms = to_ms.min((start_ms / DAY_MS + 1) * DAY_MS);
-            let Some((number, date)) = day_at(start_ms).and_then(|day| Some((day, day_of(day)?))) else { return };
-            let day = self.days.entry(number).or_default();
+            let Some(date) = date_at(start_ms) else { return };
+            let day = self.days.entry(day_number(date)).or_default();
             let part_ms = end_ms - start_ms;
             start_ms = end_ms;
             if !is_known {
@@ -297,12 +297,6 @@ impl RegionMeter {
 /// What stands for a new key where a map is full; none where it is not, or has the key.
 fn kept<K: Ord, V>(map: &BTreeMap<K, V>, key: &K, other: impl FnOnce() -> K) -> Option<K> {
     (map.len() >= KEPT_LIMIT && !map.contains_key(key)).then(other)
-}
-
-/// The number of the day of a time in Unix milliseconds; none beyond the calendar.
-fn day_at(ms: u64) -> Option<i32> {
-    let number = i32::try_from(ms / DAY_MS).ok()?;
-    day_of(number).map(day_number)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use crate::{
     anomaly::{Anomaly, AnomalyKind, Plane},
     budget::{Budget, BudgetState, BudgetWindow, Crossing, CrossingKind},
-    cells::day_number,
+    date::{DAY_MS, day_number, end_of_day_ms},
     ledger::Ledger,
     money::Amount,
 };
@@ -15,7 +15,6 @@ use regionmesh_protocol::{
 };
 use time::Date;
 
-const DAY_MS: u64 = 86_400_000;
 /// A source without a new day for so long has ended, and is late no more, days.
 const ENDED_DAYS: i32 = 45;
 
@@ -124,8 +123,7 @@ pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<Cost
     let late = sources.iter().filter_map(|(source, state)| {
         let newest = state.last_day?;
         let complete = state.complete_day.unwrap_or(newest);
-        let end_ms = u64::try_from(day_number(complete) + 1).unwrap_or(0) * DAY_MS;
-        let late_from_ms = end_ms.saturating_add(late_after_h.saturating_mul(3_600_000));
+        let late_from_ms = end_of_day_ms(complete).saturating_add(late_after_h.saturating_mul(3_600_000));
         let is_late = now_ms >= late_from_ms && today - day_number(newest) <= ENDED_DAYS;
         is_late.then(|| CostNotice {
             kind: NoticeKind::Data,

@@ -16,6 +16,8 @@ mod state;
 mod verify;
 mod whole;
 
+use crate::prices::HOURS_PER_MONTH;
+
 pub use input::{
     CommittedOffer, MODELS_MAX, ModelDemand, NodeOffer, ORIGINS_MAX, OriginDemand, PlacementInput, PlacementRules,
     REGIONS_MAX, RegionOffer, SpotOffer,
@@ -34,9 +36,6 @@ pub use state::{
     ReplicationFinding, Utilisation,
 };
 pub use verify::{BillWindow, Verdict, Verification, verify};
-
-/// Hours of a month, as the clouds' price lists count them.
-pub const HOURS_PER_MONTH: u32 = 730;
 
 #[cfg(test)]
 mod fixtures;

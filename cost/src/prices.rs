@@ -1,7 +1,6 @@
 //! Prices by day: what an hour of a node, a gigabyte sent or stored and a request cost where, since when, and who says so.
 
 mod builtin;
-mod date;
 mod import;
 mod placeholder;
 mod records;
@@ -10,10 +9,9 @@ mod table;
 pub use import::{PriceDefaults, PriceFile, PriceFileError, RejectReason, RejectedPrice, read_prices};
 pub use table::{AppliedPrices, PriceTable, PriceTableError, Prices};
 
-pub(crate) use date::iso_date;
-
 use crate::{
     cells::PricingClass,
+    date::iso_date,
     money::{Amount, Currency, Money},
     regions::CloudRegion,
 };
@@ -22,7 +20,7 @@ use std::{fmt, str::FromStr};
 use time::Date;
 
 /// Hours of a month, by which providers turn a price per month into one per hour.
-pub(crate) const HOURS_PER_MONTH: u64 = 730;
+pub const HOURS_PER_MONTH: u32 = 730;
 /// The largest price per unit that is read, whole units of its currency: sums over a month of it still fit.
 const PRICE_LIMIT: Amount = Amount(crate::money::ONE * 1_000_000_000);
 /// Most tiers of a price.

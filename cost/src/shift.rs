@@ -2,21 +2,19 @@
 //!
 //! All in basis points of integers, so that the limits hold exactly for the weights that are applied.
 
-use crate::money::Amount;
-use regionmesh_protocol::identity::RegionName;
-use serde::{Deserialize, Serialize};
+use crate::money::{Amount, Currency};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{COST_FACTOR_MIN_BP as FACTOR_MIN_BP, FULL_WEIGHT_BP as FACTOR_MAX_BP, weighted_bp},
+};
 use std::collections::BTreeMap;
 
-/// The whole, in basis points.
-pub const FACTOR_MAX_BP: u16 = 10_000;
-/// The smallest factor, basis points.
-pub const FACTOR_MIN_BP: u16 = 5_000;
 /// Most of all traffic that is moved, basis points.
-pub const MOVED_MAX_BP: u16 = 2_000;
+const MOVED_MAX_BP: u16 = 2_000;
 /// Most of all traffic that a step moves, basis points.
-pub const STEP_MAX_BP: u16 = 500;
+const STEP_MAX_BP: u16 = 500;
 /// Time between steps, milliseconds.
-pub const STEP_INTERVAL_MS: u64 = 15 * 60 * 1_000;
+const STEP_INTERVAL_MS: u64 = 15 * 60 * 1_000;
 /// A region that takes traffic over has this many percent of its load as capacity.
 const MARGIN_PERCENT: u128 = 110;
 /// And this many before it is given more: a load that wavers must not end what was begun.
@@ -31,7 +29,7 @@ const SECONDS_PER_MONTH: i128 = 730 * 3_600;
 const REGIONS_MAX: usize = 64;
 
 /// A region as the rule sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftRegion {
     /// Its weight without this rule, as planned, 0 to 10,000.
     pub weight_bp: u16,
@@ -49,12 +47,14 @@ pub struct ShiftRegion {
 }
 
 /// What the factors are decided from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftInput {
     /// The regions.
     pub regions: BTreeMap<RegionName, ShiftRegion>,
     /// Requests per second of all regions together, at a recent peak.
     pub total_rps: u32,
+    /// The currency of [`ShiftRegion::cost_per_million`].
+    pub currency: Currency,
     /// Latency that no client may exceed because of a move, milliseconds.
     pub latency_bound_ms: u32,
     /// Whether the operator wants this at all (`traffic.cost`).
@@ -70,7 +70,7 @@ pub struct ShiftInput {
 }
 
 /// The factors to apply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftOutcome {
     /// By region.
     pub factors_bp: BTreeMap<RegionName, u16>,
@@ -80,12 +80,6 @@ pub struct ShiftOutcome {
     pub monthly_saving: Amount,
     /// For the plan's reason.
     pub reason: String,
-}
-
-/// A weight with its factor, rounded up: a small weight does not become none.
-pub fn weighted_bp(weight_bp: u16, factor_bp: u16) -> u16 {
-    let weight = (u32::from(weight_bp) * u32::from(factor_bp)).div_ceil(u32::from(FACTOR_MAX_BP));
-    u16::try_from(weight).unwrap_or(weight_bp).min(weight_bp)
 }
 
 /// The factors for the time that begins now.
@@ -289,10 +283,11 @@ impl<'a> Rule<'a> {
         }
         let moved = shares.moved_bp(&self.normal);
         format!(
-            "cost: {}.{:02} % of the traffic moves from {donors} to {receivers} and saves {} a month against normal weights",
+            "cost: {}.{:02} % of the traffic is moved from {donors} to {receivers} and saves {} {} a month against normal weights",
             moved / 100,
             moved % 100,
-            saving.rounded(2)
+            saving.rounded(2),
+            self.input.currency
         )
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     budget::{Budget, BudgetScope},
     cells::Metric,
+    date::parse_date,
     forecast::{DailyCosts, ForecastError, HORIZON_DAYS_MAX, forecast},
     ledger::Ledger,
     live::{LiveMeter, Pricing},
@@ -56,7 +57,7 @@ impl BilledDays {
                 continue;
             }
             let [day, region] = &row.values[..] else { continue };
-            if let Some(day) = parse_day(day) {
+            if let Some(day) = parse_date(day) {
                 *amounts.entry((day, region.clone())).or_default() += row.amount;
             }
         }
@@ -172,12 +173,6 @@ pub fn expected_rest(
     // At most a year, as just bounded.
     let forecast = forecast(&costs, horizon as u16, 0)?;
     Ok(Some(forecast.total.expected))
-}
-
-/// Reads a day as reports write it.
-fn parse_day(text: &str) -> Option<Date> {
-    let format = time::macros::format_description!("[year]-[month]-[day]");
-    Date::parse(text, format).ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival; `standing` moves one region; `weights` shares traffic out, within declared
 //! capacity; `order` holds what operators order,
 //! `membership` what they order of the register's members; `time` tells a plan by another clock than its leader's;
-//! `explain` says why a region stands where it does.
+//! `explain` says why a region stands where it does; `cost` moves traffic to cheaper regions.
 
 use crate::{
     identity::RegionName, members::Members, ramp::RecoveryPolicy, register::Stamp, trial::Evidence, verdict::Condition,
@@ -15,6 +15,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
+mod cost;
 mod explain;
 mod forecast;
 mod membership;
@@ -27,6 +28,7 @@ mod time;
 mod weights;
 mod yielding;
 
+pub use cost::{COST_FACTOR_MIN_BP, CostShift, CostWish, weighted_bp};
 pub use explain::{Explanation, explain};
 pub use forecast::{Forecast, forecast};
 pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
@@ -166,6 +168,9 @@ pub struct Plan {
     /// The last shares stay meanwhile.
     #[serde(default)]
     pub all_failed_ms: Option<u64>,
+    /// Traffic that is moved to cheaper regions.
+    #[serde(default)]
+    pub cost: CostShift,
 }
 
 /// A plan that a majority of the acceptors accepted.
@@ -193,6 +198,8 @@ pub struct PlanInputs {
     pub max_out: u16,
     /// Time to live of DNS answers, milliseconds: steps of the ramp are held for a multiple of it.
     pub ttl_ms: u64,
+    /// What traffic is to be moved to cheaper regions; none: as before.
+    pub cost: Option<CostWish>,
 }
 
 /// What is known of one region when a plan is made.
@@ -258,7 +265,7 @@ impl PlanInputs {
         let held = |(name, input): (&RegionName, &RegionInput)| {
             (name.clone(), RegionInput { condition: Condition::Unknown, ..input.clone() })
         };
-        Self { regions: self.regions.iter().map(held).collect(), ..self.clone() }
+        Self { regions: self.regions.iter().map(held).collect(), cost: None, ..self.clone() }
     }
 }
 
@@ -292,6 +299,7 @@ impl Plan {
             && self.overrides == other.overrides
             && self.yielded == other.yielded
             && self.all_failed_ms == other.all_failed_ms
+            && self.cost == other.cost
     }
 
     /// Whether the override for `order` (none: the whole mesh) yields for any region, and since when.

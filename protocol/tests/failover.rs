@@ -146,6 +146,7 @@ impl Mesh {
             recovery: RecoveryPolicy::default(),
             max_out: 1,
             ttl_ms: 5_000,
+            cost: None,
         }
     }
 

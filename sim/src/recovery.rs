@@ -52,6 +52,7 @@ pub fn play(seed: u64, comeback: &Comeback) -> Outcome {
         recovery: recovery.clone(),
         max_out: 1,
         ttl_ms: 5_000,
+        cost: None,
     };
     let back = &names[0];
     let mut now_ms = 1_000_000;

@@ -21,18 +21,18 @@ use crate::{
         books::Books,
         meter::Meter,
         observe::{self, Answers},
+        shift::Observed,
         view::{LiveView, pricing},
     },
-    snapshots::Snapshots,
+    snapshots::{BoardView, Snapshots},
     time::unix_ms,
 };
 use judge::Judge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use regionmesh_cost::{Period, RegionMap, day_of};
+use regionmesh_cost::{Period, Pricing, RegionMap, date_at, end_of_day_ms};
 use regionmesh_protocol::{
     facts::{Fact, FactKind},
     identity::AgentId,
-    manifest::VersionSummary,
     money::{CostFacts, REGIONS_MAX, RegionCost},
 };
 use state::Kept;
@@ -211,6 +211,7 @@ impl CostState {
             budgets: self.judge.budgets().to_vec(),
         };
         self.arguments.metrics.show(&view, &books, &self.regions);
+        self.show_request_costs(&config, &board, &view, pricing, is_leader);
         self.publish(&config, &view, is_leader);
         self.arguments.view.send_replace(Arc::new(view));
         self.exports.poll(me, &mut self.tasks, &self.arguments, &config, is_leader);
@@ -226,6 +227,34 @@ impl CostState {
                 self.remove_superseded(&config, now_ms);
             }
         }
+    }
+
+    /// Shows the leader what requests cost; nothing before it is known whether a budget is used up.
+    fn show_request_costs(
+        &self,
+        config: &Config,
+        board: &BoardView,
+        view: &LiveView,
+        pricing: Pricing<'_>,
+        is_leader: bool,
+    ) {
+        let shown = &self.arguments.snapshots.request_costs;
+        if !is_leader {
+            shown.send_if_modified(|costs| costs.take().is_some());
+            return;
+        }
+        let Some(today) = date_at(view.at_ms).filter(|_| self.judge.has_judged()) else { return };
+        let observed = Observed {
+            config,
+            board,
+            live: &self.kept.live,
+            regions: &view.regions,
+            budgets: &view.budgets,
+            pricing,
+            today,
+            now_ms: view.at_ms,
+        };
+        shown.send_replace(Some(Arc::new(observed.request_costs())));
     }
 
     /// What came of judging budgets, anomalies and bills.
@@ -275,17 +304,14 @@ impl CostState {
 
     /// Keeps what was counted in the bucket once a day, so that an agent that starts without a memory has it.
     fn keep_usage(&mut self, now_ms: u64) {
-        let Some(today) = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of) else { return };
-        let Some(yesterday) = today.previous_day() else { return };
-        let Ok(document) = self.kept.live.encode() else { return };
-        let (archive, id) = (self.arguments.archive.clone(), self.arguments.id.to_string());
+        let Some(yesterday) = date_at(now_ms).and_then(time::Date::previous_day) else { return };
         let slot = Slot::new(Kind::Use, Period::of(yesterday), "mesh");
         let catalogue = self.arguments.snapshots.catalogue.borrow().clone();
-        let midnight_ms = now_ms / 86_400_000 * 86_400_000;
-        let is_there = |held: &&VersionSummary| held.published.wall_ms >= midnight_ms;
-        if sort(&catalogue).0.get(&slot).copied().is_some_and(|held| is_there(&held)) {
+        if sort(&catalogue).0.get(&slot).is_some_and(|held| held.published.wall_ms >= end_of_day_ms(yesterday)) {
             return;
         }
+        let Ok(document) = self.kept.live.encode() else { return };
+        let (archive, id) = (self.arguments.archive.clone(), self.arguments.id.to_string());
         self.tasks.spawn(async move {
             let about = vec![("period".to_owned(), Period::of(yesterday).to_string())];
             if let Err(error) = archive.put(&slot, &id, about, document).await {
@@ -298,7 +324,7 @@ impl CostState {
     fn remove_superseded(&mut self, config: &Config, now_ms: u64) {
         let catalogue = self.arguments.snapshots.catalogue.borrow().clone();
         let (newest, superseded) = sort(&catalogue);
-        let Some(today) = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of) else { return };
+        let Some(today) = date_at(now_ms) else { return };
         let months = |period: Period| period.year * 12 + i32::from(u8::from(period.month));
         let oldest = months(Period::of(today)) - i32::try_from(config.cost.keep_months).unwrap_or(i32::MAX);
         let is_old = |slot: &Slot| slot.period().is_some_and(|period| months(period) < oldest);

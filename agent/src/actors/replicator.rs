@@ -6,6 +6,7 @@
 //! chunk once. All long work is in tasks that report back.
 
 mod catalogue;
+mod roads;
 mod unknown;
 mod upkeep;
 
@@ -13,6 +14,7 @@ use crate::{
     actors::messages::{GossipMessage, ReplicatorMessage},
     address::Address,
     config::Config,
+    cost::books::Books,
     logging::Reminder,
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
@@ -36,6 +38,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Versions and aliases told in the board entry.
@@ -66,6 +69,8 @@ pub struct ReplicatorArguments {
     pub fetcher: Fetcher,
     /// The agent's clock.
     pub clock: HybridClock,
+    /// What bytes cost between regions.
+    pub books: watch::Receiver<Arc<Books>>,
     /// Tells the embedded model server of versions whose files were replaced, where there is one.
     pub quarantine: Option<Arc<Quarantine>>,
 }
@@ -89,6 +94,8 @@ pub struct ReplicatorState {
     fetching: BTreeSet<VersionSummary>,
     failed: BTreeMap<VersionSummary, Instant>,
     first_missing: BTreeMap<VersionSummary, Instant>,
+    /// Versions that are waited for, and at which region.
+    awaited: BTreeMap<VersionSummary, RegionName>,
     /// A version that can't be had is logged once in a while, not with each attempt.
     reminder: Reminder<VersionSummary>,
     is_settling: bool,
@@ -139,6 +146,7 @@ impl Actor for ReplicatorActor {
             fetching: BTreeSet::new(),
             failed: BTreeMap::new(),
             first_missing: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             reminder: Reminder::new(LOG_EVERY),
             is_settling: false,
             settle_after: Instant::now(),
@@ -379,6 +387,7 @@ impl ReplicatorState {
         let missing: BTreeSet<_> = wanted.iter().map(|(version, _)| version.clone()).collect();
         self.first_missing.retain(|version, _| missing.contains(version));
         self.reminder.retain(|version| missing.contains(version));
+        self.awaited.retain(|version, _| missing.contains(version));
         for version in missing {
             self.first_missing.entry(version).or_insert_with(Instant::now);
         }
@@ -396,7 +405,7 @@ impl ReplicatorState {
                 continue;
             }
             let sources = self.sources(&regions);
-            if !sources.is_empty() {
+            if !sources.is_empty() && !self.waits_for_relay(&version, &regions) {
                 self.fetch(me, version, sources);
             }
         }
@@ -425,7 +434,7 @@ impl ReplicatorState {
         });
     }
 
-    fn fetch(&mut self, me: &ActorRef<ReplicatorMessage>, version: VersionSummary, sources: Vec<AgentId>) {
+    fn fetch(&mut self, me: &ActorRef<ReplicatorMessage>, version: VersionSummary, sources: Vec<Vec<AgentId>>) {
         self.fetching.insert(version.clone());
         let (me, fetcher) = (me.clone(), self.arguments.fetcher.clone());
         let missing_since = self.first_missing.get(&version).copied().unwrap_or_else(Instant::now);
@@ -464,17 +473,6 @@ impl ReplicatorState {
             .agents
             .iter()
             .any(|(agent, view)| agent.region == me.region && agent != me && view.is_alive && score(agent) > ours)
-    }
-
-    /// Connected agents of those regions, the same cloud first, then by round trip; ties spread by our own name.
-    fn sources(&self, regions: &[RegionName]) -> Vec<AgentId> {
-        let config = &self.arguments.config;
-        let cloud = |region: &RegionName| config.region(region).map(|region| region.cloud.as_str());
-        let own_cloud = cloud(&config.region);
-        let links = self.arguments.snapshots.links.borrow().clone();
-        let mut sources: Vec<_> = links.iter().filter(|(agent, _)| regions.contains(&agent.region)).collect();
-        sources.sort_by_key(|(agent, link)| (cloud(&agent.region) != own_cloud, link.round_trip_us));
-        sources.into_iter().map(|(agent, _)| agent.clone()).collect()
     }
 
     /// Tells the mesh, and the metrics, what the region holds and lacks.

@@ -12,16 +12,21 @@ use crate::cost::{
     archive::{ArchiveError, Kind, Slot},
     import::{self, BillFile, FILES_MAX, ImportError, ImportSummary},
     observe,
-    questions::{Parameters, Question},
+    questions::{Parameters, Question, QuestionError},
 };
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::{Multipart, Query, State, multipart::MultipartError},
+    extract::{
+        Multipart, Query, State,
+        multipart::{MultipartError, MultipartRejection},
+    },
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use regionmesh_cost::{Currency, CurrencyError, ImportOptions, PriceDefaults, day_of, read_prices};
+use regionmesh_cost::{
+    Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, date_at, parse_date, read_prices,
+};
 use regionmesh_protocol::manifest::TEXT_MAX;
 use serde::Deserialize;
 use std::{path::Path, time::Duration};
@@ -37,33 +42,33 @@ const NAME_MAX: usize = 128;
 const IMPORT_MAX: u64 = 64 << 30;
 /// Longest pause within a file that is sent.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-const FORMAT: Parameter = ("format", "text", "How to answer; JSON by default");
-const START: Parameter = ("start", "text", "First day, UTC");
-const END: Parameter = ("end", "text", "Last day, included");
-const BY: Parameter = ("by", "text", "What to keep apart, separated by commas: region,service,tag:team");
-const FILTER: Parameter = ("filter", "text", "Which charges count, separated by commas: region=eu-west-1");
-const METRIC: Parameter = ("metric", "text", "Which cost; effective by default");
+const FORMAT: Parameter = ("format", "cost-format", "How to answer; JSON by default");
+const START: Parameter = ("start", "day", "First day, UTC");
+const END: Parameter = ("end", "day", "Last day, included");
+const BY: Parameter = ("by", "groups", "What to keep apart, separated by commas: region,service,tag:team");
+const FILTER: Parameter = ("filter", "filters", "Which charges count, separated by commas: region=eu-west-1");
+const METRIC: Parameter = ("metric", "metric", "Which cost; effective by default");
 
 /// What may be asked of a span of days.
 pub(super) const SPAN_QUERY: &[Parameter] = &[START, END, BY, METRIC, FILTER, FORMAT];
 /// What may be asked of trends.
 pub(super) const TRENDS_QUERY: &[Parameter] =
-    &[START, END, BY, METRIC, FILTER, FORMAT, ("interval", "text", "What is put side by side; months by default")];
+    &[START, END, BY, METRIC, FILTER, FORMAT, ("interval", "interval", "What is put side by side; months by default")];
 /// What may be asked of forecasts.
 pub(super) const FORECAST_QUERY: &[Parameter] =
-    &[START, END, BY, METRIC, FILTER, FORMAT, ("days", "text", "How far to look ahead, days; 30 by default")];
+    &[START, END, BY, METRIC, FILTER, FORMAT, ("days", "days", "How far to look ahead, days; 30 by default")];
 /// What may be asked of prices.
-pub(super) const PRICES_QUERY: &[Parameter] = &[("day", "text", "The day, UTC; today by default"), FORMAT];
+pub(super) const PRICES_QUERY: &[Parameter] = &[("day", "day", "The day, UTC; today by default"), FORMAT];
 /// What may be asked where there is nothing to choose.
 pub(super) const FORMAT_QUERY: &[Parameter] = &[FORMAT];
 /// What may be asked of recommendations.
 pub(super) const RECOMMENDATIONS_QUERY: &[Parameter] = &[
-    ("baseline", "text", "What savings are compared with; current by default"),
-    ("latency_ms", "text", "Longest time from a user to an answer, milliseconds; as configured by default"),
-    ("survive", "text", "How many regions may be lost with all load still served; as configured by default"),
+    ("baseline", "baseline", "What savings are compared with; current by default"),
+    ("latency_ms", "latency", "Longest time from a user to an answer, milliseconds; as configured by default"),
+    ("survive", "survive", "How many regions may be lost with all load still served; as configured by default"),
     FORMAT,
 ];
-/// What an import may be told.
+/// Options of an import.
 pub(super) const IMPORT_QUERY: &[Parameter] = &[
     ("dry_run", "boolean", "Read everything, say what would change, and change nothing"),
     ("source", "source-name", "Whose bill it is; else provider and billing account of each row"),
@@ -73,13 +78,21 @@ pub(super) const IMPORT_QUERY: &[Parameter] = &[
 /// Today, UTC, and the time.
 fn today() -> (Date, u64) {
     let now_ms = crate::time::unix_ms();
-    let day = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of);
-    (day.unwrap_or(Date::MIN), now_ms)
+    (date_at(now_ms).unwrap_or(Date::MIN), now_ms)
 }
 
 /// A request of the right form that asks for something that can't be.
-fn wrong(error: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error, "see docs/COST.md")
+fn conflict(error: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, error, "see docs/COST.md")
+}
+
+impl From<QuestionError> for ApiError {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Parameter { .. } => Self::bad(error.to_string()),
+            QuestionError::Order { .. } => conflict(error.to_string()),
+        }
+    }
 }
 
 async fn ask(api: Api, kind: &'static str, mut parameters: Parameters) -> Result<Response, ApiError> {
@@ -90,9 +103,12 @@ async fn ask(api: Api, kind: &'static str, mut parameters: Parameters) -> Result
     let named = parameters.remove("format");
     let format = match named.as_deref() {
         None => Format::Json,
-        Some(name) => Format::parse(name).ok_or_else(|| wrong("format: is none of json, table, csv, html"))?,
+        Some(name) => Format::ALL
+            .into_iter()
+            .find(|format| format.as_str() == name)
+            .ok_or_else(|| ApiError::bad("format: is none of table, json, csv, html"))?,
     };
-    let question = Question::parse(kind, &parameters, today).map_err(|error| wrong(error.to_string()))?;
+    let question = Question::parse(kind, &parameters, today)?;
     let sources = sources(&api, today);
     let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping", "ask another agent");
     let place = api.cost.answering.clone().acquire_owned().await.map_err(|_| busy())?;
@@ -103,8 +119,7 @@ async fn ask(api: Api, kind: &'static str, mut parameters: Parameters) -> Result
     let answered = answered.await.map_err(|error| broken(&error))?;
     let body = answered.map_err(|error| {
         let status = match error {
-            AnswerError::Query(_) | AnswerError::NeedsMesh(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            AnswerError::NoPlacement(_) => StatusCode::CONFLICT,
+            AnswerError::Query(_) | AnswerError::NeedsMesh(_) | AnswerError::NoPlacement(_) => StatusCode::CONFLICT,
             AnswerError::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         ApiError::new(status, error.to_string(), "")
@@ -170,7 +185,7 @@ questions!(
     recommendations = "recommendations",
 );
 
-/// What an import is told.
+/// Options of an import.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportQuery {
@@ -185,8 +200,9 @@ pub async fn import(
     State(api): State<Api>,
     Extension(operator): Extension<Operator>,
     Query(query): Query<ImportQuery>,
-    files: Multipart,
+    files: Result<Multipart, MultipartRejection>,
 ) -> Result<(Extension<By>, Json<ImportSummary>), ApiError> {
+    let files = files.map_err(|error| no_form(&error))?;
     if let Some(source) = &query.source {
         text("source", source, NAME_MAX)?;
         if source.is_empty() {
@@ -270,6 +286,10 @@ async fn stage(staging: &Path, mut form: Multipart) -> Result<(TempDir, Vec<Bill
     Ok((folder, files))
 }
 
+fn no_form(error: &MultipartRejection) -> ApiError {
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text(), "send a form: multipart/form-data")
+}
+
 fn bad_form(error: &MultipartError) -> ApiError {
     ApiError::bad(format!("the form can't be read: {}", error.body_text()))
 }
@@ -292,6 +312,10 @@ fn archive(error: ArchiveError) -> ApiError {
     }
 }
 
+fn no_table(error: &PriceFileError) -> ApiError {
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string(), "see docs/COST.md for how prices are written")
+}
+
 /// `POST /v1/cost/prices`
 pub async fn import_prices(
     State(api): State<Api>,
@@ -306,22 +330,22 @@ pub async fn import_prices(
     if table.contains('\0') || table.chars().count() > TABLE_MAX {
         return Err(ApiError::bad("text: it is too long, or holds a zero byte"));
     }
-    let currency = currency.map(|code| code.parse().map_err(|error: CurrencyError| wrong(error.to_string())));
+    let currency = currency.map(|code| code.parse().map_err(|error: CurrencyError| ApiError::bad(error.to_string())));
     let day = |text: String| {
-        let format = time::macros::format_description!("[year]-[month]-[day]");
-        Date::parse(&text, format).map_err(|_| wrong(format!("valid_from: {text:?} is no day: write 2026-09-18")))
+        let wrong = || ApiError::bad(format!("valid_from: {text:?} is no day: write 2026-09-18"));
+        parse_date(&text).ok_or_else(wrong)
     };
     let (_, imported_ms) = today();
     let (valid_from, currency) = (valid_from.map(day).transpose()?, currency.transpose()?);
     let defaults = PriceDefaults { valid_from, currency, imported_ms };
-    let read = read_prices(&name, table.as_bytes(), &defaults).map_err(|error| wrong(error.to_string()))?;
+    let read = read_prices(&name, table.as_bytes(), &defaults).map_err(|error| no_table(&error))?;
     let by = operator.0.unwrap_or_else(|| api.config.id().to_string());
 
     let _turn = api.cost.pricing.lock().await;
     let mut all = api.cost.books.borrow().prices.imported().clone();
-    let applied = all.apply(read.prices, replace).map_err(|error| wrong(error.to_string()))?;
+    let applied = all.apply(read.prices, replace).map_err(|error| conflict(error.to_string()))?;
     if !dry_run && (applied.added > 0 || applied.replaced > 0) {
-        let document = all.encode().map_err(|error| wrong(error.to_string()))?;
+        let document = all.encode().map_err(|error| conflict(error.to_string()))?;
         let about = vec![("file".to_owned(), name)];
         api.cost.archive.put(&Slot::only(Kind::Prices), &by, about, document).await.map_err(archive)?;
     }

@@ -73,7 +73,7 @@ pub struct Api {
     pub publisher: Publisher,
     /// The agent's clock.
     pub clock: HybridClock,
-    /// Is told when the store changed.
+    /// Notified when the store changes.
     pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
     pub orders: OrderDesk,
@@ -199,6 +199,8 @@ impl Route {
 }
 
 /// Statuses of an order's errors.
+/// What a question about money can end in.
+const COST_ERRORS: &[u16] = &[400, 409, 500];
 const ORDER_ERRORS: &[u16] = &[400, 404, 409, 500, 504];
 
 /// Every route.
@@ -314,50 +316,46 @@ pub const ROUTES: &[Route] = {
             get(events::alerts)
         })
         .with_query(events::ALERTS_QUERY),
-        read("/v1/cost/report", "What was spent within some days", Formats("CostReport"), &[422, 500], || {
+        read("/v1/cost/report", "What was spent within some days", Formats("CostReport"), COST_ERRORS, || {
             get(cost::report)
         })
         .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/trends", "How spending changed", Formats("CostTrends"), &[422, 500], || get(cost::trends))
+        read("/v1/cost/trends", "How spending changed", Formats("CostTrends"), COST_ERRORS, || get(cost::trends))
             .with_query(cost::TRENDS_QUERY),
-        read("/v1/cost/models", "What each model costs", Formats("CostModels"), &[422, 500], || get(cost::models))
+        read("/v1/cost/models", "What each model costs", Formats("CostModels"), COST_ERRORS, || get(cost::models))
             .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/egress", "What bytes cost that left a region", Formats("CostEgress"), &[422, 500], || {
+        read("/v1/cost/egress", "What bytes cost that left a region", Formats("CostEgress"), COST_ERRORS, || {
             get(cost::egress)
         })
         .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/forecast", "What the month is heading for", Formats("CostForecast"), &[422, 500], || {
+        read("/v1/cost/forecast", "What the month is heading for", Formats("CostForecast"), COST_ERRORS, || {
             get(cost::forecast)
         })
         .with_query(cost::FORECAST_QUERY),
-        read("/v1/cost/anomalies", "Spending that is not as usual", Formats("CostAnomalies"), &[422, 500], || {
+        read("/v1/cost/anomalies", "Spending that is not as usual", Formats("CostAnomalies"), COST_ERRORS, || {
             get(cost::anomalies)
         })
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/budgets", "How far budgets are used up", Formats("CostBudgets"), &[422, 500], || {
+        read("/v1/cost/budgets", "How far budgets are used up", Formats("CostBudgets"), COST_ERRORS, || {
             get(cost::budgets)
         })
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/sources", "Whose bills are there, and what runs", Formats("CostSources"), &[422, 500], || {
+        read("/v1/cost/sources", "Whose bills are there, and what runs", Formats("CostSources"), COST_ERRORS, || {
             get(cost::bills)
         })
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/prices", "The prices of a day", Formats("CostPrices"), &[422, 500], || get(cost::prices))
+        read("/v1/cost/prices", "The prices of a day", Formats("CostPrices"), COST_ERRORS, || get(cost::prices))
             .with_query(cost::PRICES_QUERY),
-        read(
-            "/v1/cost/recommendations",
-            "What would cost less",
-            Formats("CostRecommendations"),
-            &[409, 422, 500],
-            || get(cost::recommendations),
-        )
+        read("/v1/cost/recommendations", "What would cost less", Formats("CostRecommendations"), COST_ERRORS, || {
+            get(cost::recommendations)
+        })
         .with_query(cost::RECOMMENDATIONS_QUERY),
         change(
             "/v1/cost/import",
             "Take bills in (FOCUS); what a source had for a month is replaced",
             BodyKind::Form,
             Json("CostImport"),
-            &[400, 408, 413, 422, 507],
+            &[400, 408, 413, 415, 422, 507],
             || post(cost::import).layer(DefaultBodyLimit::disable()),
         )
         .with_query(cost::IMPORT_QUERY),
@@ -366,7 +364,7 @@ pub const ROUTES: &[Route] = {
             "Add prices; each holds from its day on",
             BodyKind::Json("CostPricesBody"),
             Json("CostPricesDone"),
-            &[422, 507],
+            &[400, 409, 415, 507],
             || post(cost::import_prices),
         ),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {

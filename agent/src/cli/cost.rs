@@ -10,9 +10,9 @@ use super::{
     output::{Format as OutputFormat, OutputOptions},
     text,
 };
-use crate::cost::questions::Parameters;
+use crate::cost::{answers::Format, questions::Parameters};
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Show what the platform spends, why, and what comes next
@@ -43,30 +43,6 @@ enum Command {
     #[command(subcommand)]
     Prices(prices::PricesCommand),
     Import(import::Import),
-}
-
-/// How an answer is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// JSON; money as decimal text
-    Json,
-    /// Comma-separated, for spreadsheets
-    Csv,
-    /// A page that stands alone, with charts
-    Html,
-}
-
-impl Format {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Json => "json",
-            Self::Csv => "csv",
-            Self::Html => "html",
-        }
-    }
 }
 
 /// Where answers come from, and how they are shown.
@@ -173,11 +149,10 @@ impl Plain {
     async fn ask(self, kind: &str, parameters: Parameters) -> Result<ExitCode> {
         let format = self.format();
         let shown = if self.files.is_empty() {
-            fetch(&self.client, kind, parameters, format.as_str()).await?
+            fetch(&self.client, kind, parameters, format).await?
         } else {
             let (files, currency, kind) = (self.files, self.currency, kind.to_owned());
-            tokio::task::spawn_blocking(move || local::answer(&files, currency, &kind, &parameters, format.as_str()))
-                .await??
+            tokio::task::spawn_blocking(move || local::answer(&files, currency, &kind, &parameters, format)).await??
         };
         text::print(&shown)?;
         Ok(ExitCode::SUCCESS)
@@ -189,9 +164,9 @@ pub(super) async fn fetch(
     options: &ClientOptions,
     kind: &str,
     mut parameters: Parameters,
-    format: &str,
+    format: Format,
 ) -> Result<String, ClientError> {
-    parameters.insert("format".into(), format.into());
+    parameters.insert("format".into(), format.as_str().into());
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(&parameters);
     Client::new(options)?.text(&format!("/v1/cost/{kind}?{}", query.finish())).await

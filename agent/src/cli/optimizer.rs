@@ -1,7 +1,7 @@
 //! `regionmesh optimizer`: what would cost less, and the command that does it.
 
 use super::{client::ClientOptions, cost, output::Output, text};
-use crate::cost::questions::Parameters;
+use crate::cost::{answers::Format, questions::Parameters};
 use anyhow::{Context, Result};
 use clap::{
     Args,
@@ -35,9 +35,9 @@ impl OptimizerCommand {
         let mut parameters = Parameters::from([("baseline".into(), self.baseline)]);
         parameters.extend(self.latency_ms.map(|ms| ("latency_ms".into(), ms.to_string())));
         parameters.extend(self.survive.map(|regions| ("survive".into(), regions.to_string())));
-        let table = cost::fetch(&self.client, "recommendations", parameters.clone(), "table").await?;
+        let table = cost::fetch(&self.client, "recommendations", parameters.clone(), Format::Table).await?;
         if let Some(Output::File(path)) = &self.output {
-            let json = cost::fetch(&self.client, "recommendations", parameters, "json").await?;
+            let json = cost::fetch(&self.client, "recommendations", parameters, Format::Json).await?;
             tokio::fs::write(path, json).await.with_context(|| format!("cannot write {}", path.display()))?;
             eprintln!("the recommendations are in {}", path.display());
         }

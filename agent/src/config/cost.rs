@@ -23,11 +23,11 @@ pub struct CostConfig {
     pub model_tag: String,
     /// Where bills are exported to.
     pub exports: Vec<ExportConfig>,
-    /// What may be spent, and from which part of it on people are told.
+    /// Budgets, and the shares of them at which an alert is raised.
     pub budgets: Vec<Budget>,
     /// How long bills are kept, months.
     pub keep_months: u32,
-    /// How old the newest day of a bill may be before people are told, hours. 72: providers complete a day within two.
+    /// How old the newest day of a bill may get before an alert is raised, hours. 72: providers complete a day within two days.
     pub late_after_h: u64,
     /// What of the mesh's traffic the leader may move to cheaper regions.
     pub optimiser: OptimiserConfig,

@@ -74,6 +74,9 @@ impl Config {
         if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
             faults.push("replication.parallel_versions and parallel_streams must be at least 1".into());
         }
+        if self.replication.relay_wait_s > 3_600 {
+            faults.push(format!("replication.relay_wait_s: {} is more than 3600", self.replication.relay_wait_s));
+        }
         if self.replication.upload_idle_ms < 1_000 {
             let given = self.replication.upload_idle_ms;
             faults.push(format!("replication.upload_idle_ms: {given} is less than 1000"));
@@ -164,6 +167,11 @@ impl TrafficConfig {
             }
             let unknown = network.regions.iter().filter(|region| !regions.contains(region));
             faults.extend(unknown.map(|region| format!("traffic.networks: {cidr} names {region}, which is no region")));
+        }
+        if self.cost && self.strategy == Strategy::ActivePassive {
+            faults.push(
+                "traffic.cost shares traffic by weights, and traffic.strategy = \"active-passive\" has none".into(),
+            );
         }
         if !self.networks.is_empty() && self.strategy != Strategy::Latency {
             faults.push("traffic.networks only counts with traffic.strategy = \"latency\"".into());

@@ -13,17 +13,18 @@ use super::{
     questions::{Question, Span},
 };
 use crate::config::{Config, CostConfig};
+use clap::ValueEnum;
 use regionmesh_cost::{
-    Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, Currency, DailyCosts, Dimension, EgressReport,
-    Forecast, Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing, Query,
-    QueryError, Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series, day_number,
-    egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, reconcile,
+    Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, BudgetWindow, Currency, DailyCosts, Dimension,
+    EgressReport, Forecast, Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing,
+    Query, QueryError, Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series,
+    day_number, egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, parse_date, reconcile,
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
     report, trends,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use time::{Date, Duration};
 
 /// Rows of a table for people; the rest is summed.
@@ -32,6 +33,9 @@ const TOP: usize = 50;
 const MOVERS: usize = 10;
 /// Most groups that are forecast in one answer: each takes some ten milliseconds.
 const FORECASTS_MAX: usize = 64;
+
+/// Days before a period that its forecast learns from.
+const HISTORY_DAYS: i64 = 300;
 
 /// What answers rest on.
 pub struct Sources {
@@ -106,6 +110,30 @@ impl Sources {
         regions.map(|region| region.name.to_string()).collect()
     }
 
+    /// What bills say of a budget.
+    pub fn budget_basis(&self, budget: &Budget) -> Result<BudgetBasis, QueryError> {
+        let days = (self.history_start(budget), self.today);
+        let billed = BilledDays::new(&self.ledger, budget, days, &names(self), &self.cost.model_tag)?;
+        Ok(BudgetBasis { billed, rest: None })
+    }
+
+    /// How a budget stands. Fills in what its basis lacks, which takes some ten milliseconds.
+    pub fn standing(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetStanding {
+        let span = (self.history_start(budget), self.today);
+        let days = basis.billed.with_live(&self.live, span, budget.metric, &self.mesh_regions(), self.pricing());
+        let forecast = || (expected_rest(budget, &days, self.today).unwrap_or_default(), Instant::now());
+        let (rest, _) = *basis.rest.get_or_insert_with(forecast);
+        let outlook = outlook(budget, &days, basis.billed.others(), rest, self.today);
+        let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
+        BudgetStanding { budget: budget.clone(), window: budget.period.window(self.today), state }
+    }
+
+    /// The first day that a budget's forecast learns from.
+    fn history_start(&self, budget: &Budget) -> Date {
+        let first = budget.period.window(self.today).first;
+        first.checked_sub(Duration::days(HISTORY_DAYS)).unwrap_or(first)
+    }
+
     fn query(&self, span: &Span) -> Query {
         Query {
             by: span.by.clone(),
@@ -127,28 +155,30 @@ pub struct Answer {
 }
 
 /// A format of answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For programs.
+    /// For people
+    Table,
+    /// JSON; money as decimal text
     #[default]
     Json,
-    /// For terminals.
-    Table,
-    /// For spreadsheets.
+    /// Comma-separated, for spreadsheets
     Csv,
-    /// For browsers.
+    /// A page that stands alone, with charts
     Html,
 }
 
 impl Format {
-    /// Reads its name.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "json" => Some(Self::Json),
-            "table" => Some(Self::Table),
-            "csv" => Some(Self::Csv),
-            "html" => Some(Self::Html),
-            _ => None,
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Csv, Self::Html];
+
+    /// As it is written: `json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Html => "html",
         }
     }
 
@@ -285,7 +315,7 @@ fn expected(span: &Span, days: u16, sources: &Sources) -> Result<Answer, AnswerE
     let mut series = Series::new();
     for row in &found.rows {
         let Some((day, values)) = row.values.split_first() else { continue };
-        if let Some(day) = documents::day(day) {
+        if let Some(day) = parse_date(day) {
             series.entry((values.to_vec(), row.currency)).or_default().push((day, row.amount));
         }
     }
@@ -332,38 +362,31 @@ fn anomalies(sources: &Sources) -> Result<Answer, AnswerError> {
 
 /// A budget and how it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BudgetAnswer {
+pub struct BudgetStanding {
     /// The budget.
     pub budget: Budget,
-    /// First day of its period.
-    pub start: String,
-    /// Last day, included.
-    pub end: String,
+    /// Its current period.
+    pub window: BudgetWindow,
     /// How it stands.
     pub state: BudgetState,
 }
 
-/// Days before a budget's period that its forecast learns from.
-pub const HISTORY_DAYS: i64 = 300;
+/// What is slow to find out about a budget, and stays good for a while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetBasis {
+    /// What bills say of its days; good until they change or the day ends.
+    pub billed: BilledDays,
+    /// What the rest of its period is expected to cost, and when that was worked out; none where it is to be worked out.
+    pub rest: Option<(Option<Amount>, Instant)>,
+}
 
 fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
     if sources.config.is_none() {
         return Err(AnswerError::NeedsMesh("budgets stand in the agents' configuration, and"));
     }
-    let today = sources.today;
     let mut found = Vec::new();
     for budget in &sources.cost.budgets {
-        let window = budget.period.window(today);
-        let start = window.first.checked_sub(Duration::days(HISTORY_DAYS)).unwrap_or(window.first);
-        let billed =
-            BilledDays::new(&sources.ledger, budget, (start, today), &names(sources), &sources.cost.model_tag)?;
-        let mesh = sources.mesh_regions();
-        let days = billed.with_live(&sources.live, (start, today), budget.metric, &mesh, sources.pricing());
-        let rest = expected_rest(budget, &days, today).unwrap_or_default();
-        let outlook = outlook(budget, &days, billed.others(), rest, today);
-        let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
-        let (start, end) = (window.first.to_string(), window.last.to_string());
-        found.push(BudgetAnswer { budget: budget.clone(), start, end, state });
+        found.push(sources.standing(budget, &mut sources.budget_basis(budget)?));
     }
     let told: Vec<Value> = found.iter().map(documents::budget).collect();
     Answer::new(&json!({ "budgets": told }), documents::budgets(&found))
@@ -389,7 +412,7 @@ pub fn reconciliation(sources: &Sources) -> Vec<Reconciliation> {
     let mut billed = regionmesh_cost::DailyTotals::new();
     for row in found.rows {
         let [day, region] = &row.values[..] else { continue };
-        if let Some(day) = documents::day(day) {
+        if let Some(day) = parse_date(day) {
             let money = regionmesh_cost::Money { amount: row.amount, currency: row.currency };
             billed.entry((region.clone(), day)).or_default().add(money);
         }

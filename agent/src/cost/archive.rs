@@ -115,7 +115,7 @@ pub struct Archive {
     pub clock: HybridClock,
     /// The region.
     pub region: RegionName,
-    /// Is told when the store changed.
+    /// Notified when the store changes.
     pub replicator: Address<ReplicatorMessage>,
     /// Where files are kept while they are read.
     pub staging: PathBuf,

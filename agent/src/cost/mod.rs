@@ -8,4 +8,5 @@ pub mod import;
 pub mod meter;
 pub mod observe;
 pub mod questions;
+pub mod shift;
 pub mod view;

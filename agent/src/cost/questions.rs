@@ -1,15 +1,18 @@
 //! Questions about money, as the API's queries and the command line ask them. Both are parsed here, so that they mean the same.
 
-use regionmesh_cost::{Filter, Group, Interval, Metric};
+use regionmesh_cost::{BaselineName, Filter, Group, Interval, Metric, parse_date};
+use regionmesh_protocol::manifest::TEXT_MAX;
 use std::{collections::BTreeMap, str::FromStr};
-use time::{Date, Duration, format_description::BorrowedFormatItem, macros::format_description};
+use time::{Date, Duration};
 
-/// How days are written.
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 /// Most groups, and most filters, of one question.
-const LISTED_MAX: usize = 8;
-/// Longest list in a parameter, characters.
-const LIST_MAX: usize = 2_000;
+pub const LISTED_MAX: usize = 8;
+/// Longest time to look ahead, days.
+pub const DAYS_MAX: u16 = 366;
+/// Longest time to an answer that may be asked for, milliseconds.
+pub const LATENCY_MAX_MS: u16 = 60_000;
+/// What trends put side by side.
+pub const INTERVALS: [(&str, Interval); 2] = [("week", Interval::Week), ("month", Interval::Month)];
 
 /// A question.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,22 +57,33 @@ pub struct Span {
 /// What recommendations are to keep to; none: as configured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Wishes {
-    /// What they are compared with: `current`, `peak`, `autoscaled` or `standby`.
-    pub baseline: Option<String>,
+    /// What they are compared with.
+    pub baseline: Option<BaselineName>,
     /// Longest time to an answer, milliseconds.
     pub latency_ms: Option<f64>,
     /// How many regions may be lost.
     pub survive: Option<u8>,
 }
 
-/// Why a question can't be understood: what, where, and what is possible.
+/// Why a question can't be answered as it is asked: what, where, and what is possible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{parameter}: {why}")]
-pub struct QuestionError {
-    /// The parameter.
-    pub parameter: &'static str,
-    /// What is wrong with it.
-    pub why: String,
+pub enum QuestionError {
+    /// A parameter that is not known or can't be read.
+    #[error("{parameter}: {why}")]
+    Parameter {
+        /// The parameter.
+        parameter: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The days are the wrong way round.
+    #[error("start: {start} is after the end, {end}: swap them")]
+    Order {
+        /// First day.
+        start: Date,
+        /// Last day.
+        end: Date,
+    },
 }
 
 /// What a client asks, by parameter.
@@ -104,14 +118,13 @@ impl Question {
         };
         if let Some(unknown) = parameters.keys().find(|name| !known.contains(&name.as_str())) {
             let unknown: String = unknown.chars().take(40).collect();
-            return Err(QuestionError {
-                parameter: "query",
-                why: format!("{unknown:?} is none of {}", known.join(", ")),
-            });
+            return Err(wrong("query", format!("{unknown:?} is none of {}", known.join(", "))));
         }
-        Ok(match kind {
+        let question = match kind {
             "report" => Self::Report(asked.span(30)?),
-            "trends" => Self::Trends(asked.span(180)?, asked.interval()?),
+            "trends" => {
+                Self::Trends(asked.span(180)?, asked.one_of("interval", &INTERVALS)?.unwrap_or(Interval::Month))
+            }
             "models" => Self::Models(asked.span(30)?),
             "egress" => Self::Egress(asked.span(30)?),
             "forecast" => Self::Forecast(asked.span(300)?, asked.days()?),
@@ -120,7 +133,24 @@ impl Question {
             "prices" => Self::Prices(asked.day("day")?.unwrap_or(today)),
             "sources" => Self::Sources,
             _ => Self::Recommendations(asked.wishes()?),
-        })
+        };
+        question.in_order()
+    }
+
+    /// Refuses days that are the wrong way round. What can't be read at all is named before.
+    fn in_order(self) -> Result<Self, QuestionError> {
+        match &self {
+            Self::Report(span)
+            | Self::Trends(span, _)
+            | Self::Models(span)
+            | Self::Egress(span)
+            | Self::Forecast(span, _)
+                if span.start > span.end =>
+            {
+                Err(QuestionError::Order { start: span.start, end: span.end })
+            }
+            _ => Ok(self),
+        }
     }
 }
 
@@ -131,12 +161,12 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.parameters.get(name).map(String::as_str)
     }
 
     fn day(&self, name: &'static str) -> Result<Option<Date>, QuestionError> {
-        let wrong = |_| QuestionError { parameter: name, why: "is no day: write it as 2026-09-18".into() };
-        self.get(name).map(|text| Date::parse(text, DAY).map_err(wrong)).transpose()
+        let wrong = || wrong(name, "is no day: write it as 2026-09-18");
+        self.get(name).map(|text| parse_date(text).ok_or_else(wrong)).transpose()
     }
 
     /// The days asked for; by default the last `days` up to today.
@@ -144,71 +174,58 @@ impl Asked<'_> {
         let end = self.day("end")?.unwrap_or(self.today);
         let first = end.checked_sub(Duration::days(days - 1)).unwrap_or(end);
         let start = self.day("start")?.unwrap_or(first);
-        if start > end {
-            return Err(QuestionError {
-                parameter: "start",
-                why: format!("{start} is after the end, {end}: swap them"),
-            });
+        let metric = self.one_of("metric", &Metric::ALL.map(|metric| (metric.as_str(), metric)))?.unwrap_or_default();
+        let (by, filters) = (self.list("by")?, self.list("filter")?);
+        Ok(Span { start, end, by, metric, filters })
+    }
+
+    /// One of some words.
+    fn one_of<T: Clone>(&self, name: &'static str, choices: &[(&str, T)]) -> Result<Option<T>, QuestionError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Ok(Some(choice.clone()));
         }
-        let metric = match self.get("metric") {
-            None | Some("effective") => Metric::Effective,
-            Some("billed") => Metric::Billed,
-            Some("list") => Metric::List,
-            Some(_) => {
-                return Err(QuestionError { parameter: "metric", why: "is none of effective, billed, list".into() });
-            }
-        };
-        Ok(Span { start, end, by: self.list("by")?, metric, filters: self.list("filter")? })
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        Err(wrong(
+            name,
+            match &words[..] {
+                [one, other] => format!("is neither {one} nor {other}"),
+                words => format!("is none of {}", words.join(", ")),
+            },
+        ))
     }
 
     fn list<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<Vec<T>, QuestionError> {
-        let Some(text) = self.get(name) else { return Ok(Vec::new()) };
-        let wrong = |why: String| QuestionError { parameter: name, why };
-        if text.chars().count() > LIST_MAX || text.split(',').count() > LISTED_MAX {
-            return Err(wrong(format!("at most {LISTED_MAX} values are possible")));
+        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
+        if text.chars().count() > TEXT_MAX || text.split(',').count() > LISTED_MAX {
+            return Err(wrong(name, format!("at most {LISTED_MAX} values are possible")));
         }
-        text.split(',').map(|part| part.trim().parse().map_err(|error: T::Err| wrong(error.to_string()))).collect()
-    }
-
-    fn interval(&self) -> Result<Interval, QuestionError> {
-        match self.get("interval") {
-            None | Some("month") => Ok(Interval::Month),
-            Some("week") => Ok(Interval::Week),
-            Some(_) => Err(QuestionError { parameter: "interval", why: "is neither week nor month".into() }),
-        }
+        let parts = text.split(',').map(|part| part.trim_matches(' ').parse());
+        parts.map(|part| part.map_err(|error: T::Err| wrong(name, error.to_string()))).collect()
     }
 
     /// How many days to look ahead.
     fn days(&self) -> Result<u16, QuestionError> {
-        let wrong = || QuestionError { parameter: "days", why: "is no number of days from 1 to 366".into() };
+        let wrong = || wrong("days", format!("is no number of days from 1 to {DAYS_MAX}"));
         let days = self.get("days").map_or(Ok(30), |text| text.parse().map_err(|_| wrong()))?;
-        if (1..=366).contains(&days) { Ok(days) } else { Err(wrong()) }
+        if (1..=DAYS_MAX).contains(&days) { Ok(days) } else { Err(wrong()) }
     }
 
     fn wishes(&self) -> Result<Wishes, QuestionError> {
-        let baseline = self.get("baseline").map(str::to_owned);
-        if baseline.as_ref().is_some_and(|name| !["current", "peak", "autoscaled", "standby"].contains(&name.as_str()))
-        {
-            let why = "is none of current, peak, autoscaled, standby".into();
-            return Err(QuestionError { parameter: "baseline", why });
-        }
+        let baseline = self.one_of("baseline", &BaselineName::ALL.map(|name| (name.as_str(), name)))?;
         let latency_ms: Option<f64> = match self.get("latency_ms").map(str::parse).transpose() {
             Ok(latency_ms) => latency_ms,
-            Err(_) => {
-                return Err(QuestionError { parameter: "latency_ms", why: "is no number of milliseconds".into() });
-            }
+            Err(_) => return Err(wrong("latency_ms", "is no number of milliseconds")),
         };
-        if latency_ms.is_some_and(|ms| !(ms > 0.0 && ms <= 60_000.0)) {
-            return Err(QuestionError { parameter: "latency_ms", why: "is not within 0 and 60000".into() });
+        if latency_ms.is_some_and(|ms| !(ms > 0.0 && ms <= LATENCY_MAX_MS.into())) {
+            return Err(wrong("latency_ms", format!("is not within 0 and {LATENCY_MAX_MS}")));
         }
-        let survive = match self.get("survive") {
-            None => None,
-            Some("0") => Some(0),
-            Some("1") => Some(1),
-            Some(_) => return Err(QuestionError { parameter: "survive", why: "is neither 0 nor 1".into() }),
-        };
-        Ok(Wishes { baseline, latency_ms, survive })
+        Ok(Wishes { baseline, latency_ms, survive: self.one_of("survive", &[("0", 0), ("1", 1)])? })
     }
+}
+
+fn wrong(parameter: &'static str, why: impl Into<String>) -> QuestionError {
+    QuestionError::Parameter { parameter, why: why.into() }
 }
 
 #[cfg(test)]
@@ -257,6 +274,8 @@ mod tests {
             let error = asked(kind, &[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(part), "{error}");
         }
+        let both = [("start", "2026-09-21"), ("days", "")];
+        assert!(matches!(asked("forecast", &both), Err(QuestionError::Parameter { parameter: "days", .. })));
     }
 
     proptest! {

@@ -1,24 +1,13 @@
 //! What the actor `cost` shows to whoever answers questions about money.
 
-use super::{archive::Archive, books::Books};
+use super::{answers::BudgetStanding, archive::Archive, books::Books};
 use crate::actors::cost::CostMetrics;
-use regionmesh_cost::{Anomaly, BudgetState, LiveMeter, LiveRegion, Plane, Pricing, RegionMap};
+use regionmesh_cost::{Anomaly, LiveMeter, LiveRegion, Plane, Pricing, RegionMap};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 /// Questions that are answered at once; further ones wait.
 const ANSWERS_AT_ONCE: usize = 2;
-
-/// A budget and how it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BudgetView {
-    /// Its name.
-    pub name: String,
-    /// First and last day of the period, both included.
-    pub period: (time::Date, time::Date),
-    /// How it stands.
-    pub state: BudgetState,
-}
 
 /// The live plane, as of the last observation.
 #[derive(Debug, Clone)]
@@ -32,7 +21,7 @@ pub struct LiveView {
     /// Incidents of the live plane that are open, and those of billed days that ended lately or are open.
     pub anomalies: Vec<Anomaly>,
     /// How the budgets stand; only at the leader.
-    pub budgets: Vec<BudgetView>,
+    pub budgets: Vec<BudgetStanding>,
 }
 
 impl LiveView {

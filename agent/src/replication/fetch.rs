@@ -3,7 +3,8 @@
 //! Bytes are assembled in a staging file of their final size. A chunk counts as present when the bytes at its place have its
 //! hash, so a fetch that was cut off goes on where it was without a journal to trust. What a local version
 //! already has is copied; the rest is fetched in requests of a few chunks from several agents at once, each chunk
-//! verified on arrival. An agent that sends wrong bytes is not asked again.
+//! verified on arrival. An agent that sends wrong bytes is not asked again; dearer sources are asked where cheaper ones fail, or
+//! are slow.
 
 use super::{
     bulk::{BulkReceive, BulkSend, BulkTransport, in_time, read_frame, write_frame},
@@ -25,8 +26,11 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -39,6 +43,8 @@ const REQUEST: u64 = 16 << 20;
 const CHUNKS_AHEAD: usize = 2;
 /// Bytes that must come within [`super::bulk::STALL`]: 3 kB/s, slower than any link that a model should take.
 const READ_PIECE: usize = 64 << 10;
+/// A request that takes longer makes the next dearer sources count as well: what is replicated late costs more than what is sent.
+const SLOW: Duration = Duration::from_secs(30);
 /// Failures of one agent until it is left alone for the rest of this fetch.
 const FAILURES_MAX: u32 = 3;
 
@@ -93,8 +99,8 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches, verifies and commits `wanted` from `sources`, the best first.
-    pub async fn fetch(&self, wanted: &VersionSummary, sources: &[AgentId]) -> Result<VersionSummary, FetchError> {
+    /// Fetches, verifies and commits `wanted` from `sources`, the best first; those of one list are asked at once.
+    pub async fn fetch(&self, wanted: &VersionSummary, sources: &[Vec<AgentId>]) -> Result<VersionSummary, FetchError> {
         let what = format!("{}@{}", wanted.model, wanted.version);
         let start = Instant::now();
         let manifest = self.manifest(wanted, sources, &what).await?;
@@ -131,15 +137,20 @@ impl Fetcher {
         Ok(committed)
     }
 
-    async fn manifest(&self, wanted: &VersionSummary, sources: &[AgentId], what: &str) -> Result<Manifest, FetchError> {
+    async fn manifest(
+        &self,
+        wanted: &VersionSummary,
+        sources: &[Vec<AgentId>],
+        what: &str,
+    ) -> Result<Manifest, FetchError> {
         let mut last = "nobody holds it".to_owned();
-        for source in sources {
+        for source in sources.iter().flatten() {
             match self.manifest_from(wanted, source).await {
                 Ok(manifest) => return Ok(manifest),
                 Err(why) => last = format!("{source}: {why}"),
             }
         }
-        Err(FetchError::NoSource { what: what.into(), asked: sources.len(), last })
+        Err(FetchError::NoSource { what: what.into(), asked: sources.concat().len(), last })
     }
 
     async fn manifest_from(&self, wanted: &VersionSummary, source: &AgentId) -> Result<Manifest, String> {
@@ -247,7 +258,7 @@ impl Fetcher {
         paths: &[PathBuf],
         syncs: &BTreeMap<usize, EarlySync>,
         missing: Vec<Piece>,
-        sources: &[AgentId],
+        sources: &[Vec<AgentId>],
         what: &str,
     ) -> Result<(), FetchError> {
         let work = Arc::new(Work {
@@ -256,6 +267,7 @@ impl Fetcher {
             last: Mutex::new("nobody holds it".into()),
             local: Mutex::default(),
             syncs: syncs.clone(),
+            tiers: AtomicUsize::new(1),
         });
         let mut workers = JoinSet::new();
         for number in 0..self.streams {
@@ -269,22 +281,29 @@ impl Fetcher {
         }
         if !lock(&work.requests).is_empty() {
             let last = lock(&work.last).clone();
-            return Err(FetchError::NoSource { what: what.into(), asked: sources.len(), last });
+            return Err(FetchError::NoSource { what: what.into(), asked: sources.concat().len(), last });
         }
         Ok(())
     }
 
-    async fn work(&self, number: usize, work: &Work, manifest: &Manifest, paths: &[PathBuf], sources: &[AgentId]) {
+    async fn work(&self, number: usize, work: &Work, manifest: &Manifest, paths: &[PathBuf], sources: &[Vec<AgentId>]) {
         loop {
             if lock(&work.local).is_some() {
                 return;
             }
-            let usable: Vec<_> = sources.iter().filter(|source| !work.is_given_up(source)).collect();
+            let usable = work.usable(sources);
             // Workers spread over the sources; one that fails moves its worker on to the next.
             let Some(source) = (!usable.is_empty()).then(|| usable[number % usable.len()]) else { return };
             let Some(request) = lock(&work.requests).pop_front() else { return };
             let mut rest = VecDeque::from(request);
-            match self.fetch_pieces(work, manifest, paths, source, &mut rest).await {
+            let (tiers, asked) = (work.tiers.load(Ordering::Relaxed), Instant::now());
+            let outcome = self.fetch_pieces(work, manifest, paths, source, &mut rest).await;
+            if asked.elapsed() > SLOW && tiers < sources.len() {
+                tracing::info!(%source, model = %manifest.model, version = %manifest.version, took = ?asked.elapsed(), "a source is slow; dearer ones are asked too");
+                // One step for all that were slow at the same time.
+                let _ = work.tiers.compare_exchange(tiers, tiers + 1, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            match outcome {
                 Ok(()) => {}
                 Err(PieceError::Local(error)) => {
                     lock(&work.local).get_or_insert(error);
@@ -381,9 +400,18 @@ struct Work {
     local: Mutex<Option<ModelError>>,
     /// Of large files, by their index.
     syncs: BTreeMap<usize, EarlySync>,
+    /// How many lists of sources count at once.
+    tiers: AtomicUsize,
 }
 
 impl Work {
+    /// The sources to ask now: those of the first lists that count, or of the first list that has any left.
+    fn usable<'a>(&self, sources: &'a [Vec<AgentId>]) -> Vec<&'a AgentId> {
+        let left = |list: &'a Vec<AgentId>| list.iter().filter(|source| !self.is_given_up(source));
+        let lists = || sources.iter().filter(|list| left(list).next().is_some());
+        lists().take(self.tiers.load(Ordering::Relaxed)).flat_map(left).collect()
+    }
+
     fn is_given_up(&self, source: &AgentId) -> bool {
         lock(&self.failures).get(source).is_some_and(|failures| *failures >= FAILURES_MAX)
     }

@@ -19,6 +19,8 @@ pub struct ReplicationMetrics {
     pub corrupt: IntCounterVec,
     /// Fetches by outcome.
     pub fetches: IntCounterVec,
+    /// Versions that another region was waited for, since they are cheaper to fetch from it, by outcome.
+    pub relays: IntCounterVec,
     /// How long a fetch took.
     pub fetch_duration: Histogram,
     /// Versions that lost their name to an earlier one.
@@ -60,6 +62,12 @@ impl ReplicationMetrics {
         )?;
         registry.register(Box::new(fetch_duration.clone()))?;
         let fetches = counters("fetches_total", "Fetches of a version by outcome.", &["outcome"])?;
+        let relays = counters(
+            "relays_total",
+            "Large versions for which another region was waited, from which they are cheaper to fetch, by whether they came from it.",
+            &["outcome"],
+        )?;
+        ["relayed", "direct"].iter().for_each(|outcome| drop(relays.with_label_values(&[*outcome])));
         // From 0, so that an alert sees the first of each.
         let cleaned = counters("cleaned_total", "What crashed writers left and was cleaned up, by kind.", &["kind"])?;
         ["deletion", "version", "upload"].iter().for_each(|kind| drop(cleaned.with_label_values(&[*kind])));
@@ -76,6 +84,7 @@ impl ReplicationMetrics {
             reused: counter("chunks_reused_total", "Chunks taken from versions already held instead of the network.")?,
             corrupt: counters("corrupt_total", "Received bytes that are not what the manifest says.", &["region"])?,
             fetches,
+            relays,
             fetch_duration,
             conflicts: counter("conflicts_total", "Versions that lost their name to an earlier one.")?,
             store_errors: counter("store_errors_total", "Failed looks at the region's store.")?,

@@ -5,4 +5,5 @@ pub mod clock;
 pub mod fetch;
 pub mod metrics;
 pub mod publish;
+pub mod route;
 pub mod serve;

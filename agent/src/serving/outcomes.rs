@@ -2,6 +2,7 @@
 //! again.
 
 use super::quarantine::VersionKey;
+use crate::store::replace_file;
 use regionmesh_protocol::{
     manifest::{Digest, ModelName, VersionName},
     servability::Outcome,
@@ -174,11 +175,8 @@ impl Outcomes {
             .map(|((model, version, content), known)| (model.clone(), version.clone(), *content, known.outcome.clone()))
             .collect();
         let document = Document { engine: self.engine.clone(), versions: lasting };
-        let written = serde_json::to_vec(&document).map_err(std::io::Error::other).and_then(|text| {
-            let partial = file.with_extension("partial");
-            std::fs::write(&partial, text)?;
-            std::fs::rename(&partial, file)
-        });
+        let written = serde_json::to_vec(&document).map_err(std::io::Error::other);
+        let written = written.and_then(|text| replace_file(file, &text));
         if let Err(error) = written {
             tracing::warn!(file = %file.display(), %error, "cannot remember which versions were tested; they are tested again after a restart");
         }

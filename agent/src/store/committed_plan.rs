@@ -8,7 +8,7 @@ use regionmesh_protocol::{
 };
 use std::{
     fs::File,
-    io::{ErrorKind, Read, Write},
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,7 @@ pub const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
 /// Names the layout of plans; to be changed with it, since what was encoded otherwise may decode to nonsense.
-const LAYOUT: &str = "regionmesh committed plan, layout 4";
+const LAYOUT: &str = "regionmesh committed plan, layout 5";
 
 /// The checksum of a plan in today's layout.
 fn checksum(body: &[u8]) -> blake3::Hash {
@@ -81,17 +81,12 @@ pub fn load(data_dir: &Path) -> Result<Option<CommittedPlan>, CommittedPlanError
     }
 }
 
-/// Keeps `plan` in `data_dir`: written beside, made durable, then renamed over the old.
+/// Keeps `plan` in `data_dir`.
 pub fn save(data_dir: &Path, plan: &CommittedPlan) -> Result<(), CommittedPlanError> {
     let path = data_dir.join(FILE_NAME);
     let body = codec::encode(plan).map_err(|error| CommittedPlanError::Codec { path: path.clone(), error })?;
-    let beside = data_dir.join(format!("{FILE_NAME}.new"));
-    let written = std::fs::create_dir_all(data_dir).and_then(|()| File::create(&beside)).and_then(|mut file| {
-        file.write_all(checksum(&body).as_bytes())?;
-        file.write_all(&body)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &path)
-    });
+    let content = [checksum(&body).as_bytes(), &body[..]].concat();
+    let written = std::fs::create_dir_all(data_dir).and_then(|()| super::replace_file(&path, &content));
     written.map_err(|error| CommittedPlanError::Io { action: "write", path, error })
 }
 

@@ -83,7 +83,7 @@ const REWRITE: Duration = Duration::from_secs(6 * 60 * 60);
 /// Most slots that one listing takes in; old ones beyond are left for the next compaction.
 const LISTED_MAX: usize = 10_000;
 /// Opens every slot; to be changed with its layout, since what was encoded otherwise may decode to nonsense.
-const LAYOUT: &[u8] = b"regionmesh slot 3\n";
+const LAYOUT: &[u8] = b"regionmesh slot 4\n";
 /// How often a store that keeps failing, or is slow, is told of in the log.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// A store that failed is well again after this long without a failure.

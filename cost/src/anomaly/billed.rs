@@ -6,7 +6,7 @@ use super::{
     incident::{Cost, Incident},
     series::BilledSeries,
 };
-use crate::{cells::day_of, money::Amount};
+use crate::{date::day_of, money::Amount};
 use std::collections::BTreeMap;
 use time::{Date, Duration};
 
@@ -239,7 +239,7 @@ impl<'a> Scan<'a> {
         let is_weekly = [7, 14].into_iter().all(|days| is_alike(day - days));
         let is_monthly = || {
             let Some(date) = day_of(day) else { return false };
-            let months = [1, 2].map(|months| months_before(date, months).map(crate::cells::day_number));
+            let months = [1, 2].map(|months| months_before(date, months).map(crate::date::day_number));
             months.into_iter().all(|day| day.is_some_and(|day| (day - 1..=day + 1).any(is_alike)))
         };
         is_weekly || is_monthly()

@@ -223,7 +223,7 @@ fn sources_are_ordered_by_region_cloud_price_round_trip_and_name() {
         price: price.map(usd),
         round_trip_ms,
     };
-    let mut sources = [
+    let sources = vec![
         source("g", "gcp", None, Some(1)),
         source("f", "gcp", Some(9), None),
         source("e", "gcp", Some(9), Some(90)),
@@ -233,9 +233,9 @@ fn sources_are_ordered_by_region_cloud_price_round_trip_and_name() {
         source("a", "aws", None, None),
         source("here", "aws", None, None),
     ];
-    order_sources("here", "aws", &mut sources);
-    let order: String = sources.iter().map(|source| source.region.as_str()).collect();
-    assert_eq!(order, "herebacdefg");
+    let tiers = source_tiers("here", "aws", sources);
+    let names = |tier: &Vec<ReplicationSource>| tier.iter().map(|source| source.region.as_str()).collect::<String>();
+    assert_eq!(tiers.iter().map(names).collect::<Vec<_>>(), ["here", "b", "a", "c", "def", "g"]);
 }
 
 #[test]

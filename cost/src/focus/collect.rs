@@ -1,11 +1,10 @@
 //! Rows of all files become cells, by source and billing month.
 
-use super::columns::{Columns, METRICS, TEXT_NAMES, Text};
+use super::columns::{Columns, TEXT_NAMES, Text};
 use super::report::{BadReason, FileError, ImportedPart};
 use super::tags::TagSets;
-use crate::cells::{
-    CellKey, CellsBuilder, ChargeKind, Dimension, Metric, Period, PricingClass, Sums, day_number, day_of,
-};
+use crate::cells::{CellKey, CellsBuilder, ChargeKind, Dimension, Metric, Period, PricingClass, Sums};
+use crate::date::{day_number, day_of};
 use crate::money::{Currency, Money, Totals};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::borrow::Cow;
@@ -52,8 +51,8 @@ pub(super) struct FileContext {
     pub(super) currency: Option<Currency>,
     pub(super) has_currency: bool,
     pub(super) has_charge_category: bool,
-    /// Whether the file has each of [`METRICS`].
-    pub(super) has_cost: [bool; METRICS.len()],
+    /// Whether the file has each of [`Metric::ALL`].
+    pub(super) has_cost: [bool; Metric::ALL.len()],
 }
 
 impl FileContext {
@@ -89,8 +88,8 @@ struct Slot {
     source: String,
     period: Period,
     cells: CellsBuilder,
-    /// Whether all of its files have each of [`METRICS`].
-    has_cost: [bool; METRICS.len()],
+    /// Whether all of its files have each of [`Metric::ALL`].
+    has_cost: [bool; Metric::ALL.len()],
 }
 
 /// The cells of an import while they are made.
@@ -329,7 +328,7 @@ impl Slot {
         // Cells are sorted by day.
         let last = cells.len().checked_sub(1)?;
         let days = (day_of(cells.day(0))?, day_of(cells.day(last))?);
-        let available = METRICS.into_iter().zip(has_cost).filter(|(_, has)| *has).map(|(metric, _)| metric);
+        let available = Metric::ALL.into_iter().zip(has_cost).filter(|(_, has)| *has).map(|(metric, _)| metric);
         let mut totals: BTreeMap<Metric, Totals> = available.map(|metric| (metric, Totals::default())).collect();
         let mut rows = 0;
         for index in 0..cells.len() {

@@ -40,8 +40,7 @@ pub(super) const CHARGE_START: &str = "ChargePeriodStart";
 pub(super) const BILLING_START: &str = "BillingPeriodStart";
 pub(super) const TAGS: &str = "Tags";
 
-/// Costs, in the order of [`COST_NAMES`].
-pub(super) const METRICS: [Metric; 3] = [Metric::Effective, Metric::Billed, Metric::List];
+/// The columns of costs, in the order of [`Metric::ALL`].
 pub(super) const COST_NAMES: [&str; 3] = ["EffectiveCost", "BilledCost", "ListCost"];
 
 /// Names of columns that an error lists.
@@ -82,7 +81,7 @@ impl Columns {
             let missing = start.into_iter().chain(cost).collect::<Vec<_>>().join(", nor ");
             return Err(FileError::Columns { file: file.into(), missing, found: listed(names) });
         };
-        for (metric, cost) in METRICS.into_iter().zip(costs) {
+        for (metric, cost) in Metric::ALL.into_iter().zip(costs) {
             if cost.is_none() {
                 warnings.push(Warning::NoMetric(metric));
             }

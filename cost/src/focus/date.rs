@@ -1,6 +1,7 @@
 //! Points in time as exports write them, to the UTC day.
 
-use crate::cells::{Period, day_number, day_of};
+use crate::cells::Period;
+use crate::date::{day_number, day_of};
 use time::{Date, Month};
 
 /// Minutes of a day.

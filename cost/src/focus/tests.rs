@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::cells::{Cells, ChargeKind, Dimension, PricingClass, day_of};
+use crate::cells::{Cells, ChargeKind, Dimension, PricingClass};
+use crate::date::day_of;
 use crate::money::Amount;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;

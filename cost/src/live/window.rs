@@ -1,8 +1,8 @@
 //! What a stretch of days has cost so far.
 
-use super::{DAY_MS, DayMeter, LiveMeter, Pricing, RegionMeter, day_at, hourly_rate};
+use super::{DayMeter, LiveMeter, Pricing, RegionMeter, hourly_rate};
 use crate::{
-    cells::{day_number, day_of},
+    date::{DAY_MS, date_at, day_number, day_of},
     egress::{EgressReport, EgressUsage, egress_report},
     money::{Money, Totals},
     prices::NoPrice,
@@ -112,7 +112,7 @@ pub struct LiveRegion {
 impl LiveMeter {
     /// What each region costs at `now_ms`, Unix milliseconds: what was charged up to the last observation.
     pub fn regions(&self, now_ms: u64, pricing: Pricing<'_>) -> Vec<LiveRegion> {
-        let Some(today) = day_at(now_ms).and_then(day_of) else { return Vec::new() };
+        let Some(today) = date_at(now_ms) else { return Vec::new() };
         let first = today.replace_day(1).unwrap_or(today);
         let regions = self.regions.iter().filter_map(|(region, meter)| {
             let (last_ms, running) = meter.last.as_ref()?;

@@ -4,7 +4,10 @@ use super::{
     outcome::NodeCounts,
     state::{BaselineName, ModelCopy},
 };
-use crate::money::{Amount, Currency};
+use crate::{
+    date::iso_date,
+    money::{Amount, Currency},
+};
 use regionmesh_protocol::{
     identity::RegionName,
     manifest::{ModelName, VersionName},
@@ -222,20 +225,4 @@ pub struct Recommendations {
     pub comparisons: Vec<Comparison>,
     /// What people should know: limits that are broken today, assumptions.
     pub notes: Vec<String>,
-}
-
-/// Dates as `2026-11-29`.
-mod iso_date {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-    use time::{Date, macros::format_description};
-
-    pub(super) fn serialize<S: Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(date)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parsed = Date::parse(&text, format_description!("[year]-[month]-[day]"));
-        parsed.map_err(|error| de::Error::custom(format!("{text:?} is no date such as 2026-11-29: {error}")))
-    }
 }

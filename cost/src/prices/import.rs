@@ -1,13 +1,12 @@
 //! Reads price files. A bad price is reported and the others are kept.
 
 use super::{
-    Destination, PRICE_LIMIT, Price, PriceItem, Tier, Unit,
-    date::parse_date,
-    placeholder,
+    Destination, PRICE_LIMIT, Price, PriceItem, Tier, Unit, placeholder,
     records::{self, Record},
 };
 use crate::{
     cells::PricingClass,
+    date::parse_date,
     money::{Amount, AmountError, Currency},
     regions::CloudRegion,
 };

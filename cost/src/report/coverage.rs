@@ -2,7 +2,8 @@
 
 use super::{Query, Warning, WarningKind, scan::Scanned};
 use crate::{
-    cells::{Metric, Period, day_of},
+    cells::{Metric, Period},
+    date::day_of,
     ledger::{LATE_DAYS, Ledger, StoredPart, day_range},
 };
 use std::collections::{BTreeMap, BTreeSet};

@@ -49,22 +49,23 @@ pub enum GroupError {
     Filter(String),
 }
 
-const NAMES: [(&str, Group); 12] = [
-    ("day", Group::Day),
-    ("week", Group::Week),
-    ("month", Group::Month),
-    ("provider", Group::Provider),
-    ("account", Group::Account),
-    ("region", Group::Region),
-    ("zone", Group::Zone),
-    ("service", Group::Service),
-    ("category", Group::Category),
-    ("pricing", Group::Pricing),
-    ("charge", Group::Charge),
-    ("model", Group::Model),
-];
-
 impl Group {
+    /// Those with a name of their own: all but tags.
+    pub const NAMED: [(&str, Self); 12] = [
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("provider", Self::Provider),
+        ("account", Self::Account),
+        ("region", Self::Region),
+        ("zone", Self::Zone),
+        ("service", Self::Service),
+        ("category", Self::Category),
+        ("pricing", Self::Pricing),
+        ("charge", Self::Charge),
+        ("model", Self::Model),
+    ];
+
     /// Whether it is a day or a span of days.
     pub fn is_time(&self) -> bool {
         matches!(self, Self::Day | Self::Week | Self::Month)
@@ -78,7 +79,7 @@ impl FromStr for Group {
         if let Some(key) = text.strip_prefix("tag:").filter(|key| !key.is_empty()) {
             return Ok(Self::Tag(key.to_owned()));
         }
-        let known = NAMES.iter().find(|(name, _)| *name == text);
+        let known = Self::NAMED.iter().find(|(name, _)| *name == text);
         known.map(|(_, group)| group.clone()).ok_or_else(|| GroupError::Unknown(shortened(text)))
     }
 }
@@ -87,7 +88,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag(key) => write!(f, "tag:{key}"),
-            group => f.pad(NAMES.iter().find(|(_, known)| known == group).map_or("", |(name, _)| name)),
+            group => f.pad(Self::NAMED.iter().find(|(_, known)| known == group).map_or("", |(name, _)| name)),
         }
     }
 }

@@ -8,7 +8,8 @@ use super::{
     group::{charge_name, pricing_name},
 };
 use crate::{
-    cells::{Cells, Dimension, Metric, Period, day_number, day_of},
+    cells::{Cells, Dimension, Metric, Period},
+    date::{day_number, day_of},
     ledger::{Ledger, StoredPart, day_range},
     money::{Amount, Currency},
 };

@@ -2,7 +2,8 @@
 
 use super::{Group, Query, QueryError, RegionNames, Warning, coverage, scan, share_ratio, sort_key};
 use crate::{
-    cells::{Metric, day_number, day_of},
+    cells::Metric,
+    date::{day_number, day_of},
     ledger::{Ledger, day_range, serialize_day},
     money::{Amount, Currency},
 };

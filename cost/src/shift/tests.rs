@@ -24,6 +24,7 @@ fn input(costs: &[i64]) -> ShiftInput {
     ShiftInput {
         regions: REGIONS.iter().zip(costs).map(|(known, cost)| (name(known), region(*cost))).collect(),
         total_rps: 1_000,
+        currency: Currency::USD,
         latency_bound_ms: 150,
         is_enabled: true,
         has_orders: false,
@@ -243,7 +244,7 @@ fn traffic_leaves_the_dearest_region_in_steps_of_five_points() {
     let outcome = next_factors(&input);
     assert_eq!(
         outcome.reason,
-        "cost: 16.66 % of the traffic moves from b to a and saves 8760.00 a month against normal weights"
+        "cost: 16.66 % of the traffic is moved from b to a and saves 8760.00 USD a month against normal weights"
     );
     assert_eq!(outcome.monthly_saving.rounded(2), "8760.00");
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    cells::{CellKey, CellsBuilder, ChargeKind, PricingClass, Sums, day_number},
+    cells::{CellKey, CellsBuilder, ChargeKind, PricingClass, Sums},
+    date::day_number,
     ledger::StoredPart,
     live::{NodeGroup, RegionCapacity},
     money::ONE,

@@ -1,7 +1,7 @@
 //! Why a region stands where it does, and what it waits for: the words of the guards, the gate and the ramp.
 
 use super::{
-    Absence, Plan, PlanInputs, RegionInput, RegionPlan, Standing, next,
+    Absence, FULL_WEIGHT_BP, Plan, PlanInputs, RegionInput, RegionPlan, Standing, next,
     order::duration_in_words,
     standing::{Orders, gated_since, trial_of},
 };
@@ -99,6 +99,11 @@ fn guards(
     said.extend(capacity_in_words(input));
     if let Some(short) = &plan.shortfall {
         said.push(next::shortfall_in_words(short));
+    }
+    let factor_bp = plan.cost.factor_bp(name);
+    if factor_bp < FULL_WEIGHT_BP {
+        let percent = f64::from(factor_bp) / 100.0;
+        said.push(format!("its weight is cut to {percent} %: a request costs less elsewhere (traffic.cost)"));
     }
     if orders.hold().is_some() && looks_down(input.condition) && region.weight_bp > 0 {
         said.push(format!("{name} looks {} and keeps its share: it is held", input.condition));

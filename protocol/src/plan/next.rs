@@ -1,12 +1,12 @@
 //! From one plan to the next.
 //!
 //! In this order: overrides that expired go; every region's standing follows its verdict and its overrides; as many
-//! failed regions leave as may; one gate may open; weights follow from standings, within capacity; the guard sees to it
-//! that somebody is left to answer. Applying the result again at the same time changes nothing.
+//! failed regions leave as may; one gate may open; weights follow from standings, within capacity, and where nothing is the
+//! matter from what they cost; the guard sees to it that somebody is left to answer. Applying the result again at the same time changes nothing.
 
 use super::{
-    Absence, Override, OverrideKind, Plan, PlanInputs, PlannedLoad, RegionPlan, Shortfall, Standing, Strategy,
-    YieldedOrder,
+    Absence, CostShift, Override, OverrideKind, Plan, PlanInputs, PlannedLoad, RegionPlan, Shortfall, Standing,
+    Strategy, YieldedOrder, cost,
     standing::{Orders, gate_passed, serve, settle},
     weights,
     yielding::Survival,
@@ -97,6 +97,7 @@ struct Draft<'a> {
     shortfall: Option<Shortfall>,
     members: Members,
     all_failed_ms: Option<u64>,
+    cost: CostShift,
     reasons: Vec<String>,
 }
 
@@ -165,6 +166,7 @@ impl<'a> Draft<'a> {
             shortfall: None,
             members,
             all_failed_ms,
+            cost: current.map(|plan| plan.cost.clone()).unwrap_or_default(),
             reasons,
         };
         draft.say_what_yields(known);
@@ -373,8 +375,26 @@ impl<'a> Draft<'a> {
         {
             self.say(shortfall_in_words(&short));
         }
+        self.follow_cost();
         for (name, region) in &mut self.regions {
-            region.weight_bp = weights.get(name).copied().unwrap_or(0);
+            let weight_bp = weights.get(name).copied().unwrap_or(0);
+            region.weight_bp = cost::weighted_bp(weight_bp, self.cost.factor_bp(name));
+        }
+    }
+
+    /// Moves traffic for money where nothing else decides, else gives it back.
+    fn follow_cost(&mut self) {
+        let has_orders = !self.overrides.is_empty();
+        let obstacle =
+            cost::obstacle(self.inputs.strategy, self.regions.values(), has_orders, self.shortfall.is_some());
+        let (factors_bp, reason) = match (obstacle, &self.inputs.cost) {
+            (None, None) => return,
+            (None, Some(wish)) => (wish.factors_bp.clone(), wish.reason.clone()),
+            (Some(why), _) => (BTreeMap::new(), format!("no traffic is moved for cost any more: {why}")),
+        };
+        if let Some(changed) = self.cost.changed(factors_bp, self.now_ms) {
+            self.cost = changed;
+            self.say(reason);
         }
     }
 
@@ -413,6 +433,7 @@ impl<'a> Draft<'a> {
                 && plan.overrides == self.overrides
                 && plan.yielded == self.yielded
                 && plan.all_failed_ms == self.all_failed_ms
+                && plan.cost == self.cost
         };
         if current.is_some_and(is_same) {
             return None;
@@ -439,6 +460,7 @@ impl<'a> Draft<'a> {
             members: self.members,
             yielded: self.yielded,
             all_failed_ms: self.all_failed_ms,
+            cost: self.cost,
         }
     }
 }

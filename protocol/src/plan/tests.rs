@@ -13,6 +13,7 @@ use std::net::Ipv4Addr;
 
 mod capacity;
 mod climb;
+mod cost;
 mod examples;
 mod membership;
 mod orders;
@@ -70,7 +71,15 @@ impl World {
     fn of(regions: &[&str], strategy: Strategy) -> Self {
         let regions =
             regions.iter().enumerate().map(|(index, region)| (name(region), input(index as u8 + 1))).collect();
-        let inputs = PlanInputs { regions, strategy, suspect_percent: 10, recovery: recovery(), max_out: 1, ttl_ms: 0 };
+        let inputs = PlanInputs {
+            regions,
+            strategy,
+            suspect_percent: 10,
+            recovery: recovery(),
+            max_out: 1,
+            ttl_ms: 0,
+            cost: None,
+        };
         let mut world = Self { inputs, plan: None, now_ms: 1_000_000, is_reconfigured: false };
         world.apply();
         world
@@ -168,8 +177,15 @@ fn world() -> impl Generator<Value = World> {
             let regions = regions.iter().zip(conditions).enumerate().map(|(index, (region, condition))| {
                 (name(region), RegionInput { condition, ..input(index as u8 + 1) })
             });
-            let inputs =
-                PlanInputs { regions: regions.collect(), strategy, suspect_percent, recovery, max_out, ttl_ms: 0 };
+            let inputs = PlanInputs {
+                regions: regions.collect(),
+                strategy,
+                suspect_percent,
+                recovery,
+                max_out,
+                ttl_ms: 0,
+                cost: None,
+            };
             World { inputs, plan: None, now_ms: 1_000_000, is_reconfigured: false }
         },
     )

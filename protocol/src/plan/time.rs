@@ -132,6 +132,7 @@ impl Plan {
             standing.expires_ms = moved(standing.expires_ms);
         }
         plan.all_failed_ms = plan.all_failed_ms.map(moved);
+        plan.cost.changed_ms = moved(plan.cost.changed_ms);
         for yielded in &mut plan.yielded {
             yielded.since_ms = moved(yielded.since_ms);
         }

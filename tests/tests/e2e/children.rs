@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// The region whose agent runs here.
 const HERE: usize = 2;
 /// Every child of the supervisor.
-const CHILDREN: [&str; 14] = [
+const CHILDREN: [&str; 15] = [
     "mesh",
     "gossip",
     "peer",
@@ -28,6 +28,7 @@ const CHILDREN: [&str; 14] = [
     "events",
     "alerts",
     "api",
+    "cost",
     "store-monitor",
     "uploads",
 ];

@@ -69,6 +69,11 @@ impl Generator {
                 choices.extend([least, most]);
                 number(self.pick(&choices))
             }
+            Some("number") => {
+                let most = schema["maximum"].as_f64().unwrap_or_else(|| panic!("no maximum in {schema}"));
+                assert_eq!(schema["exclusiveMinimum"], 0, "{schema}");
+                self.pick(&[f64::MIN_POSITIVE, 0.5, 1.0, most]).into()
+            }
             Some("string") => self.valid_text(schema).into(),
             Some("object") => self.valid_object(document, schema),
             other => panic!("a request holds {other:?}: {schema}"),
@@ -152,6 +157,11 @@ fn invalid(document: &Value, schema: &Value) -> Vec<Value> {
             values.extend([json!("7"), json!(true), json!({}), json!(1e300)]);
             let outside = INTEGERS.into_iter().chain([least - 1, most + 1]).filter(|n| !(least..=most).contains(n));
             values.extend(outside.map(number));
+        }
+        Some("number") => {
+            values.retain(|value| !value.is_number());
+            let most = schema["maximum"].as_f64().unwrap();
+            values.extend([json!("7"), json!(true), json!({}), json!(0), json!(-1.5), json!(1e300), json!(most + 0.5)]);
         }
         Some("string") => {
             values.extend([json!(7), json!(true), json!({})]);

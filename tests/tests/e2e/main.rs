@@ -7,6 +7,7 @@ mod alerts;
 mod children;
 mod clocks;
 mod cost;
+mod cost_moves;
 mod deletion;
 mod dns;
 mod dns_outside;

@@ -4,16 +4,13 @@ use super::{CostArguments, CostMetrics};
 use crate::{
     actors::messages::CostMessage,
     config::CostConfig,
-    cost::{
-        answers::{self, Figures, Sources},
-        view::{BudgetView, pricing},
-    },
+    cost::answers::{self, BudgetBasis, BudgetStanding, Figures, Sources},
     time::unix_ms,
 };
 use ractor::ActorRef;
 use regionmesh_cost::{
-    Amount, Anomaly, BilledDays, Budget, BudgetProblem, Plane, RegionMap, anomaly_notice, budget_notices, day_of,
-    evaluate_budget, expected_rest, is_current, is_of_export, late_notices, outlook,
+    Anomaly, Budget, BudgetProblem, Plane, RegionMap, anomaly_notice, budget_notices, date_at, is_current,
+    is_of_export, late_notices,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -42,16 +39,14 @@ const LIVE_MAX_MS: u64 = 26 * 3_600_000;
 struct Known {
     budget: Budget,
     today: Date,
-    billed: BilledDays,
-    rest: Option<Amount>,
-    rest_at: Instant,
+    basis: BudgetBasis,
 }
 
 /// What came of judging.
 #[derive(Debug)]
 pub struct Verdict {
     known: BTreeMap<String, Known>,
-    budgets: Vec<BudgetView>,
+    budgets: Vec<BudgetStanding>,
     notices: Vec<CostNotice>,
     /// Incidents that are over.
     ended: Vec<CostNotice>,
@@ -65,7 +60,7 @@ pub(super) struct Judge {
     is_running: bool,
     ran_at: Option<Instant>,
     known: BTreeMap<String, Known>,
-    budgets: Vec<BudgetView>,
+    budgets: Vec<BudgetStanding>,
     billed: Vec<Anomaly>,
     is_billed_known: bool,
     /// Whether the bills were read since the start.
@@ -80,8 +75,13 @@ impl Judge {
         self.has_books = true;
     }
 
+    /// Whether budgets were judged lately.
+    pub(super) fn has_judged(&self) -> bool {
+        !self.is_running && self.ran_at.is_some_and(|at| at.elapsed() < 6 * EVERY)
+    }
+
     /// How the budgets stand.
-    pub(super) fn budgets(&self) -> &[BudgetView] {
+    pub(super) fn budgets(&self) -> &[BudgetStanding] {
         &self.budgets
     }
 
@@ -93,8 +93,8 @@ impl Judge {
     /// What the board says of budgets.
     pub(super) fn published(&self) -> Vec<BudgetUse> {
         let basis_points = |ratio: f64| (ratio * 1e4).clamp(0.0, f64::from(u32::MAX)).round() as u32;
-        let used = |view: &BudgetView| BudgetUse {
-            name: view.name.clone(),
+        let used = |view: &BudgetStanding| BudgetUse {
+            name: view.budget.name.clone(),
             spent_bp: basis_points(view.state.ratio),
             forecast_bp: view.state.forecast_ratio.map(basis_points),
         };
@@ -111,7 +111,7 @@ impl Judge {
         now_ms: u64,
     ) {
         let is_due = self.ran_at.is_none_or(|at| at.elapsed() >= EVERY);
-        let Some(today) = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of) else { return };
+        let Some(today) = date_at(now_ms) else { return };
         if self.is_running || !is_due || !self.has_books {
             return;
         }
@@ -152,7 +152,7 @@ impl Judge {
                 notices.take(&notice, now_ms);
             }
         }
-        let Some(today) = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of) else { return };
+        let Some(today) = date_at(now_ms) else { return };
         let is_over = |notice: &&CostNotice| match notice.kind {
             // A budget's crossing holds until its period ends, whatever is refunded.
             NoticeKind::Budget => !is_current(notice, budgets, today),
@@ -179,49 +179,42 @@ fn judge(
     let now_ms = unix_ms();
     let config = arguments.live.borrow().clone();
     let (books, live) = (arguments.books.borrow().clone(), arguments.view.borrow().clone());
-    let names = |provider: &str, region: &str| regions.mesh_region_of(provider, region).map(str::to_owned);
-    let mesh: Vec<String> = config.regions.iter().map(|region| region.name.to_string()).collect();
-    let pricing = pricing(&books, regions);
+    let (ledger, prices) = (books.ledger.clone(), books.prices.clone());
+    let sources = Sources {
+        live: live.meter.clone(),
+        ..Sources::of_mesh(config.clone(), config.cost.clone(), ledger, prices, today)
+    };
 
     known.retain(|name, known| {
         known.today == today && config.cost.budgets.iter().any(|budget| budget.name == *name && *budget == known.budget)
     });
     let (mut budgets, mut notices) = (Vec::new(), Vec::new());
     for budget in &config.cost.budgets {
-        let window = budget.period.window(today);
-        let start = window.first.checked_sub(time::Duration::days(answers::HISTORY_DAYS)).unwrap_or(window.first);
-        let before = known.remove(&budget.name);
-        let billed = match &before {
-            Some(before) => Ok(before.billed.clone()),
-            None => BilledDays::new(&books.ledger, budget, (start, today), &names, &config.cost.model_tag),
+        let basis = match known.remove(&budget.name) {
+            Some(Known { mut basis, .. }) => {
+                basis.rest = basis.rest.filter(|(_, at)| at.elapsed() < FORECAST_KEPT);
+                Ok(basis)
+            }
+            None => sources.budget_basis(budget),
         };
-        let billed = match billed {
-            Ok(billed) => billed,
+        let mut basis = match basis {
+            Ok(basis) => basis,
             Err(error) => {
                 tracing::error!(budget = budget.name, %error, "a budget can't be judged");
                 continue;
             }
         };
-        let days = billed.with_live(&live.meter, (start, today), budget.metric, &mesh, pricing);
-        let (rest, rest_at) = match before.filter(|before| before.rest_at.elapsed() < FORECAST_KEPT) {
-            Some(before) => (before.rest, before.rest_at),
-            None => (expected_rest(budget, &days, today).unwrap_or_default(), Instant::now()),
-        };
-        let outlook = outlook(budget, &days, billed.others(), rest, today);
-        let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
-        if let Some(BudgetProblem::OtherCurrencies { .. }) = &state.problem {
-            tracing::debug!(budget = budget.name, problem = ?state.problem, "a budget leaves out other currencies");
+        let standing = sources.standing(budget, &mut basis);
+        if let Some(BudgetProblem::OtherCurrencies { .. }) = &standing.state.problem {
+            let problem = &standing.state.problem;
+            tracing::debug!(budget = budget.name, ?problem, "a budget leaves out other currencies");
         }
-        notices.extend(budget_notices(budget, window, &state, now_ms));
-        budgets.push(BudgetView { name: budget.name.clone(), period: (window.first, window.last), state });
-        known.insert(budget.name.clone(), Known { budget: budget.clone(), today, billed, rest, rest_at });
+        notices.extend(budget_notices(budget, standing.window, &standing.state, now_ms));
+        budgets.push(standing);
+        known.insert(budget.name.clone(), Known { budget: budget.clone(), today, basis });
     }
 
-    let new_billed = billed.is_none().then(|| {
-        let (ledger, prices) = (books.ledger.clone(), books.prices.clone());
-        let sources = Sources::of_mesh(config.clone(), config.cost.clone(), ledger, prices, today);
-        (answers::billed(&books.ledger), answers::figures(&Sources { live: live.meter.clone(), ..sources }))
-    });
+    let new_billed = billed.is_none().then(|| (answers::billed(&books.ledger), answers::figures(&sources)));
     let billed = billed.or_else(|| Some(new_billed.as_ref()?.0.clone())).unwrap_or_default();
     let to_region = |anomaly: &Anomaly| -> Option<RegionName> {
         let region = anomaly.scope.get("region")?;

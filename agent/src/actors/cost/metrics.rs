@@ -2,7 +2,7 @@
 
 use crate::cost::{answers::Figures, books::Books, meter::Counts, observe::Answers, view::LiveView};
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, day_number, day_of};
+use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, date_at, end_of_day_ms};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -176,7 +176,7 @@ impl CostMetrics {
         {
             gauges.reset();
         }
-        let Some(today) = i32::try_from(view.at_ms / 86_400_000).ok().and_then(day_of) else { return };
+        let Some(today) = date_at(view.at_ms) else { return };
         let mut missing = 0;
         for region in &view.regions {
             let name = region.region.as_str();
@@ -203,16 +203,17 @@ impl CostMetrics {
             }
         }
 
-        for budget in &view.budgets {
-            self.budgets.with_label_values(&[&*budget.name, "actual"]).set(budget.state.ratio);
-            if let Some(ratio) = budget.state.forecast_ratio {
-                self.budgets.with_label_values(&[&*budget.name, "forecast"]).set(ratio);
+        for standing in &view.budgets {
+            let (name, state) = (&*standing.budget.name, &standing.state);
+            self.budgets.with_label_values(&[name, "actual"]).set(state.ratio);
+            if let Some(ratio) = state.forecast_ratio {
+                self.budgets.with_label_values(&[name, "forecast"]).set(ratio);
             }
         }
         for (source, state) in books.ledger.sources().into_iter().take(SERIES_MAX) {
             let Some(complete) = state.complete_day.or(state.last_day) else { continue };
-            let end_ms = u64::try_from(day_number(complete) + 1).unwrap_or(0) * 86_400_000;
-            self.data_age.with_label_values(&[source]).set(view.at_ms.saturating_sub(end_ms) as f64 / 1e3);
+            let age_ms = view.at_ms.saturating_sub(end_of_day_ms(complete));
+            self.data_age.with_label_values(&[source]).set(age_ms as f64 / 1e3);
         }
         for (plane, name) in [(Plane::Live, "live"), (Plane::Billed, "billed")] {
             let open = view.anomalies.iter().filter(|anomaly| anomaly.plane == plane && anomaly.until.is_none());

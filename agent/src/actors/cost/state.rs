@@ -1,13 +1,10 @@
 //! What the actor remembers over a restart, in the agent's data directory.
 
-use crate::cost::books::LIVE_GAP_MS;
+use crate::{cost::books::LIVE_GAP_MS, store::replace_file};
 use regionmesh_cost::{Amount, Anomaly, Currency, LiveAnomalies, LiveChange, LiveMeter, LiveRegion, Totals};
 use regionmesh_protocol::{codec, money::Notices};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 use tokio::task::JoinSet;
 
 const FILE: &str = "cost-state";
@@ -110,7 +107,7 @@ impl Kept {
         let mut rates: BTreeMap<Currency, BTreeMap<String, Amount>> = BTreeMap::new();
         for ((currency, part), amount) in &now.parts {
             let spent = *amount - before.parts.get(&(*currency, part.clone())).copied().unwrap_or_default();
-            // A month that begins anew.
+            // A new month has begun.
             if spent < Amount::ZERO {
                 return;
             }
@@ -155,9 +152,7 @@ fn parts(region: &LiveRegion) -> BTreeMap<(Currency, String), Amount> {
     parts
 }
 
-/// Writes beside the file and renames: a crash leaves the one or the other.
-fn write(path: &PathBuf, stored: &Stored) -> Result<(), String> {
+fn write(path: &Path, stored: &Stored) -> Result<(), String> {
     let bytes = codec::encode_document(stored).map_err(|error| error.to_string())?;
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path)).map_err(|error| error.to_string())
+    replace_file(path, &bytes).map_err(|error| error.to_string())
 }

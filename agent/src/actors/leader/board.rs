@@ -159,6 +159,7 @@ pub(super) fn plan_inputs(
         recovery: config.recovery.clone(),
         max_out: config.traffic.max_out,
         ttl_ms: u64::from(config.dns.ttl_s) * 1_000,
+        cost: None,
     }
 }
 

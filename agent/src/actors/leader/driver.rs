@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
+    cost::shift,
     snapshots::{BoardView, LeaderView},
     time::unix_ms,
 };
@@ -364,7 +365,12 @@ impl Driver {
         let current = current.as_deref();
         let config = &self.arguments.config;
         let members = current.map(|plan| &plan.members).unwrap_or(&NOBODY);
-        let inputs = Arc::new(board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members));
+        let mut inputs = board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members);
+        if let Some(current) = current.filter(|_| self.proposer.leading().is_some()) {
+            let costs = self.arguments.snapshots.request_costs.borrow().clone();
+            inputs.cost = shift::wish(config, costs.as_deref(), current, &inputs, unix_ms());
+        }
+        let inputs = Arc::new(inputs);
         self.arguments.snapshots.plan_inputs.send_if_modified(|known| {
             let is_news = known.as_deref() != Some(&*inputs);
             if is_news {

@@ -1,7 +1,7 @@
 //! What the last plan known says of each region, as metrics: its share, where it stands and since when.
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
-use regionmesh_protocol::plan::{Plan, Standing};
+use regionmesh_protocol::plan::{FULL_WEIGHT_BP, Plan, Standing};
 
 /// Series by region; those of a region that leaves the mesh end with the process, as its configuration does.
 #[derive(Debug, Clone)]
@@ -10,6 +10,7 @@ pub(super) struct PlanMetrics {
     standing: IntGaugeVec,
     since: GaugeVec,
     ramp_step: IntGaugeVec,
+    cost_factor: GaugeVec,
 }
 
 impl PlanMetrics {
@@ -41,11 +42,19 @@ impl PlanMetrics {
                 ),
                 &["region"],
             )?,
+            cost_factor: GaugeVec::new(
+                Opts::new(
+                    "regionmesh_plan_cost_factor_ratio",
+                    "What traffic.cost leaves of the region's weight in the last plan known, 0.5 to 1.",
+                ),
+                &["region"],
+            )?,
         };
         registry.register(Box::new(metrics.share.clone()))?;
         registry.register(Box::new(metrics.standing.clone()))?;
         registry.register(Box::new(metrics.since.clone()))?;
         registry.register(Box::new(metrics.ramp_step.clone()))?;
+        registry.register(Box::new(metrics.cost_factor.clone()))?;
         Ok(metrics)
     }
 
@@ -54,6 +63,8 @@ impl PlanMetrics {
             self.share.with_label_values(&[name.as_str()]).set(share);
         }
         for (name, region) in &plan.regions {
+            let factor = f64::from(plan.cost.factor_bp(name)) / f64::from(FULL_WEIGHT_BP);
+            self.cost_factor.with_label_values(&[name.as_str()]).set(factor);
             let (name, standing) = (name.as_str(), &region.standing);
             for word in Standing::WORDS {
                 self.standing.with_label_values(&[name, word]).set(i64::from(word == standing.as_str()));

@@ -3,7 +3,14 @@
 //! What a request may hold is said exactly, so that whoever keeps to the schema is never answered 400. Patterns are written
 //! for ECMA 262, as JSON Schema wants, and understood by other engines too: no look-around, no classes of Unicode.
 
-use crate::api::{events::LIST_MAX, models::PROMOTION_WAIT_MAX_MS};
+use crate::{
+    api::{events::LIST_MAX, models::PROMOTION_WAIT_MAX_MS},
+    cost::{
+        answers::Format,
+        questions::{DAYS_MAX, INTERVALS, LATENCY_MAX_MS, LISTED_MAX},
+    },
+};
+use regionmesh_cost::{BaselineName, Group, Metric};
 use regionmesh_protocol::{
     event::{EventKind, Severity},
     identity::NAME_MAX,
@@ -16,6 +23,9 @@ use serde_json::{Value, json};
 
 /// A region's name: one label of a domain name.
 const LABEL: &str = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+/// A day of this century.
+const DAY: &str = "20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)\
+                   |02-(0[1-9]|1[0-9]|2[0-8]))|20([02468][048]|[13579][26])-02-29";
 /// What comes after a version's name that conflict resolution gave, without the region.
 const CONFLICT: &str = r"\+conflict\.";
 
@@ -69,9 +79,19 @@ fn request(rule: &str) -> Value {
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": LIST_MAX }),
         // The process, which may be left out, and the number of an event.
         "cursor" => matching(1, 36, r"([0-9a-f]{1,16}\.)?[0-9]{1,19}"),
-        "kinds" => json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|")) }),
-        "regions" => json!({ "type": "string", "pattern": list(LABEL) }),
+        "kinds" => json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|"), "*") }),
+        "regions" => json!({ "type": "string", "pattern": list(LABEL, "*") }),
         "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
+        "day" => matching(10, 10, &format!("({DAY})")),
+        "groups" => listed(&group()),
+        "filters" => listed(&format!("({})=[^,{UNPRINTABLE_CLASS}]*", group())),
+        "metric" => json!({ "type": "string", "enum": Metric::ALL.map(Metric::as_str) }),
+        "interval" => json!({ "type": "string", "enum": INTERVALS.map(|(name, _)| name) }),
+        "baseline" => json!({ "type": "string", "enum": BaselineName::ALL.map(BaselineName::as_str) }),
+        "cost-format" => json!({ "type": "string", "enum": Format::ALL.map(Format::as_str) }),
+        "days" => json!({ "type": "integer", "minimum": 1, "maximum": DAYS_MAX }),
+        "survive" => json!({ "type": "integer", "minimum": 0, "maximum": 1 }),
+        "latency" => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": LATENCY_MAX_MS }),
         "table" => matching(0, crate::api::cost::TABLE_MAX, r"[^\u0000]*"),
         "source-name" => matching(1, 128, &format!("[^{UNPRINTABLE_CLASS}]+")),
         "currency" => matching(2, 8, "[A-Za-z0-9]+"),
@@ -94,9 +114,21 @@ fn word(longest: usize) -> String {
     format!("[A-Za-z0-9][A-Za-z0-9._-]{{0,{}}}", longest - 1)
 }
 
-/// Words separated by commas; none is all.
-fn list(word: &str) -> String {
-    format!("^(({word})(,({word}))*)?$")
+/// Words separated by commas, the first and `more`; none is all.
+fn list(word: &str, more: &str) -> String {
+    format!("^(({word})(,({word})){more})?$")
+}
+
+/// What a question about money is kept apart by, or narrowed to.
+fn listed(word: &str) -> Value {
+    let more = format!("{{0,{}}}", LISTED_MAX - 1);
+    json!({ "type": "string", "maxLength": TEXT_MAX, "pattern": list(word, &more) })
+}
+
+/// A group of a report. A tag's key begins with no space: these may follow a comma.
+fn group() -> String {
+    let names = Group::NAMED.map(|(name, _)| name).join("|");
+    format!("{names}|tag:[^ ,={UNPRINTABLE_CLASS}][^,={UNPRINTABLE_CLASS}]*")
 }
 
 /// Parts separated by `/`; none is `.` or `..`, none begins or ends with a space.

@@ -80,6 +80,7 @@ impl Rig {
             recovery: RecoveryPolicy::default(),
             max_out: 1,
             ttl_ms: 5_000,
+            cost: None,
         };
         self.snapshots.plan_inputs.send_replace(Some(Arc::new(inputs)));
     }

@@ -1,6 +1,6 @@
 //! `regionmesh cost import`: bills into the mesh.
 
-use super::{Common, local};
+use super::Common;
 use crate::{
     cli::{
         client::{Client, ClientError},
@@ -47,7 +47,7 @@ fn source(text: &str) -> Result<String, String> {
 impl Import {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let paths = self.paths.clone();
-        let files = tokio::task::spawn_blocking(move || find(&paths)).await?.map_err(local::usage)?;
+        let files = tokio::task::spawn_blocking(move || find(&paths)).await?.map_err(ClientError::from)?;
         let client = Client::new(&self.common.client)?;
         if !self.dry_run {
             client.require_token()?;

@@ -10,19 +10,9 @@ use crate::{
     },
 };
 use anyhow::Result;
-use regionmesh_cost::{Currency, Group, ImportOptions, Ledger, StoredPart, day_of};
+use regionmesh_cost::{Currency, Group, ImportOptions, Ledger, StoredPart, date_at};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use time::Date;
-
-/// An error of what the user gave.
-pub(super) fn usage(error: import::FilesError) -> ClientError {
-    error.into()
-}
-
-/// The same of a text.
-pub(super) fn wrong(why: String) -> ClientError {
-    ClientError::Usage(why)
-}
 
 /// The answer to a question of a kind, from files. What is odd about the files goes to standard error.
 pub(super) fn answer(
@@ -30,14 +20,14 @@ pub(super) fn answer(
     currency: Option<Currency>,
     kind: &str,
     parameters: &Parameters,
-    format: &str,
+    format: Format,
 ) -> Result<String> {
     let now_ms = crate::time::unix_ms();
-    let today = i32::try_from(now_ms / 86_400_000).ok().and_then(day_of).unwrap_or(Date::MIN);
+    let today = date_at(now_ms).unwrap_or(Date::MIN);
     // First without the bills: what is misspelt is said before they are read.
-    let question = Question::parse(kind, parameters, today).map_err(|error| wrong(error.to_string()))?;
+    let question = Question::parse(kind, parameters, today).map_err(|error| ClientError::Usage(error.to_string()))?;
     let cost = CostConfig { tags: tags(&question), ..CostConfig::default() };
-    let files = import::find(paths).map_err(usage)?;
+    let files = import::find(paths).map_err(ClientError::from)?;
     let options = ImportOptions { tag_keys: cost.tag_keys(), source: None, currency };
     let read = import::read(&files, options, |_| ())?;
     warn(&read.report);
@@ -49,9 +39,8 @@ pub(super) fn answer(
         ledger.insert(Arc::new(stored));
     }
     // The days that are asked for end where the bills do, not today.
-    let question = Question::parse(kind, parameters, last).map_err(|error| wrong(error.to_string()))?;
+    let question = Question::parse(kind, parameters, last).map_err(|error| ClientError::Usage(error.to_string()))?;
     let sources = Sources::of_files(ledger, cost, last);
-    let format = Format::parse(format).unwrap_or_default();
     Ok(answers::answer(&question, &sources)?.render(format))
 }
 

@@ -1,7 +1,10 @@
 //! `regionmesh cost prices`: what things cost, by day.
 
-use super::{Common, Plain, local};
-use crate::{cli::client::Client, cost::questions::Parameters};
+use super::{Common, Plain};
+use crate::{
+    cli::client::{Client, ClientError},
+    cost::questions::Parameters,
+};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use regionmesh_cost::Currency;
@@ -63,7 +66,7 @@ impl Import {
     async fn run(self) -> Result<ExitCode> {
         let text = tokio::fs::read(&self.file).await.with_context(|| format!("cannot read {}", self.file.display()))?;
         let text = String::from_utf8(text)
-            .map_err(|_| local::wrong(format!("{}: it is not UTF-8 text", self.file.display())))?;
+            .map_err(|_| ClientError::Usage(format!("{}: it is not UTF-8 text", self.file.display())))?;
         let body = serde_json::json!({
             "name": self.file.display().to_string(),
             "text": text,

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config::{Config, TlsConfig},
     mesh::ca,
+    store::replace_file,
 };
 use regionmesh_protocol::identity::{MeshName, RegionName};
 use serde::{Deserialize, Serialize};
@@ -137,7 +138,8 @@ impl DataDirectory {
             settings::apply(&mut config, &layout.settings).map_err(UpError::Options)?;
             let text = toml::to_string(&config).map_err(unwritable)?;
             let head = "# Written by `regionmesh up` at each start; changes are lost.\n";
-            write(&agent.config_file(), format!("{head}{text}").as_bytes())?;
+            let file = agent.config_file();
+            replace_file(&file, format!("{head}{text}").as_bytes()).map_err(UpError::io("write", file))?;
             Config::load(&agent.config_file())?;
         }
         let manifest = Manifest {
@@ -267,12 +269,5 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), UpError> {
     let mut text =
         serde_json::to_vec_pretty(value).map_err(|error| UpError::io("write", path)(std::io::Error::other(error)))?;
     text.push(b'\n');
-    write(path, &text)
-}
-
-/// Whole or not at all: a crash leaves the old file.
-fn write(path: &Path, content: &[u8]) -> Result<(), UpError> {
-    let temporary = path.with_extension("new");
-    std::fs::write(&temporary, content).map_err(UpError::io("write", &temporary))?;
-    std::fs::rename(&temporary, path).map_err(UpError::io("write", path))
+    replace_file(path, &text).map_err(UpError::io("write", path))
 }

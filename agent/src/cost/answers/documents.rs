@@ -1,6 +1,6 @@
 //! Answers that are not reports, as tables.
 
-use super::{BudgetAnswer, Expected, Span};
+use super::{BudgetStanding, Expected, Span};
 use regionmesh_cost::{
     Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations,
     Reconciliation, SourceState, Totals,
@@ -10,13 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::{Date, format_description::BorrowedFormatItem, macros::format_description};
 
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 const MINUTE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]");
-
-/// Reads a day as reports write it.
-pub(super) fn day(text: &str) -> Option<Date> {
-    Date::parse(text, DAY).ok()
-}
 
 fn text(text: impl Into<String>) -> Cell {
     Cell::Text(text.into())
@@ -182,7 +176,7 @@ pub(super) fn anomalies(found: &[Anomaly]) -> Document {
 }
 
 /// Budgets.
-pub(super) fn budgets(found: &[BudgetAnswer]) -> Document {
+pub(super) fn budgets(found: &[BudgetStanding]) -> Document {
     let mut columns = vec![column("budget"), column("period")];
     columns.extend(["amount", "spent", "used", "forecast", "will be used"].map(number));
     columns.extend([column("currency"), column("crossed")]);
@@ -197,7 +191,7 @@ pub(super) fn budgets(found: &[BudgetAnswer]) -> Document {
         });
         vec![
             text(&*answer.budget.name),
-            text(format!("{} to {}", answer.start, answer.end)),
+            text(format!("{} to {}", answer.window.first, answer.window.last)),
             Cell::Amount(answer.budget.amount.amount),
             Cell::Amount(state.spent),
             ratio(state.ratio),
@@ -217,8 +211,8 @@ pub(super) fn budgets(found: &[BudgetAnswer]) -> Document {
 }
 
 /// A budget and how it stands, for programs.
-pub(super) fn budget(answer: &BudgetAnswer) -> Value {
-    let BudgetAnswer { budget, start, end, state } = answer;
+pub(super) fn budget(answer: &BudgetStanding) -> Value {
+    let BudgetStanding { budget, window, state } = answer;
     let scope = match &budget.scope {
         BudgetScope::Mesh => "mesh".to_owned(),
         BudgetScope::Region(name) => format!("region {name}"),
@@ -231,8 +225,8 @@ pub(super) fn budget(answer: &BudgetAnswer) -> Value {
         "metric": budget.metric,
         "amount": budget.amount.amount,
         "currency": budget.amount.currency,
-        "start": start,
-        "end": end,
+        "start": window.first.to_string(),
+        "end": window.last.to_string(),
         "spent": state.spent,
         "ratio": state.ratio,
         "forecast": state.forecast,

@@ -1,14 +1,13 @@
 //! What bills say of this month, for metrics.
 
-use super::{Sources, documents, names, reconciliation};
+use super::{HISTORY_DAYS, Sources, names, reconciliation};
 use regionmesh_cost::{
-    Amount, Currency, DailyCosts, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, report,
+    Amount, Currency, DailyCosts, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, parse_date,
+    report,
 };
 use std::collections::BTreeMap;
 use time::{Date, Duration};
 
-/// Days that forecasts learn from.
-const HISTORY_DAYS: i64 = 300;
 /// Most regions of bills that are forecast.
 const REGIONS_MAX: usize = 64;
 
@@ -36,7 +35,7 @@ pub fn figures(sources: &Sources) -> Figures {
     let mut series: BTreeMap<(String, Currency), Vec<(Date, Amount)>> = BTreeMap::new();
     for row in rows {
         let [day, region] = &row.values[..] else { continue };
-        let Some(day) = documents::day(day) else { continue };
+        let Some(day) = parse_date(day) else { continue };
         if day >= first {
             *figures.month.entry((region.clone(), row.currency)).or_default() += row.amount;
         }

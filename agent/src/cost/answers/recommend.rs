@@ -4,9 +4,9 @@
 use super::{Answer, AnswerError, Sources, documents};
 use crate::{config::RegionConfig, cost::questions::Wishes};
 use regionmesh_cost::{
-    Amount, BaselineName, CommittedOffer, CurrentState, LiveWindow, ModelDemand, Money, NodeCounts, NodeOffer,
-    OriginDemand, PlacementInput, PlacementRules, Price, PricingClass, RecommendInput, RegionOffer, SpotOffer,
-    Utilisation, price_per_gb, recommend as recommended,
+    Amount, CommittedOffer, CurrentState, LiveWindow, ModelDemand, Money, NodeCounts, NodeOffer, OriginDemand,
+    PlacementInput, PlacementRules, Price, PricingClass, RecommendInput, RegionOffer, SpotOffer, Utilisation,
+    price_per_gb, recommend as recommended,
 };
 use regionmesh_protocol::identity::RegionName;
 use std::collections::BTreeMap;
@@ -61,7 +61,6 @@ pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, An
         survive: wishes.survive.unwrap_or(limits.survive),
         ..PlacementRules::default()
     };
-    let baseline = BaselineName::ALL.into_iter().find(|name| Some(name.as_str()) == wishes.baseline.as_deref());
     let days = windows.values().map(|window| window.known_ms / 86_400_000).max().unwrap_or(0);
     let input = RecommendInput {
         placement: PlacementInput {
@@ -72,7 +71,7 @@ pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, An
             rules,
         },
         state: state(&offered, &windows, sources, span),
-        baseline: baseline.unwrap_or_default(),
+        baseline: wishes.baseline.unwrap_or_default(),
         environment: environment(config.mesh.as_str()),
         window_days: u32::try_from(days + 1).unwrap_or(u32::MAX).min(WINDOW_DAYS as u32),
         rows: sources.ledger.parts().map(|part| part.rows()).sum(),

@@ -1,6 +1,6 @@
 //! Values of columns, whatever type a file gives them.
 
-use crate::cells::day_number;
+use crate::date::day_number;
 use crate::focus::amount;
 use crate::focus::date::Days;
 use crate::focus::report::BadReason;

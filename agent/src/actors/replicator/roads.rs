@@ -1,0 +1,67 @@
+//! From where a version is fetched, and when it is better to wait.
+
+use super::ReplicatorState;
+use crate::{
+    cost::{observe, view::pricing},
+    replication::route::{RELAYED_MIN_BYTES, Roads, patience},
+    time::unix_ms,
+};
+use regionmesh_cost::date_at;
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    manifest::VersionSummary,
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+use time::Date;
+
+impl ReplicatorState {
+    fn by_roads<R>(&self, find: impl FnOnce(&Roads<'_>) -> R) -> R {
+        let (books, board) = (self.arguments.books.borrow().clone(), self.arguments.snapshots.board.borrow().clone());
+        let regions = observe::region_map(&self.arguments.config);
+        find(&Roads {
+            config: &self.arguments.config,
+            pricing: pricing(&books, &regions),
+            today: date_at(unix_ms()).unwrap_or(Date::MIN),
+            round_trips_ms: observe::round_trips_ms(&board),
+        })
+    }
+
+    /// The connected agents of the regions that hold a version, the cheapest first.
+    pub(super) fn sources(&self, holders: &[RegionName]) -> Vec<Vec<AgentId>> {
+        let links = self.arguments.snapshots.links.borrow().clone();
+        self.by_roads(|roads| roads.sources(holders, &links))
+    }
+
+    /// Whether a version is to be fetched later, since another region is about to hold it from which that is cheaper.
+    pub(super) fn waits_for_relay(&mut self, version: &VersionSummary, holders: &[RegionName]) -> bool {
+        let longest = Duration::from_secs(self.arguments.config.replication.relay_wait_s);
+        let missing = self.first_missing.get(version).map(Instant::elapsed).unwrap_or_default();
+        let may_wait = version.size >= RELAYED_MIN_BYTES && missing < patience(version.size, longest);
+        let relay = if may_wait { self.relay(holders) } else { None };
+        let (model, name) = (&version.model, &version.version);
+        let Some(relay) = relay else {
+            if let Some(relay) = self.awaited.remove(version) {
+                let outcome = if holders.contains(&relay) { "relayed" } else { "direct" };
+                tracing::info!(%model, version = %name, %relay, outcome, "no longer waiting for a relay");
+                self.arguments.fetcher.metrics.relays.with_label_values(&[outcome]).inc();
+            }
+            return false;
+        };
+        if self.awaited.get(version) != Some(&relay) {
+            tracing::info!(%model, version = %name, %relay, "waiting for a relay, from which it is cheaper to fetch");
+            self.awaited.insert(version.clone(), relay);
+        }
+        true
+    }
+
+    fn relay(&self, holders: &[RegionName]) -> Option<RegionName> {
+        let links = self.arguments.snapshots.links.borrow().clone();
+        let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
+        let others = self.peers.keys().filter(|region| !holders.contains(region));
+        let lacking: BTreeSet<RegionName> = others.filter(|region| is_connected(region)).cloned().collect();
+        self.by_roads(|roads| roads.relay(holders, &lacking))
+    }
+}
