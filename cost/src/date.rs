@@ -33,15 +33,17 @@ pub fn end_of_day_ms(day: Date) -> u64 {
 }
 
 /// For `#[serde(with = "iso_date")]`.
-pub(crate) mod iso_date {
+pub mod iso_date {
     use serde::{Deserialize, Deserializer, Serializer, de};
     use time::Date;
 
-    pub(crate) fn serialize<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> {
+    /// A day as `2026-09-06`.
+    pub fn serialize<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(day)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
+    /// A day that was written so.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
         let text = String::deserialize(deserializer)?;
         super::parse_date(&text).ok_or_else(|| de::Error::custom(format!("{text:?} is no day: write it as 2026-09-06")))
     }

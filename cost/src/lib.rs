@@ -33,7 +33,7 @@ pub use budget::{
 pub use cells::{
     CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
 };
-pub use date::{date_at, day_number, day_of, end_of_day_ms, parse_date};
+pub use date::{date_at, day_number, day_of, end_of_day_ms, iso_date, parse_date};
 pub use egress::{
     Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
     egress_report, fan_out, price_per_gb, source_tiers,

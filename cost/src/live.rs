@@ -2,6 +2,7 @@
 //! old, where a bill is days old.
 
 mod counters;
+mod peaks;
 mod reconcile;
 mod window;
 
@@ -18,6 +19,7 @@ use crate::{
     regions::{CloudRegion, RegionMap},
 };
 use counters::SourceState;
+use peaks::Quarter;
 use regionmesh_protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -141,6 +143,8 @@ struct RegionMeter {
     sources: BTreeMap<String, SourceState>,
     /// By day number.
     days: BTreeMap<i32, DayMeter>,
+    /// What the present quarter of an hour has counted.
+    quarter: Quarter,
 }
 
 /// What is known of a region's day.
@@ -158,6 +162,8 @@ struct DayMeter {
     place_ms: u64,
     models: BTreeMap<String, ModelCounters>,
     egress: BTreeMap<(Option<String>, Cause), u64>,
+    /// Requests of each model in its busiest quarter of an hour.
+    peaks: BTreeMap<String, u64>,
 }
 
 impl DayMeter {
@@ -207,7 +213,10 @@ impl LiveMeter {
             _ => now_ms,
         };
         meter.last = Some((counted_to_ms, capacity));
-        meter.count(today, last_ms, sources);
+        // What came in a gap says nothing of any quarter of an hour.
+        let is_steady = last_ms.is_some_and(|last_ms| now_ms.saturating_sub(last_ms) <= gap_max_ms);
+        meter.quarter.roll(now_ms, &mut meter.days);
+        meter.count(today, last_ms, is_steady, sources);
         // Twice as many as are needed: a clock that was far ahead for a while makes days that push out old ones.
         while meter.days.len() > 2 * KEPT_DAYS as usize {
             meter.days.pop_first();
@@ -271,7 +280,7 @@ impl RegionMeter {
     }
 
     /// Adds what the sources have counted since they were last seen to a day.
-    fn count(&mut self, today: i32, last_ms: Option<u64>, sources: &[SourceCounters<'_>]) {
+    fn count(&mut self, today: i32, last_ms: Option<u64>, is_steady: bool, sources: &[SourceCounters<'_>]) {
         let day = self.days.entry(today).or_default();
         let mut seen = BTreeMap::new();
         for source in sources.iter().take(KEPT_LIMIT) {
@@ -279,6 +288,9 @@ impl RegionMeter {
             let growth = source.growth(known, last_ms);
             for (model, counted) in growth.models {
                 let name = kept(&day.models, &model, || OTHER.to_owned()).unwrap_or(model);
+                if is_steady {
+                    self.quarter.add(&name, counted.requests);
+                }
                 day.models.entry(name).or_default().add(counted);
             }
             for EgressCounter { to, cause, bytes } in growth.egress {

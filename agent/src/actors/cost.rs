@@ -17,10 +17,12 @@ use crate::{
     address::Address,
     config::Config,
     cost::{
+        answers::{Sources, recommendations},
         archive::{Archive, Kind, Slot, sort},
         books::Books,
         meter::Meter,
         observe::{self, Answers},
+        questions::Wishes,
         shift::Observed,
         view::{LiveView, pricing},
     },
@@ -40,6 +42,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use time::Date;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -83,6 +86,8 @@ pub struct CostState {
     answers: Answers,
     judge: Judge,
     exports: exports::Exports,
+    /// The day whose recommendations were looked for.
+    advised_on: Option<Date>,
     is_reading: bool,
     is_stale: bool,
     saved_at: Instant,
@@ -118,6 +123,7 @@ impl Actor for CostActor {
             answers: Answers::default(),
             judge: Judge::default(),
             exports: exports::Exports::default(),
+            advised_on: None,
             is_reading: false,
             is_stale: false,
             saved_at: Instant::now(),
@@ -191,7 +197,9 @@ impl CostState {
         let is_leader = self.arguments.snapshots.leader.borrow().is_self;
         let pricing = pricing(&books, &self.regions);
 
-        observe::observe(&mut self.kept.live, &config, &board, now_ms, pricing);
+        let holdings = observe::holdings(&self.arguments.id.region, &self.arguments.snapshots);
+        let stored = holdings.into_iter().map(|(region, held)| (region, held.iter().map(|version| version.size).sum()));
+        observe::observe(&mut self.kept.live, &config, &board, &stored.collect(), now_ms, pricing);
         let regions = self.kept.live.regions(now_ms, pricing);
         self.kept.watch_rates(&regions, now_ms);
         for view in board.agents.values().filter(|view| view.is_alive) {
@@ -224,6 +232,7 @@ impl CostState {
             self.kept.save(&config.data_dir, &mut self.tasks);
             if is_leader {
                 self.keep_usage(now_ms);
+                self.keep_advice(&config, now_ms);
                 self.remove_superseded(&config, now_ms);
             }
         }
@@ -248,7 +257,6 @@ impl CostState {
             config,
             board,
             live: &self.kept.live,
-            regions: &view.regions,
             budgets: &view.budgets,
             pricing,
             today,
@@ -304,7 +312,7 @@ impl CostState {
 
     /// Keeps what was counted in the bucket once a day, so that an agent that starts without a memory has it.
     fn keep_usage(&mut self, now_ms: u64) {
-        let Some(yesterday) = date_at(now_ms).and_then(time::Date::previous_day) else { return };
+        let Some(yesterday) = date_at(now_ms).and_then(Date::previous_day) else { return };
         let slot = Slot::new(Kind::Use, Period::of(yesterday), "mesh");
         let catalogue = self.arguments.snapshots.catalogue.borrow().clone();
         if sort(&catalogue).0.get(&slot).is_some_and(|held| held.published.wall_ms >= end_of_day_ms(yesterday)) {
@@ -316,6 +324,24 @@ impl CostState {
             let about = vec![("period".to_owned(), Period::of(yesterday).to_string())];
             if let Err(error) = archive.put(&slot, &id, about, document).await {
                 tracing::warn!(%error, "what was counted yesterday can't be kept in the bucket; it stays in the data directory");
+            }
+        });
+    }
+
+    /// Keeps what is recommended once a day, so that bills can show later what came of it.
+    fn keep_advice(&mut self, config: &Arc<Config>, now_ms: u64) {
+        let Some(today) = date_at(now_ms).filter(|today| self.advised_on != Some(*today)) else { return };
+        self.advised_on = Some(today);
+        let (books, live) = (self.arguments.books.borrow().clone(), self.arguments.view.borrow().clone());
+        let sources = Sources::observed(config.clone(), &books, &live, &self.arguments.snapshots, today);
+        let (archive, id) = (self.arguments.archive.clone(), self.arguments.id.to_string());
+        self.tasks.spawn(async move {
+            let found = tokio::task::spawn_blocking(move || recommendations(&Wishes::default(), &sources)).await;
+            // Where nothing can be recommended there is nothing to keep; who asks is told why.
+            let Ok(Ok(found)) = found else { return };
+            let Some(document) = books.advice.with(&found, today).and_then(|advice| advice.encode().ok()) else { return };
+            if let Err(error) = archive.put(&Slot::only(Kind::Advice), &id, Vec::new(), document).await {
+                tracing::warn!(%error, "today's recommendations can't be kept in the bucket; no bill will be compared with them");
             }
         });
     }

@@ -11,7 +11,6 @@ use crate::cost::{
     answers::{self, AnswerError, Format, Sources},
     archive::{ArchiveError, Kind, Slot},
     import::{self, BillFile, FILES_MAX, ImportError, ImportSummary},
-    observe,
     questions::{Parameters, Question, QuestionError},
 };
 use axum::{
@@ -135,20 +134,8 @@ fn broken(error: &tokio::task::JoinError) -> ApiError {
 
 /// What answers rest on, as of now.
 fn sources(api: &Api, today: Date) -> Sources {
-    let (config, books, live) =
-        (api.live.borrow().clone(), api.cost.books.borrow().clone(), api.cost.live.borrow().clone());
-    let (cost, board) = (config.cost.clone(), api.snapshots.board.borrow().clone());
-    let ledger = books.ledger.clone();
-    Sources {
-        usage: books.usage.clone(),
-        live: live.meter.clone(),
-        live_regions: live.regions.clone(),
-        live_anomalies: live.live_anomalies().cloned().collect(),
-        capacity: observe::capacities(&config, &board),
-        bytes_per_answer: observe::bytes_per_answer(&board),
-        round_trips_ms: observe::round_trips_ms(&board),
-        ..Sources::of_mesh(config.clone(), cost, ledger, books.prices.clone(), today)
-    }
+    let (books, live) = (api.cost.books.borrow().clone(), api.cost.live.borrow().clone());
+    Sources::observed(api.live.borrow().clone(), &books, &live, &api.snapshots, today)
 }
 
 macro_rules! questions {
@@ -202,13 +189,13 @@ pub async fn import(
     Query(query): Query<ImportQuery>,
     files: Result<Multipart, MultipartRejection>,
 ) -> Result<(Extension<By>, Json<ImportSummary>), ApiError> {
-    let files = files.map_err(|error| no_form(&error))?;
     if let Some(source) = &query.source {
         text("source", source, NAME_MAX)?;
         if source.is_empty() {
             return Err(ApiError::bad("source: it is empty"));
         }
     }
+    let files = files.map_err(|error| no_form(&error))?;
     let busy = "another import is running at this agent";
     let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy, "wait until it has ended, or ask another agent");
     let _turn = api.cost.importing.clone().try_acquire_owned().map_err(|_| busy())?;

@@ -3,16 +3,25 @@
 
 mod documents;
 mod figures;
+mod holdings;
 mod recommend;
 mod usage;
+mod verifications;
 
 pub use figures::{Figures, figures};
+pub use recommend::recommendations;
 
 use super::{
-    observe::region_map,
+    advice::Advice,
+    books::Books,
+    observe::{self, region_map},
     questions::{Question, Span},
+    view::LiveView,
 };
-use crate::config::{Config, CostConfig};
+use crate::{
+    config::{Config, CostConfig},
+    snapshots::Snapshots,
+};
 use clap::ValueEnum;
 use regionmesh_cost::{
     Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, BudgetWindow, Currency, DailyCosts, Dimension,
@@ -22,6 +31,7 @@ use regionmesh_cost::{
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
     report, trends,
 };
+use regionmesh_protocol::{identity::RegionName, manifest::VersionSummary};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -57,6 +67,10 @@ pub struct Sources {
     pub bytes_per_answer: f64,
     /// Measured round trips between regions, milliseconds.
     pub round_trips_ms: BTreeMap<(String, String), f64>,
+    /// The versions of models that every region holds; empty without a mesh.
+    pub holdings: BTreeMap<RegionName, Vec<VersionSummary>>,
+    /// Recommendations that were made.
+    pub advice: Arc<Advice>,
     /// Regions of the mesh.
     pub regions: RegionMap,
     /// The configuration; none without a mesh.
@@ -80,6 +94,8 @@ impl Sources {
             capacity: BTreeMap::new(),
             bytes_per_answer: 0.0,
             round_trips_ms: BTreeMap::new(),
+            holdings: BTreeMap::new(),
+            advice: Arc::default(),
             regions: RegionMap::default(),
             config: None,
             cost,
@@ -91,6 +107,23 @@ impl Sources {
     pub fn of_mesh(config: Arc<Config>, cost: CostConfig, ledger: Ledger, prices: Prices, today: Date) -> Self {
         let regions = region_map(&config);
         Self { prices, regions, config: Some(config), ..Self::of_files(ledger, cost, today) }
+    }
+
+    /// Those of a mesh with what is observed now.
+    pub fn observed(config: Arc<Config>, books: &Books, live: &LiveView, snapshots: &Snapshots, today: Date) -> Self {
+        let (cost, board) = (config.cost.clone(), snapshots.board.borrow().clone());
+        Self {
+            usage: books.usage.clone(),
+            live: live.meter.clone(),
+            live_regions: live.regions.clone(),
+            live_anomalies: live.live_anomalies().cloned().collect(),
+            capacity: observe::capacities(&config, &board),
+            bytes_per_answer: observe::bytes_per_answer(&board),
+            round_trips_ms: observe::round_trips_ms(&board),
+            holdings: observe::holdings(&config.region, snapshots),
+            advice: books.advice.clone(),
+            ..Self::of_mesh(config, cost, books.ledger.clone(), books.prices.clone(), today)
+        }
     }
 
     fn pricing(&self) -> Pricing<'_> {
@@ -419,3 +452,6 @@ pub fn reconciliation(sources: &Sources) -> Vec<Reconciliation> {
     }
     reconcile(&live, &billed)
 }
+
+#[cfg(test)]
+mod tests;

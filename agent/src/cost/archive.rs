@@ -37,16 +37,19 @@ pub enum Kind {
     Use,
     /// A price table.
     Prices,
+    /// Recommendations that were made.
+    Advice,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Bill, Self::Use, Self::Prices];
+    const ALL: [Self; 4] = [Self::Bill, Self::Use, Self::Prices, Self::Advice];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Bill => "bill",
             Self::Use => "use",
             Self::Prices => "prices",
+            Self::Advice => "advice",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What is known of bills and prices: the documents in the region's bucket, decoded and kept in memory.
 
-use super::archive::{Archive, Kind, Slot, sort};
+use super::{
+    advice::Advice,
+    archive::{Archive, Kind, Slot, sort},
+};
 use regionmesh_cost::{Ledger, LiveMeter, PriceTable, Prices, StoredPart};
 use regionmesh_protocol::{
     conflict::Catalogue,
@@ -17,6 +20,7 @@ enum Document {
     Bill(Arc<StoredPart>),
     Use(Arc<LiveMeter>),
     Prices(Arc<PriceTable>),
+    Advice(Arc<Advice>),
 }
 
 /// The documents, as of the last reading.
@@ -29,6 +33,8 @@ pub struct Books {
     pub prices: Prices,
     /// What ran and was counted in past months, newest last.
     pub usage: Vec<Arc<LiveMeter>>,
+    /// Recommendations that were made.
+    pub advice: Arc<Advice>,
     /// Documents that can't be read, and why.
     pub unreadable: Vec<String>,
 }
@@ -61,14 +67,16 @@ impl Books {
 
     fn of(documents: BTreeMap<Slot, (Digest, Document)>, unreadable: Vec<String>) -> Self {
         let (mut ledger, mut imported, mut usage) = (Ledger::default(), PriceTable::default(), Vec::new());
+        let mut advice = Arc::default();
         for (_, document) in documents.values() {
             match document {
                 Document::Bill(part) => drop(ledger.insert(part.clone())),
                 Document::Use(meter) => usage.push(meter.clone()),
                 Document::Prices(table) => imported.merge((**table).clone()),
+                Document::Advice(made) => advice = made.clone(),
             }
         }
-        Self { documents, ledger, prices: Prices::new(imported), usage, unreadable }
+        Self { documents, ledger, prices: Prices::new(imported), usage, advice, unreadable }
     }
 }
 
@@ -83,6 +91,7 @@ async fn read(archive: &Archive, kind: Kind, held: &VersionSummary) -> Result<Do
         Kind::Prices => {
             PriceTable::decode(&bytes).map(|table| Document::Prices(Arc::new(table))).map_err(|e| e.to_string())
         }
+        Kind::Advice => Advice::decode(&bytes).map(|made| Document::Advice(Arc::new(made))).map_err(|e| e.to_string()),
     });
     decoded.await.map_err(|error| error.to_string())?
 }

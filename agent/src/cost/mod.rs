@@ -1,6 +1,7 @@
 //! Money: what is counted here, what is kept of bills in the region's bucket, and what the actor `cost` does with both. The
 //! rules are in regionmesh-cost; nothing here decides.
 
+pub mod advice;
 pub mod answers;
 pub mod archive;
 pub mod books;

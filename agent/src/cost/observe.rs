@@ -3,15 +3,17 @@
 use super::meter::Counts;
 use crate::{
     config::{Config, RegionConfig},
-    snapshots::BoardView,
+    snapshots::{BoardView, Snapshots},
 };
 use regionmesh_cost::{
     Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing, RegionCapacity,
-    RegionMap, SourceCounters,
+    RegionMap, SourceCounters, StoredBytes,
 };
 use regionmesh_protocol::{
+    conflict::Catalogue,
     facts::{Fact, FactKind, ServingFacts},
     identity::RegionName,
+    manifest::VersionSummary,
     money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse},
     plan::Plan,
 };
@@ -29,8 +31,30 @@ pub fn region_map(config: &Config) -> RegionMap {
     }))
 }
 
-/// Takes in what runs in every region now, and what the agents that are heard of counted.
-pub fn observe(live: &mut LiveMeter, config: &Config, board: &BoardView, now_ms: u64, pricing: Pricing<'_>) {
+/// The class of storage that models are kept in.
+pub const STORAGE: &str = "standard";
+
+/// What every region holds: its versions, those of internal models left out, as far as its catalogue was read.
+pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> BTreeMap<RegionName, Vec<VersionSummary>> {
+    let versions = |catalogue: &Catalogue| {
+        let held = catalogue.versions.iter().filter(|version| !version.model.is_internal());
+        held.cloned().collect::<Vec<_>>()
+    };
+    let others = snapshots.peer_catalogues.borrow().clone();
+    let mut holdings: BTreeMap<_, _> = others.iter().map(|(name, held)| (name.clone(), versions(held))).collect();
+    holdings.insert(own.clone(), versions(&snapshots.catalogue.borrow()));
+    holdings
+}
+
+/// Takes in what runs in every region now, how many bytes each stores, and what the agents that are heard of counted.
+pub fn observe(
+    live: &mut LiveMeter,
+    config: &Config,
+    board: &BoardView,
+    stored: &BTreeMap<RegionName, u64>,
+    now_ms: u64,
+    pricing: Pricing<'_>,
+) {
     for region in &config.regions {
         let counted: Vec<_> = board
             .agents
@@ -45,7 +69,10 @@ pub fn observe(live: &mut LiveMeter, config: &Config, board: &BoardView, now_ms:
             .iter()
             .map(|(source, started_ms, counters)| SourceCounters { source, started_ms: *started_ms, counters })
             .collect();
-        live.observe(region.name.as_str(), now_ms, capacity(region, board), &sources, pricing);
+        let bytes = stored.get(&region.name).copied();
+        let stored = bytes.map(|bytes| StoredBytes { class: STORAGE.into(), bytes });
+        let running = RegionCapacity { stored: stored.into_iter().collect(), ..capacity(region, board) };
+        live.observe(region.name.as_str(), now_ms, running, &sources, pricing);
     }
 }
 

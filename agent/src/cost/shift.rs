@@ -3,8 +3,8 @@
 use super::answers::BudgetStanding;
 use crate::{config::Config, snapshots::BoardView};
 use regionmesh_cost::{
-    Amount, BudgetAction, BudgetScope, Currency, LiveMeter, LiveRegion, LiveWindow, Pricing, RegionCapacity,
-    ShiftInput, ShiftRegion, next_factors, price_per_gb,
+    Amount, BudgetAction, BudgetScope, Currency, HourlyRate, LiveMeter, LiveWindow, Pricing, RegionCapacity,
+    ShiftInput, ShiftRegion, hourly_rate, next_factors, price_per_gb,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -45,8 +45,6 @@ pub struct Observed<'a> {
     pub board: &'a BoardView,
     /// What was counted.
     pub live: &'a LiveMeter,
-    /// What capacity costs.
-    pub regions: &'a [LiveRegion],
     /// How the budgets stand.
     pub budgets: &'a [BudgetStanding],
     /// The prices.
@@ -70,9 +68,9 @@ impl Observed<'_> {
         let bytes_per_answer = super::observe::bytes_per_answer(self.board);
         let per_million = |name: &RegionName| {
             let running = capacities.get(name.as_str()).filter(|running| running.places > 0)?;
-            let live = self.regions.iter().find(|live| live.region == name.as_str() && live.missing.is_empty())?;
             let service_us = mix.service_us(windows.get(name)?)?;
-            let computing = place_hour(live, running, currency)?.checked_mul(service_us)? / 3_600;
+            let hourly = hourly_rate(name.as_str(), running, self.today, self.pricing);
+            let computing = place_hour(&hourly, running, currency)?.checked_mul(service_us)? / 3_600;
             let Pricing { prices, regions } = self.pricing;
             let egress = price_per_gb(prices, regions, self.today, name.as_str(), None).ok()?;
             let answers = egress.amount.share(bytes_per_answer.round() as u64, 1_000)?;
@@ -109,10 +107,11 @@ impl Observed<'_> {
     }
 }
 
-/// What an hour of one place costs, 1e-15 of the currency; none where nothing has a price in it.
-fn place_hour(live: &LiveRegion, running: &RegionCapacity, currency: Currency) -> Option<i128> {
-    let hourly = live.hourly.of(currency).0;
-    (hourly > 0 && live.hourly.0.len() == 1).then(|| hourly / i128::from(running.places.max(1)))
+/// What an hour of one place costs, 1e-15 of the currency; none where a node has no price in it.
+fn place_hour(rate: &HourlyRate, running: &RegionCapacity, currency: Currency) -> Option<i128> {
+    let hourly = rate.totals.of(currency).0;
+    (hourly > 0 && rate.totals.0.len() == 1 && rate.missing.is_empty())
+        .then(|| hourly / i128::from(running.places.max(1)))
 }
 
 /// The models that the mesh serves: how many requests each had, and how long they took, microseconds in all.

@@ -248,6 +248,26 @@ fn counters_count_from_the_restart_of_their_agent_and_not_before_they_were_seen(
 }
 
 #[test]
+fn the_busiest_quarter_of_an_hour_is_known_once_it_is_over() {
+    let mut setup = Setup::new();
+    // 60 requests a minute for an hour, but for a quarter of an hour at three times as many.
+    let mut requests = 0;
+    for minute in 0..=60 {
+        requests += if (15..30).contains(&minute) { 180 } else { 60 };
+        let counters = counters(requests, requests, 0);
+        let counted = SourceCounters { source: "a", started_ms: EVENING_MS, counters: &counters };
+        setup.observe(EVENING_MS + minute * 60_000, 1, &[counted]);
+        let peak = setup.window(EVENING, EVENING).models.get("m").map_or(0, |did| did.peak_quarter);
+        match minute {
+            0..15 => assert_eq!(peak, 0, "minute {minute}"),
+            30.. => assert_eq!(peak, 15 * 180, "minute {minute}"),
+            _ => {}
+        }
+    }
+    assert_eq!(setup.window(EVENING, EVENING).models["m"].peak_rps(), Some(3.0));
+}
+
+#[test]
 fn a_thousand_inferences_cost_the_share_of_their_busy_time() {
     let mut setup = Setup::new();
     let work = counters(50, 30_000, 5 << 30);

@@ -1,6 +1,6 @@
 //! What a stretch of days has cost so far.
 
-use super::{DayMeter, LiveMeter, Pricing, RegionMeter, hourly_rate};
+use super::{DayMeter, LiveMeter, Pricing, RegionMeter, hourly_rate, peaks::QUARTER_MS};
 use crate::{
     date::{DAY_MS, date_at, day_number, day_of},
     egress::{EgressReport, EgressUsage, egress_report},
@@ -45,11 +45,18 @@ pub struct LiveModel {
     pub requests: u64,
     /// Time that places were busy with them, milliseconds.
     pub busy_ms: u64,
+    /// Inferences in its busiest quarter of an hour; 0 where none is over yet.
+    pub peak_quarter: u64,
     /// Its share of the capacity by busy time. The models' and the idle share sum to the capacity exactly.
     pub cost: Totals,
 }
 
 impl LiveModel {
+    /// Requests per second in its busiest quarter of an hour; none where none is over yet.
+    pub fn peak_rps(&self) -> Option<f64> {
+        (self.peak_quarter > 0).then(|| self.peak_quarter as f64 / (QUARTER_MS as f64 / 1e3))
+    }
+
     /// The cost of a thousand inferences; empty where there were none.
     pub fn per_thousand(&self) -> Totals {
         let share =
@@ -76,6 +83,7 @@ impl LiveWindow {
             let here = self.models.entry(name.clone()).or_default();
             here.requests = here.requests.saturating_add(model.requests);
             here.busy_ms = here.busy_ms.saturating_add(model.busy_ms);
+            here.peak_quarter = here.peak_quarter.max(model.peak_quarter);
             add(&mut here.cost, &model.cost);
         }
         self.known_ms = self.known_ms.saturating_add(other.known_ms);
@@ -209,7 +217,8 @@ fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -
     };
     let counted = |(name, model): (&String, &super::ModelCounters)| {
         let cost = Totals::default();
-        (name.clone(), LiveModel { requests: model.requests, busy_ms: model.busy_ms, cost })
+        let peak_quarter = day.peaks.get(name).copied().unwrap_or(0);
+        (name.clone(), LiveModel { requests: model.requests, busy_ms: model.busy_ms, peak_quarter, cost })
     };
     window.models = day.models.iter().map(counted).collect();
     for (currency, amount) in &window.capacity.0 {

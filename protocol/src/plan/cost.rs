@@ -4,7 +4,7 @@
 //! that is not so has the weights that it would have without them, at once.
 
 use super::{FULL_WEIGHT_BP, RegionPlan, Standing, Strategy};
-use crate::identity::RegionName;
+use crate::{identity::RegionName, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,16 +52,19 @@ pub fn weighted_bp(weight_bp: u16, factor_bp: u16) -> u16 {
     u16::try_from(weight).unwrap_or(weight_bp).min(weight_bp)
 }
 
-/// Why no traffic may be moved for money while regions stand so; none where it may.
+/// Why no traffic may be moved for money while regions, with the verdicts on them, stand so; none where it may.
 pub(super) fn obstacle<'a>(
     strategy: Strategy,
-    mut regions: impl Iterator<Item = &'a RegionPlan>,
+    mut regions: impl Iterator<Item = (&'a RegionPlan, Condition)>,
     has_orders: bool,
     has_shortfall: bool,
 ) -> Option<&'static str> {
+    let serves = |(region, condition): (&RegionPlan, Condition)| {
+        region.standing == Standing::Serving && !matches!(condition, Condition::Failed | Condition::Draining)
+    };
     if strategy == Strategy::ActivePassive {
         Some("one region serves alone")
-    } else if !regions.all(|region| region.standing == Standing::Serving) {
+    } else if !regions.all(serves) {
         Some("not every region serves")
     } else if has_orders {
         Some("an operator's order stands")

@@ -384,9 +384,9 @@ impl<'a> Draft<'a> {
 
     /// Moves traffic for money where nothing else decides, else gives it back.
     fn follow_cost(&mut self) {
-        let has_orders = !self.overrides.is_empty();
-        let obstacle =
-            cost::obstacle(self.inputs.strategy, self.regions.values(), has_orders, self.shortfall.is_some());
+        let (strategy, has_orders) = (self.inputs.strategy, !self.overrides.is_empty());
+        let regions = self.regions.iter().map(|(name, region)| (region, self.condition(name)));
+        let obstacle = cost::obstacle(strategy, regions, has_orders, self.shortfall.is_some());
         let (factors_bp, reason) = match (obstacle, &self.inputs.cost) {
             (None, None) => return,
             (None, Some(wish)) => (wish.factors_bp.clone(), wish.reason.clone()),

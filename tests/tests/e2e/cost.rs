@@ -1,6 +1,6 @@
 //! Money in a real mesh: bills are imported once and everywhere, budgets are told once, live cost outlives an agent.
 
-use regionmesh::config::{AlertsConfig, Config, NodesConfig};
+use regionmesh::config::{AlertsConfig, Config, ExportConfig, NodesConfig};
 use regionmesh_cost::PricingClass;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
@@ -184,4 +184,41 @@ async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
     assert!(told.len() == 2 && told.values().all(|count| *count == 1), "{told:?}");
     let budgets = mesh.cli(&["cost", "budgets"]).await;
     assert!(budgets.stdout.contains("tiny") && budgets.stdout.contains("50 %, 100 %"), "{}", budgets.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bills_that_a_provider_exports_to_a_bucket_are_read_and_replaced_by_the_next() {
+    let mesh = TestMesh::prepare(Setup { adjust: Some(adjust), ..Setup::default() }).await;
+    let bucket = mesh.layout().data_dir.join("bucket");
+    let month = bucket.join("focus").join(&today()[..7]);
+    std::fs::create_dir_all(&month).unwrap();
+    let export = |name: &str, rows: &[(&str, &str, &str)]| {
+        let written = bill(&mesh, name, "1", rows);
+        std::fs::rename(written, month.join(name)).unwrap();
+    };
+    export("part-1.csv", &[("us-west-2", "search", "1.5")]);
+    export("part-2.csv", &[("us-west-2", "ads", "0.25")]);
+    let url = format!("file://{}/focus", bucket.display());
+    mesh.configure(|config| {
+        config.cost.exports =
+            vec![ExportConfig { url: url.clone(), region: None, options: BTreeMap::new(), poll_s: 10 }];
+    });
+    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+    mesh.settled().await;
+    until_all_say(&mesh, "", "1.75").await;
+
+    // The provider writes the month anew, and a file that breaks off beside it: half a bill replaces nothing.
+    std::fs::remove_file(month.join("part-2.csv")).unwrap();
+    export("part-1.csv", &[("us-west-2", "search", "2")]);
+    until_all_say(&mesh, "", "2").await;
+    std::fs::write(month.join("part-3.csv.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
+    until("the broken export is told of", seconds(60), async || {
+        let mut failed = 0.0;
+        for index in 0..3 {
+            failed += mesh.api(index).metric("regionmesh_cost_export_polls_total", &["failed"]).await?;
+        }
+        claim(failed > 0.0, || "no export failed".to_owned())
+    })
+    .await;
+    until_all_say(&mesh, "", "2").await;
 }

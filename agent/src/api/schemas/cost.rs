@@ -186,6 +186,11 @@ pub(super) const OBJECTS: &[Object] = &[
             ("recommendations", "[object]", "Each with its saving, evidence, risk, command and the day to verify it"),
             ("comparisons", "[object]", "The proposal beside every baseline"),
             ("notes", "[string]", "Limits that are broken today, and assumptions"),
+            (
+                "verifications",
+                "[object]",
+                "Earlier recommendations whose day to verify them the bill has reached, each beside the bill",
+            ),
         ],
     ),
     (

@@ -94,7 +94,7 @@ fn request(rule: &str) -> Value {
         "latency" => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": LATENCY_MAX_MS }),
         "table" => matching(0, crate::api::cost::TABLE_MAX, r"[^\u0000]*"),
         "source-name" => matching(1, 128, &format!("[^{UNPRINTABLE_CLASS}]+")),
-        "currency" => matching(2, 8, "[A-Za-z0-9]+"),
+        "currency" => matching(2, 8, "[A-Za-z0-9]{2,8}"),
         "alert-state" => json!({ "type": "string", "enum": ["firing", "ended", "all"] }),
         // A test asserts that no other kind is named.
         _ => json!({}),

@@ -1,6 +1,6 @@
 //! Answers that are not reports, as tables.
 
-use super::{BudgetStanding, Expected, Span};
+use super::{BudgetStanding, Expected, Span, verifications::Verified};
 use regionmesh_cost::{
     Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations,
     Reconciliation, SourceState, Totals,
@@ -318,7 +318,7 @@ pub(super) fn live_region(region: &LiveRegion) -> Value {
 }
 
 /// Recommendations.
-pub(super) fn recommendations(found: &Recommendations) -> Document {
+pub(super) fn recommendations(found: &Recommendations, verified: &[Verified]) -> Document {
     let mut columns = ["kind", "what"].map(column).to_vec();
     columns.extend(["saves a month", "at least", "at most"].map(number));
     columns.extend(["currency", "risk", "verify after", "command"].map(column));
@@ -354,9 +354,25 @@ pub(super) fn recommendations(found: &Recommendations) -> Document {
         found.baseline.monthly_cost.rounded(2),
         found.currency
     );
-    let tables = vec![
+    let mut tables = vec![
         table("In this order", columns, rows),
         table("Beside every baseline", compared_columns, compared.collect::<Vec<_>>()),
     ];
+    if !verified.is_empty() {
+        let mut columns = ["made on", "kind", "what", "the bill says"].map(column).to_vec();
+        columns.extend(["predicted", "seen", "give or take"].map(number));
+        let rows = verified.iter().map(|earlier| {
+            vec![
+                text(&*earlier.made_on),
+                text(earlier.kind.as_str()),
+                text(&*earlier.title),
+                text(&*earlier.outcome.why),
+                Cell::Amount(earlier.outcome.predicted.expected),
+                Cell::Amount(earlier.outcome.seen),
+                Cell::Amount(earlier.outcome.noise),
+            ]
+        });
+        tables.push(table("What came of earlier ones", columns, rows.collect::<Vec<_>>()));
+    }
     document(title, found.notes.clone(), tables)
 }

@@ -1,14 +1,18 @@
 //! Recommendations from what runs in the mesh: prices of the nodes in the configuration, the use that agents counted, and
 //! round trips between regions.
 
-use super::{Answer, AnswerError, Sources, documents};
+use super::{
+    Answer, AnswerError, Sources, documents, holdings,
+    verifications::{Verified, verifications},
+};
 use crate::{config::RegionConfig, cost::questions::Wishes};
 use regionmesh_cost::{
     Amount, CommittedOffer, CurrentState, LiveWindow, ModelDemand, Money, NodeCounts, NodeOffer, OriginDemand,
-    PlacementInput, PlacementRules, Price, PricingClass, RecommendInput, RegionOffer, SpotOffer, Utilisation,
-    price_per_gb, recommend as recommended,
+    PlacementInput, PlacementRules, Price, PricingClass, RecommendInput, Recommendations, RegionOffer, SpotOffer,
+    Utilisation, price_per_gb, recommend as recommended,
 };
 use regionmesh_protocol::identity::RegionName;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use time::{Date, Duration};
 
@@ -20,8 +24,8 @@ const QUOTA_FACTOR: u32 = 10;
 const QUOTA_MIN: u32 = 10;
 /// Chance that a spot node is taken back within an hour, where nothing is known: providers publish 5 to 20 % a month.
 const SPOT_LOSS_PER_HOUR: f64 = 0.01;
-/// Requests at the peak, by those on average of the busiest day: counters are kept by day.
-const PEAK_OF_DAY: f64 = 2.0;
+/// Requests at the peak, by those on average, where no quarter of an hour was counted whole yet.
+const PEAK_OF_MEAN: f64 = 2.0;
 
 /// What a region's nodes cost, and how many there are.
 struct Offered<'a> {
@@ -32,6 +36,22 @@ struct Offered<'a> {
 }
 
 pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, AnswerError> {
+    let found = recommendations(wishes, sources)?;
+    let verified = verifications(sources);
+    let document = documents::recommendations(&found, &verified);
+    Answer::new(&Advised { found: &found, verifications: &verified }, document)
+}
+
+/// Recommendations, and what came of earlier ones.
+#[derive(Serialize)]
+struct Advised<'a> {
+    #[serde(flatten)]
+    found: &'a Recommendations,
+    verifications: &'a [Verified],
+}
+
+/// What would cost less.
+pub fn recommendations(wishes: &Wishes, sources: &Sources) -> Result<Recommendations, AnswerError> {
     let Some(config) = &sources.config else { return Err(AnswerError::NeedsMesh("recommendations")) };
     let offered: Vec<Offered<'_>> = config.regions.iter().filter_map(|region| offer(region, sources)).collect();
     if offered.is_empty() {
@@ -87,8 +107,7 @@ pub(super) fn recommend(wishes: &Wishes, sources: &Sources) -> Result<Answer, An
             region.name
         )
     }));
-    let document = documents::recommendations(&found);
-    Answer::new(&found, document)
+    Ok(found)
 }
 
 /// The nodes that run in a region and what they cost; none where their price is not known.
@@ -141,8 +160,8 @@ fn models(windows: &BTreeMap<&RegionName, LiveWindow>, sources: &Sources) -> Vec
         let of_region = |(region, window): (&&RegionName, &LiveWindow)| {
             let did = window.models.get(*name)?;
             let mean_rps = did.requests as f64 / (window.known_ms as f64 / 1e3).max(1.0);
-            (did.requests > 0)
-                .then(|| (region.to_string(), OriginDemand { mean_rps, peak_rps: mean_rps * PEAK_OF_DAY }))
+            let peak_rps = did.peak_rps().unwrap_or(mean_rps * PEAK_OF_MEAN).max(mean_rps);
+            (did.requests > 0).then(|| (region.to_string(), OriginDemand { mean_rps, peak_rps }))
         };
         let used = windows.values().filter_map(|window| window.models.get(*name));
         let (requests, busy_ms) =
@@ -192,25 +211,40 @@ fn state(
     (start, end): (Date, Date),
 ) -> CurrentState {
     let busy = |name: &RegionName| {
-        let mut shares = Vec::new();
+        let (mut shares, mut peak) = (Vec::new(), 0f64);
         let mut next = Some(start);
         while let Some(day) = next.filter(|day| *day <= end) {
             next = day.next_day();
             let window = sources.live.window(name.as_str(), (day, day), sources.pricing());
             if window.place_ms > 0 {
-                shares.push((window.busy_ms as f64 / window.place_ms as f64).min(1.0));
+                let share = (window.busy_ms as f64 / window.place_ms as f64).min(1.0);
+                shares.push(share);
+                peak = peak.max(share * peak_of_mean(&window));
             }
         }
         let base = shares.iter().copied().reduce(f64::min)?;
         let day_max = shares.iter().copied().fold(0.0, f64::max);
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        Some(Utilisation { base, mean: mean.clamp(base, day_max), peak: (day_max * PEAK_OF_DAY).min(1.0).max(day_max) })
+        Some(Utilisation { base, mean: mean.clamp(base, day_max), peak: peak.clamp(day_max, 1.0) })
     };
-    CurrentState {
+    let mut state = CurrentState {
         nodes: offered.iter().map(|offered| (offered.region.name.clone(), offered.nodes)).collect(),
         utilisation: windows.keys().filter_map(|name| Some(((*name).clone(), busy(name)?))).collect(),
         weights_bp: offered.iter().map(|offered| (offered.region.name.clone(), offered.region.weight_bp)).collect(),
         ..CurrentState::default()
+    };
+    holdings::add(&mut state, sources, (start, end));
+    state
+}
+
+/// How many times the mean came at the peak of some days, all models together.
+fn peak_of_mean(window: &LiveWindow) -> f64 {
+    let requests: u64 = window.models.values().map(|did| did.requests).sum();
+    let mean_rps = requests as f64 / (window.known_ms as f64 / 1e3).max(1.0);
+    let peaks = window.models.values().filter_map(|did| did.peak_rps());
+    match peaks.reduce(|sum, peak| sum + peak).filter(|_| mean_rps > 0.0) {
+        Some(peak_rps) => (peak_rps / mean_rps).max(1.0),
+        None => PEAK_OF_MEAN,
     }
 }
 

@@ -59,13 +59,12 @@ fn costs(config: &Config, requests: [u64; 2], budgets: &[BudgetStanding]) -> Req
     let (prices, map) = (Prices::default(), observe::region_map(config));
     let pricing = Pricing { prices: &prices, regions: &map };
     let mut live = LiveMeter::new(600_000);
-    observe::observe(&mut live, config, &board([0, 0], 10_000), START_MS, pricing);
+    observe::observe(&mut live, config, &board([0, 0], 10_000), &BTreeMap::new(), START_MS, pricing);
     let (board, now_ms) = (board(requests, 10_000), START_MS + 60_000);
-    observe::observe(&mut live, config, &board, now_ms, pricing);
+    observe::observe(&mut live, config, &board, &BTreeMap::new(), now_ms, pricing);
     let today = regionmesh_cost::date_at(now_ms).unwrap();
-    let regions = live.regions(now_ms, pricing);
     let live = &live;
-    Observed { config, board: &board, live, regions: &regions, budgets, pricing, today, now_ms }.request_costs()
+    Observed { config, board: &board, live, budgets, pricing, today, now_ms }.request_costs()
 }
 
 fn inputs() -> PlanInputs {

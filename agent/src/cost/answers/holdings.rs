@@ -1,0 +1,152 @@
+//! What regions hold, for recommendations: what every copy of a version costs, models that nobody asks for, and copies that came
+//! by a dearer way than they could.
+
+use super::{Sources, usage};
+use crate::cost::observe::STORAGE;
+use regionmesh_cost::{
+    Amount, Cause, CurrentState, EgressLine, FanOutLimits, IdleModel, ModelCopy, Money, ReplicationChange,
+    ReplicationFinding, date_at, egress_report, price_per_gb,
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    manifest::{ModelName, VersionSummary},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use time::Date;
+
+/// A model without requests for so many days that were watched is idle.
+const IDLE_DAYS: u32 = 14;
+/// Days that are looked back on for requests: as many as are kept.
+const WATCHED_DAYS: i64 = 60;
+/// Days of a month.
+const MONTH_DAYS: u64 = 30;
+
+/// Adds what regions hold to what recommendations are made from. `span` is what was sent that counts.
+pub(super) fn add(state: &mut CurrentState, sources: &Sources, span: (Date, Date)) {
+    let lines = sent(sources, span);
+    let days = u64::try_from((span.1 - span.0).whole_days() + 1).unwrap_or(1);
+    let monthly = |amount: Amount| amount.share(MONTH_DAYS, days).unwrap_or_default();
+    state.copies = copies(sources, &lines, monthly);
+    state.idle = idle(sources);
+    // With relays on, what can go by a cheaper way already does.
+    let has_relays = sources.config.as_ref().is_none_or(|config| config.replication.relay_wait_s > 0);
+    state.replication = if has_relays { Vec::new() } else { relays(sources, &lines, monthly) };
+}
+
+/// Copies of models that were sent between regions, with what that cost.
+fn sent(sources: &Sources, (start, end): (Date, Date)) -> Vec<(ModelName, EgressLine)> {
+    let first = start.replace_day(1).unwrap_or(start);
+    let usage = usage::egress(sources, first, end);
+    let report = egress_report(&usage, (start, end), &sources.prices, &sources.regions);
+    let of_model = |line: EgressLine| match &line.cause {
+        Cause::Replication { model } => Some((model.parse().ok()?, line)),
+        Cause::AnswersAway | Cause::Other => None,
+    };
+    report.lines.into_iter().filter_map(of_model).collect()
+}
+
+fn copies(sources: &Sources, lines: &[(ModelName, EgressLine)], monthly: impl Fn(Amount) -> Amount) -> Vec<ModelCopy> {
+    let currency = sources.cost.currency;
+    let mut copies = Vec::new();
+    for (region, versions) in &sources.holdings {
+        let Some(at) = sources.regions.billing_of(region.as_str()) else { continue };
+        let price = sources.prices.storage(sources.today, at, STORAGE).ok();
+        let mut newest: BTreeMap<&ModelName, &VersionSummary> = BTreeMap::new();
+        for held in versions {
+            let known = newest.entry(&held.model).or_insert(held);
+            if known.published < held.published {
+                *known = held;
+            }
+        }
+        for held in versions {
+            let storage = price.map(|price| price.cost(0, held.size)).filter(|cost| cost.currency == currency);
+            let is_of = |(model, line): &&(ModelName, EgressLine)| {
+                *model == held.model && line.to.as_deref() == Some(region.as_str())
+            };
+            let brought: Amount = lines.iter().filter(is_of).map(|(_, line)| line.cost.of(currency)).sum();
+            let is_newest = newest.get(&held.model).is_some_and(|newest| newest.version == held.version);
+            copies.push(ModelCopy {
+                model: held.model.clone(),
+                version: held.version.clone(),
+                region: region.clone(),
+                storage: storage.map_or(Amount::ZERO, |cost| cost.amount),
+                // Counters know the model, not the version: what came lately is the newest.
+                replication: if is_newest { monthly(brought) } else { Amount::ZERO },
+            });
+        }
+    }
+    copies
+}
+
+/// Models that were there for days without a request in any region.
+fn idle(sources: &Sources) -> Vec<IdleModel> {
+    let (mut quiet, mut asked) = (0u32, BTreeMap::<String, u32>::new());
+    let mut day = Some(sources.today);
+    for _ in 0..WATCHED_DAYS {
+        let Some(date) = day else { break };
+        let (used, _) = usage::usage(sources, date, date);
+        // Days that nobody watched say nothing of any model.
+        if !sources
+            .mesh_regions()
+            .iter()
+            .any(|region| sources.live.window(region, (date, date), sources.pricing()).known_ms > 0)
+            && used.is_empty()
+        {
+            break;
+        }
+        for did in used.iter().filter(|did| did.requests > 0) {
+            asked.entry(did.model.clone()).or_insert(quiet);
+        }
+        quiet += 1;
+        day = date.previous_day();
+    }
+    let versions: BTreeSet<_> =
+        sources.holdings.values().flatten().map(|held| (&held.model, &held.version, held.published)).collect();
+    let idle = versions.into_iter().filter_map(|(model, version, published)| {
+        let age = date_at(published.wall_ms).map_or(0, |since| (sources.today - since).whole_days());
+        let days = asked.get(model.as_str()).copied().unwrap_or(quiet).min(u32::try_from(age).unwrap_or(0));
+        (days >= IDLE_DAYS).then(|| IdleModel {
+            model: model.clone(),
+            version: version.clone(),
+            days_without_requests: days,
+        })
+    });
+    idle.collect()
+}
+
+/// Copies that came from a region although another that holds the version asks for less.
+fn relays(
+    sources: &Sources,
+    lines: &[(ModelName, EgressLine)],
+    monthly: impl Fn(Amount) -> Amount,
+) -> Vec<ReplicationFinding> {
+    let currency = sources.cost.currency;
+    let price = |from: &str, to: &str| -> Option<Money> {
+        let found = price_per_gb(&sources.prices, &sources.regions, sources.today, from, Some(to)).ok()?;
+        (found.currency == currency).then_some(found)
+    };
+    let finding = |(model, line): &(ModelName, EgressLine)| {
+        let to: RegionName = line.to.as_deref()?.parse().ok()?;
+        let paid = price(&line.from, to.as_str())?;
+        let newest =
+            sources.holdings.get(&to)?.iter().filter(|held| held.model == *model).max_by_key(|held| held.published)?;
+        let holds = |region: &RegionName| {
+            sources.holdings.get(region).is_some_and(|held| {
+                held.iter().any(|held| (&held.model, &held.version) == (&newest.model, &newest.version))
+            })
+        };
+        let others = sources.holdings.keys().filter(|via| **via != to && via.as_str() != line.from && holds(via));
+        let (cheaper, via) = others.filter_map(|via| Some((price(via.as_str(), to.as_str())?.amount, via))).min()?;
+        let kept_bp = 10_000 - u64::from(FanOutLimits::default().saving_min_bp);
+        let is_worth_it = cheaper <= paid.amount.share(kept_bp, 10_000)?;
+        let (part, whole) = (u64::try_from(cheaper.0 / 1_000).ok()?, u64::try_from(paid.amount.0 / 1_000).ok()?);
+        let replication = monthly(line.cost.of(currency).share(part, whole)?);
+        is_worth_it.then(|| ReplicationFinding {
+            model: model.clone(),
+            version: newest.version.clone(),
+            region: to,
+            change: ReplicationChange::Relay { via: via.clone(), replication },
+        })
+    };
+    lines.iter().filter_map(finding).collect()
+}
