@@ -8,6 +8,7 @@ use regionmesh_tests::{
     models::{iris_one, noise, question},
     wait::{claim, seconds, until},
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Nodes at the built-in prices; those of eu-west-1 are the dearest by half.
@@ -62,6 +63,15 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
     }
     let explained = mesh.cli(&["failover", "explain", "eu-west-1"]).await;
     assert!(explained.stdout.contains("a request costs less elsewhere"), "{}", explained.stdout);
+
+    // What was counted is what recommendations rest on.
+    let file = mesh.layout().data_dir.join("recommendations.json");
+    let done = mesh.cli(&["optimizer", "--baseline", "standby", "--output", file.to_str().unwrap()]).await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(told["baseline"]["name"], "standby", "{told}");
+    assert_eq!(told["comparisons"].as_array().map(Vec::len), Some(4), "{told}");
+    assert_eq!(told["verifications"].as_array().map(Vec::len), Some(0), "{told}");
 
     mesh.kill_region(0).await;
     until("all of their weight again", seconds(30), async || {
