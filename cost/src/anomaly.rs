@@ -3,6 +3,7 @@
 
 mod billed;
 mod detector;
+mod expectation;
 mod explain;
 mod incident;
 mod live;

@@ -18,6 +18,8 @@ const SLOW_MAX_S: i64 = 4 * WEEK_S;
 const SETTLE_POINTS_MIN: u32 = 8;
 /// Surprise that is an alarm, as a ratio to what the stream has shown before.
 pub(super) const ALARM_RATIO: f64 = 1.2;
+/// Surprise that is a record at all, as such a ratio: below it the past maximum was as much.
+const RECORD_RATIO: f64 = 1.02;
 /// Values beyond it are ignored, as infinities are.
 const VALUE_MAX: f64 = 1e100;
 
@@ -52,7 +54,7 @@ pub struct Reading {
     /// 0 until the detector has warmed up.
     pub score: f64,
     /// Whether the surprise is a fifth more than the stream has shown before, and the first in a while (6 hours, a week of
-    /// billed days). Until that while is over, scores are at most 0.5.
+    /// billed days). Until that while is over, scores are at most 0.5. So are those of smaller surprises, so long after one.
     pub is_alarm: bool,
     /// The ratio that the score is from, whether or not an alarm came shortly before.
     pub(super) surprise: f64,
@@ -110,6 +112,7 @@ pub struct Detector {
     count: u32,
     at_s: Option<i64>,
     alarm_at_s: Option<i64>,
+    record_at_s: Option<i64>,
     level: f64,
     /// The last values, oldest first, without a gap between them.
     recent: VecDeque<f64>,
@@ -129,6 +132,7 @@ impl Detector {
             count: 0,
             at_s: None,
             alarm_at_s: None,
+            record_at_s: None,
             level: 0.0,
             recent: VecDeque::new(),
             daily: Season::new(DAY_S, 300, pace.interval_s),
@@ -166,16 +170,20 @@ impl Detector {
         self.at_s = Some(at_s);
         let surprises = surprises.into_iter().flatten().filter(|_| was_warm);
         if let Some((stream, ratio, is_rise)) = surprises.max_by(|(_, a, _), (_, b, _)| a.total_cmp(b)) {
-            // One incident is one alarm: what follows at once belongs to it.
-            let is_held = self.alarm_at_s.is_some_and(|last| at_s.saturating_sub(last) < self.pace.hold_s);
-            let surprise = ratio;
-            let ratio = if is_held { ratio.min(1.0) } else { ratio };
-            reading = Reading { score: ratio / (1.0 + ratio), stream: Some(stream), is_rise, ..reading };
-            reading.surprise = surprise;
-            reading.is_alarm = ratio >= ALARM_RATIO;
-        }
-        if reading.is_alarm {
-            self.alarm_at_s = Some(at_s);
+            // One incident is one alarm, and one record that is none: what follows at once belongs to it.
+            let is_held = |since: Option<i64>| since.is_some_and(|last| at_s.saturating_sub(last) < self.pace.hold_s);
+            let is_alarm = ratio >= ALARM_RATIO && !is_held(self.alarm_at_s);
+            let is_new = is_alarm || !(is_held(self.alarm_at_s) || is_held(self.record_at_s));
+            let shown = if is_new { ratio } else { ratio.min(1.0) };
+            reading = Reading { score: shown / (1.0 + shown), stream: Some(stream), is_rise, ..reading };
+            reading.surprise = ratio;
+            reading.is_alarm = is_alarm;
+            if ratio >= RECORD_RATIO {
+                self.record_at_s = Some(at_s);
+            }
+            if is_alarm {
+                self.alarm_at_s = Some(at_s);
+            }
         }
         reading
     }

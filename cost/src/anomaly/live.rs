@@ -1,11 +1,11 @@
-//! Anomalies of the live plane: a rate per minute. One incident is opened once, when enough of the last minutes confirm it, and
-//! closed when the rate has been usual for a while.
+//! Anomalies of the live plane: a rate per minute. One incident is opened once, when the last ten minutes are unusual, and closed
+//! when the rate has been usual for a while. A ×3 spike of a steady rate is reported after 8 minutes.
 
 use super::{
     Anomaly, AnomalyKind, Detector, Plane, Scope, amount_of,
+    expectation::{Expectation, Judgement, WINDOW},
     explain::OTHER,
     incident::{Cost, Incident},
-    stream::ZStream,
 };
 use crate::money::{Amount, Currency};
 use serde::{Deserialize, Serialize};
@@ -13,21 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 const INTERVAL_S: u32 = 60;
 const HOUR_S: u64 = 3_600;
-/// Of the last `CONFIRM_OF` minutes so many must be high: a ×3 spike is reported after 8 minutes, 12 at the latest.
-const CONFIRM: usize = 8;
-const CONFIRM_OF: usize = 12;
-/// Minutes before those that say what the rate was lately.
-const RECENT: usize = 30;
-/// Fewest of them.
-const RECENT_MIN: usize = 12;
-/// A minute is high from this multiple of the expected rate on: below a spike of ×3, above the bursts to ×2 that production load
-/// shows every few days. This and [`DEVIATIONS_MIN`] were chosen among 12 pairs by the false alerts on 14 days of ServeGen load.
-const HIGH: f64 = 2.35;
-/// It must also be this many deviations of the stream's own spread away.
-const DEVIATIONS_MIN: f64 = 3.0;
-/// Minutes that the spread of the rate is averaged over.
-const SPREAD_MINUTES: f64 = 1_440.0;
-/// An incident lasts while the rate is more than this multiple of the expected one.
+/// An incident begins with, and lasts while the rate is, more than this multiple of the expected one.
 const ELEVATED: f64 = 1.5;
 /// Minutes that are not elevated, in a row, which end it.
 const CALM_S: i64 = 15 * 60;
@@ -42,6 +28,10 @@ const GAP_S: i64 = 30 * 60;
 const STANDS_MAX_S: i64 = 5 * 60;
 /// Parts that are kept apart; what comes later counts as other.
 const PARTS_MAX: usize = 64;
+/// Minutes that the usual rates of parts are averaged over.
+const PARTS_MINUTES: f64 = 30.0;
+/// How the state is laid out; another one is refused, so that the watch begins afresh.
+const LAYOUT: u8 = 2;
 
 /// What happened to an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,19 +51,6 @@ struct Minute {
     parts: BTreeMap<String, Amount>,
     seconds: u64,
     rate: Amount,
-    /// The rate that was expected; none while it is not known, or nothing.
-    expected: Option<f64>,
-}
-
-impl Minute {
-    /// The rate over the expected one.
-    fn ratio(&self) -> Option<f64> {
-        self.expected.map(|expected| self.rate.to_f64() / expected)
-    }
-
-    fn is_high(&self) -> bool {
-        self.ratio().is_some_and(|ratio| ratio >= HIGH)
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,21 +63,38 @@ struct Open {
     reported: Amount,
 }
 
+/// The layout of a stored state.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+struct Layout;
+
+impl From<Layout> for u8 {
+    fn from(Layout: Layout) -> Self {
+        LAYOUT
+    }
+}
+
+impl TryFrom<u8> for Layout {
+    type Error = String;
+
+    fn try_from(layout: u8) -> Result<Self, Self::Error> {
+        let refusal = || format!("live anomalies are stored in layout {layout}, expected {LAYOUT}: watch afresh");
+        (layout == LAYOUT).then_some(Self).ok_or_else(refusal)
+    }
+}
+
 /// Watches the rate of one scope. Its state can be stored and read back (exactly by the protocol's codec), so that a restart
 /// forgets nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveAnomalies {
+    layout: Layout,
     scope: Scope,
     currency: Currency,
     detector: Detector,
     at_s: Option<i64>,
     /// The last minutes, oldest first.
     minutes: VecDeque<Minute>,
-    /// Rates of the minutes before those.
-    recent: VecDeque<f64>,
-    /// By how much the confirmed rate usually differs from the expected one, as logarithms: a stream that always moves by
-    /// factors stays silent. Not scaled by a past maximum: a second spike within a week is as much news as the first.
-    spread: ZStream,
+    expectation: Expectation,
     /// Mean rates by part.
     usual: BTreeMap<String, f64>,
     open: Option<Open>,
@@ -111,13 +105,13 @@ impl LiveAnomalies {
     /// A watch that has seen nothing. It reports nothing during the first day: only then does it know every time of the day.
     pub fn new(scope: Scope, currency: Currency) -> Result<Self, super::DetectorError> {
         Ok(Self {
+            layout: Layout,
             scope,
             currency,
             detector: Detector::new(INTERVAL_S)?,
             at_s: None,
             minutes: VecDeque::new(),
-            recent: VecDeque::new(),
-            spread: ZStream::default(),
+            expectation: Expectation::default(),
             usual: BTreeMap::new(),
             open: None,
             held_until_s: None,
@@ -134,57 +128,35 @@ impl LiveAnomalies {
         self.at_s = Some(at_s);
         if elapsed > GAP_S {
             self.minutes.clear();
-            self.recent.clear();
+            self.expectation.forget_recent();
         }
 
         let was_warm = self.detector.is_warm();
-        let expected = self.expected(at_s);
+        let (level, time_of_day) = (self.detector.level(), self.detector.time_of_day(at_s));
         let rate: Amount = parts.values().copied().sum();
         self.detector.observe(at_s, rate.to_f64());
         let parts = self.bounded(parts);
-        self.push(at_s, elapsed, rate, &parts, expected);
+        self.push(at_s, elapsed, rate, &parts);
         if self.open.is_some() {
+            self.expectation.push(rate.to_f64());
             return self.go_on(at_s);
         }
 
+        let judgement = self.expectation.observe(rate.to_f64(), level, time_of_day);
         let is_held = self.held_until_s.is_some_and(|until| at_s < until);
-        let is_unusual = self.is_unusual();
-        if was_warm && !is_held && is_unusual {
-            return self.open();
+        if let Some(judgement) = judgement.filter(|judgement| was_warm && !is_held && judgement.is_unusual) {
+            return self.open(judgement);
         }
-        if !self.minutes.iter().any(Minute::is_high) {
+        if judgement.is_none_or(|judgement| rate.to_f64() <= ELEVATED * judgement.expected) {
             self.learn_parts(&parts);
         }
         None
-    }
-
-    /// Whether enough of the last minutes are high, and more so than the stream's spread explains. Learns the spread.
-    fn is_unusual(&mut self) -> bool {
-        let mut ratios: Vec<f64> = self.minutes.iter().filter_map(Minute::ratio).collect();
-        ratios.sort_by(|a, b| b.total_cmp(a));
-        let Some(confirmed) = ratios.get(CONFIRM - 1).copied().filter(|ratio| *ratio > 0.0) else { return false };
-        let is_far = confirmed.ln() >= DEVIATIONS_MIN * self.spread.deviation(0.0);
-        self.spread.observe(confirmed.ln(), 0.0, SPREAD_MINUTES, 1.0, u32::MAX);
-        confirmed >= HIGH && is_far
     }
 
     /// The incident that is open.
     pub fn current(&self) -> Option<Anomaly> {
         let open = self.open.as_ref()?;
         self.anomaly(open, self.at_s?, None)
-    }
-
-    /// The rate expected now: what it was in the last hour, or more where the level of the day and this time of the day both say
-    /// so. The former follows a slow day, the latter remembers what was usual before an outage.
-    fn expected(&self, at_s: i64) -> Option<f64> {
-        if self.recent.len() < RECENT_MIN {
-            return None;
-        }
-        let mut recent: Vec<f64> = self.recent.iter().copied().collect();
-        recent.sort_by(f64::total_cmp);
-        let level = self.detector.level();
-        let usual = self.detector.time_of_day(at_s).map_or(level, |mean| mean.min(level));
-        Some(recent[recent.len() / 2].max(usual))
     }
 
     fn bounded(&self, parts: &BTreeMap<String, Amount>) -> BTreeMap<String, Amount> {
@@ -197,28 +169,18 @@ impl LiveAnomalies {
         kept
     }
 
-    fn push(
-        &mut self,
-        at_s: i64,
-        elapsed_s: i64,
-        rate: Amount,
-        parts: &BTreeMap<String, Amount>,
-        expected: Option<f64>,
-    ) {
+    fn push(&mut self, at_s: i64, elapsed_s: i64, rate: Amount, parts: &BTreeMap<String, Amount>) {
         let seconds = elapsed_s.clamp(0, STANDS_MAX_S) as u64;
         let cost = |(part, rate): (&String, &Amount)| (part.clone(), rate.share(seconds, HOUR_S).unwrap_or_default());
         let parts = parts.iter().map(cost).collect();
-        self.minutes.push_back(Minute { at_s, parts, seconds, rate, expected: expected.filter(|rate| *rate > 0.0) });
-        while self.minutes.len() > CONFIRM_OF {
-            self.recent.extend(self.minutes.pop_front().map(|minute| minute.rate.to_f64()));
-        }
-        while self.recent.len() > RECENT {
-            self.recent.pop_front();
+        self.minutes.push_back(Minute { at_s, parts, seconds, rate });
+        while self.minutes.len() > WINDOW {
+            self.minutes.pop_front();
         }
     }
 
     fn learn_parts(&mut self, parts: &BTreeMap<String, Amount>) {
-        let weight = 1.0 / RECENT as f64;
+        let weight = 1.0 / PARTS_MINUTES;
         for part in parts.keys() {
             self.usual.entry(part.clone()).or_default();
         }
@@ -231,12 +193,13 @@ impl LiveAnomalies {
         self.usual.retain(|part, mean| parts.contains_key(part) || *mean > least);
     }
 
-    fn open(&mut self) -> Option<LiveChange> {
-        let first = self.minutes.iter().find(|minute| minute.is_high())?;
+    fn open(&mut self, judgement: Judgement) -> Option<LiveChange> {
+        let is_elevated = |minute: &&Minute| minute.rate.to_f64() > ELEVATED * judgement.expected;
+        let first = self.minutes.iter().find(is_elevated)?;
         let usual = self.usual.iter().map(|(part, rate)| (part.clone(), amount_of(*rate))).collect();
         let mut open = Open {
             incident: Incident::new(first.at_s, usual),
-            expected: first.expected?,
+            expected: judgement.expected,
             time_of_day: self.detector.time_of_day(first.at_s),
             last_elevated_s: first.at_s,
             reported: Amount::ZERO,

@@ -106,6 +106,16 @@ fn a_spike_is_one_alarm() {
 }
 
 #[test]
+fn a_rise_by_small_records_scores_once() {
+    let mut detector = Detector::new(300).unwrap();
+    scores(&mut detector, 0, &series(5, 3_000));
+    let rise: Vec<f64> = (0..12).map(|step| 115.0 + 2.0 * f64::from(step)).collect();
+    let found = scores(&mut detector, 3_000, &rise);
+    let records = RECORD_RATIO / (1.0 + RECORD_RATIO);
+    assert_eq!(found.iter().filter(|score| **score >= records).count(), 1, "{found:?}");
+}
+
+#[test]
 fn a_stream_that_is_always_noisy_stays_silent() {
     // Every 50th point is ten times as high, from the start.
     let mut noise = noise(9);

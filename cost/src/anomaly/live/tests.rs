@@ -61,6 +61,83 @@ proptest! {
     }
 }
 
+/// When incidents open, given rates by minute.
+fn opened(rates: impl Iterator<Item = f64>) -> Vec<i64> {
+    let mut watch = watch();
+    let opens = |(minute, rate): (i64, f64)| {
+        matches!(feed(&mut watch, minute, rate, 0.0), Some(LiveChange::Opened(_))).then_some(minute)
+    };
+    (0..).zip(rates).filter_map(opens).collect()
+}
+
+/// Two of five minutes, drawn without order, have all the load.
+fn bursty(minute: i64) -> f64 {
+    let drawn = ((minute / 5) as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let drawn = (drawn ^ (drawn >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
+    if (minute as u64 + drawn) % 5 < 2 { 20.0 } else { 0.0 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn the_unit_does_not_matter(start in 2 * DAY..3 * DAY, power in 1u32..30) {
+        let unit = 2f64.powi(power as i32);
+        let cost = |minute: i64| rate(minute) * if minute >= start { 3.0 } else { 1.0 };
+        let plain = opened((0..start + 60).map(cost));
+        prop_assert_eq!(plain.len(), 1);
+        let mut watch = watch();
+        let scaled = (0..start + 60).filter(|minute| {
+            let rate = Amount(amount_of(cost(*minute)).0 * unit as i128);
+            matches!(watch.observe(minute * 60, &BTreeMap::from([("gpu".to_owned(), rate)])), Some(LiveChange::Opened(_)))
+        });
+        prop_assert_eq!(scaled.collect::<Vec<_>>(), plain);
+    }
+
+    #[test]
+    fn a_spike_of_a_bursty_stream_opens_within_15_minutes(start in 3 * DAY..4 * DAY) {
+        let opened = opened((0..start + 60).map(|minute| bursty(minute) * if minute >= start { 3.0 } else { 1.0 }));
+        prop_assert_eq!(opened.len(), 1);
+        prop_assert!((start..start + 15).contains(&opened[0]), "opened after {} min", opened[0] - start + 1);
+    }
+
+    #[test]
+    fn a_spike_on_a_slow_day_opens_within_15_minutes(start in 3 * DAY + 60..4 * DAY) {
+        let factor = |minute: i64| match minute {
+            minute if minute >= start => 1.5,
+            minute if minute >= 3 * DAY => 0.5,
+            _ => 1.0,
+        };
+        let opened = opened((0..start + 60).map(|minute| rate(minute) * factor(minute)));
+        prop_assert_eq!(opened.len(), 1);
+        prop_assert!((start..start + 15).contains(&opened[0]), "opened after {} min", opened[0] - start + 1);
+    }
+}
+
+#[test]
+fn a_quiet_stream_gives_none() {
+    for rate in [0.0, 1e-9, 3.0] {
+        assert_eq!(opened((0..4 * DAY).map(|_| rate)), Vec::<i64>::new(), "{rate}");
+    }
+}
+
+#[test]
+fn a_spike_does_not_hide_the_next() {
+    let start = 3 * DAY;
+    let is_spike = |minute: i64| (start..start + 60).contains(&minute) || minute >= start + 180;
+    let opened = opened((0..start + 240).map(|minute| rate(minute) * if is_spike(minute) { 3.0 } else { 1.0 }));
+    assert_eq!(opened.len(), 2, "{opened:?}");
+}
+
+#[test]
+fn another_layout_is_refused() {
+    let mut bytes = codec::encode_document(&watch()).unwrap();
+    assert!(codec::decode_document::<LiveAnomalies>(&bytes).is_ok());
+    bytes[0] = 1;
+    let error = codec::decode_document::<LiveAnomalies>(&bytes).unwrap_err().to_string();
+    assert!(error.contains("layout 1, expected 2"), "{error}");
+}
+
 #[test]
 fn usual_days_are_none() {
     assert_eq!(changes(1.0, 0, 0, 14 * DAY), []);
@@ -142,4 +219,5 @@ fn parts_without_end_take_bounded_memory() {
         watch.observe(minute * 60, &BTreeMap::from([(format!("part {minute}"), amount_of(5.0))]));
         assert!(watch.usual.len() <= PARTS_MAX + 1);
     }
+    assert!(codec::encode_document(&watch).unwrap().len() < 16_384);
 }
