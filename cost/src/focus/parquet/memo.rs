@@ -95,8 +95,8 @@ mod tests {
                 let mask = ((1u64 << bits.min(32)) - 1) as u32;
                 let columns: Vec<Vec<u32>> = (0..3).map(|at| rows.iter().map(|row| row[at] & mask).collect()).collect();
                 memo.pack(rows.len(), columns.iter().map(|codes| (codes.iter().copied().max().unwrap_or(0), codes.as_slice())));
-                for row in 0..rows.len() {
-                    let codes = [columns[0][row], columns[1][row], columns[2][row]];
+                for (row, codes) in rows.iter().enumerate() {
+                    let codes = codes.map(|code| code & mask);
                     if let Some(series) = memo.get(row) {
                         prop_assert_eq!(Some(&series), known.get(&codes));
                     }
