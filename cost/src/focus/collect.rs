@@ -82,6 +82,15 @@ struct Series {
     cells: [u32; DAYS_MAX],
 }
 
+/// The cell of a row.
+#[cfg(feature = "parquet")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    slot: u32,
+    cell: u32,
+    pub(super) is_usage: bool,
+}
+
 /// The cells of one source and month while they are made.
 #[derive(Debug)]
 struct Slot {
@@ -142,6 +151,12 @@ impl Collector {
         self.table.clear();
         self.keys.clear();
         self.series.clear();
+    }
+
+    /// How many series there are: fewer than before where they were forgotten.
+    #[cfg(feature = "parquet")]
+    pub(super) fn series_count(&self) -> usize {
+        self.series.len()
     }
 
     /// Fails where more cells are needed than are kept.
@@ -250,9 +265,34 @@ impl Collector {
         }
     }
 
+    /// Where a row belongs, as far as that is known.
+    #[cfg(feature = "parquet")]
+    #[inline]
+    pub(super) fn place(&self, series: u32, day: i32) -> Option<Place> {
+        let known = self.series.get(series as usize)?;
+        let in_month = day.wrapping_sub(known.first_day) as u32 as usize;
+        let cell = *known.cells.get(in_month)?;
+        let is_usage = known.kind == ChargeKind::Usage;
+        (cell != NO_CELL).then_some(Place { slot: known.slot, cell, is_usage })
+    }
+
+    /// Looks at the memory of a cell that a row is added to soon.
+    #[cfg(feature = "parquet")]
+    #[inline]
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        self.slots[place.slot as usize].cells.touch(place.cell)
+    }
+
+    /// Adds a row whose place is known.
+    #[cfg(feature = "parquet")]
+    #[inline]
+    pub(super) fn add_to(&mut self, place: Place, sums: Sums) {
+        self.slots[place.slot as usize].cells.add(place.cell, sums);
+    }
+
     fn add_pending(&mut self) {
         // Loads that wait for nothing overlap, those between additions hardly do.
-        let rows = self.pending.iter().map(|row| self.slots[row.slot as usize].cells.rows(row.cell));
+        let rows = self.pending.iter().map(|row| self.slots[row.slot as usize].cells.touch(row.cell));
         std::hint::black_box(rows.fold(0, u64::wrapping_add));
         for Pending { slot, cell, sums } in self.pending.drain(..) {
             self.slots[slot as usize].cells.add(cell, sums);

@@ -65,6 +65,12 @@ impl ImportReport {
         self.files.iter().all(|file| file.error.is_none())
     }
 
+    /// Whether the next bad row is quoted.
+    #[cfg(feature = "parquet")]
+    pub(super) fn is_quoting(&self) -> bool {
+        self.bad_rows.len() < QUOTED_MAX
+    }
+
     pub(super) fn add_bad(&mut self, row: BadRow) {
         *self.bad.entry(row.reason).or_default() += 1;
         if self.bad_rows.len() < QUOTED_MAX {

@@ -41,6 +41,12 @@ impl TagSets {
         self.keys.is_empty()
     }
 
+    /// The highest set.
+    #[cfg(feature = "parquet")]
+    pub(super) fn highest(&self) -> u32 {
+        (self.sets.len() - 1) as u32
+    }
+
     /// The values of a set, in the order of the keys.
     pub(super) fn values(&self, set: u32) -> &[String] {
         &self.sets[set as usize]

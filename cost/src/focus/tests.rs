@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 mod data;
 #[cfg(feature = "parquet")]
+mod pages;
+#[cfg(feature = "parquet")]
 mod parquet;
 
 const START: &str = "ChargePeriodStart";

@@ -227,7 +227,7 @@ struct Key {
 }
 
 /// Short fields are copied whole, by instructions instead of a call.
-const SHORT: usize = 32;
+const SHORT: usize = 48;
 
 impl Key {
     #[inline]
@@ -235,7 +235,9 @@ impl Key {
         self.length = 0;
         let [t0, t1, t2, t3] = tags.to_le_bytes();
         let [y0, y1, ..] = period.year.to_le_bytes();
-        self.push(&[t0, t1, t2, t3, y0, y1, u8::from(period.month)], 7);
+        let mut head = [0; SHORT];
+        head[..7].copy_from_slice(&[t0, t1, t2, t3, y0, y1, u8::from(period.month)]);
+        self.push(&head, 7);
     }
 
     /// Adds the first `length` bytes.

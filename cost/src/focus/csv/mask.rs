@@ -66,13 +66,15 @@ impl Found {
             return;
         }
         for (index, block) in blocks.iter().enumerate() {
-            self.add(masks(block), place + index * BLOCK);
+            let found = masks(block);
+            self.add(found, parity(found.quotes), place + index * BLOCK);
         }
     }
 
+    /// Adds what a block has; `parity` is that of its quotes.
     #[inline(always)]
-    fn add(&mut self, found: Masks, place: usize) {
-        let quoted = parity(found.quotes) ^ self.quoted;
+    fn add(&mut self, found: Masks, parity: u64, place: usize) {
+        let quoted = parity ^ self.quoted;
         // The highest bit, spread over all.
         self.quoted = (quoted as i64 >> 63) as u64;
         let mut separators = found.separators & !quoted;
@@ -105,19 +107,22 @@ impl Found {
     }
 }
 
-/// Two comparisons and two moves for 64 bytes, and instructions that count and find bits.
+/// Two comparisons and two moves for 64 bytes, and instructions that count, find and pair bits.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{BLOCK, Found, Masks};
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+        __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8, _mm256_cmpeq_epi8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
     };
 
     /// Whether this processor can do it, and it was done.
     #[allow(unsafe_code)]
     pub(super) fn scan(found: &mut Found, blocks: &[[u8; BLOCK]], place: usize) -> bool {
-        let is_supported =
-            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt");
+        let is_supported = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("pclmulqdq")
+            && is_x86_feature_detected!("popcnt");
         if is_supported {
             // SAFETY: the processor has the instructions that the function is compiled for.
             unsafe { scan_blocks(found, blocks, place) };
@@ -125,14 +130,23 @@ mod avx2 {
         is_supported
     }
 
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
     fn scan_blocks(found: &mut Found, blocks: &[[u8; BLOCK]], place: usize) {
         for (index, block) in blocks.iter().enumerate() {
-            found.add(masks(block), place + index * BLOCK);
+            let block = masks(block);
+            found.add(block, parity(block.quotes), place + index * BLOCK);
         }
     }
 
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    /// A product without carries, by ones alone, has in each bit the parity of the bits up to it.
+    #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
+    #[inline]
+    fn parity(bits: u64) -> u64 {
+        let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
+        _mm_cvtsi128_si64(product) as u64
+    }
+
+    #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
     #[inline]
     fn masks(block: &[u8; BLOCK]) -> Masks {
         let (words, _) = block.as_chunks::<8>();
@@ -216,7 +230,8 @@ mod tests {
 
             let mut plain = Found { places: vec![0; BLOCK * 4], ..Found::default() };
             for (index, block) in blocks.iter().enumerate() {
-                plain.add(masks(block), 7 + index * BLOCK);
+                let found = masks(block);
+                plain.add(found, parity(found.quotes), 7 + index * BLOCK);
             }
             let mut fast = Found::default();
             fast.scan(blocks, 7);

@@ -42,6 +42,11 @@ impl Dictionary {
         self.bytes
     }
 
+    /// The highest code.
+    pub(super) fn highest(&self) -> u32 {
+        self.texts.len() as u32
+    }
+
     /// Forgets all texts, and what codes mean.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -100,7 +105,8 @@ impl Dictionary {
         Ok(())
     }
 
-    fn code(&mut self, text: &[u8]) -> u32 {
+    /// The code of a text.
+    pub(super) fn code(&mut self, text: &[u8]) -> u32 {
         if is_missing(text) {
             return MISSING;
         }
@@ -144,12 +150,18 @@ pub(super) struct Starts {
     parsed: Days,
 }
 
-const NO_DAY: i32 = i32::MIN;
+pub(super) const NO_DAY: i32 = i32::MIN;
 const BAD_DAY: i32 = i32::MIN + 1;
 
 impl Starts {
     pub(super) fn new() -> Self {
         Self { days: Vec::new(), texts: Dictionary::default(), parsed: Days::new() }
+    }
+
+    /// Where the days of so many rows are written to.
+    pub(super) fn slots(&mut self, rows: usize) -> &mut [i32] {
+        self.days.resize(rows, NO_DAY);
+        &mut self.days
     }
 
     /// As if each of so many rows had none.
@@ -191,11 +203,7 @@ impl Starts {
 
     /// Reads numbers that count from 1970, so many to a day.
     fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(&mut self, column: &ArrayRef) {
-        let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
-        let day = |moment: &T::Native| {
-            let day = (*moment).into().div_euclid(PER_DAY);
-            if calendar.contains(&day) { day as i32 } else { BAD_DAY }
-        };
+        let day = |moment: &T::Native| day_of_moment((*moment).into(), PER_DAY);
         self.days.clear();
         self.days.extend(column.as_primitive::<T>().values().iter().map(day));
         if column.null_count() > 0 {
@@ -218,6 +226,14 @@ impl Starts {
     }
 }
 
+/// The day of a number that counts from 1970, so many to a day.
+#[inline]
+pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
+    let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
+    let day = moment.div_euclid(per_day);
+    if calendar.contains(&day) { day as i32 } else { BAD_DAY }
+}
+
 /// Amounts of a column.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
@@ -227,13 +243,21 @@ pub(super) struct Costs {
     texts: Dictionary,
 }
 
-const NO_AMOUNT: i128 = i128::MIN;
+pub(super) const NO_AMOUNT: i128 = i128::MIN;
 const BAD_AMOUNT: i128 = i128::MIN + 1;
+/// The highest one that is no amount.
 const TOO_LARGE: i128 = i128::MIN + 2;
 /// Amounts have at most 14 digits before the point.
 const AMOUNT_MAX: i128 = 10i128.pow(14 + SCALE);
 
 impl Costs {
+    /// Where the amounts of so many rows are written to, none of which is rounded.
+    pub(super) fn slots(&mut self, rows: usize) -> &mut [i128] {
+        self.amounts.resize(rows, 0);
+        self.rounded.clear();
+        &mut self.amounts
+    }
+
     /// As if each of so many rows cost nothing.
     pub(super) fn fill(&mut self, rows: usize) {
         self.amounts.clear();
@@ -244,12 +268,15 @@ impl Costs {
     /// The amount of a row, and whether it was rounded.
     #[inline]
     pub(super) fn amount(&self, row: usize) -> Result<(Amount, bool), BadReason> {
-        match self.amounts[row] {
-            NO_AMOUNT => Err(BadReason::Missing),
-            BAD_AMOUNT => Err(BadReason::Number),
-            TOO_LARGE => Err(BadReason::TooLarge),
-            amount => Ok((Amount(amount), !self.rounded.is_empty() && self.rounded.binary_search(&row).is_ok())),
+        let amount = self.amounts[row];
+        if amount <= TOO_LARGE {
+            return Err(match amount {
+                NO_AMOUNT => BadReason::Missing,
+                BAD_AMOUNT => BadReason::Number,
+                _ => BadReason::TooLarge,
+            });
         }
+        Ok((Amount(amount), !self.rounded.is_empty() && self.rounded.binary_search(&row).is_ok()))
     }
 
     pub(super) fn read(&mut self, column: &ArrayRef) -> Result<(), String> {
@@ -303,19 +330,38 @@ impl Costs {
 
     fn read_decimals(&mut self, column: &ArrayRef, scale: i32) {
         let values = column.as_primitive::<Decimal128Type>().values();
-        let Some(power) = u32::try_from(SCALE as i32 - scale).ok().and_then(|digits| 10i128.checked_pow(digits)) else {
+        let Some(scale) = Scale::new(scale) else {
             // More decimals than are kept.
             return self
                 .each(column, |row| parsed(Decimal128Type::format_decimal(values[row], 38, scale as i8).as_bytes()));
         };
-        let limit = AMOUNT_MAX / power;
-        let scaled = |value: i128| if value.unsigned_abs() >= limit.unsigned_abs() { TOO_LARGE } else { value * power };
         if column.null_count() == 0 {
             self.amounts.clear();
-            self.amounts.extend(values.iter().map(|value| scaled(*value)));
+            self.amounts.extend(values.iter().map(|value| scale.amount(*value)));
         } else {
-            self.each(column, |row| (scaled(values[row]), false));
+            self.each(column, |row| (scale.amount(values[row]), false));
         }
+    }
+}
+
+/// What makes amounts of decimals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    power: i128,
+    limit: i128,
+}
+
+impl Scale {
+    /// Decimals with so many digits after the point; none where they have more than amounts.
+    pub(super) fn new(digits: i32) -> Option<Self> {
+        let digits = u32::try_from(SCALE as i32 - digits).ok()?;
+        let power = 10i128.checked_pow(digits)?;
+        Some(Self { power, limit: AMOUNT_MAX / power })
+    }
+
+    #[inline]
+    pub(super) fn amount(self, value: i128) -> i128 {
+        if value.unsigned_abs() >= self.limit.unsigned_abs() { TOO_LARGE } else { value * self.power }
     }
 }
 
@@ -328,7 +374,7 @@ fn parsed(text: &[u8]) -> (i128, bool) {
     }
 }
 
-fn float(value: f64) -> (i128, bool) {
+pub(super) fn float(value: f64) -> (i128, bool) {
     match amount::from_f64(value) {
         Some(amount) => (amount.0, false),
         None if value.is_finite() => (TOO_LARGE, false),
