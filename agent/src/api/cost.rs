@@ -33,8 +33,8 @@ use tempfile::TempDir;
 use time::Date;
 use tokio::io::AsyncWriteExt;
 
-/// Longest table of prices, characters.
-pub(super) const TABLE_MAX: usize = 500_000;
+/// Longest table of prices, characters: written as JSON it fits a body, whatever they are.
+pub(super) const TABLE_MAX: usize = 170_000;
 /// Longest name of a source or a file, characters.
 const NAME_MAX: usize = 128;
 /// Largest import, bytes, as it is sent.

@@ -208,8 +208,8 @@ pub(super) const OBJECTS: &[Object] = &[
         &[
             ("name", "text", "What errors call the table; a name that ends in .toml tells TOML from CSV"),
             ("text", "table", "The table"),
-            ("valid_from", "day~", "The day that prices without one hold from"),
-            ("currency", "currency~", "The currency of prices that name none"),
+            ("valid_from", "day?~", "The day that prices without one hold from"),
+            ("currency", "currency?~", "The currency of prices that name none"),
             ("replace", "boolean~", "Replace prices of the same thing and day"),
             ("dry_run", "boolean~", "Say what would change, and change nothing"),
         ],

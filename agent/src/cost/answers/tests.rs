@@ -107,7 +107,9 @@ fn bill(first: Date, days: i64, change: Date, amounts: (&str, &str)) -> Ledger {
 
 #[test]
 fn a_prediction_is_compared_with_the_bill_once_that_reaches_its_day() {
-    let mut sources = sources(20);
+    // It is watched for long enough that there is load to recommend for at the end, too.
+    let mut sources = sources(60);
+    sources.today = regionmesh_cost::date_at(START_MS + 20 * DAY).unwrap();
     let made_on = sources.today;
     let found = recommendations(&Wishes::default(), &sources).unwrap();
     let advice = Advice::default().with(&found, made_on).unwrap();
