@@ -28,7 +28,7 @@ mod time;
 mod weights;
 mod yielding;
 
-pub use cost::{COST_FACTOR_MIN_BP, CostShift, CostWish, weighted_bp};
+pub use cost::{COST_FACTOR_MIN_BP, CostShift, CostTarget, weighted_bp};
 pub use explain::{Explanation, explain};
 pub use forecast::{Forecast, forecast};
 pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
@@ -199,7 +199,7 @@ pub struct PlanInputs {
     /// Time to live of DNS answers, milliseconds: steps of the ramp are held for a multiple of it.
     pub ttl_ms: u64,
     /// What traffic is to be moved to cheaper regions; none: as before.
-    pub cost: Option<CostWish>,
+    pub cost: Option<CostTarget>,
 }
 
 /// What is known of one region when a plan is made.

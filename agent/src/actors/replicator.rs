@@ -6,7 +6,7 @@
 //! chunk once. All long work is in tasks that report back.
 
 mod catalogue;
-mod roads;
+mod sources;
 mod unknown;
 mod upkeep;
 

@@ -8,7 +8,7 @@ use regionmesh_cost::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CostWish, Plan, PlanInputs, Standing},
+    plan::{CostTarget, Plan, PlanInputs, Standing},
     verdict::Condition,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,8 @@ pub struct RequestCosts {
     pub per_million: BTreeMap<RegionName, Amount>,
     /// Round trip and inference, milliseconds: by the region that serves and the region whose users ask.
     pub latency_ms: BTreeMap<RegionName, BTreeMap<RegionName, u32>>,
+    /// Longest time to an answer that a move may lead to, milliseconds.
+    pub latency_bound_ms: u32,
     /// Whether a budget whose action is `shift` is used up.
     pub is_budget_used_up: bool,
     /// Regions whose own budget with that action is used up: they take nothing over.
@@ -101,6 +103,7 @@ impl Observed<'_> {
             currency,
             per_million: names().filter_map(per_million).collect(),
             latency_ms: names().filter_map(latency).collect(),
+            latency_bound_ms: self.config.cost.optimiser.latency_ms as u32,
             is_budget_used_up: shifting().next().is_some(),
             used_up: shifting().filter_map(of_region).collect(),
         }
@@ -146,13 +149,13 @@ impl Mix {
 }
 
 /// What the leader wants of the next plan; none while there is nothing to go by: then traffic stays as it is.
-pub fn wish(
+pub fn target(
     config: &Config,
     costs: Option<&RequestCosts>,
     plan: &Plan,
     inputs: &PlanInputs,
     now_ms: u64,
-) -> Option<CostWish> {
+) -> Option<CostTarget> {
     let costs = costs?;
     let is_wanted = config.traffic.cost || costs.is_budget_used_up;
     if !is_wanted && plan.cost.factors_bp.is_empty() {
@@ -160,7 +163,7 @@ pub fn wish(
     }
     let normal = |why: &str| {
         let reason = format!("normal weights again, no traffic is moved for cost: {why}");
-        Some(CostWish { factors_bp: BTreeMap::new(), reason })
+        Some(CostTarget { factors_bp: BTreeMap::new(), reason })
     };
     if now_ms.saturating_sub(costs.at_ms) > OLD_MS {
         return normal("what requests cost has not been known for 10 minutes");
@@ -188,14 +191,14 @@ pub fn wish(
         regions: inputs.regions.iter().map(region).collect(),
         total_rps: load.max(plan.load.map_or(0, |load| load.rps)),
         currency: costs.currency,
-        latency_bound_ms: config.cost.optimiser.latency_ms as u32,
+        latency_bound_ms: costs.latency_bound_ms,
         is_enabled: is_wanted,
         has_orders: !plan.overrides.is_empty(),
         has_ramps: plan.regions.values().any(|part| is_returning(&part.standing)),
         last_step_ms: (plan.cost.changed_ms > 0).then_some(plan.cost.changed_ms),
         now_ms,
     });
-    Some(CostWish { factors_bp: outcome.factors_bp, reason: outcome.reason })
+    Some(CostTarget { factors_bp: outcome.factors_bp, reason: outcome.reason })
 }
 
 #[cfg(test)]

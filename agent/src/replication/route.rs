@@ -18,7 +18,7 @@ const RELAY_RATE: u64 = 12_500_000;
 const RELAY_START: Duration = Duration::from_secs(10);
 
 /// What a way depends on.
-pub struct Roads<'a> {
+pub struct Routes<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The prices.
@@ -29,7 +29,7 @@ pub struct Roads<'a> {
     pub round_trips_ms: BTreeMap<(String, String), f64>,
 }
 
-impl Roads<'_> {
+impl Routes<'_> {
     fn price(&self, from: &str, to: &str) -> Result<Money, NoPrice> {
         price_per_gb(self.pricing.prices, self.pricing.regions, self.today, from, Some(to))
     }
@@ -103,7 +103,7 @@ mod tests {
     /// At the built-in prices from Mumbai to anywhere else a gigabyte costs 0.086 USD, from Ireland to Oregon 0.02.
     const REGIONS: [&str; 4] = ["us-west-2", "eu-west-1", "ap-south-1", "eu-central-1"];
 
-    fn roads<R>(own: &str, use_them: impl FnOnce(&Roads<'_>) -> R) -> R {
+    fn routes<R>(own: &str, use_them: impl FnOnce(&Routes<'_>) -> R) -> R {
         let mut order = REGIONS.to_vec();
         order.sort_by_key(|region| *region != own);
         let regions: Vec<_> = order.iter().map(|region| (*region, "192.0.2.1")).collect();
@@ -111,13 +111,13 @@ mod tests {
         config.regions.iter_mut().for_each(|region| region.cloud = "aws".into());
         let (prices, regions) = (Prices::default(), observe::region_map(&config));
         let pairs = REGIONS.iter().flat_map(|from| REGIONS.map(|to| ((from.to_string(), to.to_owned()), 100.0)));
-        let roads = Roads {
+        let routes = Routes {
             config: &config,
             pricing: Pricing { prices: &prices, regions: &regions },
             today: time::macros::date!(2026 - 10 - 01),
             round_trips_ms: pairs.collect(),
         };
-        use_them(&roads)
+        use_them(&routes)
     }
 
     fn names(regions: &[&str]) -> Vec<RegionName> {
@@ -126,7 +126,7 @@ mod tests {
 
     fn relay(own: &str, holders: &[&str], lacking: &[&str]) -> Option<String> {
         let lacking = names(lacking).into_iter().collect();
-        roads(own, |roads| roads.relay(&names(holders), &lacking).map(|region| region.to_string()))
+        routes(own, |routes| routes.relay(&names(holders), &lacking).map(|region| region.to_string()))
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
         let links = [("ap-south-1/n", 1), ("eu-west-1/n", 90), ("eu-central-1/n", 80), ("eu-west-1/m", 95)];
         let links = links.map(|(agent, ms)| (agent.parse().unwrap(), link(ms * 1_000))).into();
         let found =
-            roads("us-west-2", |roads| roads.sources(&names(&["ap-south-1", "eu-west-1", "eu-central-1"]), &links));
+            routes("us-west-2", |routes| routes.sources(&names(&["ap-south-1", "eu-west-1", "eu-central-1"]), &links));
         let told: Vec<Vec<String>> = found.iter().map(|tier| tier.iter().map(ToString::to_string).collect()).collect();
         assert_eq!(told, [vec!["eu-central-1/n", "eu-west-1/n", "eu-west-1/m"], vec!["ap-south-1/n"]]);
     }

@@ -22,11 +22,18 @@ pub struct CostShift {
 
 /// The factors that the leader's rule wants.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CostWish {
+pub struct CostTarget {
     /// By region, basis points of its weight, [`COST_FACTOR_MIN_BP`] to [`FULL_WEIGHT_BP`].
     pub factors_bp: BTreeMap<RegionName, u16>,
     /// Why, and what that saves.
     pub reason: String,
+}
+
+impl CostTarget {
+    /// Whether every region has all of its weight.
+    pub fn is_normal(&self) -> bool {
+        self.factors_bp.values().all(|factor_bp| *factor_bp >= FULL_WEIGHT_BP)
+    }
 }
 
 impl CostShift {

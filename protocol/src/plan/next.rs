@@ -389,7 +389,7 @@ impl<'a> Draft<'a> {
         let obstacle = cost::obstacle(strategy, regions, has_orders, self.shortfall.is_some());
         let (factors_bp, reason) = match (obstacle, &self.inputs.cost) {
             (None, None) => return,
-            (None, Some(wish)) => (wish.factors_bp.clone(), wish.reason.clone()),
+            (None, Some(target)) => (target.factors_bp.clone(), target.reason.clone()),
             (Some(why), _) => (BTreeMap::new(), format!("no traffic is moved for cost any more: {why}")),
         };
         if let Some(changed) = self.cost.changed(factors_bp, self.now_ms) {

@@ -76,6 +76,8 @@ pub(super) struct Driver {
     pub(super) trust: Trust,
     /// When this agent's clock was last judged.
     pub(super) clock_judged: Option<Instant>,
+    /// Why no traffic is moved for money, as it was logged last.
+    unmoved: Option<String>,
 }
 
 impl Driver {
@@ -105,6 +107,7 @@ impl Driver {
             ordered: None,
             trust: Trust::default(),
             clock_judged: None,
+            unmoved: None,
         })
     }
 
@@ -368,7 +371,14 @@ impl Driver {
         let mut inputs = board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members);
         if let Some(current) = current.filter(|_| self.proposer.leading().is_some()) {
             let costs = self.arguments.snapshots.request_costs.borrow().clone();
-            inputs.cost = shift::wish(config, costs.as_deref(), current, &inputs, unix_ms());
+            inputs.cost = shift::target(config, costs.as_deref(), current, &inputs, unix_ms());
+            let idle = inputs.cost.as_ref().filter(|target| target.is_normal()).map(|target| target.reason.clone());
+            if self.unmoved != idle {
+                if let Some(why) = &idle {
+                    tracing::info!(why, "traffic.cost moves no traffic");
+                }
+                self.unmoved = idle;
+            }
         }
         let inputs = Arc::new(inputs);
         self.arguments.snapshots.plan_inputs.send_if_modified(|known| {

@@ -102,8 +102,8 @@ fn plan() -> Plan {
     Plan { regions: [CHEAP, DEAR].map(|name| (name.parse().unwrap(), part.clone())).into(), ..Plan::default() }
 }
 
-fn factor(wish: &CostWish, region: &str) -> u16 {
-    wish.factors_bp[&region.parse::<RegionName>().unwrap()]
+fn factor(target: &CostTarget, region: &str) -> u16 {
+    target.factors_bp[&region.parse::<RegionName>().unwrap()]
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn few_requests_in_a_region_say_nothing_of_it_and_none_at_all_nothing_of_any() {
     unpriced.regions[1].nodes[0].instance = "unheard-of".into();
     let known = costs(&unpriced, [1_000, 1_000], &[]);
     assert_eq!(known.per_million.keys().map(RegionName::as_str).collect::<Vec<_>>(), [CHEAP]);
-    let wish = wish(&unpriced, Some(&known), &plan(), &inputs(), START_MS + 60_000).unwrap();
-    assert!(wish.factors_bp.is_empty() && wish.reason.contains("in eu-west-1 is not known"), "{}", wish.reason);
+    let target = target(&unpriced, Some(&known), &plan(), &inputs(), START_MS + 60_000).unwrap();
+    assert!(target.factors_bp.is_empty() && target.reason.contains("in eu-west-1 is not known"), "{}", target.reason);
 }
 
 #[test]
@@ -139,28 +139,32 @@ fn traffic_leaves_the_dearer_region_step_by_step_and_returns_when_told() {
     let (config, inputs) = (config(), inputs());
     let (mut plan, mut now_ms) = (plan(), START_MS + 60_000);
     let mut costs = costs(&config, [1_000, 1_000], &[]);
-    let first = wish(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
+    let first = target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
     assert_eq!(factor(&first, CHEAP), 10_000);
     assert!((5_000..10_000).contains(&factor(&first, DEAR)), "{first:?}");
     assert!(first.reason.contains("moved from eu-west-1 to us-west-2 and saves"), "{}", first.reason);
 
     (plan.cost.factors_bp, plan.cost.changed_ms) = (first.factors_bp.clone(), now_ms);
     now_ms += 60_000;
-    assert_eq!(wish(&config, Some(&costs), &plan, &inputs, now_ms).unwrap().factors_bp, first.factors_bp, "too early");
+    assert_eq!(
+        target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap().factors_bp,
+        first.factors_bp,
+        "too early"
+    );
     now_ms += 15 * 60_000;
-    let old = wish(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
+    let old = target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
     assert!(old.factors_bp.is_empty() && old.reason.contains("for 10 minutes"), "{}", old.reason);
     costs.at_ms = now_ms;
-    let second = wish(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
+    let second = target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
     assert!(factor(&second, DEAR) < factor(&first, DEAR), "{second:?}");
 
     let mut off = config.clone();
     off.traffic.cost = false;
-    let returned = wish(&off, Some(&costs), &plan, &inputs, now_ms).unwrap();
+    let returned = target(&off, Some(&costs), &plan, &inputs, now_ms).unwrap();
     assert_eq!(factor(&returned, DEAR), 10_000);
     plan.cost.factors_bp.clear();
-    assert_eq!(wish(&off, Some(&costs), &plan, &inputs, now_ms), None);
-    assert_eq!(wish(&config, None, &plan, &inputs, now_ms), None, "nothing is known: nothing is changed");
+    assert_eq!(target(&off, Some(&costs), &plan, &inputs, now_ms), None);
+    assert_eq!(target(&config, None, &plan, &inputs, now_ms), None, "nothing is known: nothing is changed");
 }
 
 #[test]
@@ -185,13 +189,13 @@ fn a_used_up_budget_moves_traffic_where_it_asks_for_that_and_its_own_region_take
     };
     let mut config = config();
     config.traffic.cost = false;
-    let wished = |budget| {
+    let targeted = |budget| {
         let costs = costs(&config, [1_000, 1_000], &[budget]);
-        wish(&config, Some(&costs), &plan(), &inputs(), START_MS + 60_000)
+        target(&config, Some(&costs), &plan(), &inputs(), START_MS + 60_000)
     };
-    assert_eq!(wished(budget(BudgetAction::Shift, BudgetScope::Mesh, 99)), None);
-    assert_eq!(wished(budget(BudgetAction::Notify, BudgetScope::Mesh, 200)), None);
-    assert!(factor(&wished(budget(BudgetAction::Shift, BudgetScope::Mesh, 100)).unwrap(), DEAR) < 10_000);
+    assert_eq!(targeted(budget(BudgetAction::Shift, BudgetScope::Mesh, 99)), None);
+    assert_eq!(targeted(budget(BudgetAction::Notify, BudgetScope::Mesh, 200)), None);
+    assert!(factor(&targeted(budget(BudgetAction::Shift, BudgetScope::Mesh, 100)).unwrap(), DEAR) < 10_000);
     let of_cheap = BudgetScope::Region(CHEAP.into());
-    assert_eq!(factor(&wished(budget(BudgetAction::Shift, of_cheap, 100)).unwrap(), DEAR), 10_000);
+    assert_eq!(factor(&targeted(budget(BudgetAction::Shift, of_cheap, 100)).unwrap(), DEAR), 10_000);
 }

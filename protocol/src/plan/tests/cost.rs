@@ -3,15 +3,15 @@
 use super::*;
 use crate::plan::{OrderAction, OverrideKind, explain};
 
-fn wish(factors_bp: &[(&str, u16)]) -> CostWish {
+fn target(factors_bp: &[(&str, u16)]) -> CostTarget {
     let factors_bp = factors_bp.iter().map(|(region, factor_bp)| (name(region), *factor_bp)).collect();
-    CostWish { factors_bp, reason: "cost: b is cheaper".into() }
+    CostTarget { factors_bp, reason: "cost: b is cheaper".into() }
 }
 
-fn wishes() -> impl Generator<Value = Option<CostWish>> {
+fn targets() -> impl Generator<Value = Option<CostTarget>> {
     let factors = prop::array::uniform4(prop_oneof![Just(FULL_WEIGHT_BP), any::<u16>()]);
-    let wish = factors.prop_map(|factors| wish(&["a", "b", "c", "d"].into_iter().zip(factors).collect::<Vec<_>>()));
-    prop::option::weighted(0.7, wish)
+    let target = factors.prop_map(|factors| target(&["a", "b", "c", "d"].into_iter().zip(factors).collect::<Vec<_>>()));
+    prop::option::weighted(0.7, target)
 }
 
 proptest! {
@@ -20,15 +20,15 @@ proptest! {
     #[test]
     fn factors_change_weights_alone_and_none_while_anything_else_decides(
         mut world in world(),
-        events in prop::collection::vec((event(), wishes(), prop::bool::weighted(0.1)), 0..40),
+        events in prop::collection::vec((event(), targets(), prop::bool::weighted(0.1)), 0..40),
     ) {
         let mut twin = world.clone();
         twin.apply();
         world.apply();
-        for (event, wish, is_held) in &events {
+        for (event, target, is_held) in &events {
             twin.happen(event);
             world.happen(event);
-            world.inputs.cost = wish.clone();
+            world.inputs.cost = target.clone();
             let before = world.plan.clone().unwrap();
             twin.apply();
             world.apply();
@@ -61,7 +61,7 @@ proptest! {
 #[test]
 fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.cost = Some(wish(&[("a", 8_000)]));
+    world.inputs.cost = Some(target(&[("a", 8_000)]));
     assert_eq!(world.apply().unwrap(), "cost: b is cheaper");
     assert_eq!((world.weight("a"), world.weight("b")), (8_000, 10_000));
     let said = explain(world.plan.as_ref().unwrap(), &world.inputs, &name("a"), world.now_ms).unwrap().guards;
@@ -76,7 +76,7 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     assert_eq!((world.weight("a"), world.weight("b"), world.weight("c")), (10_000, 10_000, 0));
 
     let mut world = World::of(&THREE, Strategy::Weighted);
-    world.inputs.cost = Some(wish(&[("a", 8_000)]));
+    world.inputs.cost = Some(target(&[("a", 8_000)]));
     world.apply();
     let reason = world.try_order(OrderAction::Set(OverrideKind::Hold), Some("b"), MINUTE).unwrap();
     assert!(reason.contains("an operator's order stands"), "{reason}");

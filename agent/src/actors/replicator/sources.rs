@@ -3,7 +3,7 @@
 use super::ReplicatorState;
 use crate::{
     cost::{observe, view::pricing},
-    replication::route::{RELAYED_MIN_BYTES, Roads, patience},
+    replication::route::{RELAYED_MIN_BYTES, Routes, patience},
     time::unix_ms,
 };
 use regionmesh_cost::date_at;
@@ -18,10 +18,10 @@ use std::{
 use time::Date;
 
 impl ReplicatorState {
-    fn by_roads<R>(&self, find: impl FnOnce(&Roads<'_>) -> R) -> R {
+    fn with_routes<R>(&self, find: impl FnOnce(&Routes<'_>) -> R) -> R {
         let (books, board) = (self.arguments.books.borrow().clone(), self.arguments.snapshots.board.borrow().clone());
         let regions = observe::region_map(&self.arguments.config);
-        find(&Roads {
+        find(&Routes {
             config: &self.arguments.config,
             pricing: pricing(&books, &regions),
             today: date_at(unix_ms()).unwrap_or(Date::MIN),
@@ -32,7 +32,7 @@ impl ReplicatorState {
     /// The connected agents of the regions that hold a version, the cheapest first.
     pub(super) fn sources(&self, holders: &[RegionName]) -> Vec<Vec<AgentId>> {
         let links = self.arguments.snapshots.links.borrow().clone();
-        self.by_roads(|roads| roads.sources(holders, &links))
+        self.with_routes(|routes| routes.sources(holders, &links))
     }
 
     /// Whether a version is to be fetched later, since another region is about to hold it from which that is cheaper.
@@ -62,6 +62,6 @@ impl ReplicatorState {
         let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
         let others = self.peers.keys().filter(|region| !holders.contains(region));
         let lacking: BTreeSet<RegionName> = others.filter(|region| is_connected(region)).cloned().collect();
-        self.by_roads(|roads| roads.relay(holders, &lacking))
+        self.with_routes(|routes| routes.relay(holders, &lacking))
     }
 }
