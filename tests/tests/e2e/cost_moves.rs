@@ -64,10 +64,13 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
     let explained = mesh.cli(&["failover", "explain", "eu-west-1"]).await;
     assert!(explained.stdout.contains("a request costs less elsewhere"), "{}", explained.stdout);
 
-    // What was counted is what recommendations rest on.
+    // What was counted is what recommendations rest on, at every agent some seconds later.
     let file = mesh.layout().data_dir.join("recommendations.json");
-    let done = mesh.cli(&["optimizer", "--baseline", "standby", "--output", file.to_str().unwrap()]).await;
-    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    until("recommendations", seconds(30), async || {
+        let done = mesh.cli(&["optimizer", "--baseline", "standby", "--output", file.to_str().unwrap()]).await;
+        claim(done.code == Some(0), || done.stderr)
+    })
+    .await;
     let told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(told["baseline"]["name"], "standby", "{told}");
     assert_eq!(told["comparisons"].as_array().map(Vec::len), Some(4), "{told}");
