@@ -60,6 +60,13 @@ pub struct Catalogue {
     pub tombstones: Vec<Tombstone>,
 }
 
+impl Catalogue {
+    /// The versions of models that users publish: those of internal models are left out.
+    pub fn published(&self) -> impl Iterator<Item = &VersionSummary> {
+        self.versions.iter().filter(|version| !version.model.is_internal())
+    }
+}
+
 /// Where a published version belongs when another of the same name exists.
 ///
 /// The earlier (hybrid time, then region) keeps the name, in every region alike: whoever compares, the order is the same.

@@ -198,8 +198,7 @@ impl CostState {
         let pricing = pricing(&books, &self.regions);
 
         let holdings = observe::holdings(&self.arguments.id.region, &self.arguments.snapshots);
-        let stored = holdings.into_iter().map(|(region, held)| (region, held.iter().map(|version| version.size).sum()));
-        observe::observe(&mut self.kept.live, &config, &board, &stored.collect(), now_ms, pricing);
+        observe::observe(&mut self.kept.live, &config, &board, &holdings, now_ms, pricing);
         let regions = self.kept.live.regions(now_ms, pricing);
         self.kept.watch_rates(&regions, now_ms);
         for view in board.agents.values().filter(|view| view.is_alive) {
@@ -337,7 +336,7 @@ impl CostState {
         let (archive, id) = (self.arguments.archive.clone(), self.arguments.id.to_string());
         self.tasks.spawn(async move {
             let found = tokio::task::spawn_blocking(move || recommendations(&Wishes::default(), &sources)).await;
-            // Where nothing can be recommended there is nothing to keep; who asks is told why.
+            // If nothing can be recommended, `regionmesh optimizer` says why.
             let Ok(Ok(found)) = found else { return };
             let Some(document) = books.advice.with(&found, today).and_then(|advice| advice.encode().ok()) else { return };
             if let Err(error) = archive.put(&Slot::only(Kind::Advice), &id, Vec::new(), document).await {

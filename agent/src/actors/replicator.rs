@@ -487,7 +487,7 @@ impl ReplicatorState {
         metrics.unknown.set(unknown.len() as i64);
         metrics.missing.set(self.first_missing.len() as i64);
         metrics.lag.set(lag_ms as f64 / 1e3);
-        let mut newest: Vec<_> = own.versions.iter().filter(|version| !version.model.is_internal()).collect();
+        let mut newest: Vec<_> = own.published().collect();
         newest.sort_by_key(|version| std::cmp::Reverse(version.published));
         let version_count = newest.len() as u64;
         let holdings = Holdings {

@@ -14,7 +14,7 @@ pub use recommend::recommendations;
 use super::{
     advice::Advice,
     books::Books,
-    observe::{self, region_map},
+    observe::{self, Holdings, region_map},
     questions::{Question, Span},
     view::LiveView,
 };
@@ -31,7 +31,6 @@ use regionmesh_cost::{
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
     report, trends,
 };
-use regionmesh_protocol::{identity::RegionName, manifest::VersionSummary};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -67,8 +66,8 @@ pub struct Sources {
     pub bytes_per_answer: f64,
     /// Measured round trips between regions, milliseconds.
     pub round_trips_ms: BTreeMap<(String, String), f64>,
-    /// The versions of models that every region holds; empty without a mesh.
-    pub holdings: BTreeMap<RegionName, Vec<VersionSummary>>,
+    /// What every region holds; empty without a mesh.
+    pub holdings: Holdings,
     /// Recommendations that were made.
     pub advice: Arc<Advice>,
     /// Regions of the mesh.
@@ -94,7 +93,7 @@ impl Sources {
             capacity: BTreeMap::new(),
             bytes_per_answer: 0.0,
             round_trips_ms: BTreeMap::new(),
-            holdings: BTreeMap::new(),
+            holdings: Holdings::new(),
             advice: Arc::default(),
             regions: RegionMap::default(),
             config: None,

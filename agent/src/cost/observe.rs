@@ -13,11 +13,10 @@ use regionmesh_protocol::{
     conflict::Catalogue,
     facts::{Fact, FactKind, ServingFacts},
     identity::RegionName,
-    manifest::VersionSummary,
     money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse},
     plan::Plan,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What stands for models and targets beyond what is published by name.
 const OTHER: &str = "(other)";
@@ -34,24 +33,22 @@ pub fn region_map(config: &Config) -> RegionMap {
 /// The class of storage that models are kept in.
 pub const STORAGE: &str = "standard";
 
-/// What every region holds: its versions, those of internal models left out, as far as its catalogue was read.
-pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> BTreeMap<RegionName, Vec<VersionSummary>> {
-    let versions = |catalogue: &Catalogue| {
-        let held = catalogue.versions.iter().filter(|version| !version.model.is_internal());
-        held.cloned().collect::<Vec<_>>()
-    };
-    let others = snapshots.peer_catalogues.borrow().clone();
-    let mut holdings: BTreeMap<_, _> = others.iter().map(|(name, held)| (name.clone(), versions(held))).collect();
-    holdings.insert(own.clone(), versions(&snapshots.catalogue.borrow()));
+/// What every region holds, as far as its catalogue was read.
+pub type Holdings = BTreeMap<RegionName, Arc<Catalogue>>;
+
+/// What every region holds now.
+pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
+    let mut holdings = Holdings::clone(&snapshots.peer_catalogues.borrow());
+    holdings.insert(own.clone(), snapshots.catalogue.borrow().clone());
     holdings
 }
 
-/// Takes in what runs in every region now, how many bytes each stores, and what the agents that are heard of counted.
+/// Takes in what runs in every region now, how much each stores, and what the agents that are heard of counted.
 pub fn observe(
     live: &mut LiveMeter,
     config: &Config,
     board: &BoardView,
-    stored: &BTreeMap<RegionName, u64>,
+    holdings: &Holdings,
     now_ms: u64,
     pricing: Pricing<'_>,
 ) {
@@ -69,8 +66,10 @@ pub fn observe(
             .iter()
             .map(|(source, started_ms, counters)| SourceCounters { source, started_ms: *started_ms, counters })
             .collect();
-        let bytes = stored.get(&region.name).copied();
-        let stored = bytes.map(|bytes| StoredBytes { class: STORAGE.into(), bytes });
+        let stored = holdings.get(&region.name).map(|held| StoredBytes {
+            class: STORAGE.into(),
+            bytes: held.published().map(|version| version.size).sum(),
+        });
         let running = RegionCapacity { stored: stored.into_iter().collect(), ..capacity(region, board) };
         live.observe(region.name.as_str(), now_ms, running, &sources, pricing);
     }

@@ -39,6 +39,13 @@ pub struct RequestCosts {
     pub used_up: BTreeSet<RegionName>,
 }
 
+impl RequestCosts {
+    /// Whether traffic is to be moved at all.
+    fn is_wanted(&self, config: &Config) -> bool {
+        config.traffic.cost || self.is_budget_used_up
+    }
+}
+
 /// What requests cost, from what runs in the regions and what they served lately.
 pub struct Observed<'a> {
     /// The configuration.
@@ -58,9 +65,25 @@ pub struct Observed<'a> {
 }
 
 impl Observed<'_> {
-    /// What a request costs in each region; empty of those where that is not known.
+    /// What a request costs in each region where that is known; of none where traffic is not to be moved.
     pub fn request_costs(&self) -> RequestCosts {
         let currency = self.config.cost.currency;
+        let shifting = || {
+            let budgets = self.budgets.iter().filter(|standing| standing.budget.action == BudgetAction::Shift);
+            budgets.filter(|standing| standing.state.ratio >= 1.0).map(|standing| &standing.budget.scope)
+        };
+        let costs = RequestCosts {
+            at_ms: self.now_ms,
+            currency,
+            per_million: BTreeMap::new(),
+            latency_ms: BTreeMap::new(),
+            latency_bound_ms: self.config.cost.optimiser.latency_ms as u32,
+            is_budget_used_up: shifting().next().is_some(),
+            used_up: BTreeSet::new(),
+        };
+        if !costs.is_wanted(self.config) {
+            return costs;
+        }
         let since = self.today.previous_day().unwrap_or(self.today);
         let names = || self.config.regions.iter().map(|region| &region.name);
         let windows: BTreeMap<&RegionName, LiveWindow> =
@@ -90,22 +113,15 @@ impl Observed<'_> {
             });
             Some((serves.clone(), from.collect()))
         };
-        let shifting = || {
-            let budgets = self.budgets.iter().filter(|standing| standing.budget.action == BudgetAction::Shift);
-            budgets.filter(|standing| standing.state.ratio >= 1.0).map(|standing| &standing.budget.scope)
-        };
         let of_region = |scope: &BudgetScope| match scope {
             BudgetScope::Region(region) => region.parse().ok(),
             _ => None,
         };
         RequestCosts {
-            at_ms: self.now_ms,
-            currency,
             per_million: names().filter_map(per_million).collect(),
             latency_ms: names().filter_map(latency).collect(),
-            latency_bound_ms: self.config.cost.optimiser.latency_ms as u32,
-            is_budget_used_up: shifting().next().is_some(),
             used_up: shifting().filter_map(of_region).collect(),
+            ..costs
         }
     }
 }
@@ -157,7 +173,7 @@ pub fn target(
     now_ms: u64,
 ) -> Option<CostTarget> {
     let costs = costs?;
-    let is_wanted = config.traffic.cost || costs.is_budget_used_up;
+    let is_wanted = costs.is_wanted(config);
     if !is_wanted && plan.cost.factors_bp.is_empty() {
         return None;
     }
@@ -168,7 +184,8 @@ pub fn target(
     if now_ms.saturating_sub(costs.at_ms) > OLD_MS {
         return normal("what requests cost has not been known for 10 minutes");
     }
-    if let Some(unknown) = inputs.regions.keys().find(|name| !costs.per_million.contains_key(*name)) {
+    let is_unknown = |name: &&RegionName| is_wanted && !costs.per_million.contains_key(*name);
+    if let Some(unknown) = inputs.regions.keys().find(is_unknown) {
         return normal(&format!("what a request costs in {unknown} is not known"));
     }
     let load = inputs.regions.values().filter_map(|input| input.load_rps).fold(0, u32::saturating_add);

@@ -53,7 +53,7 @@ pub fn held_models(catalogue: &Catalogue) -> BTreeMap<ModelName, HeldModel> {
         *latest = (*latest).max(stone.deleted);
     }
     let mut models: BTreeMap<ModelName, HeldModel> = BTreeMap::new();
-    for version in catalogue.versions.iter().filter(|version| !version.model.is_internal()) {
+    for version in catalogue.published() {
         if deleted.get(&(&version.model, &version.version)).is_none_or(|deleted| version.published > *deleted) {
             let model = models.entry(version.model.clone()).or_default();
             model.versions.insert(version.version.clone(), version.content);

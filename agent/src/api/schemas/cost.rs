@@ -189,7 +189,7 @@ pub(super) const OBJECTS: &[Object] = &[
             (
                 "verifications",
                 "[object]",
-                "Earlier recommendations whose day to verify them the bill has reached, each beside the bill",
+                "Earlier recommendations that the bill can confirm or refute by now, and what it shows",
             ),
         ],
     ),

@@ -1,5 +1,5 @@
-//! What regions hold, for recommendations: what every copy of a version costs, models that nobody asks for, and copies that came
-//! by a dearer way than they could.
+//! What recommendations need to know about stored models: the cost of each copy, which models get no requests, and which copies
+//! could have come from a cheaper region.
 
 use super::{Sources, usage};
 use crate::cost::observe::STORAGE;
@@ -8,6 +8,7 @@ use regionmesh_cost::{
     ReplicationFinding, date_at, egress_report, price_per_gb,
 };
 use regionmesh_protocol::{
+    conflict::Catalogue,
     identity::RegionName,
     manifest::{ModelName, VersionSummary},
 };
@@ -48,26 +49,19 @@ fn sent(sources: &Sources, (start, end): (Date, Date)) -> Vec<(ModelName, Egress
 fn copies(sources: &Sources, lines: &[(ModelName, EgressLine)], monthly: impl Fn(Amount) -> Amount) -> Vec<ModelCopy> {
     let currency = sources.cost.currency;
     let mut copies = Vec::new();
-    for (region, versions) in &sources.holdings {
+    for (region, held) in &sources.holdings {
         let Some(at) = sources.regions.billing_of(region.as_str()) else { continue };
         let price = sources.prices.storage(sources.today, at, STORAGE).ok();
-        let mut newest: BTreeMap<&ModelName, &VersionSummary> = BTreeMap::new();
-        for held in versions {
-            let known = newest.entry(&held.model).or_insert(held);
-            if known.published < held.published {
-                *known = held;
-            }
-        }
-        for held in versions {
-            let storage = price.map(|price| price.cost(0, held.size)).filter(|cost| cost.currency == currency);
+        for version in held.published() {
+            let storage = price.map(|price| price.cost(0, version.size)).filter(|cost| cost.currency == currency);
             let is_of = |(model, line): &&(ModelName, EgressLine)| {
-                *model == held.model && line.to.as_deref() == Some(region.as_str())
+                *model == version.model && line.to.as_deref() == Some(region.as_str())
             };
             let brought: Amount = lines.iter().filter(is_of).map(|(_, line)| line.cost.of(currency)).sum();
-            let is_newest = newest.get(&held.model).is_some_and(|newest| newest.version == held.version);
+            let is_newest = newest(held, &version.model).is_some_and(|newest| newest.version == version.version);
             copies.push(ModelCopy {
-                model: held.model.clone(),
-                version: held.version.clone(),
+                model: version.model.clone(),
+                version: version.version.clone(),
                 region: region.clone(),
                 storage: storage.map_or(Amount::ZERO, |cost| cost.amount),
                 // Counters know the model, not the version: what came lately is the newest.
@@ -78,20 +72,26 @@ fn copies(sources: &Sources, lines: &[(ModelName, EgressLine)], monthly: impl Fn
     copies
 }
 
-/// Models that were there for days without a request in any region.
+/// The version of a model that was published last.
+fn newest<'a>(held: &'a Catalogue, model: &ModelName) -> Option<&'a VersionSummary> {
+    held.published().filter(|version| version.model == *model).max_by_key(|version| version.published)
+}
+
+/// Whether any region was observed on a day.
+fn is_watched(sources: &Sources, day: Date) -> bool {
+    let known_ms = |region: &String| sources.live.window(region, (day, day), sources.pricing()).known_ms;
+    sources.mesh_regions().iter().any(|region| known_ms(region) > 0)
+}
+
+/// Models that got no requests in any region for days.
 fn idle(sources: &Sources) -> Vec<IdleModel> {
     let (mut quiet, mut asked) = (0u32, BTreeMap::<String, u32>::new());
     let mut day = Some(sources.today);
     for _ in 0..WATCHED_DAYS {
         let Some(date) = day else { break };
         let (used, _) = usage::usage(sources, date, date);
-        // Days that nobody watched say nothing of any model.
-        if !sources
-            .mesh_regions()
-            .iter()
-            .any(|region| sources.live.window(region, (date, date), sources.pricing()).known_ms > 0)
-            && used.is_empty()
-        {
+        // Whether requests came on a day that was not observed is unknown.
+        if used.is_empty() && !is_watched(sources, date) {
             break;
         }
         for did in used.iter().filter(|did| did.requests > 0) {
@@ -100,8 +100,12 @@ fn idle(sources: &Sources) -> Vec<IdleModel> {
         quiet += 1;
         day = date.previous_day();
     }
-    let versions: BTreeSet<_> =
-        sources.holdings.values().flatten().map(|held| (&held.model, &held.version, held.published)).collect();
+    let versions: BTreeSet<_> = sources
+        .holdings
+        .values()
+        .flat_map(|held| held.published())
+        .map(|held| (&held.model, &held.version, held.published))
+        .collect();
     let idle = versions.into_iter().filter_map(|(model, version, published)| {
         let age = date_at(published.wall_ms).map_or(0, |since| (sources.today - since).whole_days());
         let days = asked.get(model.as_str()).copied().unwrap_or(quiet).min(u32::try_from(age).unwrap_or(0));
@@ -128,12 +132,10 @@ fn relays(
     let finding = |(model, line): &(ModelName, EgressLine)| {
         let to: RegionName = line.to.as_deref()?.parse().ok()?;
         let paid = price(&line.from, to.as_str())?;
-        let newest =
-            sources.holdings.get(&to)?.iter().filter(|held| held.model == *model).max_by_key(|held| held.published)?;
+        let newest = newest(sources.holdings.get(&to)?, model)?;
         let holds = |region: &RegionName| {
-            sources.holdings.get(region).is_some_and(|held| {
-                held.iter().any(|held| (&held.model, &held.version) == (&newest.model, &newest.version))
-            })
+            let held = sources.holdings.get(region);
+            held.is_some_and(|held| held.version(&newest.model, &newest.version).is_some())
         };
         let others = sources.holdings.keys().filter(|via| **via != to && via.as_str() != line.from && holds(via));
         let (cheaper, via) = others.filter_map(|via| Some((price(via.as_str(), to.as_str())?.amount, via))).min()?;

@@ -8,7 +8,7 @@ use regionmesh_cost::{
     Counters, ImportOptions, Importer, ModelCounters, NodeGroup, PricingClass, Recommendation, RecommendationKind,
     SourceCounters, StoredPart, Verdict,
 };
-use regionmesh_protocol::clock::HybridTime;
+use regionmesh_protocol::{clock::HybridTime, conflict::Catalogue, manifest::VersionSummary};
 
 /// 2026-09-10, noon UTC.
 const START_MS: u64 = 1_789_041_600_000;
@@ -57,6 +57,11 @@ fn held(model: &str, days_ago: u64, today_ms: u64) -> VersionSummary {
     }
 }
 
+fn held_everywhere(versions: Vec<VersionSummary>) -> Holdings {
+    let catalogue = Arc::new(Catalogue { versions, ..Catalogue::default() });
+    REGIONS.map(|name| (name.parse().unwrap(), catalogue.clone())).into()
+}
+
 fn of_kind(found: &regionmesh_cost::Recommendations, kind: RecommendationKind) -> Vec<&Recommendation> {
     found.recommendations.iter().filter(|made| made.kind == kind).collect()
 }
@@ -66,7 +71,7 @@ fn models_that_nobody_asked_for_are_named_with_what_their_copies_cost() {
     let mut sources = sources(20);
     let today_ms = START_MS + 20 * DAY;
     let versions = vec![held("busy", 90, today_ms), held("forgotten", 90, today_ms), held("new", 3, today_ms)];
-    sources.holdings = REGIONS.map(|name| (name.parse().unwrap(), versions.clone())).into();
+    sources.holdings = held_everywhere(versions);
     let found = recommendations(&Wishes::default(), &sources).unwrap();
     let idle = of_kind(&found, RecommendationKind::Idle);
     assert_eq!(idle.len(), 1, "{:?}", found.recommendations);
@@ -80,7 +85,7 @@ fn models_that_nobody_asked_for_are_named_with_what_their_copies_cost() {
 fn days_that_nobody_watched_make_no_model_idle() {
     let mut sources = sources(5);
     let versions = vec![held("forgotten", 90, START_MS + 5 * DAY)];
-    sources.holdings = REGIONS.map(|name| (name.parse().unwrap(), versions.clone())).into();
+    sources.holdings = held_everywhere(versions);
     let found = recommendations(&Wishes::default(), &sources).unwrap();
     assert!(of_kind(&found, RecommendationKind::Idle).is_empty());
 }

@@ -1,10 +1,10 @@
-//! What came of earlier recommendations: their predictions beside the bill, from the day on that it can tell.
+//! Compares the predictions of earlier recommendations with the bill, once the bill covers the days they are about.
 
 use super::{Sources, names, usage};
 use crate::cost::advice::Advised;
 use regionmesh_cost::{
-    Amount, BillWindow, Group, INCOMPLETE_DAYS, Proposal, Query, RecommendationKind, Verification, parse_date, report,
-    verify,
+    Amount, BillWindow, Currency, Group, INCOMPLETE_DAYS, Proposal, Query, RecommendationKind, UsageDay, Verification,
+    parse_date, report, verify,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use time::{Date, Duration};
 /// Days of the bill that are compared, before and after.
 const WINDOW_DAYS: i64 = 14;
 
-/// A recommendation's prediction beside the bill.
+/// A recommendation, and what the bill shows of its prediction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Verified {
     /// The recommendation.
@@ -38,19 +38,27 @@ pub(super) fn verifications(sources: &Sources) -> Vec<Verified> {
         return Vec::new();
     };
     let is_due = |made: &&Advised| made.recommendation.verify_after <= last.min(sources.today);
-    sources.advice.iter().filter(is_due).map(|made| verified(made, sources)).collect()
+    let due: Vec<&Advised> = sources.advice.iter().filter(is_due).collect();
+    let first = due.iter().map(|made| days_before(made.on, WINDOW_DAYS)).min();
+    let end = due.iter().map(|made| made.recommendation.verify_after).max();
+    let Some(span) = first.zip(end) else { return Vec::new() };
+    let past = Past::of(sources, span);
+    due.into_iter().map(|made| verified(made, &past, sources)).collect()
 }
 
-fn verified(made: &Advised, sources: &Sources) -> Verified {
+fn days_before(day: Date, days: i64) -> Date {
+    day.checked_sub(Duration::days(days)).unwrap_or(day)
+}
+
+fn verified(made: &Advised, past: &Past, sources: &Sources) -> Verified {
     let recommendation = &made.recommendation;
     let regions = regions(&recommendation.proposal);
-    let days_before = |day: Date, days: i64| day.checked_sub(Duration::days(days)).unwrap_or(day);
     let window = |end: Date| {
         let span = (days_before(end, WINDOW_DAYS - 1), end);
         BillWindow {
-            days: billed(&regions, span, made, sources),
+            days: past.billed(&regions, span, made.currency),
             currency: made.currency,
-            load: load(&regions, span, sources),
+            load: past.load(&regions, span),
         }
     };
     let (before, after) = (window(days_before(made.on, 1)), window(recommendation.verify_after));
@@ -80,26 +88,44 @@ fn counts(regions: &BTreeSet<String>, name: &str) -> bool {
     regions.is_empty() || regions.contains(name)
 }
 
-/// What the regions cost on each day that the bill has, effective.
-fn billed(regions: &BTreeSet<String>, (start, end): (Date, Date), made: &Advised, sources: &Sources) -> Vec<Amount> {
-    let query = Query::new(start, end).by([Group::Day, Group::Region]);
-    let rows = report(&sources.ledger, &query, &names(sources)).map(|found| found.rows).unwrap_or_default();
-    let mut days: BTreeMap<Date, Amount> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.currency == made.currency) {
-        let [day, region] = &row.values[..] else { continue };
-        if let Some(day) = parse_date(day).filter(|_| counts(regions, region)) {
-            *days.entry(day).or_default() += row.amount;
-        }
-    }
-    days.into_values().collect()
+/// What bills and counters say of the days that predictions are about, read once for all of them.
+struct Past {
+    /// Effective cost by day, region and currency.
+    costs: Vec<(Date, String, Currency, Amount)>,
+    /// Requests by day, region and model.
+    used: Vec<UsageDay>,
 }
 
-/// The regions' mean load, requests per second, over the days that were watched; 0 where none was.
-fn load(regions: &BTreeSet<String>, (start, end): (Date, Date), sources: &Sources) -> f64 {
-    let (used, _) = usage::usage(sources, start, end);
-    let requests: u64 = used.iter().filter(|did| counts(regions, &did.region)).map(|did| did.requests).sum();
-    let days: BTreeSet<Date> = used.iter().map(|did| did.day).collect();
-    requests as f64 / (days.len().max(1) as f64 * 86_400.0)
+impl Past {
+    fn of(sources: &Sources, (start, end): (Date, Date)) -> Self {
+        let query = Query::new(start, end).by([Group::Day, Group::Region]);
+        let rows = report(&sources.ledger, &query, &names(sources)).map(|found| found.rows).unwrap_or_default();
+        let costs = rows.into_iter().filter_map(|row| {
+            let [day, region] = &row.values[..] else { return None };
+            Some((parse_date(day)?, region.clone(), row.currency, row.amount))
+        });
+        let (used, _) = usage::usage(sources, start, end);
+        Self { costs: costs.collect(), used }
+    }
+
+    /// What the regions cost on each day that the bill has.
+    fn billed(&self, regions: &BTreeSet<String>, (start, end): (Date, Date), currency: Currency) -> Vec<Amount> {
+        let mut days: BTreeMap<Date, Amount> = BTreeMap::new();
+        for (day, region, of, amount) in &self.costs {
+            if (start..=end).contains(day) && *of == currency && counts(regions, region) {
+                *days.entry(*day).or_default() += *amount;
+            }
+        }
+        days.into_values().collect()
+    }
+
+    /// The regions' mean load, requests per second, over the days that were observed; 0 if none was.
+    fn load(&self, regions: &BTreeSet<String>, (start, end): (Date, Date)) -> f64 {
+        let used = || self.used.iter().filter(|did| (start..=end).contains(&did.day));
+        let requests: u64 = used().filter(|did| counts(regions, &did.region)).map(|did| did.requests).sum();
+        let days: BTreeSet<Date> = used().map(|did| did.day).collect();
+        requests as f64 / (days.len().max(1) as f64 * 86_400.0)
+    }
 }
 
 /// The share of the regions whose nodes are as many as agents, and so may follow the load.
