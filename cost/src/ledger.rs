@@ -67,6 +67,20 @@ pub enum PartError {
         /// Which cell.
         index: usize,
     },
+    /// More cells than are kept of a source and month.
+    #[error(
+        "the cells of {origin} in {period} take {size} bytes, the limit is {limit}; choose fewer tags in [cost], or import parts of the bill as sources of their own (--source)"
+    )]
+    Cells {
+        /// Whose bill it is.
+        origin: String,
+        /// The billing month.
+        period: Period,
+        /// What the cells take, bytes.
+        size: usize,
+        /// What they may take, bytes.
+        limit: usize,
+    },
     /// Another kind of file, or a later layout.
     #[error("not a stored part of a bill that this version reads; import the bill again or upgrade this agent")]
     Layout,
@@ -75,7 +89,7 @@ pub enum PartError {
     Header(#[from] CodecError),
     /// The cells can't be read or written.
     #[error("cells of a stored part: {0}")]
-    Cells(#[from] CellsError),
+    Unreadable(#[from] CellsError),
 }
 
 impl StoredPart {
@@ -189,8 +203,13 @@ impl StoredPart {
 }
 
 fn encode(header: &Header, cells: &Cells) -> Result<Vec<u8>, PartError> {
+    let cells = cells.encode().map_err(|error| match error {
+        CellsError::Codec(CodecError::TooLarge { size, limit }) => {
+            PartError::Cells { origin: header.source.clone(), period: header.period, size, limit }
+        }
+        error => error.into(),
+    })?;
     let header = codec::encode(header)?;
-    let cells = cells.encode()?;
     // A control message is far below 4 GiB.
     let length = (header.len() as u32).to_le_bytes();
     Ok([MAGIC.as_slice(), &length, &header, &cells].concat())

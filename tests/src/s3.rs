@@ -124,12 +124,22 @@ impl S3 {
     /// Makes an agent keep its region's store here, below the region's name.
     pub fn configure(&self, config: &mut Config) {
         config.store.url = format!("s3://{BUCKET}/{}", config.region);
+        config.store.options = self.options();
+    }
+
+    /// How a store here is reached.
+    pub fn options(&self) -> BTreeMap<String, String> {
         let options = [
             ("aws_endpoint", format!("http://{}", self.address)),
             ("allow_http", "true".to_owned()),
             ("aws_region", "us-east-1".to_owned()),
         ];
-        config.store.options = options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Writes an object behind the agents' backs.
+    pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.inner.lock().store(key, bytes.into());
     }
 
     /// From now on requests whose path, query and body, decoded, contain `matching` suffer `fault`.

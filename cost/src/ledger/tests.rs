@@ -8,18 +8,21 @@ const PERIOD: Period = Period { year: 2026, month: time::Month::September };
 /// 1 September 2026.
 const FIRST: i32 = 20_697;
 
+fn key<'a>(day: i32) -> CellKey<'a> {
+    CellKey {
+        day: day_of(day).unwrap(),
+        kind: ChargeKind::Usage,
+        pricing: PricingClass::OnDemand,
+        currency: Currency::USD,
+        texts: ["AWS", "1", "us-west-2", "", "EC2", "Compute"],
+        tags: &[],
+    }
+}
+
 fn cells(charges: &[(i32, i128)]) -> Cells {
     let mut builder = CellsBuilder::new(Vec::new());
     for (day, units) in charges {
-        let key = CellKey {
-            day: day_of(*day).unwrap(),
-            kind: ChargeKind::Usage,
-            pricing: PricingClass::OnDemand,
-            currency: Currency::USD,
-            texts: ["AWS", "1", "us-west-2", "", "EC2", "Compute"],
-            tags: &[],
-        };
-        let place = builder.place(&key);
+        let place = builder.place(&key(*day));
         builder.add(place, Sums { effective: Amount(*units), rows: 1, ..Sums::default() });
     }
     builder.finish()
@@ -147,4 +150,19 @@ fn hostile_names_and_sums_and_other_files_are_refused() {
     let made = StoredPart::new("AWS 1".into(), PERIOD, 0, "agent-1".into(), large);
     assert_eq!(made, Err(PartError::TooLarge { index: 0 }));
     assert_eq!(StoredPart::decode(b"rmcost2\n..."), Err(PartError::Layout));
+}
+
+#[test]
+fn more_cells_than_are_kept_are_refused_with_what_to_do() {
+    // Long tags fill the limit with few cells.
+    let tag = |number: usize| format!("{number}{}", "x".repeat(1 << 20));
+    let mut builder = CellsBuilder::new(vec!["team".into()]);
+    for number in 0..33 {
+        let tag = tag(number);
+        let key = CellKey { tags: &[&tag], ..key(FIRST) };
+        builder.place(&key);
+    }
+    let made = StoredPart::new("AWS 1".into(), PERIOD, 0, "agent-1".into(), builder.finish());
+    let error = made.unwrap_err().to_string();
+    assert!(error.contains("AWS 1 in 2026-09") && error.contains("choose fewer tags"), "{error}");
 }

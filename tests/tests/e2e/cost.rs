@@ -5,6 +5,7 @@ use regionmesh_cost::PricingClass;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
     receiver::Receiver,
+    s3::{BUCKET, ENVIRONMENT, S3},
     wait::{claim, seconds, until},
 };
 use serde_json::Value;
@@ -188,30 +189,34 @@ async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bills_that_a_provider_exports_to_a_bucket_are_read_and_replaced_by_the_next() {
-    let mesh = TestMesh::prepare(Setup { adjust: Some(adjust), ..Setup::default() }).await;
-    let bucket = mesh.layout().data_dir.join("bucket");
-    let month = bucket.join("focus").join(&today()[..7]);
-    std::fs::create_dir_all(&month).unwrap();
-    let export = |name: &str, rows: &[(&str, &str, &str)]| {
-        let written = bill(&mesh, name, "1", rows);
-        std::fs::rename(written, month.join(name)).unwrap();
+    let s3 = S3::start().await;
+    let mesh = TestMesh::prepare(Setup { adjust: Some(adjust), environment: &ENVIRONMENT, ..Setup::default() }).await;
+    // As AWS Data Exports lays it out: each execution in a folder, and a manifest that names the files of the last one.
+    let month = today()[..7].to_owned();
+    let deliver = |run: &str, files: &[(&str, Vec<u8>)]| {
+        let key = |name: &str| format!("billing/focus/data/BILLING_PERIOD={month}/{run}/{name}");
+        for (name, bytes) in files {
+            s3.put(&key(name), bytes.clone());
+        }
+        let listed: Vec<String> = files.iter().map(|(name, _)| format!("s3://{BUCKET}/{}", key(name))).collect();
+        let manifest = serde_json::json!({ "dataFiles": listed }).to_string();
+        s3.put(&format!("billing/focus/metadata/BILLING_PERIOD={month}/focus-Manifest.json"), manifest);
     };
-    export("part-1.csv", &[("us-west-2", "search", "1.5")]);
-    export("part-2.csv", &[("us-west-2", "ads", "0.25")]);
-    let url = format!("file://{}/focus", bucket.display());
-    mesh.configure(|config| {
-        config.cost.exports =
-            vec![ExportConfig { url: url.clone(), region: None, options: BTreeMap::new(), poll_s: 10 }];
-    });
+    let csv = |rows: &[(&str, &str, &str)]| std::fs::read(bill(&mesh, "part.csv", "1", rows)).unwrap();
+    let search = csv(&[("us-west-2", "search", "1.5")]);
+    deliver("run-1", &[("focus-1.csv", search), ("focus-2.csv", csv(&[("us-west-2", "ads", "0.25")]))]);
+    let export =
+        ExportConfig { url: format!("s3://{BUCKET}/billing"), region: None, options: s3.options(), poll_s: 10 };
+    mesh.configure(|config| config.cost.exports = vec![export.clone()]);
     mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
     mesh.settled().await;
     until_all_say(&mesh, "", "1.75").await;
 
-    // The provider writes the month anew, and a file that breaks off beside it: half a bill replaces nothing.
-    std::fs::remove_file(month.join("part-2.csv")).unwrap();
-    export("part-1.csv", &[("us-west-2", "search", "2")]);
+    // The next execution takes the place of the first. One with a file that breaks off does not: half a bill replaces nothing.
+    let corrected = csv(&[("us-west-2", "search", "2")]);
+    deliver("run-2", &[("focus-1.csv", corrected.clone())]);
     until_all_say(&mesh, "", "2").await;
-    std::fs::write(month.join("part-3.csv.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
+    deliver("run-3", &[("focus-1.csv", corrected), ("focus-2.csv.gz", vec![0x1f, 0x8b, 8, 0])]);
     until("the broken export is told of", seconds(60), async || {
         let mut failed = 0.0;
         for index in 0..3 {

@@ -21,7 +21,7 @@ use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
     load::LoadMeter,
     members::{Members, configured, register_id},
-    plan::{CommittedPlan, Order, OrderAction, OrderError, Plan, PlanInputs, next_plan, plan_order},
+    plan::{CommittedPlan, CostTarget, Order, OrderAction, OrderError, Plan, PlanInputs, next_plan, plan_order},
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
     register::{AcceptorAnswer, AcceptorRequest, Ballot, Stamp},
     wire::OrderRefusal,
@@ -39,6 +39,9 @@ const CALLS_PER_MEMBER: usize = 4;
 const HEARING: Duration = Duration::from_secs(3);
 /// A fact that our own board entry does not show is published again after this long.
 const REPUBLISH: Duration = Duration::from_secs(1);
+
+/// How often it is judged what is moved for money: each time looks at every pair of regions.
+const COST_JUDGED: Duration = Duration::from_secs(1);
 
 /// Orders that may wait for the plan before them to be committed.
 const ORDERS: usize = 16;
@@ -76,8 +79,8 @@ pub(super) struct Driver {
     pub(super) trust: Trust,
     /// When this agent's clock was last judged.
     pub(super) clock_judged: Option<Instant>,
-    /// Why no traffic is moved for money, as it was logged last.
-    unmoved: Option<String>,
+    /// When it was last judged what is moved for money, and to what end.
+    cost: Option<(Instant, Option<CostTarget>)>,
 }
 
 impl Driver {
@@ -107,7 +110,7 @@ impl Driver {
             ordered: None,
             trust: Trust::default(),
             clock_judged: None,
-            unmoved: None,
+            cost: None,
         })
     }
 
@@ -371,14 +374,8 @@ impl Driver {
         let mut inputs = board::plan_inputs(config, board, &verdicts, &mut self.meter, current, members);
         if let Some(current) = current.filter(|_| self.proposer.leading().is_some()) {
             let costs = self.arguments.snapshots.request_costs.borrow().clone();
-            inputs.cost = shift::target(config, costs.as_deref(), current, &inputs, unix_ms());
-            let idle = inputs.cost.as_ref().filter(|target| target.is_normal()).map(|target| target.reason.clone());
-            if self.unmoved != idle {
-                if let Some(why) = &idle {
-                    tracing::info!(why, "traffic.cost moves no traffic");
-                }
-                self.unmoved = idle;
-            }
+            let judge = || shift::target(config, costs.as_deref(), current, &inputs, unix_ms());
+            inputs.cost = judged(&mut self.cost, judge);
         }
         let inputs = Arc::new(inputs);
         self.arguments.snapshots.plan_inputs.send_if_modified(|known| {
@@ -577,4 +574,25 @@ impl Driver {
             let _ = myself.cast(LeaderMessage::Voted { from: region, ballot, vote });
         });
     }
+}
+
+/// What is moved for money, as judged now or a moment ago; why nothing is, is logged once.
+fn judged(
+    last: &mut Option<(Instant, Option<CostTarget>)>,
+    judge: impl FnOnce() -> Option<CostTarget>,
+) -> Option<CostTarget> {
+    let known = last.as_ref();
+    if let Some((_, target)) = known.filter(|(at, _)| at.elapsed() < COST_JUDGED) {
+        return target.clone();
+    }
+    fn idle(target: Option<&CostTarget>) -> Option<&str> {
+        target.filter(|target| target.is_normal()).map(|target| target.reason.as_str())
+    }
+    let target = judge();
+    let why = idle(target.as_ref());
+    if let Some(why) = why.filter(|_| why != idle(known.and_then(|(_, target)| target.as_ref()))) {
+        tracing::info!(why, "traffic.cost moves no traffic");
+    }
+    *last = Some((Instant::now(), target.clone()));
+    target
 }

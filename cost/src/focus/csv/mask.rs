@@ -113,7 +113,7 @@ mod avx2 {
     use super::{BLOCK, Found, Masks};
     use std::arch::x86_64::{
         __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8, _mm256_cmpeq_epi8,
-        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+        _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
     };
 
     /// Whether this processor can do it, and it was done.
@@ -146,14 +146,15 @@ mod avx2 {
         _mm_cvtsi128_si64(product) as u64
     }
 
+    #[allow(unsafe_code)]
     #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
     #[inline]
     fn masks(block: &[u8; BLOCK]) -> Masks {
-        let (words, _) = block.as_chunks::<8>();
-        let word = |index: usize| i64::from_le_bytes(words[index]);
-        // One load each, once optimised.
-        let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
-        let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+        let (halves, _) = block.as_chunks::<32>();
+        let [low, high] = [halves[0], halves[1]].map(|half| {
+            // SAFETY: a half has the 32 bytes that are read, wherever they lie.
+            unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
+        });
         let equal = |bytes: __m256i, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
         let bits = |low: __m256i, high: __m256i| {
             let low = u64::from(_mm256_movemask_epi8(low) as u32);
