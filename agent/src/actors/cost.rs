@@ -282,7 +282,8 @@ impl CostState {
             .map_or(0.0, |committed| observe::away_share(config, &committed.plan, &self.arguments.id.region));
         self.answers.count(counts.answered_bytes, share);
         self.arguments.metrics.count(&counts, self.answers);
-        let (models, egress) = observe::published(&counts, self.answers, &self.arguments.id.region);
+        let (models, egress) =
+            observe::published(&counts, self.answers, &self.arguments.id.region, self.published.as_ref());
         let region = |live: &regionmesh_cost::LiveRegion| {
             let currency = config.cost.currency;
             Some(RegionCost {

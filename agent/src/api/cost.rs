@@ -9,7 +9,8 @@ use super::{
 };
 use crate::cost::{
     answers::{self, AnswerError, Format, Sources},
-    archive::{ArchiveError, Kind, Slot},
+    archive::ArchiveError,
+    books::{ImportPricesError, import_prices},
     import::{self, BillFile, FILES_MAX, ImportError, ImportSummary},
     questions::{Parameters, Question, QuestionError},
 };
@@ -296,6 +297,7 @@ fn archive(error: ArchiveError) -> ApiError {
         ArchiveError::Publish(error) => error.into(),
         ArchiveError::Store(error) => error.into(),
         ArchiveError::Name(error) => ApiError::bad(error.to_string()),
+        ArchiveError::Unreadable { .. } => conflict(format!("nothing was changed: {error}")),
     }
 }
 
@@ -304,7 +306,7 @@ fn no_table(error: &PriceFileError) -> ApiError {
 }
 
 /// `POST /v1/cost/prices`
-pub async fn import_prices(
+pub async fn add_prices(
     State(api): State<Api>,
     Extension(operator): Extension<Operator>,
     body: Bytes,
@@ -329,13 +331,11 @@ pub async fn import_prices(
     let by = operator.0.unwrap_or_else(|| api.config.id().to_string());
 
     let _turn = api.cost.pricing.lock().await;
-    let mut all = api.cost.books.borrow().prices.imported().clone();
-    let applied = all.apply(read.prices, replace).map_err(|error| conflict(error.to_string()))?;
-    if !dry_run && (applied.added > 0 || applied.replaced > 0) {
-        let document = all.encode().map_err(|error| conflict(error.to_string()))?;
-        let about = vec![("file".to_owned(), name)];
-        api.cost.archive.put(&Slot::only(Kind::Prices), &by, about, document).await.map_err(archive)?;
-    }
+    let applied = import_prices(&api.cost.archive, read.prices, replace, dry_run, &by, name).await;
+    let applied = applied.map_err(|error| match error {
+        ImportPricesError::Archive(error) => archive(error),
+        ImportPricesError::Table(error) => conflict(error.to_string()),
+    })?;
     let done = PricesDone {
         dry_run,
         added: applied.added as u64,

@@ -365,7 +365,7 @@ pub const ROUTES: &[Route] = {
             BodyKind::Json("CostPricesBody"),
             Json("CostPricesDone"),
             &[400, 409, 415, 507],
-            || post(cost::import_prices),
+            || post(cost::add_prices),
         ),
         read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
             get(all_models)

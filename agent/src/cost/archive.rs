@@ -69,6 +69,11 @@ impl Slot {
         Self { kind, place: format!("{period}.{:.16}", Digest::of(source.as_bytes()).to_string()) }
     }
 
+    /// A slot of its own, for a document that counts beside others of its kind.
+    pub fn apart(kind: Kind) -> Self {
+        Self { kind, place: format!("{:016x}", rand::random::<u64>()) }
+    }
+
     /// The slot of a kind that has one document alone.
     pub fn only(kind: Kind) -> Self {
         Self { kind, place: "all".into() }
@@ -105,6 +110,16 @@ pub enum ArchiveError {
     /// A name that can't be.
     #[error(transparent)]
     Name(#[from] IdentityError),
+    /// A document is something else than it should be.
+    #[error("{model}@{version} can't be read: {why}")]
+    Unreadable {
+        /// The model that it is a version of.
+        model: ModelName,
+        /// Which version.
+        version: VersionName,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// The documents. Clones share the store.

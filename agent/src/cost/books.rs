@@ -2,9 +2,9 @@
 
 use super::{
     advice::Advice,
-    archive::{Archive, Kind, Slot, sort},
+    archive::{Archive, ArchiveError, Kind, Slot, sort},
 };
-use regionmesh_cost::{Ledger, LiveMeter, PriceTable, Prices, StoredPart};
+use regionmesh_cost::{AppliedPrices, Ledger, LiveMeter, Price, PriceTable, PriceTableError, Prices, StoredPart};
 use regionmesh_protocol::{
     conflict::Catalogue,
     manifest::{Digest, VersionSummary},
@@ -13,6 +13,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Longest gap between two observations that counts as cost, milliseconds: twelve of the actor's intervals.
 pub const LIVE_GAP_MS: u64 = 60_000;
+
+/// Why prices could not be added.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportPricesError {
+    /// The bucket fails.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// They don't go together with those that are there.
+    #[error(transparent)]
+    Table(#[from] PriceTableError),
+}
 
 /// A document, decoded.
 #[derive(Debug, Clone)]
@@ -78,6 +89,40 @@ impl Books {
         }
         Self { documents, ledger, prices: Prices::new(imported), usage, advice, unreadable }
     }
+}
+
+/// Adds prices to those that the bucket holds now, and keeps them there. Each import is a document of its own until the next
+/// one takes it in: imports at several agents at once all count.
+pub async fn import_prices(
+    archive: &Archive,
+    prices: Vec<Price>,
+    is_replacing: bool,
+    dry_run: bool,
+    by: &str,
+    file: String,
+) -> Result<AppliedPrices, ImportPricesError> {
+    let catalogue = archive.store.catalogue().await.map_err(ArchiveError::from)?;
+    let held: Vec<&VersionSummary> =
+        sort(&catalogue).0.into_iter().filter(|(slot, _)| slot.kind == Kind::Prices).map(|(_, held)| held).collect();
+    let mut all = PriceTable::default();
+    for held in &held {
+        let bytes = archive.read(held).await?;
+        let table = PriceTable::decode(&bytes).map_err(|error| ArchiveError::Unreadable {
+            model: held.model.clone(),
+            version: held.version.clone(),
+            why: error.to_string(),
+        })?;
+        all.merge(table);
+    }
+    let applied = all.apply(prices, is_replacing)?;
+    if dry_run || applied.added + applied.replaced == 0 {
+        return Ok(applied);
+    }
+    archive.put(&Slot::apart(Kind::Prices), by, vec![("file".to_owned(), file)], all.encode()?).await?;
+    for held in held {
+        archive.remove(held).await?;
+    }
+    Ok(applied)
 }
 
 async fn read(archive: &Archive, kind: Kind, held: &VersionSummary) -> Result<Document, String> {

@@ -13,13 +13,19 @@ use regionmesh_protocol::{
     conflict::Catalogue,
     facts::{Fact, FactKind, ServingFacts},
     identity::RegionName,
-    money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse},
+    money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
     plan::Plan,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-/// What stands for models and targets beyond what is published by name.
+/// What stands for models beyond what is published by name.
 const OTHER: &str = "(other)";
+/// Causes of bytes that go to users.
+const ANSWERS: usize = 2;
 
 /// The regions of the mesh and those that bills name.
 pub fn region_map(config: &Config) -> RegionMap {
@@ -179,8 +185,21 @@ pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     found
 }
 
-/// What this agent publishes of its counters: the largest by name, the rest as one.
-pub fn published(counts: &Counts, answers: Answers, own: &RegionName) -> (Vec<ModelUse>, Vec<EgressUse>) {
+/// What this agent publishes of its counters: as much as there is room for by name, the rest as one. What was named in
+/// `before` stays so: a counter that came back under its name would be counted a second time.
+pub fn published(
+    counts: &Counts,
+    answers: Answers,
+    own: &RegionName,
+    before: Option<&CostFacts>,
+) -> (Vec<ModelUse>, Vec<EgressUse>) {
+    let (models_before, egress_before) =
+        before.map_or((&[][..], &[][..]), |facts| (facts.models.as_slice(), facts.egress.as_slice()));
+    (used_models(counts, models_before), sent_bytes(counts, answers, own, egress_before))
+}
+
+fn used_models(counts: &Counts, before: &[ModelUse]) -> Vec<ModelUse> {
+    let named: BTreeSet<&str> = before.iter().map(|used| used.model.as_str()).collect();
     let mut models: Vec<ModelUse> = counts
         .models
         .iter()
@@ -190,9 +209,9 @@ pub fn published(counts: &Counts, answers: Answers, own: &RegionName) -> (Vec<Mo
             busy_ms: count.busy_us / 1_000,
         })
         .collect();
-    models.sort_by_key(|used| std::cmp::Reverse((used.busy_ms, used.requests)));
-    if models.len() > MODELS_MAX {
-        let rest = models.split_off(MODELS_MAX - 1);
+    models.sort_by_key(|used| (!named.contains(used.model.as_str()), Reverse((used.busy_ms, used.requests))));
+    let rest = models.split_off(models.len().min(MODELS_MAX - 1));
+    if !rest.is_empty() {
         let sum = |of: fn(&ModelUse) -> u64| rest.iter().map(of).fold(0, u64::saturating_add);
         models.push(ModelUse {
             model: OTHER.into(),
@@ -200,22 +219,35 @@ pub fn published(counts: &Counts, answers: Answers, own: &RegionName) -> (Vec<Mo
             busy_ms: sum(|used| used.busy_ms),
         });
     }
+    models
+}
 
+fn sent_bytes(counts: &Counts, answers: Answers, own: &RegionName, before: &[EgressUse]) -> Vec<EgressUse> {
+    let named: BTreeSet<(Option<&RegionName>, &str)> =
+        before.iter().map(|sent| (sent.to.as_ref(), sent.cause.as_str())).collect();
+    let replication = |to: &RegionName, model: &str, bytes: u64| EgressUse {
+        to: Some(to.clone()),
+        cause: Cause::Replication { model: model.to_owned() }.to_string(),
+        bytes,
+    };
     let others = counts.replicated.iter().filter(|((to, _), _)| to != own);
-    let mut egress: Vec<EgressUse> = others
-        .map(|((to, model), bytes)| EgressUse {
-            to: Some(to.clone()),
-            cause: Cause::Replication { model: model.to_string() }.to_string(),
-            bytes: *bytes,
-        })
-        .collect();
-    egress.sort_by_key(|sent| std::cmp::Reverse(sent.bytes));
-    egress.truncate(EGRESS_MAX - 2);
-    let answered = [(Cause::AnswersAway, answers.away()), (Cause::Other, answers.home())];
+    let mut egress: Vec<EgressUse> =
+        others.map(|((to, model), bytes)| replication(to, model.as_str(), *bytes)).collect();
+    egress.sort_by_key(|sent| (!named.contains(&(sent.to.as_ref(), sent.cause.as_str())), Reverse(sent.bytes)));
+    let mut rest: BTreeMap<RegionName, u64> = BTreeMap::new();
+    for sent in egress.split_off(egress.len().min(EGRESS_MAX - ANSWERS - REGIONS_MAX)) {
+        let sum = sent.to.map(|to| rest.entry(to).or_default());
+        sum.into_iter().for_each(|sum| *sum = sum.saturating_add(sent.bytes));
+    }
+    egress.extend(rest.iter().take(REGIONS_MAX).map(|(to, bytes)| replication(to, OTHER, *bytes)));
+    let answered: [_; ANSWERS] = [(Cause::AnswersAway, answers.away()), (Cause::Other, answers.home())];
     egress.extend(answered.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(cause, bytes)| EgressUse {
         to: None,
         cause: cause.to_string(),
         bytes,
     }));
-    (models, egress)
+    egress
 }
+
+#[cfg(test)]
+mod tests;

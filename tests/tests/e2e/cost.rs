@@ -107,6 +107,26 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
     let sources: Value = serde_json::from_str(&sources.stdout).unwrap();
     assert_eq!((&sources["sources"]["AWS 1"]["rows"], &sources["sources"]["AWS 2"]["rows"]), (&1.into(), &1.into()));
 
+    // Prices that are added one straight after the other, at one agent and at another, all count.
+    for (index, sku) in [(0, "one.large"), (0, "two.large"), (1, "three.large")] {
+        let text = format!(
+            "kind,cloud,region,sku,pricing,amount,currency,unit,valid_from,source\n\
+             node,aws,us-west-2,{sku},on-demand,0.5,USD,hour,2026-01-01,test\n"
+        );
+        let body = serde_json::json!({ "name": "prices.csv", "text": text });
+        let (code, answer) = mesh.api(index).post("/v1/cost/prices", &body).await.unwrap();
+        assert_eq!((code, &answer["added"]), (200, &1.into()), "{answer}");
+    }
+    for index in 0..3 {
+        until("the prices", seconds(40), async || {
+            let (_, body) = mesh.api(index).get("/v1/cost/prices").await?;
+            let shown = body.to_string();
+            let missing = ["one.large", "two.large", "three.large"].into_iter().find(|sku| !shown.contains(sku));
+            claim(missing.is_none(), || format!("agent {index} lacks {missing:?}"))
+        })
+        .await;
+    }
+
     // Documents of money are no models.
     let models = mesh.api(0).status().await.unwrap().models;
     assert!(models.iter().all(|model| !model.model.starts_with("regionmesh.")), "{models:?}");
