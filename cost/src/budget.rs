@@ -286,7 +286,7 @@ pub fn check_budgets(budgets: &[Budget]) -> Result<(), BudgetError> {
         }
     }
     let thresholds = |budget: &Budget| budget.actual_thresholds.len() + budget.forecast_thresholds.len();
-    let count = budgets.iter().map(thresholds).sum();
+    let count: usize = budgets.iter().map(thresholds).sum();
     if count > ALL_THRESHOLDS_MAX {
         return Err(BudgetError::TooManyInAll { count });
     }

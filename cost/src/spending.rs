@@ -105,8 +105,8 @@ impl BilledDays {
         let yesterday = today.previous_day()?;
         let in_scope: Vec<(&str, bool)> = self.live_regions(regions).collect();
         let is_watched = |day: Date| {
-            let is_seen = |region| live.window(region, (day, day), pricing).known_ms >= DAY_MS / 2;
-            !in_scope.is_empty() && in_scope.iter().all(|(region, has_nodes)| *has_nodes && is_seen(region))
+            let is_seen = |region: &str| live.window(region, (day, day), pricing).known_ms >= DAY_MS / 2;
+            !in_scope.is_empty() && in_scope.iter().all(|&(region, has_nodes)| has_nodes && is_seen(region))
         };
         let settled = self.settled.filter(|settled| (today - *settled).whole_days() <= i64::from(ENDED_DAYS));
         let Some(settled) = settled else { return Some(yesterday).filter(|day| is_watched(*day)) };
@@ -119,7 +119,7 @@ impl BilledDays {
 
     /// The regions whose live cost is part of the scope. The live plane knows effective cost alone, and no tags.
     fn live_regions<'a>(&'a self, regions: &'a MeshNodes) -> impl Iterator<Item = (&'a str, bool)> {
-        let is_in_scope = |region: &String| match &self.scope {
+        let is_in_scope = move |region: &String| match &self.scope {
             BudgetScope::Mesh | BudgetScope::Model(_) => self.metric == Metric::Effective,
             BudgetScope::Region(name) => self.metric == Metric::Effective && name == region,
             BudgetScope::Tag { .. } => false,
@@ -165,7 +165,7 @@ pub fn outlook(
 
     let forecast = rest.map(|rest| {
         let so_far = |day: &Date| days.get(day).map(|totals| totals.of(currency)).unwrap_or_default();
-        let known = days.range(first..=today).map(|(day, _)| day).filter(|day| !rest.contains_key(day));
+        let known = days.range(first..=today).map(|(day, _)| day).filter(|day| !rest.contains_key(*day));
         let known: Amount = known.map(so_far).sum();
         let expected: Amount = rest.range(first..=last).map(|(day, expected)| (*expected).max(so_far(day))).sum();
         let mut total = spent.clone();

@@ -142,7 +142,7 @@ proptest! {
             days.entry(september(1) + Duration::days(day - 5)).or_default().add(money);
         }
         let after = september(1) + Duration::days(known_to);
-        let rest = rest.iter().zip(0..).map(|(amount, day)| (after + Duration::days(day), usd(*amount))).collect();
+        let rest: BTreeMap<Date, Amount> = rest.iter().zip(0..).map(|(amount, day)| (after + Duration::days(day), usd(*amount))).collect();
         let outlook = outlook(&budget("\"mesh\""), &days, Some(&rest), september(today));
         let forecast = outlook.forecast.unwrap();
         prop_assert!(forecast.of(Currency::USD) >= outlook.spent.of(Currency::USD));
