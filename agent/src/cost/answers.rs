@@ -153,7 +153,8 @@ impl Sources {
     pub fn standing(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetStanding {
         let span = (self.history_start(budget), self.today);
         let regions = self.config.iter().flat_map(|config| &config.regions);
-        let regions: BTreeMap<_, _> = regions.map(|region| (region.name.to_string(), !region.nodes.is_empty())).collect();
+        let regions: BTreeMap<_, _> =
+            regions.map(|region| (region.name.to_string(), !region.nodes.is_empty())).collect();
         let days = basis.billed.with_live(&self.live, span, &regions, self.pricing());
         let forecast = || {
             let known_to = basis.billed.known_to(&self.live, &regions, self.today, self.pricing());
