@@ -6,7 +6,7 @@ use crate::{
     cells::Metric,
     money::{Amount, Currency, Money, ONE, Totals},
 };
-use regionmesh_protocol::text::unprintable;
+use regionmesh_protocol::{money::NOTICES_MAX, text::unprintable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeSet, fmt};
 use time::{Date, Month};
@@ -17,6 +17,8 @@ const NAME_CHARS_MAX: usize = 128;
 const THRESHOLD_MAX: u16 = 1_000;
 /// Most thresholds of one kind.
 const THRESHOLDS_MAX: usize = 16;
+/// Most thresholds of all budgets: each is a notice while its period lasts, and anomalies and late bills need some, too.
+const ALL_THRESHOLDS_MAX: usize = NOTICES_MAX - 32;
 /// Highest amount, the highest that can be written: below 10^14.
 const AMOUNT_MAX: Amount = Amount(ONE * 100_000_000_000_000 - 1);
 
@@ -197,6 +199,15 @@ pub enum BudgetError {
         /// Its length.
         count: usize,
     },
+    /// All budgets have too many thresholds together.
+    #[error(
+        "the budgets have {count} thresholds in all; at most {ALL_THRESHOLDS_MAX} are allowed: remove some of \
+         actual_thresholds or forecast_thresholds, which default to 4 a budget"
+    )]
+    TooManyInAll {
+        /// Their number.
+        count: usize,
+    },
     /// The budget would never announce anything.
     #[error("budget {budget:?}: both actual_thresholds and forecast_thresholds are empty; set at least one threshold")]
     NoThreshold {
@@ -265,7 +276,7 @@ fn is_name(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= NAME_CHARS_MAX && unprintable(text).is_none()
 }
 
-/// Checks each budget, and that no two have the same name.
+/// Checks each budget, that no two have the same name, and how many thresholds they have together.
 pub fn check_budgets(budgets: &[Budget]) -> Result<(), BudgetError> {
     let mut names = BTreeSet::new();
     for budget in budgets {
@@ -273,6 +284,11 @@ pub fn check_budgets(budgets: &[Budget]) -> Result<(), BudgetError> {
         if !names.insert(&budget.name) {
             return Err(BudgetError::NameTwice { budget: budget.name.clone() });
         }
+    }
+    let thresholds = |budget: &Budget| budget.actual_thresholds.len() + budget.forecast_thresholds.len();
+    let count: usize = budgets.iter().map(thresholds).sum();
+    if count > ALL_THRESHOLDS_MAX {
+        return Err(BudgetError::TooManyInAll { count });
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ use time::Date;
 /// Providers add charges of a day until about two days later: a day counts as complete once its bill was imported that
 /// much later.
 pub const LATE_DAYS: i32 = 2;
+/// A source without a new day for so long has ended, days.
+pub(crate) const ENDED_DAYS: i32 = 45;
 /// First bytes of a stored part; the digit is the version of its layout.
 const MAGIC: &[u8; 8] = b"rmcost1\n";
 /// Longest name of a source or an importer, bytes.
@@ -306,9 +308,16 @@ impl Ledger {
         sources
     }
 
-    /// The newest day that is complete in some source: how old the data are. [`Ledger::sources`] says so for each.
-    pub fn complete_day(&self) -> Option<Date> {
-        self.parts.values().filter_map(|part| part.complete_day()).max().and_then(day_of)
+    /// The last day that is complete in every source that had not ended by `end`. Where all had, the last that is complete in
+    /// any.
+    pub fn settled_day(&self, end: Date) -> Option<Date> {
+        let sources = self.sources();
+        let is_delivering =
+            |state: &&SourceState| state.last_day.is_some_and(|last| day_number(end) - day_number(last) <= ENDED_DAYS);
+        // A new source adds nothing to the days before its first charge.
+        let settled = |state: &SourceState| state.complete_day.or_else(|| state.first_day?.previous_day());
+        let delivering = sources.values().filter(is_delivering).filter_map(settled).min();
+        delivering.or_else(|| sources.values().filter_map(|state| state.complete_day).max())
     }
 
     /// The parts with a charge within these days, both included, as numbers.

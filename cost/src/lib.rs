@@ -53,7 +53,7 @@ pub use live::{
     reconcile,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
-pub use notices::{anomaly_notice, budget_notices, export_notice, is_current, is_of_export, late_notices};
+pub use notices::{anomaly_notice, budget_notices, export_notice, is_budget_over, is_of_export, late_notices};
 pub use optimiser::{
     Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow, IdleModel,
     Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange, NodeCounts, NodeOffer, Nodes,
@@ -73,4 +73,4 @@ pub use report::{
     WarningKind, report, trends,
 };
 pub use shift::{ShiftInput, ShiftOutcome, ShiftRegion, next_factors};
-pub use spending::{BilledDays, Outlook, expected_rest, outlook};
+pub use spending::{BilledDays, MeshNodes, Outlook, expected_rest, outlook};

@@ -4,8 +4,8 @@
 use crate::{
     anomaly::{Anomaly, AnomalyKind, Plane},
     budget::{Budget, BudgetState, BudgetWindow, Crossing, CrossingKind},
-    date::{DAY_MS, day_number, end_of_day_ms},
-    ledger::Ledger,
+    date::{DAY_MS, date_at, day_number, end_of_day_ms, parse_date},
+    ledger::{ENDED_DAYS, Ledger},
     money::Amount,
 };
 use regionmesh_protocol::{
@@ -13,10 +13,10 @@ use regionmesh_protocol::{
     identity::RegionName,
     money::{CostNotice, NoticeKind},
 };
-use time::Date;
 
-/// A source without a new day for so long has ended, and is late no more, days.
-const ENDED_DAYS: i32 = 45;
+/// How long a budget's notice stands whatever another agent thinks of it, milliseconds: that one's clock or configuration may be
+/// behind those of the agent that told it.
+const SPREAD_MS: u64 = 15 * 60_000;
 
 /// The notices of the thresholds that a budget has crossed in a period.
 pub fn budget_notices(budget: &Budget, window: BudgetWindow, state: &BudgetState, now_ms: u64) -> Vec<CostNotice> {
@@ -26,7 +26,7 @@ pub fn budget_notices(budget: &Budget, window: BudgetWindow, state: &BudgetState
     };
     let notice = |crossing: &Crossing| CostNotice {
         kind: NoticeKind::Budget,
-        id: format!("{}{}:{}", budget_prefix(budget, window), kind_name(crossing.kind), crossing.threshold),
+        id: format!("{}:{}:{}:{}", budget_key(budget), window.first, kind_name(crossing.kind), crossing.threshold),
         severity: if crossing.threshold >= 100 { Severity::Warning } else { Severity::Info },
         subject: budget.name.clone(),
         region: region.clone(),
@@ -37,14 +37,25 @@ pub fn budget_notices(budget: &Budget, window: BudgetWindow, state: &BudgetState
     state.crossed.iter().map(notice).collect()
 }
 
-/// What the ids of a budget's notices in a period begin with. A budget whose amount is changed tells again.
-fn budget_prefix(budget: &Budget, window: BudgetWindow) -> String {
-    format!("budget:{}:{}:{}:", budget.name, budget.amount, window.first)
+/// What the ids of a budget's notices begin with. A budget whose amount is changed tells again.
+fn budget_key(budget: &Budget) -> String {
+    format!("budget:{}:{}", budget.name, budget.amount)
 }
 
-/// Whether a notice is one of a budget in its period; the others are over.
-pub fn is_current(notice: &CostNotice, budgets: &[Budget], today: Date) -> bool {
-    budgets.iter().any(|budget| notice.id.starts_with(&budget_prefix(budget, budget.period.window(today))))
+/// Whether a budget's notice is over: its period has ended, or no budget has its name, amount and kind of period. An end can't be
+/// taken back, so an agent must not make one because it is behind: a period that begins later is not over (the clock of the agent
+/// that told it is ahead), and neither is what was told within the last 15 minutes.
+pub fn is_budget_over(notice: &CostNotice, budgets: &[Budget], now_ms: u64) -> bool {
+    let is_new = now_ms < notice.since_ms.saturating_add(SPREAD_MS);
+    let Some(today) = date_at(now_ms).filter(|_| !is_new) else { return false };
+    // From the end, as a name may contain anything.
+    let mut parts = notice.id.rsplitn(4, ':').skip(2);
+    let (first, key) = (parts.next().and_then(parse_date), parts.next());
+    let is_current = |budget: &Budget| {
+        let begins = |day| budget.period.window(day).first;
+        first.is_some_and(|first| first == begins(first) && first >= begins(today)) && key == Some(&*budget_key(budget))
+    };
+    !budgets.iter().any(is_current)
 }
 
 fn kind_name(kind: CrossingKind) -> &'static str {

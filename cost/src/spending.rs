@@ -1,29 +1,27 @@
 //! What was spent day by day within a scope: by the bills where they are complete, by the live plane where they are not yet.
 
 use crate::{
-    budget::{Budget, BudgetScope},
+    budget::{Budget, BudgetScope, BudgetWindow},
     cells::Metric,
-    date::parse_date,
+    date::{DAY_MS, parse_date},
     forecast::{DailyCosts, ForecastError, HORIZON_DAYS_MAX, forecast},
-    ledger::Ledger,
+    ledger::{ENDED_DAYS, Ledger},
     live::{LiveMeter, Pricing},
-    money::{Amount, Currency, Money, Totals},
+    money::{Amount, Money, Totals},
     report::{Filter, Group, Query, QueryError, RegionNames, report},
 };
 use std::collections::BTreeMap;
 use time::Date;
 
-/// What bills say of the days of a scope, in one currency. Costs a scan of the bills; stays good until they change.
+/// What bills say of the days of a scope. Costs a scan of the bills; stays good until they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledDays {
     scope: BudgetScope,
-    currency: Currency,
+    metric: Metric,
     /// By day and region, as the mesh names it.
-    amounts: BTreeMap<(Date, String), Amount>,
-    /// Sums in other currencies.
-    others: Totals,
-    /// The last day that is complete.
-    complete: Option<Date>,
+    amounts: BTreeMap<(Date, String), Totals>,
+    /// The last day that is complete in the bills of all sources.
+    settled: Option<Date>,
 }
 
 impl BilledDays {
@@ -49,78 +47,97 @@ impl BilledDays {
             model_tag: model_tag.to_owned(),
             ..Query::new(start, end)
         };
-        let currency = budget.amount.currency;
-        let (mut amounts, mut others) = (BTreeMap::new(), Totals::default());
+        let mut amounts: BTreeMap<(Date, String), Totals> = BTreeMap::new();
         for row in report(ledger, &query, regions)?.rows {
-            if row.currency != currency {
-                others.add(Money { amount: row.amount, currency: row.currency });
-                continue;
-            }
             let [day, region] = &row.values[..] else { continue };
             if let Some(day) = parse_date(day) {
-                *amounts.entry((day, region.clone())).or_default() += row.amount;
+                let money = Money { amount: row.amount, currency: row.currency };
+                amounts.entry((day, region.clone())).or_default().add(money);
             }
         }
-        Ok(Self { scope: budget.scope.clone(), currency, amounts, others, complete: ledger.complete_day() })
+        Ok(Self { scope: budget.scope.clone(), metric: budget.metric, amounts, settled: ledger.settled_day(end) })
     }
 
-    /// The cost of each day from `start` to `end`: what is billed of complete days; of others the live cost where that is
-    /// more. `regions` are those of the mesh. The live plane knows effective cost alone, and no tags.
+    /// The cost of each day from `start` to `end`: what is billed of settled days; of others the live cost where that is
+    /// more. Of a model it is the larger of the two on all days: bills know its tagged charges, the live plane its share of the
+    /// nodes. `regions` are those of the mesh.
     pub fn with_live(
         &self,
         live: &LiveMeter,
         (start, end): (Date, Date),
-        metric: Metric,
-        regions: &[String],
+        regions: &MeshNodes,
         pricing: Pricing<'_>,
-    ) -> BTreeMap<Date, Amount> {
-        let mut days: BTreeMap<Date, Amount> = BTreeMap::new();
-        let mut billed: BTreeMap<(Date, &str), Amount> = BTreeMap::new();
-        for ((day, region), amount) in &self.amounts {
+    ) -> BTreeMap<Date, Totals> {
+        let mut costs: BTreeMap<(Date, &str), Totals> = BTreeMap::new();
+        for ((day, region), totals) in &self.amounts {
             if (start..=end).contains(day) {
-                billed.insert((*day, region), *amount);
+                costs.insert((*day, region), totals.clone());
             }
         }
-        let live_regions = regions.iter().filter(|region| match &self.scope {
-            BudgetScope::Mesh | BudgetScope::Model(_) => true,
-            BudgetScope::Region(name) => name == *region,
-            BudgetScope::Tag { .. } => false,
-        });
-        for region in live_regions.filter(|_| metric == Metric::Effective) {
-            let mut day = Some(start);
-            while let Some(at) = day.filter(|at| *at <= end) {
-                day = at.next_day();
-                let known = billed.get(&(at, region)).copied();
-                let is_final = known.is_some() && self.complete.is_some_and(|complete| at <= complete);
-                if is_final {
+        for (region, _) in self.live_regions(regions) {
+            let mut next = Some(start);
+            while let Some(day) = next.filter(|day| *day <= end) {
+                next = day.next_day();
+                let is_billed =
+                    costs.contains_key(&(day, region)) && self.settled.is_some_and(|settled| day <= settled);
+                if is_billed && !matches!(self.scope, BudgetScope::Model(_)) {
                     continue;
                 }
-                let counted = self.live_cost(live, region, at, pricing);
-                if counted > known.unwrap_or_default() {
-                    billed.insert((at, region), counted);
+                for (currency, amount) in self.live_cost(live, region, day, pricing).0 {
+                    let known = costs.get(&(day, region)).map(|totals| totals.of(currency)).unwrap_or_default();
+                    if amount > known {
+                        costs.entry((day, region)).or_default().0.insert(currency, amount);
+                    }
                 }
             }
         }
-        for ((day, _), amount) in billed {
-            *days.entry(day).or_default() += amount;
+        let mut days: BTreeMap<Date, Totals> = BTreeMap::new();
+        for ((day, _), totals) in costs {
+            let sums = days.entry(day).or_default();
+            totals.0.into_iter().for_each(|(currency, amount)| sums.add(Money { amount, currency }));
         }
         days
     }
 
-    fn live_cost(&self, live: &LiveMeter, region: &str, day: Date, pricing: Pricing<'_>) -> Amount {
-        let window = live.window(region, (day, day), pricing);
-        match &self.scope {
-            BudgetScope::Model(model) => window.models.get(model).map(|model| model.cost.of(self.currency)),
-            _ => Some(window.total.of(self.currency)),
+    /// The last day before `today` up to which costs are known: up to the last settled day, and from there on for as long as the
+    /// live plane watched every region of the scope and knows its nodes. None where neither knows anything current.
+    pub fn known_to(&self, live: &LiveMeter, regions: &MeshNodes, today: Date, pricing: Pricing<'_>) -> Option<Date> {
+        let yesterday = today.previous_day()?;
+        let in_scope: Vec<(&str, bool)> = self.live_regions(regions).collect();
+        let is_watched = |day: Date| {
+            let is_seen = |region: &str| live.window(region, (day, day), pricing).known_ms >= DAY_MS / 2;
+            !in_scope.is_empty() && in_scope.iter().all(|&(region, has_nodes)| has_nodes && is_seen(region))
+        };
+        let settled = self.settled.filter(|settled| (today - *settled).whole_days() <= i64::from(ENDED_DAYS));
+        let Some(settled) = settled else { return Some(yesterday).filter(|day| is_watched(*day)) };
+        let mut known = settled.min(yesterday);
+        while let Some(day) = known.next_day().filter(|day| *day <= yesterday && is_watched(*day)) {
+            known = day;
         }
-        .unwrap_or_default()
+        Some(known)
     }
 
-    /// What is billed in other currencies, which is not part of any sum here.
-    pub fn others(&self) -> &Totals {
-        &self.others
+    /// The regions whose live cost is part of the scope. The live plane knows effective cost alone, and no tags.
+    fn live_regions<'a>(&'a self, regions: &'a MeshNodes) -> impl Iterator<Item = (&'a str, bool)> {
+        let is_in_scope = move |region: &String| match &self.scope {
+            BudgetScope::Mesh | BudgetScope::Model(_) => self.metric == Metric::Effective,
+            BudgetScope::Region(name) => self.metric == Metric::Effective && name == region,
+            BudgetScope::Tag { .. } => false,
+        };
+        regions.iter().filter(move |(region, _)| is_in_scope(region)).map(|(region, has_nodes)| (&**region, *has_nodes))
+    }
+
+    fn live_cost(&self, live: &LiveMeter, region: &str, day: Date, pricing: Pricing<'_>) -> Totals {
+        let mut window = live.window(region, (day, day), pricing);
+        match &self.scope {
+            BudgetScope::Model(model) => window.models.remove(model).map(|model| model.cost).unwrap_or_default(),
+            _ => window.total,
+        }
     }
 }
+
+/// The regions of the mesh, and whether the live plane is told of their nodes.
+pub type MeshNodes = BTreeMap<String, bool>;
 
 /// A budget's spending and what its period is heading for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,48 +148,49 @@ pub struct Outlook {
     pub forecast: Option<Totals>,
 }
 
-/// What a budget's period that `today` is in has cost, and what it is heading for. `days` as of [`BilledDays::with_live`]; `rest`
-/// as of [`expected_rest`].
+/// What a budget's period that `today` is in has cost, and what it is heading for. `days` as of [`BilledDays::with_live`],
+/// `rest` as of [`expected_rest`]: where a day of it has cost more already, that counts.
 pub fn outlook(
     budget: &Budget,
-    days: &BTreeMap<Date, Amount>,
-    others: &Totals,
-    rest: Option<Amount>,
+    days: &BTreeMap<Date, Totals>,
+    rest: Option<&BTreeMap<Date, Amount>>,
     today: Date,
 ) -> Outlook {
-    let window = budget.period.window(today);
+    let BudgetWindow { first, last } = budget.period.window(today);
     let currency = budget.amount.currency;
-    let amount = days.range(window.first..=today).map(|(_, amount)| *amount).sum();
-    let mut spent = others.clone();
-    spent.add(Money { amount, currency });
+    let mut spent = Totals::default();
+    for (currency, amount) in days.range(first..=today).flat_map(|(_, totals)| &totals.0) {
+        spent.add(Money { amount: *amount, currency: *currency });
+    }
 
     let forecast = rest.map(|rest| {
-        let mut total = others.clone();
-        let today_so_far = days.get(&today).copied().unwrap_or_default();
-        total.add(Money { amount: amount - today_so_far + rest.max(today_so_far), currency });
+        let so_far = |day: &Date| days.get(day).map(|totals| totals.of(currency)).unwrap_or_default();
+        let known = days.range(first..=today).map(|(day, _)| day).filter(|day| !rest.contains_key(*day));
+        let known: Amount = known.map(so_far).sum();
+        let expected: Amount = rest.range(first..=last).map(|(day, expected)| (*expected).max(so_far(day))).sum();
+        let mut total = spent.clone();
+        // Where credits are expected, too: what is spent is spent.
+        total.0.insert(currency, (known + expected).max(spent.of(currency)));
         total
     });
     Outlook { spent, forecast }
 }
 
-/// What today and the days after it, to the end of the budget's period, are expected to cost; none before the first whole day.
-/// `days` from as long before the period as there is history; today's cost so far is no part of it. Takes some ten
-/// milliseconds.
+/// What each day after `known_to`, to the end of the budget's period, is expected to cost. `days` from as long before the period
+/// as there is history; those after `known_to` are no part of it. Takes some ten milliseconds.
 pub fn expected_rest(
     budget: &Budget,
-    days: &BTreeMap<Date, Amount>,
+    days: &BTreeMap<Date, Totals>,
+    known_to: Date,
     today: Date,
-) -> Result<Option<Amount>, ForecastError> {
+) -> Result<BTreeMap<Date, Amount>, ForecastError> {
     let (currency, last) = (budget.amount.currency, budget.period.window(today).last);
-    let Some(yesterday) = today.previous_day().filter(|yesterday| days.range(..=*yesterday).next().is_some()) else {
-        return Ok(None);
-    };
-    let known = days.range(..=yesterday).map(|(day, amount)| (*day, *amount));
-    let costs = DailyCosts::new(currency, yesterday, known);
-    let horizon = (last - yesterday).whole_days().clamp(1, i64::from(HORIZON_DAYS_MAX));
+    let known = days.range(..=known_to).filter_map(|(day, totals)| Some((*day, *totals.0.get(&currency)?)));
+    let costs = DailyCosts::new(currency, known_to, known);
+    let horizon = (last - known_to).whole_days().clamp(1, i64::from(HORIZON_DAYS_MAX));
     // At most a year, as just bounded.
     let forecast = forecast(&costs, horizon as u16, 0)?;
-    Ok(Some(forecast.total.expected))
+    Ok(forecast.days.iter().map(|day| (day.day, day.cost.expected)).collect())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub const BUDGETS_MAX: usize = 32;
 pub const NOTICES_MAX: usize = 160;
 /// Longest text of a notice, characters.
 pub const TEXT_MAX: usize = 400;
-/// How long a notice is kept after it began, milliseconds: longer than any budget's month.
+/// How long a notice is kept, milliseconds: a budget's from its end on, others' from their beginning.
 pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
@@ -202,8 +202,13 @@ impl Notices {
     }
 }
 
+/// Whether a notice is forgotten. A budget's never is before its end, which may come a year later: it would be told again.
 fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
-    notice.since_ms.saturating_add(NOTICE_KEPT_MS) < now_ms
+    let from_ms = match notice.kind {
+        NoticeKind::Budget => notice.ended_ms,
+        NoticeKind::Anomaly | NoticeKind::Data => Some(notice.since_ms),
+    };
+    from_ms.is_some_and(|from_ms| from_ms.saturating_add(NOTICE_KEPT_MS) < now_ms)
 }
 
 #[cfg(test)]
@@ -214,10 +219,11 @@ mod tests {
 
     const NOW_MS: u64 = NOTICE_KEPT_MS + 1_000;
 
+    /// Even ones are of budgets.
     fn notice(id: u8, since_ms: u64, ended_ms: Option<u64>) -> CostNotice {
         CostNotice {
-            kind: NoticeKind::Budget,
-            id: format!("budget:{id}"),
+            kind: if id.is_multiple_of(2) { NoticeKind::Budget } else { NoticeKind::Anomaly },
+            id: format!("notice:{id}"),
             severity: Severity::Warning,
             subject: "all".into(),
             region: None,
@@ -236,7 +242,8 @@ mod tests {
     }
 
     fn notices() -> impl Strategy<Value = Vec<CostNotice>> {
-        let one = (0u8..50, 1_000u64..2_000, prop::option::of(2_000u64..2_100));
+        // Some are old.
+        let one = (0u8..50, 0u64..2_000, prop::option::of(0u64..2_000));
         prop::collection::vec(one.prop_map(|(id, since_ms, ended_ms)| notice(id, since_ms, ended_ms)), 0..60)
     }
 
@@ -258,7 +265,30 @@ mod tests {
                 all.take(notice, NOW_MS);
             }
             prop_assert!(ids.iter().all(|id| all.contains(id)));
-            all.forget(NOW_MS + 1_000);
+        }
+
+        #[test]
+        fn budgets_are_remembered_until_long_after_their_end(known in notices(), years in 1u64..3) {
+            let mut all = merged(&known);
+            let (open, over) = all.iter().cloned().partition::<Vec<_>, _>(|notice| notice.ended_ms.is_none());
+            let later_ms = NOW_MS + years * 365 * 24 * 3_600 * 1_000;
+            all.forget(later_ms);
+            let is_kept = |notice: &CostNotice| all.contains(&notice.id);
+            prop_assert!(open.iter().all(|notice| is_kept(notice) == (notice.kind == NoticeKind::Budget)));
+            prop_assert!(!over.iter().any(is_kept));
+            // An agent that starts without a memory takes the same over.
+            let mut fresh = Notices::default();
+            for notice in open.iter().chain(&over) {
+                fresh.take(notice, later_ms);
+            }
+            prop_assert_eq!(&fresh, &all);
+
+            for notice in &open {
+                all.end(&notice.id, later_ms);
+            }
+            all.forget(later_ms + NOTICE_KEPT_MS);
+            prop_assert_eq!(&fresh.iter().count(), &all.iter().count());
+            all.forget(later_ms + NOTICE_KEPT_MS + 1);
             prop_assert_eq!(all.iter().count(), 0);
         }
     }
@@ -271,6 +301,6 @@ mod tests {
             all.take(&notice(id, 2_000 + u64::from(id), Some(5_000)), NOW_MS);
         }
         assert_eq!(all.iter().count(), NOTICES_MAX);
-        assert!(all.contains("budget:0") && all.contains("budget:255") && !all.contains("budget:1"));
+        assert!(all.contains("notice:0") && all.contains("notice:255") && !all.contains("notice:1"));
     }
 }

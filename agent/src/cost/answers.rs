@@ -152,10 +152,17 @@ impl Sources {
     /// How a budget stands. Fills in what its basis lacks, which takes some ten milliseconds.
     pub fn standing(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetStanding {
         let span = (self.history_start(budget), self.today);
-        let days = basis.billed.with_live(&self.live, span, budget.metric, &self.mesh_regions(), self.pricing());
-        let forecast = || (expected_rest(budget, &days, self.today).unwrap_or_default(), Instant::now());
-        let (rest, _) = *basis.rest.get_or_insert_with(forecast);
-        let outlook = outlook(budget, &days, basis.billed.others(), rest, self.today);
+        let regions = self.config.iter().flat_map(|config| &config.regions);
+        let regions: BTreeMap<_, _> =
+            regions.map(|region| (region.name.to_string(), !region.nodes.is_empty())).collect();
+        let days = basis.billed.with_live(&self.live, span, &regions, self.pricing());
+        let forecast = || {
+            let known_to = basis.billed.known_to(&self.live, &regions, self.today, self.pricing());
+            let rest = known_to.and_then(|known_to| expected_rest(budget, &days, known_to, self.today).ok());
+            (rest, Instant::now())
+        };
+        let (rest, _) = basis.rest.get_or_insert_with(forecast);
+        let outlook = outlook(budget, &days, rest.as_ref(), self.today);
         let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
         BudgetStanding { budget: budget.clone(), window: budget.period.window(self.today), state }
     }
@@ -408,8 +415,9 @@ pub struct BudgetStanding {
 pub struct BudgetBasis {
     /// What bills say of its days; good until they change or the day ends.
     pub billed: BilledDays,
-    /// What the rest of its period is expected to cost, and when that was worked out; none where it is to be worked out.
-    pub rest: Option<(Option<Amount>, Instant)>,
+    /// What the rest of its period is expected to cost, day by day, and when that was worked out; none where it is to be worked
+    /// out.
+    pub rest: Option<(Option<BTreeMap<Date, Amount>>, Instant)>,
 }
 
 fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {

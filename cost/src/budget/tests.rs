@@ -172,6 +172,16 @@ fn names_are_unique() {
 }
 
 #[test]
+fn every_budget_may_have_the_usual_thresholds_and_all_together_no_more() {
+    let named = |number: usize| Budget { name: number.to_string(), ..budget("1 USD") };
+    let mut budgets: Vec<Budget> = (0..regionmesh_protocol::money::BUDGETS_MAX).map(named).collect();
+    assert_eq!(check_budgets(&budgets), Ok(()));
+    budgets[0].actual_thresholds.push(90);
+    let error = check_budgets(&budgets).unwrap_err();
+    assert!(error.to_string().starts_with("the budgets have 129 thresholds in all; at most 128"), "{error}");
+}
+
+#[test]
 fn a_state_is_strict_json() {
     let budget = budget("100 USD");
     let state = evaluate_budget(&budget, &totals(&["60 USD", "1 EUR"]), None);

@@ -105,7 +105,7 @@ fn a_slow_clock_still_replaces_and_an_empty_part_removes_a_month() {
 
     assert!(ledger.insert(part("AWS 1", 1_001, &[])));
     assert!(ledger.sources().is_empty());
-    assert_eq!(ledger.complete_day(), None);
+    assert_eq!(ledger.settled_day(day_of(FIRST).unwrap()), None);
 }
 
 #[test]
@@ -135,7 +135,23 @@ fn the_state_of_a_source_says_what_is_held_of_it() {
     assert_eq!(json["AWS 1"]["complete_day"], "2026-09-08");
     assert_eq!(json["Microsoft 2"]["complete_day"], serde_json::Value::Null);
     assert_eq!(sources["AWS 1"].rows, 2);
-    assert_eq!(ledger.complete_day(), day_of(FIRST + 7));
+    // Of the newer one no day is complete; it began after the first.
+    assert_eq!(ledger.settled_day(day_of(FIRST + 9).unwrap()), day_of(FIRST));
+}
+
+#[test]
+fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
+    let imported_ms = (FIRST + 29) as u64 * DAY_MS;
+    let mut ledger = Ledger::default();
+    ledger.insert(part("AWS current", imported_ms, &[(FIRST, 7), (FIRST + 29, 8)]));
+    let settled = |ledger: &Ledger, end| ledger.settled_day(day_of(FIRST + end).unwrap());
+    assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
+
+    ledger.insert(part("AWS late", imported_ms, &[(FIRST, 7), (FIRST + 4, 8)]));
+    assert_eq!(settled(&ledger, 29), day_of(FIRST + 4));
+    assert_eq!(settled(&ledger, 4 + ENDED_DAYS), day_of(FIRST + 4));
+    assert_eq!(settled(&ledger, 5 + ENDED_DAYS), day_of(FIRST + 27), "the late one has ended");
+    assert_eq!(settled(&ledger, 500), day_of(FIRST + 27), "both have");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     anomaly::{Contributor, Scope},
-    budget::{Budget, evaluate_budget},
+    budget::{Budget, BudgetPeriod, evaluate_budget},
     cells::{CellKey, CellsBuilder, ChargeKind, PricingClass, Sums},
     ledger::StoredPart,
     money::{Currency, Money, ONE, Totals},
@@ -11,7 +11,7 @@ use crate::{
 use proptest::prelude::*;
 use regionmesh_protocol::money::Notices;
 use std::{collections::BTreeSet, sync::Arc};
-use time::{Duration, macros::date};
+use time::{Date, Duration, macros::date};
 
 const TODAY: Date = date!(2026 - 09 - 20);
 const AGENTS: usize = 3;
@@ -89,7 +89,7 @@ proptest! {
             let notices = budget_notices(&budget, window, &state, ms(today));
             prop_assert_eq!(notices.len(), state.crossed.len());
             for notice in &notices {
-                prop_assert!(is_current(notice, std::slice::from_ref(&budget), today));
+                prop_assert!(!is_budget_over(notice, std::slice::from_ref(&budget), ms(today) + SPREAD_MS));
                 if !agents[leader].contains(&notice.id) {
                     prop_assert!(announced.insert(notice.id.clone()), "{} twice", notice.id);
                     agents[leader].take(notice, ms(today));
@@ -97,6 +97,41 @@ proptest! {
                 prop_assert!(announced.contains(&notice.id), "{} never", notice.id);
             }
         }
+    }
+
+    #[test]
+    fn what_a_leader_just_told_survives_agents_with_older_clocks_and_configurations(
+        period in 0..4usize,
+        // Around midnight of a year's end.
+        told_s in -600..600i64,
+        ahead_s in 0..60i64,
+        judged_s in 0..600i64,
+        behind_s in 0..60i64,
+        older in 0..4usize,
+        older_period in 0..4usize,
+    ) {
+        let periods = [BudgetPeriod::Daily, BudgetPeriod::Monthly, BudgetPeriod::Quarterly, BudgetPeriod::Yearly];
+        let budget = Budget { period: periods[period], ..budget() };
+        let at_ms = |after_s: i64| ms(date!(2027-01-01)).saturating_add_signed(after_s * 1_000);
+        let clock_ms = at_ms(told_s + ahead_s);
+        let window = budget.period.window(date_at(clock_ms).unwrap());
+        let notice = &budget_notices(&budget, window, &evaluate_budget(&budget, &dollars(60), None), clock_ms)[0];
+
+        let other = Budget { name: "other".into(), ..budget.clone() };
+        let raised = Budget { amount: Money { amount: Amount(ONE), currency: Currency::USD }, ..budget.clone() };
+        let configurations =
+            [vec![], vec![other], vec![raised], vec![Budget { period: periods[older_period], ..budget.clone() }]];
+        let judged_ms = at_ms(told_s + judged_s - behind_s);
+        prop_assert!(!is_budget_over(notice, &configurations[older], judged_ms));
+
+        // The configuration that it was told by keeps it for as long as its period lasts, and none keeps it longer.
+        let current = std::slice::from_ref(&budget);
+        let last_ms = end_of_day_ms(window.last) - 1;
+        for now_ms in [judged_ms, clock_ms, last_ms] {
+            prop_assert!(!is_budget_over(notice, current, now_ms));
+        }
+        prop_assert!(is_budget_over(notice, current, clock_ms.max(last_ms) + SPREAD_MS));
+        prop_assert!(is_budget_over(notice, &[], clock_ms + SPREAD_MS));
     }
 }
 
@@ -115,9 +150,12 @@ fn a_notice_says_how_much_of_what_for_when() {
     assert_eq!(last.text, "budget all: 100 % of 100.00 USD for 2026-09-01 to 2026-09-30 is spent; 120.00 USD so far");
     assert_eq!((last.severity, notices[0].severity), (Severity::Warning, Severity::Info));
     assert_eq!(last.region.as_ref().unwrap().as_str(), "eu-west-1");
-    assert!(!is_current(last, std::slice::from_ref(&budget), date!(2026 - 10 - 01)));
+    let current = std::slice::from_ref(&budget);
+    assert!(!is_budget_over(last, current, ms(TODAY)) && is_budget_over(last, current, ms(date!(2026 - 10 - 01))));
+    let yearly = Budget { period: BudgetPeriod::Yearly, ..budget.clone() };
+    assert!(is_budget_over(last, &[yearly], ms(TODAY)), "a month says nothing of a year");
     let raised = Budget { amount: Money { amount: Amount(200 * ONE), currency: Currency::USD }, ..budget };
-    assert!(!is_current(last, &[raised], TODAY), "a budget whose amount is changed tells again");
+    assert!(is_budget_over(last, &[raised], ms(TODAY)), "a budget whose amount is changed tells again");
 }
 
 #[test]

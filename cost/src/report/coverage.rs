@@ -88,9 +88,9 @@ fn stopped_sources(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
     }
 }
 
-/// Days of the query after the last complete one.
+/// Days of the query after the last one that is complete in all sources.
 fn incomplete(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
-    let Some(complete) = ledger.complete_day().filter(|complete| *complete < query.end) else { return };
+    let Some(complete) = ledger.settled_day(query.end).filter(|complete| *complete < query.end) else { return };
     let last = ledger.sources().values().filter_map(|state| state.last_day).max().filter(|last| *last >= query.start);
     let message = match last {
         None => return,
@@ -98,7 +98,10 @@ fn incomplete(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
             format!("no charge after {last}: later days are not billed or not imported yet")
         }
         Some(_) => {
-            format!("days after {complete} are incomplete: providers add charges of a day until {LATE_DAYS} days later")
+            format!(
+                "days after {complete} are incomplete: not all sources have all their charges; providers add charges of a \
+                 day until {LATE_DAYS} days later"
+            )
         }
     };
     found.push(Warning { kind: WarningKind::Incomplete, message });

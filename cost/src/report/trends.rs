@@ -208,7 +208,7 @@ pub fn trends(
 fn periods(ledger: &Ledger, query: &Query, interval: Interval) -> Vec<TrendPeriod> {
     let asked = day_range(query.start, query.end);
     let first_charge = ledger.sources().values().filter_map(|state| state.first_day).min().map(day_number);
-    let complete = ledger.complete_day().map(day_number);
+    let complete = ledger.settled_day(query.end).map(day_number);
     let is_covered = |start, end| {
         let is_asked = asked.contains(&start) && asked.contains(&end);
         is_asked && first_charge.is_some_and(|first| first <= start) && complete.is_some_and(|last| end <= last)
@@ -228,7 +228,7 @@ fn periods(ledger: &Ledger, query: &Query, interval: Interval) -> Vec<TrendPerio
 
 /// The newest period up to the last complete day that was asked for, and the same days of the one before.
 fn days_to_date(ledger: &Ledger, query: &Query, interval: Interval) -> Option<PeriodToDate> {
-    let through = ledger.complete_day()?.min(query.end);
+    let through = ledger.settled_day(query.end)?.min(query.end);
     if through < query.start {
         return None;
     }

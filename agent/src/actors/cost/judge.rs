@@ -9,7 +9,7 @@ use crate::{
 };
 use ractor::ActorRef;
 use regionmesh_cost::{
-    Anomaly, Budget, BudgetProblem, Plane, RegionMap, anomaly_notice, budget_notices, date_at, is_current,
+    Anomaly, Budget, BudgetProblem, Plane, RegionMap, anomaly_notice, budget_notices, date_at, is_budget_over,
     is_of_export, late_notices,
 };
 use regionmesh_protocol::{
@@ -26,6 +26,8 @@ use tokio::task::JoinSet;
 
 /// How often budgets are judged: people hear of a crossing within 60 s.
 const EVERY: Duration = Duration::from_secs(10);
+/// After this time a judgement that has not come back, because it panicked or hangs, is begun again.
+const LOST_AFTER: Duration = Duration::from_secs(600);
 /// How long what a period is heading for is good.
 const FORECAST_KEPT: Duration = Duration::from_secs(600);
 
@@ -111,6 +113,10 @@ impl Judge {
         now_ms: u64,
     ) {
         let is_due = self.ran_at.is_none_or(|at| at.elapsed() >= EVERY);
+        if self.is_running && self.ran_at.is_some_and(|at| at.elapsed() >= LOST_AFTER) {
+            tracing::error!("budgets were not judged within {} s; trying again", LOST_AFTER.as_secs());
+            (self.is_running, self.is_billed_known) = (false, false);
+        }
         let Some(today) = date_at(now_ms) else { return };
         if self.is_running || !is_due || !self.has_books {
             return;
@@ -152,10 +158,9 @@ impl Judge {
                 notices.take(&notice, now_ms);
             }
         }
-        let Some(today) = date_at(now_ms) else { return };
         let is_over = |notice: &&CostNotice| match notice.kind {
             // A budget's crossing holds until its period ends, whatever is refunded.
-            NoticeKind::Budget => !is_current(notice, budgets, today),
+            NoticeKind::Budget => is_budget_over(notice, budgets, now_ms),
             // This agent may have seen nothing of an incident yet: it ends where it was seen to end, or has become usual.
             NoticeKind::Anomaly if notice.id.starts_with(LIVE) => notice.since_ms + LIVE_MAX_MS < now_ms,
             NoticeKind::Data if is_of_export(notice) => !exports.iter().any(|export| export.url == notice.subject),

@@ -40,7 +40,9 @@ fn missing_data_are_listed() {
     );
     assert_eq!(found[2].0, WarningKind::SourceStopped);
     assert!(found[2].1.starts_with("Oracle 2: its charges end on 2026-09-20"), "{}", found[2].1);
-    assert_eq!(found.len(), 3);
+    assert_eq!(found[3].0, WarningKind::Incomplete);
+    assert!(found[3].1.starts_with("days after 2026-09-20 are incomplete: not all sources"), "{}", found[3].1);
+    assert_eq!(found.len(), 4);
 
     let none = kinds(&ledger, &Query::new(date!(2020 - 01 - 01), date!(2020 - 01 - 31)));
     assert_eq!(none[0].0, WarningKind::NoData);

@@ -78,6 +78,21 @@ fn the_month_to_date_is_compared_with_the_same_days() {
 }
 
 #[test]
+fn a_month_that_a_source_lacks_days_of_is_partial() {
+    let mut charges = months();
+    let charge = |day| Charge { source: "Google 2", day, ..Charge::default() };
+    charges.extend([charge(date!(2026 - 07 - 01)), charge(date!(2026 - 08 - 20))]);
+    let through = |end| {
+        let query = Query::new(date!(2026 - 07 - 01), end);
+        let trends = trends(&ledger(&charges), &query, Interval::Month, &unmapped).unwrap();
+        (trends.periods[1].is_partial, trends.to_date.unwrap().end)
+    };
+    assert_eq!(through(date!(2026 - 09 - 30)), (true, date!(2026 - 08 - 20)));
+    // By then it has ended.
+    assert_eq!(through(date!(2026 - 10 - 20)), (false, date!(2026 - 09 - 14)));
+}
+
+#[test]
 fn a_finished_month_is_compared_with_the_whole_one_before_and_a_shorter_one_ends_early() {
     let charges = [date!(2026 - 01 - 31), date!(2026 - 02 - 28), date!(2026 - 03 - 30)];
     let ledger = ledger(&charges.map(|day| Charge { day, ..Charge::default() }));
