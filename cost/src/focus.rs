@@ -26,7 +26,7 @@ use crate::money::{Currency, Totals};
 use ::parquet::file::reader::ChunkReader;
 use flate2::bufread::MultiGzDecoder;
 use std::collections::BTreeMap;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 /// The buffer before decompression, bytes.
 const GZIP_BUFFER: usize = 128 << 10;
@@ -129,6 +129,28 @@ impl Importer {
             }),
         }
     }
+}
+
+/// Whether two files hold the same bytes, once unpacked: then one of them is a copy of the other.
+pub fn has_same_content(one: impl Read, other: impl Read) -> io::Result<bool> {
+    let (mut one, mut other) = (unpacked(one)?, unpacked(other)?);
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let length = left.len().min(right.len());
+        if length == 0 || left[..length] != right[..length] {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        one.consume(length);
+        other.consume(length);
+    }
+}
+
+fn unpacked<'a>(input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut input = BufReader::with_capacity(GZIP_BUFFER, input);
+    Ok(match FileFormat::of(input.fill_buf()?) {
+        FileFormat::CsvGz => Box::new(BufReader::with_capacity(GZIP_BUFFER, MultiGzDecoder::new(input))),
+        FileFormat::Csv | FileFormat::Parquet => Box::new(input),
+    })
 }
 
 /// Totals over parts; a metric that one of them lacks is missing.

@@ -41,6 +41,7 @@ pub use egress::{
 pub use focus::{
     BadReason, BadRow, ExportProblem, ExportSet, Exports, FileError, FileFormat, FileReport, Import, ImportOptions,
     ImportReport, ImportedPart, Importer, StoredFile, Warning as ImportWarning, export_manifests, find_exports,
+    has_same_content,
 };
 pub use forecast::{
     BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX, INCOMPLETE_DAYS,

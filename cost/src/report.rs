@@ -189,6 +189,8 @@ pub enum WarningKind {
     UsageMissing,
     /// Usage of days that no bill covers yet.
     UsageNotBilled,
+    /// Something is wrong with a file that was read, or it lacks something.
+    File,
 }
 
 /// Something that may make a report differ from what its reader expects.

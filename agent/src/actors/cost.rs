@@ -351,9 +351,7 @@ impl CostState {
         let catalogue = self.arguments.snapshots.catalogue.borrow().clone();
         let (newest, superseded) = sort(&catalogue);
         let Some(today) = date_at(now_ms) else { return };
-        let months = |period: Period| period.year * 12 + i32::from(u8::from(period.month));
-        let oldest = months(Period::of(today)) - i32::try_from(config.cost.keep_months).unwrap_or(i32::MAX);
-        let is_old = |slot: &Slot| slot.period().is_some_and(|period| months(period) < oldest);
+        let is_old = |slot: &Slot| slot.period().is_some_and(|period| !config.cost.keeps(period, today));
         let gone = superseded
             .into_iter()
             .filter(|held| held.published.wall_ms.saturating_add(SUPERSEDED_KEPT_MS) < now_ms)

@@ -11,7 +11,7 @@ use crate::cost::{
     answers::{self, AnswerError, Format, Sources},
     archive::ArchiveError,
     books::{ImportPricesError, import_prices},
-    import::{self, BillFile, FILES_MAX, ImportError, ImportSummary},
+    import::{self, BillFile, FILES_MAX, FilesError, ImportError, ImportSummary},
     questions::{Parameters, Question, QuestionError},
 };
 use axum::{
@@ -36,8 +36,10 @@ use tokio::io::AsyncWriteExt;
 
 /// Longest table of prices, characters: written as JSON it fits a body, whatever they are.
 pub(super) const TABLE_MAX: usize = 170_000;
-/// Longest name of a source or a file, characters.
+/// Longest name of a source, characters.
 const NAME_MAX: usize = 128;
+/// Longest name of a file with its folders, characters.
+const FILE_NAME_MAX: usize = 1_024;
 /// Largest import, bytes, as it is sent.
 const IMPORT_MAX: u64 = 64 << 30;
 /// Longest pause within a file that is sent.
@@ -46,7 +48,8 @@ const FORMAT: Parameter = ("format", "cost-format", "How to answer; JSON by defa
 const START: Parameter = ("start", "day", "First day, UTC");
 const END: Parameter = ("end", "day", "Last day, included");
 const BY: Parameter = ("by", "groups", "What to keep apart, separated by commas: region,service,tag:team");
-const FILTER: Parameter = ("filter", "filters", "Which charges count, separated by commas: region=eu-west-1");
+const FILTER: Parameter =
+    ("filter", "filters", "Which charges count, separated by commas (\\, is one within a value): region=eu-west-1");
 const METRIC: Parameter = ("metric", "metric", "Which cost; effective by default");
 
 /// What may be asked of a span of days.
@@ -202,38 +205,45 @@ pub async fn import(
     let _turn = api.cost.importing.clone().try_acquire_owned().map_err(|_| busy())?;
     let (folder, files) = stage(&api.cost.archive.staging, files).await?;
 
-    let tag_keys = api.live.borrow().cost.tag_keys();
-    let options = ImportOptions { tag_keys, source: query.source.clone(), currency: query.currency };
+    let cost = api.live.borrow().cost.clone();
+    let options = ImportOptions { tag_keys: cost.tag_keys(), source: query.source.clone(), currency: query.currency };
     let read = tokio::task::spawn_blocking(move || {
         let _folder = folder;
         import::read(&files, options, |file| tracing::info!(file = file.name, rows = file.rows, "billing file read"))
     });
-    let read = read.await.map_err(|error| broken(&error))?.map_err(|error| disk(&error.to_string()))?;
+    let read = read.await.map_err(|error| broken(&error))?;
     let books = api.cost.books.borrow().clone();
-    let report = read.report.clone();
     let by = operator.0.unwrap_or_else(|| api.config.id().to_string());
     let outcome = async {
+        let read = read?;
         let summary = import::summarise(&read, &books, query.dry_run)?;
+        import::check_age(&read, &cost, today().0)?;
+        let parts = import::prepare(read.parts, &books, &by)?;
         if !query.dry_run {
-            import::keep(read.parts, &books, &api.cost.archive, &by).await?;
+            import::keep(parts, &api.cost.archive, &by).await?;
         }
         Ok(summary)
     };
     let outcome: Result<ImportSummary, ImportError> = outcome.await;
     if !query.dry_run {
-        api.cost.metrics.imported(outcome.is_ok().then_some(&report));
+        api.cost.metrics.imported(outcome.as_ref().ok().map(|summary| &summary.report));
     }
-    let summary = outcome.map_err(|error| match error {
-        ImportError::Incomplete(_) | ImportError::Empty(_) => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string(), "mend the file and import it again")
+    Ok((Extension(By(by)), Json(outcome.map_err(not_imported)?)))
+}
+
+fn not_imported(error: ImportError) -> ApiError {
+    let said = error.to_string();
+    let unusable = |said, hint| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, said, hint);
+    match error {
+        ImportError::Files(FilesError::Copy { .. }) | ImportError::TooOld { .. } => unusable(said, "see docs/COST.md"),
+        ImportError::Files(_) => disk(&said),
+        ImportError::Incomplete(_) | ImportError::Empty(_) => unusable(said, "mend the file and import it again"),
+        ImportError::Part(_) => ApiError::bad(said),
+        ImportError::Store { error: cause, .. } => {
+            tracing::error!(error = said, "an import was kept in part");
+            ApiError::new(archive(*cause).status(), said, "import the same files again")
         }
-        ImportError::Part(_) => ApiError::bad(error.to_string()),
-        ImportError::Store { error, kept, all } => {
-            tracing::error!(%error, kept, all, "an import was kept in part");
-            archive(*error)
-        }
-    })?;
-    Ok((Extension(By(by)), Json(summary)))
+    }
 }
 
 /// Writes the files of a form to a folder of their own.
@@ -248,7 +258,7 @@ async fn stage(staging: &Path, mut form: Multipart) -> Result<(TempDir, Vec<Bill
             return Err(ApiError::bad(format!("more than {FILES_MAX} files; import less at once")));
         }
         let name = field.file_name().or(field.name()).unwrap_or("file").to_owned();
-        text("the name of a file", &name, NAME_MAX)?;
+        text("the name of a file", &name, FILE_NAME_MAX)?;
         let path = folder.path().join(files.len().to_string());
         let mut file = tokio::fs::File::create(&path).await.map_err(|error| disk(&error.to_string()))?;
         loop {
@@ -344,6 +354,7 @@ pub async fn add_prices(
         refused: applied.refused.iter().map(|price| price.item.to_string()).collect(),
         rejected: read.rejected.iter().map(ToString::to_string).collect(),
         rejected_count: read.rejected_count,
+        ignored: read.ignored_fields.into_iter().collect(),
     };
     Ok((Extension(By(by)), Json(done)))
 }

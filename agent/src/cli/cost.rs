@@ -10,7 +10,10 @@ use super::{
     output::{Format as OutputFormat, OutputOptions},
     text,
 };
-use crate::cost::{answers::Format, questions::Parameters};
+use crate::cost::{
+    answers::Format,
+    questions::{Parameters, listed_value},
+};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -127,7 +130,7 @@ impl Spent {
             ("start", self.start_date.unwrap_or_default()),
             ("end", self.end_date.unwrap_or_default()),
             ("by", self.by.join(",")),
-            ("filter", self.filter.join(",")),
+            ("filter", self.filter.iter().map(|filter| listed_value(filter)).collect::<Vec<_>>().join(",")),
             ("metric", self.metric),
         ];
         for (name, value) in given.into_iter().chain(more).filter(|(_, value)| !value.is_empty()) {
@@ -148,14 +151,14 @@ impl Plain {
 
     async fn ask(self, kind: &str, parameters: Parameters) -> Result<ExitCode> {
         let format = self.format();
-        let shown = if self.files.is_empty() {
-            fetch(&self.client, kind, parameters, format).await?
+        let (shown, is_whole) = if self.files.is_empty() {
+            (fetch(&self.client, kind, parameters, format).await?, true)
         } else {
             let (files, currency, kind) = (self.files, self.currency, kind.to_owned());
             tokio::task::spawn_blocking(move || local::answer(&files, currency, &kind, &parameters, format)).await??
         };
         text::print(&shown)?;
-        Ok(ExitCode::SUCCESS)
+        Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

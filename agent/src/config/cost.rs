@@ -1,10 +1,11 @@
 //! `[cost]`: bills, budgets, and what runs where.
 
 use super::{RegionConfig, StoreConfig};
-use regionmesh_cost::{Budget, BudgetScope, Currency, PricingClass, check_budgets};
+use regionmesh_cost::{Budget, BudgetScope, Currency, Period, PricingClass, check_budgets};
 use regionmesh_protocol::{identity::RegionName, money::BUDGETS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use time::Date;
 
 /// Most exports that are polled.
 const LISTED_MAX: usize = 64;
@@ -118,6 +119,12 @@ impl CostConfig {
     pub fn tag_keys(&self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.tags.iter().chain(std::iter::once(&self.model_tag)).collect();
         keys.into_iter().cloned().collect()
+    }
+
+    /// Whether the bill of a month is kept.
+    pub fn keeps(&self, month: Period, today: Date) -> bool {
+        let number = |month: Period| i64::from(month.year) * 12 + i64::from(u8::from(month.month));
+        number(month) + i64::from(self.keep_months) >= number(Period::of(today))
     }
 
     /// What is wrong, as `place: what`.

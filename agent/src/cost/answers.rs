@@ -26,8 +26,9 @@ use clap::ValueEnum;
 use regionmesh_cost::{
     Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, BudgetWindow, Currency, DailyCosts, Dimension,
     EgressReport, Forecast, Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing,
-    Query, QueryError, Reconciliation, RegionCapacity, RegionMap, allocate, billed_anomalies, billed_series,
-    day_number, egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, parse_date, reconcile,
+    Query, QueryError, Reconciliation, RegionCapacity, RegionMap, Warning, WarningKind, allocate, billed_anomalies,
+    billed_series, day_number, egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, parse_date,
+    reconcile,
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
     report, trends,
 };
@@ -235,6 +236,22 @@ impl Format {
 impl Answer {
     fn new(json: &impl Serialize, document: Document) -> Result<Self, AnswerError> {
         Ok(Self { json: serde_json::to_value(json)?, document })
+    }
+
+    /// Adds what is wrong with the files that the answer to a question rests on.
+    pub fn add_file_warnings(&mut self, question: &Question, warnings: Vec<String>) {
+        let told = |message: &String| match question {
+            Question::Report(_) | Question::Trends(..) | Question::Models(_) => {
+                json!(Warning { kind: WarningKind::File, message: message.clone() })
+            }
+            _ => json!(message),
+        };
+        if let Some(fields) = self.json.as_object_mut()
+            && let Some(told_before) = fields.entry("warnings").or_insert_with(|| json!([])).as_array_mut()
+        {
+            told_before.extend(warnings.iter().map(told));
+        }
+        self.document.warnings.extend(warnings);
     }
 
     /// The answer in a format.

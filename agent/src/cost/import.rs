@@ -1,124 +1,18 @@
 //! Imports of bills: files become cells, cells become documents in the bucket.
 
+mod files;
+
+pub use files::{BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read};
+
 use super::{
     archive::{Archive, ArchiveError, Kind, Slot},
     books::Books,
 };
-use regionmesh_cost::{
-    FileFormat, FileReport, Import, ImportOptions, ImportReport, ImportedPart, Importer, Metric, PartError, Period,
-    StoredPart, Totals,
-};
+use crate::config::CostConfig;
+use regionmesh_cost::{Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read, Seek},
-    path::{Path, PathBuf},
-};
-
-/// Names of files that a folder is looked through for.
-const ENDINGS: [&str; 4] = [".csv", ".csv.gz", ".gz", ".parquet"];
-/// Most files of one import.
-pub const FILES_MAX: usize = 10_000;
-
-/// A file of an import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BillFile {
-    /// What reports call it.
-    pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-}
-
-/// Why files could not be found or read.
-#[derive(Debug, thiserror::Error)]
-pub enum FilesError {
-    /// The system refused.
-    #[error("cannot read {path}: {error}")]
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// A folder without bills.
-    #[error("{0}: no file ends in .csv, .csv.gz, .gz or .parquet")]
-    None(PathBuf),
-    /// Too many.
-    #[error("{0}: more than {FILES_MAX} files; import less at once")]
-    TooMany(PathBuf),
-}
-
-/// The files that paths stand for: files as they are, folders with all bills in them and below.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<BillFile>, FilesError> {
-    let mut files = Vec::new();
-    for path in paths {
-        let before = files.len();
-        collect(path, true, &mut files)?;
-        if files.len() == before {
-            return Err(FilesError::None(path.clone()));
-        }
-        if files.len() > FILES_MAX {
-            return Err(FilesError::TooMany(path.clone()));
-        }
-    }
-    Ok(files)
-}
-
-fn collect(path: &Path, is_named: bool, files: &mut Vec<BillFile>) -> Result<(), FilesError> {
-    let unreadable = |error| FilesError::Unreadable { path: path.to_owned(), error };
-    // What a folder holds may be a link to itself: only what was named is followed.
-    let about = if is_named { path.metadata() } else { path.symlink_metadata() };
-    if !about.map_err(unreadable)?.is_dir() {
-        let name = path.display().to_string();
-        if is_named || ENDINGS.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending)) {
-            files.push(BillFile { name, path: path.to_owned() });
-        }
-        return Ok(());
-    }
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .map_err(unreadable)?;
-    entries.sort();
-    for entry in entries {
-        if files.len() > FILES_MAX {
-            return Ok(());
-        }
-        collect(&entry, false, files)?;
-    }
-    Ok(())
-}
-
-/// Reads files into one import. Blocks; `done` is told of each file that was read.
-pub fn read(
-    files: &[BillFile],
-    options: ImportOptions,
-    mut done: impl FnMut(&FileReport),
-) -> Result<Import, FilesError> {
-    let mut importer = Importer::new(options);
-    for BillFile { name, path } in files {
-        let unreadable = |error| FilesError::Unreadable { path: path.clone(), error };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let mut head = Vec::new();
-        file.by_ref().take(4).read_to_end(&mut head).map_err(unreadable)?;
-        file.rewind().map_err(unreadable)?;
-        done(read_one(&mut importer, name, file, FileFormat::of(&head)));
-    }
-    Ok(importer.finish())
-}
-
-#[cfg(feature = "parquet")]
-fn read_one<'a>(importer: &'a mut Importer, name: &str, file: File, format: FileFormat) -> &'a FileReport {
-    match format {
-        FileFormat::Parquet => importer.read_parquet(name, file),
-        FileFormat::Csv | FileFormat::CsvGz => importer.read(name, file),
-    }
-}
-
-#[cfg(not(feature = "parquet"))]
-fn read_one<'a>(importer: &'a mut Importer, name: &str, file: File, _format: FileFormat) -> &'a FileReport {
-    importer.read(name, file)
-}
+use std::collections::{BTreeMap, BTreeSet};
+use time::Date;
 
 /// What an import replaced, or would replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,14 +60,29 @@ pub struct ImportSummary {
 /// Why an import was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// The files can't be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A file ended early, or is no bill: half a bill replaces nothing.
     #[error("nothing was imported: {}", .0.join("; "))]
     Incomplete(Vec<String>),
     /// No row could be used.
     #[error("nothing was imported: no row could be used{}", .0.as_ref().map(|first| format!("; the first: {first}")).unwrap_or_default())]
     Empty(Option<String>),
+    /// Bills that would be deleted at once.
+    #[error(
+        "nothing was imported: bills are kept for {keep_months} months (cost.keep_months), and the files have older ones, of {}; \
+         leave these out, or raise the setting",
+        .months.join(", ")
+    )]
+    TooOld {
+        /// Their months.
+        months: Vec<String>,
+        /// How many months are kept.
+        keep_months: u32,
+    },
     /// A part can't be stored.
-    #[error(transparent)]
+    #[error("nothing was imported: {0}")]
     Part(#[from] PartError),
     /// The bucket refuses.
     #[error(
@@ -220,21 +129,41 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
     }
 }
 
-/// Keeps the parts of an import in the bucket, each in the place of what its source had for its month.
-pub async fn keep(
-    parts: Vec<ImportedPart>,
-    books: &Books,
-    archive: &Archive,
-    importer: &str,
-) -> Result<(), ImportError> {
-    let all = parts.len();
-    for (kept, part) in parts.into_iter().enumerate() {
-        let now_ms = crate::time::unix_ms();
+/// Refuses months that are older than bills are kept.
+pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), ImportError> {
+    let old: BTreeSet<Period> =
+        import.parts.iter().map(|part| part.period).filter(|period| !cost.keeps(*period, today)).collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    let months = old.iter().map(Period::to_string).collect();
+    Err(ImportError::TooOld { months, keep_months: cost.keep_months })
+}
+
+/// A part of an import as it is stored.
+pub struct Prepared {
+    slot: Slot,
+    about: Vec<(String, String)>,
+    document: Vec<u8>,
+}
+
+/// Checks and encodes parts. All of them: one that can't be stored stops the import before anything changes.
+pub fn prepare(parts: Vec<ImportedPart>, books: &Books, importer: &str) -> Result<Vec<Prepared>, ImportError> {
+    let now_ms = crate::time::unix_ms();
+    let prepare = |part: ImportedPart| -> Result<Prepared, ImportError> {
         let imported_ms = books.ledger.import_time(&part.source, part.period, now_ms);
         let slot = Slot::new(Kind::Bill, part.period, &part.source);
         let about = vec![("source".to_owned(), part.source.clone()), ("period".to_owned(), part.period.to_string())];
         let stored = StoredPart::new(part.source, part.period, imported_ms, importer.to_owned(), part.cells)?;
-        let document = stored.encode()?;
+        Ok(Prepared { slot, about, document: stored.encode()? })
+    };
+    parts.into_iter().map(prepare).collect()
+}
+
+/// Keeps the parts of an import in the bucket, each in the place of what its source had for its month.
+pub async fn keep(parts: Vec<Prepared>, archive: &Archive, importer: &str) -> Result<(), ImportError> {
+    let all = parts.len();
+    for (kept, Prepared { slot, about, document }) in parts.into_iter().enumerate() {
         let put = archive.put(&slot, importer, about, document).await;
         put.map_err(|error| ImportError::Store { kept, all, error: Box::new(error) })?;
     }
@@ -245,25 +174,10 @@ pub async fn keep(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use regionmesh_cost::ImportOptions;
+    use time::macros::date;
 
     const HEAD: &str = "ProviderName,BillingAccountId,BillingCurrency,ChargePeriodStart,ChargeCategory,EffectiveCost\n";
-
-    #[test]
-    fn folders_stand_for_the_bills_in_them_and_files_for_themselves() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::create_dir(at("part")).unwrap();
-        for name in ["b.csv", "part/a.CSV.gz", "readme.md", "manifest.json"] {
-            std::fs::write(at(name), "").unwrap();
-        }
-        std::os::unix::fs::symlink(folder.path(), at("part/loop")).unwrap();
-        let found: Vec<PathBuf> = find(&[folder.path().into()]).unwrap().into_iter().map(|file| file.path).collect();
-        assert_eq!(found, [at("b.csv"), at("part/a.CSV.gz")]);
-        assert_eq!(find(&[at("readme.md")]).unwrap().len(), 1);
-        std::fs::create_dir(at("empty")).unwrap();
-        assert!(matches!(find(&[at("empty")]), Err(FilesError::None(_))));
-        assert!(matches!(find(&[at("missing.csv")]), Err(FilesError::Unreadable { .. })));
-    }
 
     #[test]
     fn half_a_bill_replaces_nothing() {
@@ -284,5 +198,33 @@ mod tests {
         let import = read(&[file], ImportOptions::default(), |_| ()).unwrap();
         let error = summarise(&import, &Books::default(), true).unwrap_err().to_string();
         assert!(error.contains("no row could be used") && error.contains("yesterday"), "{error}");
+    }
+
+    fn imported(rows: &[(&str, &str)]) -> Import {
+        let mut text = HEAD.to_owned();
+        for (account, day) in rows {
+            text += &format!("AWS,{account},USD,{day},Usage,1.5\n");
+        }
+        let mut importer = regionmesh_cost::Importer::new(ImportOptions::default());
+        importer.read("bill.csv", text.as_bytes());
+        importer.finish()
+    }
+
+    #[test]
+    fn months_that_would_be_deleted_at_once_are_refused() {
+        let import = imported(&[("1", "2024-06-30"), ("1", "2024-07-01"), ("2", "2024-06-01"), ("1", "2024-05-01")]);
+        let cost = CostConfig { keep_months: 26, ..CostConfig::default() };
+        let error = check_age(&import, &cost, date!(2026 - 09 - 20)).unwrap_err().to_string();
+        assert!(error.contains("kept for 26 months") && error.contains("of 2024-05, 2024-06;"), "{error}");
+        assert!(check_age(&import, &cost, date!(2026 - 07 - 31)).is_ok());
+    }
+
+    #[test]
+    fn one_part_that_cant_be_stored_stops_all_of_them() {
+        let long = "9".repeat(300);
+        let parts = |rows: &[(&str, &str)]| prepare(imported(rows).parts, &Books::default(), "me");
+        assert_eq!(parts(&[("1", "2026-09-01"), ("2", "2026-09-01")]).unwrap().len(), 2);
+        let refused = parts(&[("1", "2026-09-01"), (long.as_str(), "2026-09-01")]);
+        assert!(refused.is_err_and(|error| error.to_string().starts_with("nothing was imported: source")));
     }
 }

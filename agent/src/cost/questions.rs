@@ -154,6 +154,26 @@ impl Question {
     }
 }
 
+/// A value as it stands in a list, where `\\,` is a comma that separates nothing.
+pub fn listed_value(value: &str) -> String {
+    value.replace('\\', r"\\").replace(',', r"\,")
+}
+
+/// The values of a list.
+fn listed(text: &str) -> Vec<String> {
+    let (mut values, mut value) = (Vec::new(), String::new());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => value.push(letters.next_if(|next| matches!(next, ',' | '\\')).unwrap_or('\\')),
+            ',' => values.push(std::mem::take(&mut value)),
+            letter => value.push(letter),
+        }
+    }
+    values.push(value);
+    values
+}
+
 struct Asked<'a> {
     parameters: &'a Parameters,
     today: Date,
@@ -197,10 +217,11 @@ impl Asked<'_> {
 
     fn list<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<Vec<T>, QuestionError> {
         let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
-        if text.chars().count() > TEXT_MAX || text.split(',').count() > LISTED_MAX {
+        let parts = listed(text);
+        if text.chars().count() > TEXT_MAX || parts.len() > LISTED_MAX {
             return Err(wrong(name, format!("at most {LISTED_MAX} values are possible")));
         }
-        let parts = text.split(',').map(|part| part.trim_matches(' ').parse());
+        let parts = parts.iter().map(|part| part.trim_matches(' ').parse());
         parts.map(|part| part.map_err(|error: T::Err| wrong(name, error.to_string()))).collect()
     }
 
@@ -249,6 +270,10 @@ mod tests {
         let given = [("start", "2026-09-01"), ("by", "region, tag:team"), ("filter", "region=eu"), ("metric", "list")];
         let Question::Report(span) = asked("report", &given).unwrap() else { panic!("another question") };
         assert_eq!(span.by, [Group::Region, Group::Tag("team".into())]);
+        let Question::Report(other) = asked("report", &[("filter", r"service=A\, B,region=a\b")]).unwrap() else {
+            panic!()
+        };
+        assert_eq!(other.filters.iter().map(|filter| filter.value.as_str()).collect::<Vec<_>>(), ["A, B", r"a\b"]);
         assert_eq!(
             (span.start, span.metric, span.filters[0].value.as_str()),
             (date!(2026 - 09 - 01), Metric::List, "eu")
@@ -279,6 +304,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn values_come_back_from_a_list_as_they_were(values in proptest::collection::vec("[a\\\\, ]{0,6}", 1..5)) {
+            let list: Vec<String> = values.iter().map(|value| listed_value(value)).collect();
+            prop_assert_eq!(listed(&list.join(",")), values);
+        }
+
         #[test]
         fn arbitrary_parameters_never_panic(kind in 0usize..10, parameters: BTreeMap<String, String>, value: String) {
             let _ = Question::parse(KINDS[kind], &parameters, TODAY);

@@ -92,14 +92,11 @@ pub enum ExportProblem {
 }
 
 /// A manifest in a listing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Delivery<'a> {
     root: &'a str,
-    /// What the deliveries of the same month have in common.
-    month: &'a str,
     period: Option<Period>,
-    /// Newest first.
-    age: std::cmp::Reverse<i64>,
+    modified_ms: i64,
     path: &'a str,
 }
 
@@ -151,13 +148,13 @@ fn deliveries(files: &[StoredFile]) -> BTreeMap<(&str, &str), Vec<Delivery<'_>>>
     for file in files {
         let found = aws::delivery(&file.path).or_else(|| azure::delivery(&file.path));
         if let Some((root, month, period)) = found {
-            let age = std::cmp::Reverse(file.modified_ms);
-            let delivery = Delivery { root, month, period, age, path: &file.path };
+            let delivery = Delivery { root, period, modified_ms: file.modified_ms, path: &file.path };
             deliveries.entry((root, month)).or_default().push(delivery);
         }
     }
     for candidates in deliveries.values_mut() {
-        candidates.sort();
+        // Copies of files may have one time; folders of deliveries are often named after theirs.
+        candidates.sort_by(|a, b| (b.modified_ms, b.path).cmp(&(a.modified_ms, a.path)));
         candidates.truncate(DELIVERIES_MAX);
     }
     deliveries

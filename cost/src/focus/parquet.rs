@@ -85,6 +85,9 @@ pub(super) fn read<R: ChunkReader + 'static>(
     if rows.bad_tags > 0 {
         output.file.warnings.push(Warning::Tags(rows.bad_tags));
     }
+    if rows.unlisted > 0 {
+        output.file.warnings.push(Warning::NoListCost(rows.unlisted));
+    }
     Ok(())
 }
 
@@ -211,6 +214,8 @@ struct Rows {
     /// The cells of a block of rows, as far as they are known.
     places: [Option<Place>; BLOCK_ROWS],
     bad_tags: u64,
+    /// Usage without a list cost.
+    unlisted: u64,
     rounded: u64,
 }
 
@@ -232,6 +237,7 @@ impl Rows {
             memo: Memo::new(),
             places: [None; BLOCK_ROWS],
             bad_tags: 0,
+            unlisted: 0,
             rounded: 0,
         }
     }
@@ -488,13 +494,18 @@ impl Rows {
             is_rounded |= rounded;
             Ok(amount)
         };
-        let sums = Sums {
-            effective: cost(0)?,
-            billed: cost(1)?,
-            // Counts for usage alone.
-            list: if is_usage { cost(2)? } else { Amount::ZERO },
-            rows: 1,
+        let (effective, billed) = (cost(0)?, cost(1)?);
+        // Counts for usage alone.
+        let list = match is_usage.then(|| cost(2)) {
+            None => Amount::ZERO,
+            // Not everything has a list price; what it cost counts all the same.
+            Some(Err(Bad::Value(_, _, BadReason::Missing))) => {
+                self.unlisted += 1;
+                Amount::ZERO
+            }
+            Some(list) => list?,
         };
+        let sums = Sums { effective, billed, list, rows: 1 };
         self.rounded += u64::from(is_rounded);
         match target {
             Target::Cell(place) => collector.add_to(place, sums),

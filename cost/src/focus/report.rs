@@ -202,6 +202,8 @@ pub enum Warning {
     Duplicate(String),
     /// So many values of `Tags` can't be read.
     Tags(u64),
+    /// So many rows of usage have no `ListCost`, which not everything has.
+    NoListCost(u64),
 }
 
 impl fmt::Display for Warning {
@@ -213,11 +215,12 @@ impl fmt::Display for Warning {
             Self::NoMetric(Metric::Billed) => f.write_str("no column BilledCost: billed cost is not available"),
             Self::NoMetric(Metric::List) => f.write_str("no column ListCost: list cost is not available"),
             Self::NoCurrency => {
-                f.write_str("no column BillingCurrency: the currency is unknown (XXX); name it to set it")
+                f.write_str("no column BillingCurrency: the currency is unknown (XXX); give it with --currency")
             }
             Self::NoChargeCategory => f.write_str("no column ChargeCategory: every row counts as usage"),
             Self::Duplicate(name) => write!(f, "the column {name} appears twice: the first one is used"),
             Self::Tags(count) => write!(f, "the tags of {count} rows are not valid JSON: these rows count as untagged"),
+            Self::NoListCost(count) => write!(f, "{count} usage rows have no ListCost: list totals are too low"),
         }
     }
 }

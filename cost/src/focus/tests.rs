@@ -114,6 +114,21 @@ proptest! {
     }
 
     #[test]
+    fn content_is_the_same_if_and_only_if_its_bytes_are(
+        one: Vec<u8>,
+        is_copy: bool,
+        other: Vec<u8>,
+        packed in any::<[bool; 2]>(),
+    ) {
+        let other = if is_copy { one.clone() } else { other };
+        // What begins like gzip would be unpacked.
+        prop_assume!([&one, &other].iter().all(|bytes| FileFormat::of(bytes) != FileFormat::CsvGz));
+        let [left, right] =
+            [(&one, packed[0]), (&other, packed[1])].map(|(bytes, pack)| if pack { gzip(bytes) } else { bytes.clone() });
+        prop_assert_eq!(has_same_content(&left[..], &right[..]).unwrap(), one == other);
+    }
+
+    #[test]
     fn arbitrary_rows_never_panic_and_none_is_lost(rows in proptest::collection::vec("[0-9a-z,\"-]{0,30}", 0..20)) {
         let import = read(&format!("{START},BilledCost,Tags\n{}\n", rows.join("\n")));
         prop_assert_eq!(import.report.rows, import.report.imported + import.report.bad.values().sum::<u64>());
@@ -188,6 +203,30 @@ fn a_bad_row_is_reported_and_the_others_count() {
 }
 
 #[test]
+fn usage_without_a_list_cost_keeps_its_other_costs() {
+    let import = read(
+        "ChargePeriodStart,EffectiveCost,BilledCost,ListCost,ChargeCategory,BillingCurrency\n\
+        2024-09-01,1,2,3,Usage,USD\n\
+        2024-09-01,10,20,,Usage,USD\n\
+        2024-09-01,100,200,NULL,Usage,USD\n\
+        2024-09-01,1000,2000,,Tax,USD\n\
+        2024-09-01,1,2,x,Usage,USD\n\
+        2024-09-01,NULL,2,,Usage,USD\n\
+        2024-09-01,1,,,Usage,USD\n",
+    );
+    assert_eq!(
+        reasons(&import),
+        [
+            "file.csv:6: ListCost is \"x\": not a decimal number",
+            "file.csv:7: EffectiveCost is \"NULL\": a value is required",
+            "file.csv:8: BilledCost is \"\": a value is required",
+        ]
+    );
+    assert_eq!(Metric::ALL.map(|metric| total(&import, metric)), ["1111", "2222", "3"]);
+    assert_eq!(import.report.files[0].warnings, [Warning::NoListCost(2)]);
+}
+
+#[test]
 fn a_value_that_is_not_text_is_quoted_and_short() {
     let mut bytes =
         b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,ok\n2024-09-01,".to_vec();
@@ -232,17 +271,17 @@ fn what_is_missing_is_said_and_not_made_up() {
     assert_eq!((import.parts[0].cells.currency(0), import.parts[0].source.as_str()), (Currency::USD, "mine"));
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.write_all(text.as_ref()).unwrap();
     encoder.finish().unwrap()
 }
 
 #[test]
 fn gzip_of_several_members_is_read_and_a_cut_one_is_an_error() {
     let rows = |from: usize| (from..from + 500).map(|cents| format!("2024-09-01,0.{cents:04}\n")).collect::<String>();
-    let mut bytes = gzip(&format!("ChargePeriodStart,BilledCost\n{}", rows(0)));
-    bytes.extend(gzip(&rows(500)));
+    let mut bytes = gzip(format!("ChargePeriodStart,BilledCost\n{}", rows(0)));
+    bytes.extend(gzip(rows(500)));
     let whole = read_with(ImportOptions::default(), &bytes);
     assert_eq!((whole.report.imported, whole.report.is_complete()), (1000, true));
 

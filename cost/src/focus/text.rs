@@ -41,8 +41,16 @@ fn read_records(
     file.warnings = warnings;
     let context = FileContext::new(&file.name, &columns, currency);
     collector.start_file();
-    let mut rows =
-        Rows { columns, context, days: Days::new(), key: Key::default(), period: None, bad_tags: 0, rounded: 0 };
+    let mut rows = Rows {
+        columns,
+        context,
+        days: Days::new(),
+        key: Key::default(),
+        period: None,
+        bad_tags: 0,
+        unlisted: 0,
+        rounded: 0,
+    };
 
     let mut cut = None;
     let mut line = 1;
@@ -77,6 +85,9 @@ fn read_records(
     report.rounded += rows.rounded;
     if rows.bad_tags > 0 {
         file.warnings.push(Warning::Tags(rows.bad_tags));
+    }
+    if rows.unlisted > 0 {
+        file.warnings.push(Warning::NoListCost(rows.unlisted));
     }
     collector.check(&file.name)?;
     end_of(records, &file.name, line, cut)
@@ -144,6 +155,8 @@ struct Rows {
     /// The last billing month, by its text.
     period: Option<(Vec<u8>, Period)>,
     bad_tags: u64,
+    /// Usage without a list cost.
+    unlisted: u64,
     rounded: u64,
 }
 
@@ -177,13 +190,18 @@ impl Rows {
                 Ok(amount)
             }
         };
-        let sums = Sums {
-            effective: cost(effective, COST_NAMES[0])?,
-            billed: cost(billed, COST_NAMES[1])?,
-            // Counts for usage alone.
-            list: if collector.is_usage(series) { cost(list, COST_NAMES[2])? } else { Amount::ZERO },
-            rows: 1,
+        let (effective, billed) = (cost(effective, COST_NAMES[0])?, cost(billed, COST_NAMES[1])?);
+        // Counts for usage alone.
+        let list = match collector.is_usage(series).then(|| cost(list, COST_NAMES[2])) {
+            None => Amount::ZERO,
+            // Not everything has a list price; what it cost counts all the same.
+            Some(Err(fault)) if fault.reason == BadReason::Missing => {
+                self.unlisted += 1;
+                Amount::ZERO
+            }
+            Some(list) => list?,
         };
+        let sums = Sums { effective, billed, list, rows: 1 };
         self.rounded += u64::from(is_rounded);
         collector.add(series, day, tags, sums, texts);
         Ok(())

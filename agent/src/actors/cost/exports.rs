@@ -4,7 +4,7 @@ use super::CostArguments;
 use crate::{
     actors::messages::CostMessage,
     config::{Config, ExportConfig},
-    cost::import::{self, BillFile},
+    cost::import::{self, BillFile, ImportError, LISTED_MAX, MANIFEST_MAX},
     snapshots::BoardView,
     store,
 };
@@ -12,7 +12,8 @@ use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ractor::ActorRef;
 use regionmesh_cost::{
-    ExportSet, Import, ImportOptions, Period, StoredFile, export_manifests, export_notice, find_exports, is_of_export,
+    ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, date_at, export_manifests, export_notice,
+    find_exports, is_of_export,
 };
 use regionmesh_protocol::{identity::AgentId, money::Notices};
 use std::{
@@ -21,12 +22,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use time::Date;
 use tokio::{io::AsyncWriteExt, task::JoinSet};
 
-/// Most files below the prefix of an export.
-const LISTED_MAX: usize = 100_000;
-/// Largest manifest, bytes.
-const MANIFEST_MAX: u64 = 16 << 20;
 /// An export that can't be read is tried again so soon.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -119,6 +117,10 @@ fn reads(export: &ExportConfig, own: &AgentId, board: &BoardView, is_leader: boo
     first.is_some_and(|(agent, _)| agent == own)
 }
 
+fn today() -> Date {
+    date_at(crate::time::unix_ms()).unwrap_or(Date::MIN)
+}
+
 /// Imports what is new in an export.
 async fn read(
     export: &ExportConfig,
@@ -143,9 +145,12 @@ async fn read(
         tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
     }
 
+    let today = today();
     let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
     for root in roots {
-        let all: Vec<&ExportSet> = found.sets.iter().filter(|set| set.root == *root).collect();
+        // Months that are too old to be kept are no fault of an export.
+        let is_kept = |set: &&ExportSet| set.period.is_none_or(|period| config.cost.keeps(period, today));
+        let all: Vec<&ExportSet> = found.sets.iter().filter(|set| set.root == *root).filter(is_kept).collect();
         let known = done.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_new = |set: &&&ExportSet| known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint);
         let new: Vec<&ExportSet> = all.iter().filter(is_new).copied().collect();
@@ -159,7 +164,9 @@ async fn read(
         if !is_whole {
             read = fetch(&*objects, &all, arguments, config).await?;
         }
-        keep(read, arguments, &export.url).await?;
+        let kept = keep(read, arguments, config, &export.url).await;
+        arguments.metrics.imported(kept.as_ref().ok());
+        kept.map_err(|error| error.to_string())?;
         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
         done.extend(new.iter().map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())));
     }
@@ -222,22 +229,27 @@ async fn download(objects: &dyn ObjectStore, name: &str, to: &Path) -> Result<()
     file.flush().await.map_err(|error| error.to_string())
 }
 
-/// Keeps what differs from what is there: a new leader reads everything once more.
-async fn keep(mut read: Import, arguments: &CostArguments, url: &str) -> Result<(), String> {
+/// Keeps what differs from what is there: a new leader reads everything once more. The report of what was read.
+async fn keep(
+    mut read: Import,
+    arguments: &CostArguments,
+    config: &Config,
+    url: &str,
+) -> Result<ImportReport, ImportError> {
     let books = arguments.books.borrow().clone();
-    let summary = import::summarise(&read, &books, false);
-    arguments.metrics.imported(summary.is_ok().then_some(&read.report));
-    let summary = summary.map_err(|error| error.to_string())?;
-    for bad in &summary.report.bad_rows {
+    let report = import::summarise(&read, &books, false)?.report;
+    for bad in &report.bad_rows {
         tracing::warn!(url, %bad, "a row of a billing export is left out");
     }
+    let today = today();
     read.parts.retain(|part| {
         let held = books.ledger.parts().find(|held| held.source() == part.source && held.period() == part.period);
-        held.is_none_or(|held| *held.cells() != part.cells)
+        config.cost.keeps(part.period, today) && held.is_none_or(|held| *held.cells() != part.cells)
     });
     let count = read.parts.len();
     let by = format!("export {url}").chars().take(200).collect::<String>();
-    import::keep(read.parts, &books, &arguments.archive, &by).await.map_err(|error| error.to_string())?;
-    tracing::info!(url, rows = summary.report.imported, changed = count, "a billing export was read");
-    Ok(())
+    let parts = import::prepare(read.parts, &books, &by)?;
+    import::keep(parts, &arguments.archive, &by).await?;
+    tracing::info!(url, rows = report.imported, changed = count, "a billing export was read");
+    Ok(report)
 }

@@ -225,6 +225,7 @@ pub(super) const OBJECTS: &[Object] = &[
             ("refused", "[string]", "What has another price from the same day on, which stays"),
             ("rejected", "[string]", "The first records that are no prices, and why"),
             ("rejected_count", "integer", "How many these are"),
+            ("ignored", "[string]", "Fields of the table that mean nothing here"),
         ],
     ),
 ];

@@ -84,7 +84,8 @@ fn request(rule: &str) -> Value {
         "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
         "day" => matching(10, 10, &format!("({DAY})")),
         "groups" => listed(&group()),
-        "filters" => listed(&format!("({})=[^,{UNPRINTABLE_CLASS}]*", group())),
+        // A backslash makes a comma, or another backslash, part of the value.
+        "filters" => listed(&format!(r"({})=(\\[,\\]|\\?[^,\\{UNPRINTABLE_CLASS}])*\\?", group())),
         "metric" => json!({ "type": "string", "enum": Metric::ALL.map(Metric::as_str) }),
         "interval" => json!({ "type": "string", "enum": INTERVALS.map(|(name, _)| name) }),
         "baseline" => json!({ "type": "string", "enum": BaselineName::ALL.map(BaselineName::as_str) }),

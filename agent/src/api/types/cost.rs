@@ -39,4 +39,6 @@ pub struct PricesDone {
     pub rejected: Vec<String>,
     /// How many these are.
     pub rejected_count: u64,
+    /// Fields of the table that mean nothing here; misspelt ones are among them.
+    pub ignored: Vec<String>,
 }

@@ -7,7 +7,7 @@ use crate::{
         common::text_within,
         text::{Table, bytes, count, plain},
     },
-    cost::import::{BillFile, find},
+    cost::import::{BillFile, Found, find},
 };
 use anyhow::{Context, Result};
 use clap::Args;
@@ -24,7 +24,7 @@ const BLOCK: usize = 1 << 20;
 /// Take bills into the mesh: FOCUS exports as CSV, CSV.gz or Parquet. What a source had for a month is replaced
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// Files, or folders with files
+    /// Files, or folders with files; of an export in a folder, the newest delivery of each month
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Read everything and say what would change, and change nothing
@@ -47,7 +47,8 @@ fn source(text: &str) -> Result<String, String> {
 impl Import {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let paths = self.paths.clone();
-        let files = tokio::task::spawn_blocking(move || find(&paths)).await?.map_err(ClientError::from)?;
+        let Found { files, passed_over } =
+            tokio::task::spawn_blocking(move || find(&paths)).await?.map_err(ClientError::from)?;
         let client = Client::new(&self.common.client)?;
         if !self.dry_run {
             client.require_token()?;
@@ -64,7 +65,10 @@ impl Import {
         let (form, bar) = form(&files).await?;
         let sent = one.send_form::<Value>(&format!("/v1/cost/import?{}", query.finish()), form).await;
         bar.finish_and_clear();
-        let summary = sent?;
+        let mut summary = sent?;
+        if let Some(fields) = summary.as_object_mut() {
+            fields.insert("passed_over".into(), passed_over.into());
+        }
         self.common.tell(&summary, |_| render(&summary))
     }
 }
@@ -131,6 +135,9 @@ fn render(summary: &Value) -> String {
     let read: u64 = report["files"].as_array().into_iter().flatten().map(|file| number(&file["bytes"])).sum();
     text += &format!("\n{} of {rows} rows in {} ({}) ", imported, count(files, "file", "files"), bytes(read));
     text += if summary["dry_run"] == true { "would be imported; nothing was changed\n" } else { "are imported\n" };
+    for problem in summary["passed_over"].as_array().into_iter().flatten() {
+        text += &format!("warning: passed over: {}\n", plain(problem.as_str().unwrap_or_default(), 400));
+    }
     for file in report["files"].as_array().into_iter().flatten() {
         for warning in file["warnings"].as_array().into_iter().flatten() {
             let name = plain(file["name"].as_str().unwrap_or_default(), 200);
@@ -165,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_import_is_summed_up_with_its_bad_rows() {
-        let summary = json!({ "dry_run": true,
+        let summary = json!({ "dry_run": true, "passed_over": ["m.json: the export is incomplete"],
             "parts": [{ "source": "AWS 1", "period": "2026-09", "rows": 2, "cells": 1, "first_day": "2026-09-01",
                 "last_day": "2026-09-02", "totals": { "effective": { "USD": "1.5" } },
                 "replaced": { "rows": 7, "imported_ms": 1, "importer": "a" } }],
@@ -178,6 +185,7 @@ mod tests {
             "1.5 USD",
             "7 rows",
             "2 of 3 rows in 1 file (2.0 kB) would be imported; nothing was changed",
+            "warning: passed over: m.json: the export is incomplete",
             "warning: b.csv: no column ListCost",
             "warning: 1 rows have amounts",
             "b.csv:4: EffectiveCost \"x [2J\": number",

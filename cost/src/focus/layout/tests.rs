@@ -38,6 +38,17 @@ fn aws_manifests_say_which_execution_counts() {
 }
 
 #[test]
+fn of_deliveries_of_one_time_the_last_by_name_counts() {
+    let data = |run: &str| format!("focus/data/BILLING_PERIOD=2026-09/{run}/focus-00001.csv.gz");
+    let manifest = |run: &str| format!("focus/metadata/BILLING_PERIOD=2026-09/{run}/focus-Manifest.json");
+    let runs = ["20260919T000000Z-f", "20260920T000000Z-a"];
+    let files: Vec<StoredFile> = runs.iter().flat_map(|run| [file(&data(run), 5), file(&manifest(run), 5)]).collect();
+    let contents = runs.map(|run| (manifest(run), format!(r#"{{"dataFiles": ["s3://b/{}"]}}"#, data(run))));
+    let contents: Vec<(&str, &str)> = contents.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    assert_eq!(found(&files, &contents).sets[0].files, [data(runs[1])]);
+}
+
+#[test]
 fn an_aws_listing_below_the_prefix_and_small_letters_are_understood() {
     let data = "data/billing_period=2026-09/focus-00001.snappy.parquet";
     let manifest = "metadata/billing_period=2026-09/focus-Manifest.json";

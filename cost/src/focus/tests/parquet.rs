@@ -95,6 +95,28 @@ fn all_types_are_understood() {
 }
 
 #[test]
+fn usage_without_a_list_cost_keeps_its_other_costs() {
+    let lists: [ArrayRef; 2] = [
+        texts(&[Some("3"), None, None, None]),
+        Arc::new(Decimal128Array::from(vec![Some(3), None, None, None]).with_precision_and_scale(20, 0).unwrap()),
+    ];
+    for list in lists {
+        let bytes = parquet(vec![
+            (START, texts(&[Some("2024-09-01"); 4])),
+            ("EffectiveCost", Arc::new(Int64Array::from(vec![Some(1), Some(10), Some(100), None]))),
+            ("BilledCost", Arc::new(Int64Array::from(vec![2, 20, 200, 2]))),
+            ("ListCost", list),
+            ("ChargeCategory", texts(&[Some("Usage"), Some("Usage"), Some("Tax"), Some("Usage")])),
+            ("BillingCurrency", texts(&[Some("USD"); 4])),
+        ]);
+        let import = read_parquet(bytes, "team");
+        assert_eq!(import.report.bad, [(BadReason::Missing, 2)].into());
+        assert_eq!(Metric::ALL.map(|metric| total(&import, metric)), ["222", "444", "6"]);
+        assert_eq!(import.report.files[0].warnings, [Warning::NoListCost(2)]);
+    }
+}
+
+#[test]
 fn json_tags_nulls_and_damage_are_handled() {
     let columns = || {
         vec![
