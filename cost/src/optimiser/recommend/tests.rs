@@ -288,9 +288,10 @@ fn an_id_stands_for_a_change_in_its_regions_whatever_the_numbers() {
 #[test]
 fn regions_whose_nodes_follow_the_load_are_not_told_to_let_them() {
     let followed = |autoscaled: &[&str], baseline| {
-        let mut state = triangle_state();
+        let (mut placement, mut state) = (triangle(100.0), triangle_state());
+        placement.rules.survive = 1;
         state.autoscaled = autoscaled.iter().map(|name| name.parse().unwrap()).collect();
-        let made = recommend(&RecommendInput { baseline, ..advice(triangle(100.0), state) }).unwrap();
+        let made = recommend(&RecommendInput { baseline, ..advice(placement, state) }).unwrap();
         let nodes = made.recommendations.into_iter().find_map(|made| match made.proposal {
             Proposal::Autoscale { nodes } => Some(nodes.into_iter().map(|change| change.region.to_string()).collect()),
             _ => None,
