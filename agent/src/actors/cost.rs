@@ -17,6 +17,7 @@ use crate::{
     address::Address,
     config::Config,
     cost::{
+        advice::Advice,
         answers::{Sources, recommendations},
         archive::{Archive, Kind, Slot, sort},
         books::Books,
@@ -331,6 +332,11 @@ impl CostState {
     /// Keeps what is recommended once a day, so that bills can show later what came of it.
     fn keep_advice(&mut self, config: &Arc<Config>, now_ms: u64) {
         let Some(today) = date_at(now_ms).filter(|today| self.advised_on != Some(*today)) else { return };
+        // The nodes of a region that is not heard of yet are not known; there may be more at the next save.
+        let board = self.arguments.snapshots.board.borrow().clone();
+        if config.regions.iter().any(|region| !observe::is_heard(region, &board)) {
+            return;
+        }
         self.advised_on = Some(today);
         let (books, live) = (self.arguments.books.borrow().clone(), self.arguments.view.borrow().clone());
         let sources = Sources::observed(config.clone(), &books, &live, &self.arguments.snapshots, today);
@@ -339,8 +345,7 @@ impl CostState {
             let found = tokio::task::spawn_blocking(move || recommendations(&Wishes::default(), &sources)).await;
             // If nothing can be recommended, `regionmesh optimizer` says why.
             let Ok(Ok(found)) = found else { return };
-            let Some(document) = books.advice.with(&found, today).and_then(|advice| advice.encode().ok()) else { return };
-            if let Err(error) = archive.put(&Slot::only(Kind::Advice), &id, Vec::new(), document).await {
+            if let Err(error) = Advice::keep(&archive, &id, &found, today).await {
                 tracing::warn!(%error, "today's recommendations can't be kept in the bucket; no bill will be compared with them");
             }
         });

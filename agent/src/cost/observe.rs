@@ -74,7 +74,7 @@ pub fn observe(
             .collect();
         let stored = holdings.get(&region.name).map(|held| StoredBytes {
             class: STORAGE.into(),
-            bytes: held.published().map(|version| version.size).sum(),
+            bytes: held.published().fold(0, |sum, version| sum.saturating_add(version.size)),
         });
         let running = RegionCapacity { stored: stored.into_iter().collect(), ..capacity(region, board) };
         live.observe(region.name.as_str(), now_ms, running, &sources, pricing);
@@ -96,6 +96,12 @@ pub fn bytes_per_answer(board: &BoardView) -> f64 {
         requests = facts.models.iter().fold(requests, |sum, used| sum.saturating_add(used.requests));
     }
     bytes as f64 / requests.max(1) as f64
+}
+
+/// Whether an agent of the region is alive and has published what it counts.
+pub fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
+    let mut own = board.agents.iter().filter(|(agent, view)| agent.region == region.name && view.is_alive);
+    own.any(|(_, view)| view.facts.contains_key(&FactKind::Cost))
 }
 
 /// What runs in a region. Nodes that are not counted in the configuration are as many as agents of it are alive.

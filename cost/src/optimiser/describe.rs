@@ -52,7 +52,7 @@ impl Writer<'_> {
         let days = if kind == RecommendationKind::Purchase { VERIFY_PURCHASE_DAYS } else { VERIFY_DAYS };
         let today = generated_at.date();
         Recommendation {
-            id: id(kind, subject),
+            id: id(kind, subject, &proposal),
             kind,
             title: self.title(&proposal, saving.expected, fact),
             baseline: self.baseline,
@@ -238,9 +238,17 @@ fn names<'a>(regions: impl Iterator<Item = &'a RegionName>) -> String {
     names.join(", ")
 }
 
-/// The same for the same kind and subject: FNV-1a, 64 bits (draft-eastlake-fnv).
-fn id(kind: RecommendationKind, subject: &str) -> String {
-    let text = format!("{kind}/{subject}");
+/// The same for the same kind, subject and regions, whatever the numbers: FNV-1a, 64 bits (draft-eastlake-fnv).
+fn id(kind: RecommendationKind, subject: &str, proposal: &Proposal) -> String {
+    let mut text = format!("{kind}/{subject}");
+    for region in proposal.regions() {
+        let _ = write!(text, "/{region}");
+    }
+    if let Proposal::Fleet { weights, .. } = proposal {
+        for change in weights {
+            let _ = write!(text, "/weight of {}", change.region);
+        }
+    }
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }

@@ -182,7 +182,9 @@ impl Advisor<'_> {
                 Err(error @ PlacementError::Infeasible(_)) => {
                     match stage {
                         Stage::Scale => {
-                            self.notes.push(format!("the nodes of {} fall short: {error}", self.input.baseline))
+                            let mean =
+                                if self.has_autoscaled() { ", on average where they follow the load," } else { "" };
+                            self.notes.push(format!("the nodes of {}{mean} fall short: {error}", self.input.baseline));
                         }
                         Stage::Commit => self.notes.push(error.to_string()),
                         Stage::Shift | Stage::Region | Stage::Spot => {}
@@ -290,7 +292,12 @@ impl Advisor<'_> {
         (peak > 0.0).then(|| sum(&at) / peak)
     }
 
-    /// Lets on-demand nodes follow the load. The nodes needed are a convex function of the load, so their mean lies below
+    /// Whether nodes of the baseline follow the load.
+    fn has_autoscaled(&self) -> bool {
+        self.input.baseline == BaselineName::Current && !self.input.state.autoscaled.is_empty()
+    }
+
+    /// Lets on-demand nodes follow the load where they don't yet. The nodes needed are a convex function of the load, so their mean lies below
     /// the chord between the lowest and the highest load: what is expected is the saving of the chord, and the most is that of
     /// the mean load (Jensen's inequality).
     fn autoscale(&mut self) {
@@ -301,6 +308,9 @@ impl Advisor<'_> {
         let mut lowest = fleet.nodes.clone();
         let (mut expected, mut high) = (0.0, 0.0);
         for (index, nodes) in fleet.nodes.iter().enumerate().filter(|(_, nodes)| nodes.on_demand > 0) {
+            if self.has_autoscaled() && self.input.state.autoscaled.contains(self.prepared.name(index)) {
+                continue;
+            }
             let region = &self.prepared.regions[index];
             let (total, most) = (f64::from(nodes.total()), f64::from(nodes.on_demand));
             let other = total - most;

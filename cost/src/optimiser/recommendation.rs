@@ -13,7 +13,7 @@ use regionmesh_protocol::{
     manifest::{ModelName, VersionName},
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 use time::Date;
 
 /// What kind of change is recommended.
@@ -130,6 +130,19 @@ pub enum Proposal {
     },
 }
 
+impl Proposal {
+    /// The regions whose bill shows the change; empty: all.
+    pub fn regions(&self) -> BTreeSet<&RegionName> {
+        match self {
+            Self::Fleet { nodes, .. } | Self::Autoscale { nodes } => {
+                nodes.iter().map(|change| &change.region).collect()
+            }
+            Self::Delete { copies } => copies.iter().map(|copy| &copy.region).collect(),
+            Self::Relay { .. } => BTreeSet::new(),
+        }
+    }
+}
+
 /// How much may go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,7 +179,7 @@ pub struct Evidence {
 /// One change that saves money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recommendation {
-    /// The same for the same kind and subject, whenever it is made.
+    /// The same for the same change in the same regions, whenever it is made.
     pub id: String,
     /// What kind of change.
     pub kind: RecommendationKind,

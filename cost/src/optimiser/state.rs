@@ -10,7 +10,10 @@ use regionmesh_protocol::{
     manifest::{ModelName, VersionName},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 use time::{Date, OffsetDateTime};
 
 /// What a saving is measured against.
@@ -127,6 +130,9 @@ pub struct CurrentState {
     /// or autoscaled.
     #[serde(default)]
     pub utilisation: BTreeMap<RegionName, Utilisation>,
+    /// Regions whose nodes follow the load already; `nodes` has their mean.
+    #[serde(default)]
+    pub autoscaled: BTreeSet<RegionName>,
     /// Normal weights, basis points, by region.
     #[serde(default)]
     pub weights_bp: BTreeMap<RegionName, u16>,

@@ -4,13 +4,13 @@
 use super::{Sources, usage};
 use crate::cost::observe::STORAGE;
 use regionmesh_cost::{
-    Amount, Cause, CurrentState, EgressLine, FanOutLimits, IdleModel, ModelCopy, Money, ReplicationChange,
-    ReplicationFinding, date_at, egress_report, price_per_gb,
+    Amount, Cause, CurrentState, EgressLine, FanOutLimits, IdleModel, ModelCopy, ReplicationChange, ReplicationFinding,
+    date_at, egress_report, price_per_gb,
 };
 use regionmesh_protocol::{
     conflict::Catalogue,
     identity::RegionName,
-    manifest::{ModelName, VersionSummary},
+    manifest::{ModelName, VersionName, VersionSummary},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
@@ -124,31 +124,94 @@ fn relays(
     lines: &[(ModelName, EgressLine)],
     monthly: impl Fn(Amount) -> Amount,
 ) -> Vec<ReplicationFinding> {
+    let mut copies: BTreeMap<(&ModelName, &str), Vec<&EgressLine>> = BTreeMap::new();
+    for (model, line) in lines {
+        if let Some(to) = &line.to {
+            copies.entry((model, to)).or_default().push(line);
+        }
+    }
+    let finding = |((model, to), lines): ((&ModelName, &str), Vec<&EgressLine>)| {
+        let (version, region, via, cost) = relay(model, to, &lines, sources)?;
+        let change = ReplicationChange::Relay { via, replication: monthly(cost) };
+        Some(ReplicationFinding { model: model.clone(), version, region, change })
+    };
+    copies.into_iter().filter_map(finding).collect()
+}
+
+/// From where the newest version of a model would come to a region for less, and what all that was sent there would have
+/// cost then. What came from a region that is about as cheap stays as it is.
+fn relay(
+    model: &ModelName,
+    to: &str,
+    lines: &[&EgressLine],
+    sources: &Sources,
+) -> Option<(VersionName, RegionName, RegionName, Amount)> {
     let currency = sources.cost.currency;
-    let price = |from: &str, to: &str| -> Option<Money> {
+    let price = |from: &str| -> Option<Amount> {
         let found = price_per_gb(&sources.prices, &sources.regions, sources.today, from, Some(to)).ok()?;
-        (found.currency == currency).then_some(found)
+        (found.currency == currency).then_some(found.amount)
     };
-    let finding = |(model, line): &(ModelName, EgressLine)| {
-        let to: RegionName = line.to.as_deref()?.parse().ok()?;
-        let paid = price(&line.from, to.as_str())?;
-        let newest = newest(sources.holdings.get(&to)?, model)?;
-        let holds = |region: &RegionName| {
-            let held = sources.holdings.get(region);
-            held.is_some_and(|held| held.version(&newest.model, &newest.version).is_some())
+    let region: RegionName = to.parse().ok()?;
+    let newest = newest(sources.holdings.get(&region)?, model)?;
+    let others = sources
+        .holdings
+        .iter()
+        .filter(|(via, held)| **via != region && held.version(&newest.model, &newest.version).is_some());
+    let (cheapest, via) = others.filter_map(|(via, _)| Some((price(via.as_str())?, via))).min()?;
+
+    let kept_bp = 10_000 - u64::from(FanOutLimits::default().saving_min_bp);
+    let relayed = |line: &EgressLine| {
+        let paid = price(&line.from).filter(|paid| paid.share(kept_bp, 10_000).is_some_and(|kept| cheapest <= kept))?;
+        let (part, whole) = (u64::try_from(cheapest.0 / 1_000).ok()?, u64::try_from(paid.0 / 1_000).ok()?);
+        line.cost.of(currency).share(part, whole)
+    };
+    let was: Amount = lines.iter().map(|line| line.cost.of(currency)).sum();
+    let cost = lines.iter().map(|line| relayed(line).unwrap_or_else(|| line.cost.of(currency))).sum();
+    (cost < was).then(|| (newest.version.clone(), region.clone(), via.clone(), cost))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::rig;
+    use regionmesh_cost::{Currency, Ledger, Money, Prices, Totals};
+    use regionmesh_protocol::{clock::HybridTime, manifest::Digest};
+    use std::sync::Arc;
+
+    const REGIONS: [&str; 3] = ["eu-west-1", "ap-south-1", "us-west-2"];
+
+    fn line(from: &str, cost: &str) -> (ModelName, EgressLine) {
+        let mut totals = Totals::default();
+        totals.add(Money { amount: cost.parse().unwrap(), currency: Currency::USD });
+        let cause = Cause::Replication { model: "m".into() };
+        let to = Some(REGIONS[0].to_owned());
+        let line = EgressLine { from: from.to_owned(), to, cause, bytes: 1, unpriced_bytes: 0, cost: totals };
+        ("m".parse().unwrap(), line)
+    }
+
+    #[test]
+    fn a_copy_that_came_from_two_regions_saves_only_on_what_came_the_dear_way() {
+        let mut config = rig::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
+        config.regions.iter_mut().for_each(|region| region.cloud = "aws".into());
+        let (cost, today) = (config.cost.clone(), time::macros::date!(2026 - 09 - 20));
+        let mut sources = Sources::of_mesh(Arc::new(config), cost, Ledger::default(), Prices::default(), today);
+        let version = VersionSummary {
+            model: "m".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            content: Digest::of(b"m"),
+            size: 1,
+            published: HybridTime { wall_ms: 0, counter: 0 },
+            origin: REGIONS[1].parse().unwrap(),
         };
-        let others = sources.holdings.keys().filter(|via| **via != to && via.as_str() != line.from && holds(via));
-        let (cheaper, via) = others.filter_map(|via| Some((price(via.as_str(), to.as_str())?.amount, via))).min()?;
-        let kept_bp = 10_000 - u64::from(FanOutLimits::default().saving_min_bp);
-        let is_worth_it = cheaper <= paid.amount.share(kept_bp, 10_000)?;
-        let (part, whole) = (u64::try_from(cheaper.0 / 1_000).ok()?, u64::try_from(paid.amount.0 / 1_000).ok()?);
-        let replication = monthly(line.cost.of(currency).share(part, whole)?);
-        is_worth_it.then(|| ReplicationFinding {
-            model: model.clone(),
-            version: newest.version.clone(),
-            region: to,
-            change: ReplicationChange::Relay { via: via.clone(), replication },
-        })
-    };
-    lines.iter().filter_map(finding).collect()
+        let held = Arc::new(Catalogue { versions: vec![version], ..Catalogue::default() });
+        sources.holdings = REGIONS.map(|name| (name.parse().unwrap(), held.clone())).into();
+
+        // A gigabyte costs 0.086 USD from Mumbai and 0.02 USD from Oregon.
+        let found = relays(&sources, &[line(REGIONS[1], "86"), line(REGIONS[2], "20")], |cost| cost);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let change = ReplicationChange::Relay { via: REGIONS[2].parse().unwrap(), replication: "40".parse().unwrap() };
+        assert_eq!(found[0].change, change);
+        assert!(relays(&sources, &[line(REGIONS[2], "20")], |cost| cost).is_empty());
+    }
 }

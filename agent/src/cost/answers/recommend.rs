@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{config::RegionConfig, cost::questions::Wishes};
 use regionmesh_cost::{
-    Amount, CommittedOffer, CurrentState, LiveWindow, ModelDemand, Money, NodeCounts, NodeOffer, OriginDemand,
-    PlacementInput, PlacementRules, Price, PricingClass, RecommendInput, Recommendations, RegionOffer, SpotOffer,
-    Utilisation, price_per_gb, recommend as recommended,
+    CommittedOffer, CurrentState, LiveWindow, ModelDemand, Money, NoPrice, NodeCounts, NodeGroup, NodeOffer,
+    OriginDemand, PlacementInput, PlacementRules, PricingClass, RecommendInput, Recommendations, RegionCapacity,
+    RegionOffer, SpotOffer, Utilisation, price_per_gb, recommend as recommended,
 };
 use regionmesh_protocol::identity::RegionName;
 use serde::Serialize;
@@ -27,10 +27,11 @@ const SPOT_LOSS_PER_HOUR: f64 = 0.01;
 /// Requests at the peak, by those on average, where no quarter of an hour was counted whole yet.
 const PEAK_OF_MEAN: f64 = 2.0;
 
-/// What a region's nodes cost, and how many there are.
+/// What a region's nodes cost, how many there are, and what was counted there.
 struct Offered<'a> {
     region: &'a RegionConfig,
     nodes: NodeCounts,
+    window: LiveWindow,
     offer: RegionOffer,
     price_date: Date,
 }
@@ -53,119 +54,167 @@ struct Advised<'a> {
 /// What would cost less.
 pub fn recommendations(wishes: &Wishes, sources: &Sources) -> Result<Recommendations, AnswerError> {
     let Some(config) = &sources.config else { return Err(AnswerError::NeedsMesh("recommendations")) };
-    let offered: Vec<Offered<'_>> = config.regions.iter().filter_map(|region| offer(region, sources)).collect();
-    if offered.is_empty() {
-        let why = "no region has nodes with a price: name them as [[regions]] nodes in the configuration, and import their \
-                   prices with `regionmesh cost prices import`";
-        return Err(AnswerError::NoPlacement(why.into()));
-    }
     let start = sources.today.checked_sub(Duration::days(WINDOW_DAYS - 1)).unwrap_or(sources.today);
     let span = (start, sources.today);
-    let windows: BTreeMap<&RegionName, LiveWindow> = offered
-        .iter()
-        .map(|offered| {
-            let name = &offered.region.name;
-            (name, sources.live.window(name.as_str(), span, sources.pricing()))
-        })
-        .collect();
-
-    let models = models(&windows, sources);
+    let (mut offered, mut notes) = (Vec::new(), Vec::new());
+    for region in &config.regions {
+        match offer(region, span, sources) {
+            Ok(found) => offered.push(found),
+            Err(why) => notes.push(format!("{} and its load are left out: {why}", region.name)),
+        }
+    }
+    if offered.is_empty() {
+        return Err(AnswerError::NoPlacement(format!("nothing can be recommended: {}", notes.join("; "))));
+    }
+    let models = models(&offered, sources);
     if models.is_empty() {
         let why = "no inference was counted in the last 14 days in a region whose nodes have a price: recommendations rest on \
                    load, try again once there is some";
         return Err(AnswerError::NoPlacement(why.into()));
     }
+
     let limits = &sources.cost.optimiser;
     let rules = PlacementRules {
         latency_ms: wishes.latency_ms.unwrap_or(limits.latency_ms),
         survive: wishes.survive.unwrap_or(limits.survive),
         ..PlacementRules::default()
     };
-    let days = windows.values().map(|window| window.known_ms / 86_400_000).max().unwrap_or(0);
+    let days = offered.iter().map(|offered| offered.window.known_ms / 86_400_000).max().unwrap_or(0);
+    notes.extend(offered.iter().filter(|offered| follows_load(offered.region)).map(|offered| {
+        format!(
+            "the nodes of {} follow the load: their mean, {}, counts as current",
+            offered.region.name,
+            offered.nodes.total()
+        )
+    }));
     let input = RecommendInput {
         placement: PlacementInput {
             regions: offered.iter().map(|offered| offered.offer.clone()).collect(),
             models,
             round_trips_ms: round_trips(&offered, sources),
-            egress_per_gb: egress(&offered, sources),
+            egress_per_gb: egress(&offered, sources, &mut notes),
             rules,
         },
-        state: state(&offered, &windows, sources, span),
+        state: state(&offered, sources, span),
         baseline: wishes.baseline.unwrap_or_default(),
         environment: environment(config.mesh.as_str()),
         window_days: u32::try_from(days + 1).unwrap_or(u32::MAX).min(WINDOW_DAYS as u32),
-        rows: sources.ledger.parts().map(|part| part.rows()).sum(),
+        rows: sources.ledger.parts().fold(0, |sum: u64, part| sum.saturating_add(part.rows())),
         price_date: offered.iter().map(|offered| offered.price_date).max().unwrap_or(sources.today),
         generated_at: sources.today.midnight().assume_utc(),
     };
     let mut found = recommended(&input).map_err(|error| AnswerError::NoPlacement(error.to_string()))?;
-    let is_offered = |region: &&RegionConfig| offered.iter().any(|offered| offered.region.name == region.name);
-    let left_out = config.regions.iter().filter(|region| !is_offered(region));
-    found.notes.extend(left_out.map(|region| {
-        format!(
-            "{} and its load are left out: it has no nodes whose price is known (`regionmesh cost sources`)",
-            region.name
-        )
-    }));
+    found.notes.extend(notes);
     Ok(found)
 }
 
-/// The nodes that run in a region and what they cost; none where their price is not known.
-fn offer<'a>(region: &'a RegionConfig, sources: &Sources) -> Option<Offered<'a>> {
-    let at = sources.regions.billing_of(region.name.as_str())?;
-    let running = sources.capacity.get(region.name.as_str())?;
-    let sku = &running.nodes.first()?.sku;
-    let price = |class| sources.prices.node(sources.today, at, sku, class).ok();
-    let usable = |price: &&Price| price.first().currency == sources.cost.currency;
-    let on_demand = price(PricingClass::OnDemand).filter(usable)?;
-    let mut nodes = NodeCounts::default();
-    for group in &running.nodes {
-        match group.pricing {
-            PricingClass::Spot => nodes.spot += group.count,
-            PricingClass::Committed => nodes.committed += group.count,
-            _ => nodes.on_demand += group.count,
-        }
-    }
+/// The nodes of a region and what they cost, or why that can't be said.
+fn offer<'a>(region: &'a RegionConfig, span: (Date, Date), sources: &Sources) -> Result<Offered<'a>, String> {
+    let name = region.name.as_str();
+    let at = sources.regions.billing_of(name).ok_or_else(|| NoPrice::Region { region: name.into() }.to_string())?;
+    let running = sources.capacity.get(name).ok_or("what runs there is not known")?;
+    let mut skus: Vec<&str> = running.nodes.iter().map(|group| group.sku.as_str()).collect();
+    skus.sort_unstable();
+    skus.dedup();
+    let sku = match skus[..] {
+        [] => return Err("no nodes are configured; name them as [[regions]] nodes".into()),
+        [sku] => sku,
+        _ => return Err(format!("only nodes of one type can be compared, and it has {}", skus.join(", "))),
+    };
+
+    let window = sources.live.window(name, span, sources.pricing());
+    let nodes = nodes(region, running, &window, sources);
+    let price = |class| {
+        let price = sources.prices.node(sources.today, at, sku, class).map_err(|missing| missing.to_string())?;
+        let (is, expected) = (price.first().currency, sources.cost.currency);
+        let wrong = || format!("the price of {} is in {is}; {expected} is expected", price.item);
+        (is == expected).then_some(price).ok_or_else(wrong)
+    };
+    // Without a price nodes can't be recommended, but those that run must have one.
+    let price_of_some = |class, count: u32| match price(class) {
+        Err(why) if count > 0 => Err(why),
+        found => Ok(found.ok()),
+    };
+    let on_demand = price(PricingClass::OnDemand)?;
+    let spot = price_of_some(PricingClass::Spot, nodes.spot)?;
+    let committed = price_of_some(PricingClass::Committed, nodes.committed)?;
     let quota = nodes.total().saturating_mul(QUOTA_FACTOR).max(QUOTA_MIN);
     let offer = RegionOffer {
         name: region.name.clone(),
         cloud: region.cloud.clone(),
         endpoint: region.endpoint.clone(),
         on_demand: NodeOffer { price: on_demand.first(), nodes_max: quota },
-        spot: price(PricingClass::Spot).filter(usable).map(|price| SpotOffer {
-            price: price.first(),
-            nodes_max: quota,
-            loss_per_hour: SPOT_LOSS_PER_HOUR,
-        }),
-        committed: price(PricingClass::Committed).filter(usable).map(|price| CommittedOffer {
+        spot: spot.map(|price| SpotOffer { price: price.first(), nodes_max: quota, loss_per_hour: SPOT_LOSS_PER_HOUR }),
+        committed: committed.map(|price| CommittedOffer {
             price: price.first(),
             new_nodes_max: quota,
             paid_nodes: nodes.committed,
         }),
         fixed_per_hour: None,
     };
-    Some(Offered { region, nodes, offer, price_date: on_demand.valid_from })
+    Ok(Offered { region, nodes, window, offer, price_date: on_demand.valid_from })
+}
+
+/// Whether a region's nodes are as many as its agents, and so may follow the load.
+pub(super) fn follows_load(region: &RegionConfig) -> bool {
+    region.nodes.iter().any(|nodes| nodes.count.is_none())
+}
+
+/// The nodes of a region, by class: as the configuration counts them, or else their mean over the window.
+fn nodes(region: &RegionConfig, running: &RegionCapacity, window: &LiveWindow, sources: &Sources) -> NodeCounts {
+    let mut nodes = NodeCounts::default();
+    for (configured, group) in region.nodes.iter().zip(&running.nodes) {
+        let count = match configured.count {
+            Some(count) => count,
+            None => mean_nodes(running.places, group.count, window, sources).unwrap_or(group.count),
+        };
+        let sum = match group.pricing {
+            PricingClass::Spot => &mut nodes.spot,
+            PricingClass::Committed => &mut nodes.committed,
+            _ => &mut nodes.on_demand,
+        };
+        *sum = sum.saturating_add(count);
+    }
+    nodes
+}
+
+/// The mean of nodes that were there, rounded up: as many as make up for the places that were. `places` and `count` are those
+/// of now; where there are none at present, those of all regions.
+fn mean_nodes(places: u32, count: u32, window: &LiveWindow, sources: &Sources) -> Option<u32> {
+    let own = (u64::from(places), u64::from(count));
+    let (places, count) = if places > 0 && count > 0 { own } else { places_and_nodes(sources.capacity.values()) };
+    let place_ms = u128::from(window.place_ms) * u128::from(count);
+    let known_ms = u128::from(window.known_ms) * u128::from(places);
+    let mean = (place_ms > 0 && known_ms > 0).then(|| place_ms.div_ceil(known_ms))?;
+    Some(u32::try_from(mean).unwrap_or(u32::MAX))
+}
+
+fn places_and_nodes<'a>(running: impl Iterator<Item = &'a RegionCapacity>) -> (u64, u64) {
+    running.fold((0, 0), |(places, nodes), running| {
+        let add = |sum: u64, group: &NodeGroup| sum.saturating_add(group.count.into());
+        (places.saturating_add(running.places.into()), running.nodes.iter().fold(nodes, add))
+    })
 }
 
 /// The demand for each model, by the region that answered it: users are sent to the region that is their home.
-fn models(windows: &BTreeMap<&RegionName, LiveWindow>, sources: &Sources) -> Vec<ModelDemand> {
-    let places: f64 = sources.capacity.values().map(|running| f64::from(running.places)).sum();
-    let nodes: f64 =
-        sources.capacity.values().flat_map(|running| &running.nodes).map(|group| f64::from(group.count)).sum();
-    let places_per_node = (places / nodes.max(1.0)).max(1.0);
-    let mut names: Vec<&String> = windows.values().flat_map(|window| window.models.keys()).collect();
+fn models(offered: &[Offered<'_>], sources: &Sources) -> Vec<ModelDemand> {
+    let running = offered.iter().filter_map(|offered| sources.capacity.get(offered.region.name.as_str()));
+    let (places, nodes) = places_and_nodes(running);
+    let places_per_node = (places as f64 / nodes.max(1) as f64).max(1.0);
+    let mut names: Vec<&String> = offered.iter().flat_map(|offered| offered.window.models.keys()).collect();
     names.sort();
     names.dedup();
     let demand = |name: &&String| {
-        let of_region = |(region, window): (&&RegionName, &LiveWindow)| {
+        let of_region = |Offered { region, window, .. }: &Offered<'_>| {
             let did = window.models.get(*name)?;
             let mean_rps = did.requests as f64 / (window.known_ms as f64 / 1e3).max(1.0);
             let peak_rps = did.peak_rps().unwrap_or(mean_rps * PEAK_OF_MEAN).max(mean_rps);
-            (did.requests > 0).then(|| (region.to_string(), OriginDemand { mean_rps, peak_rps }))
+            (did.requests > 0).then(|| (region.name.to_string(), OriginDemand { mean_rps, peak_rps }))
         };
-        let used = windows.values().filter_map(|window| window.models.get(*name));
-        let (requests, busy_ms) =
-            used.fold((0u64, 0u64), |(requests, busy), did| (requests + did.requests, busy + did.busy_ms));
+        let used = offered.iter().filter_map(|offered| offered.window.models.get(*name));
+        let (requests, busy_ms) = used.fold((0u64, 0u64), |(requests, busy), did| {
+            (requests.saturating_add(did.requests), busy.saturating_add(did.busy_ms))
+        });
         let service_ms = busy_ms as f64 / requests.max(1) as f64;
         Some(ModelDemand {
             name: name.parse().ok()?,
@@ -174,7 +223,7 @@ fn models(windows: &BTreeMap<&RegionName, LiveWindow>, sources: &Sources) -> Vec
             bytes_per_answer: sources.bytes_per_answer,
             memory_share: 0.0,
             spot_share_max: 0.5,
-            demand: windows.iter().filter_map(of_region).collect(),
+            demand: offered.iter().filter_map(of_region).collect(),
         })
     };
     names.iter().filter_map(demand).filter(|model| !model.demand.is_empty()).collect()
@@ -191,25 +240,37 @@ fn round_trips(offered: &[Offered<'_>], sources: &Sources) -> BTreeMap<String, B
     offered.iter().map(from).collect()
 }
 
-/// Answers go to users, wherever these are: each origin's price is that of the internet.
-fn egress(offered: &[Offered<'_>], sources: &Sources) -> BTreeMap<RegionName, BTreeMap<String, Money>> {
-    let of_region = |from: &Offered<'_>| {
-        let name = &from.region.name;
-        let price = price_per_gb(&sources.prices, &sources.regions, sources.today, name.as_str(), None);
-        let none = Money { amount: Amount::ZERO, currency: sources.cost.currency };
-        let price = price.ok().filter(|price| price.currency == sources.cost.currency).unwrap_or(none);
-        let origins = offered.iter().map(|origin| (origin.region.name.to_string(), price));
-        (name.clone(), origins.collect())
+/// Answers go to users, wherever these are: each origin's price is that of the internet. Where it is not known, the highest
+/// of the others counts.
+fn egress(
+    offered: &[Offered<'_>],
+    sources: &Sources,
+    notes: &mut Vec<String>,
+) -> BTreeMap<RegionName, BTreeMap<String, Money>> {
+    let currency = sources.cost.currency;
+    let known = |from: &Offered<'_>| {
+        let name = from.region.name.as_str();
+        let price = price_per_gb(&sources.prices, &sources.regions, sources.today, name, None).ok();
+        price.filter(|price| price.currency == currency)
     };
-    offered.iter().map(of_region).collect()
+    let prices: Vec<Option<Money>> = offered.iter().map(known).collect();
+    let highest = prices.iter().flatten().map(|price| price.amount).max().unwrap_or_default();
+    let of_region = |(from, price): (&Offered<'_>, &Option<Money>)| {
+        if price.is_none() && sources.bytes_per_answer > 0.0 {
+            notes.push(format!(
+                "no price in {currency} of egress from {} to the internet: the highest of the other regions is assumed, {highest} \
+                 per GB",
+                from.region.name
+            ));
+        }
+        let price = price.unwrap_or(Money { amount: highest, currency });
+        let origins = offered.iter().map(|origin| (origin.region.name.to_string(), price));
+        (from.region.name.clone(), origins.collect())
+    };
+    offered.iter().zip(&prices).map(of_region).collect()
 }
 
-fn state(
-    offered: &[Offered<'_>],
-    windows: &BTreeMap<&RegionName, LiveWindow>,
-    sources: &Sources,
-    (start, end): (Date, Date),
-) -> CurrentState {
+fn state(offered: &[Offered<'_>], sources: &Sources, (start, end): (Date, Date)) -> CurrentState {
     let busy = |name: &RegionName| {
         let (mut shares, mut peak) = (Vec::new(), 0f64);
         let mut next = Some(start);
@@ -227,10 +288,12 @@ fn state(
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
         Some(Utilisation { base, mean: mean.clamp(base, day_max), peak: peak.clamp(day_max, 1.0) })
     };
+    let regions = || offered.iter().map(|offered| offered.region);
     let mut state = CurrentState {
         nodes: offered.iter().map(|offered| (offered.region.name.clone(), offered.nodes)).collect(),
-        utilisation: windows.keys().filter_map(|name| Some(((*name).clone(), busy(name)?))).collect(),
-        weights_bp: offered.iter().map(|offered| (offered.region.name.clone(), offered.region.weight_bp)).collect(),
+        utilisation: regions().filter_map(|region| Some((region.name.clone(), busy(&region.name)?))).collect(),
+        autoscaled: regions().filter(|region| follows_load(region)).map(|region| region.name.clone()).collect(),
+        weights_bp: regions().map(|region| (region.name.clone(), region.weight_bp)).collect(),
         ..CurrentState::default()
     };
     holdings::add(&mut state, sources, (start, end));
@@ -239,7 +302,7 @@ fn state(
 
 /// How many times the mean came at the peak of some days, all models together.
 fn peak_of_mean(window: &LiveWindow) -> f64 {
-    let requests: u64 = window.models.values().map(|did| did.requests).sum();
+    let requests = window.models.values().fold(0u64, |sum, did| sum.saturating_add(did.requests));
     let mean_rps = requests as f64 / (window.known_ms as f64 / 1e3).max(1.0);
     let peaks = window.models.values().filter_map(|did| did.peak_rps());
     match peaks.reduce(|sum, peak| sum + peak).filter(|_| mean_rps > 0.0) {

@@ -38,7 +38,11 @@ pub(super) fn egress(sources: &Sources, start: Date, end: Date) -> Vec<EgressUsa
     while let Some(day) = next.filter(|day| *day <= end) {
         next = day.next_day();
         let of_day = meters(sources).map(|meter| meter.egress_usage((day, day)));
-        sent.extend(of_day.max_by_key(|sent| sent.iter().map(|sent| sent.bytes).sum::<u64>()).unwrap_or_default());
+        sent.extend(
+            of_day
+                .max_by_key(|sent| sent.iter().fold(0u64, |sum, sent| sum.saturating_add(sent.bytes)))
+                .unwrap_or_default(),
+        );
     }
     sent
 }

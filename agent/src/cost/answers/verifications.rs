@@ -1,9 +1,9 @@
 //! Compares the predictions of earlier recommendations with the bill, once the bill covers the days they are about.
 
-use super::{Sources, names, usage};
-use crate::cost::advice::Advised;
+use super::{Sources, names, recommend, usage};
+use crate::cost::advice::{Advice, Advised};
 use regionmesh_cost::{
-    Amount, BillWindow, Currency, Group, INCOMPLETE_DAYS, Proposal, Query, RecommendationKind, UsageDay, Verification,
+    Amount, BillWindow, Currency, Group, INCOMPLETE_DAYS, Query, RecommendationKind, Saving, UsageDay, Verification,
     parse_date, report, verify,
 };
 use serde::Serialize;
@@ -26,6 +26,8 @@ pub(super) struct Verified {
     pub(super) made_on: String,
     /// The regions whose bill is compared; empty: all.
     pub(super) regions: BTreeSet<String>,
+    /// The ids of others whose savings are on the same bill: the sum of all is compared with it.
+    pub(super) together_with: Vec<String>,
     /// What the bill says.
     #[serde(flatten)]
     pub(super) outcome: Verification,
@@ -37,51 +39,114 @@ pub(super) fn verifications(sources: &Sources) -> Vec<Verified> {
     let Some(last) = last.and_then(|last| last.checked_sub(Duration::days(INCOMPLETE_DAYS.into()))) else {
         return Vec::new();
     };
-    let is_due = |made: &&Advised| made.recommendation.verify_after <= last.min(sources.today);
-    let due: Vec<&Advised> = sources.advice.iter().filter(is_due).collect();
-    let first = due.iter().map(|made| days_before(made.on, WINDOW_DAYS)).min();
-    let end = due.iter().map(|made| made.recommendation.verify_after).max();
+    let joint = sources.advice.iter().map(|made| Joint::of(made, &sources.advice));
+    let due: Vec<Joint<'_>> = joint.filter(|joint| joint.verify_after <= last.min(sources.today)).collect();
+    let first = due.iter().map(|joint| days_before(joint.made_on, WINDOW_DAYS)).min();
+    let end = due.iter().map(|joint| joint.verify_after).max();
     let Some(span) = first.zip(end) else { return Vec::new() };
     let past = Past::of(sources, span);
-    due.into_iter().map(|made| verified(made, &past, sources)).collect()
+    due.into_iter().map(|joint| verified(joint, &past, sources)).collect()
 }
 
 fn days_before(day: Date, days: i64) -> Date {
     day.checked_sub(Duration::days(days)).unwrap_or(day)
 }
 
-fn verified(made: &Advised, past: &Past, sources: &Sources) -> Verified {
-    let recommendation = &made.recommendation;
-    let regions = regions(&recommendation.proposal);
+/// A recommendation and the others that can't be told apart from it on the bill: they were open at the same time and are
+/// about the same regions.
+struct Joint<'a> {
+    made: &'a Advised,
+    others: Vec<&'a Advised>,
+    /// Empty: all.
+    regions: BTreeSet<String>,
+    /// The day that the first of them was made.
+    made_on: Date,
+    /// The day to verify the last of them.
+    verify_after: Date,
+}
+
+impl<'a> Joint<'a> {
+    fn of(made: &'a Advised, advice: &'a Advice) -> Self {
+        let until = |made: &Advised| made.recommendation.verify_after;
+        let is_at_the_time = |other: &&Advised| {
+            other.on < until(made) && made.on < until(other) && other.currency == made.currency && *other != made
+        };
+        let mut joint =
+            Self { made, others: Vec::new(), regions: regions(made), made_on: made.on, verify_after: until(made) };
+        let mut rest: Vec<&Advised> = advice.iter().filter(is_at_the_time).collect();
+        // A region that comes in brings in others that are about it.
+        loop {
+            let (joins, apart): (Vec<_>, Vec<_>) = rest.into_iter().partition(|other| joint.is_about(other));
+            if joins.is_empty() {
+                return joint;
+            }
+            joins.into_iter().for_each(|other| joint.add(other));
+            rest = apart;
+        }
+    }
+
+    fn is_about(&self, other: &Advised) -> bool {
+        let regions = regions(other);
+        self.regions.is_empty() || regions.is_empty() || !self.regions.is_disjoint(&regions)
+    }
+
+    fn add(&mut self, other: &'a Advised) {
+        let id = &other.recommendation.id;
+        // One that was made again is what is left of the first.
+        if self.others.iter().any(|known| known.recommendation.id == *id) {
+            return;
+        }
+        let regions = regions(other);
+        if regions.is_empty() || self.regions.is_empty() {
+            self.regions.clear();
+        } else {
+            self.regions.extend(regions);
+        }
+        self.made_on = self.made_on.min(other.on);
+        self.verify_after = self.verify_after.max(other.recommendation.verify_after);
+        self.others.push(other);
+    }
+
+    fn predicted(&self) -> Saving {
+        let mut sum = self.made.recommendation.saving;
+        for Saving { expected, low, high } in self.others.iter().map(|other| other.recommendation.saving) {
+            sum.expected += expected;
+            sum.low += low;
+            sum.high += high;
+        }
+        sum
+    }
+}
+
+fn verified(joint: Joint<'_>, past: &Past, sources: &Sources) -> Verified {
     let window = |end: Date| {
         let span = (days_before(end, WINDOW_DAYS - 1), end);
         BillWindow {
-            days: past.billed(&regions, span, made.currency),
-            currency: made.currency,
-            load: past.load(&regions, span),
+            days: past.billed(&joint.regions, span, joint.made.currency),
+            currency: joint.made.currency,
+            load: past.load(&joint.regions, span),
         }
     };
-    let (before, after) = (window(days_before(made.on, 1)), window(recommendation.verify_after));
-    let outcome = verify(recommendation.saving, &before, &after, follows_load(&regions, sources));
+    let (before, after) = (window(days_before(joint.made_on, 1)), window(joint.verify_after));
+    let mut outcome = verify(joint.predicted(), &before, &after, follows_load(&joint.regions, sources));
+    if !joint.others.is_empty() {
+        outcome.why += &format!("; judged together with {} more for the same regions", joint.others.len());
+    }
+    let recommendation = &joint.made.recommendation;
     Verified {
         id: recommendation.id.clone(),
         kind: recommendation.kind,
         title: recommendation.title.clone(),
-        made_on: made.on.to_string(),
-        regions,
+        made_on: joint.made.on.to_string(),
+        together_with: joint.others.iter().map(|other| other.recommendation.id.clone()).collect(),
+        regions: joint.regions,
         outcome,
     }
 }
 
-/// The regions that a change is about; none: all.
-fn regions(proposal: &Proposal) -> BTreeSet<String> {
-    match proposal {
-        Proposal::Fleet { nodes, .. } | Proposal::Autoscale { nodes } => {
-            nodes.iter().map(|change| change.region.to_string()).collect()
-        }
-        Proposal::Delete { copies } => copies.iter().map(|copy| copy.region.to_string()).collect(),
-        Proposal::Relay { .. } => BTreeSet::new(),
-    }
+/// The regions whose bill shows a change; empty: all.
+fn regions(made: &Advised) -> BTreeSet<String> {
+    made.recommendation.proposal.regions().into_iter().map(ToString::to_string).collect()
 }
 
 fn counts(regions: &BTreeSet<String>, name: &str) -> bool {
@@ -122,7 +187,8 @@ impl Past {
     /// The regions' mean load, requests per second, over the days that were observed; 0 if none was.
     fn load(&self, regions: &BTreeSet<String>, (start, end): (Date, Date)) -> f64 {
         let used = || self.used.iter().filter(|did| (start..=end).contains(&did.day));
-        let requests: u64 = used().filter(|did| counts(regions, &did.region)).map(|did| did.requests).sum();
+        let of_regions = used().filter(|did| counts(regions, &did.region));
+        let requests = of_regions.fold(0u64, |sum, did| sum.saturating_add(did.requests));
         let days: BTreeSet<Date> = used().map(|did| did.day).collect();
         requests as f64 / (days.len().max(1) as f64 * 86_400.0)
     }
@@ -132,6 +198,6 @@ impl Past {
 fn follows_load(regions: &BTreeSet<String>, sources: &Sources) -> f64 {
     let configured = sources.config.iter().flat_map(|config| &config.regions);
     let about: Vec<_> = configured.filter(|region| counts(regions, region.name.as_str())).collect();
-    let following = about.iter().filter(|region| region.nodes.iter().any(|nodes| nodes.count.is_none())).count();
+    let following = about.iter().filter(|region| recommend::follows_load(region)).count();
     following as f64 / about.len().max(1) as f64
 }

@@ -266,3 +266,41 @@ fn a_state_that_cannot_be_right_is_refused() {
     input.environment = "prod; rm -rf /".to_owned();
     assert!(recommend(&input).is_err());
 }
+
+#[test]
+fn an_id_stands_for_a_change_in_its_regions_whatever_the_numbers() {
+    let id = |spare: &[(&str, u32)]| {
+        let mut state = triangle_state();
+        state.utilisation.clear();
+        state.nodes.values_mut().for_each(|nodes| nodes.on_demand = 11);
+        for (region, on_demand) in spare {
+            state.nodes.get_mut(&region.parse().unwrap()).unwrap().on_demand = *on_demand;
+        }
+        let made = recommend(&advice(triangle(100.0), state)).unwrap().recommendations;
+        assert!(made[0].title.starts_with("Run fewer nodes in"), "{made:?}");
+        made[0].id.clone()
+    };
+    assert_eq!(id(&[("eu", 30)]), id(&[("eu", 60)]));
+    assert_ne!(id(&[("eu", 30)]), id(&[("ap", 30)]));
+    assert_ne!(id(&[("eu", 30)]), id(&[("eu", 30), ("ap", 30)]));
+}
+
+#[test]
+fn regions_whose_nodes_follow_the_load_are_not_told_to_let_them() {
+    let followed = |autoscaled: &[&str], baseline| {
+        let (mut placement, mut state) = (triangle(100.0), triangle_state());
+        placement.rules.survive = 1;
+        state.autoscaled = autoscaled.iter().map(|name| name.parse().unwrap()).collect();
+        let made = recommend(&RecommendInput { baseline, ..advice(placement, state) }).unwrap();
+        let nodes = made.recommendations.into_iter().find_map(|made| match made.proposal {
+            Proposal::Autoscale { nodes } => Some(nodes.into_iter().map(|change| change.region.to_string()).collect()),
+            _ => None,
+        });
+        nodes.unwrap_or_else(Vec::new)
+    };
+    assert_eq!(followed(&[], BaselineName::Current), ["ap", "eu", "us"]);
+    assert_eq!(followed(&["eu"], BaselineName::Current), ["ap", "us"]);
+    assert!(followed(&["ap", "eu", "us"], BaselineName::Current).is_empty());
+    // The fleet of another baseline is one that doesn't scale.
+    assert_eq!(followed(&["ap", "eu", "us"], BaselineName::Peak), ["eu"]);
+}
