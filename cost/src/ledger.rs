@@ -3,6 +3,8 @@
 //! A ledger merges with any other in any order and as often as you like: the result is the same. Cloning one is cheap, so a
 //! report runs on a snapshot while imports go on.
 
+mod ends;
+
 use crate::{
     cells::{Cells, CellsError, Metric, Period},
     date::{DAY_MS, day_number, day_of},
@@ -20,9 +22,13 @@ use std::{
 };
 use time::Date;
 
+pub use ends::BillEnds;
+
 /// Providers add charges of a day until about two days later: a day counts as complete once its bill was imported that
 /// much later.
 pub const LATE_DAYS: i32 = 2;
+/// A source without a new day for so long has ended, days.
+const ENDED_DAYS: i32 = 45;
 /// First bytes of a stored part; the digit is the version of its layout.
 const MAGIC: &[u8; 8] = b"rmcost1\n";
 /// Longest name of a source or an importer, bytes.
@@ -242,6 +248,13 @@ pub struct SourceState {
     pub complete_day: Option<Date>,
     /// The latest import, milliseconds since 1970.
     pub imported_ms: u64,
+}
+
+impl SourceState {
+    /// Whether it has ended, for example as its account was closed: it is late no more.
+    pub fn has_ended(&self, today: Date) -> bool {
+        self.last_day.is_none_or(|last| day_number(today) - day_number(last) > ENDED_DAYS)
+    }
 }
 
 /// Every part that is held, at most one for a source and month.

@@ -4,7 +4,7 @@
 use crate::{
     anomaly::{Anomaly, AnomalyKind, Plane},
     budget::{Budget, BudgetState, BudgetWindow, Crossing, CrossingKind},
-    date::{DAY_MS, day_number, end_of_day_ms},
+    date::{date_at, end_of_day_ms},
     ledger::Ledger,
     money::Amount,
 };
@@ -14,9 +14,6 @@ use regionmesh_protocol::{
     money::{CostNotice, NoticeKind},
 };
 use time::Date;
-
-/// A source without a new day for so long has ended, and is late no more, days.
-const ENDED_DAYS: i32 = 45;
 
 /// The notices of the thresholds that a budget has crossed in a period.
 pub fn budget_notices(budget: &Budget, window: BudgetWindow, state: &BudgetState, now_ms: u64) -> Vec<CostNotice> {
@@ -118,13 +115,13 @@ fn anomaly_text(anomaly: &Anomaly, subject: &str) -> String {
 
 /// The notices of bills whose newest complete day is older than `late_after_h` hours.
 pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<CostNotice> {
-    let today = i32::try_from(now_ms / DAY_MS).unwrap_or(i32::MAX);
+    let today = date_at(now_ms).unwrap_or(Date::MAX);
     let sources = ledger.sources();
     let late = sources.iter().filter_map(|(source, state)| {
         let newest = state.last_day?;
         let complete = state.complete_day.unwrap_or(newest);
         let late_from_ms = end_of_day_ms(complete).saturating_add(late_after_h.saturating_mul(3_600_000));
-        let is_late = now_ms >= late_from_ms && today - day_number(newest) <= ENDED_DAYS;
+        let is_late = now_ms >= late_from_ms && !state.has_ended(today);
         is_late.then(|| CostNotice {
             kind: NoticeKind::Data,
             id: format!("data:late:{source}:{complete}"),

@@ -1,7 +1,10 @@
 //! The costs of consecutive days.
 
 use super::ForecastError;
-use crate::money::{Amount, Currency};
+use crate::{
+    cells::Period,
+    money::{Amount, Currency},
+};
 use time::{Date, Duration};
 
 /// Days that are kept, the newest ones.
@@ -17,26 +20,31 @@ pub struct DailyCosts {
     last: Date,
     /// One amount for each day up to `last`.
     amounts: Vec<Amount>,
+    /// What is billed already of the days after `last`, up to the end of its month.
+    later: Vec<Amount>,
 }
 
 impl DailyCosts {
     /// The costs up to and including `last`, the newest day that the bill has anything to say about. Costs of the same day are
-    /// added. Costs after `last`, and those more than two years before it, are ignored. The series begins with the first cost.
+    /// added. Costs after `last` are a part of what their days will cost; those after its month, and more than two years before
+    /// it, are ignored. The series begins with the first cost.
     pub fn new(currency: Currency, last: Date, costs: impl IntoIterator<Item = (Date, Amount)>) -> Self {
         // Newest day first, until the length is known.
-        let mut amounts = Vec::new();
+        let (mut amounts, mut later) = (Vec::new(), Vec::new());
         for (day, amount) in costs {
-            let Ok(age) = usize::try_from((last - day).whole_days()) else { continue };
-            if age >= KEPT_DAYS {
+            if day > last {
+                if Period::of(day) == Period::of(last) {
+                    add(&mut later, usize::from(day.day() - last.day()) - 1, amount);
+                }
                 continue;
             }
-            if amounts.len() <= age {
-                amounts.resize(age + 1, Amount::ZERO);
+            let Ok(age) = usize::try_from((last - day).whole_days()) else { continue };
+            if age < KEPT_DAYS {
+                add(&mut amounts, age, amount);
             }
-            amounts[age] += amount;
         }
         amounts.reverse();
-        Self { currency, last, amounts }
+        Self { currency, last, amounts, later }
     }
 
     /// The currency of the amounts.
@@ -57,6 +65,19 @@ impl DailyCosts {
         let last = self.last.checked_sub(Duration::days(i64::from(incomplete_days))).ok_or(error)?;
         Ok((&self.amounts[..count], last))
     }
+
+    /// What is billed so far of the days after the last complete one, up to the end of the newest day's month.
+    pub(super) fn billed_since(&self, incomplete_days: u16) -> impl Iterator<Item = Amount> {
+        let count = self.amounts.len().saturating_sub(usize::from(incomplete_days));
+        self.amounts[count..].iter().chain(&self.later).copied()
+    }
+}
+
+fn add(amounts: &mut Vec<Amount>, index: usize, amount: Amount) {
+    if amounts.len() <= index {
+        amounts.resize(index + 1, Amount::ZERO);
+    }
+    amounts[index] += amount;
 }
 
 /// What a forecast looks at: the recent days, from the first that cost something.

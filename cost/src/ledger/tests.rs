@@ -166,3 +166,34 @@ fn more_cells_than_are_kept_are_refused_with_what_to_do() {
     let error = made.unwrap_err().to_string();
     assert!(error.contains("AWS 1 in 2026-09") && error.contains("choose fewer tags"), "{error}");
 }
+
+#[test]
+fn a_series_ends_where_all_of_its_sources_that_still_deliver_do() {
+    let bill = |source: &str, last: i32| {
+        let mut builder = CellsBuilder::new(Vec::new());
+        for (day, kind) in
+            [(last, ChargeKind::Usage), (last + 20, ChargeKind::Purchase), (last + 300, ChargeKind::Usage)]
+        {
+            let place = builder.place(&CellKey { kind, ..key(day) });
+            builder.add(place, Sums { effective: Amount(1), rows: 1, ..Sums::default() });
+        }
+        let imported_ms = (last as u64 + 4) * crate::date::DAY_MS;
+        let part = StoredPart::new(source.into(), PERIOD, imported_ms, "agent-1".into(), builder.finish()).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.insert(Arc::new(part));
+        ledger
+    };
+    let mut ledger = bill("AWS 1", FIRST + 60);
+    for (source, last) in [("AWS 2", FIRST + 15), ("Microsoft 3", FIRST + 14)] {
+        ledger.merge(&bill(source, last));
+    }
+    let today = day_of(FIRST + 62).unwrap();
+    let ends = ledger.ends(today);
+    assert_eq!(ends.of(["AWS 1"]), Some(FIRST + 60));
+    assert_eq!(ends.of(["AWS 1", "AWS 2"]), Some(FIRST + 15));
+    assert_eq!(ends.of(["AWS 1", "Microsoft 3"]), Some(FIRST + 60), "46 days behind: it has ended");
+    assert_eq!(ends.of(["Microsoft 3"]), Some(FIRST + 15), "its later days cost nothing");
+    assert_eq!(ledger.complete_everywhere(today), day_of(FIRST + 15));
+    assert_eq!(Ledger::default().ends(today).of(["AWS 1"]), None);
+    assert_eq!(ledger.by_source().values().map(|own| own.sources().len()).collect::<Vec<_>>(), [1, 1, 1]);
+}
