@@ -33,8 +33,6 @@ pub struct UsageDay {
     pub requests: u64,
     /// Time that serving places were busy with it, milliseconds, summed over the places.
     pub busy_ms: u64,
-    /// Bytes of its answers.
-    pub bytes_out: u64,
 }
 
 /// Serving places × the time that they ran, milliseconds, by day and mesh region. Where a region's day is not there, its
@@ -63,8 +61,6 @@ pub struct ModelCost {
     pub requests: u64,
     /// Busy time on the same days, milliseconds.
     pub busy_ms: u64,
-    /// Bytes of answers on the same days.
-    pub bytes_out: u64,
     /// Cost per 1,000 requests, rounded half to even; none without requests.
     pub per_1000: Option<Amount>,
 }
@@ -162,14 +158,12 @@ struct RegionDay {
 struct Usage {
     requests: u64,
     busy_ms: u64,
-    bytes_out: u64,
 }
 
 impl Usage {
     fn add(&mut self, other: Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.busy_ms = self.busy_ms.saturating_add(other.busy_ms);
-        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
     }
 }
 
@@ -189,8 +183,8 @@ fn region_days(query: &Query, usage: &[UsageDay], capacity: &Capacity) -> Region
     let mut days = RegionDays::new();
     for used in usage.iter().filter(|used| is_asked(used.day)) {
         let day = days.entry((used.day.to_string(), used.region.clone())).or_default();
-        let UsageDay { requests, busy_ms, bytes_out, .. } = *used;
-        day.models.entry(used.model.clone()).or_default().add(Usage { requests, busy_ms, bytes_out });
+        let UsageDay { requests, busy_ms, .. } = *used;
+        day.models.entry(used.model.clone()).or_default().add(Usage { requests, busy_ms });
     }
     for ((day, region), capacity_ms) in capacity.iter().filter(|((day, _), _)| is_asked(*day)) {
         days.entry((day.to_string(), region.clone())).or_default().capacity_ms = Some(*capacity_ms);
@@ -319,7 +313,6 @@ impl Model {
             share_bp: share_bp(cost, totals.of(currency)),
             requests: self.usage.requests,
             busy_ms: self.usage.busy_ms,
-            bytes_out: self.usage.bytes_out,
             per_1000: cost.share(1_000, self.usage.requests),
         }
     }

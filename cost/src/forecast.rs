@@ -39,7 +39,7 @@ pub enum ForecastError {
     /// No day of the series is complete.
     #[error(
         "no complete day of cost to forecast from: the newest {incomplete_days} days are left out because charges arrive late; \
-         wait for more days, or leave out fewer"
+         wait for more days"
     )]
     NoCompleteDay {
         /// The days that were left out.

@@ -3,6 +3,8 @@
 //! A ledger merges with any other in any order and as often as you like: the result is the same. Cloning one is cheap, so a
 //! report runs on a snapshot while imports go on.
 
+mod ends;
+
 use crate::{
     cells::{Cells, CellsError, Metric, Period},
     date::{DAY_MS, day_number, day_of},
@@ -19,6 +21,8 @@ use std::{
     sync::Arc,
 };
 use time::Date;
+
+pub use ends::BillEnds;
 
 /// Providers add charges of a day until about two days later: a day counts as complete once its bill was imported that
 /// much later.
@@ -39,6 +43,8 @@ pub struct StoredPart {
     cells: Cells,
     digest: Digest,
     days: Vec<i32>,
+    /// Those with usage.
+    usage_days: Vec<i32>,
     rows: u64,
     /// Whether any usage has a sum other than zero, by metric.
     priced: [bool; Metric::ALL.len()],
@@ -126,7 +132,7 @@ impl StoredPart {
         check_name("source", &header.source)?;
         check_name("importer", &header.importer)?;
 
-        let mut days = BTreeSet::new();
+        let (mut days, mut usage_days) = (BTreeSet::new(), BTreeSet::new());
         let mut rows = 0u64;
         let mut priced = [false; Metric::ALL.len()];
         for index in 0..cells.len() {
@@ -134,15 +140,20 @@ impl StoredPart {
             rows = rows.saturating_add(sums.rows);
             // Cells are sorted by day: most days are the one before.
             days.insert(cells.day(index));
+            let is_usage = cells.kind(index) == crate::ChargeKind::Usage;
+            if is_usage {
+                usage_days.insert(cells.day(index));
+            }
             for (is_priced, metric) in priced.iter_mut().zip(Metric::ALL) {
                 let Amount(units) = sums.get(metric);
                 if units.unsigned_abs() > SUM_MAX {
                     return Err(PartError::TooLarge { index });
                 }
-                *is_priced |= units != 0 && cells.kind(index) == crate::ChargeKind::Usage;
+                *is_priced |= units != 0 && is_usage;
             }
         }
-        Ok(Self { header, cells, digest, days: days.into_iter().collect(), rows, priced })
+        let [days, usage_days] = [days, usage_days].map(|days| days.into_iter().collect());
+        Ok(Self { header, cells, digest, days, usage_days, rows, priced })
     }
 
     /// The bill that it is of: `AWS 1234567890123`.
@@ -246,6 +257,13 @@ pub struct SourceState {
     pub imported_ms: u64,
 }
 
+impl SourceState {
+    /// Whether it has ended, for example as its account was closed: it is late no more.
+    pub fn has_ended(&self, today: Date) -> bool {
+        self.last_day.is_none_or(|last| day_number(today) - day_number(last) > ENDED_DAYS)
+    }
+}
+
 /// Every part that is held, at most one for a source and month.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -306,18 +324,6 @@ impl Ledger {
             state.imported_ms = state.imported_ms.max(part.imported_ms());
         }
         sources
-    }
-
-    /// The last day that is complete in every source that had not ended by `end`. Where all had, the last that is complete in
-    /// any.
-    pub fn settled_day(&self, end: Date) -> Option<Date> {
-        let sources = self.sources();
-        let is_delivering =
-            |state: &&SourceState| state.last_day.is_some_and(|last| day_number(end) - day_number(last) <= ENDED_DAYS);
-        // A new source adds nothing to the days before its first charge.
-        let settled = |state: &SourceState| state.complete_day.or_else(|| state.first_day?.previous_day());
-        let delivering = sources.values().filter(is_delivering).filter_map(settled).min();
-        delivering.or_else(|| sources.values().filter_map(|state| state.complete_day).max())
     }
 
     /// The parts with a charge within these days, both included, as numbers.

@@ -47,7 +47,7 @@ pub use forecast::{
     BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX, INCOMPLETE_DAYS,
     Method, MonthEnd, forecast, month_end,
 };
-pub use ledger::{LATE_DAYS, Ledger, PartError, SourceState, StoredPart};
+pub use ledger::{BillEnds, LATE_DAYS, Ledger, PartError, SourceState, StoredPart};
 pub use live::{
     Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion, LiveStateError, LiveWindow,
     ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity, SourceCounters, StoredBytes, hourly_rate,

@@ -4,8 +4,8 @@
 use crate::{
     anomaly::{Anomaly, AnomalyKind, Plane},
     budget::{Budget, BudgetState, BudgetWindow, Crossing, CrossingKind},
-    date::{DAY_MS, date_at, day_number, end_of_day_ms, parse_date},
-    ledger::{ENDED_DAYS, Ledger},
+    date::{date_at, end_of_day_ms, parse_date},
+    ledger::Ledger,
     money::Amount,
 };
 use regionmesh_protocol::{
@@ -13,6 +13,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     money::{CostNotice, NoticeKind},
 };
+use time::Date;
 
 /// How long a budget's notice stands whatever another agent thinks of it, milliseconds: that one's clock or configuration may be
 /// behind those of the agent that told it.
@@ -129,13 +130,13 @@ fn anomaly_text(anomaly: &Anomaly, subject: &str) -> String {
 
 /// The notices of bills whose newest complete day is older than `late_after_h` hours.
 pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<CostNotice> {
-    let today = i32::try_from(now_ms / DAY_MS).unwrap_or(i32::MAX);
+    let today = date_at(now_ms).unwrap_or(Date::MAX);
     let sources = ledger.sources();
     let late = sources.iter().filter_map(|(source, state)| {
         let newest = state.last_day?;
         let complete = state.complete_day.unwrap_or(newest);
         let late_from_ms = end_of_day_ms(complete).saturating_add(late_after_h.saturating_mul(3_600_000));
-        let is_late = now_ms >= late_from_ms && today - day_number(newest) <= ENDED_DAYS;
+        let is_late = now_ms >= late_from_ms && !state.has_ended(today);
         is_late.then(|| CostNotice {
             kind: NoticeKind::Data,
             id: format!("data:late:{source}:{complete}"),

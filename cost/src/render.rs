@@ -13,7 +13,7 @@ use crate::money::Amount;
 use regionmesh_protocol::text::visible;
 
 pub use csv::csv;
-pub use documents::{allocation_document, report_document, trends_document};
+pub use documents::{allocation_document, report_document, time_chart, trends_document};
 pub use html::html;
 pub use text::text;
 

@@ -410,7 +410,7 @@ def cost_panels():
     hourly, today = cost("hourly", place, MONEY), cost("today", place, MONEY)
     live, billed = (cost("month_to_date", place, f'source="{source}", {MONEY}') for source in ("live", "billed"))
     ends = [cost("forecast_month_end", place, f'quantile="{quantile}", region!="", {MONEY}') for quantile in ("0.5", "0.1", "0.9")]
-    ratio = cost("reconciliation_ratio", "region", REGIONS)
+    ratio = cost("reconciliation_ratio", place, MONEY)
     return [
         money("Per hour", "What runs in the chosen regions costs now, by the price table.", f"sum by (currency) ({hourly})"),
         money("Today", "Since midnight UTC, by the price table.", f"sum by (currency) ({today})"),
@@ -440,7 +440,7 @@ def cost_panels():
               [(cost("per_1000_inferences", "region, model, currency", MONEY), "{{model}} {{region}} {{currency}}")], decimals=4, minimum=0),
         graph("Idle by region", "Share of the cost of serving that no model used.", [(cost("idle_ratio", "region", REGIONS), "{{region}}")], unit="percentunit", minimum=0, maximum=1),
         graph("Live against billed by region", "Live cost divided by billed cost, of days that both know. Alerts below 0.5 and above 2.",
-              [(ratio, "{{region}}")], decimals=2, line_at=2, minimum=0),
+              [(ratio, "{{region}} {{currency}}")], decimals=2, line_at=2, minimum=0),
         graph("Cost of egress today", "By pair of regions and cause.",
               [(cost("egress_today", "from, to, cause, currency", 'from=~"$region", currency=~"$currency"'), "{{from}} to {{to}}, {{cause}}, {{currency}}")], decimals=2, minimum=0),
         graph("Egress", "Bytes that leave a region, by target and cause.", [('max by (region, to, cause) (region:egress_bytes:rate5m{region=~"$region"})', "{{region}} to {{to}} {{cause}}")], unit="Bps", minimum=0),

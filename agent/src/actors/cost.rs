@@ -197,6 +197,9 @@ impl CostState {
         let board = self.arguments.snapshots.board.borrow().clone();
         let is_leader = self.arguments.snapshots.leader.borrow().is_self;
         let pricing = pricing(&books, &self.regions);
+        if !is_leader {
+            self.judge.stand_down(&self.arguments.metrics);
+        }
 
         let holdings = observe::holdings(&self.arguments.id.region, &self.arguments.snapshots);
         observe::observe(&mut self.kept.live, &config, &board, &holdings, now_ms, pricing);

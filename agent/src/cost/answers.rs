@@ -5,6 +5,7 @@ mod documents;
 mod figures;
 mod holdings;
 mod recommend;
+mod series;
 mod usage;
 mod verifications;
 
@@ -340,9 +341,6 @@ fn egress(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
     Answer::new(&told, document)
 }
 
-/// Daily costs by group and currency.
-type Series = BTreeMap<(Vec<String>, Currency), Vec<(Date, Amount)>>;
-
 /// A group's forecast.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Expected {
@@ -357,43 +355,28 @@ pub(super) struct Expected {
 }
 
 fn expected(span: &Span, days: u16, sources: &Sources) -> Result<Answer, AnswerError> {
-    let mut by = vec![Group::Day];
-    by.extend(span.by.iter().filter(|group| !group.is_time()).cloned());
+    let by: Vec<Group> = span.by.iter().filter(|group| !group.is_time()).cloned().collect();
     let query = sources.query(span).by(by.clone());
     let found = report(&sources.ledger, &query, &names(sources))?;
-    let Some(last) = sources.ledger.sources().values().filter_map(|state| state.last_day).max() else {
-        let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
-        let document = documents::forecasts(&by[1..], &[], warnings.clone());
-        return Answer::new(&json!({ "by": by[1..], "forecasts": [], "warnings": warnings }), document);
-    };
-    let last = last.min(span.end);
-
-    let mut series = Series::new();
-    for row in &found.rows {
-        let Some((day, values)) = row.values.split_first() else { continue };
-        if let Some(day) = parse_date(day) {
-            series.entry((values.to_vec(), row.currency)).or_default().push((day, row.amount));
-        }
-    }
     let mut warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    let series = series::daily_costs(&query, sources)?;
     if series.len() > FORECASTS_MAX {
         warnings.push(format!("{} of {} series are forecast; filter for others", FORECASTS_MAX, series.len()));
     }
-    let one = |((values, currency), costs): ((Vec<String>, _), Vec<_>)| {
-        let costs = DailyCosts::new(currency, last, costs);
+    let one = |((values, _), costs): ((Vec<String>, Currency), DailyCosts)| {
         let (month, days) = (month_end(&costs, INCOMPLETE_DAYS), forecast(&costs, days, INCOMPLETE_DAYS));
         let problem = month.as_ref().err().or(days.as_ref().err()).map(ToString::to_string);
         Expected { values, month_end: month.ok(), forecast: days.ok(), problem }
     };
     let forecasts: Vec<Expected> = series.into_iter().take(FORECASTS_MAX).map(one).collect();
-    let document = documents::forecasts(&by[1..], &forecasts, warnings.clone());
-    Answer::new(&json!({ "by": by[1..], "forecasts": forecasts, "warnings": warnings }), document)
+    let document = documents::forecasts(&by, &forecasts, warnings.clone());
+    Answer::new(&json!({ "by": by, "forecasts": forecasts, "warnings": warnings }), document)
 }
 
 /// The anomalies of bills that are open or began within 45 days of their end.
-pub fn billed(ledger: &Ledger) -> Vec<Anomaly> {
-    let Some(last) = ledger.sources().values().filter_map(|state| state.last_day).max() else { return Vec::new() };
-    let cells: Vec<_> = ledger.parts().map(|part| part.cells()).collect();
+pub fn billed(ledger: &Ledger, today: Date) -> Vec<Anomaly> {
+    let ends = ledger.ends(today);
+    let mut last = None;
     let mut found = Vec::new();
     for (by, part) in [
         (Dimension::Region, Dimension::Service),
@@ -401,17 +384,18 @@ pub fn billed(ledger: &Ledger) -> Vec<Anomaly> {
         (Dimension::Provider, Dimension::Service),
         (Dimension::Account, Dimension::Service),
     ] {
-        let series = billed_series(cells.iter().copied(), by, part);
-        found.extend(billed_anomalies(&series, day_number(last), &BilledSettings::default()));
+        let series = billed_series(ledger, &ends, by, part);
+        last = last.max(series.iter().map(|series| series.last_day).max());
+        found.extend(billed_anomalies(&series, &BilledSettings::default()));
     }
-    let oldest = last.checked_sub(Duration::days(45)).unwrap_or(last);
-    found.retain(|anomaly| anomaly.until.is_none() || anomaly.since.date() >= oldest);
+    let is_recent = |since: Date| last.is_some_and(|last| last - day_number(since) <= 45);
+    found.retain(|anomaly| anomaly.until.is_none() || is_recent(anomaly.since.date()));
     found
 }
 
 fn anomalies(sources: &Sources) -> Result<Answer, AnswerError> {
     let mut found = sources.live_anomalies.clone();
-    found.extend(billed(&sources.ledger));
+    found.extend(billed(&sources.ledger, sources.today));
     found.sort_by_key(|anomaly| (anomaly.until.is_some(), std::cmp::Reverse(anomaly.since)));
     Answer::new(&json!({ "anomalies": found }), documents::anomalies(&found))
 }
@@ -457,11 +441,11 @@ fn held(sources: &Sources) -> Result<Answer, AnswerError> {
     Answer::new(&json!({ "sources": held, "live": live, "reconciliation": reconciled }), document)
 }
 
-/// Live cost against bills, over the days that both know.
+/// Live cost against bills, over the days that both know and that bills add nothing to any more.
 pub fn reconciliation(sources: &Sources) -> Vec<Reconciliation> {
     let live = sources.live.whole_days(sources.pricing());
-    let (Some(first), Some(last)) = (live.keys().map(|(_, day)| *day).min(), live.keys().map(|(_, day)| *day).max())
-    else {
+    let first = live.keys().map(|(_, day)| *day).min();
+    let (Some(first), Some(last)) = (first, sources.ledger.settled_day(sources.today)) else {
         return Vec::new();
     };
     let query = Query::new(first, last).by([Group::Day, Group::Region]);

@@ -45,16 +45,15 @@ impl Default for BilledSettings {
     }
 }
 
-/// The anomalies of a bill that ends on `last_day` (days since 1970), those of a scope in order of their start. Looks at 400
-/// days; later days than the last are ignored.
-pub fn billed_anomalies(series: &[BilledSeries], last_day: i32, settings: &BilledSettings) -> Vec<Anomaly> {
-    let from = last_day.saturating_sub(HISTORY_DAYS - 1);
-    if day_of(last_day).is_none() {
+/// The anomalies of bills, those of a scope in order of their start. Looks at 400 days.
+pub fn billed_anomalies(series: &[BilledSeries], settings: &BilledSettings) -> Vec<Anomaly> {
+    let Some(last_day) = series.iter().map(|series| series.last_day).max().filter(|day| day_of(*day).is_some()) else {
         return Vec::new();
-    }
+    };
+    let from = last_day.saturating_sub(HISTORY_DAYS - 1);
     let first_days = series.iter().filter_map(|series| first_day(series, from));
     let Some(history_from) = first_days.min().filter(|first| *first <= last_day) else { return Vec::new() };
-    let scan = |series| Scan::new(series, history_from, last_day, settings).map(Scan::run).unwrap_or_default();
+    let scan = |series| Scan::new(series, history_from, settings).map(Scan::run).unwrap_or_default();
     series.iter().flat_map(scan).collect()
 }
 
@@ -89,7 +88,8 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(series: &'a BilledSeries, history_from: i32, last_day: i32, settings: &'a BilledSettings) -> Option<Self> {
+    fn new(series: &'a BilledSeries, history_from: i32, settings: &'a BilledSettings) -> Option<Self> {
+        let last_day = series.last_day;
         let first_day = first_day(series, history_from).filter(|first| *first <= last_day)?;
         let totals = series.totals();
         let is_new = |(day, _): &(&i32, &Amount)| **day - history_from >= NEW_DAYS;

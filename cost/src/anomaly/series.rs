@@ -2,10 +2,11 @@
 
 use super::Scope;
 use crate::{
-    cells::{Cells, ChargeKind, Dimension, Metric},
+    cells::{ChargeKind, Dimension, Metric},
+    ledger::{BillEnds, Ledger},
     money::{Amount, Currency},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Costs by part and day.
 type Parts = BTreeMap<String, BTreeMap<i32, Amount>>;
@@ -17,6 +18,8 @@ pub struct BilledSeries {
     pub scope: Scope,
     /// The currency of all amounts.
     pub currency: Currency,
+    /// The last day that is known; later ones are ignored.
+    pub last_day: i32,
     /// Costs by part and day. The cost of a day is the sum over the parts.
     pub parts: Parts,
 }
@@ -32,21 +35,20 @@ impl BilledSeries {
     }
 }
 
-/// The series of a bill, one per value of `by` and currency, made of the values of `part`: effective costs of usage. Credits,
-/// adjustments, taxes and purchases are left out, and so are cells below zero: what was refunded was spent before.
-pub fn billed_series<'a>(
-    cells: impl IntoIterator<Item = &'a Cells>,
-    by: Dimension,
-    part: Dimension,
-) -> Vec<BilledSeries> {
-    let mut found: BTreeMap<(&str, Currency), Parts> = BTreeMap::new();
-    for cells in cells {
+/// The series of bills, one per value of `by` and currency, made of the values of `part`: effective costs of usage. Credits,
+/// adjustments, taxes and purchases are left out, and so are cells below zero: what was refunded was spent before. Each ends
+/// where its own sources do.
+pub fn billed_series(ledger: &Ledger, ends: &BillEnds, by: Dimension, part: Dimension) -> Vec<BilledSeries> {
+    let mut found: BTreeMap<(&str, Currency), (BTreeSet<&str>, Parts)> = BTreeMap::new();
+    for stored in ledger.parts() {
+        let cells = stored.cells();
         for index in 0..cells.len() {
             let amount = cells.sums(index).get(Metric::Effective);
             if cells.kind(index) != ChargeKind::Usage || amount <= Amount::ZERO {
                 continue;
             }
-            let parts = found.entry((cells.text(by, index), cells.currency(index))).or_default();
+            let (sources, parts) = found.entry((cells.text(by, index), cells.currency(index))).or_default();
+            sources.insert(stored.source());
             let part = cells.text(part, index);
             if !parts.contains_key(part) {
                 parts.insert(part.to_owned(), BTreeMap::new());
@@ -57,8 +59,10 @@ pub fn billed_series<'a>(
         }
     }
     let scope = |value: &str| Scope::from([(dimension_name(by).to_owned(), value.to_owned())]);
-    let series = |((value, currency), parts)| BilledSeries { scope: scope(value), currency, parts };
-    found.into_iter().map(series).collect()
+    let series = |((value, currency), (sources, parts)): (_, (BTreeSet<&str>, _))| {
+        Some(BilledSeries { scope: scope(value), currency, last_day: ends.of(sources)?, parts })
+    };
+    found.into_iter().filter_map(series).collect()
 }
 
 fn dimension_name(dimension: Dimension) -> &'static str {

@@ -1,7 +1,10 @@
 //! The costs of consecutive days.
 
 use super::ForecastError;
-use crate::money::{Amount, Currency};
+use crate::{
+    cells::Period,
+    money::{Amount, Currency},
+};
 use time::{Date, Duration};
 
 /// Days that are kept, the newest ones.
@@ -17,6 +20,8 @@ pub struct DailyCosts {
     last: Date,
     /// One amount for each day up to `last`.
     amounts: Vec<Amount>,
+    /// What is billed already of the days after `last`, up to the end of its month.
+    later: Vec<Amount>,
 }
 
 impl DailyCosts {
@@ -27,16 +32,23 @@ impl DailyCosts {
         let mut amounts = Vec::new();
         for (day, amount) in costs {
             let Ok(age) = usize::try_from((last - day).whole_days()) else { continue };
-            if age >= KEPT_DAYS {
-                continue;
+            if age < KEPT_DAYS {
+                add(&mut amounts, age, amount);
             }
-            if amounts.len() <= age {
-                amounts.resize(age + 1, Amount::ZERO);
-            }
-            amounts[age] += amount;
         }
         amounts.reverse();
-        Self { currency, last, amounts }
+        Self { currency, last, amounts, later: Vec::new() }
+    }
+
+    /// The same with a part of what days after the newest one cost, which some bills have reached already; those after the end
+    /// of its month are ignored.
+    pub fn with_later(mut self, costs: impl IntoIterator<Item = (Date, Amount)>) -> Self {
+        for (day, amount) in costs {
+            if day > self.last && Period::of(day) == Period::of(self.last) {
+                add(&mut self.later, usize::from(day.day() - self.last.day()) - 1, amount);
+            }
+        }
+        self
     }
 
     /// The currency of the amounts.
@@ -57,6 +69,19 @@ impl DailyCosts {
         let last = self.last.checked_sub(Duration::days(i64::from(incomplete_days))).ok_or(error)?;
         Ok((&self.amounts[..count], last))
     }
+
+    /// What is billed so far of the days after the last complete one, up to the end of the newest day's month.
+    pub(super) fn billed_since(&self, incomplete_days: u16) -> impl Iterator<Item = Amount> {
+        let count = self.amounts.len().saturating_sub(usize::from(incomplete_days));
+        self.amounts[count..].iter().chain(&self.later).copied()
+    }
+}
+
+fn add(amounts: &mut Vec<Amount>, index: usize, amount: Amount) {
+    if amounts.len() <= index {
+        amounts.resize(index + 1, Amount::ZERO);
+    }
+    amounts[index] += amount;
 }
 
 /// What a forecast looks at: the recent days, from the first that cost something.

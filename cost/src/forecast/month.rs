@@ -18,7 +18,8 @@ pub struct MonthEnd {
     pub known_days: u8,
     /// What they cost, exactly.
     pub known: Amount,
-    /// The total: the complete days as they are, the others as they are forecast. Exact once all days are complete.
+    /// The total: the complete days as they are, the others as they are forecast, but never below what is billed of them
+    /// already. Exact once all days are complete.
     pub total: Estimate,
     /// The total if the rest of the month costs per day what the complete days did on average; none before the first.
     pub run_rate: Option<Amount>,
@@ -29,7 +30,7 @@ pub struct MonthEnd {
 }
 
 /// The expected total of the month of the newest day of `costs`, from as much history as `costs` have. The newest
-/// `incomplete_days` count as unknown and are forecast; see [`forecast`](super::forecast).
+/// `incomplete_days` are forecast, see [`forecast`](super::forecast): what is billed of them is the least that they cost.
 pub fn month_end(costs: &DailyCosts, incomplete_days: u16) -> Result<MonthEnd, ForecastError> {
     let period = Period::of(costs.last());
     let month_days = usize::from(period.days());
@@ -56,9 +57,20 @@ pub fn month_end(costs: &DailyCosts, incomplete_days: u16) -> Result<MonthEnd, F
     if horizon == 0 {
         return Ok(month);
     }
-    let rest = Outlook::new(complete, horizon, horizon - (month_days - known_days)..horizon);
-    let Estimate { expected, low, high } = rest.total.estimate()?;
-    month.total = Estimate { expected: known + expected, low: known + low, high: known + high };
+    let summed = horizon - (month_days - known_days)..horizon;
+    let rest = Outlook::new(complete, horizon, summed.clone());
+    let Estimate { expected: forecast, low, high } = rest.total.estimate()?;
+    // What is billed of a day is the least that it costs; the band moves along.
+    let (mut moved, mut billed) = (Amount::ZERO, known);
+    let of_days = costs.billed_since(incomplete_days).skip(summed.start);
+    for (band, of_day) in rest.days[summed].iter().zip(of_days).filter(|(_, of_day)| !of_day.is_zero()) {
+        moved += (of_day - amount(band.expected)?).max(Amount::ZERO);
+        billed += of_day;
+    }
+    let expected = known + forecast + moved;
+    let (low, high) = (known + low + moved, known + high + moved);
+    let low = if billed > known { low.max(billed).min(expected) } else { low };
+    month.total = Estimate { expected, low, high };
     // The sum must be an amount that can be written and read again.
     amount(month.total.low.to_f64())?;
     amount(month.total.high.to_f64())?;

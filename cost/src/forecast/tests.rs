@@ -71,8 +71,27 @@ proptest! {
         let with = |newest: Vec<Amount>| costs(&[&amounts[..], &newest].concat());
         let believed = forecast(&with(newest.clone()), horizon, incomplete);
         prop_assert_eq!(&believed, &forecast(&with(vec![Amount::ZERO; newest.len()]), horizon, incomplete));
-        let month = month_end(&with(newest.clone()), incomplete);
-        prop_assert_eq!(month, month_end(&with(vec![Amount(ONE); newest.len()]), incomplete));
+    }
+
+    /// Of incomplete days, and of days that some sources have reached already.
+    #[test]
+    fn a_month_ends_with_no_less_than_is_billed(
+        sizes in prop::collection::vec(0..10_000i64, 3..60), later in prop::collection::vec(0..100_000i64, 0..9),
+        incomplete in 0..3u16,
+    ) {
+        let amounts: Vec<Amount> = sizes.iter().map(|size| Amount(i128::from(*size) * ONE)).collect();
+        let dated = amounts.iter().rev().enumerate().map(|(age, amount)| (LAST - Duration::days(age as i64), *amount));
+        let ahead = later.iter().enumerate();
+        let ahead = ahead.map(|(index, size)| (LAST + Duration::days(index as i64 + 1), Amount(i128::from(*size) * ONE)));
+        let all: Vec<(Date, Amount)> = dated.chain(ahead).collect();
+        let billed: Amount = all.iter().filter(|(day, _)| day.month() == LAST.month()).map(|(_, amount)| *amount).sum();
+        let known = DailyCosts::new(Currency::USD, LAST, all.iter().copied()).with_later(all);
+        let month = month_end(&known, incomplete).unwrap();
+        prop_assert!(is_ordered(month.total) && month.total.low >= billed, "{month:?} {billed}");
+        // What is known of other days changes nothing else.
+        let complete = month_end(&costs(&amounts), incomplete).unwrap();
+        prop_assert!(month.total.expected >= complete.total.expected && month.total.high >= complete.total.high);
+        prop_assert_eq!((month.known, month.known_days), (complete.known, complete.known_days));
     }
 
     #[test]
@@ -96,7 +115,9 @@ proptest! {
     }
 
     #[test]
-    fn known_days_count_as_they_are(amounts in any_amounts(70), incomplete in 0..25u16) {
+    fn known_days_count_as_they_are(mut amounts in any_amounts(70), incomplete in 0..25u16) {
+        let newest = amounts.len().saturating_sub(usize::from(incomplete));
+        amounts[newest..].fill(Amount::ZERO);
         let Ok(month) = month_end(&costs(&amounts), incomplete) else { return Ok(()) };
         let known_days = 20usize.saturating_sub(usize::from(incomplete));
         let complete = &amounts[..amounts.len() - usize::from(incomplete)];
@@ -218,7 +239,7 @@ fn days_without_cost_are_zero() {
 #[test]
 fn costs_out_of_reach_are_ignored_and_take_no_memory() {
     let far =
-        [(Date::MIN, Amount(ONE)), (LAST + Duration::DAY, Amount(ONE)), (LAST, Amount(ONE)), (Date::MAX, Amount(ONE))];
+        [(Date::MIN, Amount(ONE)), (date!(2026 - 10 - 01), Amount(ONE)), (LAST, Amount(ONE)), (Date::MAX, Amount(ONE))];
     assert_eq!(DailyCosts::new(Currency::USD, LAST, far), costs(&amounts([1.0])));
 }
 

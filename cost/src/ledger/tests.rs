@@ -142,12 +142,18 @@ fn the_state_of_a_source_says_what_is_held_of_it() {
 #[test]
 fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
     let imported_ms = (FIRST + 29) as u64 * DAY_MS;
+    let daily = |last: i32| (0..=last).map(|day| (FIRST + day, 7)).collect::<Vec<_>>();
     let mut ledger = Ledger::default();
-    ledger.insert(part("AWS current", imported_ms, &[(FIRST, 7), (FIRST + 29, 8)]));
+    ledger.insert(part("AWS current", imported_ms, &daily(29)));
     let settled = |ledger: &Ledger, end| ledger.settled_day(day_of(FIRST + end).unwrap());
     assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
 
-    ledger.insert(part("AWS late", imported_ms, &[(FIRST, 7), (FIRST + 4, 8)]));
+    // A fee each month is no reason to wait for the days between.
+    ledger.insert(part("SaaS", imported_ms, &[(FIRST - 31, 7), (FIRST, 7)]));
+    assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
+    assert_eq!(ledger.ends(day_of(FIRST + 29).unwrap()).of(["AWS current", "SaaS"]), Some(FIRST + 29));
+
+    ledger.insert(part("AWS late", imported_ms, &daily(4)));
     assert_eq!(settled(&ledger, 29), day_of(FIRST + 4));
     assert_eq!(settled(&ledger, 4 + ENDED_DAYS), day_of(FIRST + 4));
     assert_eq!(settled(&ledger, 5 + ENDED_DAYS), day_of(FIRST + 27), "the late one has ended");
@@ -181,4 +187,34 @@ fn more_cells_than_are_kept_are_refused_with_what_to_do() {
     let made = StoredPart::new("AWS 1".into(), PERIOD, 0, "agent-1".into(), builder.finish());
     let error = made.unwrap_err().to_string();
     assert!(error.contains("AWS 1 in 2026-09") && error.contains("choose fewer tags"), "{error}");
+}
+
+#[test]
+fn a_series_ends_where_all_of_its_sources_that_still_deliver_do() {
+    let bill = |source: &str, last: i32| {
+        let mut builder = CellsBuilder::new(Vec::new());
+        for (day, kind) in
+            [(last, ChargeKind::Usage), (last + 20, ChargeKind::Purchase), (last + 300, ChargeKind::Usage)]
+        {
+            let place = builder.place(&CellKey { kind, ..key(day) });
+            builder.add(place, Sums { effective: Amount(1), rows: 1, ..Sums::default() });
+        }
+        let imported_ms = (last as u64 + 4) * crate::date::DAY_MS;
+        let part = StoredPart::new(source.into(), PERIOD, imported_ms, "agent-1".into(), builder.finish()).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.insert(Arc::new(part));
+        ledger
+    };
+    let mut ledger = bill("AWS 1", FIRST + 60);
+    for (source, last) in [("AWS 2", FIRST + 15), ("Microsoft 3", FIRST + 14)] {
+        ledger.merge(&bill(source, last));
+    }
+    let today = day_of(FIRST + 62).unwrap();
+    let ends = ledger.ends(today);
+    assert_eq!(ends.of(["AWS 1"]), Some(FIRST + 60));
+    assert_eq!(ends.of(["AWS 1", "AWS 2"]), Some(FIRST + 15));
+    assert_eq!(ends.of(["AWS 1", "Microsoft 3"]), Some(FIRST + 60), "46 days behind: it has ended");
+    assert_eq!(ends.of(["Microsoft 3"]), Some(FIRST + 15), "its later days cost nothing");
+    assert_eq!(Ledger::default().ends(today).of(["AWS 1"]), None);
+    assert_eq!(ledger.by_source().values().map(|own| own.sources().len()).collect::<Vec<_>>(), [1, 1, 1]);
 }

@@ -5,6 +5,7 @@ use crate::{
     anomaly::{Contributor, Scope},
     budget::{Budget, BudgetPeriod, evaluate_budget},
     cells::{CellKey, CellsBuilder, ChargeKind, PricingClass, Sums},
+    date::{DAY_MS, day_number},
     ledger::StoredPart,
     money::{Currency, Money, ONE, Totals},
 };

@@ -7,7 +7,7 @@ use crate::{
     money::{Amount, Currency},
     report::{Compared, Group, Interval, Report, ReportRow, TrendPeriod, TrendSeries, Trends, Warning},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most bars of a chart; the rest are summed up.
 const BARS_MAX: usize = 15;
@@ -104,21 +104,29 @@ fn stacks(report: &Report) -> Vec<Chart> {
     let mut charts = Vec::new();
     for currency in report.totals.0.keys() {
         let rows: Vec<&ReportRow> = report.rows.iter().filter(|row| row.currency == *currency).collect();
-        let mut labels: Vec<String> = rows.iter().filter_map(|row| row.values.first().cloned()).collect();
-        labels.dedup();
-        let mut series: BTreeMap<String, Vec<Amount>> = BTreeMap::new();
-        for row in &rows {
-            let Some((time, values)) = row.values.split_first() else { continue };
-            let amounts = series.entry(joined(values)).or_insert_with(|| vec![Amount::ZERO; labels.len()]);
-            if let Ok(place) = labels.binary_search(time) {
-                amounts[place] += row.amount;
-            }
-        }
-        let series = series.into_iter().map(|(name, amounts)| Series { name, amounts }).collect();
-        let title = format!("By {} ({currency})", listed_groups(&report.by));
-        charts.push(Chart { title, labels, series: dearest(series), kind: ChartKind::Stacks });
+        let points = rows.iter().filter_map(|row| {
+            let (time, values) = row.values.split_first()?;
+            Some((time.clone(), values, row.amount))
+        });
+        charts.push(time_chart(format!("By {} ({currency})", listed_groups(&report.by)), points));
     }
     charts
+}
+
+/// A chart over time of amounts in one currency: each at a time, such as a day, and for the values of a series.
+pub fn time_chart<'a>(title: String, points: impl IntoIterator<Item = (String, &'a [String], Amount)>) -> Chart {
+    let points: Vec<_> = points.into_iter().collect();
+    let labels: BTreeSet<&String> = points.iter().map(|(time, ..)| time).collect();
+    let labels: Vec<String> = labels.into_iter().cloned().collect();
+    let mut series: BTreeMap<String, Vec<Amount>> = BTreeMap::new();
+    for (time, values, amount) in &points {
+        let amounts = series.entry(joined(values)).or_insert_with(|| vec![Amount::ZERO; labels.len()]);
+        if let Ok(place) = labels.binary_search(time) {
+            amounts[place] += *amount;
+        }
+    }
+    let series = series.into_iter().map(|(name, amounts)| Series { name, amounts }).collect();
+    Chart { title, labels, series: dearest(series), kind: ChartKind::Stacks }
 }
 
 /// The series that cost most, one for each colour, the last of which is the sum of the others.

@@ -278,7 +278,6 @@ fn trends_and_allocations_have_a_value_for_each_column() {
         share_bp: Some(5_000),
         requests: 2_000,
         busy_ms: 5_400_000,
-        bytes_out: 1,
         per_1000: Some(Amount(ONE / 2)),
     };
     let region = RegionCost {

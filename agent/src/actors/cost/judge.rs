@@ -64,7 +64,8 @@ pub(super) struct Judge {
     known: BTreeMap<String, Known>,
     budgets: Vec<BudgetStanding>,
     billed: Vec<Anomaly>,
-    is_billed_known: bool,
+    /// The day that what bills say was worked out on; none once they have changed.
+    billed_on: Option<Date>,
     /// Whether the bills were read since the start.
     has_books: bool,
 }
@@ -73,8 +74,15 @@ impl Judge {
     /// The bills changed.
     pub(super) fn books_changed(&mut self) {
         self.known.clear();
-        self.is_billed_known = false;
+        self.billed_on = None;
         self.has_books = true;
+    }
+
+    /// Another agent leads: what this one found is not shown any more.
+    pub(super) fn stand_down(&mut self, metrics: &CostMetrics) {
+        let (is_running, has_books) = (self.is_running, self.has_books);
+        *self = Self { is_running, has_books, ..Self::default() };
+        metrics.show_billed(&Figures::default());
     }
 
     /// Whether budgets were judged lately.
@@ -115,7 +123,7 @@ impl Judge {
         let is_due = self.ran_at.is_none_or(|at| at.elapsed() >= EVERY);
         if self.is_running && self.ran_at.is_some_and(|at| at.elapsed() >= LOST_AFTER) {
             tracing::error!("budgets were not judged within {} s; trying again", LOST_AFTER.as_secs());
-            (self.is_running, self.is_billed_known) = (false, false);
+            (self.is_running, self.billed_on) = (false, None);
         }
         let Some(today) = date_at(now_ms) else { return };
         if self.is_running || !is_due || !self.has_books {
@@ -123,7 +131,8 @@ impl Judge {
         }
         (self.is_running, self.ran_at) = (true, Some(Instant::now()));
         let (known, me) = (std::mem::take(&mut self.known), me.clone());
-        let billed = std::mem::replace(&mut self.is_billed_known, true).then(|| self.billed.clone());
+        // "This month" is another one on its first day.
+        let billed = (self.billed_on.replace(today) == Some(today)).then(|| self.billed.clone());
         tasks.spawn_blocking(move || {
             let verdict = judge(known, billed, &arguments, &regions, today);
             let _ = me.cast(CostMessage::Judged(Box::new(verdict)));
@@ -219,7 +228,7 @@ fn judge(
         known.insert(budget.name.clone(), Known { budget: budget.clone(), today, basis });
     }
 
-    let new_billed = billed.is_none().then(|| (answers::billed(&books.ledger), answers::figures(&sources)));
+    let new_billed = billed.is_none().then(|| (answers::billed(&books.ledger, today), answers::figures(&sources)));
     let billed = billed.or_else(|| Some(new_billed.as_ref()?.0.clone())).unwrap_or_default();
     let to_region = |anomaly: &Anomaly| -> Option<RegionName> {
         let region = anomaly.scope.get("region")?;
@@ -235,4 +244,44 @@ fn judge(
     notices.extend(open);
     notices.extend(late_notices(&books.ledger, config.cost.late_after_h, now_ms));
     Verdict { known, budgets, notices, ended, billed: new_billed }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use regionmesh_cost::{Currency, ONE, Reconciliation};
+
+    #[test]
+    fn an_agent_that_does_not_lead_shows_nothing_of_bills() {
+        let registry = prometheus::Registry::new();
+        let metrics = CostMetrics::new(&registry).unwrap();
+        let shown = || -> Vec<String> {
+            let of_bills = ["month_to_date", "forecast_month_end", "reconciliation_ratio"];
+            let is_of_bills = |name: &str| of_bills.iter().any(|end| name.ends_with(end));
+            let families = registry.gather().into_iter().filter(|family| is_of_bills(family.name()));
+            families.map(|family| format!("{} {}", family.name(), family.get_metric().len())).collect()
+        };
+        let compared = |currency: &[u8]| Reconciliation {
+            region: "eu-west-1".into(),
+            currency: Currency::parse(currency).unwrap(),
+            days: 1,
+            live: regionmesh_cost::Amount(ONE),
+            billed: regionmesh_cost::Amount(ONE),
+            ratio: Some(1.0),
+        };
+        let figures = Figures {
+            month: [(("eu-west-1".into(), Currency::USD), regionmesh_cost::Amount(ONE))].into(),
+            reconciliation: vec![compared(b"USD"), compared(b"EUR")],
+            ..Figures::default()
+        };
+        let (known, budgets, notices, ended) = Default::default();
+        let verdict = Verdict { known, budgets, notices, ended, billed: Some((Vec::new(), figures)) };
+
+        let mut judge = Judge { is_running: true, ..Judge::default() };
+        judge.ended(verdict, &CostConfig::default(), &mut Notices::default(), &metrics, 0);
+        assert_eq!(shown(), ["regionmesh_cost_month_to_date 1", "regionmesh_cost_reconciliation_ratio 2"]);
+        judge.stand_down(&metrics);
+        assert_eq!(shown(), Vec::<String>::new());
+    }
 }

@@ -52,7 +52,7 @@ impl CostMetrics {
             IntGauge::new("regionmesh_cost_prices_missing", "Things that run or are sent and have no price.")?;
         registry.register(Box::new(missing.clone()))?;
         let anomalies = IntGaugeVec::new(
-            Opts::new("regionmesh_cost_anomalies", "Open anomalies, by plane: live or billed."),
+            Opts::new("regionmesh_cost_anomalies", "Open anomalies, by plane: live, or billed (at the leader)."),
             &["plane"],
         )?;
         registry.register(Box::new(anomalies.clone()))?;
@@ -95,17 +95,17 @@ impl CostMetrics {
             )?,
             data_age: gauges(
                 "regionmesh_cost_data_age_seconds",
-                "Age of the newest complete day of a bill.",
+                "Age of the newest complete day of a bill; not of bills that ended, without a new day for 45 days.",
                 &["source"],
             )?,
             reconciliation: gauges(
                 "regionmesh_cost_reconciliation_ratio",
-                "Live cost by billed cost over the days that both know; 1 where they agree.",
-                &["region"],
+                "Live cost by billed cost over the complete days that both know; 1 where they agree (at the leader).",
+                &["region", "currency"],
             )?,
             forecast: gauges(
                 "regionmesh_cost_forecast_month_end",
-                "Total that the month is heading for, by quantile; region empty: the mesh.",
+                "Total that the month is heading for, by quantile; region empty: the mesh (at the leader).",
                 &["region", "currency", "quantile"],
             )?,
             missing,
@@ -210,7 +210,8 @@ impl CostMetrics {
                 self.budgets.with_label_values(&[name, "forecast"]).set(ratio);
             }
         }
-        for (source, state) in books.ledger.sources().into_iter().take(SERIES_MAX) {
+        let sources = books.ledger.sources().into_iter().filter(|(_, state)| !state.has_ended(today));
+        for (source, state) in sources.take(SERIES_MAX) {
             let Some(complete) = state.complete_day.or(state.last_day) else { continue };
             let age_ms = view.at_ms.saturating_sub(end_of_day_ms(complete));
             self.data_age.with_label_values(&[source]).set(age_ms as f64 / 1e3);
@@ -221,7 +222,7 @@ impl CostMetrics {
         }
     }
 
-    /// Shows what the bills say of this month, and how live and billed cost compare.
+    /// Shows what the bills say of this month, and how live and billed cost compare: at the leader alone.
     pub(super) fn show_billed(&self, figures: &Figures) {
         self.forecast.reset();
         self.reconciliation.reset();
@@ -242,7 +243,8 @@ impl CostMetrics {
         }
         for compared in &figures.reconciliation {
             if let Some(ratio) = compared.ratio {
-                self.reconciliation.with_label_values(&[&compared.region]).set(ratio);
+                let labels = [compared.region.as_str(), compared.currency.as_str()];
+                self.reconciliation.with_label_values(&labels).set(ratio);
             }
         }
     }

@@ -4,16 +4,20 @@ use super::{BudgetStanding, Expected, Span, verifications::Verified};
 use regionmesh_cost::{
     Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations,
     Reconciliation, SourceState, Totals,
-    render::{Column, Document, Row, Table, Value as Cell},
+    render::{Chart, Column, Document, Row, Table, Value as Cell, time_chart},
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use time::{Date, format_description::BorrowedFormatItem, macros::format_description};
+use std::collections::{BTreeMap, BTreeSet};
+use time::{Date, OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 const MINUTE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]");
 
 fn text(text: impl Into<String>) -> Cell {
     Cell::Text(text.into())
+}
+
+fn moment(at: OffsetDateTime) -> String {
+    at.format(MINUTE).unwrap_or_default()
 }
 
 fn money(amount: Option<Amount>) -> Cell {
@@ -106,7 +110,8 @@ pub(super) fn forecasts(by: &[Group], forecasts: &[Expected], warnings: Vec<Stri
     let mut columns: Vec<Column> = by.iter().map(|group| column(&group.to_string())).collect();
     columns.extend([column("month"), column("currency")]);
     columns.extend(
-        ["known days", "so far", "month end", "low", "high", "run rate", "next days", "low", "high"].map(number),
+        ["complete days", "cost of these", "month end", "low", "high", "run rate", "next days", "low", "high"]
+            .map(number),
     );
     columns.push(column("method"));
     let row = |expected: &Expected| {
@@ -133,7 +138,21 @@ pub(super) fn forecasts(by: &[Group], forecasts: &[Expected], warnings: Vec<Stri
         cells
     };
     let rows: Vec<_> = forecasts.iter().map(row).collect();
-    document("Forecast".into(), warnings, vec![table("Month end, and the days to come", columns, rows)])
+    let tables = vec![table("Month end, and the days to come", columns, rows)];
+    Document { charts: forecast_charts(forecasts), ..document("Forecast".into(), warnings, tables) }
+}
+
+/// The days to come, a chart for each currency.
+fn forecast_charts(forecasts: &[Expected]) -> Vec<Chart> {
+    let known = || forecasts.iter().filter_map(|expected| Some((&*expected.values, expected.forecast.as_ref()?)));
+    let currencies: BTreeSet<_> = known().map(|(_, forecast)| forecast.currency).collect();
+    let chart = |currency| {
+        let points = known().filter(|(_, forecast)| forecast.currency == currency).flat_map(|(values, forecast)| {
+            forecast.days.iter().map(move |day| (day.day.to_string(), values, day.cost.expected))
+        });
+        time_chart(format!("The days to come ({currency})"), points)
+    };
+    currencies.into_iter().map(chart).collect()
 }
 
 /// Anomalies.
@@ -141,7 +160,6 @@ pub(super) fn anomalies(found: &[Anomaly]) -> Document {
     let mut columns = ["since", "until", "plane", "kind", "what"].map(column).to_vec();
     columns.extend(["actual", "usual, low", "usual, high", "excess"].map(number));
     columns.extend([column("currency"), column("made of")]);
-    let moment = |at: time::OffsetDateTime| at.format(MINUTE).unwrap_or_default();
     let rows = found.iter().map(|anomaly| {
         let scope: Vec<String> = anomaly.scope.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let parts = anomaly.contributors.iter().take(3);
@@ -249,9 +267,12 @@ pub(super) fn sources(
         column("first day"),
         column("last day"),
         column("complete up to"),
+        column("last import"),
     ]);
     let shown = |day: Option<Date>| day.map_or(Cell::Empty, |day| text(day.to_string()));
     let rows = held.iter().map(|(source, state)| {
+        let imported_s = i64::try_from(state.imported_ms / 1_000).unwrap_or(i64::MAX);
+        let imported = OffsetDateTime::from_unix_timestamp(imported_s).map(moment).unwrap_or_default();
         let months = match (state.periods.first(), state.periods.last()) {
             (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
             (Some(first), _) => first.to_string(),
@@ -265,6 +286,7 @@ pub(super) fn sources(
             shown(state.first_day),
             shown(state.last_day),
             shown(state.complete_day),
+            text(imported),
         ]
     });
     let mut tables = vec![table("Bills", columns, rows.collect::<Vec<_>>())];

@@ -1,12 +1,9 @@
 //! What bills say of this month, for metrics.
 
-use super::{HISTORY_DAYS, Sources, names, reconciliation};
-use regionmesh_cost::{
-    Amount, Currency, DailyCosts, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, parse_date,
-    report,
-};
+use super::{HISTORY_DAYS, Sources, names, reconciliation, series::daily_costs};
+use regionmesh_cost::{Amount, Currency, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, report};
 use std::collections::BTreeMap;
-use time::{Date, Duration};
+use time::Duration;
 
 /// Most regions of bills that are forecast.
 const REGIONS_MAX: usize = 64;
@@ -27,26 +24,21 @@ pub fn figures(sources: &Sources) -> Figures {
     let today = sources.today;
     let first = today.replace_day(1).unwrap_or(today);
     let start = today.checked_sub(Duration::days(HISTORY_DAYS)).unwrap_or(today);
-    let query = Query::new(start, today).by([Group::Day, Group::Region]);
-    let rows = report(&sources.ledger, &query, &names(sources)).map(|report| report.rows).unwrap_or_default();
-    let last = sources.ledger.sources().values().filter_map(|state| state.last_day).max();
-
     let mut figures = Figures { reconciliation: reconciliation(sources), ..Figures::default() };
-    let mut series: BTreeMap<(String, Currency), Vec<(Date, Amount)>> = BTreeMap::new();
-    for row in rows {
-        let [day, region] = &row.values[..] else { continue };
-        let Some(day) = parse_date(day) else { continue };
-        if day >= first {
-            *figures.month.entry((region.clone(), row.currency)).or_default() += row.amount;
-        }
-        for name in [String::new(), region.clone()] {
-            series.entry((name, row.currency)).or_default().push((day, row.amount));
-        }
+
+    let month = Query::new(first, today).by([Group::Region]);
+    for row in report(&sources.ledger, &month, &names(sources)).map(|report| report.rows).unwrap_or_default() {
+        figures.month.insert((row.values.concat(), row.currency), row.amount);
     }
-    let Some(last) = last else { return figures };
-    for ((region, currency), costs) in series.into_iter().take(REGIONS_MAX) {
-        if let Ok(expected) = month_end(&DailyCosts::new(currency, last.min(today), costs), INCOMPLETE_DAYS) {
-            figures.month_ends.push((region, expected));
+    for by in [None, Some(Group::Region)] {
+        let series = daily_costs(&Query::new(start, today).by(by.clone()), sources).unwrap_or_default();
+        for ((values, _), costs) in series {
+            let region = values.concat();
+            // Charges without a region are part of the mesh's alone.
+            let is_named = region.is_empty() == by.is_none();
+            if is_named && figures.month_ends.len() < REGIONS_MAX {
+                figures.month_ends.extend(month_end(&costs, INCOMPLETE_DAYS).ok().map(|expected| (region, expected)));
+            }
         }
     }
     figures

@@ -15,6 +15,7 @@ use regionmesh_cost::{
 use regionmesh_protocol::{
     clock::HybridTime, conflict::Catalogue, facts::Fact, manifest::VersionSummary, money::CostFacts,
 };
+use time::macros::date;
 
 /// 2026-09-10, noon UTC.
 const START_MS: u64 = 1_789_041_600_000;
@@ -124,22 +125,88 @@ fn days_that_nobody_watched_make_no_model_idle() {
 
 /// A bill of us-west-2 with so much each day before `change`, and from then on.
 fn bill(first: Date, days: i64, change: Date, amounts: (&str, &str)) -> Ledger {
-    let mut text =
-        "BillingPeriodStart,ChargePeriodStart,ProviderName,BillingAccountId,RegionId,ServiceName,ServiceCategory,\
-                    ChargeCategory,BillingCurrency,EffectiveCost,BilledCost,ListCost\n"
-            .to_owned();
+    let mut text = String::new();
     for day in (0..days).map(|day| first + Duration::days(day)) {
         let amount = if day < change { amounts.0 } else { amounts.1 };
         let month = day.replace_day(1).unwrap();
         text += &format!("{month},{day}T05:00:00Z,AWS,1,us-west-2,EC2,Compute,Usage,USD,{amount},{amount},{amount}\n");
     }
+    imported(&text, 1)
+}
+
+fn imported(rows: &str, imported_ms: u64) -> Ledger {
+    let head = "BillingPeriodStart,ChargePeriodStart,ProviderName,BillingAccountId,RegionId,ServiceName,ServiceCategory,\
+                ChargeCategory,BillingCurrency,EffectiveCost,BilledCost,ListCost\n";
     let mut importer = Importer::new(ImportOptions::default());
-    importer.read("bill.csv", text.as_bytes());
+    importer.read("bill.csv", format!("{head}{rows}").as_bytes());
     let mut ledger = Ledger::default();
     for part in importer.finish().parts {
-        ledger.insert(Arc::new(StoredPart::new(part.source, part.period, 1, "test".into(), part.cells).unwrap()));
+        let part = StoredPart::new(part.source, part.period, imported_ms, "test".into(), part.cells).unwrap();
+        ledger.insert(Arc::new(part));
     }
     ledger
+}
+
+/// Rows of 120 days of usage that end on a day of August, about 300 each.
+fn usage_until(provider: &str, last: u8) -> String {
+    let last = date!(2026 - 08 - 01).replace_day(last).unwrap();
+    let row = |age: i64| {
+        let day = last - Duration::days(age);
+        let (month, amount) = (day.replace_day(1).unwrap(), 296 + age * 5 % 9);
+        format!("{month},{day}T05:00:00Z,{provider},1,east,VM,Compute,Usage,USD,{amount},{amount},{amount}\n")
+    };
+    (0..120).map(row).collect()
+}
+
+#[test]
+fn a_late_bill_is_no_drop_and_makes_no_forecast_low() {
+    let month_ends = |rows: &str, by: &[Group]| {
+        let sources = Sources::of_files(imported(rows, 1), CostConfig::default(), date!(2026 - 09 - 10));
+        assert_eq!(billed(&sources.ledger, sources.today), []);
+        let (start, end) = (date!(2026 - 01 - 01), sources.today);
+        let span = Span { start, end, by: by.to_vec(), metric: Default::default(), filters: Vec::new() };
+        let answer = answer(&Question::Forecast(span, 10), &sources).unwrap();
+        assert!(answer.render(Format::Html).contains("The days to come (USD)"));
+        let figures = figures(&sources);
+        let mesh = figures.month_ends.iter().find(|(name, _)| name.is_empty()).unwrap();
+        let total = |found: &Value| found["month_end"]["total"]["expected"].as_str().unwrap().parse::<f64>().unwrap();
+        let found: Vec<f64> = answer.json["forecasts"].as_array().unwrap().iter().map(total).collect();
+        assert!(!by.is_empty() || (mesh.1.total.expected.to_f64() - found[0]).abs() < 0.01);
+        found
+    };
+    let near = |found: &[f64], wanted: &[f64]| {
+        let is_near = |(found, wanted): (&f64, &f64)| (found / wanted - 1.0).abs() < 0.02;
+        assert!(found.len() == wanted.len() && found.iter().zip(wanted).all(is_near), "{found:?}");
+    };
+    let aws = usage_until("AWS", 31);
+    let both = format!("{aws}{}", usage_until("Microsoft", 25));
+    near(&month_ends(&both, &[Group::Provider]), &[9_300.0, 9_300.0]);
+    near(&month_ends(&both, &[]), &[18_600.0]);
+    let dated_ahead = "2026-09-01,2026-09-10T05:00:00Z,AWS,1,east,VM,Compute,Purchase,USD,0,0,0\n";
+    near(&month_ends(&format!("{aws}{dated_ahead}"), &[]), &[9_300.0]);
+}
+
+#[test]
+fn days_that_a_bill_still_adds_to_are_not_compared_with_live_cost() {
+    let mut sources = sources(5);
+    let costs = sources.live.whole_days(sources.pricing());
+    let last = costs.keys().map(|(_, day)| *day).max().unwrap();
+    let row = |((region, day), cost): (&(String, Date), &regionmesh_cost::Totals)| {
+        let cost = cost.of(Currency::USD);
+        // Of its last day a bill has a fifth.
+        let billed = if *day == last { cost.share(1, 5).unwrap() } else { cost };
+        (region == REGIONS[0]).then(|| {
+            format!("2026-09-01,{day}T05:00:00Z,AWS,1,{region},EC2,Compute,Usage,USD,{billed},{billed},{billed}\n")
+        })
+    };
+    let rows: String = costs.iter().filter_map(row).collect();
+    for (days_before, compared) in [(0, 3), (1, 2)] {
+        sources.ledger = imported(&rows, regionmesh_cost::end_of_day_ms(last) - days_before * DAY);
+        let found = reconciliation(&sources);
+        assert_eq!((found.len(), found[0].days, found[0].ratio), (1, compared, Some(1.0)), "{found:?}");
+    }
+    sources.ledger = imported(&rows, START_MS);
+    assert_eq!(reconciliation(&sources), [], "no day is complete yet");
 }
 
 #[test]

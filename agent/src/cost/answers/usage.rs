@@ -24,7 +24,6 @@ pub(super) fn usage(sources: &Sources, start: Date, end: Date) -> (Vec<UsageDay>
                 model: model.clone(),
                 requests: did.requests,
                 busy_ms: did.busy_ms,
-                bytes_out: 0,
             }));
         }
     }

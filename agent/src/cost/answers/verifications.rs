@@ -4,7 +4,7 @@ use super::{Sources, names, recommend, usage};
 use crate::cost::advice::{Advice, Advised};
 use regionmesh_cost::{
     Amount, BillWindow, Currency, Group, INCOMPLETE_DAYS, Query, RecommendationKind, Saving, UsageDay, Verification,
-    parse_date, report, verify,
+    day_of, parse_date, report, verify,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ pub(super) struct Verified {
 
 /// Those that the bill can tell of: it has every day up to the day to verify them.
 pub(super) fn verifications(sources: &Sources) -> Vec<Verified> {
-    let last = sources.ledger.sources().values().filter_map(|state| state.last_day).max();
+    let last = sources.ledger.ends(sources.today).of([]).and_then(day_of);
     let Some(last) = last.and_then(|last| last.checked_sub(Duration::days(INCOMPLETE_DAYS.into()))) else {
         return Vec::new();
     };

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    BilledSeries, Cells, CellsBuilder, ChargeKind, Currency, Dimension, PricingClass, Scope, Sums, billed_series,
-    cells::CellKey, day_number,
+    BilledSeries, Cells, CellsBuilder, ChargeKind, Currency, Dimension, Ledger, Period, PricingClass, Scope,
+    StoredPart, Sums, billed_series, cells::CellKey, day_number,
 };
 use proptest::prelude::*;
 use time::macros::date;
@@ -22,12 +22,13 @@ fn usual(day: i32, seed: i32) -> f64 {
 fn series(name: &str, parts: &[(&str, &dyn Fn(i32) -> f64)], days: std::ops::Range<i32>) -> BilledSeries {
     let of = |cost: &dyn Fn(i32) -> f64| days.clone().map(|day| (day, amount_of(cost(day)))).collect();
     let parts = parts.iter().map(|(part, cost)| ((*part).to_owned(), of(*cost))).collect();
-    BilledSeries { scope: Scope::from([("region".to_owned(), name.to_owned())]), currency: Currency::USD, parts }
+    let scope = Scope::from([("region".to_owned(), name.to_owned())]);
+    BilledSeries { scope, currency: Currency::USD, last_day: days.end - 1, parts }
 }
 
 fn found(cost: impl Fn(i32) -> f64, days: i32) -> Vec<Anomaly> {
     let series = series("a", &[("EC2", &cost)], start()..start() + days);
-    billed_anomalies(&[series], start() + days - 1, &BilledSettings::default())
+    billed_anomalies(&[series], &BilledSettings::default())
 }
 
 fn days_of(anomalies: &[Anomaly]) -> Vec<(AnomalyKind, i32)> {
@@ -48,9 +49,10 @@ proptest! {
             parts.entry("a".into()).or_default().insert(index as i32, Amount(*a * factor));
             parts.entry("b".into()).or_default().insert(index as i32, Amount(*b));
         }
-        let series = BilledSeries { scope: Scope::new(), currency: Currency::USD, parts };
+        let last_day = amounts.len() as i32 - 1;
+        let series = BilledSeries { scope: Scope::new(), currency: Currency::USD, last_day, parts };
         let settings = BilledSettings { floor: Amount(1), floor_percent: 0 };
-        for anomaly in billed_anomalies(&[series], amounts.len() as i32 - 1, &settings) {
+        for anomaly in billed_anomalies(&[series], &settings) {
             let sum: Amount = anomaly.contributors.iter().map(|part| part.excess).sum();
             prop_assert_eq!(sum, anomaly.excess.amount);
             prop_assert_eq!(anomaly.kind == AnomalyKind::Drop, anomaly.excess.amount < Amount::ZERO);
@@ -58,10 +60,10 @@ proptest! {
     }
 
     #[test]
-    fn any_days_are_survived(day in any::<i32>(), last in any::<i32>(), amount in any::<i64>()) {
+    fn any_days_are_survived(day in any::<i32>(), last_day in any::<i32>(), amount in any::<i64>()) {
         let parts = BTreeMap::from([("a".to_owned(), BTreeMap::from([(day, Amount(i128::from(amount)))]))]);
-        let series = BilledSeries { scope: Scope::new(), currency: Currency::USD, parts };
-        billed_anomalies(&[series], last, &BilledSettings::default());
+        let series = BilledSeries { scope: Scope::new(), currency: Currency::USD, last_day, parts };
+        billed_anomalies(&[series], &BilledSettings::default());
     }
 }
 
@@ -141,13 +143,13 @@ fn a_first_spend_is_new_after_two_weeks_of_history() {
     let old = series("old", &[("EC2", &cost)], start()..last + 1);
     let at = |from: i32| {
         let new = series("new", &[("EC2", &cost)], start() + from..last + 1);
-        days_of(&billed_anomalies(&[old.clone(), new], last, &settings))
+        days_of(&billed_anomalies(&[old.clone(), new], &settings))
     };
     assert_eq!(at(40), [(AnomalyKind::New, 40)]);
     assert_eq!(at(14), [(AnomalyKind::New, 14)]);
     assert_eq!(at(13), []);
     let small = series("small", &[("EC2", &|_| 2.0)], start() + 40..last + 1);
-    assert_eq!(billed_anomalies(&[old, small], last, &settings), []);
+    assert_eq!(billed_anomalies(&[old, small], &settings), []);
 }
 
 #[test]
@@ -156,6 +158,49 @@ fn ids_stay_when_days_are_added() {
     let ids = |days| found(cost, days).into_iter().map(|anomaly| anomaly.id).collect::<Vec<_>>();
     assert_eq!(ids(62), ids(100));
     assert_eq!(ids(62).len(), 1);
+}
+
+fn ledger<const N: usize>(bills: [(&str, Cells); N]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for (source, cells) in bills {
+        let period = Period::of(date!(2026 - 01 - 01));
+        ledger.insert(StoredPart::new(source.into(), period, 0, "test".into(), cells).unwrap().into());
+    }
+    ledger
+}
+
+/// So many days of usage in `region`, and a purchase of nothing some days later.
+fn bill(provider: &str, region: &str, days: i32, purchase_after: Option<i32>) -> Cells {
+    let mut builder = CellsBuilder::new(Vec::new());
+    let mut add = |day: i32, kind, cost| {
+        let texts = [provider, "1", region, "", "compute", "Compute"];
+        let (pricing, currency) = (PricingClass::OnDemand, Currency::USD);
+        let key = CellKey { day: crate::day_of(day).unwrap(), kind, pricing, currency, texts, tags: &[] };
+        let place = builder.place(&key);
+        builder.add(place, Sums { effective: amount_of(cost), rows: 1, ..Sums::default() });
+    };
+    (0..days).for_each(|day| add(start() + day, ChargeKind::Usage, usual(day, 0)));
+    if let Some(after) = purchase_after {
+        add(start() + days - 1 + after, ChargeKind::Purchase, 0.0);
+    }
+    builder.finish()
+}
+
+#[test]
+fn days_that_a_bill_does_not_reach_are_no_drop() {
+    let found = |bills: Ledger| {
+        let ends = bills.ends(crate::day_of(start() + 150).unwrap());
+        let by = [Dimension::Region, Dimension::Service, Dimension::Provider];
+        let series = by.map(|by| billed_series(&bills, &ends, by, Dimension::Account)).concat();
+        days_of(&billed_anomalies(&series, &BilledSettings::default()))
+    };
+    let aws = || bill("AWS", "us-east-1", 100, None);
+    assert_eq!(found(ledger([("AWS 1", aws()), ("Microsoft 1", bill("Microsoft", "eastus", 94, None))])), []);
+    assert_eq!(found(ledger([("AWS 1", bill("AWS", "us-east-1", 100, Some(10)))])), []);
+    // Ended long ago: then the days after are known to cost nothing, in what it was a part of, too.
+    let old = bill("Microsoft", "eastus", 50, None);
+    let drops = [(AnomalyKind::Drop, 50); 3];
+    assert_eq!(found(ledger([("AWS 1", aws()), ("Microsoft 1", old)])), drops);
 }
 
 #[test]
@@ -180,10 +225,12 @@ fn cells_become_series_of_usage_alone() {
     add(ChargeKind::Credit, "EC2", "-3");
     add(ChargeKind::Adjustment, "EC2", "7");
     add(ChargeKind::Purchase, "EC2", "5000");
-    let cells: Cells = builder.finish();
-    let series = billed_series([&cells], Dimension::Region, Dimension::Service);
+    let ledger = ledger([("AWS 1", builder.finish())]);
+    let ends = ledger.ends(date!(2026 - 01 - 20));
+    let series = billed_series(&ledger, &ends, Dimension::Region, Dimension::Service);
     let parts = [("EC2", "10.5"), ("S3", "2")];
     let parts = parts.map(|(part, amount)| (part.to_owned(), BTreeMap::from([(start(), amount.parse().unwrap())])));
     let scope = Scope::from([("region".to_owned(), "eu-west-1".to_owned())]);
-    assert_eq!(series, [BilledSeries { scope, currency: Currency::USD, parts: BTreeMap::from(parts) }]);
+    let parts = BTreeMap::from(parts);
+    assert_eq!(series, [BilledSeries { scope, currency: Currency::USD, last_day: start(), parts }]);
 }

@@ -81,7 +81,7 @@ fn the_month_to_date_is_compared_with_the_same_days() {
 fn a_month_that_a_source_lacks_days_of_is_partial() {
     let mut charges = months();
     let charge = |day| Charge { source: "Google 2", day, ..Charge::default() };
-    charges.extend([charge(date!(2026 - 07 - 01)), charge(date!(2026 - 08 - 20))]);
+    charges.extend((0..=50).map(|day| charge(date!(2026 - 07 - 01) + time::Duration::days(day))));
     let through = |end| {
         let query = Query::new(date!(2026 - 07 - 01), end);
         let trends = trends(&ledger(&charges), &query, Interval::Month, &unmapped).unwrap();
