@@ -1,6 +1,7 @@
 //! Measures the anomaly detectors on data that others published.
 //!
 //! ```text
+//! cargo run --release -p regionmesh-cost --example anomaly-figures            # both
 //! cargo run --release -p regionmesh-cost --example anomaly-figures -- nab  [DATA] [RESULTS]
 //! cargo run --release -p regionmesh-cost --example anomaly-figures -- live [DATA]
 //! ```
@@ -24,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match what.as_str() {
         "nab" => nab::print(&data.join("nab"), arguments.next().map(PathBuf::from).as_deref()),
         "live" => live::print(&data),
-        _ => Err("say what to measure: nab or live".into()),
+        "" => nab::print(&data.join("nab"), None).and_then(|()| live::print(&data)),
+        _ => Err("nab and live can be measured, or both without an argument".into()),
     }
 }

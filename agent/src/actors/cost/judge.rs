@@ -68,6 +68,8 @@ pub(super) struct Judge {
     billed_on: Option<Date>,
     /// Whether the bills were read since the start.
     has_books: bool,
+    /// Whether the bills changed since the judgement that runs began.
+    is_outdated: bool,
 }
 
 impl Judge {
@@ -76,6 +78,7 @@ impl Judge {
         self.known.clear();
         self.billed_on = None;
         self.has_books = true;
+        self.is_outdated = self.is_running;
     }
 
     /// Another agent leads: what this one found is not shown any more.
@@ -149,7 +152,7 @@ impl Judge {
         now_ms: u64,
     ) {
         self.is_running = false;
-        self.known = verdict.known;
+        self.known = if std::mem::take(&mut self.is_outdated) { BTreeMap::new() } else { verdict.known };
         self.budgets = verdict.budgets;
         if let Some((billed, figures)) = verdict.billed {
             self.billed = billed;
@@ -251,6 +254,26 @@ fn judge(
 mod tests {
     use super::*;
     use regionmesh_cost::{Currency, ONE, Reconciliation};
+
+    #[test]
+    fn what_was_read_of_bills_that_have_changed_meanwhile_is_read_again() {
+        let metrics = CostMetrics::new(&prometheus::Registry::new()).unwrap();
+        let budget: Budget = serde_json::from_str(r#"{ "name": "all", "amount": "1 USD" }"#).unwrap();
+        let today = date_at(0).unwrap();
+        let sources = Sources::of_files(Default::default(), CostConfig::default(), today);
+        let basis = sources.budget_basis(&budget).unwrap();
+        for (have_changed, kept) in [(false, 1), (true, 0)] {
+            let mut judge = Judge { is_running: true, ..Judge::default() };
+            if have_changed {
+                judge.books_changed();
+            }
+            let known = Known { budget: budget.clone(), today, basis: basis.clone() };
+            let (budgets, notices, ended, billed) = Default::default();
+            let verdict = Verdict { known: [("all".to_owned(), known)].into(), budgets, notices, ended, billed };
+            judge.ended(verdict, &CostConfig::default(), &mut Notices::default(), &metrics, 0);
+            assert_eq!((judge.known.len(), judge.is_outdated), (kept, false));
+        }
+    }
 
     #[test]
     fn an_agent_that_does_not_lead_shows_nothing_of_bills() {

@@ -211,7 +211,7 @@ mod tests {
         let found = relays(&sources, &[line(REGIONS[1], "86"), line(REGIONS[2], "20")], |cost| cost);
         assert_eq!(found.len(), 1, "{found:?}");
         let ReplicationChange::Relay { via, replication } = &found[0].change else { panic!("{found:?}") };
-        assert_eq!((via.as_str(), replication.rounded(2).to_string().as_str()), (REGIONS[2], "40"));
+        assert_eq!((via.as_str(), replication.rounded(2).to_string().as_str()), (REGIONS[2], "40.00"));
         assert!(relays(&sources, &[line(REGIONS[2], "20")], |cost| cost).is_empty());
     }
 }
