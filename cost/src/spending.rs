@@ -136,7 +136,7 @@ impl BilledDays {
     }
 }
 
-/// The regions of the mesh, and whether the live plane is told of their nodes.
+/// The regions of the mesh, and whether the configuration names their nodes, so that the live plane can price them.
 pub type MeshNodes = BTreeMap<String, bool>;
 
 /// A budget's spending and what its period is heading for.

@@ -44,7 +44,7 @@ impl Ledger {
         let settled = days.iter().filter_map(|(source, days)| {
             let state = sources.get(source).filter(|state| !state.has_ended(end))?;
             // Between its charges a source that charges now and then lacks nothing.
-            let between = days.last().filter(|last| reach(days) > Some(**last)).and_then(|_| day_of(reach(days)?));
+            let between = reach(days).filter(|reach| days.last() < Some(reach)).and_then(day_of);
             // And a new one nothing before its first charge.
             between.max(state.complete_day).or_else(|| state.first_day?.previous_day())
         });

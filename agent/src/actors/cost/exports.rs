@@ -117,10 +117,6 @@ fn reads(export: &ExportConfig, own: &AgentId, board: &BoardView, is_leader: boo
     first.is_some_and(|(agent, _)| agent == own)
 }
 
-fn today() -> Date {
-    date_at(crate::time::unix_ms()).unwrap_or(Date::MIN)
-}
-
 /// Imports what is new in an export.
 async fn read(
     export: &ExportConfig,
@@ -145,7 +141,7 @@ async fn read(
         tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
     }
 
-    let today = today();
+    let today = date_at(crate::time::unix_ms()).unwrap_or(Date::MIN);
     let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
     for root in roots {
         // Months that are too old to be kept are no fault of an export.
@@ -164,7 +160,7 @@ async fn read(
         if !is_whole {
             read = fetch(&*objects, &all, arguments, config).await?;
         }
-        let kept = keep(read, arguments, config, &export.url).await;
+        let kept = keep(read, arguments, config, &export.url, today).await;
         arguments.metrics.imported(kept.as_ref().ok());
         kept.map_err(|error| error.to_string())?;
         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,13 +231,13 @@ async fn keep(
     arguments: &CostArguments,
     config: &Config,
     url: &str,
+    today: Date,
 ) -> Result<ImportReport, ImportError> {
     let books = arguments.books.borrow().clone();
     let report = import::summarise(&read, &books, false)?.report;
     for bad in &report.bad_rows {
         tracing::warn!(url, %bad, "a row of a billing export is left out");
     }
-    let today = today();
     read.parts.retain(|part| {
         let held = books.ledger.parts().find(|held| held.source() == part.source && held.period() == part.period);
         config.cost.keeps(part.period, today) && held.is_none_or(|held| *held.cells() != part.cells)

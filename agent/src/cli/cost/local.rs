@@ -20,8 +20,9 @@ const WARNINGS_MAX: usize = 20;
 /// Bad rows that a warning quotes.
 const QUOTED_MAX: usize = 3;
 
-/// The answer to a question of a kind, from files, and whether all of them could be read to their end. What is odd about them is
-/// part of the answer; CSV has no place for it, and whoever saves a page may not read it: then it goes to standard error too.
+/// Answers a question of a kind from files, and says whether all of them could be read to their end. Warnings about the files are
+/// part of the answer. As CSV has no place for them, and a saved page may not be read at once, these two also print them to
+/// standard error.
 pub(super) fn answer(
     paths: &[PathBuf],
     currency: Option<Currency>,

@@ -153,7 +153,7 @@ fn list(folder: &Path, within: &str, files: &mut Vec<StoredFile>) -> Result<(), 
     Ok(())
 }
 
-/// Reads files into one import. Blocks; `done` is told of each file that was read.
+/// Reads files into one import. Blocks; calls `done` after each file.
 pub fn read(
     files: &[BillFile],
     options: ImportOptions,

@@ -10,7 +10,7 @@ fn region(name: &str) -> RegionName {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Whoever reads the counters adds up how each of them grows; that must be what was counted, however many there are.
+    /// Readers add up the growth of each published counter; the sum must be what was counted, however many counters there are.
     #[test]
     fn growth_by_name_is_what_was_counted(
         steps in proptest::collection::vec(proptest::collection::vec((0usize..600, 1u64..1_000_000), 1..400), 1..6),
