@@ -512,7 +512,8 @@ async fn whole_status(State(api): State<Api>) -> Json<types::Status> {
 }
 
 async fn regions(State(api): State<Api>) -> Json<types::Regions> {
-    Json(types::Regions { regions: status::regions(&api.config, &api.snapshots) })
+    let plan = api.snapshots.plan_by_own_clock();
+    Json(types::Regions { regions: status::regions(&api.config, &api.snapshots, plan.as_deref()) })
 }
 
 async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {

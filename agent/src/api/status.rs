@@ -41,7 +41,7 @@ pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
         answered_ms: now_ms,
         plan: plan.as_ref().map(|committed| plan_in_brief(committed, now_ms)),
         leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
-        regions: regions(config, snapshots),
+        regions: regions(config, snapshots, plan.as_deref()),
         agents: agents(snapshots, now_ms),
         models: models(config, snapshots),
         problems: problems(&snapshots.board.borrow()),
@@ -211,15 +211,15 @@ pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Every region.
-pub fn regions(config: &Config, snapshots: &Snapshots) -> Vec<RegionStatus> {
-    let plan = snapshots.plan.borrow().clone();
-    let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
-    let is_member = |name: &RegionName| plan.as_ref().is_none_or(|committed| committed.plan.members.may_serve(name));
+/// Every region under a committed plan, whose points in time are told by our own clock.
+pub fn regions(config: &Config, snapshots: &Snapshots, committed: Option<&CommittedPlan>) -> Vec<RegionStatus> {
+    let plan = committed.map(|committed| &committed.plan);
+    let shares = plan.map(Plan::shares).unwrap_or_default();
+    let is_member = |name: &RegionName| plan.is_none_or(|plan| plan.members.may_serve(name));
     let inputs = snapshots.plan_inputs.borrow().clone();
     let (verdicts, board) = (snapshots.verdicts.borrow().clone(), snapshots.board.borrow().clone());
     let region = |region: &crate::config::RegionConfig| {
-        let planned = plan.as_ref().and_then(|committed| committed.plan.regions.get(&region.name));
+        let planned = plan.and_then(|plan| plan.regions.get(&region.name));
         let verdict = verdicts.get(&region.name);
         let input = inputs.as_ref().and_then(|inputs| inputs.regions.get(&region.name));
         let votes = verdict.map(|verdict| verdict.votes.as_slice()).unwrap_or_default().iter();
