@@ -10,11 +10,11 @@ use regionmesh_tests::{
     watch::Watch,
 };
 use serde_json::Value;
-use std::{net::IpAddr, process::Output, time::Duration};
+use std::{cell::Cell, net::IpAddr, process::Output, time::Duration};
 use tokio::process::Command;
 
 /// How long anything may take that needs an election, a verdict or the fast ramp.
-const PATIENCE: Duration = seconds(60);
+const PATIENCE: Duration = seconds(120);
 
 /// The command line, against region `asked`'s agent.
 async fn members(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
@@ -26,15 +26,24 @@ async fn members(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
     command.kill_on_drop(true).output().await.expect("the command line runs")
 }
 
-/// Orders a change until it is not refused for now; then it must be done.
+/// Orders a change until it is not refused for now; then it must be done. An order whose leader died under it may have
+/// been carried out: repeated, it is refused because the register is as it asks.
 async fn change(mesh: &TestMesh, asked: usize, arguments: &[&str]) {
+    let is_unknown = Cell::new(false);
     let output = until(&format!("{arguments:?} is answered"), PATIENCE, async || {
         let output = members(mesh, asked, arguments).await;
-        claim(output.status.code() != Some(3), || String::from_utf8_lossy(&output.stderr).into())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        claim(output.status.code() != Some(3), || {
+            is_unknown.set(true);
+            said.into_owned()
+        })?;
         Ok(output)
     })
     .await;
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
+    let as_asked = if arguments[0] == "add" { "is a member of the register already" } else { "is not a member" };
+    let was_done = is_unknown.get() && said.contains(as_asked);
+    assert!(output.status.success() || was_done, "{arguments:?}: {said}");
 }
 
 /// Orders a change that must be refused with exit code 1, for a reason that says `why`.
@@ -183,7 +192,9 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     change(&mesh, 0, &["rename", "ap-south-1", "ap-east-1", "--by", "ann", "--why", "typing"]).await;
     let rest = ["us-west-2", "ap-east-1", "sa-east-1", "witness"];
     all_vote(&mesh, &[0, 1, 2, 3], &rest).await;
-    shared(&mesh, 2, "ap-east-1", |share| (share - 1.0 / 3.0).abs() < 0.01).await;
+    for asked in [0, 2] {
+        shared(&mesh, asked, "ap-east-1", |share| (share - 1.0 / 3.0).abs() < 0.01).await;
+    }
     let begin = watch.now();
     watch.more(100).await;
     assert!(watch.since(begin).1.contains(&IpAddr::V4(mesh.agent(2).ip)), "the renamed region is not answered");
@@ -195,7 +206,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
         let member = members.into_iter().find(|member| member.member.as_str() == "sa-east-1").ok_or("no sa-east-1")?;
         member.acceptor.ok_or_else(|| format!("it has no vote: {}", member.vote))
     };
-    let before = acceptor().await.unwrap();
+    let before = until("an acceptor votes for sa-east-1", PATIENCE, &acceptor).await;
     let slots = mesh.layout().data_dir.join("regions/sa-east-1/register/acc");
     std::fs::remove_dir_all(&slots).unwrap();
     until("another acceptor votes for the region that lost its slots", PATIENCE, async || {
