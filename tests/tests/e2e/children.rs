@@ -99,9 +99,12 @@ async fn each_actor_that_is_killed_comes_back_and_the_agent_goes_on() {
         println!("{actor}: {:?}", begin.elapsed());
     }
     mesh.settled().await;
-    let (leader, _) = mesh.leader(seconds(30)).await;
-    let seen = own.status().await.unwrap().leader.map(|leader| leader.agent);
-    assert_eq!(seen, Some(leader));
+    until("the agent knows the leader that the others know", seconds(30), async || {
+        let (leader, _) = mesh.leader(seconds(30)).await;
+        let seen = own.status().await?.leader.map(|leader| leader.agent);
+        claim(seen.as_ref() == Some(&leader), || format!("{seen:?} instead of {leader}"))
+    })
+    .await;
     for watch in watches {
         watch.finish_without_fault().await;
     }

@@ -179,8 +179,8 @@ async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
     let before = mesh.api(0).metric("regionmesh_cost_month_to_date", &["us-west-2", "live"]).await.unwrap();
     assert!(before > 0.0001, "{before}");
 
-    let leader = mesh.api(0).status().await.unwrap().leader.expect("a leader").agent;
-    let index = (0..3).find(|index| leader.to_string().starts_with(&format!("{}/", mesh.region(*index)))).unwrap();
+    let (leader, _) = mesh.leader(seconds(60)).await;
+    let index = mesh.region_of(&leader);
     mesh.kill_region(index).await;
     let other = mesh.others(index)[0];
     until("another leader", seconds(60), async || {
