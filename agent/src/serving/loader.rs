@@ -474,7 +474,9 @@ impl Shelf {
                 if is_wanted {
                     let serving = model.default.as_ref().map_or("nothing", |loaded| loaded.version.as_str());
                     tracing::error!(model = %name, %version, serving, %error, "the default version can't be served");
-                    progress.fail(&key, &error);
+                    // Forgotten: another attempt was asked for while this one ran.
+                    let is_overtaken = error.outcome().is_some() && self.outcome(&key).is_none();
+                    progress.fail(&key, &error, is_overtaken);
                 }
                 self.publish(copy(&old, None), progress);
                 return;

@@ -113,7 +113,7 @@ impl LoadError {
 
     /// What the mesh is told, and whether it would end the same way after a restart; none where the version itself was not
     /// tried.
-    fn outcome(&self) -> Option<(Outcome, bool)> {
+    pub(super) fn outcome(&self) -> Option<(Outcome, bool)> {
         let unservable = Outcome::Unservable { reason: self.to_string(), is_quarantined: false };
         match self {
             // The quarantine itself tells of the latter.
@@ -208,6 +208,7 @@ impl Loading {
         }
         let mut slot = Some(self.slots.acquire().await.map_err(|error| LoadError::Unreadable(error.to_string()))?);
         let started = Instant::now();
+        let began = outcomes.forgotten();
         let mut attempt = Box::pin(self.attempt(&key, before, make_room));
         let mut slow = None;
         let result = match tokio::time::timeout(SLOW_AFTER, attempt.as_mut()).await {
@@ -241,7 +242,7 @@ impl Loading {
             }
         }
         if let Some((outcome, is_lasting)) = outcome {
-            outcomes.record(&key, outcome, is_lasting);
+            outcomes.record(&key, outcome, is_lasting, began);
             quarantine.acquit(&key);
         }
         if let Err(LoadError::NoRoom { needed, .. }) = &result {

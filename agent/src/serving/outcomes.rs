@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -59,6 +62,8 @@ pub struct Outcomes {
     file: Option<PathBuf>,
     engine: String,
     changed: watch::Sender<u64>,
+    /// How often failures were forgotten.
+    forgotten: AtomicU64,
     /// Held while the file is written.
     writing: Mutex<()>,
 }
@@ -78,13 +83,24 @@ impl Outcomes {
             file,
             engine,
             changed: watch::Sender::default(),
+            forgotten: AtomicU64::default(),
             writing: Mutex::default(),
         }
     }
 
-    /// Notes how it ended. `is_lasting`: whether it would end the same way after a restart.
-    pub fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool) {
+    /// How often failures were forgotten so far: an attempt takes it with it when it begins.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Relaxed)
+    }
+
+    /// Notes how an attempt ended that began after failures had been forgotten `began` times. `is_lasting`: whether it
+    /// would end the same way after a restart. A failure counts for nothing if failures were forgotten meanwhile: the
+    /// attempt may have read files that were replaced since.
+    pub fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
         let mut known = lock(&self.known);
+        if outcome != Outcome::Servable && began != self.forgotten() {
+            return;
+        }
         let before = known.get(key);
         let is_new = before.is_none_or(|before| before.outcome != outcome);
         let failed = before.filter(|before| before.outcome != Outcome::Servable);
@@ -141,6 +157,7 @@ impl Outcomes {
 
     /// Forgets that a version can't be served, whatever its content.
     pub fn forget_failure(&self, model: &ModelName, version: &VersionName) {
+        self.forgotten.fetch_add(1, Relaxed);
         self.keep(|key, known| key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable);
     }
 
@@ -211,9 +228,9 @@ mod tests {
     fn what_lasts_is_remembered_by_the_same_engine_alone() {
         let folder = tempfile::tempdir().unwrap();
         let first = Outcomes::open(Some(folder.path()), "1".into());
-        first.record(&key("1"), Outcome::Servable, true);
-        first.record(&key("2"), bad(), true);
-        first.record(&key("3"), bad(), false);
+        first.record(&key("1"), Outcome::Servable, true, 0);
+        first.record(&key("2"), bad(), true, 0);
+        first.record(&key("3"), bad(), false, 0);
         first.save();
         let second = Outcomes::open(Some(folder.path()), "1".into());
         assert!(second.is_servable(&key("1")));
@@ -229,27 +246,41 @@ mod tests {
         for minutes in [1, 2, 4, 8, 15, 15] {
             let pause = Duration::from_secs(minutes * 60);
             let before = Instant::now();
-            outcomes.record(&key("1"), bad(), true);
+            outcomes.record(&key("1"), bad(), true, 0);
             let after = Instant::now();
             let is_due_at = |at| outcomes.due(&key("1"), Some(at), u64::MAX).is_some();
             assert!(!is_due_at(before + pause - Duration::from_secs(1)) && is_due_at(after + pause), "{minutes}");
             assert_eq!(outcomes.due(&key("1"), None, u64::MAX), None, "time alone makes it due");
         }
-        outcomes.record(&key("1"), Outcome::Servable, true);
+        outcomes.record(&key("1"), Outcome::Servable, true, 0);
         let late = Instant::now() + RETRY_LONGEST;
         assert_eq!(outcomes.due(&key("1"), Some(late), u64::MAX), None);
-        outcomes.record(&key("1"), bad(), true);
+        outcomes.record(&key("1"), bad(), true, 0);
         assert!(outcomes.due(&key("1"), Some(Instant::now() + RETRY_FIRST), 0).is_some(), "the pause starts again");
+    }
+
+    #[test]
+    fn a_failure_of_an_attempt_that_began_before_failures_were_forgotten_counts_for_nothing() {
+        let outcomes = Outcomes::open(None, String::new());
+        let (model, version, _) = key("1");
+        let began = outcomes.forgotten();
+        outcomes.forget_failure(&model, &version);
+        outcomes.record(&key("1"), bad(), true, began);
+        assert_eq!(outcomes.of(&key("1")), None);
+        outcomes.record(&key("1"), bad(), true, outcomes.forgotten());
+        assert_eq!(outcomes.of(&key("1")), Some(bad()));
+        outcomes.record(&key("1"), Outcome::Servable, true, began);
+        assert!(outcomes.is_servable(&key("1")));
     }
 
     #[test]
     fn a_version_that_lacked_memory_is_due_once_that_is_free() {
         let outcomes = Outcomes::open(None, String::new());
-        outcomes.record(&key("1"), bad(), false);
+        outcomes.record(&key("1"), bad(), false, 0);
         outcomes.await_room(&key("1"), 10);
         assert_eq!(outcomes.due(&key("1"), None, 9), None);
         assert!(outcomes.due(&key("1"), None, 10).is_some());
-        outcomes.record(&key("1"), bad(), false);
+        outcomes.record(&key("1"), bad(), false, 0);
         assert_eq!(outcomes.due(&key("1"), None, 10), None);
     }
 
@@ -258,7 +289,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let outcomes = Outcomes::open(Some(folder.path()), String::new());
         let keys: Vec<_> = (0..5_000).map(|number| key(&format!("v{number}"))).collect();
-        keys.iter().for_each(|key| outcomes.record(key, bad(), true));
+        keys.iter().for_each(|key| outcomes.record(key, bad(), true, 0));
         assert!(keys.iter().all(|key| outcomes.of(key).is_some()));
         outcomes.save();
         let again = Outcomes::open(Some(folder.path()), String::new());
@@ -268,7 +299,7 @@ mod tests {
     #[test]
     fn a_version_is_unservable_while_its_computations_do_not_end() {
         let outcomes = Outcomes::open(None, String::new());
-        outcomes.record(&key("1"), Outcome::Servable, true);
+        outcomes.record(&key("1"), Outcome::Servable, true, 0);
         outcomes.stuck(&key("1"), true);
         outcomes.stuck(&key("1"), true);
         outcomes.stuck(&key("1"), false);
@@ -278,7 +309,8 @@ mod tests {
         let forget = || outcomes.forget_failure(&"m".parse().unwrap(), &"1".parse().unwrap());
         forget();
         assert!(outcomes.is_servable(&key("1")));
-        outcomes.record(&key("1"), bad(), true);
+        outcomes.record(&key("1"), bad(), true, outcomes.forgotten());
+        assert_eq!(outcomes.of(&key("1")), Some(bad()));
         forget();
         assert_eq!(outcomes.of(&key("1")), None);
     }

@@ -79,8 +79,8 @@ impl Progress {
         self.failures.get(model).is_some_and(|failure| !failure.is_retrying)
     }
 
-    /// Notes why a wanted version is not served, and when it is tried again.
-    pub(super) fn fail(&mut self, (name, version, content): &VersionKey, error: &LoadError) {
+    /// Notes why a wanted version is not served, and when it is tried again: at once where the failure is overtaken.
+    pub(super) fn fail(&mut self, (name, version, content): &VersionKey, error: &LoadError, is_overtaken: bool) {
         let before = self.failures.get(name);
         let attempts = before.map_or(0, |failure| failure.attempts);
         // A region that gave up its share for this version does not take it back because a retry can't read the files.
@@ -93,7 +93,7 @@ impl Progress {
             is_awaited: may_await && matches!(error, LoadError::Unreadable(_)),
             attempts,
             retry_at: error.is_passing().then(|| Instant::now() + delay),
-            is_retrying: false,
+            is_retrying: is_overtaken,
         };
         self.failures.insert(name.clone(), failure);
     }

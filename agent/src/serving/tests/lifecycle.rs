@@ -273,6 +273,24 @@ async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() 
 }
 
 #[tokio::test]
+async fn an_attempt_that_read_files_which_were_replaced_under_it_is_repeated() {
+    let rig = Rig::start_with(config(1), true).await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    *rig.memory.gate.lock().unwrap() = Some(gate.clone());
+    rig.put("add", "1", b"damaged".to_vec());
+    rig.publish();
+    rig.wait("held", async || rig.memory.held.load(Ordering::SeqCst) == 1).await;
+
+    rig.put("add", "1", models::add(1.0));
+    rig.quarantine.try_again(&"add".parse().unwrap(), &"1".parse().unwrap());
+    // The server has taken note by the time it answers.
+    rig.get("/v2/health/ready").await;
+    gate.add_permits(100);
+    rig.wait_default("add", "1").await;
+    assert_eq!(rig.outcome("add", "1"), Some(Outcome::Servable));
+}
+
+#[tokio::test]
 async fn where_the_wanted_version_never_loaded_the_newest_older_one_that_does_is_served() {
     let rig = Rig::start(config(1)).await;
     rig.put("add", "1", models::add(1.0));

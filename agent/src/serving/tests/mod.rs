@@ -54,15 +54,17 @@ impl ModelSource for Memory {
     }
 
     async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, String> {
+        let content = {
+            let files = self.files.lock().unwrap();
+            files.get(&(model.to_string(), version.to_string())).and_then(|files| files.get(path)).cloned()
+        };
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
             self.held.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.unwrap().forget();
         }
         self.reads.fetch_add(1, Ordering::SeqCst);
-        let files = self.files.lock().unwrap();
-        let content = files.get(&(model.to_string(), version.to_string())).and_then(|files| files.get(path));
-        content.cloned().ok_or("no such file".into())
+        content.ok_or("no such file".into())
     }
 }
 
