@@ -24,9 +24,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use regionmesh_cost::{
-    Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, date_at, parse_date, read_prices,
-};
+use regionmesh_cost::{Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, parse_date, read_prices};
 use regionmesh_protocol::manifest::TEXT_MAX;
 use serde::Deserialize;
 use std::{path::Path, time::Duration};
@@ -81,7 +79,7 @@ pub(super) const IMPORT_QUERY: &[Parameter] = &[
 /// Today, UTC, and the time.
 fn today() -> (Date, u64) {
     let now_ms = crate::time::unix_ms();
-    (date_at(now_ms).unwrap_or(Date::MIN), now_ms)
+    (crate::time::date(now_ms), now_ms)
 }
 
 /// A request of the right form that asks for something that can't be.

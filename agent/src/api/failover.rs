@@ -209,8 +209,9 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
     let region: RegionName = name(&region)?;
     let unknown =
         || ApiError::not_found(format!("there is no region {region} in this mesh"), "see `regionmesh status`");
-    let plan = api.snapshots.plan_by_own_clock();
-    let all = status::regions(&api.config, &api.snapshots, plan.as_deref());
+    let committed = api.snapshots.plan_by_own_clock();
+    let plan = committed.as_ref().map(|committed| &committed.plan);
+    let all = status::regions(&api.config, &api.snapshots, plan);
     let seen: RegionStatus = all.into_iter().find(|known| known.region == region).ok_or_else(unknown)?;
     let mentions = |past: &&PastPlan| past.committed.plan.reason.contains(region.as_str());
     let plans = read_history(&api).await?;
@@ -223,10 +224,9 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
     reasons.reverse();
     let now_ms = unix_ms();
     let inputs = api.snapshots.plan_inputs.borrow().clone();
-    let explained =
-        plan.as_ref().zip(inputs).and_then(|(committed, inputs)| explain(&committed.plan, &inputs, &region, now_ms));
+    let explained = plan.zip(inputs).and_then(|(plan, inputs)| explain(plan, &inputs, &region, now_ms));
     let standing = match plan {
-        Some(committed) if !committed.plan.members.may_serve(&region) => {
+        Some(plan) if !plan.members.may_serve(&region) => {
             "not a member of the register, so that it gets no traffic; `failover members add` makes it one"
         }
         _ => "no plan is committed yet",

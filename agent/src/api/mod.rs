@@ -512,8 +512,9 @@ async fn whole_status(State(api): State<Api>) -> Json<types::Status> {
 }
 
 async fn regions(State(api): State<Api>) -> Json<types::Regions> {
-    let plan = api.snapshots.plan_by_own_clock();
-    Json(types::Regions { regions: status::regions(&api.config, &api.snapshots, plan.as_deref()) })
+    let committed = api.snapshots.plan_by_own_clock();
+    let plan = committed.as_ref().map(|committed| &committed.plan);
+    Json(types::Regions { regions: status::regions(&api.config, &api.snapshots, plan) })
 }
 
 async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {

@@ -41,7 +41,7 @@ pub fn status(config: &Config, snapshots: &Snapshots) -> Status {
         answered_ms: now_ms,
         plan: plan.as_ref().map(|committed| plan_in_brief(committed, now_ms)),
         leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
-        regions: regions(config, snapshots, plan.as_deref()),
+        regions: regions(config, snapshots, plan.as_ref().map(|committed| &committed.plan)),
         agents: agents(snapshots, now_ms),
         models: models(config, snapshots),
         problems: problems(&snapshots.board.borrow()),
@@ -211,9 +211,8 @@ pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Every region under a committed plan, whose points in time are told by our own clock.
-pub fn regions(config: &Config, snapshots: &Snapshots, committed: Option<&CommittedPlan>) -> Vec<RegionStatus> {
-    let plan = committed.map(|committed| &committed.plan);
+/// The status of every region. The times of `plan`, the committed one, must be by this agent's clock.
+pub fn regions(config: &Config, snapshots: &Snapshots, plan: Option<&Plan>) -> Vec<RegionStatus> {
     let shares = plan.map(Plan::shares).unwrap_or_default();
     let is_member = |name: &RegionName| plan.is_none_or(|plan| plan.members.may_serve(name));
     let inputs = snapshots.plan_inputs.borrow().clone();
@@ -338,8 +337,12 @@ struct Known {
 }
 
 /// Every model that this region holds or a living agent says that its region holds, and the aliases that this region has.
-fn known_models(config: &Config, snapshots: &Snapshots, board: &BoardView) -> BTreeMap<ModelName, Known> {
-    let own = snapshots.catalogue.borrow().clone();
+fn known_models(
+    config: &Config,
+    snapshots: &Snapshots,
+    own: &Catalogue,
+    board: &BoardView,
+) -> BTreeMap<ModelName, Known> {
     let catalogues = snapshots.peer_catalogues.borrow().clone();
     let mut known: BTreeMap<ModelName, Known> = BTreeMap::new();
     let mut hold = |model: &ModelName, version: &VersionName, content: Digest, region: &RegionName| {
@@ -395,7 +398,7 @@ pub fn models(config: &Config, snapshots: &Snapshots) -> Vec<ModelStatus> {
             aliases: known.aliases.into_values().map(Into::into).collect(),
         }
     };
-    known_models(config, snapshots, &board).into_iter().map(model).collect()
+    known_models(config, snapshots, &own, &board).into_iter().map(model).collect()
 }
 
 fn unservable((region, state): (&RegionName, &RegionState)) -> Option<UnservableStatus> {
@@ -414,7 +417,8 @@ pub(super) fn version_states(
     version: &VersionName,
 ) -> BTreeMap<RegionName, RegionState> {
     let board = snapshots.board.borrow().clone();
-    let known = known_models(config, snapshots, &board).remove(model).unwrap_or_default();
+    let own = snapshots.catalogue.borrow().clone();
+    let known = known_models(config, snapshots, &own, &board).remove(model).unwrap_or_default();
     let contents = known.versions.into_iter().filter(|((name, _), _)| name == version);
     let rank = |holders: &BTreeSet<RegionName>| (holders.contains(&config.region), holders.len());
     let best = contents.max_by_key(|(_, holders)| rank(holders));

@@ -12,8 +12,8 @@ use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ractor::ActorRef;
 use regionmesh_cost::{
-    ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, date_at, export_manifests, export_notice,
-    find_exports, is_of_export,
+    ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, export_manifests, export_notice, find_exports,
+    is_of_export,
 };
 use regionmesh_protocol::{identity::AgentId, money::Notices};
 use std::{
@@ -141,7 +141,7 @@ async fn read(
         tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
     }
 
-    let today = date_at(crate::time::unix_ms()).unwrap_or(Date::MIN);
+    let today = crate::time::date(crate::time::unix_ms());
     let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
     for root in roots {
         // Months that are too old to be kept are no fault of an export.

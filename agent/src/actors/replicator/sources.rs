@@ -4,9 +4,8 @@ use super::ReplicatorState;
 use crate::{
     cost::{observe, view::pricing},
     replication::route::{RELAYED_MIN_BYTES, Routes, patience},
-    time::unix_ms,
+    time::{date, unix_ms},
 };
-use regionmesh_cost::date_at;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     manifest::VersionSummary,
@@ -15,7 +14,6 @@ use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
-use time::Date;
 
 impl ReplicatorState {
     fn with_routes<R>(&self, find: impl FnOnce(&Routes<'_>) -> R) -> R {
@@ -24,7 +22,7 @@ impl ReplicatorState {
         find(&Routes {
             config: &self.arguments.config,
             pricing: pricing(&books, &regions),
-            today: date_at(unix_ms()).unwrap_or(Date::MIN),
+            today: date(unix_ms()),
             round_trips_ms: observe::round_trips_ms(&board),
         })
     }

@@ -10,10 +10,9 @@ use crate::{
     },
 };
 use anyhow::{Result, bail};
-use regionmesh_cost::{Currency, Group, ImportOptions, ImportReport, Ledger, StoredPart, date_at};
+use regionmesh_cost::{Currency, Group, ImportOptions, ImportReport, Ledger, StoredPart};
 use regionmesh_protocol::text::visible;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
-use time::Date;
 
 /// Warnings about files in one answer; the others are counted.
 const WARNINGS_MAX: usize = 20;
@@ -31,7 +30,7 @@ pub(super) fn answer(
     format: Format,
 ) -> Result<(String, bool)> {
     let now_ms = crate::time::unix_ms();
-    let today = date_at(now_ms).unwrap_or(Date::MIN);
+    let today = crate::time::date(now_ms);
     // First without the bills: what is misspelt is said before they are read.
     let question = Question::parse(kind, parameters, today).map_err(|error| ClientError::Usage(error.to_string()))?;
     let cost = CostConfig { tags: tags(&question), ..CostConfig::default() };
