@@ -1,6 +1,7 @@
 //! Where an actor is reached, across its restarts.
 //!
-//! ractor's own registry is not used: a remote actor's death would unregister the local actor of the same name.
+//! ractor's own registry is not used: a remote actor's death would unregister the local actor of
+//! the same name.
 
 use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, Message, RpcReplyPort, rpc::CallResult};
@@ -26,14 +27,20 @@ pub struct Address<M> {
 
 impl<M> Clone for Address<M> {
     fn clone(&self) -> Self {
-        Self { name: self.name, actor: self.actor.clone() }
+        Self {
+            name: self.name,
+            actor: self.actor.clone(),
+        }
     }
 }
 
 impl<M: Message> Address<M> {
     /// An address where nobody lives yet. `name` is for errors and logs.
     pub fn vacant(name: &'static str) -> Self {
-        Self { name, actor: Arc::default() }
+        Self {
+            name,
+            actor: Arc::default(),
+        }
     }
 
     /// The supervisor's: from now on `actor` lives here.
@@ -54,7 +61,9 @@ impl<M: Message> Address<M> {
     /// Leaves a message; says whether somebody took it.
     pub fn cast(&self, message: M) -> Result<(), AddressError> {
         match &*self.actor.load() {
-            Some(actor) => actor.cast(message).map_err(|_| AddressError::Down(self.name)),
+            Some(actor) => actor
+                .cast(message)
+                .map_err(|_| AddressError::Down(self.name)),
             None => Err(AddressError::Down(self.name)),
         }
     }
@@ -65,10 +74,16 @@ impl<M: Message> Address<M> {
         message: impl FnOnce(RpcReplyPort<R>) -> M,
         timeout: Duration,
     ) -> Result<R, AddressError> {
-        let actor = self.actor.load_full().ok_or(AddressError::Down(self.name))?;
+        let actor = self
+            .actor
+            .load_full()
+            .ok_or(AddressError::Down(self.name))?;
+
         match actor.call(message, Some(timeout)).await {
             Ok(CallResult::Success(reply)) => Ok(reply),
-            Ok(CallResult::Timeout | CallResult::SenderError) => Err(AddressError::NoAnswer(self.name)),
+            Ok(CallResult::Timeout | CallResult::SenderError) => {
+                Err(AddressError::NoAnswer(self.name))
+            }
             Err(_) => Err(AddressError::Down(self.name)),
         }
     }

@@ -1,7 +1,7 @@
 //! The agent: what is started, in what order, and who is told what.
 //!
-//! Everything is assembled here; nothing else creates actors. The order is that of need: the mesh carries what gossip
-//! says, health and the leader read what gossip knows, and the faces come last.
+//! Everything is assembled here; nothing else creates actors. The order is that of need: the mesh
+//! carries what gossip says, health and the leader read what gossip knows, and the faces come last.
 
 mod stores;
 
@@ -44,7 +44,8 @@ use crate::{
     refusals::Refusals,
     reload::Reloader,
     replication::{
-        clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher, serve::BulkServer,
+        clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher,
+        serve::BulkServer,
     },
     service::{Service, ServiceArguments},
     serving::{Server, ServingArguments, ServingMetrics, quarantine::Quarantine},
@@ -54,7 +55,9 @@ use crate::{
         models::ModelStore,
         slots::{SlotMetrics, SlotStore},
     },
-    supervisor::{Child, Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics},
+    supervisor::{
+        Child, Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics,
+    },
     time::unix_ms,
 };
 use anyhow::{Context, Result};
@@ -76,7 +79,8 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often what an agent says of itself is said again: gossip may have been restarted in between.
 const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
-/// How long services may take to end what is in progress at the stop; they have limits of their own, which are shorter.
+/// How long services may take to end what is in progress at the stop; they have limits of their
+/// own, which are shorter.
 const FAREWELL: Duration = Duration::from_secs(25);
 
 /// A running agent.
@@ -97,14 +101,21 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that can't be opened or used.
+    /// Starts an agent. Fails only where waiting would not help: bad certificates, a store that
+    /// can't be opened or used.
     pub async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
-        let (id, started_ms, boot) = (config.id(), unix_ms(), rand::random::<u64>());
-        let (registry, snapshots, stop) = (Registry::new(), Snapshots::default(), CancellationToken::new());
+        let id = config.id();
+        let started_ms = unix_ms();
+        let boot = rand::random::<u64>();
+        let registry = Registry::new();
+        let snapshots = Snapshots::default();
+        let stop = CancellationToken::new();
+
         register_process(&registry)?;
         let reloader = Reloader::new(config.clone(), &registry)?;
         events::begin(&snapshots, boot);
+
         let identity = Identity::load(config.clone())?;
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("cannot create data_dir {}", config.data_dir.display()))?;
@@ -119,11 +130,22 @@ impl Agent {
         let models = Arc::new(ModelStore::new(stores.region.clone()));
         let slot_metrics = SlotMetrics::new(&registry)?;
         let slots = |opened: &store::OpenStore, acceptor| {
-            let (objects, root) = (opened.objects.clone(), object_store::path::Path::default());
-            Arc::new(SlotStore::new(objects, &root, acceptor, REGISTER_TIMEOUT, slot_metrics.clone()))
+            let objects = opened.objects.clone();
+            let root = object_store::path::Path::default();
+            Arc::new(SlotStore::new(
+                objects,
+                &root,
+                acceptor,
+                REGISTER_TIMEOUT,
+                slot_metrics.clone(),
+            ))
         };
+
         let own_slots = slots(&stores.region, "region");
-        let witness = stores.witness.as_ref().map(|opened| slots(opened, "witness"));
+        let witness = stores
+            .witness
+            .as_ref()
+            .map(|opened| slots(opened, "witness"));
 
         let replication_metrics = ReplicationMetrics::new(&registry)?;
         let meter = Meter::default();
@@ -132,14 +154,22 @@ impl Agent {
             identity: identity.clone(),
             snapshots: snapshots.clone(),
             gossip: gossip.clone(),
-            bulk: Arc::new(BulkServer::new(models.clone(), replication_metrics.clone(), meter.clone())),
+            bulk: Arc::new(BulkServer::new(
+                models.clone(),
+                replication_metrics.clone(),
+                meter.clone(),
+            )),
             metrics: MeshMetrics::new(&registry)?,
         });
+
         let peers = Arc::new(mesh.clone());
 
         let (drain, draining) = watch::channel(false);
         let serving_dir = config.data_dir.join("serving");
-        let quarantine = config.serving.embedded.then(|| Quarantine::open(Some(&serving_dir)));
+        let quarantine = config
+            .serving
+            .embedded
+            .then(|| Quarantine::open(Some(&serving_dir)));
         let (tell_peers, peers_serve) = watch::channel(Arc::default());
         let serving = ServingArguments {
             region: config.region.clone(),
@@ -154,23 +184,33 @@ impl Agent {
             metrics: ServingMetrics::new(&registry)?,
             meter: meter.clone(),
         };
+
         let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
         // An agent without the embedded server tells nothing of versions.
-        let (tell_servability, servability) = watch::channel(config.serving.embedded.then(Servability::default));
+        let (tell_servability, servability) =
+            watch::channel(config.serving.embedded.then(Servability::default));
 
         let clock = HybridClock::default();
         let fetcher = Fetcher {
             store: models.clone(),
             transport: peers.clone(),
             metrics: replication_metrics,
-            staging: models.staging_folder(&config.data_dir).join("fetch").join(id.agent.as_str()),
+            staging: models
+                .staging_folder(&config.data_dir)
+                .join("fetch")
+                .join(id.agent.as_str()),
             streams: config.replication.parallel_streams,
         };
+
         let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
         let operators = Operators::new(config.mesh.clone(), id.clone(), reloader.live());
+
         // What regions say of models is believed with an operator's proof alone.
-        let proven: Arc<dyn PeerLink> =
-            Arc::new(AttestedLink { peers: peers.clone(), operators: operators.clone(), refusals: refusals.clone() });
+        let proven: Arc<dyn PeerLink> = Arc::new(AttestedLink {
+            peers: peers.clone(),
+            operators: operators.clone(),
+            refusals: refusals.clone(),
+        });
         let publisher = Publisher::new(
             models.clone(),
             config.region.clone(),
@@ -188,8 +228,12 @@ impl Agent {
             clock: clock.clone(),
             region: config.region.clone(),
             replicator: replicator.clone(),
-            staging: models.staging_folder(&config.data_dir).join("cost").join(id.agent.as_str()),
+            staging: models
+                .staging_folder(&config.data_dir)
+                .join("cost")
+                .join(id.agent.as_str()),
         };
+
         let (show_books, books) = watch::channel(Arc::<Books>::default());
         let (show_live_cost, live_cost) = watch::channel(Arc::<LiveView>::default());
         let cost_metrics = CostMetrics::new(&registry)?;
@@ -205,6 +249,7 @@ impl Agent {
             view: Arc::new(show_live_cost),
             metrics: cost_metrics.clone(),
         };
+
         let cost = CostDesk::new(archive, books.clone(), live_cost, cost_metrics);
 
         let orders = OrderDesk {
@@ -213,6 +258,7 @@ impl Agent {
             snapshots: snapshots.clone(),
             operators: operators.clone(),
         };
+
         let desk = Arc::new(Desk {
             leader: leader.clone(),
             orders: orders.clone(),
@@ -221,6 +267,7 @@ impl Agent {
             operators,
             refusals: refusals.clone(),
         });
+
         let gossip_setup = GossipSetup {
             own: id.clone(),
             mesh: config.mesh.clone(),
@@ -232,10 +279,18 @@ impl Agent {
             snapshots: snapshots.clone(),
             metrics: GossipMetrics::new(&registry)?,
         };
+
         let own_serving = config.serving.embedded.then(|| serving_facts.clone());
-        let (health_metrics, leader_metrics) = (HealthMetrics::new(&registry)?, LeaderMetrics::new(&registry)?);
-        let health_arguments =
-            HealthArguments::new(config.clone(), snapshots.clone(), gossip.clone(), health_metrics, own_serving);
+        let health_metrics = HealthMetrics::new(&registry)?;
+        let leader_metrics = LeaderMetrics::new(&registry)?;
+        let health_arguments = HealthArguments::new(
+            config.clone(),
+            snapshots.clone(),
+            gossip.clone(),
+            health_metrics,
+            own_serving,
+        );
+
         let leader_arguments = LeaderArguments {
             config: config.clone(),
             id: id.clone(),
@@ -248,6 +303,7 @@ impl Agent {
             metrics: leader_metrics,
             refusals: refusals.clone(),
         };
+
         let replicator_arguments = ReplicatorArguments {
             config: config.clone(),
             id: id.clone(),
@@ -260,12 +316,14 @@ impl Agent {
             books,
             quarantine: quarantine.clone(),
         };
+
         let dns_arguments = DnsArguments {
             config: config.clone(),
             plan: snapshots.plan.subscribe(),
             board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
         };
+
         let events_arguments = EventsArguments {
             config: config.clone(),
             snapshots: snapshots.clone(),
@@ -278,6 +336,7 @@ impl Agent {
             gossip: gossip.clone(),
             metrics: ReceiverMetrics::new(&registry)?,
         };
+
         let dns_snapshots = snapshots.clone();
         let problems = snapshots.problems.clone();
         let facts = AgentFacts {
@@ -285,31 +344,80 @@ impl Agent {
             started_ms,
             boot,
             api_url: format!("http://{}", config.listen.api),
-            cloud: config.region(&config.region).map(|region| region.cloud.clone()).unwrap_or_default(),
+            cloud: config
+                .region(&config.region)
+                .map(|region| region.cloud.clone())
+                .unwrap_or_default(),
         };
 
-        let (links_config, links_snapshots) = (config.clone(), snapshots.clone());
+        let links_config = config.clone();
+        let links_snapshots = snapshots.clone();
         let services = TaskTracker::new();
-        let service =
-            |name, make: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>| {
-                let arguments = ServiceArguments { make, stop: stop.clone(), running: services.clone() };
-                Child::new(name, || Service, arguments, Address::vacant(name))
+        let service = |name,
+                       make: Arc<
+            dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync,
+        >| {
+            let arguments = ServiceArguments {
+                make,
+                stop: stop.clone(),
+                running: services.clone(),
             };
+
+            Child::new(name, || Service, arguments, Address::vacant(name))
+        };
+
         let mut children = vec![
             Child::new("mesh", || MeshActor, mesh.clone(), Address::vacant("mesh")),
-            Child::new("gossip", || GossipActor, GossipArguments::from(gossip_setup), gossip.clone()),
-            Child::new("peer", || PeerActor, PeerArguments { service: desk }, Address::vacant("peer")),
-            Child::new("health", || HealthActor, health_arguments, health_actor.clone()),
-            Child::new("replicator", || ReplicatorActor, replicator_arguments, replicator.clone()),
-            Child::new("dns-leader", || LeaderActor, leader_arguments, leader.clone()),
-            Child::new("cost", || CostActor, cost_arguments, Address::vacant("cost")),
+            Child::new(
+                "gossip",
+                || GossipActor,
+                GossipArguments::from(gossip_setup),
+                gossip.clone(),
+            ),
+            Child::new(
+                "peer",
+                || PeerActor,
+                PeerArguments { service: desk },
+                Address::vacant("peer"),
+            ),
+            Child::new(
+                "health",
+                || HealthActor,
+                health_arguments,
+                health_actor.clone(),
+            ),
+            Child::new(
+                "replicator",
+                || ReplicatorActor,
+                replicator_arguments,
+                replicator.clone(),
+            ),
+            Child::new(
+                "dns-leader",
+                || LeaderActor,
+                leader_arguments,
+                leader.clone(),
+            ),
+            Child::new(
+                "cost",
+                || CostActor,
+                cost_arguments,
+                Address::vacant("cost"),
+            ),
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    let links =
-                        publish_links(links_config.clone(), links_snapshots.clone(), gossip.clone(), REPEAT_FACTS);
-                    let told =
-                        Told { agent: facts.clone(), serving: serving_facts.clone(), servability: servability.clone() };
+                    let links = publish_links(
+                        links_config.clone(),
+                        links_snapshots.clone(),
+                        gossip.clone(),
+                        REPEAT_FACTS,
+                    );
+                    let told = Told {
+                        agent: facts.clone(),
+                        serving: serving_facts.clone(),
+                        servability: servability.clone(),
+                    };
                     let herald = herald(told, gossip.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
@@ -320,14 +428,26 @@ impl Agent {
                     .boxed()
                 }),
             ),
-            service("events", Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed())),
-            service("dns", Arc::new(move |stop| run_dns(dns_arguments.clone(), dns_snapshots.clone(), stop).boxed())),
-            service("store-monitor", Arc::new(move |stop| store::monitor::run(monitor.clone(), stop).boxed())),
+            service(
+                "events",
+                Arc::new(move |stop| events::keep(events_arguments.clone(), stop).boxed()),
+            ),
+            service(
+                "dns",
+                Arc::new(move |stop| {
+                    run_dns(dns_arguments.clone(), dns_snapshots.clone(), stop).boxed()
+                }),
+            ),
+            service(
+                "store-monitor",
+                Arc::new(move |stop| store::monitor::run(monitor.clone(), stop).boxed()),
+            ),
             service("uploads", {
                 let publisher = publisher.clone();
                 Arc::new(move |stop| publisher.clone().expire(stop).boxed())
             }),
         ];
+
         let tell_receivers = move |stop| alerts::keep(alerts_arguments.clone(), stop).boxed();
         children.push(service("alerts", Arc::new(tell_receivers)));
         if config.serving.embedded {
@@ -339,14 +459,19 @@ impl Agent {
                 snapshots: snapshots.clone(),
             };
             let relay = Arc::new(relay);
-            let run = move |stop| run_serving(serving.clone(), address, relay.clone(), stop).boxed();
+            let run =
+                move |stop| run_serving(serving.clone(), address, relay.clone(), stop).boxed();
+
             children.push(service("serving", Arc::new(run)));
         }
 
         for provider in providers::configured(&config, &registry).await? {
-            let (name, arguments) =
-                (provider.name(), ProviderArguments::new(config.clone(), provider, snapshots.clone()));
-            children.push(service(name, Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed())));
+            let name = provider.name();
+            let arguments = ProviderArguments::new(config.clone(), provider, snapshots.clone());
+            children.push(service(
+                name,
+                Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed()),
+            ));
         }
 
         let (tell_health, health) = watch::channel(Arc::default());
@@ -367,12 +492,32 @@ impl Agent {
             streams: api::events::Streams::new(&registry)?,
             draining: drain.subscribe(),
         };
-        children.push(service("api", Arc::new(move |stop| run_api(api.clone(), stop).boxed())));
-        let arguments =
-            SupervisorArguments { children, metrics: SupervisorMetrics::new(&registry)?, health: tell_health };
+
+        children.push(service(
+            "api",
+            Arc::new(move |stop| run_api(api.clone(), stop).boxed()),
+        ));
+
+        let arguments = SupervisorArguments {
+            children,
+            metrics: SupervisorMetrics::new(&registry)?,
+            health: tell_health,
+        };
         let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
         let is_serving = config.serving.embedded;
-        Ok(Self { snapshots, health, supervisor, mesh, drain, reloader, is_serving, health_actor, services, stop })
+
+        Ok(Self {
+            snapshots,
+            health,
+            supervisor,
+            mesh,
+            drain,
+            reloader,
+            is_serving,
+            health_actor,
+            services,
+            stop,
+        })
     }
 
     /// Kills one actor where it stands, as a crash would; its supervisor starts it again.
@@ -380,8 +525,8 @@ impl Agent {
         Ok(self.supervisor.cast(SupervisorMessage::Kill(actor))?)
     }
 
-    /// Asks for no more traffic: this agent is not ready any more, and where it serves models itself the mesh is told. Where
-    /// others serve them the region's endpoint goes on without it.
+    /// Asks for no more traffic: this agent is not ready any more, and where it serves models
+    /// itself the mesh is told. Where others serve them the region's endpoint goes on without it.
     pub fn drain(&self) {
         self.drain.send_replace(true);
         if !self.is_serving {
@@ -392,7 +537,8 @@ impl Agent {
         }
     }
 
-    /// Reads the configuration again, takes up what can change while the agent runs, and says the rest in the log.
+    /// Reads the configuration again, takes up what can change while the agent runs, and says the
+    /// rest in the log.
     pub async fn reload(&self, path: &Path) {
         self.reloader.reload(path).await;
     }
@@ -401,9 +547,11 @@ impl Agent {
     pub async fn stop(self) {
         self.stop.cancel();
         self.services.close();
+
         let _ = tokio::time::timeout(FAREWELL, self.services.wait()).await;
         self.mesh.close().await;
         self.supervisor.stop(None);
+
         let _ = self.supervisor.wait(Some(Duration::from_secs(2))).await;
     }
 }
@@ -411,11 +559,18 @@ impl Agent {
 /// Process metrics (CPU, memory, descriptors) where the platform has them.
 fn register_process(registry: &Registry) -> Result<()> {
     #[cfg(target_os = "linux")]
-    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    registry.register(Box::new(
+        prometheus::process_collector::ProcessCollector::for_self(),
+    ))?;
+
     let build = prometheus::IntGaugeVec::new(
-        prometheus::Opts::new("regionmesh_build_info", "1, labelled with the version of the binary."),
+        prometheus::Opts::new(
+            "regionmesh_build_info",
+            "1, labelled with the version of the binary.",
+        ),
         &["version"],
     )?;
+
     build.with_label_values(&[crate::VERSION]).set(1);
     registry.register(Box::new(build))?;
     Ok(())
@@ -439,13 +594,23 @@ async fn herald(
     let mut problem_changes = problems.subscribe();
     loop {
         problem_changes.mark_unchanged();
-        let servability = told.servability.borrow_and_update().clone().map(Fact::Servability);
+        let servability = told
+            .servability
+            .borrow_and_update()
+            .clone()
+            .map(Fact::Servability);
         let served = told.serving.borrow_and_update().clone();
-        let facts = [Fact::Agent(told.agent.clone()), Fact::Serving(served), Fact::Problems(problems.active())];
+        let facts = [
+            Fact::Agent(told.agent.clone()),
+            Fact::Serving(served),
+            Fact::Problems(problems.active()),
+        ];
+
         for fact in facts.into_iter().chain(servability) {
             // Gossip is being restarted: said again soon.
             let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
         }
+
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             // Without an embedded server nobody writes; then only the clock counts.
@@ -457,19 +622,36 @@ async fn herald(
     }
 }
 
-/// Answers DNS, as soon as the plan can be acted on: until then a resolver asks another of the mesh's name servers.
-async fn run_dns(arguments: DnsArguments, snapshots: Snapshots, stop: CancellationToken) -> Result<(), String> {
+/// Answers DNS, as soon as the plan can be acted on: until then a resolver asks another of the
+/// mesh's name servers.
+async fn run_dns(
+    arguments: DnsArguments,
+    snapshots: Snapshots,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let mut is_current = snapshots.is_current.subscribe();
     // The sender lives in the snapshots, so waiting ends with the stop alone.
-    let Some(_) = stop.run_until_cancelled(is_current.wait_for(|&is_current| is_current)).await else { return Ok(()) };
-    dns::run(arguments, &snapshots, stop).await.map_err(|error| error.to_string())
+    let Some(_) = stop
+        .run_until_cancelled(is_current.wait_for(|&is_current| is_current))
+        .await
+    else {
+        return Ok(());
+    };
+
+    dns::run(arguments, &snapshots, stop)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
     let address = api.config.listen.api;
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        format!("the API can't listen on {address}: {}; free the port or change listen.api", io_error(&error))
+        format!(
+            "the API can't listen on {address}: {}; free the port or change listen.api",
+            io_error(&error)
+        )
     })?;
+
     api::run(api, listener, stop).await
 }
 
@@ -488,16 +670,28 @@ async fn run_serving(
     stop: CancellationToken,
 ) -> Result<(), String> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        format!("serving can't listen on {address}: {}; free the port or change listen.serving", io_error(&error))
+        format!(
+            "serving can't listen on {address}: {}; free the port or change listen.serving",
+            io_error(&error)
+        )
     })?;
     let own = arguments.region.clone();
     let server = Server::new(arguments);
-    let (mut facts, mut servability, mut problems) = (server.facts(), server.servability(), server.problems());
+    let mut facts = server.facts();
+    let mut servability = server.servability();
+    let mut problems = server.problems();
+
     let tell = async {
         loop {
             relay.facts.send_replace(facts.borrow_and_update().clone());
-            relay.servability.send_replace(Some(servability.borrow_and_update().clone()));
-            crate::servability::report(&relay.snapshots.problems, &problems.borrow_and_update().clone());
+            relay
+                .servability
+                .send_replace(Some(servability.borrow_and_update().clone()));
+            crate::servability::report(
+                &relay.snapshots.problems,
+                &problems.borrow_and_update().clone(),
+            );
+
             // The senders live as long as the server.
             tokio::select! {
                 Ok(()) = facts.changed() => {}
@@ -507,6 +701,7 @@ async fn run_serving(
             }
         }
     };
+
     tokio::select! {
         ended = server.run(listener, stop) => ended.map_err(|error| error.to_string()),
         () = tell => Ok(()),

@@ -1,7 +1,8 @@
-//! How this agent's clock compares with those of its peers, and what the plan's points in time mean by it.
+//! How this agent's clock compares with those of its peers, and what the plan's points in time mean
+//! by it.
 //!
-//! Gossip hands in what peers tell; the dns-leader actor hands in plans and looks a few times a second. The rules are
-//! [`PlanTime`]'s and [`PeerClocks`]'.
+//! Gossip hands in what peers tell; the dns-leader actor hands in plans and looks a few times a
+//! second. The rules are [`PlanTime`]'s and [`PeerClocks`]'.
 
 use crate::time::unix_ms;
 use regionmesh_protocol::{
@@ -49,9 +50,21 @@ pub struct Seen {
 
 impl Default for Clocks {
     fn default() -> Self {
-        let last = Moment { steady_ms: 0, wall_ms: unix_ms() };
-        let state = State { plan: PlanTime::default(), peers: PeerClocks::default(), own: OwnClock::default(), last };
-        Self { started: Instant::now(), state: Arc::new(Mutex::new(state)) }
+        let last = Moment {
+            steady_ms: 0,
+            wall_ms: unix_ms(),
+        };
+        let state = State {
+            plan: PlanTime::default(),
+            peers: PeerClocks::default(),
+            own: OwnClock::default(),
+            last,
+        };
+
+        Self {
+            started: Instant::now(),
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 }
 
@@ -62,13 +75,19 @@ impl Clocks {
     }
 
     fn now(&self) -> Moment {
-        Moment { steady_ms: millis(self.started.elapsed()), wall_ms: unix_ms() }
+        Moment {
+            steady_ms: millis(self.started.elapsed()),
+            wall_ms: unix_ms(),
+        }
     }
 
     /// What our clocks show, for a peer.
     pub fn reading(&self) -> ClockReading {
         let now = self.now();
-        ClockReading { unix_ms: now.wall_ms, plan: self.state().plan.age(now.steady_ms) }
+        ClockReading {
+            unix_ms: now.wall_ms,
+            plan: self.state().plan.age(now.steady_ms),
+        }
     }
 
     /// What a peer's clocks showed when it asked us; how long that was under way is not known.
@@ -80,15 +99,24 @@ impl Clocks {
     }
 
     /// What a peer's clocks showed when it answered us, and when it was asked and had answered.
-    pub fn compared(&self, peer: &AgentId, reading: &ClockReading, (asked, answered): (Instant, Instant)) {
+    pub fn compared(
+        &self,
+        peer: &AgentId,
+        reading: &ClockReading,
+        (asked, answered): (Instant, Instant),
+    ) {
         let now = self.now();
         let round_trip = answered.saturating_duration_since(asked);
+
         // The answer is as old as the way back, half of the round trip, and as the time since.
         let age = answered.elapsed() + round_trip / 2;
         let then_ms = now.wall_ms.saturating_sub(millis(age));
         let offset_ms = difference(reading.unix_ms, then_ms);
         let mut state = self.state();
-        state.peers.measured(peer, offset_ms, millis(round_trip), now.steady_ms);
+
+        state
+            .peers
+            .measured(peer, offset_ms, millis(round_trip), now.steady_ms);
         if let Some(told) = reading.plan {
             state.plan.told(told, now.steady_ms, now.wall_ms);
         }
@@ -97,7 +125,9 @@ impl Clocks {
     /// A plan was learned; this long after it was made, where we made it.
     pub fn learned(&self, plan: &Plan, age: Option<Duration>) {
         let now = self.now();
-        self.state().plan.learned(plan.made_ms, age.map(millis), now.steady_ms, now.wall_ms);
+        self.state()
+            .plan
+            .learned(plan.made_ms, age.map(millis), now.steady_ms, now.wall_ms);
     }
 
     /// Looks at all clocks. `may_lead` says which peers could lead in our place.
@@ -108,12 +138,16 @@ impl Clocks {
         let expected_ms = state.last.wall_ms.saturating_add(passed_ms);
         let is_set = now.wall_ms.abs_diff(expected_ms) > SHIFT_MIN_MS;
         let set_by_ms = is_set.then(|| difference(now.wall_ms, expected_ms));
+
         if is_set {
             state.peers.own_clock_set();
         }
         state.last = now;
         state.own = state.peers.judge(may_lead, now.steady_ms);
-        Seen { own: state.own.clone(), set_by_ms }
+        Seen {
+            own: state.own.clone(),
+            set_by_ms,
+        }
     }
 
     /// Whether our clock was too far off to lead at the last look.
@@ -126,8 +160,12 @@ impl Clocks {
         let now = self.now();
         let mut state = self.state();
         if let Some(shift_ms) = state.plan.follow(now.steady_ms, now.wall_ms) {
-            tracing::info!(shift_ms, "the plan's points in time are moved by this much to be told by our clock");
+            tracing::info!(
+                shift_ms,
+                "the plan's points in time are moved by this much to be told by our clock"
+            );
         }
+
         match state.plan.shift_ms(plan.made_ms) {
             0 => Cow::Borrowed(plan),
             shift_ms => Cow::Owned(plan.shifted(shift_ms)),
@@ -150,10 +188,18 @@ mod tests {
         let peer: AgentId = "a/x".parse().unwrap();
         let answered = Instant::now();
         let asked = answered.checked_sub(Duration::from_millis(200)).unwrap();
-        let reading = ClockReading { unix_ms: unix_ms() + 3_600_000 - 100, plan: None };
+        let reading = ClockReading {
+            unix_ms: unix_ms() + 3_600_000 - 100,
+            plan: None,
+        };
+
         clocks.compared(&peer, &reading, (asked, answered));
         let (of, ahead_ms) = clocks.look(|_| true).own.furthest.unwrap();
-        assert!(of == peer && (3_599_900..3_600_200).contains(&ahead_ms), "{ahead_ms}");
+        assert!(
+            of == peer && (3_599_900..3_600_200).contains(&ahead_ms),
+            "{ahead_ms}"
+        );
+
         assert_eq!(clocks.look(|_| true).set_by_ms, None);
     }
 }

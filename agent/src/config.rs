@@ -127,7 +127,8 @@ pub struct RegionConfig {
     pub endpoint: String,
     /// Where its models are served to users: `http://host:port`; this is what observers probe.
     pub serving_url: String,
-    /// What DNS answers for the region. Empty: the host of `serving_url`, which must then be an address.
+    /// What DNS answers for the region. Empty: the host of `serving_url`, which must then be an
+    /// address.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
     /// Its share of traffic relative to the others (strategy `weighted`), basis points.
@@ -136,15 +137,16 @@ pub struct RegionConfig {
     /// Its place in the order (strategy `active-passive`): the lowest that is healthy serves.
     #[serde(default)]
     pub priority: u16,
-    /// What it can serve at most, requests per second. Where it is given, automation moves no more load there than
-    /// headroom / 1.1; where it is not, nothing is known against moving all.
+    /// What it can serve at most, requests per second. Where it is given, automation moves no more
+    /// load there than headroom / 1.1; where it is not, nothing is known against moving all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_rps: Option<u32>,
     /// The cloud that it is in: same-cloud copies are preferred.
     #[serde(default = "local_cloud")]
     pub cloud: String,
-    /// What its cloud calls it on bills: `europe-west1`. Where it is not given it is found by the region's name: that is either
-    /// what the cloud calls it, or the name of an AWS region in the same place.
+    /// What its cloud calls it on bills: `europe-west1`. Where it is not given it is found by the
+    /// region's name: that is either what the cloud calls it, or the name of an AWS region in the
+    /// same place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_region: Option<String>,
     /// What runs there, for what it costs now.
@@ -166,8 +168,8 @@ fn local_cloud() -> String {
 pub struct StoreConfig {
     /// `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix`, `azure://container/prefix`.
     pub url: String,
-    /// Options of the object_store crate, for example `aws_region`; credentials come from the environment or the
-    /// platform's workload identity, never from here.
+    /// Options of the object_store crate, for example `aws_region`; credentials come from the
+    /// environment or the platform's workload identity, never from here.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
 }
@@ -180,20 +182,24 @@ pub struct TrafficConfig {
     pub strategy: Strategy,
     /// Share that a suspect region keeps, percent of its normal weight.
     pub suspect_percent: u8,
-    /// Regions that automation may have out at once; further ones that fail keep a suspect region's share. 1: what
-    /// makes two regions look failed at once is likelier the observers' fault or an overload that moves with the users.
+    /// Regions that automation may have out at once; further ones that fail keep a suspect region's
+    /// share. 1: what makes two regions look failed at once is likelier the observers' fault or an
+    /// overload that moves with the users.
     pub max_out: u16,
-    /// Whether the capacity of a region that declares none is measured, and no more moved there than that: an estimate on
-    /// the low side (the protocol's `headroom`). Off: an estimate can keep users on a failing region, so it is asked for.
+    /// Whether the capacity of a region that declares none is measured, and no more moved there
+    /// than that: an estimate on the low side (the protocol's `headroom`). Off: an estimate can
+    /// keep users on a failing region, so it is asked for.
     pub measured_capacity: bool,
-    /// Whether the leader moves traffic to regions where a request costs less: at most 20 % in all, in steps of 5 points every 15
-    /// minutes, while every region serves and no order stands. It needs capacities, declared or measured, and prices.
+    /// Whether the leader moves traffic to regions where a request costs less: at most 20 % in all,
+    /// in steps of 5 points every 15 minutes, while every region serves and no order stands. It
+    /// needs capacities, declared or measured, and prices.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cost: bool,
     /// What DNS answers while the verdict on every region is failed.
     #[serde(skip_serializing_if = "WhenAllDown::is_default")]
     pub when_all_down: WhenAllDown,
-    /// Which regions serve which clients best (strategy `latency`); the longest network that holds a client counts.
+    /// Which regions serve which clients best (strategy `latency`); the longest network that holds
+    /// a client counts.
     pub networks: Vec<NetworkConfig>,
 }
 
@@ -241,8 +247,8 @@ impl Default for TrafficConfig {
 pub struct NetworkConfig {
     /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
     pub cidr: IpNet,
-    /// The regions, nearest first. Those that are not named follow by the times that agents of the first measure to them;
-    /// what is not measured comes last, by weight.
+    /// The regions, nearest first. Those that are not named follow by the times that agents of the
+    /// first measure to them; what is not measured comes last, by weight.
     pub regions: Vec<RegionName>,
 }
 
@@ -258,8 +264,8 @@ pub struct ReplicationConfig {
     pub parallel_streams: usize,
     /// An upload that nothing was added to for this long is dropped, milliseconds.
     pub upload_idle_ms: u64,
-    /// How long a version of 64 MiB or more is at most waited for that is cheaper to fetch from another region once that has it,
-    /// seconds; 0: it is fetched at once from where it is.
+    /// How long a version of 64 MiB or more is at most waited for that is cheaper to fetch from
+    /// another region once that has it, seconds; 0: it is fetched at once from where it is.
     pub relay_wait_s: u64,
 }
 
@@ -283,21 +289,26 @@ pub struct ServingConfig {
     pub embedded: bool,
     /// Largest request body, bytes.
     pub body_limit: usize,
-    /// Inferences of one model running at once; more wait. All models together run at most twice as many.
+    /// Inferences of one model running at once; more wait. All models together run at most twice as
+    /// many.
     pub parallel: usize,
-    /// How long an inference waits for its turn before it is refused with 503, milliseconds; one that would wait longer is
-    /// refused at once. 0: none waits.
+    /// How long an inference waits for its turn before it is refused with 503, milliseconds; one
+    /// that would wait longer is refused at once. 0: none waits.
     pub queue_timeout_ms: u64,
     /// Versions kept loaded beyond the default ones; 0: only default versions are served.
     pub extra_versions: usize,
-    /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one optimised plan.
+    /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one
+    /// optimised plan.
     pub memory_limit: u64,
-    /// Largest tensor that a model may make, bytes; more where its own files are larger. A model that would make a larger one
-    /// is refused before anything is allocated, since an allocation that fails ends the process.
+    /// Largest tensor that a model may make, bytes; more where its own files are larger. A model
+    /// that would make a larger one is refused before anything is allocated, since an allocation
+    /// that fails ends the process.
     pub max_tensor_bytes: u64,
-    /// How long loading a version and running its first inference may take once its files are read, milliseconds.
+    /// How long loading a version and running its first inference may take once its files are read,
+    /// milliseconds.
     pub load_timeout_ms: u64,
-    /// How long an inference may take, waiting included, milliseconds; then it is answered with 503 or 504.
+    /// How long an inference may take, waiting included, milliseconds; then it is answered with 503
+    /// or 504.
     pub inference_timeout_ms: u64,
 }
 
@@ -323,9 +334,10 @@ impl Default for ServingConfig {
 pub struct ApiConfig {
     /// File with the bearer token that changes of state need; without it they are refused.
     pub token_file: Option<PathBuf>,
-    /// Further names under which the API may be asked, beside addresses, `localhost` and the names of this configuration;
-    /// `.example.org` stands for every name below `example.org`. A request for another name is refused, so that a web page
-    /// whose name resolves to this agent can't read the API (DNS rebinding).
+    /// Further names under which the API may be asked, beside addresses, `localhost` and the names
+    /// of this configuration; `.example.org` stands for every name below `example.org`. A request
+    /// for another name is refused, so that a web page whose name resolves to this agent can't read
+    /// the API (DNS rebinding).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
 }
@@ -342,8 +354,12 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs itself.
-        Self { format: LogFormat::Text, filter: "info,ractor=warn,ractor_cluster=warn".into() }
+        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs
+        // itself.
+        Self {
+            format: LogFormat::Text,
+            filter: "info,ractor=warn,ractor_cluster=warn".into(),
+        }
     }
 }
 
@@ -389,26 +405,45 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks a file; `${NAME}` in its texts stands for a variable of the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.into(), error })?;
-        let mut document =
-            text.parse().map_err(|error| ConfigError::Malformed { path: path.into(), error: Box::new(error) })?;
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: path.into(),
+            error,
+        })?;
+        let mut document = text.parse().map_err(|error| ConfigError::Malformed {
+            path: path.into(),
+            error: Box::new(error),
+        })?;
         let unfilled = environment::fill(&mut document, &|name| std::env::var(name).ok());
         let reading = reading::read::<Self>(document);
         let told = reading.value.as_ref().map(Self::faults).unwrap_or_default();
-        let told: Vec<_> = told.into_iter().filter(|fault| !reading.is_in_doubt(fault)).collect();
+
+        let told: Vec<_> = told
+            .into_iter()
+            .filter(|fault| !reading.is_in_doubt(fault))
+            .collect();
         let others = reading.faults.into_iter().chain(told);
         let others = others.filter(|fault| !unfilled.iter().any(|cause| cause.explains(fault)));
-        let faults: Vec<_> = unfilled.iter().map(environment::Unfilled::fault).chain(others).collect();
+        let faults: Vec<_> = unfilled
+            .iter()
+            .map(environment::Unfilled::fault)
+            .chain(others)
+            .collect();
+
         match reading.value {
             Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(ConfigError::Faulty { path: path.into(), faults }),
+            _ => Err(ConfigError::Faulty {
+                path: path.into(),
+                faults,
+            }),
         }
     }
 
     /// This agent's identity.
     pub fn id(&self) -> regionmesh_protocol::identity::AgentId {
-        regionmesh_protocol::identity::AgentId { region: self.region.clone(), agent: self.agent.clone() }
+        regionmesh_protocol::identity::AgentId {
+            region: self.region.clone(),
+            agent: self.agent.clone(),
+        }
     }
 
     /// The entry of a region.
@@ -423,12 +458,16 @@ impl RegionConfig {
         if !self.addresses.is_empty() {
             return self.addresses.clone();
         }
-        self.serving_host().and_then(|host| host.parse().ok()).into_iter().collect()
+        self.serving_host()
+            .and_then(|host| host.parse().ok())
+            .into_iter()
+            .collect()
     }
 
     fn serving_host(&self) -> Option<String> {
         let uri: http::Uri = self.serving_url.parse().ok()?;
-        uri.host().map(|host| host.trim_matches(['[', ']']).to_owned())
+        uri.host()
+            .map(|host| host.trim_matches(['[', ']']).to_owned())
     }
 }
 
@@ -471,19 +510,28 @@ mod tests {
         // Set by cargo for every test.
         let text = GOOD.replace("agent = \"0\"", "agent = \"${CARGO_PKG_NAME}\"");
         assert_eq!(load(&text).unwrap().id().to_string(), "a/regionmesh");
+
         let text = GOOD.replace("127.0.0.1:3", "${REGIONMESH_TEST_UNSET}:3");
         let told = faults(&text);
-        assert_eq!(told, ["listen.api: the environment has no variable REGIONMESH_TEST_UNSET, or an empty one"]);
+        assert_eq!(
+            told,
+            ["listen.api: the environment has no variable REGIONMESH_TEST_UNSET, or an empty one"]
+        );
     }
 
     #[test]
     fn faults_of_form_and_of_meaning_are_told_together() {
         let text = GOOD
-            .replace("mesh = \"m\"", "mesh = \"m\"\nmash = 1\nlocal_peers = [\"nowhere\"]")
+            .replace(
+                "mesh = \"m\"",
+                "mesh = \"m\"\nmash = 1\nlocal_peers = [\"nowhere\"]",
+            )
             .replace("\"127.0.0.1:3\"", "\"127.0.0.1:2\"")
             .replace("file:///tmp/a", "ftp://a")
             .replace("tls = { ca = \"ca.pem\",", "tls = {")
-            + "dns = { ttl_s = 0, zone = \"\" }\nhealth = { interval_ms = \"fast\" }\nlog = { filter = \"a=loud\" }\n";
+            + "dns = { ttl_s = 0, zone = \"\" }\nhealth = { interval_ms = \"fast\" }\nlog = \
+                { filter = \"a=loud\" }\n";
+
         let found = faults(&text);
         for part in [
             "unknown field `mash`",
@@ -496,15 +544,23 @@ mod tests {
             "dns.zone: \"\"",
             "log.filter: \"a=loud\"",
         ] {
-            assert!(found.iter().any(|fault| fault.starts_with(part)), "{part}\n{found:#?}");
+            assert!(
+                found.iter().any(|fault| fault.starts_with(part)),
+                "{part}\n{found:#?}"
+            );
         }
+
         assert_eq!(found.len(), 9, "{found:#?}");
     }
 
     #[test]
     fn a_missing_table_is_one_fault() {
-        let text: String =
-            GOOD.lines().filter(|line| !line.contains("regions =")).map(|line| format!("{line}\n")).collect();
+        let text: String = GOOD
+            .lines()
+            .filter(|line| !line.contains("regions ="))
+            .map(|line| format!("{line}\n"))
+            .collect();
+
         assert_eq!(faults(&text), ["missing field `regions`"]);
     }
 

@@ -10,6 +10,7 @@ pub fn io_error(error: &io::Error) -> String {
 /// The text without each " (os error N)".
 pub fn without_numbers(text: &str) -> String {
     const MARK: &str = " (os error ";
+
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(MARK) {
@@ -23,6 +24,7 @@ pub fn without_numbers(text: &str) -> String {
             }
         }
     }
+
     kept + rest
 }
 
@@ -34,8 +36,18 @@ mod tests {
     fn numbers_of_the_system_are_left_out_and_nothing_else_is() {
         let missing = io::Error::from_raw_os_error(2);
         assert_eq!(io_error(&missing), "No such file or directory");
-        assert_eq!(without_numbers("a: b (os error 98); c (os error 111)"), "a: b; c");
-        for text in ["", "plain", "x (os error )", "x (os error 1", "x (os error a)"] {
+        assert_eq!(
+            without_numbers("a: b (os error 98); c (os error 111)"),
+            "a: b; c"
+        );
+
+        for text in [
+            "",
+            "plain",
+            "x (os error )",
+            "x (os error 1",
+            "x (os error a)",
+        ] {
             assert_eq!(without_numbers(text), text);
         }
     }

@@ -1,7 +1,8 @@
 //! The events that this agent noticed, numbered, the latest of them kept.
 //!
-//! Numbers are the agent's own, from 1, and begin anew with its process: a [`Cursor`] names both, so that a reader who
-//! comes back knows whether it missed any. A memory, not a record: what nobody read within [`KEPT`] events is gone.
+//! Numbers are the agent's own, from 1, and begin anew with its process: a [`Cursor`] names both,
+//! so that a reader who comes back knows whether it missed any. A memory, not a record: what nobody
+//! read within [`KEPT`] events is gone.
 
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
@@ -50,7 +51,11 @@ impl EventEntry {
             time_ms: event.time_ms,
             region: event.region.clone(),
             text: event.text.clone(),
-            fields: event.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            fields: event
+                .fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
             witness: event.witness.as_ref().map(ToString::to_string),
         }
     }
@@ -118,7 +123,10 @@ impl Wanted {
 impl EventLog {
     /// An empty log of the process that drew `boot`.
     pub fn new(boot: u64) -> Self {
-        Self { boot, ..Self::default() }
+        Self {
+            boot,
+            ..Self::default()
+        }
     }
 
     /// Adds an event; the oldest goes where there are too many.
@@ -127,7 +135,10 @@ impl EventLog {
             self.events.pop_front();
         }
         self.last += 1;
-        self.events.push_back(Noticed { seq: self.last, event: Arc::new(event) });
+        self.events.push_back(Noticed {
+            seq: self.last,
+            event: Arc::new(event),
+        });
     }
 
     /// Number of the last event; 0 before the first.
@@ -135,12 +146,15 @@ impl EventLog {
         self.last
     }
 
-    /// At most `limit` of the wanted events after `since`, oldest first. Of another process' cursor nothing is known here:
-    /// all that is kept counts as unread.
+    /// At most `limit` of the wanted events after `since`, oldest first. Of another process' cursor
+    /// nothing is known here: all that is kept counts as unread.
     pub fn after(&self, since: Cursor, wanted: &Wanted, limit: usize) -> Page {
         let is_ours = since.boot.is_none_or(|boot| boot == self.boot) && since.seq <= self.last;
         let seq = if is_ours { since.seq } else { 0 };
-        let oldest = self.events.front().map_or(self.last + 1, |noticed| noticed.seq);
+        let oldest = self
+            .events
+            .front()
+            .map_or(self.last + 1, |noticed| noticed.seq);
         let mut events: Vec<Noticed> = self
             .events
             .iter()
@@ -148,8 +162,10 @@ impl EventLog {
             .take(limit.saturating_add(1))
             .cloned()
             .collect();
+
         let has_more = events.len() > limit;
         events.truncate(limit);
+
         let read = match events.last() {
             Some(last) if has_more => last.seq,
             // Nothing that is wanted is left up to here.
@@ -157,19 +173,41 @@ impl EventLog {
             _ => seq,
         };
         let has_gap = !is_ours || seq + 1 < oldest;
-        Page { events, next: Cursor { boot: Some(self.boot), seq: read }, has_gap }
+
+        Page {
+            events,
+            next: Cursor {
+                boot: Some(self.boot),
+                seq: read,
+            },
+            has_gap,
+        }
     }
 
     /// The cursor after which at most the last `limit` of the wanted events follow.
     pub fn tail(&self, wanted: &Wanted, limit: usize) -> Cursor {
-        let newest = self.events.iter().rev().filter(|noticed| wanted.admits(&noticed.event));
-        let seq = newest.take(limit).last().map_or(self.last, |noticed| noticed.seq - 1);
-        Cursor { boot: Some(self.boot), seq }
+        let newest = self
+            .events
+            .iter()
+            .rev()
+            .filter(|noticed| wanted.admits(&noticed.event));
+        let seq = newest
+            .take(limit)
+            .last()
+            .map_or(self.last, |noticed| noticed.seq - 1);
+
+        Cursor {
+            boot: Some(self.boot),
+            seq,
+        }
     }
 
     /// The cursor of one event of this log.
     pub fn cursor(&self, noticed: &Noticed) -> Cursor {
-        Cursor { boot: Some(self.boot), seq: noticed.seq }
+        Cursor {
+            boot: Some(self.boot),
+            seq: noticed.seq,
+        }
     }
 }
 
@@ -187,8 +225,14 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, ParseIntError> {
         match text.split_once('.') {
-            Some((boot, seq)) => Ok(Self { boot: Some(u64::from_str_radix(boot, 16)?), seq: seq.parse()? }),
-            None => Ok(Self { boot: None, seq: text.parse()? }),
+            Some((boot, seq)) => Ok(Self {
+                boot: Some(u64::from_str_radix(boot, 16)?),
+                seq: seq.parse()?,
+            }),
+            None => Ok(Self {
+                boot: None,
+                seq: text.parse()?,
+            }),
         }
     }
 }
@@ -204,7 +248,11 @@ pub(crate) mod tests {
         Event {
             id: format!("{kind}:{number}"),
             kind,
-            severity: if kind == EventKind::Verdict { Severity::Critical } else { Severity::Info },
+            severity: if kind == EventKind::Verdict {
+                Severity::Critical
+            } else {
+                Severity::Info
+            },
             time_ms: number,
             region: Some(region.parse().unwrap()),
             fields: [("number", number.to_string())].into(),
@@ -214,35 +262,58 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// However a reader cuts its reading up, it gets each wanted event that is kept once, in order.
+        /// However a reader cuts its reading up, it gets each wanted event that is kept once, in
+        /// order.
         #[test]
         fn a_reader_that_comes_back_misses_nothing_and_gets_nothing_twice(
-            before in 0u64..1_500, between in 0u64..300, limit in 1usize..200, is_picky in any::<bool>(),
+            before in 0u64..1_500,
+            between in 0u64..300,
+            limit in 1usize..200,
+            is_picky in any::<bool>(),
         ) {
             let mut log = EventLog::new(7);
-            let fill = |log: &mut EventLog, count: u64| for _ in 0..count {
-                let number = log.last() + 1;
-                log.add(event(number, EventKind::ALL[(number % 2) as usize], "a"));
+            let fill = |log: &mut EventLog, count: u64| {
+                for _ in 0..count {
+                    let number = log.last() + 1;
+                    log.add(event(number, EventKind::ALL[(number % 2) as usize], "a"));
+                }
             };
+
             fill(&mut log, before);
-            let wanted = Wanted { kinds: if is_picky { vec![EventKind::Plan] } else { Vec::new() }, ..Wanted::default() };
-            let (mut cursor, mut read) = (Cursor { boot: Some(7), seq: 0 }, Vec::new());
+            let wanted = Wanted {
+                kinds: if is_picky {
+                    vec![EventKind::Plan]
+                } else {
+                    Vec::new()
+                },
+                ..Wanted::default()
+            };
+
+            let mut cursor = Cursor {
+                boot: Some(7),
+                seq: 0,
+            };
+            let mut read = Vec::new();
+
             for turn in 0.. {
                 let page = log.after(cursor, &wanted, limit);
                 prop_assert!(page.events.len() <= limit);
                 read.extend(page.events.iter().map(|noticed| noticed.seq));
                 prop_assert_eq!(page.next.to_string().parse::<Cursor>().unwrap(), page.next);
                 cursor = page.next;
+
                 if turn == 0 {
                     fill(&mut log, between);
                 } else if cursor.seq == log.last() {
                     break;
                 }
             }
+
             prop_assert!(read.is_sorted_by(|a, b| a < b));
             let total = before + between;
             let kept = total.saturating_sub(KEPT as u64) + 1..=total;
             let expected: Vec<u64> = kept.filter(|seq| !is_picky || seq % 2 == 1).collect();
+
             prop_assert!(read.ends_with(&expected), "{:?} and {:?}", read, expected);
         }
     }
@@ -255,13 +326,28 @@ pub(crate) mod tests {
         for number in 1..=KEPT as u64 + 5 {
             log.add(event(number, EventKind::Plan, "a"));
         }
-        for (boot, seq, has_gap, first) in
-            [(Some(7), 4, true, 6), (Some(7), 5, false, 6), (None, 9, false, 10), (Some(8), 900, true, 6)]
-        {
+
+        for (boot, seq, has_gap, first) in [
+            (Some(7), 4, true, 6),
+            (Some(7), 5, false, 6),
+            (None, 9, false, 10),
+            (Some(8), 900, true, 6),
+        ] {
             let page = log.after(Cursor { boot, seq }, &all, 9);
             assert_eq!((page.has_gap, page.events[0].seq), (has_gap, first));
         }
-        assert!(log.after(Cursor { boot: Some(7), seq: 9_999 }, &all, 9).has_gap);
+
+        assert!(
+            log.after(
+                Cursor {
+                    boot: Some(7),
+                    seq: 9_999
+                },
+                &all,
+                9
+            )
+            .has_gap
+        );
     }
 
     #[test]
@@ -270,11 +356,19 @@ pub(crate) mod tests {
         for (number, region) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
             log.add(event(number, EventKind::Verdict, region));
         }
-        let wanted = Wanted { regions: vec!["a".parse().unwrap()], ..Wanted::default() };
+
+        let wanted = Wanted {
+            regions: vec!["a".parse().unwrap()],
+            ..Wanted::default()
+        };
         let told = |limit| {
             let page = log.after(log.tail(&wanted, limit), &wanted, 100);
-            page.events.iter().map(|noticed| noticed.seq).collect::<Vec<_>>()
+            page.events
+                .iter()
+                .map(|noticed| noticed.seq)
+                .collect::<Vec<_>>()
         };
+
         assert_eq!([told(0), told(1), told(9)], [vec![], vec![3], vec![1, 3]]);
     }
 }

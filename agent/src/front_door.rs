@@ -1,10 +1,12 @@
-//! The front door: an HTTP proxy on localhost that finds a living region through the mesh's own DNS.
+//! The front door: an HTTP proxy on localhost that finds a living region through the mesh's own
+//! DNS.
 //!
-//! For each request it resolves the service name as any client would (hickory-resolver, honouring the TTL) and sends it
-//! to the region that DNS names. As long as nothing was sent, and where sending twice does no harm, a failed attempt is
-//! followed by another, within a budget that all requests share ([`regionmesh_protocol::retry`]). While no region
-//! answers, requests wait; once one does they follow at the pace of its answers. Small bodies are kept for that; large
-//! ones pass through and are sent once.
+//! For each request it resolves the service name as any client would (hickory-resolver, honouring
+//! the TTL) and sends it to the region that DNS names. As long as nothing was sent, and where
+//! sending twice does no harm, a failed attempt is followed by another, within a budget that all
+//! requests share ([`regionmesh_protocol::retry`]). While no region answers, requests wait; once
+//! one does they follow at the pace of its answers. Small bodies are kept for that; large ones pass
+//! through and are sent once.
 
 mod backend;
 mod body;
@@ -40,14 +42,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a request is held until a region takes it, unless another time is asked for: twice the TTL of DNS answers.
+/// How long a request is held until a region takes it, unless another time is asked for: twice the
+/// TTL of DNS answers.
 pub const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests in progress may go on after the stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const DOOR: DoorLimits = DoorLimits {
     // Where it listens on localhost, all clients have one address.
-    places: PlaceLimits { total: 1_024, per_client: 960 },
-    reserve: Some(PlaceLimits { total: 64, per_client: 16 }),
+    places: PlaceLimits {
+        total: 1_024,
+        per_client: 960,
+    },
+    reserve: Some(PlaceLimits {
+        total: 64,
+        per_client: 16,
+    }),
     stop_timeout: STOP_TIMEOUT,
 };
 const CONNECTION: HttpLimits = HttpLimits {
@@ -57,7 +66,10 @@ const CONNECTION: HttpLimits = HttpLimits {
     write: Duration::from_secs(30),
     stop: STOP_TIMEOUT,
 };
-const RESERVE: ReservePolicy = ReservePolicy { is_health: |path| path.starts_with("/v2/health/"), otherwise: crowded };
+const RESERVE: ReservePolicy = ReservePolicy {
+    is_health: |path| path.starts_with("/v2/health/"),
+    otherwise: crowded,
+};
 
 /// What the front door needs.
 #[derive(Debug, Clone)]
@@ -80,7 +92,8 @@ pub struct FrontDoorArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum FrontDoorError {
     /// No address to listen on works.
-    #[error("the front door can't listen on {address}: {}; free the port or choose another with --front-door", crate::describe::io_error(.source))]
+    #[error("the front door can't listen on {address}: {}; free the port or choose another with \
+        --front-door", crate::describe::io_error(.source))]
     Bind {
         /// The last address tried.
         address: SocketAddr,
@@ -108,12 +121,17 @@ pub struct FrontDoor {
 
 impl std::fmt::Debug for FrontDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FrontDoor").field("listeners", &self.listeners).finish_non_exhaustive()
+        f.debug_struct("FrontDoor")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
     }
 }
 
 /// Binds and forwards until `stop`.
-pub async fn run(arguments: FrontDoorArguments, stop: CancellationToken) -> Result<(), FrontDoorError> {
+pub async fn run(
+    arguments: FrontDoorArguments,
+    stop: CancellationToken,
+) -> Result<(), FrontDoorError> {
     FrontDoor::bind(arguments).await?.serve(stop).await;
     Ok(())
 }
@@ -121,45 +139,73 @@ pub async fn run(arguments: FrontDoorArguments, stop: CancellationToken) -> Resu
 impl FrontDoor {
     /// Binds all addresses that can be bound.
     pub async fn bind(arguments: FrontDoorArguments) -> Result<Self, FrontDoorError> {
-        let FrontDoorArguments { listen, service, name_servers, port, hold, metrics } = arguments;
+        let FrontDoorArguments {
+            listen,
+            service,
+            name_servers,
+            port,
+            hold,
+            metrics,
+        } = arguments;
         let regions = Regions::new(&service, &name_servers, port)?;
         let mut listeners = Vec::new();
         let mut failure = None;
+
         for address in listen {
             match TcpListener::bind(address).await {
                 Ok(listener) => listeners.push(listener),
-                // Only a missing address family is forgiven; a taken port would send half the clients elsewhere.
+                // Only a missing address family is forgiven; a taken port would send half the
+                // clients elsewhere.
                 Err(source)
-                    if source.kind() == io::ErrorKind::AddrNotAvailable || address.is_ipv6() && no_ipv6(&source) =>
+                    if source.kind() == io::ErrorKind::AddrNotAvailable
+                        || address.is_ipv6() && no_ipv6(&source) =>
                 {
                     failure = Some(FrontDoorError::Bind { address, source });
                 }
                 Err(source) => return Err(FrontDoorError::Bind { address, source }),
             }
         }
+
         if listeners.is_empty() {
             return Err(failure.unwrap_or(FrontDoorError::NoAddress));
         }
-        Ok(Self { listeners, proxy: Arc::new(Proxy::new(regions, hold, metrics)) })
+        Ok(Self {
+            listeners,
+            proxy: Arc::new(Proxy::new(regions, hold, metrics)),
+        })
     }
 
     /// The addresses that it listens on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
     }
 
     /// Forwards until `stop`; then requests in progress end, for at most five seconds.
     pub async fn serve(self, stop: CancellationToken) {
         let metrics = self.proxy.metrics.clone();
-        let (open, connections) = (metrics.open.clone(), metrics.connections.clone());
+        let open = metrics.open.clone();
+        let connections = metrics.connections.clone();
         let count = move |turned: Turned| connections.with_label_values(&[turned.as_str()]).inc();
         let door = Door::new("front-door", DOOR, open, count);
         let mut accepting = JoinSet::new();
+
         for listener in self.listeners {
-            let (proxy, stopping) = (self.proxy.clone(), stop.clone());
-            let connection = move |stream, seat| serve_connection(stream, seat, proxy.clone(), stopping.clone());
-            accepting.spawn(listener::accept(listener, door.clone(), stop.clone(), connection));
+            let proxy = self.proxy.clone();
+            let stopping = stop.clone();
+            let connection =
+                move |stream, seat| serve_connection(stream, seat, proxy.clone(), stopping.clone());
+
+            accepting.spawn(listener::accept(
+                listener,
+                door.clone(),
+                stop.clone(),
+                connection,
+            ));
         }
+
         while accepting.join_next().await.is_some() {}
     }
 }
@@ -169,19 +215,27 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 /// One client's connection from beginning to end.
-async fn serve_connection(stream: TcpStream, seat: Arc<Seat>, proxy: Arc<Proxy>, stop: CancellationToken) {
+async fn serve_connection(
+    stream: TcpStream,
+    seat: Arc<Seat>,
+    proxy: Arc<Proxy>,
+    stop: CancellationToken,
+) {
     let metrics = proxy.metrics.clone();
     notice_death(&stream);
+
     let client = Arc::new(Client::new(proxy, seat.from()));
     let service = move |request| {
         let client = client.clone();
         async move { client.answer(request).await }
     };
-    let result = match listener::http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await {
+    let result = match listener::http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await
+    {
         End::Closed => "closed",
         End::Broken => "broken",
         End::CutOff(reason) => reason,
     };
+
     metrics.connections.with_label_values(&[result]).inc();
 }
 

@@ -1,8 +1,8 @@
 //! The RegionMesh agent: one binary, run identically in every region.
 //!
-//! Imports run one way: `cli`, `api` → `actors` → `mesh`, `store`, `replication`, `dns`, `serving` →
-//! `regionmesh-protocol`. A newcomer's path: `main.rs` → `agent.rs` (what is started, in what order, who supervises
-//! whom) → one actor → the protocol file that it drives.
+//! Imports run one way: `cli`, `api` → `actors` → `mesh`, `store`, `replication`, `dns`, `serving`
+//! → `regionmesh-protocol`. A newcomer's path: `main.rs` → `agent.rs` (what is started, in what
+//! order, who supervises whom) → one actor → the protocol file that it drives.
 
 pub mod actors;
 pub mod address;

@@ -1,9 +1,10 @@
 //! The one accept loop of all TCP doors: the API, the model server, the front door, DNS.
 //!
-//! Places are given out by [`Places`]: each door has a number of them, a client (an IPv4 address or an IPv6 /64) takes no
-//! more than its share, and a newcomer displaces the connection that has been idle for longest. Where nothing is idle, a
-//! door may have a reserve: a few short-lived connections on which health routes alone are answered, so that users who
-//! keep an agent busy don't make it look dead to those who watch it.
+//! Places are given out by [`Places`]: each door has a number of them, a client (an IPv4 address or
+//! an IPv6 /64) takes no more than its share, and a newcomer displaces the connection that has been
+//! idle for longest. Where nothing is idle, a door may have a reserve: a few short-lived
+//! connections on which health routes alone are answered, so that users who keep an agent busy
+//! don't make it look dead to those who watch it.
 
 pub(crate) mod http;
 mod impatient;
@@ -26,7 +27,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Pause after a failed accept: out of file descriptors, most likely, which passes as connections end.
+/// Pause after a failed accept: out of file descriptors, most likely, which passes as connections
+/// end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// At most one log line of each kind in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,9 +38,11 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) enum Turned {
     /// The system could not accept it.
     NotAccepted,
-    /// Its client has as many as one client may: the newcomer, or the client's longest idle one, had to go.
+    /// Its client has as many as one client may: the newcomer, or the client's longest idle one,
+    /// had to go.
     OneClient,
-    /// Every place is taken: the newcomer, or the longest idle one of the client with the most, had to go.
+    /// Every place is taken: the newcomer, or the longest idle one of the client with the most, had
+    /// to go.
     Full,
 }
 
@@ -67,7 +71,8 @@ impl From<Refused> for Turned {
 pub(crate) struct DoorLimits {
     /// Connections that are served.
     pub(crate) places: PlaceLimits,
-    /// Connections beyond them on which health routes alone are answered; none: further ones are closed.
+    /// Connections beyond them on which health routes alone are answered; none: further ones are
+    /// closed.
     pub(crate) reserve: Option<PlaceLimits>,
     /// How long connections may take to end once the door closes; then they are cut off.
     pub(crate) stop_timeout: Duration,
@@ -87,7 +92,8 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// A door without connections. `count` is called for each that was not served, or not to its end.
+    /// A door without connections. `count` is called for each that was not served, or not to its
+    /// end.
     pub(crate) fn new(
         name: &'static str,
         limits: DoorLimits,
@@ -111,33 +117,41 @@ impl Door {
         let (seat, turned) = match self.places.admit(from, false) {
             Ok((seat, evicted)) => (Some(seat), evicted),
             Err(refused) => {
-                let seat = self.reserve.as_ref().and_then(|reserve| reserve.admit(from, true).ok());
+                let seat = self
+                    .reserve
+                    .as_ref()
+                    .and_then(|reserve| reserve.admit(from, true).ok());
                 (seat.map(|(seat, _)| seat), Some(refused))
             }
         };
+
         if let Some(refused) = turned {
             let turned = Turned::from(refused);
             (self.count)(turned);
             if let Some(left_out) = self.crowded.admit(Instant::now()) {
                 let PlaceLimits { total, per_client } = self.limits.places;
-                let (door, reason) = (self.name, turned.as_str());
+                let door = self.name;
+                let reason = turned.as_str();
                 tracing::warn!(door, reason, %from, total, per_client, left_out, "connections gave way to newer ones");
             }
         }
+
         seat
     }
 
     async fn accept_failed(&self, error: &io::Error) {
         (self.count)(Turned::NotAccepted);
         if let Some(left_out) = self.not_accepted.admit(Instant::now()) {
-            tracing::warn!(door = self.name, %error, left_out, "a connection could not be accepted");
+            tracing::warn!(door = self.name, %error, left_out, "a connection could not be \
+                accepted");
         }
+
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
-/// Accepts connections and lets `serve` handle each in a task of its own, until `stop`. Connections in progress then have
-/// the door's `stop_timeout` to end. If this is dropped, they are cut off.
+/// Accepts connections and lets `serve` handle each in a task of its own, until `stop`. Connections
+/// in progress then have the door's `stop_timeout` to end. If this is dropped, they are cut off.
 pub(crate) async fn accept<C>(
     listener: TcpListener,
     door: Arc<Door>,
@@ -149,6 +163,7 @@ pub(crate) async fn accept<C>(
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     let _abort_on_drop = abort.clone().drop_guard();
+
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -161,9 +176,14 @@ pub(crate) async fn accept<C>(
                 continue;
             }
         };
-        let Some(seat) = door.admit(from).map(Arc::new) else { continue };
+
+        let Some(seat) = door.admit(from).map(Arc::new) else {
+            continue;
+        };
         let connection = serve(stream, seat.clone());
-        let (abort, open) = (abort.clone(), Open::new(&door.open));
+        let abort = abort.clone();
+        let open = Open::new(&door.open);
+
         connections.spawn(async move {
             let _open = open;
             tokio::select! {
@@ -178,9 +198,16 @@ pub(crate) async fn accept<C>(
     // Closed first, so that clients go elsewhere while the last requests end.
     drop(listener);
     connections.close();
-    if timeout(door.limits.stop_timeout, connections.wait()).await.is_err() {
+    if timeout(door.limits.stop_timeout, connections.wait())
+        .await
+        .is_err()
+    {
         let open = connections.len();
-        tracing::warn!(door = door.name, open, "connections were cut off: they took too long to end");
+        tracing::warn!(
+            door = door.name,
+            open,
+            "connections were cut off: they took too long to end"
+        );
     }
 }
 
@@ -198,7 +225,10 @@ struct RoomState {
 impl Room {
     /// Without connections.
     pub(crate) fn new(limits: PlaceLimits) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(RoomState { places: Places::new(limits), evictions: HashMap::new() })))
+        Arc::new(Self(Mutex::new(RoomState {
+            places: Places::new(limits),
+            evictions: HashMap::new(),
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, RoomState> {
@@ -213,22 +243,36 @@ impl Room {
     }
 
     /// A place, and for which limit another connection had to give way, if one had.
-    fn admit(self: &Arc<Self>, from: SocketAddr, is_reserve: bool) -> Result<(Seat, Option<Refused>), Refused> {
+    fn admit(
+        self: &Arc<Self>,
+        from: SocketAddr,
+        is_reserve: bool,
+    ) -> Result<(Seat, Option<Refused>), Refused> {
         let mut state = self.lock();
         let Admitted { id, evicted } = state.places.admit(client(from.ip()))?;
         let eviction = evicted.and_then(|(evicted, _)| state.evictions.remove(&evicted));
         let own = CancellationToken::new();
+
         state.evictions.insert(id, own.clone());
         drop(state);
         if let Some(eviction) = eviction {
             eviction.cancel();
         }
-        let seat = Seat { room: self.clone(), id, from, is_reserve, evicted: own };
+
+        let seat = Seat {
+            room: self.clone(),
+            id,
+            from,
+            is_reserve,
+            evicted: own,
+        };
+
         Ok((seat, evicted.map(|(_, limit)| limit)))
     }
 }
 
-/// Whose connection it is: an IPv4 address, or an IPv6 /64, since whoever has one address of such a network has all.
+/// Whose connection it is: an IPv4 address, or an IPv6 /64, since whoever has one address of such a
+/// network has all.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -262,7 +306,8 @@ impl Seat {
         self.room.lock().places.set_busy(self.id);
     }
 
-    /// The client's turn: this connection may give way to a newer one, after those that have been idle for longer.
+    /// The client's turn: this connection may give way to a newer one, after those that have been
+    /// idle for longer.
     pub(crate) fn set_idle(&self) {
         self.room.lock().places.set_idle(self.id);
     }

@@ -1,8 +1,9 @@
 //! Answers what peers ask, by asking our own actors, after checking that the caller may ask it.
 //!
-//! The caller is the agent in the certificate of its connection. It may ask an acceptor under ballots of its own alone. An
-//! order needs the proof that an operator's token stands behind it ([`crate::operators`]): an agent passes orders on, it does
-//! not vouch for them. Each refusal is counted and audited ([`crate::refusals`]).
+//! The caller is the agent in the certificate of its connection. It may ask an acceptor under
+//! ballots of its own alone. An order needs the proof that an operator's token stands behind it
+//! ([`crate::operators`]): an agent passes orders on, it does not vouch for them. Each refusal is
+//! counted and audited ([`crate::refusals`]).
 
 use crate::{
     actors::messages::{LeaderMessage, ReplicatorMessage},
@@ -47,7 +48,9 @@ impl PeerService for Desk {
     async fn answer(&self, caller: &AgentId, request: PeerRequest) -> PeerReply {
         match request {
             PeerRequest::Attested(attested) => self.attested(caller, &attested).await,
-            PeerRequest::Order { order, .. } => self.refused(caller, PeerRefusal::NoProof, &in_words(&order)),
+            PeerRequest::Order { order, .. } => {
+                self.refused(caller, PeerRefusal::NoProof, &in_words(&order))
+            }
             request => self.plain(caller, request).await,
         }
     }
@@ -55,11 +58,17 @@ impl PeerService for Desk {
     fn refuse(&self, caller: Option<&AgentId>, why: &str) -> PeerReply {
         match caller {
             Some(caller) => {
-                self.refusals.refuse(&caller.to_string(), reason::MALFORMED, why);
+                self.refusals
+                    .refuse(&caller.to_string(), reason::MALFORMED, why);
                 PeerReply::Failed(why.into())
             }
             None => {
-                self.refusals.refuse("an agent without a name", PeerRefusal::NoCaller.reason(), why);
+                self.refusals.refuse(
+                    "an agent without a name",
+                    PeerRefusal::NoCaller.reason(),
+                    why,
+                );
+
                 PeerReply::Refused(PeerRefusal::NoCaller)
             }
         }
@@ -68,7 +77,8 @@ impl PeerService for Desk {
 
 impl Desk {
     fn refused(&self, caller: &AgentId, why: PeerRefusal, what: &str) -> PeerReply {
-        self.refusals.refuse(&caller.to_string(), why.reason(), &format!("{what}: {why}"));
+        self.refusals
+            .refuse(&caller.to_string(), why.reason(), &format!("{what}: {why}"));
         PeerReply::Refused(why)
     }
 
@@ -79,28 +89,39 @@ impl Desk {
             PeerRequest::PreVote(request) => return self.vote(caller, request).await,
             PeerRequest::CataloguePage { digest, offset } => {
                 self.replicator
-                    .call(|reply| ReplicatorMessage::CataloguePage(digest, offset, reply), LOCAL_TIMEOUT)
+                    .call(
+                        |reply| ReplicatorMessage::CataloguePage(digest, offset, reply),
+                        LOCAL_TIMEOUT,
+                    )
                     .await
             }
             PeerRequest::Publication(published) => {
-                let rival = tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
+                let rival =
+                    tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
                 Ok(match rival {
                     Ok(Ok(rival)) => PeerReply::Rival(rival),
                     Ok(Err(error)) => PeerReply::Failed(error.to_string()),
-                    Err(_) => PeerReply::Failed(format!("the region's store did not answer within {LOCAL_TIMEOUT:?}")),
+                    Err(_) => PeerReply::Failed(format!(
+                        "the region's store did not answer within {LOCAL_TIMEOUT:?}"
+                    )),
                 })
             }
             PeerRequest::Order { .. } | PeerRequest::Attested(_) => {
                 return self.refuse(Some(caller), "a request within another one");
             }
         };
+
         answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
     }
 
     /// The refusal of a ballot that is not the caller's own.
     fn refused_ballot(&self, caller: &AgentId, ballot: Option<&Ballot>) -> Option<PeerReply> {
         let ballot = ballot.filter(|ballot| ballot.agent != *caller)?.clone();
-        let why = PeerRefusal::OthersBallot { caller: caller.clone(), ballot };
+        let why = PeerRefusal::OthersBallot {
+            caller: caller.clone(),
+            ballot,
+        };
+
         Some(self.refused(caller, why, "the register"))
     }
 
@@ -108,19 +129,32 @@ impl Desk {
         if let Some(refused) = self.refused_ballot(caller, request.ballot()) {
             return refused;
         }
+
         let asked = request.reach();
-        let answer = self.leader.call(|reply| LeaderMessage::Acceptor(request, reply), LOCAL_TIMEOUT).await;
+        let answer = self
+            .leader
+            .call(
+                |reply| LeaderMessage::Acceptor(request, reply),
+                LOCAL_TIMEOUT,
+            )
+            .await;
+
         match answer {
             Ok(Ok(answer)) => {
                 match &answer.reply {
                     AcceptorReply::TooFar(reach) => {
-                        let what = format!("asked for {asked}, and no majority is known beyond {reach}");
-                        self.refusals.refuse(&caller.to_string(), reason::BALLOT_TOO_FAR, &what);
+                        let what =
+                            format!("asked for {asked}, and no majority is known beyond {reach}");
+                        self.refusals
+                            .refuse(&caller.to_string(), reason::BALLOT_TOO_FAR, &what);
                     }
                     // The usual case where a region returns to the mesh: counted, and no problem.
-                    AcceptorReply::Undecided(_) => self.refusals.count_one(reason::JOIN_NOT_DECIDED),
+                    AcceptorReply::Undecided(_) => {
+                        self.refusals.count_one(reason::JOIN_NOT_DECIDED)
+                    }
                     _ => {}
                 }
+
                 PeerReply::Acceptor(answer)
             }
             Ok(Err(error)) => PeerReply::Failed(error),
@@ -132,8 +166,19 @@ impl Desk {
         if let Some(refused) = self.refused_ballot(caller, Some(&request.ballot)) {
             return refused;
         }
-        let answer = self.leader.call(|reply| LeaderMessage::PreVote(request, reply), LOCAL_TIMEOUT).await;
-        answer.map_or_else(|error| PeerReply::Failed(error.to_string()), PeerReply::PreVote)
+
+        let answer = self
+            .leader
+            .call(
+                |reply| LeaderMessage::PreVote(request, reply),
+                LOCAL_TIMEOUT,
+            )
+            .await;
+
+        answer.map_or_else(
+            |error| PeerReply::Failed(error.to_string()),
+            PeerReply::PreVote,
+        )
     }
 
     /// A request with proof: it is answered with proof, and may be an order.
@@ -143,30 +188,56 @@ impl Desk {
             Err(why) => return self.refused(caller, why, "an attested request"),
         };
         let reply = match request {
-            PeerRequest::Order { order, hops_left } => self.order(caller, attested, order, hops_left).await,
+            PeerRequest::Order { order, hops_left } => {
+                self.order(caller, attested, order, hops_left).await
+            }
             request => self.plain(caller, request).await,
         };
-        self.operators.attest_reply(&key, attested, &reply).unwrap_or_else(PeerReply::Failed)
+
+        self.operators
+            .attest_reply(&key, attested, &reply)
+            .unwrap_or_else(PeerReply::Failed)
     }
 
-    async fn order(&self, caller: &AgentId, attested: &Attested, order: Order, hops_left: u8) -> PeerReply {
+    async fn order(
+        &self,
+        caller: &AgentId,
+        attested: &Attested,
+        order: Order,
+        hops_left: u8,
+    ) -> PeerReply {
         let what = in_words(&order);
         let Some(origin) = attested.origin.clone() else {
             return self.refused(caller, PeerRefusal::NoProof, &what);
         };
+
         if let Err(why) = self.operators.take(attested) {
             return self.refused(caller, why, &what);
         }
+
         let OrderOrigin { operator, agent } = &origin;
         tracing::info!(
             target: "regionmesh::audit", peer = %caller, ?operator, taken_by = %agent, order = ?what, "order from a peer"
         );
-        PeerReply::Order(self.orders.hand_on(order, hops_left.min(HOPS), origin).await)
+        PeerReply::Order(
+            self.orders
+                .hand_on(order, hops_left.min(HOPS), origin)
+                .await,
+        )
     }
 }
 
 fn in_words(order: &Order) -> String {
-    let Order { action, region, by, why, .. } = order;
-    let region = region.as_ref().map_or("the whole mesh", |region| region.as_str());
+    let Order {
+        action,
+        region,
+        by,
+        why,
+        ..
+    } = order;
+    let region = region
+        .as_ref()
+        .map_or("the whole mesh", |region| region.as_str());
+
     format!("order {action:?} for {region} by {by:?} ({why:?})")
 }

@@ -1,4 +1,5 @@
-//! The problems of this agent: any part reports one and says when it is over; the mesh hears of them through the board.
+//! The problems of this agent: any part reports one and says when it is over; the mesh hears of
+//! them through the board.
 
 use crate::time::unix_ms;
 use regionmesh_protocol::problem::{DETAIL_MAX, PROBLEMS_MAX, Problem, ProblemKind, SUBJECT_MAX};
@@ -25,8 +26,18 @@ impl Problems {
                 known.detail = detail;
                 return is_news;
             }
+
             tracing::warn!(problem = %kind, subject, detail, "problem: {}", kind.summary());
-            book.insert(key, Problem { kind, subject, detail, since_ms: unix_ms() });
+            book.insert(
+                key,
+                Problem {
+                    kind,
+                    subject,
+                    detail,
+                    since_ms: unix_ms(),
+                },
+            );
+
             true
         });
     }
@@ -48,6 +59,7 @@ impl Problems {
                 }
                 is_kept
             });
+
             book.len() != before
         });
     }
@@ -62,7 +74,11 @@ impl Problems {
 
     /// How many there are of one kind.
     pub fn count(&self, kind: ProblemKind) -> usize {
-        self.book.borrow().keys().filter(|(known, _)| *known == kind).count()
+        self.book
+            .borrow()
+            .keys()
+            .filter(|(known, _)| *known == kind)
+            .count()
     }
 
     /// Wakes its owner at each change.
@@ -87,6 +103,7 @@ mod tests {
     fn a_problem_keeps_its_beginning_until_it_is_over() {
         let problems = Problems::default();
         problems.set(ProblemKind::StoreUnavailable, "store", "refused");
+
         let first = problems.active();
         let mut changes = problems.subscribe();
         problems.set(ProblemKind::StoreUnavailable, "store", "refused");
@@ -94,8 +111,12 @@ mod tests {
         problems.set(ProblemKind::StoreUnavailable, "store", "disk full");
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
+
         let second = problems.active();
-        assert_eq!((second[0].since_ms, &*second[0].detail), (first[0].since_ms, "disk full"));
+        assert_eq!(
+            (second[0].since_ms, &*second[0].detail),
+            (first[0].since_ms, "disk full")
+        );
 
         problems.clear(ProblemKind::StoreUnavailable, "witness");
         assert!(!changes.has_changed().unwrap());
@@ -107,13 +128,32 @@ mod tests {
     fn what_is_published_is_bounded_and_urgent_first() {
         let problems = Problems::default();
         for number in 0..100 {
-            problems.set(ProblemKind::PeerRefused, format!("{number}{}", "x".repeat(1_000)), "é".repeat(1_000));
+            problems.set(
+                ProblemKind::PeerRefused,
+                format!("{number}{}", "x".repeat(1_000)),
+                "é".repeat(1_000),
+            );
         }
+
         problems.set(ProblemKind::StoreUnavailable, "store", "");
         let active = problems.active();
-        assert_eq!((active.len(), active[0].kind), (PROBLEMS_MAX, ProblemKind::StoreUnavailable));
-        assert!(active.iter().all(|problem| problem.subject.chars().count() <= SUBJECT_MAX));
-        assert!(active.iter().all(|problem| problem.detail.chars().count() <= DETAIL_MAX));
+        assert_eq!(
+            (active.len(), active[0].kind),
+            (PROBLEMS_MAX, ProblemKind::StoreUnavailable)
+        );
+
+        assert!(
+            active
+                .iter()
+                .all(|problem| problem.subject.chars().count() <= SUBJECT_MAX)
+        );
+
+        assert!(
+            active
+                .iter()
+                .all(|problem| problem.detail.chars().count() <= DETAIL_MAX)
+        );
+
         problems.clear(ProblemKind::PeerRefused, &format!("7{}", "x".repeat(1_000)));
         assert_eq!(problems.count(ProblemKind::PeerRefused), 99);
         problems.retain(ProblemKind::PeerRefused, |_| false);

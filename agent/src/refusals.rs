@@ -1,7 +1,8 @@
 //! What peers asked for and did not get: counted, written down, and shown as a problem.
 //!
-//! A refusal means that a peer runs another version or configuration, or that somebody else holds its key. Either way
-//! somebody should look, so each one is counted by reason, audited, and a problem of the agent that refused.
+//! A refusal means that a peer runs another version or configuration, or that somebody else holds
+//! its key. Either way somebody should look, so each one is counted by reason, audited, and a
+//! problem of the agent that refused.
 
 use crate::{logging::Reminder, problems::Problems};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -76,11 +77,24 @@ impl Refusals {
             ),
             &["reason"],
         )?;
+
         registry.register(Box::new(counted.clone()))?;
         // From 0, so that an alert sees the first of each.
-        PeerRefusal::REASONS.iter().chain(&reason::ALL).for_each(|reason| drop(counted.with_label_values(&[*reason])));
-        let state = State { audited: Reminder::new(AUDIT_EVERY), last: BTreeMap::new() };
-        Ok(Self { counted, problems, state: Arc::new(Mutex::new(state)) })
+        PeerRefusal::REASONS
+            .iter()
+            .chain(&reason::ALL)
+            .for_each(|reason| drop(counted.with_label_values(&[*reason])));
+
+        let state = State {
+            audited: Reminder::new(AUDIT_EVERY),
+            last: BTreeMap::new(),
+        };
+
+        Ok(Self {
+            counted,
+            problems,
+            state: Arc::new(Mutex::new(state)),
+        })
     }
 
     /// Counts a refusal of `peer`, an agent or a region, and makes it known.
@@ -88,15 +102,22 @@ impl Refusals {
         self.counted.with_label_values(&[reason]).inc();
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+
         if state.last.len() >= PEERS_MAX && !state.last.contains_key(peer) {
             return;
         }
         state.last.insert(peer.to_owned(), now);
+
         if let Some(left_out) = state.audited.admit(&(peer.to_owned(), reason), now) {
             // Debug forms: what a peer sent may hold line breaks, which would forge lines.
             tracing::warn!(target: "regionmesh::audit", ?peer, reason, ?what, left_out, "refused a peer");
-            let advice = "if it runs this version and configuration, its key may be stolen: see docs/SECURITY.md";
-            self.problems.set(ProblemKind::PeerRefused, peer, format!("{reason}: {what}; {advice}"));
+            let advice = "if it runs this version and configuration, its key may be stolen: see \
+                docs/SECURITY.md";
+            self.problems.set(
+                ProblemKind::PeerRefused,
+                peer,
+                format!("{reason}: {what}; {advice}"),
+            );
         }
     }
 
@@ -110,10 +131,12 @@ impl Refusals {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { audited, last } = &mut *state;
         let before = last.len();
+
         last.retain(|_, at| now.saturating_duration_since(*at) < OVER_AFTER);
         if last.len() < before {
             audited.retain(|(peer, _)| last.contains_key(peer));
-            self.problems.retain(ProblemKind::PeerRefused, |peer| last.contains_key(peer));
+            self.problems
+                .retain(ProblemKind::PeerRefused, |peer| last.contains_key(peer));
         }
     }
 
@@ -135,10 +158,19 @@ mod tests {
         for _ in 0..3 {
             refusals.refuse("a/0", reason::BALLOT_TOO_FAR, "ballot 18446744073709551615");
         }
+
         let active = problems.active();
         assert_eq!((active.len(), active[0].subject.as_str()), (1, "a/0"));
-        assert!(active[0].detail.contains("ballot 18446744073709551615"), "{active:?}");
-        assert_eq!([reason::BALLOT_TOO_FAR, reason::MALFORMED].map(|reason| refusals.count(reason)), [3, 0]);
+        assert!(
+            active[0].detail.contains("ballot 18446744073709551615"),
+            "{active:?}"
+        );
+
+        assert_eq!(
+            [reason::BALLOT_TOO_FAR, reason::MALFORMED].map(|reason| refusals.count(reason)),
+            [3, 0]
+        );
+
         refusals.expire(Instant::now());
         assert_eq!(problems.active().len(), 1);
         refusals.expire(Instant::now() + OVER_AFTER);

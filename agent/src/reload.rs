@@ -1,8 +1,9 @@
 //! What of the configuration can change while the agent runs, and what needs a restart.
 //!
-//! On SIGHUP the file is read and checked as at a start. What is listed in [`is_reloaded`] is taken up at once; everything
-//! else stays as it was at the start and is named, so that nobody takes it for done. A file that is wrong changes nothing.
-//! Certificates, keys and token files need no signal: they are read again when they change.
+//! On SIGHUP the file is read and checked as at a start. What is listed in [`is_reloaded`] is taken
+//! up at once; everything else stays as it was at the start and is named, so that nobody takes it
+//! for done. A file that is wrong changes nothing. Certificates, keys and token files need no
+//! signal: they are read again when they change.
 
 use crate::{
     config::{Config, ConfigError},
@@ -57,14 +58,24 @@ impl Reloader {
             ),
             &["outcome"],
         )?;
-        ["ok", "failed"].iter().for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
+
+        ["ok", "failed"]
+            .iter()
+            .for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
+
         let needs_restart = IntGauge::new(
             "regionmesh_config_fields_need_restart",
-            "Fields of the configuration that differ from what the agent runs with, as of the last SIGHUP.",
+            "Fields of the configuration that differ from what the agent runs with, as of the last \
+                SIGHUP.",
         )?;
+
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(needs_restart.clone()))?;
-        Ok(Self { live: watch::channel(config).0, reloads, needs_restart })
+        Ok(Self {
+            live: watch::channel(config).0,
+            reloads,
+            needs_restart,
+        })
     }
 
     /// The configuration in force, and its changes.
@@ -75,14 +86,19 @@ impl Reloader {
     /// Reads the file again and says in the log what came of it.
     pub async fn reload(&self, path: &Path) {
         match self.take_up(path).await {
-            Ok(Reloaded { in_effect, needs_restart }) => {
+            Ok(Reloaded {
+                in_effect,
+                needs_restart,
+            }) => {
                 self.reloads.with_label_values(&["ok"]).inc();
-                self.needs_restart.set(i64::try_from(needs_restart.len()).unwrap_or(i64::MAX));
+                self.needs_restart
+                    .set(i64::try_from(needs_restart.len()).unwrap_or(i64::MAX));
                 tracing::info!(path = %path.display(), ?in_effect, ?needs_restart, "configuration reloaded");
             }
             Err(error) => {
                 self.reloads.with_label_values(&["failed"]).inc();
-                tracing::error!(path = %path.display(), %error, "configuration not reloaded, nothing changed");
+                tracing::error!(path = %path.display(), %error, "configuration not reloaded, \
+                    nothing changed");
             }
         }
     }
@@ -92,6 +108,7 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || Config::load(&path)).await??;
         let running = self.live.borrow().clone();
         let reloaded = compare(&running, &read)?;
+
         if !reloaded.in_effect.is_empty() {
             logging::set_filter(&read.log)?;
             let mut next = (*running).clone();
@@ -101,6 +118,7 @@ impl Reloader {
             next.log.filter = read.log.filter;
             self.live.send_replace(Arc::new(next));
         }
+
         Ok(reloaded)
     }
 }
@@ -116,17 +134,27 @@ fn is_reloaded(field: &str) -> bool {
 
 /// The fields in which two configurations differ.
 fn compare(running: &Config, read: &Config) -> Result<Reloaded, toml::ser::Error> {
-    let (running, read) = (toml::Table::try_from(running)?, toml::Table::try_from(read)?);
+    let running = toml::Table::try_from(running)?;
+    let read = toml::Table::try_from(read)?;
     let mut changed = Vec::new();
+
     differences("", &running, &read, &mut changed);
     let (in_effect, needs_restart) = changed.into_iter().partition(|field| is_reloaded(field));
-    Ok(Reloaded { in_effect, needs_restart })
+    Ok(Reloaded {
+        in_effect,
+        needs_restart,
+    })
 }
 
 fn differences(above: &str, one: &toml::Table, other: &toml::Table, changed: &mut Vec<String>) {
     let added = other.keys().filter(|name| !one.contains_key(*name));
     for name in one.keys().chain(added) {
-        let field = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        let field = if above.is_empty() {
+            name.clone()
+        } else {
+            format!("{above}.{name}")
+        };
+
         match (one.get(name), other.get(name)) {
             (Some(toml::Value::Table(one)), Some(toml::Value::Table(other))) => {
                 differences(&field, one, other, changed);
@@ -153,6 +181,7 @@ mod tests {
         read.dns.ttl_s += 1;
         read.regions[0].weight_bp = 7;
         read.alerts.generator_url = Some("http://dashboard".into());
+
         let told = compare(&running, &read).unwrap();
         assert_eq!(told.in_effect, ["alerts.generator_url", "api.token_file"]);
         assert_eq!(told.needs_restart, ["dns.ttl_s", "regions"]);
@@ -160,8 +189,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_is_wrong_changes_nothing() {
-        let reloader = Reloader::new(Arc::new(rig::config(&[("a", "127.0.0.1")], "")), &Registry::new()).unwrap();
+        let reloader = Reloader::new(
+            Arc::new(rig::config(&[("a", "127.0.0.1")], "")),
+            &Registry::new(),
+        )
+        .unwrap();
         let live = reloader.live();
+
         assert!(reloader.take_up(Path::new("/nowhere")).await.is_err());
         assert!(!live.has_changed().unwrap());
     }

@@ -101,15 +101,17 @@ pub struct Snapshots {
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
     /// What the next plan would rest on, as this agent sees it. Writer: dns-leader.
     pub plan_inputs: watch::Sender<Option<Arc<PlanInputs>>>,
-    /// Whether the plan can be acted on: it was compared with another region's since the start, or since the process stood
-    /// still, or none could be heard in time. Writers: dns-leader, and dns where it notices that the process stood still.
+    /// Whether the plan can be acted on: it was compared with another region's since the start, or
+    /// since the process stood still, or none could be heard in time. Writers: dns-leader, and dns
+    /// where it notices that the process stood still.
     pub is_current: watch::Sender<bool>,
     /// When the process went on after it had stood still. Writer: dns.
     pub resumed: watch::Sender<Option<Instant>>,
     /// When the last board exchange with another region that succeeded began. Writer: gossip.
     pub heard: watch::Sender<Option<Instant>>,
-    /// Whether the catalogues of all living regions were read since the start, so that what this region lacks is known, or as
-    /// many as another region could read. Never false again. Writer: replicator.
+    /// Whether the catalogues of all living regions were read since the start, so that what this
+    /// region lacks is known, or as many as another region could read. Never false again. Writer:
+    /// replicator.
     pub has_catalogues: watch::Sender<bool>,
     /// Who leads. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
@@ -121,8 +123,8 @@ pub struct Snapshots {
     pub catalogue: watch::Sender<Arc<Catalogue>>,
     /// What other regions hold, as far as their catalogues were read. Writer: replicator.
     pub peer_catalogues: watch::Sender<Arc<BTreeMap<RegionName, Arc<Catalogue>>>>,
-    /// How the zones that this agent writes do, by provider; nothing while it does not lead. Writer: each provider's keeper
-    /// its own entry.
+    /// How the zones that this agent writes do, by provider; nothing while it does not lead.
+    /// Writer: each provider's keeper its own entry.
     pub zones: watch::Sender<BTreeMap<&'static str, ZoneState>>,
     /// What happened. Writer: events.
     pub events: watch::Sender<EventLog>,
@@ -142,7 +144,10 @@ impl Snapshots {
         let committed = self.plan.borrow().clone()?;
         match self.clocks.by_own_clock(&committed.plan) {
             Cow::Borrowed(_) => Some(committed),
-            Cow::Owned(plan) => Some(Arc::new(CommittedPlan { stamp: committed.stamp.clone(), plan })),
+            Cow::Owned(plan) => Some(Arc::new(CommittedPlan {
+                stamp: committed.stamp.clone(),
+                plan,
+            })),
         }
     }
 }

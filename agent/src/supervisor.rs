@@ -1,8 +1,10 @@
-//! The supervisor: starts an agent's actors in order and starts again, with back-off, whichever dies.
+//! The supervisor: starts an agent's actors in order and starts again, with back-off, whichever
+//! dies.
 //!
-//! A child's death never reaches its siblings: they reach it through its [`Address`], which is vacant until the
-//! child is back. The back-off doubles from 100 ms to 10 s and is forgotten after a minute of life, so a child that
-//! dies at once for ever (a port taken by somebody else) costs nothing and keeps being tried.
+//! A child's death never reaches its siblings: they reach it through its [`Address`], which is
+//! vacant until the child is back. The back-off doubles from 100 ms to 10 s and is forgotten after
+//! a minute of life, so a child that dies at once for ever (a port taken by somebody else) costs
+//! nothing and keeps being tried.
 
 use crate::address::Address;
 use futures::future::BoxFuture;
@@ -29,7 +31,12 @@ pub struct Child {
 
 impl Child {
     /// A child that is started with `arguments` each time, and lives at `address`.
-    pub fn new<A>(name: &'static str, actor: fn() -> A, arguments: A::Arguments, address: Address<A::Msg>) -> Self
+    pub fn new<A>(
+        name: &'static str,
+        actor: fn() -> A,
+        arguments: A::Arguments,
+        address: Address<A::Msg>,
+    ) -> Self
     where
         A: Actor,
         A::Arguments: Clone + Sync,
@@ -38,11 +45,13 @@ impl Child {
         Self {
             name,
             start: Arc::new(move |supervisor| {
-                let (arguments, home) = (arguments.clone(), home.clone());
+                let arguments = arguments.clone();
+                let home = home.clone();
                 Box::pin(async move {
                     // Unnamed: ractor's registry of names is shared with remote actors.
-                    let (started, _) =
-                        Actor::spawn_linked(None, actor(), arguments, supervisor).await.map_err(why_not_started)?;
+                    let (started, _) = Actor::spawn_linked(None, actor(), arguments, supervisor)
+                        .await
+                        .map_err(why_not_started)?;
                     home.occupy(started.clone());
                     Ok(started.get_cell())
                 })
@@ -89,10 +98,18 @@ impl SupervisorMetrics {
     /// Registers them.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let restarts = IntCounterVec::new(
-            Opts::new("regionmesh_actor_restarts_total", "Starts of an actor after it died."),
+            Opts::new(
+                "regionmesh_actor_restarts_total",
+                "Starts of an actor after it died.",
+            ),
             &["actor"],
         )?;
-        let running = IntGaugeVec::new(Opts::new("regionmesh_actor_running", "1 while the actor runs."), &["actor"])?;
+
+        let running = IntGaugeVec::new(
+            Opts::new("regionmesh_actor_running", "1 while the actor runs."),
+            &["actor"],
+        )?;
+
         registry.register(Box::new(restarts.clone()))?;
         registry.register(Box::new(running.clone()))?;
         Ok(Self { restarts, running })
@@ -139,13 +156,21 @@ impl SupervisorState {
         let child = self.children[index].clone();
         match (child.start)(me.get_cell()).await {
             Ok(cell) => {
-                self.alive.insert(cell.get_id(), Life { index, since: Instant::now() });
+                self.alive.insert(
+                    cell.get_id(),
+                    Life {
+                        index,
+                        since: Instant::now(),
+                    },
+                );
+
                 self.cells.insert(child.name, cell);
                 self.metrics.running.with_label_values(&[child.name]).set(1);
                 self.tell(child.name, |health| {
                     health.is_running = true;
                     health.down_since = None;
                 });
+
                 tracing::info!(actor = child.name, "started");
             }
             Err(error) => self.schedule(me, index, &error),
@@ -153,11 +178,16 @@ impl SupervisorState {
     }
 
     fn ended(&mut self, me: &ActorRef<SupervisorMessage>, actor: ActorId, why: &str) {
-        let Some(life) = self.alive.remove(&actor) else { return };
+        let Some(life) = self.alive.remove(&actor) else {
+            return;
+        };
         if life.since.elapsed() >= FORGIVEN_AFTER {
             self.back_off[life.index] = FIRST_BACK_OFF;
-            self.tell(self.children[life.index].name, |health| health.failures_in_a_row = 0);
+            self.tell(self.children[life.index].name, |health| {
+                health.failures_in_a_row = 0
+            });
         }
+
         let child = &self.children[life.index];
         (child.vacate)();
         self.cells.remove(child.name);
@@ -165,7 +195,8 @@ impl SupervisorState {
     }
 
     fn schedule(&mut self, me: &ActorRef<SupervisorMessage>, index: usize, why: &str) {
-        let (name, wait) = (self.children[index].name, self.back_off[index]);
+        let name = self.children[index].name;
+        let wait = self.back_off[index];
         self.back_off[index] = (wait * 2).min(LONGEST_BACK_OFF);
         self.metrics.running.with_label_values(&[name]).set(0);
         self.metrics.restarts.with_label_values(&[name]).inc();
@@ -176,17 +207,20 @@ impl SupervisorState {
             health.down_since.get_or_insert_with(Instant::now);
             health.last_error = why.chars().take(500).collect();
         });
+
         tracing::error!(
             actor = name,
             error = why,
             retry_in_ms = wait.as_millis() as u64,
             "an actor died; it is restarted"
         );
+
         me.send_after(wait, move || SupervisorMessage::Start(index));
     }
 
     fn tell(&self, name: &'static str, change: impl FnOnce(&mut ChildHealth)) {
-        self.health.send_modify(|all| change(Arc::make_mut(all).entry(name).or_default()));
+        self.health
+            .send_modify(|all| change(Arc::make_mut(all).entry(name).or_default()));
     }
 }
 
@@ -203,12 +237,28 @@ impl Actor for Supervisor {
         _me: ActorRef<Self::Msg>,
         arguments: SupervisorArguments,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let SupervisorArguments { children, metrics, health } = arguments;
+        let SupervisorArguments {
+            children,
+            metrics,
+            health,
+        } = arguments;
         let back_off = vec![FIRST_BACK_OFF; children.len()];
-        Ok(SupervisorState { children, alive: HashMap::new(), cells: HashMap::new(), back_off, metrics, health })
+
+        Ok(SupervisorState {
+            children,
+            alive: HashMap::new(),
+            cells: HashMap::new(),
+            back_off,
+            metrics,
+            health,
+        })
     }
 
-    async fn post_start(&self, me: ActorRef<Self::Msg>, state: &mut SupervisorState) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        me: ActorRef<Self::Msg>,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
         for index in 0..state.children.len() {
             state.start(&me, index).await;
         }
@@ -229,6 +279,7 @@ impl Actor for Supervisor {
                 }
             }
         }
+
         Ok(())
     }
 
@@ -240,11 +291,18 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(cell, _, why) => {
-                state.ended(&me, cell.get_id(), &why.unwrap_or_else(|| "it stopped".into()));
+                state.ended(
+                    &me,
+                    cell.get_id(),
+                    &why.unwrap_or_else(|| "it stopped".into()),
+                );
             }
-            SupervisionEvent::ActorFailed(cell, error) => state.ended(&me, cell.get_id(), &error.to_string()),
+            SupervisionEvent::ActorFailed(cell, error) => {
+                state.ended(&me, cell.get_id(), &error.to_string())
+            }
             _ => {}
         }
+
         Ok(())
     }
 }
@@ -264,7 +322,11 @@ mod tests {
         type Msg = FragileMessage;
         type State = ();
         type Arguments = ();
-        async fn pre_start(&self, _: ActorRef<FragileMessage>, (): ()) -> Result<(), ActorProcessingErr> {
+        async fn pre_start(
+            &self,
+            _: ActorRef<FragileMessage>,
+            (): (),
+        ) -> Result<(), ActorProcessingErr> {
             Ok(())
         }
         async fn handle(
@@ -280,31 +342,65 @@ mod tests {
         }
     }
 
-    async fn eventually(health: &mut Health, claim: impl Fn(&BTreeMap<&'static str, ChildHealth>) -> bool) {
-        tokio::time::timeout(Duration::from_secs(20), health.wait_for(|all| claim(all))).await.unwrap().unwrap();
+    async fn eventually(
+        health: &mut Health,
+        claim: impl Fn(&BTreeMap<&'static str, ChildHealth>) -> bool,
+    ) {
+        tokio::time::timeout(Duration::from_secs(20), health.wait_for(|all| claim(all)))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_child_that_panics_or_is_killed_comes_back_and_its_sibling_never_notices() {
-        let (first, second) = (Address::vacant("first"), Address::vacant("second"));
+        let first = Address::vacant("first");
+        let second = Address::vacant("second");
         let (health, mut seen) = watch::channel(Arc::default());
         let children = vec![
             Child::new("first", || Fragile, (), first.clone()),
             Child::new("second", || Fragile, (), second.clone()),
         ];
         let metrics = SupervisorMetrics::new(&Registry::new()).unwrap();
-        let (supervisor, _) =
-            Actor::spawn(None, Supervisor, SupervisorArguments { children, metrics, health }).await.unwrap();
-        eventually(&mut seen, |all| all.values().filter(|child| child.is_running).count() == 2).await;
+        let (supervisor, _) = Actor::spawn(
+            None,
+            Supervisor,
+            SupervisorArguments {
+                children,
+                metrics,
+                health,
+            },
+        )
+        .await
+        .unwrap();
+
+        eventually(&mut seen, |all| {
+            all.values().filter(|child| child.is_running).count() == 2
+        })
+        .await;
+
         let sibling = second.actor().unwrap().get_id();
 
         first.cast(FragileMessage::Panic).unwrap();
-        eventually(&mut seen, |all| all["first"].restarts == 1 && all["first"].is_running).await;
+        eventually(&mut seen, |all| {
+            all["first"].restarts == 1 && all["first"].is_running
+        })
+        .await;
+
         assert!(seen.borrow()["first"].last_error.contains("as asked"));
         supervisor.cast(SupervisorMessage::Kill("first")).unwrap();
-        eventually(&mut seen, |all| all["first"].restarts == 2 && all["first"].is_running).await;
+        eventually(&mut seen, |all| {
+            all["first"].restarts == 2 && all["first"].is_running
+        })
+        .await;
 
-        assert_eq!(first.call(FragileMessage::Ask, Duration::from_secs(1)).await, Ok(7));
+        assert_eq!(
+            first
+                .call(FragileMessage::Ask, Duration::from_secs(1))
+                .await,
+            Ok(7)
+        );
+
         assert_eq!(second.actor().unwrap().get_id(), sibling);
         assert_eq!(seen.borrow()["second"].restarts, 0);
         supervisor.stop(None);

@@ -1,4 +1,5 @@
-//! The one place where the agent reads the wall clock, and how a point in time is written for other programs.
+//! The one place where the agent reads the wall clock, and how a point in time is written for other
+//! programs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,18 +7,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |elapsed| {
+            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
-/// The day of a point in time in UTC, Unix milliseconds. What lies beyond the calendar is its first day.
+/// The day of a point in time in UTC, Unix milliseconds. What lies beyond the calendar is its first
+/// day.
 pub fn date(ms: u64) -> time::Date {
     regionmesh_cost::date_at(ms).unwrap_or(time::Date::MIN)
 }
 
-/// A point in time as RFC 3339 writes it, in UTC; `ms` are Unix milliseconds. What is too far away to be written is 1970.
+/// A point in time as RFC 3339 writes it, in UTC; `ms` are Unix milliseconds. What is too far away
+/// to be written is 1970.
 pub fn rfc3339(ms: u64) -> String {
-    let format =
-        time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let format = time::macros::format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+    );
     time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
         .ok()
         .and_then(|moment| moment.format(format).ok())

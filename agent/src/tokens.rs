@@ -1,4 +1,5 @@
-//! The file of the operators' tokens (`api.token_file`): one token a line, `TOKEN` or `NAME TOKEN`; a name says whose it is.
+//! The file of the operators' tokens (`api.token_file`): one token a line, `TOKEN` or `NAME TOKEN`;
+//! a name says whose it is.
 //!
 //! It is read anew for each use, so that a new token needs no restart.
 
@@ -16,16 +17,22 @@ pub(crate) type Token<'a> = (Option<&'a str>, &'a str);
 
 /// The text of the file at `path`.
 pub(crate) async fn read(path: &Path) -> Result<String, String> {
-    let unreadable =
-        |error: std::io::Error| format!("the token file {} can't be read: {}", path.display(), io_error(&error));
+    let unreadable = |error: std::io::Error| {
+        format!(
+            "the token file {} can't be read: {}",
+            path.display(),
+            io_error(&error)
+        )
+    };
+
     if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > TOKEN_FILE_MAX {
         return Err(format!("the token file {} is too large", path.display()));
     }
     tokio::fs::read_to_string(path).await.map_err(unreadable)
 }
 
-/// The tokens of a file, one a line: `TOKEN` or `NAME TOKEN`. Lines that are empty or begin with `#` don't count. Errors say
-/// which line is wrong, and never what it holds.
+/// The tokens of a file, one a line: `TOKEN` or `NAME TOKEN`. Lines that are empty or begin with
+/// `#` don't count. Errors say which line is wrong, and never what it holds.
 pub(crate) fn parse(text: &str) -> Result<Vec<Token<'_>>, String> {
     let mut tokens = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -33,6 +40,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Token<'_>>, String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+
         let wrong = |why: &str| format!("is wrong in line {}: {why}", index + 1);
         let mut words = line.split_whitespace();
         let (name, token) = match (words.next(), words.next(), words.next()) {
@@ -40,12 +48,18 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Token<'_>>, String> {
             (Some(name), Some(token), None) => (Some(name), token),
             _ => return Err(wrong("more than a name and a token")),
         };
+
         if token.len() > TOKEN_MAX || name.is_some_and(|name| name.len() > BY_MAX) {
             return Err(wrong("a token or a name is too large"));
         }
         tokens.push((name, token));
     }
-    if tokens.is_empty() { Err("is empty".into()) } else { Ok(tokens) }
+
+    if tokens.is_empty() {
+        Err("is empty".into())
+    } else {
+        Ok(tokens)
+    }
 }
 
 #[cfg(test)]
@@ -57,9 +71,21 @@ mod tests {
     fn a_file_holds_tokens_with_and_without_names() {
         let text = "# operators\n\nann  4f3c\n  bare-token \nci\t#5d:e\n";
         let read = parse(text).unwrap();
-        assert_eq!(read, [(Some("ann"), "4f3c"), (None, "bare-token"), (Some("ci"), "#5d:e")]);
+        assert_eq!(
+            read,
+            [
+                (Some("ann"), "4f3c"),
+                (None, "bare-token"),
+                (Some("ci"), "#5d:e")
+            ]
+        );
+
         let error = parse("ann a\nbob secret word\n").unwrap_err();
-        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+        assert!(
+            error.contains("line 2") && !error.contains("secret"),
+            "{error}"
+        );
+
         assert_eq!(parse(" \n# none\n").unwrap_err(), "is empty");
     }
 }

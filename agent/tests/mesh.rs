@@ -34,7 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn eventually(what: &str, claim: impl Fn() -> bool) {
     let start = Instant::now();
     while !claim() {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -42,14 +45,19 @@ async fn eventually(what: &str, claim: impl Fn() -> bool) {
 #[derive(Clone, Default)]
 struct Mail(Arc<Mutex<Vec<String>>>);
 
-/// Stands where gossip would: writes down what the mesh tells, answers exchanges with their request reversed.
+/// Stands where gossip would: writes down what the mesh tells, answers exchanges with their request
+/// reversed.
 struct Listener;
 
 impl Actor for Listener {
     type Msg = GossipMessage;
     type State = Mail;
     type Arguments = Mail;
-    async fn pre_start(&self, _: ActorRef<GossipMessage>, mail: Mail) -> Result<Mail, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<GossipMessage>,
+        mail: Mail,
+    ) -> Result<Mail, ActorProcessingErr> {
         Ok(mail)
     }
     async fn handle(
@@ -61,15 +69,20 @@ impl Actor for Listener {
         let line = match message {
             GossipMessage::LinkUp(peer) => format!("up {peer}"),
             GossipMessage::LinkDown(peer) => format!("down {peer}"),
-            GossipMessage::Datagram { from, payload } => format!("{from}: {}", String::from_utf8_lossy(&payload)),
+            GossipMessage::Datagram { from, payload } => {
+                format!("{from}: {}", String::from_utf8_lossy(&payload))
+            }
             GossipMessage::CertificateReloaded => "reloaded".into(),
-            GossipMessage::Exchange { mut request, reply, .. } => {
+            GossipMessage::Exchange {
+                mut request, reply, ..
+            } => {
                 request.reverse();
                 reply.send(request)?;
                 return Ok(());
             }
             _ => return Ok(()),
         };
+
         mail.0.lock().unwrap().push(line);
         Ok(())
     }
@@ -80,9 +93,20 @@ struct Echo;
 
 #[async_trait]
 impl BulkService for Echo {
-    async fn serve(&self, _: AgentId, mut send: SendStream, mut recv: RecvStream) -> Result<(), String> {
-        let bytes = recv.read_to_end(1 << 20).await.map_err(|error| error.to_string())?;
-        send.write_all(&bytes).await.map_err(|error| error.to_string())?;
+    async fn serve(
+        &self,
+        _: AgentId,
+        mut send: SendStream,
+        mut recv: RecvStream,
+    ) -> Result<(), String> {
+        let bytes = recv
+            .read_to_end(1 << 20)
+            .await
+            .map_err(|error| error.to_string())?;
+
+        send.write_all(&bytes)
+            .await
+            .map_err(|error| error.to_string())?;
         send.finish().map_err(|error| error.to_string())
     }
 }
@@ -98,11 +122,19 @@ struct Node {
 
 impl Node {
     fn heard(&self, line: &str) -> bool {
-        self.mail.0.lock().unwrap().iter().any(|heard| heard == line)
+        self.mail
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|heard| heard == line)
     }
 
     fn is_linked(&self, peer: &str) -> bool {
-        self.snapshots.links.borrow().contains_key(&peer.parse().unwrap())
+        self.snapshots
+            .links
+            .borrow()
+            .contains_key(&peer.parse().unwrap())
     }
 }
 
@@ -116,31 +148,46 @@ impl Bench {
     fn new(agents: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         ca::init(&dir.path().join("ca"), &"m".parse().unwrap(), 30).unwrap();
+
         let ports = agents
             .iter()
             .map(|agent| {
                 let id: AgentId = agent.parse().unwrap();
                 ca::issue(&dir.path().join("ca"), &id, 30, dir.path()).unwrap();
-                (id, UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+                (
+                    id,
+                    UdpSocket::bind("127.0.0.1:0")
+                        .unwrap()
+                        .local_addr()
+                        .unwrap(),
+                )
             })
             .collect();
+
         Self { dir, ports }
     }
 
     fn address(&self, agent: &str) -> SocketAddr {
-        self.ports.iter().find(|(id, _)| id.to_string() == agent).unwrap().1
+        self.ports
+            .iter()
+            .find(|(id, _)| id.to_string() == agent)
+            .unwrap()
+            .1
     }
 
     fn config(&self, id: &AgentId) -> Config {
         let mut regions: Vec<&AgentId> = self.ports.iter().map(|(id, _)| id).collect();
         regions.dedup_by_key(|id| id.region.clone());
+
         let regions = regions.iter().map(|first| {
             format!(
-                "[[regions]]\nname = \"{}\"\nendpoint = \"{}\"\nserving_url = \"http://127.0.0.1:9\"\n",
+                "[[regions]]\nname = \"{}\"\nendpoint = \"{}\"\nserving_url = \
+                    \"http://127.0.0.1:9\"\n",
                 first.region,
                 self.address(&first.to_string())
             )
         });
+
         let locals: Vec<String> = self
             .ports
             .iter()
@@ -151,8 +198,10 @@ impl Bench {
         let stem = format!("{}.{}", id.region, id.agent);
         let text = format!(
             "mesh = \"m\"\nregion = \"{}\"\nagent = \"{}\"\ndata_dir = \"{dir}\"\nlocal_peers = [{}]\n\
-             [tls]\nca = \"{dir}/ca.pem\"\ncertificate = \"{dir}/{stem}.pem\"\nkey = \"{dir}/{stem}.key\"\n\
-             [listen]\nmesh = \"{}\"\ndns = \"127.0.0.1:0\"\napi = \"127.0.0.1:0\"\nserving = \"127.0.0.1:0\"\n\
+             [tls]\nca = \"{dir}/ca.pem\"\ncertificate = \"{dir}/{stem}.pem\"\nkey = \
+             \"{dir}/{stem}.key\"\n\
+             [listen]\nmesh = \"{}\"\ndns = \"127.0.0.1:0\"\napi = \"127.0.0.1:0\"\nserving = \
+             \"127.0.0.1:0\"\n\
              [store]\nurl = \"file://{dir}/store\"\n{}",
             id.region,
             id.agent,
@@ -160,6 +209,7 @@ impl Bench {
             self.address(&id.to_string()),
             regions.collect::<String>(),
         );
+
         let path = self.dir.path().join(format!("{stem}.toml"));
         std::fs::write(&path, text).unwrap();
         Config::load(&path).unwrap()
@@ -168,9 +218,12 @@ impl Bench {
     async fn start(&self, agent: &str) -> Node {
         let config = Arc::new(self.config(&agent.parse().unwrap()));
         let identity = Identity::load(config.clone()).unwrap();
-        let (mail, gossip) = (Mail::default(), Address::vacant("gossip"));
+        let mail = Mail::default();
+        let gossip = Address::vacant("gossip");
+
         gossip.occupy(Actor::spawn(None, Listener, mail.clone()).await.unwrap().0);
-        let (metrics, snapshots) = (MeshMetrics::new(&Registry::new()).unwrap(), Snapshots::default());
+        let metrics = MeshMetrics::new(&Registry::new()).unwrap();
+        let snapshots = Snapshots::default();
         let mesh = Mesh::new(MeshArguments {
             config,
             identity: identity.clone(),
@@ -179,14 +232,23 @@ impl Bench {
             bulk: Arc::new(Echo),
             metrics: metrics.clone(),
         });
+
         let (actor, _) = Actor::spawn(None, MeshActor, mesh.clone()).await.unwrap();
-        Node { mesh, mail, metrics, identity, actor, snapshots }
+        Node {
+            mesh,
+            mail,
+            metrics,
+            identity,
+            actor,
+            snapshots,
+        }
     }
 }
 
 /// A client that is no agent: shows the certificate in `dir/<stem>`, trusts nobody's name.
 fn stranger(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
     let mut tls = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -197,9 +259,11 @@ fn stranger(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
             PrivateKeyDer::from_pem_file(dir.join(format!("{stem}.key"))).unwrap(),
         )
         .unwrap();
+
     tls.alpn_protocols = vec![alpn.to_vec()];
     let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
     let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
     endpoint
 }
@@ -235,32 +299,54 @@ impl rustls::client::danger::ServerCertVerifier for Gullible {
         Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
     }
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
-/// Whether the agent at `address` lets the stranger do anything: a refused client learns it with its first round trip.
+/// Whether the agent at `address` lets the stranger do anything: a refused client learns it with
+/// its first round trip.
 async fn is_let_in(stranger: &Endpoint, address: SocketAddr) -> bool {
-    let Ok(connecting) = stranger.connect(address, &server_name(&"b".parse().unwrap())) else { return false };
-    let Ok(connection) = connecting.await else { return false };
+    let Ok(connecting) = stranger.connect(address, &server_name(&"b".parse().unwrap())) else {
+        return false;
+    };
+    let Ok(connection) = connecting.await else {
+        return false;
+    };
     let exchange = async {
         let (mut send, mut recv) = connection.open_bi().await.ok()?;
         send.write_all(&[2, b'x']).await.ok()?;
         send.finish().ok()?;
         recv.read_to_end(64).await.ok()
     };
-    tokio::time::timeout(Duration::from_secs(5), exchange).await.ok().flatten().is_some()
+
+    tokio::time::timeout(Duration::from_secs(5), exchange)
+        .await
+        .ok()
+        .flatten()
+        .is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_connect_exchange_send_datagrams_and_bulk() {
     let bench = Bench::new(&["a/0", "b/0"]);
-    let (a, b) = (bench.start("a/0").await, bench.start("b/0").await);
+    let a = bench.start("a/0").await;
+    let b = bench.start("b/0").await;
+
     eventually("both are linked", || a.heard("up b/0") && b.heard("up a/0")).await;
     let to_b: AgentId = "b/0".parse().unwrap();
-    assert_eq!(a.mesh.exchange(&to_b, b"abc".to_vec(), PATIENCE).await.unwrap(), b"cba");
+    assert_eq!(
+        a.mesh
+            .exchange(&to_b, b"abc".to_vec(), PATIENCE)
+            .await
+            .unwrap(),
+        b"cba"
+    );
+
     a.mesh.send_datagram(&to_b, b"hello".to_vec());
     eventually("the datagram arrives", || b.heard("a/0: hello")).await;
+
     let (mut send, mut recv) = a.mesh.open_bulk(&to_b).await.unwrap();
     send.write_all(b"bulk").await.unwrap();
     send.finish().unwrap();
@@ -270,9 +356,15 @@ async fn agents_connect_exchange_send_datagrams_and_bulk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_datagram_reaches_an_agent_behind_its_regions_endpoint() {
     let bench = Bench::new(&["a/0", "b/0", "b/1"]);
-    let (a, b0) = (bench.start("a/0").await, bench.start("b/0").await);
+    let a = bench.start("a/0").await;
+    let b0 = bench.start("b/0").await;
     let b1 = bench.start("b/1").await;
-    eventually("the region's agents are linked", || b0.is_linked("b/1") && b0.is_linked("a/0")).await;
+
+    eventually("the region's agents are linked", || {
+        b0.is_linked("b/1") && b0.is_linked("a/0")
+    })
+    .await;
+
     eventually("and a is linked to its nearest", || a.is_linked("b/0")).await;
     let to: AgentId = "b/1".parse().unwrap();
     eventually("through whichever way", || {
@@ -285,16 +377,35 @@ async fn a_datagram_reaches_an_agent_behind_its_regions_endpoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
     let bench = Bench::new(&["a/0", "b/0"]);
-    let (a, b) = (bench.start("a/0").await, bench.start("b/0").await);
+    let a = bench.start("a/0").await;
+    let b = bench.start("b/0").await;
+
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
     a.actor.kill_and_wait(None).await.unwrap();
+
     let (_actor, _) = Actor::spawn(None, MeshActor, a.mesh.clone()).await.unwrap();
-    // The peer may see the new connection before it misses the old one: then that one was never down.
-    let links = || a.mail.0.lock().unwrap().iter().filter(|line| *line == "up b/0").count();
+    // The peer may see the new connection before it misses the old one: then that one was never
+    // down.
+    let links = || {
+        a.mail
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| *line == "up b/0")
+            .count()
+    };
+
     eventually("linked anew", || links() >= 2).await;
     let to: AgentId = "b/0".parse().unwrap();
     let start = Instant::now();
-    while a.mesh.exchange(&to, b"again".to_vec(), Duration::from_secs(1)).await.is_err() {
+
+    while a
+        .mesh
+        .exchange(&to, b"again".to_vec(), Duration::from_secs(1))
+        .await
+        .is_err()
+    {
         assert!(start.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -303,9 +414,12 @@ async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_refused_counted_and_disturb_nobody() {
     let bench = Bench::new(&["a/0", "b/0"]);
-    let (a, b) = (bench.start("a/0").await, bench.start("b/0").await);
+    let a = bench.start("a/0").await;
+    let b = bench.start("b/0").await;
+
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
-    let (dir, target) = (bench.dir.path(), bench.address("b/0"));
+    let dir = bench.dir.path();
+    let target = bench.address("b/0");
 
     // The control: one of ours is let in.
     ca::issue(&dir.join("ca"), &"a/guest".parse().unwrap(), 30, dir).unwrap();
@@ -314,7 +428,14 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
     // An authority of another's, under the same names.
     let other = tempfile::tempdir().unwrap();
     ca::init(&other.path().join("ca"), &"m".parse().unwrap(), 30).unwrap();
-    ca::issue(&other.path().join("ca"), &"a/0".parse().unwrap(), 30, other.path()).unwrap();
+    ca::issue(
+        &other.path().join("ca"),
+        &"a/0".parse().unwrap(),
+        30,
+        other.path(),
+    )
+    .unwrap();
+
     assert!(!is_let_in(&stranger(other.path(), "a.0", b"regionmesh/1"), target).await);
     eventually("counted", || b.metrics.refused("certificate") >= 1).await;
 
@@ -322,12 +443,16 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
     let renamed = tempfile::tempdir().unwrap();
     certificate(dir, renamed.path(), "spiffe://other/region/a/agent/0", 0, 1);
     assert!(!is_let_in(&stranger(renamed.path(), "x", b"regionmesh/1"), target).await);
+
     // No identity at all, and an expired one.
     certificate(dir, renamed.path(), "https://example.org/", 0, 1);
     assert!(!is_let_in(&stranger(renamed.path(), "x", b"regionmesh/1"), target).await);
     certificate(dir, renamed.path(), "spiffe://m/region/a/agent/0", -2, -1);
     assert!(!is_let_in(&stranger(renamed.path(), "x", b"regionmesh/1"), target).await);
-    eventually("all three counted", || b.metrics.refused("certificate") >= 4).await;
+    eventually("all three counted", || {
+        b.metrics.refused("certificate") >= 4
+    })
+    .await;
 
     // A protocol that is not ours.
     assert!(!is_let_in(&stranger(dir, "a.guest", b"h3"), target).await);
@@ -335,45 +460,89 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
 
     // Random bytes. What good peers send is not taken for such.
     assert_eq!(b.metrics.refused("not-quic"), 0);
+
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for seed in 0..2_000u32 {
-        let bytes: Vec<u8> = (0..200).map(|i| (seed.wrapping_mul(2_654_435_761).rotate_left(i) >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..200)
+            .map(|i| (seed.wrapping_mul(2_654_435_761).rotate_left(i) >> 7) as u8)
+            .collect();
         socket.send_to(&bytes, target).unwrap();
     }
+
     eventually("counted", || b.metrics.refused("not-quic") >= 1).await;
 
-    assert!(!a.heard("down b/0") && !b.heard("down a/0"), "the good peers never noticed");
-    assert_eq!(a.mesh.exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), PATIENCE).await.unwrap(), b"ko");
+    assert!(
+        !a.heard("down b/0") && !b.heard("down a/0"),
+        "the good peers never noticed"
+    );
+
+    assert_eq!(
+        a.mesh
+            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), PATIENCE)
+            .await
+            .unwrap(),
+        b"ko"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_handshakes_is_shed_and_a_good_peer_stays() {
     let bench = Bench::new(&["a/0", "b/0"]);
-    let (a, b) = (bench.start("a/0").await, bench.start("b/0").await);
+    let a = bench.start("a/0").await;
+    let b = bench.start("b/0").await;
+
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
-    ca::issue(&bench.dir.path().join("ca"), &"a/guest".parse().unwrap(), 30, bench.dir.path()).unwrap();
+    ca::issue(
+        &bench.dir.path().join("ca"),
+        &"a/guest".parse().unwrap(),
+        30,
+        bench.dir.path(),
+    )
+    .unwrap();
+
     let flood = stranger(bench.dir.path(), "a.guest", b"regionmesh/1");
     // Begun and dropped: each leaves an Initial packet behind and never finishes.
     for _ in 0..10_000 {
         drop(flood.connect(bench.address("b/0"), &server_name(&"b".parse().unwrap())));
         tokio::task::yield_now().await;
     }
+
     eventually("most are shed", || {
         let count = |outcome: &str| b.metrics.handshakes.with_label_values(&[outcome]).get();
         count("shed") + count("retried") > 100
     })
     .await;
+
     assert!(!a.heard("down b/0") && !b.heard("down a/0"));
-    assert_eq!(a.mesh.exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), PATIENCE).await.unwrap(), b"ko");
+    assert_eq!(
+        a.mesh
+            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), PATIENCE)
+            .await
+            .unwrap(),
+        b"ko"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_sends_garbage_on_a_stream_is_disconnected_with_a_reason() {
     let bench = Bench::new(&["a/0", "b/0"]);
     let b = bench.start("b/0").await;
-    ca::issue(&bench.dir.path().join("ca"), &"a/guest".parse().unwrap(), 30, bench.dir.path()).unwrap();
+    ca::issue(
+        &bench.dir.path().join("ca"),
+        &"a/guest".parse().unwrap(),
+        30,
+        bench.dir.path(),
+    )
+    .unwrap();
+
     let guest = stranger(bench.dir.path(), "a.guest", b"regionmesh/1");
-    let connect = async || guest.connect(bench.address("b/0"), "b.region.regionmesh.invalid").unwrap().await.unwrap();
+    let connect = async || {
+        guest
+            .connect(bench.address("b/0"), "b.region.regionmesh.invalid")
+            .unwrap()
+            .await
+            .unwrap()
+    };
 
     let connection = connect().await;
     let (mut send, _recv) = connection.open_bi().await.unwrap();
@@ -389,6 +558,7 @@ async fn a_peer_that_sends_garbage_on_a_stream_is_disconnected_with_a_reason() {
     let connection = connect().await;
     let (mut send, _recv) = connection.open_bi().await.unwrap();
     send.write_all(&[2]).await.unwrap();
+
     let chunk = vec![0; 1 << 20];
     while send.write_all(&chunk).await.is_ok() {}
     connection.closed().await;
@@ -399,14 +569,23 @@ async fn a_peer_that_sends_garbage_on_a_stream_is_disconnected_with_a_reason() {
 async fn a_certificate_of_another_region_is_not_accepted_behind_an_endpoint() {
     let bench = Bench::new(&["a/0", "b/0"]);
     // At b's endpoint answers an agent whose certificate says region c.
-    ca::issue(&bench.dir.path().join("ca"), &"c/0".parse().unwrap(), 30, bench.dir.path()).unwrap();
+    ca::issue(
+        &bench.dir.path().join("ca"),
+        &"c/0".parse().unwrap(),
+        30,
+        bench.dir.path(),
+    )
+    .unwrap();
+
     let mut config = bench.config(&"b/0".parse().unwrap());
     config.region = "c".parse().unwrap();
     config.tls.certificate = bench.dir.path().join("c.0.pem");
     config.tls.key = bench.dir.path().join("c.0.key");
+
     // c dials nobody: the question is whether a accepts it.
     config.regions.clear();
     config.local_peers.clear();
+
     let identity = Identity::load(Arc::new(config.clone())).unwrap();
     let mesh = Mesh::new(MeshArguments {
         config: Arc::new(config),
@@ -416,24 +595,42 @@ async fn a_certificate_of_another_region_is_not_accepted_behind_an_endpoint() {
         bulk: Arc::new(Echo),
         metrics: MeshMetrics::new(&Registry::new()).unwrap(),
     });
+
     let (_c, _) = Actor::spawn(None, MeshActor, mesh).await.unwrap();
     let a = bench.start("a/0").await;
-    eventually("a tries and is not content", || a.metrics.dial_failures.with_label_values(&["b"]).get() >= 3).await;
+    eventually("a tries and is not content", || {
+        a.metrics.dial_failures.with_label_values(&["b"]).get() >= 3
+    })
+    .await;
+
     assert!(a.snapshots.links.borrow().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_certificate_files_are_used_without_a_restart_and_bad_ones_are_not() {
     let bench = Bench::new(&["a/0", "b/0"]);
-    let (a, b) = (bench.start("a/0").await, bench.start("b/0").await);
+    let a = bench.start("a/0").await;
+    let b = bench.start("b/0").await;
+
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
     let before = a.identity.expires_s();
     std::fs::write(bench.dir.path().join("a.0.pem"), "nonsense").unwrap();
-    eventually("the fault is counted", || a.metrics.reloads.with_label_values(&["refused"]).get() == 1).await;
+    eventually("the fault is counted", || {
+        a.metrics.reloads.with_label_values(&["refused"]).get() == 1
+    })
+    .await;
+
     assert_eq!(a.identity.expires_s(), before);
 
     let fresh = tempfile::tempdir().unwrap();
-    ca::issue(&bench.dir.path().join("ca"), &"a/0".parse().unwrap(), 60, fresh.path()).unwrap();
+    ca::issue(
+        &bench.dir.path().join("ca"),
+        &"a/0".parse().unwrap(),
+        60,
+        fresh.path(),
+    )
+    .unwrap();
+
     for file in ["a.0.key", "a.0.pem"] {
         std::fs::rename(fresh.path().join(file), bench.dir.path().join(file)).unwrap();
     }
@@ -445,10 +642,14 @@ async fn new_certificate_files_are_used_without_a_restart_and_bad_ones_are_not()
 #[tokio::test]
 async fn a_signature_is_the_owners_and_nobody_elses() {
     use regionmesh_protocol::board::Signer;
+
     let bench = Bench::new(&["a/0", "b/0"]);
-    let identity = |agent: &str| Identity::load(Arc::new(bench.config(&agent.parse().unwrap()))).unwrap();
-    let (a, b) = (identity("a/0"), identity("b/0"));
+    let identity =
+        |agent: &str| Identity::load(Arc::new(bench.config(&agent.parse().unwrap()))).unwrap();
+    let a = identity("a/0");
+    let b = identity("b/0");
     let signature = a.sign(b"fact").unwrap();
+
     assert_eq!(b.check_signature(&a.chain(), b"fact", &signature), Ok(()));
     assert!(b.check_signature(&a.chain(), b"fake", &signature).is_err());
     assert!(b.check_signature(&b.chain(), b"fact", &signature).is_err());
@@ -457,20 +658,35 @@ async fn a_signature_is_the_owners_and_nobody_elses() {
     assert!(b.check_chain(&"a/1".parse().unwrap(), &a.chain()).is_err());
 }
 
-/// Signs a certificate with the URI name `uri`, valid from and to the given days from now, with the bench's own authority.
+/// Signs a certificate with the URI name `uri`, valid from and to the given days from now, with the
+/// bench's own authority.
 fn certificate(dir: &Path, out: &Path, uri: &str, from_days: i64, to_days: i64) {
     let ca_dir = dir.join("ca");
-    let key = rcgen::KeyPair::from_pem(&std::fs::read_to_string(ca_dir.join("ca.key")).unwrap()).unwrap();
-    let issuer =
-        rcgen::Issuer::from_ca_cert_pem(&std::fs::read_to_string(ca_dir.join("ca.pem")).unwrap(), key).unwrap();
+    let key =
+        rcgen::KeyPair::from_pem(&std::fs::read_to_string(ca_dir.join("ca.key")).unwrap()).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(
+        &std::fs::read_to_string(ca_dir.join("ca.pem")).unwrap(),
+        key,
+    )
+    .unwrap();
     let mut params = rcgen::CertificateParams::default();
+
     params.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
-    params.extended_key_usages =
-        vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = vec![
+        rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+        rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+
     let now = time::OffsetDateTime::now_utc();
     params.not_before = now + time::Duration::days(from_days) - time::Duration::minutes(5);
     params.not_after = now + time::Duration::days(to_days);
+
     let pair = rcgen::KeyPair::generate().unwrap();
-    std::fs::write(out.join("x.pem"), params.signed_by(&pair, &issuer).unwrap().pem()).unwrap();
+    std::fs::write(
+        out.join("x.pem"),
+        params.signed_by(&pair, &issuer).unwrap().pem(),
+    )
+    .unwrap();
+
     std::fs::write(out.join("x.key"), pair.serialize_pem()).unwrap();
 }

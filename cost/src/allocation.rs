@@ -1,23 +1,27 @@
-//! What each model costs: the charges tagged with it, and its part of the serving capacity that it shares with others.
+//! What each model costs: the charges tagged with it, and its part of the serving capacity that it
+//! shares with others.
 //!
-//! For each region, day and currency, charges with the model's tag go to that model. What else was spent on serving (compute
-//! and machine-learning services; usage, credits and corrections) is split by busy time: each model's against the region's
-//! capacity, and the rest is idle. Commitments that nobody used are idle too. Everything else (storage, networking, support,
-//! taxes, purchases) stays unallocated. Models, idle and unallocated sum to the region's total to the last digit.
+//! For each region, day and currency, charges with the model's tag go to that model. What else was
+//! spent on serving (compute and machine-learning services; usage, credits and corrections) is
+//! split by busy time: each model's against the region's capacity, and the rest is idle.
+//! Commitments that nobody used are idle too. Everything else (storage, networking, support, taxes,
+//! purchases) stays unallocated. Models, idle and unallocated sum to the region's total to the last
+//! digit.
 
 use crate::{
     ledger::{Ledger, day_range, serialize_day},
     money::{Amount, Currency, Money, Totals},
     report::{
-        Group, Query, QueryError, RegionNames, ReportRow, Warning, WarningKind, listed, report, share_bp, share_ratio,
-        sort_key,
+        Group, Query, QueryError, RegionNames, ReportRow, Warning, WarningKind, listed, report,
+        share_bp, share_ratio, sort_key,
     },
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
-/// Categories of services that serve models (FOCUS `ServiceCategory`), compared without regard to case.
+/// Categories of services that serve models (FOCUS `ServiceCategory`), compared without regard to
+/// case.
 const SERVING: [&str; 2] = ["Compute", "AI and Machine Learning"];
 
 /// What a model did in a region on a day.
@@ -35,8 +39,8 @@ pub struct UsageDay {
     pub busy_ms: u64,
 }
 
-/// Serving places × the time that they ran, milliseconds, by day and mesh region. Where a region's day is not there, its
-/// capacity counts as the sum of what was busy.
+/// Serving places × the time that they ran, milliseconds, by day and mesh region. Where a region's
+/// day is not there, its capacity counts as the sum of what was busy.
 pub type Capacity = BTreeMap<(Date, String), u64>;
 
 /// What a model costs in a region.
@@ -80,8 +84,8 @@ pub struct RegionCost {
     pub unallocated: Amount,
     /// The sum of these three: everything spent in the region.
     pub total: Amount,
-    /// The part of the capacity that was not busy, in units of 0.0001, over the days whose capacity is known; none without
-    /// such days.
+    /// The part of the capacity that was not busy, in units of 0.0001, over the days whose capacity
+    /// is known; none without such days.
     #[serde(rename = "idle_ratio", serialize_with = "share_ratio")]
     pub idle_bp: Option<i64>,
 }
@@ -115,20 +119,34 @@ pub fn allocate(
     capacity: &Capacity,
     regions: RegionNames<'_>,
 ) -> Result<Allocation, QueryError> {
-    let by = [Group::Day, Group::Region, Group::Category, Group::Charge, Group::Pricing, Group::Model];
+    let by = [
+        Group::Day,
+        Group::Region,
+        Group::Category,
+        Group::Charge,
+        Group::Pricing,
+        Group::Model,
+    ];
     let bill = report(ledger, &query.clone().by(by), regions)?;
     let days = region_days(query, usage, capacity);
     let costs = costs(&bill.rows);
 
     let mut sums = Sums::default();
     for ((day, region, currency), cost) in &costs {
-        sums.add(region, *currency, cost, days.get(&(day.clone(), region.clone())));
+        sums.add(
+            region,
+            *currency,
+            cost,
+            days.get(&(day.clone(), region.clone())),
+        );
     }
+
     let mut warnings = bill.warnings;
     warnings.extend(without_usage(&costs, &days));
     if query.filters.is_empty() {
         warnings.extend(without_bill(&costs, &days));
     }
+
     Ok(sums.finish(query, bill.totals, capacity_used(&costs, &days), warnings))
 }
 
@@ -169,11 +187,14 @@ impl Usage {
 
 impl RegionDay {
     fn busy_ms(&self) -> u64 {
-        self.models.values().fold(0, |sum: u64, usage| sum.saturating_add(usage.busy_ms))
+        self.models
+            .values()
+            .fold(0, |sum: u64, usage| sum.saturating_add(usage.busy_ms))
     }
 
     fn idle_ms(&self) -> u64 {
-        self.capacity_ms.map_or(0, |capacity| capacity.saturating_sub(self.busy_ms()))
+        self.capacity_ms
+            .map_or(0, |capacity| capacity.saturating_sub(self.busy_ms()))
     }
 }
 
@@ -181,32 +202,54 @@ fn region_days(query: &Query, usage: &[UsageDay], capacity: &Capacity) -> Region
     let asked = day_range(query.start, query.end);
     let is_asked = |day: Date| asked.contains(&crate::day_number(day));
     let mut days = RegionDays::new();
+
     for used in usage.iter().filter(|used| is_asked(used.day)) {
-        let day = days.entry((used.day.to_string(), used.region.clone())).or_default();
-        let UsageDay { requests, busy_ms, .. } = *used;
-        day.models.entry(used.model.clone()).or_default().add(Usage { requests, busy_ms });
+        let day = days
+            .entry((used.day.to_string(), used.region.clone()))
+            .or_default();
+        let UsageDay {
+            requests, busy_ms, ..
+        } = *used;
+
+        day.models
+            .entry(used.model.clone())
+            .or_default()
+            .add(Usage { requests, busy_ms });
     }
+
     for ((day, region), capacity_ms) in capacity.iter().filter(|((day, _), _)| is_asked(*day)) {
-        days.entry((day.to_string(), region.clone())).or_default().capacity_ms = Some(*capacity_ms);
+        days.entry((day.to_string(), region.clone()))
+            .or_default()
+            .capacity_ms = Some(*capacity_ms);
     }
+
     days
 }
 
 fn costs(rows: &[ReportRow]) -> Costs {
     let mut costs = Costs::new();
     for row in rows {
-        let [day, region, category, charge, pricing, model] = row.values.as_slice() else { continue };
-        let cost = costs.entry((day.clone(), region.clone(), row.currency)).or_default();
-        let is_serving = SERVING.iter().any(|serving| serving.eq_ignore_ascii_case(category))
+        let [day, region, category, charge, pricing, model] = row.values.as_slice() else {
+            continue;
+        };
+        let cost = costs
+            .entry((day.clone(), region.clone(), row.currency))
+            .or_default();
+        let is_serving = SERVING
+            .iter()
+            .any(|serving| serving.eq_ignore_ascii_case(category))
             && !matches!(charge.as_str(), "tax" | "purchase");
+
         let sum = match model.as_str() {
             "" if is_serving && pricing == "unused" => &mut cost.unused,
             "" if is_serving => &mut cost.shared,
             "" => &mut cost.other,
             model => cost.tagged.entry(model.to_owned()).or_default(),
         };
+
         *sum += row.amount;
     }
+
     costs
 }
 
@@ -233,10 +276,18 @@ struct Region {
 
 impl Sums {
     fn add(&mut self, region: &str, currency: Currency, cost: &Cost, day: Option<&RegionDay>) {
-        let sums = self.regions.entry((region.to_owned(), currency)).or_default();
+        let sums = self
+            .regions
+            .entry((region.to_owned(), currency))
+            .or_default();
         let mut model = |name: &str, change: &dyn Fn(&mut Model)| {
-            change(self.models.entry((name.to_owned(), region.to_owned(), currency)).or_default());
+            change(
+                self.models
+                    .entry((name.to_owned(), region.to_owned(), currency))
+                    .or_default(),
+            );
         };
+
         sums.idle += cost.unused;
         sums.unallocated += cost.other;
         for (name, amount) in &cost.tagged {
@@ -250,6 +301,7 @@ impl Sums {
         };
         let idle_ms = day.idle_ms();
         let mut weights: Vec<u64> = day.models.values().map(|usage| usage.busy_ms).collect();
+
         weights.push(idle_ms);
         let parts = cost.shared.split(&weights);
         for ((name, usage), part) in day.models.iter().zip(&parts) {
@@ -259,6 +311,7 @@ impl Sums {
                 model.usage.add(*usage);
             });
         }
+
         // Where nothing was busy and no capacity is known, nothing was split: all of it was idle.
         sums.idle += cost.shared - parts.iter().take(day.models.len()).copied().sum();
     }
@@ -279,20 +332,50 @@ impl Sums {
             sum.usage.add(model.usage);
             by_region.push(model.named(name, Some(region), currency, &totals));
         }
-        let mut models: Vec<ModelCost> =
-            overall.into_iter().map(|((name, currency), model)| model.named(name, None, currency, &totals)).collect();
+
+        let mut models: Vec<ModelCost> = overall
+            .into_iter()
+            .map(|((name, currency), model)| model.named(name, None, currency, &totals))
+            .collect();
         let mut regions: Vec<RegionCost> = Vec::new();
-        for ((region, currency), Region { models, idle: of_idle, unallocated }) in self.regions {
+
+        for (
+            (region, currency),
+            Region {
+                models,
+                idle: of_idle,
+                unallocated,
+            },
+        ) in self.regions
+        {
             let idle_bp = idle.get(&region).copied().flatten();
             let total = models + of_idle + unallocated;
-            regions.push(RegionCost { region, currency, models, idle: of_idle, unallocated, total, idle_bp });
+            regions.push(RegionCost {
+                region,
+                currency,
+                models,
+                idle: of_idle,
+                unallocated,
+                total,
+                idle_bp,
+            });
         }
 
         // By name already, which stays among equals.
         models.sort_by_key(model_order);
         by_region.sort_by_key(model_order);
-        regions.sort_by(|a, b| sort_key(a.currency, a.total, &[]).cmp(&sort_key(b.currency, b.total, &[])));
-        Allocation { start: query.start, end: query.end, models, by_region, regions, totals, warnings }
+        regions.sort_by(|a, b| {
+            sort_key(a.currency, a.total, &[]).cmp(&sort_key(b.currency, b.total, &[]))
+        });
+        Allocation {
+            start: query.start,
+            end: query.end,
+            models,
+            by_region,
+            regions,
+            totals,
+            warnings,
+        }
     }
 }
 
@@ -301,7 +384,13 @@ fn model_order(model: &ModelCost) -> (Currency, std::cmp::Reverse<Amount>) {
 }
 
 impl Model {
-    fn named(self, model: String, region: Option<String>, currency: Currency, totals: &Totals) -> ModelCost {
+    fn named(
+        self,
+        model: String,
+        region: Option<String>,
+        currency: Currency,
+        totals: &Totals,
+    ) -> ModelCost {
         let cost = self.tagged + self.shared;
         ModelCost {
             model,
@@ -320,18 +409,28 @@ impl Model {
 
 /// The part of each region's capacity that was idle, over the billed days whose capacity is known.
 fn capacity_used(costs: &Costs, days: &RegionDays) -> BTreeMap<String, Option<i64>> {
-    let billed: BTreeSet<(&String, &String)> = costs.keys().map(|(day, region, _)| (day, region)).collect();
+    let billed: BTreeSet<(&String, &String)> =
+        costs.keys().map(|(day, region, _)| (day, region)).collect();
     let mut times: BTreeMap<String, (u128, u128)> = BTreeMap::new();
-    for ((_, region), of_day) in days.iter().filter(|((day, region), _)| billed.contains(&(day, region))) {
+
+    for ((_, region), of_day) in days
+        .iter()
+        .filter(|((day, region), _)| billed.contains(&(day, region)))
+    {
         if let Some(capacity) = of_day.capacity_ms {
             let (idle, whole) = times.entry(region.clone()).or_default();
             *idle += u128::from(of_day.idle_ms());
             *whole += u128::from(capacity.max(of_day.busy_ms()));
         }
     }
-    let ratio =
-        |(idle, whole): (u128, u128)| (whole > 0).then(|| (idle as f64 / whole as f64 * 10_000.0).round() as i64);
-    times.into_iter().map(|(region, times)| (region, ratio(times))).collect()
+
+    let ratio = |(idle, whole): (u128, u128)| {
+        (whole > 0).then(|| (idle as f64 / whole as f64 * 10_000.0).round() as i64)
+    };
+    times
+        .into_iter()
+        .map(|(region, times)| (region, ratio(times)))
+        .collect()
 }
 
 /// Regions with serving cost on days without usage data.
@@ -341,35 +440,69 @@ fn without_usage(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
         if !cost.shared.is_zero() && !days.contains_key(&(day.clone(), region.clone())) {
             let (days, totals) = missing.entry(region).or_default();
             days.insert(day);
-            totals.add(Money { amount: cost.shared, currency: *currency });
+            totals.add(Money {
+                amount: cost.shared,
+                currency: *currency,
+            });
         }
     }
+
     let warning = |(region, (days, totals)): (&str, (BTreeSet<&str>, Totals))| {
-        let sums: Vec<String> =
-            totals.0.iter().map(|(currency, amount)| format!("{} {currency}", amount.rounded(2))).collect();
+        let sums: Vec<String> = totals
+            .0
+            .iter()
+            .map(|(currency, amount)| format!("{} {currency}", amount.rounded(2)))
+            .collect();
         let days: Vec<String> = days.into_iter().map(str::to_owned).collect();
-        let region = if region.is_empty() { "no region" } else { region };
+        let region = if region.is_empty() {
+            "no region"
+        } else {
+            region
+        };
+
         let message = format!(
             "{region}: no usage data on {}, so that {} of serving cost is unallocated",
             listed(&days),
             listed(&sums)
         );
-        Warning { kind: WarningKind::UsageMissing, message }
+
+        Warning {
+            kind: WarningKind::UsageMissing,
+            message,
+        }
     };
+
     missing.into_iter().map(warning).collect()
 }
 
-/// Regions with usage on days that no bill covers: it counts for nothing, or requests would look cheaper than they are.
+/// Regions with usage on days that no bill covers: it counts for nothing, or requests would look
+/// cheaper than they are.
 fn without_bill(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
-    let billed: BTreeSet<(&str, &str)> = costs.keys().map(|(day, region, _)| (day.as_str(), region.as_str())).collect();
+    let billed: BTreeSet<(&str, &str)> = costs
+        .keys()
+        .map(|(day, region, _)| (day.as_str(), region.as_str()))
+        .collect();
     let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (day, region) in days.keys().filter(|(day, region)| !billed.contains(&(day.as_str(), region.as_str()))) {
+
+    for (day, region) in days
+        .keys()
+        .filter(|(day, region)| !billed.contains(&(day.as_str(), region.as_str())))
+    {
         missing.entry(region).or_default().push(day.clone());
     }
+
     let warning = |(region, days): (&str, Vec<String>)| {
-        let message = format!("{region}: no charge on {}, so that the usage of these days is left out", listed(&days));
-        Warning { kind: WarningKind::UsageNotBilled, message }
+        let message = format!(
+            "{region}: no charge on {}, so that the usage of these days is left out",
+            listed(&days)
+        );
+
+        Warning {
+            kind: WarningKind::UsageNotBilled,
+            message,
+        }
     };
+
     missing.into_iter().map(warning).collect()
 }
 

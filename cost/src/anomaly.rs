@@ -1,5 +1,5 @@
-//! Anomalies of cost: spend that differs from what a series usually shows, on billed days and on the live plane. Each says
-//! since when, how much, and what it is made of.
+//! Anomalies of cost: spend that differs from what a series usually shows, on billed days and on
+//! the live plane. Each says since when, how much, and what it is made of.
 
 mod billed;
 mod detector;
@@ -87,10 +87,27 @@ pub struct Anomaly {
 }
 
 /// The id of an anomaly that began then.
-fn anomaly_id(plane: Plane, scope: &Scope, currency: crate::Currency, since: OffsetDateTime) -> String {
-    let plane = if plane == Plane::Billed { "billed" } else { "live" };
-    let scope: Vec<String> = scope.iter().map(|(dimension, value)| format!("{dimension}={value:?}")).collect();
-    format!("{plane}:{}:{currency}:{}", scope.join(","), since.unix_timestamp())
+fn anomaly_id(
+    plane: Plane,
+    scope: &Scope,
+    currency: crate::Currency,
+    since: OffsetDateTime,
+) -> String {
+    let plane = if plane == Plane::Billed {
+        "billed"
+    } else {
+        "live"
+    };
+    let scope: Vec<String> = scope
+        .iter()
+        .map(|(dimension, value)| format!("{dimension}={value:?}"))
+        .collect();
+
+    format!(
+        "{plane}:{}:{currency}:{}",
+        scope.join(","),
+        since.unix_timestamp()
+    )
 }
 
 /// The amount nearest to a statistic; amounts beyond what money can hold become the largest one.
@@ -104,12 +121,18 @@ mod utc {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
     use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-    pub(super) fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        at: &OffsetDateTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&at.format(&Rfc3339).map_err(ser::Error::custom)?)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
-        OffsetDateTime::parse(&String::deserialize(deserializer)?, &Rfc3339).map_err(de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<OffsetDateTime, D::Error> {
+        OffsetDateTime::parse(&String::deserialize(deserializer)?, &Rfc3339)
+            .map_err(de::Error::custom)
     }
 }
 
@@ -120,11 +143,16 @@ mod utc_option {
     #[derive(Serialize, Deserialize)]
     struct Utc(#[serde(with = "super::utc")] OffsetDateTime);
 
-    pub(super) fn serialize<S: Serializer>(at: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        at: &Option<OffsetDateTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         at.map(Utc).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<OffsetDateTime>, D::Error> {
         Ok(Option::<Utc>::deserialize(deserializer)?.map(|Utc(at)| at))
     }
 }

@@ -17,7 +17,8 @@ const NAME_CHARS_MAX: usize = 128;
 const THRESHOLD_MAX: u16 = 1_000;
 /// Most thresholds of one kind.
 const THRESHOLDS_MAX: usize = 16;
-/// Most thresholds of all budgets: each is a notice while its period lasts, and anomalies and late bills need some, too.
+/// Most thresholds of all budgets: each is a notice while its period lasts, and anomalies and late
+/// bills need some, too.
 const ALL_THRESHOLDS_MAX: usize = NOTICES_MAX - 32;
 /// Highest amount, the highest that can be written: below 10^14.
 const AMOUNT_MAX: Amount = Amount(ONE * 100_000_000_000_000 - 1);
@@ -40,7 +41,8 @@ pub struct Budget {
     /// Whose cost counts; everything by default.
     #[serde(default)]
     pub scope: BudgetScope,
-    /// The limit, more than zero, as text: `"12000 EUR"`. Costs in other currencies are not counted but reported as a problem.
+    /// The limit, more than zero, as text: `"12000 EUR"`. Costs in other currencies are not counted
+    /// but reported as a problem.
     #[serde(with = "money_text")]
     pub amount: Money,
     /// How often spending starts again from zero; monthly by default.
@@ -52,7 +54,8 @@ pub struct Budget {
     /// Percents of the amount whose spending is announced, 1 to 1,000; 50, 80 and 100 by default.
     #[serde(default = "actual_thresholds")]
     pub actual_thresholds: Vec<u16>,
-    /// Percents of the amount that are announced when the period is forecast to reach them, 1 to 1,000; 100 by default.
+    /// Percents of the amount that are announced when the period is forecast to reach them, 1 to
+    /// 1,000; 100 by default.
     #[serde(default = "forecast_thresholds")]
     pub forecast_thresholds: Vec<u16>,
     /// What else happens; nothing by default.
@@ -128,7 +131,12 @@ impl BudgetPeriod {
     pub fn window(self, day: Date) -> BudgetWindow {
         let month = u8::from(day.month());
         let (from, to) = match self {
-            Self::Daily => return BudgetWindow { first: day, last: day },
+            Self::Daily => {
+                return BudgetWindow {
+                    first: day,
+                    last: day,
+                };
+            }
             Self::Monthly => (month, month),
             Self::Quarterly => {
                 let from = (month - 1) / 3 * 3 + 1;
@@ -136,11 +144,17 @@ impl BudgetPeriod {
             }
             Self::Yearly => (1, 12),
         };
+
         let month_of = |number: u8| Month::try_from(number).unwrap_or(day.month());
-        let date =
-            |month: Month, day_of_month: u8| Date::from_calendar_date(day.year(), month, day_of_month).unwrap_or(day);
+        let date = |month: Month, day_of_month: u8| {
+            Date::from_calendar_date(day.year(), month, day_of_month).unwrap_or(day)
+        };
         let last = month_of(to);
-        BudgetWindow { first: date(month_of(from), 1), last: date(last, last.length(day.year())) }
+
+        BudgetWindow {
+            first: date(month_of(from), 1),
+            last: date(last, last.length(day.year())),
+        }
     }
 }
 
@@ -170,7 +184,10 @@ pub enum BudgetError {
         budget: String,
     },
     /// A threshold is out of range.
-    #[error("budget {budget:?}: {field} contains {threshold}; thresholds are percents from 1 to {THRESHOLD_MAX}")]
+    #[error(
+        "budget {budget:?}: {field} contains {threshold}; thresholds are percents from 1 to \
+            {THRESHOLD_MAX}"
+    )]
     Threshold {
         /// The budget.
         budget: String,
@@ -190,7 +207,9 @@ pub enum BudgetError {
         threshold: u16,
     },
     /// A list of thresholds is too long.
-    #[error("budget {budget:?}: {field} has {count} thresholds; at most {THRESHOLDS_MAX} are allowed")]
+    #[error(
+        "budget {budget:?}: {field} has {count} thresholds; at most {THRESHOLDS_MAX} are allowed"
+    )]
     TooManyThresholds {
         /// The budget.
         budget: String,
@@ -209,7 +228,10 @@ pub enum BudgetError {
         count: usize,
     },
     /// The budget would never announce anything.
-    #[error("budget {budget:?}: both actual_thresholds and forecast_thresholds are empty; set at least one threshold")]
+    #[error(
+        "budget {budget:?}: both actual_thresholds and forecast_thresholds are empty; set at least \
+            one threshold"
+    )]
     NoThreshold {
         /// The budget.
         budget: String,
@@ -231,17 +253,29 @@ impl Budget {
             BudgetScope::Region(name) | BudgetScope::Model(name) => &[name],
             BudgetScope::Tag { key, value } => &[key, value],
         };
+
         if !is_name(&self.name) {
-            return Err(BudgetError::Text { budget: budget(), field: "name" });
+            return Err(BudgetError::Text {
+                budget: budget(),
+                field: "name",
+            });
         }
+
         if !texts.iter().all(|text| is_name(text)) {
-            return Err(BudgetError::Text { budget: budget(), field: "scope" });
+            return Err(BudgetError::Text {
+                budget: budget(),
+                field: "scope",
+            });
         }
 
         let amount = self.amount;
         if amount.amount <= Amount::ZERO || amount.amount > AMOUNT_MAX {
-            return Err(BudgetError::Amount { budget: budget(), amount });
+            return Err(BudgetError::Amount {
+                budget: budget(),
+                amount,
+            });
         }
+
         if amount.currency == Currency::NONE {
             return Err(BudgetError::NoCurrency { budget: budget() });
         }
@@ -251,23 +285,39 @@ impl Budget {
         if self.actual_thresholds.is_empty() && self.forecast_thresholds.is_empty() {
             return Err(BudgetError::NoThreshold { budget: budget() });
         }
+
         Ok(())
     }
 
     fn check_thresholds(&self, field: &'static str, thresholds: &[u16]) -> Result<(), BudgetError> {
         let budget = self.name.clone();
         if thresholds.len() > THRESHOLDS_MAX {
-            return Err(BudgetError::TooManyThresholds { budget, field, count: thresholds.len() });
+            return Err(BudgetError::TooManyThresholds {
+                budget,
+                field,
+                count: thresholds.len(),
+            });
         }
+
         let mut seen = BTreeSet::new();
         for &threshold in thresholds {
             if !(1..=THRESHOLD_MAX).contains(&threshold) {
-                return Err(BudgetError::Threshold { budget, field, threshold });
+                return Err(BudgetError::Threshold {
+                    budget,
+                    field,
+                    threshold,
+                });
             }
+
             if !seen.insert(threshold) {
-                return Err(BudgetError::ThresholdTwice { budget, field, threshold });
+                return Err(BudgetError::ThresholdTwice {
+                    budget,
+                    field,
+                    threshold,
+                });
             }
         }
+
         Ok(())
     }
 }
@@ -282,11 +332,16 @@ pub fn check_budgets(budgets: &[Budget]) -> Result<(), BudgetError> {
     for budget in budgets {
         budget.check()?;
         if !names.insert(&budget.name) {
-            return Err(BudgetError::NameTwice { budget: budget.name.clone() });
+            return Err(BudgetError::NameTwice {
+                budget: budget.name.clone(),
+            });
         }
     }
-    let thresholds = |budget: &Budget| budget.actual_thresholds.len() + budget.forecast_thresholds.len();
+
+    let thresholds =
+        |budget: &Budget| budget.actual_thresholds.len() + budget.forecast_thresholds.len();
     let count: usize = budgets.iter().map(thresholds).sum();
+
     if count > ALL_THRESHOLDS_MAX {
         return Err(BudgetError::TooManyInAll { count });
     }
@@ -329,11 +384,18 @@ pub enum BudgetProblem {
 impl fmt::Display for BudgetProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::OtherCurrencies { spent, forecast } = self;
-        let currencies: BTreeSet<&str> = spent.0.keys().chain(forecast.0.keys()).map(Currency::as_str).collect();
+        let currencies: BTreeSet<&str> = spent
+            .0
+            .keys()
+            .chain(forecast.0.keys())
+            .map(Currency::as_str)
+            .collect();
         let currencies: Vec<&str> = currencies.into_iter().collect();
+
         write!(
             f,
-            "costs in {} are not counted, because the budget is in another currency; add a budget in each currency",
+            "costs in {} are not counted, because the budget is in another currency; add a budget \
+                in each currency",
             currencies.join(", ")
         )
     }
@@ -345,20 +407,23 @@ impl fmt::Display for BudgetProblem {
 pub struct BudgetState {
     /// What was spent in the period so far, in the budget's currency.
     pub spent: Amount,
-    /// What the period is forecast to cost, in the budget's currency; none where there is no forecast in it.
+    /// What the period is forecast to cost, in the budget's currency; none where there is no
+    /// forecast in it.
     pub forecast: Option<Amount>,
     /// Spent as a part of the budget's amount; 1 is all of it. Negative where credits exceed costs.
     pub ratio: f64,
     /// Forecast as a part of the budget's amount.
     pub forecast_ratio: Option<f64>,
-    /// The thresholds that are reached now: actual ones first, each kind from the lowest to the highest.
+    /// The thresholds that are reached now: actual ones first, each kind from the lowest to the
+    /// highest.
     pub crossed: Vec<Crossing>,
     /// What the figures leave out.
     pub problem: Option<BudgetProblem>,
 }
 
-/// Compares a budget with what was spent in its current period and what the whole period is forecast to cost, both within its
-/// scope and by its metric. Only amounts in the budget's currency are compared; where there are others, the state says so.
+/// Compares a budget with what was spent in its current period and what the whole period is
+/// forecast to cost, both within its scope and by its metric. Only amounts in the budget's currency
+/// are compared; where there are others, the state says so.
 pub fn evaluate_budget(budget: &Budget, spent: &Totals, forecast: Option<&Totals>) -> BudgetState {
     let currency = budget.amount.currency;
     let limit = budget.amount.amount;
@@ -367,26 +432,52 @@ pub fn evaluate_budget(budget: &Budget, spent: &Totals, forecast: Option<&Totals
 
     let mut crossed = Vec::new();
     let kinds = [
-        (CrossingKind::Actual, Some(spent_amount), &budget.actual_thresholds),
-        (CrossingKind::Forecast, forecast_amount, &budget.forecast_thresholds),
+        (
+            CrossingKind::Actual,
+            Some(spent_amount),
+            &budget.actual_thresholds,
+        ),
+        (
+            CrossingKind::Forecast,
+            forecast_amount,
+            &budget.forecast_thresholds,
+        ),
     ];
+
     for (kind, amount, thresholds) in kinds {
         let Some(amount) = amount else { continue };
-        let reached = thresholds.iter().filter(|threshold| is_reached(limit, **threshold, amount));
+        let reached = thresholds
+            .iter()
+            .filter(|threshold| is_reached(limit, **threshold, amount));
         crossed.extend(reached.map(|&threshold| Crossing { kind, threshold }));
     }
+
     crossed.sort_unstable();
 
     let others = |totals: &Totals| {
-        let others = totals.0.iter().filter(|(other, amount)| **other != currency && !amount.is_zero());
+        let others = totals
+            .0
+            .iter()
+            .filter(|(other, amount)| **other != currency && !amount.is_zero());
         Totals(others.map(|(other, amount)| (*other, *amount)).collect())
     };
-    let (spent_others, forecast_others) = (others(spent), forecast.map(others).unwrap_or_default());
+    let spent_others = others(spent);
+    let forecast_others = forecast.map(others).unwrap_or_default();
     let is_complete = spent_others.0.is_empty() && forecast_others.0.is_empty();
-    let problem =
-        (!is_complete).then_some(BudgetProblem::OtherCurrencies { spent: spent_others, forecast: forecast_others });
 
-    let ratio = |amount: Amount| if limit.is_zero() { 0.0 } else { amount.to_f64() / limit.to_f64() };
+    let problem = (!is_complete).then_some(BudgetProblem::OtherCurrencies {
+        spent: spent_others,
+        forecast: forecast_others,
+    });
+
+    let ratio = |amount: Amount| {
+        if limit.is_zero() {
+            0.0
+        } else {
+            amount.to_f64() / limit.to_f64()
+        }
+    };
+
     BudgetState {
         spent: spent_amount,
         forecast: forecast_amount,
@@ -406,16 +497,28 @@ fn is_reached(limit: Amount, threshold: u16, amount: Amount) -> bool {
 mod money_text {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        money: &Money,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(money)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Money, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let shape = || de::Error::custom(format!("{text:?} is no amount of money: write it as \"12000 EUR\""));
+        let shape = || {
+            de::Error::custom(format!(
+                "{text:?} is no amount of money: write it as \"12000 EUR\""
+            ))
+        };
         let (amount, currency) = text.trim().split_once(' ').ok_or_else(shape)?;
-        let amount = amount.parse().map_err(|error| de::Error::custom(format!("{text:?}: the amount is {error}")))?;
+        let amount = amount
+            .parse()
+            .map_err(|error| de::Error::custom(format!("{text:?}: the amount is {error}")))?;
         let currency = currency.trim().parse().map_err(de::Error::custom)?;
+
         Ok(Money { amount, currency })
     }
 }

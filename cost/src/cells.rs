@@ -1,8 +1,9 @@
-//! Day cells: what is kept of billing rows. A cell is the sum of all rows that agree in day, provider, account, region,
-//! zone, service, category, pricing class, kind of charge, currency and chosen tags.
+//! Day cells: what is kept of billing rows. A cell is the sum of all rows that agree in day,
+//! provider, account, region, zone, service, category, pricing class, kind of charge, currency and
+//! chosen tags.
 //!
-//! Cells lie in columns, texts once in a table: a month of a large bill fits a few megabytes, and a report reads only the
-//! columns that it groups by.
+//! Cells lie in columns, texts once in a table: a month of a large bill fits a few megabytes, and a
+//! report reads only the columns that it groups by.
 
 use crate::{
     date::{day_number, day_of},
@@ -51,7 +52,9 @@ pub enum PricingClass {
 }
 
 /// Which cost is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// After discounts, commitments amortised (`EffectiveCost`): what was spent.
@@ -59,7 +62,8 @@ pub enum Metric {
     Effective,
     /// What is invoiced (`BilledCost`).
     Billed,
-    /// At list prices (`ListCost`), over usage alone: a purchase and the usage that it covers would count twice.
+    /// At list prices (`ListCost`), over usage alone: a purchase and the usage that it covers would
+    /// count twice.
     List,
 }
 
@@ -83,7 +87,8 @@ impl Metric {
 pub enum Dimension {
     /// `AWS`, `Microsoft`, `Google Cloud`.
     Provider,
-    /// The account, subscription or project (`SubAccountId`), or the billing account where there is none.
+    /// The account, subscription or project (`SubAccountId`), or the billing account where there is
+    /// none.
     Account,
     /// The provider's name of the region (`RegionId`): `us-west-2`, `europe-west1`.
     Region,
@@ -97,7 +102,14 @@ pub enum Dimension {
 
 impl Dimension {
     /// All of them, in the order of the columns.
-    pub const ALL: [Self; 6] = [Self::Provider, Self::Account, Self::Region, Self::Zone, Self::Service, Self::Category];
+    pub const ALL: [Self; 6] = [
+        Self::Provider,
+        Self::Account,
+        Self::Region,
+        Self::Zone,
+        Self::Service,
+        Self::Category,
+    ];
 }
 
 /// A billing month.
@@ -117,14 +129,25 @@ pub struct PeriodError(String);
 impl Period {
     /// The month of a day.
     pub fn of(day: Date) -> Self {
-        Self { year: day.year(), month: day.month() }
+        Self {
+            year: day.year(),
+            month: day.month(),
+        }
     }
 
     /// The next month.
     #[must_use]
     pub fn next(self) -> Self {
-        let year = if self.month == Month::December { self.year.saturating_add(1) } else { self.year };
-        Self { year, month: self.month.next() }
+        let year = if self.month == Month::December {
+            self.year.saturating_add(1)
+        } else {
+            self.year
+        };
+
+        Self {
+            year,
+            month: self.month.next(),
+        }
     }
 
     /// The number of its days.
@@ -140,10 +163,16 @@ impl FromStr for Period {
         let parse = || {
             let (year, month) = text.split_once('-')?;
             let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-            let is_written = year.len() == 4 && month.len() == 2 && is_digits(year) && is_digits(month);
+            let is_written =
+                year.len() == 4 && month.len() == 2 && is_digits(year) && is_digits(month);
             let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-            is_written.then_some(Self { year: year.parse().ok()?, month })
+
+            is_written.then_some(Self {
+                year: year.parse().ok()?,
+                month,
+            })
         };
+
         parse().ok_or_else(|| PeriodError(text.chars().take(40).collect()))
     }
 }
@@ -162,7 +191,9 @@ impl Serialize for Period {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -179,7 +210,8 @@ pub struct CellKey<'a> {
     pub currency: Currency,
     /// The texts, in the order of [`Dimension::ALL`]; empty where the row has none.
     pub texts: [&'a str; Dimension::ALL.len()],
-    /// The values of the chosen tags, in the order of [`Cells::tag_keys`]; empty where the row has none.
+    /// The values of the chosen tags, in the order of [`Cells::tag_keys`]; empty where the row has
+    /// none.
     pub tags: &'a [&'a str],
 }
 
@@ -280,8 +312,16 @@ impl Cells {
 
     /// The sums of cell `index`.
     pub fn sums(&self, index: usize) -> Sums {
-        let (effective, billed, list) = (self.effective[index], self.billed[index], self.list[index]);
-        Sums { effective, billed, list, rows: self.rows[index] }
+        let effective = self.effective[index];
+        let billed = self.billed[index];
+        let list = self.list[index];
+
+        Sums {
+            effective,
+            billed,
+            list,
+            rows: self.rows[index],
+        }
     }
 
     /// The table of texts that the columns point into.
@@ -294,7 +334,8 @@ impl Cells {
         &self.columns[dimension as usize]
     }
 
-    /// Places in [`Cells::texts`], one per cell, of the values of a chosen tag; none where it was not chosen at the import.
+    /// Places in [`Cells::texts`], one per cell, of the values of a chosen tag; none where it was
+    /// not chosen at the import.
     pub fn tag_column(&self, key: &str) -> Option<&[u32]> {
         let at = self.tag_keys.iter().position(|known| known == key)?;
         Some(&self.columns[Dimension::ALL.len() + at])
@@ -318,7 +359,12 @@ impl Cells {
     }
 
     fn head(&self, index: usize) -> Head {
-        (self.days[index], self.kinds[index], self.pricings[index], self.currencies[index])
+        (
+            self.days[index],
+            self.kinds[index],
+            self.pricings[index],
+            self.currencies[index],
+        )
     }
 
     fn check(&self) -> Result<(), CellsError> {
@@ -332,15 +378,30 @@ impl Cells {
             self.list.len(),
             self.rows.len(),
         ];
+
         if self.columns.len() != Dimension::ALL.len() + self.tag_keys.len() {
-            return Err(CellsError::Shape("not one column for each dimension and tag"));
+            return Err(CellsError::Shape(
+                "not one column for each dimension and tag",
+            ));
         }
-        if lengths.iter().chain(self.columns.iter().map(Vec::len).collect::<Vec<_>>().iter()).any(|n| *n != count) {
+
+        if lengths
+            .iter()
+            .chain(self.columns.iter().map(Vec::len).collect::<Vec<_>>().iter())
+            .any(|n| *n != count)
+        {
             return Err(CellsError::Shape("columns of different lengths"));
         }
-        if self.columns.iter().flatten().any(|place| *place as usize >= self.texts.len()) {
+
+        if self
+            .columns
+            .iter()
+            .flatten()
+            .any(|place| *place as usize >= self.texts.len())
+        {
             return Err(CellsError::Shape("a text that is not there"));
         }
+
         if self.days.iter().any(|number| day_of(*number).is_none()) {
             return Err(CellsError::Shape("a day beyond the calendar"));
         }
@@ -348,8 +409,8 @@ impl Cells {
     }
 }
 
-/// What was added to a cell and is not in its sums yet: half a cache line instead of a whole one, so that twice as many cells
-/// stay in the cache while rows are read.
+/// What was added to a cell and is not in its sums yet: half a cache line instead of a whole one,
+/// so that twice as many cells stay in the cache while rows are read.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(32))]
 struct Recent {
@@ -374,8 +435,19 @@ impl Recent {
 
     fn sums(self) -> Sums {
         let amount = |units: i64| Amount(units.into());
-        let Self { effective, billed, list, rows } = self;
-        Sums { effective: amount(effective), billed: amount(billed), list: amount(list), rows }
+        let Self {
+            effective,
+            billed,
+            list,
+            rows,
+        } = self;
+
+        Sums {
+            effective: amount(effective),
+            billed: amount(billed),
+            list: amount(list),
+            rows,
+        }
     }
 }
 
@@ -400,21 +472,36 @@ impl CellsBuilder {
     pub fn new(mut tag_keys: Vec<String>) -> Self {
         tag_keys.sort();
         tag_keys.dedup();
+
         let columns = vec![Vec::new(); Dimension::ALL.len() + tag_keys.len()];
-        Self { cells: Cells { tag_keys, columns, ..Cells::default() }, ..Self::default() }
+        Self {
+            cells: Cells {
+                tag_keys,
+                columns,
+                ..Cells::default()
+            },
+            ..Self::default()
+        }
     }
 
-    /// The place of the cell of `key`, which is made if it is not there yet. Stays valid, so that whoever reads many rows can
-    /// remember it.
+    /// The place of the cell of `key`, which is made if it is not there yet. Stays valid, so that
+    /// whoever reads many rows can remember it.
     pub fn place(&mut self, key: &CellKey<'_>) -> u32 {
         let mut columns = std::mem::take(&mut self.scratch);
         columns.clear();
         for text in key.texts.iter().chain(key.tags) {
             columns.push(self.text(text));
         }
+
         let head = (day_number(key.day), key.kind, key.pricing, key.currency);
 
-        let Self { cells, hasher, known, .. } = self;
+        let Self {
+            cells,
+            hasher,
+            known,
+            ..
+        } = self;
+
         let hash_of = |cells: &Cells, place: u32| {
             let index = place as usize;
             let texts = cells.columns.iter().map(|column| column[index]);
@@ -422,8 +509,14 @@ impl CellsBuilder {
         };
         let is_same = |place: &u32| {
             let index = *place as usize;
-            cells.head(index) == head && cells.columns.iter().zip(&columns).all(|(column, text)| column[index] == *text)
+            cells.head(index) == head
+                && cells
+                    .columns
+                    .iter()
+                    .zip(&columns)
+                    .all(|(column, text)| column[index] == *text)
         };
+
         let hash = hash_cell(hasher, head, columns.iter().copied());
         if let Some(place) = known.find(hash, is_same) {
             let place = *place;
@@ -443,6 +536,7 @@ impl CellsBuilder {
         self.sums.push(Sums::default());
         self.recent.push(Recent::default());
         self.scratch = columns;
+
         place
     }
 
@@ -483,27 +577,43 @@ impl CellsBuilder {
 
     /// The cells, in an order that depends on their content alone: equal bills, equal bytes.
     pub fn finish(self) -> Cells {
-        let Self { cells: all, mut sums, recent, .. } = self;
-        sums.iter_mut().zip(recent).for_each(|(sums, recent)| *sums += recent.sums());
+        let Self {
+            cells: all,
+            mut sums,
+            recent,
+            ..
+        } = self;
+
+        sums.iter_mut()
+            .zip(recent)
+            .for_each(|(sums, recent)| *sums += recent.sums());
+
         // Ranks stand for texts: cells are compared by numbers alone.
         let mut by_text: Vec<u32> = (0..all.texts.len() as u32).collect();
         by_text.sort_unstable_by_key(|place| &all.texts[*place as usize]);
+
         let mut ranks = vec![0u32; by_text.len()];
         for (rank, place) in by_text.iter().enumerate() {
             ranks[*place as usize] = rank as u32;
         }
+
         let mut order: Vec<u32> = (0..sums.len() as u32).collect();
         order.sort_unstable_by(|a, b| {
-            let (a, b) = (*a as usize, *b as usize);
+            let a = *a as usize;
+            let b = *b as usize;
             let texts = |index: usize| all.columns.iter().map(move |column| column[index]);
             let ranked = |index: usize| texts(index).map(|text| ranks[text as usize]);
-            all.head(a).cmp(&all.head(b)).then_with(|| ranked(a).cmp(ranked(b)))
+
+            all.head(a)
+                .cmp(&all.head(b))
+                .then_with(|| ranked(a).cmp(ranked(b)))
         });
 
         // Texts are numbered by first use, in the order of the cells.
         let mut numbers = vec![u32::MAX; all.texts.len()];
         let mut texts: Vec<u32> = Vec::with_capacity(all.texts.len());
         let mut columns = vec![Vec::with_capacity(order.len()); all.columns.len()];
+
         for index in &order {
             for (to, from) in columns.iter_mut().zip(&all.columns) {
                 let text = from[*index as usize];
@@ -512,19 +622,30 @@ impl CellsBuilder {
                     *number = texts.len() as u32;
                     texts.push(text);
                 }
+
                 to.push(*number);
             }
         }
+
         let mut names = all.texts;
         let at = |index: &u32| *index as usize;
         Cells {
-            texts: texts.iter().map(|text| std::mem::take(&mut names[*text as usize])).collect(),
+            texts: texts
+                .iter()
+                .map(|text| std::mem::take(&mut names[*text as usize]))
+                .collect(),
             days: order.iter().map(|index| all.days[at(index)]).collect(),
             kinds: order.iter().map(|index| all.kinds[at(index)]).collect(),
             pricings: order.iter().map(|index| all.pricings[at(index)]).collect(),
-            currencies: order.iter().map(|index| all.currencies[at(index)]).collect(),
+            currencies: order
+                .iter()
+                .map(|index| all.currencies[at(index)])
+                .collect(),
             columns,
-            effective: order.iter().map(|index| sums[at(index)].effective).collect(),
+            effective: order
+                .iter()
+                .map(|index| sums[at(index)].effective)
+                .collect(),
             billed: order.iter().map(|index| sums[at(index)].billed).collect(),
             list: order.iter().map(|index| sums[at(index)].list).collect(),
             rows: order.iter().map(|index| sums[at(index)].rows).collect(),
@@ -533,15 +654,25 @@ impl CellsBuilder {
     }
 
     fn text(&mut self, text: &str) -> u32 {
-        let Self { cells, hasher, texts, text_bytes, .. } = self;
+        let Self {
+            cells,
+            hasher,
+            texts,
+            text_bytes,
+            ..
+        } = self;
         let hash = hasher.hash_one(text);
+
         if let Some(place) = texts.find(hash, |place| cells.texts[*place as usize] == text) {
             return *place;
         }
+
         let place = cells.texts.len() as u32;
         cells.texts.push(text.to_owned());
         *text_bytes += text.len();
-        texts.insert_unique(hash, place, |place| hasher.hash_one(cells.texts[*place as usize].as_str()));
+        texts.insert_unique(hash, place, |place| {
+            hasher.hash_one(cells.texts[*place as usize].as_str())
+        });
         place
     }
 }

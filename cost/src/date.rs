@@ -45,6 +45,7 @@ pub mod iso_date {
     /// A day that was written so.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
         let text = String::deserialize(deserializer)?;
-        super::parse_date(&text).ok_or_else(|| de::Error::custom(format!("{text:?} is no day: write it as 2026-09-06")))
+        super::parse_date(&text)
+            .ok_or_else(|| de::Error::custom(format!("{text:?} is no day: write it as 2026-09-06")))
     }
 }

@@ -21,7 +21,8 @@ use std::{
 };
 use time::Date;
 
-/// Why bytes left a region. Its text, also in JSON, is `answers`, `other` or `replication:` and the model.
+/// Why bytes left a region. Its text, also in JSON, is `answers`, `other` or `replication:` and the
+/// model.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// Copies of a model's chunks.
@@ -55,7 +56,9 @@ impl FromStr for Cause {
 
     fn from_str(text: &str) -> Result<Self, CauseError> {
         match (text, text.strip_prefix("replication:")) {
-            (_, Some(model)) => Ok(Self::Replication { model: model.to_owned() }),
+            (_, Some(model)) => Ok(Self::Replication {
+                model: model.to_owned(),
+            }),
             ("answers", _) => Ok(Self::AnswersAway),
             ("other", _) => Ok(Self::Other),
             _ => Err(CauseError(text.chars().take(80).collect())),
@@ -71,7 +74,9 @@ impl Serialize for Cause {
 
 impl<'de> Deserialize<'de> for Cause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -83,7 +88,8 @@ pub struct EgressUsage {
     pub day: Date,
     /// The region of the mesh that sent them.
     pub from: String,
-    /// The region of the mesh that received them; none where they went out to the internet, as answers to users do.
+    /// The region of the mesh that received them; none where they went out to the internet, as
+    /// answers to users do.
     pub to: Option<String>,
     /// Why.
     pub cause: Cause,
@@ -119,7 +125,8 @@ pub struct EgressReport {
     pub missing: Vec<NoPrice>,
 }
 
-/// The price per 10^9 bytes from one region of the mesh to another, or to the internet; the first tier's.
+/// The price per 10^9 bytes from one region of the mesh to another, or to the internet; the first
+/// tier's.
 pub fn price_per_gb(
     prices: &Prices,
     regions: &RegionMap,
@@ -128,7 +135,10 @@ pub fn price_per_gb(
     to: Option<&str>,
 ) -> Result<Money, NoPrice> {
     let price = price_between(prices, regions, day, from, to)?;
-    price.per_gb().ok_or_else(|| NoPrice::Item { item: price.item.clone(), day })
+    price.per_gb().ok_or_else(|| NoPrice::Item {
+        item: price.item.clone(),
+        day,
+    })
 }
 
 fn price_between<'a>(
@@ -138,17 +148,23 @@ fn price_between<'a>(
     from: &str,
     to: Option<&str>,
 ) -> Result<&'a Price, NoPrice> {
-    let billed = |region: &str| regions.billing_of(region).ok_or_else(|| NoPrice::Region { region: region.to_owned() });
+    let billed = |region: &str| {
+        regions.billing_of(region).ok_or_else(|| NoPrice::Region {
+            region: region.to_owned(),
+        })
+    };
     let to = to.map(billed).transpose()?;
+
     prices.egress(day, billed(from)?, to)
 }
 
 type Pair<'a> = (&'a str, Option<&'a str>, &'a Cause);
 type PricedPairs<'a, 'p> = BTreeMap<&'p PriceItem, (&'p Price, Vec<(Pair<'a>, u64)>)>;
 
-/// Prices the bytes that were sent from `start` to `end`, both included, each day at the price of that day. Tiers count from
-/// the start of the month, per sending region and price: give the usage from the first of `start`'s month on, in any order.
-/// Reports of parts of a time add up exactly to the report of the whole.
+/// Prices the bytes that were sent from `start` to `end`, both included, each day at the price of
+/// that day. Tiers count from the start of the month, per sending region and price: give the usage
+/// from the first of `start`'s month on, in any order. Reports of parts of a time add up exactly to
+/// the report of the whole.
 pub fn egress_report(
     usage: &[EgressUsage],
     (start, end): (Date, Date),
@@ -157,35 +173,55 @@ pub fn egress_report(
 ) -> EgressReport {
     let mut by_day: BTreeMap<(Date, &str), BTreeMap<Pair<'_>, u64>> = BTreeMap::new();
     let first = start.replace_day(1).unwrap_or(start);
-    for sent in usage.iter().filter(|sent| (first..=end).contains(&sent.day) && sent.bytes > 0) {
+    for sent in usage
+        .iter()
+        .filter(|sent| (first..=end).contains(&sent.day) && sent.bytes > 0)
+    {
         let pair = (sent.from.as_str(), sent.to.as_deref(), &sent.cause);
-        let bytes = by_day.entry((sent.day, &sent.from)).or_default().entry(pair).or_default();
+        let bytes = by_day
+            .entry((sent.day, &sent.from))
+            .or_default()
+            .entry(pair)
+            .or_default();
+
         *bytes = bytes.saturating_add(sent.bytes);
     }
 
     let mut report = Report::default();
     // Bytes of the month so far by sender and price.
     let mut sent_before: BTreeMap<(Period, &str, &PriceItem), u64> = BTreeMap::new();
+
     for ((day, from), pairs) in by_day {
         let is_reported = day >= start;
         let mut by_price = PricedPairs::new();
         for (pair, bytes) in pairs {
             match price_between(prices, regions, day, from, pair.1) {
-                Ok(price) => by_price.entry(&price.item).or_insert((price, Vec::new())).1.push((pair, bytes)),
+                Ok(price) => by_price
+                    .entry(&price.item)
+                    .or_insert((price, Vec::new()))
+                    .1
+                    .push((pair, bytes)),
                 Err(missing) if is_reported => report.add_unpriced(pair, bytes, missing),
                 Err(_) => {}
             }
         }
+
         for (item, (price, pairs)) in by_price {
-            let sum = pairs.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
-            let before = sent_before.entry((Period::of(day), from, item)).or_default();
+            let sum = pairs
+                .iter()
+                .fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+            let before = sent_before
+                .entry((Period::of(day), from, item))
+                .or_default();
             let after = before.saturating_add(sum);
+
             if is_reported {
                 report.add(&pairs, price.cost(*before, after));
             }
             *before = after;
         }
     }
+
     report.finish()
 }
 
@@ -207,6 +243,7 @@ impl<'a> Report<'a> {
             unpriced_bytes: 0,
             cost: Totals::default(),
         });
+
         line.bytes = line.bytes.saturating_add(bytes);
         line
     }
@@ -216,7 +253,10 @@ impl<'a> Report<'a> {
         let weights: Vec<u64> = pairs.iter().map(|(_, bytes)| *bytes).collect();
         let parts: Vec<Amount> = cost.amount.split(&weights);
         for ((pair, bytes), amount) in pairs.iter().zip(parts) {
-            self.line(*pair, *bytes).cost.add(Money { amount, currency: cost.currency });
+            self.line(*pair, *bytes).cost.add(Money {
+                amount,
+                currency: cost.currency,
+            });
         }
     }
 
@@ -230,9 +270,17 @@ impl<'a> Report<'a> {
         let lines: Vec<EgressLine> = self.lines.into_values().collect();
         let mut totals = Totals::default();
         for (currency, amount) in lines.iter().flat_map(|line| &line.cost.0) {
-            totals.add(Money { amount: *amount, currency: *currency });
+            totals.add(Money {
+                amount: *amount,
+                currency: *currency,
+            });
         }
-        EgressReport { lines, totals, missing: self.missing.into_iter().collect() }
+
+        EgressReport {
+            lines,
+            totals,
+            missing: self.missing.into_iter().collect(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Billing exports in the FinOps Open Cost and Usage Specification (FOCUS 1.0 to 1.4) become cells.
 //!
-//! Rows are streamed and not kept. Columns are found by name; columns that are not needed are not looked at.
+//! Rows are streamed and not kept. Columns are found by name; columns that are not needed are not
+//! looked at.
 
 mod amount;
 mod collect;
@@ -14,9 +15,12 @@ mod report;
 mod tags;
 mod text;
 
-pub use self::layout::{ExportProblem, ExportSet, Exports, StoredFile, export_manifests, find_exports};
+pub use self::layout::{
+    ExportProblem, ExportSet, Exports, StoredFile, export_manifests, find_exports,
+};
 pub use self::report::{
-    BadReason, BadRow, FileError, FileFormat, FileReport, Import, ImportReport, ImportedPart, Warning,
+    BadReason, BadRow, FileError, FileFormat, FileReport, Import, ImportReport, ImportedPart,
+    Warning,
 };
 
 use self::collect::Collector;
@@ -36,8 +40,8 @@ const GZIP_BUFFER: usize = 128 << 10;
 pub struct ImportOptions {
     /// The tags that cells are kept apart by.
     pub tag_keys: Vec<String>,
-    /// Whose bill it is. If not given, each row says so by its provider and billing account, or else the name of the file
-    /// counts.
+    /// Whose bill it is. If not given, each row says so by its provider and billing account, or
+    /// else the name of the file counts.
     pub source: Option<String>,
     /// The currency of rows that name none.
     pub currency: Option<Currency>,
@@ -54,12 +58,21 @@ pub struct Importer {
 impl Importer {
     /// An import of no files yet.
     pub fn new(options: ImportOptions) -> Self {
-        let ImportOptions { tag_keys, source, currency } = options;
-        Self { currency, collector: Collector::new(source, tag_keys), report: ImportReport::default() }
+        let ImportOptions {
+            tag_keys,
+            source,
+            currency,
+        } = options;
+
+        Self {
+            currency,
+            collector: Collector::new(source, tag_keys),
+            report: ImportReport::default(),
+        }
     }
 
-    /// Reads a CSV file, compressed with gzip or not. Bad rows and errors of the file end up in the report; rows before an
-    /// error stay imported. `name` is what the report calls the file.
+    /// Reads a CSV file, compressed with gzip or not. Bad rows and errors of the file end up in the
+    /// report; rows before an error stay imported. `name` is what the report calls the file.
     pub fn read(&mut self, name: &str, input: impl Read) -> &FileReport {
         self.read_file(name, |importer, file| importer.read_stream(input, file))
     }
@@ -70,7 +83,13 @@ impl Importer {
         self.read_file(name, |importer, file| {
             file.format = Some(FileFormat::Parquet);
             file.bytes = input.len();
-            let Self { currency, collector, report } = importer;
+
+            let Self {
+                currency,
+                collector,
+                report,
+            } = importer;
+
             self::parquet::read(input, *currency, collector, report, file)
         })
     }
@@ -80,8 +99,10 @@ impl Importer {
         let mut report = self.report;
         report.rows = report.files.iter().map(|file| file.rows).sum();
         report.imported = report.files.iter().map(|file| file.imported).sum();
+
         let parts = self.collector.finish();
         report.totals = totals(&parts);
+
         let first = parts.iter().map(|part| part.days.0).min();
         report.days = first.zip(parts.iter().map(|part| part.days.1).max());
         Import { parts, report }
@@ -102,21 +123,37 @@ impl Importer {
             warnings: Vec::new(),
             error: None,
         };
+
         file.error = read(self, &mut file).err();
         self.report.files.push(file);
         &self.report.files[place]
     }
 
-    fn read_stream(&mut self, mut input: impl Read, file: &mut FileReport) -> Result<(), FileError> {
+    fn read_stream(
+        &mut self,
+        mut input: impl Read,
+        file: &mut FileReport,
+    ) -> Result<(), FileError> {
         let mut head = Vec::new();
         let failure = input.by_ref().take(4).read_to_end(&mut head).err();
         if let Some(error) = failure {
-            return Err(FileError::Read { file: file.name.clone(), bytes: 0, message: error.to_string() });
+            return Err(FileError::Read {
+                file: file.name.clone(),
+                bytes: 0,
+                message: error.to_string(),
+            });
         }
+
         let format = FileFormat::of(&head);
         file.format = Some(format);
+
         let input = Cursor::new(head).chain(input);
-        let Self { currency, collector, report } = self;
+        let Self {
+            currency,
+            collector,
+            report,
+        } = self;
+
         match format {
             FileFormat::Csv => text::read(input, *currency, collector, report, file),
             FileFormat::CsvGz => {
@@ -133,10 +170,13 @@ impl Importer {
 
 /// Whether two files hold the same bytes, once unpacked: then one of them is a copy of the other.
 pub fn has_same_content(one: impl Read, other: impl Read) -> io::Result<bool> {
-    let (mut one, mut other) = (unpacked(one)?, unpacked(other)?);
+    let mut one = unpacked(one)?;
+    let mut other = unpacked(other)?;
     loop {
-        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let left = one.fill_buf()?;
+        let right = other.fill_buf()?;
         let length = left.len().min(right.len());
+
         if length == 0 || left[..length] != right[..length] {
             return Ok(left.is_empty() && right.is_empty());
         }
@@ -148,7 +188,10 @@ pub fn has_same_content(one: impl Read, other: impl Read) -> io::Result<bool> {
 fn unpacked<'a>(input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
     let mut input = BufReader::with_capacity(GZIP_BUFFER, input);
     Ok(match FileFormat::of(input.fill_buf()?) {
-        FileFormat::CsvGz => Box::new(BufReader::with_capacity(GZIP_BUFFER, MultiGzDecoder::new(input))),
+        FileFormat::CsvGz => Box::new(BufReader::with_capacity(
+            GZIP_BUFFER,
+            MultiGzDecoder::new(input),
+        )),
         FileFormat::Csv | FileFormat::Parquet => Box::new(input),
     })
 }
@@ -157,13 +200,18 @@ fn unpacked<'a>(input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
 fn totals(parts: &[ImportedPart]) -> BTreeMap<Metric, Totals> {
     let mut totals: BTreeMap<Metric, Totals> = BTreeMap::new();
     for metric in Metric::ALL {
-        let of_parts: Option<Vec<&Totals>> = parts.iter().map(|part| part.totals.get(&metric)).collect();
-        let Some(of_parts) = of_parts.filter(|of_parts| !of_parts.is_empty()) else { continue };
+        let of_parts: Option<Vec<&Totals>> =
+            parts.iter().map(|part| part.totals.get(&metric)).collect();
+        let Some(of_parts) = of_parts.filter(|of_parts| !of_parts.is_empty()) else {
+            continue;
+        };
         let total = totals.entry(metric).or_default();
+
         for (currency, amount) in of_parts.into_iter().flat_map(|totals| &totals.0) {
             *total.0.entry(*currency).or_default() += *amount;
         }
     }
+
     totals
 }
 

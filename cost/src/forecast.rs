@@ -1,9 +1,10 @@
 //! Forecasts of daily costs, and the total that a month is heading for.
 //!
-//! Five methods compete for each series: seasonal naive, theta, MSTL with ETS, and the mean and the median of these three. A
-//! rolling-origin backtest picks one and measures how far it was off; the bands are as wide as those errors, by split
-//! conformal prediction (Lei et al., "Distribution-Free Predictive Inference for Regression", JASA 113, 2018). The newest days
-//! of a bill are incomplete, because charges arrive late, so they are forecast rather than believed.
+//! Five methods compete for each series: seasonal naive, theta, MSTL with ETS, and the mean and the
+//! median of these three. A rolling-origin backtest picks one and measures how far it was off; the
+//! bands are as wide as those errors, by split conformal prediction (Lei et al., "Distribution-Free
+//! Predictive Inference for Regression", JASA 113, 2018). The newest days of a bill are incomplete,
+//! because charges arrive late, so they are forecast rather than believed.
 //!
 //! The same costs give the same forecast: there is no randomness in it.
 
@@ -52,14 +53,21 @@ pub enum ForecastError {
         days: u16,
     },
     /// The days asked for lie beyond the calendar.
-    #[error("the forecast would end after the last day of the calendar (9999-12-31): check the dates of the bill")]
+    #[error(
+        "the forecast would end after the last day of the calendar (9999-12-31): check the dates \
+            of the bill"
+    )]
     Calendar,
     /// An amount of 10^14 or more.
-    #[error("the forecast exceeds 99,999,999,999,999 per day or in total: check the bill for absurd amounts")]
+    #[error(
+        "the forecast exceeds 99,999,999,999,999 per day or in total: check the bill for absurd \
+            amounts"
+    )]
     TooLarge,
 }
 
-/// An expected amount and the band that the actual one should lie in with a probability of [`BAND_COVERAGE`].
+/// An expected amount and the band that the actual one should lie in with a probability of
+/// [`BAND_COVERAGE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Estimate {
     /// The expected amount: half of the outcomes should be higher, half lower.
@@ -88,32 +96,51 @@ pub struct Forecast {
     pub currency: Currency,
     /// The method that the backtest picked.
     pub method: Method,
-    /// How many past forecasts the bands are made of. Without any, a band reaches from half to about twice what is expected.
+    /// How many past forecasts the bands are made of. Without any, a band reaches from half to
+    /// about twice what is expected.
     pub folds: u8,
     /// The days in order, from the first incomplete one on.
     pub days: Vec<ForecastDay>,
-    /// Their sum. Its band is narrower than the sum of the days' bands, whose errors partly cancel out.
+    /// Their sum. Its band is narrower than the sum of the days' bands, whose errors partly cancel
+    /// out.
     pub total: Estimate,
 }
 
-/// Forecasts the `horizon_days` after the last complete day. The newest `incomplete_days` of `costs` count as unknown and are
-/// the first that are forecast; [`INCOMPLETE_DAYS`] suits bills, 0 suits costs that are measured live.
-pub fn forecast(costs: &DailyCosts, horizon_days: u16, incomplete_days: u16) -> Result<Forecast, ForecastError> {
+/// Forecasts the `horizon_days` after the last complete day. The newest `incomplete_days` of
+/// `costs` count as unknown and are the first that are forecast; [`INCOMPLETE_DAYS`] suits bills, 0
+/// suits costs that are measured live.
+pub fn forecast(
+    costs: &DailyCosts,
+    horizon_days: u16,
+    incomplete_days: u16,
+) -> Result<Forecast, ForecastError> {
     if !(1..=HORIZON_DAYS_MAX).contains(&horizon_days) {
         return Err(ForecastError::Horizon { days: horizon_days });
     }
+
     let horizon = usize::from(horizon_days);
     let (complete, last_complete) = costs.complete(incomplete_days)?;
     let outlook = Outlook::new(complete, horizon, 0..horizon);
 
     let mut days = Vec::with_capacity(horizon);
     for (index, cost) in outlook.days.iter().enumerate() {
-        let day = last_complete.checked_add(Duration::days(index as i64 + 1)).ok_or(ForecastError::Calendar)?;
-        days.push(ForecastDay { day, cost: cost.estimate()? });
+        let day = last_complete
+            .checked_add(Duration::days(index as i64 + 1))
+            .ok_or(ForecastError::Calendar)?;
+        days.push(ForecastDay {
+            day,
+            cost: cost.estimate()?,
+        });
     }
 
     let total = outlook.total.estimate()?;
-    Ok(Forecast { currency: costs.currency(), method: outlook.method, folds: outlook.folds, days, total })
+    Ok(Forecast {
+        currency: costs.currency(),
+        method: outlook.method,
+        folds: outlook.folds,
+        days,
+        total,
+    })
 }
 
 /// A forecast in floating-point numbers.
@@ -126,27 +153,56 @@ struct Outlook {
 }
 
 impl Outlook {
-    /// Forecasts `horizon` days after `costs`, at least one of each, and the sum of those days that are `summed`.
+    /// Forecasts `horizon` days after `costs`, at least one of each, and the sum of those days that
+    /// are `summed`.
     fn new(costs: &[Amount], horizon: usize, summed: Range<usize>) -> Self {
         let costs = daily::recent(costs);
         let Some(scale) = Scale::of(&costs) else {
-            let nothing = Band { expected: 0.0, low: 0.0, high: 0.0 };
-            return Self { method: Method::SeasonalNaive, folds: 0, days: vec![nothing; horizon], total: nothing };
+            let nothing = Band {
+                expected: 0.0,
+                low: 0.0,
+                high: 0.0,
+            };
+
+            return Self {
+                method: Method::SeasonalNaive,
+                folds: 0,
+                days: vec![nothing; horizon],
+                total: nothing,
+            };
         };
+
         let scaled: Vec<f64> = costs.iter().map(|cost| scale.apply(*cost)).collect();
         let backtest = Backtest::run(&scaled, &scale, horizon, &summed);
 
         let points = methods::forecast(&scaled, horizon, backtest.method);
         let half_widths = (0..horizon).map(|index| backtest.day_half_width(index));
-        let days = points.iter().zip(half_widths).map(|(point, half)| Band::around(&scale, *point, half)).collect();
+        let days = points
+            .iter()
+            .zip(half_widths)
+            .map(|(point, half)| Band::around(&scale, *point, half))
+            .collect();
 
         let total_scale = scale.times(summed.len());
-        let total: f64 = points[summed.clone()].iter().map(|point| scale.invert(*point)).sum();
+        let total: f64 = points[summed.clone()]
+            .iter()
+            .map(|point| scale.invert(*point))
+            .sum();
         let total = Band {
             expected: total,
-            ..Band::around(&total_scale, total_scale.apply(total), backtest.total_half_width())
+            ..Band::around(
+                &total_scale,
+                total_scale.apply(total),
+                backtest.total_half_width(),
+            )
         };
-        Self { method: backtest.method, folds: backtest.folds(), days, total }
+
+        Self {
+            method: backtest.method,
+            folds: backtest.folds(),
+            days,
+            total,
+        }
     }
 }
 
@@ -160,13 +216,23 @@ struct Band {
 impl Band {
     /// From `half_width` below `point` to as much above it, all of them in scaled numbers.
     fn around(scale: &Scale, point: f64, half_width: f64) -> Self {
-        let [low, expected, high] = [point - half_width, point, point + half_width].map(|value| scale.invert(value));
-        Self { expected, low, high }
+        let [low, expected, high] =
+            [point - half_width, point, point + half_width].map(|value| scale.invert(value));
+        Self {
+            expected,
+            low,
+            high,
+        }
     }
 
     fn estimate(self) -> Result<Estimate, ForecastError> {
-        let (low, high) = (self.low.min(self.expected), self.high.max(self.expected));
-        Ok(Estimate { expected: amount(self.expected)?, low: amount(low)?, high: amount(high)? })
+        let low = self.low.min(self.expected);
+        let high = self.high.max(self.expected);
+        Ok(Estimate {
+            expected: amount(self.expected)?,
+            low: amount(low)?,
+            high: amount(high)?,
+        })
     }
 }
 

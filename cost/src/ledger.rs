@@ -1,7 +1,8 @@
-//! What has been imported: one part for each source and billing month, of which the later import wins.
+//! What has been imported: one part for each source and billing month, of which the later import
+//! wins.
 //!
-//! A ledger merges with any other in any order and as often as you like: the result is the same. Cloning one is cheap, so a
-//! report runs on a snapshot while imports go on.
+//! A ledger merges with any other in any order and as often as you like: the result is the same.
+//! Cloning one is cheap, so a report runs on a snapshot while imports go on.
 
 mod ends;
 
@@ -24,8 +25,8 @@ use time::Date;
 
 pub use ends::BillEnds;
 
-/// Providers add charges of a day until about two days later: a day counts as complete once its bill was imported that
-/// much later.
+/// Providers add charges of a day until about two days later: a day counts as complete once its
+/// bill was imported that much later.
 pub const LATE_DAYS: i32 = 2;
 /// A source without a new day for so long has ended, days.
 pub(crate) const ENDED_DAYS: i32 = 45;
@@ -33,7 +34,8 @@ pub(crate) const ENDED_DAYS: i32 = 45;
 const MAGIC: &[u8; 8] = b"rmcost1\n";
 /// Longest name of a source or an importer, bytes.
 const NAME_MAX: usize = 256;
-/// Largest sum of a cell, in units of 1e-15 (10^17 of a currency): a million such cells still add up exactly.
+/// Largest sum of a cell, in units of 1e-15 (10^17 of a currency): a million such cells still add
+/// up exactly.
 const SUM_MAX: u128 = 10u128.pow(32);
 
 /// The cells of one source and billing month, as one import left them. Never changes.
@@ -62,7 +64,10 @@ struct Header {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
     /// Empty, too long or with control characters.
-    #[error("{what} {name:?} is not usable as a name: 1 to {NAME_MAX} bytes without control characters are expected")]
+    #[error(
+        "{what} {name:?} is not usable as a name: 1 to {NAME_MAX} bytes without control characters \
+            are expected"
+    )]
     Name {
         /// `source` or `importer`.
         what: &'static str,
@@ -77,7 +82,8 @@ pub enum PartError {
     },
     /// More cells than are kept of a source and month.
     #[error(
-        "the cells of {origin} in {period} take {size} bytes, the limit is {limit}; choose fewer tags in [cost], or import parts of the bill as sources of their own (--source)"
+        "the cells of {origin} in {period} take {size} bytes, the limit is {limit}; choose fewer \
+            tags in [cost], or import parts of the bill as sources of their own (--source)"
     )]
     Cells {
         /// Whose bill it is.
@@ -90,7 +96,10 @@ pub enum PartError {
         limit: usize,
     },
     /// Another kind of file, or a later layout.
-    #[error("not a stored part of a bill that this version reads; import the bill again or upgrade this agent")]
+    #[error(
+        "not a stored part of a bill that this version reads; import the bill again or upgrade \
+            this agent"
+    )]
     Layout,
     /// The header can't be read or written.
     #[error("header of a stored part: {0}")]
@@ -101,7 +110,8 @@ pub enum PartError {
 }
 
 impl StoredPart {
-    /// A part that replaces what its source had in its billing month. No cells at all is how a month is removed.
+    /// A part that replaces what its source had in its billing month. No cells at all is how a
+    /// month is removed.
     pub fn new(
         source: String,
         period: Period,
@@ -109,8 +119,14 @@ impl StoredPart {
         importer: String,
         cells: Cells,
     ) -> Result<Self, PartError> {
-        let header = Header { source, period, imported_ms, importer };
+        let header = Header {
+            source,
+            period,
+            imported_ms,
+            importer,
+        };
         let digest = Digest::of(&encode(&header, &cells)?);
+
         Self::checked(header, cells, digest)
     }
 
@@ -125,25 +141,35 @@ impl StoredPart {
         let (length, rest) = rest.split_first_chunk::<4>().ok_or(PartError::Layout)?;
         let length = u32::from_le_bytes(*length) as usize;
         let (header, cells) = rest.split_at_checked(length).ok_or(PartError::Layout)?;
-        Self::checked(codec::decode(header)?, Cells::decode(cells)?, Digest::of(bytes))
+
+        Self::checked(
+            codec::decode(header)?,
+            Cells::decode(cells)?,
+            Digest::of(bytes),
+        )
     }
 
     fn checked(header: Header, cells: Cells, digest: Digest) -> Result<Self, PartError> {
         check_name("source", &header.source)?;
         check_name("importer", &header.importer)?;
 
-        let (mut days, mut usage_days) = (BTreeSet::new(), BTreeSet::new());
+        let mut days = BTreeSet::new();
+        let mut usage_days = BTreeSet::new();
         let mut rows = 0u64;
         let mut priced = [false; Metric::ALL.len()];
+
         for index in 0..cells.len() {
             let sums = cells.sums(index);
             rows = rows.saturating_add(sums.rows);
+
             // Cells are sorted by day: most days are the one before.
             days.insert(cells.day(index));
+
             let is_usage = cells.kind(index) == crate::ChargeKind::Usage;
             if is_usage {
                 usage_days.insert(cells.day(index));
             }
+
             for (is_priced, metric) in priced.iter_mut().zip(Metric::ALL) {
                 let Amount(units) = sums.get(metric);
                 if units.unsigned_abs() > SUM_MAX {
@@ -152,8 +178,17 @@ impl StoredPart {
                 *is_priced |= units != 0 && is_usage;
             }
         }
+
         let [days, usage_days] = [days, usage_days].map(|days| days.into_iter().collect());
-        Ok(Self { header, cells, digest, days, usage_days, rows, priced })
+        Ok(Self {
+            header,
+            cells,
+            digest,
+            days,
+            usage_days,
+            rows,
+            priced,
+        })
     }
 
     /// The bill that it is of: `AWS 1234567890123`.
@@ -199,14 +234,19 @@ impl StoredPart {
     /// The last day that late charges no longer change; none where there is no such day.
     pub fn complete_day(&self) -> Option<i32> {
         let imported = i32::try_from(self.header.imported_ms / DAY_MS).unwrap_or(i32::MAX);
-        let (first, last) = (self.days.first()?, self.days.last()?);
+        let first = self.days.first()?;
+        let last = self.days.last()?;
         let complete = imported.saturating_sub(LATE_DAYS).min(*last);
         (complete >= *first).then_some(complete)
     }
 
     /// Whether usage was priced, but not by this metric: the export has no such column.
     pub(crate) fn lacks(&self, metric: Metric) -> bool {
-        Metric::ALL.iter().zip(self.priced).any(|(_, is_priced)| is_priced) && !self.priced[metric as usize]
+        Metric::ALL
+            .iter()
+            .zip(self.priced)
+            .any(|(_, is_priced)| is_priced)
+            && !self.priced[metric as usize]
     }
 
     /// Which of two parts of the same source and month counts.
@@ -217,21 +257,30 @@ impl StoredPart {
 
 fn encode(header: &Header, cells: &Cells) -> Result<Vec<u8>, PartError> {
     let cells = cells.encode().map_err(|error| match error {
-        CellsError::Codec(CodecError::TooLarge { size, limit }) => {
-            PartError::Cells { origin: header.source.clone(), period: header.period, size, limit }
-        }
+        CellsError::Codec(CodecError::TooLarge { size, limit }) => PartError::Cells {
+            origin: header.source.clone(),
+            period: header.period,
+            size,
+            limit,
+        },
         error => error.into(),
     })?;
+
     let header = codec::encode(header)?;
     // A control message is far below 4 GiB.
     let length = (header.len() as u32).to_le_bytes();
+
     Ok([MAGIC.as_slice(), &length, &header, &cells].concat())
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), PartError> {
     if name.is_empty() || name.len() > NAME_MAX || text::unprintable(name).is_some() {
-        return Err(PartError::Name { what, name: name.chars().take(80).collect() });
+        return Err(PartError::Name {
+            what,
+            name: name.chars().take(80).collect(),
+        });
     }
+
     Ok(())
 }
 
@@ -260,7 +309,8 @@ pub struct SourceState {
 impl SourceState {
     /// Whether it has ended, for example as its account was closed: it is late no more.
     pub fn has_ended(&self, today: Date) -> bool {
-        self.last_day.is_none_or(|last| day_number(today) - day_number(last) > ENDED_DAYS)
+        self.last_day
+            .is_none_or(|last| day_number(today) - day_number(last) > ENDED_DAYS)
     }
 }
 
@@ -271,11 +321,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes a part in, unless what is there was imported later (or at the same time and has the greater digest). Says
-    /// whether it was taken.
+    /// Takes a part in, unless what is there was imported later (or at the same time and has the
+    /// greater digest). Says whether it was taken.
     pub fn insert(&mut self, part: Arc<StoredPart>) -> bool {
         let key = (part.source().to_owned(), part.period());
-        let is_later = self.parts.get(&key).is_none_or(|held| held.rank() < part.rank());
+        let is_later = self
+            .parts
+            .get(&key)
+            .is_none_or(|held| held.rank() < part.rank());
+
         if is_later {
             self.parts.insert(key, part);
         }
@@ -289,10 +343,13 @@ impl Ledger {
         }
     }
 
-    /// The time to write into a new part so that it replaces what is held, even if that came from a faster clock.
+    /// The time to write into a new part so that it replaces what is held, even if that came from a
+    /// faster clock.
     pub fn import_time(&self, source: &str, period: Period, now_ms: u64) -> u64 {
         let held = self.parts.get(&(source.to_owned(), period));
-        held.map_or(now_ms, |held| now_ms.max(held.imported_ms().saturating_add(1)))
+        held.map_or(now_ms, |held| {
+            now_ms.max(held.imported_ms().saturating_add(1))
+        })
     }
 
     /// The parts, by source and month.
@@ -313,22 +370,27 @@ impl Ledger {
                 complete_day: None,
                 imported_ms: 0,
             });
+
             let day = |number: Option<&i32>| number.and_then(|number| day_of(*number));
             let first = day(part.days.first());
             state.periods.push(part.period());
             state.rows = state.rows.saturating_add(part.rows);
             state.cells += part.cells.len();
-            state.first_day = state.first_day.map_or(first, |known| first.map(|first| first.min(known)));
+            state.first_day = state
+                .first_day
+                .map_or(first, |known| first.map(|first| first.min(known)));
             state.last_day = state.last_day.max(day(part.days.last()));
             state.complete_day = state.complete_day.max(day(part.complete_day().as_ref()));
             state.imported_ms = state.imported_ms.max(part.imported_ms());
         }
+
         sources
     }
 
     /// The parts with a charge within these days, both included, as numbers.
     pub(crate) fn parts_within(&self, first: i32, last: i32) -> impl Iterator<Item = &StoredPart> {
-        let is_within = move |part: &&StoredPart| part.days.iter().any(|day| (first..=last).contains(day));
+        let is_within =
+            move |part: &&StoredPart| part.days.iter().any(|day| (first..=last).contains(day));
         self.parts.values().map(|part| &**part).filter(is_within)
     }
 }

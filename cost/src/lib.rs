@@ -1,5 +1,6 @@
-//! What the platform spends: billing rows (FOCUS) become day cells, cells become reports, forecasts, anomalies, budgets and
-//! recommendations. No IO, clock or randomness: readers, days and times are arguments.
+//! What the platform spends: billing rows (FOCUS) become day cells, cells become reports,
+//! forecasts, anomalies, budgets and recommendations. No IO, clock or randomness: readers, days and
+//! times are arguments.
 
 mod allocation;
 mod anomaly;
@@ -23,55 +24,60 @@ mod spending;
 
 pub use allocation::{Allocation, Capacity, ModelCost, RegionCost, UsageDay, allocate};
 pub use anomaly::{
-    Anomaly, AnomalyKind, BilledSeries, BilledSettings, Contributor, Detector, DetectorError, LiveAnomalies,
-    LiveChange, Plane, Reading, Scope, StreamKind, billed_anomalies, billed_series,
+    Anomaly, AnomalyKind, BilledSeries, BilledSettings, Contributor, Detector, DetectorError,
+    LiveAnomalies, LiveChange, Plane, Reading, Scope, StreamKind, billed_anomalies, billed_series,
 };
 pub use budget::{
-    Budget, BudgetAction, BudgetError, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState, BudgetWindow, Crossing,
-    CrossingKind, check_budgets, evaluate_budget,
+    Budget, BudgetAction, BudgetError, BudgetPeriod, BudgetProblem, BudgetScope, BudgetState,
+    BudgetWindow, Crossing, CrossingKind, check_budgets, evaluate_budget,
 };
 pub use cells::{
-    CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError, PricingClass, Sums,
+    CellKey, Cells, CellsBuilder, CellsError, ChargeKind, Dimension, Metric, Period, PeriodError,
+    PricingClass, Sums,
 };
 pub use date::{date_at, day_number, day_of, end_of_day_ms, iso_date, parse_date};
 pub use egress::{
-    Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop, ReplicationSource,
-    egress_report, fan_out, price_per_gb, source_tiers,
+    Cause, CauseError, EgressLine, EgressReport, EgressUsage, FanOut, FanOutLimits, Hop,
+    ReplicationSource, egress_report, fan_out, price_per_gb, source_tiers,
 };
 pub use focus::{
-    BadReason, BadRow, ExportProblem, ExportSet, Exports, FileError, FileFormat, FileReport, Import, ImportOptions,
-    ImportReport, ImportedPart, Importer, StoredFile, Warning as ImportWarning, export_manifests, find_exports,
-    has_same_content,
+    BadReason, BadRow, ExportProblem, ExportSet, Exports, FileError, FileFormat, FileReport,
+    Import, ImportOptions, ImportReport, ImportedPart, Importer, StoredFile,
+    Warning as ImportWarning, export_manifests, find_exports, has_same_content,
 };
 pub use forecast::{
-    BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX, INCOMPLETE_DAYS,
-    Method, MonthEnd, forecast, month_end,
+    BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX,
+    INCOMPLETE_DAYS, Method, MonthEnd, forecast, month_end,
 };
 pub use ledger::{BillEnds, LATE_DAYS, Ledger, PartError, SourceState, StoredPart};
 pub use live::{
-    Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion, LiveStateError, LiveWindow,
-    ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity, SourceCounters, StoredBytes, hourly_rate,
-    reconcile,
+    Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion,
+    LiveStateError, LiveWindow, ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity,
+    SourceCounters, StoredBytes, hourly_rate, reconcile,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
-pub use notices::{anomaly_notice, budget_notices, export_notice, is_budget_over, is_of_export, late_notices};
+pub use notices::{
+    anomaly_notice, budget_notices, export_notice, is_budget_over, is_of_export, late_notices,
+};
 pub use optimiser::{
-    Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState, Evidence, Flow, IdleModel,
-    Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand, MonthlyCost, NodeChange, NodeCounts, NodeOffer, Nodes,
-    ORIGINS_MAX, OriginDemand, Placement, PlacementError, PlacementInput, PlacementRules, Proposal, REGIONS_MAX,
-    RecommendError, RecommendInput, Recommendation, RecommendationKind, Recommendations, RegionOffer,
-    ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation, Verdict, Verification,
-    WeightChange, WholePlacement, placement, recommend, verify,
+    Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState,
+    Evidence, Flow, IdleModel, Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand,
+    MonthlyCost, NodeChange, NodeCounts, NodeOffer, Nodes, ORIGINS_MAX, OriginDemand, Placement,
+    PlacementError, PlacementInput, PlacementRules, Proposal, REGIONS_MAX, RecommendError,
+    RecommendInput, Recommendation, RecommendationKind, Recommendations, RegionOffer,
+    ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation,
+    Verdict, Verification, WeightChange, WholePlacement, placement, recommend, verify,
 };
 pub use prices::{
-    AppliedPrices, Destination, HOURS_PER_MONTH, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError, PriceItem,
-    PriceTable, PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit, read_prices,
+    AppliedPrices, Destination, HOURS_PER_MONTH, NoPrice, Price, PriceDefaults, PriceFile,
+    PriceFileError, PriceItem, PriceTable, PriceTableError, Prices, RejectReason, RejectedPrice,
+    Tier, Unit, read_prices,
 };
 pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
 pub use report::{
-    Change, Compared, Filter, Group, GroupError, Interval, MODEL_TAG, Mover, PeriodToDate, Query, QueryError,
-    REPORT_DAYS_MAX, RegionNames, Report, ReportRow, TrendPeriod, TrendPoint, TrendSeries, Trends, Warning,
-    WarningKind, report, trends,
+    Change, Compared, Filter, Group, GroupError, Interval, MODEL_TAG, Mover, PeriodToDate, Query,
+    QueryError, REPORT_DAYS_MAX, RegionNames, Report, ReportRow, TrendPeriod, TrendPoint,
+    TrendSeries, Trends, Warning, WarningKind, report, trends,
 };
 pub use shift::{ShiftInput, ShiftOutcome, ShiftRegion, next_factors};
 pub use spending::{BilledDays, MeshNodes, Outlook, expected_rest, outlook};

@@ -1,5 +1,5 @@
-//! Live cost: prices × running capacity, integrated over time, and our own counters of requests, busy time and bytes. Seconds
-//! old, where a bill is days old.
+//! Live cost: prices × running capacity, integrated over time, and our own counters of requests,
+//! busy time and bytes. Seconds old, where a bill is days old.
 
 mod counters;
 mod peaks;
@@ -28,7 +28,8 @@ use time::Date;
 const HOUR_MS: u64 = 3_600_000;
 /// Days that are kept: those of this month and those that a late bill is compared with.
 const KEPT_DAYS: i32 = 62;
-/// Most regions of a mesh, and most models, pairs and sources of one region and day; what goes beyond is summed as `(other)`.
+/// Most regions of a mesh, and most models, pairs and sources of one region and day; what goes
+/// beyond is summed as `(other)`.
 const KEPT_LIMIT: usize = 1_024;
 /// What is summed when there is too much to tell apart.
 const OTHER: &str = "(other)";
@@ -83,34 +84,54 @@ pub struct HourlyRate {
 }
 
 /// What this capacity costs per hour at the prices of a day. A month has 730 hours.
-pub fn hourly_rate(region: &str, capacity: &RegionCapacity, day: Date, pricing: Pricing<'_>) -> HourlyRate {
+pub fn hourly_rate(
+    region: &str,
+    capacity: &RegionCapacity,
+    day: Date,
+    pricing: Pricing<'_>,
+) -> HourlyRate {
     let mut rate = HourlyRate::default();
     let Some(at) = pricing.regions.billing_of(region) else {
         if !capacity.nodes.is_empty() || !capacity.stored.is_empty() {
-            rate.missing.push(NoPrice::Region { region: region.to_owned() });
+            rate.missing.push(NoPrice::Region {
+                region: region.to_owned(),
+            });
         }
+
         return rate;
     };
+
     for group in capacity.nodes.iter().filter(|group| group.count > 0) {
         match node_rate(at, group, day, pricing) {
             Ok(money) => rate.totals.add(money),
             Err(missing) => rate.missing.push(missing),
         }
     }
+
     for stored in capacity.stored.iter().filter(|stored| stored.bytes > 0) {
         match pricing.prices.storage(day, at, &stored.class) {
             Ok(price) => {
                 let month = price.cost(0, stored.bytes);
-                let amount = month.amount.share(1, HOURS_PER_MONTH.into()).unwrap_or_default();
+                let amount = month
+                    .amount
+                    .share(1, HOURS_PER_MONTH.into())
+                    .unwrap_or_default();
+
                 rate.totals.add(Money { amount, ..month });
             }
             Err(missing) => rate.missing.push(missing),
         }
     }
+
     rate
 }
 
-fn node_rate(at: &CloudRegion, group: &NodeGroup, day: Date, pricing: Pricing<'_>) -> Result<Money, NoPrice> {
+fn node_rate(
+    at: &CloudRegion,
+    group: &NodeGroup,
+    day: Date,
+    pricing: Pricing<'_>,
+) -> Result<Money, NoPrice> {
     let price = pricing.prices.node(day, at, &group.sku, group.pricing)?;
     Ok(price.cost(0, u64::from(group.count) * Unit::Hour.size()))
 }
@@ -118,7 +139,8 @@ fn node_rate(at: &CloudRegion, group: &NodeGroup, day: Date, pricing: Pricing<'_
 /// Integrates rates over time. Its state survives restarts ([`LiveMeter::encode`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveMeter {
-    /// Longest time between two observations that is counted as cost, milliseconds; longer ones are unknown.
+    /// Longest time between two observations that is counted as cost, milliseconds; longer ones are
+    /// unknown.
     gap_max_ms: u64,
     regions: BTreeMap<String, RegionMeter>,
 }
@@ -137,7 +159,8 @@ pub enum LiveStateError {
 /// What is known of a region.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct RegionMeter {
-    /// Up to when time is counted, Unix milliseconds, and what has run since; none before the first observation.
+    /// Up to when time is counted, Unix milliseconds, and what has run since; none before the first
+    /// observation.
     last: Option<(u64, RegionCapacity)>,
     /// The last counters of each source.
     sources: BTreeMap<String, SourceState>,
@@ -150,7 +173,8 @@ struct RegionMeter {
 /// What is known of a region's day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct DayMeter {
-    /// Amount per hour × milliseconds, in units of 1e-15: divided by an hour only when it is read, so nothing drifts.
+    /// Amount per hour × milliseconds, in units of 1e-15: divided by an hour only when it is read,
+    /// so nothing drifts.
     rate_ms: BTreeMap<Currency, i128>,
     /// Time that is counted.
     known_ms: u64,
@@ -172,22 +196,30 @@ impl DayMeter {
         let mut totals = Totals::default();
         for (currency, rate_ms) in &self.rate_ms {
             let amount = Amount(*rate_ms).share(1, HOUR_MS).unwrap_or_default();
-            totals.add(Money { amount, currency: *currency });
+            totals.add(Money {
+                amount,
+                currency: *currency,
+            });
         }
+
         totals
     }
 }
 
 impl LiveMeter {
-    /// A meter that has seen nothing. `gap_max_ms`: the longest time between two observations of a region that is counted as
-    /// cost, a few times the interval between them.
+    /// A meter that has seen nothing. `gap_max_ms`: the longest time between two observations of a
+    /// region that is counted as cost, a few times the interval between them.
     pub fn new(gap_max_ms: u64) -> Self {
-        Self { gap_max_ms, regions: BTreeMap::new() }
+        Self {
+            gap_max_ms,
+            regions: BTreeMap::new(),
+        }
     }
 
-    /// Takes in what runs in a region at `now_ms` (Unix milliseconds) and what its agents have counted. The time since the
-    /// last observation is charged for the capacity seen then, each day at its prices. A clock that steps back by less than the
-    /// longest gap stops the count until it has caught up; one that steps back further starts it again from there.
+    /// Takes in what runs in a region at `now_ms` (Unix milliseconds) and what its agents have
+    /// counted. The time since the last observation is charged for the capacity seen then, each day
+    /// at its prices. A clock that steps back by less than the longest gap stops the count until it
+    /// has caught up; one that steps back further starts it again from there.
     pub fn observe(
         &mut self,
         region: &str,
@@ -199,7 +231,10 @@ impl LiveMeter {
         if !self.regions.contains_key(region) && self.regions.len() >= KEPT_LIMIT {
             return;
         }
-        let Some(today) = date_at(now_ms).map(day_number) else { return };
+
+        let Some(today) = date_at(now_ms).map(day_number) else {
+            return;
+        };
         let gap_max_ms = self.gap_max_ms;
         let meter = self.regions.entry(region.to_owned()).or_default();
         let last_ms = meter.last.as_ref().map(|(last_ms, _)| *last_ms);
@@ -212,12 +247,15 @@ impl LiveMeter {
             }
             _ => now_ms,
         };
+
         meter.last = Some((counted_to_ms, capacity));
         // What came in a gap says nothing of any quarter of an hour.
         let is_steady = last_ms.is_some_and(|last_ms| now_ms.saturating_sub(last_ms) <= gap_max_ms);
         meter.quarter.roll(now_ms, &mut meter.days);
         meter.count(today, last_ms, is_steady, sources);
-        // Twice as many as are needed: a clock that was far ahead for a while makes days that push out old ones.
+
+        // Twice as many as are needed: a clock that was far ahead for a while makes days that push
+        // out old ones.
         while meter.days.len() > 2 * KEPT_DAYS as usize {
             meter.days.pop_first();
         }
@@ -235,11 +273,16 @@ impl LiveMeter {
         if days().any(|(day, _)| day_of(*day).is_none()) {
             return Err(LiveStateError::Shape("a day beyond the calendar"));
         }
+
         let is_too_much = |region: &RegionMeter| region.days.len() > 2 * KEPT_DAYS as usize;
         if meter.regions.len() > KEPT_LIMIT || meter.regions.values().any(is_too_much) {
             return Err(LiveStateError::Shape("more regions or days than are kept"));
         }
-        Ok(Self { gap_max_ms, ..meter })
+
+        Ok(Self {
+            gap_max_ms,
+            ..meter
+        })
     }
 }
 
@@ -257,9 +300,12 @@ impl RegionMeter {
         let mut start_ms = from_ms.max(to_ms.saturating_sub(KEPT_DAYS as u64 * DAY_MS));
         while start_ms < to_ms {
             let end_ms = to_ms.min((start_ms / DAY_MS + 1) * DAY_MS);
-            let Some(date) = date_at(start_ms) else { return };
+            let Some(date) = date_at(start_ms) else {
+                return;
+            };
             let day = self.days.entry(day_number(date)).or_default();
             let part_ms = end_ms - start_ms;
+
             start_ms = end_ms;
             if !is_known {
                 day.unknown_ms = day.unknown_ms.saturating_add(part_ms);
@@ -271,8 +317,11 @@ impl RegionMeter {
                 let sum = day.rate_ms.entry(*currency).or_default();
                 *sum = sum.saturating_add(amount.0.saturating_mul(part_ms.into()));
             }
+
             day.known_ms = day.known_ms.saturating_add(part_ms);
-            day.place_ms = day.place_ms.saturating_add(part_ms.saturating_mul(running.places.into()));
+            day.place_ms = day
+                .place_ms
+                .saturating_add(part_ms.saturating_mul(running.places.into()));
             if !rate.missing.is_empty() {
                 day.unpriced_ms = day.unpriced_ms.saturating_add(part_ms);
             }
@@ -280,7 +329,13 @@ impl RegionMeter {
     }
 
     /// Adds what the sources have counted since they were last seen to a day.
-    fn count(&mut self, today: i32, last_ms: Option<u64>, is_steady: bool, sources: &[SourceCounters<'_>]) {
+    fn count(
+        &mut self,
+        today: i32,
+        last_ms: Option<u64>,
+        is_steady: bool,
+        sources: &[SourceCounters<'_>],
+    ) {
         let day = self.days.entry(today).or_default();
         let mut seen = BTreeMap::new();
         for source in sources.iter().take(KEPT_LIMIT) {
@@ -293,14 +348,17 @@ impl RegionMeter {
                 }
                 day.models.entry(name).or_default().add(counted);
             }
+
             for EgressCounter { to, cause, bytes } in growth.egress {
                 let pair = (to, cause);
                 let pair = kept(&day.egress, &pair, || (None, Cause::Other)).unwrap_or(pair);
                 let sum = day.egress.entry(pair).or_default();
                 *sum = sum.saturating_add(bytes);
             }
+
             seen.insert(source.source.to_owned(), source.state());
         }
+
         // A source that is gone comes back as a new one.
         self.sources = seen;
     }

@@ -16,8 +16,8 @@ pub const ONE: i128 = 10i128.pow(SCALE);
 /// Most digits before the decimal point that are read: sums of 10^9 such amounts still fit.
 const WHOLE_DIGITS_MAX: u32 = 14;
 
-/// An amount without its currency, in units of 1e-15. Its text is a plain decimal number (`-1.5`, `0.0000004`), as is its
-/// JSON, a string: no reader rounds it.
+/// An amount without its currency, in units of 1e-15. Its text is a plain decimal number (`-1.5`,
+/// `0.0000004`), as is its JSON, a string: no reader rounds it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub i128);
 
@@ -36,27 +36,37 @@ impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// Reads a decimal number, with an exponent or without one (`1.25`, `-.5`, `4E-7`). Digits beyond the fifteenth after
-    /// the point are rounded, half to even; the flag says whether any of them was not zero.
+    /// Reads a decimal number, with an exponent or without one (`1.25`, `-.5`, `4E-7`). Digits
+    /// beyond the fifteenth after the point are rounded, half to even; the flag says whether any of
+    /// them was not zero.
     pub fn parse(text: &[u8]) -> Result<(Self, bool), AmountError> {
         let (is_negative, digits) = match text {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
             rest => (false, rest),
         };
-        let (mantissa, exponent) = match digits.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+        let (mantissa, exponent) = match digits.iter().position(|byte| matches!(byte, b'e' | b'E'))
+        {
             None => (digits, 0),
             Some(at) => (&digits[..at], parse_exponent(&digits[at + 1..])?),
         };
         let (magnitude, is_rounded) = scale(mantissa, exponent)?;
-        Ok((Self(if is_negative { -magnitude } else { magnitude }), is_rounded))
+
+        Ok((
+            Self(if is_negative { -magnitude } else { magnitude }),
+            is_rounded,
+        ))
     }
 
     /// The nearest amount to a floating-point number; none where there is none.
     pub fn from_f64(value: f64) -> Option<Self> {
         let is_in_range = value.is_finite() && value.abs() < 10f64.powi(WHOLE_DIGITS_MAX as i32);
-        // Shortest text that reads back as the same number: what was meant, not what binary made of it.
-        is_in_range.then(|| Self::parse(format!("{value:e}").as_bytes()).ok()).flatten().map(|(amount, _)| amount)
+        // Shortest text that reads back as the same number: what was meant, not what binary made of
+        // it.
+        is_in_range
+            .then(|| Self::parse(format!("{value:e}").as_bytes()).ok())
+            .flatten()
+            .map(|(amount, _)| amount)
     }
 
     /// As a floating-point number, for statistics; never for sums that people see.
@@ -64,55 +74,78 @@ impl Amount {
         self.0 as f64 / ONE as f64
     }
 
-    /// Rounded, half to even, to so many digits after the point, at most 15, all of which are written.
+    /// Rounded, half to even, to so many digits after the point, at most 15, all of which are
+    /// written.
     pub fn rounded(self, digits: u32) -> String {
         let digits = digits.min(SCALE);
         let unit = 10i128.pow(SCALE - digits);
         let rounded = round_half_even(self.0.unsigned_abs(), unit as u128);
-        let (whole, part) = (rounded / 10u128.pow(digits), rounded % 10u128.pow(digits));
+        let whole = rounded / 10u128.pow(digits);
+        let part = rounded % 10u128.pow(digits);
         let sign = if self.0 < 0 && rounded != 0 { "-" } else { "" };
+
         match digits {
             0 => format!("{sign}{whole}"),
             _ => format!("{sign}{whole}.{part:0width$}", width = digits as usize),
         }
     }
 
-    /// `self` × `numerator` / `denominator`, rounded half to even: the share of a whole. None where the denominator is zero
-    /// or the result does not fit.
+    /// `self` × `numerator` / `denominator`, rounded half to even: the share of a whole. None where
+    /// the denominator is zero or the result does not fit.
     pub fn share(self, numerator: u64, denominator: u64) -> Option<Self> {
         let product = self.0.unsigned_abs().checked_mul(u128::from(numerator))?;
-        let magnitude = (denominator > 0).then(|| round_half_even(product, u128::from(denominator)))?;
+        let magnitude =
+            (denominator > 0).then(|| round_half_even(product, u128::from(denominator)))?;
         let magnitude = i128::try_from(magnitude).ok()?;
         Some(Self(if self.0 < 0 { -magnitude } else { magnitude }))
     }
 
-    /// Splits the amount in proportion to `weights`, by largest remainder, so that the parts sum to it exactly; all zero
-    /// where the weights are.
+    /// Splits the amount in proportion to `weights`, by largest remainder, so that the parts sum to
+    /// it exactly; all zero where the weights are.
     pub fn split(self, weights: &[u64]) -> Vec<Self> {
         let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
-        // Weights whose sum has more than 64 bits are halved until it has not: the products below must fit.
-        let shift = u128::BITS.saturating_sub(sum.leading_zeros()).saturating_sub(u64::BITS);
-        let weights: Vec<u128> = weights.iter().map(|weight| u128::from(*weight) >> shift).collect();
+        // Weights whose sum has more than 64 bits are halved until it has not: the products below
+        // must fit.
+        let shift = u128::BITS
+            .saturating_sub(sum.leading_zeros())
+            .saturating_sub(u64::BITS);
+        let weights: Vec<u128> = weights
+            .iter()
+            .map(|weight| u128::from(*weight) >> shift)
+            .collect();
         let total: u128 = weights.iter().sum();
+
         if total == 0 {
             return vec![Self::ZERO; weights.len()];
         }
+
         let magnitude = self.0.unsigned_abs();
         // Quotient first: the product of an amount and a weight need not fit.
-        let (quotient, rest) = (magnitude / total, magnitude % total);
+        let quotient = magnitude / total;
+        let rest = magnitude % total;
         let mut parts = Vec::with_capacity(weights.len());
         let mut remainders = Vec::with_capacity(weights.len());
+
         for (index, weight) in weights.iter().enumerate() {
             let part = quotient * weight + rest * weight / total;
             parts.push(part);
             remainders.push((rest * weight % total, index));
         }
+
         remainders.sort_by_key(|(remainder, index)| (std::cmp::Reverse(*remainder), *index));
         let left = magnitude - parts.iter().sum::<u128>();
         for (_, index) in remainders.into_iter().take(left as usize) {
             parts[index] += 1;
         }
-        let signed = |part: u128| if self.0 < 0 { Self(-(part as i128)) } else { Self(part as i128) };
+
+        let signed = |part: u128| {
+            if self.0 < 0 {
+                Self(-(part as i128))
+            } else {
+                Self(part as i128)
+            }
+        };
+
         parts.into_iter().map(signed).collect()
     }
 
@@ -131,11 +164,19 @@ fn parse_exponent(text: &[u8]) -> Result<i32, AmountError> {
 /// The magnitude of `mantissa` × 10^`exponent` in units of 1e-15, and whether it was rounded.
 fn scale(mantissa: &[u8], exponent: i32) -> Result<(i128, bool), AmountError> {
     // Where the digit's place is: 0 for the one before the point.
-    let whole = mantissa.iter().position(|byte| *byte == b'.').unwrap_or(mantissa.len());
+    let whole = mantissa
+        .iter()
+        .position(|byte| *byte == b'.')
+        .unwrap_or(mantissa.len());
     let mut place = i32::try_from(whole).map_err(|_| AmountError::TooLarge)? - 1 + exponent;
-    let (mut value, mut has_digits, mut is_rounded) = (0i128, false, false);
+    let mut value = 0i128;
+    let mut has_digits = false;
+    let mut is_rounded = false;
+
     // The first digit that is cut off, and whether anything but zeros follows it.
-    let (mut cut, mut has_more) = (0u8, false);
+    let mut cut = 0u8;
+    let mut has_more = false;
+
     for (index, byte) in mantissa.iter().enumerate() {
         if index == whole {
             continue;
@@ -144,6 +185,7 @@ fn scale(mantissa: &[u8], exponent: i32) -> Result<(i128, bool), AmountError> {
             return Err(AmountError::Syntax);
         }
         has_digits = true;
+
         let digit = byte - b'0';
         if place >= -(SCALE as i32) {
             if digit != 0 && place >= WHOLE_DIGITS_MAX as i32 {
@@ -154,13 +196,20 @@ fn scale(mantissa: &[u8], exponent: i32) -> Result<(i128, bool), AmountError> {
             }
         } else {
             is_rounded |= digit != 0;
-            if place == -(SCALE as i32) - 1 { cut = digit } else { has_more |= digit != 0 }
+            if place == -(SCALE as i32) - 1 {
+                cut = digit
+            } else {
+                has_more |= digit != 0
+            }
         }
+
         place -= 1;
     }
+
     if !has_digits {
         return Err(AmountError::Syntax);
     }
+
     // Places that the text does not write.
     let missing = place + SCALE as i32 + 1;
     if missing > 0 && value != 0 {
@@ -169,13 +218,20 @@ fn scale(mantissa: &[u8], exponent: i32) -> Result<(i128, bool), AmountError> {
     if cut > 5 || (cut == 5 && (has_more || value % 2 == 1)) {
         value += 1;
     }
+
     Ok((value, is_rounded))
 }
 
 fn round_half_even(value: u128, unit: u128) -> u128 {
-    let (quotient, rest) = (value / unit, value % unit);
+    let quotient = value / unit;
+    let rest = value % unit;
     let twice = rest.saturating_mul(2);
-    if twice > unit || (twice == unit && quotient % 2 == 1) { quotient + 1 } else { quotient }
+
+    if twice > unit || (twice == unit && quotient % 2 == 1) {
+        quotient + 1
+    } else {
+        quotient
+    }
 }
 
 impl FromStr for Amount {
@@ -195,7 +251,11 @@ impl fmt::Display for Amount {
 
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
@@ -203,7 +263,8 @@ impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
-            text.parse().map_err(|error| de::Error::custom(format!("{text:?} is no amount: {error}")))
+            text.parse()
+                .map_err(|error| de::Error::custom(format!("{text:?} is no amount: {error}")))
         } else {
             i128::deserialize(deserializer).map(Self)
         }
@@ -249,14 +310,17 @@ impl Sum for Amount {
     }
 }
 
-/// A currency: three capital letters (ISO 4217; `XXX` where a bill names none), or a virtual one of at most eight
-/// letters and digits.
+/// A currency: three capital letters (ISO 4217; `XXX` where a bill names none), or a virtual one of
+/// at most eight letters and digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 8]);
 
 /// A text that names no currency.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no currency: three letters (ISO 4217) are expected, or at most eight letters and digits")]
+#[error(
+    "{0:?} is no currency: three letters (ISO 4217) are expected, or at most eight letters and \
+        digits"
+)]
 pub struct CurrencyError(String);
 
 impl Currency {
@@ -269,18 +333,27 @@ impl Currency {
     pub fn parse(text: &[u8]) -> Result<Self, CurrencyError> {
         let is_valid = (2..=8).contains(&text.len()) && text.iter().all(u8::is_ascii_alphanumeric);
         if !is_valid {
-            return Err(CurrencyError(String::from_utf8_lossy(text).chars().take(80).collect()));
+            return Err(CurrencyError(
+                String::from_utf8_lossy(text).chars().take(80).collect(),
+            ));
         }
+
         let mut code = [0; 8];
         for (to, from) in code.iter_mut().zip(text) {
             *to = from.to_ascii_uppercase();
         }
+
         Ok(Self(code))
     }
 
     /// The code: `USD`.
     pub fn as_str(&self) -> &str {
-        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        let length = self
+            .0
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(self.0.len());
+
         // Only letters and digits get in.
         std::str::from_utf8(&self.0[..length]).unwrap_or("XXX")
     }
@@ -314,7 +387,9 @@ impl Serialize for Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Prices by day: what an hour of a node, a gigabyte sent or stored and a request cost where, since when, and who says so.
+//! Prices by day: what an hour of a node, a gigabyte sent or stored and a request cost where, since
+//! when, and who says so.
 
 mod builtin;
 mod import;
@@ -6,7 +7,9 @@ mod placeholder;
 mod records;
 mod table;
 
-pub use import::{PriceDefaults, PriceFile, PriceFileError, RejectReason, RejectedPrice, read_prices};
+pub use import::{
+    PriceDefaults, PriceFile, PriceFileError, RejectReason, RejectedPrice, read_prices,
+};
 pub use table::{AppliedPrices, PriceTable, PriceTableError, Prices};
 
 use crate::{
@@ -21,7 +24,8 @@ use time::Date;
 
 /// Hours of a month, by which providers turn a price per month into one per hour.
 pub const HOURS_PER_MONTH: u32 = 730;
-/// The largest price per unit that is read, whole units of its currency: sums over a month of it still fit.
+/// The largest price per unit that is read, whole units of its currency: sums over a month of it
+/// still fit.
 const PRICE_LIMIT: Amount = Amount(crate::money::ONE * 1_000_000_000);
 /// Most tiers of a price.
 const TIERS_LIMIT: usize = 32;
@@ -57,8 +61,8 @@ pub enum PriceItem {
     Requests {
         /// Where.
         at: CloudRegion,
-        /// The class of requests, small letters. `inference` is what the path to a region's endpoint costs per request, a
-        /// gateway for example.
+        /// The class of requests, small letters. `inference` is what the path to a region's
+        /// endpoint costs per request, a gateway for example.
         class: String,
     },
 }
@@ -67,18 +71,33 @@ impl PriceItem {
     /// An hour of a node.
     pub fn node(at: &CloudRegion, sku: &str, pricing: PricingClass) -> Self {
         let sku = sku.trim().to_lowercase();
-        let sku = sku.strip_prefix("standard_").filter(|_| at.cloud() == "azure").unwrap_or(&sku).to_owned();
-        Self::Node { at: at.clone(), sku, pricing }
+        let sku = sku
+            .strip_prefix("standard_")
+            .filter(|_| at.cloud() == "azure")
+            .unwrap_or(&sku)
+            .to_owned();
+
+        Self::Node {
+            at: at.clone(),
+            sku,
+            pricing,
+        }
     }
 
     /// A gigabyte stored for a month.
     pub fn storage(at: &CloudRegion, class: &str) -> Self {
-        Self::Storage { at: at.clone(), class: class.trim().to_lowercase() }
+        Self::Storage {
+            at: at.clone(),
+            class: class.trim().to_lowercase(),
+        }
     }
 
     /// Requests.
     pub fn requests(at: &CloudRegion, class: &str) -> Self {
-        Self::Requests { at: at.clone(), class: class.trim().to_lowercase() }
+        Self::Requests {
+            at: at.clone(),
+            class: class.trim().to_lowercase(),
+        }
     }
 
     /// The same as its constructors write it, wherever it comes from.
@@ -95,7 +114,9 @@ impl PriceItem {
 impl fmt::Display for PriceItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Node { at, sku, pricing } => write!(f, "node {sku} {} in {at}", pricing_name(*pricing)),
+            Self::Node { at, sku, pricing } => {
+                write!(f, "node {sku} {} in {at}", pricing_name(*pricing))
+            }
             Self::Egress { from, to } => write!(f, "egress {from} to {to}"),
             Self::Storage { at, class } => write!(f, "storage {class} in {at}"),
             Self::Requests { at, class } => write!(f, "requests {class} in {at}"),
@@ -190,14 +211,19 @@ impl Unit {
             PriceItem::Node { .. } => self == Self::Hour,
             PriceItem::Egress { .. } => matches!(self, Self::Gb | Self::Gib),
             PriceItem::Storage { .. } => matches!(self, Self::GbMonth | Self::GibMonth),
-            PriceItem::Requests { .. } => matches!(self, Self::ThousandRequests | Self::MillionRequests),
+            PriceItem::Requests { .. } => {
+                matches!(self, Self::ThousandRequests | Self::MillionRequests)
+            }
         }
     }
 }
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(unit, _)| unit == self).map_or("", |(_, name)| name);
+        let name = Self::NAMES
+            .iter()
+            .find(|(unit, _)| unit == self)
+            .map_or("", |(_, name)| name);
         f.pad(name)
     }
 }
@@ -206,7 +232,11 @@ impl FromStr for Unit {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(unit, _)| *unit).ok_or(())
+        Self::NAMES
+            .iter()
+            .find(|(_, name)| name.eq_ignore_ascii_case(text))
+            .map(|(unit, _)| *unit)
+            .ok_or(())
     }
 }
 
@@ -245,50 +275,86 @@ impl Price {
     /// The price of the first unit of a month.
     pub fn first(&self) -> Money {
         let amount = self.tiers.first().map_or(Amount::ZERO, |tier| tier.amount);
-        Money { amount, currency: self.currency }
+        Money {
+            amount,
+            currency: self.currency,
+        }
     }
 
-    /// The first price per 10^9 bytes, whichever unit it is paid by; none where it is not paid by bytes.
+    /// The first price per 10^9 bytes, whichever unit it is paid by; none where it is not paid by
+    /// bytes.
     pub fn per_gb(&self) -> Option<Money> {
-        let is_bytes = matches!(self.unit, Unit::Gb | Unit::Gib | Unit::GbMonth | Unit::GibMonth);
+        let is_bytes = matches!(
+            self.unit,
+            Unit::Gb | Unit::Gib | Unit::GbMonth | Unit::GibMonth
+        );
         let first = self.first();
-        let amount = is_bytes.then(|| first.amount.share(Unit::Gb.size(), self.unit.size())).flatten()?;
-        Some(Money { amount, currency: self.currency })
+        let amount = is_bytes
+            .then(|| first.amount.share(Unit::Gb.size(), self.unit.size()))
+            .flatten()?;
+
+        Some(Money {
+            amount,
+            currency: self.currency,
+        })
     }
 
-    /// What the part of a month's bytes or requests between `before` and `after` costs, through the tiers. Parts that follow
-    /// each other cost exactly what they cost as one.
+    /// What the part of a month's bytes or requests between `before` and `after` costs, through the
+    /// tiers. Parts that follow each other cost exactly what they cost as one.
     pub fn cost(&self, before: u64, after: u64) -> Money {
-        Money { amount: self.total(after) - self.total(before), currency: self.currency }
+        Money {
+            amount: self.total(after) - self.total(before),
+            currency: self.currency,
+        }
     }
 
     /// What the first `quantity` bytes or requests of a month cost, rounded once.
     fn total(&self, quantity: u64) -> Amount {
         let size = self.unit.size();
-        let (mut whole, mut rest, mut start) = (0i128, 0i128, 0u64);
+        let mut whole = 0i128;
+        let mut rest = 0i128;
+        let mut start = 0u64;
+
         for tier in &self.tiers {
-            let end = tier.up_to.map_or(u64::MAX, |units| units.saturating_mul(size)).min(quantity);
+            let end = tier
+                .up_to
+                .map_or(u64::MAX, |units| units.saturating_mul(size))
+                .min(quantity);
             let part = end.saturating_sub(start);
+
             whole = whole.saturating_add(tier.amount.0.saturating_mul(i128::from(part / size)));
             rest = rest.saturating_add(tier.amount.0.saturating_mul(i128::from(part % size)));
             start = start.max(end);
         }
+
         Amount(whole) + Amount(rest).share(1, size).unwrap_or_default()
     }
 
     /// What keeps a price from outside from being used.
     fn check(&self) -> Result<(), &'static str> {
-        let ends: Option<Vec<u64>> = self.tiers.split_last().and_then(|(last, others)| match last.up_to {
+        let ends: Option<Vec<u64>> = self.tiers.split_last().and_then(|(last, others)| match last
+            .up_to
+        {
             None => others.iter().map(|tier| tier.up_to).collect(),
             Some(_) => None,
         });
-        let Some(ends) = ends else { return Err("the last tier, and no other, has no end") };
-        if ends.len() >= TIERS_LIMIT || !ends.is_sorted_by(|a, b| a < b) || ends.first() == Some(&0) {
+        let Some(ends) = ends else {
+            return Err("the last tier, and no other, has no end");
+        };
+
+        if ends.len() >= TIERS_LIMIT || !ends.is_sorted_by(|a, b| a < b) || ends.first() == Some(&0)
+        {
             return Err("the tiers' ends do not ascend");
         }
-        if self.tiers.iter().any(|tier| tier.amount < Amount::ZERO || tier.amount > PRICE_LIMIT) {
+
+        if self
+            .tiers
+            .iter()
+            .any(|tier| tier.amount < Amount::ZERO || tier.amount > PRICE_LIMIT)
+        {
             return Err("an amount is negative or too large");
         }
+
         if !self.unit.fits(&self.item) {
             return Err("the unit does not fit what is priced");
         }
@@ -297,7 +363,9 @@ impl Price {
 }
 
 /// Something that has no price on a day. Reports list it and go on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoPrice {
     /// No entry of the table is valid on that day.

@@ -1,7 +1,8 @@
-//! Documents of tables and charts, and their three forms: text for terminals, CSV for spreadsheets, HTML that stands alone.
+//! Documents of tables and charts, and their three forms: text for terminals, CSV for spreadsheets,
+//! HTML that stands alone.
 //!
-//! Names come from bills and may be hostile: in every form characters that rewrite a terminal are shown escaped, HTML is
-//! escaped, and no text of a CSV is a formula.
+//! Names come from bills and may be hostile: in every form characters that rewrite a terminal are
+//! shown escaped, HTML is escaped, and no text of a CSV is a formula.
 
 mod chart;
 mod csv;
@@ -55,7 +56,8 @@ pub struct Column {
 pub struct Row {
     /// A value for each column.
     pub values: Vec<Value>,
-    /// Whether it sums up others; CSV leaves these out, or a spreadsheet's sum would be twice the bill.
+    /// Whether it sums up others; CSV leaves these out, or a spreadsheet's sum would be twice the
+    /// bill.
     pub is_total: bool,
 }
 
@@ -104,11 +106,15 @@ impl Table {
     /// Decimals of the amounts of a column: two, or four where all of them are below one.
     fn decimals(&self, column: usize) -> u32 {
         let one = crate::money::ONE as u128;
-        let mut amounts = self.rows.iter().filter_map(|row| match row.values.get(column) {
-            Some(Value::Amount(amount)) if !amount.is_zero() => Some(amount.0.unsigned_abs()),
-            _ => None,
-        });
+        let mut amounts = self
+            .rows
+            .iter()
+            .filter_map(|row| match row.values.get(column) {
+                Some(Value::Amount(amount)) if !amount.is_zero() => Some(amount.0.unsigned_abs()),
+                _ => None,
+            });
         let is_small = amounts.by_ref().max().is_some_and(|largest| largest < one);
+
         if is_small { 4 } else { 2 }
     }
 }

@@ -1,9 +1,11 @@
-//! Reports: what was spent within some days, grouped. Every amount is exact, and the rows sum to the totals.
+//! Reports: what was spent within some days, grouped. Every amount is exact, and the rows sum to
+//! the totals.
 //!
-//! As JSON, a report is `{"start": "2026-09-01", "end": "2026-09-30", "by": ["region", "tag:team"], "metric": "effective",
-//! "rows": [{"values": ["eu-west-1", "search"], "currency": "USD", "amount": "12.5", "share": 0.25, "rows": 40}],
-//! "totals": {"USD": "50"}, "rows_summed": 160, "warnings": [{"kind": "days-missing", "message": "…"}]}`: amounts are decimal
-//! strings with every digit, and an empty value means that the bill has none.
+//! As JSON, a report is `{"start": "2026-09-01", "end": "2026-09-30", "by": ["region", "tag:team"],
+//! "metric": "effective", "rows": [{"values": ["eu-west-1", "search"], "currency": "USD", "amount":
+//! "12.5", "share": 0.25, "rows": 40}], "totals": {"USD": "50"}, "rows_summed": 160, "warnings":
+//! [{"kind": "days-missing", "message": "…"}]}`: amounts are decimal strings with every digit, and
+//! an empty value means that the bill has none.
 
 mod coverage;
 mod group;
@@ -22,11 +24,12 @@ use time::Date;
 pub(crate) use coverage::listed;
 pub use group::{Filter, Group, GroupError};
 pub use trends::{
-    Change, Compared, Interval, Mover, PeriodToDate, TrendPeriod, TrendPoint, TrendSeries, Trends, trends,
+    Change, Compared, Interval, Mover, PeriodToDate, TrendPeriod, TrendPoint, TrendSeries, Trends,
+    trends,
 };
 
-/// The mesh's name of a provider's region, from the provider and its region id as the bill has them; none where no region of
-/// the mesh is there.
+/// The mesh's name of a provider's region, from the provider and its region id as the bill has
+/// them; none where no region of the mesh is there.
 pub type RegionNames<'a> = &'a dyn Fn(&str, &str) -> Option<String>;
 
 /// Most days that a report spans: ten years.
@@ -43,8 +46,8 @@ pub struct Query {
     pub by: Vec<Group>,
     /// Which cost.
     pub metric: Metric,
-    /// Which charges count: all of them where this is empty. Filters of the same group are alternatives, different groups
-    /// must all match.
+    /// Which charges count: all of them where this is empty. Filters of the same group are
+    /// alternatives, different groups must all match.
     pub filters: Vec<Filter>,
     /// The tag whose values are names of models ([`Group::Model`]).
     pub model_tag: String,
@@ -81,23 +84,39 @@ pub enum QueryError {
 impl Query {
     /// Everything spent from `start` to `end`, both included, in one row per currency.
     pub fn new(start: Date, end: Date) -> Self {
-        let (by, filters) = (Vec::new(), Vec::new());
-        Self { start, end, by, metric: Metric::default(), filters, model_tag: MODEL_TAG.to_owned() }
+        let by = Vec::new();
+        let filters = Vec::new();
+        Self {
+            start,
+            end,
+            by,
+            metric: Metric::default(),
+            filters,
+            model_tag: MODEL_TAG.to_owned(),
+        }
     }
 
     /// The same, grouped by these.
     #[must_use]
     pub fn by(self, by: impl IntoIterator<Item = Group>) -> Self {
-        Self { by: by.into_iter().collect(), ..self }
+        Self {
+            by: by.into_iter().collect(),
+            ..self
+        }
     }
 
-    /// The same query for charts over time: by day up to about two months, by month beyond, and then as before.
+    /// The same query for charts over time: by day up to about two months, by month beyond, and
+    /// then as before.
     #[must_use]
     pub fn over_time(&self) -> Self {
         let days = day_range(self.start, self.end).count();
         let interval = if days <= 62 { Group::Day } else { Group::Month };
         let groups = self.by.iter().filter(|group| !group.is_time()).cloned();
-        Self { by: std::iter::once(interval).chain(groups).collect(), ..self.clone() }
+
+        Self {
+            by: std::iter::once(interval).chain(groups).collect(),
+            ..self.clone()
+        }
     }
 
     /// The tag that a group reads; none where it reads no tag.
@@ -110,15 +129,23 @@ impl Query {
     }
 
     fn check(&self) -> Result<(), QueryError> {
-        let (start, end) = (self.start, self.end);
+        let start = self.start;
+        let end = self.end;
         let days = end.to_julian_day() - start.to_julian_day() + 1;
+
         if days < 1 {
             return Err(QueryError::Order { start, end });
         }
         if days > REPORT_DAYS_MAX {
             return Err(QueryError::TooLong { days });
         }
-        let twice = self.by.iter().enumerate().find(|(index, group)| self.by[..*index].contains(group));
+
+        let twice = self
+            .by
+            .iter()
+            .enumerate()
+            .find(|(index, group)| self.by[..*index].contains(group));
+
         twice.map_or(Ok(()), |(_, group)| Err(QueryError::Twice(group.clone())))
     }
 }
@@ -132,8 +159,8 @@ pub struct ReportRow {
     pub currency: Currency,
     /// The sum.
     pub amount: Amount,
-    /// The part of the currency's total, in units of 0.0001; beyond 0 to 10,000 where credits lower the total, none where the
-    /// total is zero.
+    /// The part of the currency's total, in units of 0.0001; beyond 0 to 10,000 where credits lower
+    /// the total, none where the total is zero.
     #[serde(rename = "share", serialize_with = "share_ratio")]
     pub share_bp: Option<i64>,
     /// Rows of the bill.
@@ -153,7 +180,8 @@ pub struct Report {
     pub by: Vec<Group>,
     /// Which cost.
     pub metric: Metric,
-    /// By currency, then by time if that is the first group, then by amount, the largest first, then by name.
+    /// By currency, then by time if that is the first group, then by amount, the largest first,
+    /// then by name.
     pub rows: Vec<ReportRow>,
     /// The sum of the rows.
     pub totals: Totals,
@@ -208,9 +236,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Runs a query over what is held. `regions` names the rows by region; a region that it does not know is named by the
-/// provider and its region id: `AWS us-east-1`.
-pub fn report(ledger: &Ledger, query: &Query, regions: RegionNames<'_>) -> Result<Report, QueryError> {
+/// Runs a query over what is held. `regions` names the rows by region; a region that it does not
+/// know is named by the provider and its region id: `AWS us-east-1`.
+pub fn report(
+    ledger: &Ledger,
+    query: &Query,
+    regions: RegionNames<'_>,
+) -> Result<Report, QueryError> {
     query.check()?;
     let scanned = scan::scan(ledger, query, regions);
     let warnings = coverage::warnings(ledger, query, &scanned);
@@ -218,21 +250,46 @@ pub fn report(ledger: &Ledger, query: &Query, regions: RegionNames<'_>) -> Resul
     let mut rows = scanned.rows;
     let mut totals = Totals::default();
     for row in &rows {
-        totals.add(Money { amount: row.amount, currency: row.currency });
+        totals.add(Money {
+            amount: row.amount,
+            currency: row.currency,
+        });
     }
+
     for row in &mut rows {
         row.share_bp = share_bp(row.amount, totals.of(row.currency));
     }
+
     // Days, weeks and months sort as their texts do.
     let times = usize::from(query.by.first().is_some_and(Group::is_time));
     rows.sort_by(|a, b| {
-        let by_time = a.currency.cmp(&b.currency).then_with(|| a.values[..times].cmp(&b.values[..times]));
-        by_time.then_with(|| sort_key(a.currency, a.amount, &a.values).cmp(&sort_key(b.currency, b.amount, &b.values)))
+        let by_time = a
+            .currency
+            .cmp(&b.currency)
+            .then_with(|| a.values[..times].cmp(&b.values[..times]));
+
+        by_time.then_with(|| {
+            sort_key(a.currency, a.amount, &a.values)
+                .cmp(&sort_key(b.currency, b.amount, &b.values))
+        })
     });
 
     let rows_summed = rows.iter().map(|row| row.rows).sum();
-    let (start, end, by, metric) = (query.start, query.end, query.by.clone(), query.metric);
-    Ok(Report { start, end, by, metric, rows, totals, rows_summed, warnings })
+    let start = query.start;
+    let end = query.end;
+    let by = query.by.clone();
+    let metric = query.metric;
+
+    Ok(Report {
+        start,
+        end,
+        by,
+        metric,
+        rows,
+        totals,
+        rows_summed,
+        warnings,
+    })
 }
 
 /// The order of amounts: by currency, the largest first, then by name.
@@ -251,8 +308,13 @@ pub(crate) fn share_bp(part: Amount, whole: Amount) -> Option<i64> {
 }
 
 /// Writes units of 0.0001 as a ratio.
-pub(crate) fn share_ratio<S: serde::Serializer>(share_bp: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
-    share_bp.map(|share| share as f64 / 10_000.0).serialize(serializer)
+pub(crate) fn share_ratio<S: serde::Serializer>(
+    share_bp: &Option<i64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    share_bp
+        .map(|share| share as f64 / 10_000.0)
+        .serialize(serializer)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! From arbitrary bytes to an answer: what the DNS server does with a packet, without the sockets.
 //!
-//! The first eight bytes of the input choose who asks and which zone answers, the rest is the packet. Whatever comes in: no panic;
-//! silence for what is no query only; an answer that parses, has the query's identifier and fits; records for `serving`;
-//! the same bytes on the fast way and the general one; and next to no amplification once the rate is limited.
+//! The first eight bytes of the input choose who asks and which zone answers, the rest is the
+//! packet. Whatever comes in: no panic; silence for what is no query only; an answer that parses,
+//! has the query's identifier and fits; records for `serving`; the same bytes on the fast way and
+//! the general one; and next to no amplification once the rate is limited.
 
 #![no_main]
 
@@ -50,6 +51,7 @@ fn zone(strategy: &str, weights: [u16; 3], addresses: &[String]) -> Zone {
         traffic.strategy = "{strategy}"
         "#
     );
+
     if strategy == "latency" {
         text += r#"
         traffic.networks = [
@@ -59,25 +61,33 @@ fn zone(strategy: &str, weights: [u16; 3], addresses: &[String]) -> Zone {
         ]
         "#;
     }
+
     for (name, weight) in ["east", "south", "west"].iter().zip(weights) {
         text += &format!(
             "[[regions]]\nname = \"{name}\"\nendpoint = \"10.9.0.1:1\"\nserving_url = \"http://10.9.0.1:1\"\n\
              addresses = {addresses:?}\nweight_bp = {weight}\n"
         );
     }
+
     let config = toml::from_str(&text).expect("a configuration");
     Zone::compile(&config, None).expect("a zone")
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&[choice, transport, source, secrets, r0, r1, r2, r3], packet)) = input.split_first_chunk::<CHOICES>()
+    let Some((&[choice, transport, source, secrets, r0, r1, r2, r3], packet)) =
+        input.split_first_chunk::<CHOICES>()
     else {
         return;
     };
     let zone = &ZONES[usize::from(choice) % ZONES.len()];
-    let transport = if transport & 1 == 0 { Transport::Udp } else { Transport::Tcp };
-    let source: IpAddr =
-        ["192.0.2.1", "198.51.100.7", "2001:db8::1"][usize::from(source) % 3].parse().expect("an address");
+    let transport = if transport & 1 == 0 {
+        Transport::Udp
+    } else {
+        Transport::Tcp
+    };
+    let source: IpAddr = ["192.0.2.1", "198.51.100.7", "2001:db8::1"][usize::from(source) % 3]
+        .parse()
+        .expect("an address");
     let made = Secrets::new([7; 16]);
     let asker = Asker {
         source,
@@ -88,10 +98,16 @@ fuzz_target!(|input: &[u8]| {
     };
     let mut out = Vec::new();
     let Some(mut reply) = respond(zone, packet, &asker, &mut out) else {
-        assert!(packet.len() < 12 || packet[2] & 0x80 != 0, "a query was not answered");
+        assert!(
+            packet.len() < 12 || packet[2] & 0x80 != 0,
+            "a query was not answered"
+        );
         return;
     };
-    assert!(packet.len() >= 12 && packet[2] & 0x80 == 0, "what is no query was answered");
+    assert!(
+        packet.len() >= 12 && packet[2] & 0x80 == 0,
+        "what is no query was answered"
+    );
     check(&out, packet, zone, &asker, reply.code);
 
     let (mut fast, mut general) = (Vec::new(), Vec::new());
@@ -104,32 +120,58 @@ fuzz_target!(|input: &[u8]| {
     let message = Message::from_vec(&out).expect("a cut answer that parses");
     assert!(message.answers.is_empty() && message.authorities.is_empty());
     assert_eq!(out[..2], packet[..2]);
-    assert!(out.len() <= packet.len() + 16, "{} bytes for {}", out.len(), packet.len());
+    assert!(
+        out.len() <= packet.len() + 16,
+        "{} bytes for {}",
+        out.len(),
+        packet.len()
+    );
 });
 
 fn check(out: &[u8], packet: &[u8], zone: &Zone, asker: &Asker<'_>, code: ResponseCode) {
     assert_eq!(out[..2], packet[..2], "the identifier");
     assert!(out[2] & 0x80 != 0, "an answer is marked as one");
     if asker.transport == Transport::Udp {
-        assert!(out.len() <= usize::from(UDP_PAYLOAD), "{} bytes over UDP", out.len());
+        assert!(
+            out.len() <= usize::from(UDP_PAYLOAD),
+            "{} bytes over UDP",
+            out.len()
+        );
     }
+
     let answer = Message::from_vec(out).expect("an answer that parses");
     if packet.len() > QUERY_LIMIT {
         return;
     }
+
     let Ok(query) = Message::from_vec(packet) else {
-        assert!(matches!(code, ResponseCode::FormErr | ResponseCode::NotImp), "{code}");
+        assert!(
+            matches!(code, ResponseCode::FormErr | ResponseCode::NotImp),
+            "{code}"
+        );
         return;
     };
+
     if asker.transport == Transport::Udp {
-        assert!(out.len() <= usize::from(query.max_payload()), "{} bytes", out.len());
+        assert!(
+            out.len() <= usize::from(query.max_payload()),
+            "{} bytes",
+            out.len()
+        );
     }
-    let [question] = &query.queries[..] else { return };
+
+    let [question] = &query.queries[..] else {
+        return;
+    };
     let is_lookup = query.metadata.op_code == OpCode::Query && code == ResponseCode::NoError;
     let serving = Name::from_ascii("serving.m.test.").expect("a name");
+
     if is_lookup && *question.name() == serving && question.query_type() == RecordType::A {
         assert_eq!(question.query_class(), DNSClass::IN);
         let has_address = zone.regions.iter().any(|region| !region.v4.is_empty());
-        assert!(!has_address || answer.metadata.truncation || !answer.answers.is_empty(), "serving has no answer");
+        assert!(
+            !has_address || answer.metadata.truncation || !answer.answers.is_empty(),
+            "serving has no answer"
+        );
     }
 }

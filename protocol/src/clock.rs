@@ -1,16 +1,20 @@
 //! Hybrid logical clocks: wall-clock time that never runs backwards across the mesh.
 //!
-//! Kulkarni et al. 2014, "Logical Physical Clocks". Wall time is handed in; nothing here reads a clock.
+//! Kulkarni et al. 2014, "Logical Physical Clocks". Wall time is handed in; nothing here reads a
+//! clock.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How far ahead of our own clock a peer's time may be before we refuse to follow it, milliseconds.
-/// Without a bound one agent with a broken clock would drag every clock of the mesh into the future.
+/// Without a bound one agent with a broken clock would drag every clock of the mesh into the
+/// future.
 pub const MAX_SKEW_MS: u64 = 5 * 60 * 1000;
 
 /// A point in hybrid logical time; ordered by wall time, then by the logical counter.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct HybridTime {
     /// Milliseconds since the Unix epoch, as the largest clock seen.
     pub wall_ms: u64,
@@ -23,18 +27,32 @@ impl HybridTime {
     #[must_use]
     pub fn next(self, now_ms: u64) -> Self {
         if now_ms > self.wall_ms {
-            Self { wall_ms: now_ms, counter: 0 }
+            Self {
+                wall_ms: now_ms,
+                counter: 0,
+            }
         } else if let Some(counter) = self.counter.checked_add(1) {
-            Self { wall_ms: self.wall_ms, counter }
+            Self {
+                wall_ms: self.wall_ms,
+                counter,
+            }
         } else {
-            Self { wall_ms: self.wall_ms + 1, counter: 0 }
+            Self {
+                wall_ms: self.wall_ms + 1,
+                counter: 0,
+            }
         }
     }
 
-    /// The clock after hearing of `seen`: the later of both, unless `seen` is beyond [`MAX_SKEW_MS`] from `now_ms`.
+    /// The clock after hearing of `seen`: the later of both, unless `seen` is beyond
+    /// [`MAX_SKEW_MS`] from `now_ms`.
     #[must_use]
     pub fn observe(self, seen: Self, now_ms: u64) -> Self {
-        if seen.wall_ms > now_ms.saturating_add(MAX_SKEW_MS) { self } else { self.max(seen) }
+        if seen.wall_ms > now_ms.saturating_add(MAX_SKEW_MS) {
+            self
+        } else {
+            self.max(seen)
+        }
     }
 }
 
@@ -62,7 +80,11 @@ mod tests {
         }
 
         #[test]
-        fn observe_never_goes_back_nor_far_ahead(time in time(), seen in time(), now_ms in 0..1u64 << 45) {
+        fn observe_never_goes_back_nor_far_ahead(
+            time in time(),
+            seen in time(),
+            now_ms in 0..1u64 << 45,
+        ) {
             let after = time.observe(seen, now_ms);
             prop_assert!(after >= time && after.wall_ms <= time.wall_ms.max(now_ms + MAX_SKEW_MS));
         }

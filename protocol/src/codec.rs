@@ -1,14 +1,16 @@
 //! The one encoding of everything that crosses the mesh or is kept in a register slot.
 //!
-//! bincode is fixed at `=2.0.1`: 3.0.0 is a tombstone that does not compile and 2.0.1 is unmaintained, so its name
-//! occurs in this file alone and a successor replaces it here. Every decode has a size limit, because a length prefix
-//! from a peer would otherwise choose how much memory we allocate.
+//! bincode is fixed at `=2.0.1`: 3.0.0 is a tombstone that does not compile and 2.0.1 is
+//! unmaintained, so its name occurs in this file alone and a successor replaces it here. Every
+//! decode has a size limit, because a length prefix from a peer would otherwise choose how much
+//! memory we allocate.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Largest control message (a peer call, a datagram, a register slot), bytes.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
-/// Largest board exchange or model manifest, bytes. A 100 GiB model in 1 MiB chunks has a manifest of about 5 MiB.
+/// Largest board exchange or model manifest, bytes. A 100 GiB model in 1 MiB chunks has a manifest
+/// of about 5 MiB.
 pub const DOCUMENT_LIMIT: usize = 32 << 20;
 
 /// Why bytes could not be read or a value not be written.
@@ -47,8 +49,12 @@ fn encode_within<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Vec<u
     let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard())
         .map_err(|error| CodecError::Malformed(error.to_string()))?;
     if bytes.len() > limit {
-        return Err(CodecError::TooLarge { size: bytes.len(), limit });
+        return Err(CodecError::TooLarge {
+            size: bytes.len(),
+            limit,
+        });
     }
+
     Ok(bytes)
 }
 
@@ -64,13 +70,21 @@ pub fn decode_document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecErro
 
 fn decode_within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > LIMIT {
-        return Err(CodecError::TooLarge { size: bytes.len(), limit: LIMIT });
+        return Err(CodecError::TooLarge {
+            size: bytes.len(),
+            limit: LIMIT,
+        });
     }
-    let (value, read) = bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
-        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+
+    let (value, read) =
+        bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
+            .map_err(|error| CodecError::Malformed(error.to_string()))?;
     if read != bytes.len() {
-        return Err(CodecError::Trailing { extra: bytes.len() - read });
+        return Err(CodecError::Trailing {
+            extra: bytes.len() - read,
+        });
     }
+
     Ok(value)
 }
 
@@ -84,7 +98,10 @@ mod tests {
         #[test]
         fn what_was_encoded_is_decoded(value: (u64, String, Vec<Option<i32>>)) {
             let bytes = encode(&value).unwrap();
-            prop_assert_eq!(decode::<(u64, String, Vec<Option<i32>>)>(&bytes).unwrap(), value);
+            prop_assert_eq!(
+                decode::<(u64, String, Vec<Option<i32>>)>(&bytes).unwrap(),
+                value
+            );
         }
 
         #[test]
@@ -97,12 +114,18 @@ mod tests {
     fn a_hostile_length_prefix_allocates_nothing() {
         let mut bytes = vec![253];
         bytes.extend((1u64 << 60).to_le_bytes());
-        assert!(matches!(decode::<String>(&bytes), Err(CodecError::Malformed(_))));
+        assert!(matches!(
+            decode::<String>(&bytes),
+            Err(CodecError::Malformed(_))
+        ));
     }
 
     #[test]
     fn trailing_bytes_are_refused() {
-        assert_eq!(decode::<u8>(&[7, 7]), Err(CodecError::Trailing { extra: 1 }));
+        assert_eq!(
+            decode::<u8>(&[7, 7]),
+            Err(CodecError::Trailing { extra: 1 })
+        );
     }
 
     #[test]

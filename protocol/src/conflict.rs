@@ -37,8 +37,8 @@ pub struct Tombstone {
     pub deleted: HybridTime,
     /// Where it was deleted.
     pub origin: RegionName,
-    /// Digest of the content that was deleted, as far as it was known. The name stays taken for any other content: a pinned
-    /// `name@version` must never mean two things.
+    /// Digest of the content that was deleted, as far as it was known. The name stays taken for any
+    /// other content: a pinned `name@version` must never mean two things.
     pub content: Option<Digest>,
 }
 
@@ -63,29 +63,50 @@ pub struct Catalogue {
 impl Catalogue {
     /// The versions of models that users publish: those of internal models are left out.
     pub fn published(&self) -> impl Iterator<Item = &VersionSummary> {
-        self.versions.iter().filter(|version| !version.model.is_internal())
+        self.versions
+            .iter()
+            .filter(|version| !version.model.is_internal())
     }
 }
 
 /// Where a published version belongs when another of the same name exists.
 ///
-/// The earlier (hybrid time, then region) keeps the name, in every region alike: whoever compares, the order is the same.
+/// The earlier (hybrid time, then region) keeps the name, in every region alike: whoever compares,
+/// the order is the same.
 pub fn keeps_name<'a>(a: &'a VersionSummary, b: &'a VersionSummary) -> &'a VersionSummary {
-    if (a.published, &a.origin, a.content) <= (b.published, &b.origin, b.content) { a } else { b }
+    if (a.published, &a.origin, a.content) <= (b.published, &b.origin, b.content) {
+        a
+    } else {
+        b
+    }
 }
 
-/// The name that the loser of a conflict gets: `7` becomes `7+conflict.<origin>`, and should that have been given to an
-/// earlier loser of the same origin, `7+conflict.<origin>.<first 8 digits of the content>`.
+/// The name that the loser of a conflict gets: `7` becomes `7+conflict.<origin>`, and should that
+/// have been given to an earlier loser of the same origin, `7+conflict.<origin>.<first 8 digits of
+/// the content>`.
 pub fn conflict_name(loser: &VersionSummary) -> Result<VersionName, IdentityError> {
-    if loser.version.is_conflict() { crowded_name(loser) } else { first_conflict_name(loser) }
+    if loser.version.is_conflict() {
+        crowded_name(loser)
+    } else {
+        first_conflict_name(loser)
+    }
 }
 
 fn first_conflict_name(loser: &VersionSummary) -> Result<VersionName, IdentityError> {
-    VersionName::new(format!("{}+conflict.{}", loser.version.base(), loser.origin))
+    VersionName::new(format!(
+        "{}+conflict.{}",
+        loser.version.base(),
+        loser.origin
+    ))
 }
 
 fn crowded_name(loser: &VersionSummary) -> Result<VersionName, IdentityError> {
-    VersionName::new(format!("{}+conflict.{}.{:.8}", loser.version.base(), loser.origin, loser.content.to_string()))
+    VersionName::new(format!(
+        "{}+conflict.{}.{:.8}",
+        loser.version.base(),
+        loser.origin,
+        loser.content.to_string()
+    ))
 }
 
 /// One thing to do so that a region's catalogue becomes the mesh's.
@@ -115,24 +136,35 @@ impl Catalogue {
     /// Sorts and removes what is outranked: the normal form that digests are taken of.
     pub fn normalise(&mut self) {
         // Newest first within a name, so that `dedup` keeps the newest.
-        self.tombstones.sort_by(|a, b| (&a.model, &a.version, b).cmp(&(&b.model, &b.version, a)));
-        self.tombstones.dedup_by(|b, a| a.model == b.model && a.version == b.version);
-        self.aliases.sort_by(|a, b| (&a.model, &a.alias, b).cmp(&(&b.model, &b.alias, a)));
-        self.aliases.dedup_by(|b, a| a.model == b.model && a.alias == b.alias);
+        self.tombstones
+            .sort_by(|a, b| (&a.model, &a.version, b).cmp(&(&b.model, &b.version, a)));
+        self.tombstones
+            .dedup_by(|b, a| a.model == b.model && a.version == b.version);
+        self.aliases
+            .sort_by(|a, b| (&a.model, &a.alias, b).cmp(&(&b.model, &b.alias, a)));
+        self.aliases
+            .dedup_by(|b, a| a.model == b.model && a.alias == b.alias);
+
         let dead = deletions(&self.tombstones);
         self.versions.retain(|version| !is_dead(&dead, version));
         self.versions.sort();
         self.versions.dedup();
     }
 
-    /// Versions that are still held although they were deleted, as the deletions that are to be carried out. Asked before
-    /// [`Catalogue::normalise`], which hides them.
+    /// Versions that are still held although they were deleted, as the deletions that are to be
+    /// carried out. Asked before [`Catalogue::normalise`], which hides them.
     pub fn unfinished_deletions(&self) -> Vec<Tombstone> {
         let held = by_name(self);
         let is_unfinished = |stone: &&Tombstone| {
-            held.get(&(&stone.model, &stone.version)).is_some_and(|version| version.published <= stone.deleted)
+            held.get(&(&stone.model, &stone.version))
+                .is_some_and(|version| version.published <= stone.deleted)
         };
-        self.tombstones.iter().filter(is_unfinished).cloned().collect()
+
+        self.tombstones
+            .iter()
+            .filter(is_unfinished)
+            .cloned()
+            .collect()
     }
 
     /// A hash of the whole: equal catalogues, equal digests.
@@ -150,19 +182,25 @@ impl Catalogue {
 
     /// A version by name.
     pub fn version(&self, model: &ModelName, version: &VersionName) -> Option<&VersionSummary> {
-        self.versions.iter().find(|held| &held.model == model && &held.version == version)
+        self.versions
+            .iter()
+            .find(|held| &held.model == model && &held.version == version)
     }
 }
 
-/// The newest deletion of each name, for look-ups: a region may hold thousands of versions and deletions.
+/// The newest deletion of each name, for look-ups: a region may hold thousands of versions and
+/// deletions.
 type Deletions = BTreeMap<(ModelName, VersionName), HybridTime>;
 
 fn deletions(tombstones: &[Tombstone]) -> Deletions {
     let mut newest = Deletions::new();
     for stone in tombstones {
-        let deleted = newest.entry((stone.model.clone(), stone.version.clone())).or_default();
+        let deleted = newest
+            .entry((stone.model.clone(), stone.version.clone()))
+            .or_default();
         *deleted = stone.deleted.max(*deleted);
     }
+
     newest
 }
 
@@ -171,20 +209,28 @@ fn is_dead(deletions: &Deletions, version: &VersionSummary) -> bool {
     deleted.is_some_and(|deleted| version.published <= *deleted)
 }
 
-/// How `loser`, which we hold, gives way. The earliest loser of an origin has the plain conflict name, in every region
-/// alike; should a later one of ours stand there, it moves on first.
+/// How `loser`, which we hold, gives way. The earliest loser of an origin has the plain conflict
+/// name, in every region alike; should a later one of ours stand there, it moves on first.
 fn renames<'a>(
     loser: &'a VersionSummary,
     winners: &ByName<'a>,
     own: &ByName<'a>,
     moved: &mut BTreeSet<&'a VersionSummary>,
 ) -> Vec<(&'a VersionSummary, VersionName)> {
-    let (Ok(plain), Ok(crowded)) = (conflict_name(loser), crowded_name(loser)) else { return Vec::new() };
+    let (Ok(plain), Ok(crowded)) = (conflict_name(loser), crowded_name(loser)) else {
+        return Vec::new();
+    };
     let standing = winners.get(&(&loser.model, &plain));
-    if standing.is_some_and(|other| other.content != loser.content && keeps_name(other, loser) == *other) {
+
+    if standing
+        .is_some_and(|other| other.content != loser.content && keeps_name(other, loser) == *other)
+    {
         return vec![(loser, crowded)];
     }
-    let occupant = own.get(&(&loser.model, &plain)).filter(|occupant| occupant.content != loser.content);
+
+    let occupant = own
+        .get(&(&loser.model, &plain))
+        .filter(|occupant| occupant.content != loser.content);
     match occupant.map(|occupant| (occupant, crowded_name(occupant))) {
         None => vec![(loser, plain)],
         Some((occupant, Ok(to))) => {
@@ -199,10 +245,15 @@ fn renames<'a>(
 type ByName<'a> = BTreeMap<(&'a ModelName, &'a VersionName), &'a VersionSummary>;
 
 fn by_name(catalogue: &Catalogue) -> ByName<'_> {
-    catalogue.versions.iter().map(|held| ((&held.model, &held.version), held)).collect()
+    catalogue
+        .versions
+        .iter()
+        .map(|held| ((&held.model, &held.version), held))
+        .collect()
 }
 
-/// What `own` lacks of what the peers hold, in the order in which it should be done: deletions, renames, aliases, fetches.
+/// What `own` lacks of what the peers hold, in the order in which it should be done: deletions,
+/// renames, aliases, fetches.
 ///
 /// Takes time n log n in all that is held: it is asked after every change.
 pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<SyncAction> {
@@ -212,45 +263,80 @@ pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<Sync
         all.aliases.extend(peer.aliases.iter().cloned());
         all.versions.extend(peer.versions.iter().cloned());
     }
+
     all.normalise();
 
     let own_tombstones: BTreeSet<_> = own.tombstones.iter().collect();
     let own_aliases: BTreeSet<_> = own.aliases.iter().collect();
     let dead = deletions(&all.tombstones);
-    let (own_versions, peer_versions) = (by_name(own), peers.iter().map(|(region, peer)| (region, by_name(peer))));
+    let own_versions = by_name(own);
+    let peer_versions = peers.iter().map(|(region, peer)| (region, by_name(peer)));
     let peer_versions: Vec<_> = peer_versions.collect();
 
-    let deletions = all.tombstones.iter().filter(|stone| !own_tombstones.contains(stone)).cloned();
+    let deletions = all
+        .tombstones
+        .iter()
+        .filter(|stone| !own_tombstones.contains(stone))
+        .cloned();
     let mut actions: Vec<_> = deletions.map(SyncAction::Delete).collect();
     let mut fetches = Vec::new();
-    // Sorted by name: rivals stand side by side. A loser is renamed by the regions that hold it and fetched under its
-    // new name.
-    let rivals = all.versions.chunk_by(|a, b| a.model == b.model && a.version == b.version);
+
+    // Sorted by name: rivals stand side by side. A loser is renamed by the regions that hold it and
+    // fetched under its new name.
+    let rivals = all
+        .versions
+        .chunk_by(|a, b| a.model == b.model && a.version == b.version);
     let winners: ByName<'_> = rivals
         .filter_map(|rivals| rivals.iter().reduce(|a, b| keeps_name(a, b)))
         .map(|winner| ((&winner.model, &winner.version), winner))
         .collect();
-    let (mut moved, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    let mut moved = BTreeSet::new();
+    let mut taken = BTreeSet::new();
+
     for (name, winner) in &winners {
         match own_versions.get(name).filter(|ours| !is_dead(&dead, ours)) {
             Some(ours) if ours.content == winner.content => continue,
             Some(ours) if !moved.contains(ours) => {
                 for (from, to) in renames(ours, &winners, &own_versions, &mut moved) {
                     taken.insert((from.model.clone(), to.clone()));
-                    actions.push(SyncAction::Rename { from: from.clone(), to });
+                    actions.push(SyncAction::Rename {
+                        from: from.clone(),
+                        to,
+                    });
                 }
             }
             _ => {}
         }
-        // Names sort before the conflict names made of them, so a name that is given above is seen here.
+
+        // Names sort before the conflict names made of them, so a name that is given above is seen
+        // here.
         if taken.contains(&(winner.model.clone(), winner.version.clone())) {
             continue;
         }
-        let holds = |peer: &ByName<'_>| peer.get(name).is_some_and(|held| held.content == winner.content);
-        let regions = peer_versions.iter().filter(|(_, peer)| holds(peer)).map(|(region, _)| (*region).clone());
-        fetches.push(SyncAction::Fetch { version: (*winner).clone(), regions: regions.collect() });
+
+        let holds = |peer: &ByName<'_>| {
+            peer.get(name)
+                .is_some_and(|held| held.content == winner.content)
+        };
+        let regions = peer_versions
+            .iter()
+            .filter(|(_, peer)| holds(peer))
+            .map(|(region, _)| (*region).clone());
+
+        fetches.push(SyncAction::Fetch {
+            version: (*winner).clone(),
+            regions: regions.collect(),
+        });
     }
-    actions.extend(all.aliases.iter().filter(|alias| !own_aliases.contains(alias)).cloned().map(SyncAction::SetAlias));
+
+    actions.extend(
+        all.aliases
+            .iter()
+            .filter(|alias| !own_aliases.contains(alias))
+            .cloned()
+            .map(SyncAction::SetAlias),
+    );
+
     actions.extend(fetches);
     actions
 }
@@ -262,7 +348,10 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     fn time(wall_ms: u64) -> HybridTime {
-        HybridTime { wall_ms, counter: 0 }
+        HybridTime {
+            wall_ms,
+            counter: 0,
+        }
     }
 
     fn region() -> impl Strategy<Value = RegionName> {
@@ -271,13 +360,15 @@ mod tests {
 
     /// As in a mesh: a publication (time, region) has one content.
     fn version() -> impl Strategy<Value = VersionSummary> {
-        (0..2u8, 0..2u8, 1..6u64, region()).prop_map(|(model, version, at, origin)| VersionSummary {
-            model: format!("m{model}").parse().unwrap(),
-            version: version.to_string().parse().unwrap(),
-            content: Digest::of(format!("{at}{origin}").as_bytes()),
-            size: at,
-            published: time(at),
-            origin,
+        (0..2u8, 0..2u8, 1..6u64, region()).prop_map(|(model, version, at, origin)| {
+            VersionSummary {
+                model: format!("m{model}").parse().unwrap(),
+                version: version.to_string().parse().unwrap(),
+                content: Digest::of(format!("{at}{origin}").as_bytes()),
+                size: at,
+                published: time(at),
+                origin,
+            }
         })
     }
 
@@ -304,14 +395,24 @@ mod tests {
 
     /// A region holds one version under a name.
     fn catalogue() -> impl Strategy<Value = Catalogue> {
-        (vec(version(), 0..4), vec(alias(), 0..3), vec(tombstone(), 0..2)).prop_map(
-            |(versions, aliases, tombstones)| {
-                let mut catalogue = Catalogue { versions, aliases, tombstones };
-                catalogue.normalise();
-                catalogue.versions.dedup_by(|b, a| a.model == b.model && a.version == b.version);
-                catalogue
-            },
+        (
+            vec(version(), 0..4),
+            vec(alias(), 0..3),
+            vec(tombstone(), 0..2),
         )
+            .prop_map(|(versions, aliases, tombstones)| {
+                let mut catalogue = Catalogue {
+                    versions,
+                    aliases,
+                    tombstones,
+                };
+
+                catalogue.normalise();
+                catalogue
+                    .versions
+                    .dedup_by(|b, a| a.model == b.model && a.version == b.version);
+                catalogue
+            })
     }
 
     /// Carries out what a region would.
@@ -322,55 +423,90 @@ mod tests {
                 SyncAction::SetAlias(alias) => catalogue.aliases.push(alias.clone()),
                 SyncAction::Rename { from, to } => {
                     catalogue.versions.retain(|held| held != from);
-                    catalogue.versions.push(VersionSummary { version: to.clone(), ..from.clone() });
+                    catalogue.versions.push(VersionSummary {
+                        version: to.clone(),
+                        ..from.clone()
+                    });
                 }
                 SyncAction::Fetch { version, .. } => catalogue.versions.push(version.clone()),
             }
         }
+
         catalogue.normalise();
     }
 
     fn sync_all(regions: &mut [(RegionName, Catalogue)]) {
         for _ in 0..6 {
             for index in 0..regions.len() {
-                let peers: Vec<_> =
-                    regions.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, r)| r.clone()).collect();
+                let peers: Vec<_> = regions
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| *i != index)
+                    .map(|(_, r)| r.clone())
+                    .collect();
                 let actions = plan_sync(&regions[index].1, &peers);
+
                 apply(&mut regions[index].1, &actions);
             }
         }
     }
 
     fn named(catalogues: Vec<Catalogue>) -> Vec<(RegionName, Catalogue)> {
-        ["a", "b", "c"].iter().map(|name| name.parse().unwrap()).zip(catalogues).collect()
+        ["a", "b", "c"]
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .zip(catalogues)
+            .collect()
     }
 
     proptest! {
         #[test]
-        fn what_is_deleted_and_still_held_is_unfinished_and_hidden(versions in vec(version(), 0..4), tombstones in vec(tombstone(), 0..3)) {
-            let mut raw = Catalogue { versions, tombstones, ..Catalogue::default() };
+        fn what_is_deleted_and_still_held_is_unfinished_and_hidden(
+            versions in vec(version(), 0..4),
+            tombstones in vec(tombstone(), 0..3),
+        ) {
+            let mut raw = Catalogue {
+                versions,
+                tombstones,
+                ..Catalogue::default()
+            };
+
             raw.versions.sort();
-            raw.versions.dedup_by(|b, a| a.model == b.model && a.version == b.version);
+            raw.versions
+                .dedup_by(|b, a| a.model == b.model && a.version == b.version);
+
             let unfinished = raw.unfinished_deletions();
             let before = raw.versions.clone();
             raw.normalise();
             for version in before {
-                let is_unfinished = unfinished.iter().any(|stone| (&stone.model, &stone.version) == (&version.model, &version.version));
+                let is_unfinished = unfinished.iter().any(|stone| {
+                    (&stone.model, &stone.version) == (&version.model, &version.version)
+                });
                 prop_assert_eq!(is_unfinished, !raw.versions.contains(&version));
             }
+
             prop_assert_eq!(raw.unfinished_deletions(), vec![]);
         }
 
         #[test]
-        fn regions_that_sync_become_equal_whatever_the_order(catalogues in vec(catalogue(), 3..=3)) {
+        fn regions_that_sync_become_equal_whatever_the_order(
+            catalogues in vec(catalogue(), 3..=3),
+        ) {
             let mut forward = named(catalogues.clone());
             sync_all(&mut forward);
             prop_assert_eq!(&forward[0].1, &forward[1].1);
             prop_assert_eq!(&forward[1].1, &forward[2].1);
             for (index, (_, catalogue)) in forward.iter().enumerate() {
-                let peers: Vec<_> = forward.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, r)| r.clone()).collect();
+                let peers: Vec<_> = forward
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| *i != index)
+                    .map(|(_, r)| r.clone())
+                    .collect();
+
                 prop_assert_eq!(plan_sync(catalogue, &peers), vec![]);
             }
+
             let mut backward = named(catalogues);
             backward.reverse();
             sync_all(&mut backward);
@@ -378,16 +514,39 @@ mod tests {
         }
 
         #[test]
-        fn no_content_is_lost_to_a_conflict_and_the_earliest_keeps_the_name(rivals in vec(version(), 3..=3)) {
-            let rival = |rival: &VersionSummary| VersionSummary { version: "1".parse().unwrap(), model: "m".parse().unwrap(), ..rival.clone() };
+        fn no_content_is_lost_to_a_conflict_and_the_earliest_keeps_the_name(
+            rivals in vec(version(), 3..=3),
+        ) {
+            let rival = |rival: &VersionSummary| VersionSummary {
+                version: "1".parse().unwrap(),
+                model: "m".parse().unwrap(),
+                ..rival.clone()
+            };
             let rivals: Vec<_> = rivals.iter().map(rival).collect();
-            let of = |version: &VersionSummary| Catalogue { versions: vec![version.clone()], ..Catalogue::default() };
+            let of = |version: &VersionSummary| Catalogue {
+                versions: vec![version.clone()],
+                ..Catalogue::default()
+            };
             let mut regions = named(rivals.iter().map(of).collect());
+
             sync_all(&mut regions);
             for (_, catalogue) in &regions {
-                let held = |content| catalogue.versions.iter().filter(|version| version.content == content).count();
-                prop_assert!(rivals.iter().all(|rival| held(rival.content) == 1), "{catalogue:?}");
-                let kept = catalogue.version(&rivals[0].model, &rivals[0].version).unwrap();
+                let held = |content| {
+                    catalogue
+                        .versions
+                        .iter()
+                        .filter(|version| version.content == content)
+                        .count()
+                };
+
+                prop_assert!(
+                    rivals.iter().all(|rival| held(rival.content) == 1),
+                    "{catalogue:?}"
+                );
+
+                let kept = catalogue
+                    .version(&rivals[0].model, &rivals[0].version)
+                    .unwrap();
                 prop_assert_eq!(Some(kept), rivals.iter().reduce(|a, b| keeps_name(a, b)));
             }
         }
@@ -397,12 +556,22 @@ mod tests {
             let mut regions = named(catalogues);
             for _ in 0..3 {
                 for index in 0..regions.len() {
-                    let peers: Vec<_> = regions.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, r)| r.clone()).collect();
+                    let peers: Vec<_> = regions
+                        .iter()
+                        .enumerate()
+                        .filter(|(i, _)| *i != index)
+                        .map(|(_, r)| r.clone())
+                        .collect();
+
                     // Each action by itself: it is what a store does.
                     for action in plan_sync(&regions[index].1, &peers) {
                         apply(&mut regions[index].1, std::slice::from_ref(&action));
                         let versions = &regions[index].1.versions;
-                        let names: BTreeSet<_> = versions.iter().map(|held| (&held.model, &held.version)).collect();
+                        let names: BTreeSet<_> = versions
+                            .iter()
+                            .map(|held| (&held.model, &held.version))
+                            .collect();
+
                         prop_assert_eq!(names.len(), versions.len(), "after {:?}", action);
                     }
                 }
@@ -417,14 +586,33 @@ mod tests {
         }
 
         #[test]
-        fn what_was_deleted_stays_deleted_and_what_was_published_later_lives(version in version(), stone in tombstone()) {
-            let version = VersionSummary { model: stone.model.clone(), version: stone.version.clone(), ..version };
-            let with = Catalogue { versions: vec![version.clone()], ..Catalogue::default() };
-            let without = Catalogue { tombstones: vec![stone.clone()], ..Catalogue::default() };
+        fn what_was_deleted_stays_deleted_and_what_was_published_later_lives(
+            version in version(),
+            stone in tombstone(),
+        ) {
+            let version = VersionSummary {
+                model: stone.model.clone(),
+                version: stone.version.clone(),
+                ..version
+            };
+            let with = Catalogue {
+                versions: vec![version.clone()],
+                ..Catalogue::default()
+            };
+
+            let without = Catalogue {
+                tombstones: vec![stone.clone()],
+                ..Catalogue::default()
+            };
             let mut regions = named(vec![with, without]);
+
             sync_all(&mut regions);
             let lives = version.published > stone.deleted;
-            prop_assert!(regions.iter().all(|(_, catalogue)| catalogue.versions.contains(&version) == lives));
+            prop_assert!(
+                regions
+                    .iter()
+                    .all(|(_, catalogue)| catalogue.versions.contains(&version) == lives)
+            );
         }
     }
 
@@ -438,10 +626,25 @@ mod tests {
             published: time(at),
             origin: "a".parse().unwrap(),
         });
-        let all = Catalogue { versions: versions.collect(), ..Catalogue::default() };
+
+        let all = Catalogue {
+            versions: versions.collect(),
+            ..Catalogue::default()
+        };
         let begin = std::time::Instant::now();
-        let actions = plan_sync(&Catalogue::default(), &[("a".parse().unwrap(), all.clone())]);
-        assert_eq!((actions.len(), plan_sync(&all, &[("b".parse().unwrap(), all.clone())])), (20_000, vec![]));
+        let actions = plan_sync(
+            &Catalogue::default(),
+            &[("a".parse().unwrap(), all.clone())],
+        );
+
+        assert_eq!(
+            (
+                actions.len(),
+                plan_sync(&all, &[("b".parse().unwrap(), all.clone())])
+            ),
+            (20_000, vec![])
+        );
+
         // Unoptimised it takes half a second; a comparison of each with each takes minutes.
         assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     }

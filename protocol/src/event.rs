@@ -1,8 +1,9 @@
 //! What happened in a mesh, in a form that every agent agrees on.
 //!
-//! Agents don't send events to each other: each derives them from what all of them hold (verdicts, committed plans, who
-//! leads). What happened once has therefore the same [`Event::id`] at every agent, so that a receiver that is told twice
-//! knows it. What only one agent can know, say that it was fenced off, names that agent as its witness.
+//! Agents don't send events to each other: each derives them from what all of them hold (verdicts,
+//! committed plans, who leads). What happened once has therefore the same [`Event::id`] at every
+//! agent, so that a receiver that is told twice knows it. What only one agent can know, say that it
+//! was fenced off, names that agent as its witness.
 
 use crate::identity::{AgentId, RegionName};
 use serde::{Deserialize, Serialize};
@@ -86,8 +87,15 @@ impl FromStr for EventKind {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let unknown = || UnknownWord { found: text.into(), possible: Self::ALL.map(Self::as_str).to_vec() };
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(unknown)
+        let unknown = || UnknownWord {
+            found: text.into(),
+            possible: Self::ALL.map(Self::as_str).to_vec(),
+        };
+
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(unknown)
     }
 }
 
@@ -98,7 +106,9 @@ impl fmt::Display for EventKind {
 }
 
 /// How much somebody should care.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Good to know afterwards.
@@ -128,8 +138,15 @@ impl FromStr for Severity {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let unknown = || UnknownWord { found: text.into(), possible: Self::ALL.map(Self::as_str).to_vec() };
-        Self::ALL.into_iter().find(|severity| severity.as_str() == text).ok_or_else(unknown)
+        let unknown = || UnknownWord {
+            found: text.into(),
+            possible: Self::ALL.map(Self::as_str).to_vec(),
+        };
+
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.as_str() == text)
+            .ok_or_else(unknown)
     }
 }
 
@@ -173,8 +190,13 @@ mod tests {
         for severity in Severity::ALL {
             assert_eq!(severity.as_str().parse(), Ok(severity));
         }
+
         let error = "verdicts".parse::<EventKind>().unwrap_err().to_string();
-        assert!(error.starts_with("\"verdicts\" is none of verdict, plan, "), "{error}");
+        assert!(
+            error.starts_with("\"verdicts\" is none of verdict, plan, "),
+            "{error}"
+        );
+
         assert!(Severity::Info < Severity::Warning && Severity::Warning < Severity::Critical);
     }
 }

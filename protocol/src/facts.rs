@@ -68,8 +68,8 @@ pub enum Fact {
     Alerts(AlertFacts),
     /// Its problems, at most [`crate::problem::PROBLEMS_MAX`].
     Problems(Vec<Problem>),
-    /// Which versions its model server can serve. An entry of its own: it changes rarely, the counters of [`ServingFacts`] all
-    /// the time.
+    /// Which versions its model server can serve. An entry of its own: it changes rarely, the
+    /// counters of [`ServingFacts`] all the time.
     Servability(Servability),
     /// What it knows of money.
     Cost(CostFacts),
@@ -94,18 +94,23 @@ impl Fact {
         }
     }
 
-    /// The same with its free texts escaped: what a peer writes must not forge a line of a log or rewrite a terminal. What
-    /// agents compare with each other (plans, aliases) stays as it is, and is escaped where it is shown.
+    /// The same with its free texts escaped: what a peer writes must not forge a line of a log or
+    /// rewrite a terminal. What agents compare with each other (plans, aliases) stays as it is, and
+    /// is escaped where it is shown.
     #[must_use]
     pub fn printable(mut self) -> Self {
         match &mut self {
             Fact::Agent(about) => {
-                [&mut about.version, &mut about.api_url, &mut about.cloud].into_iter().for_each(escape);
+                [&mut about.version, &mut about.api_url, &mut about.cloud]
+                    .into_iter()
+                    .for_each(escape);
             }
             Fact::Observations(all) => {
                 for seen in &mut all.regions {
                     escape(&mut seen.evidence);
-                    seen.addresses.iter_mut().for_each(|address| escape(&mut address.evidence));
+                    seen.addresses
+                        .iter_mut()
+                        .for_each(|address| escape(&mut address.evidence));
                 }
             }
             Fact::Links(links) => links.peers.iter_mut().for_each(|(agent, _)| escape(agent)),
@@ -130,6 +135,7 @@ impl Fact {
             | Fact::Leader(_)
             | Fact::Alerts(_) => {}
         }
+
         self
     }
 }
@@ -154,9 +160,11 @@ pub struct AgentFacts {
 pub struct Observations {
     /// One entry per region.
     pub regions: Vec<Observation>,
-    /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a verdict.
+    /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a
+    /// verdict.
     pub own: Option<Condition>,
-    /// The one address of its region that the agent speaks for in `own`; none: for the region as a whole.
+    /// The one address of its region that the agent speaks for in `own`; none: for the region as a
+    /// whole.
     pub own_address: Option<IpAddr>,
 }
 
@@ -173,28 +181,35 @@ pub struct Holdings {
     pub aliases: Vec<AliasEntry>,
     /// Versions known from peers that this region lacks.
     pub missing: u64,
-    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been unknown, milliseconds.
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been
+    /// unknown, milliseconds.
     pub lag_ms: u64,
-    /// Living regions whose catalogue could not be read: what this region lacks of theirs is not known.
+    /// Living regions whose catalogue could not be read: what this region lacks of theirs is not
+    /// known.
     pub unknown: Vec<RegionName>,
 }
 
 impl Holdings {
-    /// Whether the region `own`, which holds this, may serve: it lacks nothing that it knows of, and holds as much as one of
-    /// `serving`, the regions that have traffic, where a catalogue can't be read. What is not known is not complete, but one
-    /// agent whose catalogue no other can read must not keep a region out.
+    /// Whether the region `own`, which holds this, may serve: it lacks nothing that it knows of,
+    /// and holds as much as one of `serving`, the regions that have traffic, where a catalogue
+    /// can't be read. What is not known is not complete, but one agent whose catalogue no other can
+    /// read must not keep a region out.
     pub fn is_complete(&self, own: &RegionName, serving: &[(&RegionName, &Self)]) -> bool {
         self.missing == 0 && self.is_vouched_for(own, serving)
     }
 
-    /// Whether one of `others`, regions and what their agents publish, vouches for each unknown catalogue: its own was read
-    /// here, and it either holds all of the unknown one or does not know it either.
+    /// Whether one of `others`, regions and what their agents publish, vouches for each unknown
+    /// catalogue: its own was read here, and it either holds all of the unknown one or does not
+    /// know it either.
     pub fn is_vouched_for(&self, own: &RegionName, others: &[(&RegionName, &Self)]) -> bool {
         let vouches = |(region, held): &(&RegionName, &Self), unknown: &RegionName| {
             let is_known = *region != own && *region != unknown && !self.unknown.contains(region);
             is_known && (held.missing == 0 || held.unknown.contains(unknown))
         };
-        self.unknown.iter().all(|unknown| others.iter().any(|other| vouches(other, unknown)))
+
+        self.unknown
+            .iter()
+            .all(|unknown| others.iter().any(|other| vouches(other, unknown)))
     }
 }
 
@@ -211,7 +226,8 @@ pub struct ServingFacts {
     pub errors_total: u64,
     /// Questions for readiness answered with yes since start: synthetic requests.
     pub probes_total: u64,
-    /// Inferences that it computes at once: its configured limit, or its processors if those are fewer.
+    /// Inferences that it computes at once: its configured limit, or its processors if those are
+    /// fewer.
     pub places: u32,
     /// Inferences answered by how long they took, see [`crate::trial::LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
@@ -241,8 +257,8 @@ pub struct LeaderFacts {
 /// The agent's connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
-    /// Region and agent at the other end, as text, and the smoothed round-trip time in microseconds; at most
-    /// [`LINKS_MAX`].
+    /// Region and agent at the other end, as text, and the smoothed round-trip time in
+    /// microseconds; at most [`LINKS_MAX`].
     pub peers: Vec<(String, u64)>,
     /// Regions that the agent has no connection to.
     pub unreachable: Vec<RegionName>,
@@ -250,40 +266,59 @@ pub struct Links {
 
 /// Most connections in one [`Links`]; the nearest are kept.
 pub const LINKS_MAX: usize = 128;
-/// Round-trip times alone are published again no sooner than this, milliseconds: they change all the time.
+/// Round-trip times alone are published again no sooner than this, milliseconds: they change all
+/// the time.
 const ROUND_TRIPS_EVERY_MS: u64 = 30_000;
 
 impl Links {
-    /// The connections of an agent in region `own`. `regions` are those of its configuration; `connections` are the agents
-    /// that it is connected to, each with the smoothed round-trip time in microseconds.
+    /// The connections of an agent in region `own`. `regions` are those of its configuration;
+    /// `connections` are the agents that it is connected to, each with the smoothed round-trip time
+    /// in microseconds.
     pub fn new<'a>(
         own: &RegionName,
         regions: impl IntoIterator<Item = &'a RegionName>,
         connections: impl IntoIterator<Item = (&'a AgentId, u64)>,
     ) -> Self {
         let mut connections: Vec<_> = connections.into_iter().collect();
-        let is_reached = |region: &RegionName| connections.iter().any(|(agent, _)| agent.region == *region);
-        let unreachable = regions.into_iter().filter(|region| *region != own && !is_reached(region)).cloned().collect();
+        let is_reached =
+            |region: &RegionName| connections.iter().any(|(agent, _)| agent.region == *region);
+        let unreachable = regions
+            .into_iter()
+            .filter(|region| *region != own && !is_reached(region))
+            .cloned()
+            .collect();
 
         connections.sort_unstable_by_key(|(agent, round_trip_us)| (*round_trip_us, *agent));
         connections.truncate(LINKS_MAX);
         connections.sort_unstable();
-        let peers = connections.into_iter().map(|(agent, round_trip_us)| (agent.to_string(), round_trip_us)).collect();
+
+        let peers = connections
+            .into_iter()
+            .map(|(agent, round_trip_us)| (agent.to_string(), round_trip_us))
+            .collect();
 
         Self { peers, unreachable }
     }
 
-    /// Whether to publish this in place of what was published `age_ms` ago: at once where a connection came or went, after
-    /// a while where only round-trip times changed.
+    /// Whether to publish this in place of what was published `age_ms` ago: at once where a
+    /// connection came or went, after a while where only round-trip times changed.
     pub fn replaces(&self, published: &Self, age_ms: u64) -> bool {
-        let peers = |links: &Self| links.peers.iter().map(|(agent, _)| agent.clone()).collect::<Vec<_>>();
-        let is_reach_changed = self.unreachable != published.unreachable || peers(self) != peers(published);
+        let peers = |links: &Self| {
+            links
+                .peers
+                .iter()
+                .map(|(agent, _)| agent.clone())
+                .collect::<Vec<_>>()
+        };
+        let is_reach_changed =
+            self.unreachable != published.unreachable || peers(self) != peers(published);
 
         is_reach_changed || (self != published && age_ms >= ROUND_TRIPS_EVERY_MS)
     }
 }
 
-/// What an agent told those who want to know of events and alerts, so that no other agent tells them again.
+/// What an agent told those who want to know of events and alerts, so that no other agent tells
+/// them again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertFacts {
     /// One entry per receiver of the agent's configuration.

@@ -1,7 +1,8 @@
 //! Names of meshes, regions and agents, and the SPIFFE ID that binds them to a certificate.
 //!
-//! `spiffe://<mesh>/region/<region>/agent/<agent>` (SPIFFE-ID specification §2). A name is parsed once, at the border,
-//! and is valid ever after: it is safe in a path, a DNS label, a metric label and a log line.
+//! `spiffe://<mesh>/region/<region>/agent/<agent>` (SPIFFE-ID specification §2). A name is parsed
+//! once, at the border, and is valid ever after: it is safe in a path, a DNS label, a metric label
+//! and a log line.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -25,18 +26,32 @@ pub enum IdentityError {
         why: &'static str,
     },
     /// Not of the form `spiffe://<mesh>/region/<region>/agent/<agent>`.
-    #[error("{0:?} is not a RegionMesh identity; expected spiffe://<mesh>/region/<region>/agent/<agent>")]
+    #[error(
+        "{0:?} is not a RegionMesh identity; expected spiffe://<mesh>/region/<region>/agent/<agent>"
+    )]
     Spiffe(String),
 }
 
 fn check_label(kind: &'static str, name: &str) -> Result<(), IdentityError> {
-    let fail = |why| Err(IdentityError::Name { kind, name: name.chars().take(80).collect(), why });
+    let fail = |why| {
+        Err(IdentityError::Name {
+            kind,
+            name: name.chars().take(80).collect(),
+            why,
+        })
+    };
+
     if name.is_empty() || name.len() > NAME_MAX {
         return fail("must have 1 to 63 characters");
     }
-    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    {
         return fail("only a-z, 0-9 and '-' are allowed");
     }
+
     if name.starts_with('-') || name.ends_with('-') {
         return fail("must not begin or end with '-'");
     }
@@ -46,9 +61,15 @@ fn check_label(kind: &'static str, name: &str) -> Result<(), IdentityError> {
 fn check_mesh(kind: &'static str, name: &str) -> Result<(), IdentityError> {
     if name.len() > MESH_NAME_MAX {
         let name = name.chars().take(80).collect();
-        return Err(IdentityError::Name { kind, name, why: "must have at most 255 characters" });
+        return Err(IdentityError::Name {
+            kind,
+            name,
+            why: "must have at most 255 characters",
+        });
     }
-    name.split('.').try_for_each(|label| check_label(kind, label))
+
+    name.split('.')
+        .try_for_each(|label| check_label(kind, label))
 }
 
 macro_rules! name_type {
@@ -103,7 +124,8 @@ macro_rules! name_type {
 pub(crate) use name_type;
 
 name_type!(
-    /// A mesh: a SPIFFE trust domain, dot-separated labels of `a-z0-9-`, for example `prod.example.org`.
+    /// A mesh: a SPIFFE trust domain, dot-separated labels of `a-z0-9-`, for example
+    /// `prod.example.org`.
     MeshName, "mesh", check_mesh
 );
 name_type!(
@@ -127,7 +149,10 @@ pub struct AgentId {
 impl AgentId {
     /// The SPIFFE ID that this agent's certificate carries in its URI SAN.
     pub fn spiffe_id(&self, mesh: &MeshName) -> String {
-        format!("spiffe://{mesh}/region/{}/agent/{}", self.region, self.agent)
+        format!(
+            "spiffe://{mesh}/region/{}/agent/{}",
+            self.region, self.agent
+        )
     }
 }
 
@@ -141,9 +166,13 @@ impl FromStr for AgentId {
     type Err = IdentityError;
     /// Parses `<region>/<agent>`.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
-        let (region, agent) =
-            text.split_once('/').ok_or_else(|| IdentityError::Spiffe(text.chars().take(80).collect()))?;
-        Ok(Self { region: region.parse()?, agent: agent.parse()? })
+        let (region, agent) = text
+            .split_once('/')
+            .ok_or_else(|| IdentityError::Spiffe(text.chars().take(80).collect()))?;
+        Ok(Self {
+            region: region.parse()?,
+            agent: agent.parse()?,
+        })
     }
 }
 
@@ -152,9 +181,13 @@ pub fn parse_spiffe_id(uri: &str) -> Result<(MeshName, AgentId), IdentityError> 
     let malformed = || IdentityError::Spiffe(uri.chars().take(160).collect());
     let path = uri.strip_prefix("spiffe://").ok_or_else(malformed)?;
     match path.split('/').collect::<Vec<_>>()[..] {
-        [mesh, "region", region, "agent", agent] => {
-            Ok((mesh.parse()?, AgentId { region: region.parse()?, agent: agent.parse()? }))
-        }
+        [mesh, "region", region, "agent", agent] => Ok((
+            mesh.parse()?,
+            AgentId {
+                region: region.parse()?,
+                agent: agent.parse()?,
+            },
+        )),
         _ => Err(malformed()),
     }
 }
@@ -167,21 +200,45 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_spiffe_id_reads_back_as_written(mesh in "[a-z][a-z0-9]{0,9}(\\.[a-z]{1,5}){0,2}", region in "[a-z0-9]{1,20}", agent in "[a-z0-9]{1,20}") {
-            let id = AgentId { region: region.parse().unwrap(), agent: agent.parse().unwrap() };
+        fn a_spiffe_id_reads_back_as_written(
+            mesh in "[a-z][a-z0-9]{0,9}(\\.[a-z]{1,5}){0,2}",
+            region in "[a-z0-9]{1,20}",
+            agent in "[a-z0-9]{1,20}",
+        ) {
+            let id = AgentId {
+                region: region.parse().unwrap(),
+                agent: agent.parse().unwrap(),
+            };
             let mesh: MeshName = mesh.parse().unwrap();
+
             prop_assert_eq!(parse_spiffe_id(&id.spiffe_id(&mesh)).unwrap(), (mesh, id));
         }
 
         #[test]
         fn arbitrary_text_never_panics(text: String) {
-            let _ = (parse_spiffe_id(&text), text.parse::<RegionName>(), text.parse::<MeshName>(), text.parse::<AgentId>());
+            let _ = (
+                parse_spiffe_id(&text),
+                text.parse::<RegionName>(),
+                text.parse::<MeshName>(),
+                text.parse::<AgentId>(),
+            );
         }
     }
 
     #[test]
     fn names_that_could_leave_a_path_or_a_label_are_refused() {
-        for bad in ["", "..", "a/b", "A", "a_b", "-a", "a-", "a b", "é", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "..",
+            "a/b",
+            "A",
+            "a_b",
+            "-a",
+            "a-",
+            "a b",
+            "é",
+            &"x".repeat(64),
+        ] {
             assert!(bad.parse::<RegionName>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -1,9 +1,11 @@
 //! What two RegionMesh agents must agree on.
 //!
-//! Everything here is pure: no IO, no tokio, no clock, no randomness of its own. Time and random numbers are
-//! handed in, effects are handed out, so the same code runs in an agent and in the simulator.
+//! Everything here is pure: no IO, no tokio, no clock, no randomness of its own. Time and random
+//! numbers are handed in, effects are handed out, so the same code runs in an agent and in the
+//! simulator.
 //!
-//! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] → [`register`] → [`members`] → [`manifest`].
+//! Reading order: [`identity`] → [`wire`] → [`board`] → [`probe`] → [`verdict`] → [`plan`] →
+//! [`register`] → [`members`] → [`manifest`].
 
 pub mod alert;
 pub mod ballots;

@@ -36,13 +36,14 @@ name_type!(
     ModelName, "model", check_model
 );
 name_type!(
-    /// A version: 1 to 64 characters of `A-Za-z0-9._-`, beginning with a letter or digit; may end in
-    /// `+conflict.<region>` or `+conflict.<region>.<8 hexadecimal digits>`, which only conflict resolution writes.
+    /// A version: 1 to 64 characters of `A-Za-z0-9._-`, beginning with a letter or digit; may end
+    /// in `+conflict.<region>` or `+conflict.<region>.<8 hexadecimal digits>`, which only conflict
+    /// resolution writes.
     VersionName, "version", check_version
 );
 
-/// What the names of the mesh's own data begin with: they are replicated as models are, and neither served nor listed with
-/// them.
+/// What the names of the mesh's own data begin with: they are replicated as models are, and neither
+/// served nor listed with them.
 const INTERNAL: &str = "regionmesh.";
 
 impl ModelName {
@@ -62,7 +63,9 @@ impl VersionName {
 
     /// The name as published.
     pub fn base(&self) -> &str {
-        self.as_str().split_once(CONFLICT).map_or(self.as_str(), |(base, _)| base)
+        self.as_str()
+            .split_once(CONFLICT)
+            .map_or(self.as_str(), |(base, _)| base)
     }
 }
 
@@ -71,14 +74,31 @@ pub const MODEL_NAME_MAX: usize = 128;
 /// Longest version name without a conflict suffix, bytes.
 pub const VERSION_NAME_MAX: usize = 64;
 
-fn check_word(kind: &'static str, name: &str, limit: usize, length: &'static str) -> Result<(), IdentityError> {
-    let fail = |why| Err(IdentityError::Name { kind, name: name.chars().take(80).collect(), why });
+fn check_word(
+    kind: &'static str,
+    name: &str,
+    limit: usize,
+    length: &'static str,
+) -> Result<(), IdentityError> {
+    let fail = |why| {
+        Err(IdentityError::Name {
+            kind,
+            name: name.chars().take(80).collect(),
+            why,
+        })
+    };
+
     if name.is_empty() || name.len() > limit {
         return fail(length);
     }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    {
         return fail("only A-Z, a-z, 0-9, '.', '_' and '-' are allowed");
     }
+
     if !name.as_bytes()[0].is_ascii_alphanumeric() {
         return fail("must begin with a letter or digit");
     }
@@ -90,17 +110,25 @@ fn check_model(kind: &'static str, name: &str) -> Result<(), IdentityError> {
 }
 
 fn check_version(kind: &'static str, name: &str) -> Result<(), IdentityError> {
-    let (base, suffix) = name.split_once(CONFLICT).map_or((name, None), |(base, suffix)| (base, Some(suffix)));
+    let (base, suffix) = name
+        .split_once(CONFLICT)
+        .map_or((name, None), |(base, suffix)| (base, Some(suffix)));
     if let Some(suffix) = suffix {
-        let (region, content) =
-            suffix.split_once('.').map_or((suffix, None), |(region, content)| (region, Some(content)));
+        let (region, content) = suffix
+            .split_once('.')
+            .map_or((suffix, None), |(region, content)| (region, Some(content)));
         RegionName::new(region)?;
-        let is_hex = |text: &str| text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+
+        let is_hex = |text: &str| {
+            text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
         if !content.is_none_or(is_hex) {
-            let (name, why) = (name.chars().take(80).collect(), "a conflict's content must have 8 hexadecimal digits");
+            let name = name.chars().take(80).collect();
+            let why = "a conflict's content must have 8 hexadecimal digits";
             return Err(IdentityError::Name { kind, name, why });
         }
     }
+
     check_word(kind, base, VERSION_NAME_MAX, "must have 1 to 64 characters")
 }
 
@@ -212,15 +240,30 @@ pub enum ManifestError {
     },
 }
 
-/// Checks the path of a file within a version: relative, plain, and safe in every store and file system.
+/// Checks the path of a file within a version: relative, plain, and safe in every store and file
+/// system.
 pub fn check_file_path(path: &str) -> Result<(), ManifestError> {
-    let fail = |why| Err(ManifestError::Path { path: path.chars().take(80).collect(), why });
+    let fail = |why| {
+        Err(ManifestError::Path {
+            path: path.chars().take(80).collect(),
+            why,
+        })
+    };
+
     if path.is_empty() || path.len() > FILE_PATH_MAX {
         return fail("must have 1 to 512 characters");
     }
-    if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+ @=,()!&'$;:".contains(&b)) {
-        return fail("only letters, digits, spaces and / . _ - + @ = , ( ) ! & ' $ ; : are allowed; rename the file");
+
+    if !path
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/._-+ @=,()!&'$;:".contains(&b))
+    {
+        return fail(
+            "only letters, digits, spaces and / . _ - + @ = , ( ) ! & ' $ ; : are allowed; rename \
+                the file",
+        );
     }
+
     for part in path.split('/') {
         if part.is_empty() || part == "." || part == ".." {
             return fail("must be relative, without empty, '.' or '..' parts");
@@ -228,64 +271,109 @@ pub fn check_file_path(path: &str) -> Result<(), ManifestError> {
         if part.len() > PATH_PART_MAX {
             return fail("no part between slashes may have more than 255 characters");
         }
+
         if part.starts_with(' ') || part.ends_with(' ') {
             return fail("no part may begin or end with a space");
         }
     }
+
     Ok(())
 }
 
 impl ManifestFile {
     fn check(&self) -> Result<(), ManifestError> {
         check_file_path(&self.path)?;
-        let fail = |why: String| Err(ManifestError::Chunks { path: self.path.clone(), why });
+        let fail = |why: String| {
+            Err(ManifestError::Chunks {
+                path: self.path.clone(),
+                why,
+            })
+        };
         let mut sum = 0u64;
+
         for (index, chunk) in self.chunks.iter().enumerate() {
-            let (length, is_last) = (chunk.length as usize, index + 1 == self.chunks.len());
+            let length = chunk.length as usize;
+            let is_last = index + 1 == self.chunks.len();
             if length == 0 || length > CHUNK_MAX || (length < CHUNK_MIN && !is_last) {
-                return fail(format!("chunk {index} has {length} bytes, allowed are {CHUNK_MIN} to {CHUNK_MAX}"));
+                return fail(format!(
+                    "chunk {index} has {length} bytes, allowed are {CHUNK_MIN} to {CHUNK_MAX}"
+                ));
             }
+
             sum += u64::from(chunk.length);
         }
+
         if sum != self.size {
-            return fail(format!("its chunks have {sum} bytes, the file {}", self.size));
+            return fail(format!(
+                "its chunks have {sum} bytes, the file {}",
+                self.size
+            ));
         }
+
         Ok(())
     }
 }
 
 impl Manifest {
-    /// Checks everything that can be checked without the bytes. A manifest from a peer is not used before.
+    /// Checks everything that can be checked without the bytes. A manifest from a peer is not used
+    /// before.
     pub fn check(&self) -> Result<(), ManifestError> {
         let limit = |what, found: usize, limit: usize| {
             if found > limit {
-                return Err(ManifestError::Limit { what, found: found as u64, limit: limit as u64 });
+                return Err(ManifestError::Limit {
+                    what,
+                    found: found as u64,
+                    limit: limit as u64,
+                });
             }
+
             Ok(())
         };
+
         if self.files.is_empty() {
             return Err(ManifestError::Empty);
         }
         limit("files", self.files.len(), FILES_MAX)?;
         limit("metadata pairs", self.metadata.len(), METADATA_MAX)?;
-        limit("publisher, characters", self.publisher.chars().count(), TEXT_MAX)?;
+        limit(
+            "publisher, characters",
+            self.publisher.chars().count(),
+            TEXT_MAX,
+        )?;
+
         for (key, value) in &self.metadata {
-            limit("metadata text, characters", key.chars().count().max(value.chars().count()), TEXT_MAX)?;
+            limit(
+                "metadata text, characters",
+                key.chars().count().max(value.chars().count()),
+                TEXT_MAX,
+            )?;
         }
+
         for pair in self.files.windows(2) {
-            let (a, b) = (&pair[0].path, &pair[1].path);
-            if a >= b || b.strip_prefix(a.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+            let a = &pair[0].path;
+            let b = &pair[1].path;
+            if a >= b
+                || b.strip_prefix(a.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            {
                 return Err(ManifestError::Order(b.clone()));
             }
         }
+
         let mut size = 0u64;
         for file in &self.files {
             file.check()?;
             size = size.saturating_add(file.size);
         }
+
         if size > VERSION_SIZE_MAX {
-            return Err(ManifestError::Limit { what: "bytes", found: size, limit: VERSION_SIZE_MAX });
+            return Err(ManifestError::Limit {
+                what: "bytes",
+                found: size,
+                limit: VERSION_SIZE_MAX,
+            });
         }
+
         Ok(())
     }
 
@@ -294,8 +382,8 @@ impl Manifest {
         self.files.iter().map(|file| file.size).sum()
     }
 
-    /// The version's identity: a hash over the files' paths and contents. Name, time and publisher are not part of it, so
-    /// that the same files published twice are the same version.
+    /// The version's identity: a hash over the files' paths and contents. Name, time and publisher
+    /// are not part of it, so that the same files published twice are the same version.
     pub fn content(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("regionmesh 2026 version content");
         for file in &self.files {
@@ -308,6 +396,7 @@ impl Manifest {
                 hasher.update(&chunk.digest.0);
             }
         }
+
         Digest(*hasher.finalize().as_bytes())
     }
 
@@ -334,8 +423,14 @@ mod tests {
     fn file(path: &str, content: &[u8]) -> ManifestFile {
         let mut chunker = Chunker::default();
         chunker.push(content);
+
         let cut = chunker.finish();
-        ManifestFile { path: path.into(), size: cut.size, digest: cut.digest, chunks: cut.chunks }
+        ManifestFile {
+            path: path.into(),
+            size: cut.size,
+            digest: cut.digest,
+            chunks: cut.chunks,
+        }
     }
 
     fn manifest(files: Vec<ManifestFile>) -> Manifest {
@@ -352,28 +447,58 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_identity_tells_contents_and_paths_apart_and_nothing_else(a: Vec<u8>, b: Vec<u8>, publisher in "[a-z]{0,9}") {
+        fn the_identity_tells_contents_and_paths_apart_and_nothing_else(
+            a: Vec<u8>,
+            b: Vec<u8>,
+            publisher in "[a-z]{0,9}",
+        ) {
             let one = manifest(vec![file("x", &a)]);
-            let other = Manifest { publisher, version: "2".parse().unwrap(), ..one.clone() };
+            let other = Manifest {
+                publisher,
+                version: "2".parse().unwrap(),
+                ..one.clone()
+            };
+
             prop_assert_eq!(one.content(), other.content());
-            prop_assert_eq!(one.content() == manifest(vec![file("x", &b)]).content(), a == b);
+            prop_assert_eq!(
+                one.content() == manifest(vec![file("x", &b)]).content(),
+                a == b
+            );
+
             prop_assert_ne!(one.content(), manifest(vec![file("y", &a)]).content());
         }
 
         #[test]
         fn arbitrary_paths_never_panic_and_none_leaves_the_folder(path: String) {
             if check_file_path(&path).is_ok() {
-                prop_assert!(!path.starts_with('/') && path.split('/').all(|part| !part.is_empty() && part != ".."));
+                prop_assert!(
+                    !path.starts_with('/')
+                        && path.split('/').all(|part| !part.is_empty() && part != "..")
+                );
             }
         }
     }
 
     #[test]
     fn paths_that_leave_the_folder_are_refused() {
-        for bad in ["", "/x", "../x", "a/../b", "a//b", "a/", "./a", r"a\b", "a\0", "é", " a", "a/ b", &"x".repeat(513)]
-        {
+        for bad in [
+            "",
+            "/x",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            r"a\b",
+            "a\0",
+            "é",
+            " a",
+            "a/ b",
+            &"x".repeat(513),
+        ] {
             assert!(check_file_path(bad).is_err(), "{bad:?} was accepted");
         }
+
         assert!(check_file_path(&format!("a/{}", "x".repeat(256))).is_err());
         assert_eq!(check_file_path(&format!("a/{}", "x".repeat(255))), Ok(()));
         for good in ["model.onnx", "1/a b.bin", "vocab+extra@1.txt"] {
@@ -385,10 +510,18 @@ mod tests {
     fn a_manifest_that_lies_about_its_chunks_is_refused() {
         let mut lying = file("x", b"content");
         lying.size += 1;
-        assert!(matches!(manifest(vec![lying]).check(), Err(ManifestError::Chunks { .. })));
+        assert!(matches!(
+            manifest(vec![lying]).check(),
+            Err(ManifestError::Chunks { .. })
+        ));
+
         let mut lying = file("x", b"content");
         lying.chunks[0].length = u32::MAX;
-        assert!(matches!(manifest(vec![lying]).check(), Err(ManifestError::Chunks { .. })));
+        assert!(matches!(
+            manifest(vec![lying]).check(),
+            Err(ManifestError::Chunks { .. })
+        ));
+
         assert_eq!(manifest(vec![]).check(), Err(ManifestError::Empty));
         for paths in [["a", "a"], ["b", "a"], ["a", "a/b"]] {
             assert!(matches!(
@@ -396,14 +529,25 @@ mod tests {
                 Err(ManifestError::Order(_))
             ));
         }
-        assert_eq!(manifest(vec![file("a", b""), file("b", b"x")]).check(), Ok(()));
+
+        assert_eq!(
+            manifest(vec![file("a", b""), file("b", b"x")]).check(),
+            Ok(())
+        );
     }
 
     #[test]
     fn version_names_may_name_a_conflict_and_nothing_else_odd() {
-        for good in ["7", "1.10", "v2_a-b", "7+conflict.eu-west-1", "7+conflict.a.0123abcd"] {
+        for good in [
+            "7",
+            "1.10",
+            "v2_a-b",
+            "7+conflict.eu-west-1",
+            "7+conflict.a.0123abcd",
+        ] {
             assert!(VersionName::new(good).is_ok(), "{good:?} was refused");
         }
+
         for bad in [
             "",
             ".",

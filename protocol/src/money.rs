@@ -1,5 +1,5 @@
-//! What an agent publishes about money: its counters, the live totals of the regions, the state of budgets, and notices.
-//! Reports come from the cells in the region's bucket, never from here.
+//! What an agent publishes about money: its counters, the live totals of the regions, the state of
+//! budgets, and notices. Reports come from the cells in the region's bucket, never from here.
 
 use crate::{
     event::Severity,
@@ -21,7 +21,8 @@ pub const BUDGETS_MAX: usize = 32;
 pub const NOTICES_MAX: usize = 160;
 /// Longest text of a notice, characters.
 pub const TEXT_MAX: usize = 400;
-/// How long a notice is kept, milliseconds: a budget's from its end on, others' from their beginning.
+/// How long a notice is kept, milliseconds: a budget's from its end on, others' from their
+/// beginning.
 pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
@@ -37,7 +38,8 @@ pub struct CostFacts {
     pub regions: Vec<RegionCost>,
     /// How far budgets are used up; published by the leader.
     pub budgets: Vec<BudgetUse>,
-    /// What people were or are to be told of; every agent publishes all that it knows of, so that they outlive a leader.
+    /// What people were or are to be told of; every agent publishes all that it knows of, so that
+    /// they outlive a leader.
     pub notices: Vec<CostNotice>,
 }
 
@@ -87,7 +89,8 @@ pub struct BudgetUse {
     pub name: String,
     /// Spent of it, basis points.
     pub spent_bp: u32,
-    /// Expected to be spent of it by the end of its period, basis points; none where nothing can be expected yet.
+    /// Expected to be spent of it by the end of its period, basis points; none where nothing can be
+    /// expected yet.
     pub forecast_bp: Option<u32>,
 }
 
@@ -127,17 +130,28 @@ impl CostFacts {
     /// Escapes the free texts.
     pub fn escape(&mut self) {
         for notice in &mut self.notices {
-            [&mut notice.id, &mut notice.subject, &mut notice.text].into_iter().for_each(escape);
+            [&mut notice.id, &mut notice.subject, &mut notice.text]
+                .into_iter()
+                .for_each(escape);
         }
-        self.models.iter_mut().for_each(|used| escape(&mut used.model));
-        self.egress.iter_mut().for_each(|sent| escape(&mut sent.cause));
-        self.budgets.iter_mut().for_each(|budget| escape(&mut budget.name));
-        self.regions.iter_mut().for_each(|region| escape(&mut region.currency));
+
+        self.models
+            .iter_mut()
+            .for_each(|used| escape(&mut used.model));
+        self.egress
+            .iter_mut()
+            .for_each(|sent| escape(&mut sent.cause));
+        self.budgets
+            .iter_mut()
+            .for_each(|budget| escape(&mut budget.name));
+        self.regions
+            .iter_mut()
+            .for_each(|region| escape(&mut region.currency));
     }
 }
 
-/// The notices that one agent knows of: a set that only grows until they are old, merged by union, so that a notice outlives
-/// the leader that made it and is made once.
+/// The notices that one agent knows of: a set that only grows until they are old, merged by union,
+/// so that a notice outlives the leader that made it and is made once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notices(BTreeMap<String, CostNotice>);
 
@@ -147,11 +161,13 @@ impl Notices {
         self.0.contains_key(id)
     }
 
-    /// Takes over a notice. Of two with the same id the one that ended earlier counts; whether anything changed.
+    /// Takes over a notice. Of two with the same id the one that ended earlier counts; whether
+    /// anything changed.
     pub fn take(&mut self, notice: &CostNotice, now_ms: u64) -> bool {
         if is_old(notice, now_ms) {
             return false;
         }
+
         let shortened = CostNotice {
             text: notice.text.chars().take(TEXT_MAX).collect(),
             id: visible(&notice.id).chars().take(TEXT_MAX).collect(),
@@ -162,9 +178,17 @@ impl Notices {
             self.shorten();
             return true;
         };
+
         // Ended beats not ended, then the content decides: any order of merges gives the same.
-        let rank = |notice: &CostNotice| (notice.ended_ms.unwrap_or(u64::MAX), notice.since_ms, notice.text.clone());
+        let rank = |notice: &CostNotice| {
+            (
+                notice.ended_ms.unwrap_or(u64::MAX),
+                notice.since_ms,
+                notice.text.clone(),
+            )
+        };
         let is_news = rank(&shortened) < rank(known);
+
         if is_news {
             *known = shortened;
         }
@@ -195,14 +219,30 @@ impl Notices {
     /// Beyond [`NOTICES_MAX`] the oldest go, those that are over first.
     fn shorten(&mut self) {
         while self.0.len() > NOTICES_MAX {
-            let rank = |notice: &&CostNotice| (notice.ended_ms.is_none(), notice.since_ms, notice.id.clone());
-            let Some(oldest) = self.0.values().min_by_key(rank).map(|notice| notice.id.clone()) else { return };
+            let rank = |notice: &&CostNotice| {
+                (
+                    notice.ended_ms.is_none(),
+                    notice.since_ms,
+                    notice.id.clone(),
+                )
+            };
+
+            let Some(oldest) = self
+                .0
+                .values()
+                .min_by_key(rank)
+                .map(|notice| notice.id.clone())
+            else {
+                return;
+            };
+
             self.0.remove(&oldest);
         }
     }
 }
 
-/// Whether a notice is forgotten. A budget's never is before its end, which may come a year later: it would be told again.
+/// Whether a notice is forgotten. A budget's never is before its end, which may come a year later:
+/// it would be told again.
 fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
     let from_ms = match notice.kind {
         NoticeKind::Budget => notice.ended_ms,
@@ -222,7 +262,11 @@ mod tests {
     /// Even ones are of budgets.
     fn notice(id: u8, since_ms: u64, ended_ms: Option<u64>) -> CostNotice {
         CostNotice {
-            kind: if id.is_multiple_of(2) { NoticeKind::Budget } else { NoticeKind::Anomaly },
+            kind: if id.is_multiple_of(2) {
+                NoticeKind::Budget
+            } else {
+                NoticeKind::Anomaly
+            },
             id: format!("notice:{id}"),
             severity: Severity::Warning,
             subject: "all".into(),
@@ -244,7 +288,10 @@ mod tests {
     fn notices() -> impl Strategy<Value = Vec<CostNotice>> {
         // Some are old.
         let one = (0u8..50, 0u64..2_000, prop::option::of(0u64..2_000));
-        prop::collection::vec(one.prop_map(|(id, since_ms, ended_ms)| notice(id, since_ms, ended_ms)), 0..60)
+        prop::collection::vec(
+            one.prop_map(|(id, since_ms, ended_ms)| notice(id, since_ms, ended_ms)),
+            0..60,
+        )
     }
 
     proptest! {
@@ -270,11 +317,19 @@ mod tests {
         #[test]
         fn budgets_are_remembered_until_long_after_their_end(known in notices(), years in 1u64..3) {
             let mut all = merged(&known);
-            let (open, over) = all.iter().cloned().partition::<Vec<_>, _>(|notice| notice.ended_ms.is_none());
+            let (open, over) = all
+                .iter()
+                .cloned()
+                .partition::<Vec<_>, _>(|notice| notice.ended_ms.is_none());
             let later_ms = NOW_MS + years * 365 * 24 * 3_600 * 1_000;
+
             all.forget(later_ms);
             let is_kept = |notice: &CostNotice| all.contains(&notice.id);
-            prop_assert!(open.iter().all(|notice| is_kept(notice) == (notice.kind == NoticeKind::Budget)));
+            prop_assert!(
+                open.iter()
+                    .all(|notice| is_kept(notice) == (notice.kind == NoticeKind::Budget))
+            );
+
             prop_assert!(!over.iter().any(is_kept));
             // An agent that starts without a memory takes the same over.
             let mut fresh = Notices::default();
@@ -301,6 +356,8 @@ mod tests {
             all.take(&notice(id, 2_000 + u64::from(id), Some(5_000)), NOW_MS);
         }
         assert_eq!(all.iter().count(), NOTICES_MAX);
-        assert!(all.contains("notice:0") && all.contains("notice:255") && !all.contains("notice:1"));
+        assert!(
+            all.contains("notice:0") && all.contains("notice:255") && !all.contains("notice:1")
+        );
     }
 }

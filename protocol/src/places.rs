@@ -1,9 +1,10 @@
 //! Places for connections: who gets one, and whose is given up for it.
 //!
-//! A connection is *idle* while its client owes it something (the head of a request, the next request) and *busy* while it
-//! is being answered. A newcomer is let in as long as a connection that may give way is idle: at its client's own limit the
-//! client's longest idle one, at the limit of all places the longest idle one of the client that holds the most. So
-//! connections that never ask for anything keep nobody out, however many there are and from however many addresses; a busy
+//! A connection is *idle* while its client owes it something (the head of a request, the next
+//! request) and *busy* while it is being answered. A newcomer is let in as long as a connection
+//! that may give way is idle: at its client's own limit the client's longest idle one, at the limit
+//! of all places the longest idle one of the client that holds the most. So connections that never
+//! ask for anything keep nobody out, however many there are and from however many addresses; a busy
 //! connection is never given up.
 
 use std::{
@@ -58,7 +59,8 @@ pub struct Places<C> {
     limits: PlaceLimits,
     connections: BTreeMap<u64, Connection<C>>,
     clients: BTreeMap<C, Held>,
-    /// Clients with an idle connection: by how many they hold, then by how long the longest idle one is.
+    /// Clients with an idle connection: by how many they hold, then by how long the longest idle
+    /// one is.
     greediest: BTreeSet<(usize, Reverse<u64>, C)>,
     last_id: u64,
     changes: u64,
@@ -101,7 +103,14 @@ impl<C: Ord + Clone> Places<C> {
 
         self.last_id += 1;
         let id = self.last_id;
-        self.connections.insert(id, Connection { client: client.clone(), idle_since: None });
+        self.connections.insert(
+            id,
+            Connection {
+                client: client.clone(),
+                idle_since: None,
+            },
+        );
+
         self.change(&client, |held| held.count += 1);
         self.set_idle(id);
         Ok(Admitted { id, evicted })
@@ -113,25 +122,40 @@ impl<C: Ord + Clone> Places<C> {
         let held = own.map_or(0, |held| held.count);
         if held >= self.limits.per_client {
             let own_idle = own.and_then(|held| held.idle.first());
-            return own_idle.map(|(_, id)| Some((*id, Refused::Client))).ok_or(Refused::Client);
+            return own_idle
+                .map(|(_, id)| Some((*id, Refused::Client)))
+                .ok_or(Refused::Client);
         }
+
         if self.connections.len() < self.limits.total {
             return Ok(None);
         }
+
         let (count, _, greediest) = self.greediest.last().ok_or(Refused::Full)?;
         if *count < held {
             // Whoever holds the most must not take from those that hold less.
             return Err(Refused::Full);
         }
-        let idle = self.clients.get(greediest).and_then(|held| held.idle.first());
-        idle.map(|(_, id)| Some((*id, Refused::Full))).ok_or(Refused::Full)
+
+        let idle = self
+            .clients
+            .get(greediest)
+            .and_then(|held| held.idle.first());
+
+        idle.map(|(_, id)| Some((*id, Refused::Full)))
+            .ok_or(Refused::Full)
     }
 
     /// A request of the connection is being answered.
     pub fn set_busy(&mut self, id: u64) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some(since) = connection.idle_since.take() else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(since) = connection.idle_since.take() else {
+            return;
+        };
         let client = connection.client.clone();
+
         self.change(&client, |held| {
             held.idle.remove(&(since, id));
         });
@@ -141,9 +165,12 @@ impl<C: Ord + Clone> Places<C> {
     pub fn set_idle(&mut self, id: u64) {
         self.changes += 1;
         let now = self.changes;
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         let before = connection.idle_since.replace(now);
         let client = connection.client.clone();
+
         self.change(&client, |held| {
             if let Some(before) = before {
                 held.idle.remove(&(before, id));
@@ -154,7 +181,9 @@ impl<C: Ord + Clone> Places<C> {
 
     /// The connection has ended, or is counted elsewhere from now on.
     pub fn release(&mut self, id: u64) {
-        let Some(Connection { client, idle_since }) = self.connections.remove(&id) else { return };
+        let Some(Connection { client, idle_since }) = self.connections.remove(&id) else {
+            return;
+        };
         self.change(&client, |held| {
             held.count -= 1;
             if let Some(since) = idle_since {
@@ -167,14 +196,17 @@ impl<C: Ord + Clone> Places<C> {
     fn change(&mut self, client: &C, change: impl FnOnce(&mut Held)) {
         let mut held = self.clients.remove(client).unwrap_or_default();
         if let Some((since, _)) = held.idle.first() {
-            self.greediest.remove(&(held.count, Reverse(*since), client.clone()));
+            self.greediest
+                .remove(&(held.count, Reverse(*since), client.clone()));
         }
 
         change(&mut held);
 
         if let Some((since, _)) = held.idle.first() {
-            self.greediest.insert((held.count, Reverse(*since), client.clone()));
+            self.greediest
+                .insert((held.count, Reverse(*since), client.clone()));
         }
+
         if held.count > 0 {
             self.clients.insert(client.clone(), held);
         }
@@ -210,12 +242,16 @@ mod tests {
 
     impl Model {
         fn held(&self, client: u8) -> usize {
-            self.0.iter().filter(|(_, other, _)| *other == client).count()
+            self.0
+                .iter()
+                .filter(|(_, other, _)| *other == client)
+                .count()
         }
 
         fn idle(&self, client: u8) -> Option<(u64, u64)> {
             let idle = self.0.iter().filter(|(_, other, _)| *other == client);
-            idle.filter_map(|(id, _, since)| Some(((*since)?, *id))).min()
+            idle.filter_map(|(id, _, since)| Some(((*since)?, *id)))
+                .min()
         }
 
         fn at(&self, index: usize) -> Option<u64> {
@@ -226,43 +262,64 @@ mod tests {
     proptest! {
         #[test]
         fn limits_hold_busy_connections_stay_and_newcomers_displace_the_longest_idle_of_the_greediest(
-            total in 1usize..8, per_client in 1usize..5, steps in proptest::collection::vec(step(), 0..200),
+            total in 1usize..8,
+            per_client in 1usize..5,
+            steps in proptest::collection::vec(step(), 0..200),
         ) {
             let mut places = Places::new(PlaceLimits { total, per_client });
-            let (mut model, mut tick) = (Model::default(), 0u64);
+            let mut model = Model::default();
+            let mut tick = 0u64;
+
             for step in steps {
                 tick += 1;
                 match step {
                     Step::Admit(client) => {
                         let held = model.held(client);
                         let greediest = (0..6)
-                            .filter_map(|other| Some((model.held(other), Reverse(model.idle(other)?.0), other)))
+                            .filter_map(|other| {
+                                Some((model.held(other), Reverse(model.idle(other)?.0), other))
+                            })
                             .max()
                             .filter(|(count, ..)| *count >= held);
                         let admitted = places.admit(client);
                         let expected = if held >= per_client {
-                            model.idle(client).map(|(_, id)| Some((id, Refused::Client))).ok_or(Refused::Client)
+                            model
+                                .idle(client)
+                                .map(|(_, id)| Some((id, Refused::Client)))
+                                .ok_or(Refused::Client)
                         } else if model.0.len() < total {
                             Ok(None)
                         } else {
                             let idle = greediest.and_then(|(_, _, other)| model.idle(other));
-                            idle.map(|(_, id)| Some((id, Refused::Full))).ok_or(Refused::Full)
+                            idle.map(|(_, id)| Some((id, Refused::Full)))
+                                .ok_or(Refused::Full)
                         };
+
                         prop_assert_eq!(admitted.map(|admitted| admitted.evicted), expected);
                         if let Ok(Admitted { id, evicted }) = admitted {
-                            model.0.retain(|(other, ..)| evicted.is_none_or(|(evicted, _)| evicted != *other));
+                            model.0.retain(|(other, ..)| {
+                                evicted.is_none_or(|(evicted, _)| evicted != *other)
+                            });
                             model.0.push((id, client, Some(tick)));
                         }
                     }
                     Step::Busy(index) => {
                         let Some(id) = model.at(index) else { continue };
                         places.set_busy(id);
-                        model.0.iter_mut().filter(|(other, ..)| *other == id).for_each(|entry| entry.2 = None);
+                        model
+                            .0
+                            .iter_mut()
+                            .filter(|(other, ..)| *other == id)
+                            .for_each(|entry| entry.2 = None);
                     }
                     Step::Idle(index) => {
                         let Some(id) = model.at(index) else { continue };
                         places.set_idle(id);
-                        model.0.iter_mut().filter(|(other, ..)| *other == id).for_each(|entry| entry.2 = Some(tick));
+                        model
+                            .0
+                            .iter_mut()
+                            .filter(|(other, ..)| *other == id)
+                            .for_each(|entry| entry.2 = Some(tick));
                     }
                     Step::Release(index) => {
                         let Some(id) = model.at(index) else { continue };
@@ -270,6 +327,7 @@ mod tests {
                         model.0.retain(|(other, ..)| *other != id);
                     }
                 }
+
                 prop_assert_eq!(places.len(), model.0.len());
                 prop_assert!(places.len() <= total);
                 for client in 0..6 {
@@ -283,7 +341,11 @@ mod tests {
         fn whoever_holds_nothing_gets_a_place_while_any_connection_is_idle(
             silent in proptest::collection::vec(0u16..400, 0..600),
         ) {
-            let mut places = Places::new(PlaceLimits { total: 64, per_client: 8 });
+            let mut places = Places::new(PlaceLimits {
+                total: 64,
+                per_client: 8,
+            });
+
             for client in silent {
                 prop_assert!(places.admit(client).is_ok());
             }
@@ -293,11 +355,16 @@ mod tests {
 
     #[test]
     fn busy_connections_of_others_are_not_given_up() {
-        let mut places = Places::new(PlaceLimits { total: 2, per_client: 2 });
+        let mut places = Places::new(PlaceLimits {
+            total: 2,
+            per_client: 2,
+        });
+
         for client in ["a", "b"] {
             let id = places.admit(client).unwrap().id;
             places.set_busy(id);
         }
+
         assert_eq!(places.admit("c"), Err(Refused::Full));
         assert_eq!(places.len(), 2);
     }

@@ -1,16 +1,19 @@
 //! The plan: which region gets which share of traffic, and why.
 //!
-//! [`next_plan`] is the whole policy in one pure function: what stands, what is known, what time it is → what shall
-//! stand. A leader calls it on every change and about twice a second, and commits what it answers. What an operator
-//! orders goes through [`plan_order`] into the same plan, so that it outlives the leader that took it.
+//! [`next_plan`] is the whole policy in one pure function: what stands, what is known, what time it
+//! is → what shall stand. A leader calls it on every change and about twice a second, and commits
+//! what it answers. What an operator orders goes through [`plan_order`] into the same plan, so that
+//! it outlives the leader that took it.
 //!
-//! `next` goes from one plan to the next; `yielding` decides which orders give way to survival; `standing` moves one region; `weights` shares traffic out, within declared
-//! capacity; `order` holds what operators order,
-//! `membership` what they order of the register's members; `time` tells a plan by another clock than its leader's;
-//! `explain` says why a region stands where it does; `cost` moves traffic to cheaper regions.
+//! `next` goes from one plan to the next; `yielding` decides which orders give way to survival;
+//! `standing` moves one region; `weights` shares traffic out, within declared capacity; `order`
+//! holds what operators order, `membership` what they order of the register's members; `time` tells
+//! a plan by another clock than its leader's; `explain` says why a region stands where it does;
+//! `cost` moves traffic to cheaper regions.
 
 use crate::{
-    identity::RegionName, members::Members, ramp::RecoveryPolicy, register::Stamp, trial::Evidence, verdict::Condition,
+    identity::RegionName, members::Members, ramp::RecoveryPolicy, register::Stamp, trial::Evidence,
+    verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
@@ -31,15 +34,18 @@ mod yielding;
 pub use cost::{COST_FACTOR_MIN_BP, CostShift, CostTarget, weighted_bp};
 pub use explain::{Explanation, explain};
 pub use forecast::{Forecast, forecast};
-pub use membership::{MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership};
+pub use membership::{
+    MemberOrder, MemberOrderError, MemberSight, MemberStep, check_membership, plan_membership,
+};
 pub use next::{next_plan, what_if};
 pub use order::{
-    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override, OverrideKind, Replaced,
-    WHY_MAX, plan_order,
+    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override,
+    OverrideKind, Replaced, WHY_MAX, plan_order,
 };
 pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS, difference, moved};
 
-/// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is at most this.
+/// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is
+/// at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;
 
 /// Where a region stands in the plan.
@@ -51,11 +57,13 @@ pub enum Standing {
     Serving,
     /// Suspect: its share is cut until it answers again.
     Reduced,
-    /// Failed while as many regions as automation may take out are out already: keeps the share of a suspect region.
+    /// Failed while as many regions as automation may take out are out already: keeps the share of
+    /// a suspect region.
     Limited {
         /// Since when, Unix milliseconds.
         since_ms: u64,
-        /// Since when it is healthy again, Unix milliseconds; none while it is not. Its gate counts from here.
+        /// Since when it is healthy again, Unix milliseconds; none while it is not. Its gate counts
+        /// from here.
         healthy_ms: Option<u64>,
     },
     /// Failed or draining: gets nothing.
@@ -81,7 +89,8 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Absence {
-    /// Automation took its traffic away, since it failed. Only these count against [`PlanInputs::max_out`].
+    /// Automation took its traffic away, since it failed. Only these count against
+    /// [`PlanInputs::max_out`].
     Failed,
     /// It failed while it had no traffic: nobody was moved.
     Idle,
@@ -104,7 +113,8 @@ pub struct RegionPlan {
     pub addresses: Vec<IpAddr>,
     /// How often the region failed lately; lengthens its gate.
     pub flaps: u32,
-    /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Tells when `flaps` is forgotten.
+    /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Tells when `flaps` is
+    /// forgotten.
     pub failed_ms: u64,
     /// Why it is out, in its gate or on the ramp; none while it serves.
     pub absence: Option<Absence>,
@@ -121,8 +131,8 @@ pub struct Shortfall {
     pub unmoved_rps: u32,
 }
 
-/// The load that a plan's weights rest on; kept so that a failure, which hides the load of the failed region, does not
-/// make the guard forget it.
+/// The load that a plan's weights rest on; kept so that a failure, which hides the load of the
+/// failed region, does not make the guard forget it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedLoad {
     /// Of the whole mesh, requests per second.
@@ -131,8 +141,8 @@ pub struct PlannedLoad {
     pub measured_ms: u64,
 }
 
-/// An order that has no effect for now: obeying it would keep users on a failed region although another could serve them, or
-/// the region that it promotes has failed.
+/// An order that has no effect for now: obeying it would keep users on a failed region although
+/// another could serve them, or the region that it promotes has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct YieldedOrder {
     /// What the order is for; none: the whole mesh.
@@ -150,10 +160,11 @@ pub struct Plan {
     pub regions: BTreeMap<RegionName, RegionPlan>,
     /// Why this plan differs from the one before, for people.
     pub reason: String,
-    /// When it was made, leader's clock, Unix milliseconds. All of a plan's points in time are told by that clock; see
-    /// [`PlanTime`] for what they mean by another.
+    /// When it was made, leader's clock, Unix milliseconds. All of a plan's points in time are told
+    /// by that clock; see [`PlanTime`] for what they mean by another.
     pub made_ms: u64,
-    /// What operators ordered and has not expired: at most one for each region and one for the whole mesh.
+    /// What operators ordered and has not expired: at most one for each region and one for the
+    /// whole mesh.
     pub overrides: Vec<Override>,
     /// What could not be moved for want of capacity.
     pub shortfall: Option<Shortfall>,
@@ -164,8 +175,8 @@ pub struct Plan {
     /// Orders that yield at present.
     #[serde(default)]
     pub yielded: Vec<YieldedOrder>,
-    /// Since when the verdict on every region has been failed, leader's clock, Unix milliseconds; none while one serves.
-    /// The last shares stay meanwhile.
+    /// Since when the verdict on every region has been failed, leader's clock, Unix milliseconds;
+    /// none while one serves. The last shares stay meanwhile.
     #[serde(default)]
     pub all_failed_ms: Option<u64>,
     /// Traffic that is moved to cheaper regions.
@@ -193,8 +204,9 @@ pub struct PlanInputs {
     pub suspect_percent: u8,
     /// How a region comes back.
     pub recovery: RecoveryPolicy,
-    /// Regions that automation may have out at once. A further one that fails keeps the share of a suspect region: a
-    /// fault that all observers share must not pile all users onto the last region.
+    /// Regions that automation may have out at once. A further one that fails keeps the share of a
+    /// suspect region: a fault that all observers share must not pile all users onto the last
+    /// region.
     pub max_out: u16,
     /// Time to live of DNS answers, milliseconds: steps of the ramp are held for a multiple of it.
     pub ttl_ms: u64,
@@ -213,18 +225,22 @@ pub struct RegionInput {
     pub addresses: Vec<IpAddr>,
     /// The verdict on it.
     pub condition: Condition,
-    /// Since when the verdict stands, Unix milliseconds: one suspicion costs a ramping region one step, not more.
+    /// Since when the verdict stands, Unix milliseconds: one suspicion costs a ramping region one
+    /// step, not more.
     pub since_ms: u64,
     /// The verdict's reason, for the plan's reason.
     pub reason: String,
-    /// Whether it lacks nothing that the mesh has published; holds the ramp's gate shut while false.
+    /// Whether it lacks nothing that the mesh has published; holds the ramp's gate shut while
+    /// false.
     pub is_complete: bool,
-    /// Whether its models are loaded; holds the ramp's gate shut while false. True where others serve its models.
+    /// Whether its models are loaded; holds the ramp's gate shut while false. True where others
+    /// serve its models.
     pub is_loaded: bool,
-    /// Whether a synthetic inference passes there, as most observers saw last; holds the ramp's gate shut while it does
-    /// not. None where none is configured: readiness decides then.
+    /// Whether a synthetic inference passes there, as most observers saw last; holds the ramp's
+    /// gate shut while it does not. None where none is configured: readiness decides then.
     pub inference_passes: Option<bool>,
-    /// What it can serve at most, requests per second, if that was declared, or measured where that counts.
+    /// What it can serve at most, requests per second, if that was declared, or measured where that
+    /// counts.
     pub capacity_rps: Option<u32>,
     /// What it can serve at most by measurement, requests per second, whether or not that counts.
     pub measured_capacity_rps: Option<u32>,
@@ -240,9 +256,14 @@ impl RegionInput {
         self.is_complete && self.is_loaded && self.inference_passes != Some(false)
     }
 
-    /// Since when its verdict holds; 0, not known, if that lies in the future: it was told by a clock that was set since.
+    /// Since when its verdict holds; 0, not known, if that lies in the future: it was told by a
+    /// clock that was set since.
     fn judged_ms(&self, now_ms: u64) -> u64 {
-        if self.since_ms > now_ms.saturating_add(SHIFT_MIN_MS) { 0 } else { self.since_ms }
+        if self.since_ms > now_ms.saturating_add(SHIFT_MIN_MS) {
+            0
+        } else {
+            self.since_ms
+        }
     }
 }
 
@@ -254,44 +275,71 @@ pub enum Strategy {
     Weighted,
     /// All to the healthy region with the lowest `priority`.
     ActivePassive,
-    /// By the client's network, as far as a table of networks knows it, else by `weight_bp`. The plan is that of
-    /// `Weighted`; who asks from where is DNS's business.
+    /// By the client's network, as far as a table of networks knows it, else by `weight_bp`. The
+    /// plan is that of `Weighted`; who asks from where is DNS's business.
     Latency,
 }
 
 impl PlanInputs {
-    /// The same as automation may act on it where it must not: no verdict is known, so that everything stays.
+    /// The same as automation may act on it where it must not: no verdict is known, so that
+    /// everything stays.
     pub fn held(&self) -> Self {
         let held = |(name, input): (&RegionName, &RegionInput)| {
-            (name.clone(), RegionInput { condition: Condition::Unknown, ..input.clone() })
+            (
+                name.clone(),
+                RegionInput {
+                    condition: Condition::Unknown,
+                    ..input.clone()
+                },
+            )
         };
-        Self { regions: self.regions.iter().map(held).collect(), cost: None, ..self.clone() }
+
+        Self {
+            regions: self.regions.iter().map(held).collect(),
+            cost: None,
+            ..self.clone()
+        }
     }
 }
 
 impl Plan {
     /// Sum of all weights, basis points.
     pub fn total_weight_bp(&self) -> u32 {
-        self.regions.values().map(|region| u32::from(region.weight_bp)).sum()
+        self.regions
+            .values()
+            .map(|region| u32::from(region.weight_bp))
+            .sum()
     }
 
     /// Each region's fraction of the traffic, 0 to 1; they add up to 1 unless every weight is 0.
     pub fn shares(&self) -> BTreeMap<RegionName, f64> {
         let total = f64::from(self.total_weight_bp().max(1));
-        self.regions.iter().map(|(name, region)| (name.clone(), f64::from(region.weight_bp) / total)).collect()
+        self.regions
+            .iter()
+            .map(|(name, region)| (name.clone(), f64::from(region.weight_bp) / total))
+            .collect()
     }
 
     /// The override that stands for `region`, or, with none, for the whole mesh.
     pub fn override_of(&self, region: Option<&RegionName>) -> Option<&Override> {
-        self.overrides.iter().find(|standing| standing.region.as_ref() == region)
+        self.overrides
+            .iter()
+            .find(|standing| standing.region.as_ref() == region)
     }
 
     /// Whether it is `other` but for the addresses of its regions and what is said of it.
     pub fn differs_in_addresses_only(&self, other: &Self) -> bool {
-        let same = |((name, region), (other_name, other)): ((&RegionName, &RegionPlan), (&RegionName, &RegionPlan))| {
-            let region = RegionPlan { addresses: other.addresses.clone(), ..region.clone() };
+        let same = |((name, region), (other_name, other)): (
+            (&RegionName, &RegionPlan),
+            (&RegionName, &RegionPlan),
+        )| {
+            let region = RegionPlan {
+                addresses: other.addresses.clone(),
+                ..region.clone()
+            };
             name == other_name && region == *other
         };
+
         let is_new = self.regions != other.regions;
         is_new
             && self.regions.len() == other.regions.len()
@@ -302,20 +350,29 @@ impl Plan {
             && self.cost == other.cost
     }
 
-    /// Whether the override for `order` (none: the whole mesh) yields for any region, and since when.
+    /// Whether the override for `order` (none: the whole mesh) yields for any region, and since
+    /// when.
     pub fn yields_since(&self, order: Option<&RegionName>) -> Option<u64> {
-        let of_order = self.yielded.iter().filter(|yielded| yielded.order.as_ref() == order);
+        let of_order = self
+            .yielded
+            .iter()
+            .filter(|yielded| yielded.order.as_ref() == order);
         of_order.map(|yielded| yielded.since_ms).min()
     }
 
     /// The regions that automation took out and has not let in again.
     pub fn taken_out(&self) -> impl Iterator<Item = &RegionName> {
-        self.regions.iter().filter(|(_, region)| region.is_taken_out()).map(|(name, _)| name)
+        self.regions
+            .iter()
+            .filter(|(_, region)| region.is_taken_out())
+            .map(|(name, _)| name)
     }
 
     /// The regions that get traffic now, with their weights and addresses.
     pub fn carrying(&self) -> impl Iterator<Item = (&RegionName, &RegionPlan)> {
-        self.regions.iter().filter(|(_, region)| region.weight_bp > 0 && !region.addresses.is_empty())
+        self.regions
+            .iter()
+            .filter(|(_, region)| region.weight_bp > 0 && !region.addresses.is_empty())
     }
 }
 
@@ -335,8 +392,8 @@ impl Standing {
         }
     }
 
-    /// Since when the region stands so, on the ramp since when its present step, Unix milliseconds; none where a plan
-    /// does not keep it: at full share, and for a suspicion.
+    /// Since when the region stands so, on the ramp since when its present step, Unix milliseconds;
+    /// none where a plan does not keep it: at full share, and for a suspicion.
     pub fn since_ms(&self) -> Option<u64> {
         match self {
             Self::Serving | Self::Reduced => None,
@@ -351,6 +408,7 @@ impl Standing {
 impl RegionPlan {
     /// Whether automation took it out and has not let it in again.
     pub fn is_taken_out(&self) -> bool {
-        self.absence == Some(Absence::Failed) && matches!(self.standing, Standing::Out { .. } | Standing::Gated { .. })
+        self.absence == Some(Absence::Failed)
+            && matches!(self.standing, Standing::Out { .. } | Standing::Gated { .. })
     }
 }

@@ -1,12 +1,14 @@
 //! What one observer concludes about one endpoint, from a row of single probes.
 //!
-//! Two speeds. *Positive evidence* (refused, reset, an answer that is no good) is trusted quickly, since a network that
-//! merely loses packets does not forge it. *Silence* looks the same whether the endpoint is dead or a burst of loss
-//! passes, so it first makes an endpoint suspect, which one success undoes, and only much later failed.
+//! Two speeds. *Positive evidence* (refused, reset, an answer that is no good) is trusted quickly,
+//! since a network that merely loses packets does not forge it. *Silence* looks the same whether
+//! the endpoint is dead or a burst of loss passes, so it first makes an endpoint suspect, which one
+//! success undoes, and only much later failed.
 //!
-//! A first definite failure is confirmed at a quicker pace ([`FailureRun`]). Enough of them in a row are not enough by
-//! themselves: they must also span [`ProbePolicy::evidence_ms`], or else an endpoint that restarts within that time
-//! would be taken out of service for the length of a whole ramp.
+//! A first definite failure is confirmed at a quicker pace ([`FailureRun`]). Enough of them in a
+//! row are not enough by themselves: they must also span [`ProbePolicy::evidence_ms`], or else an
+//! endpoint that restarts within that time would be taken out of service for the length of a whole
+//! ramp.
 //!
 //! Time is handed in and must come from a clock that the observer's own clock steps do not disturb.
 
@@ -45,14 +47,17 @@ pub struct ProbePolicy {
     pub suspect_ms: u64,
     /// No success for this long: failed, milliseconds.
     pub silent_ms: u64,
-    /// The longest time between two results that counts as silence, milliseconds; a little more than a probe and the
-    /// pause after it take. An observer that was itself stopped for a minute must not conclude from that minute.
+    /// The longest time between two results that counts as silence, milliseconds; a little more
+    /// than a probe and the pause after it take. An observer that was itself stopped for a minute
+    /// must not conclude from that minute.
     pub gap_ms: u64,
 }
 
-/// Definite failures in a row, with no success between them: whether they suffice, and when to probe next.
+/// Definite failures in a row, with no success between them: whether they suffice, and when to
+/// probe next.
 ///
-/// Silence in between neither adds to the row nor ends it, and is not followed up at the quicker pace.
+/// Silence in between neither adds to the row nor ends it, and is not followed up at the quicker
+/// pace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FailureRun {
     count: u32,
@@ -92,7 +97,11 @@ impl FailureRun {
 
     /// The pause before the next probe, milliseconds.
     pub fn pause_ms(&self, policy: &ProbePolicy) -> u64 {
-        if self.is_confirming(policy) { policy.confirm_interval_ms.min(policy.interval_ms) } else { policy.interval_ms }
+        if self.is_confirming(policy) {
+            policy.confirm_interval_ms.min(policy.interval_ms)
+        } else {
+            policy.interval_ms
+        }
     }
 }
 
@@ -136,26 +145,35 @@ impl ProbeTracker {
     }
 
     /// Takes in one result; returns the condition before, if it changed.
-    pub fn record(&mut self, result: ProbeResult, now_ms: u64, policy: &ProbePolicy) -> Option<Condition> {
+    pub fn record(
+        &mut self,
+        result: ProbeResult,
+        now_ms: u64,
+        policy: &ProbePolicy,
+    ) -> Option<Condition> {
         let gap_ms = now_ms.saturating_sub(self.last_ms).min(policy.gap_ms);
         self.last_ms = self.last_ms.max(now_ms);
         self.failures.record(&result, now_ms);
         match result {
-            ProbeResult::Success { round_trip_us, evidence } => {
+            ProbeResult::Success {
+                round_trip_us,
+                evidence,
+            } => {
                 self.evidence = evidence;
                 self.round_trip_us = Some(round_trip_us);
                 self.has_succeeded = true;
                 self.silent_for_ms = 0;
                 self.successes = self.successes.saturating_add(1);
             }
-            // Silence between two refusals says nothing against them, so it leaves their count alone; and a refusal is
-            // no success, so it adds to the silence.
+            // Silence between two refusals says nothing against them, so it leaves their count
+            // alone; and a refusal is no success, so it adds to the silence.
             ProbeResult::Positive(evidence) | ProbeResult::Silence(evidence) => {
                 self.evidence = evidence;
                 self.successes = 0;
                 self.silent_for_ms = self.silent_for_ms.saturating_add(gap_ms);
             }
         }
+
         let next = self.conclude(policy);
         let before = std::mem::replace(&mut self.condition, next);
         self.explain(before, policy);
@@ -169,16 +187,22 @@ impl ProbeTracker {
     fn explain(&mut self, before: Condition, policy: &ProbePolicy) {
         let is_bad = matches!(self.condition, Condition::Suspect | Condition::Failed);
         let was_definite = self.is_definite;
-        self.is_definite = self.condition == Condition::Failed && (was_definite || self.failures.is_conclusive(policy));
+        self.is_definite = self.condition == Condition::Failed
+            && (was_definite || self.failures.is_conclusive(policy));
         if !is_bad {
             self.cause = None;
         } else if before != self.condition || self.is_definite != was_definite {
             self.cause = Some(match self.is_definite {
                 true if self.failures.count == 1 => self.evidence.clone(),
                 true => format!("{} {} times in a row", self.evidence, self.failures.count),
-                false => format!("no success for {} s, {}", self.silent_for_ms / 1_000, self.evidence),
+                false => format!(
+                    "no success for {} s, {}",
+                    self.silent_for_ms / 1_000,
+                    self.evidence
+                ),
             });
         }
+
         let is_returning = self.condition == Condition::Failed && self.successes > 0;
         self.returning = is_returning.then_some((self.successes, policy.successes));
     }
@@ -187,6 +211,7 @@ impl ProbeTracker {
         if self.condition == Condition::Failed && self.successes < policy.successes {
             return Condition::Failed;
         }
+
         if self.failures.is_conclusive(policy) || self.silent_for_ms >= policy.silent_ms {
             Condition::Failed
         } else if self.silent_for_ms >= policy.suspect_ms {
@@ -218,11 +243,16 @@ impl ProbeTracker {
         &self.evidence
     }
 
-    /// Why the conclusion is what it is: a bad one by what brought it about, and by what the last probe saw where that differs.
+    /// Why the conclusion is what it is: a bad one by what brought it about, and by what the last
+    /// probe saw where that differs.
     pub fn reason(&self) -> String {
-        let Some(cause) = &self.cause else { return self.evidence.clone() };
+        let Some(cause) = &self.cause else {
+            return self.evidence.clone();
+        };
         match self.returning {
-            Some((successes, needed)) => format!("{cause}; the last probe succeeded ({successes} of {needed} needed)"),
+            Some((successes, needed)) => {
+                format!("{cause}; the last probe succeeded ({successes} of {needed} needed)")
+            }
             None if self.successes == 0 && !cause.contains(&self.evidence) => {
                 format!("{cause}; the last probe failed: {}", self.evidence)
             }
@@ -264,7 +294,10 @@ mod tests {
     };
 
     fn success() -> ProbeResult {
-        ProbeResult::Success { round_trip_us: 900, evidence: "200".into() }
+        ProbeResult::Success {
+            round_trip_us: 900,
+            evidence: "200".into(),
+        }
     }
     fn refused() -> ProbeResult {
         ProbeResult::Positive("connection refused".into())
@@ -286,67 +319,113 @@ mod tests {
         tracker
     }
 
-    /// An endpoint that refuses from 0 on for `outage_ms`, probed as the run of failures paces it, each probe taking
-    /// `probe_ms`, the first `phase_ms` after the outage began: what was concluded when, and when the probes were.
+    /// An endpoint that refuses from 0 on for `outage_ms`, probed as the run of failures paces it,
+    /// each probe taking `probe_ms`, the first `phase_ms` after the outage began: what was
+    /// concluded when, and when the probes were.
     fn outage(phase_ms: u64, outage_ms: u64, probe_ms: u64) -> (Vec<(u64, Condition)>, Vec<u64>) {
-        let (mut run, mut tracker) = (FailureRun::default(), ProbeTracker::new(0));
-        let (mut conditions, mut probes, mut begin_ms) = (Vec::new(), Vec::new(), phase_ms);
+        let mut run = FailureRun::default();
+        let mut tracker = ProbeTracker::new(0);
+        let mut conditions = Vec::new();
+        let mut probes = Vec::new();
+        let mut begin_ms = phase_ms;
+
         while begin_ms < outage_ms + 2_000 {
-            let result = if begin_ms < outage_ms { refused() } else { success() };
+            let result = if begin_ms < outage_ms {
+                refused()
+            } else {
+                success()
+            };
             let end_ms = begin_ms + if result == success() { probe_ms } else { 0 };
+
             run.record(&result, end_ms);
             tracker.record(result, end_ms, &POLICY);
             probes.push(begin_ms);
             conditions.push((end_ms, tracker.condition()));
             begin_ms = end_ms + run.pause_ms(&POLICY);
         }
+
         (conditions, probes)
     }
 
     proptest! {
         #[test]
-        fn a_success_never_makes_it_worse(results in prop::collection::vec(result(), 0..40), pause_ms in 100u64..3_000) {
+        fn a_success_never_makes_it_worse(
+            results in prop::collection::vec(result(), 0..40),
+            pause_ms in 100u64..3_000,
+        ) {
             let mut tracker = after(&results, pause_ms);
             let before = tracker.condition();
             tracker.record(success(), 1_000_000, &POLICY);
+
             let after = tracker.condition();
-            prop_assert!(after == Condition::Healthy || (before == Condition::Failed && after == Condition::Failed));
+            prop_assert!(
+                after == Condition::Healthy
+                    || (before == Condition::Failed && after == Condition::Failed)
+            );
         }
 
         #[test]
-        fn evidence_against_never_makes_it_better(results in prop::collection::vec(result(), 0..40), refuse: bool) {
+        fn evidence_against_never_makes_it_better(
+            results in prop::collection::vec(result(), 0..40),
+            refuse: bool,
+        ) {
             let mut tracker = after(&results, 500);
             let before = tracker.condition();
-            tracker.record(if refuse { refused() } else { silence() }, 1_000_000, &POLICY);
+            tracker.record(
+                if refuse { refused() } else { silence() },
+                1_000_000,
+                &POLICY,
+            );
+
             prop_assert!(tracker.condition() >= before);
         }
 
         #[test]
-        fn failed_is_left_only_by_successes_in_a_row(results in prop::collection::vec(result(), 3..60), pause_ms in 100u64..3_000) {
+        fn failed_is_left_only_by_successes_in_a_row(
+            results in prop::collection::vec(result(), 3..60),
+            pause_ms in 100u64..3_000,
+        ) {
             let mut tracker = ProbeTracker::new(0);
             for (index, result) in results.iter().enumerate() {
-                if let Some(Condition::Failed) = tracker.record(result.clone(), (index as u64 + 1) * pause_ms, &POLICY) {
+                if let Some(Condition::Failed) =
+                    tracker.record(result.clone(), (index as u64 + 1) * pause_ms, &POLICY)
+                {
                     prop_assert_eq!(tracker.condition(), Condition::Healthy);
-                    prop_assert!(index >= 2 && results[index - 2..=index].iter().all(|result| *result == success()));
+                    prop_assert!(
+                        index >= 2
+                            && results[index - 2..=index]
+                                .iter()
+                                .all(|result| *result == success())
+                    );
                 }
             }
         }
 
         #[test]
         fn failed_needs_three_refusals_over_the_time_of_evidence_or_long_silence_since_the_last_success(
-            results in prop::collection::vec(result(), 0..60), pause_ms in 20u64..1_700,
+            results in prop::collection::vec(result(), 0..60),
+            pause_ms in 20u64..1_700,
         ) {
             let mut tracker = ProbeTracker::new(0);
             for (index, result) in results.iter().enumerate() {
                 let now_ms = (index as u64 + 1) * pause_ms;
-                if tracker.record(result.clone(), now_ms, &POLICY).is_some() && tracker.condition() == Condition::Failed {
-                    let last_success = results[..=index].iter().rposition(|result| *result == success());
+                if tracker.record(result.clone(), now_ms, &POLICY).is_some()
+                    && tracker.condition() == Condition::Failed
+                {
+                    let last_success = results[..=index]
+                        .iter()
+                        .rposition(|result| *result == success());
                     let since = &results[last_success.map_or(0, |at| at + 1)..=index];
                     let refusals = since.iter().filter(|result| **result == refused()).count();
-                    let first = since.iter().position(|result| *result == refused()).unwrap_or(since.len());
+                    let first = since
+                        .iter()
+                        .position(|result| *result == refused())
+                        .unwrap_or(since.len());
                     let spans_ms = (since.len() - first).saturating_sub(1) as u64 * pause_ms;
-                    let silent_ms = now_ms - last_success.map_or(0, |at| (at as u64 + 1) * pause_ms);
+                    let silent_ms =
+                        now_ms - last_success.map_or(0, |at| (at as u64 + 1) * pause_ms);
                     let is_refused = refusals >= 3 && spans_ms >= POLICY.evidence_ms;
+
                     prop_assert!(is_refused || silent_ms >= POLICY.silent_ms);
                 }
             }
@@ -354,22 +433,43 @@ mod tests {
 
         #[test]
         fn an_endpoint_that_is_back_within_the_time_of_evidence_never_fails(
-            outage_ms in 0u64..300, phase_ms in 0u64..500, probe_ms in 0u64..40,
+            outage_ms in 0u64..300,
+            phase_ms in 0u64..500,
+            probe_ms in 0u64..40,
         ) {
             let (conditions, _) = outage(phase_ms, outage_ms, probe_ms);
-            prop_assert!(conditions.iter().all(|(_, condition)| *condition != Condition::Failed), "{conditions:?}");
+            prop_assert!(
+                conditions
+                    .iter()
+                    .all(|(_, condition)| *condition != Condition::Failed),
+                "{conditions:?}"
+            );
         }
 
         #[test]
         fn an_endpoint_that_refuses_fails_within_a_probe_interval_and_the_time_of_evidence(
-            phase_ms in 0u64..500, probe_ms in 0u64..40,
+            phase_ms in 0u64..500,
+            probe_ms in 0u64..40,
         ) {
             let (conditions, probes) = outage(phase_ms, 5_000, probe_ms);
-            let failed_ms = conditions.iter().find(|(_, condition)| *condition == Condition::Failed).map(|(at, _)| *at);
+            let failed_ms = conditions
+                .iter()
+                .find(|(_, condition)| *condition == Condition::Failed)
+                .map(|(at, _)| *at);
             let most_ms = 500 + 300 + 5 * probe_ms;
-            prop_assert!(failed_ms.is_some_and(|at| at <= most_ms), "{failed_ms:?} of {most_ms}");
-            // The quicker pace ends with the conclusion: a dead endpoint is not probed more often than a healthy one.
-            let later = probes.iter().filter(|at| **at > most_ms && **at <= 5_000).count();
+
+            prop_assert!(
+                failed_ms.is_some_and(|at| at <= most_ms),
+                "{failed_ms:?} of {most_ms}"
+            );
+
+            // The quicker pace ends with the conclusion: a dead endpoint is not probed more often
+            // than a healthy one.
+            let later = probes
+                .iter()
+                .filter(|at| **at > most_ms && **at <= 5_000)
+                .count();
+
             prop_assert!(later <= 10, "{later} probes in 4 s of known failure");
         }
 
@@ -377,18 +477,28 @@ mod tests {
         fn the_run_of_a_prober_and_the_tracker_of_its_observer_agree(
             results in prop::collection::vec((result(), 1u64..700), 0..60),
         ) {
-            let (mut run, mut tracker, mut now_ms) = (FailureRun::default(), ProbeTracker::new(0), 0);
+            let mut run = FailureRun::default();
+            let mut tracker = ProbeTracker::new(0);
+            let mut now_ms = 0;
+
             for (result, pause_ms) in results {
                 now_ms += pause_ms;
                 run.record(&result, now_ms);
                 tracker.record(result, now_ms, &POLICY);
-                prop_assert!(!run.is_conclusive(&POLICY) || tracker.condition() == Condition::Failed);
-                prop_assert!(!tracker.is_confirming(&POLICY) || run.pause_ms(&POLICY) == POLICY.confirm_interval_ms);
+                prop_assert!(
+                    !run.is_conclusive(&POLICY) || tracker.condition() == Condition::Failed
+                );
+                prop_assert!(
+                    !tracker.is_confirming(&POLICY)
+                        || run.pause_ms(&POLICY) == POLICY.confirm_interval_ms
+                );
             }
         }
 
         #[test]
-        fn silence_is_never_followed_up_at_the_quicker_pace(results in prop::collection::vec(result(), 0..40)) {
+        fn silence_is_never_followed_up_at_the_quicker_pace(
+            results in prop::collection::vec(result(), 0..40),
+        ) {
             let mut run = FailureRun::default();
             for (index, result) in results.iter().enumerate() {
                 run.record(result, (index as u64 + 1) * 100);
@@ -399,7 +509,9 @@ mod tests {
         }
 
         #[test]
-        fn the_clock_may_jump_either_way(times in prop::collection::vec((result(), any::<u64>()), 0..40)) {
+        fn the_clock_may_jump_either_way(
+            times in prop::collection::vec((result(), any::<u64>()), 0..40),
+        ) {
             let mut tracker = ProbeTracker::new(5);
             for (result, now_ms) in times {
                 tracker.record(result, now_ms, &POLICY);
@@ -414,26 +526,55 @@ mod tests {
             assert_eq!(tracker.record(refused(), now_ms, &POLICY), None);
             assert!(tracker.is_confirming(&POLICY));
         }
-        assert_eq!(tracker.record(refused(), 1_300, &POLICY), Some(Condition::Healthy));
-        assert_eq!((tracker.condition(), tracker.since_ms()), (Condition::Failed, 1_300));
+
+        assert_eq!(
+            tracker.record(refused(), 1_300, &POLICY),
+            Some(Condition::Healthy)
+        );
+
+        assert_eq!(
+            (tracker.condition(), tracker.since_ms()),
+            (Condition::Failed, 1_300)
+        );
+
         assert!(!tracker.is_confirming(&POLICY));
     }
 
     #[test]
     fn a_pace_that_is_not_quicker_needs_no_more_than_the_count() {
-        let policy = ProbePolicy { confirm_interval_ms: 500, ..POLICY };
+        let policy = ProbePolicy {
+            confirm_interval_ms: 500,
+            ..POLICY
+        };
         let mut tracker = ProbeTracker::new(0);
         let failed = [500, 1_000, 1_500].map(|now_ms| {
             tracker.record(refused(), now_ms, &policy);
             tracker.condition() == Condition::Failed
         });
+
         assert_eq!(failed, [false, false, true]);
     }
 
     #[test]
     fn silence_between_refusals_does_not_reset_their_count_and_a_success_does() {
-        assert_eq!(after(&[success(), refused(), silence(), refused(), refused()], 300).condition(), Condition::Failed);
-        let flapping = [success(), refused(), refused(), success(), refused(), refused()];
+        assert_eq!(
+            after(
+                &[success(), refused(), silence(), refused(), refused()],
+                300
+            )
+            .condition(),
+            Condition::Failed
+        );
+
+        let flapping = [
+            success(),
+            refused(),
+            refused(),
+            success(),
+            refused(),
+            refused(),
+        ];
+
         assert_eq!(after(&flapping, 300).condition(), Condition::Healthy);
     }
 
@@ -446,48 +587,96 @@ mod tests {
                 changes.push((now_ms - 500, tracker.condition()));
             }
         }
-        assert_eq!(changes, [(2_000, Condition::Suspect), (8_000, Condition::Failed)]);
+
+        assert_eq!(
+            changes,
+            [(2_000, Condition::Suspect), (8_000, Condition::Failed)]
+        );
     }
 
     #[test]
     fn one_success_lifts_suspicion_and_three_a_failure() {
         let mut tracker = after(&[success(), silence(), silence()], 1_500);
         assert_eq!(tracker.condition(), Condition::Suspect);
-        assert_eq!(tracker.record(success(), 5_000, &POLICY), Some(Condition::Suspect));
-        let mut tracker = after(&[refused(), refused(), refused(), success(), success()], 500);
+        assert_eq!(
+            tracker.record(success(), 5_000, &POLICY),
+            Some(Condition::Suspect)
+        );
+
+        let mut tracker = after(
+            &[refused(), refused(), refused(), success(), success()],
+            500,
+        );
+
         assert_eq!(tracker.condition(), Condition::Failed);
-        assert_eq!(tracker.record(success(), 3_000, &POLICY), Some(Condition::Failed));
+        assert_eq!(
+            tracker.record(success(), 3_000, &POLICY),
+            Some(Condition::Failed)
+        );
+
         assert_eq!(tracker.condition(), Condition::Healthy);
     }
 
     #[test]
     fn a_failure_is_explained_by_what_caused_it_and_by_how_far_it_is_on_its_way_back() {
         let mut tracker = after(&[success(), refused(), refused(), refused()], 500);
-        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
+        assert_eq!(
+            (tracker.reason().as_str(), tracker.is_definite()),
+            ("connection refused 3 times in a row", true)
+        );
+
         tracker.record(success(), 3_000, &POLICY);
         let said = "connection refused 3 times in a row; the last probe succeeded (1 of 3 needed)";
-        assert_eq!((tracker.reason().as_str(), tracker.evidence()), (said, "200"));
+        assert_eq!(
+            (tracker.reason().as_str(), tracker.evidence()),
+            (said, "200")
+        );
+
         tracker.record(silence(), 3_500, &POLICY);
-        assert_eq!(tracker.reason(), "connection refused 3 times in a row; the last probe failed: no answer in 1 s");
+        assert_eq!(
+            tracker.reason(),
+            "connection refused 3 times in a row; the last probe failed: no answer in 1 s"
+        );
+
         for now_ms in [4_000, 4_500, 5_000] {
             tracker.record(success(), now_ms, &POLICY);
         }
-        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("200", false));
+        assert_eq!(
+            (tracker.reason().as_str(), tracker.is_definite()),
+            ("200", false)
+        );
     }
 
     #[test]
     fn silence_is_no_definite_failure_until_it_is_refused() {
         let mut tracker = after(&[success()], 500);
         (1..=9).for_each(|second| _ = tracker.record(silence(), 500 + second * 1_000, &POLICY));
-        assert_eq!((tracker.condition(), tracker.is_definite()), (Condition::Failed, false));
-        assert!(tracker.reason().starts_with("no success for 8 s, no answer in 1 s"), "{}", tracker.reason());
+        assert_eq!(
+            (tracker.condition(), tracker.is_definite()),
+            (Condition::Failed, false)
+        );
+
+        assert!(
+            tracker
+                .reason()
+                .starts_with("no success for 8 s, no answer in 1 s"),
+            "{}",
+            tracker.reason()
+        );
+
         (10..13).for_each(|second| _ = tracker.record(refused(), 500 + second * 1_000, &POLICY));
-        assert_eq!((tracker.reason().as_str(), tracker.is_definite()), ("connection refused 3 times in a row", true));
+        assert_eq!(
+            (tracker.reason().as_str(), tracker.is_definite()),
+            ("connection refused 3 times in a row", true)
+        );
     }
 
     #[test]
     fn nothing_is_concluded_from_the_first_bad_answer() {
-        assert_eq!(after(&[refused(), refused()], 500).condition(), Condition::Unknown);
+        assert_eq!(
+            after(&[refused(), refused()], 500).condition(),
+            Condition::Unknown
+        );
         assert_eq!(after(&[silence()], 1_000).condition(), Condition::Unknown);
     }
 

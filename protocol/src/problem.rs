@@ -1,6 +1,7 @@
-//! Problems: what is wrong with one agent or its surroundings and only that agent can know, such as a store that is away or a
-//! model that it can't serve. Each agent publishes its own on the status board; the journal derives events and alerts from
-//! them, so that any agent can report the problems of all.
+//! Problems: what is wrong with one agent or its surroundings and only that agent can know, such as
+//! a store that is away or a model that it can't serve. Each agent publishes its own on the status
+//! board; the journal derives events and alerts from them, so that any agent can report the
+//! problems of all.
 
 use crate::event::Severity;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,8 @@ pub enum ProblemKind {
     ClockSkew,
     /// Requests or entries of a peer were refused.
     PeerRefused,
-    /// An acceptor of the register says things that no majority can have said, so its vote does not count.
+    /// An acceptor of the register says things that no majority can have said, so its vote does not
+    /// count.
     AcceptorImplausible,
     /// The plan names a region or an address that is not in the agent's configuration.
     PlanAddressUnknown,
@@ -79,12 +81,14 @@ impl ProblemKind {
     /// How urgent it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StoreUnavailable | Self::CatalogueUnknown | Self::ModelUnservable | Self::AcceptorImplausible => {
-                Severity::Critical
-            }
-            Self::ModelQuarantined | Self::ClockSkew | Self::PeerRefused | Self::PlanAddressUnknown => {
-                Severity::Warning
-            }
+            Self::StoreUnavailable
+            | Self::CatalogueUnknown
+            | Self::ModelUnservable
+            | Self::AcceptorImplausible => Severity::Critical,
+            Self::ModelQuarantined
+            | Self::ClockSkew
+            | Self::PeerRefused
+            | Self::PlanAddressUnknown => Severity::Warning,
         }
     }
 
@@ -94,11 +98,17 @@ impl ProblemKind {
             Self::StoreUnavailable => "the object store is unavailable",
             Self::CatalogueUnknown => "the catalogue of other regions can't be read",
             Self::ModelUnservable => "a model can't be served",
-            Self::ModelQuarantined => "a model version is quarantined because it crashed the server",
+            Self::ModelQuarantined => {
+                "a model version is quarantined because it crashed the server"
+            }
             Self::ClockSkew => "the clock differs from the rest of the mesh",
             Self::PeerRefused => "requests of a peer were refused",
-            Self::AcceptorImplausible => "an acceptor of the register is damaged or forged and has no vote",
-            Self::PlanAddressUnknown => "the plan names a region or an address that is not in the configuration",
+            Self::AcceptorImplausible => {
+                "an acceptor of the register is damaged or forged and has no vote"
+            }
+            Self::PlanAddressUnknown => {
+                "the plan names a region or an address that is not in the configuration"
+            }
         }
     }
 }
@@ -130,7 +140,14 @@ mod tests {
     #[test]
     fn kinds_words_and_alerts_are_one_to_one() {
         let words: BTreeSet<&str> = ProblemKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        let alerts: BTreeSet<&str> = ProblemKind::ALL.iter().map(|kind| kind.alert_name()).collect();
-        assert_eq!((words.len(), alerts.len()), (ProblemKind::ALL.len(), ProblemKind::ALL.len()));
+        let alerts: BTreeSet<&str> = ProblemKind::ALL
+            .iter()
+            .map(|kind| kind.alert_name())
+            .collect();
+
+        assert_eq!(
+            (words.len(), alerts.len()),
+            (ProblemKind::ALL.len(), ProblemKind::ALL.len())
+        );
     }
 }

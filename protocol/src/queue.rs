@@ -1,10 +1,11 @@
 //! How long a request that joins a queue will wait, judged by how long the ones before it took.
 //!
-//! A server that knows this refuses at once what it would answer too late, and says when to come again. A bound on the
-//! *number* of waiting requests can't do that: sixteen are nothing for a model of a millisecond and a minute for one of
-//! four seconds.
+//! A server that knows this refuses at once what it would answer too late, and says when to come
+//! again. A bound on the *number* of waiting requests can't do that: sixteen are nothing for a
+//! model of a millisecond and a minute for one of four seconds.
 
-/// Part of a new duration in the average: an eighth, as in TCP's estimate of a round trip (RFC 6298).
+/// Part of a new duration in the average: an eighth, as in TCP's estimate of a round trip (RFC
+/// 6298).
 const GAIN_SHIFT: u32 = 3;
 
 /// A moving average of how long one place is taken.
@@ -18,13 +19,15 @@ impl QueueEstimate {
     pub fn record(&mut self, took_us: u64) {
         self.service_us = Some(match self.service_us {
             None => took_us,
-            Some(average) if took_us >= average => average.saturating_add((took_us - average) >> GAIN_SHIFT),
+            Some(average) if took_us >= average => {
+                average.saturating_add((took_us - average) >> GAIN_SHIFT)
+            }
             Some(average) => average - ((average - took_us) >> GAIN_SHIFT),
         });
     }
 
-    /// How long a request waits that comes behind `ahead` others for one of `places`, all taken, microseconds. 0 as long
-    /// as nothing was recorded: who knows nothing refuses nobody.
+    /// How long a request waits that comes behind `ahead` others for one of `places`, all taken,
+    /// microseconds. 0 as long as nothing was recorded: who knows nothing refuses nobody.
     pub fn wait_us(&self, ahead: usize, places: usize) -> u64 {
         let service_us = u128::from(self.service_us.unwrap_or(0));
         let wait_us = service_us * (ahead as u128 + 1) / places.max(1) as u128;
@@ -40,20 +43,29 @@ mod tests {
 
     fn after(durations: &[u64]) -> QueueEstimate {
         let mut estimate = QueueEstimate::default();
-        durations.iter().for_each(|took_us| estimate.record(*took_us));
+        durations
+            .iter()
+            .for_each(|took_us| estimate.record(*took_us));
         estimate
     }
 
     proptest! {
         #[test]
-        fn the_average_stays_between_the_extremes(durations in prop::collection::vec(any::<u64>(), 1..100)) {
+        fn the_average_stays_between_the_extremes(
+            durations in prop::collection::vec(any::<u64>(), 1..100),
+        ) {
             let wait_us = after(&durations).wait_us(0, 1);
-            prop_assert!(wait_us >= *durations.iter().min().unwrap() && wait_us <= *durations.iter().max().unwrap());
+            prop_assert!(
+                wait_us >= *durations.iter().min().unwrap()
+                    && wait_us <= *durations.iter().max().unwrap()
+            );
         }
 
         #[test]
         fn more_before_me_never_shortens_the_wait_and_more_places_never_lengthen_it(
-            durations in prop::collection::vec(any::<u64>(), 0..20), ahead in 0usize..10_000, places in 1usize..5_000,
+            durations in prop::collection::vec(any::<u64>(), 0..20),
+            ahead in 0usize..10_000,
+            places in 1usize..5_000,
         ) {
             let estimate = after(&durations);
             prop_assert!(estimate.wait_us(ahead + 1, places) >= estimate.wait_us(ahead, places));

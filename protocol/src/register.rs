@@ -1,20 +1,24 @@
-//! The register: one value that a majority of regions agrees on (CASPaxos, Rystsov 2018), and what an acceptor does.
+//! The register: one value that a majority of regions agrees on (CASPaxos, Rystsov 2018), and what
+//! an acceptor does.
 //!
-//! Why it is safe. A ballot belongs to one proposer, which proposes one value after another under it and never two under
-//! one [`Stamp`]. A proposer speaks only after a majority promised to answer no lower ballot; of what they accepted
-//! before, it takes the highest, so a value that a majority accepted is found again by every later majority.
-//! The value is the [`Plan`]; it names the acceptors that decide about the next one, see [`crate::members`].
-//! The proposer's side is [`crate::proposer`]; when to propose at all is [`crate::election`].
+//! Why it is safe. A ballot belongs to one proposer, which proposes one value after another under
+//! it and never two under one [`Stamp`]. A proposer speaks only after a majority promised to answer
+//! no lower ballot; of what they accepted before, it takes the highest, so a value that a majority
+//! accepted is found again by every later majority. The value is the [`Plan`]; it names the
+//! acceptors that decide about the next one, see [`crate::members`]. The proposer's side is
+//! [`crate::proposer`]; when to propose at all is [`crate::election`].
 
 use crate::{identity::AgentId, members::Incarnation, plan::Plan};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Name of the acceptor that is no region: a store of its own that makes the number of acceptors odd.
+/// Name of the acceptor that is no region: a store of its own that makes the number of acceptors
+/// odd.
 pub const WITNESS: &str = "witness";
 
-/// How far above what is known of the register a ballot's number or a value's number may be: one message can't use the
-/// numbers up, and no acceptor that was away meets it in practice. See [`crate::ballots`].
+/// How far above what is known of the register a ballot's number or a value's number may be: one
+/// message can't use the numbers up, and no acceptor that was away meets it in practice. See
+/// [`crate::ballots`].
 pub const STEP_MAX: u64 = 1 << 20;
 
 /// A right to propose. Ordered by number; the rest makes two candidates' ballots differ.
@@ -24,8 +28,8 @@ pub struct Ballot {
     pub number: u64,
     /// Who proposes.
     pub agent: AgentId,
-    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; counted up where it stands again with
-    /// the same number.
+    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; counted up
+    /// where it stands again with the same number.
     pub boot: u64,
 }
 
@@ -37,9 +41,9 @@ impl fmt::Display for Ballot {
 
 /// A value's place in the order of values: the leader's ballot, then the value's number under it.
 ///
-/// A leader commits many values under one ballot (its promises stay good until a higher ballot takes them); `seq`
-/// grows by one with each value and across leaders, so `(ballot, seq)` is what CASPaxos calls a ballot: no two
-/// values ever share it.
+/// A leader commits many values under one ballot (its promises stay good until a higher ballot
+/// takes them); `seq` grows by one with each value and across leaders, so `(ballot, seq)` is what
+/// CASPaxos calls a ballot: no two values ever share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// The leader's ballot.
@@ -66,12 +70,18 @@ pub struct Reach {
 impl Reach {
     /// The further of both, in each respect.
     pub fn max(self, other: Self) -> Self {
-        Self { number: self.number.max(other.number), seq: self.seq.max(other.seq) }
+        Self {
+            number: self.number.max(other.number),
+            seq: self.seq.max(other.seq),
+        }
     }
 
     /// One bounded step beyond.
     pub fn step(self) -> Self {
-        Self { number: self.number.saturating_add(STEP_MAX), seq: self.seq.saturating_add(STEP_MAX) }
+        Self {
+            number: self.number.saturating_add(STEP_MAX),
+            seq: self.seq.saturating_add(STEP_MAX),
+        }
     }
 
     /// Whether it is nowhere beyond `limit`.
@@ -81,12 +91,17 @@ impl Reach {
 
     /// How far more than half of all have come; nothing if there are none.
     pub fn of_majority(all: impl Iterator<Item = Self>) -> Self {
-        let (mut numbers, mut seqs): (Vec<u64>, Vec<u64>) = all.map(|reach| (reach.number, reach.seq)).unzip();
+        let (mut numbers, mut seqs): (Vec<u64>, Vec<u64>) =
+            all.map(|reach| (reach.number, reach.seq)).unzip();
         let middle = |all: &mut Vec<u64>| {
             all.sort_unstable_by(|a, b| b.cmp(a));
             all.get(all.len() / 2).copied().unwrap_or_default()
         };
-        Self { number: middle(&mut numbers), seq: middle(&mut seqs) }
+
+        Self {
+            number: middle(&mut numbers),
+            seq: middle(&mut seqs),
+        }
     }
 }
 
@@ -107,7 +122,10 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { allowance: Reach::default().step(), decided: None }
+        Self {
+            allowance: Reach::default().step(),
+            decided: None,
+        }
     }
 }
 
@@ -125,36 +143,50 @@ pub struct AcceptorState {
 impl AcceptorState {
     /// The state of an acceptor that begins with nothing.
     pub fn begin(incarnation: Incarnation) -> Self {
-        Self { incarnation, ..Self::default() }
+        Self {
+            incarnation,
+            ..Self::default()
+        }
     }
 
-    /// Answers `request`. A new state, if any, must be durable before the reply leaves; without one, this state must be
-    /// known to be the current one.
+    /// Answers `request`. A new state, if any, must be durable before the reply leaves; without
+    /// one, this state must be known to be the current one.
     ///
-    /// Accepting the same value under the same stamp again succeeds even after a higher promise: it says what was done
-    /// already, and lets a proposer whose reply got lost learn that its value stands.
+    /// Accepting the same value under the same stamp again succeeds even after a higher promise: it
+    /// says what was done already, and lets a proposer whose reply got lost learn that its value
+    /// stands.
     pub fn apply(&self, request: &AcceptorRequest) -> (AcceptorReply, Option<AcceptorState>) {
         match request {
             AcceptorRequest::Read => (AcceptorReply::State(self.clone()), None),
             AcceptorRequest::Prepare(ballot) => self.prepare(ballot),
             AcceptorRequest::Accept(stamp, value) => self.accept(stamp, value),
-            AcceptorRequest::Join(incarnation, stamp, value) => self.join(*incarnation, stamp, value),
+            AcceptorRequest::Join(incarnation, stamp, value) => {
+                self.join(*incarnation, stamp, value)
+            }
         }
     }
 
-    /// As [`Self::apply`], but within `bounds`, however often it is asked: what others say of themselves widens them, and no
-    /// request does.
-    pub fn apply_within(&self, request: &AcceptorRequest, bounds: &Bounds) -> (AcceptorReply, Option<AcceptorState>) {
+    /// As [`Self::apply`], but within `bounds`, however often it is asked: what others say of
+    /// themselves widens them, and no request does.
+    pub fn apply_within(
+        &self,
+        request: &AcceptorRequest,
+        bounds: &Bounds,
+    ) -> (AcceptorReply, Option<AcceptorState>) {
         let limit = self.reach().max(bounds.allowance);
         if !request.reach().is_within(limit) {
             return (AcceptorReply::TooFar(limit), None);
         }
+
         match request {
             // Whoever could make a majority forget what it promised would end elections for ever.
             AcceptorRequest::Join(incarnation, stamp, value)
                 if self.accepted.is_some()
                     && self.incarnation != *incarnation
-                    && !bounds.decided.as_ref().is_some_and(|(decided, plan)| decided == stamp && plan == value) =>
+                    && !bounds
+                        .decided
+                        .as_ref()
+                        .is_some_and(|(decided, plan)| decided == stamp && plan == value) =>
             {
                 (AcceptorReply::Undecided(stamp.clone()), None)
             }
@@ -171,60 +203,145 @@ impl AcceptorState {
     }
 
     fn prepare(&self, ballot: &Ballot) -> (AcceptorReply, Option<AcceptorState>) {
-        let promised = AcceptorReply::Promised { ballot: ballot.clone(), accepted: self.accepted.clone() };
+        let promised = AcceptorReply::Promised {
+            ballot: ballot.clone(),
+            accepted: self.accepted.clone(),
+        };
+
         match &self.promised {
-            Some(higher) if higher > ballot => (AcceptorReply::Refused { promised: higher.clone() }, None),
+            Some(higher) if higher > ballot => (
+                AcceptorReply::Refused {
+                    promised: higher.clone(),
+                },
+                None,
+            ),
             Some(same) if same == ballot => (promised, None),
-            _ => (promised, Some(Self { promised: Some(ballot.clone()), ..self.clone() })),
+            _ => (
+                promised,
+                Some(Self {
+                    promised: Some(ballot.clone()),
+                    ..self.clone()
+                }),
+            ),
         }
     }
 
     fn accept(&self, stamp: &Stamp, value: &Plan) -> (AcceptorReply, Option<AcceptorState>) {
-        if self.accepted.as_ref().is_some_and(|(s, v)| s == stamp && v == value) {
+        if self
+            .accepted
+            .as_ref()
+            .is_some_and(|(s, v)| s == stamp && v == value)
+        {
             return (AcceptorReply::Accepted(stamp.clone()), None);
         }
-        if let Some(higher) = self.promised.as_ref().filter(|promised| **promised > stamp.ballot) {
-            return (AcceptorReply::Refused { promised: higher.clone() }, None);
+
+        if let Some(higher) = self
+            .promised
+            .as_ref()
+            .filter(|promised| **promised > stamp.ballot)
+        {
+            return (
+                AcceptorReply::Refused {
+                    promised: higher.clone(),
+                },
+                None,
+            );
         }
-        // Accepting raises the promise, so an accepted stamp's ballot is never above it; `promised` outranks or equals.
-        if let Some((later, _)) = self.accepted.as_ref().filter(|(accepted, _)| accepted >= stamp) {
-            return (AcceptorReply::Refused { promised: later.ballot.clone() }, None);
+
+        // Accepting raises the promise, so an accepted stamp's ballot is never above it; `promised`
+        // outranks or equals.
+        if let Some((later, _)) = self
+            .accepted
+            .as_ref()
+            .filter(|(accepted, _)| accepted >= stamp)
+        {
+            return (
+                AcceptorReply::Refused {
+                    promised: later.ballot.clone(),
+                },
+                None,
+            );
         }
-        (AcceptorReply::Accepted(stamp.clone()), Some(Self::caught_up(self.incarnation, stamp, value)))
+
+        (
+            AcceptorReply::Accepted(stamp.clone()),
+            Some(Self::caught_up(self.incarnation, stamp, value)),
+        )
     }
 
     fn caught_up(incarnation: Incarnation, stamp: &Stamp, value: &Plan) -> Self {
-        let (promised, accepted) = (Some(stamp.ballot.clone()), Some((stamp.clone(), value.clone())));
-        Self { incarnation, promised, accepted }
+        let promised = Some(stamp.ballot.clone());
+        let accepted = Some((stamp.clone(), value.clone()));
+        Self {
+            incarnation,
+            promised,
+            accepted,
+        }
     }
 
-    /// Begins anew as `incarnation`, with what is decided: whatever was promised and accepted before is forgotten. Refused
-    /// by an acceptor whose votes may count: its promises must not be forgotten. They do not count if it never
-    /// accepted anything that names it (nobody decided anything with it), or if `value`, which is decided and later,
-    /// names it no longer.
-    fn join(&self, incarnation: Incarnation, stamp: &Stamp, value: &Plan) -> (AcceptorReply, Option<AcceptorState>) {
+    /// Begins anew as `incarnation`, with what is decided: whatever was promised and accepted
+    /// before is forgotten. Refused by an acceptor whose votes may count: its promises must not be
+    /// forgotten. They do not count if it never accepted anything that names it (nobody decided
+    /// anything with it), or if `value`, which is decided and later, names it no longer.
+    fn join(
+        &self,
+        incarnation: Incarnation,
+        stamp: &Stamp,
+        value: &Plan,
+    ) -> (AcceptorReply, Option<AcceptorState>) {
         if self.incarnation == incarnation {
             return (AcceptorReply::Joined(incarnation), None);
         }
-        let begun = (AcceptorReply::Joined(incarnation), Some(Self::caught_up(incarnation, stamp, value)));
-        let Some((known, accepted)) = &self.accepted else { return begun };
+
+        let begun = (
+            AcceptorReply::Joined(incarnation),
+            Some(Self::caught_up(incarnation, stamp, value)),
+        );
+        let Some((known, accepted)) = &self.accepted else {
+            return begun;
+        };
         let is_same = accepted.members.register == value.members.register;
-        if is_same && (known > stamp || self.promised.as_ref().is_some_and(|promised| *promised > stamp.ballot)) {
+
+        if is_same
+            && (known > stamp
+                || self
+                    .promised
+                    .as_ref()
+                    .is_some_and(|promised| *promised > stamp.ballot))
+        {
             // A late request of a leader that was overtaken.
             let higher = self.highest().unwrap_or(&known.ballot);
-            return (AcceptorReply::Refused { promised: higher.clone() }, None);
+            return (
+                AcceptorReply::Refused {
+                    promised: higher.clone(),
+                },
+                None,
+            );
         }
-        let votes =
-            if is_same { value.members.counts(self.incarnation) } else { accepted.members.counts(self.incarnation) };
+
+        let votes = if is_same {
+            value.members.counts(self.incarnation)
+        } else {
+            accepted.members.counts(self.incarnation)
+        };
+
         if votes {
-            return (AcceptorReply::Votes { register: accepted.members.register }, None);
+            return (
+                AcceptorReply::Votes {
+                    register: accepted.members.register,
+                },
+                None,
+            );
         }
+
         begun
     }
 
     /// The highest ballot that this state names.
     pub fn highest(&self) -> Option<&Ballot> {
-        self.promised.as_ref().max(self.accepted.as_ref().map(|(stamp, _)| &stamp.ballot))
+        self.promised
+            .as_ref()
+            .max(self.accepted.as_ref().map(|(stamp, _)| &stamp.ballot))
     }
 }
 
@@ -257,7 +374,11 @@ impl AcceptorRequest {
             Self::Accept(stamp, _) | Self::Join(_, stamp, _) => stamp.seq,
             Self::Prepare(_) | Self::Read => 0,
         };
-        Reach { number: self.ballot().map_or(0, |ballot| ballot.number), seq }
+
+        Reach {
+            number: self.ballot().map_or(0, |ballot| ballot.number),
+            seq,
+        }
     }
 }
 
@@ -287,11 +408,12 @@ pub enum AcceptorReply {
     },
     /// The answer to [`AcceptorRequest::Read`].
     State(AcceptorState),
-    /// Refused: more than one step beyond this, which is all that the acceptor and its agent know of. The agent asks the
-    /// other acceptors; if a majority of them is as far, the same request is taken later.
+    /// Refused: more than one step beyond this, which is all that the acceptor and its agent know
+    /// of. The agent asks the other acceptors; if a majority of them is as far, the same request is
+    /// taken later.
     TooFar(Reach),
-    /// It does not begin anew before this value is found to be committed. The agent asks the other acceptors; the same request
-    /// is taken later.
+    /// It does not begin anew before this value is found to be committed. The agent asks the other
+    /// acceptors; the same request is taken later.
     Undecided(Stamp),
 }
 
@@ -308,14 +430,28 @@ impl AcceptorReply {
 
     /// How far the acceptor says that it has come; none where it says nothing of that.
     pub fn reach(&self) -> Option<Reach> {
-        let seq_of = |accepted: &Option<(Stamp, Plan)>| accepted.as_ref().map_or(0, |(stamp, _)| stamp.seq);
+        let seq_of =
+            |accepted: &Option<(Stamp, Plan)>| accepted.as_ref().map_or(0, |(stamp, _)| stamp.seq);
         match self {
             Self::Promised { ballot, accepted } => {
-                let number = accepted.as_ref().map_or(0, |(stamp, _)| stamp.ballot.number).max(ballot.number);
-                Some(Reach { number, seq: seq_of(accepted) })
+                let number = accepted
+                    .as_ref()
+                    .map_or(0, |(stamp, _)| stamp.ballot.number)
+                    .max(ballot.number);
+
+                Some(Reach {
+                    number,
+                    seq: seq_of(accepted),
+                })
             }
-            Self::Refused { promised } => Some(Reach { number: promised.number, seq: 0 }),
-            Self::Accepted(stamp) => Some(Reach { number: stamp.ballot.number, seq: stamp.seq }),
+            Self::Refused { promised } => Some(Reach {
+                number: promised.number,
+                seq: 0,
+            }),
+            Self::Accepted(stamp) => Some(Reach {
+                number: stamp.ballot.number,
+                seq: stamp.seq,
+            }),
             Self::State(state) => Some(state.reach()),
             // Its agent's knowledge of others is in it.
             Self::TooFar(_) | Self::Joined(_) | Self::Votes { .. } | Self::Undecided(_) => None,
@@ -326,7 +462,8 @@ impl AcceptorReply {
 /// An acceptor's reply, and who gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptorAnswer {
-    /// The acceptor's incarnation when it replied: whether its vote counts is told by this, not by its name.
+    /// The acceptor's incarnation when it replied: whether its vote counts is told by this, not by
+    /// its name.
     pub incarnation: Incarnation,
     /// The reply.
     pub reply: AcceptorReply,
@@ -340,23 +477,46 @@ mod tests {
     use proptest::prelude::*;
 
     fn ballot(number: u64) -> Ballot {
-        Ballot { number, agent: "r/a".parse().unwrap(), boot: 1 }
+        Ballot {
+            number,
+            agent: "r/a".parse().unwrap(),
+            boot: 1,
+        }
     }
 
     fn value(reason: u8) -> Plan {
-        Plan { reason: reason.to_string(), members: members(7, &[1]), ..Plan::default() }
+        Plan {
+            reason: reason.to_string(),
+            members: members(7, &[1]),
+            ..Plan::default()
+        }
     }
 
     fn members(register: u64, votes: &[u64]) -> Members {
-        let acceptors = votes.iter().map(|vote| (format!("r{vote}").parse().unwrap(), Some(Incarnation(*vote))));
-        Members { register, acceptors: acceptors.collect() }
+        let acceptors = votes.iter().map(|vote| {
+            (
+                format!("r{vote}").parse().unwrap(),
+                Some(Incarnation(*vote)),
+            )
+        });
+
+        Members {
+            register,
+            acceptors: acceptors.collect(),
+        }
     }
 
     fn request() -> impl Strategy<Value = AcceptorRequest> {
         prop_oneof![
             (0..6u64).prop_map(|number| AcceptorRequest::Prepare(ballot(number))),
             (0..6u64, 1..4u64, 0..2u8).prop_map(|(number, seq, reason)| {
-                AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value(reason))
+                AcceptorRequest::Accept(
+                    Stamp {
+                        ballot: ballot(number),
+                        seq,
+                    },
+                    value(reason),
+                )
             }),
             Just(AcceptorRequest::Read),
         ]
@@ -368,32 +528,44 @@ mod tests {
 
     proptest! {
         #[test]
-        fn promises_and_accepted_stamps_never_go_back(requests in prop::collection::vec(request(), 0..40)) {
+        fn promises_and_accepted_stamps_never_go_back(
+            requests in prop::collection::vec(request(), 0..40),
+        ) {
             let mut state = AcceptorState::default();
             for request in &requests {
                 let (_, next) = state.apply(request);
                 let Some(next) = next else { continue };
                 prop_assert!(next.promised >= state.promised);
                 prop_assert!(accepted_stamp(&next) >= accepted_stamp(&state));
-                prop_assert!(next.promised.as_ref() >= accepted_stamp(&next).map(|stamp| &stamp.ballot));
+                prop_assert!(
+                    next.promised.as_ref() >= accepted_stamp(&next).map(|stamp| &stamp.ballot)
+                );
                 if accepted_stamp(&next) == accepted_stamp(&state) {
                     prop_assert_eq!(&next.accepted, &state.accepted);
                 }
+
                 state = next;
             }
         }
 
         #[test]
         fn after_a_promise_nothing_lower_is_accepted_anew(
-            requests in prop::collection::vec(request(), 0..40), number in 0..6u64, seq in 1..4u64,
+            requests in prop::collection::vec(request(), 0..40),
+            number in 0..6u64,
+            seq in 1..4u64,
         ) {
             let mut state = AcceptorState::default();
             for request in &requests {
                 state = state.apply(request).1.unwrap_or(state);
             }
+
             let promised = state.promised.clone();
-            let stamp = Stamp { ballot: ballot(number), seq };
+            let stamp = Stamp {
+                ballot: ballot(number),
+                seq,
+            };
             let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp.clone(), value(9)));
+
             if promised.is_some_and(|promised| promised > stamp.ballot) {
                 let is_refused = matches!(reply, AcceptorReply::Refused { .. });
                 prop_assert!(is_refused);
@@ -403,15 +575,18 @@ mod tests {
 
         #[test]
         fn repeating_a_request_changes_nothing_and_answers_the_same(
-            requests in prop::collection::vec(request(), 0..40), last in request(),
+            requests in prop::collection::vec(request(), 0..40),
+            last in request(),
         ) {
             let mut state = AcceptorState::default();
             for request in &requests {
                 state = state.apply(request).1.unwrap_or(state);
             }
+
             let (first, next) = state.apply(&last);
             let state = next.unwrap_or(state);
             let (second, next) = state.apply(&last);
+
             prop_assert_eq!(next, None);
             prop_assert_eq!(first, second);
         }
@@ -420,16 +595,28 @@ mod tests {
     proptest! {
         #[test]
         fn an_acceptor_never_goes_further_than_it_may_however_often_it_is_asked(
-            requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20), number in 0..1u64 << 40,
+            requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20),
+            number in 0..1u64 << 40,,
         ) {
             let allowance = Reach { number, seq: 0 }.step();
-            let bounds = Bounds { allowance, decided: None };
+            let bounds = Bounds {
+                allowance,
+                decided: None,
+            };
             let mut state = AcceptorState::default();
+
             for (number, seq, is_prepare) in requests {
                 let request = match is_prepare {
                     true => AcceptorRequest::Prepare(ballot(number)),
-                    false => AcceptorRequest::Accept(Stamp { ballot: ballot(number), seq }, value(1)),
+                    false => AcceptorRequest::Accept(
+                        Stamp {
+                            ballot: ballot(number),
+                            seq,
+                        },
+                        value(1),
+                    ),
                 };
+
                 let (reply, next) = state.apply_within(&request, &bounds);
                 let is_refused = matches!(reply, AcceptorReply::TooFar(_));
                 prop_assert_eq!(is_refused, !request.reach().is_within(allowance));
@@ -443,48 +630,130 @@ mod tests {
     #[test]
     fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
         let far = AcceptorRequest::Prepare(ballot(STEP_MAX * 9));
-        let (state, bounds) = (AcceptorState::default(), Bounds::default());
-        assert_eq!(state.apply_within(&far, &bounds), (AcceptorReply::TooFar(bounds.allowance), None));
-        let bounds = Bounds { allowance: Reach { number: STEP_MAX * 8, seq: 0 }.step(), decided: None };
+        let state = AcceptorState::default();
+        let bounds = Bounds::default();
+
+        assert_eq!(
+            state.apply_within(&far, &bounds),
+            (AcceptorReply::TooFar(bounds.allowance), None)
+        );
+
+        let bounds = Bounds {
+            allowance: Reach {
+                number: STEP_MAX * 8,
+                seq: 0,
+            }
+            .step(),
+            decided: None,
+        };
+
         assert!(state.apply_within(&far, &bounds).1.is_some());
     }
 
     #[test]
     fn an_acceptor_that_accepted_something_forgets_it_only_for_what_is_known_to_be_decided() {
-        let stamp = |seq| Stamp { ballot: ballot(2), seq };
-        let (_, accepted) = AcceptorState::begin(Incarnation(9)).apply(&AcceptorRequest::Accept(stamp(1), value(1)));
+        let stamp = |seq| Stamp {
+            ballot: ballot(2),
+            seq,
+        };
+        let (_, accepted) = AcceptorState::begin(Incarnation(9))
+            .apply(&AcceptorRequest::Accept(stamp(1), value(1)));
         let join = AcceptorRequest::Join(Incarnation(5), stamp(2), value(2));
-        let bounds = |seq, plan| Bounds { decided: Some((stamp(seq), value(plan))), ..Bounds::default() };
+        let bounds = |seq, plan| Bounds {
+            decided: Some((stamp(seq), value(plan))),
+            ..Bounds::default()
+        };
         let accepted = accepted.unwrap();
-        assert_eq!(accepted.apply_within(&join, &bounds(1, 2)), (AcceptorReply::Undecided(stamp(2)), None));
-        assert_eq!(accepted.apply_within(&join, &bounds(2, 1)), (AcceptorReply::Undecided(stamp(2)), None));
-        assert_eq!(accepted.apply_within(&join, &bounds(2, 2)).0, AcceptorReply::Joined(Incarnation(5)));
+
+        assert_eq!(
+            accepted.apply_within(&join, &bounds(1, 2)),
+            (AcceptorReply::Undecided(stamp(2)), None)
+        );
+
+        assert_eq!(
+            accepted.apply_within(&join, &bounds(2, 1)),
+            (AcceptorReply::Undecided(stamp(2)), None)
+        );
+
+        assert_eq!(
+            accepted.apply_within(&join, &bounds(2, 2)).0,
+            AcceptorReply::Joined(Incarnation(5))
+        );
+
         let new = AcceptorState::begin(Incarnation(9));
-        assert_eq!(new.apply_within(&join, &bounds(1, 1)).0, AcceptorReply::Joined(Incarnation(5)));
+        assert_eq!(
+            new.apply_within(&join, &bounds(1, 1)).0,
+            AcceptorReply::Joined(Incarnation(5))
+        );
     }
 
     #[test]
     fn one_stamp_never_takes_a_second_value() {
-        let stamp = Stamp { ballot: ballot(1), seq: 1 };
-        let state = AcceptorState::default().apply(&AcceptorRequest::Accept(stamp.clone(), value(1))).1.unwrap();
+        let stamp = Stamp {
+            ballot: ballot(1),
+            seq: 1,
+        };
+        let state = AcceptorState::default()
+            .apply(&AcceptorRequest::Accept(stamp.clone(), value(1)))
+            .1
+            .unwrap();
         let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp, value(2)));
+
         assert!(matches!(reply, AcceptorReply::Refused { .. }) && next.is_none());
     }
 
     fn voter(votes: &[u64], seq: u64) -> AcceptorState {
-        let plan = Plan { members: members(7, votes), ..Plan::default() };
+        let plan = Plan {
+            members: members(7, votes),
+            ..Plan::default()
+        };
         let state = AcceptorState::begin(Incarnation(1));
-        state.apply(&AcceptorRequest::Accept(Stamp { ballot: ballot(2), seq }, plan)).1.unwrap()
+
+        state
+            .apply(&AcceptorRequest::Accept(
+                Stamp {
+                    ballot: ballot(2),
+                    seq,
+                },
+                plan,
+            ))
+            .1
+            .unwrap()
     }
 
-    fn join(state: &AcceptorState, register: u64, votes: &[u64], number: u64, seq: u64) -> AcceptorReply {
-        let plan = Plan { members: members(register, votes), ..Plan::default() };
-        let request = AcceptorRequest::Join(Incarnation(9), Stamp { ballot: ballot(number), seq }, plan.clone());
+    fn join(
+        state: &AcceptorState,
+        register: u64,
+        votes: &[u64],
+        number: u64,
+        seq: u64,
+    ) -> AcceptorReply {
+        let plan = Plan {
+            members: members(register, votes),
+            ..Plan::default()
+        };
+        let request = AcceptorRequest::Join(
+            Incarnation(9),
+            Stamp {
+                ballot: ballot(number),
+                seq,
+            },
+            plan.clone(),
+        );
+
         let (reply, next) = state.apply(&request);
         if let Some(next) = next {
-            assert_eq!((next.incarnation, next.accepted.as_ref().unwrap().1.clone()), (Incarnation(9), plan));
-            assert_eq!(next.apply(&request), (AcceptorReply::Joined(Incarnation(9)), None));
+            assert_eq!(
+                (next.incarnation, next.accepted.as_ref().unwrap().1.clone()),
+                (Incarnation(9), plan)
+            );
+
+            assert_eq!(
+                next.apply(&request),
+                (AcceptorReply::Joined(Incarnation(9)), None)
+            );
         }
+
         reply
     }
 
@@ -492,18 +761,40 @@ mod tests {
     fn an_acceptor_begins_anew_only_where_no_promise_of_its_may_count() {
         let joined = AcceptorReply::Joined(Incarnation(9));
         let fresh = AcceptorState::begin(Incarnation(1));
-        let promised = fresh.apply(&AcceptorRequest::Prepare(ballot(50))).1.unwrap();
-        assert_eq!([join(&fresh, 7, &[2], 3, 9), join(&promised, 7, &[2], 3, 9)], [joined.clone(), joined.clone()]);
-        // It votes: by what it is asked to take, or, in a register that the asker does not know, by what it has.
-        assert_eq!(join(&voter(&[1, 2], 4), 7, &[1, 2], 3, 9), AcceptorReply::Votes { register: 7 });
-        assert_eq!(join(&voter(&[1, 2], 4), 8, &[2], 3, 9), AcceptorReply::Votes { register: 7 });
+        let promised = fresh
+            .apply(&AcceptorRequest::Prepare(ballot(50)))
+            .1
+            .unwrap();
+
+        assert_eq!(
+            [join(&fresh, 7, &[2], 3, 9), join(&promised, 7, &[2], 3, 9)],
+            [joined.clone(), joined.clone()]
+        );
+
+        // It votes: by what it is asked to take, or, in a register that the asker does not know, by
+        // what it has.
+        assert_eq!(
+            join(&voter(&[1, 2], 4), 7, &[1, 2], 3, 9),
+            AcceptorReply::Votes { register: 7 }
+        );
+
+        assert_eq!(
+            join(&voter(&[1, 2], 4), 8, &[2], 3, 9),
+            AcceptorReply::Votes { register: 7 }
+        );
+
         // Removed or suspended meanwhile.
         assert_eq!(join(&voter(&[1, 2], 4), 7, &[2], 3, 9), joined);
+
         // Of another register, where it never had a vote.
         assert_eq!(join(&voter(&[2], 4), 8, &[2], 3, 9), joined);
+
         // A late request of an older leader, or from before something that it knows.
         for (number, seq) in [(1, 9), (2, 3)] {
-            assert!(matches!(join(&voter(&[1, 2], 4), 7, &[2], number, seq), AcceptorReply::Refused { .. }));
+            assert!(matches!(
+                join(&voter(&[1, 2], 4), 7, &[2], number, seq),
+                AcceptorReply::Refused { .. }
+            ));
         }
     }
 }

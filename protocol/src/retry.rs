@@ -1,11 +1,14 @@
-//! What a proxy in front of several regions may send again, how often, and how many requests it lets go at once.
+//! What a proxy in front of several regions may send again, how often, and how many requests it
+//! lets go at once.
 //!
-//! Three rules, each pure. [`decide`]: whether one request is sent again after an attempt failed. [`RetryBudget`]: how
-//! many retries all requests together may cause, so that retries never multiply an overload. [`ReleaseWindow`]: how
-//! many requests may be under way to a region at once, so that requests that were held while no region answered do not
-//! all arrive in the same millisecond.
+//! Three rules, each pure. [`decide`]: whether one request is sent again after an attempt failed.
+//! [`RetryBudget`]: how many retries all requests together may cause, so that retries never
+//! multiply an overload. [`ReleaseWindow`]: how many requests may be under way to a region at once,
+//! so that requests that were held while no region answered do not all arrive in the same
+//! millisecond.
 
-/// Requests under way at once when a region was just found: what a region with four parallel inferences starts on.
+/// Requests under way at once when a region was just found: what a region with four parallel
+/// inferences starts on.
 pub const WINDOW_INITIAL: usize = 8;
 /// Requests under way at once, at most.
 pub const WINDOW_MAX: usize = 256;
@@ -13,16 +16,18 @@ pub const WINDOW_MAX: usize = 256;
 const WINDOW_MIN: usize = 2;
 /// One token, in the unit that a budget counts in.
 const TOKEN: u64 = 1_000;
-/// Tokens at most. All requests under way can be lost in one moment, when a region dies, and each may be sent again.
+/// Tokens at most. All requests under way can be lost in one moment, when a region dies, and each
+/// may be sent again.
 const BUDGET_MAX: u64 = WINDOW_MAX as u64 * TOKEN;
 /// What each new request adds: one retry for five requests, in the long run.
 const DEPOSIT: u64 = TOKEN / 5;
-/// What each millisecond adds: ten retries a second, so that a client with few requests has some, too.
+/// What each millisecond adds: ten retries a second, so that a client with few requests has some,
+/// too.
 const DEPOSIT_PER_MS: u64 = 10 * TOKEN / 1_000;
 /// Times that one request is sent at most; attempts that could not even connect don't count.
 pub const ATTEMPTS_MAX: u32 = 5;
-/// Times that the connection may break under one request. A request that breaks the process that serves it must not go
-/// on to do the same to every other region.
+/// Times that the connection may break under one request. A request that breaks the process that
+/// serves it must not go on to do the same to every other region.
 pub const BROKEN_MAX: u32 = 2;
 /// The longest pause that a region's `Retry-After` asks for and gets, milliseconds.
 const PAUSE_MAX_MS: u64 = 2_000;
@@ -86,17 +91,21 @@ impl GiveUp {
     /// For people, after "it was not sent again: ".
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::NotIdempotent => "the region may have carried it out, and it is not safe to repeat",
+            Self::NotIdempotent => {
+                "the region may have carried it out, and it is not safe to repeat"
+            }
             Self::NotHeld => "its body is too large to be kept for another attempt",
             Self::Broken => "the connection broke twice, perhaps because of this very request",
             Self::Attempts => "it was sent five times",
-            Self::Budget => "the retry budget is used up (one retry for five requests, ten a second)",
+            Self::Budget => {
+                "the retry budget is used up (one retry for five requests, ten a second)"
+            }
         }
     }
 }
 
-/// Whether a request can be repeated without harm: the methods that RFC 9110 §9.2.2 calls idempotent, and inferences,
-/// which compute an answer and change nothing.
+/// Whether a request can be repeated without harm: the methods that RFC 9110 §9.2.2 calls
+/// idempotent, and inferences, which compute an answer and change nothing.
 pub fn is_idempotent(method: &str, path: &str) -> bool {
     match method {
         "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" => true,
@@ -108,7 +117,8 @@ pub fn is_idempotent(method: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a request is sent again, and after which pause, milliseconds. `random` spreads the pauses.
+/// Whether a request is sent again, and after which pause, milliseconds. `random` spreads the
+/// pauses.
 pub fn decide(
     failure: AttemptFailure,
     request: Retryable,
@@ -123,10 +133,12 @@ pub fn decide(
         AttemptFailure::Broken => 0,
         AttemptFailure::Unavailable { retry_after_ms } => {
             let wanted_ms = retry_after_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
-            // Three quarters to five quarters: those that were refused together do not come back together.
+            // Three quarters to five quarters: those that were refused together do not come back
+            // together.
             wanted_ms - wanted_ms / 4 + u64::from(random) % (wanted_ms / 4 * 2 + 1)
         }
     };
+
     if !request.is_held {
         return Err(GiveUp::NotHeld);
     }
@@ -136,7 +148,12 @@ pub fn decide(
     if request.attempts >= ATTEMPTS_MAX {
         return Err(GiveUp::Attempts);
     }
-    if budget.withdraw(now_ms) { Ok(pause_ms) } else { Err(GiveUp::Budget) }
+
+    if budget.withdraw(now_ms) {
+        Ok(pause_ms)
+    } else {
+        Err(GiveUp::Budget)
+    }
 }
 
 /// The retries that all requests together may cause: a token bucket.
@@ -149,7 +166,10 @@ pub struct RetryBudget {
 impl RetryBudget {
     /// A full one.
     pub fn new(now_ms: u64) -> Self {
-        Self { tokens: BUDGET_MAX, filled_ms: now_ms }
+        Self {
+            tokens: BUDGET_MAX,
+            filled_ms: now_ms,
+        }
     }
 
     /// A new request came in; retries don't count.
@@ -165,7 +185,11 @@ impl RetryBudget {
     fn withdraw(&mut self, now_ms: u64) -> bool {
         let passed_ms = now_ms.saturating_sub(self.filled_ms);
         self.filled_ms = self.filled_ms.max(now_ms);
-        self.tokens = self.tokens.saturating_add(passed_ms.saturating_mul(DEPOSIT_PER_MS)).min(BUDGET_MAX);
+        self.tokens = self
+            .tokens
+            .saturating_add(passed_ms.saturating_mul(DEPOSIT_PER_MS))
+            .min(BUDGET_MAX);
+
         let left = self.tokens.checked_sub(TOKEN);
         self.tokens = left.unwrap_or(self.tokens);
         left.is_some()
@@ -174,9 +198,10 @@ impl RetryBudget {
 
 /// How many requests may be under way to regions at once.
 ///
-/// As TCP's slow start: each answer makes room for one more, so that the number doubles with each round; "overloaded"
-/// halves it; and a region that is lost sets it back to [`WINDOW_INITIAL`], since of the next one nothing is known. What
-/// one moment tells many requests counts once: a request reports with the epoch in which it began.
+/// As TCP's slow start: each answer makes room for one more, so that the number doubles with each
+/// round; "overloaded" halves it; and a region that is lost sets it back to [`WINDOW_INITIAL`],
+/// since of the next one nothing is known. What one moment tells many requests counts once: a
+/// request reports with the epoch in which it began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseWindow {
     size: usize,
@@ -185,7 +210,10 @@ pub struct ReleaseWindow {
 
 impl Default for ReleaseWindow {
     fn default() -> Self {
-        Self { size: WINDOW_INITIAL, epoch: 0 }
+        Self {
+            size: WINDOW_INITIAL,
+            epoch: 0,
+        }
     }
 }
 
@@ -231,8 +259,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HELD: Retryable = Retryable { is_idempotent: true, is_held: true, attempts: 1, broken: 0 };
-    const UNAVAILABLE: AttemptFailure = AttemptFailure::Unavailable { retry_after_ms: 1_000 };
+    const HELD: Retryable = Retryable {
+        is_idempotent: true,
+        is_held: true,
+        attempts: 1,
+        broken: 0,
+    };
+    const UNAVAILABLE: AttemptFailure = AttemptFailure::Unavailable {
+        retry_after_ms: 1_000,
+    };
 
     fn failure() -> impl Strategy<Value = AttemptFailure> {
         prop_oneof![
@@ -243,24 +278,55 @@ mod tests {
     }
 
     fn request() -> impl Strategy<Value = Retryable> {
-        (any::<bool>(), any::<bool>(), 0u32..10, 0u32..4).prop_map(|(is_idempotent, is_held, attempts, broken)| {
-            Retryable { is_idempotent, is_held, attempts, broken }
-        })
+        (any::<bool>(), any::<bool>(), 0u32..10, 0u32..4).prop_map(
+            |(is_idempotent, is_held, attempts, broken)| Retryable {
+                is_idempotent,
+                is_held,
+                attempts,
+                broken,
+            },
+        )
     }
 
     proptest! {
         #[test]
-        fn what_may_have_been_done_is_repeated_only_if_that_does_no_harm(request in request(), random: u32) {
-            let decided = decide(AttemptFailure::Broken, request, &mut RetryBudget::new(0), 0, random);
+        fn what_may_have_been_done_is_repeated_only_if_that_does_no_harm(
+            request in request(),
+            random: u32,
+        ) {
+            let decided = decide(
+                AttemptFailure::Broken,
+                request,
+                &mut RetryBudget::new(0),
+                0,
+                random,
+            );
+
             prop_assert!(decided.is_err() || request.is_idempotent && request.is_held);
-            prop_assert!(decided.is_err() || request.attempts < ATTEMPTS_MAX && request.broken < BROKEN_MAX);
+            prop_assert!(
+                decided.is_err() || request.attempts < ATTEMPTS_MAX && request.broken < BROKEN_MAX
+            );
         }
 
         #[test]
-        fn what_was_not_sent_is_always_sent_and_costs_nothing(request in request(), now_ms: u64, random: u32) {
+        fn what_was_not_sent_is_always_sent_and_costs_nothing(
+            request in request(),
+            now_ms: u64,
+            random: u32,
+        ) {
             let mut budget = RetryBudget::new(0);
             let before = budget.clone();
-            prop_assert_eq!(decide(AttemptFailure::NotSent, request, &mut budget, now_ms, random), Ok(0));
+            prop_assert_eq!(
+                decide(
+                    AttemptFailure::NotSent,
+                    request,
+                    &mut budget,
+                    now_ms,
+                    random
+                ),
+                Ok(0)
+            );
+
             prop_assert_eq!(budget, before);
         }
 
@@ -269,22 +335,33 @@ mod tests {
             let failure = AttemptFailure::Unavailable { retry_after_ms };
             let pause_ms = decide(failure, HELD, &mut RetryBudget::new(0), 0, random).unwrap();
             let wanted_ms = retry_after_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
-            prop_assert!(pause_ms * 4 >= wanted_ms * 3 && pause_ms * 4 <= wanted_ms * 5, "{pause_ms} for {wanted_ms}");
+
+            prop_assert!(
+                pause_ms * 4 >= wanted_ms * 3 && pause_ms * 4 <= wanted_ms * 5,
+                "{pause_ms} for {wanted_ms}"
+            );
         }
 
         #[test]
         fn retries_never_exceed_their_part_of_requests_and_time(
             steps in prop::collection::vec((any::<bool>(), failure(), 0u64..200), 0..3_000),
         ) {
-            let (mut budget, mut now_ms, mut requests, mut retries) = (RetryBudget::new(0), 0u64, 0u64, 0u64);
+            let mut budget = RetryBudget::new(0);
+            let mut now_ms = 0u64;
+            let mut requests = 0u64;
+            let mut retries = 0u64;
+
             for (is_new, failure, passed_ms) in steps {
                 now_ms += passed_ms;
                 if is_new {
                     requests += 1;
                     budget.deposit();
-                } else if failure != AttemptFailure::NotSent && decide(failure, HELD, &mut budget, now_ms, 0).is_ok() {
+                } else if failure != AttemptFailure::NotSent
+                    && decide(failure, HELD, &mut budget, now_ms, 0).is_ok()
+                {
                     retries += 1;
                 }
+
                 let allowed = BUDGET_MAX + requests * DEPOSIT + now_ms * DEPOSIT_PER_MS;
                 prop_assert!(retries * TOKEN <= allowed);
             }
@@ -296,11 +373,16 @@ mod tests {
             for _ in 0..WINDOW_MAX {
                 prop_assert!(decide(AttemptFailure::Broken, HELD, &mut budget, now_ms, 0).is_ok());
             }
-            prop_assert_eq!(decide(AttemptFailure::Broken, HELD, &mut budget, now_ms, 0), Err(GiveUp::Budget));
+            prop_assert_eq!(
+                decide(AttemptFailure::Broken, HELD, &mut budget, now_ms, 0),
+                Err(GiveUp::Budget)
+            );
         }
 
         #[test]
-        fn a_window_stays_within_its_bounds(steps in prop::collection::vec((0u8..3, 0u64..4), 0..600)) {
+        fn a_window_stays_within_its_bounds(
+            steps in prop::collection::vec((0u8..3, 0u64..4), 0..600),
+        ) {
             let mut window = ReleaseWindow::default();
             for (what, back) in steps {
                 let epoch = window.epoch().saturating_sub(back);
@@ -309,15 +391,21 @@ mod tests {
                     1 => window.overloaded(epoch),
                     _ => window.lost(epoch),
                 }
+
                 prop_assert!((WINDOW_MIN..=WINDOW_MAX).contains(&window.size()));
             }
         }
 
         #[test]
-        fn one_moment_that_many_requests_report_counts_once(answers in 0usize..400, reports in 1usize..300) {
+        fn one_moment_that_many_requests_report_counts_once(
+            answers in 0usize..400,
+            reports in 1usize..300,
+        ) {
             let mut window = ReleaseWindow::default();
             (0..answers).for_each(|_| window.answered());
-            let (before, epoch) = (window.size(), window.epoch());
+
+            let before = window.size();
+            let epoch = window.epoch();
             (0..reports).for_each(|_| window.overloaded(epoch));
             prop_assert_eq!(window.size(), (before / 2).max(WINDOW_MIN));
         }
@@ -330,6 +418,7 @@ mod tests {
             (0..window.size()).for_each(|_| window.answered());
             assert_eq!(window.size(), wanted);
         }
+
         window.lost(window.epoch());
         assert_eq!(window.size(), WINDOW_INITIAL);
     }
@@ -363,8 +452,20 @@ mod tests {
     #[test]
     fn a_request_under_which_two_connections_broke_reaches_no_third_region() {
         let mut budget = RetryBudget::new(0);
-        let after = |broken| Retryable { attempts: broken, broken, ..HELD };
-        assert_eq!(decide(AttemptFailure::Broken, after(1), &mut budget, 0, 0), Ok(0));
-        assert_eq!(decide(AttemptFailure::Broken, after(2), &mut budget, 0, 0), Err(GiveUp::Broken));
+        let after = |broken| Retryable {
+            attempts: broken,
+            broken,
+            ..HELD
+        };
+
+        assert_eq!(
+            decide(AttemptFailure::Broken, after(1), &mut budget, 0, 0),
+            Ok(0)
+        );
+
+        assert_eq!(
+            decide(AttemptFailure::Broken, after(2), &mut budget, 0, 0),
+            Err(GiveUp::Broken)
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Whether model versions can be served: what each agent says of the versions that its region holds, when a version may be
-//! promoted, and when a region that can't serve a model gives up its share of the traffic.
+//! Whether model versions can be served: what each agent says of the versions that its region
+//! holds, when a version may be promoted, and when a region that can't serve a model gives up its
+//! share of the traffic.
 
 use crate::{
     identity::RegionName,
@@ -20,14 +21,15 @@ pub const REASON_MAX: usize = 300;
 /// Most reasons; further versions that can't be served say so without one.
 pub const REASONS_MAX: usize = 32;
 
-/// What one agent's embedded model server knows of the versions that its region holds. Agents without that server publish
-/// none.
+/// What one agent's embedded model server knows of the versions that its region holds. Agents
+/// without that server publish none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Servability {
-    /// The versions that were loaded and tried, at most [`VERSIONS_MAX`]. Versions that are not here were not tried yet.
+    /// The versions that were loaded and tried, at most [`VERSIONS_MAX`]. Versions that are not
+    /// here were not tried yet.
     pub versions: Vec<VersionServability>,
-    /// Models of which no version can be served here, at most [`UNSERVED_MAX`]; those that are being loaded are none of
-    /// them.
+    /// Models of which no version can be served here, at most [`UNSERVED_MAX`]; those that are
+    /// being loaded are none of them.
     pub unserved: Vec<ModelName>,
 }
 
@@ -60,33 +62,61 @@ pub enum Outcome {
 
 /// Enough of a content's digest to tell it from others of the same name.
 pub fn content_tag(content: &Digest) -> u64 {
-    content.0.iter().take(8).fold(0, |tag, byte| tag << 8 | u64::from(*byte))
+    content
+        .0
+        .iter()
+        .take(8)
+        .fold(0, |tag, byte| tag << 8 | u64::from(*byte))
 }
 
 impl Servability {
     /// Bounds `versions`, which stand newest first, and their reasons.
-    pub fn bounded(versions: impl IntoIterator<Item = VersionServability>, unserved: Vec<ModelName>) -> Self {
+    pub fn bounded(
+        versions: impl IntoIterator<Item = VersionServability>,
+        unserved: Vec<ModelName>,
+    ) -> Self {
         let mut reasons = 0;
         let shorten = |mut known: VersionServability| {
             if let Outcome::Unservable { reason, .. } = &mut known.outcome {
                 reasons += 1;
-                let end = reason.char_indices().nth(REASON_MAX).map_or(reason.len(), |(end, _)| end);
+                let end = reason
+                    .char_indices()
+                    .nth(REASON_MAX)
+                    .map_or(reason.len(), |(end, _)| end);
+
                 reason.truncate(if reasons > REASONS_MAX { 0 } else { end });
             }
+
             known
         };
-        let versions = versions.into_iter().take(VERSIONS_MAX).map(shorten).collect();
-        Self { versions, unserved: unserved.into_iter().take(UNSERVED_MAX).collect() }
+
+        let versions = versions
+            .into_iter()
+            .take(VERSIONS_MAX)
+            .map(shorten)
+            .collect();
+
+        Self {
+            versions,
+            unserved: unserved.into_iter().take(UNSERVED_MAX).collect(),
+        }
     }
 
-    /// What is known of a version. `is_newest`: it is one of the [`VERSIONS_MAX`] newest that the agent holds, so that its
-    /// outcome would be here if it had been tried.
-    pub fn of(&self, model: &ModelName, version: &VersionName, content: &Digest, is_newest: bool) -> Known<'_> {
+    /// What is known of a version. `is_newest`: it is one of the [`VERSIONS_MAX`] newest that the
+    /// agent holds, so that its outcome would be here if it had been tried.
+    pub fn of(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        content: &Digest,
+        is_newest: bool,
+    ) -> Known<'_> {
         let tag = content_tag(content);
         let is_it = |known: &&VersionServability| {
             known.content_tag == tag && known.model == *model && known.version == *version
         };
         let is_full = self.versions.len() >= VERSIONS_MAX;
+
         match self.versions.iter().find(is_it) {
             Some(known) => Known::Tried(&known.outcome),
             None if is_full && !is_newest => Known::Unpublished,
@@ -126,8 +156,8 @@ pub enum RegionState {
 }
 
 impl RegionState {
-    /// Of a region that holds a version or not, from what its living agents publish: none for an agent without the
-    /// embedded server.
+    /// Of a region that holds a version or not, from what its living agents publish: none for an
+    /// agent without the embedded server.
     pub fn of<'a>(is_held: bool, agents: impl IntoIterator<Item = Option<Known<'a>>>) -> Self {
         let agents: Vec<_> = agents.into_iter().collect();
         if agents.is_empty() {
@@ -136,11 +166,13 @@ impl RegionState {
         if !is_held {
             return Self::Missing;
         }
+
         let serving: Vec<_> = agents.into_iter().flatten().collect();
         let failed = serving.iter().find_map(|known| match known {
             Known::Tried(Outcome::Unservable { reason, .. }) => Some(reason.clone()),
             _ => None,
         });
+
         match failed {
             Some(reason) => Self::Unservable(reason),
             None if serving.is_empty() => Self::Held,
@@ -170,7 +202,10 @@ impl fmt::Display for RegionState {
             Self::Servable => f.write_str("servable"),
             Self::Held => f.write_str("held, and not served by RegionMesh"),
             Self::Unpublished => {
-                write!(f, "held; whether it can be served is published for the {VERSIONS_MAX} newest only")
+                write!(
+                    f,
+                    "held; whether it can be served is published for the {VERSIONS_MAX} newest only"
+                )
             }
             Self::Unservable(reason) if reason.is_empty() => f.write_str("can't be served"),
             Self::Unservable(reason) => write!(f, "can't be served: {reason}"),
@@ -185,16 +220,22 @@ pub enum Promotable {
     Yes,
     /// Not yet: regions are still replicating or testing it.
     NotYet,
-    /// No, and waiting does not help: so many regions can't serve it, or are silent, that no majority is left.
+    /// No, and waiting does not help: so many regions can't serve it, or are silent, that no
+    /// majority is left.
     No,
 }
 
-/// Whether a version in these states may be promoted; all regions of the mesh are given. A region that holds the version
-/// and does not publish its outcome counts as able to serve it, unless any region can't.
+/// Whether a version in these states may be promoted; all regions of the mesh are given. A region
+/// that holds the version and does not publish its outcome counts as able to serve it, unless any
+/// region can't.
 pub fn promotable(regions: &BTreeMap<RegionName, RegionState>) -> Promotable {
     let count = |is: fn(&RegionState) -> bool| regions.values().filter(|state| is(state)).count();
     let is_doubted = count(|state| matches!(state, RegionState::Unservable(_))) > 0;
-    let unpublished = if is_doubted { 0 } else { count(|state| *state == RegionState::Unpublished) };
+    let unpublished = if is_doubted {
+        0
+    } else {
+        count(|state| *state == RegionState::Unpublished)
+    };
     let good = count(RegionState::is_good) + unpublished;
     let pending = count(RegionState::is_pending);
 
@@ -216,21 +257,38 @@ pub struct RegionModels {
     pub unserved: BTreeSet<ModelName>,
 }
 
-/// The models for whose sake `own` should get no traffic: more than half of the other regions serve them, and `own` can't.
+/// The models for whose sake `own` should get no traffic: more than half of the other regions serve
+/// them, and `own` can't.
 ///
-/// A model that hardly any region can serve takes nobody's traffic, and where more than half of all regions would have to
-/// go for one model or another, none does: users are then better off with the models that each region has.
-pub fn given_up_for(own: &RegionName, regions: &BTreeMap<RegionName, RegionModels>) -> BTreeSet<ModelName> {
+/// A model that hardly any region can serve takes nobody's traffic, and where more than half of all
+/// regions would have to go for one model or another, none does: users are then better off with the
+/// models that each region has.
+pub fn given_up_for(
+    own: &RegionName,
+    regions: &BTreeMap<RegionName, RegionModels>,
+) -> BTreeSet<ModelName> {
     let lacking = |name: &RegionName, models: &RegionModels| -> BTreeSet<ModelName> {
         let others = regions.len().saturating_sub(1);
         let is_served_elsewhere = |model: &&ModelName| {
-            let serving = regions.iter().filter(|(other, models)| *other != name && models.served.contains(*model));
+            let serving = regions
+                .iter()
+                .filter(|(other, models)| *other != name && models.served.contains(*model));
             2 * serving.count() > others
         };
-        let unserved = models.unserved.iter().filter(|model| !models.served.contains(*model));
+
+        let unserved = models
+            .unserved
+            .iter()
+            .filter(|model| !models.served.contains(*model));
+
         unserved.filter(is_served_elsewhere).cloned().collect()
     };
-    let going = regions.iter().filter(|(name, models)| !lacking(name, models).is_empty()).count();
+
+    let going = regions
+        .iter()
+        .filter(|(name, models)| !lacking(name, models).is_empty())
+        .count();
+
     match regions.get(own) {
         Some(models) if 2 * going <= regions.len() => lacking(own, models),
         _ => BTreeSet::new(),
@@ -264,71 +322,134 @@ mod tests {
     }
 
     fn states(all: Vec<RegionState>) -> BTreeMap<RegionName, RegionState> {
-        all.into_iter().enumerate().map(|(index, state)| (name(index), state)).collect()
+        all.into_iter()
+            .enumerate()
+            .map(|(index, state)| (name(index), state))
+            .collect()
     }
 
     /// A region serves a model, or can't, or is loading it.
     fn mesh() -> impl Strategy<Value = BTreeMap<RegionName, RegionModels>> {
-        let region = (btree_set(0..4u8, 0..4), btree_set(0..4u8, 0..4)).prop_map(|(served, unserved)| RegionModels {
-            unserved: unserved.difference(&served).map(|index| model(*index)).collect(),
-            served: served.into_iter().map(model).collect(),
-        });
-        vec(region, 1..7).prop_map(|all| all.into_iter().enumerate().map(|(i, models)| (name(i), models)).collect())
+        let region =
+            (btree_set(0..4u8, 0..4), btree_set(0..4u8, 0..4)).prop_map(|(served, unserved)| {
+                RegionModels {
+                    unserved: unserved
+                        .difference(&served)
+                        .map(|index| model(*index))
+                        .collect(),
+                    served: served.into_iter().map(model).collect(),
+                }
+            });
+
+        vec(region, 1..7).prop_map(|all| {
+            all.into_iter()
+                .enumerate()
+                .map(|(i, models)| (name(i), models))
+                .collect()
+        })
     }
 
     proptest! {
         #[test]
-        fn a_version_is_promotable_only_where_a_majority_of_all_regions_is_good(all in vec(state(), 1..8)) {
-            let is_doubted = all.iter().any(|state| matches!(state, RegionState::Unservable(_)));
-            let is_good = |state: &&RegionState| state.is_good() || (!is_doubted && **state == RegionState::Unpublished);
+        fn a_version_is_promotable_only_where_a_majority_of_all_regions_is_good(
+            all in vec(state(), 1..8),
+        ) {
+            let is_doubted = all
+                .iter()
+                .any(|state| matches!(state, RegionState::Unservable(_)));
+            let is_good = |state: &&RegionState| {
+                state.is_good() || (!is_doubted && **state == RegionState::Unpublished)
+            };
             let good = all.iter().filter(is_good).count();
-            prop_assert_eq!(promotable(&states(all.clone())) == Promotable::Yes, 2 * good > all.len());
+
+            prop_assert_eq!(
+                promotable(&states(all.clone())) == Promotable::Yes,
+                2 * good > all.len()
+            );
         }
 
         #[test]
         fn waiting_is_advised_exactly_where_it_can_help(all in vec(state(), 1..8)) {
-            let best = |state: &RegionState| if state.is_pending() { RegionState::Servable } else { state.clone() };
+            let best = |state: &RegionState| {
+                if state.is_pending() {
+                    RegionState::Servable
+                } else {
+                    state.clone()
+                }
+            };
             let at_best = promotable(&states(all.iter().map(best).collect()));
             let now = promotable(&states(all));
+
             prop_assert_eq!(now == Promotable::No, at_best != Promotable::Yes);
         }
 
         #[test]
-        fn a_region_that_becomes_good_never_makes_a_version_less_promotable(all in vec(state(), 1..8), which: prop::sample::Index) {
+        fn a_region_that_becomes_good_never_makes_a_version_less_promotable(
+            all in vec(state(), 1..8),
+            which: prop::sample::Index,
+        ) {
             let before = promotable(&states(all.clone()));
             let mut better = all;
             let place = which.index(better.len());
+
             better[place] = RegionState::Servable;
-            prop_assert!(before != Promotable::Yes || promotable(&states(better)) == Promotable::Yes);
+            prop_assert!(
+                before != Promotable::Yes || promotable(&states(better)) == Promotable::Yes
+            );
         }
 
         #[test]
         fn models_never_take_more_than_half_of_the_regions_out(regions in mesh()) {
-            let out = regions.keys().filter(|name| !given_up_for(name, &regions).is_empty()).count();
+            let out = regions
+                .keys()
+                .filter(|name| !given_up_for(name, &regions).is_empty())
+                .count();
             prop_assert!(2 * out <= regions.len());
         }
 
         #[test]
-        fn a_region_goes_only_for_what_it_lacks_and_a_majority_of_the_others_serves(regions in mesh()) {
+        fn a_region_goes_only_for_what_it_lacks_and_a_majority_of_the_others_serves(
+            regions in mesh(),
+        ) {
             for (own, models) in &regions {
                 for model in given_up_for(own, &regions) {
-                    prop_assert!(models.unserved.contains(&model) && !models.served.contains(&model));
-                    let serving = regions.iter().filter(|(name, other)| *name != own && other.served.contains(&model));
+                    prop_assert!(
+                        models.unserved.contains(&model) && !models.served.contains(&model)
+                    );
+
+                    let serving = regions
+                        .iter()
+                        .filter(|(name, other)| *name != own && other.served.contains(&model));
                     prop_assert!(2 * serving.count() > regions.len() - 1);
                 }
             }
         }
 
         #[test]
-        fn a_single_region_that_lacks_what_the_others_serve_goes(count in 2usize..7, which: prop::sample::Index) {
+        fn a_single_region_that_lacks_what_the_others_serve_goes(
+            count in 2usize..7,
+            which: prop::sample::Index,
+        ) {
             let which = which.index(count);
-            let regions: BTreeMap<_, _> = (0..count).map(|index| {
-                let (mut served, mut unserved) = (BTreeSet::new(), BTreeSet::new());
-                if index == which { unserved.insert(model(0)) } else { served.insert(model(0)) };
-                (name(index), RegionModels { served, unserved })
-            }).collect();
+            let regions: BTreeMap<_, _> = (0..count)
+                .map(|index| {
+                    let mut served = BTreeSet::new();
+                    let mut unserved = BTreeSet::new();
+                    if index == which {
+                        unserved.insert(model(0))
+                    } else {
+                        served.insert(model(0))
+                    };
+
+                    (name(index), RegionModels { served, unserved })
+                })
+                .collect();
+
             for index in 0..count {
-                prop_assert_eq!(given_up_for(&name(index), &regions).is_empty(), index != which);
+                prop_assert_eq!(
+                    given_up_for(&name(index), &regions).is_empty(),
+                    index != which
+                );
             }
         }
 
@@ -338,10 +459,17 @@ mod tests {
                 model: model(0),
                 version: index.to_string().parse().unwrap(),
                 content_tag: 0,
-                outcome: Outcome::Unservable { reason: "é".repeat(length), is_quarantined: false },
+                outcome: Outcome::Unservable {
+                    reason: "é".repeat(length),
+                    is_quarantined: false,
+                },
             });
+
             let told = Servability::bounded(versions, (0..100).map(model).collect());
-            prop_assert!(told.versions.len() <= VERSIONS_MAX && told.unserved.len() <= UNSERVED_MAX);
+            prop_assert!(
+                told.versions.len() <= VERSIONS_MAX && told.unserved.len() <= UNSERVED_MAX
+            );
+
             let bytes = crate::codec::encode(&told).unwrap().len();
             prop_assert!(bytes < 64 << 10, "{} bytes", bytes);
         }
@@ -349,8 +477,12 @@ mod tests {
 
     #[test]
     fn a_model_that_nobody_can_serve_takes_nobody_out() {
-        let lacking = RegionModels { unserved: [model(0)].into(), ..RegionModels::default() };
+        let lacking = RegionModels {
+            unserved: [model(0)].into(),
+            ..RegionModels::default()
+        };
         let regions: BTreeMap<_, _> = (0..3).map(|index| (name(index), lacking.clone())).collect();
+
         assert!((0..3).all(|index| given_up_for(&name(index), &regions).is_empty()));
     }
 
@@ -362,11 +494,19 @@ mod tests {
             content_tag: content_tag(&Digest([0; 32])),
             outcome: Outcome::Servable,
         };
+
         let of = |count: usize, version: &str, is_newest: bool| {
             let published = Servability::bounded((0..count).map(tried), vec![]);
-            let known = published.of(&model(0), &version.parse().unwrap(), &Digest([0; 32]), is_newest);
+            let known = published.of(
+                &model(0),
+                &version.parse().unwrap(),
+                &Digest([0; 32]),
+                is_newest,
+            );
+
             RegionState::of(true, [Some(known)])
         };
+
         assert_eq!(of(VERSIONS_MAX, "0", true), RegionState::Servable);
         assert_eq!(of(VERSIONS_MAX + 1, "256", false), RegionState::Unpublished);
         assert_eq!(of(VERSIONS_MAX + 1, "new", true), RegionState::Untested);
@@ -375,13 +515,32 @@ mod tests {
 
     #[test]
     fn every_agent_of_a_region_that_serves_has_a_say() {
-        let (good, bad) = (Outcome::Servable, Outcome::Unservable { reason: "broken".into(), is_quarantined: false });
-        let (good, bad) = (Some(Known::Tried(&good)), Some(Known::Tried(&bad)));
-        let (untried, unpublished) = (Some(Known::Untried), Some(Known::Unpublished));
-        assert_eq!(RegionState::of(true, [good, untried, unpublished]), RegionState::Untested);
-        assert_eq!(RegionState::of(true, [good, unpublished]), RegionState::Unpublished);
+        let good = Outcome::Servable;
+        let bad = Outcome::Unservable {
+            reason: "broken".into(),
+            is_quarantined: false,
+        };
+        let good = Some(Known::Tried(&good));
+        let bad = Some(Known::Tried(&bad));
+        let untried = Some(Known::Untried);
+        let unpublished = Some(Known::Unpublished);
+
+        assert_eq!(
+            RegionState::of(true, [good, untried, unpublished]),
+            RegionState::Untested
+        );
+
+        assert_eq!(
+            RegionState::of(true, [good, unpublished]),
+            RegionState::Unpublished
+        );
+
         assert_eq!(RegionState::of(true, [good, None]), RegionState::Servable);
-        assert_eq!(RegionState::of(true, [unpublished, bad]), RegionState::Unservable("broken".into()));
+        assert_eq!(
+            RegionState::of(true, [unpublished, bad]),
+            RegionState::Unservable("broken".into())
+        );
+
         assert_eq!(RegionState::of(true, [None]), RegionState::Held);
         assert_eq!(RegionState::of(false, [None]), RegionState::Missing);
         assert_eq!(RegionState::of(true, []), RegionState::Silent);

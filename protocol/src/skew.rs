@@ -1,9 +1,9 @@
 //! How this agent's clock compares with those of the others.
 //!
-//! Each board exchange carries the clock of whoever answers; half of the round trip is the most that a comparison can be
-//! wrong by (Cristian 1989). Of the last measurements of a peer the one with the shortest round trip counts. Nobody knows
-//! which clock is right: the median of all of them stands for the majority, so that one that is off, or lies, decides
-//! nothing.
+//! Each board exchange carries the clock of whoever answers; half of the round trip is the most
+//! that a comparison can be wrong by (Cristian 1989). Of the last measurements of a peer the one
+//! with the shortest round trip counts. Nobody knows which clock is right: the median of all of
+//! them stands for the majority, so that one that is off, or lies, decides nothing.
 
 use crate::{identity::AgentId, plan::PlanAge};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Clocks that differ by more than this are reported, milliseconds.
 pub const SKEW_REPORTED_MS: u64 = 2_000;
-/// An agent whose clock is further than this from the majority's does not stand for leader, milliseconds.
+/// An agent whose clock is further than this from the majority's does not stand for leader,
+/// milliseconds.
 pub const SKEW_LEADER_MAX_MS: u64 = 10_000;
 /// Measurements of one peer that are kept.
 const KEPT: usize = 8;
@@ -42,7 +43,9 @@ struct Measurement {
 impl Measurement {
     /// How far the peer's clock is off ours at least.
     fn distance_ms(&self) -> u64 {
-        self.offset_ms.unsigned_abs().saturating_sub(self.round_trip_ms.div_ceil(2))
+        self.offset_ms
+            .unsigned_abs()
+            .saturating_sub(self.round_trip_ms.div_ceil(2))
     }
 }
 
@@ -59,7 +62,8 @@ pub struct OwnClock {
     pub known: usize,
     /// How many of them agree with ours, our own included.
     pub agreeing: usize,
-    /// How far ours is ahead of the majority's; negative: behind. 0 where there is no majority against it.
+    /// How far ours is ahead of the majority's; negative: behind. 0 where there is no majority
+    /// against it.
     pub ahead_ms: i64,
     /// The peer whose clock differs most, and by how much it is ahead of ours.
     pub furthest: Option<(AgentId, i64)>,
@@ -81,11 +85,16 @@ impl PeerClocks {
         if round_trip_ms > ROUND_TRIP_MAX_MS || !has_room {
             return;
         }
+
         let kept = self.peers.entry(peer.clone()).or_default();
         if kept.len() >= KEPT {
             kept.pop_front();
         }
-        kept.push_back(Measurement { at_ms: now_ms, offset_ms, round_trip_ms });
+        kept.push_back(Measurement {
+            at_ms: now_ms,
+            offset_ms,
+            round_trip_ms,
+        });
     }
 
     /// Our own clock was set: what was measured against it before says nothing any more.
@@ -99,21 +108,38 @@ impl PeerClocks {
             kept.retain(|measurement| now_ms.saturating_sub(measurement.at_ms) < FRESH_MS);
         }
         self.peers.retain(|_, kept| !kept.is_empty());
-        let best: Vec<(&AgentId, Measurement)> =
-            self.peers.iter().filter_map(|(peer, kept)| Some((peer, best_of(kept)?))).collect();
-        let mut offsets: Vec<i64> = best.iter().map(|(_, best)| best.offset_ms).chain([0]).collect();
+
+        let best: Vec<(&AgentId, Measurement)> = self
+            .peers
+            .iter()
+            .filter_map(|(peer, kept)| Some((peer, best_of(kept)?)))
+            .collect();
+        let mut offsets: Vec<i64> = best
+            .iter()
+            .map(|(_, best)| best.offset_ms)
+            .chain([0])
+            .collect();
+
         offsets.sort_unstable();
 
-        let (lower, upper) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
+        let lower = offsets[(offsets.len() - 1) / 2];
+        let upper = offsets[offsets.len() / 2];
         let ahead_ms = match (lower, upper) {
             (lower, _) if lower > 0 => lower.saturating_neg(),
             (_, upper) if upper < 0 => upper.saturating_neg(),
             _ => 0,
         };
         let agrees = |best: &&(&AgentId, Measurement)| best.1.distance_ms() <= SKEW_REPORTED_MS;
-        let is_close = |offset_ms: i64| offset_ms.saturating_add(ahead_ms).unsigned_abs() <= SKEW_LEADER_MAX_MS;
-        let has_better = best.iter().any(|(peer, best)| is_close(best.offset_ms) && may_lead(peer));
-        let furthest = best.iter().max_by_key(|(_, best)| best.offset_ms.unsigned_abs());
+        let is_close = |offset_ms: i64| {
+            offset_ms.saturating_add(ahead_ms).unsigned_abs() <= SKEW_LEADER_MAX_MS
+        };
+        let has_better = best
+            .iter()
+            .any(|(peer, best)| is_close(best.offset_ms) && may_lead(peer));
+        let furthest = best
+            .iter()
+            .max_by_key(|(_, best)| best.offset_ms.unsigned_abs());
+
         OwnClock {
             known: offsets.len(),
             agreeing: 1 + best.iter().filter(agrees).count(),
@@ -125,7 +151,9 @@ impl PeerClocks {
 }
 
 fn best_of(kept: &VecDeque<Measurement>) -> Option<Measurement> {
-    kept.iter().min_by_key(|measurement| (measurement.round_trip_ms, u64::MAX - measurement.at_ms)).copied()
+    kept.iter()
+        .min_by_key(|measurement| (measurement.round_trip_ms, u64::MAX - measurement.at_ms))
+        .copied()
 }
 
 #[cfg(test)]
@@ -147,11 +175,13 @@ mod tests {
             }
             clocks.judge(|_| true, 1_000)
         };
+
         (0..offs.len()).map(found).collect()
     }
 
     proptest! {
-        /// However clocks are off, somebody may lead; and where most agree, exactly the others may not and know it.
+        /// However clocks are off, somebody may lead; and where most agree, exactly the others may
+        /// not and know it.
         #[test]
         fn somebody_may_always_lead_and_a_minority_that_is_off_knows_it(
             good in prop::collection::vec(-400i64..400, 0..6),
@@ -160,11 +190,19 @@ mod tests {
             prop_assume!(!good.is_empty() || !bad.is_empty());
             let offs: Vec<i64> = good.iter().chain(&bad).copied().collect();
             let judged = judged(&offs);
+
             prop_assert!(judged.iter().any(|own| !own.is_off), "{:?}", judged);
             if good.len() > bad.len() {
                 for (index, own) in judged.iter().enumerate() {
                     let is_bad = index >= good.len();
-                    prop_assert_eq!((own.is_off, own.is_doubtful()), (is_bad, is_bad), "{}: {:?}", index, own);
+                    prop_assert_eq!(
+                        (own.is_off, own.is_doubtful()),
+                        (is_bad, is_bad),
+                        "{}: {:?}",
+                        index,
+                        own
+                    );
+
                     prop_assert!((own.ahead_ms - offs[index]).abs() < 1_000 || !is_bad);
                 }
             }
@@ -174,9 +212,15 @@ mod tests {
     #[test]
     fn of_two_that_differ_nobody_knows_which_is_right_so_both_say_so_and_both_may_lead() {
         for own in judged(&[0, 3_600_000]) {
-            assert_eq!((own.is_doubtful(), own.is_off, own.ahead_ms), (true, false, 0), "{own:?}");
+            assert_eq!(
+                (own.is_doubtful(), own.is_off, own.ahead_ms),
+                (true, false, 0),
+                "{own:?}"
+            );
+
             assert_eq!(own.furthest.unwrap().1.abs(), 3_600_000);
         }
+
         assert!(judged(&[0, 1_900]).iter().all(|own| !own.is_doubtful()));
         assert!(!judged(&[0])[0].is_doubtful());
     }
@@ -190,6 +234,7 @@ mod tests {
         clocks.measured(&agent(1), 90_000, ROUND_TRIP_MAX_MS + 1, 200);
         assert_eq!(clocks.judge(|_| true, 300).furthest, Some((agent(1), 5)));
         assert_eq!(clocks.judge(|_| true, FRESH_MS + 200).known, 1);
+
         // An error of a second is possible over a round trip of two: no alarm.
         clocks.measured(&agent(1), 2_900, 1_900, FRESH_MS);
         assert!(!clocks.judge(|_| true, FRESH_MS).is_doubtful());

@@ -1,7 +1,9 @@
-//! When an object store counts as unavailable. Pure: fed with the outcome of every operation, and with the time.
+//! When an object store counts as unavailable. Pure: fed with the outcome of every operation, and
+//! with the time.
 //!
-//! Outcomes are kept apart by area (the first folder of the path) and by access: a full disk still reads, and a policy may
-//! forbid one folder alone. An area fails once it failed at least twice, over [`FAILING_MS`], without a success in between.
+//! Outcomes are kept apart by area (the first folder of the path) and by access: a full disk still
+//! reads, and a policy may forbid one folder alone. An area fails once it failed at least twice,
+//! over [`FAILING_MS`], without a success in between.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,9 +12,11 @@ use std::collections::BTreeMap;
 pub const FAILING_MS: u64 = 2_500;
 /// An area that succeeds is available again after this long without a failure, milliseconds.
 pub const RECOVERED_MS: u64 = 3_000;
-/// An area that nothing was asked of for this long is judged by the other areas of its access, milliseconds.
+/// An area that nothing was asked of for this long is judged by the other areas of its access,
+/// milliseconds.
 pub const IDLE_MS: u64 = 6_000;
-/// The area of probes, which are not repeated: what they say is plainer than that others got no answer in time.
+/// The area of probes, which are not repeated: what they say is plainer than that others got no
+/// answer in time.
 pub const PROBE_AREA: &str = "probe";
 /// Most areas that are told apart; what is beyond counts as one.
 pub const AREAS_MAX: usize = 16;
@@ -60,7 +64,10 @@ struct Area {
 
 impl Area {
     fn is_out(&self) -> bool {
-        self.failures >= 2 && self.failing_since_ms.is_some_and(|since| self.last_failure_ms >= since + FAILING_MS)
+        self.failures >= 2
+            && self
+                .failing_since_ms
+                .is_some_and(|since| self.last_failure_ms >= since + FAILING_MS)
     }
 
     fn succeeded(&mut self, now_ms: u64) {
@@ -89,12 +96,20 @@ pub struct StoreJudge {
 }
 
 impl StoreJudge {
-    /// An operation ended; `Err` is the failure in words. That something is not there, or is there already, is a success.
-    pub fn observe(&mut self, access: Access, area: &str, outcome: Result<(), String>, now_ms: u64) {
+    /// An operation ended; `Err` is the failure in words. That something is not there, or is there
+    /// already, is a success.
+    pub fn observe(
+        &mut self,
+        access: Access,
+        area: &str,
+        outcome: Result<(), String>,
+        now_ms: u64,
+    ) {
         let mut key = (access, area.to_owned());
         if !self.areas.contains_key(&key) && self.areas.len() >= AREAS_MAX {
             key.1 = String::new();
         }
+
         match outcome {
             Ok(()) => {
                 self.succeeded_ms.insert(access, now_ms);
@@ -110,15 +125,27 @@ impl StoreJudge {
     pub fn outage(&mut self, now_ms: u64) -> Option<Outage> {
         let succeeded_ms = self.succeeded_ms.clone();
         self.areas.retain(|(access, _), area| {
-            let is_recovered = area.recovering_since_ms.is_some_and(|since| now_ms >= since + RECOVERED_MS);
-            let is_outlived = succeeded_ms.get(access).is_some_and(|at| *at > area.last_failure_ms)
+            let is_recovered = area
+                .recovering_since_ms
+                .is_some_and(|since| now_ms >= since + RECOVERED_MS);
+            let is_outlived = succeeded_ms
+                .get(access)
+                .is_some_and(|at| *at > area.last_failure_ms)
                 && now_ms >= area.last_failure_ms + IDLE_MS;
+
             area.failing_since_ms.is_some() && !is_recovered && !is_outlived
         });
+
         let out = || self.areas.iter().filter(|(_, area)| area.is_out());
         let since_ms = out().filter_map(|(_, area)| area.failing_since_ms).min()?;
-        let ((access, _), area) = out().min_by_key(|((_, name), area)| (name != PROBE_AREA, area.failing_since_ms))?;
-        Some(Outage { since_ms, access: *access, why: area.why.clone() })
+        let ((access, _), area) =
+            out().min_by_key(|((_, name), area)| (name != PROBE_AREA, area.failing_since_ms))?;
+
+        Some(Outage {
+            since_ms,
+            access: *access,
+            why: area.why.clone(),
+        })
     }
 
     /// The last success of any kind.
@@ -149,7 +176,11 @@ mod tests {
     }
 
     fn access(is_write: bool) -> Access {
-        if is_write { Access::Write } else { Access::Read }
+        if is_write {
+            Access::Write
+        } else {
+            Access::Read
+        }
     }
 
     fn failure(fails: bool) -> Result<(), String> {
@@ -158,22 +189,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_store_whose_operations_all_fail_is_out_and_one_that_answers_all_never(operations in operations(), fails: bool) {
-            let (mut judge, mut now_ms) = (StoreJudge::default(), 0);
+        fn a_store_whose_operations_all_fail_is_out_and_one_that_answers_all_never(
+            operations in operations(),
+            fails: bool,
+        ) {
+            let mut judge = StoreJudge::default();
+            let mut now_ms = 0;
             for (wait, is_write, _, _) in operations {
                 now_ms += wait;
                 judge.observe(access(is_write), "a", failure(fails), now_ms);
             }
+
             for later in [now_ms + 1, now_ms + 2] {
                 judge.observe(Access::Read, "b", failure(fails), later);
                 judge.observe(Access::Read, "b", failure(fails), later + FAILING_MS);
             }
+
             prop_assert_eq!(judge.outage(now_ms + FAILING_MS + 2).is_some(), fails);
         }
 
         #[test]
         fn an_outage_ends_once_everything_answers(operations in operations()) {
-            let (mut judge, mut now_ms) = (StoreJudge::default(), 0);
+            let mut judge = StoreJudge::default();
+            let mut now_ms = 0;
             for (wait, is_write, area, fails) in operations {
                 now_ms += wait;
                 judge.observe(access(is_write), &area.to_string(), failure(fails), now_ms);
@@ -181,19 +219,22 @@ mod tests {
                     prop_assert!(outage.since_ms <= now_ms);
                 }
             }
+
             for _ in 0..=(IDLE_MS / 1_000) {
                 now_ms += 1_000;
                 judge.observe(Access::Read, "register", Ok(()), now_ms);
                 judge.observe(Access::Write, "register", Ok(()), now_ms);
                 judge.outage(now_ms);
             }
+
             prop_assert_eq!(judge.outage(now_ms), None);
             prop_assert!(!judge.is_in_doubt(Access::Read) && !judge.is_in_doubt(Access::Write));
         }
 
         #[test]
         fn a_success_between_failures_is_no_outage(waits in vec(1..4_000u64, 1..60)) {
-            let (mut judge, mut now_ms) = (StoreJudge::default(), 0);
+            let mut judge = StoreJudge::default();
+            let mut now_ms = 0;
             for wait in waits {
                 now_ms += wait;
                 judge.observe(Access::Write, "a", Err("no".into()), now_ms);
@@ -208,10 +249,20 @@ mod tests {
         let mut judge = StoreJudge::default();
         for now_ms in (0..10_000).step_by(1_000) {
             judge.observe(Access::Read, "register", Ok(()), now_ms);
-            judge.observe(Access::Write, "probe", Err(format!("full at {now_ms}")), now_ms);
+            judge.observe(
+                Access::Write,
+                "probe",
+                Err(format!("full at {now_ms}")),
+                now_ms,
+            );
         }
+
         let outage = judge.outage(10_000).unwrap();
-        assert_eq!((outage.since_ms, outage.access, &*outage.why), (0, Access::Write, "full at 9000"));
+        assert_eq!(
+            (outage.since_ms, outage.access, &*outage.why),
+            (0, Access::Write, "full at 9000")
+        );
+
         // One success is not yet a recovery.
         judge.observe(Access::Write, "probe", Ok(()), 10_500);
         assert!(judge.outage(10_600).is_some());
@@ -222,9 +273,19 @@ mod tests {
     fn successes_of_reading_and_writing_are_told_apart() {
         let mut judge = StoreJudge::default();
         judge.observe(Access::Read, "register", Ok(()), 7);
-        assert_eq!((judge.succeeded_by_ms(Access::Read), judge.succeeded_by_ms(Access::Write)), (Some(7), None));
+        assert_eq!(
+            (
+                judge.succeeded_by_ms(Access::Read),
+                judge.succeeded_by_ms(Access::Write)
+            ),
+            (Some(7), None)
+        );
+
         judge.observe(Access::Write, "probe", Err("no".into()), 8);
-        assert_eq!((judge.succeeded_ms(), judge.succeeded_by_ms(Access::Write)), (Some(7), None));
+        assert_eq!(
+            (judge.succeeded_ms(), judge.succeeded_by_ms(Access::Write)),
+            (Some(7), None)
+        );
     }
 
     #[test]
@@ -234,6 +295,7 @@ mod tests {
             judge.observe(Access::Read, "register", Ok(()), now_ms);
             judge.observe(Access::Read, "manifests", Err("forbidden".into()), now_ms);
         }
+
         assert_eq!(judge.outage(10_000).unwrap().why, "forbidden");
         judge.observe(Access::Read, "register", Ok(()), 14_000);
         assert!(judge.outage(9_000 + IDLE_MS).is_none());

@@ -41,7 +41,8 @@ impl StreamKind {
 /// A SWIM datagram on its way, perhaps through one relay of the member's region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Who sent it. Only believed as far as the certificate of the connection: a relay may carry its own region's mail.
+    /// Who sent it. Only believed as far as the certificate of the connection: a relay may carry
+    /// its own region's mail.
     pub from: AgentId,
     /// Whom it is for.
     pub to: AgentId,
@@ -56,15 +57,16 @@ pub enum PeerRequest {
     Acceptor(AcceptorRequest),
     /// To the peer's view of the leader.
     PreVote(PreVoteRequest),
-    /// Part of what your region holds: the encoded catalogue from `offset` on, at most [`PAGE_MAX`] bytes.
+    /// Part of what your region holds: the encoded catalogue from `offset` on, at most [`PAGE_MAX`]
+    /// bytes.
     CataloguePage {
         /// The catalogue that earlier pages came from; none: the newest.
         digest: Option<Digest>,
         /// Where the page begins, bytes.
         offset: u64,
     },
-    /// A version is visible in the caller's region and its publisher waits for the answer. Does yours hold, or is it about to
-    /// commit, other content under that name?
+    /// A version is visible in the caller's region and its publisher waits for the answer. Does
+    /// yours hold, or is it about to commit, other content under that name?
     Publication(VersionSummary),
     /// To the leader: an operator's order.
     Order {
@@ -77,7 +79,8 @@ pub enum PeerRequest {
     Attested(Box<Attested>),
 }
 
-/// A request with the proof that an operator's token stands behind it: a certificate alone gives no orders.
+/// A request with the proof that an operator's token stands behind it: a certificate alone gives no
+/// orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {
     /// The [`PeerRequest`], encoded.
@@ -102,8 +105,8 @@ pub struct OrderOrigin {
 }
 
 impl Attested {
-    /// What a request's MAC is made of. The caller is in it, and the receiver knows the caller by its certificate: whoever
-    /// gets to see a request can't send it in their own name.
+    /// What a request's MAC is made of. The caller is in it, and the receiver knows the caller by
+    /// its certificate: whoever gets to see a request can't send it in their own name.
     pub fn message(&self, mesh: &MeshName, caller: &AgentId) -> Result<Vec<u8>, CodecError> {
         codec::encode_document(&(
             "regionmesh attested request 1",
@@ -117,7 +120,11 @@ impl Attested {
     }
 
     /// What the MAC of the answer to the request with this nonce is made of.
-    pub fn reply_message(mesh: &MeshName, nonce: &[u8; 16], reply: &[u8]) -> Result<Vec<u8>, CodecError> {
+    pub fn reply_message(
+        mesh: &MeshName,
+        nonce: &[u8; 16],
+        reply: &[u8],
+    ) -> Result<Vec<u8>, CodecError> {
         codec::encode_document(&("regionmesh attested reply 1", mesh, nonce, reply))
     }
 }
@@ -176,14 +183,17 @@ pub enum PeerRefusal {
     )]
     NoProof,
     /// The proof is not one that this agent can confirm.
-    #[error("the proof does not match any token of this agent: all agents need the same api.token_file")]
+    #[error(
+        "the proof does not match any token of this agent: all agents need the same api.token_file"
+    )]
     WrongProof,
     /// This agent has no token to check proofs by.
     #[error("this agent can't check proofs: {0}")]
     NoToken(String),
     /// Sent too long ago, or in the future.
     #[error(
-        "the order was sent {0} s ago by the sender's clock; the limit is {MAX_AGE_S} s either way: check both clocks"
+        "the order was sent {0} s ago by the sender's clock; the limit is {MAX_AGE_S} s either \
+            way: check both clocks"
     )]
     Stale(i64),
     /// The same order came before.
@@ -196,8 +206,15 @@ pub const MAX_AGE_S: u64 = 2 * 3_600;
 
 impl PeerRefusal {
     /// Every word that [`Self::reason`] can say.
-    pub const REASONS: [&str; 7] =
-        ["no-caller", "others-ballot", "no-proof", "wrong-proof", "no-token", "stale-order", "replayed-order"];
+    pub const REASONS: [&str; 7] = [
+        "no-caller",
+        "others-ballot",
+        "no-proof",
+        "wrong-proof",
+        "no-token",
+        "stale-order",
+        "replayed-order",
+    ];
 
     /// The word for it, as in metric labels.
     pub fn reason(&self) -> &'static str {

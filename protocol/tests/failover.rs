@@ -1,5 +1,6 @@
-//! The whole chain over simulated hours: probes → conclusions → votes → verdicts → plans, with endpoints that die, hang
-//! and come back, links that are cut, observers that stop, and leaders that change. A failure prints its seed.
+//! The whole chain over simulated hours: probes → conclusions → votes → verdicts → plans, with
+//! endpoints that die, hang and come back, links that are cut, observers that stop, and leaders
+//! that change. A failure prints its seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -54,8 +55,13 @@ struct Mesh {
 
 impl Mesh {
     fn new(regions: usize, strategy: Strategy) -> Self {
-        let names: Vec<RegionName> = (0..regions).map(|index| format!("r{index}").parse().unwrap()).collect();
-        let agents = names.iter().map(|region| AgentId { region: region.clone(), agent: "node-0".parse().unwrap() });
+        let names: Vec<RegionName> = (0..regions)
+            .map(|index| format!("r{index}").parse().unwrap())
+            .collect();
+        let agents = names.iter().map(|region| AgentId {
+            region: region.clone(),
+            agent: "node-0".parse().unwrap(),
+        });
         let mut mesh = Self {
             agents: agents.collect(),
             truth: vec![Truth::Up; regions],
@@ -69,6 +75,7 @@ impl Mesh {
             tick_ms: 500,
             names,
         };
+
         mesh.run(10_000);
         mesh
     }
@@ -86,20 +93,32 @@ impl Mesh {
             for region in 0..self.names.len() {
                 let result = match self.truth[region] {
                     _ if self.is_cut[observer][region] => ProbeResult::Silence("no answer".into()),
-                    Truth::Up => ProbeResult::Success { round_trip_us: 1, evidence: "200".into() },
+                    Truth::Up => ProbeResult::Success {
+                        round_trip_us: 1,
+                        evidence: "200".into(),
+                    },
                     Truth::Refuses => ProbeResult::Positive("connection refused".into()),
                     Truth::Hangs => ProbeResult::Silence("no answer".into()),
                 };
+
                 self.trackers[observer][region].record(result, self.now_ms, &POLICY);
             }
         }
+
         // Whoever runs first in order leads; the others' verdicts decide nothing.
-        let Some(leader) = self.observes.iter().position(|runs| *runs) else { return };
+        let Some(leader) = self.observes.iter().position(|runs| *runs) else {
+            return;
+        };
         self.verdicts[leader] = self.judge(leader);
         if let Some(next) = next_plan(self.plan.as_ref(), &self.inputs(leader), self.now_ms) {
             self.plan = Some(next);
-            assert_eq!(next_plan(self.plan.as_ref(), &self.inputs(leader), self.now_ms), None, "a plan at rest");
+            assert_eq!(
+                next_plan(self.plan.as_ref(), &self.inputs(leader), self.now_ms),
+                None,
+                "a plan at rest"
+            );
         }
+
         self.check(leader);
     }
 
@@ -114,9 +133,13 @@ impl Mesh {
                 })
                 .collect();
             let previous = self.verdicts[judge].get(&self.names[region]);
+
             region_verdict(&self.names[region], &opinions, &[], previous, self.now_ms)
         };
-        (0..self.names.len()).map(|region| (self.names[region].clone(), verdict(region))).collect()
+
+        (0..self.names.len())
+            .map(|region| (self.names[region].clone(), verdict(region)))
+            .collect()
     }
 
     fn inputs(&self, leader: usize) -> PlanInputs {
@@ -137,8 +160,10 @@ impl Mesh {
                 load_rps: None,
                 evidence: Evidence::NotMeasured,
             };
+
             (name.clone(), input)
         };
+
         PlanInputs {
             regions: self.names.iter().enumerate().map(input).collect(),
             strategy: self.strategy,
@@ -154,14 +179,23 @@ impl Mesh {
     fn check(&self, leader: usize) {
         let plan = self.plan.as_ref().unwrap();
         assert!(plan.total_weight_bp() > 0, "an empty answer: {plan:?}");
+
         let verdict = |region: &RegionName| self.verdicts[leader][region].condition;
-        let is_anybody_left = self.names.iter().any(|region| verdict(region) != Condition::Failed);
+        let is_anybody_left = self
+            .names
+            .iter()
+            .any(|region| verdict(region) != Condition::Failed);
+
         for (region, part) in &plan.regions {
             if verdict(region) == Condition::Failed && is_anybody_left {
                 let is_limited = matches!(part.standing, Standing::Limited { .. });
                 // A tenth of a full share, beside at least one that is not known to be down.
                 let most_bp = if is_limited { FULL_WEIGHT_BP / 10 } else { 0 };
-                assert!(part.weight_bp <= most_bp, "{region} failed and is answered: {plan:?}");
+
+                assert!(
+                    part.weight_bp <= most_bp,
+                    "{region} failed and is answered: {plan:?}"
+                );
             }
         }
     }
@@ -178,9 +212,15 @@ impl Mesh {
     fn until(&mut self, within_ms: u64, is_so: impl Fn(&Self) -> bool) -> u64 {
         let start_ms = self.now_ms;
         while !is_so(self) {
-            assert!(self.now_ms - start_ms <= within_ms, "not within {within_ms} ms: {:?}", self.plan);
+            assert!(
+                self.now_ms - start_ms <= within_ms,
+                "not within {within_ms} ms: {:?}",
+                self.plan
+            );
+
             self.tick();
         }
+
         self.now_ms - start_ms
     }
 }
@@ -193,6 +233,7 @@ fn a_refusing_region_is_left_within_two_seconds_and_comes_back_in_forty_minutes(
     mesh.run(10 * MINUTE);
     assert_eq!(mesh.share(0), 0.0);
     mesh.truth[0] = Truth::Up;
+
     let back_ms = mesh.until(60 * MINUTE, |mesh| *mesh.standing(0) == Standing::Serving);
     assert!((40 * MINUTE..=41 * MINUTE).contains(&back_ms), "{back_ms}");
 }
@@ -212,7 +253,13 @@ fn five_seconds_of_silence_cost_a_region_nothing_that_lasts() {
     mesh.run(5_000);
     mesh.truth[1] = Truth::Up;
     mesh.run(500);
-    assert_eq!((mesh.standing(1), mesh.plan.as_ref().unwrap().regions[&mesh.names[1]].flaps), (&Standing::Serving, 0));
+    assert_eq!(
+        (
+            mesh.standing(1),
+            mesh.plan.as_ref().unwrap().regions[&mesh.names[1]].flaps
+        ),
+        (&Standing::Serving, 0)
+    );
 }
 
 #[test]
@@ -241,6 +288,7 @@ fn if_all_look_down_the_last_plan_stays() {
     let before = mesh.plan.clone().unwrap().regions;
     mesh.truth = vec![Truth::Refuses; 3];
     mesh.run(60 * MINUTE);
+
     let plan = mesh.plan.unwrap();
     assert_eq!(plan.regions, before);
     assert!(plan.all_failed_ms.is_some());
@@ -259,8 +307,13 @@ fn an_active_passive_mesh_of_two_survives_the_death_of_its_primary_with_its_agen
 fn random_hours(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let regions = rng.random_range(1..6);
-    let strategy = if rng.random_bool(0.5) { Strategy::Weighted } else { Strategy::ActivePassive };
+    let strategy = if rng.random_bool(0.5) {
+        Strategy::Weighted
+    } else {
+        Strategy::ActivePassive
+    };
     let mut mesh = Mesh::new(regions, strategy);
+
     for _ in 0..40 {
         let region = rng.random_range(0..regions);
         match rng.random_range(0..6) {
@@ -270,14 +323,21 @@ fn random_hours(seed: u64) {
             4 => mesh.observes[region] = rng.random_bool(0.6),
             _ => mesh.is_cut[region][rng.random_range(0..regions)] = rng.random_bool(0.5),
         }
-        let pause_ms =
-            if rng.random_bool(0.7) { rng.random_range(500..15_000) } else { rng.random_range(500..10 * MINUTE) };
+
+        let pause_ms = if rng.random_bool(0.7) {
+            rng.random_range(500..15_000)
+        } else {
+            rng.random_range(500..10 * MINUTE)
+        };
+
         mesh.run(pause_ms);
     }
+
     mesh.truth.fill(Truth::Up);
     mesh.observes.fill(true);
     mesh.is_cut.iter_mut().for_each(|row| row.fill(false));
     mesh.tick_ms = 10_000;
+
     // A gate of at most an hour each, then one ramp of 35 minutes after the other.
     mesh.run(60 * MINUTE + regions as u64 * 37 * MINUTE);
     for region in 0..regions {

@@ -1,4 +1,5 @@
-//! Random numbers that are the same on every machine and with every version of every library (SplitMix64, Steele 2014).
+//! Random numbers that are the same on every machine and with every version of every library
+//! (SplitMix64, Steele 2014).
 
 /// A sequence of random numbers.
 #[derive(Debug, Clone)]

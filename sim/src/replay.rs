@@ -1,8 +1,10 @@
-//! Replays days of production load against dated prices and a spot market, and compares what a mesh costs with what others do.
+//! Replays days of production load against dated prices and a spot market, and compares what a mesh
+//! costs with what others do.
 //!
-//! Every strategy is planned by the same program (`regionmesh_cost::placement`) from the same forecast, which knows only the past,
-//! and is run by the same controller; they differ in the regions, prices and rules that they may use. A baseline is in the regions
-//! that most callers are in; what it would have cost elsewhere is part of the report.
+//! Every strategy is planned by the same program (`regionmesh_cost::placement`) from the same
+//! forecast, which knows only the past, and is run by the same controller; they differ in the
+//! regions, prices and rules that they may use. A baseline is in the regions that most callers are
+//! in; what it would have cost elsewhere is part of the report.
 
 mod bill;
 mod fleet;
@@ -55,7 +57,10 @@ pub enum ReplayError {
         why: String,
     },
     /// No such days.
-    #[error("{given} days; expected {least} to {most}: some days after the warm-up, and no more than were recorded")]
+    #[error(
+        "{given} days; expected {least} to {most}: some days after the warm-up, and no more than \
+            were recorded"
+    )]
     Days {
         /// That were asked for.
         given: usize,
@@ -108,27 +113,45 @@ pub struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Runs strategies with all seeds: each where most callers are, and if `is_everywhere`, in all other regions too. The result
-    /// depends on nothing but the input.
+    /// Runs strategies with all seeds: each where most callers are, and if `is_everywhere`, in all
+    /// other regions too. The result depends on nothing but the input.
     pub fn run(&self, strategies: &[Strategy], is_everywhere: bool) -> Result<Report, ReplayError> {
-        let (least, most) = (self.assumptions.warm_up_days + 1, self.load.days().min(DAYS_MAX));
+        let least = self.assumptions.warm_up_days + 1;
+        let most = self.load.days().min(DAYS_MAX);
         if self.days < least || self.days > most {
-            return Err(ReplayError::Days { given: self.days, least, most });
+            return Err(ReplayError::Days {
+                given: self.days,
+                least,
+                most,
+            });
         }
+
         if self.seeds.is_empty() || self.seeds.len() > SEEDS_MAX {
             return Err(ReplayError::Seeds(self.seeds.len()));
         }
+
         let demand = self.load.demand(self.assumptions, self.days);
         let list = PriceList::new(self.prices, self.assumptions);
         let mut candidates = Vec::new();
+
         for &strategy in strategies {
             let choices = strategy.choices();
-            for &choice in if is_everywhere { choices } else { &choices[..1] } {
+            for &choice in if is_everywhere {
+                choices
+            } else {
+                &choices[..1]
+            } {
                 candidates.push(self.candidate(strategy, choice, &demand, &list)?);
             }
         }
+
         let days = self.days - self.assumptions.warm_up_days;
-        Ok(Report { days, warm_up_days: self.assumptions.warm_up_days, seeds: self.seeds.to_vec(), candidates })
+        Ok(Report {
+            days,
+            warm_up_days: self.assumptions.warm_up_days,
+            seeds: self.seeds.to_vec(),
+            candidates,
+        })
     }
 
     fn candidate(
@@ -138,14 +161,39 @@ impl Replay<'_> {
         demand: &[Rates],
         list: &PriceList<'_>,
     ) -> Result<Candidate, ReplayError> {
-        let (assumptions, trips) = (self.assumptions, self.trips);
-        let plans = Planner { assumptions, list, trips, strategy, choice }.plans(demand)?;
-        let run = Run { assumptions, list, trips, demand, choice, plans: &plans };
-        let outcomes = self.seeds.iter().map(|seed| run.play(*seed)).collect::<Result<_, _>>()?;
+        let assumptions = self.assumptions;
+        let trips = self.trips;
+        let plans = Planner {
+            assumptions,
+            list,
+            trips,
+            strategy,
+            choice,
+        }
+        .plans(demand)?;
+
+        let run = Run {
+            assumptions,
+            list,
+            trips,
+            demand,
+            choice,
+            plans: &plans,
+        };
+
+        let outcomes = self
+            .seeds
+            .iter()
+            .map(|seed| run.play(*seed))
+            .collect::<Result<_, _>>()?;
+
         Ok(Candidate {
             strategy,
             regions: choice.iter().map(|region| REGIONS[*region].name).collect(),
-            committed: choice.iter().map(|region| plans.last().map_or(0, |plan| plan.committed[*region])).collect(),
+            committed: choice
+                .iter()
+                .map(|region| plans.last().map_or(0, |plan| plan.committed[*region]))
+                .collect(),
             outcomes,
         })
     }

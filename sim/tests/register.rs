@@ -10,14 +10,21 @@ fn sweep(first_seed: u64, runs: u64, scenario: impl Fn(u64) -> Scenario + Sync) 
             .map(|worker| {
                 let scenario = &scenario;
                 scope.spawn(move || {
-                    let seeds = (first_seed..first_seed + runs).filter(|seed| seed % threads == worker);
+                    let seeds =
+                        (first_seed..first_seed + runs).filter(|seed| seed % threads == worker);
                     seeds
-                        .map(|seed| run(scenario(seed)).unwrap_or_else(|broken| panic!("{broken:?}")))
+                        .map(|seed| {
+                            run(scenario(seed)).unwrap_or_else(|broken| panic!("{broken:?}"))
+                        })
                         .collect::<Vec<_>>()
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap())
+            .collect()
     })
 }
 
@@ -35,7 +42,10 @@ fn calm(regions: usize, faults_ms: u64) -> Scenario {
 
 /// `REGISTER_SEEDS` runs more of them.
 fn runs(usual: u64) -> u64 {
-    std::env::var("REGISTER_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
+    std::env::var("REGISTER_SEEDS")
+        .ok()
+        .and_then(|runs| runs.parse().ok())
+        .unwrap_or(usual)
 }
 
 #[test]
@@ -49,10 +59,15 @@ fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader(
         agents_per_region: 1 + (seed % 3 == 0) as usize,
         faults_ms: 12_000,
     });
+
     // The faults must leave something to check.
     let committed: usize = outcomes.iter().map(|outcome| outcome.committed).sum();
     let elections: usize = outcomes.iter().map(|outcome| outcome.elections).sum();
-    assert!(committed > outcomes.len() * 5 && elections > outcomes.len() * 3 / 2, "{committed} {elections}");
+
+    assert!(
+        committed > outcomes.len() * 5 && elections > outcomes.len() * 3 / 2,
+        "{committed} {elections}"
+    );
 }
 
 #[test]
@@ -66,12 +81,28 @@ fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan()
         agents_per_region: 1 + (seed % 3 == 0) as usize,
         faults_ms: 20_000,
     });
+
     let sum = |count: fn(&Outcome) -> usize| outcomes.iter().map(count).sum::<usize>();
-    let (committed, changes, losses) = (sum(|o| o.committed), sum(|o| o.member_changes), sum(|o| o.losses));
-    println!("{} runs: {committed} plans, {changes} changes of members, {losses} stores lost slots", outcomes.len());
+    let committed = sum(|o| o.committed);
+    let changes = sum(|o| o.member_changes);
+    let losses = sum(|o| o.losses);
+
+    println!(
+        "{} runs: {committed} plans, {changes} changes of members, {losses} stores lost slots",
+        outcomes.len()
+    );
+
     let stuck = outcomes.iter().filter(|outcome| outcome.is_stuck).count();
-    assert!(stuck * 100 <= outcomes.len(), "{stuck} of {} runs lost a majority of stores", outcomes.len());
-    assert!(changes > outcomes.len() * 2 && losses > outcomes.len(), "{committed} {changes} {losses}");
+    assert!(
+        stuck * 100 <= outcomes.len(),
+        "{stuck} of {} runs lost a majority of stores",
+        outcomes.len()
+    );
+
+    assert!(
+        changes > outcomes.len() * 2 && losses > outcomes.len(),
+        "{committed} {changes} {losses}"
+    );
 }
 
 #[test]
@@ -85,6 +116,7 @@ fn no_ballot_of_a_thief_ends_elections_or_commits_two_values() {
         agents_per_region: 1 + (seed % 3 == 0) as usize,
         faults_ms: 12_000,
     });
+
     let committed: usize = outcomes.iter().map(|outcome| outcome.committed).sum();
     assert!(committed > outcomes.len() * 2, "{committed}");
     assert!(outcomes.iter().all(|outcome| !outcome.is_stuck));
@@ -94,8 +126,16 @@ fn no_ballot_of_a_thief_ends_elections_or_commits_two_values() {
 fn a_healthy_mesh_is_led_within_seconds_and_elects_once() {
     let scenario = |seed| Scenario { seed, ..calm(3, 0) };
     let outcomes = sweep(1, runs(1_000), scenario);
-    assert!(outcomes.iter().all(|outcome| outcome.elections == 1), "a vote was given twice");
-    let mut times_ms: Vec<u64> = outcomes.iter().map(|outcome| outcome.healed_after_ms).collect();
+    assert!(
+        outcomes.iter().all(|outcome| outcome.elections == 1),
+        "a vote was given twice"
+    );
+
+    let mut times_ms: Vec<u64> = outcomes
+        .iter()
+        .map(|outcome| outcome.healed_after_ms)
+        .collect();
+
     times_ms.sort_unstable();
     let p99_ms = times_ms[times_ms.len() * 99 / 100];
     println!("from a cold start to a leader known to all and a plan: p99 {p99_ms} ms");
@@ -104,6 +144,16 @@ fn a_healthy_mesh_is_led_within_seconds_and_elects_once() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let scenario = Scenario { seed: 42, agents_per_region: 2, spare_regions: 2, is_eventful: true, ..calm(3, 10_000) };
-    assert_eq!(format!("{:?}", run(scenario)), format!("{:?}", run(scenario)));
+    let scenario = Scenario {
+        seed: 42,
+        agents_per_region: 2,
+        spare_regions: 2,
+        is_eventful: true,
+        ..calm(3, 10_000)
+    };
+
+    assert_eq!(
+        format!("{:?}", run(scenario)),
+        format!("{:?}", run(scenario))
+    );
 }

@@ -26,28 +26,52 @@ impl Alertmanager {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = format!(
             "route:\n  receiver: test\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\n  repeat_interval: 24h\n\
-             receivers:\n  - name: test\n    webhook_configs:\n      - url: '{webhook}'\n        send_resolved: true\n"
+             receivers:\n  - name: test\n    webhook_configs:\n      - url: '{webhook}'\n        \
+             send_resolved: true\n"
         );
         let file = directory.path().join("alertmanager.yml");
+
         std::fs::write(&file, config).expect("a file");
         // Free a moment ago: it has no way to tell which port it got.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a port")
+            .port();
         let log = File::create(directory.path().join("log")).expect("a log");
         let mut command = Command::new(PROGRAM.0);
+
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", directory.path().display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .args(["--cluster.listen-address=", "--log.level=debug"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+
         let child = command.kill_on_drop(true).spawn().expect("Alertmanager");
-        let (url, http) = (format!("http://127.0.0.1:{port}"), api::client());
+        let url = format!("http://127.0.0.1:{port}");
+        let http = api::client();
+
         until("Alertmanager is ready", seconds(30), async || {
-            let reply = http.get(format!("{url}/-/ready")).send().await.map_err(|error| format!("{error:?}"))?;
+            let reply = http
+                .get(format!("{url}/-/ready"))
+                .send()
+                .await
+                .map_err(|error| format!("{error:?}"))?;
+
             claim(reply.status().is_success(), || reply.status().to_string())
         })
         .await;
-        Self { url, http, _directory: directory, _child: child }
+
+        Self {
+            url,
+            http,
+            _directory: directory,
+            _child: child,
+        }
     }
 
     /// Where agents tell it of alerts.
@@ -58,8 +82,17 @@ impl Alertmanager {
     /// The alerts of this name that hold.
     pub async fn firing(&self, name: &str) -> Result<Vec<Value>, String> {
         let url = format!("{}/api/v2/alerts?active=true", self.url);
-        let reply = self.http.get(url).send().await.map_err(|error| format!("{error:?}"))?;
+        let reply = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         let all: Vec<Value> = reply.json().await.map_err(|error| format!("{error:?}"))?;
-        Ok(all.into_iter().filter(|alert| alert["labels"]["alertname"] == name).collect())
+
+        Ok(all
+            .into_iter()
+            .filter(|alert| alert["labels"]["alertname"] == name)
+            .collect())
     }
 }

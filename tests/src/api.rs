@@ -24,19 +24,31 @@ pub struct Api {
 pub fn client() -> Client {
     // Refused if another test of this program was first: the same provider then.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build().expect("an HTTP client")
+    Client::builder()
+        .pool_max_idle_per_host(0)
+        .timeout(PATIENCE)
+        .build()
+        .expect("an HTTP client")
 }
 
 impl Api {
     /// Of `agent`, with `token` for changes.
     pub fn new(agent: &LocalAgent, token: Option<String>) -> Self {
         let serving_url = format!("http://{}", agent.serving());
-        Self { http: client(), url: agent.api_url(), serving_url, token }
+        Self {
+            http: client(),
+            url: agent.api_url(),
+            serving_url,
+            token,
+        }
     }
 
     /// The same agent, asked with another token or none.
     pub fn with_token(&self, token: Option<&str>) -> Self {
-        Self { token: token.map(str::to_owned), ..self.clone() }
+        Self {
+            token: token.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     /// Where the API is.
@@ -49,20 +61,36 @@ impl Api {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let reply = request.send().await.map_err(|error| format!("{}: {error:?}", self.url))?;
+        let reply = request
+            .send()
+            .await
+            .map_err(|error| format!("{}: {error:?}", self.url))?;
         let status = reply.status().as_u16();
-        let text = reply.text().await.map_err(|error| format!("{}: {error:?}", self.url))?;
-        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+
+        let text = reply
+            .text()
+            .await
+            .map_err(|error| format!("{}: {error:?}", self.url))?;
+
+        Ok((
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        ))
     }
 
     /// GET of the API: status and JSON, or text as a JSON string.
     pub async fn get(&self, path: &str) -> Result<(u16, Value), String> {
-        self.ask(self.http.request(Method::GET, format!("{}{path}", self.url))).await
+        self.ask(
+            self.http
+                .request(Method::GET, format!("{}{path}", self.url)),
+        )
+        .await
     }
 
     /// POST to the API.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(u16, Value), String> {
-        self.ask(self.http.post(format!("{}{path}", self.url)).json(body)).await
+        self.ask(self.http.post(format!("{}{path}", self.url)).json(body))
+            .await
     }
 
     /// The mesh as this agent knows it.
@@ -77,7 +105,11 @@ impl Api {
     /// One region as this agent knows it.
     pub async fn region(&self, name: &str) -> Result<RegionStatus, String> {
         let status = self.status().await?;
-        status.regions.into_iter().find(|region| region.region.as_str() == name).ok_or_else(|| format!("no {name}"))
+        status
+            .regions
+            .into_iter()
+            .find(|region| region.region.as_str() == name)
+            .ok_or_else(|| format!("no {name}"))
     }
 
     /// The committed plan, whole.
@@ -95,52 +127,112 @@ impl Api {
     }
 
     /// Publishes files as a version; the answer to the commit, or to what was refused before.
-    pub async fn publish(&self, model: &str, version: &str, files: &[(&str, Vec<u8>)]) -> Result<(u16, Value), String> {
-        let begun = self.post(&format!("/v1/models/{model}/versions/{version}/uploads"), &json!({})).await?;
-        let Some(upload) = begun.1["upload"].as_str() else { return Ok(begun) };
+    pub async fn publish(
+        &self,
+        model: &str,
+        version: &str,
+        files: &[(&str, Vec<u8>)],
+    ) -> Result<(u16, Value), String> {
+        let begun = self
+            .post(
+                &format!("/v1/models/{model}/versions/{version}/uploads"),
+                &json!({}),
+            )
+            .await?;
+        let Some(upload) = begun.1["upload"].as_str() else {
+            return Ok(begun);
+        };
+
         for (path, bytes) in files {
             let url = format!("{}/v1/uploads/{upload}/files?path={path}", self.url);
-            let added = self.ask(self.http.post(url).header("content-length", bytes.len()).body(bytes.clone())).await?;
+            let added = self
+                .ask(
+                    self.http
+                        .post(url)
+                        .header("content-length", bytes.len())
+                        .body(bytes.clone()),
+                )
+                .await?;
+
             if added.0 != 201 {
                 return Ok(added);
             }
         }
-        self.post(&format!("/v1/uploads/{upload}/commit"), &json!({})).await
+
+        self.post(&format!("/v1/uploads/{upload}/commit"), &json!({}))
+            .await
     }
 
     /// Names a version by an alias, as soon as most regions can serve it.
-    pub async fn promote(&self, model: &str, version: &str, alias: &str) -> Result<(u16, Value), String> {
+    pub async fn promote(
+        &self,
+        model: &str,
+        version: &str,
+        alias: &str,
+    ) -> Result<(u16, Value), String> {
         let body = json!({ "alias": alias, "wait_ms": 20_000 });
-        self.post(&format!("/v1/models/{model}/versions/{version}/promote"), &body).await
+        self.post(
+            &format!("/v1/models/{model}/versions/{version}/promote"),
+            &body,
+        )
+        .await
     }
 
     /// Regions that hold a version, verified, as this agent knows.
     pub async fn holders(&self, model: &str, version: &str) -> Result<Vec<String>, String> {
         let models = self.status().await?.models;
-        let versions = models.into_iter().filter(|known| known.model == model).flat_map(|known| known.versions);
-        let held = versions.filter(|known| known.version == version).flat_map(|known| known.regions);
+        let versions = models
+            .into_iter()
+            .filter(|known| known.model == model)
+            .flat_map(|known| known.versions);
+        let held = versions
+            .filter(|known| known.version == version)
+            .flat_map(|known| known.regions);
+
         Ok(held.map(|region| region.to_string()).collect())
     }
 
     /// One inference in this very region: the version that answered, and its first output.
     pub async fn infer(&self, path: &str, body: &Value) -> Result<(String, Vec<f64>), String> {
-        let (code, answer) = self.ask(self.http.post(format!("{}{path}", self.serving_url)).json(body)).await?;
+        let (code, answer) = self
+            .ask(
+                self.http
+                    .post(format!("{}{path}", self.serving_url))
+                    .json(body),
+            )
+            .await?;
+
         if code != 200 {
-            return Err(format!("{}{path} answered {code}: {answer}", self.serving_url));
+            return Err(format!(
+                "{}{path} answered {code}: {answer}",
+                self.serving_url
+            ));
         }
-        let data = answer["outputs"][0]["data"].as_array().ok_or_else(|| answer.to_string())?;
-        let version = answer["model_version"].as_str().ok_or_else(|| answer.to_string())?.to_owned();
+
+        let data = answer["outputs"][0]["data"]
+            .as_array()
+            .ok_or_else(|| answer.to_string())?;
+        let version = answer["model_version"]
+            .as_str()
+            .ok_or_else(|| answer.to_string())?
+            .to_owned();
+
         Ok((version, data.iter().filter_map(Value::as_f64).collect()))
     }
 
-    /// The sum of a metric's samples whose labels contain all of `labels`, written as in the text format.
+    /// The sum of a metric's samples whose labels contain all of `labels`, written as in the text
+    /// format.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64, String> {
         let (code, text) = self.get("/metrics").await?;
         if code != 200 {
             return Err(format!("/metrics answered {code}"));
         }
+
         let text = text.as_str().ok_or("metrics are not text")?;
-        Ok(text.lines().filter_map(|line| sample(line, name, labels)).sum())
+        Ok(text
+            .lines()
+            .filter_map(|line| sample(line, name, labels))
+            .sum())
     }
 }
 

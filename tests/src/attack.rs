@@ -30,13 +30,22 @@ pub enum Stranger {
     Goes(Vec<u8>, Vec<u8>),
 }
 
-/// Strangers at a port that speaks HTTP. `requests` are lines such as `POST /path`; `token` goes with them.
+/// Strangers at a port that speaks HTTP. `requests` are lines such as `POST /path`; `token` goes
+/// with them.
 pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Stranger> {
-    let end = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+    let end = token.map_or_else(String::new, |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
     let head = |request: &str, length: &str| {
         format!("{request} HTTP/1.1\r\nhost: localhost\r\n{end}{length}\r\n\r\n").into_bytes()
     };
-    let chunk = [format!("{PIECE:x}\r\n").into_bytes(), vec![b' '; PIECE], b"\r\n".to_vec()].concat();
+    let chunk = [
+        format!("{PIECE:x}\r\n").into_bytes(),
+        vec![b' '; PIECE],
+        b"\r\n".to_vec(),
+    ]
+    .concat();
+
     let mut strangers = vec![
         Stranger::Falls(Vec::new()),
         Stranger::Falls(noise(1, 700)),
@@ -48,12 +57,17 @@ pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Stranger> {
         Stranger::Goes(b"GET /".to_vec(), vec![b'a'; PIECE]),
         Stranger::Goes(b"GET / HTTP/1.1\r\n".to_vec(), b"x: y\r\n".repeat(100)),
     ];
+
     for request in requests {
         let declared = head(request, &format!("content-length: {}", 1u64 << 40));
         strangers.push(Stranger::Falls(declared.clone()));
         strangers.push(Stranger::Goes(declared, vec![b' '; PIECE]));
-        strangers.push(Stranger::Goes(head(request, "transfer-encoding: chunked"), chunk.clone()));
+        strangers.push(Stranger::Goes(
+            head(request, "transfer-encoding: chunked"),
+            chunk.clone(),
+        ));
     }
+
     strangers
 }
 
@@ -70,7 +84,8 @@ pub fn at_dns() -> Vec<Stranger> {
     ]
 }
 
-/// Lets all strangers at `port` at once, `times` each. Each task ends when the server has closed its connection.
+/// Lets all strangers at `port` at once, `times` each. Each task ends when the server has closed
+/// its connection.
 pub fn besiege(port: SocketAddr, strangers: &[Stranger], times: usize) -> JoinSet<()> {
     let mut siege = JoinSet::new();
     for _ in 0..times {
@@ -78,6 +93,7 @@ pub fn besiege(port: SocketAddr, strangers: &[Stranger], times: usize) -> JoinSe
             siege.spawn(visit(port, stranger.clone()));
         }
     }
+
     siege
 }
 
@@ -89,6 +105,7 @@ async fn visit(port: SocketAddr, stranger: Stranger) {
             Stranger::Falls(first) => (first, None),
             Stranger::Goes(first, again) => (first, Some(again)),
         };
+
         stream.write_all(&first).await?;
         let (mut answers, mut sending) = stream.split();
         let mut buffer = [0; 4_096];
@@ -102,11 +119,13 @@ async fn visit(port: SocketAddr, stranger: Stranger) {
             }
             std::future::pending().await
         };
+
         tokio::select! {
             ended = read => ended,
             ended = write => ended,
         }
     };
+
     let _: io::Result<()> = visit.await;
 }
 
@@ -120,16 +139,22 @@ pub async fn connect_from(source: Ipv4Addr, port: SocketAddr) -> io::Result<TcpS
 /// How long a silent client keeps its connections before it renews them.
 const RENEWED_AFTER: Duration = Duration::from_secs(1);
 
-/// Clients that open connections, send the beginning of something, and never go on; renewed for as long as this lives.
+/// Clients that open connections, send the beginning of something, and never go on; renewed for as
+/// long as this lives.
 pub struct Silence {
     clients: JoinSet<()>,
     opened: Arc<AtomicUsize>,
 }
 
 impl Silence {
-    /// `clients` addresses with `each` connections. Returns once all were opened for the first time.
+    /// `clients` addresses with `each` connections. Returns once all were opened for the first
+    /// time.
     pub async fn at(port: SocketAddr, clients: u8, each: usize, beginning: &'static [u8]) -> Self {
-        let mut silence = Self { clients: JoinSet::new(), opened: Arc::default() };
+        let mut silence = Self {
+            clients: JoinSet::new(),
+            opened: Arc::default(),
+        };
+
         for client in 0..clients {
             let opened = silence.opened.clone();
             silence.clients.spawn(async move {
@@ -143,22 +168,26 @@ impl Silence {
                         }
                         opened.fetch_add(1, Ordering::Relaxed);
                     }
+
                     tokio::time::sleep(RENEWED_AFTER).await;
                 }
             });
         }
+
         let all = usize::from(clients) * each;
         until("the silent connections are open", seconds(60), async || {
             let opened = silence.opened.load(Ordering::Relaxed);
             claim(opened >= all, || format!("{opened} of {all}"))
         })
         .await;
+
         silence
     }
 }
 
-/// Packets of noise of all lengths, some of which begin as a QUIC Initial or a DNS query does. After each few of them
-/// `pause` is waited for, so that the packets are read and not dropped by the kernel.
+/// Packets of noise of all lengths, some of which begin as a QUIC Initial or a DNS query does.
+/// After each few of them `pause` is waited for, so that the packets are read and not dropped by
+/// the kernel.
 pub async fn pelt(port: SocketAddr, packets: usize, mut pause: impl AsyncFnMut()) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     for number in 0..packets {
@@ -171,6 +200,7 @@ pub async fn pelt(port: SocketAddr, packets: usize, mut pause: impl AsyncFnMut()
             2 => b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00",
             _ => &[],
         };
+
         if packet.len() > beginning.len() {
             packet[..beginning.len()].copy_from_slice(beginning);
         }

@@ -1,7 +1,8 @@
 //! End-to-end tests: real processes, real sockets, real third-party tools.
 //!
-//! Every test starts a mesh of its own, on loopback addresses of its own (or in network namespaces), from the binary
-//! that `cargo build` made, and looks at it from outside: HTTP, DNS, metrics, logs.
+//! Every test starts a mesh of its own, on loopback addresses of its own (or in network
+//! namespaces), from the binary that `cargo build` made, and looks at it from outside: HTTP, DNS,
+//! metrics, logs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

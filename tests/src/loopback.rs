@@ -1,5 +1,5 @@
-//! Loopback networks of a test's own, so that meshes don't meet: those of one program, and those of programs that run at the
-//! same time.
+//! Loopback networks of a test's own, so that meshes don't meet: those of one program, and those of
+//! programs that run at the same time.
 
 use std::{
     net::{Ipv4Addr, UdpSocket},
@@ -26,17 +26,24 @@ impl Loopback {
     /// A network that nobody else uses while this program runs.
     pub fn reserve() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
+
         static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
-        // Programs begin far apart, so that the next one does not follow in the addresses of the last.
+
+        // Programs begin far apart, so that the next one does not follow in the addresses of the
+        // last.
         let first = std::process::id() as usize * 97;
         loop {
             let index = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % NETWORKS;
-            let (second, third) = (index / PER_SECOND_OCTET, index % PER_SECOND_OCTET * STRIDE);
+            let second = index / PER_SECOND_OCTET;
+            let third = index % PER_SECOND_OCTET * STRIDE;
             let network = Self([127, 100 + second as u8, third as u8]);
+
             // An agent may still run there, of a test that was killed.
             let is_free = UdpSocket::bind((network.at(11), 7443)).is_ok();
             if let (true, Ok(held)) = (is_free, UdpSocket::bind((network.at(254), HELD_PORT))) {
-                HELD.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+                HELD.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(held);
                 return network;
             }
         }
@@ -55,7 +62,8 @@ mod tests {
 
     #[test]
     fn no_network_is_given_twice() {
-        let (first, second) = (Loopback::reserve(), Loopback::reserve());
+        let first = Loopback::reserve();
+        let second = Loopback::reserve();
         assert_ne!(first, second);
         assert!(UdpSocket::bind((first.at(254), HELD_PORT)).is_err());
     }

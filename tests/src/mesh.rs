@@ -71,16 +71,26 @@ pub struct CommandOutput {
     pub stderr: String,
 }
 
-/// The binary under test: the one that `cargo build` put beside this test program, or the one that `REGIONMESH_BINARY` names,
-/// such as an earlier release that a new test should fail with.
+/// The binary under test: the one that `cargo build` put beside this test program, or the one that
+/// `REGIONMESH_BINARY` names, such as an earlier release that a new test should fail with.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("REGIONMESH_BINARY") {
         return path.into();
     }
+
     let program = std::env::current_exe().expect("this program's path");
-    let profile = program.parent().and_then(|deps| deps.parent()).expect("tests lie in <target>/<profile>/deps");
+    let profile = program
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("tests lie in <target>/<profile>/deps");
     let binary = profile.join("regionmesh");
-    assert!(binary.exists(), "{} is missing: run cargo build first", binary.display());
+
+    assert!(
+        binary.exists(),
+        "{} is missing: run cargo build first",
+        binary.display()
+    );
+
     binary
 }
 
@@ -88,12 +98,22 @@ pub fn binary() -> PathBuf {
 fn program(environment: &[(&str, &str)]) -> Program {
     let agent = ["agent", "--config"].map(OsString::from);
     if environment.is_empty() {
-        return Program { executable: binary(), arguments: agent.to_vec() };
+        return Program {
+            executable: binary(),
+            arguments: agent.to_vec(),
+        };
     }
+
     // env runs the agent in its own place, under its own process id.
-    let variables = environment.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
+    let variables = environment
+        .iter()
+        .map(|(name, value)| OsString::from(format!("{name}={value}")));
     let arguments = variables.chain([binary().into()]).chain(agent).collect();
-    Program { executable: "/usr/bin/env".into(), arguments }
+
+    Program {
+        executable: "/usr/bin/env".into(),
+        arguments,
+    }
 }
 
 impl TestMesh {
@@ -114,12 +134,20 @@ impl TestMesh {
         let place = PLACES.acquire().await.expect("never closed");
         // The provider of TLS, before anything makes an HTTP client.
         drop(api::client());
-        let directory = tempfile::Builder::new().prefix("regionmesh-e2e-").tempdir().expect("a temporary directory");
+
+        let directory = tempfile::Builder::new()
+            .prefix("regionmesh-e2e-")
+            .tempdir()
+            .expect("a temporary directory");
         let mut options = LocalMeshOptions::new(directory.path().join("mesh")).expect("options");
         let regions = match setup.regions {
             [] => regionmesh::cli::up::local_mesh::default_regions().expect("regions"),
-            names => names.iter().map(|name| name.parse().expect("a region's name")).collect(),
+            names => names
+                .iter()
+                .map(|name| name.parse().expect("a region's name"))
+                .collect(),
         };
+
         options.regions = Some(regions.clone());
         options.program = program(setup.environment);
         options.restart = Restart::Never;
@@ -129,20 +157,44 @@ impl TestMesh {
             Some(_) => namespaces::address(0),
             None => Loopback::reserve().at(11),
         };
+
         if let Some(network) = setup.network {
             let launchers = regions.iter().enumerate().map(|(index, region)| {
-                (region.clone(), network.launcher(index).into_iter().map(OsString::from).collect())
+                (
+                    region.clone(),
+                    network
+                        .launcher(index)
+                        .into_iter()
+                        .map(OsString::from)
+                        .collect(),
+                )
             });
+
             options.launchers = launchers.collect();
         }
+
         for (index, name, value) in setup.region_environment {
-            let launcher =
-                options.launchers.entry(regions[*index].clone()).or_insert_with(|| vec!["/usr/bin/env".into()]);
+            let launcher = options
+                .launchers
+                .entry(regions[*index].clone())
+                .or_insert_with(|| vec!["/usr/bin/env".into()]);
             launcher.push(format!("{name}={value}").into());
         }
-        let mesh = LocalMesh::prepare(options).await.unwrap_or_else(|error| panic!("{error}"));
-        let token = std::fs::read_to_string(mesh.layout().token_file()).expect("a token").trim().to_owned();
-        let mesh = Self { mesh, token, directory, _place: place };
+
+        let mesh = LocalMesh::prepare(options)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let token = std::fs::read_to_string(mesh.layout().token_file())
+            .expect("a token")
+            .trim()
+            .to_owned();
+        let mesh = Self {
+            mesh,
+            token,
+            directory,
+            _place: place,
+        };
+
         if let Some(adjust) = setup.adjust {
             mesh.configure(adjust);
         }
@@ -152,9 +204,11 @@ impl TestMesh {
     /// Changes every agent's configuration, before anything is started.
     pub fn configure(&self, change: impl Fn(&mut Config)) {
         for agent in self.mesh.agents() {
-            let mut config = Config::load(&agent.config_file()).expect("a configuration just written");
+            let mut config =
+                Config::load(&agent.config_file()).expect("a configuration just written");
             change(&mut config);
-            std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML")).expect("a file");
+            std::fs::write(agent.config_file(), toml::to_string(&config).expect("TOML"))
+                .expect("a file");
         }
     }
 
@@ -193,11 +247,19 @@ impl TestMesh {
             .current_dir(self.directory.path())
             .kill_on_drop(true)
             .stdin(std::process::Stdio::null());
-        command.env("REGIONMESH_AGENT", agents.join(",")).env("REGIONMESH_TOKEN_FILE", self.layout().token_file());
+
+        command
+            .env("REGIONMESH_AGENT", agents.join(","))
+            .env("REGIONMESH_TOKEN_FILE", self.layout().token_file());
+
         // Nobody sits at a terminal here, so that orders need a name.
         command.env("REGIONMESH_BY", "tests");
-        let output = tokio::time::timeout(seconds(120), command.output()).await.expect("a command that ends");
+
+        let output = tokio::time::timeout(seconds(120), command.output())
+            .await
+            .expect("a command that ends");
         let output = output.expect("a command that runs");
+
         CommandOutput {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -207,7 +269,9 @@ impl TestMesh {
 
     /// Every region's index but `index`.
     pub fn others(&self, index: usize) -> Vec<usize> {
-        (0..self.layout().regions.len()).filter(|other| *other != index).collect()
+        (0..self.layout().regions.len())
+            .filter(|other| *other != index)
+            .collect()
     }
 
     /// What the DNS of region `index`'s first agent answers for the service now.
@@ -217,15 +281,22 @@ impl TestMesh {
 
     /// Ends the first agent of region `index` with SIGKILL.
     pub async fn kill_region(&self, index: usize) {
-        self.kill(&self.agent(index).id).await.expect("an agent of this mesh");
+        self.kill(&self.agent(index).id)
+            .await
+            .expect("an agent of this mesh");
     }
 
     /// Starts it again and waits until it is ready.
     pub async fn revive(&self, index: usize) {
         let id = &self.agent(index).id;
-        self.start_agent(id).await.unwrap_or_else(|error| panic!("{error}"));
+        self.start_agent(id)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+
         let deadline = Instant::now() + seconds(30);
-        self.wait_until_ready(id, deadline).await.unwrap_or_else(|error| panic!("{error}"));
+        self.wait_until_ready(id, deadline)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Fails unless every agent's process runs.
@@ -233,7 +304,11 @@ impl TestMesh {
         for agent in self.agents() {
             let state = self.state(&agent.id).expect("an agent of this mesh");
             let log = tail(&agent.log_file);
-            assert!(matches!(state, ChildState::Running { .. }), "{} is {state:?}:\n{log}", agent.id);
+            assert!(
+                matches!(state, ChildState::Running { .. }),
+                "{} is {state:?}:\n{log}",
+                agent.id
+            );
         }
     }
 }
@@ -242,9 +317,17 @@ impl Drop for TestMesh {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.directory.disable_cleanup(true);
-            eprintln!("the mesh's directory is kept: {}", self.directory.path().display());
+            eprintln!(
+                "the mesh's directory is kept: {}",
+                self.directory.path().display()
+            );
+
             for agent in self.mesh.agents() {
-                eprintln!("-- the last lines of {}:\n{}", agent.id, tail(&agent.log_file));
+                eprintln!(
+                    "-- the last lines of {}:\n{}",
+                    agent.id,
+                    tail(&agent.log_file)
+                );
             }
         }
     }

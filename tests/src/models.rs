@@ -1,4 +1,5 @@
-//! Models to publish: the iris sample in two versions that answer differently, and bytes without meaning.
+//! Models to publish: the iris sample in two versions that answer differently, and bytes without
+//! meaning.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh::serving::sample::{iris_onnx, iris_probabilities};
@@ -27,7 +28,11 @@ pub fn iris_one() -> Vec<u8> {
 pub fn iris_two() -> Vec<u8> {
     let mut bytes = iris_onnx();
     let old = SETOSA_BIAS.to_le_bytes();
-    let place = bytes.windows(4).position(|window| window == old).expect("the sample's bias moved");
+    let place = bytes
+        .windows(4)
+        .position(|window| window == old)
+        .expect("the sample's bias moved");
+
     bytes[place..place + 4].copy_from_slice(&(SETOSA_BIAS + FAVOUR).to_le_bytes());
     bytes
 }
@@ -35,15 +40,24 @@ pub fn iris_two() -> Vec<u8> {
 /// What version 1 or 2 must answer.
 pub fn expected(version: &str) -> [f64; 3] {
     let [setosa, versicolor, virginica] = iris_probabilities(FLOWER).map(f64::from);
-    let raised = if version == "2" { setosa * f64::from(FAVOUR).exp() } else { setosa };
+    let raised = if version == "2" {
+        setosa * f64::from(FAVOUR).exp()
+    } else {
+        setosa
+    };
     let sum = raised + versicolor + virginica;
+
     [raised / sum, versicolor / sum, virginica / sum]
 }
 
 /// Whether an answer is that of `version`.
 pub fn is_answer_of(version: &str, numbers: &[f64]) -> bool {
     let expected = expected(version);
-    numbers.len() == 3 && numbers.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < TOLERANCE)
+    numbers.len() == 3
+        && numbers
+            .iter()
+            .zip(expected)
+            .all(|(got, expected)| (got - expected).abs() < TOLERANCE)
 }
 
 /// Random bytes, the same for the same seed.

@@ -1,7 +1,8 @@
 //! A network of a test's own: one namespace per region, joined by a bridge in a hub namespace.
 //!
-//! The test runs inside the hub (it starts itself again there), so nothing it sends leaves the namespaces. A region is
-//! cut off with iptables, silently, as a broken long-distance link would be: packets vanish, nobody is told.
+//! The test runs inside the hub (it starts itself again there), so nothing it sends leaves the
+//! namespaces. A region is cut off with iptables, silently, as a broken long-distance link would
+//! be: packets vanish, nobody is told.
 
 use crate::skip::skip;
 use anyhow::{Context, Result, bail};
@@ -26,16 +27,24 @@ pub fn address(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, 11 + index as u8)
 }
 
-/// Runs the scenario of the test `name` in the hub of a new network of `regions` regions: this program is started again
-/// inside the hub, for that test only. Skipped, and said so, where namespaces can't be made.
+/// Runs the scenario of the test `name` in the hub of a new network of `regions` regions: this
+/// program is started again inside the hub, for that test only. Skipped, and said so, where
+/// namespaces can't be made.
 pub fn in_network(name: &str, regions: usize, scenario: impl AsyncFnOnce(&Network)) {
     if let Ok(hub) = std::env::var(INSIDE) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         return runtime.block_on(scenario(&Network { name: hub, regions }));
     }
+
     if let Err(why) = try_out() {
-        return skip(&format!("network namespaces and iptables can't be used here: {why:#}"));
+        return skip(&format!(
+            "network namespaces and iptables can't be used here: {why:#}"
+        ));
     }
+
     let network = Network::create(regions).unwrap_or_else(|error| panic!("{error:#}"));
     let output = Command::new("ip")
         .args(["netns", "exec", &network.name])
@@ -46,39 +55,77 @@ pub fn in_network(name: &str, regions: usize, scenario: impl AsyncFnOnce(&Networ
     let output = output.unwrap_or_else(|error| panic!("ip netns exec: {error}"));
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let has_passed = output.status.success() && said.contains("1 passed");
-    assert!(has_passed, "{name} failed inside its network: {}\n{said}", output.status);
+
+    assert!(
+        has_passed,
+        "{name} failed inside its network: {}\n{said}",
+        output.status
+    );
 }
 
 fn new_name() -> String {
-    format!("rm{}-{}", std::process::id(), NETWORKS.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "rm{}-{}",
+        std::process::id(),
+        NETWORKS.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Makes a namespace with a rule in it, and removes it again.
 fn try_out() -> Result<()> {
     let name = new_name();
     run(&["ip", "netns", "add", &name]).context("they need root and iproute2")?;
-    let rules = run(&["ip", "netns", "exec", &name, "iptables", "-A", "INPUT", "-s", "192.0.2.1", "-j", "DROP"]);
+
+    let rules = run(&[
+        "ip",
+        "netns",
+        "exec",
+        &name,
+        "iptables",
+        "-A",
+        "INPUT",
+        "-s",
+        "192.0.2.1",
+        "-j",
+        "DROP",
+    ]);
+
     run(&["ip", "netns", "del", &name])?;
     rules
 }
 
 impl Network {
     fn create(regions: usize) -> Result<Self> {
-        let network = Self { name: new_name(), regions };
+        let network = Self {
+            name: new_name(),
+            regions,
+        };
         let hub = &network.name;
+
         run(&["ip", "netns", "add", hub])?;
-        for line in ["link set lo up", "link add br0 type bridge", "addr add 10.77.0.1/24 dev br0", "link set br0 up"] {
+        for line in [
+            "link set lo up",
+            "link add br0 type bridge",
+            "addr add 10.77.0.1/24 dev br0",
+            "link set br0 up",
+        ] {
             network.ip(hub, line)?;
         }
+
         for index in 0..regions {
             let space = network.space(index);
             run(&["ip", "netns", "add", &space])?;
-            network.ip(hub, &format!("link add v{index} type veth peer name e0 netns {space}"))?;
+            network.ip(
+                hub,
+                &format!("link add v{index} type veth peer name e0 netns {space}"),
+            )?;
+
             network.ip(hub, &format!("link set v{index} master br0 up"))?;
             network.ip(&space, "link set lo up")?;
             network.ip(&space, &format!("addr add {}/24 dev e0", address(index)))?;
             network.ip(&space, "link set e0 up")?;
         }
+
         Ok(network)
     }
 
@@ -89,24 +136,33 @@ impl Network {
 
     /// The words to put before a command so that it runs in a region's namespace.
     pub fn launcher(&self, index: usize) -> Vec<String> {
-        ["ip", "netns", "exec", &self.space(index)].map(str::to_owned).to_vec()
+        ["ip", "netns", "exec", &self.space(index)]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     /// From now on, packets between regions `a` and `b` vanish.
     pub fn cut(&self, a: usize, b: usize) {
-        self.rules("-A", a, b).unwrap_or_else(|error| panic!("{error:#}"));
+        self.rules("-A", a, b)
+            .unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     /// Undoes [`Network::cut`].
     pub fn heal(&self, a: usize, b: usize) {
-        self.rules("-D", a, b).unwrap_or_else(|error| panic!("{error:#}"));
+        self.rules("-D", a, b)
+            .unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     fn rules(&self, action: &str, a: usize, b: usize) -> Result<()> {
-        let (space, other) = (self.space(a), address(b).to_string());
+        let space = self.space(a);
+        let other = address(b).to_string();
         for (chain, side) in [("INPUT", "-s"), ("OUTPUT", "-d")] {
-            run(&["ip", "netns", "exec", &space, "iptables", action, chain, side, &other, "-j", "DROP"])?;
+            run(&[
+                "ip", "netns", "exec", &space, "iptables", action, chain, side, &other, "-j",
+                "DROP",
+            ])?;
         }
+
         Ok(())
     }
 
@@ -126,14 +182,25 @@ impl Drop for Network {
         for index in 0..self.regions {
             let _ = run(&["ip", "netns", "del", &self.space(index)]);
         }
+
         let _ = run(&["ip", "netns", "del", &self.name]);
     }
 }
 
 fn run(words: &[&str]) -> Result<()> {
-    let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().context(words.join(" "))?;
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .stdin(Stdio::null())
+        .output()
+        .context(words.join(" "))?;
+
     if !output.status.success() {
-        bail!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
+
     Ok(())
 }

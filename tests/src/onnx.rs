@@ -3,8 +3,8 @@
 use prost::Message;
 use serde_json::{Value, json};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType,
     tensor_proto::DataType,
     tensor_shape_proto::{Dimension, dimension},
@@ -22,10 +22,24 @@ fn float_value(name: &str, shape: &[i64]) -> ValueInfoProto {
         }),
         ..Dimension::default()
     };
-    let shape = TensorShapeProto { dim: shape.iter().map(dim).collect() };
-    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(shape) };
-    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
-    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..ValueInfoProto::default() }
+    let shape = TensorShapeProto {
+        dim: shape.iter().map(dim).collect(),
+    };
+
+    let tensor = type_proto::Tensor {
+        elem_type: DataType::Float as i32,
+        shape: Some(shape),
+    };
+    let r#type = TypeProto {
+        value: Some(type_proto::Value::TensorType(tensor)),
+        ..TypeProto::default()
+    };
+
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(r#type),
+        ..ValueInfoProto::default()
+    }
 }
 
 fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
@@ -46,7 +60,11 @@ fn largest(input: &str) -> NodeProto {
         i: 0,
         ..AttributeProto::default()
     };
-    NodeProto { attribute: vec![keepdims], ..node("ReduceMax", &[input], "y") }
+
+    NodeProto {
+        attribute: vec![keepdims],
+        ..node("ReduceMax", &[input], "y")
+    }
 }
 
 fn whole_numbers(name: &str, values: &[i64]) -> TensorProto {
@@ -59,7 +77,12 @@ fn whole_numbers(name: &str, values: &[i64]) -> TensorProto {
     }
 }
 
-fn model(nodes: Vec<NodeProto>, input: &[i64], output: &[i64], constants: Vec<TensorProto>) -> Vec<u8> {
+fn model(
+    nodes: Vec<NodeProto>,
+    input: &[i64],
+    output: &[i64],
+    constants: Vec<TensorProto>,
+) -> Vec<u8> {
     let graph = GraphProto {
         name: "g".into(),
         node: nodes,
@@ -68,8 +91,19 @@ fn model(nodes: Vec<NodeProto>, input: &[i64], output: &[i64], constants: Vec<Te
         output: vec![float_value("y", output)],
         ..GraphProto::default()
     };
-    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 13 }];
-    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
+
+    let opset_import = vec![OperatorSetIdProto {
+        domain: String::new(),
+        version: 13,
+    }];
+
+    ModelProto {
+        ir_version: 8,
+        opset_import,
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
+    .encode_to_vec()
 }
 
 /// `y = factor * x`, any number of rows of three.
@@ -80,7 +114,13 @@ pub fn scaled(factor: f32) -> Vec<u8> {
         float_data: vec![factor],
         ..TensorProto::default()
     };
-    model(vec![node("Mul", &["x", "f"], "y")], &[OPEN, 3], &[OPEN, 3], vec![constant])
+
+    model(
+        vec![node("Mul", &["x", "f"], "y")],
+        &[OPEN, 3],
+        &[OPEN, 3],
+        vec![constant],
+    )
 }
 
 /// A request of ones to [`scaled`].
@@ -94,7 +134,8 @@ pub fn damaged() -> Vec<u8> {
     good[..good.len() / 2].to_vec()
 }
 
-/// Resizes an image of four pixels to `side` times `side`: about 160 bytes that ask for `4 * side²`.
+/// Resizes an image of four pixels to `side` times `side`: about 160 bytes that ask for `4 *
+/// side²`.
 pub fn resized(side: i64) -> Vec<u8> {
     let mode = AttributeProto {
         name: "mode".into(),
@@ -102,48 +143,105 @@ pub fn resized(side: i64) -> Vec<u8> {
         s: b"nearest".to_vec(),
         ..AttributeProto::default()
     };
-    let resize = NodeProto { attribute: vec![mode], ..node("Resize", &["x", "", "", "sizes"], "r") };
-    model(vec![resize, largest("r")], &[1, 1, 2, 2], &[], vec![whole_numbers("sizes", &[1, 1, side, side])])
+
+    let resize = NodeProto {
+        attribute: vec![mode],
+        ..node("Resize", &["x", "", "", "sizes"], "r")
+    };
+
+    model(
+        vec![resize, largest("r")],
+        &[1, 1, 2, 2],
+        &[],
+        vec![whole_numbers("sizes", &[1, 1, side, side])],
+    )
 }
 
 /// Grows one number to `shape` by `operator`: `Expand`, or `Tile` for one dimension.
 pub fn grown(operator: &str, shape: &[i64]) -> Vec<u8> {
-    model(vec![node(operator, &["x", "shape"], "e"), largest("e")], &[1], &[], vec![whole_numbers("shape", shape)])
+    model(
+        vec![node(operator, &["x", "shape"], "e"), largest("e")],
+        &[1],
+        &[],
+        vec![whole_numbers("shape", shape)],
+    )
 }
 
 /// A constant of `shape`, which the engine would make while it reads the model.
 pub fn constant_of(shape: &[i64]) -> Vec<u8> {
-    let nodes = vec![node("ConstantOfShape", &["shape"], "big"), largest_as("big", "s"), node("Add", &["x", "s"], "y")];
+    let nodes = vec![
+        node("ConstantOfShape", &["shape"], "big"),
+        largest_as("big", "s"),
+        node("Add", &["x", "s"], "y"),
+    ];
+
     model(nodes, &[1], &[1], vec![whole_numbers("shape", shape)])
 }
 
 fn largest_as(input: &str, output: &str) -> NodeProto {
-    NodeProto { output: vec![output.into()], name: output.into(), ..largest(input) }
+    NodeProto {
+        output: vec![output.into()],
+        name: output.into(),
+        ..largest(input)
+    }
 }
 
 /// `times` doublings of one number.
 pub fn doubled(times: usize) -> Vec<u8> {
-    let axis =
-        AttributeProto { name: "axis".into(), r#type: AttributeType::Int as i32, i: 0, ..AttributeProto::default() };
-    let name = |index: usize| if index == 0 { "x".to_owned() } else { format!("x{index}") };
+    let axis = AttributeProto {
+        name: "axis".into(),
+        r#type: AttributeType::Int as i32,
+        i: 0,
+        ..AttributeProto::default()
+    };
+
+    let name = |index: usize| {
+        if index == 0 {
+            "x".to_owned()
+        } else {
+            format!("x{index}")
+        }
+    };
+
     let double = |index: usize| NodeProto {
         attribute: vec![axis.clone()],
         ..node("Concat", &[&name(index), &name(index)], &name(index + 1))
     };
-    let nodes = (0..times).map(double).chain([largest(&name(times))]).collect();
+    let nodes = (0..times)
+        .map(double)
+        .chain([largest(&name(times))])
+        .collect();
+
     model(nodes, &[1], &[], vec![])
 }
 
-/// Multiplies matrices of `side` made from one number, again and again: minutes of computation out of some hundred bytes.
+/// Multiplies matrices of `side` made from one number, again and again: minutes of computation out
+/// of some hundred bytes.
 pub fn slow(side: i64, input: &[i64]) -> Vec<u8> {
-    let product =
-        |index: usize| node("MatMul", &[&format!("m{index}"), &format!("m{index}")], &format!("m{}", index + 1));
+    let product = |index: usize| {
+        node(
+            "MatMul",
+            &[&format!("m{index}"), &format!("m{index}")],
+            &format!("m{}", index + 1),
+        )
+    };
     let first = node("Expand", &["x", "shape"], "m0");
-    let nodes = [first].into_iter().chain((0..40).map(product)).chain([largest("m40")]).collect();
-    model(nodes, input, &[], vec![whole_numbers("shape", &[side, side])])
+    let nodes = [first]
+        .into_iter()
+        .chain((0..40).map(product))
+        .chain([largest("m40")])
+        .collect();
+
+    model(
+        nodes,
+        input,
+        &[],
+        vec![whole_numbers("shape", &[side, side])],
+    )
 }
 
-/// [`slow`] with dimensions that a request chooses, so that it is loaded though its first inference takes too long.
+/// [`slow`] with dimensions that a request chooses, so that it is loaded though its first inference
+/// takes too long.
 pub fn slow_inference(side: i64) -> Vec<u8> {
     slow(side, &[OPEN, OPEN])
 }

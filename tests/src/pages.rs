@@ -1,7 +1,8 @@
-//! The pages of the documentation as tests read them: fenced blocks, what checks each of them, and the
-//! commands in them.
+//! The pages of the documentation as tests read them: fenced blocks, what checks each of them, and
+//! the commands in them.
 //!
-//! What checks a block is said by its language, or by a comment above it; [`Check`] lists all there is.
+//! What checks a block is said by its language, or by a comment above it; [`Check`] lists all there
+//! is.
 
 use std::path::{Path, PathBuf};
 
@@ -21,14 +22,14 @@ pub struct Block {
 /// What checks a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    /// `<!-- run: GROUP -->`: a test runs the commands, in the order of the pages. The group shares a mesh, a
-    /// working directory and a shell. Of `console` blocks the output is compared, of `sh` blocks every
-    /// command must succeed.
+    /// `<!-- run: GROUP -->`: a test runs the commands, in the order of the pages. The group shares
+    /// a mesh, a working directory and a shell. Of `console` blocks the output is compared, of `sh`
+    /// blocks every command must succeed.
     Run(String),
     /// `<!-- file: NAME -->`: written into the working directory before any command is run.
     File(String),
-    /// `<!-- elsewhere: FILE: WORD, WORD -->`: another check of this repository, in which every one of these
-    /// words stands as it does in the block.
+    /// `<!-- elsewhere: FILE: WORD, WORD -->`: another check of this repository, in which every one
+    /// of these words stands as it does in the block.
     Elsewhere(PathBuf, Vec<String>),
     /// `<!-- cloud -->`: needs an account or a cluster.
     Cloud,
@@ -65,13 +66,19 @@ pub struct Span {
 
 /// The repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests is in the repository")
+        .to_owned()
 }
 
 /// Every page, in the order of reading: the README, then those of docs/ as it names them.
 pub fn all() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("docs")).expect("docs/");
-    let mut pages: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+
     pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
     let readme = root().join("README.md");
     let (_, text) = read(&readme);
@@ -80,13 +87,19 @@ pub fn all() -> Vec<PathBuf> {
         let named = text.find(&format!("* [docs/{name}]"));
         named.unwrap_or_else(|| panic!("the README does not name docs/{name}"))
     };
+
     pages.sort_by_key(place);
     pages.insert(0, readme);
     pages
 }
 
 fn read(page: &Path) -> (String, String) {
-    let name = page.file_name().expect("a name").to_string_lossy().into_owned();
+    let name = page
+        .file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .into_owned();
+
     (name, std::fs::read_to_string(page).expect("a page"))
 }
 
@@ -94,7 +107,9 @@ fn read(page: &Path) -> (String, String) {
 pub fn blocks(page: &Path) -> Vec<Block> {
     let (name, text) = read(page);
     let mut blocks: Vec<Block> = Vec::new();
-    let (mut mark, mut open) = (String::new(), None::<(Block, usize)>);
+    let mut mark = String::new();
+    let mut open = None::<(Block, usize)>;
+
     for (number, line) in text.lines().enumerate() {
         let fence = line.trim_start().strip_prefix("```");
         match (&mut open, fence) {
@@ -104,11 +119,24 @@ pub fn blocks(page: &Path) -> Vec<Block> {
                 block.text.push('\n');
             }
             (None, Some(info)) => {
-                let language = info.split_whitespace().next().unwrap_or_default().to_owned();
+                let language = info
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 let place = format!("{name}:{}", number + 1);
                 let indent = line.len() - line.trim_start().len();
                 let mark = std::mem::take(&mut mark);
-                open = Some((Block { place, language, mark, text: String::new() }, indent));
+
+                open = Some((
+                    Block {
+                        place,
+                        language,
+                        mark,
+                        text: String::new(),
+                    },
+                    indent,
+                ));
             }
             (None, None) => match line.trim().strip_prefix("<!-- ") {
                 Some(comment) => mark = comment.trim_end_matches(" -->").to_owned(),
@@ -117,6 +145,7 @@ pub fn blocks(page: &Path) -> Vec<Block> {
             },
         }
     }
+
     assert!(open.is_none(), "{name}: a fence is not closed");
     blocks
 }
@@ -130,35 +159,55 @@ impl Block {
             ("run", _) if is_typed && !rest.is_empty() => Ok(Check::Run(rest.to_owned())),
             ("file", _) if !is_typed && !rest.is_empty() => Ok(Check::File(rest.to_owned())),
             ("elsewhere", _) => {
-                let (file, words) = rest.split_once(": ").ok_or("it does not say which words stand there")?;
-                Ok(Check::Elsewhere(file.into(), words.split(", ").map(str::to_owned).collect()))
+                let (file, words) = rest
+                    .split_once(": ")
+                    .ok_or("it does not say which words stand there")?;
+                Ok(Check::Elsewhere(
+                    file.into(),
+                    words.split(", ").map(str::to_owned).collect(),
+                ))
             }
             ("cloud", _) if rest.is_empty() => Ok(Check::Cloud),
             ("by hand", _) if is_typed && !rest.is_empty() => Ok(Check::ByHand(rest.to_owned())),
             ("", "toml") => Ok(Check::Configuration),
             ("", "log") => Ok(Check::Log),
-            ("", "text") if self.text.lines().any(|line| line.trim_start().starts_with("$ ")) => {
+            ("", "text")
+                if self
+                    .text
+                    .lines()
+                    .any(|line| line.trim_start().starts_with("$ ")) =>
+            {
                 Err("commands do not belong into a block of text".to_owned())
             }
             ("", "text") => Ok(Check::Text),
-            _ => Err(format!("{:?} is no mark for a block of {:?}", self.mark, self.language)),
+            _ => Err(format!(
+                "{:?} is no mark for a block of {:?}",
+                self.mark, self.language
+            )),
         }
     }
 
-    /// The commands of a block: of `console` the lines after `$ `, with their output; of `sh` every line,
-    /// without any. A backslash at its end continues a line.
+    /// The commands of a block: of `console` the lines after `$ `, with their output; of `sh` every
+    /// line, without any. A backslash at its end continues a line.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let text = self.text.replace("\\\n", " ");
         for line in text.lines() {
-            match line.strip_prefix("$ ").or_else(|| Some(line).filter(|_| self.language == "sh")) {
-                Some(command) => steps.push(Step { command: command.to_owned(), output: String::new() }),
+            match line
+                .strip_prefix("$ ")
+                .or_else(|| Some(line).filter(|_| self.language == "sh"))
+            {
+                Some(command) => steps.push(Step {
+                    command: command.to_owned(),
+                    output: String::new(),
+                }),
                 None => match steps.last_mut() {
                     Some(step) => step.output += &format!("{line}\n"),
                     None => panic!("{}: output before any command", self.place),
                 },
             }
         }
+
         steps.retain(|step| !step.command.trim().is_empty() && !step.command.starts_with('#'));
         steps
     }
@@ -168,52 +217,82 @@ impl Block {
 pub fn spans(page: &Path) -> Vec<Span> {
     let (name, text) = read(page);
     let mut spans: Vec<Span> = Vec::new();
-    let (mut paragraph, mut first, mut about, mut is_block) = (String::new(), 0, None, false);
+    let mut paragraph = String::new();
+    let mut first = 0;
+    let mut about = None;
+    let mut is_block = false;
+
     for (number, line) in text.lines().chain([""]).enumerate() {
         let is_fence = line.trim_start().starts_with("```");
         let is_item = line.trim_start().starts_with("* ");
         if line.trim().is_empty() || line.starts_with(['|', '#']) || is_item || is_fence {
             let place = format!("{name}:{first}");
             let row = paragraph.starts_with('|').then(|| about.clone()).flatten();
-            let cell = paragraph.get(1..).and_then(|rest| rest.split(" | ").next()).unwrap_or_default();
+            let cell = paragraph
+                .get(1..)
+                .and_then(|rest| rest.split(" | ").next())
+                .unwrap_or_default();
             let spans_of_first = cell.matches('`').count() / 2;
+
             for (index, span) in inline(&paragraph).into_iter().enumerate() {
                 let about = row.clone().filter(|_| index < spans_of_first);
-                spans.push(Span { place: place.clone(), text: span, about });
+                spans.push(Span {
+                    place: place.clone(),
+                    text: span,
+                    about,
+                });
             }
+
             paragraph.clear();
             first = number + 1;
         }
+
         is_block ^= is_fence;
         if let Some(heading) = line.strip_prefix('#').filter(|_| !is_block) {
-            about = inline(heading).into_iter().find(|code| code.starts_with("regionmesh "));
+            about = inline(heading)
+                .into_iter()
+                .find(|code| code.starts_with("regionmesh "));
         }
+
         if !is_block && !is_fence {
             paragraph += &format!("{line}\n");
         }
     }
+
     spans
 }
 
 /// What stands between backticks.
 pub fn inline(text: &str) -> Vec<String> {
-    let codes = text.split('`').skip(1).step_by(2).map(|code| code.replace('\n', " "));
+    let codes = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|code| code.replace('\n', " "));
+
     codes.filter(|code| !code.is_empty()).collect()
 }
 
-/// The commands of a line, each as its words: what the shell would take for separate commands, without the
-/// assignments before it and without comments. Not a shell: a `$(…)` within quotes stays one word.
+/// The commands of a line, each as its words: what the shell would take for separate commands,
+/// without the assignments before it and without comments. Not a shell: a `$(…)` within quotes
+/// stays one word.
 pub fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
-    let (mut word, mut quote) = (String::new(), None::<char>);
+    let mut word = String::new();
+    let mut quote = None::<char>;
     let mut letters = line.chars().peekable();
+
     while let Some(letter) = letters.next() {
         let ends_word = quote.is_none() && (letter.is_whitespace() || ";|&(){}".contains(letter));
         match letter {
             _ if ends_word => {
                 if !word.is_empty() {
-                    commands.last_mut().expect("one at least").push(std::mem::take(&mut word));
+                    commands
+                        .last_mut()
+                        .expect("one at least")
+                        .push(std::mem::take(&mut word));
                 }
+
                 if !letter.is_whitespace() {
                     commands.push(Vec::new());
                 }
@@ -226,14 +305,21 @@ pub fn commands(line: &str) -> Vec<Vec<String>> {
             _ => word.push(letter),
         }
     }
+
     if !word.is_empty() {
         commands.last_mut().expect("one at least").push(word);
     }
+
     for command in &mut commands {
         let is_assignment = |word: &String| word.contains('=') && !word.starts_with(['-', '=']);
-        let skipped = command.iter().take_while(|word| is_assignment(word) || *word == "$").count();
+        let skipped = command
+            .iter()
+            .take_while(|word| is_assignment(word) || *word == "$")
+            .count();
+
         command.drain(..skipped);
     }
+
     commands.retain(|command| !command.is_empty());
     commands
 }
@@ -241,11 +327,16 @@ pub fn commands(line: &str) -> Vec<Vec<String>> {
 /// The sources that log lines come from.
 pub fn sources(directory: &Path) -> String {
     let entries = std::fs::read_dir(directory).expect("a folder");
-    let texts = entries.map(|entry| entry.expect("an entry").path()).map(|path| match path.extension() {
-        _ if path.is_dir() => sources(&path),
-        Some(extension) if extension == "rs" => std::fs::read_to_string(path).expect("a source"),
-        _ => String::new(),
-    });
+    let texts = entries
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| match path.extension() {
+            _ if path.is_dir() => sources(&path),
+            Some(extension) if extension == "rs" => {
+                std::fs::read_to_string(path).expect("a source")
+            }
+            _ => String::new(),
+        });
+
     texts.collect()
 }
 
@@ -254,26 +345,34 @@ pub fn message(line: &str) -> String {
     if let Ok(line) = serde_json::from_str::<serde_json::Value>(line) {
         return line["message"].as_str().expect("a message").to_owned();
     }
-    let after = ["INFO ", "WARN ", "ERROR "].iter().find_map(|level| Some(line.split_once(level)?.1));
+
+    let after = ["INFO ", "WARN ", "ERROR "]
+        .iter()
+        .find_map(|level| Some(line.split_once(level)?.1));
     let message = after.and_then(|rest| Some(rest.split_once(": ")?.1));
     let message = message.unwrap_or_else(|| panic!("not a line of a log: {line}"));
     let words = message.split(' ').take_while(|word| !word.contains('='));
+
     words.collect::<Vec<_>>().join(" ")
 }
 
 /// What a reader makes before it is there.
 const MADE: [&str; 3] = ["environments/prod", "environments/NAME", "fuzz/corpus"];
 /// The folders of the repository whose files pages name.
-const FOLDERS: &str =
-    ".github agent docker docs environments fuzz kubernetes monitoring protocol scripts sim terraform tests";
+const FOLDERS: &str = ".github agent docker docs environments fuzz kubernetes monitoring protocol \
+    scripts sim terraform tests";
 
 /// A path of the repository that `word` names and that does not exist.
 pub fn missing_path(word: &str) -> Option<String> {
-    let path = word.trim_start_matches("./").trim_end_matches(['.', ',', ';', ':', ')', '/']);
+    let path = word
+        .trim_start_matches("./")
+        .trim_end_matches(['.', ',', ';', ':', ')', '/']);
     let (first, rest) = path.split_once('/')?;
     let is_ours = FOLDERS.split(' ').any(|folder| folder == first);
-    let is_pattern = rest.contains(|letter: char| letter.is_uppercase() || "*{<…$\"'`".contains(letter));
+    let is_pattern =
+        rest.contains(|letter: char| letter.is_uppercase() || "*{<…$\"'`".contains(letter));
     let is_made = MADE.iter().any(|made| path.starts_with(made));
+
     if !is_ours || is_pattern || is_made || rest.is_empty() || root().join(path).exists() {
         return None;
     }
@@ -287,16 +386,20 @@ pub fn missing_test(command: &[String]) -> Option<String> {
         let folder = root().join(folder);
         folder.join(format!("{name}.rs")).exists() || folder.join(name).join("main.rs").exists()
     });
+
     (command[0] == "cargo" && !is_there).then(|| format!("--test {name}"))
 }
 
-/// Whether `seen` is what a page shows: `…` stands for any text, a line of `…` alone for any lines. How wide
-/// columns are does not matter.
+/// Whether `seen` is what a page shows: `…` stands for any text, a line of `…` alone for any lines.
+/// How wide columns are does not matter.
 pub fn is_as_shown(shown: &str, seen: &str) -> bool {
     let lines = |text: &str| -> Vec<String> {
-        let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let words = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
         words.filter(|line| !line.is_empty()).collect()
     };
+
     lines_match(&lines(shown), &lines(seen))
 }
 
@@ -307,20 +410,30 @@ fn lines_match(shown: &[String], seen: &[String]) -> bool {
             let mut left = (0..=seen.len()).map(|count| &seen[count..]);
             left.any(|left| lines_match(rest, left))
         }
-        (Some((line, rest)), Some((first, others))) => line_matches(line, first) && lines_match(rest, others),
+        (Some((line, rest)), Some((first, others))) => {
+            line_matches(line, first) && lines_match(rest, others)
+        }
         _ => false,
     }
 }
 
 fn line_matches(shown: &str, seen: &str) -> bool {
     let mut parts = shown.split('…');
-    let Some(mut rest) = parts.next().and_then(|first| seen.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| seen.strip_prefix(first)) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+
     for part in middle {
-        let Some(place) = rest.find(part) else { return false };
+        let Some(place) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[place + part.len()..];
     }
+
     rest.ends_with(last)
 }
 
@@ -329,7 +442,12 @@ mod tests {
     use super::*;
 
     fn block(language: &str, mark: &str, text: &str) -> Block {
-        Block { place: String::new(), language: language.into(), mark: mark.into(), text: text.into() }
+        Block {
+            place: String::new(),
+            language: language.into(),
+            mark: mark.into(),
+            text: text.into(),
+        }
     }
 
     #[test]
@@ -344,7 +462,14 @@ mod tests {
         ] {
             assert!(is_as_shown(shown, seen), "{shown:?} {seen:?}");
         }
-        for (shown, seen) in [("a", "b"), ("a …", "b c"), ("a", "a\nb"), ("a\nb", "a"), ("a … c", "a b d")] {
+
+        for (shown, seen) in [
+            ("a", "b"),
+            ("a …", "b c"),
+            ("a", "a\nb"),
+            ("a\nb", "a"),
+            ("a … c", "a b d"),
+        ] {
             assert!(!is_as_shown(shown, seen), "{shown:?} {seen:?}");
         }
     }
@@ -362,12 +487,23 @@ mod tests {
             ("sh", "elsewhere: scripts/test", "a"),
             ("sh", "diagram", "a"),
         ] {
-            assert!(block(language, mark, text).check().is_err(), "{language:?} {mark:?}");
+            assert!(
+                block(language, mark, text).check().is_err(),
+                "{language:?} {mark:?}"
+            );
         }
-        assert_eq!(block("console", "run: up", "$ a").check(), Ok(Check::Run("up".into())));
+
+        assert_eq!(
+            block("console", "run: up", "$ a").check(),
+            Ok(Check::Run("up".into()))
+        );
+
         assert_eq!(
             block("sh", "elsewhere: scripts/test: -a, b c", "").check(),
-            Ok(Check::Elsewhere("scripts/test".into(), vec!["-a".into(), "b c".into()]))
+            Ok(Check::Elsewhere(
+                "scripts/test".into(),
+                vec!["-a".into(), "b c".into()]
+            ))
         );
     }
 
@@ -375,11 +511,19 @@ mod tests {
     fn the_commands_of_a_line_are_found() {
         for (line, expected) in [
             ("a b  # c", &[&["a", "b"][..]][..]),
-            ("A=1 a 'b c' && d | e \"f;g\"", &[&["a", "b c"], &["d"], &["e", "f;g"]]),
+            (
+                "A=1 a 'b c' && d | e \"f;g\"",
+                &[&["a", "b c"], &["d"], &["e", "f;g"]],
+            ),
             ("$ a --b=c &", &[&["a", "--b=c"]]),
             ("# a", &[]),
         ] {
-            let line = if line.starts_with('#') { format!(" {line}") } else { line.to_owned() };
+            let line = if line.starts_with('#') {
+                format!(" {line}")
+            } else {
+                line.to_owned()
+            };
+
             assert_eq!(commands(&line), expected, "{line}");
         }
     }

@@ -10,14 +10,19 @@ use std::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Pause between two looks at one agent: less than a step of the fast ramp, and than the time between two plans.
+/// Pause between two looks at one agent: less than a step of the fast ramp, and than the time
+/// between two plans.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A plan's place in the order of plans: its ballot's number, its leader, its own number.
 pub type Stamp = (u64, String, u64);
 
 fn stamp(plan: &PlanDetail) -> Stamp {
-    (plan.brief.ballot.number, plan.brief.ballot.agent.clone(), plan.brief.seq)
+    (
+        plan.brief.ballot.number,
+        plan.brief.ballot.agent.clone(),
+        plan.brief.seq,
+    )
 }
 
 /// Reads the plan of every agent, over and over, until it is finished or dropped.
@@ -32,29 +37,39 @@ impl PlanLog {
     /// Starts reading from `apis`. An agent that does not answer is asked again.
     pub fn start(apis: Vec<Api>) -> Self {
         let seen = Arc::new(Mutex::new(vec![Vec::new(); apis.len()]));
-        let (stop, mut asking) = (CancellationToken::new(), JoinSet::new());
+        let stop = CancellationToken::new();
+        let mut asking = JoinSet::new();
+
         for (index, api) in apis.into_iter().enumerate() {
-            let (seen, stop) = (seen.clone(), stop.clone());
+            let seen = seen.clone();
+            let stop = stop.clone();
             asking.spawn(async move {
                 while !stop.is_cancelled() {
                     if let Ok(plan) = api.plan().await {
                         let mut seen = seen.lock().expect("no panic elsewhere");
-                        if seen[index].last().is_none_or(|last| stamp(last) != stamp(&plan)) {
+                        if seen[index]
+                            .last()
+                            .is_none_or(|last| stamp(last) != stamp(&plan))
+                        {
                             seen[index].push(plan);
                         }
                     }
+
                     tokio::time::sleep(PAUSE).await;
                 }
             });
         }
+
         Self { seen, stop, asking }
     }
 
-    /// Stops reading. Fails unless the plans are one history: no agent went back, no stamp names two plans, and a later
-    /// ballot's plans have later numbers, which two leaders that commit side by side would break. Gives that history.
+    /// Stops reading. Fails unless the plans are one history: no agent went back, no stamp names
+    /// two plans, and a later ballot's plans have later numbers, which two leaders that commit side
+    /// by side would break. Gives that history.
     pub async fn finish_as_one_history(mut self) -> Vec<PlanDetail> {
         self.stop.cancel();
         while self.asking.join_next().await.is_some() {}
+
         let seen = self.seen.lock().expect("no panic elsewhere");
         let mut history: BTreeMap<Stamp, &PlanDetail> = BTreeMap::new();
         for shown in seen.iter() {
@@ -63,12 +78,21 @@ impl PlanLog {
             for plan in shown {
                 let known = history.entry(stamp(plan)).or_insert(plan);
                 let is_same = content(known) == content(plan);
-                assert!(is_same, "two plans under one stamp: {:?} and {:?}", content(known), content(plan));
+                assert!(
+                    is_same,
+                    "two plans under one stamp: {:?} and {:?}",
+                    content(known),
+                    content(plan)
+                );
             }
         }
+
         let stamps: Vec<&Stamp> = history.keys().collect();
         let rises = stamps.windows(2).all(|pair| pair[0].2 < pair[1].2);
-        let has_one_owner = stamps.windows(2).all(|pair| pair[0].0 < pair[1].0 || pair[0].1 == pair[1].1);
+        let has_one_owner = stamps
+            .windows(2)
+            .all(|pair| pair[0].0 < pair[1].0 || pair[0].1 == pair[1].1);
+
         assert!(rises && has_one_owner, "not one history: {stamps:?}");
         history.into_values().cloned().collect()
     }
@@ -77,11 +101,21 @@ impl PlanLog {
 /// What a plan says, without what depends on who shows it and when.
 fn content(plan: &PlanDetail) -> (String, Vec<(String, u16, String)>) {
     let regions = plan.regions.iter();
-    let regions = regions.map(|region| (region.region.to_string(), region.weight_bp, region.standing.clone()));
+    let regions = regions.map(|region| {
+        (
+            region.region.to_string(),
+            region.weight_bp,
+            region.standing.clone(),
+        )
+    });
+
     (plan.brief.reason.clone(), regions.collect())
 }
 
 /// One region's share in a plan.
 pub fn share(plan: &PlanDetail, region: &str) -> f64 {
-    plan.regions.iter().find(|planned| planned.region.as_str() == region).map_or(0.0, |planned| planned.share)
+    plan.regions
+        .iter()
+        .find(|planned| planned.region.as_str() == region)
+        .map_or(0.0, |planned| planned.share)
 }

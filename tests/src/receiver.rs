@@ -27,7 +27,10 @@ pub struct Message {
 impl Message {
     /// A header's text; empty without it.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -59,10 +62,21 @@ impl Receiver {
     pub async fn start(treatments: impl IntoIterator<Item = Treatment>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let inner = Arc::new(Inner { treatments: Mutex::new(treatments.into_iter().collect()), ..Inner::default() });
-        let router = Router::new().route("/hook", post(take)).with_state(inner.clone());
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("a server") });
-        Self { address, inner, server }
+        let inner = Arc::new(Inner {
+            treatments: Mutex::new(treatments.into_iter().collect()),
+            ..Inner::default()
+        });
+        let router = Router::new()
+            .route("/hook", post(take))
+            .with_state(inner.clone());
+        let server =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("a server") });
+
+        Self {
+            address,
+            inner,
+            server,
+        }
     }
 
     /// Where it takes messages.
@@ -72,12 +86,19 @@ impl Receiver {
 
     /// Every message so far.
     pub fn messages(&self) -> Vec<Message> {
-        self.inner.messages.lock().expect("no panic elsewhere").clone()
+        self.inner
+            .messages
+            .lock()
+            .expect("no panic elsewhere")
+            .clone()
     }
 
     /// Those that it took.
     pub fn taken(&self) -> Vec<Message> {
-        self.messages().into_iter().filter(|message| message.answered == 200).collect()
+        self.messages()
+            .into_iter()
+            .filter(|message| message.answered == 200)
+            .collect()
     }
 }
 
@@ -88,11 +109,30 @@ impl Drop for Receiver {
 }
 
 async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, bytes: Bytes) -> StatusCode {
-    let treatment = inner.treatments.lock().expect("no panic elsewhere").pop_front();
-    let Treatment { answer, pause } = treatment.unwrap_or(Treatment { answer: 200, pause: Duration::ZERO });
+    let treatment = inner
+        .treatments
+        .lock()
+        .expect("no panic elsewhere")
+        .pop_front();
+    let Treatment { answer, pause } = treatment.unwrap_or(Treatment {
+        answer: 200,
+        pause: Duration::ZERO,
+    });
+
     tokio::time::sleep(pause).await;
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    let message = Message { headers, bytes: bytes.to_vec(), body, answered: answer };
-    inner.messages.lock().expect("no panic elsewhere").push(message);
+    let message = Message {
+        headers,
+        bytes: bytes.to_vec(),
+        body,
+        answered: answer,
+    };
+
+    inner
+        .messages
+        .lock()
+        .expect("no panic elsewhere")
+        .push(message);
+
     StatusCode::from_u16(answer).expect("a status")
 }

@@ -1,12 +1,15 @@
-//! A strict fake of the Route 53 API: an HTTP server with the real wire format, driven by the real SDK's client.
+//! A strict fake of the Route 53 API: an HTTP server with the real wire format, driven by the real
+//! SDK's client.
 //!
-//! It follows the documented rules, also those that are easily forgotten: change batches are transactional, DELETE must
-//! match exactly, CREATE refuses what exists, one name and type has one routing policy, a zone takes one change at a time,
-//! an account has its rate, a change is on the name servers only after a while. Name servers answer over DNS what is in
-//! sync, by routing policy and health; health checkers really ask over HTTP. Faults can be injected.
+//! It follows the documented rules, also those that are easily forgotten: change batches are
+//! transactional, DELETE must match exactly, CREATE refuses what exists, one name and type has one
+//! routing policy, a zone takes one change at a time, an account has its rate, a change is on the
+//! name servers only after a while. Name servers answer over DNS what is in sync, by routing policy
+//! and health; health checkers really ask over HTTP. Faults can be injected.
 //!
-//! Where the documentation leaves a choice (may changes of one batch depend on their order?) the fake takes the side on
-//! which fewer programs work. `tests/route53_fake.rs` holds every rule to it, one test each.
+//! Where the documentation leaves a choice (may changes of one batch depend on their order?) the
+//! fake takes the side on which fewer programs work. `tests/route53_fake.rs` holds every rule to
+//! it, one test each.
 
 mod answers;
 mod authority;

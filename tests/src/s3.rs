@@ -1,4 +1,5 @@
-//! A small S3: objects, listings, conditional writes, uploads in parts; and the faults that real stores have.
+//! A small S3: objects, listings, conditional writes, uploads in parts; and the faults that real
+//! stores have.
 
 mod clock;
 
@@ -23,7 +24,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 /// The only bucket.
 pub const BUCKET: &str = "models";
 /// Credentials for agents: any are right.
-pub const ENVIRONMENT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
+pub const ENVIRONMENT: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
 /// Longest body that is taken, bytes.
 const BODY_MAX: usize = 64 << 20;
 /// How long a request that is held back waits at most.
@@ -99,24 +101,38 @@ impl S3 {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let inner = Arc::new(Inner { contents: Mutex::default(), fault: watch::Sender::new(None) });
+        let inner = Arc::new(Inner {
+            contents: Mutex::default(),
+            fault: watch::Sender::new(None),
+        });
         let router = Router::new().fallback(serve).with_state(inner.clone());
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Self { address, inner, server }
+
+        Self {
+            address,
+            inner,
+            server,
+        }
     }
 
     /// A running mesh whose first region keeps its store in an S3, and the S3.
     pub async fn with_mesh() -> (Self, TestMesh) {
         let s3 = Self::start().await;
-        let mesh = TestMesh::prepare(Setup { environment: &ENVIRONMENT, ..Setup::default() }).await;
+        let mesh = TestMesh::prepare(Setup {
+            environment: &ENVIRONMENT,
+            ..Setup::default()
+        })
+        .await;
         let first = mesh.region(0).to_owned();
+
         mesh.configure(|config| {
             if config.region.as_str() == first {
                 s3.configure(config);
             }
         });
+
         mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
         (s3, mesh)
     }
@@ -134,7 +150,11 @@ impl S3 {
             ("allow_http", "true".to_owned()),
             ("aws_region", "us-east-1".to_owned()),
         ];
-        options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+
+        options
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
     }
 
     /// Writes an object behind the agents' backs.
@@ -144,7 +164,9 @@ impl S3 {
 
     /// From now on requests whose path, query and body, decoded, contain `matching` suffer `fault`.
     pub fn fails(&self, fault: Fault, matching: &str) {
-        self.inner.fault.send_replace(Some((fault, matching.to_owned())));
+        self.inner
+            .fault
+            .send_replace(Some((fault, matching.to_owned())));
     }
 
     /// From now on nothing goes wrong.
@@ -154,7 +176,13 @@ impl S3 {
 
     /// The keys that begin with `prefix`.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
-        self.inner.lock().objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+        self.inner
+            .lock()
+            .objects
+            .keys()
+            .filter(|key| key.starts_with(prefix))
+            .cloned()
+            .collect()
     }
 
     /// Deletes an object behind the agents' backs.
@@ -215,26 +243,52 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let path = decode(decoded.path());
     let query = decoded.query_pairs().into_owned().collect();
     let asked = decode(decoded.query().unwrap_or_default());
-    let key = path.trim_start_matches('/').strip_prefix(BUCKET).unwrap_or_default().trim_start_matches('/').to_owned();
-    let ask = Ask { method: head.method, key, query, headers: head.headers, body };
+    let key = path
+        .trim_start_matches('/')
+        .strip_prefix(BUCKET)
+        .unwrap_or_default()
+        .trim_start_matches('/')
+        .to_owned();
+
+    let ask = Ask {
+        method: head.method,
+        key,
+        query,
+        headers: head.headers,
+        body,
+    };
     let kind = ask.kind();
+
     *inner.lock().requests.entry(kind.to_owned()).or_default() += 1;
     let body = String::from_utf8_lossy(&ask.body[..ask.body.len().min(4_096)]);
     let whole = format!("{path}?{asked} {body}");
-    let fault = inner.fault.borrow().clone().filter(|(_, matching)| whole.contains(matching)).map(|(fault, _)| fault);
+    let fault = inner
+        .fault
+        .borrow()
+        .clone()
+        .filter(|(_, matching)| whole.contains(matching))
+        .map(|(fault, _)| fault);
+
     let is_write = !matches!(kind, "GET" | "HEAD" | "LIST");
     match fault {
         Some(Fault::Away) => return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         Some(Fault::NoBucket) => return error(StatusCode::NOT_FOUND, "NoSuchBucket"),
-        Some(Fault::Full) if is_write => return error(StatusCode::INSUFFICIENT_STORAGE, "XMinioStorageFull"),
+        Some(Fault::Full) if is_write => {
+            return error(StatusCode::INSUFFICIENT_STORAGE, "XMinioStorageFull");
+        }
         Some(Fault::Forgetful) if kind == "PUT" => return tagged(StatusCode::OK, "\"0\""),
         Some(Fault::Held) => {
             let mut changes = inner.fault.subscribe();
-            let over = changes.wait_for(|fault| fault.as_ref().is_none_or(|(fault, _)| *fault != Fault::Held));
+            let over = changes.wait_for(|fault| {
+                fault
+                    .as_ref()
+                    .is_none_or(|(fault, _)| *fault != Fault::Held)
+            });
             let _ = tokio::time::timeout(HELD_MAX, over).await;
         }
         _ => {}
     }
+
     let mut contents = inner.lock();
     match kind {
         "LIST" => list(&contents, &ask.query("prefix")),
@@ -261,7 +315,15 @@ impl Contents {
     fn store(&mut self, key: &str, bytes: Bytes) -> String {
         self.written += 1;
         let tag = format!("\"{:x}\"", self.written);
-        self.objects.insert(key.to_owned(), Object { bytes, at: Moment::now(), tag: tag.clone() });
+        self.objects.insert(
+            key.to_owned(),
+            Object {
+                bytes,
+                at: Moment::now(),
+                tag: tag.clone(),
+            },
+        );
+
         tag
     }
 
@@ -270,34 +332,59 @@ impl Contents {
         if is_conditional && self.objects.contains_key(&ask.key) {
             return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
         }
+
         let tag = self.store(&ask.key, ask.body.clone());
         tagged(StatusCode::OK, &tag)
     }
 
     fn copy(&mut self, ask: &Ask) -> Response {
-        let source = ask.headers["x-amz-copy-source"].to_str().map(decode).unwrap_or_default();
-        let source = source.trim_start_matches('/').strip_prefix(&format!("{BUCKET}/")).unwrap_or_default().to_owned();
+        let source = ask.headers["x-amz-copy-source"]
+            .to_str()
+            .map(decode)
+            .unwrap_or_default();
+        let source = source
+            .trim_start_matches('/')
+            .strip_prefix(&format!("{BUCKET}/"))
+            .unwrap_or_default()
+            .to_owned();
         let Some(bytes) = self.objects.get(&source).map(|object| object.bytes.clone()) else {
             return error(StatusCode::NOT_FOUND, "NoSuchKey");
         };
         let tag = self.store(&ask.key, bytes);
-        xml(format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", escape(&tag)))
+
+        xml(format!(
+            "<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>",
+            escape(&tag)
+        ))
     }
 
     fn remove(&mut self, request: &str) -> Response {
-        let keys = request.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+        let keys = request
+            .split("<Key>")
+            .skip(1)
+            .filter_map(|rest| rest.split("</Key>").next());
         let mut answer = String::new();
+
         for key in keys {
-            self.objects.remove(&key.replace("&amp;", "&").replace("&apos;", "'"));
+            self.objects
+                .remove(&key.replace("&amp;", "&").replace("&apos;", "'"));
             answer += &format!("<Deleted><Key>{key}</Key></Deleted>");
         }
+
         xml(format!("<DeleteResult>{answer}</DeleteResult>"))
     }
 
     fn begin(&mut self, ask: &Ask) -> Response {
         self.written += 1;
         let id = format!("upload-{}", self.written);
-        self.uploads.insert(id.clone(), Upload { key: ask.key.clone(), parts: BTreeMap::new() });
+        self.uploads.insert(
+            id.clone(),
+            Upload {
+                key: ask.key.clone(),
+                parts: BTreeMap::new(),
+            },
+        );
+
         let key = escape(&ask.key);
         xml(format!(
             "<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
@@ -321,30 +408,56 @@ impl Contents {
         };
         let bytes: Vec<u8> = upload.parts.into_values().flatten().collect();
         let tag = self.store(&upload.key, bytes.into());
-        xml(format!("<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>", escape(&tag)))
+
+        xml(format!(
+            "<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>",
+            escape(&tag)
+        ))
     }
 }
 
 fn get(contents: &Contents, ask: &Ask) -> Response {
-    let Some(object) = contents.objects.get(&ask.key) else { return error(StatusCode::NOT_FOUND, "NoSuchKey") };
+    let Some(object) = contents.objects.get(&ask.key) else {
+        return error(StatusCode::NOT_FOUND, "NoSuchKey");
+    };
     let size = object.bytes.len();
     let range = ask.headers.get(header::RANGE).and_then(|range| {
-        let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+        let (first, last) = range
+            .to_str()
+            .ok()?
+            .strip_prefix("bytes=")?
+            .split_once('-')?;
         let first: usize = first.parse().ok()?;
-        Some((first, last.parse::<usize>().map_or(size, |last| last + 1).min(size)))
+
+        Some((
+            first,
+            last.parse::<usize>()
+                .map_or(size, |last| last + 1)
+                .min(size),
+        ))
     });
-    let response =
-        Response::builder().header(header::ETAG, &object.tag).header(header::LAST_MODIFIED, object.at.http());
+
+    let response = Response::builder()
+        .header(header::ETAG, &object.tag)
+        .header(header::LAST_MODIFIED, object.at.http());
     let response = match range {
         Some((first, end)) if first < end => response
             .status(StatusCode::PARTIAL_CONTENT)
-            .header(header::CONTENT_RANGE, format!("bytes {first}-{}/{size}", end - 1))
+            .header(
+                header::CONTENT_RANGE,
+                format!("bytes {first}-{}/{size}", end - 1),
+            )
             .header(header::CONTENT_LENGTH, end - first)
             .body(Body::from(object.bytes.slice(first..end))),
         Some(_) => return error(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
-        None if ask.method == Method::HEAD => response.header(header::CONTENT_LENGTH, size).body(Body::empty()),
-        None => response.header(header::CONTENT_LENGTH, size).body(Body::from(object.bytes.clone())),
+        None if ask.method == Method::HEAD => response
+            .header(header::CONTENT_LENGTH, size)
+            .body(Body::empty()),
+        None => response
+            .header(header::CONTENT_LENGTH, size)
+            .body(Body::from(object.bytes.clone())),
     };
+
     response.expect("a response")
 }
 
@@ -358,8 +471,17 @@ fn list(contents: &Contents, prefix: &str) -> Response {
             object.bytes.len()
         )
     };
-    let entries: String = contents.objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(entry).collect();
-    xml(format!("<ListBucketResult><Name>{BUCKET}</Name><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"))
+
+    let entries: String = contents
+        .objects
+        .iter()
+        .filter(|(key, _)| key.starts_with(prefix))
+        .map(entry)
+        .collect();
+
+    xml(format!(
+        "<ListBucketResult><Name>{BUCKET}</Name><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+    ))
 }
 
 fn tagged(status: StatusCode, tag: &str) -> Response {
@@ -367,20 +489,37 @@ fn tagged(status: StatusCode, tag: &str) -> Response {
 }
 
 fn xml(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/xml")], format!("<?xml version=\"1.0\"?>{body}")).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/xml")],
+        format!("<?xml version=\"1.0\"?>{body}"),
+    )
+        .into_response()
 }
 
 fn error(status: StatusCode, code: &str) -> Response {
-    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>");
+    let body = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    );
     (status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
 }
 
 fn decode(text: &str) -> String {
     // As a form's value, where a plus sign would be a space.
-    let form = format!("x={}", text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D"));
-    url::form_urlencoded::parse(form.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    let form = format!(
+        "x={}",
+        text.replace('+', "%2B")
+            .replace('&', "%26")
+            .replace('=', "%3D")
+    );
+
+    url::form_urlencoded::parse(form.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }

@@ -35,17 +35,33 @@ pub struct Scripted {
 impl Scripted {
     /// Listens at `address`, where no agent may.
     pub async fn start(address: SocketAddr, region: &str, mood: Mood) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
-        let (mood, inferences) = (Arc::new(Mutex::new(mood)), Arc::<AtomicUsize>::default());
-        let (in_mood, counted, region) = (mood.clone(), inferences.clone(), region.to_owned());
+        let listener = TcpListener::bind(address)
+            .await
+            .unwrap_or_else(|error| panic!("{address}: {error}"));
+        let mood = Arc::new(Mutex::new(mood));
+        let inferences = Arc::<AtomicUsize>::default();
+        let in_mood = mood.clone();
+        let counted = inferences.clone();
+        let region = region.to_owned();
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, region.clone(), in_mood.clone(), counted.clone()));
+                connections.spawn(serve(
+                    stream,
+                    region.clone(),
+                    in_mood.clone(),
+                    counted.clone(),
+                ));
+
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { mood, inferences, _accepting: AbortOnDropHandle::new(accepting) }
+
+        Self {
+            mood,
+            inferences,
+            _accepting: AbortOnDropHandle::new(accepting),
+        }
     }
 
     /// From now on.
@@ -60,8 +76,15 @@ impl Scripted {
 }
 
 /// One request, and the connection's end.
-async fn serve(mut stream: TcpStream, region: String, mood: Arc<Mutex<Mood>>, inferences: Arc<AtomicUsize>) {
-    let Some(head) = read_request(&mut stream).await else { return };
+async fn serve(
+    mut stream: TcpStream,
+    region: String,
+    mood: Arc<Mutex<Mood>>,
+    inferences: Arc<AtomicUsize>,
+) {
+    let Some(head) = read_request(&mut stream).await else {
+        return;
+    };
     let (status, body) = if head.starts_with("POST") {
         inferences.fetch_add(1, Ordering::SeqCst);
         let mut mood = mood.lock().unwrap();
@@ -69,13 +92,17 @@ async fn serve(mut stream: TcpStream, region: String, mood: Arc<Mutex<Mood>>, in
             Mood::Answers | Mood::Refuses(0) => ("200 OK", format!("{{\"region\":\"{region}\"}}")),
             Mood::Refuses(left) => {
                 *mood = Mood::Refuses(left - 1);
-                ("503 Service Unavailable\r\nretry-after: 0", "{\"error\":\"overloaded: as scripted\"}".into())
+                (
+                    "503 Service Unavailable\r\nretry-after: 0",
+                    "{\"error\":\"overloaded: as scripted\"}".into(),
+                )
             }
             Mood::Breaks => return,
         }
     } else {
         ("200 OK", "{\"ready\":true}".to_owned())
     };
+
     let answer = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-regionmesh-region: {region}\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -90,12 +117,22 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut text = Vec::new();
     loop {
         let mut piece = [0; 4_096];
-        let length = stream.read(&mut piece).await.ok().filter(|length| *length > 0)?;
+        let length = stream
+            .read(&mut piece)
+            .await
+            .ok()
+            .filter(|length| *length > 0)?;
+
         text.extend_from_slice(&piece[..length]);
         let said = String::from_utf8_lossy(&text).to_lowercase();
         if let Some(end) = said.find("\r\n\r\n") {
-            let declared = said[..end].lines().find_map(|line| line.strip_prefix("content-length:"));
-            let wanted = declared.and_then(|value| value.trim().parse::<usize>().ok()).unwrap_or(0);
+            let declared = said[..end]
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"));
+            let wanted = declared
+                .and_then(|value| value.trim().parse::<usize>().ok())
+                .unwrap_or(0);
+
             if text.len() >= end + 4 + wanted {
                 return Some(String::from_utf8_lossy(&text[..end]).into_owned());
             }

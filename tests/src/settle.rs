@@ -1,4 +1,5 @@
-//! What a mesh comes to when it is left alone: every region serves, one agent leads, a version is everywhere.
+//! What a mesh comes to when it is left alone: every region serves, one agent leads, a version is
+//! everywhere.
 
 use crate::{
     api::Api,
@@ -25,8 +26,14 @@ pub async fn one_leader(asked: &[Api], patience: Duration) -> Leader {
     until("one leader for all", patience, async || {
         let mut named = BTreeSet::new();
         for api in asked {
-            named.insert(api.status().await?.leader.map(|leader| (leader.agent, leader.ballot)));
+            named.insert(
+                api.status()
+                    .await?
+                    .leader
+                    .map(|leader| (leader.agent, leader.ballot)),
+            );
         }
+
         let first = named.first().cloned().flatten();
         claim(named.len() == 1, || format!("{named:?}"))?;
         first.ok_or_else(|| "none".into())
@@ -37,33 +44,52 @@ pub async fn one_leader(asked: &[Api], patience: Duration) -> Leader {
 impl TestMesh {
     /// Every agent whose process runs.
     pub fn running(&self) -> Vec<&LocalAgent> {
-        let runs = |agent: &&LocalAgent| matches!(self.state(&agent.id), Ok(ChildState::Running { .. }));
+        let runs =
+            |agent: &&LocalAgent| matches!(self.state(&agent.id), Ok(ChildState::Running { .. }));
         self.agents().iter().filter(runs).collect()
     }
 
     /// The same, over HTTP.
     pub fn running_apis(&self) -> Vec<Api> {
-        self.running().into_iter().map(|agent| self.api_of(agent)).collect()
+        self.running()
+            .into_iter()
+            .map(|agent| self.api_of(agent))
+            .collect()
     }
 
     /// The region that `agent`, written as `region/name`, is of.
     pub fn region_of(&self, agent: &str) -> usize {
         let name = agent.split('/').next().unwrap_or_default();
-        self.layout().regions.iter().position(|region| region.as_str() == name).expect("an agent of this mesh")
+        self.layout()
+            .regions
+            .iter()
+            .position(|region| region.as_str() == name)
+            .expect("an agent of this mesh")
     }
 
     /// Every running agent sees all regions serve their full share, and a leader.
     pub async fn settled(&self) {
         let full = 1.0 / self.layout().regions.len() as f64;
         for api in self.running_apis() {
-            until(&format!("all serve, seen from {}", api.url()), REST, async || {
-                let status = api.status().await?;
-                for region in &status.regions {
-                    let is_full = region.standing == "serving" && (region.share - full).abs() < 0.001;
-                    claim(is_full, || format!("{} is {} at {}", region.region, region.standing, region.share))?;
-                }
-                claim(status.leader.is_some(), || "no leader".into())
-            })
+            until(
+                &format!("all serve, seen from {}", api.url()),
+                REST,
+                async || {
+                    let status = api.status().await?;
+                    for region in &status.regions {
+                        let is_full =
+                            region.standing == "serving" && (region.share - full).abs() < 0.001;
+                        claim(is_full, || {
+                            format!(
+                                "{} is {} at {}",
+                                region.region, region.standing, region.share
+                            )
+                        })?;
+                    }
+
+                    claim(status.leader.is_some(), || "no leader".into())
+                },
+            )
             .await;
         }
     }
@@ -84,23 +110,43 @@ impl TestMesh {
         .await
     }
 
-    /// Every running agent outside region `index` judges it healthy and at its full share, from now until it has probed it
-    /// with success so many times more.
+    /// Every running agent outside region `index` judges it healthy and at its full share, from now
+    /// until it has probed it with success so many times more.
     pub async fn keeps_its_share(&self, index: usize, probes: f64) {
-        let (name, full) = (self.region(index), 1.0 / self.layout().regions.len() as f64);
+        let name = self.region(index);
+        let full = 1.0 / self.layout().regions.len() as f64;
         let labels = [&format!("region=\"{name}\"")[..], "outcome=\"success\""];
-        let outside = self.running().into_iter().filter(|agent| agent.id.region.as_str() != name);
+        let outside = self
+            .running()
+            .into_iter()
+            .filter(|agent| agent.id.region.as_str() != name);
+
         join_all(outside.map(|agent| async {
             let api = self.api_of(agent);
             let probed = async || api.metric("regionmesh_probes_total", &labels).await;
             let begin = probed().await.expect("metrics");
-            until(&format!("{} probes {name} on", agent.id), REST, async || {
-                let region = api.region(name).await?;
-                assert_eq!(region.verdict, Condition::Healthy, "{}", region.verdict_reason);
-                assert!(region.standing == "serving" && (region.share - full).abs() < 0.001, "{region:?}");
-                let more = probed().await? - begin;
-                claim(more >= probes, || format!("{more} more"))
-            })
+
+            until(
+                &format!("{} probes {name} on", agent.id),
+                REST,
+                async || {
+                    let region = api.region(name).await?;
+                    assert_eq!(
+                        region.verdict,
+                        Condition::Healthy,
+                        "{}",
+                        region.verdict_reason
+                    );
+
+                    assert!(
+                        region.standing == "serving" && (region.share - full).abs() < 0.001,
+                        "{region:?}"
+                    );
+
+                    let more = probed().await? - begin;
+                    claim(more >= probes, || format!("{more} more"))
+                },
+            )
             .await;
         }))
         .await;
@@ -108,14 +154,23 @@ impl TestMesh {
 
     /// Publishes a version of the iris model in region `index`.
     pub async fn publish_iris(&self, index: usize, version: &str, onnx: Vec<u8>) {
-        let (code, answer) =
-            self.api(index).publish("iris", version, &[("model.onnx", onnx)]).await.expect("an answer");
+        let (code, answer) = self
+            .api(index)
+            .publish("iris", version, &[("model.onnx", onnx)])
+            .await
+            .expect("an answer");
+
         assert_eq!(code, 200, "{answer}");
     }
 
     /// Lets `production` of the iris model name a version, by way of region `index`.
     pub async fn promote_iris(&self, index: usize, version: &str) {
-        let (code, answer) = self.api(index).promote("iris", version, "production").await.expect("an answer");
+        let (code, answer) = self
+            .api(index)
+            .promote("iris", version, "production")
+            .await
+            .expect("an answer");
+
         assert_eq!(code, 200, "{answer}");
     }
 
@@ -123,24 +178,38 @@ impl TestMesh {
     pub async fn held_by_all(&self, version: &str) {
         let regions = self.layout().regions.len();
         for api in self.running_apis() {
-            until(&format!("iris@{version} everywhere, seen from {}", api.url()), SPREAD, async || {
-                let holders = api.holders("iris", version).await?;
-                claim(holders.len() == regions, || format!("{holders:?}"))
-            })
+            until(
+                &format!("iris@{version} everywhere, seen from {}", api.url()),
+                SPREAD,
+                async || {
+                    let holders = api.holders("iris", version).await?;
+                    claim(holders.len() == regions, || format!("{holders:?}"))
+                },
+            )
             .await;
+
             let path = format!("/v1/models/iris/versions/{version}/verify");
             let (code, answer) = api.post(&path, &json!({})).await.expect("an answer");
             assert_eq!(code, 200, "{answer}");
         }
     }
 
-    /// Every running agent's model server answers the default version's question with the numbers of `version`.
+    /// Every running agent's model server answers the default version's question with the numbers
+    /// of `version`.
     pub async fn answered_by_all(&self, version: &str) {
         for api in self.running_apis() {
-            until(&format!("{} answers with version {version}", api.url()), SPREAD, async || {
-                let (answering, numbers) = api.infer("/v2/models/iris/infer", &question()).await?;
-                claim(answering == version && is_answer_of(version, &numbers), || format!("{answering}: {numbers:?}"))
-            })
+            until(
+                &format!("{} answers with version {version}", api.url()),
+                SPREAD,
+                async || {
+                    let (answering, numbers) =
+                        api.infer("/v2/models/iris/infer", &question()).await?;
+                    claim(
+                        answering == version && is_answer_of(version, &numbers),
+                        || format!("{answering}: {numbers:?}"),
+                    )
+                },
+            )
             .await;
         }
     }

@@ -1,4 +1,5 @@
-//! Somebody who holds one agent's certificate and key, and nothing else of the mesh: no operator's token, no store, no machine.
+//! Somebody who holds one agent's certificate and key, and nothing else of the mesh: no operator's
+//! token, no store, no machine.
 
 use crate::{
     loopback::Loopback,
@@ -51,7 +52,8 @@ pub const EVIL: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
 const OWN_TOKEN: &str = "thiefs-own-token-0123456789abcdef";
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Sessions are numbered per process, so that two thieves in one would take each other's connections.
+/// Sessions are numbered per process, so that two thieves in one would take each other's
+/// connections.
 static TURN: Semaphore = Semaphore::const_new(1);
 
 /// Has nothing to offer.
@@ -59,7 +61,12 @@ struct Nothing;
 
 #[async_trait]
 impl BulkService for Nothing {
-    async fn serve(&self, _: AgentId, _: quinn::SendStream, _: quinn::RecvStream) -> Result<(), String> {
+    async fn serve(
+        &self,
+        _: AgentId,
+        _: quinn::SendStream,
+        _: quinn::RecvStream,
+    ) -> Result<(), String> {
         Err("nothing is held here".into())
     }
 }
@@ -81,25 +88,42 @@ impl Thief {
     pub async fn of(mesh: &TestMesh, region: usize) -> Self {
         let turn = TURN.acquire().await.expect("is never closed");
         let directory = tempfile::tempdir().expect("a directory");
-        let id: AgentId = format!("{}/node-66", mesh.region(region)).parse().expect("an agent's name");
-        let stolen = ca::issue(&mesh.layout().data_dir.join("ca"), &id, 30, directory.path()).expect("a certificate");
+        let id: AgentId = format!("{}/node-66", mesh.region(region))
+            .parse()
+            .expect("an agent's name");
+        let stolen = ca::issue(
+            &mesh.layout().data_dir.join("ca"),
+            &id,
+            30,
+            directory.path(),
+        )
+        .expect("a certificate");
+
         let mut config = Config::load(&mesh.agent(region).config_file()).expect("a configuration");
         let network = Loopback::reserve();
         let at = |port| SocketAddr::from((network.at(66), port));
+
         config.agent = id.agent.clone();
         config.data_dir = directory.path().join("data");
+
         // The other agent of its region, which no region's address leads to.
-        config.local_peers.push(mesh.agent(region).mesh().to_string());
+        config
+            .local_peers
+            .push(mesh.agent(region).mesh().to_string());
         (config.tls.certificate, config.tls.key) = (stolen.certificate, stolen.key);
         (config.listen.mesh, config.listen.dns) = (at(7443), at(5300));
         (config.listen.api, config.listen.serving) = (at(9080), at(8080));
         config.store.url = format!("file://{}/store", directory.path().display());
+
         let token = directory.path().join("token");
         std::fs::create_dir_all(directory.path().join("store")).expect("a store");
         std::fs::write(&token, OWN_TOKEN).expect("a token");
         config.api.token_file = Some(token);
 
-        let client = Arc::new(Config { listen: config.listen.clone(), ..config.clone() });
+        let client = Arc::new(Config {
+            listen: config.listen.clone(),
+            ..config.clone()
+        });
         let identity = Identity::load(client.clone()).expect("the stolen certificate");
         let connections = Mesh::new(MeshArguments {
             config: client,
@@ -109,66 +133,117 @@ impl Thief {
             bulk: Arc::new(Nothing),
             metrics: MeshMetrics::new(&Registry::new()).expect("metrics"),
         });
-        Actor::spawn(None, MeshActor, connections.clone()).await.expect("a mesh actor");
+
+        Actor::spawn(None, MeshActor, connections.clone())
+            .await
+            .expect("a mesh actor");
+
         let started_ms = regionmesh::time::unix_ms();
-        let board = Board::new(config.mesh.clone(), id.clone(), started_ms, BoardLimits::default());
-        Self { id, mesh: connections, identity, board: Mutex::new(board), config, directory, _turn: turn }
+        let board = Board::new(
+            config.mesh.clone(),
+            id.clone(),
+            started_ms,
+            BoardLimits::default(),
+        );
+
+        Self {
+            id,
+            mesh: connections,
+            identity,
+            board: Mutex::new(board),
+            config,
+            directory,
+            _turn: turn,
+        }
     }
 
     /// A ballot of the thief's own.
     pub fn ballot(&self, number: u64) -> Ballot {
-        Ballot { number, agent: self.id.clone(), boot: 66 }
+        Ballot {
+            number,
+            agent: self.id.clone(),
+            boot: 66,
+        }
     }
 
     /// A plan that nobody committed: `plan` with other addresses, in a later place.
     pub fn forge(&self, plan: &Plan, ballot: Ballot, seq: u64) -> CommittedPlan {
         let mut plan = plan.clone();
         plan.reason = "forged by one agent".into();
-        plan.regions.values_mut().for_each(|region| region.addresses = vec![EVIL]);
-        CommittedPlan { stamp: Stamp { ballot, seq }, plan }
+        plan.regions
+            .values_mut()
+            .for_each(|region| region.addresses = vec![EVIL]);
+        CommittedPlan {
+            stamp: Stamp { ballot, seq },
+            plan,
+        }
     }
 
     /// Puts a signed entry on the status board of an agent, and so on that of all.
     pub async fn tell(&self, to: &AgentId, fact: Fact) {
         let request = {
             let mut board = self.board.lock().expect("no panic elsewhere");
-            board.certify(&*self.identity, Instant::now()).expect("a certificate entry");
-            board.publish(fact, &*self.identity, Instant::now()).expect("an entry");
+            board
+                .certify(&*self.identity, Instant::now())
+                .expect("a certificate entry");
+            board
+                .publish(fact, &*self.identity, Instant::now())
+                .expect("an entry");
+
             let delta = board.delta_for(&Digest::default(), 1 << 20);
             ExchangeRequest {
                 digest: Digest::default(),
                 delta,
-                clock: ClockReading { unix_ms: regionmesh::time::unix_ms(), plan: None },
+                clock: ClockReading {
+                    unix_ms: regionmesh::time::unix_ms(),
+                    plan: None,
+                },
             }
             .encode()
             .expect("bytes")
         };
-        until(&format!("{to} takes the thief's entries"), seconds(20), async || {
-            let told = self.mesh.exchange(to, request.clone(), PATIENCE).await;
-            told.map(drop).map_err(|error| error.to_string())
-        })
+
+        until(
+            &format!("{to} takes the thief's entries"),
+            seconds(20),
+            async || {
+                let told = self.mesh.exchange(to, request.clone(), PATIENCE).await;
+                told.map(drop).map_err(|error| error.to_string())
+            },
+        )
         .await;
     }
 
     /// Calls an agent's peer actor.
     pub async fn call(&self, to: &AgentId, request: PeerRequest) -> PeerReply {
-        until(&format!("{to} answers the thief"), seconds(20), async || {
-            match self.mesh.call(&Peer::Agent(to.clone()), request.clone(), PATIENCE).await {
+        until(
+            &format!("{to} answers the thief"),
+            seconds(20),
+            async || match self
+                .mesh
+                .call(&Peer::Agent(to.clone()), request.clone(), PATIENCE)
+                .await
+            {
                 Ok(reply) => Ok(reply),
-                Err(error @ (PeerError::NotConnected(_) | PeerError::Broken(..))) => Err(error.to_string()),
+                Err(error @ (PeerError::NotConnected(_) | PeerError::Broken(..))) => {
+                    Err(error.to_string())
+                }
                 Err(error) => panic!("{to}: {error}"),
-            }
-        })
+            },
+        )
         .await
     }
 
-    /// Ends the client and runs the product itself with the stolen certificate, and a store and a token of the thief's own.
+    /// Ends the client and runs the product itself with the stolen certificate, and a store and a
+    /// token of the thief's own.
     pub async fn run_the_product(mut self) -> ThievesAgent {
         self.mesh.close().await;
         // The client's socket stays bound as long as this program runs.
         self.config.listen.mesh.set_port(7444);
+
         let file = self.directory.path().join("agent.toml");
         std::fs::write(&file, toml::to_string(&self.config).expect("TOML")).expect("a file");
+
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
         let process = Command::new(binary())
             .args(["agent", "--config"])
@@ -178,8 +253,13 @@ impl Thief {
             .kill_on_drop(true)
             .spawn()
             .expect("an agent");
+
         let api = format!("http://{}", self.config.listen.api);
-        ThievesAgent { api, _process: process, _directory: self.directory }
+        ThievesAgent {
+            api,
+            _process: process,
+            _directory: self.directory,
+        }
     }
 }
 
@@ -193,12 +273,23 @@ pub struct ThievesAgent {
 
 impl ThievesAgent {
     /// Asks its API for a change, with the thief's own token.
-    pub async fn post(&self, path: &str, body: reqwest::Body) -> Result<(u16, serde_json::Value), String> {
-        let request = crate::api::client().post(format!("{}{path}", self.api)).bearer_auth(OWN_TOKEN).body(body);
+    pub async fn post(
+        &self,
+        path: &str,
+        body: reqwest::Body,
+    ) -> Result<(u16, serde_json::Value), String> {
+        let request = crate::api::client()
+            .post(format!("{}{path}", self.api))
+            .bearer_auth(OWN_TOKEN)
+            .body(body);
         let reply = request.send().await.map_err(|error| error.to_string())?;
         let status = reply.status().as_u16();
         let text = reply.text().await.map_err(|error| error.to_string())?;
-        Ok((status, serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))))
+
+        Ok((
+            status,
+            serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)),
+        ))
     }
 }
 
@@ -216,22 +307,33 @@ const SLOT_LAYOUT: &[u8] = b"regionmesh slot 4\n";
 /// The newest slot in a store and its file; none while its agents are about to write.
 fn newest_slot(store: &Path) -> Option<(PathBuf, Slot)> {
     let folder = store.join("register").join("acc");
-    let newest = std::fs::read_dir(&folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).max()?;
+    let newest = std::fs::read_dir(&folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .max()?;
     let bytes = std::fs::read(&newest).ok()?;
-    let body = bytes.strip_prefix(SLOT_LAYOUT).expect("a slot of this layout");
+    let body = bytes
+        .strip_prefix(SLOT_LAYOUT)
+        .expect("a slot of this layout");
+
     Some((newest, regionmesh_protocol::codec::decode(body).ok()?))
 }
 
 /// The acceptor whose state is in a store; 0 if there is none now.
 pub fn acceptor_in(store: &Path) -> Incarnation {
-    newest_slot(store).and_then(|(_, slot)| slot.state).map(|state| state.incarnation).unwrap_or_default()
+    newest_slot(store)
+        .and_then(|(_, slot)| slot.state)
+        .map(|state| state.incarnation)
+        .unwrap_or_default()
 }
 
-/// Rewrites the newest slot in a store with a promise to `ballot`, as somebody with its credentials could. Its acceptor.
+/// Rewrites the newest slot in a store with a promise to `ballot`, as somebody with its credentials
+/// could. Its acceptor.
 pub fn poison_register(store: &Path, ballot: Ballot) -> Incarnation {
     let (newest, mut slot) = newest_slot(store).expect("a slot");
     let state = slot.state.as_mut().expect("a state");
     state.promised = Some(ballot);
+
     let incarnation = state.incarnation;
     let body = regionmesh_protocol::codec::encode(&slot).expect("bytes");
     std::fs::write(&newest, [SLOT_LAYOUT, &body].concat()).expect("a forged slot");

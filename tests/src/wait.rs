@@ -5,15 +5,25 @@ use std::time::{Duration, Instant};
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Looks again and again until `look` finds what it wants; fails with its last objection once `patience` is over.
-pub async fn until<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+/// Looks again and again until `look` finds what it wants; fails with its last objection once
+/// `patience` is over.
+pub async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let begin = Instant::now();
     loop {
         let objection = match look().await {
             Ok(found) => return found,
             Err(objection) => objection,
         };
-        assert!(begin.elapsed() < patience, "{what}: not within {patience:?}; last: {objection}");
+
+        assert!(
+            begin.elapsed() < patience,
+            "{what}: not within {patience:?}; last: {objection}"
+        );
+
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -29,8 +29,11 @@ pub struct Watch {
 impl Watch {
     /// Starts asking `server`.
     pub fn start(server: SocketAddr) -> Self {
-        let (begin, answers, stop) = (Instant::now(), Arc::<Mutex<Answers>>::default(), CancellationToken::new());
-        let (written, stopped) = (answers.clone(), stop.clone());
+        let begin = Instant::now();
+        let answers = Arc::<Mutex<Answers>>::default();
+        let stop = CancellationToken::new();
+        let written = answers.clone();
+        let stopped = stop.clone();
         let asking = tokio::spawn(async move {
             while !stopped.is_cancelled() {
                 let answer = measure::resolve(server, SERVICE, PATIENCE).await;
@@ -38,7 +41,14 @@ impl Watch {
                 tokio::time::sleep(PAUSE).await;
             }
         });
-        Self { server, begin, answers, stop, asking: AbortOnDropHandle::new(asking) }
+
+        Self {
+            server,
+            begin,
+            answers,
+            stop,
+            asking: AbortOnDropHandle::new(asking),
+        }
     }
 
     /// Time since the start: the clock of the answers.
@@ -58,23 +68,48 @@ impl Watch {
     pub fn since(&self, begin: Duration) -> (usize, BTreeSet<IpAddr>) {
         let answers = self.answers.lock().unwrap();
         let since: Vec<_> = answers.iter().filter(|(at, _)| *at >= begin).collect();
-        (since.len(), since.iter().filter_map(|(_, answer)| answer.as_ref().ok()).flatten().copied().collect())
+        (
+            since.len(),
+            since
+                .iter()
+                .filter_map(|(_, answer)| answer.as_ref().ok())
+                .flatten()
+                .copied()
+                .collect(),
+        )
     }
 
     /// When `address` was last among the answers.
     pub fn last_with(&self, address: IpAddr) -> Option<Duration> {
         let answers = self.answers.lock().unwrap();
-        let with = |answer: &Result<Vec<IpAddr>, String>| answer.as_ref().is_ok_and(|found| found.contains(&address));
-        answers.iter().rev().find(|(_, answer)| with(answer)).map(|(at, _)| *at)
+        let with = |answer: &Result<Vec<IpAddr>, String>| {
+            answer.as_ref().is_ok_and(|found| found.contains(&address))
+        };
+
+        answers
+            .iter()
+            .rev()
+            .find(|(_, answer)| with(answer))
+            .map(|(at, _)| *at)
     }
 
     /// Stops asking, and fails if ever there was no answer or an empty one.
     pub async fn finish_without_fault(self) {
         self.stop.cancel();
         self.asking.await.expect("the asking task");
+
         let answers = self.answers.lock().unwrap();
-        let faults: Vec<_> =
-            answers.iter().filter(|(_, answer)| !answer.as_ref().is_ok_and(|found| !found.is_empty())).collect();
-        assert!(faults.is_empty(), "{}: {} of {} answers: {faults:?}", self.server, faults.len(), answers.len());
+        let faults: Vec<_> = answers
+            .iter()
+            .filter(|(_, answer)| !answer.as_ref().is_ok_and(|found| !found.is_empty()))
+            .collect();
+
+        assert!(
+            faults.is_empty(),
+            "{}: {} of {} answers: {faults:?}",
+            self.server,
+            faults.len(),
+            answers.len()
+        );
     }
 }

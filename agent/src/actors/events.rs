@@ -1,7 +1,8 @@
 //! Notices what happens: reads what the other actors show, and writes events and alerts.
 //!
-//! No actor tells of events; they show their state, and what changed is told from here, so that none of them waits for
-//! anybody who wants to know. What follows one another faster than it is read here is told as one change.
+//! No actor tells of events; they show their state, and what changed is told from here, so that
+//! none of them waits for anybody who wants to know. What follows one another faster than it is
+//! read here is told as one change.
 
 use crate::{
     config::Config,
@@ -29,7 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often is looked at what changes with time alone.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a verdict waits at most for the observations that it rests on to be on the board; and how often is looked.
+/// How long a verdict waits at most for the observations that it rests on to be on the board; and
+/// how often is looked.
 const BOARD_LAG: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often the certificates on the board are looked at.
@@ -53,7 +55,10 @@ impl EventMetrics {
                 &["kind", "severity"],
             )?,
             alerts: IntGaugeVec::new(
-                Opts::new("regionmesh_alerts_firing", "Active alerts, as this agent sees it."),
+                Opts::new(
+                    "regionmesh_alerts_firing",
+                    "Active alerts, as this agent sees it.",
+                ),
                 &["alertname", "severity", "region", "about"],
             )?,
             left_out: prometheus::IntGauge::new(
@@ -61,16 +66,23 @@ impl EventMetrics {
                 "Alerts beyond the number that is kept; nobody is told of them.",
             )?,
             problems: IntGaugeVec::new(
-                Opts::new("regionmesh_problems", "Active problems of this agent, by kind."),
+                Opts::new(
+                    "regionmesh_problems",
+                    "Active problems of this agent, by kind.",
+                ),
                 &["kind"],
             )?,
         };
+
         // So that a rate can be taken of what has not happened yet.
         for kind in EventKind::ALL {
             for severity in Severity::ALL {
-                metrics.events.with_label_values(&[kind.as_str(), severity.as_str()]);
+                metrics
+                    .events
+                    .with_label_values(&[kind.as_str(), severity.as_str()]);
             }
         }
+
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.alerts.clone()))?;
         registry.register(Box::new(metrics.left_out.clone()))?;
@@ -102,29 +114,51 @@ pub fn begin(snapshots: &Snapshots, boot: u64) {
 }
 
 async fn follow(arguments: EventsArguments) {
-    let EventsArguments { config, snapshots, metrics } = arguments;
+    let EventsArguments {
+        config,
+        snapshots,
+        metrics,
+    } = arguments;
     let mut journal = Journal::new(config.mesh.clone(), config.id(), config.recovery.clone());
-    let (mut verdicts, mut plans) = (snapshots.verdicts.subscribe(), snapshots.plan.subscribe());
-    let (mut leaders, mut catalogues) = (snapshots.leader.subscribe(), snapshots.catalogue.subscribe());
-    let (mut zones, mut problems) = (snapshots.zones.subscribe(), snapshots.problems.subscribe());
+    let mut verdicts = snapshots.verdicts.subscribe();
+    let mut plans = snapshots.plan.subscribe();
+    let mut leaders = snapshots.leader.subscribe();
+    let mut catalogues = snapshots.catalogue.subscribe();
+    let mut zones = snapshots.zones.subscribe();
+    let mut problems = snapshots.problems.subscribe();
     let mut certificates_at = None::<Instant>;
     let mut patience = Patience::default();
+
     loop {
         let now_ms = unix_ms();
         let mut events = Vec::new();
         let judged = verdicts.borrow_and_update().clone();
         let board = snapshots.board.borrow().clone();
+
         for (region, verdict) in &*judged {
             let (since_ms, is_whole) = since(&board, region, verdict);
             if patience.is_ready(region, verdict.condition, is_whole) {
-                events.extend(journal.verdict(Judged { region, verdict, since_ms }, now_ms));
+                events.extend(journal.verdict(
+                    Judged {
+                        region,
+                        verdict,
+                        since_ms,
+                    },
+                    now_ms,
+                ));
             }
         }
+
         // A leader is known before its plans are.
         let leader = leaders.borrow_and_update().ballot.clone();
         events.extend(journal.leader(leader.as_ref(), now_ms));
+
         let plan = plans.borrow_and_update().clone();
-        events.extend(plan.map(|plan| journal.plan(&plan, now_ms)).unwrap_or_default());
+        events.extend(
+            plan.map(|plan| journal.plan(&plan, now_ms))
+                .unwrap_or_default(),
+        );
+
         let states = zones.borrow_and_update().clone();
         for (provider, state) in &states {
             events.extend(journal.zone(provider, state, now_ms));
@@ -133,17 +167,20 @@ async fn follow(arguments: EventsArguments) {
             let catalogue = catalogues.borrow_and_update().clone();
             events.extend(journal.catalogue(&catalogue, now_ms));
         }
+
         if certificates_at.is_none_or(|at| at.elapsed() >= CERTIFICATES_EVERY) {
             certificates_at = Some(Instant::now());
             let board = snapshots.board.borrow().clone();
             events.extend(journal.certificates(&certificates(&board), now_ms));
         }
+
         problems.mark_unchanged();
         events.extend(journal.problems(&published_problems(&board), now_ms));
         events.extend(journal.notices(published_notices(&board).iter(), now_ms));
         journal.forget(now_ms);
         tell(&snapshots, &metrics, events);
         show(&snapshots, &metrics, &journal);
+
         // The senders live in `snapshots`, so `changed` never fails.
         tokio::select! {
             _ = verdicts.changed() => {}
@@ -157,8 +194,9 @@ async fn follow(arguments: EventsArguments) {
     }
 }
 
-/// Holds a new verdict back until the board shows the observations that it rests on: our own are judged before they are on
-/// the board. What they say of when it began makes the event the same at every agent.
+/// Holds a new verdict back until the board shows the observations that it rests on: our own are
+/// judged before they are on the board. What they say of when it began makes the event the same at
+/// every agent.
 #[derive(Default)]
 struct Patience {
     told: BTreeMap<RegionName, Condition>,
@@ -168,10 +206,18 @@ struct Patience {
 impl Patience {
     fn is_ready(&mut self, region: &RegionName, condition: Condition, is_whole: bool) -> bool {
         let is_news = self.told.get(region) != Some(&condition);
-        if is_news && !is_whole && self.waiting.entry(region.clone()).or_insert_with(Instant::now).elapsed() < BOARD_LAG
+        if is_news
+            && !is_whole
+            && self
+                .waiting
+                .entry(region.clone())
+                .or_insert_with(Instant::now)
+                .elapsed()
+                < BOARD_LAG
         {
             return false;
         }
+
         self.waiting.remove(region);
         self.told.insert(region.clone(), condition);
         true
@@ -184,7 +230,11 @@ impl Patience {
 
 fn tell(snapshots: &Snapshots, metrics: &EventMetrics, events: Vec<Event>) {
     for event in events {
-        metrics.events.with_label_values(&[event.kind.as_str(), event.severity.as_str()]).inc();
+        metrics
+            .events
+            .with_label_values(&[event.kind.as_str(), event.severity.as_str()])
+            .inc();
+
         // Verdicts, plans and leaders are in the log already, where they are made.
         tracing::debug!(id = event.id, kind = %event.kind, severity = %event.severity, text = event.text, "event");
         snapshots.events.send_modify(|log| log.add(event));
@@ -194,8 +244,12 @@ fn tell(snapshots: &Snapshots, metrics: &EventMetrics, events: Vec<Event>) {
 fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
     for kind in ProblemKind::ALL {
         let count = i64::try_from(snapshots.problems.count(kind)).unwrap_or(i64::MAX);
-        metrics.problems.with_label_values(&[kind.as_str()]).set(count);
+        metrics
+            .problems
+            .with_label_values(&[kind.as_str()])
+            .set(count);
     }
+
     let alerts: Vec<_> = journal.alerts().iter().cloned().collect();
     let is_news = snapshots.alerts.send_if_modified(|known| {
         let is_news = **known != alerts;
@@ -204,48 +258,72 @@ fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
         }
         is_news
     });
+
     if is_news {
         metrics.alerts.reset();
         for alert in alerts.iter().filter(|alert| alert.ended_ms.is_none()) {
             let region = alert.labels.get("region").map_or("", String::as_str);
-            let labels = [alert.name(), alert.severity.as_str(), region, &alert.about()];
+            let labels = [
+                alert.name(),
+                alert.severity.as_str(),
+                region,
+                &alert.about(),
+            ];
+
             metrics.alerts.with_label_values(&labels).inc();
         }
-        metrics.left_out.set(i64::try_from(journal.alerts().left_out()).unwrap_or(i64::MAX));
+
+        metrics
+            .left_out
+            .set(i64::try_from(journal.alerts().left_out()).unwrap_or(i64::MAX));
     }
 }
 
-/// When the observers had come to this verdict, by their own clocks; and whether the board shows as many of them as the
-/// verdict counts.
+/// When the observers had come to this verdict, by their own clocks; and whether the board shows as
+/// many of them as the verdict counts.
 fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Option<u64>, bool) {
     // Nobody observes that a region drains, and nobody observes nothing.
     if matches!(verdict.condition, Condition::Draining | Condition::Unknown) {
         return (None, true);
     }
+
     let agrees = |condition: Condition| {
-        condition == verdict.condition || (condition == Condition::Failed && verdict.condition == Condition::Suspect)
+        condition == verdict.condition
+            || (condition == Condition::Failed && verdict.condition == Condition::Suspect)
     };
     let agreeing: Vec<_> = board
         .agents
         .iter()
         .filter(|(agent, view)| agent.region != *region && view.is_alive)
-        .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Observations)?.fact {
-            Fact::Observations(observations) => {
-                let of_region = observations.regions.iter().find(|observation| observation.region == *region)?;
-                agrees(of_region.condition).then_some((&agent.region, of_region.since_ms))
-            }
-            _ => None,
-        })
+        .filter_map(
+            |(agent, view)| match &*view.facts.get(&FactKind::Observations)?.fact {
+                Fact::Observations(observations) => {
+                    let of_region = observations
+                        .regions
+                        .iter()
+                        .find(|observation| observation.region == *region)?;
+                    agrees(of_region.condition).then_some((&agent.region, of_region.since_ms))
+                }
+                _ => None,
+            },
+        )
         .collect();
+
     let is_missing = |(observer, vote): &(RegionName, Condition)| {
         agrees(*vote) && !agreeing.iter().any(|(region, _)| *region == observer)
     };
     let is_shown = !verdict.votes.iter().any(is_missing);
-    let voters = verdict.votes.iter().filter(|(_, vote)| *vote != Condition::Unknown).count();
-    // A region that reports itself failed is judged so at once, and its observers come to it a probe later: the others
-    // will tell of the verdict by the observers' clocks.
+    let voters = verdict
+        .votes
+        .iter()
+        .filter(|(_, vote)| *vote != Condition::Unknown)
+        .count();
+
+    // A region that reports itself failed is judged so at once, and its observers come to it a
+    // probe later: the others will tell of the verdict by the observers' clocks.
     let observers: BTreeSet<&RegionName> = agreeing.iter().map(|(region, _)| *region).collect();
     let is_whole = is_shown && observers.len() > voters / 2;
+
     (agreed_since(agreeing.into_iter(), voters), is_whole)
 }
 
@@ -253,10 +331,12 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
 fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
-        .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Problems)?.fact {
-            Fact::Problems(problems) => Some((agent.clone(), problems.clone())),
-            _ => None,
-        })
+        .filter_map(
+            |(agent, view)| match &*view.facts.get(&FactKind::Problems)?.fact {
+                Fact::Problems(problems) => Some((agent.clone(), problems.clone())),
+                _ => None,
+            },
+        )
         .collect()
 }
 
@@ -267,22 +347,35 @@ fn published_notices(board: &BoardView) -> Vec<CostNotice> {
         Fact::Cost(facts) => Some(facts),
         _ => None,
     });
-    facts.flat_map(|facts| facts.notices.iter().cloned()).collect()
+
+    facts
+        .flat_map(|facts| facts.notices.iter().cloned())
+        .collect()
 }
 
 /// From when to when the certificates of the living are valid.
 fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
-        .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Certificate)?.fact {
-            Fact::Certificate(chain) => {
-                let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
-                let valid = leaf.validity();
-                let (not_before_s, not_after_s) = (valid.not_before.timestamp(), valid.not_after.timestamp());
-                Some((agent.clone(), Validity { not_before_s, not_after_s }))
-            }
-            _ => None,
-        })
+        .filter_map(
+            |(agent, view)| match &*view.facts.get(&FactKind::Certificate)?.fact {
+                Fact::Certificate(chain) => {
+                    let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+                    let valid = leaf.validity();
+                    let not_before_s = valid.not_before.timestamp();
+                    let not_after_s = valid.not_after.timestamp();
+
+                    Some((
+                        agent.clone(),
+                        Validity {
+                            not_before_s,
+                            not_after_s,
+                        },
+                    ))
+                }
+                _ => None,
+            },
+        )
         .collect()
 }
 
@@ -301,10 +394,20 @@ mod tests {
     use std::time::Duration;
 
     fn start() -> (Snapshots, EventMetrics, tokio::task::JoinHandle<()>) {
-        let (snapshots, metrics) = (Snapshots::default(), EventMetrics::new(&Registry::new()).unwrap());
+        let snapshots = Snapshots::default();
+        let metrics = EventMetrics::new(&Registry::new()).unwrap();
         begin(&snapshots, 7);
-        let config = Arc::new(crate::config::rig::config(&[("b", "127.0.0.2"), ("a", "127.0.0.1")], ""));
-        let arguments = EventsArguments { config, snapshots: snapshots.clone(), metrics: metrics.clone() };
+
+        let config = Arc::new(crate::config::rig::config(
+            &[("b", "127.0.0.2"), ("a", "127.0.0.1")],
+            "",
+        ));
+        let arguments = EventsArguments {
+            config,
+            snapshots: snapshots.clone(),
+            metrics: metrics.clone(),
+        };
+
         (snapshots, metrics, tokio::spawn(follow(arguments)))
     }
 
@@ -317,11 +420,30 @@ mod tests {
             since_ms,
             round_trip_us: None,
         };
-        let fact =
-            Arc::new(Fact::Observations(Observations { regions: vec![observation], own: None, own_address: None }));
-        let seen = SeenFact { fact, version: EntryVersion::default(), seen_at: std::time::Instant::now() };
-        let view = AgentView { is_alive: true, facts: [(FactKind::Observations, seen)].into() };
-        snapshots.board.send_modify(|board| drop(Arc::make_mut(board).agents.insert(agent.parse().unwrap(), view)));
+
+        let fact = Arc::new(Fact::Observations(Observations {
+            regions: vec![observation],
+            own: None,
+            own_address: None,
+        }));
+        let seen = SeenFact {
+            fact,
+            version: EntryVersion::default(),
+            seen_at: std::time::Instant::now(),
+        };
+
+        let view = AgentView {
+            is_alive: true,
+            facts: [(FactKind::Observations, seen)].into(),
+        };
+
+        snapshots.board.send_modify(|board| {
+            drop(
+                Arc::make_mut(board)
+                    .agents
+                    .insert(agent.parse().unwrap(), view),
+            )
+        });
     }
 
     fn judge(snapshots: &Snapshots, condition: Condition) {
@@ -329,19 +451,32 @@ mod tests {
     }
 
     fn judge_by(snapshots: &Snapshots, condition: Condition, [b, c]: [Condition; 2]) {
-        let votes = [("b", b), ("c", c)].map(|(observer, vote)| (observer.parse().unwrap(), vote)).to_vec();
-        let verdict =
-            RegionVerdict { condition, since_ms: 99_999, votes, addresses: Vec::new(), reason: "refused".into() };
-        snapshots.verdicts.send_replace(Arc::new([("a".parse().unwrap(), verdict)].into()));
+        let votes = [("b", b), ("c", c)]
+            .map(|(observer, vote)| (observer.parse().unwrap(), vote))
+            .to_vec();
+        let verdict = RegionVerdict {
+            condition,
+            since_ms: 99_999,
+            votes,
+            addresses: Vec::new(),
+            reason: "refused".into(),
+        };
+
+        snapshots
+            .verdicts
+            .send_replace(Arc::new([("a".parse().unwrap(), verdict)].into()));
     }
 
     async fn until_last(snapshots: &Snapshots, id: &str) {
         let mut log = snapshots.events.subscribe();
         let is_last = |log: &EventLog| {
             let page = log.after(log.tail(&Default::default(), 1), &Default::default(), 1);
-            page.events.first().is_some_and(|noticed| noticed.event.id == id)
+            page.events
+                .first()
+                .is_some_and(|noticed| noticed.event.id == id)
         };
         let found = tokio::time::timeout(Duration::from_secs(3_600), log.wait_for(is_last)).await;
+
         assert!(found.is_ok(), "no {id} in {:?}", snapshots.events.borrow());
     }
 
@@ -350,30 +485,78 @@ mod tests {
         let (snapshots, metrics, task) = start();
         observe(&snapshots, "b/x", Condition::Failed, 40);
         judge(&snapshots, Condition::Failed);
+
         // The verdict was drawn before its last observation was on the board.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(snapshots.events.borrow().last(), 0);
         observe(&snapshots, "c/y", Condition::Failed, 50);
+
         // By the observers' clocks, not by when the verdict was drawn here.
         until_last(&snapshots, "verdict:a:failed:50").await;
-        let mut alerts = snapshots.alerts.subscribe();
-        alerts.wait_for(|alerts| alerts.len() == 1 && alerts[0].starts_ms == 50).await.unwrap();
-        assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical", "a", ""]).get(), 1);
-        assert_eq!(metrics.events.with_label_values(&["verdict", "critical"]).get(), 1);
 
-        let ballot = Ballot { number: 2, agent: "c/y".parse().unwrap(), boot: 1 };
-        snapshots.leader.send_replace(LeaderView { ballot: Some(ballot.clone()), is_self: false });
+        let mut alerts = snapshots.alerts.subscribe();
+        alerts
+            .wait_for(|alerts| alerts.len() == 1 && alerts[0].starts_ms == 50)
+            .await
+            .unwrap();
+
+        assert_eq!(
+            metrics
+                .alerts
+                .with_label_values(&["RegionMeshRegionFailed", "critical", "a", ""])
+                .get(),
+            1
+        );
+
+        assert_eq!(
+            metrics
+                .events
+                .with_label_values(&["verdict", "critical"])
+                .get(),
+            1
+        );
+
+        let ballot = Ballot {
+            number: 2,
+            agent: "c/y".parse().unwrap(),
+            boot: 1,
+        };
+
+        snapshots.leader.send_replace(LeaderView {
+            ballot: Some(ballot.clone()),
+            is_self: false,
+        });
+
         until_last(&snapshots, "leader:2@c/y.1").await;
-        let plan = Plan { regions: [("a".parse().unwrap(), RegionPlan::default())].into(), ..Plan::default() };
-        snapshots.plan.send_replace(Some(Arc::new(CommittedPlan { stamp: Stamp { ballot, seq: 4 }, plan })));
+        let plan = Plan {
+            regions: [("a".parse().unwrap(), RegionPlan::default())].into(),
+            ..Plan::default()
+        };
+
+        snapshots.plan.send_replace(Some(Arc::new(CommittedPlan {
+            stamp: Stamp { ballot, seq: 4 },
+            plan,
+        })));
+
         until_last(&snapshots, "plan:2@c/y.1#4").await;
 
         observe(&snapshots, "b/x", Condition::Healthy, 70);
         observe(&snapshots, "c/y", Condition::Healthy, 60);
         judge(&snapshots, Condition::Healthy);
         until_last(&snapshots, "verdict:a:healthy:70").await;
-        alerts.wait_for(|alerts| alerts[0].ended_ms.is_some()).await.unwrap();
-        assert_eq!(metrics.alerts.with_label_values(&["RegionMeshRegionFailed", "critical", "a", ""]).get(), 0);
+        alerts
+            .wait_for(|alerts| alerts[0].ended_ms.is_some())
+            .await
+            .unwrap();
+
+        assert_eq!(
+            metrics
+                .alerts
+                .with_label_values(&["RegionMeshRegionFailed", "critical", "a", ""])
+                .get(),
+            0
+        );
+
         task.abort();
     }
 
@@ -382,19 +565,30 @@ mod tests {
         let (snapshots, _, task) = start();
         observe(&snapshots, "b/x", Condition::Failed, 40);
         observe(&snapshots, "c/y", Condition::Healthy, 20);
-        judge_by(&snapshots, Condition::Failed, [Condition::Failed, Condition::Healthy]);
+        judge_by(
+            &snapshots,
+            Condition::Failed,
+            [Condition::Failed, Condition::Healthy],
+        );
+
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(snapshots.events.borrow().last(), 0);
         observe(&snapshots, "c/y", Condition::Failed, 50);
         judge(&snapshots, Condition::Failed);
         until_last(&snapshots, "verdict:a:failed:50").await;
+
         // Where they never agree the event is told all the same.
         observe(&snapshots, "b/x", Condition::Healthy, 60);
         observe(&snapshots, "c/y", Condition::Healthy, 70);
         judge(&snapshots, Condition::Healthy);
         until_last(&snapshots, "verdict:a:healthy:70").await;
         observe(&snapshots, "b/x", Condition::Failed, 80);
-        judge_by(&snapshots, Condition::Failed, [Condition::Failed, Condition::Healthy]);
+        judge_by(
+            &snapshots,
+            Condition::Failed,
+            [Condition::Failed, Condition::Healthy],
+        );
+
         until_last(&snapshots, "verdict:a:failed:80").await;
         task.abort();
     }

@@ -1,8 +1,10 @@
-//! The dns-leader actor: its region's acceptor, this agent's voice in elections, and, while it leads, the plans.
+//! The dns-leader actor: its region's acceptor, this agent's voice in elections, and, while it
+//! leads, the plans.
 //!
-//! It never waits: the store and the peers are asked in tasks that report back as messages. What to do is decided by
-//! `regionmesh_protocol`'s election and proposer; see `driver` for how their effects are carried out. DNS is written from
-//! committed plans alone, which reach every agent through the board and survive its restart in the data directory.
+//! It never waits: the store and the peers are asked in tasks that report back as messages. What to
+//! do is decided by `regionmesh_protocol`'s election and proposer; see `driver` for how their
+//! effects are carried out. DNS is written from committed plans alone, which reach every agent
+//! through the board and survive its restart in the data directory.
 
 mod board;
 mod calls;
@@ -59,7 +61,8 @@ pub struct LeaderArguments {
     pub config: Arc<Config>,
     /// This agent.
     pub id: AgentId,
-    /// Drawn at the process' start. Each life of the actor adds a number of its own, so that no ballot is used twice.
+    /// Drawn at the process' start. Each life of the actor adds a number of its own, so that no
+    /// ballot is used twice.
     pub boot: u64,
     /// The snapshots; the actor writes `plan` and `leader`.
     pub snapshots: Snapshots,
@@ -100,13 +103,16 @@ impl Actor for LeaderActor {
         arguments: LeaderArguments,
     ) -> Result<LeaderState, ActorProcessingErr> {
         let data_dir = arguments.config.data_dir.clone();
-        let kept = match tokio::task::spawn_blocking(move || committed_plan::load(&data_dir)).await? {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(%error, "the last committed plan is not known from before the start");
-                None
-            }
-        };
+        let kept =
+            match tokio::task::spawn_blocking(move || committed_plan::load(&data_dir)).await? {
+                Ok(kept) => kept,
+                Err(error) => {
+                    tracing::warn!(%error, "the last committed plan is not known from before the \
+                    start");
+                    None
+                }
+            };
+
         let acceptor = Acceptor {
             store: arguments.store.clone(),
             permits: Arc::new(Semaphore::new(ACCEPTOR_REQUESTS)),
@@ -114,12 +120,18 @@ impl Actor for LeaderActor {
             myself: myself.clone(),
         };
         let mut tasks = JoinSet::new();
+
         tasks.spawn(tick(myself.clone(), arguments.snapshots.clone()));
         let boot = arguments.boot ^ rand::random::<u64>();
         let mut driver = Driver::new(arguments.clone(), boot, myself)?;
+
         driver.start(kept);
         tasks.spawn(keep_plan(arguments));
-        Ok(LeaderState { driver, acceptor, _tasks: tasks })
+        Ok(LeaderState {
+            driver,
+            acceptor,
+            _tasks: tasks,
+        })
     }
 
     async fn handle(
@@ -137,12 +149,19 @@ impl Actor for LeaderActor {
             }
             LeaderMessage::Order(order, reply) => driver.order(*order, reply),
             LeaderMessage::Tick => driver.tick(),
-            LeaderMessage::AcceptorAnswered { from, answer } => driver.acceptor_answered(from, answer),
+            LeaderMessage::AcceptorAnswered { from, answer } => {
+                driver.acceptor_answered(from, answer)
+            }
             LeaderMessage::Voted { from, ballot, vote } => driver.voted(from, ballot, vote),
             LeaderMessage::ProposerHeard(ballot) => driver.proposer_heard(&ballot),
             LeaderMessage::AskedTooFar => driver.asked_too_far(),
-            LeaderMessage::AcceptorRead { round, from, answer } => driver.acceptor_read(round, from, answer),
+            LeaderMessage::AcceptorRead {
+                round,
+                from,
+                answer,
+            } => driver.acceptor_read(round, from, answer),
         }
+
         Ok(())
     }
 
@@ -165,30 +184,50 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn answer(&self, request: AcceptorRequest, reply: ractor::RpcReplyPort<Result<AcceptorAnswer, String>>) {
+    fn answer(
+        &self,
+        request: AcceptorRequest,
+        reply: ractor::RpcReplyPort<Result<AcceptorAnswer, String>>,
+    ) {
         let metrics = self.metrics.clone();
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             metrics.requests_refused.with_label_values(&["busy"]).inc();
-            let _ = reply.send(Err(format!("{ACCEPTOR_REQUESTS} requests wait for this region's store already")));
+            let _ = reply.send(Err(format!(
+                "{ACCEPTOR_REQUESTS} requests wait for this region's store already"
+            )));
             return;
         };
-        let (store, myself) = (self.store.clone(), self.myself.clone());
+        let store = self.store.clone();
+        let myself = self.myself.clone();
+
         tokio::spawn(async move {
             let _permit = permit;
             let answer = store.apply(&request).await;
             match answer.as_ref().map(|answer| &answer.reply) {
                 Ok(AcceptorReply::Refused { promised }) => {
-                    metrics.requests_refused.with_label_values(&["fenced"]).inc();
+                    metrics
+                        .requests_refused
+                        .with_label_values(&["fenced"])
+                        .inc();
                     tracing::info!(%promised, asked = ?request.ballot().map(Ballot::to_string), "fenced a lower ballot");
                 }
                 Ok(AcceptorReply::TooFar(reach)) => {
-                    metrics.requests_refused.with_label_values(&["too-far"]).inc();
+                    metrics
+                        .requests_refused
+                        .with_label_values(&["too-far"])
+                        .inc();
+
                     tracing::warn!(asked = %request.reach(), known = %reach, "asked for a ballot or plan that is too far ahead");
                     let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
                 Ok(AcceptorReply::Undecided(stamp)) => {
-                    metrics.requests_refused.with_label_values(&["undecided"]).inc();
-                    tracing::info!(%stamp, seq = stamp.seq, "asked to reset this acceptor; first checking that the plan is committed");
+                    metrics
+                        .requests_refused
+                        .with_label_values(&["undecided"])
+                        .inc();
+
+                    tracing::info!(%stamp, seq = stamp.seq, "asked to reset this acceptor; first \
+                        checking that the plan is committed");
                     let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
                 Ok(_) => {
@@ -197,15 +236,20 @@ impl Acceptor {
                     }
                 }
                 // The store itself tells the log why.
-                Err(_) => metrics.requests_refused.with_label_values(&["failed"]).inc(),
+                Err(_) => metrics
+                    .requests_refused
+                    .with_label_values(&["failed"])
+                    .inc(),
             }
+
             let _ = reply.send(answer.map_err(|error| error.to_string()));
         });
     }
 }
 
 async fn tick(myself: ActorRef<LeaderMessage>, snapshots: Snapshots) {
-    let (mut board, mut verdicts) = (snapshots.board.subscribe(), snapshots.verdicts.subscribe());
+    let mut board = snapshots.board.subscribe();
+    let mut verdicts = snapshots.verdicts.subscribe();
     while myself.cast(LeaderMessage::Tick).is_ok() {
         tokio::time::sleep(TICK_MIN).await;
         // The senders live in `snapshots`, so `changed` never fails.
@@ -217,25 +261,38 @@ async fn tick(myself: ActorRef<LeaderMessage>, snapshots: Snapshots) {
     }
 }
 
-/// Writes each committed plan to the data directory; when plans come faster than the disk, only the latest.
+/// Writes each committed plan to the data directory; when plans come faster than the disk, only the
+/// latest.
 async fn keep_plan(arguments: LeaderArguments) {
     let mut plans = arguments.snapshots.plan.subscribe();
     let mut warned: Option<Instant> = None;
     let mut history: Option<History> = None;
+
     while plans.changed().await.is_ok() {
-        let Some(plan) = plans.borrow_and_update().clone() else { continue };
-        let (data_dir, mut writer) = (arguments.config.data_dir.clone(), history.take());
+        let Some(plan) = plans.borrow_and_update().clone() else {
+            continue;
+        };
+        let data_dir = arguments.config.data_dir.clone();
+        let mut writer = history.take();
         let saved = tokio::task::spawn_blocking(move || {
             let saved = committed_plan::save(&data_dir, &plan);
             let remembered = remember(&data_dir, &mut writer, &plan);
-            (writer, saved.map_err(|error| error.to_string()).and(remembered))
+            (
+                writer,
+                saved.map_err(|error| error.to_string()).and(remembered),
+            )
         });
-        let Ok((writer, saved)) = saved.await else { continue };
+
+        let Ok((writer, saved)) = saved.await else {
+            continue;
+        };
         history = writer;
+
         if let Err(error) = saved {
             arguments.metrics.save_errors.inc();
             if warned.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
-                tracing::warn!(%error, "a committed plan could not be kept: after a restart without peers DNS would not know it, or the history misses it");
+                tracing::warn!(%error, "a committed plan could not be kept: after a restart \
+                    without peers DNS would not know it, or the history misses it");
                 warned = Some(Instant::now());
             }
         }
@@ -243,7 +300,11 @@ async fn keep_plan(arguments: LeaderArguments) {
 }
 
 /// Adds the plan to the history, unless it is the last there: a restarted actor learns it again.
-fn remember(data_dir: &Path, writer: &mut Option<History>, plan: &CommittedPlan) -> Result<(), String> {
+fn remember(
+    data_dir: &Path,
+    writer: &mut Option<History>,
+    plan: &CommittedPlan,
+) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("the history of plans can't be written: {error}");
     let history = match writer {
         Some(history) => history,
@@ -255,7 +316,13 @@ fn remember(data_dir: &Path, writer: &mut Option<History>, plan: &CommittedPlan)
             writer.insert(History::open(data_dir).map_err(failed)?)
         }
     };
-    history.add(&PastPlan { seen_ms: unix_ms(), committed: plan.clone() }).map_err(failed)
+
+    history
+        .add(&PastPlan {
+            seen_ms: unix_ms(),
+            committed: plan.clone(),
+        })
+        .map_err(failed)
 }
 
 #[cfg(test)]

@@ -94,11 +94,17 @@ pub enum HealthMessage {
 #[derive(Debug)]
 pub enum LeaderMessage {
     /// A proposer asks our region's acceptor.
-    Acceptor(AcceptorRequest, RpcReplyPort<Result<AcceptorAnswer, String>>),
+    Acceptor(
+        AcceptorRequest,
+        RpcReplyPort<Result<AcceptorAnswer, String>>,
+    ),
     /// A candidate asks for our vote.
     PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
     /// An operator's order; answered once it is committed, or can't be.
-    Order(Box<Order>, RpcReplyPort<Result<CommittedPlan, OrderRefusal>>),
+    Order(
+        Box<Order>,
+        RpcReplyPort<Result<CommittedPlan, OrderRefusal>>,
+    ),
     /// Its own: time passed, or the board or the verdicts changed.
     Tick,
     /// Its own: an acceptor answered our proposer.
@@ -121,7 +127,8 @@ pub enum LeaderMessage {
     ProposerHeard(Ballot),
     /// Its own: a proposer asked our region's acceptor for more than is known to be plausible.
     AskedTooFar,
-    /// Its own: an acceptor said what it promised and accepted, to be compared with what agents tell.
+    /// Its own: an acceptor said what it promised and accepted, to be compared with what agents
+    /// tell.
     AcceptorRead {
         /// In which round of reading.
         round: u64,

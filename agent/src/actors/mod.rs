@@ -1,7 +1,7 @@
 //! The actors: thin shells round the pure logic of `regionmesh-protocol`.
 //!
-//! Actors never import each other: they exchange the messages of [`messages`] through an [`crate::address::Address`] and
-//! read each other's results in [`crate::snapshots`].
+//! Actors never import each other: they exchange the messages of [`messages`] through an
+//! [`crate::address::Address`] and read each other's results in [`crate::snapshots`].
 
 pub mod alerts;
 pub mod cost;

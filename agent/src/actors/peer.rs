@@ -1,7 +1,8 @@
 //! The peer actor: the only one that other agents can call.
 //!
-//! Every remotable actor is advertised to every peer, so there is one. It hands requests to a [`PeerService`] in
-//! tasks of their own, at most [`AT_ONCE`] of them: beyond that the answer is "busy", at once.
+//! Every remotable actor is advertised to every peer, so there is one. It hands requests to a
+//! [`PeerService`] in tasks of their own, at most [`AT_ONCE`] of them: beyond that the answer is
+//! "busy", at once.
 
 use crate::mesh::{
     handle::PeerService,
@@ -42,13 +43,20 @@ impl Actor for PeerActor {
         PeerArguments { service }: PeerArguments,
     ) -> Result<PeerState, ActorProcessingErr> {
         ractor::pg::join_scoped(SCOPE.into(), GROUP.into(), vec![me.get_cell()]);
-        Ok(PeerState { service, places: Arc::new(Semaphore::new(AT_ONCE)) })
+        Ok(PeerState {
+            service,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        })
     }
 
     async fn handle(
         &self,
         _me: ActorRef<PeerMessage>,
-        PeerMessage { caller, request, reply }: PeerMessage,
+        PeerMessage {
+            caller,
+            request,
+            reply,
+        }: PeerMessage,
         state: &mut PeerState,
     ) -> Result<(), ActorProcessingErr> {
         // A reply port that nobody listens to any more is the caller's time-out, not our failure.
@@ -56,8 +64,12 @@ impl Actor for PeerActor {
         let (caller, request) = match (caller, request) {
             (Some(caller), Wire::Ok(request)) => (caller, request),
             (caller, Wire::Bad(why)) => {
-                let refusal = service.refuse(caller.as_ref(), &format!("the request can't be read: {why}"));
+                let refusal = service.refuse(
+                    caller.as_ref(),
+                    &format!("the request can't be read: {why}"),
+                );
                 let _ = reply.send(Wire::Ok(refusal));
+
                 return Ok(());
             }
             (None, Wire::Ok(_)) => {
@@ -65,9 +77,11 @@ impl Actor for PeerActor {
                 return Ok(());
             }
         };
+
         match state.places.clone().try_acquire_owned() {
             Err(_) => {
-                let busy = PeerReply::Failed(format!("busy: {AT_ONCE} requests are being answered"));
+                let busy =
+                    PeerReply::Failed(format!("busy: {AT_ONCE} requests are being answered"));
                 let _ = reply.send(Wire::Ok(busy));
             }
             Ok(place) => {
@@ -77,6 +91,7 @@ impl Actor for PeerActor {
                 });
             }
         }
+
         Ok(())
     }
 }

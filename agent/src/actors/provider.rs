@@ -1,8 +1,9 @@
 //! Keeps a DNS provider's zone as the committed plan says, while this agent leads.
 //!
-//! Emergencies do not wait for it: Route 53's own health checks, and every agent's own name server, act by themselves. It
-//! follows with what was planned. Of plans that come faster than a provider takes them only the latest is written. The
-//! provider refuses whatever is not newer than what it has, so an agent that leads no longer can't do harm.
+//! Emergencies do not wait for it: Route 53's own health checks, and every agent's own name server,
+//! act by themselves. It follows with what was planned. Of plans that come faster than a provider
+//! takes them only the latest is written. The provider refuses whatever is not newer than what it
+//! has, so an agent that leads no longer can't do harm.
 
 use crate::{
     config::Config,
@@ -33,11 +34,15 @@ pub struct ProviderArguments {
 impl ProviderArguments {
     /// Keeps `provider` as `snapshots` say.
     pub fn new(config: Arc<Config>, provider: Arc<dyn DnsProvider>, snapshots: Snapshots) -> Self {
-        Self { config, provider, snapshots }
+        Self {
+            config,
+            provider,
+            snapshots,
+        }
     }
 
-    /// The plan to be written: the committed one, if this agent leads and the plan is of today; only with addresses that
-    /// the configuration has.
+    /// The plan to be written: the committed one, if this agent leads and the plan is of today;
+    /// only with addresses that the configuration has.
     fn due(&self) -> Option<Arc<CommittedPlan>> {
         let is_ours = self.snapshots.leader.borrow().is_self && *self.snapshots.is_current.borrow();
         let plan = self.snapshots.plan.borrow().clone().filter(|_| is_ours)?;
@@ -62,32 +67,52 @@ pub async fn keep(arguments: ProviderArguments, stop: CancellationToken) -> Resu
 }
 
 async fn follow(arguments: ProviderArguments) {
-    let (provider, snapshots) = (&arguments.provider, &arguments.snapshots);
-    let (mut plans, mut leaders) = (snapshots.plan.subscribe(), snapshots.leader.subscribe());
+    let provider = &arguments.provider;
+    let snapshots = &arguments.snapshots;
+    let mut plans = snapshots.plan.subscribe();
+    let mut leaders = snapshots.leader.subscribe();
     let mut currents = snapshots.is_current.subscribe();
+
     // What needs no more writing, and what was published and not yet seen to be answered.
-    let (mut done, mut unsettled) = (None::<Stamp>, None::<Published>);
+    let mut done = None::<Stamp>;
+    let mut unsettled = None::<Published>;
     let mut back_off = FIRST_BACK_OFF;
+
     loop {
         plans.mark_unchanged();
         leaders.mark_unchanged();
         currents.mark_unchanged();
+
         let due = arguments.due();
         if due.is_none() {
             // Who leads again looks again.
             (done, unsettled) = (None, None);
             arguments.show(ZoneState::default());
         }
+
         let mut wait = DRIFT_EVERY;
-        if let Some(plan) = due.as_ref().filter(|plan| done.as_ref() != Some(&plan.stamp)) {
+        if let Some(plan) = due
+            .as_ref()
+            .filter(|plan| done.as_ref() != Some(&plan.stamp))
+        {
             match provider.publish(plan, &|_| {}).await {
                 Ok(published) => {
-                    arguments.show(ZoneState { plan: published.plan.clone(), ..ZoneState::default() });
-                    (done, unsettled, back_off) = (Some(plan.stamp.clone()), Some(published), FIRST_BACK_OFF);
+                    arguments.show(ZoneState {
+                        plan: published.plan.clone(),
+                        ..ZoneState::default()
+                    });
+
+                    (done, unsettled, back_off) =
+                        (Some(plan.stamp.clone()), Some(published), FIRST_BACK_OFF);
                 }
                 // The provider has said so in the log. A later plan will come to us as well.
                 Err(ProviderError::Fenced { plan: fenced, why }) => {
-                    arguments.show(ZoneState { plan: fenced, fenced: Some(why), drift: Vec::new() });
+                    arguments.show(ZoneState {
+                        plan: fenced,
+                        fenced: Some(why),
+                        drift: Vec::new(),
+                    });
+
                     (done, unsettled) = (Some(plan.stamp.clone()), None);
                 }
                 Err(_) => {
@@ -96,6 +121,7 @@ async fn follow(arguments: ProviderArguments) {
                 }
             }
         }
+
         // The senders live in `snapshots`, so `changed` never fails.
         tokio::select! {
             _ = plans.changed() => {}
@@ -116,7 +142,9 @@ async fn follow(arguments: ProviderArguments) {
 
 /// Waits until it is answered; never returns without anything to wait for.
 async fn settle(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
-    let Some(published) = published else { return std::future::pending().await };
+    let Some(published) = published else {
+        return std::future::pending().await;
+    };
     match provider.settle(&published, &|_| {}).await {
         Ok(settled) => tracing::info!(
             provider = provider.name(),
@@ -132,9 +160,13 @@ async fn settle(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
     }
 }
 
-/// Says what somebody else changed. The next plan, or `regionmesh dns apply`, puts it right: who changes records by hand
-/// in an emergency must not be overruled within minutes. None where the zone could not be looked at.
-async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<Vec<String>> {
+/// Says what somebody else changed. The next plan, or `regionmesh dns apply`, puts it right: who
+/// changes records by hand in an emergency must not be overruled within minutes. None where the
+/// zone could not be looked at.
+async fn look_for_drift(
+    provider: &Arc<dyn DnsProvider>,
+    plan: &CommittedPlan,
+) -> Option<Vec<String>> {
     match provider.preview(plan).await {
         Ok(outlook) if outlook.is_drift && !outlook.differences.is_empty() => {
             for difference in &outlook.differences {
@@ -147,12 +179,14 @@ async fn look_for_drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -
                     "a record set is not as the plan wants it; `regionmesh dns apply` puts it right"
                 );
             }
+
             let differences = outlook.differences.into_iter().take(DRIFT_TOLD);
             Some(differences.map(|difference| difference.record).collect())
         }
         Ok(_) => Some(Vec::new()),
         Err(error) => {
-            tracing::warn!(provider = provider.name(), %error, "the provider's zone could not be looked at");
+            tracing::warn!(provider = provider.name(), %error, "the provider's zone could not be \
+                looked at");
             None
         }
     }
@@ -208,7 +242,13 @@ mod tests {
             if drifted == ["unreadable"] {
                 return Err(ProviderError::Misconfigured("as asked".into()));
             }
-            let changed = |record: &&str| Difference { record: record.to_string(), wanted: None, found: None };
+
+            let changed = |record: &&str| Difference {
+                record: record.to_string(),
+                wanted: None,
+                found: None,
+            };
+
             Ok(Outlook {
                 provider: "recorder",
                 zone: "z.".into(),
@@ -222,7 +262,11 @@ mod tests {
                 notes: Vec::new(),
             })
         }
-        async fn publish(&self, plan: &CommittedPlan, _: Tell<'_>) -> Result<Published, ProviderError> {
+        async fn publish(
+            &self,
+            plan: &CommittedPlan,
+            _: Tell<'_>,
+        ) -> Result<Published, ProviderError> {
             if let Some(failure) = self.failures.lock().unwrap().pop() {
                 return Err(failure);
             }
@@ -236,24 +280,45 @@ mod tests {
     }
 
     fn plan(seq: u64) -> Option<Arc<CommittedPlan>> {
-        let ballot = Ballot { number: 1, agent: "r/a".parse().unwrap(), boot: 1 };
-        Some(Arc::new(CommittedPlan { stamp: Stamp { ballot, seq }, plan: Plan::default() }))
+        let ballot = Ballot {
+            number: 1,
+            agent: "r/a".parse().unwrap(),
+            boot: 1,
+        };
+
+        Some(Arc::new(CommittedPlan {
+            stamp: Stamp { ballot, seq },
+            plan: Plan::default(),
+        }))
     }
 
     fn lead(snapshots: &Snapshots, is_self: bool) {
-        snapshots.leader.send_replace(LeaderView { ballot: None, is_self });
+        snapshots.leader.send_replace(LeaderView {
+            ballot: None,
+            is_self,
+        });
     }
 
     fn start(recorder: Recorder) -> (Arc<Recorder>, Snapshots, tokio::task::JoinHandle<()>) {
-        let (provider, snapshots) = (Arc::new(recorder), Snapshots::default());
+        let provider = Arc::new(recorder);
+        let snapshots = Snapshots::default();
         snapshots.is_current.send_replace(true);
+
         let config = Arc::new(rig::config(&[("r", "127.0.0.1")], ""));
-        let task = tokio::spawn(follow(ProviderArguments::new(config, provider.clone(), snapshots.clone())));
+        let task = tokio::spawn(follow(ProviderArguments::new(
+            config,
+            provider.clone(),
+            snapshots.clone(),
+        )));
+
         (provider, snapshots, task)
     }
 
     async fn until<T>(cell: &watch::Sender<T>, claim: impl FnMut(&T) -> bool) {
-        tokio::time::timeout(Duration::from_secs(3_600), cell.subscribe().wait_for(claim)).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(3_600), cell.subscribe().wait_for(claim))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -290,14 +355,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_tried_again_later_and_a_fence_is_not() {
         let recorder = Recorder::default();
-        let passing = || ProviderError::Raced { attempts: 1, last: "as asked".into() };
+        let passing = || ProviderError::Raced {
+            attempts: 1,
+            last: "as asked".into(),
+        };
+
         *recorder.failures.lock().unwrap() = vec![passing(), passing()];
         let (recorder, snapshots, task) = start(recorder);
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));
         until(&recorder.written, |written| written == &[1]).await;
 
-        let fenced = ProviderError::Fenced { plan: "p".into(), why: "as asked".into() };
+        let fenced = ProviderError::Fenced {
+            plan: "p".into(),
+            why: "as asked".into(),
+        };
+
         recorder.failures.lock().unwrap().push(fenced);
         snapshots.plan.send_replace(plan(2));
         tokio::time::sleep(Duration::from_secs(600)).await;
@@ -323,20 +396,27 @@ mod tests {
             let zones = snapshots.zones.clone();
             async move { until(&zones, |zones| zones.get("recorder").is_some_and(claim)).await }
         };
+
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));
         shown(|zone| !zone.plan.is_empty() && zone.drift.is_empty()).await;
         *recorder.drifted.lock().unwrap() = vec!["A serving"];
         shown(|zone| zone.drift == ["A serving"]).await;
+
         // Who can't look does not know that it is over.
         *recorder.drifted.lock().unwrap() = vec!["unreadable"];
+
         let looked = *recorder.looked.borrow();
         until(&recorder.looked, |now| *now >= looked + 2).await;
         shown(|zone| zone.drift == ["A serving"]).await;
         *recorder.drifted.lock().unwrap() = Vec::new();
         shown(|zone| zone.drift.is_empty()).await;
 
-        let fenced = ProviderError::Fenced { plan: "p2".into(), why: "as asked".into() };
+        let fenced = ProviderError::Fenced {
+            plan: "p2".into(),
+            why: "as asked".into(),
+        };
+
         recorder.failures.lock().unwrap().push(fenced);
         snapshots.plan.send_replace(plan(2));
         shown(|zone| zone.fenced.as_deref() == Some("as asked") && zone.plan == "p2").await;

@@ -23,19 +23,31 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Opens and checks the stores that `config` names. Fails where waiting would not help: a store that can't be opened, or
-    /// that lacks conditional writes. One that does not answer is checked later, and not written to before.
+    /// Opens and checks the stores that `config` names. Fails where waiting would not help: a store
+    /// that can't be opened, or that lacks conditional writes. One that does not answer is checked
+    /// later, and not written to before.
     pub(super) async fn open(config: &Config, boot: u64) -> Result<Self> {
-        let owner = Owner { agent: config.agent.to_string(), boot };
+        let owner = Owner {
+            agent: config.agent.to_string(),
+            boot,
+        };
         let region = store::open(&config.store)?.owned_by(owner);
-        let witness = config.witness.as_ref().map(store::open).transpose().context("witness")?;
+        let witness = config
+            .witness
+            .as_ref()
+            .map(store::open)
+            .transpose()
+            .context("witness")?;
+
         let mut monitored = vec![MonitoredStore {
             label: "region",
             subject: config.region.to_string(),
             what: "region's store",
             store: region.clone(),
-            consequence: "models can't be published or replicated there, and the region's register acceptor has no vote",
+            consequence: "models can't be published or replicated there, and the region's register \
+                acceptor has no vote",
         }];
+
         monitored.extend(witness.clone().map(|store| MonitoredStore {
             label: "witness",
             subject: "witness".into(),
@@ -43,32 +55,55 @@ impl Stores {
             store,
             consequence: "the witness has no vote in the register",
         }));
-        let stores = Self { region, witness, monitored };
+
+        let stores = Self {
+            region,
+            witness,
+            monitored,
+        };
+
         stores.check().await?;
         Ok(stores)
     }
 
     async fn check(&self) -> Result<()> {
-        let checks = self.monitored.iter().map(|MonitoredStore { what, store, .. }| async move {
-            store.health.require_check();
-            (*what, conditional::check(store, what, CHECK_TIMEOUT).await)
-        });
+        let checks = self
+            .monitored
+            .iter()
+            .map(|MonitoredStore { what, store, .. }| async move {
+                store.health.require_check();
+                (*what, conditional::check(store, what, CHECK_TIMEOUT).await)
+            });
+
         for (what, outcome) in join_all(checks).await {
             match outcome {
                 Ok(()) => {}
                 Err(CheckError::Away(fault)) => tracing::warn!(
                     %fault,
-                    "the {what} does not answer; the agent starts without it and writes nothing to it before it was checked"
+                    "the {what} does not answer; the agent starts without it and writes nothing to \
+                        it before it was checked"
                 ),
                 Err(unfit) => return Err(unfit.into()),
             }
         }
+
         Ok(())
     }
 
     /// What watches them.
-    pub(super) fn monitor(&self, config: &Config, problems: Problems, registry: &Registry) -> Result<MonitorArguments> {
-        let (stores, agent) = (self.monitored.clone(), config.agent.to_string());
-        Ok(MonitorArguments { stores, agent, problems, metrics: StoreMetrics::new(registry)? })
+    pub(super) fn monitor(
+        &self,
+        config: &Config,
+        problems: Problems,
+        registry: &Registry,
+    ) -> Result<MonitorArguments> {
+        let stores = self.monitored.clone();
+        let agent = config.agent.to_string();
+        Ok(MonitorArguments {
+            stores,
+            agent,
+            problems,
+            metrics: StoreMetrics::new(registry)?,
+        })
     }
 }

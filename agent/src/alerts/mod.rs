@@ -1,6 +1,7 @@
 //! Speaking to those who want to know: one file per kind of receiver, and the queue before it.
 //!
-//! Here is how one message is made and sent; who sends which when is the business of [`crate::actors::alerts`].
+//! Here is how one message is made and sent; who sends which when is the business of
+//! [`crate::actors::alerts`].
 
 pub mod alertmanager;
 pub mod outbox;
@@ -81,18 +82,35 @@ impl Sender {
             // Whoever is redirected to must not see the token.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("regionmesh/", env!("CARGO_PKG_VERSION")));
+
         if let Some(path) = &config.ca_file {
-            let pem = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            let wrong = |error: reqwest::Error| format!("{} holds no certificates: {error}", path.display());
-            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).map_err(wrong)?);
+            let pem = std::fs::read(path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let wrong = |error: reqwest::Error| {
+                format!("{} holds no certificates: {error}", path.display())
+            };
+
+            builder = builder
+                .tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).map_err(wrong)?);
         }
-        let http = builder.build().map_err(|error| format!("no HTTP client can be made: {}", root(&error)))?;
-        Ok(Self { http, url, token_file: config.token_file.clone() })
+
+        let http = builder
+            .build()
+            .map_err(|error| format!("no HTTP client can be made: {}", root(&error)))?;
+        Ok(Self {
+            http,
+            url,
+            token_file: config.token_file.clone(),
+        })
     }
 
     /// POSTs JSON; done once it was taken.
     pub async fn post(&self, mut headers: HeaderMap, body: Vec<u8>) -> Result<(), SendError> {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+
         if let Some(path) = &self.token_file {
             let token = secret(path).await.map_err(SendError::Unready)?;
             let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -100,13 +118,23 @@ impl Sender {
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
-        let sent = self.http.post(&self.url).headers(headers).body(body).send().await;
+
+        let sent = self
+            .http
+            .post(&self.url)
+            .headers(headers)
+            .body(body)
+            .send()
+            .await;
+
         // The URL may hold a secret.
         let reply = sent.map_err(|error| SendError::Unanswered(root(&error.without_url())))?;
         let status = reply.status();
+
         if status.is_success() {
             return Ok(());
         }
+
         let retry_after = reply
             .headers()
             .get(header::RETRY_AFTER)
@@ -114,15 +142,21 @@ impl Sender {
             .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
         let said = said(reply).await;
         let status = status.as_u16();
+
         Err(if is_final(status) {
             SendError::Refused { status, said }
         } else {
-            SendError::NotNow { status, said, retry_after }
+            SendError::NotNow {
+                status,
+                said,
+                retry_after,
+            }
         })
     }
 }
 
-/// Whether the same message would be refused again. What an operator may put right meanwhile, a token or a path, is not.
+/// Whether the same message would be refused again. What an operator may put right meanwhile, a
+/// token or a path, is not.
 fn is_final(status: u16) -> bool {
     const MAY_CHANGE: [StatusCode; 6] = [
         StatusCode::UNAUTHORIZED,
@@ -132,6 +166,7 @@ fn is_final(status: u16) -> bool {
         StatusCode::TOO_EARLY,
         StatusCode::TOO_MANY_REQUESTS,
     ];
+
     (400..500).contains(&status) && !MAY_CHANGE.iter().any(|code| code.as_u16() == status)
 }
 
@@ -144,9 +179,19 @@ async fn said(mut reply: reqwest::Response) -> String {
             break;
         }
     }
+
     let text = String::from_utf8_lossy(&bytes);
-    let text: String = text.chars().filter(|c| !is_unprintable(*c)).take(QUOTED_MAX).collect();
-    if text.is_empty() { text } else { format!(": {text}") }
+    let text: String = text
+        .chars()
+        .filter(|c| !is_unprintable(*c))
+        .take(QUOTED_MAX)
+        .collect();
+
+    if text.is_empty() {
+        text
+    } else {
+        format!(": {text}")
+    }
 }
 
 /// The innermost reason of an HTTP client's error: the outer ones say only that something failed.
@@ -164,6 +209,7 @@ pub(crate) async fn secret(path: &Path) -> Result<String, String> {
     if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > SECRET_MAX {
         return Err(format!("{} is too large for a secret", path.display()));
     }
+
     let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
     match text.trim() {
         "" => Err(format!("{} is empty", path.display())),
@@ -194,20 +240,33 @@ impl ReceiverMetrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
+
         Ok(Self {
-            sent: counters("regionmesh_alerts_sent_total", "Messages that a receiver took.", &["receiver"])?,
+            sent: counters(
+                "regionmesh_alerts_sent_total",
+                "Messages that a receiver took.",
+                &["receiver"],
+            )?,
             failed: counters(
                 "regionmesh_alerts_failed_total",
-                "Attempts that a receiver did not take, by reason: unanswered, not-now, refused, unready.",
+                "Attempts that a receiver did not take, by reason: unanswered, not-now, refused, \
+                    unready.",
                 &["receiver", "reason"],
             )?,
             dropped: counters(
                 "regionmesh_alerts_dropped_total",
-                "Events that a receiver will not be told of, by reason: expired, queue-full, refused.",
+                "Events that a receiver will not be told of, by reason: expired, queue-full, \
+                    refused.",
                 &["receiver", "reason"],
             )?,
-            queued: gauges("regionmesh_alerts_queued", "What waits for a receiver, or for another agent to tell it.")?,
-            on_duty: gauges("regionmesh_alerts_on_duty", "1 while it is this agent that tells the receiver.")?,
+            queued: gauges(
+                "regionmesh_alerts_queued",
+                "What waits for a receiver, or for another agent to tell it.",
+            )?,
+            on_duty: gauges(
+                "regionmesh_alerts_on_duty",
+                "1 while it is this agent that tells the receiver.",
+            )?,
         })
     }
 }
@@ -227,19 +286,27 @@ mod tests {
     #[test]
     fn what_an_operator_can_put_right_is_tried_again() {
         assert!([400, 405, 413, 422].into_iter().all(is_final));
-        assert!(![301, 401, 403, 404, 408, 425, 429, 500, 503].into_iter().any(is_final));
+        assert!(
+            ![301, 401, 403, 404, 408, 425, 429, 500, 503]
+                .into_iter()
+                .any(is_final)
+        );
     }
 
-    /// A receiver that speaks TLS and takes one message: its port, its certificate, and what it heard.
+    /// A receiver that speaks TLS and takes one message: its port, its certificate, and what it
+    /// heard.
     fn secure_receiver() -> (u16, String, JoinHandle<String>) {
         let certified = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
+            certified.signing_key.serialize_der(),
+        ));
         let config = rustls::ServerConfig::builder_with_provider(crate::mesh::tls::provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certified.cert.der().clone()], key)
             .unwrap();
+
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = std::thread::spawn(move || {
@@ -248,6 +315,7 @@ mod tests {
             let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
             let mut heard = Vec::new();
             let mut piece = [0; 1_024];
+
             // A client that does not trust us breaks off.
             while !heard.ends_with(b"{}") {
                 match stream.read(&mut piece) {
@@ -255,42 +323,65 @@ mod tests {
                     _ => return String::new(),
                 }
             }
-            stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+
+            stream
+                .write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+                .unwrap();
             String::from_utf8(heard).unwrap()
         });
+
         (port, certified.cert.pem(), heard)
     }
 
     async fn send(port: u16, ca: Option<&Path>, token: &Path) -> Result<(), SendError> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let text = format!("name = \"a\"\nkind = \"webhook\"\nurl = \"https://localhost:{port}/hush\"");
+        let text =
+            format!("name = \"a\"\nkind = \"webhook\"\nurl = \"https://localhost:{port}/hush\"");
         let mut config: ReceiverConfig = toml::from_str(&text).unwrap();
+
         config.ca_file = ca.map(Path::to_owned);
         config.token_file = Some(token.to_owned());
+
         let url = config.url.clone();
-        Sender::new(&config, url).unwrap().post(HeaderMap::new(), b"{}".to_vec()).await
+        Sender::new(&config, url)
+            .unwrap()
+            .post(HeaderMap::new(), b"{}".to_vec())
+            .await
     }
 
     #[tokio::test]
     async fn a_receiver_is_trusted_by_its_authority_and_gets_the_token_then_only() {
         let dir = tempfile::tempdir().unwrap();
-        let (ca, token) = (dir.path().join("ca.pem"), dir.path().join("token"));
+        let ca = dir.path().join("ca.pem");
+        let token = dir.path().join("token");
+
         std::fs::write(&token, "sesame\n").unwrap();
 
         let (port, certificate, heard) = secure_receiver();
         std::fs::write(&ca, certificate).unwrap();
         send(port, Some(&ca), &token).await.unwrap();
+
         let heard = heard.join().unwrap();
-        assert!(heard.contains("authorization: Bearer sesame\r\n") && heard.starts_with("POST /hush "), "{heard}");
+        assert!(
+            heard.contains("authorization: Bearer sesame\r\n") && heard.starts_with("POST /hush "),
+            "{heard}"
+        );
 
         let (port, _, heard) = secure_receiver();
         let error = send(port, None, &token).await.unwrap_err();
-        assert!(matches!(error, SendError::Unanswered(_)) && error.to_string().contains("certificate"), "{error}");
+        assert!(
+            matches!(error, SendError::Unanswered(_)) && error.to_string().contains("certificate"),
+            "{error}"
+        );
+
         assert!(!error.to_string().contains("hush"), "{error}");
         assert_eq!(heard.join().unwrap(), "");
 
         std::fs::write(&token, " ").unwrap();
         let error = send(port, None, &token).await.unwrap_err();
-        assert!(matches!(error, SendError::Unready(_)) && error.to_string().ends_with("token is empty"), "{error}");
+        assert!(
+            matches!(error, SendError::Unready(_)) && error.to_string().ends_with("token is empty"),
+            "{error}"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The events that wait for one receiver. Pure: time is handed in.
 //!
-//! Every agent keeps one, on duty or not: who takes over finds there what nobody has delivered yet. What another agent says
-//! on the board that it delivered goes; what is too old, or too much, goes too.
+//! Every agent keeps one, on duty or not: who takes over finds there what nobody has delivered yet.
+//! What another agent says on the board that it delivered goes; what is too old, or too much, goes
+//! too.
 
 use regionmesh_protocol::{event::Event, identity::AgentId};
 use std::{
@@ -12,8 +13,8 @@ use std::{
 
 /// Events that wait for one receiver at most.
 pub const QUEUE_MAX: usize = 256;
-/// Who takes over waits so long before it tells of what happened earlier: the one before may be about to deliver it, and
-/// its receipt on the way.
+/// Who takes over waits so long before it tells of what happened earlier: the one before may be
+/// about to deliver it, and its receipt on the way.
 pub const TAKEOVER: Duration = Duration::from_secs(3);
 
 /// The queue.
@@ -26,9 +27,15 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty one of the agent `own`; an event that waited for `deadline` is not worth telling any more.
+    /// An empty one of the agent `own`; an event that waited for `deadline` is not worth telling
+    /// any more.
     pub fn new(own: AgentId, deadline: Duration) -> Self {
-        Self { own, deadline, waiting: VecDeque::new(), duty_since: None }
+        Self {
+            own,
+            deadline,
+            waiting: VecDeque::new(),
+            duty_since: None,
+        }
     }
 
     /// An event happened. Tells whether an older one had to go that was ours to tell.
@@ -37,7 +44,9 @@ impl Outbox {
         if self.waiting.len() <= QUEUE_MAX {
             return false;
         }
-        self.waiting.pop_front().is_some_and(|(_, event)| self.is_ours(&event))
+        self.waiting
+            .pop_front()
+            .is_some_and(|(_, event)| self.is_ours(&event))
     }
 
     /// Whether it is this agent that tells the receiver.
@@ -47,7 +56,8 @@ impl Outbox {
 
     /// Drops what others have delivered.
     pub fn strike(&mut self, delivered: &HashSet<&str>) {
-        self.waiting.retain(|(_, event)| !delivered.contains(event.id.as_str()));
+        self.waiting
+            .retain(|(_, event)| !delivered.contains(event.id.as_str()));
     }
 
     /// Drops what is too old; how many of them were ours to tell.
@@ -59,17 +69,25 @@ impl Outbox {
             expired += u64::from(self.is_ours(event));
             self.waiting.pop_front();
         }
+
         expired
     }
 
     /// The next event that is ours to tell now.
     pub fn next(&self, now: Instant) -> Option<Arc<Event>> {
-        let is_due = |(at, event): &&(Instant, Arc<Event>)| match (self.is_witnessed(event), self.duty_since) {
+        let is_due = |(at, event): &&(Instant, Arc<Event>)| match (
+            self.is_witnessed(event),
+            self.duty_since,
+        ) {
             (true, _) => true,
             (false, None) => false,
             (false, Some(since)) => *at > since || now >= since + TAKEOVER,
         };
-        self.waiting.iter().find(is_due).map(|(_, event)| event.clone())
+
+        self.waiting
+            .iter()
+            .find(is_due)
+            .map(|(_, event)| event.clone())
     }
 
     /// The event was delivered, or never will be.
@@ -114,8 +132,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whichever of two agents is on duty when, and however receipts are late, each event is told, and told once if
-        /// duty does not change hands faster than receipts travel.
+        /// Whichever of two agents is on duty when, and however receipts are late, each event is
+        /// told, and told once if duty does not change hands faster than receipts travel.
         #[test]
         fn a_change_of_duty_loses_nothing_and_repeats_nothing(
             steps in prop::collection::vec((0u64..1_500, prop::option::weighted(0.15, any::<bool>()), any::<bool>()), 1..80),
@@ -123,20 +141,31 @@ mod tests {
         ) {
             let start = Instant::now();
             let mut boxes = [outbox(), outbox()];
-            let (mut now_ms, mut on_duty, mut number) = (0u64, 0usize, 0u64);
+            let mut now_ms = 0u64;
+            let mut on_duty = 0usize;
+            let mut number = 0u64;
             let mut delivered: Vec<(u64, usize, String)> = Vec::new();
             let mut all: Vec<String> = Vec::new();
+
             // At the end there is time for all.
-            let steps = steps.into_iter().chain(std::iter::repeat_n((1_000, None, false), 20));
+            let steps = steps
+                .into_iter()
+                .chain(std::iter::repeat_n((1_000, None, false), 20));
             for (pause_ms, change, happens) in steps {
                 now_ms += pause_ms;
                 let now = start + Duration::from_millis(now_ms);
-                if let Some(other) = change { on_duty = usize::from(other); }
+                if let Some(other) = change {
+                    on_duty = usize::from(other);
+                }
+
                 for (index, outbox) in boxes.iter_mut().enumerate() {
                     outbox.set_duty(index == on_duty, now);
-                    let known = delivered.iter().filter(|(at, by, _)| *by != index && at + receipt_ms <= now_ms);
+                    let known = delivered
+                        .iter()
+                        .filter(|(at, by, _)| *by != index && at + receipt_ms <= now_ms);
                     outbox.strike(&known.map(|(_, _, id)| id.as_str()).collect());
                 }
+
                 if happens {
                     number += 1;
                     let event = told(number);
@@ -145,11 +174,13 @@ mod tests {
                         outbox.add(event.clone(), now);
                     }
                 }
+
                 while let Some(event) = boxes[on_duty].next(now) {
                     delivered.push((now_ms, on_duty, event.id.clone()));
                     boxes[on_duty].done(&event.id);
                 }
             }
+
             let mut ids: Vec<_> = delivered.iter().map(|(_, _, id)| id.clone()).collect();
             ids.sort();
             all.sort();
@@ -159,28 +190,48 @@ mod tests {
 
     #[test]
     fn who_is_not_on_duty_tells_only_what_nobody_else_can() {
-        let (mut outbox, now) = (outbox(), Instant::now());
+        let mut outbox = outbox();
+        let now = Instant::now();
         outbox.add(told(1), now);
         assert_eq!(outbox.next(now), None);
+
         let witness = Some("a/x".parse().unwrap());
-        outbox.add(Arc::new(Event { witness, ..event(2, EventKind::Drift, "a") }), now);
+        outbox.add(
+            Arc::new(Event {
+                witness,
+                ..event(2, EventKind::Drift, "a")
+            }),
+            now,
+        );
+
         assert_eq!(outbox.next(now).unwrap().id, "drift:2");
         outbox.done("drift:2");
         outbox.set_duty(true, now + Duration::from_secs(1));
         assert_eq!(outbox.next(now + Duration::from_secs(1)), None);
-        assert_eq!(outbox.next(now + Duration::from_secs(1) + TAKEOVER).unwrap().id, "plan:1");
+        assert_eq!(
+            outbox
+                .next(now + Duration::from_secs(1) + TAKEOVER)
+                .unwrap()
+                .id,
+            "plan:1"
+        );
     }
 
     #[test]
     fn what_is_too_much_or_too_old_goes_and_only_what_was_ours_is_counted() {
-        let (mut outbox, now) = (outbox(), Instant::now());
+        let mut outbox = outbox();
+        let now = Instant::now();
         assert!((0..QUEUE_MAX as u64).all(|number| !outbox.add(told(number), now)));
         assert!(!outbox.add(told(1_000), now));
         outbox.set_duty(true, now);
         assert!(outbox.add(told(1_001), now));
         assert_eq!(outbox.len(), QUEUE_MAX);
         assert_eq!(outbox.expire(now + Duration::from_secs(600)), 0);
-        assert_eq!(outbox.expire(now + Duration::from_secs(601)), QUEUE_MAX as u64);
+        assert_eq!(
+            outbox.expire(now + Duration::from_secs(601)),
+            QUEUE_MAX as u64
+        );
+
         assert!(outbox.is_empty());
     }
 }

@@ -1,7 +1,9 @@
-//! A webhook: each event is one POST with JSON, which names itself so that a receiver may take it once only.
+//! A webhook: each event is one POST with JSON, which names itself so that a receiver may take it
+//! once only.
 //!
-//! The same event has the same body and `Idempotency-Key` from whichever agent it comes. Where there is a secret,
-//! `X-RegionMesh-Signature: sha256=<hex>` is the HMAC-SHA256 of `X-RegionMesh-Timestamp`, a full stop, and the body.
+//! The same event has the same body and `Idempotency-Key` from whichever agent it comes. Where
+//! there is a secret, `X-RegionMesh-Signature: sha256=<hex>` is the HMAC-SHA256 of
+//! `X-RegionMesh-Timestamp`, a full stop, and the body.
 
 use super::{SendError, Sender, secret};
 use crate::{config::ReceiverConfig, events::EventEntry, time::unix_ms};
@@ -28,7 +30,11 @@ impl Webhook {
     /// As configured.
     pub fn new(config: &ReceiverConfig, mesh: String) -> Result<Self, String> {
         let sender = Sender::new(config, config.url.clone())?;
-        Ok(Self { sender, mesh, secret_file: config.secret_file.clone() })
+        Ok(Self {
+            sender,
+            mesh,
+            secret_file: config.secret_file.clone(),
+        })
     }
 
     /// Tells of one event.
@@ -36,15 +42,20 @@ impl Webhook {
         let unready = |error: String| SendError::Unready(error);
         let body = body(&self.mesh, event).map_err(|error| unready(error.to_string()))?;
         let mut headers = HeaderMap::new();
-        let key = HeaderValue::from_str(&event.id).map_err(|_| unready("its id is no header".into()))?;
+        let key =
+            HeaderValue::from_str(&event.id).map_err(|_| unready("its id is no header".into()))?;
+
         headers.insert(IDEMPOTENCY_KEY, key);
         if let Some(path) = &self.secret_file {
             let secret = secret(path).await.map_err(SendError::Unready)?;
             let timestamp = (unix_ms() / 1_000).to_string();
-            let value = |text: &str| HeaderValue::from_str(text).map_err(|_| unready("no header".into()));
+            let value =
+                |text: &str| HeaderValue::from_str(text).map_err(|_| unready("no header".into()));
+
             headers.insert(SIGNATURE, value(&signature(&secret, &timestamp, &body))?);
             headers.insert(TIMESTAMP, value(&timestamp)?);
         }
+
         self.sender.post(headers, body).await
     }
 }
@@ -62,7 +73,14 @@ fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
     for part in [timestamp.as_bytes(), b".", body] {
         context.update(part);
     }
-    let hex: String = context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+
+    let hex: String = context
+        .sign()
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+
     format!("sha256={hex}")
 }
 

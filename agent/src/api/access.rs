@@ -1,9 +1,10 @@
 //! Who may change state: whoever shows a bearer token of the configured file (RFC 6750 §2.1).
 //!
-//! The name of the token, if it has one, is what orders and the audit line are recorded under ([`crate::tokens`]).
+//! The name of the token, if it has one, is what orders and the audit line are recorded under
+//! ([`crate::tokens`]).
 //!
-//! [`guard`] stands before every route that changes something: it checks the token *before* a byte of the body is
-//! read, gives the body a size and a deadline, and writes the audit line.
+//! [`guard`] stands before every route that changes something: it checks the token *before* a byte
+//! of the body is read, gives the body a size and a deadline, and writes the audit line.
 
 use super::{Api, BodyKind, reply::ApiError, server::Limits};
 use crate::{logging::Throttle, tokens};
@@ -28,7 +29,8 @@ const LOGGED_MAX: usize = 300;
 #[derive(Debug, Clone)]
 pub struct By(pub String);
 
-/// Whose token a request showed: the name beside the token, if it has one. [`guard`] puts it into the request's extensions.
+/// Whose token a request showed: the name beside the token, if it has one. [`guard`] puts it into
+/// the request's extensions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operator(pub Option<String>);
 
@@ -40,7 +42,12 @@ impl Operator {
             None if !said.is_empty() => Ok(said),
             None => {
                 let hint = "send who gives it as `by`, or use a token that has a name";
-                let error = ApiError::new(StatusCode::BAD_REQUEST, "an order needs to say who gives it", hint);
+                let error = ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "an order needs to say who gives it",
+                    hint,
+                );
+
                 Err(error.with_code(BY_REQUIRED))
             }
         }
@@ -58,16 +65,24 @@ pub(super) struct Guarded {
     pub(super) body: BodyKind,
 }
 
-/// Lets a change pass if it shows the token, and writes down what was asked, from where, and what came of it.
+/// Lets a change pass if it shows the token, and writes down what was asked, from where, and what
+/// came of it.
 pub(super) async fn guard(
     State(Guarded { api, limits, body }): State<Guarded>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    let asked: String = format!("{} {target}", request.method()).chars().take(LOGGED_MAX).collect();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    let asked: String = format!("{} {target}", request.method())
+        .chars()
+        .take(LOGGED_MAX)
+        .collect();
     let token_file = api.live.borrow().api.token_file.clone();
+
     let operator = match check(token_file.as_deref(), request.headers()).await {
         Ok(operator) => operator,
         Err(error) => {
@@ -78,7 +93,14 @@ pub(super) async fn guard(
             return error.into_response();
         }
     };
-    let mut line = AuditLine { from, asked, by: operator.0.clone().unwrap_or_default(), outcome: None };
+
+    let mut line = AuditLine {
+        from,
+        asked,
+        by: operator.0.clone().unwrap_or_default(),
+        outcome: None,
+    };
+
     request.extensions_mut().insert(operator);
     let response = match body {
         BodyKind::File | BodyKind::Form => next.run(request).await,
@@ -90,6 +112,7 @@ pub(super) async fn guard(
             }
         }
     };
+
     if let Some(By(by)) = response.extensions().get() {
         line.by.clone_from(by);
     }
@@ -108,12 +131,20 @@ struct AuditLine {
 impl Drop for AuditLine {
     fn drop(&mut self) {
         // Debug forms: what a client wrote may hold line breaks, which would forge lines.
-        let Self { from, asked, by, outcome } = self;
+        let Self {
+            from,
+            asked,
+            by,
+            outcome,
+        } = self;
+
         match outcome {
             Some(status) => tracing::info!(
                 target: "regionmesh::audit", %from, ?asked, ?by, status = status.as_u16(), "change answered"
             ),
-            None => tracing::warn!(target: "regionmesh::audit", %from, ?asked, "the client left before the answer"),
+            None => {
+                tracing::warn!(target: "regionmesh::audit", %from, ?asked, "the client left before the answer")
+            }
         }
     }
 }
@@ -137,17 +168,30 @@ async fn collect(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
     }
 }
 
-/// Checks a request's token; whose it is. The file is read each time, so that a new token needs no restart.
+/// Checks a request's token; whose it is. The file is read each time, so that a new token needs no
+/// restart.
 async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operator, ApiError> {
     let unavailable = |error: String| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "give api.token_file in the agent's configuration")
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error,
+            "give api.token_file in the agent's configuration",
+        )
     };
-    let path = token_file.ok_or_else(|| unavailable("changes of state are off: no token is configured".into()))?;
+    let path = token_file
+        .ok_or_else(|| unavailable("changes of state are off: no token is configured".into()))?;
     let text = tokens::read(path).await.map_err(unavailable)?;
-    let known =
-        tokens::parse(&text).map_err(|error| unavailable(format!("the token file {} {error}", path.display())))?;
-    let unauthorized =
-        |error: &str| ApiError::new(StatusCode::UNAUTHORIZED, error, "send the header Authorization: Bearer TOKEN");
+    let known = tokens::parse(&text)
+        .map_err(|error| unavailable(format!("the token file {} {error}", path.display())))?;
+
+    let unauthorized = |error: &str| {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            error,
+            "send the header Authorization: Bearer TOKEN",
+        )
+    };
+
     let given = headers
         .get(header::AUTHORIZATION)
         .ok_or_else(|| unauthorized("this request changes state and needs a token"))?
@@ -155,16 +199,26 @@ async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operato
         .ok()
         .and_then(bearer)
         .ok_or_else(|| unauthorized("the Authorization header holds no bearer token"))?;
-    // Hashes of equal length are compared in constant time, each with every token; lengths, prefixes and places don't leak.
+
+    // Hashes of equal length are compared in constant time, each with every token; lengths,
+    // prefixes and places don't leak.
     let given = blake3::hash(given.as_bytes());
     let mut found = None;
+
     for (name, token) in known {
         if blake3::hash(token.as_bytes()) == given {
             found = Some(Operator(name.map(str::to_owned)));
         }
     }
-    let wrong =
-        || ApiError::new(StatusCode::FORBIDDEN, "the token is not the right one", "see api.token_file of that agent");
+
+    let wrong = || {
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            "the token is not the right one",
+            "see api.token_file of that agent",
+        )
+    };
+
     found.ok_or_else(wrong)
 }
 

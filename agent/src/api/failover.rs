@@ -8,8 +8,8 @@ use super::{
     reply::ApiError,
     status,
     types::{
-        Assumptions, FailoverHistory, FailoverStatus, LeaderStatus, OrderBody, OrderDone, OwnReport, PastPlanStatus,
-        PastReason, RegionExplanation, RegionStatus, WhatIf,
+        Assumptions, FailoverHistory, FailoverStatus, LeaderStatus, OrderBody, OrderDone,
+        OwnReport, PastPlanStatus, PastReason, RegionExplanation, RegionStatus, WhatIf,
     },
 };
 use crate::{
@@ -27,17 +27,19 @@ use regionmesh_protocol::{
     facts::{Fact, FactKind},
     identity::RegionName,
     plan::{
-        BY_MAX, CommittedPlan, Explanation, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError, OverrideKind,
-        PlanInputs, Standing, WHY_MAX, explain, what_if,
+        BY_MAX, CommittedPlan, Explanation, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError,
+        OverrideKind, PlanInputs, Standing, WHY_MAX, explain, what_if,
     },
     text::visible,
     wire::OrderRefusal,
 };
 use std::{sync::Arc, time::Duration};
 
-/// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one ends by itself.
+/// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one
+/// ends by itself.
 pub const FOR_DEFAULT_MS: u64 = 60 * 60 * 1_000;
-/// How long an answer waits for the plan to come back to this agent from the leader's: one round trip, as a rule.
+/// How long an answer waits for the plan to come back to this agent from the leader's: one round
+/// trip, as a rule.
 const SPREAD: Duration = Duration::from_secs(2);
 /// Past plans that an explanation quotes at most.
 const REASONS_MAX: usize = 10;
@@ -76,8 +78,20 @@ async fn order(
     action: OrderAction,
     body: Bytes,
 ) -> OrderAnswer {
-    let OrderBody { region, by, why, for_ms, force, immediate } = json(&body)?;
-    let region: Option<RegionName> = region.as_deref().map(|region| named("region", region)).transpose()?;
+    let OrderBody {
+        region,
+        by,
+        why,
+        for_ms,
+        force,
+        immediate,
+    } = json(&body)?;
+
+    let region: Option<RegionName> = region
+        .as_deref()
+        .map(|region| named("region", region))
+        .transpose()?;
+
     check(&action, region.as_ref(), for_ms)?;
     let order = Order {
         action,
@@ -88,25 +102,38 @@ async fn order(
         is_forced: force,
         is_immediate: immediate,
     };
+
     give(api, order).await
 }
 
 /// What stands for a reason that was not given.
 pub(super) fn why_or_none(why: String) -> String {
-    if why.is_empty() { "no reason given".into() } else { why }
+    if why.is_empty() {
+        "no reason given".into()
+    } else {
+        why
+    }
 }
 
 /// What can be refused without a leader.
-fn check(action: &OrderAction, region: Option<&RegionName>, for_ms: Option<u64>) -> Result<(), ApiError> {
+fn check(
+    action: &OrderAction,
+    region: Option<&RegionName>,
+    for_ms: Option<u64>,
+) -> Result<(), ApiError> {
     if let OrderAction::Set(kind @ (OverrideKind::Drain | OverrideKind::Promote)) = action
         && region.is_none()
     {
-        return Err(ApiError::bad(format!("region: {}", OrderError::NoRegion(*kind))));
+        return Err(ApiError::bad(format!(
+            "region: {}",
+            OrderError::NoRegion(*kind)
+        )));
     }
+
     match for_ms {
-        Some(for_ms) if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&for_ms) => {
-            Err(ApiError::bad(format!("for_ms: {}", OrderError::Duration(for_ms))))
-        }
+        Some(for_ms) if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&for_ms) => Err(ApiError::bad(
+            format!("for_ms: {}", OrderError::Duration(for_ms)),
+        )),
         _ => Ok(()),
     }
 }
@@ -115,19 +142,44 @@ fn check(action: &OrderAction, region: Option<&RegionName>, for_ms: Option<u64>)
 pub(super) async fn give(api: Api, order: Order) -> OrderAnswer {
     text("by", &order.by, BY_MAX)?;
     text("why", &order.why, WHY_MAX)?;
-    let (by, desk) = (order.by.clone(), api.orders.clone());
-    // In a task of its own: a client that goes away must not leave it unknown to the log what became of the order.
+
+    let by = order.by.clone();
+    let desk = api.orders.clone();
+
+    // In a task of its own: a client that goes away must not leave it unknown to the log what
+    // became of the order.
     let carried_out = tokio::spawn(async move { desk.carry_out(order, HOPS).await });
     let committed = carried_out.await.map_err(|error| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the order broke: {error}"), "see `failover status`")
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the order broke: {error}"),
+            "see `failover status`",
+        )
     })??;
+
     // Who asks this agent next sees what was done.
     let mut known = api.snapshots.plan.subscribe();
-    let has_it = known.wait_for(|known| known.as_ref().is_some_and(|known| known.stamp >= committed.stamp));
+    let has_it = known.wait_for(|known| {
+        known
+            .as_ref()
+            .is_some_and(|known| known.stamp >= committed.stamp)
+    });
     let _ = tokio::time::timeout(SPREAD, has_it).await;
-    let plan = api.snapshots.clocks.by_own_clock(&committed.plan).into_owned();
+    let plan = api
+        .snapshots
+        .clocks
+        .by_own_clock(&committed.plan)
+        .into_owned();
     let done = visible(&committed.plan.reason).into_owned();
-    let plan = status::plan_detail(&api.config, &CommittedPlan { plan, stamp: committed.stamp });
+
+    let plan = status::plan_detail(
+        &api.config,
+        &CommittedPlan {
+            plan,
+            stamp: committed.stamp,
+        },
+    );
+
     Ok((Extension(By(by)), Json(OrderDone { done, plan })))
 }
 
@@ -139,21 +191,35 @@ impl From<OrderRefusal> for ApiError {
             _ => "",
         };
         let (status, hint) = match &refusal {
-            OrderRefusal::NotNow(_) => (StatusCode::SERVICE_UNAVAILABLE, "orders need a majority of regions"),
-            OrderRefusal::Unknown(_) => (StatusCode::GATEWAY_TIMEOUT, "see `regionmesh failover status`"),
+            OrderRefusal::NotNow(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "orders need a majority of regions",
+            ),
+            OrderRefusal::Unknown(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "see `regionmesh failover status`",
+            ),
             OrderRefusal::Wrong(error) => match error {
-                OrderError::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "a first plan needs a majority of regions"),
+                OrderError::NoPlan => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "a first plan needs a majority of regions",
+                ),
                 OrderError::UnknownRegion(_) => (StatusCode::NOT_FOUND, "see `regionmesh status`"),
-                OrderError::NothingStands(_) => (StatusCode::NOT_FOUND, "see `regionmesh failover status`"),
-                OrderError::Unfit { .. } => {
-                    (StatusCode::CONFLICT, "users are not moved onto a worse region; drain the others if it must be")
+                OrderError::NothingStands(_) => {
+                    (StatusCode::NOT_FOUND, "see `regionmesh failover status`")
                 }
-                OrderError::WouldReplace { .. } => {
-                    (StatusCode::CONFLICT, "agree with whoever ordered it, or repeat with --force (\"force\": true)")
-                }
+                OrderError::Unfit { .. } => (
+                    StatusCode::CONFLICT,
+                    "users are not moved onto a worse region; drain the others if it must be",
+                ),
+                OrderError::WouldReplace { .. } => (
+                    StatusCode::CONFLICT,
+                    "agree with whoever ordered it, or repeat with --force (\"force\": true)",
+                ),
                 OrderError::LastServing { .. } => (
                     StatusCode::CONFLICT,
-                    "to let the drain stand all the same, repeat with --yes or --force (\"force\": true)",
+                    "to let the drain stand all the same, repeat with --yes or --force (\"force\": \
+                        true)",
                 ),
                 OrderError::Member(error) => members::answer(error),
                 OrderError::TooMany => (StatusCode::CONFLICT, "see `regionmesh failover status`"),
@@ -163,6 +229,7 @@ impl From<OrderRefusal> for ApiError {
                 | OrderError::Duration(_) => (StatusCode::BAD_REQUEST, ""),
             },
         };
+
         Self::new(status, refusal.to_string(), hint).with_code(code)
     }
 }
@@ -174,9 +241,15 @@ pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
     Json(FailoverStatus {
         answered_by: api.config.id().to_string(),
         answered_ms: unix_ms(),
-        leader: leader.ballot.map(|ballot| LeaderStatus { agent: ballot.agent.to_string(), ballot: ballot.number }),
+        leader: leader.ballot.map(|ballot| LeaderStatus {
+            agent: ballot.agent.to_string(),
+            ballot: ballot.number,
+        }),
         max_out: api.config.traffic.max_out,
-        taken_out: plan.iter().flat_map(|committed| committed.plan.taken_out().cloned()).collect(),
+        taken_out: plan
+            .iter()
+            .flat_map(|committed| committed.plan.taken_out().cloned())
+            .collect(),
         automatic_refused: members::why_not_automatic(&api),
         plan: plan.map(|committed| status::plan_detail(&api.config, &committed)),
         verdicts: status::verdicts(&api.config, &api.snapshots),
@@ -191,7 +264,11 @@ pub async fn past(State(api): State<Api>) -> Result<Json<FailoverHistory>, ApiEr
         seen_ms: past.seen_ms,
         plan: status::plan_detail(&api.config, &past.committed),
     };
-    Ok(Json(FailoverHistory { answered_by: api.config.id().to_string(), plans: plans.iter().map(plan).collect() }))
+
+    Ok(Json(FailoverHistory {
+        answered_by: api.config.id().to_string(),
+        plans: plans.iter().map(plan).collect(),
+    }))
 }
 
 async fn read_history(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
@@ -199,20 +276,37 @@ async fn read_history(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
     let read = tokio::task::spawn_blocking(move || history::read(&data_dir)).await;
     let failed = |error: String| {
         let error = format!("the history of plans can't be read: {error}");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error, "see data_dir of that agent")
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error,
+            "see data_dir of that agent",
+        )
     };
-    read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+
+    read.map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// `GET /v1/failover/explain/{region}`
-pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<Json<RegionExplanation>, ApiError> {
+pub async fn why(
+    State(api): State<Api>,
+    Path(region): Path<String>,
+) -> Result<Json<RegionExplanation>, ApiError> {
     let region: RegionName = name(&region)?;
-    let unknown =
-        || ApiError::not_found(format!("there is no region {region} in this mesh"), "see `regionmesh status`");
+    let unknown = || {
+        ApiError::not_found(
+            format!("there is no region {region} in this mesh"),
+            "see `regionmesh status`",
+        )
+    };
     let committed = api.snapshots.plan_by_own_clock();
     let plan = committed.as_ref().map(|committed| &committed.plan);
     let all = status::regions(&api.config, &api.snapshots, plan);
-    let seen: RegionStatus = all.into_iter().find(|known| known.region == region).ok_or_else(unknown)?;
+
+    let seen: RegionStatus = all
+        .into_iter()
+        .find(|known| known.region == region)
+        .ok_or_else(unknown)?;
     let mentions = |past: &&PastPlan| past.committed.plan.reason.contains(region.as_str());
     let plans = read_history(&api).await?;
     let reason = |past: &PastPlan| PastReason {
@@ -220,19 +314,41 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
         seq: past.committed.stamp.seq,
         reason: visible(&past.committed.plan.reason).into_owned(),
     };
-    let mut reasons: Vec<PastReason> = plans.iter().rev().filter(mentions).take(REASONS_MAX).map(reason).collect();
+
+    let mut reasons: Vec<PastReason> = plans
+        .iter()
+        .rev()
+        .filter(mentions)
+        .take(REASONS_MAX)
+        .map(reason)
+        .collect();
+
     reasons.reverse();
     let now_ms = unix_ms();
     let inputs = api.snapshots.plan_inputs.borrow().clone();
-    let explained = plan.zip(inputs).and_then(|(plan, inputs)| explain(plan, &inputs, &region, now_ms));
+    let explained = plan
+        .zip(inputs)
+        .and_then(|(plan, inputs)| explain(plan, &inputs, &region, now_ms));
     let standing = match plan {
         Some(plan) if !plan.members.may_serve(&region) => {
-            "not a member of the register, so that it gets no traffic; `failover members add` makes it one"
+            "not a member of the register, so that it gets no traffic; `failover members add` \
+                makes it one"
         }
         _ => "no plan is committed yet",
     };
-    let nothing = || Explanation { standing: standing.into(), ..Explanation::default() };
-    let Explanation { standing, overrides, mut guards, gate, ramp } = explained.unwrap_or_else(nothing);
+
+    let nothing = || Explanation {
+        standing: standing.into(),
+        ..Explanation::default()
+    };
+    let Explanation {
+        standing,
+        overrides,
+        mut guards,
+        gate,
+        ramp,
+    } = explained.unwrap_or_else(nothing);
+
     guards.extend(members::why_not_automatic(&api));
     Ok(Json(RegionExplanation {
         answered_by: api.config.id().to_string(),
@@ -252,13 +368,26 @@ pub async fn why(State(api): State<Api>, Path(region): Path<String>) -> Result<J
 /// What the living agents of a region report of it themselves.
 fn own_reports(api: &Api, region: &RegionName) -> Vec<OwnReport> {
     let board = api.snapshots.board.borrow().clone();
-    let reports = board.agents.iter().filter(|(id, view)| id.region == *region && view.is_alive);
+    let reports = board
+        .agents
+        .iter()
+        .filter(|(id, view)| id.region == *region && view.is_alive);
+
     reports
         .filter_map(|(id, view)| {
             let seen = view.facts.get(&FactKind::Observations)?;
-            let Fact::Observations(all) = &*seen.fact else { return None };
-            let (agent, age_ms) = (id.to_string(), status::millis(seen.seen_at.elapsed()));
-            Some(OwnReport { agent, condition: all.own, address: all.own_address, age_ms })
+            let Fact::Observations(all) = &*seen.fact else {
+                return None;
+            };
+            let agent = id.to_string();
+            let age_ms = status::millis(seen.seen_at.elapsed());
+
+            Some(OwnReport {
+                agent,
+                condition: all.own,
+                address: all.own_address,
+                age_ms,
+            })
         })
         .collect()
 }
@@ -267,8 +396,13 @@ fn current(api: &Api) -> Result<(Arc<CommittedPlan>, Arc<PlanInputs>), ApiError>
     let plan = api.snapshots.plan_by_own_clock();
     let inputs = api.snapshots.plan_inputs.borrow().clone();
     plan.zip(inputs).ok_or_else(|| {
-        let hint = "a plan is committed as soon as a majority of regions can be reached; see `regionmesh status`";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see \
+            `regionmesh status`";
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no plan is committed yet",
+            hint,
+        )
     })
 }
 
@@ -283,9 +417,11 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
             ));
         }
     }
+
     let (committed, inputs) = current(&api)?;
     let refused = members::why_not_automatic(&api);
-    let planned = what_if(Some(&committed.plan), &inputs, &assume, unix_ms()).filter(|_| refused.is_none());
+    let planned =
+        what_if(Some(&committed.plan), &inputs, &assume, unix_ms()).filter(|_| refused.is_none());
     let before = status::planned_regions(&api.config, &committed.plan);
     let would_change = planned.is_some();
     let plan = planned.as_ref().unwrap_or(&committed.plan);
@@ -295,6 +431,7 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
         .filter(|(_, part)| matches!(part.standing, Standing::Limited { .. }))
         .map(|(region, _)| region)
         .collect();
+
     Ok(Json(WhatIf {
         would_change,
         reason: match refused {

@@ -20,18 +20,36 @@ use std::collections::BTreeSet;
 /// `GET /v1/failover/members`
 pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
     let plan = api.snapshots.plan.borrow().clone();
-    let members = plan.as_ref().map(|committed| committed.plan.members.clone()).unwrap_or_default();
-    let shares = plan.as_ref().map(|committed| committed.plan.shares()).unwrap_or_default();
+    let members = plan
+        .as_ref()
+        .map(|committed| committed.plan.members.clone())
+        .unwrap_or_default();
+    let shares = plan
+        .as_ref()
+        .map(|committed| committed.plan.shares())
+        .unwrap_or_default();
     let board = api.snapshots.board.borrow().clone();
     let has_witness = api.config.witness.is_some();
-    let is_configured =
-        |name: &RegionName| api.config.region(name).is_some() || name.as_str() == WITNESS && has_witness;
+    let is_configured = |name: &RegionName| {
+        api.config.region(name).is_some() || name.as_str() == WITNESS && has_witness
+    };
     let witness = RegionName::new(WITNESS).ok().filter(|_| has_witness);
-    let configured = api.config.regions.iter().map(|region| region.name.clone()).chain(witness);
+
+    let configured = api
+        .config
+        .regions
+        .iter()
+        .map(|region| region.name.clone())
+        .chain(witness);
     let names: BTreeSet<RegionName> = members.names().into_iter().chain(configured).collect();
     let member = |name: RegionName| {
         let counted = members.acceptors.get(&name);
-        let agents = board.agents.iter().filter(|(id, view)| id.region == name && view.is_alive).count();
+        let agents = board
+            .agents
+            .iter()
+            .filter(|(id, view)| id.region == name && view.is_alive)
+            .count();
+
         MemberStatus {
             vote: match counted {
                 None => "none",
@@ -41,13 +59,17 @@ pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
             .into(),
             is_member: counted.is_some(),
             is_configured: is_configured(&name),
-            acceptor: counted.copied().flatten().map(|incarnation| incarnation.to_string()),
+            acceptor: counted
+                .copied()
+                .flatten()
+                .map(|incarnation| incarnation.to_string()),
             agents_alive: agents as u64,
             share: shares.get(&name).copied().unwrap_or(0.0),
             is_witness: name.as_str() == WITNESS,
             member: name,
         }
     };
+
     Json(MembersStatus {
         answered_by: api.config.id().to_string(),
         register: (!members.is_empty()).then(|| format!("{:016x}", members.register)),
@@ -60,20 +82,46 @@ pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
 
 /// `POST /v1/failover/members/add`
 pub async fn add(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
-    let MemberBody { region, by, why, force } = json(&body)?;
+    let MemberBody {
+        region,
+        by,
+        why,
+        force,
+    } = json(&body)?;
+
     change(api, operator, region, by, why, MemberOrder::Add { force }).await
 }
 
 /// `POST /v1/failover/members/remove`
 pub async fn remove(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
-    let MemberBody { region, by, why, force } = json(&body)?;
-    change(api, operator, region, by, why, MemberOrder::Remove { force }).await
+    let MemberBody {
+        region,
+        by,
+        why,
+        force,
+    } = json(&body)?;
+
+    change(
+        api,
+        operator,
+        region,
+        by,
+        why,
+        MemberOrder::Remove { force },
+    )
+    .await
 }
 
 /// `POST /v1/failover/members/rename`
 pub async fn rename(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
-    let NewNameBody { region, to, by, why } = json(&body)?;
+    let NewNameBody {
+        region,
+        to,
+        by,
+        why,
+    } = json(&body)?;
     let to: RegionName = named("to", &to)?;
+
     change(api, operator, region, by, why, MemberOrder::Rename { to }).await
 }
 
@@ -95,13 +143,15 @@ async fn change(
         is_forced: false,
         is_immediate: false,
     };
+
     give(api, order).await
 }
 
 /// Why automatic failover is refused, as far as this agent knows; none if it is not.
 pub(super) fn why_not_automatic(api: &Api) -> Option<String> {
     let plan = api.snapshots.plan.borrow().clone();
-    plan.as_ref().and_then(|committed| Members::why_not_automatic(&committed.plan.members))
+    plan.as_ref()
+        .and_then(|committed| Members::why_not_automatic(&committed.plan.members))
 }
 
 /// How a refusal is answered, and what to do.
@@ -111,11 +161,15 @@ pub(super) fn answer(error: &MemberOrderError) -> (StatusCode, &'static str) {
         MemberOrderError::Members(MembersError::NotAMember(_)) => {
             (StatusCode::NOT_FOUND, "see `regionmesh failover members`")
         }
-        MemberOrderError::NoMajorityLeft { .. } => (StatusCode::CONFLICT, "bring back another region first"),
+        MemberOrderError::NoMajorityLeft { .. } => {
+            (StatusCode::CONFLICT, "bring back another region first")
+        }
         MemberOrderError::Members(_)
         | MemberOrderError::NotConfigured { .. }
         | MemberOrderError::HasTraffic { .. }
         | MemberOrderError::NotAutomatic(_)
-        | MemberOrderError::Votes { .. } => (StatusCode::CONFLICT, "see `regionmesh failover members`"),
+        | MemberOrderError::Votes { .. } => {
+            (StatusCode::CONFLICT, "see `regionmesh failover members`")
+        }
     }
 }

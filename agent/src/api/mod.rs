@@ -1,7 +1,9 @@
-//! The agent's HTTP face: state of the mesh for people and programs, metrics, probes, and changes of models.
+//! The agent's HTTP face: state of the mesh for people and programs, metrics, probes, and changes
+//! of models.
 //!
-//! Everything that is read comes from the snapshots; what changes state needs the bearer token and is written to the log.
-//! [`ROUTES`] is the one list of what there is: the router and the OpenAPI document are both made from it.
+//! Everything that is read comes from the snapshots; what changes state needs the bearer token and
+//! is written to the log. [`ROUTES`] is the one list of what there is: the router and the OpenAPI
+//! document are both made from it.
 
 pub mod access;
 pub mod cost;
@@ -206,21 +208,62 @@ const ORDER_ERRORS: &[u16] = &[400, 404, 409, 500, 504];
 /// Every route.
 pub const ROUTES: &[Route] = {
     use Answer::{Created, Formats, Json, Probe, Stream, Text};
+
     &[
-        read("/", "What this is and where to look", Text, &[], || get(index)),
-        read("/metrics", "Prometheus metrics", Text, &[500], || get(probes::metrics)),
-        read("/healthz", "200 while every actor runs", Probe("Healthz"), &[], || get(probes::healthz)),
-        read("/readyz", "200 once the agent can answer for the mesh", Probe("Readyz"), &[], || get(probes::readyz)),
-        read("/verdict/{region}", "200 unless the region is failed or draining", Probe("Verdict"), &[400, 404], || {
-            get(probes::verdict)
+        read("/", "What this is and where to look", Text, &[], || {
+            get(index)
         }),
-        read("/v1/openapi.json", "This document", Json("OpenApi"), &[], || get(openapi::document)),
-        read("/v1/status", "The whole mesh", Json("Status"), &[], || get(whole_status)),
-        read("/v1/regions", "Every region", Json("Regions"), &[], || get(regions)),
-        read("/v1/plan", "The committed plan", Json("Plan"), &[503], || get(plan)),
-        read("/v1/failover/status", "The plan, its overrides and guards", Json("FailoverStatus"), &[], || {
-            get(failover::show)
+        read("/metrics", "Prometheus metrics", Text, &[500], || {
+            get(probes::metrics)
         }),
+        read(
+            "/healthz",
+            "200 while every actor runs",
+            Probe("Healthz"),
+            &[],
+            || get(probes::healthz),
+        ),
+        read(
+            "/readyz",
+            "200 once the agent can answer for the mesh",
+            Probe("Readyz"),
+            &[],
+            || get(probes::readyz),
+        ),
+        read(
+            "/verdict/{region}",
+            "200 unless the region is failed or draining",
+            Probe("Verdict"),
+            &[400, 404],
+            || get(probes::verdict),
+        ),
+        read(
+            "/v1/openapi.json",
+            "This document",
+            Json("OpenApi"),
+            &[],
+            || get(openapi::document),
+        ),
+        read("/v1/status", "The whole mesh", Json("Status"), &[], || {
+            get(whole_status)
+        }),
+        read("/v1/regions", "Every region", Json("Regions"), &[], || {
+            get(regions)
+        }),
+        read(
+            "/v1/plan",
+            "The committed plan",
+            Json("Plan"),
+            &[503],
+            || get(plan),
+        ),
+        read(
+            "/v1/failover/status",
+            "The plan, its overrides and guards",
+            Json("FailoverStatus"),
+            &[],
+            || get(failover::show),
+        ),
         read(
             "/v1/failover/history",
             "The committed plans that this agent saw",
@@ -261,7 +304,8 @@ pub const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/promote",
-            "Give a region all traffic, for a time; one that is out comes back by cool-down and ramp first",
+            "Give a region all traffic, for a time; one that is out comes back by cool-down and \
+                ramp first",
             BodyKind::Json("RegionOrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -275,9 +319,13 @@ pub const ROUTES: &[Route] = {
             ORDER_ERRORS,
             || post(failover::restore),
         ),
-        read("/v1/failover/members", "Who votes in the register and gets traffic", Json("Members"), &[], || {
-            get(members::list)
-        }),
+        read(
+            "/v1/failover/members",
+            "Who votes in the register and gets traffic",
+            Json("Members"),
+            &[],
+            || get(members::list),
+        ),
         change(
             "/v1/failover/members/add",
             "Let a region, or the witness, vote in the register and come in by gate and ramp",
@@ -288,7 +336,8 @@ pub const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/members/remove",
-            "Take a region, or the witness, out of the register and its traffic away; it need not be reachable",
+            "Take a region, or the witness, out of the register and its traffic away; it need not \
+                be reachable",
             BodyKind::Json("MemberBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -302,8 +351,14 @@ pub const ROUTES: &[Route] = {
             ORDER_ERRORS,
             || post(members::rename),
         ),
-        read("/v1/events", "What happened, as this agent noticed it", Json("EventList"), &[400], || get(events::list))
-            .with_query(events::LIST_QUERY),
+        read(
+            "/v1/events",
+            "What happened, as this agent noticed it",
+            Json("EventList"),
+            &[400],
+            || get(events::list),
+        )
+        .with_query(events::LIST_QUERY),
         read(
             "/v1/events/stream",
             "What happens, as it happens: server-sent events; Last-Event-ID or since resumes",
@@ -312,43 +367,93 @@ pub const ROUTES: &[Route] = {
             || get(events::stream),
         )
         .with_query(events::STREAM_QUERY),
-        read("/v1/alerts", "Active alerts, and recently ended ones if asked for", Json("AlertList"), &[400], || {
-            get(events::alerts)
-        })
+        read(
+            "/v1/alerts",
+            "Active alerts, and recently ended ones if asked for",
+            Json("AlertList"),
+            &[400],
+            || get(events::alerts),
+        )
         .with_query(events::ALERTS_QUERY),
-        read("/v1/cost/report", "What was spent within some days", Formats("CostReport"), COST_ERRORS, || {
-            get(cost::report)
-        })
+        read(
+            "/v1/cost/report",
+            "What was spent within some days",
+            Formats("CostReport"),
+            COST_ERRORS,
+            || get(cost::report),
+        )
         .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/trends", "How spending changed", Formats("CostTrends"), COST_ERRORS, || get(cost::trends))
-            .with_query(cost::TRENDS_QUERY),
-        read("/v1/cost/models", "What each model costs", Formats("CostModels"), COST_ERRORS, || get(cost::models))
-            .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/egress", "What bytes cost that left a region", Formats("CostEgress"), COST_ERRORS, || {
-            get(cost::egress)
-        })
+        read(
+            "/v1/cost/trends",
+            "How spending changed",
+            Formats("CostTrends"),
+            COST_ERRORS,
+            || get(cost::trends),
+        )
+        .with_query(cost::TRENDS_QUERY),
+        read(
+            "/v1/cost/models",
+            "What each model costs",
+            Formats("CostModels"),
+            COST_ERRORS,
+            || get(cost::models),
+        )
         .with_query(cost::SPAN_QUERY),
-        read("/v1/cost/forecast", "What the month is heading for", Formats("CostForecast"), COST_ERRORS, || {
-            get(cost::forecast)
-        })
+        read(
+            "/v1/cost/egress",
+            "What bytes cost that left a region",
+            Formats("CostEgress"),
+            COST_ERRORS,
+            || get(cost::egress),
+        )
+        .with_query(cost::SPAN_QUERY),
+        read(
+            "/v1/cost/forecast",
+            "What the month is heading for",
+            Formats("CostForecast"),
+            COST_ERRORS,
+            || get(cost::forecast),
+        )
         .with_query(cost::FORECAST_QUERY),
-        read("/v1/cost/anomalies", "Spending that is not as usual", Formats("CostAnomalies"), COST_ERRORS, || {
-            get(cost::anomalies)
-        })
+        read(
+            "/v1/cost/anomalies",
+            "Spending that is not as usual",
+            Formats("CostAnomalies"),
+            COST_ERRORS,
+            || get(cost::anomalies),
+        )
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/budgets", "How far budgets are used up", Formats("CostBudgets"), COST_ERRORS, || {
-            get(cost::budgets)
-        })
+        read(
+            "/v1/cost/budgets",
+            "How far budgets are used up",
+            Formats("CostBudgets"),
+            COST_ERRORS,
+            || get(cost::budgets),
+        )
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/sources", "Whose bills are there, and what runs", Formats("CostSources"), COST_ERRORS, || {
-            get(cost::bills)
-        })
+        read(
+            "/v1/cost/sources",
+            "Whose bills are there, and what runs",
+            Formats("CostSources"),
+            COST_ERRORS,
+            || get(cost::bills),
+        )
         .with_query(cost::FORMAT_QUERY),
-        read("/v1/cost/prices", "The prices of a day", Formats("CostPrices"), COST_ERRORS, || get(cost::prices))
-            .with_query(cost::PRICES_QUERY),
-        read("/v1/cost/recommendations", "What would cost less", Formats("CostRecommendations"), COST_ERRORS, || {
-            get(cost::recommendations)
-        })
+        read(
+            "/v1/cost/prices",
+            "The prices of a day",
+            Formats("CostPrices"),
+            COST_ERRORS,
+            || get(cost::prices),
+        )
+        .with_query(cost::PRICES_QUERY),
+        read(
+            "/v1/cost/recommendations",
+            "What would cost less",
+            Formats("CostRecommendations"),
+            COST_ERRORS,
+            || get(cost::recommendations),
+        )
         .with_query(cost::RECOMMENDATIONS_QUERY),
         change(
             "/v1/cost/import",
@@ -367,10 +472,20 @@ pub const ROUTES: &[Route] = {
             &[400, 409, 415, 507],
             || post(cost::add_prices),
         ),
-        read("/v1/models", "Every model, its versions and aliases, and where they are", Json("Models"), &[], || {
-            get(all_models)
-        }),
-        read("/v1/models/{model}", "One model", Json("Model"), &[400, 404], || get(one_model)),
+        read(
+            "/v1/models",
+            "Every model, its versions and aliases, and where they are",
+            Json("Models"),
+            &[],
+            || get(all_models),
+        ),
+        read(
+            "/v1/models/{model}",
+            "One model",
+            Json("Model"),
+            &[400, 404],
+            || get(one_model),
+        ),
         read(
             "/v1/models/{model}/versions/{version}",
             "One version with its files, as this region holds it",
@@ -403,10 +518,21 @@ pub const ROUTES: &[Route] = {
             &[400, 404, 409, 507],
             || post(models::commit),
         ),
-        read("/v1/uploads", "The uploads that are open at this agent", Json("Uploads"), &[], || get(models::uploads)),
-        change("/v1/uploads/{upload}/abort", "Drop an upload", BodyKind::None, Json("Done"), &[400, 404], || {
-            post(models::abort)
-        }),
+        read(
+            "/v1/uploads",
+            "The uploads that are open at this agent",
+            Json("Uploads"),
+            &[],
+            || get(models::uploads),
+        ),
+        change(
+            "/v1/uploads/{upload}/abort",
+            "Drop an upload",
+            BodyKind::None,
+            Json("Done"),
+            &[400, 404],
+            || post(models::abort),
+        ),
         change(
             "/v1/models/{model}/versions/{version}/delete",
             "Delete a version everywhere",
@@ -449,15 +575,24 @@ pub fn router(api: Api, limits: Limits) -> Router {
     let add = |router: Router<Api>, route: &Route| {
         let mut handler = (route.handler)();
         if route.needs_token {
-            let guarded = Guarded { api: api.clone(), limits, body: route.body };
+            let guarded = Guarded {
+                api: api.clone(),
+                limits,
+                body: route.body,
+            };
+
             handler = handler.route_layer(middleware::from_fn_with_state(guarded, access::guard));
         }
+
         router.route(route.path, handler)
     };
+
     ROUTES
         .iter()
         .fold(Router::new(), add)
-        .fallback(|| async { ApiError::not_found("there is nothing at this path", "see /v1/openapi.json") })
+        .fallback(|| async {
+            ApiError::not_found("there is nothing at this path", "see /v1/openapi.json")
+        })
         .layer(Extension(limits))
         .layer(middleware::from_fn(refusals_as_json))
         .layer(middleware::from_fn_with_state(hosts, host::guard))
@@ -468,19 +603,31 @@ pub fn router(api: Api, limits: Limits) -> Router {
 /// Refusals that axum makes itself (wrong method, bad query) get the body of all errors.
 async fn refusals_as_json(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    let is_plain =
-        response.headers().get(header::CONTENT_TYPE).is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
+    let is_plain = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
+
     if !response.status().is_client_error() || !is_plain {
         return response;
     }
+
     let (head, body) = response.into_parts();
     let text = axum::body::to_bytes(body, 4_096).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let error = if text.is_empty() { head.status.canonical_reason().unwrap_or("refused") } else { &text };
+    let error = if text.is_empty() {
+        head.status.canonical_reason().unwrap_or("refused")
+    } else {
+        &text
+    };
     let mut response = ApiError::new(head.status, error, reply::SEE_DOCUMENT).into_response();
+
     if let Some(allowed) = head.headers.get(header::ALLOW) {
-        response.headers_mut().insert(header::ALLOW, allowed.clone());
+        response
+            .headers_mut()
+            .insert(header::ALLOW, allowed.clone());
     }
+
     response
 }
 
@@ -490,7 +637,9 @@ async fn measure(State(api): State<Api>, request: Request, next: Next) -> Respon
     let method = request.method().clone();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
-    api.metrics.answered(route, &method, response.status().as_u16(), start.elapsed());
+
+    api.metrics
+        .answered(route, &method, response.status().as_u16(), start.elapsed());
     response
 }
 
@@ -500,10 +649,22 @@ pub async fn run(api: Api, listener: TcpListener, stop: CancellationToken) -> Re
 }
 
 async fn index(State(api): State<Api>) -> String {
-    let mut text = format!("RegionMesh {} — agent {} of mesh {}\n\n", crate::VERSION, api.config.id(), api.config.mesh);
+    let mut text = format!(
+        "RegionMesh {} — agent {} of mesh {}\n\n",
+        crate::VERSION,
+        api.config.id(),
+        api.config.mesh
+    );
+
     for route in ROUTES {
-        text += &format!("{:4} {:52} {}\n", route.method.to_uppercase(), route.path, route.summary);
+        text += &format!(
+            "{:4} {:52} {}\n",
+            route.method.to_uppercase(),
+            route.path,
+            route.summary
+        );
     }
+
     text
 }
 
@@ -514,28 +675,46 @@ async fn whole_status(State(api): State<Api>) -> Json<types::Status> {
 async fn regions(State(api): State<Api>) -> Json<types::Regions> {
     let committed = api.snapshots.plan_by_own_clock();
     let plan = committed.as_ref().map(|committed| &committed.plan);
-    Json(types::Regions { regions: status::regions(&api.config, &api.snapshots, plan) })
+    Json(types::Regions {
+        regions: status::regions(&api.config, &api.snapshots, plan),
+    })
 }
 
 async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {
     let missing = || {
-        let hint = "a plan is committed as soon as a majority of regions can be reached; see `regionmesh status`";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no plan is committed yet", hint)
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see \
+            `regionmesh status`";
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no plan is committed yet",
+            hint,
+        )
     };
-    status::plan(&api.config, &api.snapshots).map(Json).ok_or_else(missing)
+
+    status::plan(&api.config, &api.snapshots)
+        .map(Json)
+        .ok_or_else(missing)
 }
 
 async fn all_models(State(api): State<Api>) -> Json<types::Models> {
-    Json(types::Models { models: status::models(&api.config, &api.snapshots) })
+    Json(types::Models {
+        models: status::models(&api.config, &api.snapshots),
+    })
 }
 
-async fn one_model(State(api): State<Api>, Path(model): Path<String>) -> Result<Json<types::ModelStatus>, ApiError> {
+async fn one_model(
+    State(api): State<Api>,
+    Path(model): Path<String>,
+) -> Result<Json<types::ModelStatus>, ApiError> {
     let model: ModelName = models::name(&model)?;
     status::models(&api.config, &api.snapshots)
         .into_iter()
         .find(|known| known.model == model.as_str())
         .map(Json)
         .ok_or_else(|| {
-            ApiError::not_found(format!("no region is known to hold a model {model}"), "see `regionmesh models list`")
+            ApiError::not_found(
+                format!("no region is known to hold a model {model}"),
+                "see `regionmesh models list`",
+            )
         })
 }

@@ -16,15 +16,19 @@ pub async fn document() -> Json<Value> {
 pub fn build() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for route in ROUTES {
-        let item = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
+        let item = paths
+            .entry(route.path.to_owned())
+            .or_insert_with(|| json!({}));
         item[route.method] = operation(route);
     }
+
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "RegionMesh agent",
             "version": crate::VERSION,
-            "description": "Any agent answers for the whole mesh. Ages and durations are milliseconds, points in time Unix milliseconds.",
+            "description": "Any agent answers for the whole mesh. Ages and durations are \
+                milliseconds, points in time Unix milliseconds.",
         },
         "paths": paths,
         "components": {
@@ -45,15 +49,20 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters,
         "responses": responses(route),
     });
+
     if route.needs_token {
         operation["security"] = json!([{ "token": [] }]);
     }
+
     match route.body {
         BodyKind::None => {}
         BodyKind::Json(schema) => {
             // An object whose fields may all be left out may be left out itself.
-            let is_required = schemas()[schema]["required"].as_array().is_some_and(|required| !required.is_empty());
-            operation["requestBody"] = json!({ "required": is_required, "content": json_of(schema) });
+            let is_required = schemas()[schema]["required"]
+                .as_array()
+                .is_some_and(|required| !required.is_empty());
+            operation["requestBody"] =
+                json!({ "required": is_required, "content": json_of(schema) });
         }
         BodyKind::Form => {
             let file = json!({ "type": "string", "format": "binary" });
@@ -67,15 +76,25 @@ fn operation(route: &Route) -> Value {
             operation["requestBody"] = json!({ "required": true, "content": content });
         }
     }
+
     operation
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
-    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let names = route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = names.map(|name| {
-        let kind = route.path_kinds.iter().find(|(named, _)| *named == name).map_or(name, |(_, kind)| kind);
+        let kind = route
+            .path_kinds
+            .iter()
+            .find(|(named, _)| *named == name)
+            .map_or(name, |(_, kind)| kind);
+
         json!({ "name": name, "in": "path", "required": true, "schema": of(kind) })
     });
+
     let mut parameters: Vec<Value> = in_path.collect();
     if route.body == BodyKind::File {
         parameters.push(json!({
@@ -83,6 +102,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             "description": "Path of the file below the version's folder",
         }));
     }
+
     parameters.extend(route.query.iter().map(|(name, kind, meaning)| {
         json!({ "name": name, "in": "query", "required": false, "schema": of(kind), "description": meaning })
     }));
@@ -92,6 +112,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             "description": "The last event seen; outranks `since`",
         }));
     }
+
     parameters
 }
 
@@ -107,32 +128,47 @@ fn responses(route: &Route) -> Value {
             }
             json!({ "200": { "description": "Done", "content": content } })
         }
-        Answer::Json(schema) => json!({ "200": { "description": "Done", "content": json_of(schema) } }),
+        Answer::Json(schema) => {
+            json!({ "200": { "description": "Done", "content": json_of(schema) } })
+        }
         Answer::Stream(schema) => {
             let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
             json!({ "200": { "description": "Events, until one side closes", "content": {
                 "text/event-stream": { "schema": { "type": "string" }, "x-itemSchema": schema } } } })
         }
-        Answer::Created(schema) => json!({ "201": { "description": "Done", "content": json_of(schema) } }),
+        Answer::Created(schema) => {
+            json!({ "201": { "description": "Done", "content": json_of(schema) } })
+        }
         Answer::Probe(schema) => json!({
             "200": { "description": "Yes", "content": json_of(schema) },
             "503": { "description": "No", "content": json_of(schema) },
         }),
     };
+
     let of_the_guard: &[u16] = match (route.needs_token, route.body) {
         (false, _) => &[],
         (true, BodyKind::File | BodyKind::Form) => &[401, 403, 503],
         (true, _) => &[401, 403, 408, 413, 503],
     };
-    for code in route.errors.iter().chain(of_the_guard).chain(OF_EVERY_ROUTE) {
+
+    for code in route
+        .errors
+        .iter()
+        .chain(of_the_guard)
+        .chain(OF_EVERY_ROUTE)
+    {
         // A probe's 503 has a body of its own.
         if responses.get(code.to_string()).is_some() {
             continue;
         }
-        let reason = http::StatusCode::from_u16(*code).ok().and_then(|code| code.canonical_reason());
+
+        let reason = http::StatusCode::from_u16(*code)
+            .ok()
+            .and_then(|code| code.canonical_reason());
         responses[code.to_string()] =
             json!({ "description": reason.unwrap_or("Not done"), "content": json_of("Error") });
     }
+
     responses["default"] = json!({ "description": "Not done", "content": json_of("Error") });
     responses
 }
@@ -142,8 +178,16 @@ fn json_of(schema: &str) -> Value {
 }
 
 fn operation_id(method: &str, path: &str) -> String {
-    let words = path.split('/').filter(|part| !part.is_empty()).map(|part| part.trim_matches(['{', '}']));
-    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_").replace('.', "_")
+    let words = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(|part| part.trim_matches(['{', '}']));
+
+    std::iter::once(method)
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join("_")
+        .replace('.', "_")
 }
 
 #[cfg(test)]
@@ -158,13 +202,25 @@ mod tests {
             .into_iter()
             .flatten()
             .flat_map(|(path, item)| {
-                item.as_object().into_iter().flatten().map(|(method, _)| (path.clone(), method.clone()))
+                item.as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(method, _)| (path.clone(), method.clone()))
             })
             .collect();
+
         assert_eq!(described.len(), ROUTES.len());
         for route in ROUTES {
-            assert!(described.contains(&(route.path.into(), route.method.into())), "{} is not described", route.path);
-            assert_eq!(document["paths"][route.path][route.method]["security"].is_array(), route.needs_token);
+            assert!(
+                described.contains(&(route.path.into(), route.method.into())),
+                "{} is not described",
+                route.path
+            );
+
+            assert_eq!(
+                document["paths"][route.path][route.method]["security"].is_array(),
+                route.needs_token
+            );
         }
     }
 
@@ -173,17 +229,30 @@ mod tests {
         for route in ROUTES {
             let operation = operation(route);
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                assert!(parameter["schema"]["type"].is_string(), "{}: {parameter}", route.path);
+                assert!(
+                    parameter["schema"]["type"].is_string(),
+                    "{}: {parameter}",
+                    route.path
+                );
             }
+
             for code in ["400", "421", "503"] {
-                assert!(operation["responses"][code].is_object(), "{}: {code}", route.path);
+                assert!(
+                    operation["responses"][code].is_object(),
+                    "{}: {code}",
+                    route.path
+                );
             }
         }
     }
 
     #[test]
     fn operation_ids_are_unique() {
-        let mut ids: Vec<_> = ROUTES.iter().map(|route| operation_id(route.method, route.path)).collect();
+        let mut ids: Vec<_> = ROUTES
+            .iter()
+            .map(|route| operation_id(route.method, route.path))
+            .collect();
+
         ids.sort();
         let count = ids.len();
         ids.dedup();

@@ -27,7 +27,12 @@ pub struct ApiError {
 impl ApiError {
     /// An error with what to do about it.
     pub fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Self {
-        Self { status, error: error.into(), hint, code: "" }
+        Self {
+            status,
+            error: error.into(),
+            hint,
+            code: "",
+        }
     }
 
     /// The same error with a word for programs, which tells it from others of its status.
@@ -60,16 +65,31 @@ impl IntoResponse for ApiError {
             Some((end, _)) => format!("{}…", &shown[..end]),
             None => shown.into_owned(),
         };
-        let hint =
-            if self.hint.is_empty() && self.status == StatusCode::BAD_REQUEST { SEE_DOCUMENT } else { self.hint };
-        let body = ErrorBody { error, hint: hint.into(), code: self.code.into() };
+        let hint = if self.hint.is_empty() && self.status == StatusCode::BAD_REQUEST {
+            SEE_DOCUMENT
+        } else {
+            self.hint
+        };
+
+        let body = ErrorBody {
+            error,
+            hint: hint.into(),
+            code: self.code.into(),
+        };
         let mut response = (self.status, Json(body)).into_response();
+
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+
         response
     }
 }
@@ -79,10 +99,12 @@ impl From<ModelError> for ApiError {
         let hint = match &error {
             ModelError::NotFound { .. } => "see `regionmesh models list`",
             ModelError::Store { .. } | ModelError::Unavailable(_) | ModelError::Io { .. } => {
-                "try again once the store is back; `regionmesh status` names it, and other regions take models meanwhile"
+                "try again once the store is back; `regionmesh status` names it, and other regions \
+                    take models meanwhile"
             }
             _ => "",
         };
+
         let status = match &error {
             ModelError::NotFound { .. } => StatusCode::NOT_FOUND,
             ModelError::Exists { .. } | ModelError::Claimed { .. } => StatusCode::CONFLICT,
@@ -94,6 +116,7 @@ impl From<ModelError> for ApiError {
             | ModelError::NotKept { .. }
             | ModelError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
+
         Self::new(status, error.to_string(), hint)
     }
 }
@@ -109,16 +132,22 @@ impl From<PublishError> for ApiError {
             | PublishError::ExistsElsewhere { .. }
             | PublishError::LostName { .. }
             | PublishError::Spent { .. } => StatusCode::CONFLICT,
-            PublishError::Sender { ref error, .. } if error.kind() == std::io::ErrorKind::TimedOut => {
+            PublishError::Sender { ref error, .. }
+                if error.kind() == std::io::ErrorKind::TimedOut =>
+            {
                 StatusCode::REQUEST_TIMEOUT
             }
-            // A part that is missing, or in the way of another: the upload's state, no single request, is wrong.
-            PublishError::Manifest(ManifestError::Empty | ManifestError::Order(_)) => StatusCode::CONFLICT,
-            PublishError::Manifest(ManifestError::Limit { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            PublishError::Manifest(_) | PublishError::Truncated { .. } | PublishError::Sender { .. } => {
-                StatusCode::BAD_REQUEST
+            // A part that is missing, or in the way of another: the upload's state, no single
+            // request, is wrong.
+            PublishError::Manifest(ManifestError::Empty | ManifestError::Order(_)) => {
+                StatusCode::CONFLICT
             }
+            PublishError::Manifest(ManifestError::Limit { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            PublishError::Manifest(_)
+            | PublishError::Truncated { .. }
+            | PublishError::Sender { .. } => StatusCode::BAD_REQUEST,
         };
+
         Self::new(status, error.to_string(), "")
     }
 }

@@ -1,8 +1,9 @@
 //! The API's door: how many connections it takes, and what is answered when there are more.
 //!
-//! A slow or silent client gives way or is cut off ([`crate::listener`]): while it sends a head, while it sends a small body
-//! ([`super::access`]), and while it does not take what it asked for. On the reserve the health routes are answered as
-//! ever: a crowd must not look like a dead process or a failed region, or it would be restarted, or emptied, for nothing.
+//! A slow or silent client gives way or is cut off ([`crate::listener`]): while it sends a head,
+//! while it sends a small body ([`super::access`]), and while it does not take what it asked for.
+//! On the reserve the health routes are answered as ever: a crowd must not look like a dead process
+//! or a failed region, or it would be restarted, or emptied, for nothing.
 
 use super::{Api, reply::ApiError, router};
 use crate::listener::{
@@ -22,7 +23,8 @@ pub struct Limits {
     pub connections: usize,
     /// Of these, from one address.
     pub connections_per_client: usize,
-    /// Connections beyond them, on which the health routes are answered and all else is told to come back.
+    /// Connections beyond them, on which the health routes are answered and all else is told to
+    /// come back.
     pub reserve: usize,
     /// How long a request's head may take.
     pub head: Duration,
@@ -62,9 +64,16 @@ impl Default for Limits {
 
 impl Limits {
     fn of_the_door(&self) -> DoorLimits {
-        let reserve = PlaceLimits { total: self.reserve, per_client: self.reserve.div_ceil(4) };
+        let reserve = PlaceLimits {
+            total: self.reserve,
+            per_client: self.reserve.div_ceil(4),
+        };
+
         DoorLimits {
-            places: PlaceLimits { total: self.connections, per_client: self.connections_per_client },
+            places: PlaceLimits {
+                total: self.connections,
+                per_client: self.connections_per_client,
+            },
             reserve: Some(reserve),
             // A connection that does not end by itself is ended a moment before.
             stop_timeout: self.farewell + Duration::from_secs(1),
@@ -82,7 +91,10 @@ impl Limits {
     }
 }
 
-const RESERVE: ReservePolicy = ReservePolicy { is_health, otherwise: crowded };
+const RESERVE: ReservePolicy = ReservePolicy {
+    is_health,
+    otherwise: crowded,
+};
 
 /// What is asked by those who restart agents and move traffic.
 fn is_health(path: &str) -> bool {
@@ -91,7 +103,12 @@ fn is_health(path: &str) -> bool {
 
 fn crowded() -> Response {
     let error = "this agent has as many connections as it may";
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "try again in a moment, or ask another agent").into_response()
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        error,
+        "try again in a moment, or ask another agent",
+    )
+    .into_response()
 }
 
 /// Serves until `stop`.
@@ -101,24 +118,33 @@ pub(super) async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let (open, refused) = (api.metrics.connections.clone(), api.metrics.refused_connections.clone());
+    let open = api.metrics.connections.clone();
+    let refused = api.metrics.refused_connections.clone();
     let count = {
         let refused = refused.clone();
         move |turned: listener::Turned| refused.with_label_values(&[turned.as_str()]).inc()
     };
     let door = Door::new("api", limits.of_the_door(), open, count);
-    let (router, limits) = (router(api, limits), limits.of_a_connection());
+    let router = router(api, limits);
+    let limits = limits.of_a_connection();
+
     let connection = {
         let stop = stop.clone();
         move |stream, seat| {
-            let (service, refused, stop) = (routed(router.clone()), refused.clone(), stop.clone());
+            let service = routed(router.clone());
+            let refused = refused.clone();
+            let stop = stop.clone();
+
             async move {
-                if let End::CutOff(reason) = http::serve(stream, seat, service, limits, RESERVE, stop).await {
+                if let End::CutOff(reason) =
+                    http::serve(stream, seat, service, limits, RESERVE, stop).await
+                {
                     refused.with_label_values(&[reason]).inc();
                 }
             }
         }
     };
+
     listener::accept(listener, door, stop, connection).await;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The API over real connections: a real store in a folder, scripted snapshots, and a replicator that only reads.
+//! The API over real connections: a real store in a folder, scripted snapshots, and a replicator
+//! that only reads.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -51,8 +52,11 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "the-right-token";
-const REGIONS: [(&str, &str); 3] =
-    [("us-west-2", "127.0.0.11"), ("eu-west-1", "127.0.0.12"), ("ap-south-1", "127.0.0.13")];
+const REGIONS: [(&str, &str); 3] = [
+    ("us-west-2", "127.0.0.11"),
+    ("eu-west-1", "127.0.0.12"),
+    ("ap-south-1", "127.0.0.13"),
+];
 
 /// Does of a replicator's work only this: reads the store when it changed.
 struct Reader;
@@ -77,8 +81,11 @@ impl Actor for Reader {
         (store, snapshots): &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         if let ReplicatorMessage::StoreChanged = message {
-            snapshots.catalogue.send_replace(Arc::new(store.catalogue().await?));
+            snapshots
+                .catalogue
+                .send_replace(Arc::new(store.catalogue().await?));
         }
+
         Ok(())
     }
 }
@@ -115,18 +122,27 @@ struct Reply {
 
 impl Reply {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Asserts that this is an error as all errors are; what it says.
     #[track_caller]
     fn error(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text);
-        assert_eq!(self.header("content-type"), "application/json", "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            "application/json",
+            "{}",
+            self.text
+        );
+
         let body: super::types::ErrorBody = serde_json::from_str(&self.text).unwrap();
         assert!(!body.error.is_empty());
         format!("{}; {}", body.error, body.hint)
@@ -157,20 +173,41 @@ impl Rig {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
+
         let mut config = config(dir.path());
         change(&mut config);
+
         let config = Arc::new(config);
-        let (snapshots, clock, replicator) =
-            (Snapshots::default(), HybridClock::default(), Address::vacant("replicator"));
+        let snapshots = Snapshots::default();
+        let clock = HybridClock::default();
+        let replicator = Address::vacant("replicator");
         let url = format!("file://{}/store", dir.path().display());
-        let models = Arc::new(ModelStore::new(store::open(&StoreConfig { url, options: BTreeMap::new() }).unwrap()));
+        let models = Arc::new(ModelStore::new(
+            store::open(&StoreConfig {
+                url,
+                options: BTreeMap::new(),
+            })
+            .unwrap(),
+        ));
+
         let region = config.region.clone();
-        let publisher =
-            Publisher::new(models.clone(), region, "node-0", clock.clone(), snapshots.clone(), &config.data_dir)
-                .unwrap();
-        let (reader, _) = Actor::spawn(None, Reader, (models.clone(), snapshots.clone())).await.unwrap();
+        let publisher = Publisher::new(
+            models.clone(),
+            region,
+            "node-0",
+            clock.clone(),
+            snapshots.clone(),
+            &config.data_dir,
+        )
+        .unwrap();
+
+        let (reader, _) = Actor::spawn(None, Reader, (models.clone(), snapshots.clone()))
+            .await
+            .unwrap();
         replicator.occupy(reader);
-        let ((actors, health), (drain, draining)) = (watch::channel(Arc::default()), watch::channel(false));
+
+        let (actors, health) = watch::channel(Arc::default());
+        let (drain, draining) = watch::channel(false);
         let registry = Registry::new();
         let metrics = ApiMetrics::new(&registry).unwrap();
         let stream_registry = registry.clone();
@@ -184,6 +221,7 @@ impl Rig {
             replicator: replicator.clone(),
             staging: dir.path().join("cost"),
         };
+
         let api = Api {
             live,
             config,
@@ -211,11 +249,28 @@ impl Rig {
             streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,
         };
+
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
         let server = tokio::spawn(server::serve(api.clone(), listener, limits, stop.clone()));
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { address, http, api, snapshots, actors, drain, dir, stop, server }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+
+        Self {
+            address,
+            http,
+            api,
+            snapshots,
+            actors,
+            drain,
+            dir,
+            stop,
+            server,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -224,8 +279,14 @@ impl Rig {
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
         let response = request.send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        Reply { status, headers, text: response.text().await.unwrap() }
+        let status = response.status();
+        let headers = response.headers().clone();
+
+        Reply {
+            status,
+            headers,
+            text: response.text().await.unwrap(),
+        }
     }
 
     async fn get(&self, path: &str) -> Reply {
@@ -234,16 +295,25 @@ impl Rig {
 
     /// A change with the right token and this body.
     async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
-        self.send(self.http.post(self.url(path)).bearer_auth(TOKEN).body(body)).await
+        self.send(self.http.post(self.url(path)).bearer_auth(TOKEN).body(body))
+            .await
     }
 
     async fn begin(&self, model: &str, version: &str) -> String {
-        let reply = self.post(&format!("/v1/models/{model}/versions/{version}/uploads"), "").await.ok(201);
+        let reply = self
+            .post(
+                &format!("/v1/models/{model}/versions/{version}/uploads"),
+                "",
+            )
+            .await
+            .ok(201);
+
         reply.json()["upload"].as_str().unwrap().to_owned()
     }
 
     async fn add(&self, upload: &str, path: &str, bytes: impl Into<reqwest::Body>) -> Reply {
-        self.post(&format!("/v1/uploads/{upload}/files?path={path}"), bytes).await
+        self.post(&format!("/v1/uploads/{upload}/files?path={path}"), bytes)
+            .await
     }
 
     async fn commit(&self, upload: &str) -> Reply {
@@ -253,10 +323,16 @@ impl Rig {
     /// Publishes one file, and waits until the catalogue shows it.
     async fn publish(&self, model: &str, version: &str, content: &str) -> Value {
         let upload = self.begin(model, version).await;
-        self.add(&upload, "model.onnx", content.to_owned()).await.ok(201);
+        self.add(&upload, "model.onnx", content.to_owned())
+            .await
+            .ok(201);
+
         let committed = self.commit(&upload).await.ok(200).json();
-        let (model, version) = (model.parse().unwrap(), version.parse().unwrap());
-        self.catalogued(|catalogue| catalogue.version(&model, &version).is_some()).await;
+        let model = model.parse().unwrap();
+        let version = version.parse().unwrap();
+
+        self.catalogued(|catalogue| catalogue.version(&model, &version).is_some())
+            .await;
         committed
     }
 
@@ -277,10 +353,18 @@ impl Rig {
                 .map(|fact| {
                     let kind = fact.kind();
                     let seen_at = Instant::now();
-                    (kind, SeenFact { fact: Arc::new(fact), version: EntryVersion::default(), seen_at })
+                    (
+                        kind,
+                        SeenFact {
+                            fact: Arc::new(fact),
+                            version: EntryVersion::default(),
+                            seen_at,
+                        },
+                    )
                 })
                 .collect(),
         };
+
         let agent: AgentId = agent.parse().unwrap();
         self.snapshots.board.send_modify(|board| {
             Arc::make_mut(board).agents.insert(agent, view);
@@ -295,6 +379,7 @@ impl Rig {
             reason: "as the test says".into(),
             addresses: Vec::new(),
         };
+
         self.snapshots.verdicts.send_modify(|verdicts| {
             Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
         });
@@ -310,24 +395,66 @@ impl Rig {
             failed_ms,
             ..RegionPlan::default()
         };
+
         let regions = [
-            ("us-west-2", region(7_500, Standing::Serving, "127.0.0.11", 0, 0)),
-            ("eu-west-1", region(2_500, Standing::Ramping { step: 3, since_ms: 41 }, "127.0.0.12", 2, 40)),
-            ("ap-south-1", region(0, Standing::Out { since_ms: 42 }, "127.0.0.13", 1, 42)),
+            (
+                "us-west-2",
+                region(7_500, Standing::Serving, "127.0.0.11", 0, 0),
+            ),
+            (
+                "eu-west-1",
+                region(
+                    2_500,
+                    Standing::Ramping {
+                        step: 3,
+                        since_ms: 41,
+                    },
+                    "127.0.0.12",
+                    2,
+                    40,
+                ),
+            ),
+            (
+                "ap-south-1",
+                region(0, Standing::Out { since_ms: 42 }, "127.0.0.13", 1, 42),
+            ),
         ];
+
         let plan = Plan {
-            regions: regions.into_iter().map(|(name, region)| (name.parse().unwrap(), region)).collect(),
+            regions: regions
+                .into_iter()
+                .map(|(name, region)| (name.parse().unwrap(), region))
+                .collect(),
             reason: "ap-south-1 failed".into(),
             made_ms: 1_000,
             ..Plan::default()
         };
-        let ballot = Ballot { number: 9, agent: "eu-west-1/node-0".parse().unwrap(), boot: 1 };
-        self.snapshots.leader.send_replace(LeaderView { ballot: Some(ballot.clone()), is_self: false });
-        self.snapshots.plan.send_replace(Some(Arc::new(CommittedPlan { stamp: Stamp { ballot, seq: 12 }, plan })));
+
+        let ballot = Ballot {
+            number: 9,
+            agent: "eu-west-1/node-0".parse().unwrap(),
+            boot: 1,
+        };
+
+        self.snapshots.leader.send_replace(LeaderView {
+            ballot: Some(ballot.clone()),
+            is_self: false,
+        });
+
+        self.snapshots
+            .plan
+            .send_replace(Some(Arc::new(CommittedPlan {
+                stamp: Stamp { ballot, seq: 12 },
+                plan,
+            })));
     }
 
     fn link(&self, agent: &str, round_trip_us: u64) {
-        let link = LinkInfo { round_trip_us, since: Instant::now() };
+        let link = LinkInfo {
+            round_trip_us,
+            since: Instant::now(),
+        };
+
         self.snapshots.links.send_modify(|links| {
             Arc::make_mut(links).insert(agent.parse().unwrap(), link);
         });
@@ -340,6 +467,9 @@ impl Rig {
 
 /// A route's path with names in it.
 fn example(path: &str) -> String {
-    let named = path.replace("{region}", "us-west-2").replace("{model}", "resnet").replace("{version}", "1");
+    let named = path
+        .replace("{region}", "us-west-2")
+        .replace("{model}", "resnet")
+        .replace("{version}", "1");
     named.replace("{upload}", "0123456789abcdef")
 }

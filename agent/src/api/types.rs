@@ -1,5 +1,5 @@
-//! The JSON of the API, for the server and the command line alike. Ages and durations in milliseconds, points in time
-//! as Unix milliseconds.
+//! The JSON of the API, for the server and the command line alike. Ages and durations in
+//! milliseconds, points in time as Unix milliseconds.
 
 mod cost;
 mod members;
@@ -10,8 +10,8 @@ mod uploads;
 pub use cost::{PricesBody, PricesDone};
 pub use members::{MemberBody, MemberStatus, MembersStatus, NewNameBody};
 pub use models::{
-    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, Promoted, UnservableStatus, UploadBegun,
-    VersionBrief, VersionDetail, VersionStatus,
+    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, Promoted, UnservableStatus,
+    UploadBegun, VersionBrief, VersionDetail, VersionStatus,
 };
 pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
 pub use uploads::{UploadStatus, Uploads};
@@ -90,7 +90,8 @@ pub struct PlanStatus {
     pub made_ms: u64,
     /// How long ago that is.
     pub age_ms: u64,
-    /// Since when the verdict on every region has been failed, its leader's clock; none while one serves.
+    /// Since when the verdict on every region has been failed, its leader's clock; none while one
+    /// serves.
     #[serde(default)]
     pub all_failed_ms: Option<u64>,
     /// Orders without effect, since obeying them would leave users on a region that can't serve.
@@ -140,11 +141,30 @@ pub struct OverrideStatus {
 impl OverrideStatus {
     /// A standing order as it is at `now_ms`.
     pub fn of(standing: &Override, now_ms: u64) -> Self {
-        let Override { region, kind, mut by, mut why, is_immediate, set_ms, expires_ms } = standing.clone();
+        let Override {
+            region,
+            kind,
+            mut by,
+            mut why,
+            is_immediate,
+            set_ms,
+            expires_ms,
+        } = standing.clone();
+
         escape(&mut by);
         escape(&mut why);
+
         let left_ms = expires_ms.saturating_sub(now_ms);
-        Self { region, kind, by, why, immediate: is_immediate, set_ms, expires_ms, left_ms }
+        Self {
+            region,
+            kind,
+            by,
+            why,
+            immediate: is_immediate,
+            set_ms,
+            expires_ms,
+            left_ms,
+        }
     }
 }
 
@@ -158,8 +178,16 @@ pub struct ShortfallStatus {
 }
 
 impl From<Shortfall> for ShortfallStatus {
-    fn from(Shortfall { load_rps, unmoved_rps }: Shortfall) -> Self {
-        Self { load_rps, unmoved_rps }
+    fn from(
+        Shortfall {
+            load_rps,
+            unmoved_rps,
+        }: Shortfall,
+    ) -> Self {
+        Self {
+            load_rps,
+            unmoved_rps,
+        }
     }
 }
 
@@ -386,7 +414,8 @@ pub struct RegionStatus {
     pub weight_bp: u16,
     /// Its share of the traffic, 0 to 1.
     pub share: f64,
-    /// Where it stands in the plan: serving, reduced, out, gated, ramping; unplanned before the first plan.
+    /// Where it stands in the plan: serving, reduced, out, gated, ramping; unplanned before the
+    /// first plan.
     pub standing: String,
     /// While ramping: the step's percentage.
     pub ramp_percent: Option<u8>,
@@ -406,8 +435,8 @@ pub struct RegionStatus {
     /// What it serves, requests per second; none where nobody measures.
     #[serde(default)]
     pub load_rps: Option<u32>,
-    /// What it can serve at most, requests per second, as the capacity guard reckons: declared, or measured where
-    /// `traffic.measured_capacity` is on; none: nothing known.
+    /// What it can serve at most, requests per second, as the capacity guard reckons: declared, or
+    /// measured where `traffic.measured_capacity` is on; none: nothing known.
     #[serde(default)]
     pub capacity_rps: Option<u32>,
     /// What it can serve at most by measurement, requests per second.
@@ -534,7 +563,8 @@ pub struct HoldingsStatus {
     pub versions: u64,
     /// Versions known from peers that it lacks.
     pub missing: u64,
-    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been unknown.
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been
+    /// unknown.
     pub lag_ms: u64,
     /// Living regions of which it is not known what they hold: there `missing` counts nothing.
     #[serde(default)]

@@ -26,17 +26,27 @@ pub struct AgentCommand {
 impl AgentCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
-        // First of all: from here on no signal ends the process unasked, and none that comes while it starts is lost.
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        // First of all: from here on no signal ends the process unasked, and none that comes while
+        // it starts is lost.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let config = Config::load(&self.config)?;
         let drain = self.drain_seconds.map_or(self.drain, Duration::from_secs);
+
         if self.check {
-            println!("{} is a good configuration of agent {}", self.config.display(), config.id());
+            println!(
+                "{} is a good configuration of agent {}",
+                self.config.display(),
+                config.id()
+            );
+
             return Ok(ExitCode::SUCCESS);
         }
+
         logging::init(&config.log)?;
         tracing::info!(version = crate::VERSION, agent = %config.id(), mesh = %config.mesh, "starting");
+
         let agent = Agent::start(config).await?;
         let wait = loop {
             tokio::select! {
@@ -45,9 +55,10 @@ impl AgentCommand {
                 _ = hangup.recv() => agent.reload(&self.config).await,
             }
         };
+
         tracing::info!(drain_s = wait.as_secs(), "stopping");
-        // Without time for traffic to move it is not asked to: a drain outlives the agent in the plan, and a region that
-        // comes back from one has its whole way up before it.
+        // Without time for traffic to move it is not asked to: a drain outlives the agent in the
+        // plan, and a region that comes back from one has its whole way up before it.
         if !wait.is_zero() {
             agent.drain();
             tokio::select! {
@@ -55,6 +66,7 @@ impl AgentCommand {
                 _ = interrupt.recv() => {}
             }
         }
+
         agent.stop().await;
         Ok(ExitCode::SUCCESS)
     }

@@ -35,7 +35,10 @@ impl AlertsCommand {
             StateOption::Ended => "ended",
             StateOption::All => "all",
         };
-        let list: AlertList = Client::new(&self.common.client)?.get(&format!("/v1/alerts?state={state}")).await?;
+        let list: AlertList = Client::new(&self.common.client)?
+            .get(&format!("/v1/alerts?state={state}"))
+            .await?;
+
         self.common.tell(&list, |paint| render(&list, paint))
     }
 }
@@ -44,23 +47,42 @@ fn render(list: &AlertList, paint: Paint) -> String {
     if list.alerts.is_empty() {
         return format!("no alerts, as {} sees it\n", plain(&list.answered_by, 200));
     }
+
     let mut table = Table::new(&["SINCE", "STATE", "SEVERITY", "ALERT", "SUMMARY"]).heading(paint);
     for alert in &list.alerts {
         table.row(row(alert, paint));
     }
+
     table.render()
 }
 
 fn row(alert: &AlertEntry, paint: Paint) -> Vec<String> {
-    let label = |name: &str| alert.labels.get(name).map_or_else(String::new, |value| plain(value, 60));
+    let label = |name: &str| {
+        alert
+            .labels
+            .get(name)
+            .map_or_else(String::new, |value| plain(value, 60))
+    };
     let severity = label("severity");
-    let tone = if severity == "critical" { Tone::Bad } else { Tone::Uneasy };
+    let tone = if severity == "critical" {
+        Tone::Bad
+    } else {
+        Tone::Uneasy
+    };
+
     let state = match alert.state {
         AlertState::Firing => paint.tone(tone, "firing"),
         AlertState::Ended => paint.tone(Tone::Faint, "ended"),
     };
     let said = plain(&format!("{}: {}", alert.summary, alert.description), 500);
-    vec![moment(alert.starts_ms), state, severity, label("alertname"), said]
+
+    vec![
+        moment(alert.starts_ms),
+        state,
+        severity,
+        label("alertname"),
+        said,
+    ]
 }
 
 #[cfg(test)]
@@ -75,10 +97,22 @@ mod tests {
         let list = json!({ "answered_by": "a/x", "alerts": [
             { "labels": labels, "summary": "clock", "description": "behind\u{1b}[2J", "state": "firing",
                 "starts_ms": 951_782_400_000u64, "ended_ms": null }] });
-        let text = render(&serde_json::from_value(list).unwrap(), Paint { is_on: false });
-        let row = "2000-02-29 00:00:00 UTC  firing  warning   RegionMeshClockSkew  clock: behind [2J";
+        let text = render(
+            &serde_json::from_value(list).unwrap(),
+            Paint { is_on: false },
+        );
+        let row =
+            "2000-02-29 00:00:00 UTC  firing  warning   RegionMeshClockSkew  clock: behind [2J";
+
         assert!(text.contains(row), "{text}");
-        let none = AlertList { answered_by: "a/x".into(), alerts: Vec::new() };
-        assert_eq!(render(&none, Paint { is_on: false }), "no alerts, as a/x sees it\n");
+        let none = AlertList {
+            answered_by: "a/x".into(),
+            alerts: Vec::new(),
+        };
+
+        assert_eq!(
+            render(&none, Paint { is_on: false }),
+            "no alerts, as a/x sees it\n"
+        );
     }
 }

@@ -50,7 +50,9 @@ enum Action {
 }
 
 fn agent_name(text: &str) -> Result<String, String> {
-    AgentName::new(text).map(|name| name.to_string()).map_err(|error| error.to_string())
+    AgentName::new(text)
+        .map(|name| name.to_string())
+        .map_err(|error| error.to_string())
 }
 
 impl CaCommand {
@@ -59,17 +61,34 @@ impl CaCommand {
         match self.action {
             Action::Init { mesh, dir, days } => {
                 ca::init(&dir, &mesh, days)?;
-                println!("authority of {mesh}: {}", dir.join(ca::CA_CERTIFICATE).display());
+                println!(
+                    "authority of {mesh}: {}",
+                    dir.join(ca::CA_CERTIFICATE).display()
+                );
+
                 println!("keep its key safe:    {}", dir.join(ca::CA_KEY).display());
             }
-            Action::Issue { dir, region, agent, out, days } => {
+            Action::Issue {
+                dir,
+                region,
+                agent,
+                out,
+                days,
+            } => {
                 let agent = AgentName::new(agent)?;
-                let paths = ca::issue(&dir, &AgentId { region, agent }, days, out.as_ref().unwrap_or(&dir))?;
+                let paths = ca::issue(
+                    &dir,
+                    &AgentId { region, agent },
+                    days,
+                    out.as_ref().unwrap_or(&dir),
+                )?;
+
                 println!("certificate: {}", paths.certificate.display());
                 println!("key:         {}", paths.key.display());
                 println!("authority:   {}", paths.ca.display());
             }
         }
+
         Ok(ExitCode::SUCCESS)
     }
 }

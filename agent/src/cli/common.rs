@@ -22,7 +22,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How to reach the mesh, and how to answer. The options are global: they may stand before or after any command.
+/// How to reach the mesh, and how to answer. The options are global: they may stand before or after
+/// any command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     #[command(flatten)]
@@ -33,11 +34,23 @@ pub(super) struct Common {
 
 impl Common {
     /// Prints what was answered, for programs or for people.
-    pub(super) fn tell<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(Paint) -> String) -> Result<ExitCode> {
+    pub(super) fn tell<T: serde::Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(Paint) -> String,
+    ) -> Result<ExitCode> {
         let shown = match output::serialize(self.output.format(), value)? {
             Some(shown) => shown,
-            None => text(Paint { is_on: text::takes_colour() }).trim_end().to_owned() + "\n",
+            None => {
+                text(Paint {
+                    is_on: text::takes_colour(),
+                })
+                .trim_end()
+                .to_owned()
+                    + "\n"
+            }
         };
+
         text::print(&shown)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -52,11 +65,17 @@ impl Common {
 pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
     let length = text.chars().count();
     if length == 0 || length > limit {
-        return Err(format!("it has {length} characters, 1 to {limit} are possible"));
+        return Err(format!(
+            "it has {length} characters, 1 to {limit} are possible"
+        ));
     }
+
     if let Some(found) = unprintable(text) {
-        return Err(format!("it holds {found:?}; control characters and line breaks are not allowed"));
+        return Err(format!(
+            "it holds {found:?}; control characters and line breaks are not allowed"
+        ));
     }
+
     Ok(text.into())
 }
 
@@ -66,34 +85,55 @@ const BY_VARIABLE: &str = "REGIONMESH_BY";
 /// Who publishes: as given, else as the environment says, else the user of this process.
 pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
     let fits = |name: &String| text_within(name, limit).is_ok();
-    given.or_else(by_variable).filter(fits).or_else(user).filter(fits).unwrap_or_else(|| format!("uid {}", getuid()))
+    given
+        .or_else(by_variable)
+        .filter(fits)
+        .or_else(user)
+        .filter(fits)
+        .unwrap_or_else(|| format!("uid {}", getuid()))
 }
 
-/// Who gives an order: as given, else as the environment says, else the user at the terminal. Elsewhere the user of a process
-/// says nothing about who gave the order: then only the mesh can know, by the name of the token.
+/// Who gives an order: as given, else as the environment says, else the user at the terminal.
+/// Elsewhere the user of a process says nothing about who gave the order: then only the mesh can
+/// know, by the name of the token.
 pub(super) fn operator(given: Option<String>) -> Option<String> {
     let is_attended = io::stdin().is_terminal() || io::stderr().is_terminal();
-    given.or_else(by_variable).or_else(|| user().filter(|_| is_attended))
+    given
+        .or_else(by_variable)
+        .or_else(|| user().filter(|_| is_attended))
 }
 
 /// What to do where nobody knows who gives an order.
 pub(super) fn who_is_it() -> ClientError {
     ClientError::Usage(format!(
-        "who gives this order? Give --by WHO, set {BY_VARIABLE}, or use a token that has a name (see api.token_file)"
+        "who gives this order? Give --by WHO, set {BY_VARIABLE}, or use a token that has a name \
+            (see api.token_file)"
     ))
 }
 
 fn by_variable() -> Option<String> {
-    std::env::var(BY_VARIABLE).ok().filter(|name| !name.trim().is_empty())
+    std::env::var(BY_VARIABLE)
+        .ok()
+        .filter(|name| !name.trim().is_empty())
 }
 
 /// The user's name: `USER`, else that of the system's user.
 fn user() -> Option<String> {
-    let of_system = || User::from_uid(getuid()).ok().flatten().map(|user| user.name);
-    std::env::var("USER").ok().filter(|user| !user.trim().is_empty()).or_else(of_system)
+    let of_system = || {
+        User::from_uid(getuid())
+            .ok()
+            .flatten()
+            .map(|user| user.name)
+    };
+
+    std::env::var("USER")
+        .ok()
+        .filter(|user| !user.trim().is_empty())
+        .or_else(of_system)
 }
 
-/// Keeps SIGHUP from ending the process: there is nothing to reload, and a closed terminal is no reason to drop users.
+/// Keeps SIGHUP from ending the process: there is nothing to reload, and a closed terminal is no
+/// reason to drop users.
 pub(super) fn ignore_hangups() -> Result<AbortOnDropHandle<()>> {
     let mut hangups = signal(SignalKind::hangup())?;
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
@@ -104,15 +144,25 @@ pub(super) fn ignore_hangups() -> Result<AbortOnDropHandle<()>> {
 }
 
 /// Serves `/metrics` of a process that is no agent, until the handle is dropped.
-pub(super) async fn serve_metrics(address: SocketAddr, registry: Registry) -> Result<AbortOnDropHandle<()>> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+pub(super) async fn serve_metrics(
+    address: SocketAddr,
+    registry: Registry,
+) -> Result<AbortOnDropHandle<()>> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
     let page = move || async move {
         let content_type = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4")];
         match render(&registry) {
             Ok(text) => (http::StatusCode::OK, content_type, text),
-            Err(error) => (http::StatusCode::INTERNAL_SERVER_ERROR, content_type, error.to_string()),
+            Err(error) => (
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                content_type,
+                error.to_string(),
+            ),
         }
     };
+
     let router = axum::Router::new().route("/metrics", axum::routing::get(page));
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {

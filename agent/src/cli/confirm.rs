@@ -4,17 +4,23 @@ use super::client::ClientError;
 use anyhow::Result;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Asks on a terminal whether to go on; in a pipe the answer must be given beforehand, with `--yes`. An answer other than yes,
-/// or none, is an error.
+/// Asks on a terminal whether to go on; in a pipe the answer must be given beforehand, with
+/// `--yes`. An answer other than yes, or none, is an error.
 pub(super) fn confirm(question: &str, is_confirmed: bool) -> Result<()> {
     if is_confirmed {
         return Ok(());
     }
+
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(ClientError::Usage(format!("{question} Repeat the command with --yes to confirm.")).into());
+        return Err(ClientError::Usage(format!(
+            "{question} Repeat the command with --yes to confirm."
+        ))
+        .into());
     }
+
     eprint!("{question} [y/N] ");
     io::stderr().flush()?;
+
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {

@@ -51,7 +51,8 @@ enum Command {
 /// Where answers come from, and how they are shown.
 #[derive(Debug, Args)]
 struct Plain {
-    /// Answer from these files and folders alone, without a mesh: FOCUS exports as CSV, CSV.gz or Parquet
+    /// Answer from these files and folders alone, without a mesh: FOCUS exports as CSV, CSV.gz or
+    /// Parquet
     #[arg(long, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     /// With --files: the currency of bills that name none
@@ -74,7 +75,8 @@ struct Spent {
     /// Last day, included [default: today; with --files the last day of the bills]
     #[arg(long, value_name = "DATE")]
     end_date: Option<String>,
-    /// Keep apart by: day, week, month, provider, account, region, zone, service, category, pricing, charge, model, tag:KEY
+    /// Keep apart by: day, week, month, provider, account, region, zone, service, category,
+    /// pricing, charge, model, tag:KEY
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     by: Vec<String>,
     /// Only charges of this group and value; may be repeated
@@ -110,10 +112,20 @@ impl CostCommand {
     pub async fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Report(spent) => spent.ask("report", []).await,
-            Command::Trends(trends) => trends.spent.ask("trends", [("interval", trends.interval)]).await,
+            Command::Trends(trends) => {
+                trends
+                    .spent
+                    .ask("trends", [("interval", trends.interval)])
+                    .await
+            }
             Command::Models(spent) => spent.ask("models", []).await,
             Command::Egress(spent) => spent.ask("egress", []).await,
-            Command::Forecast(forecast) => forecast.spent.ask("forecast", [("days", forecast.days)]).await,
+            Command::Forecast(forecast) => {
+                forecast
+                    .spent
+                    .ask("forecast", [("days", forecast.days)])
+                    .await
+            }
             Command::Anomalies(plain) => plain.ask("anomalies", Parameters::new()).await,
             Command::Budgets(plain) => plain.ask("budgets", Parameters::new()).await,
             Command::Sources(plain) => plain.ask("sources", Parameters::new()).await,
@@ -130,12 +142,25 @@ impl Spent {
             ("start", self.start_date.unwrap_or_default()),
             ("end", self.end_date.unwrap_or_default()),
             ("by", self.by.join(",")),
-            ("filter", self.filter.iter().map(|filter| listed_value(filter)).collect::<Vec<_>>().join(",")),
+            (
+                "filter",
+                self.filter
+                    .iter()
+                    .map(|filter| listed_value(filter))
+                    .collect::<Vec<_>>()
+                    .join(","),
+            ),
             ("metric", self.metric),
         ];
-        for (name, value) in given.into_iter().chain(more).filter(|(_, value)| !value.is_empty()) {
+
+        for (name, value) in given
+            .into_iter()
+            .chain(more)
+            .filter(|(_, value)| !value.is_empty())
+        {
             parameters.insert(name.to_owned(), value);
         }
+
         self.plain.ask(kind, parameters).await
     }
 }
@@ -154,11 +179,22 @@ impl Plain {
         let (shown, is_whole) = if self.files.is_empty() {
             (fetch(&self.client, kind, parameters, format).await?, true)
         } else {
-            let (files, currency, kind) = (self.files, self.currency, kind.to_owned());
-            tokio::task::spawn_blocking(move || local::answer(&files, currency, &kind, &parameters, format)).await??
+            let files = self.files;
+            let currency = self.currency;
+            let kind = kind.to_owned();
+
+            tokio::task::spawn_blocking(move || {
+                local::answer(&files, currency, &kind, &parameters, format)
+            })
+            .await??
         };
+
         text::print(&shown)?;
-        Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if is_whole {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -172,5 +208,7 @@ pub(super) async fn fetch(
     parameters.insert("format".into(), format.as_str().into());
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(&parameters);
-    Client::new(options)?.text(&format!("/v1/cost/{kind}?{}", query.finish())).await
+    Client::new(options)?
+        .text(&format!("/v1/cost/{kind}?{}", query.finish()))
+        .await
 }

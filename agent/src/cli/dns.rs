@@ -1,6 +1,7 @@
 //! `regionmesh dns`: what would change in a DNS provider's zone, and changing it.
 //!
-//! The configuration says which zone, and the mesh which plan. Before any agent runs, the configuration says both.
+//! The configuration says which zone, and the mesh which plan. Before any agent runs, the
+//! configuration says both.
 
 mod render;
 
@@ -45,7 +46,8 @@ enum Action {
     Apply {
         #[command(flatten)]
         source: Source,
-        /// Do not wait for the name servers; health checks that are of no use any more stay until the next time
+        /// Do not wait for the name servers; health checks that are of no use any more stay until
+        /// the next time
         #[arg(long)]
         no_wait: bool,
         /// Write without asking
@@ -69,7 +71,8 @@ struct ConfigFile {
     /// An agent's configuration: its [dns.route53] says which zone; the plan is the mesh's
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// An agent's configuration to take everything from, before any agent runs: each region gets its configured share
+    /// An agent's configuration to take everything from, before any agent runs: each region gets
+    /// its configured share
     #[arg(long, value_name = "FILE")]
     from_config: Option<PathBuf>,
 }
@@ -87,7 +90,11 @@ impl DnsCommand {
     pub async fn run(self) -> Result<ExitCode> {
         match self.action {
             Action::Plan { source, check } => show(&source, check).await,
-            Action::Apply { source, no_wait, yes } => apply(&source, no_wait, yes).await,
+            Action::Apply {
+                source,
+                no_wait,
+                yes,
+            } => apply(&source, no_wait, yes).await,
         }
     }
 }
@@ -98,7 +105,13 @@ async fn show(source: &Source, check: bool) -> Result<ExitCode> {
     for provider in &providers {
         outlooks.push(provider.preview(&plan).await?);
     }
-    source.common.tell(&outlooks, |paint| outlooks.iter().map(|outlook| render::outlook(outlook, paint)).collect())?;
+    source.common.tell(&outlooks, |paint| {
+        outlooks
+            .iter()
+            .map(|outlook| render::outlook(outlook, paint))
+            .collect()
+    })?;
+
     let differs = outlooks.iter().any(|outlook| !outlook.is_done());
     Ok(ExitCode::from(u8::from(check && differs)))
 }
@@ -106,18 +119,38 @@ async fn show(source: &Source, check: bool) -> Result<ExitCode> {
 async fn apply(source: &Source, no_wait: bool, yes: bool) -> Result<ExitCode> {
     let (plan, providers) = source.read().await?;
     let zones: Vec<&str> = providers.iter().map(|provider| provider.name()).collect();
-    confirm(&format!("Write plan {} to the zone at {}?", plan.stamp, zones.join(", ")), yes)?;
+    confirm(
+        &format!(
+            "Write plan {} to the zone at {}?",
+            plan.stamp,
+            zones.join(", ")
+        ),
+        yes,
+    )?;
+
     let mut done = Vec::new();
     let mut unsettled = None::<ProviderError>;
     for provider in &providers {
         let tell = |what: &str| eprintln!("{}: {what}", provider.name());
         let published = provider.publish(&plan, &tell).await?;
-        let settled = if no_wait { None } else { Some(provider.settle(&published, &tell).await) };
+        let settled = if no_wait {
+            None
+        } else {
+            Some(provider.settle(&published, &tell).await)
+        };
+
         // What was written is shown in any case.
-        let settled = settled.and_then(|settled| settled.map_err(|error| unsettled = Some(error)).ok());
+        let settled =
+            settled.and_then(|settled| settled.map_err(|error| unsettled = Some(error)).ok());
         done.push(Done { published, settled });
     }
-    let render = |paint| done.iter().map(|done| render::done(&done.published, done.settled.as_ref(), paint)).collect();
+
+    let render = |paint| {
+        done.iter()
+            .map(|done| render::done(&done.published, done.settled.as_ref(), paint))
+            .collect()
+    };
+
     source.common.tell(&done, render)?;
     unsettled.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
 }
@@ -128,28 +161,46 @@ impl Source {
         let (path, is_first) = match (&self.file.config, &self.file.from_config) {
             (Some(path), _) => (path, false),
             (None, Some(path)) => (path, true),
-            (None, None) => return Err(ClientError::Usage("give --config FILE or --from-config FILE".into()).into()),
+            (None, None) => {
+                return Err(
+                    ClientError::Usage("give --config FILE or --from-config FILE".into()).into(),
+                );
+            }
         };
+
         let config = Config::load(path)?;
         let providers = providers::configured(&config, &prometheus::Registry::new()).await?;
         if providers.is_empty() {
-            let missing = format!("{} has no [dns.route53], so there is no zone to look at", path.display());
+            let missing = format!(
+                "{} has no [dns.route53], so there is no zone to look at",
+                path.display()
+            );
             return Err(ClientError::Usage(missing).into());
         }
+
         let plan = if is_first {
             providers::first_plan(&config, unix_ms())
         } else {
-            committed(&Client::new(&self.common.client)?.get::<PlanDetail>("/v1/plan").await?)?
+            committed(
+                &Client::new(&self.common.client)?
+                    .get::<PlanDetail>("/v1/plan")
+                    .await?,
+            )?
         };
+
         Ok((plan, providers))
     }
 }
 
-/// The committed plan as an agent tells it. Its ballot's boot number is not told, and not needed: the number of a plan
-/// grows whoever leads.
+/// The committed plan as an agent tells it. Its ballot's boot number is not told, and not needed:
+/// the number of a plan grows whoever leads.
 fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
     let brief = &detail.brief;
-    let ballot = Ballot { number: brief.ballot.number, agent: brief.ballot.agent.parse()?, boot: 0 };
+    let ballot = Ballot {
+        number: brief.ballot.number,
+        agent: brief.ballot.agent.parse()?,
+        boot: 0,
+    };
     let region = |region: &PlannedRegion| {
         let planned = RegionPlan {
             weight_bp: region.weight_bp,
@@ -159,24 +210,37 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
             failed_ms: region.failed_ms.unwrap_or(0),
             ..RegionPlan::default()
         };
+
         (region.region.clone(), planned)
     };
+
     let plan = Plan {
         regions: detail.regions.iter().map(region).collect(),
         reason: brief.reason.clone(),
         made_ms: brief.made_ms,
         ..Plan::default()
     };
-    Ok(CommittedPlan { stamp: Stamp { ballot, seq: brief.seq }, plan })
+
+    Ok(CommittedPlan {
+        stamp: Stamp {
+            ballot,
+            seq: brief.seq,
+        },
+        plan,
+    })
 }
 
-/// An unknown standing, of a later version, counts as the worst: it is only asked who shall stand in first.
+/// An unknown standing, of a later version, counts as the worst: it is only asked who shall stand
+/// in first.
 fn standing(region: &PlannedRegion) -> Standing {
     let since_ms = region.since_ms.unwrap_or(0);
     match region.standing.as_str() {
         "serving" => Standing::Serving,
         "reduced" => Standing::Reduced,
-        "limited" => Standing::Limited { since_ms, healthy_ms: None },
+        "limited" => Standing::Limited {
+            since_ms,
+            healthy_ms: None,
+        },
         "gated" => Standing::Gated { since_ms },
         "ramping" => Standing::Ramping { step: 0, since_ms },
         _ => Standing::Out { since_ms },

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 /// The units, the largest first: in a duration each may stand once, in this order.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 /// Reads a duration.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
@@ -11,19 +17,35 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut units = UNITS.as_slice();
     let mut total_ms = 0u64;
+
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (number, after) = rest.split_at(digits);
         let number: u64 = number.parse().map_err(|_| wrong())?;
-        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit_end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
-        let place = units.iter().position(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        let place = units
+            .iter()
+            .position(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
         let (_, unit_ms) = units.get(place).ok_or_else(wrong)?;
-        total_ms = number.checked_mul(*unit_ms).and_then(|ms| total_ms.checked_add(ms)).ok_or_else(wrong)?;
+
+        total_ms = number
+            .checked_mul(*unit_ms)
+            .and_then(|ms| total_ms.checked_add(ms))
+            .ok_or_else(wrong)?;
+
         units = units.get(place + 1..).unwrap_or_default();
         rest = after;
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(Duration::from_millis(total_ms)) }
+
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_millis(total_ms))
+    }
 }
 
 /// Writes a duration as [`parse`] reads it.
@@ -37,6 +59,7 @@ pub(super) fn format(duration: Duration) -> String {
             text += &format!("{number}{name}");
         }
     }
+
     if text.is_empty() { "0s".into() } else { text }
 }
 
@@ -48,8 +71,19 @@ mod tests {
 
     #[test]
     fn durations_have_one_form() {
-        let read = ["90s", "1h30m", "2h", "3d", "500ms", "0s", "1d2h3m4s5ms"].map(|text| parse(text).unwrap());
-        let expected = [90_000, 5_400_000, 7_200_000, 259_200_000, 500, 0, 93_784_005].map(Duration::from_millis);
+        let read = ["90s", "1h30m", "2h", "3d", "500ms", "0s", "1d2h3m4s5ms"]
+            .map(|text| parse(text).unwrap());
+        let expected = [
+            90_000,
+            5_400_000,
+            7_200_000,
+            259_200_000,
+            500,
+            0,
+            93_784_005,
+        ]
+        .map(Duration::from_millis);
+
         assert_eq!(read, expected);
         for wrong in [
             "",

@@ -1,6 +1,7 @@
 //! `regionmesh events`: what happened in the mesh, and what happens.
 //!
-//! Any agent is asked; one that goes is followed by the next. What both noticed has the same id and is shown once.
+//! Any agent is asked; one that goes is followed by the next. What both noticed has the same id and
+//! is shown once.
 
 use super::{
     client::{Client, ClientError},
@@ -45,7 +46,8 @@ pub struct EventsCommand {
     /// Go on showing what happens, until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate, problem
+    /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate,
+    /// problem
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<EventKind>,
     /// Only what is about these regions
@@ -54,7 +56,8 @@ pub struct EventsCommand {
     /// Only what is at least this severe: info, warning, critical
     #[arg(long, value_name = "SEVERITY", default_value = "info")]
     severity: Severity,
-    /// Only what happened since then: a duration such as 1h30m, or a time such as 2026-11-29T14:00:00Z
+    /// Only what happened since then: a duration such as 1h30m, or a time such as
+    /// 2026-11-29T14:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Since>,
     /// The last so many [default: 50; with --since all that the agent keeps]
@@ -80,9 +83,15 @@ fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = duration::parse(text) {
         return Ok(Since::Ago(ago));
     }
-    let wrong = || format!("{text:?} is neither a duration such as 1h30m nor a time such as 2026-11-29T14:00:00Z");
+
+    let wrong = || {
+        format!(
+            "{text:?} is neither a duration such as 1h30m nor a time such as 2026-11-29T14:00:00Z"
+        )
+    };
     let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
     let ms = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).map_err(|_| wrong())?;
+
     Ok(Since::At(ms))
 }
 
@@ -91,20 +100,37 @@ impl EventsCommand {
     pub async fn run(self) -> Result<ExitCode> {
         let client = Client::new(&self.common.client)?;
         self.check_regions(&client).await?;
-        let paint = Paint { is_on: text::takes_colour() };
+
+        let paint = Paint {
+            is_on: text::takes_colour(),
+        };
         let mut shown = Shown::default();
         let from_ms = self.since.map_or(0, |since| match since {
-            Since::Ago(ago) => unix_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+            Since::Ago(ago) => {
+                unix_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
+            }
             Since::At(ms) => ms,
         });
-        let limit = self.limit.map_or(if self.since.is_some() { LIMIT_MAX } else { 50 }, i64::from);
-        let list: EventList = client.get(&format!("/v1/events?limit={limit}&{}", self.query())).await?;
-        for NumberedEvent { event, .. } in list.events.iter().filter(|numbered| numbered.event.time_ms >= from_ms) {
+
+        let limit = self
+            .limit
+            .map_or(if self.since.is_some() { LIMIT_MAX } else { 50 }, i64::from);
+        let list: EventList = client
+            .get(&format!("/v1/events?limit={limit}&{}", self.query()))
+            .await?;
+
+        for NumberedEvent { event, .. } in list
+            .events
+            .iter()
+            .filter(|numbered| numbered.event.time_ms >= from_ms)
+        {
             self.show(event, &mut shown, paint)?;
         }
+
         if !self.follow {
             return Ok(ExitCode::SUCCESS);
         }
+
         let mut last = list.next;
         loop {
             let ended = self.follow(&client, &mut last, &mut shown, paint).await;
@@ -115,6 +141,7 @@ impl EventsCommand {
                 Err(Stop::Client(error)) => return Err(error.into()),
                 Err(Stop::Output(error)) => return Err(error),
             }
+
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -124,13 +151,26 @@ impl EventsCommand {
         if self.region.is_empty() {
             return Ok(());
         }
+
         let status: Status = client.get("/v1/status").await?;
-        let known: Vec<&str> = status.regions.iter().map(|known| known.region.as_str()).collect();
-        match self.region.iter().find(|region| !known.contains(&region.as_str())) {
+        let known: Vec<&str> = status
+            .regions
+            .iter()
+            .map(|known| known.region.as_str())
+            .collect();
+
+        match self
+            .region
+            .iter()
+            .find(|region| !known.contains(&region.as_str()))
+        {
             None => Ok(()),
             Some(region) => {
                 let known = known.join(", ");
-                Err(ClientError::Usage(format!("--region: the mesh has no region {region}; it has {known}")).into())
+                Err(ClientError::Usage(format!(
+                    "--region: the mesh has no region {region}; it has {known}"
+                ))
+                .into())
             }
         }
     }
@@ -153,6 +193,7 @@ impl EventsCommand {
         let path = format!("/v1/events/stream?{}", self.query());
         let mut reply = client.open(&path, Some(last)).await.map_err(Stop::Client)?;
         let mut lines = Lines::default();
+
         loop {
             let piece = match tokio::time::timeout(SILENT, reply.chunk()).await {
                 Ok(Ok(Some(piece))) => piece,
@@ -160,7 +201,10 @@ impl EventsCommand {
                 Ok(Err(error)) => return Ok(error.without_url().to_string()),
                 Err(_) => return Ok(format!("silent for {SILENT:?}")),
             };
-            let Some(complete) = lines.add(&piece) else { return Ok("a line without an end".into()) };
+            let Some(complete) = lines.add(&piece) else {
+                return Ok("a line without an end".into());
+            };
+
             for line in complete {
                 if let Some(id) = line.strip_prefix("id: ") {
                     *last = id.to_owned();
@@ -178,8 +222,11 @@ impl EventsCommand {
         if !shown.add(&event.id) {
             return Ok(());
         }
+
         let line = serialize_line(self.common.output.format(), event)?;
-        Ok(text::print(&line.unwrap_or_else(|| render(event, paint) + "\n"))?)
+        Ok(text::print(
+            &line.unwrap_or_else(|| render(event, paint) + "\n"),
+        )?)
     }
 }
 
@@ -196,7 +243,13 @@ fn render(event: &EventEntry, paint: Paint) -> String {
         Severity::Critical => Tone::Bad,
     };
     let severity = paint.tone(tone, format!("{:8}", event.severity.as_str()));
-    format!("{}  {severity}  {:11}  {}", moment(event.time_ms), event.kind.as_str(), plain(&event.text, 1_000))
+
+    format!(
+        "{}  {severity}  {:11}  {}",
+        moment(event.time_ms),
+        event.kind.as_str(),
+        plain(&event.text, 1_000)
+    )
 }
 
 /// Ids of what was shown.
@@ -218,6 +271,7 @@ impl Shown {
         {
             self.ids.remove(&oldest);
         }
+
         true
     }
 }
@@ -235,6 +289,7 @@ impl Lines {
             let line: Vec<u8> = self.0.drain(..=end).collect();
             complete.push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
+
         (self.0.len() <= LINE_MAX).then_some(complete)
     }
 }
@@ -283,7 +338,11 @@ mod tests {
             fields: Default::default(),
             witness: None,
         };
+
         let line = render(&event, Paint { is_on: false });
-        assert_eq!(line, "2000-02-29 00:00:00 UTC  warning   fence-lost   fenced [2J off");
+        assert_eq!(
+            line,
+            "2000-02-29 00:00:00 UTC  warning   fence-lost   fenced [2J off"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `regionmesh failover`: look at the plan and why it is as it is, overrule it for a time, and try what would happen.
+//! `regionmesh failover`: look at the plan and why it is as it is, overrule it for a time, and try
+//! what would happen.
 
 mod kill;
 mod members;
@@ -56,7 +57,8 @@ enum Action {
 /// Who orders, why, and for how long.
 #[derive(Debug, Args)]
 struct Signature {
-    /// Who orders it [default: $REGIONMESH_BY, else the user at the terminal; a token's name counts first]
+    /// Who orders it [default: $REGIONMESH_BY, else the user at the terminal; a token's name counts
+    /// first]
     #[arg(long, value_name = "WHO", value_parser = by)]
     by: Option<String>,
     /// Why, for whoever looks later
@@ -172,11 +174,12 @@ struct Explain {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["what_if", "kill"]))]
 struct Simulate {
-    /// Show the plan that would be made if the verdict on REGION were failed, draining, suspect or healthy; changes
-    /// nothing; may be given several times
+    /// Show the plan that would be made if the verdict on REGION were failed, draining, suspect or
+    /// healthy; changes nothing; may be given several times
     #[arg(long, value_name = "REGION=VERDICT", value_parser = assumption)]
     what_if: Vec<(RegionName, Condition)>,
-    /// Kill (SIGKILL) every agent of REGION of the mesh in --data-dir, and measure until its users are moved
+    /// Kill (SIGKILL) every agent of REGION of the mesh in --data-dir, and measure until its users
+    /// are moved
     #[arg(long, value_name = "REGION")]
     kill: Option<RegionName>,
     /// Kill without asking
@@ -190,35 +193,71 @@ impl FailoverCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Drain(Drain { region, yes, replacing, term, signature, common }) => {
-                let body = signed(Some(region), signature, json!({ "for_ms": term.for_ms, "force": replacing.force }));
+            Action::Drain(Drain {
+                region,
+                yes,
+                replacing,
+                term,
+                signature,
+                common,
+            }) => {
+                let body = signed(
+                    Some(region),
+                    signature,
+                    json!({ "for_ms": term.for_ms, "force": replacing.force }),
+                );
+
                 drain(body, yes, &common).await
             }
-            Action::Promote(Promote { region, immediate, replacing, term, signature, common }) => {
+            Action::Promote(Promote {
+                region,
+                immediate,
+                replacing,
+                term,
+                signature,
+                common,
+            }) => {
                 let how = json!({ "for_ms": term.for_ms, "force": replacing.force, "immediate": immediate });
                 order("promote", &signed(Some(region), signature, how), &common).await
             }
-            Action::Hold(Hold { region, replacing, term, signature, common }) => {
+            Action::Hold(Hold {
+                region,
+                replacing,
+                term,
+                signature,
+                common,
+            }) => {
                 let how = json!({ "for_ms": term.for_ms, "force": replacing.force });
                 order("hold", &signed(region, signature, how), &common).await
             }
-            Action::Restore(Restore { region, signature, common }) => {
-                order("restore", &signed(region, signature, json!({})), &common).await
-            }
+            Action::Restore(Restore {
+                region,
+                signature,
+                common,
+            }) => order("restore", &signed(region, signature, json!({})), &common).await,
             Action::Status(Show { common }) => {
-                let status: FailoverStatus = Client::new(&common.client)?.get("/v1/failover/status").await?;
+                let status: FailoverStatus = Client::new(&common.client)?
+                    .get("/v1/failover/status")
+                    .await?;
                 common.tell(&status, |paint| render::status(&status, paint))
             }
             Action::History(History { limit, common }) => {
-                let mut history: FailoverHistory = Client::new(&common.client)?.get("/v1/failover/history").await?;
+                let mut history: FailoverHistory = Client::new(&common.client)?
+                    .get("/v1/failover/history")
+                    .await?;
                 let surplus = history.plans.len().saturating_sub(limit);
+
                 history.plans.drain(..surplus);
                 common.tell(&history, |paint| render::history(&history, surplus, paint))
             }
             Action::Explain(Explain { region, common }) => {
                 let path = format!("/v1/failover/explain/{region}");
-                let explanation: RegionExplanation = Client::new(&common.client)?.get(&path).await?;
-                common.tell(&explanation, |paint| render::explanation(&explanation, paint))
+                let explanation: RegionExplanation =
+                    Client::new(&common.client)?.get(&path).await?;
+
+                common.tell(&explanation, |paint| {
+                    render::explanation(&explanation, paint)
+                })
             }
             Action::Simulate(simulate) => simulate.run().await,
             Action::Members(command) => command.run().await,
@@ -245,12 +284,17 @@ async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<E
         Err(error) if is_refused_as(&error, LAST_SERVING) => error,
         answered => return answered,
     };
+
     // In a pipe the refusal is the answer; it says what to do.
     let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !may_ask && !is_confirmed {
         return Err(refusal);
     }
-    confirm(&format!("{refusal}. Let the drain stand all the same?"), is_confirmed)?;
+    confirm(
+        &format!("{refusal}. Let the drain stand all the same?"),
+        is_confirmed,
+    )?;
+
     body["force"] = true.into();
     order("drain", &body, common).await
 }
@@ -259,9 +303,13 @@ fn is_refused_as(error: &anyhow::Error, wanted: &str) -> bool {
     matches!(error.downcast_ref(), Some(ClientError::Refused { code, .. }) if code == wanted)
 }
 
-/// Gives an order. Who gives it may be known to the mesh alone, by the token; where it is not that is bad usage.
+/// Gives an order. Who gives it may be known to the mesh alone, by the token; where it is not that
+/// is bad usage.
 async fn post(client: &Client, what: &str, body: &Value) -> Result<OrderDone> {
-    match client.post_within(&format!("/v1/failover/{what}"), body, PATIENCE).await {
+    match client
+        .post_within(&format!("/v1/failover/{what}"), body, PATIENCE)
+        .await
+    {
         Err(ClientError::Refused { code, .. }) if code == BY_REQUIRED => Err(who_is_it().into()),
         answered => Ok(answered?),
     }
@@ -269,20 +317,37 @@ async fn post(client: &Client, what: &str, body: &Value) -> Result<OrderDone> {
 
 impl Simulate {
     async fn run(self) -> Result<ExitCode> {
-        let Self { what_if, kill, yes, common } = self;
+        let Self {
+            what_if,
+            kill,
+            yes,
+            common,
+        } = self;
         let client = Client::new(&common.client)?;
+
         if let Some(region) = kill {
             let place = common.client.data_dir().display();
-            confirm(&format!("Kill every agent of {region} in the mesh of {place}?"), yes)?;
+            confirm(
+                &format!("Kill every agent of {region} in the mesh of {place}?"),
+                yes,
+            )?;
+
             return kill::run(&client, &region, &common).await;
         }
+
         let answer = suppose(&client, what_if.into_iter().collect()).await?;
         common.tell(&answer, |paint| render::what_if(&answer, paint))
     }
 }
 
 async fn suppose(client: &Client, assume: BTreeMap<RegionName, Condition>) -> Result<WhatIf> {
-    Ok(client.post_within("/v1/failover/what-if", &json!({ "assume": assume }), PATIENCE).await?)
+    Ok(client
+        .post_within(
+            "/v1/failover/what-if",
+            &json!({ "assume": assume }),
+            PATIENCE,
+        )
+        .await?)
 }
 
 fn by(text: &str) -> Result<String, String> {
@@ -296,15 +361,25 @@ fn why(text: &str) -> Result<String, String> {
 /// How long an order may last, in milliseconds.
 fn duration_ms(text: &str) -> Result<u64, String> {
     let ms = u64::try_from(duration::parse(text)?.as_millis()).unwrap_or(u64::MAX);
-    if (FOR_MIN_MS..=FOR_MAX_MS).contains(&ms) { Ok(ms) } else { Err(format!("{text} is not within 1s to 30d")) }
+    if (FOR_MIN_MS..=FOR_MAX_MS).contains(&ms) {
+        Ok(ms)
+    } else {
+        Err(format!("{text} is not within 1s to 30d"))
+    }
 }
 
 fn assumption(text: &str) -> Result<(RegionName, Condition), String> {
-    let (region, condition) = text.split_once('=').ok_or_else(|| format!("{text:?} is not REGION=VERDICT"))?;
+    let (region, condition) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not REGION=VERDICT"))?;
     let region = region.parse().map_err(|error| format!("{error}"))?;
-    let known = Condition::ALL.into_iter().find(|known| known.as_str() == condition);
-    let condition =
-        known.ok_or_else(|| format!("{condition:?} is no verdict: failed, draining, suspect, healthy, unknown"))?;
+    let known = Condition::ALL
+        .into_iter()
+        .find(|known| known.as_str() == condition);
+    let condition = known.ok_or_else(|| {
+        format!("{condition:?} is no verdict: failed, draining, suspect, healthy, unknown")
+    })?;
+
     Ok((region, condition))
 }
 
@@ -317,7 +392,18 @@ mod tests {
     fn durations_are_read_and_bounded() {
         let read = ["90s", "30m", "1h30m", "30d"].map(|text| duration_ms(text).unwrap());
         assert_eq!(read, [90_000, 1_800_000, 5_400_000, FOR_MAX_MS]);
-        for wrong in ["", "s", "1", "1.5h", "-1s", "0s", "31d", "1w", "99999999999999999999s", "9999999999999999d"] {
+        for wrong in [
+            "",
+            "s",
+            "1",
+            "1.5h",
+            "-1s",
+            "0s",
+            "31d",
+            "1w",
+            "99999999999999999999s",
+            "9999999999999999d",
+        ] {
             assert!(duration_ms(wrong).is_err(), "{wrong}");
         }
     }

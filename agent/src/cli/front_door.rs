@@ -1,5 +1,5 @@
-//! `regionmesh front-door`: the front door of `up` in a process of its own, for clients that can't resolve the mesh's
-//! names themselves (a compose file, a laptop, a legacy host).
+//! `regionmesh front-door`: the front door of `up` in a process of its own, for clients that can't
+//! resolve the mesh's names themselves (a compose file, a laptop, a legacy host).
 
 use super::{
     common::{ignore_hangups, serve_metrics},
@@ -24,7 +24,8 @@ pub struct FrontDoorCommand {
     /// The name to resolve for each request: `serving.<zone>`.
     #[arg(long, value_name = "NAME")]
     service: String,
-    /// A name server of the mesh, an agent's `listen.dns`; give all of them, three are asked at once.
+    /// A name server of the mesh, an agent's `listen.dns`; give all of them, three are asked at
+    /// once.
     #[arg(long = "name-server", value_name = "ADDRESS", required = true)]
     name_servers: Vec<SocketAddr>,
     /// The port that every region serves on.
@@ -40,8 +41,14 @@ pub struct FrontDoorCommand {
 
 fn hold(text: &str) -> Result<Duration, String> {
     let hold = duration::parse(text)?;
-    let (shortest, longest) = (Duration::from_secs(1), Duration::from_secs(300));
-    if (shortest..=longest).contains(&hold) { Ok(hold) } else { Err(format!("{text} is not within 1s to 5m")) }
+    let shortest = Duration::from_secs(1);
+    let longest = Duration::from_secs(300);
+
+    if (shortest..=longest).contains(&hold) {
+        Ok(hold)
+    } else {
+        Err(format!("{text} is not within 1s to 5m"))
+    }
 }
 
 impl FrontDoorCommand {
@@ -58,6 +65,7 @@ impl FrontDoorCommand {
         let mut terminate = unix::signal(unix::SignalKind::terminate())?;
         let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
         let stop = CancellationToken::new();
+
         tracing::info!(listen = ?self.listen, service = %self.service, "the front door is open");
         let arguments = FrontDoorArguments {
             listen: self.listen,
@@ -67,12 +75,14 @@ impl FrontDoorCommand {
             hold: self.hold,
             metrics,
         };
+
         let mut running = std::pin::pin!(front_door::run(arguments, stop.clone()));
         tokio::select! {
             ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+
         stop.cancel();
         running.await?;
         Ok(ExitCode::SUCCESS)

@@ -1,7 +1,8 @@
 //! The command line: one file for each command, named in one list here.
 //!
-//! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What a command answers
-//! goes to standard output; warnings, progress and errors go to standard error. docs/API.md is the reference.
+//! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What
+//! a command answers goes to standard output; warnings, progress and errors go to standard error.
+//! docs/API.md is the reference.
 
 pub mod agent;
 pub mod alerts;
@@ -34,7 +35,8 @@ const USAGE: u8 = 2;
 /// The mesh can't do it now: no agent, no majority.
 const UNAVAILABLE: u8 = 3;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now.";
 
 /// Serve ML models from several regions and clouds at once, with no central coordinator.
 #[derive(Debug, Parser)]
@@ -67,8 +69,8 @@ enum Command {
     Docs(reference::DocsCommand),
 }
 
-/// Lets this process, and those that it starts, open as many files as the system grants: each connection is one, and the usual
-/// 1,024 are fewer than the doors have places.
+/// Lets this process, and those that it starts, open as many files as the system grants: each
+/// connection is one, and the usual 1,024 are fewer than the doors have places.
 pub fn raise_file_limit() -> std::io::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -77,10 +79,15 @@ pub fn raise_file_limit() -> std::io::Result<()> {
 
 impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let has_doors = matches!(self, Self::Up(_) | Self::Agent(_) | Self::Serve(_) | Self::FrontDoor(_));
+        let has_doors = matches!(
+            self,
+            Self::Up(_) | Self::Agent(_) | Self::Serve(_) | Self::FrontDoor(_)
+        );
+
         if let Some(Err(error)) = has_doors.then(raise_file_limit) {
             eprintln!("warning: the limit of open files can't be raised: {error}");
         }
+
         match self {
             Self::Up(command) => command.run().await,
             Self::Status(command) => command.run().await,
@@ -105,8 +112,11 @@ impl Command {
 /// The command line as it is parsed: every command's long help names the exit codes.
 fn command() -> clap::Command {
     fn documented(command: clap::Command) -> clap::Command {
-        command.after_long_help(EXIT_CODES).mut_subcommands(documented)
+        command
+            .after_long_help(EXIT_CODES)
+            .mut_subcommands(documented)
     }
+
     CommandLine::command().mut_subcommands(documented)
 }
 
@@ -116,9 +126,13 @@ pub fn main() -> ExitCode {
     let parsed = CommandLine::from_arg_matches(&command().get_matches());
     let CommandLine { common, command } = parsed.unwrap_or_else(|error| error.exit());
     text::set_style(common.output.color, common.output.verbose);
+
     // One provider in the whole process; libraries that ask for the default get this one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let done = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => {
             let done = runtime.block_on(command.run());
             // Blocking tasks (reading a terminal, hashing) must not hold up the exit.
@@ -127,18 +141,30 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the runtime")),
     };
+
     done.unwrap_or_else(|error| {
         let code = exit_code(&error);
         if code != 0 {
-            let told = if common.is_for_people() { explain(&error) } else { output::error_as_json(&error) };
-            let told = if text::is_verbose() { told } else { crate::describe::without_numbers(&told) };
+            let told = if common.is_for_people() {
+                explain(&error)
+            } else {
+                output::error_as_json(&error)
+            };
+            let told = if text::is_verbose() {
+                told
+            } else {
+                crate::describe::without_numbers(&told)
+            };
+
             eprintln!("{told}");
         }
+
         ExitCode::from(code)
     })
 }
 
-/// The error in one line, and each of its causes in one more; a cause that the line before quotes is not said twice.
+/// The error in one line, and each of its causes in one more; a cause that the line before quotes
+/// is not said twice.
 fn explain(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}");
     let mut said = error.to_string();
@@ -148,21 +174,36 @@ fn explain(error: &anyhow::Error) -> String {
         }
         said = cause;
     }
+
     text
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    // Whoever read our output has enough (`regionmesh status | head`): neither a failure nor worth a word.
-    let is_reader_gone =
-        |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe && error.is::<text::OutputError>();
-    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_reader_gone)) {
+    // Whoever read our output has enough (`regionmesh status | head`): neither a failure nor worth
+    // a word.
+    let is_reader_gone = |cause: &io::Error| {
+        cause.kind() == io::ErrorKind::BrokenPipe && error.is::<text::OutputError>()
+    };
+    if error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(is_reader_gone))
+    {
         return 0;
     }
+
     let is_configuration = error.is::<crate::config::ConfigError>()
-        || matches!(error.downcast_ref(), Some(up::error::UpError::Options(_) | up::error::UpError::Config(_)));
-    if error.downcast_ref::<crate::dns::providers::ProviderError>().is_some_and(|error| error.is_passing()) {
+        || matches!(
+            error.downcast_ref(),
+            Some(up::error::UpError::Options(_) | up::error::UpError::Config(_))
+        );
+
+    if error
+        .downcast_ref::<crate::dns::providers::ProviderError>()
+        .is_some_and(|error| error.is_passing())
+    {
         return UNAVAILABLE;
     }
+
     match error.downcast_ref::<client::ClientError>() {
         Some(client::ClientError::Usage(_)) => USAGE,
         Some(error) if error.is_unavailable() => UNAVAILABLE,
@@ -233,14 +274,17 @@ mod tests {
             "regionmesh failover status --json --agent http://a:1",
             "regionmesh failover history --limit 5",
             "regionmesh failover explain eu-west-1 --json",
-            "regionmesh failover simulate --what-if eu-west-1=failed --what-if us-west-2=draining --json",
+            "regionmesh failover simulate --what-if eu-west-1=failed --what-if us-west-2=draining \
+                --json",
             "regionmesh failover simulate --kill eu-west-1 --data-dir d --yes",
             "regionmesh failover drain eu-west-1 --for 1h30m",
-            "regionmesh cost report --start-date 2026-09-01 --end-date 2026-09-30 --by region,tag:team --metric billed --format html",
+            "regionmesh cost report --start-date 2026-09-01 --end-date 2026-09-30 --by \
+                region,tag:team --metric billed --format html",
             "regionmesh cost trends --files a.csv b.csv --interval week",
             "regionmesh cost import a b --dry-run -o json",
             "regionmesh cost prices import p.csv --valid-from 2026-09-01",
-            "regionmesh optimizer --output recommendations.json --baseline peak --latency-ms 150 --survive 1",
+            "regionmesh optimizer --output recommendations.json --baseline peak --latency-ms 150 \
+                --survive 1",
             "regionmesh optimizer",
             "regionmesh events --limit 20 --json --agent http://a:1",
             "regionmesh events -f --since 1h30m",
@@ -251,7 +295,8 @@ mod tests {
             "regionmesh agent --config file --drain-seconds 10",
             "regionmesh serve --models dir",
             "regionmesh serve --models dir --drain 15s",
-            "regionmesh front-door --service serving.m.test --name-server 10.0.0.1:5300 --name-server [::1]:53 --listen 0.0.0.0:80",
+            "regionmesh front-door --service serving.m.test --name-server 10.0.0.1:5300 \
+                --name-server [::1]:53 --listen 0.0.0.0:80",
             "regionmesh ca init --mesh m --dir d",
             "regionmesh ca issue --dir d --region r --agent a",
         ] {
@@ -315,25 +360,43 @@ mod tests {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }
-        let error = parse("regionmesh models publish ../x 1 path").unwrap_err().to_string();
-        assert!(error.contains("model name \"../x\" is not valid"), "{error}");
+
+        let error = parse("regionmesh models publish ../x 1 path")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("model name \"../x\" is not valid"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_version_is_told() {
         let error = parse("regionmesh --version").unwrap_err();
-        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::DisplayVersion, 0));
-        assert_eq!(error.to_string(), format!("regionmesh {}\n", crate::VERSION));
+        assert_eq!(
+            (error.kind(), error.exit_code()),
+            (ErrorKind::DisplayVersion, 0)
+        );
+
+        assert_eq!(
+            error.to_string(),
+            format!("regionmesh {}\n", crate::VERSION)
+        );
     }
 
     #[test]
     fn exit_codes_tell_usage_absence_and_failure_apart_under_any_context() {
         let no_agent = || ClientError::NoAgent { tried: Vec::new() };
-        let refused =
-            |status| ClientError::Refused { error: "e".into(), hint: String::new(), status, code: String::new() };
+        let refused = |status| ClientError::Refused {
+            error: "e".into(),
+            hint: String::new(),
+            status,
+            code: String::new(),
+        };
         let unavailable = refused(http::StatusCode::SERVICE_UNAVAILABLE);
         let refused = refused(http::StatusCode::CONFLICT);
         let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
+
         for (error, code) in [
             (ClientError::Usage("u".into()).into(), 2),
             (no_agent().into(), 3),
@@ -344,8 +407,14 @@ mod tests {
             (up::error::UpError::Options("o".into()).into(), 2),
             (anyhow!("anything else"), 1),
             (io::Error::from(io::ErrorKind::BrokenPipe).into(), 1),
-            (text::OutputError(io::ErrorKind::BrokenPipe.into()).into(), 0),
-            (text::OutputError(io::ErrorKind::StorageFull.into()).into(), 1),
+            (
+                text::OutputError(io::ErrorKind::BrokenPipe.into()).into(),
+                0,
+            ),
+            (
+                text::OutputError(io::ErrorKind::StorageFull.into()).into(),
+                1,
+            ),
         ] {
             assert_eq!(exit_code(&error), code, "{error:#}");
         }
@@ -353,8 +422,14 @@ mod tests {
 
     #[test]
     fn causes_follow_the_error_and_are_not_repeated() {
-        let error = Err::<(), _>(io::Error::other("disk on fire")).context("cannot read x").unwrap_err();
-        assert_eq!(explain(&error), "error: cannot read x\n  caused by: disk on fire");
+        let error = Err::<(), _>(io::Error::other("disk on fire"))
+            .context("cannot read x")
+            .unwrap_err();
+        assert_eq!(
+            explain(&error),
+            "error: cannot read x\n  caused by: disk on fire"
+        );
+
         let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
         assert_eq!(explain(&config.into()).lines().count(), 1);
     }

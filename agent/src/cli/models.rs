@@ -62,7 +62,8 @@ struct Show {
     common: Common,
 }
 
-/// Delete a version in every region, at once and for good; regions that are away delete it when they return
+/// Delete a version in every region, at once and for good; regions that are away delete it when
+/// they return
 #[derive(Debug, Args)]
 struct Delete {
     /// The model's name
@@ -127,8 +128,11 @@ impl List {
         let models: Models = Client::new(&self.common.client)?.get("/v1/models").await?;
         self.common.tell(&models, |paint| {
             if models.models.is_empty() {
-                return "no models yet; publish one with: regionmesh models publish NAME VERSION PATH".into();
+                return "no models yet; publish one with: regionmesh models publish NAME VERSION \
+                    PATH"
+                    .into();
             }
+
             table::versions(&models.models, None, paint)
         })
     }
@@ -136,44 +140,79 @@ impl List {
 
 impl Show {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, common } = self;
+        let Self {
+            model,
+            version,
+            common,
+        } = self;
         let client = Client::new(&common.client)?;
         let Some(version) = version else {
             let model: ModelStatus = client.get(&format!("/v1/models/{model}")).await?;
             return common.tell(&model, |paint| table::model(&model, paint));
         };
-        let detail: VersionDetail = client.get(&format!("/v1/models/{model}/versions/{version}")).await?;
+        let detail: VersionDetail = client
+            .get(&format!("/v1/models/{model}/versions/{version}"))
+            .await?;
+
         common.tell(&detail, |paint| table::detail(&detail, paint))
     }
 }
 
 impl Delete {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, yes, force, common } = self;
-        confirm(&format!("Delete {model}@{version} in every region? This can't be undone."), yes)?;
+        let Self {
+            model,
+            version,
+            yes,
+            force,
+            common,
+        } = self;
+
+        confirm(
+            &format!("Delete {model}@{version} in every region? This can't be undone."),
+            yes,
+        )?;
+
         let client = Client::new(&common.client)?;
         let query = if force { "?force=true" } else { "" };
         let path = format!("/v1/models/{model}/versions/{version}/delete{query}");
         let done: Done = client.post(&path, &json!({})).await?;
+
         common.tell(&done, |_| done.done.clone())
     }
 }
 
 impl Promote {
     async fn run(self) -> Result<ExitCode> {
-        let Self { model, version, alias, force, timeout, by, common } = self;
+        let Self {
+            model,
+            version,
+            alias,
+            force,
+            timeout,
+            by,
+            common,
+        } = self;
+
         let client = Client::new(&common.client)?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
         let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": timeout.as_millis() as u64 });
         let set: Promoted = client.post(&path, &body).await?;
+
         for warning in &set.warnings {
             eprintln!("warning: {}", text::plain(warning, 500));
         }
-        common.tell(&set, |_| format!("{model}: {} is version {}", set.alias.alias, set.alias.version))
+        common.tell(&set, |_| {
+            format!(
+                "{model}: {} is version {}",
+                set.alias.alias, set.alias.version
+            )
+        })
     }
 }
 
-/// A name that a person may give: names with a conflict's suffix are given by conflict resolution alone.
+/// A name that a person may give: names with a conflict's suffix are given by conflict resolution
+/// alone.
 fn own_name(text: &str) -> Result<VersionName, String> {
     let name: VersionName = text.parse().map_err(|error| format!("{error}"))?;
     if name.as_str().contains('+') {

@@ -9,7 +9,8 @@ use clap::{
 };
 use std::process::ExitCode;
 
-/// Recommend what would cost less, with what it is compared with, its risk, and the command that does it
+/// Recommend what would cost less, with what it is compared with, its risk, and the command that
+/// does it
 #[derive(Debug, Args)]
 pub struct OptimizerCommand {
     /// Write the recommendations to this file, JSON [default: show a table]
@@ -33,14 +34,33 @@ impl OptimizerCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
         let mut parameters = Parameters::from([("baseline".into(), self.baseline)]);
-        parameters.extend(self.latency_ms.map(|ms| ("latency_ms".into(), ms.to_string())));
-        parameters.extend(self.survive.map(|regions| ("survive".into(), regions.to_string())));
-        let table = cost::fetch(&self.client, "recommendations", parameters.clone(), Format::Table).await?;
+        parameters.extend(
+            self.latency_ms
+                .map(|ms| ("latency_ms".into(), ms.to_string())),
+        );
+
+        parameters.extend(
+            self.survive
+                .map(|regions| ("survive".into(), regions.to_string())),
+        );
+
+        let table = cost::fetch(
+            &self.client,
+            "recommendations",
+            parameters.clone(),
+            Format::Table,
+        )
+        .await?;
+
         if let Some(Output::File(path)) = &self.output {
-            let json = cost::fetch(&self.client, "recommendations", parameters, Format::Json).await?;
-            tokio::fs::write(path, json).await.with_context(|| format!("cannot write {}", path.display()))?;
+            let json =
+                cost::fetch(&self.client, "recommendations", parameters, Format::Json).await?;
+            tokio::fs::write(path, json)
+                .await
+                .with_context(|| format!("cannot write {}", path.display()))?;
             eprintln!("the recommendations are in {}", path.display());
         }
+
         text::print(&table)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -23,7 +23,8 @@ pub(super) enum Format {
     Name,
 }
 
-/// What `--output` says: the format, and of a command that writes a file, in place of that, the file.
+/// What `--output` says: the format, and of a command that writes a file, in place of that, the
+/// file.
 #[derive(Debug, Clone)]
 pub(super) enum Output {
     Format(Format),
@@ -89,7 +90,10 @@ pub(super) fn serialize(format: Format, value: &impl serde::Serialize) -> Result
 }
 
 /// The same on one line, for streams.
-pub(super) fn serialize_line(format: Format, value: &impl serde::Serialize) -> Result<Option<String>> {
+pub(super) fn serialize_line(
+    format: Format,
+    value: &impl serde::Serialize,
+) -> Result<Option<String>> {
     Ok(match format {
         Format::Json => Some(serde_json::to_string(value)? + "\n"),
         Format::Yaml => Some(format!("---\n{}", serde_norway::to_string(value)?)),
@@ -103,20 +107,36 @@ fn names(value: &Value) -> Vec<String> {
     if let Value::Array(values) = value {
         return values.iter().flat_map(names).collect();
     }
+
     if let (Some(model), Some(Value::Array(versions))) = (text("model"), value.get("versions")) {
-        let versions = versions.iter().filter_map(|version| version.get("version")?.as_str());
-        return versions.map(|version| format!("{model}@{version}")).collect();
+        let versions = versions
+            .iter()
+            .filter_map(|version| version.get("version")?.as_str());
+        return versions
+            .map(|version| format!("{model}@{version}"))
+            .collect();
     }
+
     if let (Some(model), Some(version)) = (text("model"), text("version")) {
         return vec![format!("{model}@{version}")];
     }
+
     for list in ["models", "regions", "members", "events", "plans", "plan"] {
-        if let Some(listed) = value.get(list).filter(|listed| listed.is_array() || listed.is_object()) {
+        if let Some(listed) = value
+            .get(list)
+            .filter(|listed| listed.is_array() || listed.is_object())
+        {
             // The regions of a mesh name it, although its models are told as well.
-            let listed = if list == "models" { value.get("regions").unwrap_or(listed) } else { listed };
+            let listed = if list == "models" {
+                value.get("regions").unwrap_or(listed)
+            } else {
+                listed
+            };
+
             return names(listed);
         }
     }
+
     ["id", "region", "member", "agent", "done"]
         .iter()
         .find_map(|key| text(key))
@@ -132,6 +152,7 @@ pub(super) fn error_as_json(error: &anyhow::Error) -> String {
         _ => (error.to_string(), String::new()),
     };
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+
     serde_json::json!({ "error": told, "hint": hint, "causes": causes }).to_string()
 }
 
@@ -147,11 +168,20 @@ mod tests {
         let status = json!({ "mesh": "m", "regions": [{ "region": "a" }, { "region": "b" }], "models": [iris] });
         for (value, expected) in [
             (json!({ "models": [iris] }), vec!["iris@1", "iris@2"]),
-            (json!({ "model": "iris", "version": "1", "files": [] }), vec!["iris@1"]),
+            (
+                json!({ "model": "iris", "version": "1", "files": [] }),
+                vec!["iris@1"],
+            ),
             (status, vec!["a", "b"]),
             (json!([{ "region": "a", "verified": true }]), vec!["a"]),
-            (json!({ "members": [{ "member": "witness" }] }), vec!["witness"]),
-            (json!({ "done": "x", "plan": { "regions": [{ "region": "a" }] } }), vec!["a"]),
+            (
+                json!({ "members": [{ "member": "witness" }] }),
+                vec!["witness"],
+            ),
+            (
+                json!({ "done": "x", "plan": { "regions": [{ "region": "a" }] } }),
+                vec!["a"],
+            ),
             (json!({}), vec![]),
         ] {
             assert_eq!(names(&value), expected, "{value}");
@@ -167,7 +197,14 @@ mod tests {
             code: String::new(),
         };
         let told: Value = serde_json::from_str(&error_as_json(&refused.into())).unwrap();
-        assert_eq!((&told["error"], &told["hint"]), (&json!("no such model"), &json!("see `regionmesh models list`")));
+
+        assert_eq!(
+            (&told["error"], &told["hint"]),
+            (
+                &json!("no such model"),
+                &json!("see `regionmesh models list`")
+            )
+        );
     }
 
     #[test]

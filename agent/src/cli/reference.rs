@@ -1,5 +1,5 @@
-//! `regionmesh docs`: the parts of the documentation and of the monitoring that are generated from the code. Checks compare
-//! the files with them.
+//! `regionmesh docs`: the parts of the documentation and of the monitoring that are generated from
+//! the code. Checks compare the files with them.
 
 mod alerts;
 mod commands;
@@ -36,6 +36,7 @@ impl DocsCommand {
             Part::AlertRules => alerts::rules(),
             Part::AlertTests => alerts::tests(),
         };
+
         super::text::print(&text)?;
         Ok(ExitCode::SUCCESS)
     }

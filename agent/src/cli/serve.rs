@@ -1,7 +1,8 @@
 //! `regionmesh serve`: the model server alone, in a process of its own.
 //!
-//! For regions whose agents and serving live apart: agents may restart, or be lost, while users are served. It reads
-//! the region's bucket, or a plain directory of models, and follows changes by polling.
+//! For regions whose agents and serving live apart: agents may restart, or be lost, while users are
+//! served. It reads the region's bucket, or a plain directory of models, and follows changes by
+//! polling.
 
 use super::{
     common::{ignore_hangups, serve_metrics},
@@ -12,8 +13,8 @@ use crate::{
     cost::meter::Meter,
     logging,
     serving::{
-        CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics, poll_catalogue,
-        quarantine::Quarantine,
+        CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics,
+        poll_catalogue, quarantine::Quarantine,
     },
     store::models::ModelStore,
 };
@@ -48,14 +49,15 @@ pub struct ServeCommand {
     /// The region named in answers, with --models.
     #[arg(long, default_value = "local", conflicts_with = "config")]
     region: RegionName,
-    /// Where to remember versions that crashed the server, so that they are not loaded again [default: `serve` in the
-    /// configuration's data_dir, or DIR/.regionmesh]
+    /// Where to remember versions that crashed the server, so that they are not loaded again
+    /// [default: `serve` in the configuration's data_dir, or DIR/.regionmesh]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Where to serve /metrics; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Time between "not ready" and the end of new connections when told to stop, so that traffic moves first.
+    /// Time between "not ready" and the end of new connections when told to stop, so that traffic
+    /// moves first.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
     drain: Duration,
 }
@@ -87,19 +89,32 @@ impl ServeCommand {
                 listen: self.listen.unwrap_or(config.listen.serving),
                 sources: open_store(&config.store)?,
                 // An agent of the same configuration keeps its own beside it.
-                state_dir: self.state_dir.clone().unwrap_or_else(|| config.data_dir.join("serve")),
+                state_dir: self
+                    .state_dir
+                    .clone()
+                    .unwrap_or_else(|| config.data_dir.join("serve")),
                 log: config.log,
                 region: config.region,
                 serving: config.serving,
             });
         }
-        let root = self.models.as_ref().context("give --config FILE or --models DIR")?;
-        std::fs::read_dir(root).with_context(|| format!("cannot read the directory of models {}", root.display()))?;
+
+        let root = self
+            .models
+            .as_ref()
+            .context("give --config FILE or --models DIR")?;
+
+        std::fs::read_dir(root)
+            .with_context(|| format!("cannot read the directory of models {}", root.display()))?;
+
         let directory = Arc::new(Directory::new(root, self.region.clone()));
         Ok(Setup {
             listen: self.listen.context("give --listen ADDRESS")?,
             sources: (directory.clone(), directory),
-            state_dir: self.state_dir.clone().unwrap_or_else(|| root.join(".regionmesh")),
+            state_dir: self
+                .state_dir
+                .clone()
+                .unwrap_or_else(|| root.join(".regionmesh")),
             log: LogConfig::default(),
             region: self.region.clone(),
             serving: ServingConfig::default(),
@@ -108,10 +123,20 @@ impl ServeCommand {
 
     /// Runs until SIGTERM or SIGINT.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let Setup { log, region, serving: config, listen, state_dir, sources: (source, lister) } = self.setup()?;
+        let Setup {
+            log,
+            region,
+            serving: config,
+            listen,
+            state_dir,
+            sources: (source, lister),
+        } = self.setup()?;
+
         logging::init(&log)?;
         let _hangups = ignore_hangups()?;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}"))?;
         let registry = Registry::new();
         let metrics = ServingMetrics::new(&registry)?;
         let stop = CancellationToken::new();
@@ -121,6 +146,7 @@ impl ServeCommand {
         };
         let (announce, catalogue) = watch::channel(Arc::default());
         let (drain, draining) = watch::channel(false);
+
         let server = Server::new(ServingArguments {
             region,
             config,
@@ -135,9 +161,16 @@ impl ServeCommand {
             metrics,
             meter: Meter::default(),
         });
-        let _poll = AbortOnDropHandle::new(tokio::spawn(poll_catalogue(lister, announce, POLL, stop.clone())));
+
+        let _poll = AbortOnDropHandle::new(tokio::spawn(poll_catalogue(
+            lister,
+            announce,
+            POLL,
+            stop.clone(),
+        )));
         let mut terminate = unix::signal(unix::SignalKind::terminate())?;
         let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+
         tracing::info!(address = %listener.local_addr()?, "serving models");
         let mut running = std::pin::pin!(server.run(listener, stop.clone()));
         let wait = tokio::select! {
@@ -146,13 +179,19 @@ impl ServeCommand {
             _ = interrupt.recv() => Duration::ZERO,
             _ = terminate.recv() => self.drain,
         };
-        tracing::info!(seconds = wait.as_secs(), "stopping: not ready any more, then requests in progress end");
+
+        tracing::info!(
+            seconds = wait.as_secs(),
+            "stopping: not ready any more, then requests in progress end"
+        );
+
         drain.send_replace(true);
         tokio::select! {
             ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
             _ = interrupt.recv() => {}
             () = tokio::time::sleep(wait) => {}
         }
+
         stop.cancel();
         running.await?;
         Ok(ExitCode::SUCCESS)
@@ -179,15 +218,27 @@ mod tests {
     fn exactly_one_source_is_taken_and_only_a_directory_has_a_default_address() {
         assert!(parse(&[]).is_err());
         assert!(parse(&["--models", "d", "--config", "f"]).is_err());
-        assert_eq!(parse(&["--models", "d"]).unwrap().listen, Some("127.0.0.1:8080".parse().unwrap()));
+        assert_eq!(
+            parse(&["--models", "d"]).unwrap().listen,
+            Some("127.0.0.1:8080".parse().unwrap())
+        );
+
         assert_eq!(parse(&["--config", "f"]).unwrap().listen, None);
-        assert_eq!(parse(&["--config", "f", "--listen", "[::1]:1"]).unwrap().listen, "[::1]:1".parse().ok());
+        assert_eq!(
+            parse(&["--config", "f", "--listen", "[::1]:1"])
+                .unwrap()
+                .listen,
+            "[::1]:1".parse().ok()
+        );
     }
 
     #[tokio::test]
     async fn a_directory_that_is_not_there_is_named() {
         let command = parse(&["--models", "/nowhere/models"]).unwrap();
         let error = command.run().await.expect_err("served nothing");
-        assert!(format!("{error:#}").contains("cannot read the directory of models /nowhere/models"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("cannot read the directory of models /nowhere/models"),
+            "{error:#}"
+        );
     }
 }

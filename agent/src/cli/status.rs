@@ -31,6 +31,7 @@ impl StatusCommand {
         if self.watch {
             return watch::run(&client, self.common.output.format()).await;
         }
+
         let status: Status = client.get(PATH).await?;
         self.common.tell(&status, |paint| render(&status, paint))
     }

@@ -17,7 +17,9 @@ pub struct OutputError(#[source] pub io::Error);
 /// Writes to standard output; unlike `println!` it does not panic when the reader is gone.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(OutputError)
 }
 
 /// When tables are coloured.
@@ -58,18 +60,21 @@ pub(super) fn trace(text: impl FnOnce() -> String) {
     }
 }
 
-/// Whether standard output takes colours: as asked for; else if `FORCE_COLOR` or `CLICOLOR_FORCE` is set, or on a terminal
-/// that is not dumb while `NO_COLOR` (<https://no-color.org>) is not set.
+/// Whether standard output takes colours: as asked for; else if `FORCE_COLOR` or `CLICOLOR_FORCE`
+/// is set, or on a terminal that is not dumb while `NO_COLOR` (<https://no-color.org>) is not set.
 pub fn takes_colour() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_forced = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let is_forced =
+        |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+
     match STYLE.get().copied().unwrap_or_default().colour {
         ColourChoice::Always => true,
         ColourChoice::Never => false,
         ColourChoice::Auto if is_set("NO_COLOR") => false,
         ColourChoice::Auto if is_forced("FORCE_COLOR") || is_forced("CLICOLOR_FORCE") => true,
         ColourChoice::Auto => {
-            io::IsTerminal::is_terminal(&io::stdout()) && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            io::IsTerminal::is_terminal(&io::stdout())
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
         }
     }
 }
@@ -119,27 +124,39 @@ impl Paint {
             Tone::Faint => 2,
             Tone::Strong => 1,
         };
-        if self.is_on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
+
+        if self.is_on && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text
+        }
     }
 }
 
-/// Text of a peer or a user, safe on a terminal: nothing unprintable, and at most `limit` characters.
+/// Text of a peer or a user, safe on a terminal: nothing unprintable, and at most `limit`
+/// characters.
 pub fn plain(text: &str, limit: usize) -> String {
-    let mut visible = text.chars().map(|c| if is_unprintable(c) { ' ' } else { c });
+    let mut visible = text
+        .chars()
+        .map(|c| if is_unprintable(c) { ' ' } else { c });
     let mut kept: String = visible.by_ref().take(limit).collect();
+
     if visible.next().is_some() {
         kept.pop();
         kept.push('…');
     }
+
     kept
 }
 
-/// Breaks a text at spaces so that it fits into [`WIDTH`], the first line after `head`, the others indented as far.
+/// Breaks a text at spaces so that it fits into [`WIDTH`], the first line after `head`, the others
+/// indented as far.
 pub fn wrap(head: &str, text: &str) -> String {
     let indent = visible(head);
     let mut lines = String::from(head);
     let mut column = indent;
     let mut is_first = true;
+
     for word in text.split_whitespace() {
         let length = word.chars().count();
         if !is_first && column + 1 + length > WIDTH {
@@ -150,10 +167,12 @@ pub fn wrap(head: &str, text: &str) -> String {
             lines.push(' ');
             column += 1;
         }
+
         lines += word;
         column += length;
         is_first = false;
     }
+
     lines.truncate(lines.trim_end().len());
     lines + "\n"
 }
@@ -167,7 +186,9 @@ pub struct Table {
 impl Table {
     /// A table with these headings.
     pub fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|&heading| heading.into()).collect()] }
+        Self {
+            rows: vec![headings.iter().map(|&heading| heading.into()).collect()],
+        }
     }
 
     /// Sets the headings off from the rows.
@@ -187,18 +208,29 @@ impl Table {
     /// The table as lines.
     pub fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| visible(cell)).max();
-        let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| visible(cell))
+                .max()
+        };
+        let widths: Vec<_> = (0..columns)
+            .map(|column| width(column).unwrap_or(0))
+            .collect();
         let mut text = String::new();
+
         for row in &self.rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
                 line += cell;
                 line += &" ".repeat(width - visible(cell) + 2);
             }
+
             text += line.trim_end();
             text.push('\n');
         }
+
         text
     }
 }
@@ -239,7 +271,8 @@ pub fn bytes(size: u64) -> String {
 
 /// A point in time, UTC; `ms` are Unix milliseconds.
 pub fn moment(ms: u64) -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    let format =
+        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     i64::try_from(ms / 1_000)
         .ok()
         .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok())
@@ -255,7 +288,11 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
 /// A share of 1 in percent.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if (percent - percent.round()).abs() < 0.05 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
+    if (percent - percent.round()).abs() < 0.05 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
 }
 
 #[cfg(test)]
@@ -273,11 +310,18 @@ mod tests {
     #[test]
     fn long_texts_are_broken_at_spaces_and_stay_within_the_width() {
         let text = wrap("plan    ", &"failed (refused), ".repeat(20));
-        assert!(text.lines().count() > 1 && text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(
-            text.lines().skip(1).all(|line| line.starts_with("        f") || line.starts_with("        (")),
+            text.lines().count() > 1 && text.lines().all(|line| line.chars().count() <= WIDTH),
             "{text}"
         );
+
+        assert!(
+            text.lines()
+                .skip(1)
+                .all(|line| line.starts_with("        f") || line.starts_with("        (")),
+            "{text}"
+        );
+
         assert_eq!(wrap("a: ", ""), "a:\n");
         let word = "x".repeat(200);
         assert_eq!(wrap("", &word), format!("{word}\n"));
@@ -292,13 +336,32 @@ mod tests {
 
     #[test]
     fn quantities_read_well() {
-        assert_eq!([ago(999), ago(61_000), ago(7_200_000)], ["999 ms", "1 min", "2 h"]);
-        assert_eq!([bytes(12), bytes(1_500), bytes(1 << 30)], ["12 B", "1.5 kB", "1.07 GB"]);
+        assert_eq!(
+            [ago(999), ago(61_000), ago(7_200_000)],
+            ["999 ms", "1 min", "2 h"]
+        );
+
+        assert_eq!(
+            [bytes(12), bytes(1_500), bytes(1 << 30)],
+            ["12 B", "1.5 kB", "1.07 GB"]
+        );
+
         assert_eq!(
             [moment(951_782_400_000), moment(u64::MAX)],
-            ["2000-02-29 00:00:00 UTC", "18446744073709551615 ms after 1970"]
+            [
+                "2000-02-29 00:00:00 UTC",
+                "18446744073709551615 ms after 1970"
+            ]
         );
-        assert_eq!([count(1, "file", "files"), count(2, "file", "files")], ["1 file", "2 files"]);
-        assert_eq!([percent(1.0 / 3.0), percent(0.5), percent(0.0)], ["33.3 %", "50 %", "0 %"]);
+
+        assert_eq!(
+            [count(1, "file", "files"), count(2, "file", "files")],
+            ["1 file", "2 files"]
+        );
+
+        assert_eq!(
+            [percent(1.0 / 3.0), percent(0.5), percent(0.0)],
+            ["33.3 %", "50 %", "0 %"]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `regionmesh up`: a whole mesh on this machine, one child process per agent, and a front door on localhost.
+//! `regionmesh up`: a whole mesh on this machine, one child process per agent, and a front door on
+//! localhost.
 
 pub mod checks;
 pub mod children;
@@ -42,27 +43,33 @@ use tokio_util::sync::CancellationToken;
 
 /// The variable that names it.
 const DATA_DIRECTORY_VARIABLE: &str = "REGIONMESH_DATA_DIR";
-/// Where `up` keeps its state, and where the other commands look for it, unless they are told otherwise.
+/// Where `up` keeps its state, and where the other commands look for it, unless they are told
+/// otherwise.
 pub const DATA_DIRECTORY: &str = ".regionmesh";
 
-/// Runs a whole mesh on this machine: one process per agent, each region on its own loopback address, and a front door
-/// that follows the mesh's DNS. State is kept; the next `up` goes on where this one stops.
+/// Runs a whole mesh on this machine: one process per agent, each region on its own loopback
+/// address, and a front door that follows the mesh's DNS. State is kept; the next `up` goes on
+/// where this one stops.
 #[derive(Debug, clap::Args)]
 pub struct UpCommand {
-    /// Regions, separated by commas [default: those of the data directory, else us-west-2,eu-west-1,ap-south-1]
+    /// Regions, separated by commas [default: those of the data directory, else
+    /// us-west-2,eu-west-1,ap-south-1]
     #[arg(long, value_delimiter = ',', value_name = "REGION")]
     regions: Option<Vec<RegionName>>,
     /// Agents of each region [default: as in the data directory, else 1]
     #[arg(long, value_name = "N")]
     agents_per_region: Option<u8>,
-    /// Where all state lives: certificates, stores, logs [default: .regionmesh; with --demo a directory of its own]
+    /// Where all state lives: certificates, stores, logs [default: .regionmesh; with --demo a
+    /// directory of its own]
     // The id is that of the global option, whose place this one takes.
     #[arg(long, value_name = "DIR", env = DATA_DIRECTORY_VARIABLE)]
     data_dir: Option<PathBuf>,
-    /// Publish this directory or file as version 1 of the model once the mesh is ready; may be repeated
+    /// Publish this directory or file as version 1 of the model once the mesh is ready; may be
+    /// repeated
     #[arg(long = "model", value_name = "NAME=PATH")]
     models: Vec<ModelToPublish>,
-    /// Do not publish the sample model `iris` at the first start (it is not published with --model either)
+    /// Do not publish the sample model `iris` at the first start (it is not published with --model
+    /// either)
     #[arg(long)]
     no_sample: bool,
     /// How traffic is shared between healthy regions
@@ -80,14 +87,16 @@ pub struct UpCommand {
     /// The same as --recovery fast, as earlier versions took it
     #[arg(long, hide = true, conflicts_with = "recovery")]
     fast_recovery: bool,
-    /// Settings to add to every agent's configuration, TOML: [cost], [alerts], [[regions]] by name, and so on
+    /// Settings to add to every agent's configuration, TOML: [cost], [alerts], [[regions]] by name,
+    /// and so on
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from it
+    /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from
+    /// it
     #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS, value_parser = loopback)]
     base: Ipv4Addr,
-    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits with 0 if every step held
-    /// and no request failed. Needs at least 2 regions
+    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits
+    /// with 0 if every step held and no request failed. Needs at least 2 regions
     #[arg(long, conflicts_with_all = ["models", "no_sample", "strategy", "recovery", "fast_recovery", "agents_per_region"])]
     demo: bool,
 }
@@ -112,12 +121,16 @@ enum RecoveryOption {
 }
 
 fn loopback(text: &str) -> Result<Ipv4Addr, String> {
-    let address: Ipv4Addr = text.parse().map_err(|_| format!("{text:?} is not an IPv4 address"))?;
+    let address: Ipv4Addr = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not an IPv4 address"))?;
     // Any other address would have to be taken from the network that it belongs to.
     if address.is_loopback() {
         Ok(address)
     } else {
-        Err(format!("{address} is not a loopback address; use one in 127.0.0.0/8"))
+        Err(format!(
+            "{address} is not a loopback address; use one in 127.0.0.0/8"
+        ))
     }
 }
 
@@ -131,44 +144,79 @@ impl UpCommand {
         if self.demo {
             return self.demonstrate(&mut stop).await;
         }
-        let options = self.options(self.data_dir.clone().unwrap_or_else(|| DATA_DIRECTORY.into())).await?;
+
+        let options = self
+            .options(
+                self.data_dir
+                    .clone()
+                    .unwrap_or_else(|| DATA_DIRECTORY.into()),
+            )
+            .await?;
         let front_door = options.front_door.clone();
         let mut mesh = LocalMesh::prepare(options).await?;
+
         for leftover in mesh.leftovers() {
             eprintln!("Ended an agent that an earlier run left behind: {leftover}");
         }
-        let doing = if mesh.is_continued() { "Continuing" } else { "Starting" };
-        println!("{doing} a mesh of {} agents in {} ...", mesh.agents().len(), mesh.layout().data_dir.display());
+
+        let doing = if mesh.is_continued() {
+            "Continuing"
+        } else {
+            "Starting"
+        };
+
+        println!(
+            "{doing} a mesh of {} agents in {} ...",
+            mesh.agents().len(),
+            mesh.layout().data_dir.display()
+        );
+
         // Nobody scrapes them here: they are told at the end.
         let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
         let result = tokio::select! {
             result = self.attend(&mut mesh, front_door, metrics.clone()) => result,
             () = stop.received() => Ok(ExitCode::SUCCESS),
         };
+
         println!("Stopping ...");
         mesh.stop().await;
         if let Some(summary) = metrics.summary() {
             println!("Requests through the front door: {summary}");
         }
+
         result
     }
 
-    /// The guided tour. Without a directory of the user's own it leaves nothing behind, unless a step did not hold.
+    /// The guided tour. Without a directory of the user's own it leaves nothing behind, unless a
+    /// step did not hold.
     async fn demonstrate(&self, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
         if let Some(regions) = &self.regions {
             demo::check(regions.len())?;
         }
-        // A variable that names the mesh of other commands does not mean that the tour may break it.
+
+        // A variable that names the mesh of other commands does not mean that the tour may break
+        // it.
         let is_variable = |dir: &&PathBuf| {
-            std::env::var_os(DATA_DIRECTORY_VARIABLE).is_some_and(|variable| dir.as_os_str() == variable)
+            std::env::var_os(DATA_DIRECTORY_VARIABLE)
+                .is_some_and(|variable| dir.as_os_str() == variable)
         };
-        let given = self.data_dir.as_ref().filter(|dir| !is_variable(dir)).cloned();
+        let given = self
+            .data_dir
+            .as_ref()
+            .filter(|dir| !is_variable(dir))
+            .cloned();
+
         let own = match &given {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("regionmesh-demo-").tempdir()?),
+            None => Some(
+                tempfile::Builder::new()
+                    .prefix("regionmesh-demo-")
+                    .tempdir()?,
+            ),
         };
         let directory = given.or_else(|| own.as_ref().map(|own| own.path().to_owned()));
         let outcome = self.tour(directory.unwrap_or_default(), stop).await;
+
         if let Some(own) = own {
             demo::clean_up(own, &outcome)?;
         }
@@ -177,7 +225,8 @@ impl UpCommand {
 
     async fn tour(&self, data_dir: PathBuf, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
         let options = LocalMeshOptions {
-            // One region serves, so that its loss is everybody's; what the tour killed it starts itself.
+            // One region serves, so that its loss is everybody's; what the tour killed it starts
+            // itself.
             strategy: Strategy::ActivePassive,
             recovery: layout::fast_recovery(),
             restart: children::Restart::Never,
@@ -185,11 +234,13 @@ impl UpCommand {
         };
         let front_door = options.front_door.clone();
         let mesh = LocalMesh::prepare(options).await?;
+
         demo::check(mesh.layout().regions.len())?;
         let outcome = tokio::select! {
             outcome = demo::run(&mesh, front_door) => outcome,
             () = stop.received() => Err(anyhow::anyhow!("interrupted")),
         };
+
         mesh.stop().await;
         outcome
     }
@@ -206,17 +257,33 @@ impl UpCommand {
         let listens = door.local_addrs();
         let closing = CancellationToken::new();
         let _close = closing.clone().drop_guard();
+
         tokio::spawn(door.serve(closing));
         for model in &self.models {
             publish::publish(mesh, model).await?;
-            println!("Published {} version 1 from {}", model.name, model.path.display());
+            println!(
+                "Published {} version 1 from {}",
+                model.name,
+                model.path.display()
+            );
         }
+
         let has_sample = self.publish_sample(mesh).await;
         let pids: Vec<Option<u32>> = mesh.agents().iter().map(|agent| pid(mesh, agent)).collect();
         println!("\n{}", table::agents(mesh.agents(), &pids));
-        let program = std::env::args().next().unwrap_or_else(|| "regionmesh".into());
-        let options = self.data_dir.as_ref().map(|dir| format!(" --data-dir {}", dir.display())).unwrap_or_default();
-        let (layout, agents, client_file) = (mesh.layout(), mesh.agents(), mesh.client_file());
+
+        let program = std::env::args()
+            .next()
+            .unwrap_or_else(|| "regionmesh".into());
+        let options = self
+            .data_dir
+            .as_ref()
+            .map(|dir| format!(" --data-dir {}", dir.display()))
+            .unwrap_or_default();
+        let layout = mesh.layout();
+        let agents = mesh.agents();
+        let client_file = mesh.client_file();
+
         let steps = table::NextSteps {
             layout,
             agents,
@@ -227,33 +294,44 @@ impl UpCommand {
             options: &options,
             has_sample,
         };
+
         println!("{}", steps.render());
         let mut events = mesh.events();
         while let Some(event) = next(&mut events).await {
             report(mesh, &event);
         }
+
         std::future::pending().await
     }
 
-    /// Publishes the sample model where nothing else would be served: at the first start. Whether it did.
+    /// Publishes the sample model where nothing else would be served: at the first start. Whether
+    /// it did.
     async fn publish_sample(&self, mesh: &LocalMesh) -> bool {
         if self.no_sample || mesh.is_continued() || !self.models.is_empty() {
             return false;
         }
+
         match publish::sample(mesh).await {
             Ok(()) => {
-                println!("Published the sample model {} and promoted its version 1 to production", publish::SAMPLE);
+                println!(
+                    "Published the sample model {} and promoted its version 1 to production",
+                    publish::SAMPLE
+                );
                 true
             }
             Err(why) => {
-                eprintln!("warning: the sample model {} was not published: {why}", publish::SAMPLE);
+                eprintln!(
+                    "warning: the sample model {} was not published: {why}",
+                    publish::SAMPLE
+                );
                 false
             }
         }
     }
 
     async fn options(&self, data_dir: PathBuf) -> anyhow::Result<LocalMeshOptions> {
-        let mut options = LocalMeshOptions::new(data_dir).context("this program's own file can't be found")?;
+        let mut options =
+            LocalMeshOptions::new(data_dir).context("this program's own file can't be found")?;
         options.regions.clone_from(&self.regions);
         options.agents_per_region = self.agents_per_region;
         options.domain.clone_from(&self.domain);
@@ -261,10 +339,12 @@ impl UpCommand {
             StrategyOption::Weighted => Strategy::Weighted,
             StrategyOption::ActivePassive => Strategy::ActivePassive,
         };
+
         options.recovery = match self.recovery {
             RecoveryOption::Fast => layout::fast_recovery(),
             RecoveryOption::Production => RecoveryPolicy::default(),
         };
+
         if let Some(path) = &self.settings {
             options.settings = settings::read(path)?;
         }
@@ -286,25 +366,59 @@ fn pid(mesh: &LocalMesh, agent: &layout::LocalAgent) -> Option<u32> {
 }
 
 fn report(mesh: &LocalMesh, event: &ChildEnded) {
-    let ChildEnded { agent, pid, status, restart_in } = event;
-    let next = restart_in.map_or_else(|| "stays down".into(), |pause| format!("starts again in {} s", pause.as_secs()));
-    let log = mesh.agents().iter().find(|known| known.id == *agent).map(|known| known.log_file.display().to_string());
-    eprintln!("{agent} (pid {pid}) ended: {status}; it {next}. Its log: {}", log.unwrap_or_default());
+    let ChildEnded {
+        agent,
+        pid,
+        status,
+        restart_in,
+    } = event;
+
+    let next = restart_in.map_or_else(
+        || "stays down".into(),
+        |pause| format!("starts again in {} s", pause.as_secs()),
+    );
+    let log = mesh
+        .agents()
+        .iter()
+        .find(|known| known.id == *agent)
+        .map(|known| known.log_file.display().to_string());
+
+    eprintln!(
+        "{agent} (pid {pid}) ended: {status}; it {next}. Its log: {}",
+        log.unwrap_or_default()
+    );
 }
 
 /// `localhost` means both of its addresses; anything else is resolved.
 async fn front_door_addresses(text: &str) -> Result<Vec<SocketAddr>, UpError> {
-    let wrong = |why: String| UpError::Options(format!("--front-door: {text:?} is not host:port ({why})"));
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong("no colon".into()))?;
-    let port: u16 = port.parse().map_err(|_| wrong(format!("{port:?} is no port")))?;
+    let wrong =
+        |why: String| UpError::Options(format!("--front-door: {text:?} is not host:port ({why})"));
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| wrong("no colon".into()))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| wrong(format!("{port:?} is no port")))?;
+
     if host == "localhost" {
-        return Ok([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
-            .map(|ip| SocketAddr::new(ip, port))
-            .to_vec());
+        return Ok([
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ]
+        .map(|ip| SocketAddr::new(ip, port))
+        .to_vec());
     }
-    let found: Vec<SocketAddr> =
-        tokio::net::lookup_host(text).await.map_err(|error| wrong(error.to_string()))?.collect();
-    if found.is_empty() { Err(wrong("it has no address".into())) } else { Ok(found) }
+
+    let found: Vec<SocketAddr> = tokio::net::lookup_host(text)
+        .await
+        .map_err(|error| wrong(error.to_string()))?
+        .collect();
+
+    if found.is_empty() {
+        Err(wrong("it has no address".into()))
+    } else {
+        Ok(found)
+    }
 }
 
 /// Ctrl-C, SIGTERM, and the terminal's end.
@@ -312,8 +426,13 @@ struct StopSignals([Signal; 3]);
 
 impl StopSignals {
     fn new() -> std::io::Result<Self> {
-        let [interrupt, terminate, hangup] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        let [interrupt, terminate, hangup] = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ]
+        .map(signal);
+
         Ok(Self([interrupt?, terminate?, hangup?]))
     }
 

@@ -34,7 +34,12 @@ struct AgentVersion {
 impl VersionCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<ExitCode> {
-        let mut versions = Versions { client: crate::VERSION, agents: Vec::new(), unknown: None };
+        let mut versions = Versions {
+            client: crate::VERSION,
+            agents: Vec::new(),
+            unknown: None,
+        };
+
         if !self.client {
             match self.agents().await {
                 Ok(agents) => versions.agents = agents,
@@ -42,13 +47,19 @@ impl VersionCommand {
                 Err(error) => versions.unknown = Some(error.to_string()),
             }
         }
+
         self.common.tell(&versions, |_| render(&versions))
     }
 
     async fn agents(&self) -> Result<Vec<AgentVersion>> {
         let status: Status = Client::new(&self.common.client)?.get("/v1/status").await?;
         let alive = status.agents.into_iter().filter(|agent| agent.alive);
-        Ok(alive.map(|agent| AgentVersion { agent: agent.agent, version: agent.version }).collect())
+        Ok(alive
+            .map(|agent| AgentVersion {
+                agent: agent.agent,
+                version: agent.version,
+            })
+            .collect())
     }
 }
 
@@ -60,5 +71,6 @@ fn render(versions: &Versions) -> String {
     if let Some(why) = &versions.unknown {
         text += &super::text::wrap("agents  ", &format!("unknown: {why}"));
     }
+
     text
 }

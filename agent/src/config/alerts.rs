@@ -17,7 +17,8 @@ const NAME_MAX: usize = 63;
 pub struct AlertsConfig {
     /// Every receiver; the same list in every agent, since any of them may have to tell.
     pub receivers: Vec<ReceiverConfig>,
-    /// Where people look on, for example a dashboard: `generatorURL` of alerts. Default: the API of the agent that tells.
+    /// Where people look on, for example a dashboard: `generatorURL` of alerts. Default: the API of
+    /// the agent that tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_url: Option<String>,
 }
@@ -30,7 +31,8 @@ pub struct ReceiverConfig {
     pub name: String,
     /// How it is spoken to.
     pub kind: ReceiverKind,
-    /// `http://` or `https://`; of a webhook the whole URL, of an Alertmanager what comes before `/api/v2/alerts`.
+    /// `http://` or `https://`; of a webhook the whole URL, of an Alertmanager what comes before
+    /// `/api/v2/alerts`.
     pub url: String,
     /// File with a bearer token to be sent along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,11 +52,12 @@ pub struct ReceiverConfig {
     /// How long one message may take, milliseconds.
     #[serde(default = "timeout_ms")]
     pub timeout_ms: u64,
-    /// How long an event is worth telling, seconds. 10 minutes: who is told later than that reads the history.
+    /// How long an event is worth telling, seconds. 10 minutes: who is told later than that reads
+    /// the history.
     #[serde(default = "deadline_s")]
     pub deadline_s: u64,
-    /// How often an Alertmanager is told what still holds, seconds. It forgets what it is not told of for four times as
-    /// long; 60 s: its own `resolve_timeout` is 5 minutes.
+    /// How often an Alertmanager is told what still holds, seconds. It forgets what it is not told
+    /// of for four times as long; 60 s: its own `resolve_timeout` is 5 minutes.
     #[serde(default = "resend_s")]
     pub resend_s: u64,
 }
@@ -85,21 +88,37 @@ impl AlertsConfig {
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.receivers.len() > RECEIVERS_MAX {
-            faults.push(format!("alerts.receivers: {} are more than {RECEIVERS_MAX}", self.receivers.len()));
+            faults.push(format!(
+                "alerts.receivers: {} are more than {RECEIVERS_MAX}",
+                self.receivers.len()
+            ));
         }
+
         let mut names = BTreeSet::new();
         for receiver in &self.receivers {
             if !names.insert(&receiver.name) {
-                faults.push(format!("alerts.receivers: {:?} is listed twice", receiver.name));
+                faults.push(format!(
+                    "alerts.receivers: {:?} is listed twice",
+                    receiver.name
+                ));
             }
-            faults
-                .extend(receiver.faults().into_iter().map(|why| format!("alerts.receivers.{}: {why}", receiver.name)));
+
+            faults.extend(
+                receiver
+                    .faults()
+                    .into_iter()
+                    .map(|why| format!("alerts.receivers.{}: {why}", receiver.name)),
+            );
         }
+
         if let Some(url) = &self.generator_url
             && !is_http(url)
         {
-            faults.push(format!("alerts.generator_url: {url:?} is not http://... or https://..."));
+            faults.push(format!(
+                "alerts.generator_url: {url:?} is not http://... or https://..."
+            ));
         }
+
         faults
     }
 }
@@ -109,15 +128,22 @@ impl ReceiverConfig {
         let mut faults = Vec::new();
         let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.chars().all(is_word) {
-            faults.push(format!("name: 1 to {NAME_MAX} letters, digits, '-', '_' and '.' are possible"));
+            faults.push(format!(
+                "name: 1 to {NAME_MAX} letters, digits, '-', '_' and '.' are possible"
+            ));
         }
+
         // The URL may hold a secret, so it is not quoted.
         if !is_http(&self.url) {
             faults.push("url: it is not http://host... or https://host...".into());
         }
+
         if self.kind == ReceiverKind::Alertmanager && self.secret_file.is_some() {
-            faults.push("secret_file: Alertmanager looks at no signature; only a webhook does".into());
+            faults.push(
+                "secret_file: Alertmanager looks at no signature; only a webhook does".into(),
+            );
         }
+
         for (field, value, least, most) in [
             ("timeout_ms", self.timeout_ms, 100, 60_000),
             ("deadline_s", self.deadline_s, 10, 86_400),
@@ -127,13 +153,16 @@ impl ReceiverConfig {
                 faults.push(format!("{field}: {value} is not within {least} to {most}"));
             }
         }
+
         faults
     }
 }
 
 fn is_http(url: &str) -> bool {
     let has_user = |url: &url::Url| !url.username().is_empty() || url.password().is_some();
-    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && !has_user(&url))
+    url::Url::parse(url).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && !has_user(&url)
+    })
 }
 
 #[cfg(test)]
@@ -161,10 +190,18 @@ mod tests {
             token_file = "/t"
             secret_file = "/s"
         "#;
+
         let config: AlertsConfig = toml::from_str(text).unwrap();
         assert_eq!(config.faults(), [""; 0]);
-        let [ops, chat] = &config.receivers[..] else { unreachable!("two") };
-        assert_eq!((ops.severity, ops.resend_s, ops.kinds.len()), (Severity::Info, 60, 0));
+
+        let [ops, chat] = &config.receivers[..] else {
+            unreachable!("two")
+        };
+        assert_eq!(
+            (ops.severity, ops.resend_s, ops.kinds.len()),
+            (Severity::Info, 60, 0)
+        );
+
         assert_eq!(chat.kinds, [EventKind::Verdict, EventKind::FenceLost]);
         let again: AlertsConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(again.receivers.len(), 2);
@@ -191,6 +228,7 @@ mod tests {
             kind = "webhook"
             url = "http://host/"
         "#;
+
         let found = faults(text);
         for part in [
             "generator_url",
@@ -203,9 +241,17 @@ mod tests {
             "receivers.c: resend_s",
             "\"c\" is listed twice",
         ] {
-            assert_eq!(found.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {found:#?}");
+            assert_eq!(
+                found.iter().filter(|fault| fault.contains(part)).count(),
+                1,
+                "{part}: {found:#?}"
+            );
         }
+
         assert_eq!(found.len(), 9, "{found:#?}");
-        assert!(!found.iter().any(|fault| fault.contains("hush")), "{found:#?}");
+        assert!(
+            !found.iter().any(|fault| fault.contains("hush")),
+            "{found:#?}"
+        );
     }
 }

@@ -1,14 +1,20 @@
-//! `${NAME}` in a configuration's texts: what only the place knows where an agent runs, such as a pod's name and address.
+//! `${NAME}` in a configuration's texts: what only the place knows where an agent runs, such as a
+//! pod's name and address.
 //!
-//! One file then does for every agent of a region. Only texts are looked at, and only variables that are set: a name that
-//! silently became empty would be somebody else's. `$${` stands for `${` itself.
+//! One file then does for every agent of a region. Only texts are looked at, and only variables
+//! that are set: a name that silently became empty would be somebody else's. `$${` stands for `${`
+//! itself.
 
 use toml::{Table, Value};
 
 const OPEN: &str = "${";
 
-/// Puts the variables' values into every text of the document. What could not be put in, as `place: why`.
-pub(super) fn fill(document: &mut Table, lookup: &impl Fn(&str) -> Option<String>) -> Vec<Unfilled> {
+/// Puts the variables' values into every text of the document. What could not be put in, as `place:
+/// why`.
+pub(super) fn fill(
+    document: &mut Table,
+    lookup: &impl Fn(&str) -> Option<String>,
+) -> Vec<Unfilled> {
     let mut faults = Vec::new();
     for (key, value) in document.iter_mut() {
         visit(value, key.clone(), lookup, &mut faults);
@@ -31,11 +37,18 @@ impl Unfilled {
 
     /// Whether another fault only follows from this one.
     pub(super) fn explains(&self, fault: &str) -> bool {
-        fault.strip_prefix(&self.place).is_some_and(|rest| rest.starts_with(':'))
+        fault
+            .strip_prefix(&self.place)
+            .is_some_and(|rest| rest.starts_with(':'))
     }
 }
 
-fn visit(value: &mut Value, place: String, lookup: &impl Fn(&str) -> Option<String>, faults: &mut Vec<Unfilled>) {
+fn visit(
+    value: &mut Value,
+    place: String,
+    lookup: &impl Fn(&str) -> Option<String>,
+    faults: &mut Vec<Unfilled>,
+) {
     match value {
         Value::String(text) => match expand(text, lookup) {
             Ok(expanded) => *text = expanded,
@@ -57,27 +70,40 @@ fn visit(value: &mut Value, place: String, lookup: &impl Fn(&str) -> Option<Stri
 
 /// The text with each `${NAME}` replaced. Values are not looked into again.
 fn expand(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let (mut expanded, mut rest) = (String::with_capacity(text.len()), text);
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some(at) = rest.find(OPEN) {
-        let (before, after) = (&rest[..at], &rest[at + OPEN.len()..]);
+        let before = &rest[..at];
+        let after = &rest[at + OPEN.len()..];
         if let Some(before) = before.strip_suffix('$') {
             expanded += before;
             expanded += OPEN;
             rest = after;
             continue;
         }
-        let (name, after) = after.split_once('}').ok_or_else(|| format!("{text:?} has a ${{ without its }}"))?;
+
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| format!("{text:?} has a ${{ without its }}"))?;
         let is_name = !name.is_empty()
             && !name.starts_with(|first: char| first.is_ascii_digit())
-            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+            && name
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+
         if !is_name {
-            return Err(format!("${{{name}}} is not the name of a variable; write $${{ where ${{ itself is meant"));
+            return Err(format!(
+                "${{{name}}} is not the name of a variable; write $${{ where ${{ itself is meant"
+            ));
         }
+
         let value = lookup(name).filter(|value| !value.is_empty());
         expanded += before;
-        expanded += &value.ok_or_else(|| format!("the environment has no variable {name}, or an empty one"))?;
+        expanded += &value
+            .ok_or_else(|| format!("the environment has no variable {name}, or an empty one"))?;
         rest = after;
     }
+
     expanded += rest;
     Ok(expanded)
 }
@@ -89,27 +115,42 @@ mod tests {
     use proptest::prelude::*;
 
     fn pod(name: &str) -> Option<String> {
-        let variables = [("POD_NAME", "agent-x7k2p"), ("POD_IP", "10.0.3.7"), ("EMPTY", ""), ("NESTED", "${POD_IP}")];
-        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        let variables = [
+            ("POD_NAME", "agent-x7k2p"),
+            ("POD_IP", "10.0.3.7"),
+            ("EMPTY", ""),
+            ("NESTED", "${POD_IP}"),
+        ];
+
+        variables
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
     fn variables_are_put_into_texts_wherever_they_stand() {
         let mut document: Table =
-            "agent = '${POD_NAME}'\nn = 1\nlist = ['${POD_IP}:1', 'x']\n[t]\na = '[${POD_IP}]-${POD_NAME}'"
+            "agent = '${POD_NAME}'\nn = 1\nlist = ['${POD_IP}:1', 'x']\n[t]\na = \
+                '[${POD_IP}]-${POD_NAME}'"
                 .parse()
                 .unwrap();
+
         assert_eq!(fill(&mut document, &pod), []);
-        let expected = "agent = 'agent-x7k2p'\nn = 1\nlist = ['10.0.3.7:1', 'x']\n[t]\na = '[10.0.3.7]-agent-x7k2p'";
+        let expected = "agent = 'agent-x7k2p'\nn = 1\nlist = ['10.0.3.7:1', 'x']\n[t]\na = \
+            '[10.0.3.7]-agent-x7k2p'";
         assert_eq!(document, expected.parse().unwrap());
     }
 
     #[test]
     fn what_cannot_be_put_in_is_a_fault_with_its_place() {
         let mut document: Table =
-            "a = '${NOPE}'\nb = ['x', '${EMPTY}']\n[c]\nd = '${1X}'\ne = '${POD'".parse().unwrap();
+            "a = '${NOPE}'\nb = ['x', '${EMPTY}']\n[c]\nd = '${1X}'\ne = '${POD'"
+                .parse()
+                .unwrap();
         let faults = fill(&mut document, &pod);
         let said: Vec<_> = faults.iter().map(Unfilled::fault).collect();
+
         assert_eq!(
             said,
             [
@@ -119,12 +160,16 @@ mod tests {
                 "c.e: \"${POD\" has a ${ without its }",
             ]
         );
+
         assert!(faults[0].explains("a: invalid socket address") && !faults[0].explains("agent: x"));
     }
 
     #[test]
     fn values_are_not_looked_into_and_an_escape_is_a_text() {
-        assert_eq!(expand("${NESTED} $${POD_IP} $5 a$", &pod).unwrap(), "${POD_IP} ${POD_IP} $5 a$");
+        assert_eq!(
+            expand("${NESTED} $${POD_IP} $5 a$", &pod).unwrap(),
+            "${POD_IP} ${POD_IP} $5 a$"
+        );
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! What can be wrong with a configuration whose form is right: every fault, each with its place and what is meant.
+//! What can be wrong with a configuration whose form is right: every fault, each with its place and
+//! what is meant.
 
 use super::{Config, ListenConfig, RegionConfig, StoreConfig, TrafficConfig};
 use regionmesh_protocol::{
@@ -19,37 +20,70 @@ impl Config {
             faults.extend(region.faults());
             faults.extend(region.node_faults());
         }
-        if names.iter().any(|name| name.as_str() == regionmesh_protocol::register::WITNESS) {
-            faults
-                .push("regions: `witness` names the register's further acceptor; give the region another name".into());
+
+        if names
+            .iter()
+            .any(|name| name.as_str() == regionmesh_protocol::register::WITNESS)
+        {
+            faults.push(
+                "regions: `witness` names the register's further acceptor; give the region \
+                    another name"
+                    .into(),
+            );
         }
+
         if !names.contains(&self.region) {
-            faults.push(format!("regions: this agent's own region {} is not listed", self.region));
+            faults.push(format!(
+                "regions: this agent's own region {} is not listed",
+                self.region
+            ));
         }
+
         if self.regions.iter().all(|region| region.weight_bp == 0) {
             faults.push("regions: every weight_bp is 0, so nothing would serve".into());
         }
+
         let health = &self.health;
         faults.extend(health.faults(&self.regions));
-        let named = [("local_peers", &self.local_peers), ("health.canaries", &health.canaries)];
-        for (field, address) in named.iter().flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
+
+        let named = [
+            ("local_peers", &self.local_peers),
+            ("health.canaries", &health.canaries),
+        ];
+
+        for (field, address) in named
+            .iter()
+            .flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
         {
             if !is_host_port(address) {
                 faults.push(format!("{field}: {address:?} is not host:port"));
             }
         }
+
         faults.extend(self.listen.faults());
         let bad_hosts = self.api.hosts.iter().filter(|host| !is_host_pattern(host));
         faults.extend(bad_hosts.map(|host| {
             format!(
-                "api.hosts: {host:?} is neither a host name nor a suffix such as .example.org; give no scheme or port"
+                "api.hosts: {host:?} is neither a host name nor a suffix such as .example.org; \
+                    give no scheme or port"
             )
         }));
-        let stores = std::iter::once(("store", &self.store)).chain(self.witness.iter().map(|store| ("witness", store)));
-        faults.extend(stores.filter_map(|(field, store)| store.fault().map(|why| format!("{field}.url: {why}"))));
+
+        let stores = std::iter::once(("store", &self.store))
+            .chain(self.witness.iter().map(|store| ("witness", store)));
+        faults.extend(
+            stores.filter_map(|(field, store)| {
+                store.fault().map(|why| format!("{field}.url: {why}"))
+            }),
+        );
+
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
-            faults.push(format!("log.filter: {:?} is not a tracing filter: {error}", self.log.filter));
+            faults.push(format!(
+                "log.filter: {:?} is not a tracing filter: {error}",
+                self.log.filter
+            ));
         }
+
         if self.traffic.suspect_percent > 100 {
             faults.push("traffic.suspect_percent must be at most 100".into());
         }
@@ -59,31 +93,53 @@ impl Config {
         if self.recovery.errors_floor_bp > 10_000 {
             faults.push("recovery.errors_floor_bp must be at most 10000".into());
         }
-        if self.recovery.steps.iter().any(|step| step.percent == 0 || step.percent > 100)
+
+        if self
+            .recovery
+            .steps
+            .iter()
+            .any(|step| step.percent == 0 || step.percent > 100)
             || !self.recovery.steps.is_sorted_by_key(|step| step.percent)
         {
             faults.push("recovery.steps: percents must rise within 1 to 100".into());
         }
+
         faults.extend(self.dns.faults());
         if let Some(route53) = &self.dns.route53 {
             faults.extend(route53.faults(self));
         }
+
         if self.replication.rescan_ms < 100 {
-            faults.push(format!("replication.rescan_ms: {} is less than 100", self.replication.rescan_ms));
+            faults.push(format!(
+                "replication.rescan_ms: {} is less than 100",
+                self.replication.rescan_ms
+            ));
         }
+
         if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
-            faults.push("replication.parallel_versions and parallel_streams must be at least 1".into());
+            faults.push(
+                "replication.parallel_versions and parallel_streams must be at least 1".into(),
+            );
         }
+
         if self.replication.relay_wait_s > 3_600 {
-            faults.push(format!("replication.relay_wait_s: {} is more than 3600", self.replication.relay_wait_s));
+            faults.push(format!(
+                "replication.relay_wait_s: {} is more than 3600",
+                self.replication.relay_wait_s
+            ));
         }
+
         if self.replication.upload_idle_ms < 1_000 {
             let given = self.replication.upload_idle_ms;
-            faults.push(format!("replication.upload_idle_ms: {given} is less than 1000"));
+            faults.push(format!(
+                "replication.upload_idle_ms: {given} is less than 1000"
+            ));
         }
+
         if self.serving.parallel == 0 {
             faults.push("serving.parallel must be at least 1".into());
         }
+
         for (name, value) in [
             ("max_tensor_bytes", self.serving.max_tensor_bytes),
             ("load_timeout_ms", self.serving.load_timeout_ms),
@@ -93,10 +149,14 @@ impl Config {
                 faults.push(format!("serving.{name} must be at least 1"));
             }
         }
+
         if self.serving.queue_timeout_ms > 600_000 {
             let given = self.serving.queue_timeout_ms;
-            faults.push(format!("serving.queue_timeout_ms: {given} is not within 0 to 600000"));
+            faults.push(format!(
+                "serving.queue_timeout_ms: {given} is not within 0 to 600000"
+            ));
         }
+
         if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
             faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
         }
@@ -105,34 +165,47 @@ impl Config {
 }
 
 fn is_host_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// A host name, or one after a dot: every name below it.
 fn is_host_pattern(text: &str) -> bool {
     let name = text.strip_prefix('.').unwrap_or(text);
     let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     };
+
     name.len() <= 253 && name.trim_end_matches('.').split('.').all(is_label)
 }
 
 impl ListenConfig {
     /// Two listeners on one port of one address: the second would fail at every start.
     fn faults(&self) -> Vec<String> {
-        let tcp = [("api", self.api), ("dns", self.dns), ("serving", self.serving)];
+        let tcp = [
+            ("api", self.api),
+            ("dns", self.dns),
+            ("serving", self.serving),
+        ];
         let udp = [("mesh", self.mesh), ("dns", self.dns)];
         let clashes = |listeners: &[(&str, SocketAddr)], transport| {
             let mut faults = Vec::new();
             for (index, (name, address)) in listeners.iter().enumerate() {
                 // Port 0 is another one each time.
-                let clash = listeners[..index].iter().find(|(_, other)| other == address && address.port() != 0);
-                faults.extend(
-                    clash.map(|(other, _)| format!("listen: {other} and {name} are both {address}/{transport}")),
-                );
+                let clash = listeners[..index]
+                    .iter()
+                    .find(|(_, other)| other == address && address.port() != 0);
+                faults.extend(clash.map(|(other, _)| {
+                    format!("listen: {other} and {name} are both {address}/{transport}")
+                }));
             }
+
             faults
         };
+
         [clashes(&tcp, "tcp"), clashes(&udp, "udp")].concat()
     }
 }
@@ -141,11 +214,21 @@ impl StoreConfig {
     /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
     pub(super) fn fault(&self) -> Option<String> {
         const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
+
         let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
         if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
-            return Some(format!("{:?} is not {}://...", self.url, SCHEMES.join(":// or ")));
+            return Some(format!(
+                "{:?} is not {}://...",
+                self.url,
+                SCHEMES.join(":// or ")
+            ));
         }
-        let is_relative = self.url.strip_prefix("file://").is_some_and(|path| !path.starts_with('/'));
+
+        let is_relative = self
+            .url
+            .strip_prefix("file://")
+            .is_some_and(|path| !path.starts_with('/'));
+
         is_relative.then(|| format!("{:?}: the folder must be absolute", self.url))
     }
 }
@@ -157,22 +240,36 @@ impl TrafficConfig {
         for network in &self.networks {
             let cidr = network.cidr;
             if cidr.trunc() != cidr {
-                faults.push(format!("traffic.networks: {cidr} has bits beyond its prefix; {} is meant?", cidr.trunc()));
+                faults.push(format!(
+                    "traffic.networks: {cidr} has bits beyond its prefix; {} is meant?",
+                    cidr.trunc()
+                ));
             }
+
             if !seen.insert(cidr.trunc()) {
                 faults.push(format!("traffic.networks: {cidr} is listed twice"));
             }
             if network.regions.is_empty() {
                 faults.push(format!("traffic.networks: {cidr} names no region"));
             }
-            let unknown = network.regions.iter().filter(|region| !regions.contains(region));
-            faults.extend(unknown.map(|region| format!("traffic.networks: {cidr} names {region}, which is no region")));
+
+            let unknown = network
+                .regions
+                .iter()
+                .filter(|region| !regions.contains(region));
+
+            faults.extend(unknown.map(|region| {
+                format!("traffic.networks: {cidr} names {region}, which is no region")
+            }));
         }
+
         if self.cost && self.strategy == Strategy::ActivePassive {
             faults.push(
-                "traffic.cost shares traffic by weights, and traffic.strategy = \"active-passive\" has none".into(),
+                "traffic.cost shares traffic by weights, and traffic.strategy = \"active-passive\" \
+                    has none".into(),
             );
         }
+
         if !self.networks.is_empty() && self.strategy != Strategy::Latency {
             faults.push("traffic.networks only counts with traffic.strategy = \"latency\"".into());
         }
@@ -184,23 +281,36 @@ impl RegionConfig {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if !is_host_port(&self.endpoint) {
-            faults.push(format!("regions.{}.endpoint: {:?} is not host:port", self.name, self.endpoint));
+            faults.push(format!(
+                "regions.{}.endpoint: {:?} is not host:port",
+                self.name, self.endpoint
+            ));
         }
+
         let uri = self.serving_url.parse::<http::Uri>();
-        if !uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https" | "tcp")) && uri.port_u16().is_some())
-        {
-            faults
-                .push(format!("regions.{}.serving_url: {:?} is not http(s)://host:port", self.name, self.serving_url));
+        if !uri.is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https" | "tcp")) && uri.port_u16().is_some()
+        }) {
+            faults.push(format!(
+                "regions.{}.serving_url: {:?} is not http(s)://host:port",
+                self.name, self.serving_url
+            ));
         }
+
         if self.dns_addresses().is_empty() {
             faults.push(format!(
                 "regions.{}: give addresses, since the host of serving_url {:?} is not an address",
                 self.name, self.serving_url
             ));
         }
+
         if self.weight_bp > FULL_WEIGHT_BP {
-            faults.push(format!("regions.{}.weight_bp: {} is above {FULL_WEIGHT_BP}", self.name, self.weight_bp));
+            faults.push(format!(
+                "regions.{}.weight_bp: {} is above {FULL_WEIGHT_BP}",
+                self.name, self.weight_bp
+            ));
         }
+
         faults
     }
 }

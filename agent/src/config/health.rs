@@ -21,24 +21,29 @@ pub struct HealthConfig {
     pub failures: u32,
     /// Pause before positive evidence is confirmed by the next probe, milliseconds.
     pub confirm_interval_ms: u64,
-    /// Failed only once positive evidence spans this long, milliseconds: longer than an endpoint takes to restart.
+    /// Failed only once positive evidence spans this long, milliseconds: longer than an endpoint
+    /// takes to restart.
     pub evidence_ms: u64,
     /// Successes in a row until a failed endpoint is healthy again.
     pub successes: u32,
     /// Silence this long: suspect, milliseconds.
     pub suspect_ms: u64,
-    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence for a few seconds.
+    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence
+    /// for a few seconds.
     pub silent_ms: u64,
-    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them abstains.
+    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them
+    /// abstains.
     pub canaries: Vec<String>,
-    /// Whether each of a region's addresses is probed by itself, under the name in `serving_url`. If not, only
-    /// `serving_url` is, and DNS answers all addresses or none.
+    /// Whether each of a region's addresses is probed by itself, under the name in `serving_url`.
+    /// If not, only `serving_url` is, and DNS answers all addresses or none.
     pub each_address: bool,
     /// A region has failed when fewer of its addresses than this have not.
     pub minimum_addresses: u16,
-    /// Certificates (PEM) of the authorities that `https://` endpoints are checked against; none: the platform's.
+    /// Certificates (PEM) of the authorities that `https://` endpoints are checked against; none:
+    /// the platform's.
     pub ca_file: Option<PathBuf>,
-    /// The name that an `https://` endpoint's certificate must be for; none: the host in `serving_url`.
+    /// The name that an `https://` endpoint's certificate must be for; none: the host in
+    /// `serving_url`.
     pub server_name: Option<String>,
     /// Gray failure: answers, but too often wrongly or too late.
     pub gray: GrayPolicy,
@@ -93,7 +98,8 @@ pub struct InferenceConfig {
     /// Its version or alias; none: the endpoint's default.
     #[serde(default)]
     pub version: Option<String>,
-    /// Every how manieth probe is an inference; after one that failed, the next is one too. 20: every 10 s.
+    /// Every how manieth probe is an inference; after one that failed, the next is one too. 20:
+    /// every 10 s.
     #[serde(default = "every")]
     pub every: u32,
     /// The request's body, JSON.
@@ -128,7 +134,8 @@ impl HealthConfig {
         let mut said = vec![
             format!(
                 "a probe every {} ms, {} ms at most; failed after {} bad answers in a row, {} ms apart and over at \
-                 least {} ms, or after {} ms of silence; suspect after {} ms; healthy again after {} good ones",
+                 least {} ms, or after {} ms of silence; suspect after {} ms; healthy again after \
+                 {} good ones",
                 self.interval_ms,
                 self.timeout_ms,
                 self.failures,
@@ -140,21 +147,28 @@ impl HealthConfig {
             ),
             format!("a region needs {} of its addresses", self.minimum_addresses),
         ];
+
         if gray.error_percent > 0 {
             said.push(format!(
                 "{taken_for} when {} % of the last {} probes failed, until {} % of that",
                 gray.error_percent, gray.window, gray.clear_percent
             ));
         }
+
         if gray.latency_ms > 0 {
             said.push(format!(
                 "{taken_for} when {} % of them take up to more than {} ms, until {} % of that",
                 gray.quantile_percent, gray.latency_ms, gray.clear_percent
             ));
         }
+
         if let Some(inference) = &self.inference {
-            said.push(format!("every {}th probe is an inference with {}", inference.every, inference.model));
+            said.push(format!(
+                "every {}th probe is an inference with {}",
+                inference.every, inference.model
+            ));
         }
+
         if self.canaries.is_empty() {
             said.push("no canaries: an observer that is cut off does not know it".into());
         }
@@ -164,8 +178,12 @@ impl HealthConfig {
     pub(super) fn faults(&self, regions: &[RegionConfig]) -> Vec<String> {
         let mut faults = Vec::new();
         if !(10..=60_000).contains(&self.interval_ms) {
-            faults.push(format!("health.interval_ms: {} is not within 10 to 60000", self.interval_ms));
+            faults.push(format!(
+                "health.interval_ms: {} is not within 10 to 60000",
+                self.interval_ms
+            ));
         }
+
         if !(10..=60_000).contains(&self.confirm_interval_ms) {
             faults.push(format!(
                 "health.confirm_interval_ms: {} is not within 10 to 60000; a value of health.interval_ms or more turns \
@@ -173,54 +191,89 @@ impl HealthConfig {
                 self.confirm_interval_ms
             ));
         }
+
         if self.evidence_ms > 60_000 {
-            faults.push(format!("health.evidence_ms: {} is not within 0 to 60000", self.evidence_ms));
+            faults.push(format!(
+                "health.evidence_ms: {} is not within 0 to 60000",
+                self.evidence_ms
+            ));
         }
+
         if self.failures == 0 || self.successes == 0 {
             faults.push("health.failures and health.successes must be at least 1".into());
         }
         if self.suspect_ms >= self.silent_ms {
             faults.push("health.suspect_ms must be less than health.silent_ms".into());
         }
+
         if !self.path.starts_with('/') {
-            faults.push(format!("health.path: {:?} does not begin with /", self.path));
+            faults.push(format!(
+                "health.path: {:?} does not begin with /",
+                self.path
+            ));
         }
+
         if self.timeout_ms == 0 {
             faults.push("health.timeout_ms must be at least 1".into());
         }
         if self.minimum_addresses == 0 {
             faults.push("health.minimum_addresses must be at least 1".into());
         }
+
         if let Some(name) = &self.server_name
             && rustls::pki_types::ServerName::try_from(name.as_str()).is_err()
         {
-            faults.push(format!("health.server_name: {name:?} is neither a name nor an address"));
+            faults.push(format!(
+                "health.server_name: {name:?} is neither a name nor an address"
+            ));
         }
+
         let gray = &self.gray;
         if !(2..=WINDOW_MAX).contains(&gray.window) {
-            faults.push(format!("health.gray.window: {} is not within 2 to {WINDOW_MAX}", gray.window));
+            faults.push(format!(
+                "health.gray.window: {} is not within 2 to {WINDOW_MAX}",
+                gray.window
+            ));
         }
-        if gray.error_percent > 100 || gray.clear_percent > 100 || !(1..=100).contains(&gray.quantile_percent) {
+
+        if gray.error_percent > 100
+            || gray.clear_percent > 100
+            || !(1..=100).contains(&gray.quantile_percent)
+        {
             faults.push(
-                "health.gray: error_percent and clear_percent must be at most 100, quantile_percent 1 to 100".into(),
+                "health.gray: error_percent and clear_percent must be at most 100, \
+                    quantile_percent 1 to 100"
+                    .into(),
             );
         }
+
         if self.probe == ProbeKind::Https {
-            let others = regions.iter().filter(|region| !region.serving_url.starts_with("https://"));
+            let others = regions
+                .iter()
+                .filter(|region| !region.serving_url.starts_with("https://"));
             faults.extend(others.map(|region| {
-                format!("regions.{}.serving_url: health.probe is https, and it is not https://", region.name)
+                format!(
+                    "regions.{}.serving_url: health.probe is https, and it is not https://",
+                    region.name
+                )
             }));
         }
+
         match (&self.inference, self.probe) {
             (None, ProbeKind::Inference) => {
-                faults.push("health.probe is inference: health.inference must say which request to send".into());
+                faults.push(
+                    "health.probe is inference: health.inference must say which request to send"
+                        .into(),
+                );
             }
             (Some(_), ProbeKind::Http | ProbeKind::Https | ProbeKind::Tcp) => {
-                faults.push("health.inference only counts with health.probe = \"inference\"".into());
+                faults
+                    .push("health.inference only counts with health.probe = \"inference\"".into());
             }
             (Some(inference), ProbeKind::Inference) => faults.extend(inference.faults()),
             (None, _) => {}
         }
+
         faults
     }
 }
@@ -228,23 +281,41 @@ impl HealthConfig {
 impl InferenceConfig {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let is_name =
-            |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-        if !is_name(&self.model) || self.version.as_ref().is_some_and(|version| !is_name(version)) {
+        let is_name = |name: &String| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+
+        if !is_name(&self.model)
+            || self
+                .version
+                .as_ref()
+                .is_some_and(|version| !is_name(version))
+        {
             faults.push("health.inference: model and version are made of A-Z a-z 0-9 . _ -".into());
         }
+
         if self.every == 0 {
             faults.push("health.inference.every must be at least 1".into());
         }
         if let Err(error) = serde_json::from_str::<serde_json::Value>(&self.request) {
             faults.push(format!("health.inference.request is not JSON: {error}"));
         }
+
         if self.request.len() > REQUEST_MAX {
-            faults.push(format!("health.inference.request: more than {REQUEST_MAX} bytes"));
+            faults.push(format!(
+                "health.inference.request: more than {REQUEST_MAX} bytes"
+            ));
         }
+
         if self.expect.is_empty() {
-            faults.push("health.inference.expect: name at least one output and what it must hold".into());
+            faults.push(
+                "health.inference.expect: name at least one output and what it must hold".into(),
+            );
         }
+
         if !self.tolerance.is_finite() || self.tolerance < 0.0 {
             faults.push("health.inference.tolerance must be a number of at least 0".into());
         }

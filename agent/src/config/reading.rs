@@ -1,7 +1,8 @@
 //! Reads a document and finds everything that is wrong with its form, not only the first fault.
 //!
-//! serde stops at the first fault. So each fault is noted and set right with a stand-in, and the document is read again
-//! until it has a form that can be read; what then follows from stand-ins alone is not told.
+//! serde stops at the first fault. So each fault is noted and set right with a stand-in, and the
+//! document is read again until it has a form that can be read; what then follows from stand-ins
+//! alone is not told.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -19,7 +20,8 @@ const UNKNOWN: &str = "unknown field `";
 pub(super) struct Reading<T> {
     /// What it says, stand-ins included; none if no stand-in could be found for something.
     pub(super) value: Option<T>,
-    /// What is wrong, with its place: `health.interval_ms: invalid type: string "fast", expected u64`.
+    /// What is wrong, with its place: `health.interval_ms: invalid type: string "fast", expected
+    /// u64`.
     pub(super) faults: Vec<String>,
     /// Where stand-ins are.
     stand_ins: Vec<String>,
@@ -29,13 +31,18 @@ impl<T> Reading<T> {
     /// Whether what is said of the value may come from a stand-in rather than from the document.
     pub(super) fn is_in_doubt(&self, fault: &str) -> bool {
         let root = |path: &String| path.split(['.', '[']).next().unwrap_or_default().to_owned();
-        fault.contains(STAND_IN) || self.stand_ins.iter().any(|path| fault.starts_with(&root(path)))
+        fault.contains(STAND_IN)
+            || self
+                .stand_ins
+                .iter()
+                .any(|path| fault.starts_with(&root(path)))
     }
 }
 
 /// One fault of form.
 struct Fault {
-    /// The keys to what is at fault; for a missing or an unknown field to the table that it belongs into.
+    /// The keys to what is at fault; for a missing or an unknown field to the table that it belongs
+    /// into.
     path: Vec<Key>,
     message: String,
 }
@@ -49,13 +56,16 @@ enum Key {
 /// Reads a document.
 pub(super) fn read<T: DeserializeOwned>(document: Table) -> Reading<T> {
     let mut document = Value::Table(document);
-    let (mut faults, mut stand_ins) = (Vec::<String>::new(), Vec::<Vec<Key>>::new());
+    let mut faults = Vec::<String>::new();
+    let mut stand_ins = Vec::<Vec<Key>>::new();
     let value = loop {
         let fault = match attempt::<T>(&document) {
             Ok(value) => break Some(value),
             Err(fault) => fault,
         };
-        let (mut at, missing) = (fault.path.clone(), quoted(&fault.message, MISSING));
+        let mut at = fault.path.clone();
+        let missing = quoted(&fault.message, MISSING);
+
         at.extend(missing.map(|name| Key::Field(name.into())));
         // What a stand-in lacks the document does not lack.
         if !stand_ins.iter().any(|stand_in| at.starts_with(stand_in)) {
@@ -64,6 +74,7 @@ pub(super) fn read<T: DeserializeOwned>(document: Table) -> Reading<T> {
         if faults.len() >= FAULTS_MAX {
             break None;
         }
+
         if let Some(unknown) = quoted(&fault.message, UNKNOWN) {
             let parent = find(&mut document, &fault.path).and_then(Value::as_table_mut);
             if parent.and_then(|parent| parent.remove(unknown)).is_none() {
@@ -71,12 +82,18 @@ pub(super) fn read<T: DeserializeOwned>(document: Table) -> Reading<T> {
             }
             continue;
         }
+
         if !put_stand_in::<T>(&mut document, &at) {
             break None;
         }
         stand_ins.push(at);
     };
-    Reading { value, faults, stand_ins: stand_ins.iter().map(|path| show(path)).collect() }
+
+    Reading {
+        value,
+        faults,
+        stand_ins: stand_ins.iter().map(|path| show(path)).collect(),
+    }
 }
 
 fn attempt<T: DeserializeOwned>(document: &Value) -> Result<T, Fault> {
@@ -86,8 +103,13 @@ fn attempt<T: DeserializeOwned>(document: &Value) -> Result<T, Fault> {
             serde_path_to_error::Segment::Seq { index } => Some(Key::Index(*index)),
             _ => None,
         });
-        let (path, message) = (path.collect::<Vec<_>>(), error.inner().message().to_owned());
-        Fault { path: without(path, quoted(&message, UNKNOWN)), message }
+        let path = path.collect::<Vec<_>>();
+        let message = error.inner().message().to_owned();
+
+        Fault {
+            path: without(path, quoted(&message, UNKNOWN)),
+            message,
+        }
     })
 }
 
@@ -106,7 +128,9 @@ fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
 
 /// Puts something at `path` that can be read there; tells whether anything could.
 fn put_stand_in<T: DeserializeOwned>(document: &mut Value, path: &[Key]) -> bool {
-    let Some((last, parents)) = path.split_last() else { return false };
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
     // A field that may be left out says nothing when it is.
     if let (Key::Field(name), Some(Value::Table(parent))) = (last, find(document, parents)) {
         parent.remove(name);
@@ -114,6 +138,7 @@ fn put_stand_in<T: DeserializeOwned>(document: &mut Value, path: &[Key]) -> bool
             return true;
         }
     }
+
     let text = |text: &str| Value::String(text.into());
     let candidates = [
         text(STAND_IN),
@@ -124,20 +149,30 @@ fn put_stand_in<T: DeserializeOwned>(document: &mut Value, path: &[Key]) -> bool
         Value::Array(Vec::new()),
         Value::Table(Table::new()),
     ];
+
     candidates.into_iter().any(|candidate| {
         match (last, find(document, parents)) {
-            (Key::Field(name), Some(Value::Table(parent))) => drop(parent.insert(name.clone(), candidate)),
-            (Key::Index(index), Some(Value::Array(parent))) if *index < parent.len() => parent[*index] = candidate,
+            (Key::Field(name), Some(Value::Table(parent))) => {
+                drop(parent.insert(name.clone(), candidate))
+            }
+            (Key::Index(index), Some(Value::Array(parent))) if *index < parent.len() => {
+                parent[*index] = candidate
+            }
             _ => return false,
         }
+
         is_readable::<T>(document, path)
     })
 }
 
 /// Whether the next reading gets past what is at `path`. A table that lacks fields is good enough.
 fn is_readable<T: DeserializeOwned>(document: &Value, path: &[Key]) -> bool {
-    let Err(mut fault) = attempt::<T>(document) else { return true };
-    fault.path.extend(quoted(&fault.message, MISSING).map(|name| Key::Field(name.into())));
+    let Err(mut fault) = attempt::<T>(document) else {
+        return true;
+    };
+    fault
+        .path
+        .extend(quoted(&fault.message, MISSING).map(|name| Key::Field(name.into())));
     fault.path != path
 }
 
@@ -150,7 +185,11 @@ fn find<'a>(document: &'a mut Value, path: &[Key]) -> Option<&'a mut Value> {
 }
 
 fn prefix(path: &[Key]) -> String {
-    if path.is_empty() { String::new() } else { format!("{}: ", show(path)) }
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", show(path))
+    }
 }
 
 fn show(path: &[Key]) -> String {
@@ -162,6 +201,7 @@ fn show(path: &[Key]) -> String {
             Key::Index(index) => text += &format!("[{index}]"),
         }
     }
+
     text
 }
 
@@ -217,7 +257,10 @@ mod tests {
     #[test]
     fn a_good_document_has_no_faults() {
         let reading = read::<Document>(GOOD.parse().unwrap());
-        assert_eq!((reading.value.unwrap().name.as_str(), reading.faults.len()), ("n", 0));
+        assert_eq!(
+            (reading.value.unwrap().name.as_str(), reading.faults.len()),
+            ("n", 0)
+        );
     }
 
     #[test]
@@ -234,6 +277,7 @@ mod tests {
             is_on = 3
             "#,
         );
+
         for part in [
             "unknown field `nam`, expected one of",
             "missing field `name`",
@@ -247,14 +291,23 @@ mod tests {
             "parts[1]: unknown field `colour`",
             "parts[2]: missing field `at`",
         ] {
-            assert_eq!(found.iter().filter(|fault| fault.starts_with(part)).count(), 1, "{part}\n{found:#?}");
+            assert_eq!(
+                found.iter().filter(|fault| fault.starts_with(part)).count(),
+                1,
+                "{part}\n{found:#?}"
+            );
         }
+
         assert_eq!(found.len(), 11, "{found:#?}");
     }
 
     #[test]
     fn what_follows_from_a_fault_is_not_told_again() {
-        assert_eq!(faults("name = \"n\"\nparts = []"), ["missing field `listen`"]);
+        assert_eq!(
+            faults("name = \"n\"\nparts = []"),
+            ["missing field `listen`"]
+        );
+
         assert_eq!(
             faults("name = \"n\"\nparts = 7\nlisten = \"x\""),
             [
@@ -262,14 +315,26 @@ mod tests {
                 "parts: invalid type: integer `7`, expected a sequence"
             ]
         );
-        let reading = read::<Document>("name = \"n\"\nparts = [{ weight = 1, at = 1 }]".parse().unwrap());
-        assert!(reading.is_in_doubt("parts[0]: too light") && reading.is_in_doubt("listen: the same port twice"));
+
+        let reading = read::<Document>(
+            "name = \"n\"\nparts = [{ weight = 1, at = 1 }]"
+                .parse()
+                .unwrap(),
+        );
+
+        assert!(
+            reading.is_in_doubt("parts[0]: too light")
+                && reading.is_in_doubt("listen: the same port twice")
+        );
+
         assert!(!reading.is_in_doubt("name: too short"));
     }
 
     #[test]
     fn endless_faults_end() {
-        let text: String = (0..1_000).map(|number| format!("x{number} = 1\n")).collect();
+        let text: String = (0..1_000)
+            .map(|number| format!("x{number} = 1\n"))
+            .collect();
         assert_eq!(faults(&text).len(), FAULTS_MAX);
     }
 }

@@ -17,11 +17,14 @@ pub(crate) fn config(regions: &[(&str, &str)], more: &str) -> Config {
         store = {{ url = "file:///nowhere" }}
         "#,
     );
+
     for (name, ip) in regions {
         let _ = write!(
             text,
-            "\n[[regions]]\nname = \"{name}\"\nendpoint = \"{ip}:7443\"\nserving_url = \"http://{ip}:8080\"\n"
+            "\n[[regions]]\nname = \"{name}\"\nendpoint = \"{ip}:7443\"\nserving_url = \
+                \"http://{ip}:8080\"\n"
         );
     }
+
     toml::from_str(&(more.to_owned() + &text)).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }

@@ -1,4 +1,5 @@
-//! `[dns.route53]`: the zone in Amazon Route 53 that the mesh keeps, beside or instead of its own name servers.
+//! `[dns.route53]`: the zone in Amazon Route 53 that the mesh keeps, beside or instead of its own
+//! name servers.
 //!
 //! Credentials are never here: they come from the environment or the platform's workload identity.
 
@@ -19,8 +20,8 @@ const NAME_MAX: usize = 253;
 pub struct Route53Config {
     /// The hosted zone that holds `dns.zone`, or a zone above it: `Z0123456789ABC`.
     pub zone_id: String,
-    /// Time to live of the records, seconds. 30 s: Route 53's checkers need about as long to notice a failure, and AWS
-    /// advises at most 60 s for records with health checks.
+    /// Time to live of the records, seconds. 30 s: Route 53's checkers need about as long to notice
+    /// a failure, and AWS advises at most 60 s for records with health checks.
     #[serde(default = "default_ttl_s")]
     pub ttl_s: u32,
     /// How the record sets of `serving.<zone>` share the traffic.
@@ -32,8 +33,8 @@ pub struct Route53Config {
     /// The health checks that move traffic in an emergency.
     #[serde(default)]
     pub health_check: HealthCheckConfig,
-    /// Where Route 53's checkers reach the agents of a region: a public host name or address, without a port. Default:
-    /// the host of the region's `endpoint`.
+    /// Where Route 53's checkers reach the agents of a region: a public host name or address,
+    /// without a port. Default: the host of the region's `endpoint`.
     #[serde(default)]
     pub agents: BTreeMap<RegionName, String>,
     /// The AWS region next to each region, for `latency` records. Default: the region's own name.
@@ -77,7 +78,8 @@ pub struct HealthCheckConfig {
     pub path: String,
     /// Time between two requests of one checker, seconds: 10 or 30.
     pub interval_s: u32,
-    /// Failures in a row until a checker calls an agent's verdict bad. 1: the verdict is settled before it is told.
+    /// Failures in a row until a checker calls an agent's verdict bad. 1: the verdict is settled
+    /// before it is told.
     pub failures: u32,
 }
 
@@ -119,45 +121,81 @@ fn yes() -> bool {
 impl Route53Config {
     /// Where the checkers reach the agents of `region`: a host name or an address.
     pub fn agent_host(&self, region: &RegionConfig) -> String {
-        let own = || region.endpoint.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']).to_owned();
+        let own = || {
+            region
+                .endpoint
+                .rsplit_once(':')
+                .map_or("", |(host, _)| host)
+                .trim_matches(['[', ']'])
+                .to_owned()
+        };
+
         self.agents.get(&region.name).cloned().unwrap_or_else(own)
     }
 
     /// The AWS region next to `region`.
     pub fn latency_region(&self, region: &RegionName) -> String {
-        self.latency_regions.get(region).cloned().unwrap_or_else(|| region.to_string())
+        self.latency_regions
+            .get(region)
+            .cloned()
+            .unwrap_or_else(|| region.to_string())
     }
 
     /// Everything that is wrong with it.
     pub(super) fn faults(&self, config: &Config) -> Vec<String> {
         let mut faults = Vec::new();
         let mut fault = |text: String| faults.push(format!("dns.route53.{text}"));
-        if !(1..=32).contains(&self.zone_id.len()) || !self.zone_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            fault(format!("zone_id: {:?} is not the ID of a hosted zone, for example Z0123456789ABC", self.zone_id));
+        if !(1..=32).contains(&self.zone_id.len())
+            || !self
+                .zone_id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric())
+        {
+            fault(format!(
+                "zone_id: {:?} is not the ID of a hosted zone, for example Z0123456789ABC",
+                self.zone_id
+            ));
         }
+
         if !(1..=86_400).contains(&self.ttl_s) {
             fault(format!("ttl_s: {} is not within 1 to 86400", self.ttl_s));
         }
+
         if !(1..=10).contains(&self.requests_per_second) {
-            fault(format!("requests_per_second: {} is not within 1 to 10", self.requests_per_second));
+            fault(format!(
+                "requests_per_second: {} is not within 1 to 10",
+                self.requests_per_second
+            ));
         }
+
         let check = &self.health_check;
         if check.port == 0 {
             fault("health_check.port must be at least 1".into());
         }
+
         if !matches!(check.interval_s, 10 | 30) {
-            fault(format!("health_check.interval_s: {} is neither 10 nor 30", check.interval_s));
+            fault(format!(
+                "health_check.interval_s: {} is neither 10 nor 30",
+                check.interval_s
+            ));
         }
+
         if !(1..=10).contains(&check.failures) {
-            fault(format!("health_check.failures: {} is not within 1 to 10", check.failures));
+            fault(format!(
+                "health_check.failures: {} is not within 1 to 10",
+                check.failures
+            ));
         }
-        // The longest path that Route 53 takes has 255 characters, and a region's name up to 64 with its slash.
+
+        // The longest path that Route 53 takes has 255 characters, and a region's name up to 64
+        // with its slash.
         if !check.path.starts_with('/') || check.path.ends_with('/') || check.path.len() > 190 {
             fault(format!(
                 "health_check.path: {:?} must begin with /, not end with it, be at most 190 long",
                 check.path
             ));
         }
+
         let known = |name: &RegionName| config.region(name).is_some();
         for name in self.agents.keys().filter(|name| !known(name)) {
             fault(format!("agents: there is no region {name}"));
@@ -165,25 +203,40 @@ impl Route53Config {
         for name in self.latency_regions.keys().filter(|name| !known(name)) {
             fault(format!("latency_regions: there is no region {name}"));
         }
-        if self.records == RecordKind::Failover && config.traffic.strategy != Strategy::ActivePassive {
-            fault("records: failover answers one region only, so traffic.strategy must be active-passive".into());
+
+        if self.records == RecordKind::Failover
+            && config.traffic.strategy != Strategy::ActivePassive
+        {
+            fault(
+                "records: failover answers one region only, so traffic.strategy must be \
+                active-passive"
+                    .into(),
+            );
         }
+
         let url = self.endpoint_url.as_deref().map(str::parse::<http::Uri>);
-        if url.is_some_and(|url| !url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")))) {
+        if url.is_some_and(|url| {
+            !url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")))
+        }) {
             fault("endpoint_url is not http://host:port or https://host".into());
         }
+
         for region in &config.regions {
             let name = format!("{}.serving.{}", region.name, config.dns.zone);
             if name.trim_end_matches('.').len() > NAME_MAX {
                 fault(format!("{name} is longer than a domain name may be"));
             }
-            if self.records == RecordKind::Latency && !is_aws_region(&self.latency_region(&region.name)) {
+
+            if self.records == RecordKind::Latency
+                && !is_aws_region(&self.latency_region(&region.name))
+            {
                 fault(format!(
                     "latency_regions: {:?} is no AWS region; say which one is next to {}",
                     self.latency_region(&region.name),
                     region.name
                 ));
             }
+
             if check.enabled && config.regions.len() > 1 {
                 let host = self.agent_host(region);
                 if let Some(why) = unreachable_reason(&host) {
@@ -191,6 +244,7 @@ impl Route53Config {
                 }
             }
         }
+
         faults
     }
 }
@@ -199,9 +253,12 @@ fn is_aws_region(name: &str) -> bool {
     aws_sdk_route53::types::ResourceRecordSetRegion::values().contains(&name)
 }
 
-/// Why Route 53's checkers can't reach a host; an address must be public (RFC 5735, RFC 6598, RFC 5156).
+/// Why Route 53's checkers can't reach a host; an address must be public (RFC 5735, RFC 6598, RFC
+/// 5156).
 fn unreachable_reason(host: &str) -> Option<&'static str> {
-    const PRIVATE: &str = "is not a public address, so Route 53's checkers can't reach it; give a host name";
+    const PRIVATE: &str =
+        "is not a public address, so Route 53's checkers can't reach it; give a host name";
+
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => {
             let [first, second, ..] = ip.octets();
@@ -214,6 +271,7 @@ fn unreachable_reason(host: &str) -> Option<&'static str> {
                 || first == 0
                 || first >= 224
                 || is_shared;
+
             is_special.then_some(PRIVATE)
         }
         Ok(IpAddr::V6(ip)) => {
@@ -238,6 +296,7 @@ mod tests {
         for good in ["agents.eu-west-1.example.com", "8.8.8.8", "2a00:1450::1"] {
             assert_eq!(unreachable_reason(good), None, "{good}");
         }
+
         for bad in [
             "",
             "10.1.2.3",

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use time::{Date, Duration};
 
-/// How long a recommendation is kept, days: until the day it is verified, and some months to read of it.
+/// How long a recommendation is kept, days: until the day it is verified, and some months to read
+/// of it.
 const KEPT_DAYS: i64 = 120;
 /// Most that are kept; the oldest go.
 const KEPT_MAX: usize = 256;
@@ -48,37 +49,69 @@ impl Advice {
         self.0.iter()
     }
 
-    /// Adds what was found on a day to what the bucket holds. Fails where that can't be read: it is never replaced unread.
-    pub async fn keep(archive: &Archive, by: &str, found: &Recommendations, today: Date) -> Result<(), AdviceError> {
+    /// Adds what was found on a day to what the bucket holds. Fails where that can't be read: it is
+    /// never replaced unread.
+    pub async fn keep(
+        archive: &Archive,
+        by: &str,
+        found: &Recommendations,
+        today: Date,
+    ) -> Result<(), AdviceError> {
         let slot = Slot::only(Kind::Advice);
-        let catalogue = archive.store.catalogue().await.map_err(ArchiveError::from)?;
+        let catalogue = archive
+            .store
+            .catalogue()
+            .await
+            .map_err(ArchiveError::from)?;
         let held = match sort(&catalogue).0.get(&slot) {
             Some(held) => Self::decode(&archive.read(held).await?)?,
             None => Self::default(),
         };
+
         if let Some(advice) = held.with(found, today) {
             archive.put(&slot, by, Vec::new(), advice.encode()?).await?;
         }
         Ok(())
     }
 
-    /// The same with what was found on a day; none where that is nothing new. What is recommended again and again counts from
-    /// the first time, until the day that it is verified: from then on it is a new prediction.
+    /// The same with what was found on a day; none where that is nothing new. What is recommended
+    /// again and again counts from the first time, until the day that it is verified: from then on
+    /// it is a new prediction.
     pub fn with(&self, found: &Recommendations, today: Date) -> Option<Self> {
-        let oldest = today.checked_sub(Duration::days(KEPT_DAYS)).unwrap_or(today);
-        let mut kept: Vec<Advised> = self.0.iter().filter(|made| made.on >= oldest).cloned().collect();
+        let oldest = today
+            .checked_sub(Duration::days(KEPT_DAYS))
+            .unwrap_or(today);
+        let mut kept: Vec<Advised> = self
+            .0
+            .iter()
+            .filter(|made| made.on >= oldest)
+            .cloned()
+            .collect();
+
         let open: BTreeSet<String> = kept
             .iter()
             .filter(|known| known.recommendation.verify_after > today)
             .map(|known| known.recommendation.id.clone())
             .collect();
         let is_known = |made: &Recommendation| open.contains(&made.id);
-        let new: Vec<_> = found.recommendations.iter().filter(|made| !is_known(made)).cloned().collect();
+        let new: Vec<_> = found
+            .recommendations
+            .iter()
+            .filter(|made| !is_known(made))
+            .cloned()
+            .collect();
+
         if new.is_empty() {
             return None;
         }
+
         let currency = found.currency;
-        kept.extend(new.into_iter().map(|recommendation| Advised { on: today, currency, recommendation }));
+        kept.extend(new.into_iter().map(|recommendation| Advised {
+            on: today,
+            currency,
+            recommendation,
+        }));
+
         let excess = kept.len().saturating_sub(KEPT_MAX);
         kept.drain(..excess);
         Some(Self(kept))
@@ -122,9 +155,13 @@ mod tests {
             "constraints": [], "risk": { "level": "low", "why": "" }, "reversibility": "", "command": "",
             "verify_after": "2026-10-07",
         });
+
         Recommendations {
             generated_at: String::new(),
-            baseline: Baseline { name: BaselineName::Current, monthly_cost: Amount::ZERO },
+            baseline: Baseline {
+                name: BaselineName::Current,
+                monthly_cost: Amount::ZERO,
+            },
             currency: Currency::USD,
             total_saving: Saving::default(),
             proposal_cost: Amount::ZERO,
@@ -138,9 +175,27 @@ mod tests {
     async fn advice_is_added_to_what_the_bucket_holds_and_never_replaces_what_cannot_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("file://{}/store", dir.path().display());
-        let store = Arc::new(ModelStore::new(store::open(&StoreConfig { url, options: BTreeMap::new() }).unwrap()));
-        let (region, clock, snapshots) = ("eu-west-1".parse().unwrap(), HybridClock::default(), Snapshots::default());
-        let publisher = Publisher::new(store.clone(), region, "node-0", clock.clone(), snapshots, dir.path()).unwrap();
+        let store = Arc::new(ModelStore::new(
+            store::open(&StoreConfig {
+                url,
+                options: BTreeMap::new(),
+            })
+            .unwrap(),
+        ));
+
+        let region = "eu-west-1".parse().unwrap();
+        let clock = HybridClock::default();
+        let snapshots = Snapshots::default();
+        let publisher = Publisher::new(
+            store.clone(),
+            region,
+            "node-0",
+            clock.clone(),
+            snapshots,
+            dir.path(),
+        )
+        .unwrap();
+
         let archive = Archive {
             store,
             publisher,
@@ -149,20 +204,44 @@ mod tests {
             replicator: Address::vacant("replicator"),
             staging: dir.path().join("cost"),
         };
+
         let held = async || {
             let catalogue = archive.store.catalogue().await.unwrap();
             let held = sort(&catalogue).0[&Slot::only(Kind::Advice)].clone();
             archive.read(&held).await.unwrap()
         };
         let today = date!(2026 - 09 - 20);
-        Advice::keep(&archive, "n", &found("a"), today).await.unwrap();
-        Advice::keep(&archive, "n", &found("b"), today).await.unwrap();
+
+        Advice::keep(&archive, "n", &found("a"), today)
+            .await
+            .unwrap();
+        Advice::keep(&archive, "n", &found("b"), today)
+            .await
+            .unwrap();
+
         let advice = Advice::decode(&held().await).unwrap();
-        let ids: Vec<_> = advice.iter().map(|made| made.recommendation.id.as_str()).collect();
+        let ids: Vec<_> = advice
+            .iter()
+            .map(|made| made.recommendation.id.as_str())
+            .collect();
+
         assert_eq!(ids, ["a", "b"]);
 
-        archive.put(&Slot::only(Kind::Advice), "n", Vec::new(), b"of a later release".to_vec()).await.unwrap();
-        assert!(matches!(Advice::keep(&archive, "n", &found("c"), today).await, Err(AdviceError::Malformed(_))));
+        archive
+            .put(
+                &Slot::only(Kind::Advice),
+                "n",
+                Vec::new(),
+                b"of a later release".to_vec(),
+            )
+            .await
+            .unwrap();
+
+        assert!(matches!(
+            Advice::keep(&archive, "n", &found("c"), today).await,
+            Err(AdviceError::Malformed(_))
+        ));
+
         assert_eq!(&*held().await, b"of a later release");
     }
 }

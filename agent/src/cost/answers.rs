@@ -1,5 +1,5 @@
-//! Answers to questions about money, in every format. What they rest on is an argument: the mesh's bills and live plane, or
-//! files alone.
+//! Answers to questions about money, in every format. What they rest on is an argument: the mesh's
+//! bills and live plane, or files alone.
 
 mod documents;
 mod figures;
@@ -25,11 +25,12 @@ use crate::{
 };
 use clap::ValueEnum;
 use regionmesh_cost::{
-    Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, BudgetWindow, Currency, DailyCosts, Dimension,
-    EgressReport, Forecast, Group, INCOMPLETE_DAYS, Ledger, LiveMeter, LiveRegion, MonthEnd, Price, Prices, Pricing,
-    Query, QueryError, Reconciliation, RegionCapacity, RegionMap, Warning, WarningKind, allocate, billed_anomalies,
-    billed_series, day_number, egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook, parse_date,
-    reconcile,
+    Amount, Anomaly, BilledDays, BilledSettings, Budget, BudgetState, BudgetWindow, Currency,
+    DailyCosts, Dimension, EgressReport, Forecast, Group, INCOMPLETE_DAYS, Ledger, LiveMeter,
+    LiveRegion, MonthEnd, Price, Prices, Pricing, Query, QueryError, Reconciliation,
+    RegionCapacity, RegionMap, Warning, WarningKind, allocate, billed_anomalies, billed_series,
+    day_number, egress_report, evaluate_budget, expected_rest, forecast, month_end, outlook,
+    parse_date, reconcile,
     render::{Document, allocation_document, csv, html, report_document, text, trends_document},
     report, trends,
 };
@@ -105,14 +106,32 @@ impl Sources {
     }
 
     /// Those of a mesh, without what is observed.
-    pub fn of_mesh(config: Arc<Config>, cost: CostConfig, ledger: Ledger, prices: Prices, today: Date) -> Self {
+    pub fn of_mesh(
+        config: Arc<Config>,
+        cost: CostConfig,
+        ledger: Ledger,
+        prices: Prices,
+        today: Date,
+    ) -> Self {
         let regions = region_map(&config);
-        Self { prices, regions, config: Some(config), ..Self::of_files(ledger, cost, today) }
+        Self {
+            prices,
+            regions,
+            config: Some(config),
+            ..Self::of_files(ledger, cost, today)
+        }
     }
 
     /// Those of a mesh with what is observed now.
-    pub fn observed(config: Arc<Config>, books: &Books, live: &LiveView, snapshots: &Snapshots, today: Date) -> Self {
-        let (cost, board) = (config.cost.clone(), snapshots.board.borrow().clone());
+    pub fn observed(
+        config: Arc<Config>,
+        books: &Books,
+        live: &LiveView,
+        snapshots: &Snapshots,
+        today: Date,
+    ) -> Self {
+        let cost = config.cost.clone();
+        let board = snapshots.board.borrow().clone();
         Self {
             usage: books.usage.clone(),
             live: live.meter.clone(),
@@ -123,17 +142,29 @@ impl Sources {
             round_trips_ms: observe::round_trips_ms(&board),
             holdings: observe::holdings(&config.region, snapshots),
             advice: books.advice.clone(),
-            ..Self::of_mesh(config, cost, books.ledger.clone(), books.prices.clone(), today)
+            ..Self::of_mesh(
+                config,
+                cost,
+                books.ledger.clone(),
+                books.prices.clone(),
+                today,
+            )
         }
     }
 
     fn pricing(&self) -> Pricing<'_> {
-        Pricing { prices: &self.prices, regions: &self.regions }
+        Pricing {
+            prices: &self.prices,
+            regions: &self.regions,
+        }
     }
 
     fn region_name(&self, provider: &str, region: &str) -> Option<String> {
         match &self.config {
-            Some(_) => self.regions.mesh_region_of(provider, region).map(str::to_owned),
+            Some(_) => self
+                .regions
+                .mesh_region_of(provider, region)
+                .map(str::to_owned),
             // Without a mesh a region is called as on its bill.
             None => Some(region.to_owned()),
         }
@@ -147,7 +178,14 @@ impl Sources {
     /// What bills say of a budget.
     pub fn budget_basis(&self, budget: &Budget) -> Result<BudgetBasis, QueryError> {
         let days = (self.history_start(budget), self.today);
-        let billed = BilledDays::new(&self.ledger, budget, days, &names(self), &self.cost.model_tag)?;
+        let billed = BilledDays::new(
+            &self.ledger,
+            budget,
+            days,
+            &names(self),
+            &self.cost.model_tag,
+        )?;
+
         Ok(BudgetBasis { billed, rest: None })
     }
 
@@ -155,24 +193,39 @@ impl Sources {
     pub fn standing(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetStanding {
         let span = (self.history_start(budget), self.today);
         let regions = self.config.iter().flat_map(|config| &config.regions);
-        let regions: BTreeMap<_, _> =
-            regions.map(|region| (region.name.to_string(), !region.nodes.is_empty())).collect();
-        let days = basis.billed.with_live(&self.live, span, &regions, self.pricing());
+        let regions: BTreeMap<_, _> = regions
+            .map(|region| (region.name.to_string(), !region.nodes.is_empty()))
+            .collect();
+        let days = basis
+            .billed
+            .with_live(&self.live, span, &regions, self.pricing());
         let forecast = || {
-            let known_to = basis.billed.known_to(&self.live, &regions, self.today, self.pricing());
-            let rest = known_to.and_then(|known_to| expected_rest(budget, &days, known_to, self.today).ok());
+            let known_to = basis
+                .billed
+                .known_to(&self.live, &regions, self.today, self.pricing());
+            let rest = known_to
+                .and_then(|known_to| expected_rest(budget, &days, known_to, self.today).ok());
+
             (rest, Instant::now())
         };
+
         let (rest, _) = basis.rest.get_or_insert_with(forecast);
         let outlook = outlook(budget, &days, rest.as_ref(), self.today);
         let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
-        BudgetStanding { budget: budget.clone(), window: budget.period.window(self.today), state }
+
+        BudgetStanding {
+            budget: budget.clone(),
+            window: budget.period.window(self.today),
+            state,
+        }
     }
 
     /// The first day that a budget's forecast learns from.
     fn history_start(&self, budget: &Budget) -> Date {
         let first = budget.period.window(self.today).first;
-        first.checked_sub(Duration::days(HISTORY_DAYS)).unwrap_or(first)
+        first
+            .checked_sub(Duration::days(HISTORY_DAYS))
+            .unwrap_or(first)
     }
 
     fn query(&self, span: &Span) -> Query {
@@ -236,22 +289,33 @@ impl Format {
 
 impl Answer {
     fn new(json: &impl Serialize, document: Document) -> Result<Self, AnswerError> {
-        Ok(Self { json: serde_json::to_value(json)?, document })
+        Ok(Self {
+            json: serde_json::to_value(json)?,
+            document,
+        })
     }
 
     /// Adds what is wrong with the files that the answer to a question rests on.
     pub fn add_file_warnings(&mut self, question: &Question, warnings: Vec<String>) {
         let told = |message: &String| match question {
             Question::Report(_) | Question::Trends(..) | Question::Models(_) => {
-                json!(Warning { kind: WarningKind::File, message: message.clone() })
+                json!(Warning {
+                    kind: WarningKind::File,
+                    message: message.clone()
+                })
             }
             _ => json!(message),
         };
+
         if let Some(fields) = self.json.as_object_mut()
-            && let Some(told_before) = fields.entry("warnings").or_insert_with(|| json!([])).as_array_mut()
+            && let Some(told_before) = fields
+                .entry("warnings")
+                .or_insert_with(|| json!([]))
+                .as_array_mut()
         {
             told_before.extend(warnings.iter().map(told));
         }
+
         self.document.warnings.extend(warnings);
     }
 
@@ -288,7 +352,13 @@ pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerEr
     match question {
         Question::Report(span) => spent(span, sources),
         Question::Trends(span, interval) => {
-            let found = trends(&sources.ledger, &sources.query(span), *interval, &names(sources))?;
+            let found = trends(
+                &sources.ledger,
+                &sources.query(span),
+                *interval,
+                &names(sources),
+            )?;
+
             Answer::new(&found, trends_document(&found, MOVERS))
         }
         Question::Models(span) => {
@@ -322,22 +392,40 @@ fn spent(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
     let has_time = query.by.first().is_some_and(Group::is_time);
     let over_time = match has_time {
         true => None,
-        false => Some(report(&sources.ledger, &query.over_time(), &names(sources))?),
+        false => Some(report(
+            &sources.ledger,
+            &query.over_time(),
+            &names(sources),
+        )?),
     };
-    Answer::new(&found, report_document(&found, over_time.as_ref(), Some(TOP)))
+
+    Answer::new(
+        &found,
+        report_document(&found, over_time.as_ref(), Some(TOP)),
+    )
 }
 
 fn egress(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
     if sources.config.is_none() {
-        return Err(AnswerError::NeedsMesh("causes of egress are counted by agents, and"));
+        return Err(AnswerError::NeedsMesh(
+            "causes of egress are counted by agents, and",
+        ));
     }
+
     let first = span.start.replace_day(1).unwrap_or(span.start);
     let sent = usage::egress(sources, first, span.end);
-    let found: EgressReport = egress_report(&sent, (span.start, span.end), &sources.prices, &sources.regions);
+    let found: EgressReport = egress_report(
+        &sent,
+        (span.start, span.end),
+        &sources.prices,
+        &sources.regions,
+    );
     let document = documents::egress(span, &found);
     let missing: Vec<String> = found.missing.iter().map(ToString::to_string).collect();
-    let (start, end) = (span.start.to_string(), span.end.to_string());
+    let start = span.start.to_string();
+    let end = span.end.to_string();
     let told = json!({ "start": start, "end": end, "lines": found.lines, "totals": found.totals, "missing": missing });
+
     Answer::new(&told, document)
 }
 
@@ -355,22 +443,48 @@ pub(super) struct Expected {
 }
 
 fn expected(span: &Span, days: u16, sources: &Sources) -> Result<Answer, AnswerError> {
-    let by: Vec<Group> = span.by.iter().filter(|group| !group.is_time()).cloned().collect();
+    let by: Vec<Group> = span
+        .by
+        .iter()
+        .filter(|group| !group.is_time())
+        .cloned()
+        .collect();
     let query = sources.query(span).by(by.clone());
     let found = report(&sources.ledger, &query, &names(sources))?;
     let mut warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
     let series = series::daily_costs(&query, sources)?;
+
     if series.len() > FORECASTS_MAX {
-        warnings.push(format!("{} of {} series are forecast; filter for others", FORECASTS_MAX, series.len()));
+        warnings.push(format!(
+            "{} of {} series are forecast; filter for others",
+            FORECASTS_MAX,
+            series.len()
+        ));
     }
+
     let one = |((values, _), costs): ((Vec<String>, Currency), DailyCosts)| {
-        let (month, days) = (month_end(&costs, INCOMPLETE_DAYS), forecast(&costs, days, INCOMPLETE_DAYS));
-        let problem = month.as_ref().err().or(days.as_ref().err()).map(ToString::to_string);
-        Expected { values, month_end: month.ok(), forecast: days.ok(), problem }
+        let month = month_end(&costs, INCOMPLETE_DAYS);
+        let days = forecast(&costs, days, INCOMPLETE_DAYS);
+        let problem = month
+            .as_ref()
+            .err()
+            .or(days.as_ref().err())
+            .map(ToString::to_string);
+
+        Expected {
+            values,
+            month_end: month.ok(),
+            forecast: days.ok(),
+            problem,
+        }
     };
+
     let forecasts: Vec<Expected> = series.into_iter().take(FORECASTS_MAX).map(one).collect();
     let document = documents::forecasts(&by, &forecasts, warnings.clone());
-    Answer::new(&json!({ "by": by, "forecasts": forecasts, "warnings": warnings }), document)
+    Answer::new(
+        &json!({ "by": by, "forecasts": forecasts, "warnings": warnings }),
+        document,
+    )
 }
 
 /// The anomalies of bills that are open or began within 45 days of their end.
@@ -378,6 +492,7 @@ pub fn billed(ledger: &Ledger, today: Date) -> Vec<Anomaly> {
     let ends = ledger.ends(today);
     let mut last = None;
     let mut found = Vec::new();
+
     for (by, part) in [
         (Dimension::Region, Dimension::Service),
         (Dimension::Service, Dimension::Region),
@@ -388,6 +503,7 @@ pub fn billed(ledger: &Ledger, today: Date) -> Vec<Anomaly> {
         last = last.max(series.iter().map(|series| series.last_day).max());
         found.extend(billed_anomalies(&series, &BilledSettings::default()));
     }
+
     let is_recent = |since: Date| last.is_some_and(|last| last - day_number(since) <= 45);
     found.retain(|anomaly| anomaly.until.is_none() || is_recent(anomaly.since.date()));
     found
@@ -416,19 +532,23 @@ pub struct BudgetStanding {
 pub struct BudgetBasis {
     /// What bills say of its days; good until they change or the day ends.
     pub billed: BilledDays,
-    /// What the rest of its period is expected to cost, day by day, and when that was worked out; none where it is to be worked
-    /// out.
+    /// What the rest of its period is expected to cost, day by day, and when that was worked out;
+    /// none where it is to be worked out.
     pub rest: Option<(Option<BTreeMap<Date, Amount>>, Instant)>,
 }
 
 fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
     if sources.config.is_none() {
-        return Err(AnswerError::NeedsMesh("budgets stand in the agents' configuration, and"));
+        return Err(AnswerError::NeedsMesh(
+            "budgets stand in the agents' configuration, and",
+        ));
     }
+
     let mut found = Vec::new();
     for budget in &sources.cost.budgets {
         found.push(sources.standing(budget, &mut sources.budget_basis(budget)?));
     }
+
     let told: Vec<Value> = found.iter().map(documents::budget).collect();
     Answer::new(&json!({ "budgets": told }), documents::budgets(&found))
 }
@@ -436,9 +556,17 @@ fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
 fn held(sources: &Sources) -> Result<Answer, AnswerError> {
     let held = sources.ledger.sources();
     let reconciled = reconciliation(sources);
-    let live: Vec<Value> = sources.live_regions.iter().map(documents::live_region).collect();
+    let live: Vec<Value> = sources
+        .live_regions
+        .iter()
+        .map(documents::live_region)
+        .collect();
     let document = documents::sources(&held, &sources.live_regions, &reconciled);
-    Answer::new(&json!({ "sources": held, "live": live, "reconciliation": reconciled }), document)
+
+    Answer::new(
+        &json!({ "sources": held, "live": live, "reconciliation": reconciled }),
+        document,
+    )
 }
 
 /// Live cost against bills, over the days that both know and that bills add nothing to any more.
@@ -449,15 +577,24 @@ pub fn reconciliation(sources: &Sources) -> Vec<Reconciliation> {
         return Vec::new();
     };
     let query = Query::new(first, last).by([Group::Day, Group::Region]);
-    let Ok(found) = report(&sources.ledger, &query, &names(sources)) else { return Vec::new() };
+    let Ok(found) = report(&sources.ledger, &query, &names(sources)) else {
+        return Vec::new();
+    };
     let mut billed = regionmesh_cost::DailyTotals::new();
+
     for row in found.rows {
-        let [day, region] = &row.values[..] else { continue };
+        let [day, region] = &row.values[..] else {
+            continue;
+        };
         if let Some(day) = parse_date(day) {
-            let money = regionmesh_cost::Money { amount: row.amount, currency: row.currency };
+            let money = regionmesh_cost::Money {
+                amount: row.amount,
+                currency: row.currency,
+            };
             billed.entry((region.clone(), day)).or_default().add(money);
         }
     }
+
     reconcile(&live, &billed)
 }
 

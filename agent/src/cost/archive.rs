@@ -1,9 +1,9 @@
-//! Documents about money in the region's bucket. Each is a version of an internal model, so that it is replicated, verified
-//! and deleted as every version is.
+//! Documents about money in the region's bucket. Each is a version of an internal model, so that it
+//! is replicated, verified and deleted as every version is.
 //!
 //! A document has a slot, such as the bill of one source for one month. Its versions are named
-//! `<kind>.<period>.<hash of the source>.<random>`; the one that was published last fills the slot, and those before it are
-//! deleted.
+//! `<kind>.<period>.<hash of the source>.<random>`; the one that was published last fills the slot,
+//! and those before it are deleted.
 
 use crate::{
     actors::messages::ReplicatorMessage,
@@ -66,17 +66,26 @@ pub struct Slot {
 impl Slot {
     /// The slot of a source's documents for a month.
     pub fn new(kind: Kind, period: Period, source: &str) -> Self {
-        Self { kind, place: format!("{period}.{:.16}", Digest::of(source.as_bytes()).to_string()) }
+        Self {
+            kind,
+            place: format!("{period}.{:.16}", Digest::of(source.as_bytes()).to_string()),
+        }
     }
 
     /// A slot of its own, for a document that counts beside others of its kind.
     pub fn apart(kind: Kind) -> Self {
-        Self { kind, place: format!("{:016x}", rand::random::<u64>()) }
+        Self {
+            kind,
+            place: format!("{:016x}", rand::random::<u64>()),
+        }
     }
 
     /// The slot of a kind that has one document alone.
     pub fn only(kind: Kind) -> Self {
-        Self { kind, place: "all".into() }
+        Self {
+            kind,
+            place: "all".into(),
+        }
     }
 
     /// The month of its documents; none where they are of no month.
@@ -88,7 +97,11 @@ impl Slot {
         let (rest, _random) = version.base().rsplit_once('.')?;
         let (kind, place) = rest.split_once('.')?;
         let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
-        Some(Self { kind, place: place.to_owned() })
+
+        Some(Self {
+            kind,
+            place: place.to_owned(),
+        })
     }
 }
 
@@ -143,20 +156,29 @@ pub struct Archive {
 pub fn sort(catalogue: &Catalogue) -> (BTreeMap<Slot, &VersionSummary>, Vec<&VersionSummary>) {
     let mut newest: BTreeMap<Slot, &VersionSummary> = BTreeMap::new();
     let mut superseded = Vec::new();
-    for held in catalogue.versions.iter().filter(|held| held.model.as_str() == MODEL) {
-        let Some(slot) = Slot::of(&held.version) else { continue };
+    for held in catalogue
+        .versions
+        .iter()
+        .filter(|held| held.model.as_str() == MODEL)
+    {
+        let Some(slot) = Slot::of(&held.version) else {
+            continue;
+        };
         let rank = |held: &VersionSummary| (held.published, held.origin.clone(), held.content);
+
         match newest.get_mut(&slot) {
             Some(known) if rank(known) >= rank(held) => superseded.push(held),
             Some(known) => superseded.push(std::mem::replace(known, held)),
             None => drop(newest.insert(slot, held)),
         }
     }
+
     (newest, superseded)
 }
 
 impl Archive {
-    /// Keeps a document, and deletes those that it replaces. `about` is told to whoever looks at the version.
+    /// Keeps a document, and deletes those that it replaces. `about` is told to whoever looks at
+    /// the version.
     pub async fn put(
         &self,
         slot: &Slot,
@@ -166,20 +188,29 @@ impl Archive {
     ) -> Result<VersionSummary, ArchiveError> {
         let model = ModelName::new(MODEL)?;
         let version = VersionName::new(format!("{slot}.{:016x}", rand::random::<u64>()))?;
-        let upload = self.publisher.begin(model, version, by.to_owned(), about).await?;
+        let upload = self
+            .publisher
+            .begin(model, version, by.to_owned(), about)
+            .await?;
         let length = document.len() as u64;
         let body = futures::stream::iter([Ok(Bytes::from(document))]);
+
         if let Err(error) = self.publisher.add_file(&upload, FILE, length, body).await {
             let _ = self.publisher.abort(&upload).await;
             return Err(error.into());
         }
+
         let kept = self.publisher.commit(&upload).await?;
 
         let catalogue = self.store.catalogue().await?;
         let superseded = sort(&catalogue).1;
-        for held in superseded.into_iter().filter(|held| Slot::of(&held.version).as_ref() == Some(slot)) {
+        for held in superseded
+            .into_iter()
+            .filter(|held| Slot::of(&held.version).as_ref() == Some(slot))
+        {
             self.remove(held).await?;
         }
+
         // Gossip hears of it at the next scan at the latest.
         let _ = self.replicator.cast(ReplicatorMessage::StoreChanged);
         Ok(kept)
@@ -194,6 +225,7 @@ impl Archive {
             origin: self.region.clone(),
             content: Some(held.content),
         };
+
         self.store.bury(&stone).await?;
         let _ = self.replicator.cast(ReplicatorMessage::StoreChanged);
         Ok(())
@@ -217,7 +249,10 @@ mod tests {
             version: version.parse().unwrap(),
             content: Digest::of(version.as_bytes()),
             size: 1,
-            published: HybridTime { wall_ms, counter: 0 },
+            published: HybridTime {
+                wall_ms,
+                counter: 0,
+            },
             origin: "a".parse().unwrap(),
         }
     }
@@ -227,6 +262,7 @@ mod tests {
         let slot = Slot::new(Kind::Bill, "2026-09".parse().unwrap(), "AWS 1");
         let other = Slot::new(Kind::Bill, "2026-10".parse().unwrap(), "AWS 1");
         let mut foreign = held(&format!("{slot}.9"), 9);
+
         foreign.model = "regionmesh.other".parse().unwrap();
         let versions = vec![
             held(&format!("{slot}.1"), 5),
@@ -236,9 +272,18 @@ mod tests {
             held("unknown.all.5", 1),
             foreign,
         ];
-        let catalogue = Catalogue { versions: versions.clone(), ..Catalogue::default() };
+
+        let catalogue = Catalogue {
+            versions: versions.clone(),
+            ..Catalogue::default()
+        };
         let (newest, superseded) = sort(&catalogue);
-        assert_eq!(newest, BTreeMap::from([(slot, &versions[1]), (other, &versions[3])]));
+
+        assert_eq!(
+            newest,
+            BTreeMap::from([(slot, &versions[1]), (other, &versions[3])])
+        );
+
         assert_eq!(superseded, [&versions[0], &versions[2]]);
     }
 }

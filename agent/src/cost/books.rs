@@ -1,17 +1,21 @@
-//! What is known of bills and prices: the documents in the region's bucket, decoded and kept in memory.
+//! What is known of bills and prices: the documents in the region's bucket, decoded and kept in
+//! memory.
 
 use super::{
     advice::Advice,
     archive::{Archive, ArchiveError, Kind, Slot, sort},
 };
-use regionmesh_cost::{AppliedPrices, Ledger, LiveMeter, Price, PriceTable, PriceTableError, Prices, StoredPart};
+use regionmesh_cost::{
+    AppliedPrices, Ledger, LiveMeter, Price, PriceTable, PriceTableError, Prices, StoredPart,
+};
 use regionmesh_protocol::{
     conflict::Catalogue,
     manifest::{Digest, VersionSummary},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Longest gap between two observations that counts as cost, milliseconds: twelve of the actor's intervals.
+/// Longest gap between two observations that counts as cost, milliseconds: twelve of the actor's
+/// intervals.
 pub const LIVE_GAP_MS: u64 = 60_000;
 
 /// Why prices could not be added.
@@ -56,12 +60,17 @@ impl Books {
         let (newest, _) = sort(catalogue);
         let mut documents = BTreeMap::new();
         let mut unreadable = Vec::new();
+
         for (slot, held) in newest {
-            let known = self.documents.get(&slot).filter(|(content, _)| *content == held.content);
+            let known = self
+                .documents
+                .get(&slot)
+                .filter(|(content, _)| *content == held.content);
             let document = match known {
                 Some((_, document)) => Ok(document.clone()),
                 None => read(archive, slot.kind, held).await,
             };
+
             match document {
                 Ok(document) => drop(documents.insert(slot, (held.content, document))),
                 Err(why) => {
@@ -73,12 +82,16 @@ impl Books {
                 }
             }
         }
+
         Arc::new(Self::of(documents, unreadable))
     }
 
     fn of(documents: BTreeMap<Slot, (Digest, Document)>, unreadable: Vec<String>) -> Self {
-        let (mut ledger, mut imported, mut usage) = (Ledger::default(), PriceTable::default(), Vec::new());
+        let mut ledger = Ledger::default();
+        let mut imported = PriceTable::default();
+        let mut usage = Vec::new();
         let mut advice = Arc::default();
+
         for (_, document) in documents.values() {
             match document {
                 Document::Bill(part) => drop(ledger.insert(part.clone())),
@@ -87,12 +100,20 @@ impl Books {
                 Document::Advice(made) => advice = made.clone(),
             }
         }
-        Self { documents, ledger, prices: Prices::new(imported), usage, advice, unreadable }
+
+        Self {
+            documents,
+            ledger,
+            prices: Prices::new(imported),
+            usage,
+            advice,
+            unreadable,
+        }
     }
 }
 
-/// Adds prices to those that the bucket holds now, and keeps them there. Each import is a document of its own until the next
-/// one takes it in: imports at several agents at once all count.
+/// Adds prices to those that the bucket holds now, and keeps them there. Each import is a document
+/// of its own until the next one takes it in: imports at several agents at once all count.
 pub async fn import_prices(
     archive: &Archive,
     prices: Vec<Price>,
@@ -101,9 +122,18 @@ pub async fn import_prices(
     by: &str,
     file: String,
 ) -> Result<AppliedPrices, ImportPricesError> {
-    let catalogue = archive.store.catalogue().await.map_err(ArchiveError::from)?;
-    let held: Vec<&VersionSummary> =
-        sort(&catalogue).0.into_iter().filter(|(slot, _)| slot.kind == Kind::Prices).map(|(_, held)| held).collect();
+    let catalogue = archive
+        .store
+        .catalogue()
+        .await
+        .map_err(ArchiveError::from)?;
+    let held: Vec<&VersionSummary> = sort(&catalogue)
+        .0
+        .into_iter()
+        .filter(|(slot, _)| slot.kind == Kind::Prices)
+        .map(|(_, held)| held)
+        .collect();
+
     let mut all = PriceTable::default();
     for held in &held {
         let bytes = archive.read(held).await?;
@@ -112,13 +142,23 @@ pub async fn import_prices(
             version: held.version.clone(),
             why: error.to_string(),
         })?;
+
         all.merge(table);
     }
+
     let applied = all.apply(prices, is_replacing)?;
     if dry_run || applied.added + applied.replaced == 0 {
         return Ok(applied);
     }
-    archive.put(&Slot::apart(Kind::Prices), by, vec![("file".to_owned(), file)], all.encode()?).await?;
+    archive
+        .put(
+            &Slot::apart(Kind::Prices),
+            by,
+            vec![("file".to_owned(), file)],
+            all.encode()?,
+        )
+        .await?;
+
     for held in held {
         archive.remove(held).await?;
     }
@@ -126,17 +166,26 @@ pub async fn import_prices(
 }
 
 async fn read(archive: &Archive, kind: Kind, held: &VersionSummary) -> Result<Document, String> {
-    let bytes = archive.read(held).await.map_err(|error| error.to_string())?;
+    let bytes = archive
+        .read(held)
+        .await
+        .map_err(|error| error.to_string())?;
+
     // Cells of a large bill take a while.
     let decoded = tokio::task::spawn_blocking(move || match kind {
-        Kind::Bill => StoredPart::decode(&bytes).map(|part| Document::Bill(Arc::new(part))).map_err(|e| e.to_string()),
+        Kind::Bill => StoredPart::decode(&bytes)
+            .map(|part| Document::Bill(Arc::new(part)))
+            .map_err(|e| e.to_string()),
         Kind::Use => LiveMeter::decode(&bytes, LIVE_GAP_MS)
             .map(|meter| Document::Use(Arc::new(meter)))
             .map_err(|e| e.to_string()),
-        Kind::Prices => {
-            PriceTable::decode(&bytes).map(|table| Document::Prices(Arc::new(table))).map_err(|e| e.to_string())
-        }
-        Kind::Advice => Advice::decode(&bytes).map(|made| Document::Advice(Arc::new(made))).map_err(|e| e.to_string()),
+        Kind::Prices => PriceTable::decode(&bytes)
+            .map(|table| Document::Prices(Arc::new(table)))
+            .map_err(|e| e.to_string()),
+        Kind::Advice => Advice::decode(&bytes)
+            .map(|made| Document::Advice(Arc::new(made)))
+            .map_err(|e| e.to_string()),
     });
+
     decoded.await.map_err(|error| error.to_string())?
 }

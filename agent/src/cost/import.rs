@@ -9,7 +9,9 @@ use super::{
     books::Books,
 };
 use crate::config::CostConfig;
-use regionmesh_cost::{Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals};
+use regionmesh_cost::{
+    Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
@@ -67,7 +69,8 @@ pub enum ImportError {
     #[error("nothing was imported: {}", .0.join("; "))]
     Incomplete(Vec<String>),
     /// No row could be used.
-    #[error("nothing was imported: no row could be used{}", .0.as_ref().map(|first| format!("; the first: {first}")).unwrap_or_default())]
+    #[error("nothing was imported: no row could be \
+        used{}", .0.as_ref().map(|first| format!("; the first: {first}")).unwrap_or_default())]
     Empty(Option<String>),
     /// Bills that would be deleted at once.
     #[error(
@@ -86,7 +89,8 @@ pub enum ImportError {
     Part(#[from] PartError),
     /// The bucket refuses.
     #[error(
-        "{kept} of {all} parts were imported, then the store failed: {error}; run the import again, what was kept is replaced"
+        "{kept} of {all} parts were imported, then the store failed: {error}; run the import \
+            again, what was kept is replaced"
     )]
     Store {
         /// Parts that were kept.
@@ -99,20 +103,47 @@ pub enum ImportError {
 }
 
 /// What `import` would replace in `books`. Fails where it must not replace anything.
-pub fn summarise(import: &Import, books: &Books, dry_run: bool) -> Result<ImportSummary, ImportError> {
+pub fn summarise(
+    import: &Import,
+    books: &Books,
+    dry_run: bool,
+) -> Result<ImportSummary, ImportError> {
     if !import.report.is_complete() {
-        let errors = import.report.files.iter().filter_map(|file| file.error.as_ref()).map(ToString::to_string);
+        let errors = import
+            .report
+            .files
+            .iter()
+            .filter_map(|file| file.error.as_ref())
+            .map(ToString::to_string);
+
         return Err(ImportError::Incomplete(errors.take(3).collect()));
     }
+
     if import.parts.is_empty() {
-        return Err(ImportError::Empty(import.report.bad_rows.first().map(ToString::to_string)));
+        return Err(ImportError::Empty(
+            import.report.bad_rows.first().map(ToString::to_string),
+        ));
     }
-    let parts = import.parts.iter().map(|part| summary(part, books)).collect();
-    Ok(ImportSummary { dry_run, report: import.report.clone(), parts })
+
+    let parts = import
+        .parts
+        .iter()
+        .map(|part| summary(part, books))
+        .collect();
+
+    Ok(ImportSummary {
+        dry_run,
+        report: import.report.clone(),
+        parts,
+    })
 }
 
 fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
-    let before = books.ledger.parts().find(|held| held.source() == part.source && held.period() == part.period);
+    let before = books
+        .ledger
+        .parts()
+        .find(|held| held.source() == part.source && held.period() == part.period);
+
     PartSummary {
         source: part.source.clone(),
         period: part.period,
@@ -131,13 +162,22 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
 
 /// Refuses months that are older than bills are kept.
 pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), ImportError> {
-    let old: BTreeSet<Period> =
-        import.parts.iter().map(|part| part.period).filter(|period| !cost.keeps(*period, today)).collect();
+    let old: BTreeSet<Period> = import
+        .parts
+        .iter()
+        .map(|part| part.period)
+        .filter(|period| !cost.keeps(*period, today))
+        .collect();
+
     if old.is_empty() {
         return Ok(());
     }
+
     let months = old.iter().map(Period::to_string).collect();
-    Err(ImportError::TooOld { months, keep_months: cost.keep_months })
+    Err(ImportError::TooOld {
+        months,
+        keep_months: cost.keep_months,
+    })
 }
 
 /// A part of an import as it is stored.
@@ -147,26 +187,64 @@ pub struct Prepared {
     document: Vec<u8>,
 }
 
-/// Checks and encodes parts. All of them: one that can't be stored stops the import before anything changes.
-pub fn prepare(parts: Vec<ImportedPart>, books: &Books, importer: &str) -> Result<Vec<Prepared>, ImportError> {
+/// Checks and encodes parts. All of them: one that can't be stored stops the import before anything
+/// changes.
+pub fn prepare(
+    parts: Vec<ImportedPart>,
+    books: &Books,
+    importer: &str,
+) -> Result<Vec<Prepared>, ImportError> {
     let now_ms = crate::time::unix_ms();
     let prepare = |part: ImportedPart| -> Result<Prepared, ImportError> {
         let imported_ms = books.ledger.import_time(&part.source, part.period, now_ms);
         let slot = Slot::new(Kind::Bill, part.period, &part.source);
-        let about = vec![("source".to_owned(), part.source.clone()), ("period".to_owned(), part.period.to_string())];
-        let stored = StoredPart::new(part.source, part.period, imported_ms, importer.to_owned(), part.cells)?;
-        Ok(Prepared { slot, about, document: stored.encode()? })
+        let about = vec![
+            ("source".to_owned(), part.source.clone()),
+            ("period".to_owned(), part.period.to_string()),
+        ];
+        let stored = StoredPart::new(
+            part.source,
+            part.period,
+            imported_ms,
+            importer.to_owned(),
+            part.cells,
+        )?;
+
+        Ok(Prepared {
+            slot,
+            about,
+            document: stored.encode()?,
+        })
     };
+
     parts.into_iter().map(prepare).collect()
 }
 
-/// Keeps the parts of an import in the bucket, each in the place of what its source had for its month.
-pub async fn keep(parts: Vec<Prepared>, archive: &Archive, importer: &str) -> Result<(), ImportError> {
+/// Keeps the parts of an import in the bucket, each in the place of what its source had for its
+/// month.
+pub async fn keep(
+    parts: Vec<Prepared>,
+    archive: &Archive,
+    importer: &str,
+) -> Result<(), ImportError> {
     let all = parts.len();
-    for (kept, Prepared { slot, about, document }) in parts.into_iter().enumerate() {
+    for (
+        kept,
+        Prepared {
+            slot,
+            about,
+            document,
+        },
+    ) in parts.into_iter().enumerate()
+    {
         let put = archive.put(&slot, importer, about, document).await;
-        put.map_err(|error| ImportError::Store { kept, all, error: Box::new(error) })?;
+        put.map_err(|error| ImportError::Store {
+            kept,
+            all,
+            error: Box::new(error),
+        })?;
     }
+
     Ok(())
 }
 
@@ -183,21 +261,52 @@ mod tests {
     fn half_a_bill_replaces_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bill.csv");
-        std::fs::write(&path, format!("{HEAD}AWS,1,USD,2026-09-01T00:00:00Z,Usage,1.5\n")).unwrap();
-        let file = BillFile { name: "bill.csv".into(), path: path.clone() };
-        let import = read(std::slice::from_ref(&file), ImportOptions::default(), |_| ()).unwrap();
+        std::fs::write(
+            &path,
+            format!("{HEAD}AWS,1,USD,2026-09-01T00:00:00Z,Usage,1.5\n"),
+        )
+        .unwrap();
+
+        let file = BillFile {
+            name: "bill.csv".into(),
+            path: path.clone(),
+        };
+        let import = read(
+            std::slice::from_ref(&file),
+            ImportOptions::default(),
+            |_| (),
+        )
+        .unwrap();
+
         let summary = summarise(&import, &Books::default(), true).unwrap();
-        assert_eq!((summary.parts[0].source.as_str(), summary.parts[0].rows), ("AWS 1", 1));
+        assert_eq!(
+            (summary.parts[0].source.as_str(), summary.parts[0].rows),
+            ("AWS 1", 1)
+        );
 
         std::fs::write(&path, "no,bill\n1,2\n").unwrap();
-        let import = read(std::slice::from_ref(&file), ImportOptions::default(), |_| ()).unwrap();
-        let error = summarise(&import, &Books::default(), true).unwrap_err().to_string();
+        let import = read(
+            std::slice::from_ref(&file),
+            ImportOptions::default(),
+            |_| (),
+        )
+        .unwrap();
+        let error = summarise(&import, &Books::default(), true)
+            .unwrap_err()
+            .to_string();
+
         assert!(error.contains("bill.csv: no column"), "{error}");
 
         std::fs::write(&path, format!("{HEAD}AWS,1,USD,yesterday,Usage,1.5\n")).unwrap();
         let import = read(&[file], ImportOptions::default(), |_| ()).unwrap();
-        let error = summarise(&import, &Books::default(), true).unwrap_err().to_string();
-        assert!(error.contains("no row could be used") && error.contains("yesterday"), "{error}");
+        let error = summarise(&import, &Books::default(), true)
+            .unwrap_err()
+            .to_string();
+
+        assert!(
+            error.contains("no row could be used") && error.contains("yesterday"),
+            "{error}"
+        );
     }
 
     fn imported(rows: &[(&str, &str)]) -> Import {
@@ -205,6 +314,7 @@ mod tests {
         for (account, day) in rows {
             text += &format!("AWS,{account},USD,{day},Usage,1.5\n");
         }
+
         let mut importer = regionmesh_cost::Importer::new(ImportOptions::default());
         importer.read("bill.csv", text.as_bytes());
         importer.finish()
@@ -212,10 +322,26 @@ mod tests {
 
     #[test]
     fn months_that_would_be_deleted_at_once_are_refused() {
-        let import = imported(&[("1", "2024-06-30"), ("1", "2024-07-01"), ("2", "2024-06-01"), ("1", "2024-05-01")]);
-        let cost = CostConfig { keep_months: 26, ..CostConfig::default() };
-        let error = check_age(&import, &cost, date!(2026 - 09 - 20)).unwrap_err().to_string();
-        assert!(error.contains("kept for 26 months") && error.contains("of 2024-05, 2024-06;"), "{error}");
+        let import = imported(&[
+            ("1", "2024-06-30"),
+            ("1", "2024-07-01"),
+            ("2", "2024-06-01"),
+            ("1", "2024-05-01"),
+        ]);
+
+        let cost = CostConfig {
+            keep_months: 26,
+            ..CostConfig::default()
+        };
+        let error = check_age(&import, &cost, date!(2026 - 09 - 20))
+            .unwrap_err()
+            .to_string();
+
+        assert!(
+            error.contains("kept for 26 months") && error.contains("of 2024-05, 2024-06;"),
+            "{error}"
+        );
+
         assert!(check_age(&import, &cost, date!(2026 - 07 - 31)).is_ok());
     }
 
@@ -223,8 +349,18 @@ mod tests {
     fn one_part_that_cant_be_stored_stops_all_of_them() {
         let long = "9".repeat(300);
         let parts = |rows: &[(&str, &str)]| prepare(imported(rows).parts, &Books::default(), "me");
-        assert_eq!(parts(&[("1", "2026-09-01"), ("2", "2026-09-01")]).unwrap().len(), 2);
+        assert_eq!(
+            parts(&[("1", "2026-09-01"), ("2", "2026-09-01")])
+                .unwrap()
+                .len(),
+            2
+        );
+
         let refused = parts(&[("1", "2026-09-01"), (long.as_str(), "2026-09-01")]);
-        assert!(refused.is_err_and(|error| error.to_string().starts_with("nothing was imported: source")));
+        assert!(refused.is_err_and(|error| {
+            error
+                .to_string()
+                .starts_with("nothing was imported: source")
+        }));
     }
 }

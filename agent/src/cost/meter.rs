@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-/// Most models, and most pairs of target and model, that are counted apart; the rest is not counted.
+/// Most models, and most pairs of target and model, that are counted apart; the rest is not
+/// counted.
 const KEYS_MAX: usize = 4_096;
 
 /// What one model's inferences took.
@@ -71,7 +72,10 @@ impl Meter {
 }
 
 /// The counter of a key; none for a new one where there are too many.
-fn counter<'a, K: Ord + Clone, V: Default>(counters: &'a mut BTreeMap<K, V>, key: &K) -> Option<&'a mut V> {
+fn counter<'a, K: Ord + Clone, V: Default>(
+    counters: &'a mut BTreeMap<K, V>,
+    key: &K,
+) -> Option<&'a mut V> {
     if !counters.contains_key(key) && counters.len() >= KEYS_MAX {
         return None;
     }
@@ -85,15 +89,29 @@ mod tests {
 
     #[test]
     fn clones_count_together() {
-        let (meter, model) = (Meter::default(), "m".parse().unwrap());
+        let meter = Meter::default();
+        let model = "m".parse().unwrap();
         meter.answered(&model, 7);
         meter.clone().answered(&model, 3);
         meter.clone().computed(&model, Duration::from_micros(5));
         meter.replicated(&"b".parse().unwrap(), &model, 11);
 
         let counts = meter.read();
-        assert_eq!(counts.models[&model], ModelCount { requests: 2, busy_us: 5 });
-        assert_eq!((counts.answered_bytes, counts.replicated.into_values().collect::<Vec<_>>()), (10, vec![11]));
+        assert_eq!(
+            counts.models[&model],
+            ModelCount {
+                requests: 2,
+                busy_us: 5
+            }
+        );
+
+        assert_eq!(
+            (
+                counts.answered_bytes,
+                counts.replicated.into_values().collect::<Vec<_>>()
+            ),
+            (10, vec![11])
+        );
     }
 
     #[test]

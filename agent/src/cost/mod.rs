@@ -1,5 +1,5 @@
-//! Money: what is counted here, what is kept of bills in the region's bucket, and what the actor `cost` does with both. The
-//! rules are in regionmesh-cost; nothing here decides.
+//! Money: what is counted here, what is kept of bills in the region's bucket, and what the actor
+//! `cost` does with both. The rules are in regionmesh-cost; nothing here decides.
 
 pub mod advice;
 pub mod answers;

@@ -1,4 +1,5 @@
-//! What runs in every region and what its agents counted, from the configuration and the status board. Pure.
+//! What runs in every region and what its agents counted, from the configuration and the status
+//! board. Pure.
 
 use super::meter::Counts;
 use crate::{
@@ -6,8 +7,8 @@ use crate::{
     snapshots::{BoardView, Snapshots},
 };
 use regionmesh_cost::{
-    Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing, RegionCapacity,
-    RegionMap, SourceCounters, StoredBytes,
+    Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing,
+    RegionCapacity, RegionMap, SourceCounters, StoredBytes,
 };
 use regionmesh_protocol::{
     conflict::Catalogue,
@@ -49,7 +50,8 @@ pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
     holdings
 }
 
-/// Takes in what runs in every region now, how much each stores, and what the agents that are heard of counted.
+/// Takes in what runs in every region now, how much each stores, and what the agents that are heard
+/// of counted.
 pub fn observe(
     live: &mut LiveMeter,
     config: &Config,
@@ -63,51 +65,90 @@ pub fn observe(
             .agents
             .iter()
             .filter(|(agent, view)| agent.region == region.name && view.is_alive)
-            .filter_map(|(agent, view)| match &*view.facts.get(&FactKind::Cost)?.fact {
-                Fact::Cost(facts) => Some((agent.to_string(), facts.counted_since_ms, counters(facts))),
-                _ => None,
-            })
+            .filter_map(
+                |(agent, view)| match &*view.facts.get(&FactKind::Cost)?.fact {
+                    Fact::Cost(facts) => {
+                        Some((agent.to_string(), facts.counted_since_ms, counters(facts)))
+                    }
+                    _ => None,
+                },
+            )
             .collect();
+
         let sources: Vec<_> = counted
             .iter()
-            .map(|(source, started_ms, counters)| SourceCounters { source, started_ms: *started_ms, counters })
+            .map(|(source, started_ms, counters)| SourceCounters {
+                source,
+                started_ms: *started_ms,
+                counters,
+            })
             .collect();
+
         let stored = holdings.get(&region.name).map(|held| StoredBytes {
             class: STORAGE.into(),
-            bytes: held.published().fold(0, |sum, version| sum.saturating_add(version.size)),
+            bytes: held
+                .published()
+                .fold(0, |sum, version| sum.saturating_add(version.size)),
         });
-        let running = RegionCapacity { stored: stored.into_iter().collect(), ..capacity(region, board) };
+
+        let running = RegionCapacity {
+            stored: stored.into_iter().collect(),
+            ..capacity(region, board)
+        };
+
         live.observe(region.name.as_str(), now_ms, running, &sources, pricing);
     }
 }
 
 /// What runs in every region.
 pub fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, RegionCapacity> {
-    config.regions.iter().map(|region| (region.name.to_string(), capacity(region, board))).collect()
+    config
+        .regions
+        .iter()
+        .map(|region| (region.name.to_string(), capacity(region, board)))
+        .collect()
 }
 
 /// Mean size of the answers that agents counted, bytes.
 pub fn bytes_per_answer(board: &BoardView) -> f64 {
-    let (mut bytes, mut requests) = (0u64, 0u64);
+    let mut bytes = 0u64;
+    let mut requests = 0u64;
     for view in board.agents.values() {
-        let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact) else { continue };
+        let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact)
+        else {
+            continue;
+        };
         let to_users = facts.egress.iter().filter(|sent| sent.to.is_none());
+
         bytes = to_users.fold(bytes, |sum, sent| sum.saturating_add(sent.bytes));
-        requests = facts.models.iter().fold(requests, |sum, used| sum.saturating_add(used.requests));
+        requests = facts
+            .models
+            .iter()
+            .fold(requests, |sum, used| sum.saturating_add(used.requests));
     }
+
     bytes as f64 / requests.max(1) as f64
 }
 
 /// Whether an agent of the region is alive and has published what it counts.
 pub fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
-    let mut own = board.agents.iter().filter(|(agent, view)| agent.region == region.name && view.is_alive);
+    let mut own = board
+        .agents
+        .iter()
+        .filter(|(agent, view)| agent.region == region.name && view.is_alive);
     own.any(|(_, view)| view.facts.contains_key(&FactKind::Cost))
 }
 
-/// What runs in a region. Nodes that are not counted in the configuration are as many as agents of it are alive.
+/// What runs in a region. Nodes that are not counted in the configuration are as many as agents of
+/// it are alive.
 fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
-    let living = board.agents.iter().filter(|(agent, view)| agent.region == region.name && view.is_alive);
-    let (mut agents, mut places) = (0u32, 0u32);
+    let living = board
+        .agents
+        .iter()
+        .filter(|(agent, view)| agent.region == region.name && view.is_alive);
+    let mut agents = 0u32;
+    let mut places = 0u32;
+
     for (_, view) in living {
         agents += 1;
         if let Some(Fact::Serving(ServingFacts { places: own, .. })) =
@@ -116,25 +157,41 @@ fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
             places = places.saturating_add(*own);
         }
     }
+
     let nodes = region.nodes.iter().map(|nodes| NodeGroup {
         sku: nodes.instance.clone(),
         pricing: nodes.pricing,
         count: nodes.count.unwrap_or(agents),
     });
-    RegionCapacity { nodes: nodes.collect(), stored: Vec::new(), places }
+
+    RegionCapacity {
+        nodes: nodes.collect(),
+        stored: Vec::new(),
+        places,
+    }
 }
 
 fn counters(facts: &CostFacts) -> Counters {
-    let models = facts
-        .models
-        .iter()
-        .map(|used| (used.model.clone(), ModelCounters { requests: used.requests, busy_ms: used.busy_ms }));
+    let models = facts.models.iter().map(|used| {
+        (
+            used.model.clone(),
+            ModelCounters {
+                requests: used.requests,
+                busy_ms: used.busy_ms,
+            },
+        )
+    });
+
     let egress = facts.egress.iter().map(|sent| EgressCounter {
         to: sent.to.as_ref().map(ToString::to_string),
         cause: sent.cause.parse().unwrap_or(Cause::Other),
         bytes: sent.bytes,
     });
-    Counters { models: models.collect(), egress: egress.collect() }
+
+    Counters {
+        models: models.collect(),
+        egress: egress.collect(),
+    }
 }
 
 /// Bytes of answers, split by whether their users' home is elsewhere.
@@ -157,51 +214,88 @@ impl Answers {
         self.seen - self.away
     }
 
-    /// Takes in how many bytes were answered since the start, by the share of the region's traffic that is away from home.
+    /// Takes in how many bytes were answered since the start, by the share of the region's traffic
+    /// that is away from home.
     pub fn count(&mut self, answered: u64, away_share: f64) {
         let new = answered.saturating_sub(self.seen);
-        self.away = self.away.saturating_add((new as f64 * away_share.clamp(0.0, 1.0)).round() as u64).min(answered);
+        self.away = self
+            .away
+            .saturating_add((new as f64 * away_share.clamp(0.0, 1.0)).round() as u64)
+            .min(answered);
+
         self.seen = answered;
     }
 }
 
-/// Which part of a region's traffic is away from home: what its share exceeds the one that it has while every region
-/// serves. `home` are the shares of the configuration.
+/// Which part of a region's traffic is away from home: what its share exceeds the one that it has
+/// while every region serves. `home` are the shares of the configuration.
 pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
-    let total: f64 = config.regions.iter().map(|region| f64::from(region.weight_bp)).sum();
-    let home = config.region(own).map_or(0.0, |region| f64::from(region.weight_bp) / total.max(1.0));
-    let share = plan.shares().into_iter().find(|(region, _)| region == own).map_or(0.0, |(_, share)| share);
-    if share > home { (share - home) / share } else { 0.0 }
+    let total: f64 = config
+        .regions
+        .iter()
+        .map(|region| f64::from(region.weight_bp))
+        .sum();
+    let home = config
+        .region(own)
+        .map_or(0.0, |region| f64::from(region.weight_bp) / total.max(1.0));
+    let share = plan
+        .shares()
+        .into_iter()
+        .find(|(region, _)| region == own)
+        .map_or(0.0, |(_, share)| share);
+
+    if share > home {
+        (share - home) / share
+    } else {
+        0.0
+    }
 }
 
-/// Round trips between regions that agents measured, milliseconds; the shortest of each pair counts.
+/// Round trips between regions that agents measured, milliseconds; the shortest of each pair
+/// counts.
 pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
-        let Some(Fact::Links(links)) = view.facts.get(&FactKind::Links).map(|seen| &*seen.fact) else { continue };
+        let Some(Fact::Links(links)) = view.facts.get(&FactKind::Links).map(|seen| &*seen.fact)
+        else {
+            continue;
+        };
+
         for (peer, round_trip_us) in &links.peers {
-            let Some((region, _)) = peer.split_once('/') else { continue };
+            let Some((region, _)) = peer.split_once('/') else {
+                continue;
+            };
             let ms = *round_trip_us as f64 / 1e3;
-            for pair in [(agent.region.to_string(), region.to_owned()), (region.to_owned(), agent.region.to_string())] {
+
+            for pair in [
+                (agent.region.to_string(), region.to_owned()),
+                (region.to_owned(), agent.region.to_string()),
+            ] {
                 let known = found.entry(pair).or_insert(ms);
                 *known = known.min(ms);
             }
         }
     }
+
     found
 }
 
-/// What this agent publishes of its counters: as much as there is room for by name, the rest as one. What was named in
-/// `before` stays so: a counter that came back under its name would be counted a second time.
+/// What this agent publishes of its counters: as much as there is room for by name, the rest as
+/// one. What was named in `before` stays so: a counter that came back under its name would be
+/// counted a second time.
 pub fn published(
     counts: &Counts,
     answers: Answers,
     own: &RegionName,
     before: Option<&CostFacts>,
 ) -> (Vec<ModelUse>, Vec<EgressUse>) {
-    let (models_before, egress_before) =
-        before.map_or((&[][..], &[][..]), |facts| (facts.models.as_slice(), facts.egress.as_slice()));
-    (used_models(counts, models_before), sent_bytes(counts, answers, own, egress_before))
+    let (models_before, egress_before) = before.map_or((&[][..], &[][..]), |facts| {
+        (facts.models.as_slice(), facts.egress.as_slice())
+    });
+    (
+        used_models(counts, models_before),
+        sent_bytes(counts, answers, own, egress_before),
+    )
 }
 
 fn used_models(counts: &Counts, before: &[ModelUse]) -> Vec<ModelUse> {
@@ -215,7 +309,14 @@ fn used_models(counts: &Counts, before: &[ModelUse]) -> Vec<ModelUse> {
             busy_ms: count.busy_us / 1_000,
         })
         .collect();
-    models.sort_by_key(|used| (!named.contains(used.model.as_str()), Reverse((used.busy_ms, used.requests))));
+
+    models.sort_by_key(|used| {
+        (
+            !named.contains(used.model.as_str()),
+            Reverse((used.busy_ms, used.requests)),
+        )
+    });
+
     let rest = models.split_off(models.len().min(MODELS_MAX - 1));
     if !rest.is_empty() {
         let sum = |of: fn(&ModelUse) -> u64| rest.iter().map(of).fold(0, u64::saturating_add);
@@ -225,33 +326,70 @@ fn used_models(counts: &Counts, before: &[ModelUse]) -> Vec<ModelUse> {
             busy_ms: sum(|used| used.busy_ms),
         });
     }
+
     models
 }
 
-fn sent_bytes(counts: &Counts, answers: Answers, own: &RegionName, before: &[EgressUse]) -> Vec<EgressUse> {
-    let named: BTreeSet<(Option<&RegionName>, &str)> =
-        before.iter().map(|sent| (sent.to.as_ref(), sent.cause.as_str())).collect();
+fn sent_bytes(
+    counts: &Counts,
+    answers: Answers,
+    own: &RegionName,
+    before: &[EgressUse],
+) -> Vec<EgressUse> {
+    let named: BTreeSet<(Option<&RegionName>, &str)> = before
+        .iter()
+        .map(|sent| (sent.to.as_ref(), sent.cause.as_str()))
+        .collect();
     let replication = |to: &RegionName, model: &str, bytes: u64| EgressUse {
         to: Some(to.clone()),
-        cause: Cause::Replication { model: model.to_owned() }.to_string(),
+        cause: Cause::Replication {
+            model: model.to_owned(),
+        }
+        .to_string(),
         bytes,
     };
+
     let others = counts.replicated.iter().filter(|((to, _), _)| to != own);
-    let mut egress: Vec<EgressUse> =
-        others.map(|((to, model), bytes)| replication(to, model.as_str(), *bytes)).collect();
-    egress.sort_by_key(|sent| (!named.contains(&(sent.to.as_ref(), sent.cause.as_str())), Reverse(sent.bytes)));
+    let mut egress: Vec<EgressUse> = others
+        .map(|((to, model), bytes)| replication(to, model.as_str(), *bytes))
+        .collect();
+
+    egress.sort_by_key(|sent| {
+        (
+            !named.contains(&(sent.to.as_ref(), sent.cause.as_str())),
+            Reverse(sent.bytes),
+        )
+    });
+
     let mut rest: BTreeMap<RegionName, u64> = BTreeMap::new();
     for sent in egress.split_off(egress.len().min(EGRESS_MAX - ANSWERS - REGIONS_MAX)) {
         let sum = sent.to.map(|to| rest.entry(to).or_default());
-        sum.into_iter().for_each(|sum| *sum = sum.saturating_add(sent.bytes));
+        sum.into_iter()
+            .for_each(|sum| *sum = sum.saturating_add(sent.bytes));
     }
-    egress.extend(rest.iter().take(REGIONS_MAX).map(|(to, bytes)| replication(to, OTHER, *bytes)));
-    let answered: [_; ANSWERS] = [(Cause::AnswersAway, answers.away()), (Cause::Other, answers.home())];
-    egress.extend(answered.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(cause, bytes)| EgressUse {
-        to: None,
-        cause: cause.to_string(),
-        bytes,
-    }));
+
+    egress.extend(
+        rest.iter()
+            .take(REGIONS_MAX)
+            .map(|(to, bytes)| replication(to, OTHER, *bytes)),
+    );
+
+    let answered: [_; ANSWERS] = [
+        (Cause::AnswersAway, answers.away()),
+        (Cause::Other, answers.home()),
+    ];
+
+    egress.extend(
+        answered
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(cause, bytes)| EgressUse {
+                to: None,
+                cause: cause.to_string(),
+                bytes,
+            }),
+    );
+
     egress
 }
 

@@ -18,7 +18,8 @@ pub struct LiveView {
     pub regions: Vec<LiveRegion>,
     /// All that was observed.
     pub meter: Arc<LiveMeter>,
-    /// Incidents of the live plane that are open, and those of billed days that ended lately or are open.
+    /// Incidents of the live plane that are open, and those of billed days that ended lately or are
+    /// open.
     pub anomalies: Vec<Anomaly>,
     /// How the budgets stand; only at the leader.
     pub budgets: Vec<BudgetStanding>,
@@ -27,14 +28,22 @@ pub struct LiveView {
 impl LiveView {
     /// Incidents of the live plane.
     pub fn live_anomalies(&self) -> impl Iterator<Item = &Anomaly> {
-        self.anomalies.iter().filter(|anomaly| anomaly.plane == Plane::Live)
+        self.anomalies
+            .iter()
+            .filter(|anomaly| anomaly.plane == Plane::Live)
     }
 }
 
 impl Default for LiveView {
     fn default() -> Self {
         let meter = Arc::new(LiveMeter::new(super::books::LIVE_GAP_MS));
-        Self { at_ms: 0, regions: Vec::new(), meter, anomalies: Vec::new(), budgets: Vec::new() }
+        Self {
+            at_ms: 0,
+            regions: Vec::new(),
+            meter,
+            anomalies: Vec::new(),
+            budgets: Vec::new(),
+        }
     }
 }
 
@@ -65,12 +74,24 @@ impl CostDesk {
         live: watch::Receiver<Arc<LiveView>>,
         metrics: CostMetrics,
     ) -> Self {
-        let (importing, answering) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(ANSWERS_AT_ONCE)));
-        Self { archive, books, live, metrics, importing, answering, pricing: Arc::default() }
+        let importing = Arc::new(Semaphore::new(1));
+        let answering = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
+        Self {
+            archive,
+            books,
+            live,
+            metrics,
+            importing,
+            answering,
+            pricing: Arc::default(),
+        }
     }
 }
 
 /// Prices and regions, as one argument.
 pub fn pricing<'a>(books: &'a Books, regions: &'a RegionMap) -> Pricing<'a> {
-    Pricing { prices: &books.prices, regions }
+    Pricing {
+        prices: &books.prices,
+        regions,
+    }
 }

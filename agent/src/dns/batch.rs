@@ -1,5 +1,5 @@
-//! Many UDP packets per system call (recvmmsg, sendmmsg): at 150,000 answers a second the calls, not the answers, are what
-//! a core spends its time on. Buffers are made once and used again.
+//! Many UDP packets per system call (recvmmsg, sendmmsg): at 150,000 answers a second the calls,
+//! not the answers, are what a core spends its time on. Buffers are made once and used again.
 
 use super::wire::QUERY_LIMIT;
 use std::{
@@ -19,7 +19,10 @@ pub(super) struct Batch {
     received: Vec<(usize, Peer, bool)>,
     answers: Vec<Vec<u8>>,
     #[cfg(target_os = "linux")]
-    headers: (nix::sys::socket::MultiHeaders<Peer>, nix::sys::socket::MultiHeaders<Peer>),
+    headers: (
+        nix::sys::socket::MultiHeaders<Peer>,
+        nix::sys::socket::MultiHeaders<Peer>,
+    ),
 }
 
 #[cfg(target_os = "linux")]
@@ -46,7 +49,8 @@ impl Batch {
         self.received.len()
     }
 
-    /// A packet, its sender, and where its answer goes; None beyond the last, and for a sender that is no IP address.
+    /// A packet, its sender, and where its answer goes; None beyond the last, and for a sender that
+    /// is no IP address.
     pub(super) fn packet(&mut self, index: usize) -> Option<(&[u8], SocketAddr, &mut Vec<u8>)> {
         let (length, peer, _) = self.received.get(index)?;
         let address = socket_address(peer)?;
@@ -61,18 +65,33 @@ impl Batch {
         }
     }
 
-    /// Waits for a packet, and takes what else is there. An error of kind `WouldBlock`: nothing came within the socket's limit.
+    /// Waits for a packet, and takes what else is there. An error of kind `WouldBlock`: nothing
+    /// came within the socket's limit.
     #[cfg(target_os = "linux")]
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         use nix::sys::socket::{MsgFlags, recvmmsg};
+
         use std::{io::IoSliceMut, os::fd::AsRawFd};
 
         self.received.clear();
-        let mut slices: Vec<_> = self.queries.iter_mut().map(|query| [IoSliceMut::new(query)]).collect();
+        let mut slices: Vec<_> = self
+            .queries
+            .iter_mut()
+            .map(|query| [IoSliceMut::new(query)])
+            .collect();
+
         // Blocks for the first packet only.
         let flags = MsgFlags::MSG_WAITFORONE;
-        let packets = recvmmsg(socket.as_raw_fd(), &mut self.headers.0, slices.iter_mut(), flags, None)?;
-        self.received.extend(packets.filter_map(|packet| Some((packet.bytes, packet.address?, false))));
+        let packets = recvmmsg(
+            socket.as_raw_fd(),
+            &mut self.headers.0,
+            slices.iter_mut(),
+            flags,
+            None,
+        )?;
+
+        self.received
+            .extend(packets.filter_map(|packet| Some((packet.bytes, packet.address?, false))));
         Ok(())
     }
 
@@ -88,27 +107,53 @@ impl Batch {
     #[cfg(target_os = "linux")]
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
         use nix::sys::socket::{MsgFlags, sendmmsg};
+
         use std::{io::IoSlice, os::fd::AsRawFd};
 
-        let answered = || self.received.iter().zip(&self.answers).filter(|((_, _, is_answered), _)| *is_answered);
-        let slices: Vec<_> = answered().map(|(_, answer)| [IoSlice::new(answer)]).collect();
+        let answered = || {
+            self.received
+                .iter()
+                .zip(&self.answers)
+                .filter(|((_, _, is_answered), _)| *is_answered)
+        };
+        let slices: Vec<_> = answered()
+            .map(|(_, answer)| [IoSlice::new(answer)])
+            .collect();
         let peers: Vec<_> = answered().map(|((_, peer, _), _)| Some(*peer)).collect();
-        let (mut begin, mut failed) = (0, 0);
+        let mut begin = 0;
+        let mut failed = 0;
+
         while begin < slices.len() {
-            let (slices, peers) = (&slices[begin..], &peers[begin..]);
-            match sendmmsg(socket.as_raw_fd(), &mut self.headers.1, slices, peers, [], MsgFlags::empty()) {
+            let slices = &slices[begin..];
+            let peers = &peers[begin..];
+            match sendmmsg(
+                socket.as_raw_fd(),
+                &mut self.headers.1,
+                slices,
+                peers,
+                [],
+                MsgFlags::empty(),
+            ) {
                 Ok(sent) => begin += sent.count().max(1),
                 // It is the first of those that were left that can't be sent.
                 Err(_) => (begin, failed) = (begin + 1, failed + 1),
             }
         }
+
         failed
     }
 
     #[cfg(not(target_os = "linux"))]
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
-        let answered = self.received.iter().zip(&self.answers).filter(|((_, _, is_answered), _)| *is_answered);
-        answered.filter(|((_, peer, _), answer)| socket.send_to(answer, peer).is_err()).count()
+        let answered = self
+            .received
+            .iter()
+            .zip(&self.answers)
+            .filter(|((_, _, is_answered), _)| *is_answered);
+
+        answered
+            .filter(|((_, peer, _), answer)| socket.send_to(answer, peer).is_err())
+            .count()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The metrics of one zone snapshot, looked up beforehand, so that an answer costs no look-up by label.
+//! The metrics of one zone snapshot, looked up beforehand, so that an answer costs no look-up by
+//! label.
 
 use super::{
     cookies::Proof,
@@ -43,8 +44,13 @@ impl Counters {
         let limited = |action| metrics.limited.with_label_values(&[action]);
         let transports = [Transport::Udp, Transport::Tcp];
         Self {
-            queries: transports
-                .map(|transport| CODES.map(|(_, name)| metrics.queries.with_label_values(&[name, transport.as_str()]))),
+            queries: transports.map(|transport| {
+                CODES.map(|(_, name)| {
+                    metrics
+                        .queries
+                        .with_label_values(&[name, transport.as_str()])
+                })
+            }),
             answers: zone
                 .regions
                 .iter()
@@ -54,21 +60,40 @@ impl Counters {
             cut: limited("cut"),
             bad_cookie: limited("bad_cookie"),
             dropped: limited("dropped"),
-            not_a_query: transports
-                .map(|transport| metrics.dropped.with_label_values(&[transport.as_str(), "not_a_query"])),
+            not_a_query: transports.map(|transport| {
+                metrics
+                    .dropped
+                    .with_label_values(&[transport.as_str(), "not_a_query"])
+            }),
         }
     }
 
     /// Counts an answer and what became of it.
-    pub(super) fn count(&self, zone: &Zone, reply: &Reply<'_>, transport: Transport, verdict: Verdict) {
-        self.cookies[PROOFS.iter().position(|proof| *proof == reply.proof).unwrap_or(0)].inc();
+    pub(super) fn count(
+        &self,
+        zone: &Zone,
+        reply: &Reply<'_>,
+        transport: Transport,
+        verdict: Verdict,
+    ) {
+        self.cookies[PROOFS
+            .iter()
+            .position(|proof| *proof == reply.proof)
+            .unwrap_or(0)]
+        .inc();
+
         match (verdict, reply.code) {
             (Verdict::Send, _) => {}
             (Verdict::Cut, ResponseCode::BADCOOKIE) => self.bad_cookie.inc(),
             (Verdict::Cut, _) => self.cut.inc(),
             (Verdict::Drop, _) => return self.dropped.inc(),
         }
-        let code = CODES.iter().position(|(code, _)| *code == reply.code).unwrap_or(CODES.len() - 1);
+
+        let code = CODES
+            .iter()
+            .position(|(code, _)| *code == reply.code)
+            .unwrap_or(CODES.len() - 1);
+
         self.queries[usize::from(transport == Transport::Tcp)][code].inc();
         let place = reply.region.and_then(|region| zone.place(region));
         if let Some(counter) = place.and_then(|place| self.answers.get(place)) {

@@ -1,8 +1,9 @@
-//! How far the regions are from each other, as their agents measure it: the time of their probes of each other's endpoints.
+//! How far the regions are from each other, as their agents measure it: the time of their probes of
+//! each other's endpoints.
 //!
-//! A measurement is smoothed, and what is smoothed counts only once it differs clearly from what counted before. So a link that
-//! is slow for a moment changes no answer, and two regions that are about equally far do not change places all the
-//! time. Pure: the board is handed in.
+//! A measurement is smoothed, and what is smoothed counts only once it differs clearly from what
+//! counted before. So a link that is slow for a moment changes no answer, and two regions that are
+//! about equally far do not change places all the time. Pure: the board is handed in.
 
 use crate::snapshots::{AgentView, BoardView};
 use regionmesh_protocol::{
@@ -38,18 +39,31 @@ impl Distances {
     pub fn look(&mut self, board: &BoardView) -> bool {
         let mut nearest = BTreeMap::<(RegionName, RegionName), u64>::new();
         for (agent, view) in &board.agents {
-            let Some(observations) = fresh(view) else { continue };
-            for seen in observations.regions.iter().filter(|seen| seen.condition == Condition::Healthy) {
-                let Some(round_trip_us) = seen.round_trip_us else { continue };
+            let Some(observations) = fresh(view) else {
+                continue;
+            };
+            for seen in observations
+                .regions
+                .iter()
+                .filter(|seen| seen.condition == Condition::Healthy)
+            {
+                let Some(round_trip_us) = seen.round_trip_us else {
+                    continue;
+                };
+
                 // The best of a region's agents: the others are not farther, only busier.
-                let best = nearest.entry((agent.region.clone(), seen.region.clone())).or_insert(u64::MAX);
+                let best = nearest
+                    .entry((agent.region.clone(), seen.region.clone()))
+                    .or_insert(u64::MAX);
                 *best = round_trip_us.min(*best);
             }
         }
+
         let mut is_changed = false;
         for (pair, round_trip_us) in nearest {
             is_changed |= self.record(pair, round_trip_us as f64);
         }
+
         is_changed
     }
 
@@ -57,14 +71,19 @@ impl Distances {
         let mut is_changed = false;
         let distance = self.0.entry(pair).or_insert_with(|| {
             is_changed = true;
-            Distance { smoothed_us: round_trip_us, counts_us: round_trip_us }
+            Distance {
+                smoothed_us: round_trip_us,
+                counts_us: round_trip_us,
+            }
         });
+
         distance.smoothed_us += WEIGHT * (round_trip_us - distance.smoothed_us);
         let difference = (distance.smoothed_us - distance.counts_us).abs();
         if difference > CLEARLY_US && difference > CLEARLY * distance.counts_us {
             distance.counts_us = distance.smoothed_us;
             is_changed = true;
         }
+
         is_changed
     }
 
@@ -76,16 +95,22 @@ impl Distances {
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = (&RegionName, &RegionName, Duration)> {
-        self.0
-            .iter()
-            .map(|((from, to), distance)| (from, to, Duration::from_micros(distance.counts_us.max(0.0) as u64)))
+        self.0.iter().map(|((from, to), distance)| {
+            (
+                from,
+                to,
+                Duration::from_micros(distance.counts_us.max(0.0) as u64),
+            )
+        })
     }
 }
 
 fn fresh(view: &AgentView) -> Option<&Observations> {
     let seen = view.facts.get(&FactKind::Observations)?;
     match &*seen.fact {
-        Fact::Observations(observations) if view.is_alive && seen.seen_at.elapsed() <= FRESH => Some(observations),
+        Fact::Observations(observations) if view.is_alive && seen.seen_at.elapsed() <= FRESH => {
+            Some(observations)
+        }
         _ => None,
     }
 }
@@ -112,12 +137,29 @@ pub(super) mod tests_support {
                 since_ms: 0,
                 round_trip_us: Some(*round_trip_us),
             };
-            let fact = Fact::Observations(Observations { regions: vec![observation], own: None, own_address: None });
+
+            let fact = Fact::Observations(Observations {
+                regions: vec![observation],
+                own: None,
+                own_address: None,
+            });
             let seen_at = Instant::now();
-            let seen = SeenFact { fact: Arc::new(fact), version: EntryVersion::default(), seen_at };
+            let seen = SeenFact {
+                fact: Arc::new(fact),
+                version: EntryVersion::default(),
+                seen_at,
+            };
             let facts = BTreeMap::from([(FactKind::Observations, seen)]);
-            board.agents.insert(id, AgentView { is_alive: true, facts });
+
+            board.agents.insert(
+                id,
+                AgentView {
+                    is_alive: true,
+                    facts,
+                },
+            );
         }
+
         board
     }
 
@@ -125,8 +167,14 @@ pub(super) mod tests_support {
     pub(crate) fn measured(seen: &[(&str, &str, u64)]) -> Distances {
         let mut distances = Distances::default();
         for (from, to, ms) in seen {
-            distances.look(&board(&[(&format!("{from}/0"), to, Condition::Healthy, ms * 1_000)]));
+            distances.look(&board(&[(
+                &format!("{from}/0"),
+                to,
+                Condition::Healthy,
+                ms * 1_000,
+            )]));
         }
+
         distances
     }
 }
@@ -150,9 +198,18 @@ mod tests {
             ("a/2", "b", Condition::Suspect, 1),
             ("a/3", "b", Condition::Healthy, 2),
         ]);
-        seen.agents.get_mut(&"a/3".parse().unwrap()).unwrap().is_alive = false;
+
+        seen.agents
+            .get_mut(&"a/3".parse().unwrap())
+            .unwrap()
+            .is_alive = false;
+
         assert!(distances.look(&seen));
-        assert_eq!(distances.between(&name("a"), &name("b")), Some(Duration::from_millis(60)));
+        assert_eq!(
+            distances.between(&name("a"), &name("b")),
+            Some(Duration::from_millis(60))
+        );
+
         assert_eq!(distances.between(&name("b"), &name("a")), None);
         assert!(!distances.look(&seen), "nothing is new");
     }
@@ -166,7 +223,14 @@ mod tests {
         for _ in 0..20 {
             distances.look(&at(60_000));
         }
-        assert_eq!(distances.between(&name("a"), &name("b")).unwrap().as_millis(), 60);
+        assert_eq!(
+            distances
+                .between(&name("a"), &name("b"))
+                .unwrap()
+                .as_millis(),
+            60
+        );
+
         let looks = (0..100).position(|_| distances.look(&at(150_000))).unwrap();
         assert!(looks < 12, "{looks} looks");
     }
@@ -174,13 +238,19 @@ mod tests {
     proptest! {
         #[test]
         fn noise_of_a_tenth_never_changes_what_counts(
-            base in 100u64..1_000_000, noise in proptest::collection::vec(-0.09f64..0.09, 1..200),
+            base in 100u64..1_000_000,
+            noise in proptest::collection::vec(-0.09f64..0.09, 1..200),
         ) {
             let mut distances = Distances::default();
             distances.look(&board(&[("a/0", "b", Condition::Healthy, base)]));
             for part in noise {
                 let round_trip_us = (base as f64 * (1.0 + part)) as u64;
-                prop_assert!(!distances.look(&board(&[("a/0", "b", Condition::Healthy, round_trip_us)])));
+                prop_assert!(!distances.look(&board(&[(
+                    "a/0",
+                    "b",
+                    Condition::Healthy,
+                    round_trip_us
+                )])));
             }
         }
     }

@@ -30,28 +30,45 @@ fn zone(strategy: &str, weights: [u16; 3]) -> Zone {
         traffic.strategy = "{strategy}"
         "#
     );
+
     if strategy == "latency" {
-        text += "traffic.networks = [{ cidr = \"198.51.100.0/24\", regions = [\"west\"] }, { cidr = \"2001:db8::/32\", regions = [\"south\"] }]\n";
+        text += "traffic.networks = [{ cidr = \"198.51.100.0/24\", regions = [\"west\"] }, \
+            { cidr = \"2001:db8::/32\", regions = [\"south\"] }]\n";
     }
-    let addresses: [&[&str]; 3] =
-        [&["10.0.0.1", "fd00::1"], &["10.0.0.2", "fd00::2", "10.0.1.2", "fd00::1:2"], &["10.0.0.3"]];
-    for ((name, addresses), weight_bp) in ["east", "south", "west"].iter().zip(addresses).zip(weights) {
+
+    let addresses: [&[&str]; 3] = [
+        &["10.0.0.1", "fd00::1"],
+        &["10.0.0.2", "fd00::2", "10.0.1.2", "fd00::1:2"],
+        &["10.0.0.3"],
+    ];
+
+    for ((name, addresses), weight_bp) in
+        ["east", "south", "west"].iter().zip(addresses).zip(weights)
+    {
         text += &format!(
-            "[[regions]]\nname = \"{name}\"\nendpoint = \"a:1\"\nserving_url = \"http://a:1\"\naddresses = {addresses:?}\nweight_bp = {weight_bp}\n"
+            "[[regions]]\nname = \"{name}\"\nendpoint = \"a:1\"\nserving_url = \
+                \"http://a:1\"\naddresses = {addresses:?}\nweight_bp = {weight_bp}\n"
         );
     }
+
     Zone::compile(&toml::from_str(&text).unwrap(), None).unwrap()
 }
 
 fn subnets() -> impl Strategy<Value = ClientSubnet> {
     let v4 = (any::<u32>(), 0u8..=32).prop_map(|(bits, prefix)| (IpAddr::V4(bits.into()), prefix));
-    let near =
-        (any::<u8>(), 0u8..=32).prop_map(|(host, prefix)| (IpAddr::V4(Ipv4Addr::new(198, 51, 100, host)), prefix));
-    let v6 = (any::<u128>(), 0u8..=128).prop_map(|(bits, prefix)| (IpAddr::V6(bits.into()), prefix));
+    let near = (any::<u8>(), 0u8..=32)
+        .prop_map(|(host, prefix)| (IpAddr::V4(Ipv4Addr::new(198, 51, 100, host)), prefix));
+    let v6 =
+        (any::<u128>(), 0u8..=128).prop_map(|(bits, prefix)| (IpAddr::V6(bits.into()), prefix));
+
     // Some with bits beyond the prefix, which are format errors.
     (prop_oneof![v4, near, v6], any::<bool>()).prop_map(|((address, prefix), is_clean)| {
         let network = IpNet::new(address, prefix).unwrap();
-        ClientSubnet::new(if is_clean { network.network() } else { address }, prefix, 0)
+        ClientSubnet::new(
+            if is_clean { network.network() } else { address },
+            prefix,
+            0,
+        )
     })
 }
 
@@ -98,10 +115,15 @@ prop_compose! {
 }
 
 fn both(zone: &Zone, packet: &[u8], asker: &Asker<'_>) -> Option<[(String, Vec<u8>); 2]> {
-    let (mut fast, mut general) = (Vec::new(), Vec::new());
+    let mut fast = Vec::new();
+    let mut general = Vec::new();
     let one = respond(zone, packet, asker, &mut fast)?;
     let other = respond_generally(zone, packet, asker, &mut general);
-    Some([(format!("{:?}", Some(one)), fast), (format!("{other:?}"), general)])
+
+    Some([
+        (format!("{:?}", Some(one)), fast),
+        (format!("{other:?}"), general),
+    ])
 }
 
 proptest! {
@@ -109,7 +131,12 @@ proptest! {
 
     #[test]
     fn where_the_fast_way_answers_the_general_one_gives_the_same_bytes(
-        packet in messages(), is_latency: bool, weights: [u16; 3], random: u32, is_tcp: bool, has_secrets: bool,
+        packet in messages(),
+        is_latency: bool,
+        weights: [u16; 3],
+        random: u32,
+        is_tcp: bool,
+        has_secrets: bool,
         damage: Option<(prop::sample::Index, u8)>,
     ) {
         let mut packet = packet;
@@ -117,11 +144,27 @@ proptest! {
             let at = at.index(packet.len());
             packet[at] = byte;
         }
-        let zone = zone(if is_latency { "latency" } else { "weighted" }, weights.map(|weight| weight % 10_001));
+
+        let zone = zone(
+            if is_latency { "latency" } else { "weighted" },
+            weights.map(|weight| weight % 10_001),
+        );
         let secrets = Secrets::new([7; 16]);
-        let transport = if is_tcp { Transport::Tcp } else { Transport::Udp };
+        let transport = if is_tcp {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        };
         let secrets = has_secrets.then_some(&secrets);
-        let asker = Asker { source: SOURCE.parse().unwrap(), transport, random, now_s: NOW_S, secrets };
+
+        let asker = Asker {
+            source: SOURCE.parse().unwrap(),
+            transport,
+            random,
+            now_s: NOW_S,
+            secrets,
+        };
+
         if let Some([fast, general]) = both(&zone, &packet, &asker) {
             prop_assert_eq!(fast, general);
         }
@@ -139,18 +182,27 @@ fn what_resolvers_send_is_answered_the_fast_way() {
         now_s: NOW_S,
         secrets: Some(&secrets),
     };
+
     let mut edns = Edns::new();
     edns.set_max_payload(1_232);
+
     let mut message = Message::new(1, MessageType::Query, OpCode::Query);
-    message.add_query(Question::query(Name::from_ascii("SERVING.m.test.").unwrap(), RecordType::A));
+    message.add_query(Question::query(
+        Name::from_ascii("SERVING.m.test.").unwrap(),
+        RecordType::A,
+    ));
+
     let mut is_fast = |edns: Option<&Edns>| {
         message.edns = edns.cloned();
         let mut out = Vec::new();
         respond(&zone, &message.to_vec().unwrap(), &asker(9), &mut out).is_some()
     };
+
     assert!(is_fast(None) && is_fast(Some(&edns)));
-    edns.options_mut().insert(EdnsOption::Subnet("198.51.100.0/24".parse().unwrap()));
+    edns.options_mut()
+        .insert(EdnsOption::Subnet("198.51.100.0/24".parse().unwrap()));
     assert!(is_fast(Some(&edns)));
-    edns.options_mut().insert(EdnsOption::Unknown(COOKIE_CODE, vec![1; 8]));
+    edns.options_mut()
+        .insert(EdnsOption::Unknown(COOKIE_CODE, vec![1; 8]));
     assert!(is_fast(Some(&edns)));
 }

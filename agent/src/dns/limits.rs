@@ -1,10 +1,12 @@
-//! Response rate limiting: how often one network is sent answers of one kind, so that a flood of queries with a forged
-//! sender costs whoever it is aimed at next to nothing (Vixie and Schryver 2012, ISC-TN-2012-1).
+//! Response rate limiting: how often one network is sent answers of one kind, so that a flood of
+//! queries with a forged sender costs whoever it is aimed at next to nothing (Vixie and Schryver
+//! 2012, ISC-TN-2012-1).
 //!
-//! A network of IPv4 is a /24, of IPv6 a /56. Each has a meter for each kind of answer (generic cell rate algorithm, ITU-T
-//! I.371): one number, the time at which the next answer is due if they are sent at the limit. All meters stand in one table
-//! of fixed size, read and written without locks by all workers. Where it is full, the meter that is least in debt is
-//! forgotten, so that a flood from ever new networks can't free one that is limited.
+//! A network of IPv4 is a /24, of IPv6 a /56. Each has a meter for each kind of answer (generic
+//! cell rate algorithm, ITU-T I.371): one number, the time at which the next answer is due if they
+//! are sent at the limit. All meters stand in one table of fixed size, read and written without
+//! locks by all workers. Where it is full, the meter that is least in debt is forgotten, so that a
+//! flood from ever new networks can't free one that is limited.
 
 use super::wire::Kind;
 use crate::config::RateLimitConfig;
@@ -57,10 +59,20 @@ pub struct RateLimiter {
 impl RateLimiter {
     /// None where the configuration has no limit. `key` is random.
     pub fn new(config: &RateLimitConfig, key: [u8; 16]) -> Option<Self> {
-        let interval = TICKS_PER_S.checked_div(u64::from(config.responses_per_second))?.max(1);
+        let interval = TICKS_PER_S
+            .checked_div(u64::from(config.responses_per_second))?
+            .max(1);
         let sets = std::iter::repeat_with(Set::default).take(SETS).collect();
         let exempt = config.exempt.clone();
-        Some(Self { interval, slip: u64::from(config.slip.min(10)), exempt, sets, key, began: Instant::now() })
+
+        Some(Self {
+            interval,
+            slip: u64::from(config.slip.min(10)),
+            exempt,
+            sets,
+            key,
+            began: Instant::now(),
+        })
     }
 
     /// What becomes of an answer of this kind to `source` at `now`.
@@ -69,18 +81,25 @@ impl RateLimiter {
         if self.exempt.iter().any(|network| network.contains(&source)) {
             return Verdict::Send;
         }
+
         let elapsed = now.saturating_duration_since(self.began);
         let now = elapsed.as_secs() * TICKS_PER_S + u64::from(elapsed.subsec_micros()) / 125;
         let hash = self.hash(source, kind);
         let set = &self.sets[(hash % SETS as u64) as usize].0;
+
         for _ in 0..TRIES {
             let (cell, seen) = find(set, Meter::tag(hash));
             let mut meter = Meter::read(seen, hash);
             let verdict = self.measure(&mut meter, now);
-            if cell.compare_exchange_weak(seen, meter.word(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+
+            if cell
+                .compare_exchange_weak(seen, meter.word(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+            {
                 return verdict;
             }
         }
+
         // So many answers to one network at this very moment are too many.
         Verdict::Drop
     }
@@ -91,6 +110,7 @@ impl RateLimiter {
             meter.due = due + self.interval;
             return Verdict::Send;
         }
+
         if self.slip == 0 {
             return Verdict::Drop;
         }
@@ -99,16 +119,19 @@ impl RateLimiter {
             meter.beyond = 0;
             return Verdict::Cut;
         }
+
         Verdict::Drop
     }
 
     fn hash(&self, source: IpAddr, kind: Kind) -> u64 {
         let network = match source {
             IpAddr::V4(address) => u64::from(address.to_bits() >> 8),
-            // A /56 is the upper seven of eight bytes; with a mark, since 0:0:0:1::/56 is not 0.0.1.0/24.
+            // A /56 is the upper seven of eight bytes; with a mark, since 0:0:0:1::/56 is not
+            // 0.0.1.0/24.
             IpAddr::V6(address) => (1 << 56) | (address.to_bits() >> 72) as u64,
         };
         let mut text = [0; 9];
+
         text[..8].copy_from_slice(&network.to_be_bytes());
         text[8] = kind as u8;
         SipHasher13::new_with_key(&self.key).hash(&text)
@@ -123,16 +146,18 @@ fn find(set: &[AtomicU64; WAYS], tag: u64) -> (&AtomicU64, u64) {
         if word >> Meter::TAG_SHIFT == tag {
             return (cell, word);
         }
+
         let due = word & Meter::DUE_MASK;
         if due < least.2 {
             least = (cell, word, due);
         }
     }
+
     (least.0, least.1)
 }
 
-/// One network's meter for one kind of answer, in one word: 20 bits that tell it from others of its set, 4 bits that count
-/// what was beyond the limit, 40 bits of time (4 years of ticks).
+/// One network's meter for one kind of answer, in one word: 20 bits that tell it from others of its
+/// set, 4 bits that count what was beyond the limit, 40 bits of time (4 years of ticks).
 struct Meter {
     tag: u64,
     beyond: u64,
@@ -151,9 +176,17 @@ impl Meter {
     fn read(word: u64, hash: u64) -> Self {
         let tag = Self::tag(hash);
         if word >> Self::TAG_SHIFT == tag {
-            Self { tag, beyond: (word >> 40) & 0xf, due: word & Self::DUE_MASK }
+            Self {
+                tag,
+                beyond: (word >> 40) & 0xf,
+                due: word & Self::DUE_MASK,
+            }
         } else {
-            Self { tag, beyond: 0, due: 0 }
+            Self {
+                tag,
+                beyond: 0,
+                due: 0,
+            }
         }
     }
 
@@ -169,7 +202,12 @@ mod tests {
     use std::time::Duration;
 
     fn limiter(responses_per_second: u32, slip: u32) -> RateLimiter {
-        let config = RateLimitConfig { responses_per_second, slip, ..RateLimitConfig::default() };
+        let config = RateLimitConfig {
+            responses_per_second,
+            slip,
+            ..RateLimitConfig::default()
+        };
+
         RateLimiter::new(&config, [3; 16]).unwrap()
     }
 
@@ -178,11 +216,19 @@ mod tests {
     }
 
     /// How many of `count` answers at one time are sent, cut and dropped.
-    fn tally(limiter: &RateLimiter, source: &str, kind: Kind, at: Instant, count: u32) -> (u32, u32, u32) {
-        (0..count).fold((0, 0, 0), |(sent, cut, dropped), _| match limiter.judge(address(source), kind, at) {
-            Verdict::Send => (sent + 1, cut, dropped),
-            Verdict::Cut => (sent, cut + 1, dropped),
-            Verdict::Drop => (sent, cut, dropped + 1),
+    fn tally(
+        limiter: &RateLimiter,
+        source: &str,
+        kind: Kind,
+        at: Instant,
+        count: u32,
+    ) -> (u32, u32, u32) {
+        (0..count).fold((0, 0, 0), |(sent, cut, dropped), _| {
+            match limiter.judge(address(source), kind, at) {
+                Verdict::Send => (sent + 1, cut, dropped),
+                Verdict::Cut => (sent, cut + 1, dropped),
+                Verdict::Drop => (sent, cut, dropped + 1),
+            }
         })
     }
 
@@ -190,12 +236,35 @@ mod tests {
     fn a_network_gets_its_rate_and_every_second_answer_beyond_it_cut() {
         let limiter = limiter(20, 2);
         let begin = limiter.began;
-        assert_eq!(tally(&limiter, "192.0.2.1", Kind::Positive, begin, 120), (20, 50, 50));
-        assert_eq!(tally(&limiter, "192.0.2.200", Kind::Positive, begin, 10), (0, 5, 5), "the same /24");
-        assert_eq!(tally(&limiter, "192.0.3.1", Kind::Positive, begin, 10), (10, 0, 0), "another /24");
-        assert_eq!(tally(&limiter, "192.0.2.1", Kind::NoName, begin, 10), (10, 0, 0), "another kind");
+        assert_eq!(
+            tally(&limiter, "192.0.2.1", Kind::Positive, begin, 120),
+            (20, 50, 50)
+        );
+
+        assert_eq!(
+            tally(&limiter, "192.0.2.200", Kind::Positive, begin, 10),
+            (0, 5, 5),
+            "the same /24"
+        );
+
+        assert_eq!(
+            tally(&limiter, "192.0.3.1", Kind::Positive, begin, 10),
+            (10, 0, 0),
+            "another /24"
+        );
+
+        assert_eq!(
+            tally(&limiter, "192.0.2.1", Kind::NoName, begin, 10),
+            (10, 0, 0),
+            "another kind"
+        );
+
         let later = begin + Duration::from_millis(500);
-        assert_eq!(tally(&limiter, "::ffff:192.0.2.1", Kind::Positive, later, 100).0, 10);
+        assert_eq!(
+            tally(&limiter, "::ffff:192.0.2.1", Kind::Positive, later, 100).0,
+            10
+        );
+
         let much_later = begin + Duration::from_secs(3_600);
         assert_eq!(
             tally(&limiter, "192.0.2.1", Kind::Positive, much_later, 100).0,
@@ -208,20 +277,49 @@ mod tests {
     fn a_network_of_ipv6_is_a_56() {
         let limiter = limiter(20, 0);
         let begin = limiter.began;
-        assert_eq!(tally(&limiter, "2001:db8:0:0::1", Kind::Positive, begin, 30), (20, 0, 10));
-        assert_eq!(tally(&limiter, "2001:db8:0:ff::1", Kind::Positive, begin, 1).0, 0);
-        assert_eq!(tally(&limiter, "2001:db8:0:100::1", Kind::Positive, begin, 1).0, 1);
+        assert_eq!(
+            tally(&limiter, "2001:db8:0:0::1", Kind::Positive, begin, 30),
+            (20, 0, 10)
+        );
+
+        assert_eq!(
+            tally(&limiter, "2001:db8:0:ff::1", Kind::Positive, begin, 1).0,
+            0
+        );
+
+        assert_eq!(
+            tally(&limiter, "2001:db8:0:100::1", Kind::Positive, begin, 1).0,
+            1
+        );
     }
 
     #[test]
     fn exempt_networks_are_never_limited_and_no_rate_is_no_limit() {
         let limiter = limiter(1, 1);
-        assert_eq!(tally(&limiter, "127.0.0.1", Kind::Error, limiter.began, 100), (100, 0, 0));
-        assert_eq!(tally(&limiter, "::1", Kind::Error, limiter.began, 100), (100, 0, 0));
-        assert_eq!(tally(&limiter, "10.0.0.1", Kind::Error, limiter.began, 100), (1, 99, 0));
+        assert_eq!(
+            tally(&limiter, "127.0.0.1", Kind::Error, limiter.began, 100),
+            (100, 0, 0)
+        );
+
+        assert_eq!(
+            tally(&limiter, "::1", Kind::Error, limiter.began, 100),
+            (100, 0, 0)
+        );
+
+        assert_eq!(
+            tally(&limiter, "10.0.0.1", Kind::Error, limiter.began, 100),
+            (1, 99, 0)
+        );
+
         assert!(
-            RateLimiter::new(&RateLimitConfig { responses_per_second: 0, ..RateLimitConfig::default() }, [0; 16])
-                .is_none()
+            RateLimiter::new(
+                &RateLimitConfig {
+                    responses_per_second: 0,
+                    ..RateLimitConfig::default()
+                },
+                [0; 16]
+            )
+            .is_none()
         );
     }
 
@@ -233,6 +331,9 @@ mod tests {
         for network in 0..2_000_000u32 {
             limiter.judge(IpAddr::V4((network << 8).into()), Kind::Positive, begin);
         }
-        assert_eq!(tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100).0, 0);
+        assert_eq!(
+            tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100).0,
+            0
+        );
     }
 }

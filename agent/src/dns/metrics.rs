@@ -1,7 +1,9 @@
 //! What the DNS server counts.
 
 use super::distances::Distances;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 /// The DNS server's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -35,11 +37,17 @@ impl DnsMetrics {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             queries: IntCounterVec::new(
-                Opts::new("regionmesh_dns_queries_total", "DNS queries answered, by response code and transport."),
+                Opts::new(
+                    "regionmesh_dns_queries_total",
+                    "DNS queries answered, by response code and transport.",
+                ),
                 &["rcode", "transport"],
             )?,
             answers: IntCounterVec::new(
-                Opts::new("regionmesh_dns_answers_total", "Answers for the service name, by the region answered."),
+                Opts::new(
+                    "regionmesh_dns_answers_total",
+                    "Answers for the service name, by the region answered.",
+                ),
                 &["region"],
             )?,
             dropped: IntCounterVec::new(
@@ -50,44 +58,61 @@ impl DnsMetrics {
                 &["transport", "reason"],
             )?,
             duration: Histogram::with_opts(
-                HistogramOpts::new("regionmesh_dns_answer_duration_seconds", "Time to make a DNS answer.")
-                    .buckets(vec![1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1]),
+                HistogramOpts::new(
+                    "regionmesh_dns_answer_duration_seconds",
+                    "Time to make a DNS answer.",
+                )
+                .buckets(vec![
+                    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1,
+                ]),
             )?,
             plan_seq: IntGauge::new(
                 "regionmesh_dns_plan_seq",
-                "Number of the committed plan that DNS answers from; 0 while it answers from the configuration.",
+                "Number of the committed plan that DNS answers from; 0 while it answers from the \
+                    configuration.",
             )?,
             refused_plans: IntCounterVec::new(
                 Opts::new(
                     "regionmesh_dns_plans_refused_total",
-                    "Committed plans that DNS did not take over, by reason; the plan before is still answered.",
+                    "Committed plans that DNS did not take over, by reason; the plan before is \
+                        still answered.",
                 ),
                 &["reason"],
             )?,
             limited: IntCounterVec::new(
                 Opts::new(
                     "regionmesh_dns_rate_limited_total",
-                    "Answers over UDP beyond the rate limit of one network, by what became of them.",
+                    "Answers over UDP beyond the rate limit of one network, by what became of \
+                        them.",
                 ),
                 &["action"],
             )?,
             cookies: IntCounterVec::new(
-                Opts::new("regionmesh_dns_cookies_total", "DNS queries, by what their cookies prove."),
+                Opts::new(
+                    "regionmesh_dns_cookies_total",
+                    "DNS queries, by what their cookies prove.",
+                ),
                 &["proof"],
             )?,
             distances: GaugeVec::new(
                 Opts::new(
                     "regionmesh_dns_distance_seconds",
-                    "Time between regions that orders latency answers: smoothed, and changed only by clear differences.",
+                    "Time between regions that orders latency answers: smoothed, and changed only \
+                        by clear differences.",
                 ),
                 &["from", "to"],
             )?,
             stalls: IntCounter::new(
                 "regionmesh_dns_stalls_total",
-                "How often the process stood still for 2 s or more, after which DNS waits for a plan.",
+                "How often the process stood still for 2 s or more, after which DNS waits for a \
+                    plan.",
             )?,
-            connections: IntGauge::new("regionmesh_dns_tcp_connections", "Open DNS connections over TCP.")?,
+            connections: IntGauge::new(
+                "regionmesh_dns_tcp_connections",
+                "Open DNS connections over TCP.",
+            )?,
         };
+
         registry.register(Box::new(metrics.queries.clone()))?;
         registry.register(Box::new(metrics.answers.clone()))?;
         registry.register(Box::new(metrics.dropped.clone()))?;
@@ -99,13 +124,16 @@ impl DnsMetrics {
         registry.register(Box::new(metrics.distances.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.stalls.clone()))?;
+
         Ok(metrics)
     }
 
     /// Tells what is measured.
     pub fn measured(&self, distances: &Distances) {
         for (from, to, time) in distances.all() {
-            self.distances.with_label_values(&[from.as_str(), to.as_str()]).set(time.as_secs_f64());
+            self.distances
+                .with_label_values(&[from.as_str(), to.as_str()])
+                .set(time.as_secs_f64());
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The mesh's own authoritative DNS: every agent answers for the zone from the last committed plan.
 //!
-//! A watch cell of committed plans goes in; [`zone::Zone`] compiles each into an immutable snapshot, which the server
-//! reads without a lock. The server never withdraws: cut off from the mesh, it goes on answering the last plan, and
-//! before the first plan it answers all regions of the configuration. It never resolves for others, never transfers
-//! the zone and never answers `serving` with nothing.
+//! A watch cell of committed plans goes in; [`zone::Zone`] compiles each into an immutable
+//! snapshot, which the server reads without a lock. The server never withdraws: cut off from the
+//! mesh, it goes on answering the last plan, and before the first plan it answers all regions of
+//! the configuration. It never resolves for others, never transfers the zone and never answers
+//! `serving` with nothing.
 //!
-//! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] makes a packet of a packet ([`fast`] where it can, else
-//! [`answer`]), [`limits`] decides whether it is sent, [`cookies`] who is beyond suspicion.
+//! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] makes a packet of a packet
+//! ([`fast`] where it can, else [`answer`]), [`limits`] decides whether it is sent, [`cookies`] who
+//! is beyond suspicion.
 
 pub mod answer;
 mod batch;
@@ -52,7 +54,8 @@ pub struct DnsArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
     /// The address can't be listened on.
-    #[error("DNS can't listen on {address}/{transport}: {}; {}", crate::describe::io_error(.source), bind_advice(.source))]
+    #[error("DNS can't listen on {address}/{transport}: {}; \
+        {}", crate::describe::io_error(.source), bind_advice(.source))]
     Bind {
         /// `listen.dns` of the configuration.
         address: SocketAddr,
@@ -73,7 +76,10 @@ pub enum DnsError {
     #[error("a DNS worker {0}; all are started again")]
     Worker(String),
     /// A name of the zone would be longer than DNS allows.
-    #[error("{name:?} can't be a name in DNS ({why}): shorten dns.zone, the region's name, or give dns.name_servers")]
+    #[error(
+        "{name:?} can't be a name in DNS ({why}): shorten dns.zone, the region's name, or give \
+            dns.name_servers"
+    )]
     Name {
         /// The name.
         name: String,
@@ -85,16 +91,27 @@ pub enum DnsError {
 fn bind_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "stop what listens there, or change listen.dns",
-        io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        }
         io::ErrorKind::AddrNotAvailable => "give an address of this machine as listen.dns",
         _ => "check listen.dns",
     }
 }
 
-/// Binds and serves until `stop`, as `snapshots` say: what to answer while the plan is frozen, and when a plan is heard again
-/// after the process stood still. Binding failures are returned; afterwards nothing from outside ends it.
-pub async fn run(arguments: DnsArguments, snapshots: &Snapshots, stop: CancellationToken) -> Result<(), DnsError> {
-    server::DnsServer::bind(arguments).await?.guided_by(snapshots).serve(stop).await
+/// Binds and serves until `stop`, as `snapshots` say: what to answer while the plan is frozen, and
+/// when a plan is heard again after the process stood still. Binding failures are returned;
+/// afterwards nothing from outside ends it.
+pub async fn run(
+    arguments: DnsArguments,
+    snapshots: &Snapshots,
+    stop: CancellationToken,
+) -> Result<(), DnsError> {
+    server::DnsServer::bind(arguments)
+        .await?
+        .guided_by(snapshots)
+        .serve(stop)
+        .await
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Notices that the process stood still: a stalled machine, a debugger, SIGSTOP. Until the plan was heard again nothing is
-//! answered, since the last one known may be long overtaken; resolvers ask another of the mesh's name servers meanwhile.
+//! Notices that the process stood still: a stalled machine, a debugger, SIGSTOP. Until the plan was
+//! heard again nothing is answered, since the last one known may be long overtaken; resolvers ask
+//! another of the mesh's name servers meanwhile.
 
 use super::server::Shared;
 use std::{
@@ -13,8 +14,8 @@ use tokio::sync::watch;
 
 /// How often the pulse beats.
 const BEAT: Duration = Duration::from_millis(100);
-/// Without a beat for longer than this the process stood still: far longer than a busy machine delays a task, and no longer
-/// than a region that stands still is given before its traffic moves.
+/// Without a beat for longer than this the process stood still: far longer than a busy machine
+/// delays a task, and no longer than a region that stands still is given before its traffic moves.
 const GAP: Duration = Duration::from_secs(2);
 /// No beat yet: nobody watches.
 const NEVER: u64 = u64::MAX;
@@ -29,7 +30,11 @@ pub(super) struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { started: Instant::now(), last_ms: AtomicU64::new(NEVER), is_waiting: AtomicBool::new(false) }
+        Self {
+            started: Instant::now(),
+            last_ms: AtomicU64::new(NEVER),
+            is_waiting: AtomicBool::new(false),
+        }
     }
 }
 
@@ -75,11 +80,16 @@ pub(super) async fn keep(
 ) {
     loop {
         if let Some(gap) = shared.pulse.beat() {
-            tracing::warn!(?gap, "this process stood still: DNS answers again once another region's plan is heard");
+            tracing::warn!(
+                ?gap,
+                "this process stood still: DNS answers again once another region's plan is heard"
+            );
+
             shared.metrics.stalls.inc();
             resumed.send_replace(Some(Instant::now()));
             is_current.send_replace(false);
         }
+
         tokio::time::sleep(BEAT).await;
     }
 }
@@ -92,11 +102,18 @@ mod tests {
     fn who_stood_still_waits_until_it_resumes_and_a_pulse_that_never_beat_is_steady() {
         let pulse = Pulse::default();
         assert!(pulse.is_steady());
+
         let started = Instant::now().checked_sub(Duration::from_secs(60));
-        let pulse = Pulse { started: started.unwrap_or_else(Instant::now), ..Pulse::default() };
+        let pulse = Pulse {
+            started: started.unwrap_or_else(Instant::now),
+            ..Pulse::default()
+        };
+
         assert_eq!(pulse.beat(), None);
         assert!(pulse.is_steady());
-        pulse.last_ms.store(pulse.now_ms().saturating_sub(5_000), Ordering::Release);
+        pulse
+            .last_ms
+            .store(pulse.now_ms().saturating_sub(5_000), Ordering::Release);
         assert!(!pulse.is_steady());
         assert!(pulse.beat().is_some() && !pulse.is_steady());
         pulse.resume();

@@ -1,7 +1,7 @@
 //! The server: UDP and TCP on `listen.dns`, answering from the latest zone snapshot.
 //!
-//! One task follows the plans and swaps the snapshot, one keeps the cookies' secrets; threads of their own read UDP
-//! ([`udp`]); each TCP connection has a task ([`tcp`]).
+//! One task follows the plans and swaps the snapshot, one keeps the cookies' secrets; threads of
+//! their own read UDP ([`udp`]); each TCP connection has a task ([`tcp`]).
 
 use super::{
     DnsArguments, DnsError,
@@ -93,17 +93,25 @@ pub(super) struct Snapshot<'a> {
 impl DnsServer {
     /// Compiles the zone and binds all sockets.
     pub async fn bind(arguments: DnsArguments) -> Result<Self, DnsError> {
-        let DnsArguments { config, mut plan, board, metrics } = arguments;
+        let DnsArguments {
+            config,
+            mut plan,
+            board,
+            metrics,
+        } = arguments;
         let first = plan.borrow_and_update().clone();
         let zone = Zone::compile(&config, first.as_deref())?;
         let secrets = first_secrets(&config)?;
+
         let workers = match config.dns.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             workers => workers,
         };
         let (udp, tcp, address) = bind(config.listen.dns, workers).await?;
+
         announce(&zone, first.as_deref());
         metrics.plan_seq.set(plan_seq(&zone));
+
         let counters = Counters::new(&metrics, &zone);
         let shared = Arc::new(Shared {
             answers: ArcSwap::from_pointee(Answers { zone, counters }),
@@ -113,14 +121,33 @@ impl DnsServer {
             metrics,
             pulse: Pulse::default(),
         });
-        Ok(Self { udp, tcp, address, plan, board, guide: None, shared })
+
+        Ok(Self {
+            udp,
+            tcp,
+            address,
+            plan,
+            board,
+            guide: None,
+            shared,
+        })
     }
 
-    /// The same server, which answers a frozen plan as the agent decides, and waits for a plan after the process stood still.
+    /// The same server, which answers a frozen plan as the agent decides, and waits for a plan
+    /// after the process stood still.
     pub fn guided_by(self, snapshots: &Snapshots) -> Self {
         let freeze = snapshots.freeze.subscribe();
-        let (resumed, is_current) = (snapshots.resumed.clone(), snapshots.is_current.clone());
-        Self { guide: Some(Guide { freeze, resumed, is_current }), ..self }
+        let resumed = snapshots.resumed.clone();
+        let is_current = snapshots.is_current.clone();
+
+        Self {
+            guide: Some(Guide {
+                freeze,
+                resumed,
+                is_current,
+            }),
+            ..self
+        }
     }
 
     /// The address that it listens on, UDP and TCP.
@@ -130,22 +157,41 @@ impl DnsServer {
 
     /// Answers until `stop`.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), DnsError> {
-        let Self { udp, tcp, address, plan, board, guide, shared } = self;
+        let Self {
+            udp,
+            tcp,
+            address,
+            plan,
+            board,
+            guide,
+            shared,
+        } = self;
+
         info!(%address, zone = %shared.config.dns.zone, workers = udp.len(), "DNS answers");
         let mut workers = Workers::start(udp, &shared)?;
         let mut tasks = JoinSet::new();
+
         tasks.spawn(tcp::serve(tcp, shared.clone()));
-        if let Some(Guide { resumed, is_current, .. }) = guide.clone() {
+        if let Some(Guide {
+            resumed,
+            is_current,
+            ..
+        }) = guide.clone()
+        {
             tasks.spawn(pulse::keep(shared.clone(), resumed, is_current));
         }
+
         tasks.spawn(follow(plan, board, guide, shared.clone()));
         tasks.spawn(keep_secrets(shared));
+
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
             error = workers.ended() => Err(error),
         };
+
         // Dropping the set aborts the tasks; connections live in a set of the TCP task's own.
         tasks.shutdown().await;
+
         // Joins threads that were just woken: off the runtime's own.
         let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
         ended
@@ -153,23 +199,39 @@ impl DnsServer {
 }
 
 /// All on the same port, also where the port is left to the system.
-async fn bind(address: SocketAddr, workers: usize) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr), DnsError> {
-    let failed = |transport| move |source| DnsError::Bind { address, transport, source };
+async fn bind(
+    address: SocketAddr,
+    workers: usize,
+) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr), DnsError> {
+    let failed = |transport| {
+        move |source| DnsError::Bind {
+            address,
+            transport,
+            source,
+        }
+    };
     let attempts = if address.port() == 0 { 16 } else { 1 };
     let mut attempt = 1;
+
     loop {
         let udp = udp::bind(address, workers).map_err(failed("udp"))?;
-        let bound = udp.first().map_or(Ok(address), UdpSocket::local_addr).map_err(failed("udp"))?;
+        let bound = udp
+            .first()
+            .map_or(Ok(address), UdpSocket::local_addr)
+            .map_err(failed("udp"))?;
+
         match TcpListener::bind(bound).await {
             Ok(tcp) => return Ok((udp, tcp, bound)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < attempts => attempt += 1,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < attempts => {
+                attempt += 1
+            }
             Err(error) => return Err(failed("tcp")(error)),
         }
     }
 }
 
-/// Swaps the snapshot for each plan that is newer than the one answered from, and where the regions' distances change, or what
-/// is answered from a frozen plan.
+/// Swaps the snapshot for each plan that is newer than the one answered from, and where the
+/// regions' distances change, or what is answered from a frozen plan.
 async fn follow(
     mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
@@ -178,18 +240,24 @@ async fn follow(
 ) {
     let traffic = &shared.config.traffic;
     let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
-    let (mut circumstances, mut looks) = (Circumstances::default(), tokio::time::interval(LOOK));
-    let local = |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
+    let mut circumstances = Circumstances::default();
+    let mut looks = tokio::time::interval(LOOK);
+    let local =
+        |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
     let (mut freeze, mut is_current) = match &guide {
         Some(guide) => (guide.freeze.clone(), guide.is_current.subscribe()),
         None => (watch::channel(None).1, watch::channel(true).1),
     };
+
     // What is frozen already counts from the start.
     freeze.mark_changed();
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+
     // The one answered from; it was read when the server was bound.
     let mut current = plans.borrow().clone();
-    // The dns-leader takes a plan back that it had from the disk and that the acceptors refute: then an older one may follow.
+
+    // The dns-leader takes a plan back that it had from the disk and that the acceptors refute:
+    // then an older one may follow.
     let mut is_withdrawn = false;
     loop {
         tokio::select! {
@@ -201,7 +269,8 @@ async fn follow(
                         (current, is_withdrawn) = (Some(taken), false);
                     }
                 }
-                // The writer is gone (the agent ends, or restarts its leader part): the last plan goes on being answered.
+                // The writer is gone (the agent ends, or restarts its leader part): the last plan
+                // goes on being answered.
                 Err(_) => std::future::pending().await,
             },
             Ok(()) = is_current.changed() => {
@@ -225,7 +294,8 @@ async fn follow(
                     let distances = &circumstances.distances;
                     shared.metrics.measured(distances);
                     shared.answer_from(current.as_deref(), &circumstances);
-                    info!(distances = ?Shown(distances), "DNS answers by new distances between regions");
+                    info!(distances = ?Shown(distances), "DNS answers by new distances between \
+                        regions");
                 }
             }
         }
@@ -237,7 +307,10 @@ struct Shown<'a>(&'a Distances);
 
 impl std::fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = self.0.all().map(|(from, to, time)| format!("{from}>{to}={}", time.as_millis()));
+        let shown = self
+            .0
+            .all()
+            .map(|(from, to, time)| format!("{from}>{to}={}", time.as_millis()));
         f.write_str(&shown.collect::<Vec<_>>().join(" "))
     }
 }
@@ -249,7 +322,10 @@ fn first_secrets(config: &Config) -> Result<Option<Secrets>, DnsError> {
         None => Ok(Some(Secrets::new(rand::random()))),
         Some(path) => match read_secrets(path) {
             Ok(secrets) => Ok(Some(secrets)),
-            Err(why) => Err(DnsError::Secrets { path: path.clone(), why }),
+            Err(why) => Err(DnsError::Secrets {
+                path: path.clone(),
+                why,
+            }),
         },
     }
 }
@@ -257,7 +333,8 @@ fn first_secrets(config: &Config) -> Result<Option<Secrets>, DnsError> {
 fn read_secrets(path: &Path) -> Result<Secrets, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    io::Read::read_to_string(&mut io::Read::take(file, SECRETS_LIMIT), &mut text).map_err(|error| error.to_string())?;
+    io::Read::read_to_string(&mut io::Read::take(file, SECRETS_LIMIT), &mut text)
+        .map_err(|error| error.to_string())?;
     Secrets::parse(&text).map_err(|error| error.to_string())
 }
 
@@ -265,24 +342,31 @@ fn read_secrets(path: &Path) -> Result<Secrets, String> {
 async fn keep_secrets(shared: Arc<Shared>) {
     let mut told = None;
     loop {
-        let Some(current) = shared.secrets.load_full() else { return };
+        let Some(current) = shared.secrets.load_full() else {
+            return;
+        };
         let Some(path) = &shared.config.dns.cookies.secret_file else {
             tokio::time::sleep(SECRETS_LIFE).await;
-            shared.secrets.store(Some(Arc::new(current.rotated(rand::random()))));
+            shared
+                .secrets
+                .store(Some(Arc::new(current.rotated(rand::random()))));
             info!("DNS cookies are made with a new secret");
             continue;
         };
+
         tokio::time::sleep(SECRETS_CHECK).await;
         match read_secrets(path) {
             Ok(secrets) if secrets != *current => {
                 shared.secrets.store(Some(Arc::new(secrets)));
                 told = None;
-                info!(path = %path.display(), "DNS cookies are made with the secrets of a changed file");
+                info!(path = %path.display(), "DNS cookies are made with the secrets of a changed \
+                    file");
             }
             Ok(_) => told = None,
             Err(error) if told.as_ref() == Some(&error) => {}
             Err(error) => {
-                warn!(path = %path.display(), %error, "DNS cookies keep their secrets: the file can't be used");
+                warn!(path = %path.display(), %error, "DNS cookies keep their secrets: the file \
+                    can't be used");
                 told = Some(error);
             }
         }
@@ -290,18 +374,29 @@ async fn keep_secrets(shared: Arc<Shared>) {
 }
 
 fn plan_seq(zone: &Zone) -> i64 {
-    zone.stamp.as_ref().map_or(0, |stamp| i64::try_from(stamp.seq).unwrap_or(i64::MAX))
+    zone.stamp
+        .as_ref()
+        .map_or(0, |stamp| i64::try_from(stamp.seq).unwrap_or(i64::MAX))
 }
 
 fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
-    let weights: Vec<_> = zone.regions.iter().map(|region| format!("{}={}", region.name, region.weight_bp)).collect();
+    let weights: Vec<_> = zone
+        .regions
+        .iter()
+        .map(|region| format!("{}={}", region.name, region.weight_bp))
+        .collect();
     let weights = weights.join(" ");
+
     match plan {
         Some(CommittedPlan { stamp, plan }) => {
             info!(seq = stamp.seq, ballot = stamp.ballot.number, %weights, reason = %plan.reason, "DNS answers a new plan");
         }
-        None => warn!(%weights, "DNS answers all regions of the configuration: no plan is committed yet"),
+        None => {
+            warn!(%weights, "DNS answers all regions of the configuration: no plan is committed \
+                yet")
+        }
     }
+
     if zone.is_withdrawn {
         error!("every region failed: DNS answers no address, as traffic.when_all_down asks");
     } else if !zone.is_weighted() {
@@ -313,19 +408,32 @@ impl Shared {
     /// Whether a plan is newer than the one answered from; an older one is refused.
     fn accepts(&self, plan: &CommittedPlan) -> bool {
         let answers = self.answers.load();
-        match answers.zone.stamp.as_ref().map(|current| plan.stamp.cmp(current)) {
+        match answers
+            .zone
+            .stamp
+            .as_ref()
+            .map(|current| plan.stamp.cmp(current))
+        {
             None | Some(Ordering::Greater) => true,
             Some(Ordering::Equal) => false,
             Some(Ordering::Less) => {
-                warn!(seq = plan.stamp.seq, "DNS keeps its plan: the one offered is older");
-                self.metrics.refused_plans.with_label_values(&["older"]).inc();
+                warn!(
+                    seq = plan.stamp.seq,
+                    "DNS keeps its plan: the one offered is older"
+                );
+
+                self.metrics
+                    .refused_plans
+                    .with_label_values(&["older"])
+                    .inc();
+
                 false
             }
         }
     }
 
-    /// Answers from a plan that is newer than the one answered from, or from any if that one was withdrawn; the plan, if it is
-    /// answered from now.
+    /// Answers from a plan that is newer than the one answered from, or from any if that one was
+    /// withdrawn; the plan, if it is answered from now.
     fn take_over(
         &self,
         offered: Option<Arc<CommittedPlan>>,
@@ -351,7 +459,11 @@ impl Shared {
             }
             Err(error) => {
                 let seq = plan.map_or(0, |plan| plan.stamp.seq);
-                self.metrics.refused_plans.with_label_values(&["unanswerable"]).inc();
+                self.metrics
+                    .refused_plans
+                    .with_label_values(&["unanswerable"])
+                    .inc();
+
                 error!(seq, %error, "DNS keeps its plan: the new one can't be answered");
                 false
             }
@@ -362,17 +474,29 @@ impl Shared {
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
         // Cookies count seconds modulo 2^32.
         let now_s = ((unix_ms() / 1_000) & u64::from(u32::MAX)) as u32;
-        let (answers, secrets) = (self.answers.load(), self.secrets.load());
-        Snapshot { answers, secrets, limiter: self.limiter.as_ref(), now_s, is_steady: self.pulse.is_steady() }
+        let answers = self.answers.load();
+        let secrets = self.secrets.load();
+
+        Snapshot {
+            answers,
+            secrets,
+            limiter: self.limiter.as_ref(),
+            now_s,
+            is_steady: self.pulse.is_steady(),
+        }
     }
 
     pub(super) fn count_dropped(&self, transport: Transport, reason: &str) {
-        self.metrics.dropped.with_label_values(&[transport.as_str(), reason]).inc();
+        self.metrics
+            .dropped
+            .with_label_values(&[transport.as_str(), reason])
+            .inc();
     }
 }
 
 impl Snapshot<'_> {
-    /// Puts the answer to a packet that came from `source` at `now` into `out`; false: nothing is to be sent.
+    /// Puts the answer to a packet that came from `source` at `now` into `out`; false: nothing is
+    /// to be sent.
     pub(super) fn respond(
         &self,
         packet: &[u8],
@@ -384,17 +508,30 @@ impl Snapshot<'_> {
         if !self.is_steady {
             return false;
         }
+
         let Answers { zone, counters } = &**self.answers;
-        let (random, secrets) = (rand::random(), self.secrets.as_deref());
-        let asker = Asker { source, transport, random, now_s: self.now_s, secrets };
+        let random = rand::random();
+        let secrets = self.secrets.as_deref();
+        let asker = Asker {
+            source,
+            transport,
+            random,
+            now_s: self.now_s,
+            secrets,
+        };
+
         let Some(mut reply) = respond(zone, packet, &asker, out) else {
             counters.count_not_a_query(transport);
             return false;
         };
+
         // Who comes over TCP or with a cookie of ours is no forged sender.
         let is_proven = transport == Transport::Tcp || reply.proof == Proof::Proven;
         let limiter = self.limiter.filter(|_| !is_proven);
-        let verdict = limiter.map_or(Verdict::Send, |limiter| limiter.judge(source, reply.kind, now));
+        let verdict = limiter.map_or(Verdict::Send, |limiter| {
+            limiter.judge(source, reply.kind, now)
+        });
+
         if verdict == Verdict::Cut {
             reply.cut(out);
         }

@@ -1,5 +1,6 @@
-//! UDP: a few threads of their own, each with its own socket on the one port (SO_REUSEPORT: the kernel spreads clients over
-//! them). Between a packet and its answer nothing waits: the zone, the secrets and the limits are read without locks.
+//! UDP: a few threads of their own, each with its own socket on the one port (SO_REUSEPORT: the
+//! kernel spreads clients over them). Between a packet and its answer nothing waits: the zone, the
+//! secrets and the limits are read without locks.
 
 use super::{DnsError, batch::Batch, server::Shared, wire::Transport};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -20,28 +21,40 @@ use tracing::debug;
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Pause after the system refuses to receive.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
-/// Packets that wait for a worker, bytes as the kernel counts them; it may grant less (net.core.rmem_max).
+/// Packets that wait for a worker, bytes as the kernel counts them; it may grant less
+/// (net.core.rmem_max).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Sockets on `address`, one for each worker.
 ///
-/// SO_REUSEPORT lets any process of the same user share a port, so that two agents on one port would each get a part of the
-/// queries and neither would notice. Therefore the port is first bound without it, which fails where anybody has it.
+/// SO_REUSEPORT lets any process of the same user share a port, so that two agents on one port
+/// would each get a part of the queries and neither would notice. Therefore the port is first bound
+/// without it, which fails where anybody has it.
 pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
     let alone = UdpSocket::bind(address)?;
     let address = alone.local_addr()?;
     drop(alone);
-    std::iter::repeat_with(|| bind_shared(address)).take(workers.max(1)).collect()
+    std::iter::repeat_with(|| bind_shared(address))
+        .take(workers.max(1))
+        .collect()
 }
 
 fn bind_shared(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
+
     // As much as the system grants: a burst waits rather than being lost.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.set_read_timeout(Some(LONGEST_WAIT))?;
-    // A send buffer that stays full is a network card that hangs; the next query shall not wait for it for ever.
+
+    // A send buffer that stays full is a network card that hangs; the next query shall not wait for
+    // it for ever.
     socket.set_write_timeout(Some(LONGEST_WAIT))?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -60,17 +73,30 @@ impl Workers {
     pub(super) fn start(sockets: Vec<UdpSocket>, shared: &Arc<Shared>) -> Result<Self, DnsError> {
         let failed = |error: io::Error| DnsError::Worker(format!("could not be started: {error}"));
         let (end, ended) = mpsc::channel(1);
-        let mut workers = Self { stop: Arc::default(), sockets: Vec::new(), threads: Vec::new(), ended };
+        let mut workers = Self {
+            stop: Arc::default(),
+            sockets: Vec::new(),
+            threads: Vec::new(),
+            ended,
+        };
+
         for (number, socket) in sockets.into_iter().enumerate() {
             workers.sockets.push(socket.try_clone().map_err(failed)?);
-            let (shared, stop, end) = (shared.clone(), workers.stop.clone(), end.clone());
+            let shared = shared.clone();
+            let stop = workers.stop.clone();
+            let end = end.clone();
             let run = move || {
                 work(&socket, &shared, &stop);
                 drop(end);
             };
-            let thread = std::thread::Builder::new().name(format!("dns-{number}")).spawn(run).map_err(failed)?;
+            let thread = std::thread::Builder::new()
+                .name(format!("dns-{number}"))
+                .spawn(run)
+                .map_err(failed)?;
+
             workers.threads.push(thread);
         }
+
         Ok(workers)
     }
 
@@ -90,9 +116,11 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for socket in &self.sockets {
-            // Wakes the worker. Linux says that a UDP socket is not connected, and does it all the same.
+            // Wakes the worker. Linux says that a UDP socket is not connected, and does it all the
+            // same.
             let _ = socket2::SockRef::from(socket).shutdown(Shutdown::Both);
         }
+
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a DNS worker panicked");
@@ -107,7 +135,14 @@ fn work(socket: &UdpSocket, shared: &Shared, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match batch.receive(socket) {
             Ok(()) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => continue,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                continue;
+            }
             Err(error) => {
                 debug!(%error, "receiving DNS queries failed");
                 shared.count_dropped(Transport::Udp, "receive_failed");
@@ -115,17 +150,22 @@ fn work(socket: &UdpSocket, shared: &Shared, stop: &AtomicBool) {
                 continue;
             }
         }
+
         let snapshot = shared.snapshot();
         let mut begin = Instant::now();
         for index in 0..batch.len() {
-            let Some((query, peer, out)) = batch.packet(index) else { continue };
+            let Some((query, peer, out)) = batch.packet(index) else {
+                continue;
+            };
             if snapshot.respond(query, peer.ip(), Transport::Udp, begin, out) {
                 batch.answer(index);
             }
+
             let end = Instant::now();
             duration.observe((end - begin).as_secs_f64());
             begin = end;
         }
+
         for _ in 0..batch.send(socket) {
             shared.count_dropped(Transport::Udp, "send_failed");
         }

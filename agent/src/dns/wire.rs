@@ -1,7 +1,9 @@
-//! From a packet to the packet that answers it: what may be parsed, and how an answer is made to fit. Pure.
+//! From a packet to the packet that answers it: what may be parsed, and how an answer is made to
+//! fit. Pure.
 //!
-//! Two ways lead to an answer: [`fast`](super::fast) for the one question that nearly everybody asks, and the general one
-//! here, which parses with hickory-proto and answers every question. Where the fast one answers at all, both give the same bytes.
+//! Two ways lead to an answer: [`fast`](super::fast) for the one question that nearly everybody
+//! asks, and the general one here, which parses with hickory-proto and answers every question.
+//! Where the fast one answers at all, both give the same bytes.
 
 use super::{
     answer::UDP_PAYLOAD,
@@ -100,9 +102,14 @@ pub struct Reply<'zone> {
     pub edns: Option<bool>,
 }
 
-/// Answers a packet into `out`, which is emptied first. None: not a query (too short, or itself a response), which must not be
-/// answered, lest two servers answer each other for ever.
-pub fn respond<'zone>(zone: &'zone Zone, packet: &[u8], asker: &Asker<'_>, out: &mut Vec<u8>) -> Option<Reply<'zone>> {
+/// Answers a packet into `out`, which is emptied first. None: not a query (too short, or itself a
+/// response), which must not be answered, lest two servers answer each other for ever.
+pub fn respond<'zone>(
+    zone: &'zone Zone,
+    packet: &[u8],
+    asker: &Asker<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Reply<'zone>> {
     if let Some(reply) = fast::respond(zone, packet, asker, out) {
         return Some(reply);
     }
@@ -119,32 +126,52 @@ pub fn respond_generally<'zone>(
     out.clear();
     let header: &[u8; HEADER] = packet.first_chunk()?;
     let is_response = header[2] & 0x80 != 0;
+
     if is_response {
         return None;
     }
+
     let op_code = OpCode::from_u8((header[2] >> 3) & 0x0f);
     let questions = u16::from_be_bytes([header[4], header[5]]);
-    let unreadable = if op_code == OpCode::Query { ResponseCode::FormErr } else { ResponseCode::NotImp };
-    // Looked at before parsing, since the parser reserves memory for as many questions as the header claims.
+    let unreadable = if op_code == OpCode::Query {
+        ResponseCode::FormErr
+    } else {
+        ResponseCode::NotImp
+    };
+
+    // Looked at before parsing, since the parser reserves memory for as many questions as the
+    // header claims.
     if questions > 1 || packet.len() > QUERY_LIMIT {
         return Some(bare(header, unreadable, out));
     }
-    let Ok(query) = Message::from_vec(packet) else { return Some(bare(header, unreadable, out)) };
-    let cookie = query.edns.as_ref().and_then(|edns| check_cookie(edns.option(EdnsCode::Cookie), asker));
+
+    let Ok(query) = Message::from_vec(packet) else {
+        return Some(bare(header, unreadable, out));
+    };
+    let cookie = query
+        .edns
+        .as_ref()
+        .and_then(|edns| check_cookie(edns.option(EdnsCode::Cookie), asker));
+
     // Without a question only a client that wants a cookie is answered (RFC 7873 §5.4).
     let is_for_cookie = op_code == OpCode::Query && matches!(cookie, Some(Ok(_)));
     if questions == 0 && !is_for_cookie {
         return Some(bare(header, unreadable, out));
     }
+
     let mut answer = zone.answer(&query, asker.source, asker.random);
     let message = &mut answer.message;
-    let (mut proof, mut option) = (Proof::None, None);
+    let mut proof = Proof::None;
+    let mut option = None;
+
     match cookie {
         Some(Ok((proven, ours))) => {
             (proof, option) = (proven, Some(ours));
             if let Some(edns) = &mut message.edns {
-                edns.options_mut().insert(EdnsOption::Unknown(COOKIE_CODE, ours.to_vec()));
+                edns.options_mut()
+                    .insert(EdnsOption::Unknown(COOKIE_CODE, ours.to_vec()));
             }
+
             if questions == 0 && message.metadata.response_code == ResponseCode::FormErr {
                 message.metadata.response_code = ResponseCode::NoError;
             }
@@ -159,6 +186,7 @@ pub fn respond_generally<'zone>(
         }
         None => {}
     }
+
     let code = message.metadata.response_code;
     let kind = match code {
         ResponseCode::NoError if message.answers.is_empty() => Kind::Empty,
@@ -167,10 +195,18 @@ pub fn respond_generally<'zone>(
         _ => Kind::Error,
     };
     let edns = message.edns.as_ref().map(|edns| edns.flags().dnssec_ok);
+
     match encode(answer.message, asker.limit(query.max_payload())) {
         Some(packet) => {
             out.extend_from_slice(&packet);
-            Some(Reply { code, kind, region: answer.region, proof, cookie: option, edns })
+            Some(Reply {
+                code,
+                kind,
+                region: answer.region,
+                proof,
+                cookie: option,
+                edns,
+            })
         }
         None => Some(bare(header, ResponseCode::ServFail, out)),
     }
@@ -179,11 +215,14 @@ pub fn respond_generally<'zone>(
 type Checked = Result<(Proof, [u8; cookies::LENGTH]), BadCookie>;
 
 fn check_cookie(option: Option<&EdnsOption>, asker: &Asker<'_>) -> Option<Checked> {
-    let (EdnsOption::Unknown(_, option), Some(secrets)) = (option?, asker.secrets) else { return None };
+    let (EdnsOption::Unknown(_, option), Some(secrets)) = (option?, asker.secrets) else {
+        return None;
+    };
     Some(secrets.check(option, asker.source, asker.now_s))
 }
 
-/// Encodes within `limit`: without glue if that is too long (RFC 2181 §9), else with nothing but the question and TC.
+/// Encodes within `limit`: without glue if that is too long (RFC 2181 §9), else with nothing but
+/// the question and TC.
 fn encode(mut message: Message, limit: usize) -> Option<Vec<u8>> {
     let fits = |message: &Message| message.to_vec().ok().filter(|packet| packet.len() <= limit);
     if let Some(packet) = fits(&message) {
@@ -197,25 +236,39 @@ fn encode(mut message: Message, limit: usize) -> Option<Vec<u8>> {
 fn bare<'zone>(query: &[u8; HEADER], code: ResponseCode, out: &mut Vec<u8>) -> Reply<'zone> {
     let mut header = [0; HEADER];
     header[..2].copy_from_slice(&query[..2]);
+
     let kept = query[2] & 0b0111_1001;
     let response = 0x80;
     header[2] = response | kept;
     header[3] = code.low();
     out.clear();
     out.extend_from_slice(&header);
-    Reply { code, kind: Kind::Error, region: None, proof: Proof::None, cookie: None, edns: None }
+    Reply {
+        code,
+        kind: Kind::Error,
+        region: None,
+        proof: Proof::None,
+        cookie: None,
+        edns: None,
+    }
 }
 
 impl Reply<'_> {
-    /// Takes the records out of this answer, `packet`: what is left asks an honest client to come back, with the cookie that
-    /// it carries (BADCOOKIE, RFC 7873 §5.2.3) or else over TCP (TC). Hardly longer than the query.
+    /// Takes the records out of this answer, `packet`: what is left asks an honest client to come
+    /// back, with the cookie that it carries (BADCOOKIE, RFC 7873 §5.2.3) or else over TCP (TC).
+    /// Hardly longer than the query.
     pub fn cut(&mut self, packet: &mut Vec<u8>) {
         const TRUNCATED: u8 = 0x02;
+
         let end = question_end(packet);
         packet.truncate(end);
-        let Some(header) = packet.first_chunk_mut::<HEADER>() else { return };
+
+        let Some(header) = packet.first_chunk_mut::<HEADER>() else {
+            return;
+        };
         header[6..].fill(0);
         self.region = None;
+
         let mut high = self.code.high();
         if self.cookie.is_some() {
             self.code = ResponseCode::BADCOOKIE;
@@ -224,8 +277,10 @@ impl Reply<'_> {
         } else {
             header[2] |= TRUNCATED;
         }
+
         let Some(dnssec_ok) = self.edns else { return };
         header[11] = 1;
+
         let options = usize::from(self.cookie.is_some()) * (4 + cookies::LENGTH);
         put_opt(packet, high, dnssec_ok, options);
         if let Some(cookie) = &self.cookie {
@@ -243,6 +298,7 @@ fn question_end(packet: &[u8]) -> usize {
     while let Some(length @ 1..) = packet.get(at) {
         at += 1 + usize::from(*length);
     }
+
     (at + 5).min(packet.len())
 }
 
@@ -252,8 +308,10 @@ pub(super) fn put_opt(out: &mut Vec<u8>, code_high: u8, dnssec_ok: bool, length:
     let length = u16::try_from(length).unwrap_or(0).to_be_bytes();
     let flags = if dnssec_ok { 0x80 } else { 0 };
     let version = 0;
+
     out.extend_from_slice(&[
-        0, kind[0], kind[1], payload[0], payload[1], code_high, version, flags, 0, length[0], length[1],
+        0, kind[0], kind[1], payload[0], payload[1], code_high, version, flags, 0, length[0],
+        length[1],
     ]);
 }
 

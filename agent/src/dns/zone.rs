@@ -1,7 +1,9 @@
-//! The zone as records: compiled from the configuration and the last committed plan, then never changed.
+//! The zone as records: compiled from the configuration and the last committed plan, then never
+//! changed.
 //!
-//! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight), `<region>.serving` (always
-//! that region), `ns-<region>` (glue) and `_plan` (TXT, for operators). Pure: the random number of a draw is handed in.
+//! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight),
+//! `<region>.serving` (always that region), `ns-<region>` (glue) and `_plan` (TXT, for operators).
+//! Pure: the random number of a draw is handed in.
 
 use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
 use crate::{
@@ -52,7 +54,8 @@ pub struct ZoneRegion {
     pub name: RegionName,
     /// Its share of the answers for `serving`, relative to the others.
     pub weight_bp: u16,
-    /// Its share when nothing is the matter with it: what a full part of its own clients is measured by.
+    /// Its share when nothing is the matter with it: what a full part of its own clients is
+    /// measured by.
     pub normal_bp: u16,
     /// Its IPv4 addresses.
     pub v4: Vec<RData>,
@@ -108,7 +111,8 @@ pub struct Circumstances {
 }
 
 impl Zone {
-    /// Compiles the zone. Without a plan every region of the configuration gets its configured share.
+    /// Compiles the zone. Without a plan every region of the configuration gets its configured
+    /// share.
     ///
     /// Fails only on names that DNS can't hold.
     pub fn compile(config: &Config, plan: Option<&CommittedPlan>) -> Result<Self, DnsError> {
@@ -123,12 +127,14 @@ impl Zone {
     ) -> Result<Self, DnsError> {
         let Circumstances { distances, local } = circumstances;
         // A local answer has a region that this authority sees healthy, whatever the plan says.
-        let is_withdrawn = local.is_none() && plan.is_some_and(|committed| config.traffic.withdraws(&committed.plan));
+        let is_withdrawn = local.is_none()
+            && plan.is_some_and(|committed| config.traffic.withdraws(&committed.plan));
         let apex = absolute(&config.dns.zone)?;
         let regions = match plan {
             Some(plan) => planned_regions(config, plan, local.as_deref()),
             None => configured_regions(config),
         };
+
         let mut zone = Self {
             soa: SOA::new(
                 Name::root(),
@@ -151,18 +157,29 @@ impl Zone {
             is_withdrawn,
             apex,
         };
+
         zone.insert_names()?;
         zone.insert_name_servers(config)?;
         Ok(zone)
     }
 
-    /// The regions that a query for `serving` may be answered with now: those with a share, or, if no region has any,
-    /// all that have addresses (an answer that may be bad beats none at all).
+    /// The regions that a query for `serving` may be answered with now: those with a share, or, if
+    /// no region has any, all that have addresses (an answer that may be bad beats none at all).
     pub fn candidates(&self, family: Family) -> impl Iterator<Item = (&ZoneRegion, u64)> {
         let is_weighted = self.is_weighted();
-        let regions = if self.is_withdrawn { &[][..] } else { &self.regions[..] };
+        let regions = if self.is_withdrawn {
+            &[][..]
+        } else {
+            &self.regions[..]
+        };
+
         regions.iter().filter_map(move |region| {
-            let weight = if is_weighted { u64::from(region.weight_bp) } else { 1 };
+            let weight = if is_weighted {
+                u64::from(region.weight_bp)
+            } else {
+                1
+            };
+
             (weight > 0 && !region.addresses(family).is_empty()).then_some((region, weight))
         })
     }
@@ -170,20 +187,26 @@ impl Zone {
     /// Whether any region that has an address has a share.
     pub fn is_weighted(&self) -> bool {
         !self.is_withdrawn
-            && self.regions.iter().any(|region| region.weight_bp > 0 && !(region.v4.is_empty() && region.v6.is_empty()))
+            && self.regions.iter().any(|region| {
+                region.weight_bp > 0 && !(region.v4.is_empty() && region.v6.is_empty())
+            })
     }
 
-    /// Draws one region by weight: over all values of `random` each comes up in proportion to its share.
+    /// Draws one region by weight: over all values of `random` each comes up in proportion to its
+    /// share.
     pub fn draw(&self, family: Family, random: u32) -> Option<&ZoneRegion> {
         let total: u64 = self.candidates(family).map(|(_, weight)| weight).sum();
-        // Fixed-point multiplication maps 0..2^32 evenly onto 0..total (Lemire 2019); weights sum to far below 2^32.
+        // Fixed-point multiplication maps 0..2^32 evenly onto 0..total (Lemire 2019); weights sum
+        // to far below 2^32.
         let mut point = (u64::from(random) * total) >> 32;
+
         for (region, weight) in self.candidates(family) {
             if point < weight {
                 return Some(region);
             }
             point -= weight;
         }
+
         None
     }
 
@@ -195,17 +218,19 @@ impl Zone {
             let name = below(&serving, self.regions[index].name.as_str())?;
             self.insert(name, Node::Region(index));
         }
+
         self.insert(serving, Node::Serving);
         Ok(())
     }
 
-    /// Configured name servers below the zone need glue. Any agent answers for the zone, so one that is not named for
-    /// a region gets the addresses of all.
+    /// Configured name servers below the zone need glue. Any agent answers for the zone, so one
+    /// that is not named for a region gets the addresses of all.
     fn insert_name_servers(&mut self, config: &Config) -> Result<(), DnsError> {
         let mut glue = BTreeMap::new();
         for region in &config.regions {
             glue.insert(format!("ns-{}", region.name), name_server_addresses(region));
         }
+
         if config.dns.name_servers.is_empty() {
             for (label, addresses) in glue {
                 let name = below(&self.apex, &label)?;
@@ -217,7 +242,10 @@ impl Zone {
                 let name = absolute(text)?;
                 self.name_servers.push(name.clone());
                 if self.apex.zone_of(&name) && !self.nodes.contains_key(&name) {
-                    let first = name.iter().next().map(|label| String::from_utf8_lossy(label).to_ascii_lowercase());
+                    let first = name
+                        .iter()
+                        .next()
+                        .map(|label| String::from_utf8_lossy(label).to_ascii_lowercase());
                     let of_region = first.and_then(|label| glue.get(&label).cloned());
                     let addresses = of_region.unwrap_or_else(|| {
                         let mut all: Vec<IpAddr> = glue.values().flatten().copied().collect();
@@ -225,10 +253,12 @@ impl Zone {
                         all.dedup();
                         all
                     });
+
                     self.insert(name, Node::NameServer(addresses));
                 }
             }
         }
+
         if let Some(first) = self.name_servers.first() {
             self.soa.mname = first.clone();
         }
@@ -241,6 +271,7 @@ impl Zone {
             self.nodes.entry(parent.clone()).or_insert(Node::Empty);
             parent = parent.base_name();
         }
+
         self.nodes.insert(name, node);
     }
 }
@@ -255,11 +286,24 @@ impl ZoneRegion {
     }
 
     fn new(config: &Config, name: &RegionName, weight_bp: u16, addresses: &[IpAddr]) -> Self {
-        let (v4, v6) =
-            addresses.iter().map(|address| address_record(*address)).partition(|data| matches!(data, RData::A(_)));
+        let (v4, v6) = addresses
+            .iter()
+            .map(|address| address_record(*address))
+            .partition(|data| matches!(data, RData::A(_)));
+
         // A standby's normal share is none; what it has of one is a share of all.
-        let normal_bp = config.region(name).map(|region| region.weight_bp).filter(|weight_bp| *weight_bp > 0);
-        Self { name: name.clone(), weight_bp, normal_bp: normal_bp.unwrap_or(FULL_WEIGHT_BP), v4, v6 }
+        let normal_bp = config
+            .region(name)
+            .map(|region| region.weight_bp)
+            .filter(|weight_bp| *weight_bp > 0);
+
+        Self {
+            name: name.clone(),
+            weight_bp,
+            normal_bp: normal_bp.unwrap_or(FULL_WEIGHT_BP),
+            v4,
+            v6,
+        }
     }
 }
 
@@ -271,29 +315,55 @@ pub fn address_record(address: IpAddr) -> RData {
     }
 }
 
-/// What the plan says of the regions and addresses that the configuration has; of others nothing is answered.
-fn planned_regions(config: &Config, plan: &CommittedPlan, local: Option<&LocalAnswer>) -> Vec<ZoneRegion> {
-    let weight =
-        |name: &RegionName, planned: u16| local.and_then(|local| local.weights.get(name)).copied().unwrap_or(planned);
+/// What the plan says of the regions and addresses that the configuration has; of others nothing is
+/// answered.
+fn planned_regions(
+    config: &Config,
+    plan: &CommittedPlan,
+    local: Option<&LocalAnswer>,
+) -> Vec<ZoneRegion> {
+    let weight = |name: &RegionName, planned: u16| {
+        local
+            .and_then(|local| local.weights.get(name))
+            .copied()
+            .unwrap_or(planned)
+    };
     let known = known_plan::restrict(config, plan).plan.regions;
     let region = |(name, planned): (&RegionName, &RegionPlan)| {
-        ZoneRegion::new(config, name, weight(name, planned.weight_bp), &planned.addresses)
+        ZoneRegion::new(
+            config,
+            name,
+            weight(name, planned.weight_bp),
+            &planned.addresses,
+        )
     };
+
     let regions: Vec<ZoneRegion> = known.iter().map(region).collect();
     // A plan without one address can't be answered from; the configuration can.
-    if regions.iter().all(|region| region.v4.is_empty() && region.v6.is_empty()) {
+    if regions
+        .iter()
+        .all(|region| region.v4.is_empty() && region.v6.is_empty())
+    {
         return configured_regions(config);
     }
+
     regions
 }
 
 fn configured_regions(config: &Config) -> Vec<ZoneRegion> {
-    let first = config.regions.iter().filter(|region| region.weight_bp > 0).min_by_key(|region| region.priority);
+    let first = config
+        .regions
+        .iter()
+        .filter(|region| region.weight_bp > 0)
+        .min_by_key(|region| region.priority);
     let share = |region: &RegionConfig| match config.traffic.strategy {
         Strategy::Weighted | Strategy::Latency => region.weight_bp,
-        Strategy::ActivePassive if first.is_some_and(|first| first.name == region.name) => region.weight_bp,
+        Strategy::ActivePassive if first.is_some_and(|first| first.name == region.name) => {
+            region.weight_bp
+        }
         Strategy::ActivePassive => 0,
     };
+
     config
         .regions
         .iter()
@@ -301,9 +371,14 @@ fn configured_regions(config: &Config) -> Vec<ZoneRegion> {
         .collect()
 }
 
-/// The mesh endpoint's address where it is one: the agents listen there. Else the region's serving addresses.
+/// The mesh endpoint's address where it is one: the agents listen there. Else the region's serving
+/// addresses.
 fn name_server_addresses(region: &RegionConfig) -> Vec<IpAddr> {
-    let host = region.endpoint.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']']));
+    let host = region
+        .endpoint
+        .rsplit_once(':')
+        .map(|(host, _)| host.trim_matches(['[', ']']));
+
     match host.and_then(|host| host.parse().ok()) {
         Some(address) => vec![address],
         None => region.dns_addresses(),
@@ -319,8 +394,11 @@ fn plan_text(plan: Option<&CommittedPlan>, local: Option<&LocalAnswer>) -> Vec<S
     let Some(CommittedPlan { stamp, plan }) = plan else {
         return vec!["seq=0".into(), "source=configuration".into()];
     };
-    let weights: Vec<String> =
-        plan.regions.iter().map(|(name, region)| format!("weight_bp.{name}={}", region.weight_bp)).collect();
+    let weights: Vec<String> = plan
+        .regions
+        .iter()
+        .map(|(name, region)| format!("weight_bp.{name}={}", region.weight_bp))
+        .collect();
     let head = [
         format!("seq={}", stamp.seq),
         format!("ballot={}", stamp.ballot.number),
@@ -328,11 +406,18 @@ fn plan_text(plan: Option<&CommittedPlan>, local: Option<&LocalAnswer>) -> Vec<S
         format!("made_ms={}", plan.made_ms),
         format!("reason={}", visible(&plan.reason)),
     ];
+
     let left_out = local.map(|local| {
         let names: Vec<&str> = local.left_out.iter().map(RegionName::as_str).collect();
         format!("left_out={}", names.join(","))
     });
-    head.into_iter().chain(left_out).chain(weights).take(64).map(character_string).collect()
+
+    head.into_iter()
+        .chain(left_out)
+        .chain(weights)
+        .take(64)
+        .map(character_string)
+        .collect()
 }
 
 /// A TXT character-string holds at most 255 bytes (RFC 1035 §3.3); cut at a character's border.
@@ -346,14 +431,18 @@ fn character_string(mut text: String) -> String {
 }
 
 fn absolute(text: &str) -> Result<Name, DnsError> {
-    let mut name =
-        Name::from_ascii(text).map_err(|error| DnsError::Name { name: text.to_owned(), why: error.to_string() })?;
+    let mut name = Name::from_ascii(text).map_err(|error| DnsError::Name {
+        name: text.to_owned(),
+        why: error.to_string(),
+    })?;
+
     name.set_fqdn(true);
     Ok(name)
 }
 
 fn below(parent: &Name, label: &str) -> Result<Name, DnsError> {
-    parent
-        .prepend_label(label)
-        .map_err(|error| DnsError::Name { name: format!("{label}.{parent}"), why: error.to_string() })
+    parent.prepend_label(label).map_err(|error| DnsError::Name {
+        name: format!("{label}.{parent}"),
+        why: error.to_string(),
+    })
 }

@@ -47,15 +47,19 @@ impl Backend {
             Ok(Err(error)) => return Err(format!("{address}: {error}")),
             Err(_) => return Err(format!("{address}: no answer within {CONNECT_TIMEOUT:?}")),
         };
+
         notice_death(&stream);
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| format!("{address}: {error}"))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| format!("{address}: {error}"))?;
+
         // Ends by itself: with the sender and the last answer's body, or with the peer.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%address, %error, "a connection to a region broke");
             }
         });
+
         Ok(Self { address, sender })
     }
 
@@ -70,7 +74,10 @@ impl Backend {
         match timeout(ANSWER_TIMEOUT, self.sender.try_send_request(request)).await {
             Ok(Ok(response)) => Outcome::Answer(response),
             Ok(Err(mut error)) => match error.take_message() {
-                Some(request) => Outcome::NotSent(request.into_body(), format!("{address}: {}", error.into_error())),
+                Some(request) => Outcome::NotSent(
+                    request.into_body(),
+                    format!("{address}: {}", error.into_error()),
+                ),
                 None => Outcome::Broken(format!("{address}: {}", error.into_error())),
             },
             Err(_) => Outcome::TimedOut,
@@ -83,12 +90,17 @@ pub(super) fn notice_death(stream: &TcpStream) {
     let set = || -> io::Result<()> {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
-        let keepalive = TcpKeepalive::new().with_time(DEAD_AFTER / 3).with_interval(DEAD_AFTER / 3).with_retries(2);
+        let keepalive = TcpKeepalive::new()
+            .with_time(DEAD_AFTER / 3)
+            .with_interval(DEAD_AFTER / 3)
+            .with_retries(2);
+
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
         Ok(())
     };
+
     if let Err(error) = set() {
         tracing::debug!(%error, "TCP time-outs could not be set");
     }

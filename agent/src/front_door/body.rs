@@ -1,4 +1,5 @@
-//! Bodies of requests: small ones are kept, so that the request can be sent again; large ones pass through.
+//! Bodies of requests: small ones are kept, so that the request can be sent again; large ones pass
+//! through.
 
 use super::metrics::FrontDoorMetrics;
 use bytes::{Bytes, BytesMut};
@@ -35,7 +36,10 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(metrics: FrontDoorMetrics) -> Self {
-        Self { units: Arc::new(Semaphore::new(HELD_TOTAL_MAX / UNIT)), metrics }
+        Self {
+            units: Arc::new(Semaphore::new(HELD_TOTAL_MAX / UNIT)),
+            metrics,
+        }
     }
 }
 
@@ -68,14 +72,22 @@ pub(super) struct BadBody {
 
 impl RequestBody {
     /// Reads a body that is small enough to be kept; of a larger one only as much as shows that.
-    pub(super) async fn read(headers: &HeaderMap, mut incoming: Incoming, memory: &Memory) -> Result<Self, BadBody> {
-        let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    pub(super) async fn read(
+        headers: &HeaderMap,
+        mut incoming: Incoming,
+        memory: &Memory,
+    ) -> Result<Self, BadBody> {
+        let declared = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > HELD_MAX) {
             return Ok(Self::Passing(Some(incoming.boxed_unsync())));
         }
+
         let deadline = Instant::now() + BODY_DEADLINE;
         let mut bytes = BytesMut::new();
         let mut taken: Option<OwnedSemaphorePermit> = None;
+
         while !incoming.is_end_stream() {
             let next = deadline.min(Instant::now() + BODY_IDLE);
             let piece = match timeout_at(next, incoming.frame()).await {
@@ -86,24 +98,38 @@ impl RequestBody {
                     });
                 }
                 Ok(None) => break,
-                Ok(Some(Err(_))) => return Err(BadBody { status: StatusCode::BAD_REQUEST, why: "the body broke off" }),
+                Ok(Some(Err(_))) => {
+                    return Err(BadBody {
+                        status: StatusCode::BAD_REQUEST,
+                        why: "the body broke off",
+                    });
+                }
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
+
             let length = bytes.len() + piece.len();
             let units = length.div_ceil(UNIT) - bytes.len().div_ceil(UNIT);
-            let more =
-                u32::try_from(units).ok().and_then(|units| memory.units.clone().try_acquire_many_owned(units).ok());
+            let more = u32::try_from(units)
+                .ok()
+                .and_then(|units| memory.units.clone().try_acquire_many_owned(units).ok());
             let Some(more) = more.filter(|_| length <= HELD_MAX) else {
                 return Ok(Self::Passing(Some(after(bytes.freeze(), piece, incoming))));
             };
+
             match &mut taken {
                 Some(taken) => taken.merge(more),
                 None => taken = Some(more),
             }
+
             bytes.extend_from_slice(&piece);
         }
+
         memory.metrics.held_bytes.add(bytes.len() as i64);
-        Ok(Self::Held(HeldBytes { bytes: bytes.freeze(), metrics: memory.metrics.clone(), _memory: taken }))
+        Ok(Self::Held(HeldBytes {
+            bytes: bytes.freeze(),
+            metrics: memory.metrics.clone(),
+            _memory: taken,
+        }))
     }
 
     /// Whether it can be sent, and then be sent again.
@@ -129,7 +155,9 @@ impl RequestBody {
 
 /// A body of known bytes.
 pub(super) fn whole(bytes: Bytes) -> Outgoing {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// What was read, and then what is still to come.

@@ -1,8 +1,9 @@
-//! Who may be under way: requests enter one after the other, as many at once as the regions have shown to bear.
+//! Who may be under way: requests enter one after the other, as many at once as the regions have
+//! shown to bear.
 //!
-//! The rules are those of [`ReleaseWindow`]. A request keeps its pass from before the search for a region until the
-//! answer begins, so that during an outage a few requests search and all others wait; once a region answers they follow
-//! at the pace of its answers.
+//! The rules are those of [`ReleaseWindow`]. A request keeps its pass from before the search for a
+//! region until the answer begins, so that during an outage a few requests search and all others
+//! wait; once a region answers they follow at the pace of its answers.
 
 use super::metrics::FrontDoorMetrics;
 use regionmesh_protocol::retry::ReleaseWindow;
@@ -16,7 +17,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// Where every request under way was sent and answers are slow, one more may follow each time this has passed.
+/// Where every request under way was sent and answers are slow, one more may follow each time this
+/// has passed.
 const PACE: Duration = Duration::from_millis(20);
 
 pub(super) struct Gate {
@@ -47,8 +49,19 @@ impl Gate {
         let window = ReleaseWindow::default();
         let places = Arc::new(Semaphore::new(window.size()));
         metrics.window.set(window.size() as i64);
-        let state = State { window, surplus: 0, unsent: 0, paced: Instant::now() };
-        Arc::new(Self { places, state: Mutex::new(state), metrics })
+
+        let state = State {
+            window,
+            surplus: 0,
+            unsent: 0,
+            paced: Instant::now(),
+        };
+
+        Arc::new(Self {
+            places,
+            state: Mutex::new(state),
+            metrics,
+        })
     }
 
     /// Waits for a place, first come, first served; none if there was none until the deadline.
@@ -62,10 +75,17 @@ impl Gate {
                 () = sleep(PACE) => self.pace(),
             }
         };
+
         let mut state = self.state();
         state.unsent += 1;
+
         let epoch = state.window.epoch();
-        Some(Pass { gate: self.clone(), permit: Some(permit), epoch, is_sent: false })
+        Some(Pass {
+            gate: self.clone(),
+            permit: Some(permit),
+            epoch,
+            is_sent: false,
+        })
     }
 
     /// One more, where those under way were all sent and no answer makes room.
@@ -79,6 +99,7 @@ impl Gate {
     fn change(&self, state: &mut State, change: impl FnOnce(&mut ReleaseWindow)) {
         let before = state.window.size();
         change(&mut state.window);
+
         let after = state.window.size();
         if after > before {
             let kept = state.surplus.min(after - before);
@@ -88,6 +109,7 @@ impl Gate {
             let taken_away = self.places.forget_permits(before - after);
             state.surplus += before - after - taken_away;
         }
+
         state.paced = Instant::now();
         self.metrics.window.set(after as i64);
     }

@@ -3,8 +3,8 @@
 use http::{
     HeaderMap, HeaderName,
     header::{
-        CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -32,6 +32,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
+
     for name in HOP_BY_HOP.iter().chain(&named) {
         headers.remove(name);
     }
@@ -40,12 +41,17 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// When a region wants to be asked again, milliseconds; none if it says nothing about that.
 pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let said = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    Some(said.parse::<u64>().map_or(DATE_MS, |seconds| seconds.saturating_mul(1_000)))
+    Some(
+        said.parse::<u64>()
+            .map_or(DATE_MS, |seconds| seconds.saturating_mul(1_000)),
+    )
 }
 
 /// Whether a message says that its body has at most `most` bytes.
 pub(super) fn small_length(headers: &HeaderMap, most: usize) -> bool {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     length.is_some_and(|length| length <= most)
 }
 
@@ -55,7 +61,9 @@ mod tests {
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pairs = lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let pairs = lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
         pairs.collect()
     }
 
@@ -69,14 +77,32 @@ mod tests {
             ("x-regionmesh-region", "eu-west-1"),
             ("content-length", "12"),
         ]);
+
         strip_hop_by_hop(&mut message);
-        assert_eq!(message, headers(&[("x-regionmesh-region", "eu-west-1"), ("content-length", "12")]));
+        assert_eq!(
+            message,
+            headers(&[
+                ("x-regionmesh-region", "eu-west-1"),
+                ("content-length", "12")
+            ])
+        );
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after_ms(&headers(&[("retry-after", "3")])), Some(3_000));
-        assert_eq!(retry_after_ms(&headers(&[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")])), Some(DATE_MS));
+        assert_eq!(
+            retry_after_ms(&headers(&[("retry-after", "3")])),
+            Some(3_000)
+        );
+
+        assert_eq!(
+            retry_after_ms(&headers(&[(
+                "retry-after",
+                "Fri, 31 Dec 1999 23:59:59 GMT"
+            )])),
+            Some(DATE_MS)
+        );
+
         assert_eq!(retry_after_ms(&headers(&[])), None);
     }
 

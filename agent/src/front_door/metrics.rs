@@ -1,6 +1,8 @@
 //! What the front door counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
 
 /// The result of a request that a region answered.
 pub(super) const ANSWERED: &str = "answered";
@@ -29,7 +31,8 @@ pub struct FrontDoorMetrics {
     pub(super) open: IntGauge,
     /// Requests ended, by result: `answered`, or why the front door answered itself.
     pub(super) requests: IntCounterVec,
-    /// Attempts that failed and were followed by another, by reason: `not_sent`, `broken`, `unavailable`.
+    /// Attempts that failed and were followed by another, by reason: `not_sent`, `broken`,
+    /// `unavailable`.
     pub(super) retries: IntCounterVec,
     /// Attempts to connect that failed.
     pub(super) unreached: IntCounter,
@@ -48,12 +51,20 @@ pub struct FrontDoorMetrics {
 impl FrontDoorMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        fn put<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
+        fn put<C: Collector + Clone + 'static>(
+            registry: &Registry,
+            metric: C,
+        ) -> prometheus::Result<C> {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         }
-        let counters =
-            |name: &str, help: &str, label: &str| put(registry, IntCounterVec::new(Opts::new(name, help), &[label])?);
+
+        let counters = |name: &str, help: &str, label: &str| {
+            put(
+                registry,
+                IntCounterVec::new(Opts::new(name, help), &[label])?,
+            )
+        };
         let gauge = |name: &str, help: &str| put(registry, IntGauge::new(name, help)?);
         let metrics = Self {
             connections: counters(
@@ -61,7 +72,10 @@ impl FrontDoorMetrics {
                 "Connections to the front door, by result.",
                 "result",
             )?,
-            open: gauge("regionmesh_front_door_open_connections", "Connections to the front door that are open.")?,
+            open: gauge(
+                "regionmesh_front_door_open_connections",
+                "Connections to the front door that are open.",
+            )?,
             requests: counters(
                 "regionmesh_front_door_requests_total",
                 "Requests to the front door: answered by a region, or why not.",
@@ -91,7 +105,10 @@ impl FrontDoorMetrics {
                 "regionmesh_front_door_window",
                 "Requests that the front door lets be under way to regions at once.",
             )?,
-            budget: gauge("regionmesh_front_door_retry_budget", "Retries that the front door's budget still allows.")?,
+            budget: gauge(
+                "regionmesh_front_door_retry_budget",
+                "Retries that the front door's budget still allows.",
+            )?,
             search: put(
                 registry,
                 Histogram::with_opts(
@@ -99,10 +116,13 @@ impl FrontDoorMetrics {
                         "regionmesh_front_door_connect_duration_seconds",
                         "Time from an attempt's begin until a region is connected.",
                     )
-                    .buckets(vec![1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0]),
+                    .buckets(vec![
+                        1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
+                    ]),
                 )?,
             )?,
         };
+
         // A rate does not see what a series began with, so that all begin at 0.
         for result in FAILED.iter().chain([&ANSWERED]) {
             let _ = metrics.requests.with_label_values(&[result]);
@@ -110,6 +130,7 @@ impl FrontDoorMetrics {
         for reason in RETRIES {
             let _ = metrics.retries.with_label_values(&[reason]);
         }
+
         Ok(metrics)
     }
 
@@ -117,9 +138,17 @@ impl FrontDoorMetrics {
     pub fn summary(&self) -> Option<String> {
         let count = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[label]).get();
         let answered = count(&self.requests, ANSWERED);
-        let failed: u64 = FAILED.iter().map(|result| count(&self.requests, result)).sum();
-        let retries: u64 = RETRIES.iter().map(|reason| count(&self.retries, reason)).sum();
-        (answered + failed > 0)
-            .then(|| format!("{answered} answered, {failed} failed; {retries} times another attempt"))
+        let failed: u64 = FAILED
+            .iter()
+            .map(|result| count(&self.requests, result))
+            .sum();
+        let retries: u64 = RETRIES
+            .iter()
+            .map(|reason| count(&self.retries, reason))
+            .sum();
+
+        (answered + failed > 0).then(|| {
+            format!("{answered} answered, {failed} failed; {retries} times another attempt")
+        })
     }
 }

@@ -14,7 +14,9 @@ use http::{Method, Request, Response, StatusCode, Uri, header, request, response
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use prometheus::IntGauge;
-use regionmesh_protocol::retry::{AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent};
+use regionmesh_protocol::retry::{
+    AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,8 +24,8 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// Answers up to this size are read whole before their client gets any of them: a region that dies in the middle of one
-/// then costs nothing but another attempt.
+/// Answers up to this size are read whole before their client gets any of them: a region that dies
+/// in the middle of one then costs nothing but another attempt.
 const WHOLE_MAX: usize = 64 << 10;
 /// Time for the body of a 503, which is only quoted.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -90,9 +92,12 @@ impl Failure {
         match self {
             Self::BadBody(BadBody { status, .. }) => *status,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoPlace { .. } | Self::NoRegion { .. } | Self::GivenUp { why: GiveUp::Budget, .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoPlace { .. }
+            | Self::NoRegion { .. }
+            | Self::GivenUp {
+                why: GiveUp::Budget,
+                ..
+            } => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::GivenUp { .. } => StatusCode::BAD_GATEWAY,
         }
@@ -103,16 +108,26 @@ impl Failure {
             Self::BadBody(BadBody { why, .. }) => format!("front door: {why}"),
             Self::Connect => "front door: CONNECT is not supported; send the request itself".into(),
             Self::NoPlace { held } => {
-                format!("front door: too many requests wait; this one waited {} s; try again", held.as_secs())
+                format!(
+                    "front door: too many requests wait; this one waited {} s; try again",
+                    held.as_secs()
+                )
             }
             Self::NoRegion { held, last } => format!(
-                "front door: no region could be reached within {} s (last: {last}); run `regionmesh status` to see why",
+                "front door: no region could be reached within {} s (last: {last}); run \
+                    `regionmesh status` to see why",
                 held.as_secs()
             ),
             Self::NoAnswer(address) => {
-                format!("front door: {address} did not answer within {} s", ANSWER_TIMEOUT.as_secs())
+                format!(
+                    "front door: {address} did not answer within {} s",
+                    ANSWER_TIMEOUT.as_secs()
+                )
             }
-            Self::GivenUp { why, last } => format!("front door: {last}; it was not sent again: {}", why.in_words()),
+            Self::GivenUp { why, last } => format!(
+                "front door: {last}; it was not sent again: {}",
+                why.in_words()
+            ),
         }
     }
 
@@ -120,8 +135,13 @@ impl Failure {
         let body = serde_json::json!({ "error": self.message() }).to_string();
         let mut response = Response::new(whole(body.into()));
         *response.status_mut() = self.status();
+
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
+
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }
@@ -174,7 +194,12 @@ struct FailedAttempt {
 
 impl FailedAttempt {
     fn new(failure: AttemptFailure, address: SocketAddr, why: String) -> Self {
-        Self { failure, address, why, refusal: None }
+        Self {
+            failure,
+            address,
+            why,
+            refusal: None,
+        }
     }
 }
 
@@ -188,45 +213,66 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(proxy: Arc<Proxy>, from: SocketAddr) -> Self {
-        Self { proxy, from, kept: Mutex::new(None) }
+        Self {
+            proxy,
+            from,
+            kept: Mutex::new(None),
+        }
     }
 
     /// Answers a request: with a region's answer, or with why there is none.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let metrics = &self.proxy.metrics;
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
         let (result, response) = match self.forward(request).await {
             Ok((result, response)) => (result, response),
             Err(failure) => {
                 if let Some(left_out) = self.proxy.throttle.admit(std::time::Instant::now()) {
-                    let (from, error) = (self.from, failure.message());
+                    let from = self.from;
+                    let error = failure.message();
                     let service = self.proxy.regions.service();
                     tracing::warn!(%from, %service, %method, path, error, left_out, "a request failed");
                 }
+
                 (failure.result(), failure.response())
             }
         };
+
         metrics.requests.with_label_values(&[result]).inc();
         response
     }
 
-    async fn forward(&self, request: Request<Incoming>) -> Result<(&'static str, Response<Outgoing>), Failure> {
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(&'static str, Response<Outgoing>), Failure> {
         let proxy = &self.proxy;
         let left = {
             let mut budget = proxy.budget();
             budget.deposit();
             budget.left()
         };
+
         proxy.metrics.budget.set(left as i64);
         let (head, incoming) = request.into_parts();
         if head.method == Method::CONNECT {
             return Err(Failure::Connect);
         }
-        let body = RequestBody::read(&head.headers, incoming, &proxy.memory).await.map_err(Failure::BadBody)?;
+
+        let body = RequestBody::read(&head.headers, incoming, &proxy.memory)
+            .await
+            .map_err(Failure::BadBody)?;
+
         // Held once it is here: a client that sends slowly has not waited yet.
         let deadline = Instant::now() + proxy.hold;
         let waiting = Waiting::new(&proxy.metrics.held);
-        let pass = proxy.gate.enter(deadline).await.ok_or(Failure::NoPlace { held: proxy.hold })?;
+        let pass = proxy
+            .gate
+            .enter(deadline)
+            .await
+            .ok_or(Failure::NoPlace { held: proxy.hold })?;
+
         drop(waiting);
         let retryable = Retryable {
             is_idempotent: is_idempotent(head.method.as_str(), head.uri.path()),
@@ -234,7 +280,17 @@ impl Client {
             attempts: 0,
             broken: 0,
         };
-        let mut sending = Sending { head, body, pass, retryable, unwanted: Vec::new(), last: None, deadline };
+
+        let mut sending = Sending {
+            head,
+            body,
+            pass,
+            retryable,
+            unwanted: Vec::new(),
+            last: None,
+            deadline,
+        };
+
         loop {
             match self.attempt(&mut sending).await? {
                 Attempt::Answered(response) => return Ok((ANSWERED, response)),
@@ -248,25 +304,53 @@ impl Client {
     }
 
     /// What follows from a failed attempt: another (none), the region's own refusal, or the end.
-    fn fail(&self, sending: &mut Sending, failed: FailedAttempt) -> Result<Option<Response<Outgoing>>, Failure> {
+    fn fail(
+        &self,
+        sending: &mut Sending,
+        failed: FailedAttempt,
+    ) -> Result<Option<Response<Outgoing>>, Failure> {
         let proxy = &self.proxy;
-        let FailedAttempt { failure, address, why, refusal } = failed;
+        let FailedAttempt {
+            failure,
+            address,
+            why,
+            refusal,
+        } = failed;
         let now_ms = u64::try_from(proxy.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let decided = {
             let mut budget = proxy.budget();
-            let decided = decide(failure, sending.retryable, &mut budget, now_ms, rand::random());
+            let decided = decide(
+                failure,
+                sending.retryable,
+                &mut budget,
+                now_ms,
+                rand::random(),
+            );
+
             proxy.metrics.budget.set(budget.left() as i64);
             decided
         };
+
         let reason = match failure {
             AttemptFailure::NotSent => "not_sent",
             AttemptFailure::Broken => "broken",
             AttemptFailure::Unavailable { .. } => "unavailable",
         };
         let now = Instant::now();
+
         match (decided, refusal) {
-            (Err(why_not), None) => return Err(Failure::GivenUp { why: why_not, last: why }),
-            (Err(GiveUp::Budget), Some(_)) => return Err(Failure::GivenUp { why: GiveUp::Budget, last: why }),
+            (Err(why_not), None) => {
+                return Err(Failure::GivenUp {
+                    why: why_not,
+                    last: why,
+                });
+            }
+            (Err(GiveUp::Budget), Some(_)) => {
+                return Err(Failure::GivenUp {
+                    why: GiveUp::Budget,
+                    last: why,
+                });
+            }
             (Err(_), Some(refusal)) => return Ok(Some(refusal)),
             (Ok(pause_ms), refusal) => {
                 let pause = Duration::from_millis(pause_ms);
@@ -274,12 +358,21 @@ impl Client {
                 if let Some(refusal) = refusal.filter(|_| now + pause >= sending.deadline) {
                     return Ok(Some(refusal));
                 }
-                // Not sent: it is avoided by all. Broken: the next attempt would meet the same dying process.
-                let until = now + if failure == AttemptFailure::Broken { AVOID_FOR } else { pause };
+
+                // Not sent: it is avoided by all. Broken: the next attempt would meet the same
+                // dying process.
+                let until = now
+                    + if failure == AttemptFailure::Broken {
+                        AVOID_FOR
+                    } else {
+                        pause
+                    };
+
                 sending.unwanted.retain(|(_, until)| *until > now);
                 sending.unwanted.push((address.ip(), until));
             }
         }
+
         tracing::debug!(why, reason, from = %self.from, "a request is sent again");
         sending.last = Some(why);
         proxy.metrics.retries.with_label_values(&[reason]).inc();
@@ -291,11 +384,18 @@ impl Client {
         let proxy = &self.proxy;
         let begin = Instant::now();
         let waiting = Waiting::new(&proxy.metrics.held);
-        let found = proxy.regions.find(&sending.unwanted, sending.deadline).await;
+        let found = proxy
+            .regions
+            .find(&sending.unwanted, sending.deadline)
+            .await;
         let address = found.map_err(|why| {
             let last = sending.last.take().unwrap_or(why);
-            Failure::NoRegion { held: proxy.hold, last }
+            Failure::NoRegion {
+                held: proxy.hold,
+                last,
+            }
         })?;
+
         let reused = self.reuse(address, sending.retryable);
         let is_reused = reused.is_some();
         let connected = match reused {
@@ -309,13 +409,19 @@ impl Client {
                 return Ok(Attempt::Failed(self.lost(sending, address, why).await));
             }
         };
+
         drop(waiting);
         proxy.metrics.search.observe(begin.elapsed().as_secs_f64());
+
         // Taken once at most where it passes through; then no attempt follows.
         let Some(body) = sending.body.take() else {
             let last = format!("{address}: the body was sent already");
-            return Err(Failure::GivenUp { why: GiveUp::NotHeld, last });
+            return Err(Failure::GivenUp {
+                why: GiveUp::NotHeld,
+                last,
+            });
         };
+
         sending.pass.sent();
         match backend.send(outgoing(&sending.head, body, address)).await {
             Outcome::Answer(response) => {
@@ -327,10 +433,15 @@ impl Client {
                 sending.body.put_back(body);
                 Ok(Attempt::Failed(self.lost(sending, address, why).await))
             }
-            // A connection that was kept from an earlier request has most likely been closed for its age.
+            // A connection that was kept from an earlier request has most likely been closed for
+            // its age.
             Outcome::Broken(why) if is_reused => {
                 sending.pass.again();
-                Ok(Attempt::Failed(FailedAttempt::new(AttemptFailure::NotSent, address, why)))
+                Ok(Attempt::Failed(FailedAttempt::new(
+                    AttemptFailure::NotSent,
+                    address,
+                    why,
+                )))
             }
             Outcome::Broken(why) => {
                 sending.retryable.attempts += 1;
@@ -347,36 +458,55 @@ impl Client {
     }
 
     /// Takes a region's answer in.
-    async fn receive(&self, sending: &mut Sending, backend: Backend, response: Response<Incoming>) -> Attempt {
+    async fn receive(
+        &self,
+        sending: &mut Sending,
+        backend: Backend,
+        response: Response<Incoming>,
+    ) -> Attempt {
         let address = backend.address;
         let (mut head, body) = response.into_parts();
         strip_hop_by_hop(&mut head.headers);
+
         let asked_for_ms = retry_after_ms(&head.headers);
         if head.status == StatusCode::SERVICE_UNAVAILABLE
             && let Some(retry_after_ms) = asked_for_ms
         {
             sending.pass.overloaded();
             let read = timeout(REFUSAL_TIMEOUT, Limited::new(body, WHOLE_MAX).collect()).await;
-            let bytes = read.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+            let bytes = read
+                .ok()
+                .and_then(Result::ok)
+                .map(|body| body.to_bytes())
+                .unwrap_or_default();
+
             head.headers.remove(header::CONTENT_LENGTH);
             self.keep(backend);
-            let said: String = String::from_utf8_lossy(&bytes).chars().take(QUOTE_MAX).collect();
+
+            let said: String = String::from_utf8_lossy(&bytes)
+                .chars()
+                .take(QUOTE_MAX)
+                .collect();
             let failure = AttemptFailure::Unavailable { retry_after_ms };
             let why = format!("{address} answered 503: {said}");
+
             return Attempt::Failed(FailedAttempt {
                 refusal: Some(answer(head, whole(bytes))),
                 ..FailedAttempt::new(failure, address, why)
             });
         }
+
         let is_whole = sending.retryable.is_held
             && sending.retryable.is_idempotent
             && sending.head.method != Method::HEAD
             && small_length(&head.headers, WHOLE_MAX);
+
         if !is_whole {
             sending.pass.answered();
             self.keep(backend);
             return Attempt::Answered(answer(head, body.boxed_unsync()));
         }
+
         match timeout(ANSWER_TIMEOUT, body.collect()).await {
             Ok(Ok(body)) => {
                 sending.pass.answered();
@@ -389,17 +519,26 @@ impl Client {
                 Attempt::Failed(broken(sending, address, why))
             }
             Err(_) => {
-                let why = format!("{address}: the answer did not arrive within {} s", ANSWER_TIMEOUT.as_secs());
+                let why = format!(
+                    "{address}: the answer did not arrive within {} s",
+                    ANSWER_TIMEOUT.as_secs()
+                );
                 Attempt::Failed(broken(sending, address, why))
             }
         }
     }
 
-    /// The connection of the last request, if it leads to the right address and the request can be sent again should
-    /// the region have closed it meanwhile.
+    /// The connection of the last request, if it leads to the right address and the request can be
+    /// sent again should the region have closed it meanwhile.
     fn reuse(&self, address: SocketAddr, retryable: Retryable) -> Option<Backend> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        (kept.address == address && kept.is_ready() && retryable.is_held && retryable.is_idempotent).then_some(kept)
+        let kept = self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+
+        (kept.address == address && kept.is_ready() && retryable.is_held && retryable.is_idempotent)
+            .then_some(kept)
     }
 
     fn keep(&self, backend: Backend) {
@@ -417,10 +556,18 @@ fn broken(sending: &mut Sending, address: SocketAddr, why: String) -> FailedAtte
 fn outgoing(head: &request::Parts, body: Outgoing, address: SocketAddr) -> Request<Outgoing> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
-    // A client that takes the front door for a proxy names the whole URL; a region wants the path alone.
-    *request.uri_mut() = head.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
+
+    // A client that takes the front door for a proxy names the whole URL; a region wants the path
+    // alone.
+    *request.uri_mut() = head
+        .uri
+        .path_and_query()
+        .cloned()
+        .map_or_else(|| Uri::from_static("/"), Uri::from);
+
     request.headers_mut().clone_from(&head.headers);
     strip_hop_by_hop(request.headers_mut());
+
     // The front door itself asks for the body.
     request.headers_mut().remove(header::EXPECT);
     if !request.headers().contains_key(header::HOST)
@@ -428,6 +575,7 @@ fn outgoing(head: &request::Parts, body: Outgoing, address: SocketAddr) -> Reque
     {
         request.headers_mut().insert(header::HOST, host);
     }
+
     request
 }
 

@@ -1,6 +1,7 @@
 //! Where requests go now: what the mesh's DNS answers, without what was just found dead.
 //!
-//! All requests share one search: one lookup at a time, and a new one at most each [`SEARCH_PAUSE`], however many wait.
+//! All requests share one search: one lookup at a time, and a new one at most each
+//! [`SEARCH_PAUSE`], however many wait.
 
 use super::FrontDoorError;
 use hickory_resolver::{
@@ -20,7 +21,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Agents asked at once, so that one that hangs costs nothing.
 const PARALLEL_LOOKUPS: usize = 3;
-/// Pause before DNS is asked again when every address known has failed: it needs a moment to change.
+/// Pause before DNS is asked again when every address known has failed: it needs a moment to
+/// change.
 const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 /// How long an address that failed is avoided, before it may be back.
 pub(super) const AVOID_FOR: Duration = Duration::from_millis(500);
@@ -43,19 +45,44 @@ struct Search {
 }
 
 impl Regions {
-    pub(super) fn new(service: &str, name_servers: &[SocketAddr], port: u16) -> Result<Self, FrontDoorError> {
-        let failed = |why: String| FrontDoorError::Resolver { service: service.to_owned(), why };
+    pub(super) fn new(
+        service: &str,
+        name_servers: &[SocketAddr],
+        port: u16,
+    ) -> Result<Self, FrontDoorError> {
+        let failed = |why: String| FrontDoorError::Resolver {
+            service: service.to_owned(),
+            why,
+        };
         let mut name = Name::from_ascii(service).map_err(|error| failed(error.to_string()))?;
+
         // Absolute, so that no search list of the machine is tried.
         name.set_fqdn(true);
+
         let resolver = resolver(name_servers).map_err(|error| failed(error.to_string()))?;
-        let search = Search { avoided: Vec::new(), asked: Instant::now(), turn: 0 };
-        Ok(Self { resolver, service: name, port, search: tokio::sync::Mutex::new(search), outage: Mutex::new(None) })
+        let search = Search {
+            avoided: Vec::new(),
+            asked: Instant::now(),
+            turn: 0,
+        };
+
+        Ok(Self {
+            resolver,
+            service: name,
+            port,
+            search: tokio::sync::Mutex::new(search),
+            outage: Mutex::new(None),
+        })
     }
 
-    /// An address that DNS names, that did not fail just now, and that is not among those which this one request does
-    /// not want to see again so soon. The last reason for having none, if there is none until the deadline.
-    pub(super) async fn find(&self, unwanted: &[(IpAddr, Instant)], deadline: Instant) -> Result<SocketAddr, String> {
+    /// An address that DNS names, that did not fail just now, and that is not among those which
+    /// this one request does not want to see again so soon. The last reason for having none, if
+    /// there is none until the deadline.
+    pub(super) async fn find(
+        &self,
+        unwanted: &[(IpAddr, Instant)],
+        deadline: Instant,
+    ) -> Result<SocketAddr, String> {
         let mut last = String::from("DNS was not asked");
         loop {
             match timeout_at(deadline, self.look(unwanted)).await {
@@ -63,6 +90,7 @@ impl Regions {
                 Ok(Err(why)) => last = why,
                 Err(_) => return Err(format!("DNS did not answer in time; before that: {last}")),
             }
+
             let next = Instant::now() + SEARCH_PAUSE;
             if next >= deadline {
                 return Err(last);
@@ -75,44 +103,73 @@ impl Regions {
         let mut search = self.search.lock().await;
         let now = Instant::now();
         search.avoided.retain(|(_, until)| *until > now);
+
         let answer = self.resolver.lookup_ip(self.service.clone()).await;
         let answer = answer.map_err(|error| format!("DNS: {error}"));
-        let known: Vec<IpAddr> = answer.as_ref().map(|answer| answer.iter().collect()).unwrap_or_default();
+        let known: Vec<IpAddr> = answer
+            .as_ref()
+            .map(|answer| answer.iter().collect())
+            .unwrap_or_default();
         let is_avoided = |address: &IpAddr| {
-            search.avoided.iter().chain(unwanted).any(|(avoided, until)| avoided == address && *until > now)
+            search
+                .avoided
+                .iter()
+                .chain(unwanted)
+                .any(|(avoided, until)| avoided == address && *until > now)
         };
-        let usable: Vec<IpAddr> = known.iter().copied().filter(|address| !is_avoided(address)).collect();
+
+        let usable: Vec<IpAddr> = known
+            .iter()
+            .copied()
+            .filter(|address| !is_avoided(address))
+            .collect();
+
         if !usable.is_empty() {
             search.turn = search.turn.wrapping_add(1);
-            return Ok(SocketAddr::new(usable[search.turn % usable.len()], self.port));
+            return Ok(SocketAddr::new(
+                usable[search.turn % usable.len()],
+                self.port,
+            ));
         }
+
         // Nothing new: DNS draws another region in a moment, or is about to change.
         if search.asked.elapsed() >= SEARCH_PAUSE {
             self.resolver.clear_cache();
             search.asked = now;
         }
+
         answer.and_then(|_| Err(format!("DNS names {known:?}, which does not answer")))
     }
 
     /// An address could not be reached: nobody goes there for a while.
     pub(super) async fn lost(&self, address: SocketAddr, why: &str) {
         let mut search = self.search.lock().await;
-        search.avoided.push((address.ip(), Instant::now() + AVOID_FOR));
+        search
+            .avoided
+            .push((address.ip(), Instant::now() + AVOID_FOR));
         self.resolver.clear_cache();
         search.asked = Instant::now();
+
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         if outage.is_none() {
             *outage = Some(Instant::now());
-            tracing::info!(%address, why, "a region does not answer; requests wait until DNS names one that does");
+            tracing::info!(%address, why, "a region does not answer; requests wait until DNS names \
+                one that does");
         }
     }
 
     /// An address was reached.
     pub(super) fn found(&self, address: SocketAddr) {
-        let begun = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let begun = self
+            .outage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+
         if let Some(begun) = begun {
             let after_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%address, after_ms, "a region answers; the requests that waited go there");
+            tracing::info!(%address, after_ms, "a region answers; the requests that waited go \
+                there");
         }
     }
 
@@ -127,12 +184,18 @@ fn resolver(name_servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
             connection.port = address.port();
             connection
         };
-        let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
+        let connections = vec![
+            at_port(ConnectionConfig::udp()),
+            at_port(ConnectionConfig::tcp()),
+        ];
+
         NameServerConfig::new(address.ip(), true, connections)
     };
+
     let config = ResolverConfig::from_name_servers(name_servers.iter().map(server).collect());
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
+
     options.timeout = LOOKUP_TIMEOUT;
     options.attempts = 1;
     options.num_concurrent_reqs = PARALLEL_LOOKUPS;

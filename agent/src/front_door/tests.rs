@@ -32,12 +32,34 @@ fn plan(seq: u64, weights: [u16; 2]) -> Option<Arc<CommittedPlan>> {
         failed_ms: 0,
         ..RegionPlan::default()
     };
-    let regions = [("a".parse().unwrap(), region(0)), ("b".parse().unwrap(), region(1))].into();
-    let stamp = Stamp { ballot: Ballot { number: 1, agent: "a/node-0".parse().unwrap(), boot: 1 }, seq };
-    Some(Arc::new(CommittedPlan { stamp, plan: Plan { regions, ..Plan::default() } }))
+
+    let regions = [
+        ("a".parse().unwrap(), region(0)),
+        ("b".parse().unwrap(), region(1)),
+    ]
+    .into();
+    let stamp = Stamp {
+        ballot: Ballot {
+            number: 1,
+            agent: "a/node-0".parse().unwrap(),
+            boot: 1,
+        },
+        seq,
+    };
+
+    Some(Arc::new(CommittedPlan {
+        stamp,
+        plan: Plan {
+            regions,
+            ..Plan::default()
+        },
+    }))
 }
 
-async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &CancellationToken) -> SocketAddr {
+async fn dns(
+    plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
+    stop: &CancellationToken,
+) -> SocketAddr {
     let config = rig::config(&[("a", ADDRESSES[0]), ("b", ADDRESSES[1])], "");
     let metrics = DnsMetrics::new(&Registry::new()).unwrap();
     let server = DnsServer::bind(DnsArguments {
@@ -48,12 +70,14 @@ async fn dns(plan: watch::Receiver<Option<Arc<CommittedPlan>>>, stop: &Cancellat
     })
     .await
     .unwrap();
+
     let address = server.local_addr();
     tokio::spawn(server.serve(stop.clone()));
     address
 }
 
-/// What a region's server does with its first requests; then it answers with its letter and the length of the body.
+/// What a region's server does with its first requests; then it answers with its letter and the
+/// length of the body.
 #[derive(Clone, Copy)]
 enum Whim {
     Answers,
@@ -72,19 +96,35 @@ struct Scene {
     _stop: DropGuard,
 }
 
-async fn answer(State((letter, refuses, seen)): State<(char, usize, Arc<AtomicUsize>)>, body: Body) -> Response<Body> {
+async fn answer(
+    State((letter, refuses, seen)): State<(char, usize, Arc<AtomicUsize>)>,
+    body: Body,
+) -> Response<Body> {
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
     if seen.fetch_add(1, Ordering::SeqCst) < refuses {
         let mut refusal = Response::new(Body::from("{\"error\":\"overloaded: as scripted\"}"));
         *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        refusal.headers_mut().insert(http::header::RETRY_AFTER, 0.into());
+        refusal
+            .headers_mut()
+            .insert(http::header::RETRY_AFTER, 0.into());
         return refusal;
     }
+
     Response::new(Body::from(format!("{letter} {}", body.len())))
 }
 
-fn backend(listener: TcpListener, letter: char, whim: Whim, seen: Arc<AtomicUsize>) -> JoinHandle<()> {
-    let refuses = if let Whim::Refuses(count) = whim { count } else { 0 };
+fn backend(
+    listener: TcpListener,
+    letter: char,
+    whim: Whim,
+    seen: Arc<AtomicUsize>,
+) -> JoinHandle<()> {
+    let refuses = if let Whim::Refuses(count) = whim {
+        count
+    } else {
+        0
+    };
+
     tokio::spawn(async move {
         if let Whim::Breaks(count) = whim {
             for _ in 0..count {
@@ -93,7 +133,15 @@ fn backend(listener: TcpListener, letter: char, whim: Whim, seen: Arc<AtomicUsiz
                 seen.fetch_add(1, Ordering::SeqCst);
             }
         }
-        axum::serve(listener, Router::new().fallback(answer).with_state((letter, refuses, seen))).await.unwrap();
+
+        axum::serve(
+            listener,
+            Router::new()
+                .fallback(answer)
+                .with_state((letter, refuses, seen)),
+        )
+        .await
+        .unwrap();
     })
 }
 
@@ -113,15 +161,27 @@ async fn scene_with(weights: [u16; 2], whims: [Whim; 2], hold: Duration) -> Scen
         hold,
         metrics: FrontDoorMetrics::new(&registry).unwrap(),
     };
+
     let door = FrontDoor::bind(arguments).await.unwrap();
     let url = format!("http://{}", door.local_addrs()[0]);
     tokio::spawn(door.serve(stop.clone()));
+
     let requests = [Arc::<AtomicUsize>::default(), Arc::default()];
-    let backends =
-        [backend(first, 'a', whims[0], requests[0].clone()), backend(second, 'b', whims[1], requests[1].clone())];
+    let backends = [
+        backend(first, 'a', whims[0], requests[0].clone()),
+        backend(second, 'b', whims[1], requests[1].clone()),
+    ];
+
     // As main() does, for the clients of these tests.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Scene { url, backends, requests, plans, registry, _stop: stop.drop_guard() }
+    Scene {
+        url,
+        backends,
+        requests,
+        plans,
+        registry,
+        _stop: stop.drop_guard(),
+    }
 }
 
 async fn scene(weights: [u16; 2]) -> Scene {
@@ -130,8 +190,18 @@ async fn scene(weights: [u16; 2]) -> Scene {
 
 impl Scene {
     async fn ask(&self, path: &str, body: Vec<u8>) -> (u16, String) {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
-        let answer = client.post(format!("{}{path}", self.url)).body(body).send().await.unwrap();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
+        let answer = client
+            .post(format!("{}{path}", self.url))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
@@ -140,7 +210,10 @@ impl Scene {
     }
 
     fn metric(&self, line: &str) -> bool {
-        crate::metrics::render(&self.registry).unwrap().lines().any(|found| found == line)
+        crate::metrics::render(&self.registry)
+            .unwrap()
+            .lines()
+            .any(|found| found == line)
     }
 }
 
@@ -155,15 +228,22 @@ fn counts_are_told_in_words_if_anybody_came() {
     metrics.requests.with_label_values(&["answered"]).inc_by(12);
     metrics.requests.with_label_values(&["no_region"]).inc();
     metrics.retries.with_label_values(&["broken"]).inc();
-    assert_eq!(metrics.summary().as_deref(), Some("12 answered, 1 failed; 1 times another attempt"));
+    assert_eq!(
+        metrics.summary().as_deref(),
+        Some("12 answered, 1 failed; 1 times another attempt")
+    );
 }
 
 #[tokio::test]
 async fn bodies_small_and_large_reach_the_region_that_dns_names() {
     let scene = scene([0, 1]).await;
     for length in [0, 300_000, 3 << 20] {
-        assert_eq!(scene.ask("/x", vec![b'x'; length]).await, answered(&format!("b {length}")));
+        assert_eq!(
+            scene.ask("/x", vec![b'x'; length]).await,
+            answered(&format!("b {length}"))
+        );
     }
+
     assert!(scene.metric("regionmesh_front_door_held_bytes 0"));
 }
 
@@ -180,7 +260,9 @@ async fn a_region_that_dies_costs_no_request_anything_while_dns_still_names_it()
 async fn requests_wait_for_dns_to_change_whatever_they_ask_for() {
     let scene = scene([1, 0]).await;
     scene.backends[0].abort();
-    let asked = futures::future::join_all((0..60).map(|_| scene.ask("/not/idempotent", b"12".to_vec())));
+
+    let asked =
+        futures::future::join_all((0..60).map(|_| scene.ask("/not/idempotent", b"12".to_vec())));
     let moving = async {
         // Some search, all others wait for them: nobody was let go.
         while !scene.metric("regionmesh_front_door_held_requests 60") {
@@ -188,8 +270,13 @@ async fn requests_wait_for_dns_to_change_whatever_they_ask_for() {
         }
         scene.plans.send_replace(plan(2, [0, 1]));
     };
+
     let (answers, ()) = tokio::join!(asked, moving);
-    assert!(answers.iter().all(|answer| *answer == answered("b 2")), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| *answer == answered("b 2")),
+        "{answers:?}"
+    );
+
     assert!(scene.metric("regionmesh_front_door_held_requests 0"));
 }
 
@@ -197,11 +284,21 @@ async fn requests_wait_for_dns_to_change_whatever_they_ask_for() {
 async fn with_no_region_left_a_request_is_answered_with_503_and_the_reason() {
     let scene = scene_with([1, 1], [Whim::Answers; 2], Duration::from_millis(700)).await;
     scene.backends.iter().for_each(JoinHandle::abort);
+
     let begin = Instant::now();
     let (status, text) = scene.infer().await;
     assert_eq!(status, 503);
-    assert!(text.contains("no region could be reached") && text.contains("refused"), "{text}");
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert!(
+        text.contains("no region could be reached") && text.contains("refused"),
+        "{text}"
+    );
+
+    assert!(
+        begin.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begin.elapsed()
+    );
+
     assert!(scene.metric("regionmesh_front_door_requests_total{result=\"no_region\"} 1"));
 }
 
@@ -216,7 +313,10 @@ async fn an_inference_whose_connection_broke_is_sent_again() {
 #[tokio::test]
 async fn what_may_have_been_done_is_not_repeated() {
     let scene = scene_with([1, 0], [Whim::Breaks(1), Whim::Answers], HOLD_TIMEOUT).await;
-    let (status, text) = scene.ask("/v2/repository/models/m/load", b"{}".to_vec()).await;
+    let (status, text) = scene
+        .ask("/v2/repository/models/m/load", b"{}".to_vec())
+        .await;
+
     assert_eq!(status, 502);
     assert!(text.contains("not safe to repeat"), "{text}");
     assert_eq!(scene.requests[0].load(Ordering::SeqCst), 1);
@@ -228,7 +328,13 @@ async fn a_request_that_breaks_every_connection_reaches_two_regions_and_no_more(
     let (status, text) = scene.infer().await;
     assert_eq!(status, 502);
     assert!(text.contains("broke twice"), "{text}");
-    let sent: usize = scene.requests.iter().map(|requests| requests.load(Ordering::SeqCst)).sum();
+
+    let sent: usize = scene
+        .requests
+        .iter()
+        .map(|requests| requests.load(Ordering::SeqCst))
+        .sum();
+
     assert_eq!(sent, 2);
 }
 
@@ -240,8 +346,16 @@ async fn a_503_with_retry_after_is_followed_by_another_attempt_and_the_last_one_
 
     let scene = scene_with([1, 0], [Whim::Refuses(99), Whim::Answers], HOLD_TIMEOUT).await;
     let (status, text) = scene.infer().await;
-    assert_eq!((status, text.as_str()), (503, "{\"error\":\"overloaded: as scripted\"}"));
-    assert!(scene.requests[0].load(Ordering::SeqCst) <= 5, "attempts are bounded");
+    assert_eq!(
+        (status, text.as_str()),
+        (503, "{\"error\":\"overloaded: as scripted\"}")
+    );
+
+    assert!(
+        scene.requests[0].load(Ordering::SeqCst) <= 5,
+        "attempts are bounded"
+    );
+
     // Too large to be kept: sent once.
     let (status, _) = scene.ask("/v2/models/m/infer", vec![b' '; 2 << 20]).await;
     assert_eq!(status, 503);
@@ -250,17 +364,29 @@ async fn a_503_with_retry_after_is_followed_by_another_attempt_and_the_last_one_
 #[tokio::test]
 async fn a_connection_serves_one_request_after_the_other() {
     let scene = scene([1, 0]).await;
-    let mut stream = TcpStream::connect(scene.url.trim_start_matches("http://")).await.unwrap();
+    let mut stream = TcpStream::connect(scene.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+
     for _ in 0..3 {
-        stream.write_all(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+
         let mut said = String::new();
         while !said.ends_with("a 0") {
             let mut piece = [0; 1_024];
-            let length = timeout(Duration::from_secs(10), stream.read(&mut piece)).await.expect("not stuck").unwrap();
+            let length = timeout(Duration::from_secs(10), stream.read(&mut piece))
+                .await
+                .expect("not stuck")
+                .unwrap();
+
             assert!(length > 0, "closed after {said}");
             said += &String::from_utf8_lossy(&piece[..length]);
         }
     }
+
     assert_eq!(scene.requests[0].load(Ordering::SeqCst), 3);
 }
 
@@ -276,6 +402,7 @@ async fn a_taken_address_is_an_error_that_names_it() {
         hold: HOLD_TIMEOUT,
         metrics: FrontDoorMetrics::new(&Registry::new()).unwrap(),
     };
+
     let error = FrontDoor::bind(arguments).await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -1,8 +1,9 @@
 //! HTTP/1.1 over one connection, with a deadline for everything that the client owes.
 //!
-//! The head of the first request must be complete soon after the connection opens, that of each further one soon after its
-//! first byte; between two requests a connection may be idle for longer. Bodies have deadlines of their own, where they are
-//! read. While a request is answered, the connection does not give way to others.
+//! The head of the first request must be complete soon after the connection opens, that of each
+//! further one soon after its first byte; between two requests a connection may be idle for longer.
+//! Bodies have deadlines of their own, where they are read. While a request is answered, the
+//! connection does not give way to others.
 
 use super::{Seat, impatient::Impatient};
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo, response::Response};
@@ -37,7 +38,8 @@ use tower::ServiceExt;
 /// What a client may take its time for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpLimits {
-    /// The head of a request, from its first byte; of the first request, from the connection's beginning.
+    /// The head of a request, from its first byte; of the first request, from the connection's
+    /// beginning.
     pub(crate) head: Duration,
     /// Between an answer and the next request.
     pub(crate) idle: Duration,
@@ -83,8 +85,8 @@ pub(crate) enum End {
     CutOff(&'static str),
 }
 
-/// Serves one connection to its end. Each request has its client's address ([`ConnectInfo`]) and its [`Seat`] among its
-/// extensions.
+/// Serves one connection to its end. Each request has its client's address ([`ConnectInfo`]) and
+/// its [`Seat`] among its extensions.
 pub(crate) async fn serve<S, F, B>(
     stream: TcpStream,
     seat: Arc<Seat>,
@@ -100,9 +102,15 @@ where
     B::Error: Into<BoxError>,
 {
     let limits = match seat.is_reserve() {
-        true => HttpLimits { head: RESERVE_TIMEOUT, idle: RESERVE_TIMEOUT, write: RESERVE_TIMEOUT, ..limits },
+        true => HttpLimits {
+            head: RESERVE_TIMEOUT,
+            idle: RESERVE_TIMEOUT,
+            write: RESERVE_TIMEOUT,
+            ..limits
+        },
         false => limits,
     };
+
     let _ = stream.set_nodelay(true);
     let from = seat.from();
     let turn = Arc::new(Turn::new(seat, limits));
@@ -115,9 +123,14 @@ where
         move || turn.read()
     };
     let stream = TokioIo::new(Impatient::new(stream, limits.write, on_read));
-    // The phases' deadlines stand in for hyper's own, which does not tell a slow head from an idle connection.
+
+    // The phases' deadlines stand in for hyper's own, which does not tell a slow head from an idle
+    // connection.
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits.head_bytes);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes);
+
     let mut connection = std::pin::pin!(http.serve_connection(stream, service_fn(respond)));
 
     let ended = tokio::select! {
@@ -128,13 +141,18 @@ where
             timeout(limits.stop, connection).await.unwrap_or(Ok(()))
         }
     };
-    let Err(error) = ended else { return End::Closed };
+    let Err(error) = ended else {
+        return End::Closed;
+    };
+
     tracing::debug!(%from, %error, "a connection ended early");
     reason(&error).map_or(End::Broken, End::CutOff)
 }
 
 /// A router as a service for [`serve`].
-pub(crate) fn routed(router: Router) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+pub(crate) fn routed(
+    router: Router,
+) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> {
     move |request| {
         let answered = router.clone().oneshot(request.map(Body::new));
         Box::pin(async move {
@@ -163,18 +181,29 @@ where
     let seat = answering.0.seat.clone();
     let is_reserve = seat.is_reserve();
     let is_refused = is_reserve && !(reserve.is_health)(request.uri().path());
-    request.extensions_mut().insert(ConnectInfo::<SocketAddr>(seat.from()));
+
+    request
+        .extensions_mut()
+        .insert(ConnectInfo::<SocketAddr>(seat.from()));
     request.extensions_mut().insert(seat);
+
     let answered = (!is_refused).then(|| service(request));
     async move {
         let mut response = match answered {
             Some(answered) => answered.await.map(Body::new),
             None => (reserve.otherwise)(),
         };
+
         if is_reserve {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| AnswerBody { body, _answering: answering }))
+
+        Ok(response.map(|body| AnswerBody {
+            body,
+            _answering: answering,
+        }))
     }
 }
 
@@ -186,8 +215,13 @@ fn reason(error: &hyper::Error) -> Option<&'static str> {
     if error.is_parse() {
         return Some("not-http");
     }
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut).then_some("not-read")
+
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
+    cause
+        .is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+        .then_some("not-read")
 }
 
 /// Whose turn it is on one connection.
@@ -200,7 +234,11 @@ struct Turn {
 impl Turn {
     fn new(seat: Arc<Seat>, limits: HttpLimits) -> Self {
         let phase = watch::Sender::new(Phase::Head(Instant::now() + limits.head));
-        Self { seat, limits, phase }
+        Self {
+            seat,
+            limits,
+            phase,
+        }
     }
 
     /// Bytes came: the beginning of the next head, where the connection was idle.
@@ -250,7 +288,9 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.seat.set_idle();
-        self.0.phase.send_replace(Phase::Idle(Instant::now() + self.0.limits.idle));
+        self.0
+            .phase
+            .send_replace(Phase::Idle(Instant::now() + self.0.limits.idle));
     }
 }
 
@@ -264,7 +304,10 @@ impl hyper::body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_frame(context)
     }
 

@@ -1,4 +1,5 @@
-//! A stream that gives up when the other side does not take what is written, and tells when bytes arrive.
+//! A stream that gives up when the other side does not take what is written, and tells when bytes
+//! arrive.
 
 use std::{
     future::Future,
@@ -23,26 +24,47 @@ pub(super) struct Impatient<S, F> {
 
 impl<S, F: Fn()> Impatient<S, F> {
     pub(super) fn new(stream: S, write_timeout: Duration, on_read: F) -> Self {
-        Self { stream, write_timeout, waiting: None, on_read }
+        Self {
+            stream,
+            write_timeout,
+            waiting: None,
+            on_read,
+        }
     }
 
     /// Passes on what the stream answered, unless it has been pending for too long.
-    fn watch<T>(&mut self, context: &mut Context<'_>, answer: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        answer: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if answer.is_ready() {
             self.waiting = None;
             return answer;
         }
+
         let write_timeout = self.write_timeout;
-        ready!(self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(write_timeout))).as_mut().poll(context));
+        ready!(
+            self.waiting
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(write_timeout)))
+                .as_mut()
+                .poll(context)
+        );
+
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Impatient<S, F> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let answer = Pin::new(&mut this.stream).poll_read(context, buffer);
+
         if buffer.filled().len() > before {
             (this.on_read)();
         }
@@ -51,7 +73,11 @@ impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Impatient<S, F> {
 }
 
 impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for Impatient<S, F> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let answer = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.watch(context, answer)

@@ -33,21 +33,36 @@ async fn echo(mut stream: TcpStream, seat: Arc<Seat>) {
 
 async fn scene(places: PlaceLimits, reserve: Option<PlaceLimits>) -> Scene {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let (open, turned) = (IntGauge::new("open", "open").unwrap(), Arc::new(AtomicUsize::new(0)));
-    let limits = DoorLimits { places, reserve, stop_timeout: Duration::from_millis(100) };
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let open = IntGauge::new("open", "open").unwrap();
+    let turned = Arc::new(AtomicUsize::new(0));
+    let limits = DoorLimits {
+        places,
+        reserve,
+        stop_timeout: Duration::from_millis(100),
+    };
     let counted = turned.clone();
     let door = Door::new("test", limits, open.clone(), move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     let ended = tokio::spawn(accept(listener, door, stop.clone(), echo));
-    Scene { address, open, turned, stop, ended }
+
+    Scene {
+        address,
+        open,
+        turned,
+        stop,
+        ended,
+    }
 }
 
 impl Scene {
     async fn connect(&self, last: u8) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+            .unwrap();
         socket.connect(self.address).await.unwrap()
     }
 
@@ -62,13 +77,25 @@ async fn answers(stream: &mut TcpStream, byte: u8) -> bool {
         stream.write_u8(byte).await.ok()?;
         stream.read_u8().await.ok()
     };
-    tokio::time::timeout(PATIENCE, echoed).await.expect("neither answered nor closed") == Some(byte)
+
+    tokio::time::timeout(PATIENCE, echoed)
+        .await
+        .expect("neither answered nor closed")
+        == Some(byte)
 }
 
 #[tokio::test]
 async fn newcomers_of_any_address_displace_the_longest_idle_and_never_a_busy_one() {
-    let scene = scene(PlaceLimits { total: 4, per_client: 2 }, None).await;
+    let scene = scene(
+        PlaceLimits {
+            total: 4,
+            per_client: 2,
+        },
+        None,
+    )
+    .await;
     let mut busy = scene.connect(1).await;
+
     assert!(answers(&mut busy, b'!').await);
     let mut silent = Vec::new();
     for last in 2..20 {
@@ -78,6 +105,7 @@ async fn newcomers_of_any_address_displace_the_longest_idle_and_never_a_busy_one
         let mut honest = scene.connect(100 + last).await;
         assert!(answers(&mut honest, b'a').await, "{last}");
     }
+
     assert!(answers(&mut busy, b'b').await);
     assert!(scene.turned() > 18, "{}", scene.turned());
     assert!(scene.open.get() <= 5, "{}", scene.open.get());
@@ -85,12 +113,17 @@ async fn newcomers_of_any_address_displace_the_longest_idle_and_never_a_busy_one
 
 #[tokio::test]
 async fn where_all_are_busy_newcomers_get_the_reserve_and_then_nothing() {
-    let one = PlaceLimits { total: 1, per_client: 1 };
+    let one = PlaceLimits {
+        total: 1,
+        per_client: 1,
+    };
     let scene = scene(one, Some(one)).await;
     let mut first = scene.connect(1).await;
+
     assert!(answers(&mut first, b'!').await);
     let mut second = scene.connect(2).await;
     assert!(answers(&mut second, b'!').await);
+
     let mut third = scene.connect(3).await;
     assert!(!answers(&mut third, b'a').await);
     assert!(answers(&mut first, b'a').await && answers(&mut second, b'a').await);
@@ -99,11 +132,23 @@ async fn where_all_are_busy_newcomers_get_the_reserve_and_then_nothing() {
 
 #[tokio::test]
 async fn after_the_stop_connections_are_cut_off_in_time() {
-    let scene = scene(PlaceLimits { total: 2, per_client: 2 }, None).await;
+    let scene = scene(
+        PlaceLimits {
+            total: 2,
+            per_client: 2,
+        },
+        None,
+    )
+    .await;
     let mut open = scene.connect(1).await;
+
     assert!(answers(&mut open, b'!').await);
     scene.stop.cancel();
-    tokio::time::timeout(PATIENCE, scene.ended).await.expect("ends").unwrap();
+    tokio::time::timeout(PATIENCE, scene.ended)
+        .await
+        .expect("ends")
+        .unwrap();
+
     assert!(!answers(&mut open, b'a').await);
 }
 

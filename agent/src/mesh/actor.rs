@@ -1,6 +1,7 @@
 //! The mesh actor: owns the tasks that accept, dial and watch connections.
 //!
-//! If it dies, its tasks and connections go with it; the port stays with the [`Mesh`] handle, so that the next start has it.
+//! If it dies, its tasks and connections go with it; the port stays with the [`Mesh`] handle, so
+//! that the next start has it.
 
 use super::{
     connection,
@@ -44,23 +45,33 @@ impl Actor for MeshActor {
     type State = MeshState;
     type Arguments = Mesh;
 
-    async fn pre_start(&self, me: ActorRef<MeshMessage>, mesh: Mesh) -> Result<MeshState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        me: ActorRef<MeshMessage>,
+        mesh: Mesh,
+    ) -> Result<MeshState, ActorProcessingErr> {
         let inner = &mesh.inner;
         if inner.port.load().is_none() {
             let port = endpoint::bind(inner.config.listen.mesh, &inner.identity, &inner.metrics)?;
             tracing::info!(address = %inner.config.listen.mesh, "the mesh listens");
             inner.port.store(Some(Arc::new(port)));
         }
+
         inner.clear();
         inner.publish();
         inner.metrics.show_certificate(&inner.identity);
-        let arguments =
-            NodeArguments { id: inner.id.clone(), sessions: inner.sessions.clone(), metrics: inner.metrics.clone() };
+
+        let arguments = NodeArguments {
+            id: inner.id.clone(),
+            sessions: inner.sessions.clone(),
+            metrics: inner.metrics.clone(),
+        };
         let (node, _) = NodeActor::spawn_linked(None, NodeActor, arguments, me.get_cell()).await?;
 
         let mut tasks = JoinSet::new();
         // Connections are tasks of one set, so that they end with the actor.
         let (serve, mut served) = tokio::sync::mpsc::channel::<(Connection, bool)>(64);
+
         tasks.spawn(accept(mesh.clone(), serve.clone()));
         for target in Target::all(&inner.config) {
             tasks.spawn(dial(mesh.clone(), target, serve.clone()));
@@ -83,8 +94,10 @@ impl Actor for MeshActor {
                     else => break,
                 }
             }
+
             let _ = me.cast(MeshMessage::TaskEnded("the connections' task ended".into()));
         });
+
         Ok(MeshState { _tasks: tasks })
     }
 
@@ -105,7 +118,9 @@ impl Actor for MeshActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             // Without it no session could be made: start over, with new connections.
-            SupervisionEvent::ActorFailed(_, error) => Err(format!("the node actor died: {error}").into()),
+            SupervisionEvent::ActorFailed(_, error) => {
+                Err(format!("the node actor died: {error}").into())
+            }
             SupervisionEvent::ActorTerminated(..) => Err("the node actor stopped".into()),
             _ => Ok(()),
         }
@@ -114,30 +129,49 @@ impl Actor for MeshActor {
 
 async fn accept(mesh: Mesh, serve: tokio::sync::mpsc::Sender<(Connection, bool)>) {
     let inner = &mesh.inner;
-    let Some(port) = inner.port.load_full() else { return };
-    let (mut gate, places) = (Gate::default(), Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)));
+    let Some(port) = inner.port.load_full() else {
+        return;
+    };
+    let mut gate = Gate::default();
+    let places = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
     let count = |outcome: &str| inner.metrics.handshakes.with_label_values(&[outcome]).inc();
+
     while let Some(incoming) = port.0.accept().await {
         let source = incoming.remote_address();
-        // A Retry costs us nothing and proves the address: asked for once we are busy, before the budget is touched.
-        if !incoming.remote_address_validated() && places.available_permits() < HANDSHAKES_AT_ONCE / 2 {
+        // A Retry costs us nothing and proves the address: asked for once we are busy, before the
+        // budget is touched.
+        if !incoming.remote_address_validated()
+            && places.available_permits() < HANDSHAKES_AT_ONCE / 2
+        {
             count("retried");
             let _ = incoming.retry();
             continue;
         }
+
         if !gate.admit(source.ip(), Instant::now()) {
             count("shed");
-            inner.metrics.refuse("handshake-rate", &format!("too many handshakes from {}", source.ip()));
+            inner.metrics.refuse(
+                "handshake-rate",
+                &format!("too many handshakes from {}", source.ip()),
+            );
+
             incoming.ignore();
             continue;
         }
+
         let Ok(place) = places.clone().try_acquire_owned() else {
             count("shed");
-            inner.metrics.refuse("handshakes-in-flight", &format!("{HANDSHAKES_AT_ONCE} handshakes are in flight"));
+            inner.metrics.refuse(
+                "handshakes-in-flight",
+                &format!("{HANDSHAKES_AT_ONCE} handshakes are in flight"),
+            );
+
             incoming.refuse();
             continue;
         };
-        let (mesh, serve) = (mesh.clone(), serve.clone());
+
+        let mesh = mesh.clone();
+        let serve = serve.clone();
         tokio::spawn(async move {
             handshake(&mesh, incoming, serve).await;
             drop(place);
@@ -145,8 +179,13 @@ async fn accept(mesh: Mesh, serve: tokio::sync::mpsc::Sender<(Connection, bool)>
     }
 }
 
-async fn handshake(mesh: &Mesh, incoming: Incoming, serve: tokio::sync::mpsc::Sender<(Connection, bool)>) {
-    let (source, metrics) = (incoming.remote_address(), &mesh.inner.metrics);
+async fn handshake(
+    mesh: &Mesh,
+    incoming: Incoming,
+    serve: tokio::sync::mpsc::Sender<(Connection, bool)>,
+) {
+    let source = incoming.remote_address();
+    let metrics = &mesh.inner.metrics;
     let outcome = match incoming.accept() {
         Ok(connecting) => match tokio::time::timeout(HANDSHAKE_DEADLINE, connecting).await {
             Ok(Ok(connection)) => {
@@ -159,16 +198,23 @@ async fn handshake(mesh: &Mesh, incoming: Incoming, serve: tokio::sync::mpsc::Se
                 }
             }
             Ok(Err(error)) => {
-                metrics.refuse("handshake", &format!("the handshake with {source} failed: {error}"));
+                metrics.refuse(
+                    "handshake",
+                    &format!("the handshake with {source} failed: {error}"),
+                );
                 "failed"
             }
             Err(_) => {
-                metrics.refuse("handshake-deadline", &format!("{source} did not finish its handshake"));
+                metrics.refuse(
+                    "handshake-deadline",
+                    &format!("{source} did not finish its handshake"),
+                );
                 "timed-out"
             }
         },
         Err(_) => "failed",
     };
+
     metrics.handshakes.with_label_values(&[outcome]).inc();
 }
 
@@ -186,13 +232,20 @@ async fn reload(mesh: Mesh) {
     loop {
         tokio::time::sleep(RELOAD_EVERY).await;
         let identity = inner.identity.clone();
-        let Ok(outcome) = tokio::task::spawn_blocking(move || identity.reload()).await else { continue };
+        let Ok(outcome) = tokio::task::spawn_blocking(move || identity.reload()).await else {
+            continue;
+        };
+
         match outcome {
             Ok(false) => last_error.clear(),
             Ok(true) => {
                 inner.metrics.reloads.with_label_values(&["loaded"]).inc();
                 inner.metrics.show_certificate(&inner.identity);
-                tracing::info!(expires_s = inner.identity.expires_s(), "a new certificate is in use");
+                tracing::info!(
+                    expires_s = inner.identity.expires_s(),
+                    "a new certificate is in use"
+                );
+
                 let _ = inner.gossip.cast(GossipMessage::CertificateReloaded);
                 last_error.clear();
             }
@@ -200,7 +253,8 @@ async fn reload(mesh: Mesh) {
             Err(error) if error.to_string() != last_error => {
                 last_error = error.to_string();
                 inner.metrics.reloads.with_label_values(&["refused"]).inc();
-                tracing::error!(%error, "the new certificate is not usable; the earlier one stays in use");
+                tracing::error!(%error, "the new certificate is not usable; the earlier one stays \
+                    in use");
             }
             Err(_) => {}
         }

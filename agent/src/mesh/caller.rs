@@ -1,9 +1,10 @@
 //! Who calls: the agent in the certificate of the connection that a call came on.
 //!
-//! ractor_cluster hands a call to the local actor without saying which session it came from. So the stream of each session
-//! passes through [`Named`], which writes the caller into each call's `metadata`. That field overrides whatever the peer put
-//! there: where protobuf shows a field twice the last one counts, and ours is appended. A frame that is more than exactly
-//! one message is refused, so that nothing a peer sends can swallow what is appended to it.
+//! ractor_cluster hands a call to the local actor without saying which session it came from. So the
+//! stream of each session passes through [`Named`], which writes the caller into each call's
+//! `metadata`. That field overrides whatever the peer put there: where protobuf shows a field twice
+//! the last one counts, and ours is appended. A frame that is more than exactly one message is
+//! refused, so that nothing a peer sends can swallow what is appended to it.
 
 use regionmesh_protocol::identity::AgentId;
 use std::{
@@ -54,16 +55,29 @@ pub(super) struct Named<R> {
 impl<R> Named<R> {
     /// What `caller` sends on `inner`, in frames of at most `limit` bytes.
     pub(super) fn new(inner: R, caller: &AgentId, limit: u64) -> Self {
-        Self { inner, caller: caller.to_string(), limit, incoming: Vec::new(), outgoing: (Vec::new(), 0) }
+        Self {
+            inner,
+            caller: caller.to_string(),
+            limit,
+            incoming: Vec::new(),
+            outgoing: (Vec::new(), 0),
+        }
     }
 
     /// How many bytes the frame that is being received lacks.
     fn lacking(&self) -> io::Result<usize> {
-        let Some(header) = self.incoming.first_chunk::<HEADER>() else { return Ok(HEADER - self.incoming.len()) };
+        let Some(header) = self.incoming.first_chunk::<HEADER>() else {
+            return Ok(HEADER - self.incoming.len());
+        };
         let length = u64::from_be_bytes(*header);
+
         if length > self.limit {
-            return Err(malformed(&format!("a frame of {length} bytes, {} are allowed", self.limit)));
+            return Err(malformed(&format!(
+                "a frame of {length} bytes, {} are allowed",
+                self.limit
+            )));
         }
+
         // Below the limit, which fits.
         Ok(HEADER + usize::try_from(length).unwrap_or(usize::MAX) - self.incoming.len())
     }
@@ -72,6 +86,7 @@ impl<R> Named<R> {
         let frame = self.incoming.get(HEADER..).unwrap_or_default();
         let name = naming(frame, &self.caller)?;
         let length = (frame.len() + name.len()) as u64;
+
         self.outgoing = ([&length.to_be_bytes(), frame, &name].concat(), 0);
         self.incoming.clear();
         self.incoming.shrink_to(PIECE);
@@ -80,7 +95,11 @@ impl<R> Named<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
             let (frame, at) = &mut this.outgoing;
@@ -90,11 +109,13 @@ impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
                 *at += count;
                 return Poll::Ready(Ok(()));
             }
+
             let lacking = this.lacking()?;
             if lacking == 0 {
                 this.hand_on()?;
                 continue;
             }
+
             let mut piece = [0; PIECE];
             let mut piece = ReadBuf::new(&mut piece[..lacking.min(PIECE)]);
             ready!(Pin::new(&mut this.inner).poll_read(context, &mut piece))?;
@@ -102,6 +123,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
                 // The end; what was begun is of no use.
                 return Poll::Ready(Ok(()));
             }
+
             this.incoming.extend_from_slice(piece.filled());
         }
     }
@@ -109,7 +131,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
 
 /// What to append to a frame so that the call in it names its caller; nothing to what is no call.
 fn naming(frame: &[u8], caller: &str) -> io::Result<Vec<u8>> {
-    let Some((field::NODE, message)) = only_field(frame)? else { return Ok(Vec::new()) };
+    let Some((field::NODE, message)) = only_field(frame)? else {
+        return Ok(Vec::new());
+    };
     match only_field(message)? {
         Some((kind @ (field::CAST | field::CALL), _)) => {
             let metadata = delimited(field::METADATA, caller.as_bytes());
@@ -119,19 +143,23 @@ fn naming(frame: &[u8], caller: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The one field of a message, which must fill it: its number, and its content where that is delimited, else nothing.
+/// The one field of a message, which must fill it: its number, and its content where that is
+/// delimited, else nothing.
 fn only_field(message: &[u8]) -> io::Result<Option<(u64, &[u8])>> {
     if message.is_empty() {
         return Ok(None);
     }
+
     let (key, rest) = varint(message)?;
     if key & 7 != DELIMITED {
         return Err(malformed("a session's frame holds no message"));
     }
+
     let (length, content) = varint(rest)?;
     if usize::try_from(length) != Ok(content.len()) {
         return Err(malformed("a session's frame is not exactly one message"));
     }
+
     Ok(Some((key >> 3, content)))
 }
 
@@ -148,6 +176,7 @@ fn varint(bytes: &[u8]) -> io::Result<(u64, &[u8])> {
             return Ok((value, &bytes[index + 1..]));
         }
     }
+
     Err(malformed("a number in a session's frame has no end"))
 }
 
@@ -214,47 +243,90 @@ mod tests {
     }
 
     async fn through(frames: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
-        let sent = frames.iter().flat_map(|frame| [&(frame.len() as u64).to_be_bytes(), &frame[..]].concat());
+        let sent = frames
+            .iter()
+            .flat_map(|frame| [&(frame.len() as u64).to_be_bytes(), &frame[..]].concat());
         let sent: Vec<u8> = sent.collect();
         let mut named = Named::new(&sent[..], &caller(), 1 << 20);
         let mut received = Vec::new();
+
         for _ in frames {
             let length = named.read_u64().await?;
             let mut frame = vec![0; length as usize];
             named.read_exact(&mut frame).await?;
             received.push(frame);
         }
+
         Ok(received)
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
     }
 
     proptest! {
         #[test]
         fn a_call_names_the_certificates_agent_whatever_the_peer_wrote(
-            to: u64, what in vec(any::<u8>(), 0..300), claimed in proptest::option::of(vec(any::<u8>(), 0..80)), is_call: bool,
+            to: u64,
+            what in vec(any::<u8>(), 0..300),
+            claimed in proptest::option::of(vec(any::<u8>(), 0..80)),
+            is_call: bool,
         ) {
-            let call = Call { to, what, metadata: claimed };
-            let wrap = |call: Call| if is_call { Kind::Call(call) } else { Kind::Cast(call) };
-            let of = |call: &Call| Network { node: Some(Node { kind: Some(wrap(call.clone())) }) };
+            let call = Call {
+                to,
+                what,
+                metadata: claimed,
+            };
+            let wrap = |call: Call| {
+                if is_call {
+                    Kind::Call(call)
+                } else {
+                    Kind::Cast(call)
+                }
+            };
+
+            let of = |call: &Call| Network {
+                node: Some(Node {
+                    kind: Some(wrap(call.clone())),
+                }),
+            };
             let received = block_on(through(&[of(&call).encode_to_vec(), Vec::new()])).unwrap();
-            let named = Call { metadata: Some(caller().to_string().into_bytes()), ..call };
+            let named = Call {
+                metadata: Some(caller().to_string().into_bytes()),
+                ..call
+            };
+
             prop_assert_eq!(caller_of(named.metadata.clone()), Some(caller()));
             prop_assert_eq!(Network::decode(&received[0][..]).unwrap(), of(&named));
             prop_assert!(received[1].is_empty());
         }
 
-        /// Whatever a peer sends: what can be read as a call afterwards names the peer, or nothing can be read.
+        /// Whatever a peer sends: what can be read as a call afterwards names the peer, or nothing
+        /// can be read.
         #[test]
-        fn no_bytes_make_a_call_in_anothers_name(mut frame in vec(any::<u8>(), 0..60), is_node: bool, length in 0..80u8) {
+        fn no_bytes_make_a_call_in_anothers_name(
+            mut frame in vec(any::<u8>(), 0..60),
+            is_node: bool,
+            length in 0..80u8,
+        ) {
             if is_node {
-                frame = [&[2 << 3 | 2, length, 2 << 3 | 2, length.wrapping_sub(2)], &frame[..]].concat();
+                frame = [
+                    &[2 << 3 | 2, length, 2 << 3 | 2, length.wrapping_sub(2)],
+                    &frame[..],
+                ]
+                .concat();
             }
+
             if let Ok(received) = block_on(through(&[frame]))
-                && let Ok(Network { node: Some(Node { kind: Some(Kind::Call(call) | Kind::Cast(call)) }) }) =
-                    Network::decode(&received[0][..])
+                && let Ok(Network {
+                    node:
+                        Some(Node {
+                            kind: Some(Kind::Call(call) | Kind::Cast(call)),
+                        }),
+                }) = Network::decode(&received[0][..])
             {
                 prop_assert_eq!(caller_of(call.metadata), Some(caller()));
             }
@@ -263,21 +335,49 @@ mod tests {
 
     #[test]
     fn replies_and_other_messages_pass_as_they_are() {
-        let reply = Network { node: Some(Node { kind: Some(Kind::Reply(Call { to: 1, ..Call::default() })) }) };
-        let frames = [reply.encode_to_vec(), delimited(1, b"an authentication"), delimited(3, b"a control message")];
+        let reply = Network {
+            node: Some(Node {
+                kind: Some(Kind::Reply(Call {
+                    to: 1,
+                    ..Call::default()
+                })),
+            }),
+        };
+
+        let frames = [
+            reply.encode_to_vec(),
+            delimited(1, b"an authentication"),
+            delimited(3, b"a control message"),
+        ];
+
         assert_eq!(block_on(through(&frames)).unwrap(), frames);
     }
 
     #[test]
     fn a_frame_of_two_messages_and_one_cut_short_are_refused() {
-        let call = Network { node: Some(Node { kind: Some(Kind::Call(Call { to: 1, ..Call::default() })) }) };
+        let call = Network {
+            node: Some(Node {
+                kind: Some(Kind::Call(Call {
+                    to: 1,
+                    ..Call::default()
+                })),
+            }),
+        };
         let bytes = call.encode_to_vec();
         let twice = [&bytes[..], &bytes].concat();
         let short = bytes[..bytes.len() - 1].to_vec();
+
         for frame in [twice, short, vec![0x80; 12], vec![8, 1]] {
-            assert_eq!(block_on(through(&[frame])).unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(
+                block_on(through(&[frame])).unwrap_err().kind(),
+                io::ErrorKind::InvalidData
+            );
         }
+
         let mut endless = Named::new(&[255u8; 9][..], &caller(), 1 << 20);
-        assert_eq!(block_on(endless.read_u64()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            block_on(endless.read_u64()).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What comes in on a connection: streams and datagrams, each checked, each handed to its reader.
 //!
-//! A peer that sends what no agent sends is disconnected, with a counted reason; nothing else notices.
+//! A peer that sends what no agent sends is disconnected, with a counted reason; nothing else
+//! notices.
 
 use super::{
     links::{Inner, Mesh},
@@ -33,7 +34,10 @@ const MISBEHAVED: VarInt = VarInt::from_u32(1);
 
 /// The agent at the other end of an established connection, as its certificate says.
 pub(super) fn peer_of(connection: &Connection) -> Option<AgentId> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    let chain = connection
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
     agent_of(chain.first()?).ok()
 }
 
@@ -47,13 +51,26 @@ pub(super) fn is_bulk(connection: &Connection) -> bool {
 }
 
 /// Serves a control connection until it ends.
-pub(super) async fn serve(mesh: Mesh, node: ActorRef<NodeServerMessage>, connection: Connection, is_dialler: bool) {
+pub(super) async fn serve(
+    mesh: Mesh,
+    node: ActorRef<NodeServerMessage>,
+    connection: Connection,
+    is_dialler: bool,
+) {
     let inner = mesh.inner;
     let Some(peer) = peer_of(&connection) else {
-        inner.metrics.refuse("certificate", &format!("{} shows no agent's certificate", connection.remote_address()));
+        inner.metrics.refuse(
+            "certificate",
+            &format!(
+                "{} shows no agent's certificate",
+                connection.remote_address()
+            ),
+        );
+
         connection.close(MISBEHAVED, b"no identity");
         return;
     };
+
     inner.add(&peer, &connection);
     let sessions = async {
         if is_dialler {
@@ -62,29 +79,52 @@ pub(super) async fn serve(mesh: Mesh, node: ActorRef<NodeServerMessage>, connect
             std::future::pending::<()>().await;
         }
     };
+
     let why = tokio::select! {
         why = accept_streams(&inner, &node, &connection, &peer) => why,
         why = accept_datagrams(&inner, &connection, &peer) => why,
         () = sessions => "closed".into(),
     };
+
     inner.remove(&peer, &connection, &why);
 }
 
 /// The dialler's duty: an actor session on this connection whenever there is none with the peer.
-async fn keep_session(inner: &Inner, node: &ActorRef<NodeServerMessage>, connection: &Connection, peer: &AgentId) {
+async fn keep_session(
+    inner: &Inner,
+    node: &ActorRef<NodeServerMessage>,
+    connection: &Connection,
+    peer: &AgentId,
+) {
     loop {
         if !inner.has_session(peer) {
-            let Ok((mut send, recv)) = connection.open_bi().await else { return };
+            let Ok((mut send, recv)) = connection.open_bi().await else {
+                return;
+            };
             if send.write_all(&[StreamKind::Actors as u8]).await.is_err() {
                 return;
             }
-            let stream = Box::new(SessionStream { send, recv, peer: peer.clone() });
-            if node.cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server: false }).is_err() {
+
+            let stream = Box::new(SessionStream {
+                send,
+                recv,
+                peer: peer.clone(),
+            });
+
+            if node
+                .cast(NodeServerMessage::ConnectionOpenedExternal {
+                    stream,
+                    is_server: false,
+                })
+                .is_err()
+            {
                 return;
             }
+
             // A new session takes a few round trips; until then it is not missing.
             tokio::time::sleep(Duration::from_secs(1).max(connection.rtt() * 8)).await;
         }
+
         tokio::time::sleep(SESSION_CHECK).await;
     }
 }
@@ -101,10 +141,16 @@ async fn accept_streams(
             Ok(stream) => stream,
             Err(error) => return explain(&error),
         };
-        let (inner, node, connection, peer) = (inner.clone(), node.clone(), connection.clone(), peer.clone());
+        let inner = inner.clone();
+        let node = node.clone();
+        let connection = connection.clone();
+        let peer = peer.clone();
         let exchanges = exchanges.clone();
+
         tokio::spawn(async move {
-            if let Err((reason, what)) = serve_stream(&inner, &node, &peer, send, recv, &exchanges).await {
+            if let Err((reason, what)) =
+                serve_stream(&inner, &node, &peer, send, recv, &exchanges).await
+            {
                 inner.metrics.refuse(reason, &format!("{peer}: {what}"));
                 connection.close(MISBEHAVED, reason.as_bytes());
             }
@@ -129,33 +175,76 @@ async fn serve_stream(
         Ok(Err(_)) => return Ok(()),
         Err(_) => return Err(("silent-stream", "opened a stream and sent nothing".into())),
     }
+
     match StreamKind::from_byte(kind[0]) {
         Some(StreamKind::Actors) => {
-            let stream = Box::new(SessionStream { send, recv, peer: peer.clone() });
-            let _ = node.cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server: true });
+            let stream = Box::new(SessionStream {
+                send,
+                recv,
+                peer: peer.clone(),
+            });
+            let _ = node.cast(NodeServerMessage::ConnectionOpenedExternal {
+                stream,
+                is_server: true,
+            });
+
             Ok(())
         }
         Some(StreamKind::Exchange) => {
-            let Ok(_place) = exchanges.acquire().await else { return Ok(()) };
-            let request = match tokio::time::timeout(STREAM_DEADLINE, recv.read_to_end(codec::DOCUMENT_LIMIT)).await {
+            let Ok(_place) = exchanges.acquire().await else {
+                return Ok(());
+            };
+            let request = match tokio::time::timeout(
+                STREAM_DEADLINE,
+                recv.read_to_end(codec::DOCUMENT_LIMIT),
+            )
+            .await
+            {
                 Ok(Ok(request)) => request,
                 Ok(Err(quinn::ReadToEndError::TooLong)) => {
-                    return Err(("oversize", format!("an exchange of more than {} bytes", codec::DOCUMENT_LIMIT)));
+                    return Err((
+                        "oversize",
+                        format!("an exchange of more than {} bytes", codec::DOCUMENT_LIMIT),
+                    ));
                 }
                 Ok(Err(_)) => return Ok(()),
-                Err(_) => return Err(("slow-stream", format!("an exchange took longer than {STREAM_DEADLINE:?}"))),
+                Err(_) => {
+                    return Err((
+                        "slow-stream",
+                        format!("an exchange took longer than {STREAM_DEADLINE:?}"),
+                    ));
+                }
             };
+
             let from = peer.clone();
-            let answer =
-                inner.gossip.call(|reply| GossipMessage::Exchange { from, request, reply }, EXCHANGE_DEADLINE).await;
-            // No answer (gossip is being restarted): the stream is reset, and the peer asks again later.
+            let answer = inner
+                .gossip
+                .call(
+                    |reply| GossipMessage::Exchange {
+                        from,
+                        request,
+                        reply,
+                    },
+                    EXCHANGE_DEADLINE,
+                )
+                .await;
+
+            // No answer (gossip is being restarted): the stream is reset, and the peer asks again
+            // later.
             if let Ok(answer) = answer {
                 let sent = async { send.write_all(&answer).await.map(|()| send.finish()) };
                 let _ = tokio::time::timeout(STREAM_DEADLINE, sent).await;
             }
+
             Ok(())
         }
-        None => Err(("unknown-stream", format!("a stream of kind {}, which this version does not know", kind[0]))),
+        None => Err((
+            "unknown-stream",
+            format!(
+                "a stream of kind {}, which this version does not know",
+                kind[0]
+            ),
+        )),
     }
 }
 
@@ -165,27 +254,50 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
             Ok(bytes) => bytes,
             Err(error) => return explain(&error),
         };
-        inner.metrics.datagrams.with_label_values(&["received"]).inc();
+
+        inner
+            .metrics
+            .datagrams
+            .with_label_values(&["received"])
+            .inc();
+
         let envelope = match codec::decode::<Envelope>(&bytes) {
             Ok(envelope) => envelope,
             Err(error) => {
-                inner.metrics.refuse("datagram", &format!("{peer}: a datagram that is no envelope: {error}"));
+                inner.metrics.refuse(
+                    "datagram",
+                    &format!("{peer}: a datagram that is no envelope: {error}"),
+                );
+
                 connection.close(MISBEHAVED, b"datagram");
                 return "it sent garbage".into();
             }
         };
+
         match route(&inner.id, peer, &envelope) {
             Route::Ours => {
                 let Envelope { from, payload, .. } = envelope;
                 let _ = inner.gossip.cast(GossipMessage::Datagram { from, payload });
             }
             Route::Relay if inner.newest(&envelope.to).is_some() => {
-                inner.metrics.datagrams.with_label_values(&["relayed"]).inc();
+                inner
+                    .metrics
+                    .datagrams
+                    .with_label_values(&["relayed"])
+                    .inc();
+
                 inner.post(&envelope);
             }
-            Route::Relay => inner.metrics.datagrams.with_label_values(&["unsendable"]).inc(),
+            Route::Relay => inner
+                .metrics
+                .datagrams
+                .with_label_values(&["unsendable"])
+                .inc(),
             Route::Forged => {
-                let what = format!("{peer} sent a datagram from {} to {}", envelope.from, envelope.to);
+                let what = format!(
+                    "{peer} sent a datagram from {} to {}",
+                    envelope.from, envelope.to
+                );
                 inner.metrics.refuse("datagram-route", &what);
             }
         }
@@ -202,8 +314,8 @@ enum Route {
     Forged,
 }
 
-/// Where a datagram that came from `peer` goes. One relay at most, in the region of the member: a peer speaks for itself,
-/// for its region's agents, or hands us on what came to our own region.
+/// Where a datagram that came from `peer` goes. One relay at most, in the region of the member: a
+/// peer speaks for itself, for its region's agents, or hands us on what came to our own region.
 fn route(us: &AgentId, peer: &AgentId, envelope: &Envelope) -> Route {
     let is_credible = envelope.from.region == peer.region || peer.region == us.region;
     if &envelope.to == us && is_credible {
@@ -222,16 +334,22 @@ pub(super) async fn serve_bulk(mesh: Mesh, connection: Connection) {
         connection.close(MISBEHAVED, b"no identity");
         return;
     };
-    let gauge = inner.metrics.connections.with_label_values(&[peer.region.as_str(), "bulk"]);
+    let gauge = inner
+        .metrics
+        .connections
+        .with_label_values(&[peer.region.as_str(), "bulk"]);
+
     gauge.inc();
     while let Ok((send, recv)) = connection.accept_bi().await {
-        let (inner, peer) = (inner.clone(), peer.clone());
+        let inner = inner.clone();
+        let peer = peer.clone();
         tokio::spawn(async move {
             if let Err(why) = inner.bulk.serve(peer.clone(), send, recv).await {
                 inner.metrics.refuse("bulk", &format!("{peer}: {why}"));
             }
         });
     }
+
     gauge.dec();
 }
 
@@ -239,7 +357,10 @@ pub(super) async fn serve_bulk(mesh: Mesh, connection: Connection) {
 pub(super) fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ApplicationClosed(close) => {
-            format!("closed by the peer: {}", String::from_utf8_lossy(&close.reason))
+            format!(
+                "closed by the peer: {}",
+                String::from_utf8_lossy(&close.reason)
+            )
         }
         ConnectionError::TimedOut => "nothing heard for too long".into(),
         other => super::tls::readable(&other.to_string()),
@@ -253,21 +374,47 @@ mod tests {
 
     fn routed(us: &str, peer: &str, from: &str, to: &str) -> Route {
         let id = |text: &str| text.parse::<AgentId>().unwrap();
-        route(&id(us), &id(peer), &Envelope { from: id(from), to: id(to), payload: vec![] })
+        route(
+            &id(us),
+            &id(peer),
+            &Envelope {
+                from: id(from),
+                to: id(to),
+                payload: vec![],
+            },
+        )
     }
 
     #[test]
     fn a_datagram_is_taken_from_its_sender_or_through_one_relay() {
         assert_eq!(routed("b/0", "a/0", "a/0", "b/0"), Route::Ours);
-        assert_eq!(routed("b/0", "a/0", "a/1", "b/0"), Route::Ours, "its region's agents speak through it");
+        assert_eq!(
+            routed("b/0", "a/0", "a/1", "b/0"),
+            Route::Ours,
+            "its region's agents speak through it"
+        );
+
         assert_eq!(routed("b/0", "a/0", "a/0", "b/1"), Route::Relay);
-        assert_eq!(routed("b/1", "b/0", "a/0", "b/1"), Route::Ours, "relayed by our own region");
+        assert_eq!(
+            routed("b/1", "b/0", "a/0", "b/1"),
+            Route::Ours,
+            "relayed by our own region"
+        );
     }
 
     #[test]
     fn nobody_speaks_for_another_region_and_nothing_is_relayed_twice() {
         assert_eq!(routed("b/0", "a/0", "c/0", "b/0"), Route::Forged);
-        assert_eq!(routed("b/0", "a/0", "a/1", "b/1"), Route::Forged, "a second relay");
-        assert_eq!(routed("b/0", "a/0", "a/0", "c/0"), Route::Forged, "we are not of that region");
+        assert_eq!(
+            routed("b/0", "a/0", "a/1", "b/1"),
+            Route::Forged,
+            "a second relay"
+        );
+
+        assert_eq!(
+            routed("b/0", "a/0", "a/0", "c/0"),
+            Route::Forged,
+            "we are not of that region"
+        );
     }
 }

@@ -45,17 +45,24 @@ pub enum PeerError {
     Malformed(Peer, String),
 }
 
-/// Calls a peer's actors. In production over ractor_cluster; in the simulator and in tests over a scripted network.
+/// Calls a peer's actors. In production over ractor_cluster; in the simulator and in tests over a
+/// scripted network.
 #[async_trait]
 pub trait PeerLink: Send + Sync + 'static {
     /// Sends `request` and waits for the answer, at most `timeout`.
-    async fn call(&self, to: &Peer, request: PeerRequest, timeout: Duration) -> Result<PeerReply, PeerError>;
+    async fn call(
+        &self,
+        to: &Peer,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> Result<PeerReply, PeerError>;
 }
 
 /// Answers what peers ask of our actors.
 #[async_trait]
 pub trait PeerService: Send + Sync + 'static {
-    /// Answers one request of `caller`, whom the certificate of the connection names; never waits longer than a few seconds.
+    /// Answers one request of `caller`, whom the certificate of the connection names; never waits
+    /// longer than a few seconds.
     async fn answer(&self, caller: &AgentId, request: PeerRequest) -> PeerReply;
 
     /// What is answered to a request that can't be read, or whose caller is not known.
@@ -65,15 +72,28 @@ pub trait PeerService: Send + Sync + 'static {
 /// Serves one stream of a peer's bulk connection.
 #[async_trait]
 pub trait BulkService: Send + Sync + 'static {
-    /// Reads a `BulkRequest` and answers it; the mesh logs and counts the error and drops the stream.
-    async fn serve(&self, from: AgentId, send: quinn::SendStream, recv: quinn::RecvStream) -> Result<(), String>;
+    /// Reads a `BulkRequest` and answers it; the mesh logs and counts the error and drops the
+    /// stream.
+    async fn serve(
+        &self,
+        from: AgentId,
+        send: quinn::SendStream,
+        recv: quinn::RecvStream,
+    ) -> Result<(), String>;
 }
 
 /// What gossip needs of the mesh.
 #[async_trait]
 pub trait GossipTransport: Send + Sync + 'static {
-    /// Sends a SWIM packet, directly or through one relay of the member's region. Best effort, never blocks.
+    /// Sends a SWIM packet, directly or through one relay of the member's region. Best effort,
+    /// never blocks.
     fn send_datagram(&self, to: &AgentId, payload: Vec<u8>);
-    /// One board exchange with a connected peer: a request, a reply, at most `codec::DOCUMENT_LIMIT` bytes each.
-    async fn exchange(&self, to: &AgentId, request: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, PeerError>;
+    /// One board exchange with a connected peer: a request, a reply, at most
+    /// `codec::DOCUMENT_LIMIT` bytes each.
+    async fn exchange(
+        &self,
+        to: &AgentId,
+        request: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, PeerError>;
 }

@@ -75,7 +75,8 @@ pub(super) struct Inner {
     pub(super) bulk: Arc<dyn BulkService>,
     pub(super) metrics: MeshMetrics,
     pub(super) sessions: Sessions,
-    /// Bound at the mesh actor's first start and kept over its restarts, so that the port never changes hands.
+    /// Bound at the mesh actor's first start and kept over its restarts, so that the port never
+    /// changes hands.
     pub(super) port: ArcSwapOption<(quinn::Endpoint, Dialling)>,
     peers: Mutex<BTreeMap<AgentId, PeerLinks>>,
     /// Counts changes of `peers`.
@@ -93,7 +94,15 @@ pub struct Mesh {
 impl Mesh {
     /// A mesh without connections; the [`super::actor::MeshActor`] brings it to life.
     pub fn new(arguments: MeshArguments) -> Self {
-        let MeshArguments { config, identity, snapshots, gossip, bulk, metrics } = arguments;
+        let MeshArguments {
+            config,
+            identity,
+            snapshots,
+            gossip,
+            bulk,
+            metrics,
+        } = arguments;
+
         Self {
             inner: Arc::new(Inner {
                 id: identity.id().clone(),
@@ -113,10 +122,15 @@ impl Mesh {
         }
     }
 
-    /// Opens a stream on the bulk connection to a connected agent, dialling it where there is none or it died.
+    /// Opens a stream on the bulk connection to a connected agent, dialling it where there is none
+    /// or it died.
     pub async fn open_bulk(&self, to: &AgentId) -> Result<(SendStream, RecvStream), PeerError> {
         let peer = || Peer::Agent(to.clone());
-        let slot = lock(&self.inner.bulk_connections).entry(to.clone()).or_default().clone();
+        let slot = lock(&self.inner.bulk_connections)
+            .entry(to.clone())
+            .or_default()
+            .clone();
+
         // Held while dialling, so that many requests to one peer share a connection.
         let mut slot = slot.lock().await;
         if let Some(connection) = &*slot
@@ -125,9 +139,19 @@ impl Mesh {
         {
             return Ok(stream);
         }
-        let remote = self.inner.newest(to).ok_or_else(|| PeerError::NotConnected(peer()))?.remote_address();
-        let port = self.inner.port.load_full().ok_or_else(|| PeerError::NotConnected(peer()))?;
+
+        let remote = self
+            .inner
+            .newest(to)
+            .ok_or_else(|| PeerError::NotConnected(peer()))?
+            .remote_address();
+        let port = self
+            .inner
+            .port
+            .load_full()
+            .ok_or_else(|| PeerError::NotConnected(peer()))?;
         let broken = |why: String| PeerError::Broken(peer(), why);
+
         let connecting = port
             .0
             .connect_with(port.1.bulk.clone(), remote, &server_name(&to.region))
@@ -136,7 +160,11 @@ impl Mesh {
             .await
             .map_err(|_| PeerError::TimedOut(peer(), BULK_DIAL_DEADLINE))?
             .map_err(|error| broken(error.to_string()))?;
-        let stream = connection.open_bi().await.map_err(|error| broken(error.to_string()))?;
+        let stream = connection
+            .open_bi()
+            .await
+            .map_err(|error| broken(error.to_string()))?;
+
         *slot = Some(connection);
         Ok(stream)
     }
@@ -153,11 +181,17 @@ impl Mesh {
 /// This agent's connections as the mesh is told of them.
 pub fn published_links(config: &Config, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
     let regions = config.regions.iter().map(|region| &region.name);
-    Links::new(&config.region, regions, links.iter().map(|(agent, link)| (agent, link.round_trip_us)))
+    Links::new(
+        &config.region,
+        regions,
+        links
+            .iter()
+            .map(|(agent, link)| (agent, link.round_trip_us)),
+    )
 }
 
-/// Publishes this agent's connections on the status board: each that comes or goes at once, and all of them again every
-/// `repeat`, since gossip may have been restarted in between.
+/// Publishes this agent's connections on the status board: each that comes or goes at once, and all
+/// of them again every `repeat`, since gossip may have been restarted in between.
 pub async fn publish_links(
     config: Arc<Config>,
     snapshots: Snapshots,
@@ -168,16 +202,21 @@ pub async fn publish_links(
     let mut published = Links::default();
     let mut published_at = None::<Instant>;
     let mut sent_at = None::<Instant>;
+
     loop {
         let current = published_links(&config, &changes.borrow_and_update());
         if published_at.is_none_or(|at| current.replaces(&published, elapsed_ms(at))) {
             (published, published_at, sent_at) = (current, Some(Instant::now()), None);
         }
+
         if sent_at.is_none_or(|at| at.elapsed() >= repeat) {
             // Gossip is being restarted: sent again soon.
-            let _ = gossip.cast(GossipMessage::Publish(Box::new(Fact::Links(published.clone()))));
+            let _ = gossip.cast(GossipMessage::Publish(Box::new(Fact::Links(
+                published.clone(),
+            ))));
             sent_at = Some(Instant::now());
         }
+
         // Changes come every few seconds, since round-trip times are among them.
         let _ = tokio::time::timeout(repeat, changes.changed()).await;
     }
@@ -194,7 +233,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Inner {
     /// The connection to use towards an agent.
     pub(super) fn newest(&self, to: &AgentId) -> Option<Connection> {
-        lock(&self.peers).get(to).and_then(|peer| peer.links.last()).map(|link| link.connection.clone())
+        lock(&self.peers)
+            .get(to)
+            .and_then(|peer| peer.links.last())
+            .map(|link| link.connection.clone())
     }
 
     /// The agent of a region with the shortest round trip, and the connection to it.
@@ -216,10 +258,19 @@ impl Inner {
         let is_first = {
             let mut peers = lock(&self.peers);
             let links = &mut peers.entry(peer.clone()).or_default().links;
-            links.push(Link { connection: connection.clone(), since: Instant::now() });
+            links.push(Link {
+                connection: connection.clone(),
+                since: Instant::now(),
+            });
+
             links.len() == 1
         };
-        self.metrics.connections.with_label_values(&[peer.region.as_str(), "control"]).inc();
+
+        self.metrics
+            .connections
+            .with_label_values(&[peer.region.as_str(), "control"])
+            .inc();
+
         self.publish();
         if is_first {
             tracing::info!(peer = %peer, address = %connection.remote_address(), "connected");
@@ -231,15 +282,27 @@ impl Inner {
     pub(super) fn remove(&self, peer: &AgentId, connection: &Connection, why: &str) {
         let is_last = {
             let mut peers = lock(&self.peers);
-            let Some(entry) = peers.get_mut(peer) else { return };
-            entry.links.retain(|link| link.connection.stable_id() != connection.stable_id());
+            let Some(entry) = peers.get_mut(peer) else {
+                return;
+            };
+
+            entry
+                .links
+                .retain(|link| link.connection.stable_id() != connection.stable_id());
+
             let is_last = entry.links.is_empty();
             if is_last {
                 peers.remove(peer);
             }
+
             is_last
         };
-        self.metrics.connections.with_label_values(&[peer.region.as_str(), "control"]).dec();
+
+        self.metrics
+            .connections
+            .with_label_values(&[peer.region.as_str(), "control"])
+            .dec();
+
         self.publish();
         if is_last {
             tracing::info!(peer = %peer, why, "disconnected");
@@ -252,8 +315,13 @@ impl Inner {
     pub(super) fn clear(&self) {
         let all: Vec<_> = lock(&self.peers)
             .iter()
-            .flat_map(|(id, peer)| peer.links.iter().map(|link| (id.clone(), link.connection.clone())))
+            .flat_map(|(id, peer)| {
+                peer.links
+                    .iter()
+                    .map(|link| (id.clone(), link.connection.clone()))
+            })
             .collect();
+
         for (peer, connection) in all {
             connection.close(quinn::VarInt::from_u32(0), b"restarting");
             self.remove(&peer, &connection, "the mesh actor restarts");
@@ -263,17 +331,30 @@ impl Inner {
     /// Tells everybody the present connections and their round-trip times.
     pub(super) fn publish(&self) {
         // Under the cell's own lock: of two that publish at once the later one sees what both know.
-        self.snapshots.links.send_modify(|links| *links = Arc::new(self.links()));
+        self.snapshots
+            .links
+            .send_modify(|links| *links = Arc::new(self.links()));
+
         let links = self.snapshots.links.borrow().clone();
         for region in &self.config.regions {
-            let nearest =
-                links.iter().filter(|(id, _)| id.region == region.name).map(|(_, link)| link.round_trip_us).min();
+            let nearest = links
+                .iter()
+                .filter(|(id, _)| id.region == region.name)
+                .map(|(_, link)| link.round_trip_us)
+                .min();
+
             if let Some(us) = nearest {
-                self.metrics.round_trip.with_label_values(&[region.name.as_str()]).set(us as f64 / 1e6);
+                self.metrics
+                    .round_trip
+                    .with_label_values(&[region.name.as_str()])
+                    .set(us as f64 / 1e6);
             }
         }
+
         let unreachable = published_links(&self.config, &links).unreachable.len();
-        self.metrics.unreachable_regions.set(i64::try_from(unreachable).unwrap_or(i64::MAX));
+        self.metrics
+            .unreachable_regions
+            .set(i64::try_from(unreachable).unwrap_or(i64::MAX));
         self.changes.send_modify(|changes| *changes += 1);
     }
 
@@ -282,17 +363,26 @@ impl Inner {
             round_trip_us: u64::try_from(link.connection.rtt().as_micros()).unwrap_or(u64::MAX),
             since: link.since,
         };
-        lock(&self.peers).iter().filter_map(|(id, peer)| Some((id.clone(), info(peer.links.last()?)))).collect()
+
+        lock(&self.peers)
+            .iter()
+            .filter_map(|(id, peer)| Some((id.clone(), info(peer.links.last()?))))
+            .collect()
     }
 
     /// Sends an envelope straight to its member, or to a relay in the member's region.
     pub(super) fn post(&self, envelope: &Envelope) {
-        let connection =
-            self.newest(&envelope.to).or_else(|| self.nearest(&envelope.to.region).map(|(_, connection)| connection));
+        let connection = self.newest(&envelope.to).or_else(|| {
+            self.nearest(&envelope.to.region)
+                .map(|(_, connection)| connection)
+        });
         let outcome = match (connection, codec::encode(envelope)) {
-            (Some(connection), Ok(bytes)) => connection.send_datagram(bytes.into()).map_or("unsendable", |()| "sent"),
+            (Some(connection), Ok(bytes)) => connection
+                .send_datagram(bytes.into())
+                .map_or("unsendable", |()| "sent"),
             _ => "unsendable",
         };
+
         self.metrics.datagrams.with_label_values(&[outcome]).inc();
     }
 
@@ -323,22 +413,38 @@ impl Inner {
         }
     }
 
-    async fn call(&self, to: &Peer, request: PeerRequest, timeout: Duration) -> Result<PeerReply, PeerError> {
+    async fn call(
+        &self,
+        to: &Peer,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> Result<PeerReply, PeerError> {
         let not_connected = || PeerError::NotConnected(to.clone());
         let target = self.target(to).ok_or_else(not_connected)?;
         let actor = self.actor_of(&target).ok_or_else(not_connected)?;
+
         // Checked here: on the other side a frame too large would end the session for everybody.
-        codec::encode(&request).map_err(|error| PeerError::Malformed(to.clone(), error.to_string()))?;
+        codec::encode(&request)
+            .map_err(|error| PeerError::Malformed(to.clone(), error.to_string()))?;
+
         let places = lock(&self.places)
             .entry(target.clone())
             .or_insert_with(|| Arc::new(Semaphore::new(CALLS_PER_PEER)))
             .clone();
-        let _place = places.try_acquire().map_err(|_| PeerError::Busy(to.clone()))?;
-        match actor.call(|reply| PeerMessage::new(request, reply), Some(timeout)).await {
+        let _place = places
+            .try_acquire()
+            .map_err(|_| PeerError::Busy(to.clone()))?;
+
+        match actor
+            .call(|reply| PeerMessage::new(request, reply), Some(timeout))
+            .await
+        {
             Ok(CallResult::Success(Wire::Ok(reply))) => Ok(reply),
             Ok(CallResult::Success(Wire::Bad(why))) => Err(PeerError::Malformed(to.clone(), why)),
             Ok(CallResult::Timeout) => Err(PeerError::TimedOut(to.clone(), timeout)),
-            Ok(CallResult::SenderError) => Err(PeerError::Broken(to.clone(), "the session ended".into())),
+            Ok(CallResult::SenderError) => {
+                Err(PeerError::Broken(to.clone(), "the session ended".into()))
+            }
             Err(error) => Err(PeerError::Broken(to.clone(), error.to_string())),
         }
     }
@@ -346,7 +452,12 @@ impl Inner {
 
 #[async_trait]
 impl PeerLink for Mesh {
-    async fn call(&self, to: &Peer, request: PeerRequest, timeout: Duration) -> Result<PeerReply, PeerError> {
+    async fn call(
+        &self,
+        to: &Peer,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> Result<PeerReply, PeerError> {
         let answer = self.inner.call(to, request, timeout).await;
         let outcome = match &answer {
             Ok(_) => "answered",
@@ -356,6 +467,7 @@ impl PeerLink for Mesh {
             Err(PeerError::Broken(..)) => "broken",
             Err(PeerError::Malformed(..)) => "malformed",
         };
+
         self.inner.metrics.calls.with_label_values(&[outcome]).inc();
         answer
     }
@@ -364,19 +476,42 @@ impl PeerLink for Mesh {
 #[async_trait]
 impl GossipTransport for Mesh {
     fn send_datagram(&self, to: &AgentId, payload: Vec<u8>) {
-        self.inner.post(&Envelope { from: self.inner.id.clone(), to: to.clone(), payload });
+        self.inner.post(&Envelope {
+            from: self.inner.id.clone(),
+            to: to.clone(),
+            payload,
+        });
     }
 
-    async fn exchange(&self, to: &AgentId, request: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, PeerError> {
+    async fn exchange(
+        &self,
+        to: &AgentId,
+        request: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, PeerError> {
         let peer = || Peer::Agent(to.clone());
-        let connection = self.inner.newest(to).ok_or_else(|| PeerError::NotConnected(peer()))?;
+        let connection = self
+            .inner
+            .newest(to)
+            .ok_or_else(|| PeerError::NotConnected(peer()))?;
         let exchange = async {
-            let (mut send, mut recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
-            send.write_all(&[StreamKind::Exchange as u8]).await.map_err(|error| error.to_string())?;
-            send.write_all(&request).await.map_err(|error| error.to_string())?;
+            let (mut send, mut recv) = connection
+                .open_bi()
+                .await
+                .map_err(|error| error.to_string())?;
+
+            send.write_all(&[StreamKind::Exchange as u8])
+                .await
+                .map_err(|error| error.to_string())?;
+            send.write_all(&request)
+                .await
+                .map_err(|error| error.to_string())?;
             send.finish().map_err(|error| error.to_string())?;
-            recv.read_to_end(codec::DOCUMENT_LIMIT).await.map_err(|error| error.to_string())
+            recv.read_to_end(codec::DOCUMENT_LIMIT)
+                .await
+                .map_err(|error| error.to_string())
         };
+
         tokio::time::timeout(timeout, exchange)
             .await
             .map_err(|_| PeerError::TimedOut(peer(), timeout))?

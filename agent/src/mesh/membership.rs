@@ -1,15 +1,19 @@
-//! Who is alive: SWIM with suspicion (Das et al. 2002, by foca) as a machine without sockets, clocks or tasks.
+//! Who is alive: SWIM with suspicion (Das et al. 2002, by foca) as a machine without sockets,
+//! clocks or tasks.
 //!
-//! Bytes, the time and a random number generator go in; packets, member events and the time of the next wake-up come out.
-//! Beside what foca does, this adds:
-//! - a suspect is told at once, and again until it answers ("buddy system" of Lifeguard, Dadgar et al. 2018), because
-//!   with foca alone it learns of the suspicion by chance, which in a mesh of 200 agents takes longer than a suspicion lasts;
+//! Bytes, the time and a random number generator go in; packets, member events and the time of the
+//! next wake-up come out. Beside what foca does, this adds:
+//! - a suspect is told at once, and again until it answers ("buddy system" of Lifeguard, Dadgar et
+//!   al. 2018), because with foca alone it learns of the suspicion by chance, which in a mesh of
+//!   200 agents takes longer than a suspicion lasts;
 //! - a join that was lost is tried again every second, as foca does not;
-//! - a process that was paused (SIGSTOP, a frozen VM) gives the others time to answer before it declares them dead;
+//! - a process that was paused (SIGSTOP, a frozen VM) gives the others time to answer before it
+//!   declares them dead;
 //! - bounds on who may speak for whom, and on how many members there are.
 
 use foca::{
-    Codec, Config, Foca, Header, Identity, Message, NoCustomBroadcast, Notification, PeriodicParams, PostcardCodec,
+    Codec, Config, Foca, Header, Identity, Message, NoCustomBroadcast, Notification,
+    PeriodicParams, PostcardCodec,
 };
 use foca::{Incarnation, Member, Runtime, State, Timer};
 use rand::rngs::StdRng;
@@ -22,19 +26,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Largest packet, bytes. A QUIC datagram holds 1,162 bytes on a path with the smallest MTU that QUIC allows; the envelope
-/// takes 270 with the longest names.
+/// Largest packet, bytes. A QUIC datagram holds 1,162 bytes on a path with the smallest MTU that
+/// QUIC allows; the envelope takes 270 with the longest names.
 pub const PACKET_MAX: usize = 880;
 /// Most members, dead ones included.
 pub const MEMBERS_MAX: usize = 2048;
 /// Every member is probed by somebody about once in this time.
 pub const PROBE_PERIOD: Duration = Duration::from_millis(400);
-/// After this long without an answer others are asked to try. Round trips between continents take 150 to 280 ms, so that
-/// some probes ask in vain: it costs a few packets, and the direct answer still counts until the period ends.
+/// After this long without an answer others are asked to try. Round trips between continents take
+/// 150 to 280 ms, so that some probes ask in vain: it costs a few packets, and the direct answer
+/// still counts until the period ends.
 pub const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
-/// A suspect that does not answer for this long is dead. Measured by simulation from kill -9 to "down" at every member: 3 to 5
-/// members 1.5 s (half of the runs) and 2.4 s (all); 20 members 1.7 s and 2.9 s; 100 members up to 3.9 s. No death and no
-/// rejoin in 40 minutes of three members with 250 to 310 ms round trips and 1 % loss. Holds three attempts to reach it over 300 ms round trips.
+/// A suspect that does not answer for this long is dead. Measured by simulation from kill -9 to
+/// "down" at every member: 3 to 5 members 1.5 s (half of the runs) and 2.4 s (all); 20 members 1.7
+/// s and 2.9 s; 100 members up to 3.9 s. No death and no rejoin in 40 minutes of three members with
+/// 250 to 310 ms round trips and 1 % loss. Holds three attempts to reach it over 300 ms round
+/// trips.
 pub const SUSPICION: Duration = Duration::from_millis(800);
 /// How often a suspect is told.
 const BUDDY_PERIOD: Duration = Duration::from_millis(200);
@@ -70,7 +77,9 @@ mod shared {
         AgentId::serialize(agent, to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<AgentId>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<AgentId>, D::Error> {
         AgentId::deserialize(from).map(Arc::new)
     }
 }
@@ -78,12 +87,19 @@ mod shared {
 impl Identity for MemberId {
     type Addr = Arc<AgentId>;
 
-    /// Each further life begins twice as far in the future: an agent whose clock was set back between two lives overtakes
-    /// its earlier self within a few round trips.
+    /// Each further life begins twice as far in the future: an agent whose clock was set back
+    /// between two lives overtakes its earlier self within a few round trips.
     fn renew(&self) -> Option<Self> {
         const FARTHEST: u8 = 24;
-        let generation = self.generation.saturating_add(1 << self.renewals.min(FARTHEST));
-        Some(Self { agent: self.agent.clone(), generation, renewals: self.renewals.saturating_add(1) })
+
+        let generation = self
+            .generation
+            .saturating_add(1 << self.renewals.min(FARTHEST));
+        Some(Self {
+            agent: self.agent.clone(),
+            generation,
+            renewals: self.renewals.saturating_add(1),
+        })
     }
 
     fn addr(&self) -> Self::Addr {
@@ -179,12 +195,15 @@ impl Runtime<MemberId> for Collector<'_> {
             Notification::Rejoin(own) => MemberEvent::Rejoined(own.generation),
             Notification::Active | Notification::Idle | Notification::Defunct => return,
         };
+
         self.outputs.events.push(event);
     }
 
     fn send_to(&mut self, to: MemberId, data: &[u8]) {
         if to.agent != self.own {
-            self.outputs.sends.push(((*to.agent).clone(), data.to_vec()));
+            self.outputs
+                .sends
+                .push(((*to.agent).clone(), data.to_vec()));
         }
     }
 
@@ -200,7 +219,14 @@ fn swim_config() -> Config {
             None => NonZeroUsize::MIN,
         }
     }
-    let every = |frequency, count| Some(PeriodicParams { frequency, num_members: some(count) });
+
+    let every = |frequency, count| {
+        Some(PeriodicParams {
+            frequency,
+            num_members: some(count),
+        })
+    };
+
     Config {
         probe_period: PROBE_PERIOD,
         probe_rtt: PROBE_ROUND_TRIP,
@@ -213,7 +239,8 @@ fn swim_config() -> Config {
         notify_down_members: true,
         // A feed holds about 15 members: in a larger mesh the rest are learned from several.
         periodic_announce: every(Duration::from_secs(3), 1),
-        // Heals a partition of members that are not connected directly; connected ones are announced to each second.
+        // Heals a partition of members that are not connected directly; connected ones are
+        // announced to each second.
         periodic_announce_to_down_members: every(Duration::from_secs(5), 2),
         // Sent only while there is news.
         periodic_gossip: every(Duration::from_millis(200), 3),
@@ -221,9 +248,14 @@ fn swim_config() -> Config {
 }
 
 impl Membership {
-    /// Agent `own` in the life that began at `generation` (Unix milliseconds, or above the last [`Self::generation`]).
+    /// Agent `own` in the life that began at `generation` (Unix milliseconds, or above the last
+    /// [`Self::generation`]).
     pub fn new(own: AgentId, generation: u64, rng: StdRng, now: Instant) -> Self {
-        let identity = MemberId { agent: Arc::new(own), generation, renewals: 0 };
+        let identity = MemberId {
+            agent: Arc::new(own),
+            generation,
+            renewals: 0,
+        };
         let mut membership = Self {
             foca: Foca::new(identity, swim_config(), rng, PostcardCodec),
             alarms: BTreeMap::new(),
@@ -232,6 +264,7 @@ impl Membership {
             links: BTreeSet::new(),
             suspects: Vec::new(),
         };
+
         membership.set_alarm(now + ANNOUNCE_PERIOD, Alarm::Announce);
         membership
     }
@@ -251,7 +284,8 @@ impl Membership {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// We are connected to `peer`: ask it to let us join, now and every second until it is a member.
+    /// We are connected to `peer`: ask it to let us join, now and every second until it is a
+    /// member.
     pub fn link_up(&mut self, peer: &AgentId, now: Instant, outputs: &mut Outputs) {
         if *peer != *self.foca.identity().agent {
             self.links.insert(peer.clone());
@@ -273,49 +307,86 @@ impl Membership {
         outputs: &mut Outputs,
     ) -> Result<(), PacketError> {
         if packet.len() > PACKET_MAX {
-            return Err(PacketError::Malformed(format!("{} bytes, the limit is {PACKET_MAX}", packet.len())));
+            return Err(PacketError::Malformed(format!(
+                "{} bytes, the limit is {PACKET_MAX}",
+                packet.len()
+            )));
         }
+
         let mut rest = packet;
-        let header: Header<MemberId> =
-            PostcardCodec.decode_header(&mut rest).map_err(|error| PacketError::Malformed(error.to_string()))?;
+        let header: Header<MemberId> = PostcardCodec
+            .decode_header(&mut rest)
+            .map_err(|error| PacketError::Malformed(error.to_string()))?;
+
         if *header.src.agent != *from {
-            return Err(PacketError::WrongSender { claimed: (*header.src.agent).clone(), from: from.clone() });
+            return Err(PacketError::WrongSender {
+                claimed: (*header.src.agent).clone(),
+                from: from.clone(),
+            });
         }
-        if self.foca.iter_membership_state().len() >= MEMBERS_MAX && self.names_strangers(&header.src, rest) {
+
+        if self.foca.iter_membership_state().len() >= MEMBERS_MAX
+            && self.names_strangers(&header.src, rest)
+        {
             return Err(PacketError::Full);
         }
-        self.with_foca(now, outputs, |foca, runtime| foca.handle_data(packet, runtime))
-            .map_err(|error| PacketError::Malformed(error.to_string()))
+
+        self.with_foca(now, outputs, |foca, runtime| {
+            foca.handle_data(packet, runtime)
+        })
+        .map_err(|error| PacketError::Malformed(error.to_string()))
     }
 
     /// Does what is due.
     pub fn wake(&mut self, now: Instant, outputs: &mut Outputs) {
-        let late = self.next_wake().map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
+        let late = self
+            .next_wake()
+            .map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
         if late > PAUSE {
-            // We were paused: answers wait unread and nobody heard of us. All deadlines move by the pause.
+            // We were paused: answers wait unread and nobody heard of us. All deadlines move by the
+            // pause.
             let alarms = std::mem::take(&mut self.alarms);
-            self.alarms = alarms.into_iter().map(|((at, order), alarm)| ((at + late, order), alarm)).collect();
+            self.alarms = alarms
+                .into_iter()
+                .map(|((at, order), alarm)| ((at + late, order), alarm))
+                .collect();
         }
-        while let Some(due) = self.alarms.first_entry().filter(|entry| entry.key().0 <= now) {
+
+        while let Some(due) = self
+            .alarms
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
             match due.remove() {
-                // foca 2.0 tells a member that refuted its suspicion all the same that it is dead when the time is up.
-                Alarm::Swim(Timer::ChangeSuspectToDown { member_id, incarnation, .. })
-                    if !self.is_suspect(&member_id, incarnation) => {}
+                // foca 2.0 tells a member that refuted its suspicion all the same that it is dead
+                // when the time is up.
+                Alarm::Swim(Timer::ChangeSuspectToDown {
+                    member_id,
+                    incarnation,
+                    ..
+                }) if !self.is_suspect(&member_id, incarnation) => {}
                 Alarm::Swim(timer) => {
-                    if let Err(error) = self.with_foca(now, outputs, |foca, runtime| foca.handle_timer(timer, runtime))
-                    {
+                    if let Err(error) = self.with_foca(now, outputs, |foca, runtime| {
+                        foca.handle_timer(timer, runtime)
+                    }) {
                         tracing::warn!(%error, "SWIM timer");
                     }
                 }
-                Alarm::Buddy(member, incarnation) => self.tell_suspect(member, incarnation, now, outputs),
+                Alarm::Buddy(member, incarnation) => {
+                    self.tell_suspect(member, incarnation, now, outputs)
+                }
                 Alarm::Announce => {
                     let missing: Vec<_> = self.links.difference(&self.alive).cloned().collect();
-                    missing.iter().for_each(|peer| self.announce(peer, now, outputs));
+                    missing
+                        .iter()
+                        .for_each(|peer| self.announce(peer, now, outputs));
                     self.set_alarm(now + ANNOUNCE_PERIOD, Alarm::Announce);
                 }
                 Alarm::Rejoin(attempts) => {
                     let links: Vec<_> = self.links.iter().cloned().collect();
-                    links.iter().for_each(|peer| self.announce(peer, now, outputs));
+                    links
+                        .iter()
+                        .for_each(|peer| self.announce(peer, now, outputs));
                     if attempts > 1 {
                         self.set_alarm(now + BUDDY_PERIOD, Alarm::Rejoin(attempts - 1));
                     }
@@ -326,8 +397,14 @@ impl Membership {
 
     fn announce(&mut self, peer: &AgentId, now: Instant, outputs: &mut Outputs) {
         // An announcement is for whichever life the peer is in.
-        let to = MemberId { agent: Arc::new(peer.clone()), generation: 0, renewals: 0 };
-        if let Err(error) = self.with_foca(now, outputs, |foca, runtime| foca.announce(to, runtime)) {
+        let to = MemberId {
+            agent: Arc::new(peer.clone()),
+            generation: 0,
+            renewals: 0,
+        };
+
+        if let Err(error) = self.with_foca(now, outputs, |foca, runtime| foca.announce(to, runtime))
+        {
             tracing::warn!(%peer, %error, "could not announce ourselves");
         }
     }
@@ -339,41 +416,67 @@ impl Membership {
         act: impl FnOnce(&mut Swim, &mut Collector<'_>) -> Result<R, foca::Error>,
     ) -> Result<R, foca::Error> {
         let events_before = outputs.events.len();
-        let mut collector = Collector { own: self.foca.identity().agent.clone(), outputs, timers: Vec::new() };
+        let mut collector = Collector {
+            own: self.foca.identity().agent.clone(),
+            outputs,
+            timers: Vec::new(),
+        };
         let mut result = act(&mut self.foca, &mut collector);
-        if collector.outputs.events[events_before..].iter().any(|event| matches!(event, MemberEvent::Down(_))) {
+
+        if collector.outputs.events[events_before..]
+            .iter()
+            .any(|event| matches!(event, MemberEvent::Down(_)))
+        {
             // A death spreads as fast as packets travel, not at the pace of the periodic gossip.
             result = result.and_then(|done| self.foca.gossip(&mut collector).map(|()| done));
         }
+
         let timers = collector.timers;
         for event in &outputs.events[events_before..] {
             match event {
                 MemberEvent::Up(agent) => drop(self.alive.insert(agent.clone())),
                 MemberEvent::Down(agent) => drop(self.alive.remove(agent)),
                 MemberEvent::Restarted(_) => {}
-                // The packets that tell of our new life may be lost, and those for the old one no longer reach us.
+                // The packets that tell of our new life may be lost, and those for the old one no
+                // longer reach us.
                 MemberEvent::Rejoined(_) => self.set_alarm(now, Alarm::Rejoin(REJOIN_ATTEMPTS)),
             };
         }
+
         for (after, timer) in timers {
-            if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer
+            if let Timer::ChangeSuspectToDown {
+                member_id,
+                incarnation,
+                ..
+            } = &timer
                 && !self.suspects.contains(member_id)
             {
                 self.suspects.push(member_id.clone());
                 self.tell_suspect(member_id.clone(), *incarnation, now, outputs);
             }
+
             self.set_alarm(now + after, Alarm::Swim(timer));
         }
+
         result
     }
 
-    /// Pings a suspect with the suspicion on board. It refutes with its answer, one round trip later.
-    fn tell_suspect(&mut self, suspect: MemberId, incarnation: Incarnation, now: Instant, outputs: &mut Outputs) {
+    /// Pings a suspect with the suspicion on board. It refutes with its answer, one round trip
+    /// later.
+    fn tell_suspect(
+        &mut self,
+        suspect: MemberId,
+        incarnation: Incarnation,
+        now: Instant,
+        outputs: &mut Outputs,
+    ) {
         if !self.is_suspect(&suspect, incarnation) {
             self.suspects.retain(|member| *member != suspect);
             return;
         }
-        // Our own incarnation is foca's secret. Zero says nothing new about us to anybody who knows us.
+
+        // Our own incarnation is foca's secret. Zero says nothing new about us to anybody who knows
+        // us.
         let header = Header {
             src: self.foca.identity().clone(),
             src_incarnation: 0,
@@ -382,10 +485,14 @@ impl Membership {
         };
         let update = Member::new(suspect.clone(), incarnation, State::Suspect);
         let mut packet = Vec::with_capacity(256);
-        let encoded = PostcardCodec.encode_header(&header, &mut packet).and_then(|()| {
-            packet.extend(1u16.to_be_bytes());
-            PostcardCodec.encode_member(&update, &mut packet)
-        });
+
+        let encoded = PostcardCodec
+            .encode_header(&header, &mut packet)
+            .and_then(|()| {
+                packet.extend(1u16.to_be_bytes());
+                PostcardCodec.encode_member(&update, &mut packet)
+            });
+
         if encoded.is_ok() {
             outputs.sends.push(((*suspect.agent).clone(), packet));
         }
@@ -394,15 +501,25 @@ impl Membership {
 
     fn is_suspect(&self, suspect: &MemberId, incarnation: Incarnation) -> bool {
         self.foca.iter_members().any(|member| {
-            member.id() == suspect && member.state() == State::Suspect && member.incarnation() == incarnation
+            member.id() == suspect
+                && member.state() == State::Suspect
+                && member.incarnation() == incarnation
         })
     }
 
     fn names_strangers(&self, sender: &MemberId, mut rest: &[u8]) -> bool {
-        let known: BTreeSet<&AgentId> = self.foca.iter_membership_state().map(|member| &*member.id().agent).collect();
-        let Some(count) = rest.split_off(..2).map(|count| u16::from_be_bytes([count[0], count[1]])) else {
+        let known: BTreeSet<&AgentId> = self
+            .foca
+            .iter_membership_state()
+            .map(|member| &*member.id().agent)
+            .collect();
+        let Some(count) = rest
+            .split_off(..2)
+            .map(|count| u16::from_be_bytes([count[0], count[1]]))
+        else {
             return !known.contains(&*sender.agent);
         };
+
         !known.contains(&*sender.agent)
             || (0..count).any(|_| match PostcardCodec.decode_member(&mut rest) {
                 Ok(member) => {

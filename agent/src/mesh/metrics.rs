@@ -42,18 +42,28 @@ impl MeshMetrics {
     /// Registers them.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(format!("regionmesh_mesh_{name}"), help), labels)?;
+            let vec =
+                IntCounterVec::new(Opts::new(format!("regionmesh_mesh_{name}"), help), labels)?;
             registry.register(Box::new(vec.clone()))?;
             Ok::<_, prometheus::Error>(vec)
         };
+
         let connections = IntGaugeVec::new(
-            Opts::new("regionmesh_mesh_connections", "Open connections by region of the peer."),
+            Opts::new(
+                "regionmesh_mesh_connections",
+                "Open connections by region of the peer.",
+            ),
             &["region", "kind"],
         )?;
+
         let round_trip = GaugeVec::new(
-            Opts::new("regionmesh_mesh_round_trip_seconds", "Smoothed round-trip time to the region's nearest agent."),
+            Opts::new(
+                "regionmesh_mesh_round_trip_seconds",
+                "Smoothed round-trip time to the region's nearest agent.",
+            ),
             &["region"],
         )?;
+
         let certificate_expiry = Gauge::new(
             "regionmesh_certificate_expiry_timestamp_seconds",
             "When this agent's certificate expires, Unix time.",
@@ -62,25 +72,55 @@ impl MeshMetrics {
             "regionmesh_certificate_lifetime_seconds",
             "How long this agent's certificate is valid, from its first to its last second.",
         )?;
-        let unreachable_regions =
-            IntGauge::new("regionmesh_mesh_unreachable_regions", "Regions without a connection to any agent.")?;
-        let refused =
-            counters("refused_total", "What peers or strangers sent and we refused, by reason.", &["reason"])?;
-        let reloads = counters("certificate_reloads_total", "Changed certificate files by outcome.", &["outcome"])?;
+        let unreachable_regions = IntGauge::new(
+            "regionmesh_mesh_unreachable_regions",
+            "Regions without a connection to any agent.",
+        )?;
+
+        let refused = counters(
+            "refused_total",
+            "What peers or strangers sent and we refused, by reason.",
+            &["reason"],
+        )?;
+        let reloads = counters(
+            "certificate_reloads_total",
+            "Changed certificate files by outcome.",
+            &["outcome"],
+        )?;
+
         // From 0, so that an alert sees the first of each.
-        ["loaded", "refused"].iter().for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
+        ["loaded", "refused"]
+            .iter()
+            .for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(round_trip.clone()))?;
         registry.register(Box::new(certificate_expiry.clone()))?;
         registry.register(Box::new(certificate_lifetime.clone()))?;
         registry.register(Box::new(unreachable_regions.clone()))?;
+
         Ok(Self {
             connections,
-            handshakes: counters("handshakes_total", "Incoming handshakes by outcome.", &["outcome"])?,
-            dial_failures: counters("dial_failures_total", "Failed attempts to connect, by region.", &["region"])?,
+            handshakes: counters(
+                "handshakes_total",
+                "Incoming handshakes by outcome.",
+                &["outcome"],
+            )?,
+            dial_failures: counters(
+                "dial_failures_total",
+                "Failed attempts to connect, by region.",
+                &["region"],
+            )?,
             round_trip,
-            datagrams: counters("datagrams_total", "SWIM datagrams by direction.", &["direction"])?,
-            calls: counters("calls_total", "Calls to peers' actors by outcome.", &["outcome"])?,
+            datagrams: counters(
+                "datagrams_total",
+                "SWIM datagrams by direction.",
+                &["direction"],
+            )?,
+            calls: counters(
+                "calls_total",
+                "Calls to peers' actors by outcome.",
+                &["outcome"],
+            )?,
             certificate_expiry,
             certificate_lifetime,
             reloads,
@@ -99,8 +139,12 @@ impl MeshMetrics {
     /// Counts a refusal, and logs it unless one for the same reason was logged within a minute.
     pub fn refuse(&self, reason: &'static str, what: &str) {
         self.refused.with_label_values(&[reason]).inc();
-        let mut logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self
+            .last_logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+
         match logged.get_mut(reason) {
             Some((at, unlogged)) if now.duration_since(*at) < LOG_EVERY => *unlogged += 1,
             previous => {

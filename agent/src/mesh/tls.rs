@@ -1,8 +1,10 @@
-//! Who an agent is, and who is at the other end: certificates with SPIFFE IDs, checked against the mesh's authorities.
+//! Who an agent is, and who is at the other end: certificates with SPIFFE IDs, checked against the
+//! mesh's authorities.
 //!
-//! A peer's region and name come from the URI SAN of its certificate alone (X.509-SVID §5); DNS names are not looked at.
-//! A dialler says in the server name which region it wants to reach, and refuses a certificate of another. There is no
-//! session resumption: every connection shows a certificate, so that an expired one is noticed.
+//! A peer's region and name come from the URI SAN of its certificate alone (X.509-SVID §5); DNS
+//! names are not looked at. A dialler says in the server name which region it wants to reach, and
+//! refuses a certificate of another. There is no session resumption: every connection shows a
+//! certificate, so that an expired one is noticed.
 
 use super::ca;
 use crate::{config::Config, mesh::metrics::MeshMetrics};
@@ -51,7 +53,8 @@ pub enum IdentityError {
     },
     /// The certificate is somebody else's.
     #[error(
-        "{path} is the certificate of {found}, but the configuration says {expected}; issue one with: regionmesh ca issue"
+        "{path} is the certificate of {found}, but the configuration says {expected}; issue one \
+            with: regionmesh ca issue"
     )]
     NotOurs {
         /// The file.
@@ -94,10 +97,13 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// The one TLS provider of the process, AES-128-GCM first: it moves twice what AES-256 or ChaCha20 do here.
+/// The one TLS provider of the process, AES-128-GCM first: it moves twice what AES-256 or ChaCha20
+/// do here.
 pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| suite.suite() != rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
     Arc::new(provider)
 }
 
@@ -120,7 +126,8 @@ impl Identity {
         &self.id
     }
 
-    /// Reads the files again; tells whether anything changed. With an error the earlier certificate stays in use.
+    /// Reads the files again; tells whether anything changed. With an error the earlier certificate
+    /// stays in use.
     pub fn reload(&self) -> Result<bool, IdentityError> {
         let loaded = read(&self.config, &self.provider)?;
         if loaded.fingerprint == self.loaded.load().fingerprint {
@@ -137,43 +144,70 @@ impl Identity {
 
     /// How long our certificate is valid from its first to its last second.
     pub fn lifetime_s(&self) -> i64 {
-        self.validity_s().map_or(0, |(not_before, not_after)| not_after.saturating_sub(not_before))
+        self.validity_s().map_or(0, |(not_before, not_after)| {
+            not_after.saturating_sub(not_before)
+        })
     }
 
     fn validity_s(&self) -> Option<(i64, i64)> {
         let loaded = self.loaded.load();
         let (_, leaf) = x509_parser::parse_x509_certificate(loaded.key.cert.first()?).ok()?;
         let validity = leaf.validity();
-        Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+
+        Some((
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        ))
     }
 
     /// TLS for accepted connections, control and bulk.
-    pub fn server_config(self: &Arc<Self>, metrics: MeshMetrics) -> Result<rustls::ServerConfig, rustls::Error> {
+    pub fn server_config(
+        self: &Arc<Self>,
+        metrics: MeshMetrics,
+    ) -> Result<rustls::ServerConfig, rustls::Error> {
         let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(Arc::new(PeerVerifier { identity: self.clone(), metrics: Some(metrics) }))
+            .with_client_cert_verifier(Arc::new(PeerVerifier {
+                identity: self.clone(),
+                metrics: Some(metrics),
+            }))
             .with_cert_resolver(Arc::new(OurCertificate(self.clone())));
+
         config.alpn_protocols = vec![ALPN_CONTROL.to_vec(), ALPN_BULK.to_vec()];
         config.send_tls13_tickets = 0;
         Ok(config)
     }
 
     /// TLS for dialled connections that speak `alpn`.
-    pub fn client_config(self: &Arc<Self>, alpn: &[u8]) -> Result<rustls::ClientConfig, rustls::Error> {
+    pub fn client_config(
+        self: &Arc<Self>,
+        alpn: &[u8],
+    ) -> Result<rustls::ClientConfig, rustls::Error> {
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PeerVerifier { identity: self.clone(), metrics: None }))
+            .with_custom_certificate_verifier(Arc::new(PeerVerifier {
+                identity: self.clone(),
+                metrics: None,
+            }))
             .with_client_cert_resolver(Arc::new(OurCertificate(self.clone())));
+
         config.alpn_protocols = vec![alpn.to_vec()];
         config.resumption = Resumption::disabled();
         Ok(config)
     }
 
-    /// Checks that `chain` was issued by our authorities, is valid `now`, and names an agent of our mesh; which one.
-    fn check(&self, chain: &[CertificateDer<'_>], now: UnixTime, usage: KeyUsage) -> Result<AgentId, String> {
+    /// Checks that `chain` was issued by our authorities, is valid `now`, and names an agent of our
+    /// mesh; which one.
+    fn check(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: KeyUsage,
+    ) -> Result<AgentId, String> {
         let loaded = self.loaded.load();
         check_chain(&self.provider, &loaded.roots, chain, now, usage)?;
+
         let (mesh, id) = spiffe_of(chain.first().ok_or("no certificate")?)?;
         if mesh != self.mesh {
             return Err(format!("it is of mesh {mesh}, this is {}", self.mesh));
@@ -196,7 +230,10 @@ fn spiffe_of(leaf: &CertificateDer<'_>) -> Result<(MeshName, AgentId), String> {
     // X.509-SVID §2: exactly one URI.
     match &ca::uris(leaf)?[..] {
         [uri] => parse_spiffe_id(uri).map_err(|error| error.to_string()),
-        uris => Err(format!("it has {} URI names, an agent's has one", uris.len())),
+        uris => Err(format!(
+            "it has {} URI names, an agent's has one",
+            uris.len()
+        )),
     }
 }
 
@@ -211,7 +248,8 @@ fn check_chain(
     EndEntityCert::try_from(leaf)
         .and_then(|leaf| {
             let algorithms = provider.signature_verification_algorithms.all;
-            leaf.verify_for_usage(algorithms, roots, intermediates, now, usage, None, None).map(drop)
+            leaf.verify_for_usage(algorithms, roots, intermediates, now, usage, None, None)
+                .map(drop)
         })
         .map_err(|error| error.to_string())
 }
@@ -220,42 +258,80 @@ fn read(config: &Config, provider: &CryptoProvider) -> Result<Loaded, IdentityEr
     let tls = &config.tls;
     let mut hasher = blake3::Hasher::new();
     let mut bytes = |path: &PathBuf| {
-        let bytes = std::fs::read(path)
-            .map_err(|error| IdentityError::File { path: path.clone(), why: format!("cannot read it: {error}") })?;
+        let bytes = std::fs::read(path).map_err(|error| IdentityError::File {
+            path: path.clone(),
+            why: format!("cannot read it: {error}"),
+        })?;
+
         hasher.update(&bytes);
         Ok(bytes)
     };
-    let (ca, certificate, key) = (bytes(&tls.ca)?, bytes(&tls.certificate)?, bytes(&tls.key)?);
-    let file = |path: &PathBuf, why: String| IdentityError::File { path: path.clone(), why };
+
+    let ca = bytes(&tls.ca)?;
+    let certificate = bytes(&tls.certificate)?;
+    let key = bytes(&tls.key)?;
+    let file = |path: &PathBuf, why: String| IdentityError::File {
+        path: path.clone(),
+        why,
+    };
 
     let roots = CertificateDer::pem_slice_iter(&ca)
         .map(|root| {
             let root = root.map_err(|error| error.to_string())?;
-            anchor_from_trusted_cert(&root).map(|anchor| anchor.to_owned()).map_err(|error| error.to_string())
+            anchor_from_trusted_cert(&root)
+                .map(|anchor| anchor.to_owned())
+                .map_err(|error| error.to_string())
         })
         .collect::<Result<Vec<_>, String>>()
         .map_err(|why| file(&tls.ca, why))?;
+
     if roots.is_empty() {
         return Err(file(&tls.ca, "no certificate in it".into()));
     }
+
     let chain = CertificateDer::pem_slice_iter(&certificate)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| file(&tls.certificate, error.to_string()))?;
-    let leaf = chain.first().ok_or_else(|| file(&tls.certificate, "no certificate in it".into()))?;
-    let found = ca::uris(leaf).map_err(|why| file(&tls.certificate, why))?.join(", ");
+    let leaf = chain
+        .first()
+        .ok_or_else(|| file(&tls.certificate, "no certificate in it".into()))?;
+    let found = ca::uris(leaf)
+        .map_err(|why| file(&tls.certificate, why))?
+        .join(", ");
     let expected = config.id().spiffe_id(&config.mesh);
+
     if found != expected {
-        return Err(IdentityError::NotOurs { path: tls.certificate.clone(), found, expected });
+        return Err(IdentityError::NotOurs {
+            path: tls.certificate.clone(),
+            found,
+            expected,
+        });
     }
-    let private = PrivateKeyDer::from_pem_slice(&key).map_err(|error| file(&tls.key, error.to_string()))?;
-    let signing = provider.key_provider.load_private_key(private).map_err(|error| file(&tls.key, error.to_string()))?;
+
+    let private =
+        PrivateKeyDer::from_pem_slice(&key).map_err(|error| file(&tls.key, error.to_string()))?;
+    let signing = provider
+        .key_provider
+        .load_private_key(private)
+        .map_err(|error| file(&tls.key, error.to_string()))?;
+
     for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
-        check_chain(provider, &roots, &chain, UnixTime::now(), usage)
-            .map_err(|why| IdentityError::Invalid { path: tls.certificate.clone(), why })?;
+        check_chain(provider, &roots, &chain, UnixTime::now(), usage).map_err(|why| {
+            IdentityError::Invalid {
+                path: tls.certificate.clone(),
+                why,
+            }
+        })?;
     }
+
     let key = CertifiedKey::new(chain, signing);
-    key.keys_match().map_err(|_| file(&tls.key, "it is not the key of the certificate".into()))?;
-    Ok(Loaded { key: Arc::new(key), roots, fingerprint: hasher.finalize() })
+    key.keys_match()
+        .map_err(|_| file(&tls.key, "it is not the key of the certificate".into()))?;
+    Ok(Loaded {
+        key: Arc::new(key),
+        roots,
+        fingerprint: hasher.finalize(),
+    })
 }
 
 #[derive(Debug)]
@@ -268,7 +344,11 @@ impl ResolvesServerCert for OurCertificate {
 }
 
 impl ResolvesClientCert for OurCertificate {
-    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn resolve(
+        &self,
+        _issuers: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
         Some(self.0.loaded.load().key.clone())
     }
 
@@ -297,11 +377,19 @@ impl PeerVerifier {
         now: UnixTime,
         usage: KeyUsage,
     ) -> Result<AgentId, rustls::Error> {
-        let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).cloned().collect();
+        let chain: Vec<_> = std::iter::once(leaf)
+            .chain(intermediates)
+            .cloned()
+            .collect();
+
         self.identity.check(&chain, now, usage).map_err(|why| {
             if let Some(metrics) = &self.metrics {
-                metrics.refuse("certificate", &format!("a peer's certificate is not accepted: {why}"));
+                metrics.refuse(
+                    "certificate",
+                    &format!("a peer's certificate is not accepted: {why}"),
+                );
             }
+
             refusal(why)
         })
     }
@@ -311,7 +399,8 @@ fn refusal(why: String) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Refusal(why)))))
 }
 
-/// Why a certificate is not accepted. rustls shows such an error in its debug form, so that is plain words, too.
+/// Why a certificate is not accepted. rustls shows such an error in its debug form, so that is
+/// plain words, too.
 #[derive(thiserror::Error)]
 #[error("{0}")]
 struct Refusal(String);
@@ -344,8 +433,11 @@ impl ServerCertVerifier for PeerVerifier {
         if server_name.to_str() != self::server_name(&id.region) {
             let wanted = server_name.to_str();
             let wanted = wanted.split('.').next().unwrap_or_default();
-            return Err(refusal(format!("the agent there is {id}, wanted was one of region {wanted}")));
+            return Err(refusal(format!(
+                "the agent there is {id}, wanted was one of region {wanted}"
+            )));
         }
+
         Ok(ServerCertVerified::assertion())
     }
 
@@ -383,7 +475,8 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(leaf, intermediates, now, KeyUsage::client_auth()).map(|_| ClientCertVerified::assertion())
+        self.check(leaf, intermediates, now, KeyUsage::client_auth())
+            .map(|_| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -411,14 +504,28 @@ impl ClientCertVerifier for PeerVerifier {
 
 impl Signer for Identity {
     fn chain(&self) -> Vec<Vec<u8>> {
-        self.loaded.load().key.cert.iter().map(|certificate| certificate.to_vec()).collect()
+        self.loaded
+            .load()
+            .key
+            .cert
+            .iter()
+            .map(|certificate| certificate.to_vec())
+            .collect()
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let loaded = self.loaded.load();
-        let schemes = self.provider.signature_verification_algorithms.supported_schemes();
-        let signer = loaded.key.key.choose_scheme(&schemes).ok_or("the key fits no signature scheme")?;
+        let schemes = self
+            .provider
+            .signature_verification_algorithms
+            .supported_schemes();
+        let signer = loaded
+            .key
+            .key
+            .choose_scheme(&schemes)
+            .ok_or("the key fits no signature scheme")?;
         let mut signature = u16::from(signer.scheme()).to_be_bytes().to_vec();
+
         signature.extend(signer.sign(message).map_err(|error| error.to_string())?);
         Ok(signature)
     }
@@ -427,16 +534,41 @@ impl Signer for Identity {
 impl Verifier for Identity {
     fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
         if chain.len() > CHAIN_MAX {
-            return Err(format!("a chain of {} certificates, the limit is {CHAIN_MAX}", chain.len()));
+            return Err(format!(
+                "a chain of {} certificates, the limit is {CHAIN_MAX}",
+                chain.len()
+            ));
         }
-        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
-        let id = self.check(&chain, UnixTime::since_unix_epoch(now), KeyUsage::client_auth())?;
-        if &id == owner { Ok(()) } else { Err(format!("the certificate is that of {id}, not of {owner}")) }
+
+        let chain: Vec<_> = chain
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()))
+            .collect();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_err(|error| error.to_string())?;
+        let id = self.check(
+            &chain,
+            UnixTime::since_unix_epoch(now),
+            KeyUsage::client_auth(),
+        )?;
+
+        if &id == owner {
+            Ok(())
+        } else {
+            Err(format!("the certificate is that of {id}, not of {owner}"))
+        }
     }
 
-    fn check_signature(&self, chain: &[Vec<u8>], message: &[u8], signature: &[u8]) -> Result<(), String> {
-        let (scheme, signature) = signature.split_first_chunk::<2>().ok_or("the signature is too short")?;
+    fn check_signature(
+        &self,
+        chain: &[Vec<u8>],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), String> {
+        let (scheme, signature) = signature
+            .split_first_chunk::<2>()
+            .ok_or("the signature is too short")?;
         let scheme = SignatureScheme::from(u16::from_be_bytes(*scheme));
         let leaf = CertificateDer::from(chain.first().ok_or("no certificate")?.as_slice());
         let leaf = EndEntityCert::try_from(&leaf).map_err(|error| error.to_string())?;
@@ -446,11 +578,15 @@ impl Verifier for Identity {
             .iter()
             .find(|(known, _)| *known == scheme)
             .ok_or_else(|| format!("signature scheme {scheme:?} is not supported"))?;
+
         candidates
             .iter()
             .map(|algorithm| leaf.verify_signature(*algorithm, message, signature))
             .find(Result::is_ok)
-            .map_or_else(|| Err("the signature is not that of the certificate's key".into()), |_| Ok(()))
+            .map_or_else(
+                || Err("the signature is not that of the certificate's key".into()),
+                |_| Ok(()),
+            )
     }
 }
 
@@ -461,10 +597,18 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_words() {
         let refused = refusal("it is of mesh b, this is a".into()).to_string();
-        assert_eq!(readable(&refused), "invalid peer certificate: it is of mesh b, this is a");
+        assert_eq!(
+            readable(&refused),
+            "invalid peer certificate: it is of mesh b, this is a"
+        );
+
         // As quinn passes it on.
         let passed_on = format!("the cryptographic handshake failed: error 42: {refused}");
-        assert!(readable(&passed_on).ends_with("error 42: invalid peer certificate: it is of mesh b, this is a"));
+        assert!(
+            readable(&passed_on)
+                .ends_with("error 42: invalid peer certificate: it is of mesh b, this is a")
+        );
+
         assert_eq!(readable("timed out"), "timed out");
     }
 }

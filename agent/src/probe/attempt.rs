@@ -17,7 +17,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How much of an answer's body is read, bytes. The rest is of no interest; that it ends properly before is.
+/// How much of an answer's body is read, bytes. The rest is of no interest; that it ends properly
+/// before is.
 const BODY_LIMIT: usize = 64 << 10;
 /// Largest head of an answer, bytes.
 const HEAD_LIMIT: usize = 16 << 10;
@@ -29,9 +30,11 @@ pub(super) async fn attempt(target: &Target, address: SocketAddr, tls: &Tls) -> 
         Ok(stream) => stream,
         Err(error) => return connect_failed(&error),
     };
+
     if target.question == Question::Connect {
         return success(start, "connected".into());
     }
+
     let answer = if target.is_tls {
         match tls.connect(target, stream).await {
             Ok(stream) => ask(target, stream).await,
@@ -40,16 +43,26 @@ pub(super) async fn attempt(target: &Target, address: SocketAddr, tls: &Tls) -> 
     } else {
         ask(target, stream).await
     };
+
     match (answer, &target.question) {
         (Err(why), _) => ProbeResult::Positive(why),
-        (Ok(Answer { status, .. }), _) if !status.is_success() => ProbeResult::Positive(format!("HTTP {status}")),
-        (Ok(Answer { is_whole: false, .. }), Question::Infer { .. }) => {
-            ProbeResult::Positive(format!("the inference's answer is larger than {BODY_LIMIT} bytes"))
+        (Ok(Answer { status, .. }), _) if !status.is_success() => {
+            ProbeResult::Positive(format!("HTTP {status}"))
         }
-        (Ok(Answer { body, .. }), Question::Infer { expected, .. }) => match compare(&body, expected) {
-            Ok(()) => success(start, "inference as expected".into()),
-            Err(why) => ProbeResult::Positive(why),
-        },
+        (
+            Ok(Answer {
+                is_whole: false, ..
+            }),
+            Question::Infer { .. },
+        ) => ProbeResult::Positive(format!(
+            "the inference's answer is larger than {BODY_LIMIT} bytes"
+        )),
+        (Ok(Answer { body, .. }), Question::Infer { expected, .. }) => {
+            match compare(&body, expected) {
+                Ok(()) => success(start, "inference as expected".into()),
+                Err(why) => ProbeResult::Positive(why),
+            }
+        }
         (Ok(Answer { status, .. }), _) => success(start, status.as_u16().to_string()),
     }
 }
@@ -58,14 +71,21 @@ fn success(start: Instant, evidence: String) -> ProbeResult {
     let elapsed = start.elapsed();
     let round_trip_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     let evidence = format!("{evidence} in {:.1} ms", elapsed.as_secs_f64() * 1_000.0);
-    ProbeResult::Success { round_trip_us, evidence }
+
+    ProbeResult::Success {
+        round_trip_us,
+        evidence,
+    }
 }
 
-/// A host that answers "no" is evidence; one that can't be reached, or our own lack of sockets, is not.
+/// A host that answers "no" is evidence; one that can't be reached, or our own lack of sockets, is
+/// not.
 fn connect_failed(error: &io::Error) -> ProbeResult {
     match error.kind() {
         ErrorKind::ConnectionRefused => ProbeResult::Positive("connection refused".into()),
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => ProbeResult::Positive("connection reset".into()),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
+            ProbeResult::Positive("connection reset".into())
+        }
         _ => ProbeResult::Silence(format!("can't connect: {error}")),
     }
 }
@@ -92,25 +112,41 @@ where
     let _driver = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
     let (request, body) = match &target.question {
         Question::Infer { path, body, .. } => {
-            let json = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+            let json =
+                http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
             (json, body.clone())
         }
         Question::Get(path) => (http::Request::get(path), Bytes::new()),
         Question::Connect => (http::Request::get("/"), Bytes::new()),
     };
+
     let request = request
         .header(http::header::HOST, target.authority())
-        .header(http::header::USER_AGENT, concat!("regionmesh/", env!("CARGO_PKG_VERSION")))
+        .header(
+            http::header::USER_AGENT,
+            concat!("regionmesh/", env!("CARGO_PKG_VERSION")),
+        )
         .header(http::header::CONNECTION, "close")
         .body(Full::new(body))
         .map_err(|error| format!("the endpoint can't be asked: {error}"))?;
-    let response = sender.send_request(request).await.map_err(|error| describe(&error))?;
+
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| describe(&error))?;
     let status = response.status();
     let mut incoming = response.into_body();
     let mut body = Vec::new();
+
     while body.len() < BODY_LIMIT {
         match incoming.frame().await {
-            None => return Ok(Answer { status, body, is_whole: true }),
+            None => {
+                return Ok(Answer {
+                    status,
+                    body,
+                    is_whole: true,
+                });
+            }
             Some(Ok(frame)) => {
                 // A frame is at most what hyper reads at once, so the limit is passed by little.
                 if let Some(part) = frame.data_ref() {
@@ -120,12 +156,24 @@ where
             Some(Err(error)) => return Err(describe(&error)),
         }
     }
-    Ok(Answer { status, body, is_whole: false })
+
+    Ok(Answer {
+        status,
+        body,
+        is_whole: false,
+    })
 }
 
 fn describe(error: &hyper::Error) -> String {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    if matches!(cause, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)) {
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+
+    if matches!(
+        cause,
+        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+    ) {
         "connection reset".into()
     } else if error.is_incomplete_message() || cause == Some(ErrorKind::UnexpectedEof) {
         "connection closed before the answer was complete".into()

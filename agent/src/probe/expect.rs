@@ -9,25 +9,45 @@ const QUOTE_MAX: usize = 40;
 
 /// Compares an answer's body with what is expected; the error names the first thing that differs.
 pub(super) fn compare(body: &[u8], expected: &InferenceConfig) -> Result<(), String> {
-    let answer: Value =
-        serde_json::from_slice(body).map_err(|error| format!("the inference's answer is not JSON: {error}"))?;
-    let outputs = answer.get("outputs").and_then(Value::as_array).ok_or("the inference's answer has no outputs")?;
+    let answer: Value = serde_json::from_slice(body)
+        .map_err(|error| format!("the inference's answer is not JSON: {error}"))?;
+    let outputs = answer
+        .get("outputs")
+        .and_then(Value::as_array)
+        .ok_or("the inference's answer has no outputs")?;
+
     for (name, wanted) in &expected.expect {
         let named = |output: &&Value| output.get("name").and_then(Value::as_str) == Some(name);
-        let output = outputs.iter().find(named).ok_or_else(|| format!("the inference has no output {name}"))?;
-        let data = output.get("data").ok_or_else(|| format!("output {name} has no data"))?;
+        let output = outputs
+            .iter()
+            .find(named)
+            .ok_or_else(|| format!("the inference has no output {name}"))?;
+        let data = output
+            .get("data")
+            .ok_or_else(|| format!("output {name} has no data"))?;
         let mut found = Vec::new();
+
         flatten(data, &mut found);
         if found.len() != wanted.len() {
-            return Err(format!("output {name} has {} values, {} are expected", found.len(), wanted.len()));
+            return Err(format!(
+                "output {name} has {} values, {} are expected",
+                found.len(),
+                wanted.len()
+            ));
         }
+
         let mut pairs = found.iter().zip(wanted).enumerate();
         if let Some((index, (found, wanted))) =
             pairs.find(|(_, (found, wanted))| !is_same(found, wanted, expected.tolerance))
         {
-            return Err(format!("output {name}[{index}] is {}, {} is expected", quote(found), quote(wanted)));
+            return Err(format!(
+                "output {name}[{index}] is {}, {} is expected",
+                quote(found),
+                quote(wanted)
+            ));
         }
     }
+
     Ok(())
 }
 
@@ -48,7 +68,12 @@ fn is_same(found: &Value, wanted: &Value, tolerance: f64) -> bool {
 }
 
 fn quote(value: &Value) -> String {
-    value.to_string().chars().filter(|c| !is_unprintable(*c)).take(QUOTE_MAX).collect()
+    value
+        .to_string()
+        .chars()
+        .filter(|c| !is_unprintable(*c))
+        .take(QUOTE_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -58,21 +83,43 @@ mod tests {
     use serde_json::json;
 
     fn expected(name: &str, data: Value) -> InferenceConfig {
-        serde_json::from_value(json!({ "model": "m", "request": "{}", "expect": { name: data }, "tolerance": 0.01 }))
-            .unwrap()
+        serde_json::from_value(
+            json!({ "model": "m", "request": "{}", "expect": { name: data }, "tolerance": 0.01 }),
+        )
+        .unwrap()
     }
 
     fn compared(outputs: Value, wanted: Value) -> Result<(), String> {
-        compare(json!({ "outputs": outputs }).to_string().as_bytes(), &expected("p", wanted))
+        compare(
+            json!({ "outputs": outputs }).to_string().as_bytes(),
+            &expected("p", wanted),
+        )
     }
 
     #[test]
     fn numbers_may_be_off_by_the_tolerance_and_all_else_by_nothing() {
-        assert_eq!(compared(json!([{ "name": "p", "data": [[0.5, 1]] }]), json!([0.505, 1.0])), Ok(()));
-        assert_eq!(compared(json!([{ "name": "p", "data": ["cat"] }]), json!(["cat"])), Ok(()));
-        let wrong = compared(json!([{ "name": "p", "data": [0.5, 0.9] }]), json!([0.5, 0.1])).unwrap_err();
+        assert_eq!(
+            compared(
+                json!([{ "name": "p", "data": [[0.5, 1]] }]),
+                json!([0.505, 1.0])
+            ),
+            Ok(())
+        );
+
+        assert_eq!(
+            compared(json!([{ "name": "p", "data": ["cat"] }]), json!(["cat"])),
+            Ok(())
+        );
+
+        let wrong = compared(
+            json!([{ "name": "p", "data": [0.5, 0.9] }]),
+            json!([0.5, 0.1]),
+        )
+        .unwrap_err();
+
         assert_eq!(wrong, "output p[1] is 0.9, 0.1 is expected");
-        let wrong = compared(json!([{ "name": "p", "data": ["dog"] }]), json!(["cat"])).unwrap_err();
+        let wrong =
+            compared(json!([{ "name": "p", "data": ["dog"] }]), json!(["cat"])).unwrap_err();
         assert_eq!(wrong, "output p[0] is \"dog\", \"cat\" is expected");
     }
 
@@ -83,12 +130,19 @@ mod tests {
             ("{}", "no outputs"),
             ("{\"outputs\":[]}", "no output p"),
             ("{\"outputs\":[{\"name\":\"p\"}]}", "no data"),
-            ("{\"outputs\":[{\"name\":\"p\",\"data\":[1,2]}]}", "2 values, 1 are expected"),
-            ("{\"outputs\":[{\"name\":\"p\",\"data\":[null]}]}", "p[0] is null"),
+            (
+                "{\"outputs\":[{\"name\":\"p\",\"data\":[1,2]}]}",
+                "2 values, 1 are expected",
+            ),
+            (
+                "{\"outputs\":[{\"name\":\"p\",\"data\":[null]}]}",
+                "p[0] is null",
+            ),
         ] {
             let error = compare(body.as_bytes(), &expected("p", json!([1.0]))).unwrap_err();
             assert!(error.contains(wanted), "{body}: {error}");
         }
+
         let deep = "[".repeat(100_000);
         assert!(compare(deep.as_bytes(), &expected("p", json!([1.0]))).is_err());
     }

@@ -1,8 +1,8 @@
 //! One probe of one endpoint: is it serving, does it say no, or is it silent?
 //!
-//! What counts as which is decided here, in [`attempt`] and below; what follows from a row of probes in
-//! [`regionmesh_protocol::probe`]. Every probe opens a fresh connection: a kept one would go on answering after the
-//! listener is gone, and hides the time that a new client needs.
+//! What counts as which is decided here, in [`attempt`] and below; what follows from a row of
+//! probes in [`regionmesh_protocol::probe`]. Every probe opens a fresh connection: a kept one would
+//! go on answering after the listener is gone, and hides the time that a new client needs.
 
 mod attempt;
 mod expect;
@@ -41,32 +41,56 @@ impl NetworkProber {
         let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
         let resolver = resolver
             .inspect_err(|error| {
-                tracing::warn!(%error, "the system's resolver configuration can't be read; endpoints given by name can't be probed");
+                tracing::warn!(%error, "the system's resolver configuration can't be read; \
+                    endpoints given by name can't be probed");
             })
             .ok();
         let tls = tls::Tls::new(config);
+
         if let Some(error) = tls.fault() {
             tracing::warn!(error, "endpoints over TLS can't be probed");
         }
-        Self { timeout: Duration::from_millis(config.timeout_ms), resolver, tls }
+        Self {
+            timeout: Duration::from_millis(config.timeout_ms),
+            resolver,
+            tls,
+        }
     }
 
     async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, ProbeResult> {
         if let Some(ip) = target.address.or_else(|| target.host.parse().ok()) {
             return Ok(vec![SocketAddr::new(ip, target.port)]);
         }
-        // A name that does not resolve tells of the observer's resolver, not of the endpoint: silence.
-        let silence = |why: String| ProbeResult::Silence(format!("can't resolve {}: {why}", target.host));
-        let resolver = self.resolver.as_ref().ok_or_else(|| silence("no resolver is configured".into()))?;
-        let found = resolver.lookup_ip(target.host.as_str()).await.map_err(|error| silence(error.to_string()))?;
-        let addresses: Vec<SocketAddr> =
-            found.iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, target.port)).collect();
-        if addresses.is_empty() { Err(silence("it has no addresses".into())) } else { Ok(addresses) }
+
+        // A name that does not resolve tells of the observer's resolver, not of the endpoint:
+        // silence.
+        let silence =
+            |why: String| ProbeResult::Silence(format!("can't resolve {}: {why}", target.host));
+        let resolver = self
+            .resolver
+            .as_ref()
+            .ok_or_else(|| silence("no resolver is configured".into()))?;
+        let found = resolver
+            .lookup_ip(target.host.as_str())
+            .await
+            .map_err(|error| silence(error.to_string()))?;
+
+        let addresses: Vec<SocketAddr> = found
+            .iter()
+            .take(ADDRESSES_MAX)
+            .map(|ip| SocketAddr::new(ip, target.port))
+            .collect();
+
+        if addresses.is_empty() {
+            Err(silence("it has no addresses".into()))
+        } else {
+            Ok(addresses)
+        }
     }
 
-    /// Two attempts, to different addresses if the name has several. The second begins when the first has been silent
-    /// for half of the time, and the first goes on beside it: so one lost packet is no silence, and an answer that
-    /// takes three quarters of the time is one.
+    /// Two attempts, to different addresses if the name has several. The second begins when the
+    /// first has been silent for half of the time, and the first goes on beside it: so one lost
+    /// packet is no silence, and an answer that takes three quarters of the time is one.
     async fn probe_twice(&self, target: &Target) -> ProbeResult {
         let addresses = match self.resolve(target).await {
             Ok(addresses) => addresses,
@@ -78,14 +102,17 @@ impl NetworkProber {
         let other = addresses.get(1).copied();
         let mut first = Box::pin(attempt::attempt(target, address, &self.tls));
         let second = attempt::attempt(target, other.unwrap_or(address), &self.tls);
+
         let ended = tokio::select! {
             result = &mut first => Some(result),
             () = tokio::time::sleep(self.timeout / 2) => None,
         };
+
         match ended {
             Some(ProbeResult::Silence(_)) => second.await,
-            // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4 address and one is not
-            // served. The same address is not asked again: a refusal is an answer.
+            // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4
+            // address and one is not served. The same address is not asked again: a refusal is an
+            // answer.
             Some(refused @ ProbeResult::Positive(_)) if other.is_some() => match second.await {
                 success @ ProbeResult::Success { .. } => success,
                 _ => refused,

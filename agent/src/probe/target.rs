@@ -46,12 +46,19 @@ pub struct Target {
 }
 
 impl Target {
-    /// The probe of `url` that `config` asks for. `tcp://` is probed by connecting, whatever the configured kind.
+    /// The probe of `url` that `config` asks for. `tcp://` is probed by connecting, whatever the
+    /// configured kind.
     pub fn new(url: &str, config: &HealthConfig) -> Result<Self, TargetError> {
-        let error = || TargetError { url: url.chars().take(200).collect() };
+        let error = || TargetError {
+            url: url.chars().take(200).collect(),
+        };
         let uri: http::Uri = url.parse().map_err(|_| error())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(error)?;
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(error)?;
         let host = host.trim_matches(['[', ']']).to_owned();
+
         let (port, is_tls) = match uri.scheme_str() {
             Some("http") => (uri.port_u16().unwrap_or(80), false),
             Some("https") => (uri.port_u16().unwrap_or(443), true),
@@ -59,27 +66,54 @@ impl Target {
             _ => return Err(error()),
         };
         let is_connect = config.probe == ProbeKind::Tcp || uri.scheme_str() == Some("tcp");
-        let question = if is_connect { Question::Connect } else { Question::Get(below(&uri, &config.path)) };
+        let question = if is_connect {
+            Question::Connect
+        } else {
+            Question::Get(below(&uri, &config.path))
+        };
+
         // Connecting is asked of the host alone, also where TLS would follow.
-        Ok(Self { host, port, address: None, is_tls: is_tls && !is_connect, question })
+        Ok(Self {
+            host,
+            port,
+            address: None,
+            is_tls: is_tls && !is_connect,
+            question,
+        })
     }
 
     /// The synthetic inference at `url`, if `config` asks for one.
     pub fn inference(url: &str, config: &HealthConfig) -> Result<Option<Self>, TargetError> {
-        let Some(inference) = config.inference.as_ref().filter(|_| config.probe == ProbeKind::Inference) else {
+        let Some(inference) = config
+            .inference
+            .as_ref()
+            .filter(|_| config.probe == ProbeKind::Inference)
+        else {
             return Ok(None);
         };
         let target = Self::new(url, config)?;
+
         if target.question == Question::Connect {
             return Ok(None);
         }
-        let version = inference.version.as_ref().map(|version| format!("/versions/{version}")).unwrap_or_default();
-        let uri: http::Uri = url.parse().map_err(|_| TargetError { url: url.chars().take(200).collect() })?;
+
+        let version = inference
+            .version
+            .as_ref()
+            .map(|version| format!("/versions/{version}"))
+            .unwrap_or_default();
+        let uri: http::Uri = url.parse().map_err(|_| TargetError {
+            url: url.chars().take(200).collect(),
+        })?;
         let question = Question::Infer {
-            path: below(&uri, &format!("/v2/models/{}{version}/infer", inference.model)),
+            path: below(
+                &uri,
+                &format!("/v2/models/{}{version}/infer", inference.model),
+            ),
             body: inference.request.clone().into(),
             expected: Arc::new(inference.clone()),
         };
+
         Ok(Some(Self { question, ..target }))
     }
 
@@ -90,11 +124,20 @@ impl Target {
 
     /// A TCP probe of `host:port`.
     pub fn canary(authority: &str) -> Result<Self, TargetError> {
-        let error = || TargetError { url: authority.chars().take(200).collect() };
+        let error = || TargetError {
+            url: authority.chars().take(200).collect(),
+        };
         let authority: http::uri::Authority = authority.parse().map_err(|_| error())?;
         let port = authority.port_u16().ok_or_else(error)?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
-        Ok(Self { host, port, address: None, is_tls: false, question: Question::Connect })
+
+        Ok(Self {
+            host,
+            port,
+            address: None,
+            is_tls: false,
+            question: Question::Connect,
+        })
     }
 
     /// `host:port`, for the Host header (RFC 9110 §7.2) and for people.

@@ -13,11 +13,16 @@ use tokio::{
 const TIMEOUT: Duration = Duration::from_millis(600);
 
 fn config() -> HealthConfig {
-    HealthConfig { timeout_ms: TIMEOUT.as_millis() as u64, ..HealthConfig::default() }
+    HealthConfig {
+        timeout_ms: TIMEOUT.as_millis() as u64,
+        ..HealthConfig::default()
+    }
 }
 
 async fn probe_url(url: &str, config: &HealthConfig) -> ProbeResult {
-    NetworkProber::new(config).probe(&Target::new(url, config).unwrap()).await
+    NetworkProber::new(config)
+        .probe(&Target::new(url, config).unwrap())
+        .await
 }
 
 /// Probes a server that does `serve` with every connection, numbered from 0.
@@ -35,6 +40,7 @@ where
         }
     });
     let result = probe_url(&url, &config()).await;
+
     server.abort();
     result
 }
@@ -67,11 +73,19 @@ fn is_positive(result: &ProbeResult, text: &str) -> bool {
 async fn a_2xx_is_success_and_the_path_is_asked_for() {
     let result = probe_server(|_, mut stream| async move {
         let request = read_request(&mut stream).await;
-        assert!(request.starts_with("GET /v2/health/ready HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.starts_with("GET /v2/health/ready HTTP/1.1\r\n"),
+            "{request}"
+        );
+
         assert!(request.contains("host: 127.0.0.1:"), "{request}");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            .await
+            .unwrap();
     })
     .await;
+
     assert!(
         matches!(&result, ProbeResult::Success { evidence, round_trip_us } if evidence.starts_with("200 in ") && *round_trip_us > 0),
         "{result:?}"
@@ -83,35 +97,58 @@ async fn refused_is_positive_evidence_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
+
     let start = Instant::now();
-    assert_eq!(probe_url(&url, &config()).await, ProbeResult::Positive("connection refused".into()));
-    assert!(start.elapsed() < TIMEOUT / 2, "a refusal must not be tried again");
+    assert_eq!(
+        probe_url(&url, &config()).await,
+        ProbeResult::Positive("connection refused".into())
+    );
+
+    assert!(
+        start.elapsed() < TIMEOUT / 2,
+        "a refusal must not be tried again"
+    );
 }
 
 #[tokio::test]
 async fn a_reset_is_positive_evidence() {
     let result = probe_server(|_, stream| async move {
-        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
     })
     .await;
+
     assert!(matches!(result, ProbeResult::Positive(_)), "{result:?}");
 }
 
 #[tokio::test]
 async fn statuses_other_than_2xx_are_positive_evidence() {
-    for status in ["500 Internal Server Error", "503 Service Unavailable", "404 Not Found", "302 Found"] {
-        let result = probe_answer(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes()).await;
+    for status in [
+        "500 Internal Server Error",
+        "503 Service Unavailable",
+        "404 Not Found",
+        "302 Found",
+    ] {
+        let result =
+            probe_answer(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes())
+                .await;
         assert!(is_positive(&result, &status[..3]), "{status}: {result:?}");
     }
 }
 
 #[tokio::test]
 async fn garbage_is_positive_evidence() {
-    for garbage in [b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(), vec![0xff; 100], vec![b'x'; 1 << 20], {
-        let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
-        head.extend(b"a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n".repeat(10_000));
-        head
-    }] {
+    for garbage in [
+        b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(),
+        vec![0xff; 100],
+        vec![b'x'; 1 << 20],
+        {
+            let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+            head.extend(b"a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n".repeat(10_000));
+            head
+        },
+    ] {
         let result = probe_answer(garbage).await;
         assert!(matches!(result, ProbeResult::Positive(_)), "{result:?}");
     }
@@ -119,9 +156,16 @@ async fn garbage_is_positive_evidence() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_positive_evidence() {
-    for partial in ["", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"] {
+    for partial in [
+        "",
+        "HTTP/1.1 20",
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
+    ] {
         let result = probe_answer(partial.into()).await;
-        assert!(is_positive(&result, "closed before"), "{partial:?}: {result:?}");
+        assert!(
+            is_positive(&result, "closed before"),
+            "{partial:?}: {result:?}"
+        );
     }
 }
 
@@ -129,10 +173,13 @@ async fn an_answer_that_breaks_off_is_positive_evidence() {
 async fn an_endless_body_is_read_to_its_limit_only() {
     let result = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+            .await;
         while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     })
     .await;
+
     assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
 }
 
@@ -144,6 +191,7 @@ async fn a_listener_that_accepts_and_says_nothing_is_silence_within_the_time_out
         drop(stream);
     })
     .await;
+
     assert_eq!(result, ProbeResult::Silence("no answer in 600ms".into()));
     assert!(start.elapsed() < TIMEOUT * 3);
 }
@@ -152,10 +200,15 @@ async fn a_listener_that_accepts_and_says_nothing_is_silence_within_the_time_out
 async fn a_body_that_never_ends_its_pause_is_silence() {
     let result = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+            .await
+            .unwrap();
+
         std::future::pending::<()>().await;
     })
     .await;
+
     assert!(matches!(result, ProbeResult::Silence(_)), "{result:?}");
 }
 
@@ -169,6 +222,7 @@ async fn a_lost_first_attempt_is_made_up_for_by_the_second() {
         let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
     })
     .await;
+
     assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
 }
 
@@ -177,9 +231,12 @@ async fn an_answer_after_two_thirds_of_the_time_is_a_success() {
     let result = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
         tokio::time::sleep(TIMEOUT * 2 / 3).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .await;
     })
     .await;
+
     assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
 }
 
@@ -187,9 +244,20 @@ async fn an_answer_after_two_thirds_of_the_time_is_a_success() {
 async fn a_tcp_probe_is_content_with_a_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = listener.local_addr().unwrap().to_string();
-    let tcp = HealthConfig { probe: ProbeKind::Tcp, ..config() };
-    assert!(matches!(probe_url(&format!("http://{authority}"), &tcp).await, ProbeResult::Success { .. }));
-    assert!(matches!(probe_url(&format!("tcp://{authority}"), &config()).await, ProbeResult::Success { .. }));
+    let tcp = HealthConfig {
+        probe: ProbeKind::Tcp,
+        ..config()
+    };
+
+    assert!(matches!(
+        probe_url(&format!("http://{authority}"), &tcp).await,
+        ProbeResult::Success { .. }
+    ));
+
+    assert!(matches!(
+        probe_url(&format!("tcp://{authority}"), &config()).await,
+        ProbeResult::Success { .. }
+    ));
 }
 
 #[tokio::test]
@@ -197,6 +265,7 @@ async fn localhost_is_found_by_name_and_a_name_that_does_not_exist_is_silence() 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("tcp://localhost:{}", listener.local_addr().unwrap().port());
     let result = probe_url(&url, &config()).await;
+
     assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
     let result = probe_url("tcp://no-such-host.invalid:1", &config()).await;
     assert!(matches!(result, ProbeResult::Silence(_)), "{result:?}");
@@ -206,12 +275,15 @@ async fn localhost_is_found_by_name_and_a_name_that_does_not_exist_is_silence() 
 async fn a_body_that_drips_and_an_answer_of_before_http_1_are_no_success() {
     let drip = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+            .await;
         while stream.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
+
     assert!(matches!(drip, ProbeResult::Silence(_)), "{drip:?}");
     let old = probe_answer(b"<html>hello</html>".to_vec()).await;
     assert!(matches!(old, ProbeResult::Positive(_)), "{old:?}");
@@ -229,15 +301,41 @@ fn targets_are_read_from_urls() {
         is_tls: false,
         question: Question::Get(path.into()),
     };
-    let over_tls = Target { is_tls: true, ..http("h", 443, "/v2/health/ready") };
+
+    let over_tls = Target {
+        is_tls: true,
+        ..http("h", 443, "/v2/health/ready")
+    };
+
     assert_eq!(Target::new("https://h", &config()).unwrap(), over_tls);
     let config = config();
-    assert_eq!(Target::new("http://10.0.0.1:8080", &config).unwrap(), http("10.0.0.1", 8080, "/v2/health/ready"));
-    assert_eq!(Target::new("http://[::1]:8080/m/", &config).unwrap(), http("::1", 8080, "/m/v2/health/ready"));
-    assert_eq!(Target::new("http://[::1]:8080", &config).unwrap().authority(), "[::1]:8080");
+    assert_eq!(
+        Target::new("http://10.0.0.1:8080", &config).unwrap(),
+        http("10.0.0.1", 8080, "/v2/health/ready")
+    );
+
+    assert_eq!(
+        Target::new("http://[::1]:8080/m/", &config).unwrap(),
+        http("::1", 8080, "/m/v2/health/ready")
+    );
+
+    assert_eq!(
+        Target::new("http://[::1]:8080", &config)
+            .unwrap()
+            .authority(),
+        "[::1]:8080"
+    );
+
     for bad in ["", "host:80", "ftp://host:80", "tcp://host", "http://"] {
         assert!(Target::new(bad, &config).is_err(), "{bad:?} was accepted");
     }
-    assert_eq!(Target::canary("[::1]:53").unwrap(), Target { question: Question::Connect, ..http("::1", 53, "") });
+    assert_eq!(
+        Target::canary("[::1]:53").unwrap(),
+        Target {
+            question: Question::Connect,
+            ..http("::1", 53, "")
+        }
+    );
+
     assert!(Target::canary("host").is_err());
 }

@@ -1,5 +1,5 @@
-//! TLS to an endpoint that is probed: certificates are checked as a user's would be, and a bad one is positive evidence
-//! with a reason that says what is wrong with it.
+//! TLS to an endpoint that is probed: certificates are checked as a user's would be, and a bad one
+//! is positive evidence with a reason that says what is wrong with it.
 
 use super::Target;
 use crate::config::HealthConfig;
@@ -22,14 +22,20 @@ pub(super) struct Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Tls {
     pub(super) fn new(config: &HealthConfig) -> Self {
-        let connector = client(config.ca_file.as_deref()).map(|config| TlsConnector::from(Arc::new(config)));
-        Self { connector, server_name: config.server_name.clone() }
+        let connector =
+            client(config.ca_file.as_deref()).map(|config| TlsConnector::from(Arc::new(config)));
+        Self {
+            connector,
+            server_name: config.server_name.clone(),
+        }
     }
 
     /// Why no endpoint can be asked over TLS, if so.
@@ -43,12 +49,23 @@ impl Tls {
         target: &Target,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, ProbeResult> {
-        let connector =
-            self.connector.as_ref().map_err(|why| ProbeResult::Silence(format!("can't ask over TLS: {why}")))?;
-        let name = self.server_name.as_deref().unwrap_or(&target.host).to_owned();
-        let server_name = ServerName::try_from(name.clone())
-            .map_err(|_| ProbeResult::Silence(format!("{name:?} is no name that a certificate can be for")))?;
-        connector.connect(server_name, stream).await.map_err(|error| ProbeResult::Positive(describe(&error, &name)))
+        let connector = self
+            .connector
+            .as_ref()
+            .map_err(|why| ProbeResult::Silence(format!("can't ask over TLS: {why}")))?;
+        let name = self
+            .server_name
+            .as_deref()
+            .unwrap_or(&target.host)
+            .to_owned();
+        let server_name = ServerName::try_from(name.clone()).map_err(|_| {
+            ProbeResult::Silence(format!("{name:?} is no name that a certificate can be for"))
+        })?;
+
+        connector
+            .connect(server_name, stream)
+            .await
+            .map_err(|error| ProbeResult::Positive(describe(&error, &name)))
     }
 }
 
@@ -58,15 +75,25 @@ fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let Some(path) = ca_file else {
-        let verifier = Verifier::new(provider).map_err(|error| format!("the platform's authorities: {error}"))?;
-        return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth());
+        let verifier = Verifier::new(provider)
+            .map_err(|error| format!("the platform's authorities: {error}"))?;
+        return Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth());
     };
+
     let bad = |why: String| format!("health.ca_file {}: {why}", path.display());
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))? {
+    for certificate in
+        CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?
+    {
         let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| bad(error.to_string()))?;
     }
+
     if roots.is_empty() {
         return Err(bad("it holds no certificate".into()));
     }
@@ -74,17 +101,23 @@ fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
 }
 
 fn describe(error: &io::Error, name: &str) -> String {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
+    let cause = error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<TlsError>());
     match cause {
         Some(TlsError::InvalidCertificate(why)) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired".into(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired".into()
+            }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet".into()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("its certificate is not for {name}")
             }
-            CertificateError::UnknownIssuer => "its certificate is of an authority that is not trusted".into(),
+            CertificateError::UnknownIssuer => {
+                "its certificate is of an authority that is not trusted".into()
+            }
             other => format!("its certificate is no good: {other}"),
         },
         Some(other) => format!("TLS: {other}"),

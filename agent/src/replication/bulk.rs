@@ -32,16 +32,19 @@ pub trait BulkTransport: Send + Sync + 'static {
 impl BulkTransport for Mesh {
     async fn open(&self, to: &AgentId) -> Result<(BulkSend, BulkReceive), PeerError> {
         match tokio::time::timeout(STALL, self.open_bulk(to)).await {
-            Ok(stream) => {
-                stream.map(|(send, receive)| -> (BulkSend, BulkReceive) { (Box::new(send), Box::new(receive)) })
-            }
+            Ok(stream) => stream.map(|(send, receive)| -> (BulkSend, BulkReceive) {
+                (Box::new(send), Box::new(receive))
+            }),
             Err(_) => Err(PeerError::TimedOut(Peer::Agent(to.clone()), STALL)),
         }
     }
 }
 
 /// Writes a value with its length before it.
-pub async fn write_frame<T: Serialize>(send: &mut (impl AsyncWrite + Unpin), value: &T) -> io::Result<()> {
+pub async fn write_frame<T: Serialize>(
+    send: &mut (impl AsyncWrite + Unpin),
+    value: &T,
+) -> io::Result<()> {
     let bytes = codec::encode(value).map_err(io::Error::other)?;
     // At most MESSAGE_LIMIT, which fits.
     let mut frame = (bytes.len() as u32).to_le_bytes().to_vec();
@@ -50,13 +53,19 @@ pub async fn write_frame<T: Serialize>(send: &mut (impl AsyncWrite + Unpin), val
 }
 
 /// Reads a value with its length before it; at most [`MESSAGE_LIMIT`] bytes.
-pub async fn read_frame<T: DeserializeOwned>(receive: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+pub async fn read_frame<T: DeserializeOwned>(
+    receive: &mut (impl AsyncRead + Unpin),
+) -> io::Result<T> {
     let mut length = [0; 4];
     receive.read_exact(&mut length).await?;
+
     let length = u32::from_le_bytes(length) as usize;
     if length > MESSAGE_LIMIT {
-        return Err(io::Error::other(format!("a frame of {length} bytes, the limit is {MESSAGE_LIMIT}")));
+        return Err(io::Error::other(format!(
+            "a frame of {length} bytes, the limit is {MESSAGE_LIMIT}"
+        )));
     }
+
     let mut bytes = vec![0; length];
     receive.read_exact(&mut bytes).await?;
     codec::decode(&bytes).map_err(io::Error::other)
@@ -64,7 +73,10 @@ pub async fn read_frame<T: DeserializeOwned>(receive: &mut (impl AsyncRead + Unp
 
 /// Waits for `work`, at most [`STALL`].
 pub async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::time::timeout(STALL, work)
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no progress for {STALL:?}")))?
+    tokio::time::timeout(STALL, work).await.map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no progress for {STALL:?}"),
+        )
+    })?
 }

@@ -21,13 +21,15 @@ impl HybridClock {
         *last = last.observe(time, crate::time::unix_ms());
     }
 
-    /// Takes note of every time in a catalogue, so that what we publish next is later than what we know of.
+    /// Takes note of every time in a catalogue, so that what we publish next is later than what we
+    /// know of.
     pub fn observe(&self, catalogue: &Catalogue) {
         let times = catalogue.versions.iter().map(|version| version.published);
         let times = times.chain(catalogue.aliases.iter().map(|alias| alias.set));
         let times = times.chain(catalogue.tombstones.iter().map(|stone| stone.deleted));
         let now_ms = crate::time::unix_ms();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+
         *last = times.fold(*last, |last, seen| last.observe(seen, now_ms));
     }
 }

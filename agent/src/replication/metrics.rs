@@ -1,6 +1,8 @@
 //! What replication counts.
 
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 /// The metrics. Clones count together.
 #[derive(Debug, Clone)]
@@ -19,7 +21,8 @@ pub struct ReplicationMetrics {
     pub corrupt: IntCounterVec,
     /// Fetches by outcome.
     pub fetches: IntCounterVec,
-    /// Versions that another region was waited for, since they are cheaper to fetch from it, by outcome.
+    /// Versions that another region was waited for, since they are cheaper to fetch from it, by
+    /// outcome.
     pub relays: IntCounterVec,
     /// How long a fetch took.
     pub fetch_duration: Histogram,
@@ -49,46 +52,90 @@ impl ReplicationMetrics {
             registry.register(Box::new(counter.clone()))?;
             Ok::<_, prometheus::Error>(counter)
         };
+
         let gauge = |what: &str, help: &str| {
             let gauge = IntGauge::new(name(what), help)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let lag = Gauge::new(name("lag_seconds"), "How long the oldest missing version has been missing.")?;
+        let lag = Gauge::new(
+            name("lag_seconds"),
+            "How long the oldest missing version has been missing.",
+        )?;
+
         registry.register(Box::new(lag.clone()))?;
         let buckets = prometheus::exponential_buckets(0.05, 2.5, 12)?;
         let fetch_duration = Histogram::with_opts(
-            HistogramOpts::new(name("fetch_duration_seconds"), "Time to fetch and verify a version.").buckets(buckets),
+            HistogramOpts::new(
+                name("fetch_duration_seconds"),
+                "Time to fetch and verify a version.",
+            )
+            .buckets(buckets),
         )?;
+
         registry.register(Box::new(fetch_duration.clone()))?;
-        let fetches = counters("fetches_total", "Fetches of a version by outcome.", &["outcome"])?;
-        let relays = counters(
-            "relays_total",
-            "Large versions for which another region was waited, from which they are cheaper to fetch, by whether they came from it.",
+        let fetches = counters(
+            "fetches_total",
+            "Fetches of a version by outcome.",
             &["outcome"],
         )?;
-        ["relayed", "direct"].iter().for_each(|outcome| drop(relays.with_label_values(&[*outcome])));
+        let relays = counters(
+            "relays_total",
+            "Large versions for which another region was waited, from which they are cheaper to \
+                fetch, by whether they came from it.",
+            &["outcome"],
+        )?;
+
+        ["relayed", "direct"]
+            .iter()
+            .for_each(|outcome| drop(relays.with_label_values(&[*outcome])));
+
         // From 0, so that an alert sees the first of each.
-        let cleaned = counters("cleaned_total", "What crashed writers left and was cleaned up, by kind.", &["kind"])?;
-        ["deletion", "version", "upload"].iter().for_each(|kind| drop(cleaned.with_label_values(&[*kind])));
-        ["fetched", "failed"].iter().for_each(|outcome| drop(fetches.with_label_values(&[*outcome])));
+        let cleaned = counters(
+            "cleaned_total",
+            "What crashed writers left and was cleaned up, by kind.",
+            &["kind"],
+        )?;
+
+        ["deletion", "version", "upload"]
+            .iter()
+            .for_each(|kind| drop(cleaned.with_label_values(&[*kind])));
+        ["fetched", "failed"]
+            .iter()
+            .for_each(|outcome| drop(fetches.with_label_values(&[*outcome])));
         Ok(Self {
             lag,
-            missing: gauge("missing_versions", "Versions that a peer holds and this region lacks.")?,
+            missing: gauge(
+                "missing_versions",
+                "Versions that a peer holds and this region lacks.",
+            )?,
             versions: gauge("versions", "Versions that this region holds.")?,
             bytes: counters(
                 "bytes_total",
                 "Chunk bytes by direction and region of the peer.",
                 &["direction", "region"],
             )?,
-            reused: counter("chunks_reused_total", "Chunks taken from versions already held instead of the network.")?,
-            corrupt: counters("corrupt_total", "Received bytes that are not what the manifest says.", &["region"])?,
+            reused: counter(
+                "chunks_reused_total",
+                "Chunks taken from versions already held instead of the network.",
+            )?,
+            corrupt: counters(
+                "corrupt_total",
+                "Received bytes that are not what the manifest says.",
+                &["region"],
+            )?,
             fetches,
             relays,
             fetch_duration,
-            conflicts: counter("conflicts_total", "Versions that lost their name to an earlier one.")?,
+            conflicts: counter(
+                "conflicts_total",
+                "Versions that lost their name to an earlier one.",
+            )?,
             store_errors: counter("store_errors_total", "Failed looks at the region's store.")?,
-            unknown: gauge("unknown_catalogues", "Living regions of which it is not known what they hold.")?,
+            unknown: gauge(
+                "unknown_catalogues",
+                "Living regions of which it is not known what they hold.",
+            )?,
             cleaned,
             losses: counter(
                 "losses_total",

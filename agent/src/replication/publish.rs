@@ -1,5 +1,5 @@
-//! Taking in a new version: files arrive in any order, are chunked and hashed while they are written to a staging folder,
-//! and become visible together at the end, or not at all.
+//! Taking in a new version: files arrive in any order, are chunked and hashed while they are
+//! written to a staging folder, and become visible together at the end, or not at all.
 
 mod rivals;
 
@@ -20,8 +20,8 @@ use regionmesh_protocol::{
     conflict::{conflict_name, keeps_name},
     identity::RegionName,
     manifest::{
-        FILES_MAX, Manifest, ManifestError, ManifestFile, ModelName, VERSION_SIZE_MAX, VersionName, VersionSummary,
-        check_file_path,
+        FILES_MAX, Manifest, ManifestError, ManifestFile, ModelName, VERSION_SIZE_MAX, VersionName,
+        VersionSummary, check_file_path,
     },
 };
 use std::{
@@ -56,7 +56,10 @@ pub enum PublishError {
     #[error("there is no upload {0}; it was ended or abandoned, begin anew")]
     NoUpload(String),
     /// Too many uploads are open.
-    #[error("{UPLOADS_MAX} uploads are open already; finish one, or list them with `models uploads` and abort one")]
+    #[error(
+        "{UPLOADS_MAX} uploads are open already; finish one, or list them with `models uploads` \
+            and abort one"
+    )]
     TooMany,
     /// A path or a count is not acceptable.
     #[error(transparent)]
@@ -74,7 +77,8 @@ pub enum PublishError {
         /// Bytes that were declared.
         declared: u64,
     },
-    /// A commit came while a file was still on its way; without it the version would be half of what was meant.
+    /// A commit came while a file was still on its way; without it the version would be half of
+    /// what was meant.
     #[error("file {0} is not complete; wait for its answer before the commit")]
     Unfinished(String),
     /// The sender's connection broke.
@@ -98,7 +102,8 @@ pub enum PublishError {
         /// The region.
         region: RegionName,
     },
-    /// Another region published other content under that name at the same time, and that version keeps the name.
+    /// Another region published other content under that name at the same time, and that version
+    /// keeps the name.
     #[error(
         "{model}@{version} was published in {region} at the same time, with other content, and that version keeps the name; \
          yours is kept as {model}@{kept_as}, in every region"
@@ -115,7 +120,8 @@ pub enum PublishError {
     },
     /// The version was deleted, and its name stays taken.
     #[error(
-        "{model}@{version} was deleted, and a version's name never stands for other content; publish this as a new version"
+        "{model}@{version} was deleted, and a version's name never stands for other content; \
+            publish this as a new version"
     )]
     Spent {
         /// The model.
@@ -159,10 +165,15 @@ struct Upload {
 }
 
 impl Upload {
-    /// How long nothing was added; zero while a file is arriving, whose sender has limits of its own.
+    /// How long nothing was added; zero while a file is arriving, whose sender has limits of its
+    /// own.
     fn idle(&self) -> Duration {
         let is_receiving = self.files.values().any(|(_, file)| file.is_none());
-        if is_receiving { Duration::ZERO } else { self.touched.elapsed() }
+        if is_receiving {
+            Duration::ZERO
+        } else {
+            self.touched.elapsed()
+        }
     }
 }
 
@@ -180,8 +191,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher into `store`; files are staged below `data_dir` unless the store has a file system of its own.
-    /// What an earlier life of the agent left unfinished is removed.
+    /// A publisher into `store`; files are staged below `data_dir` unless the store has a file
+    /// system of its own. What an earlier life of the agent left unfinished is removed.
     pub fn new(
         store: Arc<ModelStore>,
         region: RegionName,
@@ -198,9 +209,19 @@ impl Publisher {
             }
             _ => {}
         }
+
         let rivals = rivals::Rivals::default();
         let uploads = Arc::default();
-        Ok(Self { store, region, clock, snapshots, staging, uploads, upload_idle_max: UPLOAD_IDLE_MAX, rivals })
+        Ok(Self {
+            store,
+            region,
+            clock,
+            snapshots,
+            staging,
+            uploads,
+            upload_idle_max: UPLOAD_IDLE_MAX,
+            rivals,
+        })
     }
 
     /// The same publisher, which asks the other regions before it says that a version has its name.
@@ -228,13 +249,26 @@ impl Publisher {
         self.drop_idle();
         let id = format!("{:016x}", rand::random::<u64>());
         let folder = self.staging.join(&id);
+
         self.make_room()?;
         let creating = async {
-            tokio::fs::create_dir_all(&folder).await.map_err(|error| ModelError::io("create", &folder, error))
+            tokio::fs::create_dir_all(&folder)
+                .await
+                .map_err(|error| ModelError::io("create", &folder, error))
         };
+
         self.store.unless_out(creating).await?;
         let files = BTreeMap::new();
-        let upload = Upload { model, version, publisher, metadata, files, folder, touched: Instant::now() };
+        let upload = Upload {
+            model,
+            version,
+            publisher,
+            metadata,
+            files,
+            folder,
+            touched: Instant::now(),
+        };
+
         self.lock().insert(id.clone(), upload);
         Ok(id)
     }
@@ -249,21 +283,44 @@ impl Publisher {
     ) -> Result<ManifestFile, PublishError> {
         check_file_path(path)?;
         if declared > VERSION_SIZE_MAX {
-            let (found, limit) = (declared, VERSION_SIZE_MAX);
-            return Err(ManifestError::Limit { what: "bytes", found, limit }.into());
+            let found = declared;
+            let limit = VERSION_SIZE_MAX;
+            return Err(ManifestError::Limit {
+                what: "bytes",
+                found,
+                limit,
+            }
+            .into());
         }
+
         let staged = self.reserve(id, path)?;
-        let cut = self.store.unless_out(stage(&staged, path, declared, body)).await;
+        let cut = self
+            .store
+            .unless_out(stage(&staged, path, declared, body))
+            .await;
+
         if cut.is_err() {
             let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_file(&staged)).await;
         }
+
         let mut uploads = self.lock();
-        let upload = uploads.get_mut(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
+        let upload = uploads
+            .get_mut(id)
+            .ok_or_else(|| PublishError::NoUpload(id.into()))?;
+
         upload.touched = Instant::now();
         match cut {
             Ok(cut) => {
-                let file = ManifestFile { path: path.into(), size: cut.size, digest: cut.digest, chunks: cut.chunks };
-                upload.files.insert(path.into(), (staged, Some(file.clone())));
+                let file = ManifestFile {
+                    path: path.into(),
+                    size: cut.size,
+                    digest: cut.digest,
+                    chunks: cut.chunks,
+                };
+
+                upload
+                    .files
+                    .insert(path.into(), (staged, Some(file.clone())));
                 Ok(file)
             }
             // The path is free again: the sender may try once more.
@@ -276,16 +333,28 @@ impl Publisher {
 
     fn reserve(&self, id: &str, path: &str) -> Result<PathBuf, PublishError> {
         let mut uploads = self.lock();
-        let upload = uploads.get_mut(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
+        let upload = uploads
+            .get_mut(id)
+            .ok_or_else(|| PublishError::NoUpload(id.into()))?;
+
         if upload.files.contains_key(path) {
             return Err(PublishError::Duplicate(path.into()));
         }
+
         if upload.files.len() >= FILES_MAX {
-            let (found, limit) = (upload.files.len() as u64 + 1, FILES_MAX as u64);
-            return Err(ManifestError::Limit { what: "files", found, limit }.into());
+            let found = upload.files.len() as u64 + 1;
+            let limit = FILES_MAX as u64;
+            return Err(ManifestError::Limit {
+                what: "files",
+                found,
+                limit,
+            }
+            .into());
         }
-        let staged =
-            upload.folder.join(upload.files.len().to_string() + "-" + &format!("{:08x}", rand::random::<u32>()));
+
+        let staged = upload
+            .folder
+            .join(upload.files.len().to_string() + "-" + &format!("{:08x}", rand::random::<u32>()));
         upload.files.insert(path.into(), (staged.clone(), None));
         upload.touched = Instant::now();
         Ok(staged)
@@ -293,9 +362,14 @@ impl Publisher {
 
     /// Makes the version visible. The upload ends, whatever comes out.
     pub async fn commit(&self, id: &str) -> Result<VersionSummary, PublishError> {
-        let upload = self.lock().remove(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
+        let upload = self
+            .lock()
+            .remove(id)
+            .ok_or_else(|| PublishError::NoUpload(id.into()))?;
         let committed = self.commit_upload(&upload).await;
-        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_dir_all(&upload.folder)).await;
+        let _ =
+            tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_dir_all(&upload.folder)).await;
+
         committed
     }
 
@@ -303,7 +377,11 @@ impl Publisher {
         if let Some((path, _)) = upload.files.iter().find(|(_, (_, file))| file.is_none()) {
             return Err(PublishError::Unfinished(path.clone()));
         }
-        let complete = upload.files.values().filter_map(|(staged, file)| Some((staged.clone(), file.clone()?)));
+
+        let complete = upload
+            .files
+            .values()
+            .filter_map(|(staged, file)| Some((staged.clone(), file.clone()?)));
         let (staged, files): (Vec<_>, Vec<_>) = complete.unzip();
         let mut manifest = Manifest {
             model: upload.model.clone(),
@@ -314,6 +392,7 @@ impl Publisher {
             published: HybridTime::default(),
             metadata: upload.metadata.clone(),
         };
+
         manifest.check()?;
         if manifest.size() == 0 {
             return Err(ManifestError::Empty.into());
@@ -321,9 +400,14 @@ impl Publisher {
         self.check_elsewhere(&manifest)?;
         self.store.check_available().await?;
         self.check_not_spent(&manifest).await?;
+
         let announced = self.rivals.announce(&mut manifest, &self.clock);
         let summary = self.store.commit(&manifest, &staged).await?;
-        let rival = self.rivals.among(&self.snapshots, &self.region, &summary).await;
+        let rival = self
+            .rivals
+            .among(&self.snapshots, &self.region, &summary)
+            .await;
+
         drop(announced);
         match rival.filter(|rival| keeps_name(rival, &summary) == rival) {
             Some(rival) => Err(PublishError::LostName {
@@ -336,16 +420,26 @@ impl Publisher {
         }
     }
 
-    /// The version of that name with other content that this region holds or is about to commit; asked by another region
-    /// whose publisher waits for the answer.
-    pub async fn rival_of(&self, published: &VersionSummary) -> Result<Option<VersionSummary>, ModelError> {
+    /// The version of that name with other content that this region holds or is about to commit;
+    /// asked by another region whose publisher waits for the answer.
+    pub async fn rival_of(
+        &self,
+        published: &VersionSummary,
+    ) -> Result<Option<VersionSummary>, ModelError> {
         // First: what is announced from now on is later than what we are asked about.
         self.clock.hear(published.published);
         if let Some(announced) = self.rivals.announced(published) {
             return Ok(Some(announced));
         }
-        match self.store.manifest(&published.model, &published.version).await {
-            Ok(manifest) => Ok(Some(manifest.summary()).filter(|held| held.content != published.content)),
+
+        match self
+            .store
+            .manifest(&published.model, &published.version)
+            .await
+        {
+            Ok(manifest) => {
+                Ok(Some(manifest.summary()).filter(|held| held.content != published.content))
+            }
             Err(ModelError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -353,21 +447,32 @@ impl Publisher {
 
     /// The name of a deleted version stays taken, except for the content that it stood for.
     async fn check_not_spent(&self, manifest: &Manifest) -> Result<(), PublishError> {
-        let deletion = self.store.deletion_of(&manifest.model, &manifest.version).await?;
+        let deletion = self
+            .store
+            .deletion_of(&manifest.model, &manifest.version)
+            .await?;
+
         match deletion.filter(|stone| !stone.allows(manifest.content())) {
-            Some(stone) => Err(PublishError::Spent { model: stone.model, version: stone.version }),
+            Some(stone) => Err(PublishError::Spent {
+                model: stone.model,
+                version: stone.version,
+            }),
             None => Ok(()),
         }
     }
 
-    /// A version of that name with other content that a living peer is known to hold would only become a conflict.
+    /// A version of that name with other content that a living peer is known to hold would only
+    /// become a conflict.
     fn check_elsewhere(&self, manifest: &Manifest) -> Result<(), PublishError> {
         let content = manifest.content();
         for (agent, view) in &self.snapshots.board.borrow().agents {
-            let Some(holdings) = view.holdings() else { continue };
+            let Some(holdings) = view.holdings() else {
+                continue;
+            };
             let differs = holdings.versions.iter().any(|(model, version, held)| {
                 *model == manifest.model && *version == manifest.version && *held != content
             });
+
             if agent.region != self.region && differs {
                 return Err(PublishError::ExistsElsewhere {
                     model: manifest.model.clone(),
@@ -376,13 +481,19 @@ impl Publisher {
                 });
             }
         }
+
         Ok(())
     }
 
     /// Drops an upload and what it staged.
     pub async fn abort(&self, id: &str) -> Result<(), PublishError> {
-        let upload = self.lock().remove(id).ok_or_else(|| PublishError::NoUpload(id.into()))?;
-        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_dir_all(&upload.folder)).await;
+        let upload = self
+            .lock()
+            .remove(id)
+            .ok_or_else(|| PublishError::NoUpload(id.into()))?;
+        let _ =
+            tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_dir_all(&upload.folder)).await;
+
         Ok(())
     }
 
@@ -402,6 +513,7 @@ impl Publisher {
                 idle_max: self.upload_idle_max,
             }
         };
+
         let mut uploads: Vec<_> = self.lock().iter().map(describe).collect();
         uploads.sort_by_key(|upload| std::cmp::Reverse(upload.idle));
         uploads
@@ -428,6 +540,7 @@ impl Publisher {
                 self.drop_idle();
             }
         };
+
         stop.run_until_cancelled(expire).await;
         Ok(())
     }
@@ -438,9 +551,13 @@ impl Publisher {
         if uploads.len() < UPLOADS_MAX {
             return Ok(());
         }
+
         let longest = uploads.iter().max_by_key(|(_, upload)| upload.idle());
-        let longest = longest.filter(|(_, upload)| upload.idle() >= GIVES_WAY_AFTER).map(|(id, _)| id.clone());
+        let longest = longest
+            .filter(|(_, upload)| upload.idle() >= GIVES_WAY_AFTER)
+            .map(|(id, _)| id.clone());
         let id = longest.ok_or(PublishError::TooMany)?;
+
         if let Some(upload) = uploads.remove(&id) {
             dropped(&id, &upload, "no place was left");
         }
@@ -456,7 +573,9 @@ fn dropped(id: &str, upload: &Upload, why: &str) {
     tracing::warn!(upload = id, model = %upload.model, version = %upload.version, why, "an abandoned upload was dropped");
     // Elsewhere: a file system that hangs must not block the caller, who holds a lock.
     let folder = upload.folder.clone();
-    drop(tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)));
+    drop(tokio::task::spawn_blocking(move || {
+        std::fs::remove_dir_all(folder)
+    }));
 }
 
 /// Writes a body to `staged` while chunking and hashing it in a thread beside.
@@ -473,16 +592,20 @@ async fn stage(
         let mut file = std::fs::File::create(&target).map_err(io)?;
         let sync = EarlySync::new(&target).map_err(io)?;
         let mut chunker = Chunker::default();
+
         while let Some(block) = receive.blocking_recv() {
             file.write_all(&block).map_err(io)?;
             sync.wrote(block.len() as u64);
             chunker.push(&block);
         }
+
         Ok((chunker.finish(), sync))
     });
+
     let mut found = 0u64;
     let mut block = Vec::with_capacity(BLOCK);
     let mut broken = None;
+
     while let Some(piece) = body.next().await {
         match piece {
             Ok(piece) => {
@@ -490,26 +613,45 @@ async fn stage(
                 block.extend_from_slice(&piece);
             }
             Err(error) => {
-                broken = Some(PublishError::Sender { path: path.into(), error });
+                broken = Some(PublishError::Sender {
+                    path: path.into(),
+                    error,
+                });
                 break;
             }
         }
+
         if found > declared {
             break;
         }
+
         // A writer that failed has closed the channel; its error is read below.
-        if block.len() >= BLOCK && send.send(std::mem::replace(&mut block, Vec::with_capacity(BLOCK))).await.is_err() {
+        if block.len() >= BLOCK
+            && send
+                .send(std::mem::replace(&mut block, Vec::with_capacity(BLOCK)))
+                .await
+                .is_err()
+        {
             break;
         }
     }
+
     let _ = send.send(block).await;
     drop(send);
+
     let io = |error| ModelError::io("write", staged, error);
-    let (cut, sync) = writer.await.map_err(|error| io(io::Error::other(error)))??;
+    let (cut, sync) = writer
+        .await
+        .map_err(|error| io(io::Error::other(error)))??;
+
     sync.finish().await.map_err(io)?;
     match broken {
         Some(error) => Err(error),
-        None if found != declared => Err(PublishError::Truncated { path: path.into(), found, declared }),
+        None if found != declared => Err(PublishError::Truncated {
+            path: path.into(),
+            found,
+            declared,
+        }),
         None => Ok(cut),
     }
 }

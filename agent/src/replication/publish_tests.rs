@@ -11,43 +11,117 @@ use tempfile::TempDir;
 
 fn publisher(data_dir: &Path) -> Publisher {
     let store = Arc::new(ModelStore::new(OpenStore::of(Arc::new(InMemory::new()))));
-    let (region, clock) = ("us-west-2".parse().unwrap(), HybridClock::default());
-    Publisher::new(store, region, "node-0", clock, Snapshots::default(), data_dir).unwrap()
+    let region = "us-west-2".parse().unwrap();
+    let clock = HybridClock::default();
+
+    Publisher::new(
+        store,
+        region,
+        "node-0",
+        clock,
+        Snapshots::default(),
+        data_dir,
+    )
+    .unwrap()
 }
 
 async fn begin(publisher: &Publisher) -> String {
-    publisher.begin("resnet".parse().unwrap(), "1".parse().unwrap(), "me".into(), vec![]).await.unwrap()
+    publisher
+        .begin(
+            "resnet".parse().unwrap(),
+            "1".parse().unwrap(),
+            "me".into(),
+            vec![],
+        )
+        .await
+        .unwrap()
 }
 
-fn body(pieces: Vec<io::Result<&'static [u8]>>) -> impl Stream<Item = io::Result<Bytes>> + Unpin + Send {
-    stream::iter(pieces.into_iter().map(|piece| piece.map(Bytes::from_static)).collect::<Vec<_>>())
+fn body(
+    pieces: Vec<io::Result<&'static [u8]>>,
+) -> impl Stream<Item = io::Result<Bytes>> + Unpin + Send {
+    stream::iter(
+        pieces
+            .into_iter()
+            .map(|piece| piece.map(Bytes::from_static))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Files staged by a publisher's open uploads.
 fn staged(publisher: &Publisher) -> usize {
     let uploads = std::fs::read_dir(&publisher.staging).unwrap();
-    uploads.map(|upload| std::fs::read_dir(upload.unwrap().path()).unwrap().count()).sum()
+    uploads
+        .map(|upload| std::fs::read_dir(upload.unwrap().path()).unwrap().count())
+        .sum()
 }
 
 async fn assert_nothing_visible(publisher: &Publisher) {
-    assert!(publisher.store.catalogue().await.unwrap().versions.is_empty());
+    assert!(
+        publisher
+            .store
+            .catalogue()
+            .await
+            .unwrap()
+            .versions
+            .is_empty()
+    );
 }
 
 #[tokio::test]
-async fn a_source_that_is_not_as_long_as_declared_or_breaks_off_leaves_nothing_and_may_be_sent_again() {
+async fn a_source_that_is_not_as_long_as_declared_or_breaks_off_leaves_nothing_and_may_be_sent_again()
+ {
     let dir = TempDir::new().unwrap();
     let publisher = publisher(dir.path());
     let id = begin(&publisher).await;
-    let short = publisher.add_file(&id, "a", 8, body(vec![Ok(b"weights")])).await.unwrap_err();
-    assert!(matches!(short, PublishError::Truncated { found: 7, declared: 8, .. }), "{short}");
-    let long = publisher.add_file(&id, "a", 6, body(vec![Ok(b"weights")])).await.unwrap_err();
-    assert!(matches!(long, PublishError::Truncated { found: 7, declared: 6, .. }), "{long}");
+    let short = publisher
+        .add_file(&id, "a", 8, body(vec![Ok(b"weights")]))
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(
+            short,
+            PublishError::Truncated {
+                found: 7,
+                declared: 8,
+                ..
+            }
+        ),
+        "{short}"
+    );
+
+    let long = publisher
+        .add_file(&id, "a", 6, body(vec![Ok(b"weights")]))
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(
+            long,
+            PublishError::Truncated {
+                found: 7,
+                declared: 6,
+                ..
+            }
+        ),
+        "{long}"
+    );
+
     let broken = io::Error::from(io::ErrorKind::ConnectionReset);
-    let broken = publisher.add_file(&id, "a", 7, body(vec![Ok(b"wei"), Err(broken)])).await.unwrap_err();
+    let broken = publisher
+        .add_file(&id, "a", 7, body(vec![Ok(b"wei"), Err(broken)]))
+        .await
+        .unwrap_err();
+
     assert!(matches!(broken, PublishError::Sender { .. }), "{broken}");
     assert_eq!(staged(&publisher), 0);
     assert_nothing_visible(&publisher).await;
-    publisher.add_file(&id, "a", 7, body(vec![Ok(b"weights")])).await.unwrap();
+    publisher
+        .add_file(&id, "a", 7, body(vec![Ok(b"weights")]))
+        .await
+        .unwrap();
+
     assert_eq!(publisher.commit(&id).await.unwrap().size, 7);
 }
 
@@ -56,12 +130,22 @@ async fn a_commit_that_overtakes_a_file_is_refused_and_makes_no_half_of_a_versio
     let dir = TempDir::new().unwrap();
     let publisher = publisher(dir.path());
     let id = begin(&publisher).await;
-    publisher.add_file(&id, "a", 7, body(vec![Ok(b"weights")])).await.unwrap();
+
+    publisher
+        .add_file(&id, "a", 7, body(vec![Ok(b"weights")]))
+        .await
+        .unwrap();
+
     let (sender, on_its_way) = futures::channel::mpsc::unbounded::<io::Result<Bytes>>();
     let mut adding = Box::pin(publisher.add_file(&id, "b", 7, on_its_way));
     assert!(futures::poll!(adding.as_mut()).is_pending());
+
     let refused = publisher.commit(&id).await.unwrap_err();
-    assert!(matches!(&refused, PublishError::Unfinished(path) if path == "b"), "{refused}");
+    assert!(
+        matches!(&refused, PublishError::Unfinished(path) if path == "b"),
+        "{refused}"
+    );
+
     assert_nothing_visible(&publisher).await;
     drop(sender);
     adding.await.unwrap_err();
@@ -72,7 +156,12 @@ async fn an_upload_without_files_is_refused() {
     let dir = TempDir::new().unwrap();
     let publisher = publisher(dir.path());
     let id = begin(&publisher).await;
-    assert!(matches!(publisher.commit(&id).await, Err(PublishError::Manifest(_))));
+
+    assert!(matches!(
+        publisher.commit(&id).await,
+        Err(PublishError::Manifest(_))
+    ));
+
     assert_nothing_visible(&publisher).await;
 }
 
@@ -82,8 +171,14 @@ struct Tiny(TempDir);
 impl Tiny {
     fn mount() -> Option<Self> {
         let dir = TempDir::new().unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
-        mount.is_ok_and(|output| output.status.success()).then(|| Self(dir))
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+            .arg(dir.path())
+            .output();
+
+        mount
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(dir))
     }
 }
 
@@ -96,16 +191,31 @@ impl Drop for Tiny {
 #[tokio::test]
 async fn a_full_disk_is_named_and_gives_its_space_back() {
     let Some(tiny) = Tiny::mount() else {
-        eprintln!("SKIPPED: a tmpfs can't be mounted here (needs root), a full disk was NOT tested");
+        eprintln!(
+            "SKIPPED: a tmpfs can't be mounted here (needs root), a full disk was NOT tested"
+        );
         return;
     };
     let publisher = publisher(tiny.0.path());
     let id = begin(&publisher).await;
     let large = stream::iter((0..64).map(|_| Ok(Bytes::from(vec![7; 64 << 10]))));
-    let full = publisher.add_file(&id, "a", 4 << 20, large).await.unwrap_err();
-    assert!(matches!(full, PublishError::Model(ModelError::Full { .. })), "{full}");
+
+    let full = publisher
+        .add_file(&id, "a", 4 << 20, large)
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(full, PublishError::Model(ModelError::Full { .. })),
+        "{full}"
+    );
+
     assert_eq!(staged(&publisher), 0);
     assert_nothing_visible(&publisher).await;
-    publisher.add_file(&id, "a", 7, body(vec![Ok(b"weights")])).await.unwrap();
+    publisher
+        .add_file(&id, "a", 7, body(vec![Ok(b"weights")]))
+        .await
+        .unwrap();
+
     publisher.commit(&id).await.unwrap();
 }

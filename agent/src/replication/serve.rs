@@ -48,7 +48,13 @@ pub struct BulkServer {
 impl BulkServer {
     /// A server of `store`.
     pub fn new(store: Arc<ModelStore>, metrics: ReplicationMetrics, meter: Meter) -> Self {
-        Self { store, metrics, meter, places: Arc::new(Semaphore::new(AT_ONCE)), contents: Arc::default() }
+        Self {
+            store,
+            metrics,
+            meter,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            contents: Arc::default(),
+        }
     }
 
     /// Answers the one request of a stream.
@@ -61,19 +67,28 @@ impl BulkServer {
         let request: BulkRequest = in_time(read_frame(receive)).await?;
         let _place = self.places.acquire().await.map_err(io::Error::other)?;
         match request {
-            BulkRequest::Manifest { model, version } => match self.store.manifest_bytes(&model, &version).await {
-                Ok(bytes) => {
-                    in_time(write_frame(send, &BulkReply::Bytes(bytes.len() as u64))).await?;
-                    in_time(send.write_all(&bytes)).await?;
+            BulkRequest::Manifest { model, version } => {
+                match self.store.manifest_bytes(&model, &version).await {
+                    Ok(bytes) => {
+                        in_time(write_frame(send, &BulkReply::Bytes(bytes.len() as u64))).await?;
+                        in_time(send.write_all(&bytes)).await?;
+                    }
+                    Err(error) => in_time(write_frame(send, &refusal(error))).await?,
                 }
-                Err(error) => in_time(write_frame(send, &refusal(error))).await?,
-            },
-            BulkRequest::Ranges { model, version, content, path, ranges } => {
+            }
+            BulkRequest::Ranges {
+                model,
+                version,
+                content,
+                path,
+                ranges,
+            } => {
                 let total = match check(&ranges) {
                     Ok(total) => total,
                     Err(why) => return Err(io::Error::other(why)),
                 };
                 let key = (model.to_string(), version.to_string());
+
                 if self.contents.lock().await.get(&key) != Some(&content) {
                     match self.store.manifest(&model, &version).await {
                         Ok(manifest) if manifest.content() == content => {
@@ -87,10 +102,12 @@ impl BulkServer {
                         Err(error) => return in_time(write_frame(send, &refusal(error))).await,
                     }
                 }
+
                 let mut blocks = stream::iter(blocks(&ranges))
                     .map(|block| self.store.read_range(&model, &version, &path, block))
                     .buffered(2);
                 let mut is_begun = false;
+
                 while let Some(block) = blocks.next().await {
                     match block {
                         Ok(block) => {
@@ -98,18 +115,27 @@ impl BulkServer {
                                 in_time(write_frame(send, &BulkReply::Bytes(total))).await?;
                                 is_begun = true;
                             }
+
                             send_block(send, &block).await?;
                             let region = from.region.as_str();
-                            self.metrics.bytes.with_label_values(&["sent", region]).inc_by(block.len() as u64);
-                            self.meter.replicated(&from.region, &model, block.len() as u64);
+                            self.metrics
+                                .bytes
+                                .with_label_values(&["sent", region])
+                                .inc_by(block.len() as u64);
+
+                            self.meter
+                                .replicated(&from.region, &model, block.len() as u64);
                         }
-                        Err(error) if !is_begun => return in_time(write_frame(send, &refusal(error))).await,
+                        Err(error) if !is_begun => {
+                            return in_time(write_frame(send, &refusal(error))).await;
+                        }
                         // Bytes are on their way: only an end too early can tell.
                         Err(error) => return Err(io::Error::other(error)),
                     }
                 }
             }
         }
+
         in_time(send.shutdown()).await
     }
 }
@@ -131,15 +157,24 @@ fn refusal(error: ModelError) -> BulkReply {
 
 fn check(ranges: &[(u64, u32)]) -> Result<u64, String> {
     if ranges.len() > RANGES_MAX {
-        return Err(format!("{} ranges were asked for, the limit is {RANGES_MAX}", ranges.len()));
+        return Err(format!(
+            "{} ranges were asked for, the limit is {RANGES_MAX}",
+            ranges.len()
+        ));
     }
+
     let total: u64 = ranges.iter().map(|(_, length)| u64::from(*length)).sum();
     let is_possible = ranges.iter().all(|(offset, length)| {
-        (1..=CHUNK_MAX).contains(&(*length as usize)) && offset.checked_add(u64::from(*length)).is_some()
+        (1..=CHUNK_MAX).contains(&(*length as usize))
+            && offset.checked_add(u64::from(*length)).is_some()
     });
+
     if total > REQUEST_MAX || !is_possible {
-        return Err(format!("{total} bytes were asked for in one request, the limit is {REQUEST_MAX}"));
+        return Err(format!(
+            "{total} bytes were asked for in one request, the limit is {REQUEST_MAX}"
+        ));
     }
+
     Ok(total)
 }
 
@@ -153,6 +188,7 @@ fn blocks(ranges: &[(u64, u32)]) -> Vec<std::ops::Range<u64>> {
             _ => blocks.push(*offset..end),
         }
     }
+
     blocks
 }
 
@@ -164,6 +200,8 @@ impl BulkService for BulkServer {
         mut send: quinn::SendStream,
         mut receive: quinn::RecvStream,
     ) -> Result<(), String> {
-        self.answer(&from, &mut send, &mut receive).await.map_err(|error| error.to_string())
+        self.answer(&from, &mut send, &mut receive)
+            .await
+            .map_err(|error| error.to_string())
     }
 }

@@ -1,8 +1,9 @@
 //! How many requests may be in progress: inferences that run, requests that wait, bytes of bodies.
 //!
-//! A request waits for a place until its deadline, first come, first served. One that would wait longer, judged by how
-//! long places were taken lately ([`regionmesh_protocol::queue`]), is refused at once and told when to come again: a
-//! queue that only grows answers everyone too late. A client that goes away leaves the queue at once.
+//! A request waits for a place until its deadline, first come, first served. One that would wait
+//! longer, judged by how long places were taken lately ([`regionmesh_protocol::queue`]), is refused
+//! at once and told when to come again: a queue that only grows answers everyone too late. A client
+//! that goes away leaves the queue at once.
 
 use super::{metrics::ServingMetrics, refusal::Refusal};
 use crate::{config::ServingConfig, logging::Throttle};
@@ -23,8 +24,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// How long the client waits in all, milliseconds, where an Envoy (Istio, KServe's ingress) in front says so. The Open
-/// Inference Protocol has no deadline of its own.
+/// How long the client waits in all, milliseconds, where an Envoy (Istio, KServe's ingress) in
+/// front says so. The Open Inference Protocol has no deadline of its own.
 pub const DEADLINE_HEADER: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 /// Requests that may wait, whatever their deadlines: bounds memory.
 const WAITING_MAX: usize = 1_024;
@@ -36,7 +37,8 @@ const RETRY_AFTER_MAX_S: u64 = 30;
 const BODY_DEADLINE: Duration = Duration::from_secs(120);
 /// Time between two pieces of a body.
 const BODY_IDLE: Duration = Duration::from_secs(10);
-/// Time spent on reading what is refused for its size, so that the client sees the answer and not a reset connection.
+/// Time spent on reading what is refused for its size, so that the client sees the answer and not a
+/// reset connection.
 const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
 /// All bodies held at once, in sizes of the largest allowed.
 const BODIES_FACTOR: usize = 4;
@@ -55,8 +57,8 @@ pub struct Admission {
     throttle: Throttle,
 }
 
-/// A place among the running inferences; give it to the task that computes, so that the place is free when the
-/// computation ends and not when the client goes away.
+/// A place among the running inferences; give it to the task that computes, so that the place is
+/// free when the computation ends and not when the client goes away.
 #[derive(Debug)]
 pub struct Place {
     _running: OwnedSemaphorePermit,
@@ -67,7 +69,10 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let took_us = u64::try_from(self.taken.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.estimate.lock().unwrap_or_else(PoisonError::into_inner).record(took_us);
+        self.estimate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(took_us);
     }
 }
 
@@ -93,8 +98,12 @@ impl Admission {
     /// The limits of `config`.
     pub fn new(config: &ServingConfig, metrics: ServingMetrics) -> Self {
         let parallel = config.parallel.clamp(1, 4_096);
-        // A semaphore's permits are counted in u32 per acquisition, so that bodies are counted in KiB.
-        let bodies = kib(config.body_limit).saturating_mul(BODIES_FACTOR).clamp(1, Semaphore::MAX_PERMITS);
+        // A semaphore's permits are counted in u32 per acquisition, so that bodies are counted in
+        // KiB.
+        let bodies = kib(config.body_limit)
+            .saturating_mul(BODIES_FACTOR)
+            .clamp(1, Semaphore::MAX_PERMITS);
+
         Self {
             running: Arc::new(Semaphore::new(parallel)),
             parallel,
@@ -112,12 +121,25 @@ impl Admission {
         self.metrics.overloads.inc();
         if let Some(left_out) = self.throttle.admit(std::time::Instant::now()) {
             let waiting = self.waiting.load(Ordering::Relaxed);
-            tracing::warn!(what, waiting, parallel = self.parallel, left_out, "overloaded: a request was refused");
+            tracing::warn!(
+                what,
+                waiting,
+                parallel = self.parallel,
+                left_out,
+                "overloaded: a request was refused"
+            );
         }
+
         let seconds = retry_after.as_millis().div_ceil(1_000);
-        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).clamp(1, RETRY_AFTER_MAX_S);
+        let seconds = u64::try_from(seconds)
+            .unwrap_or(u64::MAX)
+            .clamp(1, RETRY_AFTER_MAX_S);
         let message = format!("overloaded: {what}; try again in {seconds} s, or another region");
-        Refusal { retry_after_s: seconds, ..Refusal::unavailable(message) }
+
+        Refusal {
+            retry_after_s: seconds,
+            ..Refusal::unavailable(message)
+        }
     }
 
     /// Waits for a place among the running inferences, until the request's deadline.
@@ -128,33 +150,52 @@ impl Admission {
             Ok(running) => running,
             Err(_) => self.queue(self.patience(headers)).await?,
         };
-        self.metrics.queue_duration.observe(begin.elapsed().as_secs_f64());
-        Ok(Place { _running: running, taken: Instant::now(), estimate: self.estimate.clone() })
+
+        self.metrics
+            .queue_duration
+            .observe(begin.elapsed().as_secs_f64());
+        Ok(Place {
+            _running: running,
+            taken: Instant::now(),
+            estimate: self.estimate.clone(),
+        })
     }
 
     async fn queue(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         self.metrics.queue.inc();
+
         let _waiting = Waiting(self);
         let expected = self.expected_wait(ahead);
         if ahead >= WAITING_MAX {
             return Err(self.overloaded(&format!("{ahead} inferences wait already"), expected));
         }
+
         if expected > patience {
             let what = format!(
-                "an inference would wait {:.1} s behind {ahead} others, longer than the {:.1} s that it may",
+                "an inference would wait {:.1} s behind {ahead} others, longer than the {:.1} s \
+                    that it may",
                 expected.as_secs_f64(),
                 patience.as_secs_f64()
             );
+
             return Err(self.overloaded(&what, expected));
         }
+
         match timeout(patience, self.running.clone().acquire_owned()).await {
             Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Refusal::unavailable("the server is stopping")),
             Err(_) => {
                 self.metrics.queue_timeouts.inc();
-                let what = format!("no place was free for an inference within {:.1} s", patience.as_secs_f64());
-                Err(self.overloaded(&what, self.expected_wait(self.waiting.load(Ordering::Relaxed))))
+                let what = format!(
+                    "no place was free for an inference within {:.1} s",
+                    patience.as_secs_f64()
+                );
+
+                Err(self.overloaded(
+                    &what,
+                    self.expected_wait(self.waiting.load(Ordering::Relaxed)),
+                ))
             }
         }
     }
@@ -166,47 +207,76 @@ impl Admission {
 
     /// How long a request may wait: as configured, or less if its client says so.
     fn patience(&self, headers: &HeaderMap) -> Duration {
-        let said = headers.get(DEADLINE_HEADER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let said = headers
+            .get(DEADLINE_HEADER)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+
         // Envoy writes 0 for "no limit".
-        said.filter(|ms| *ms > 0).map_or(self.queue_timeout, |ms| self.queue_timeout.min(Duration::from_millis(ms)))
+        said.filter(|ms| *ms > 0).map_or(self.queue_timeout, |ms| {
+            self.queue_timeout.min(Duration::from_millis(ms))
+        })
     }
 
     /// Reads a body within the limits.
     pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<HeldBody, Refusal> {
-        let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let declared = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if declared.is_some_and(|length| length > self.body_limit as u64) {
             return Err(self.too_large(headers, body).await);
         }
+
         let deadline = Instant::now() + BODY_DEADLINE;
         let mut bytes = BytesMut::new();
         let mut memory: Option<OwnedSemaphorePermit> = None;
+
         loop {
             let next = Instant::now() + BODY_IDLE;
             let Ok(frame) = timeout_at(next.min(deadline), body.frame()).await else {
-                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time"));
+                return Err(Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the request's body did not arrive in time",
+                ));
             };
+
             let frame = match frame {
-                None => return Ok(HeldBody { bytes: bytes.freeze(), _memory: memory }),
+                None => {
+                    return Ok(HeldBody {
+                        bytes: bytes.freeze(),
+                        _memory: memory,
+                    });
+                }
                 Some(Err(_)) => return Err(Refusal::bad_request("the request's body broke off")),
                 Some(Ok(frame)) => frame,
             };
-            let Ok(piece) = frame.into_data() else { continue };
+
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
             if bytes.len() + piece.len() > self.body_limit {
                 drop((bytes, memory));
                 return Err(self.too_large(headers, body).await);
             }
+
             // Counted as the bytes arrive, so that a client can hold no more than it has sent.
             let needed = kib(bytes.len() + piece.len()) - kib(bytes.len());
             if needed > 0 {
                 let permits = u32::try_from(needed).unwrap_or(u32::MAX);
                 let more = self.bodies.clone().try_acquire_many_owned(permits);
-                let refused = |_| self.overloaded("too many large requests are in progress", Duration::from_secs(1));
+                let refused = |_| {
+                    self.overloaded(
+                        "too many large requests are in progress",
+                        Duration::from_secs(1),
+                    )
+                };
                 let more = more.map_err(refused)?;
+
                 match &mut memory {
                     Some(memory) => memory.merge(more),
                     None => memory = Some(more),
                 }
             }
+
             bytes.extend_from_slice(&piece);
         }
     }
@@ -223,10 +293,15 @@ impl Admission {
                     }
                 }
             };
+
             let _ = timeout(DISCARD_DEADLINE, discard).await;
         }
+
         let limit = self.body_limit;
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request's body is larger than {limit} bytes"))
+        Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the request's body is larger than {limit} bytes"),
+        )
     }
 }
 

@@ -22,7 +22,10 @@ pub struct Reservation {
 impl Budget {
     /// A budget of `limit` bytes, nothing taken.
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+        })
     }
 
     /// The bound, bytes.
@@ -43,8 +46,13 @@ impl Budget {
     /// Takes `bytes` if they are free.
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let take = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(Reservation { budget: self.clone(), bytes })
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
+        Some(Reservation {
+            budget: self.clone(),
+            bytes,
+        })
     }
 }
 
@@ -66,6 +74,7 @@ mod tests {
         assert!(budget.reserve(5).is_none() && budget.reserve(u64::MAX).is_none());
         assert_eq!(budget.free(), 4);
         drop(first);
+
         let _whole = budget.reserve(10).unwrap();
         assert_eq!(budget.used(), 10);
     }

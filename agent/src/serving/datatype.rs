@@ -45,13 +45,19 @@ const NAMES: [(&str, Datatype, DataType); 13] = [
 impl Datatype {
     /// The protocol's name.
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, datatype, _)| *datatype == self).map_or("", |(name, ..)| name)
+        NAMES
+            .iter()
+            .find(|(_, datatype, _)| *datatype == self)
+            .map_or("", |(name, ..)| name)
     }
 
     /// From an ONNX `TensorProto.DataType`, if the protocol and tract have such a type.
     pub fn from_onnx(number: i32) -> Option<Self> {
         let onnx = DataType::try_from(number).ok()?;
-        NAMES.iter().find(|(.., candidate)| *candidate == onnx).map(|(_, datatype, _)| *datatype)
+        NAMES
+            .iter()
+            .find(|(.., candidate)| *candidate == onnx)
+            .map(|(_, datatype, _)| *datatype)
     }
 
     /// What tract calls it.
@@ -88,7 +94,11 @@ mod tests {
     #[test]
     fn every_type_is_named_alike_in_all_three_worlds() {
         for (name, datatype, onnx) in NAMES {
-            assert_eq!((datatype.name(), Datatype::from_onnx(onnx as i32)), (name, Some(datatype)));
+            assert_eq!(
+                (datatype.name(), Datatype::from_onnx(onnx as i32)),
+                (name, Some(datatype))
+            );
+
             assert_eq!(serde_json::to_value(datatype).unwrap(), name);
             assert_eq!(DatumType::try_from(onnx).unwrap(), datatype.tract());
         }

@@ -17,8 +17,14 @@ use tokio_util::sync::CancellationToken;
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const DOOR: DoorLimits = DoorLimits {
     // Most of the places may be one client's: users often come through one proxy.
-    places: PlaceLimits { total: 2_048, per_client: 1_536 },
-    reserve: Some(PlaceLimits { total: 64, per_client: 16 }),
+    places: PlaceLimits {
+        total: 2_048,
+        per_client: 1_536,
+    },
+    reserve: Some(PlaceLimits {
+        total: 64,
+        per_client: 16,
+    }),
     stop_timeout: STOP_TIMEOUT,
 };
 const CONNECTION: HttpLimits = HttpLimits {
@@ -28,15 +34,26 @@ const CONNECTION: HttpLimits = HttpLimits {
     write: Duration::from_secs(30),
     stop: STOP_TIMEOUT,
 };
-const RESERVE: ReservePolicy = ReservePolicy { is_health: |path| path.starts_with("/v2/health/"), otherwise: crowded };
+const RESERVE: ReservePolicy = ReservePolicy {
+    is_health: |path| path.starts_with("/v2/health/"),
+    otherwise: crowded,
+};
 
 fn crowded() -> Response {
-    Refusal::unavailable("the model server has as many connections as it may; try again in a second, or another region")
-        .into_response()
+    Refusal::unavailable(
+        "the model server has as many connections as it may; try again in a \
+        second, or another region",
+    )
+    .into_response()
 }
 
 /// Serves `router` until `stop`, then lets requests in progress end.
-pub async fn serve(listener: TcpListener, router: Router, metrics: ServingMetrics, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    metrics: ServingMetrics,
+    stop: CancellationToken,
+) {
     let refused = metrics.refused_connections;
     let count = {
         let refused = refused.clone();
@@ -46,13 +63,19 @@ pub async fn serve(listener: TcpListener, router: Router, metrics: ServingMetric
     let connection = {
         let stop = stop.clone();
         move |stream, seat| {
-            let (service, refused, stop) = (routed(router.clone()), refused.clone(), stop.clone());
+            let service = routed(router.clone());
+            let refused = refused.clone();
+            let stop = stop.clone();
+
             async move {
-                if let End::CutOff(reason) = http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await {
+                if let End::CutOff(reason) =
+                    http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await
+                {
                     refused.with_label_values(&[reason]).inc();
                 }
             }
         }
     };
+
     listener::accept(listener, door, stop, connection).await;
 }

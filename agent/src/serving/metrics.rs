@@ -1,12 +1,14 @@
-//! What the model server counts. Labels name only models of the catalogue, so that a client can't make series.
+//! What the model server counts. Labels name only models of the catalogue, so that a client can't
+//! make series.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
 };
 use regionmesh_protocol::manifest::{ModelName, VersionName};
 
-/// Status codes that an inference can end with; used to remove the series of a version that is gone.
+/// Status codes that an inference can end with; used to remove the series of a version that is
+/// gone.
 const CODES: [&str; 8] = ["200", "400", "408", "413", "500", "503", "504", "404"];
 
 /// The metrics; clones share them.
@@ -51,16 +53,23 @@ pub struct ServingMetrics {
 }
 
 impl ServingMetrics {
-    /// Registers the metrics; once per registry, since a restarted server goes on counting where it was.
+    /// Registers the metrics; once per registry, since a restarted server goes on counting where it
+    /// was.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        fn put<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
+        fn put<C: Collector + Clone + 'static>(
+            registry: &Registry,
+            metric: C,
+        ) -> prometheus::Result<C> {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         }
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| put(registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            put(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
         let counter = |name: &str, help: &str| put(registry, IntCounter::new(name, help)?);
         let gauge = |name: &str, help: &str| put(registry, IntGauge::new(name, help)?);
+
         Ok(Self {
             requests: counters(
                 "regionmesh_inference_requests_total",
@@ -72,13 +81,21 @@ impl ServingMetrics {
                 HistogramVec::new(
                     HistogramOpts::new(
                         "regionmesh_inference_duration_seconds",
-                        "Time from the whole request received to the answer, waiting included, of successful inferences.",
+                        "Time from the whole request received to the answer, waiting included, of \
+                            successful inferences.",
                     )
-                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                    .buckets(vec![
+                        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0,
+                        10.0,
+                    ]),
                     &["model"],
                 )?,
             )?,
-            queue: gauge("regionmesh_inference_queue_length", "Inference requests that wait for a free place.")?,
+            queue: gauge(
+                "regionmesh_inference_queue_length",
+                "Inference requests that wait for a \
+                free place.",
+            )?,
             queue_duration: put(
                 registry,
                 Histogram::with_opts(
@@ -86,7 +103,10 @@ impl ServingMetrics {
                         "regionmesh_inference_queue_duration_seconds",
                         "Time that inference requests waited for a free place.",
                     )
-                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                    .buckets(vec![
+                        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+                        10.0,
+                    ]),
                 )?,
             )?,
             overloads: counter(
@@ -97,11 +117,16 @@ impl ServingMetrics {
                 "regionmesh_inference_queue_timeouts_total",
                 "Inference requests that waited for a free place until their deadline.",
             )?,
-            panics: counter("regionmesh_inference_panics_total", "Panics of the inference engine that were caught.")?,
+            panics: counter(
+                "regionmesh_inference_panics_total",
+                "Panics of the inference engine \
+                that were caught.",
+            )?,
             loaded: gauge("regionmesh_serving_models_loaded", "Model versions loaded.")?,
             loaded_bytes: gauge(
                 "regionmesh_serving_models_loaded_bytes",
-                "Memory set aside for loaded model versions, estimated from the sizes of their files.",
+                "Memory set aside for loaded model versions, estimated from the sizes of their \
+                    files.",
             )?,
             load_failures: counters(
                 "regionmesh_serving_load_failures_total",
@@ -113,22 +138,26 @@ impl ServingMetrics {
                 IntGaugeVec::new(
                     Opts::new(
                         "regionmesh_serving_default_failed",
-                        "1 while the wanted default version of the model can't be loaded (an older one may serve).",
+                        "1 while the wanted default version of the model can't be loaded (an older \
+                            one may serve).",
                     ),
                     &["model"],
                 )?,
             )?,
             unservable: gauge(
                 "regionmesh_serving_versions_unservable",
-                "Versions held by the region that this server can't serve; quarantined ones included.",
+                "Versions held by the region that this server can't serve; quarantined ones \
+                    included.",
             )?,
             quarantined: gauge(
                 "regionmesh_serving_versions_quarantined",
-                "Versions that are not loaded because the process died while it loaded them before.",
+                "Versions that are not loaded because the process died while it loaded them \
+                    before.",
             )?,
             abandoned: gauge(
                 "regionmesh_serving_abandoned_computations",
-                "Loads and inferences that still run although their time is up or their client went away.",
+                "Loads and inferences that still run although their time is up or their client \
+                    went away.",
             )?,
             timeouts: counter(
                 "regionmesh_inference_timeouts_total",
@@ -139,7 +168,11 @@ impl ServingMetrics {
                 "Changes of the version that a model serves by default.",
                 &["model"],
             )?,
-            connections: gauge("regionmesh_serving_connections", "Open connections to the model server.")?,
+            connections: gauge(
+                "regionmesh_serving_connections",
+                "Open connections to the model \
+                server.",
+            )?,
             refused_connections: counters(
                 "regionmesh_serving_refused_connections_total",
                 "Connections that the model server did not serve, or not to their end, by reason.",
@@ -148,43 +181,64 @@ impl ServingMetrics {
         })
     }
 
-    /// Begins the counts of a version that was loaded at 0, so that an alert sees its first failure.
+    /// Begins the counts of a version that was loaded at 0, so that an alert sees its first
+    /// failure.
     pub fn begin(&self, model: &ModelName, version: &VersionName) {
         for code in ["200", "500", "503"] {
-            let _ = self.requests.with_label_values(&[model.as_str(), version.as_str(), code]);
+            let _ = self
+                .requests
+                .with_label_values(&[model.as_str(), version.as_str(), code]);
         }
-        let _ = self.requests.with_label_values(&[model.as_str(), "", "503"]);
+
+        let _ = self
+            .requests
+            .with_label_values(&[model.as_str(), "", "503"]);
     }
 
     /// Counts a request. `model` and `version` are none where the catalogue doesn't have them.
-    pub fn request(&self, model: Option<&ModelName>, version: Option<&VersionName>, code: http::StatusCode) {
+    pub fn request(
+        &self,
+        model: Option<&ModelName>,
+        version: Option<&VersionName>,
+        code: http::StatusCode,
+    ) {
         let model = model.map_or("", ModelName::as_str);
         let version = version.map_or("", VersionName::as_str);
-        self.requests.with_label_values(&[model, version, code.as_str()]).inc();
+        self.requests
+            .with_label_values(&[model, version, code.as_str()])
+            .inc();
     }
 
     /// Notes how long a successful request took.
     pub fn duration(&self, model: &ModelName, seconds: f64) {
-        self.duration.with_label_values(&[model.as_str()]).observe(seconds);
+        self.duration
+            .with_label_values(&[model.as_str()])
+            .observe(seconds);
     }
 
     /// Forgets the series of a version that was deleted.
     pub fn forget_version(&self, model: &ModelName, version: &VersionName) {
         for code in CODES {
             // Absent for codes that never occurred.
-            let _ = self.requests.remove_label_values(&[model.as_str(), version.as_str(), code]);
+            let _ = self
+                .requests
+                .remove_label_values(&[model.as_str(), version.as_str(), code]);
         }
     }
 
     /// Forgets the series of a model that was deleted.
     pub fn forget_model(&self, model: &ModelName) {
         for code in CODES {
-            let _ = self.requests.remove_label_values(&[model.as_str(), "", code]);
+            let _ = self
+                .requests
+                .remove_label_values(&[model.as_str(), "", code]);
         }
+
         let _ = self.duration.remove_label_values(&[model.as_str()]);
         for vec in [&self.load_failures, &self.swaps] {
             let _ = vec.remove_label_values(&[model.as_str()]);
         }
+
         let _ = self.default_failed.remove_label_values(&[model.as_str()]);
     }
 }

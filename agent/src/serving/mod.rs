@@ -1,9 +1,10 @@
 //! The embedded model server: ONNX models over the Open Inference Protocol V2, by tract.
 //!
-//! It serves what the catalogue says and the [`ModelSource`] holds; it never writes to either, and knows nothing of
-//! the mesh. [`loader`] keeps each model's default version loaded, [`routes`] answers, [`admission`] bounds what is in
-//! progress, [`engine`] computes. Not meant for large or accelerated models: a region may run Triton or KServe on the
-//! same files instead, and turn this off.
+//! It serves what the catalogue says and the [`ModelSource`] holds; it never writes to either, and
+//! knows nothing of the mesh. [`loader`] keeps each model's default version loaded, [`routes`]
+//! answers, [`admission`] bounds what is in progress, [`engine`] computes. Not meant for large or
+//! accelerated models: a region may run Triton or KServe on the same files instead, and turn this
+//! off.
 
 pub mod admission;
 mod bounds;
@@ -36,7 +37,9 @@ pub use metrics::ServingMetrics;
 pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
 
 use crate::{config::ServingConfig, cost::meter::Meter};
-use regionmesh_protocol::{conflict::Catalogue, facts::ServingFacts, identity::RegionName, servability::Servability};
+use regionmesh_protocol::{
+    conflict::Catalogue, facts::ServingFacts, identity::RegionName, servability::Servability,
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -61,12 +64,13 @@ pub struct ServingArguments {
     pub config: ServingConfig,
     /// Reads versions.
     pub source: Arc<dyn ModelSource>,
-    /// What there is. Subscribe before the writer starts: an empty first value that was never announced counts as not
-    /// read yet, and the server is not ready until then.
+    /// What there is. Subscribe before the writer starts: an empty first value that was never
+    /// announced counts as not read yet, and the server is not ready until then.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     /// What the other regions serve; empty for ever where there is no mesh.
     pub peers: loader::Peers,
-    /// Whether versions that are nobody's default are loaded once and tried, so that the mesh knows before they are promoted.
+    /// Whether versions that are nobody's default are loaded once and tried, so that the mesh knows
+    /// before they are promoted.
     pub tests_versions: bool,
     /// Where it remembers what it found out about versions; nowhere if none.
     pub state_dir: Option<PathBuf>,
@@ -74,7 +78,8 @@ pub struct ServingArguments {
     pub quarantine: Arc<quarantine::Quarantine>,
     /// True: not ready any more, while inference goes on.
     pub draining: watch::Receiver<bool>,
-    /// The counters; made once, since a registry takes each name once and a restarted server goes on counting.
+    /// The counters; made once, since a registry takes each name once and a restarted server goes
+    /// on counting.
     pub metrics: ServingMetrics,
     /// What inferences take, for what they cost.
     pub meter: Meter,
@@ -89,7 +94,10 @@ pub struct Server {
 impl Server {
     /// A server that has nothing loaded yet.
     pub fn new(arguments: ServingArguments) -> Self {
-        let ServingArguments { config, metrics, .. } = &arguments;
+        let ServingArguments {
+            config, metrics, ..
+        } = &arguments;
+
         // What a version is capable of depends on the program and on these limits.
         let engine = format!("{} {}", crate::VERSION, config.max_tensor_bytes);
         let outcomes = outcomes::Outcomes::open(arguments.state_dir.as_deref(), engine);
@@ -100,6 +108,7 @@ impl Server {
             quarantine: arguments.quarantine.clone(),
             outcomes: Arc::new(outcomes),
         });
+
         // More places than processors serve no more.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shelf = loader::Shelf::new(loader::ShelfArguments {
@@ -110,6 +119,7 @@ impl Server {
             tests_versions: arguments.tests_versions,
             metrics: metrics.clone(),
         });
+
         Self { arguments, shelf }
     }
 
@@ -123,15 +133,31 @@ impl Server {
         self.shelf.problems()
     }
 
-    /// What the mesh is told of the server; changes at most every few seconds unless a model changes.
+    /// What the mesh is told of the server; changes at most every few seconds unless a model
+    /// changes.
     pub fn facts(&self) -> watch::Receiver<ServingFacts> {
         self.shelf.facts()
     }
 
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServingError> {
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), ServingError> {
         let Self { arguments, shelf } = self;
-        let ServingArguments { region, config, catalogue, peers, draining, metrics, quarantine, meter, .. } = arguments;
+        let ServingArguments {
+            region,
+            config,
+            catalogue,
+            peers,
+            draining,
+            metrics,
+            quarantine,
+            meter,
+            ..
+        } = arguments;
+
         let service = routes::Service {
             shelf: shelf.clone(),
             admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
@@ -142,6 +168,7 @@ impl Server {
             metrics: metrics.clone(),
             meter,
         };
+
         let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue, peers)));
         tokio::select! {
             () = listener::serve(listener, routes::router(service), metrics, stop) => {

@@ -1,5 +1,5 @@
-//! How loading and trying each version ended; remembered over a restart, so that a region doesn't load all that it holds
-//! again.
+//! How loading and trying each version ended; remembered over a restart, so that a region doesn't
+//! load all that it holds again.
 
 use super::quarantine::VersionKey;
 use crate::store::replace_file;
@@ -40,8 +40,16 @@ struct Known {
 
 impl Known {
     fn new(outcome: Outcome, is_lasting: bool, failures: u32) -> Self {
-        let pause = RETRY_FIRST.saturating_mul(1 << failures.min(4)).min(RETRY_LONGEST);
-        Self { outcome, is_lasting, failures, retry_at: Instant::now() + pause, needed_bytes: None }
+        let pause = RETRY_FIRST
+            .saturating_mul(1 << failures.min(4))
+            .min(RETRY_LONGEST);
+        Self {
+            outcome,
+            is_lasting,
+            failures,
+            retry_at: Instant::now() + pause,
+            needed_bytes: None,
+        }
     }
 }
 
@@ -76,7 +84,11 @@ impl Outcomes {
     /// Reads what was remembered in `folder` by the same `engine`.
     pub fn open(folder: Option<&Path>, engine: String) -> Self {
         let file = folder.map(|folder| folder.join("outcomes.json"));
-        let known = file.as_deref().and_then(|file| read(file, &engine)).unwrap_or_default();
+        let known = file
+            .as_deref()
+            .and_then(|file| read(file, &engine))
+            .unwrap_or_default();
+
         Self {
             known: Mutex::new(known),
             stuck: Mutex::default(),
@@ -93,18 +105,21 @@ impl Outcomes {
         self.forgotten.load(Relaxed)
     }
 
-    /// Notes how an attempt ended that began after failures had been forgotten `began` times. `is_lasting`: whether it
-    /// would end the same way after a restart. A failure counts for nothing if failures were forgotten meanwhile: the
-    /// attempt may have read files that were replaced since.
+    /// Notes how an attempt ended that began after failures had been forgotten `began` times.
+    /// `is_lasting`: whether it would end the same way after a restart. A failure counts for
+    /// nothing if failures were forgotten meanwhile: the attempt may have read files that were
+    /// replaced since.
     pub fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
         let mut known = lock(&self.known);
         if outcome != Outcome::Servable && began != self.forgotten() {
             return;
         }
+
         let before = known.get(key);
         let is_new = before.is_none_or(|before| before.outcome != outcome);
         let failed = before.filter(|before| before.outcome != Outcome::Servable);
         let failures = failed.map_or(0, |before| before.failures.saturating_add(1));
+
         known.insert(key.clone(), Known::new(outcome, is_lasting, failures));
         drop(known);
         if is_new {
@@ -112,20 +127,26 @@ impl Outcomes {
         }
     }
 
-    /// Notes that a version which can't be served lacked memory: it is due as soon as `needed_bytes` are free.
+    /// Notes that a version which can't be served lacked memory: it is due as soon as
+    /// `needed_bytes` are free.
     pub fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
         if let Some(known) = lock(&self.known).get_mut(key) {
             known.needed_bytes = Some(needed_bytes);
         }
     }
 
-    /// When the retry of a version that can't be served was scheduled, if it is due: at that time, or once there is memory
-    /// for it. Without `now` only memory makes it due.
+    /// When the retry of a version that can't be served was scheduled, if it is due: at that time,
+    /// or once there is memory for it. Without `now` only memory makes it due.
     pub fn due(&self, key: &VersionKey, now: Option<Instant>, free_bytes: u64) -> Option<Instant> {
         let known = lock(&self.known);
-        let known = known.get(key).filter(|known| known.outcome != Outcome::Servable)?;
-        let has_room = known.needed_bytes.is_some_and(|needed| needed <= free_bytes);
+        let known = known
+            .get(key)
+            .filter(|known| known.outcome != Outcome::Servable)?;
+        let has_room = known
+            .needed_bytes
+            .is_some_and(|needed| needed <= free_bytes);
         let is_time = now.is_some_and(|now| known.retry_at <= now);
+
         (has_room || is_time).then_some(known.retry_at)
     }
 
@@ -133,7 +154,12 @@ impl Outcomes {
     pub fn stuck(&self, key: &VersionKey, is_stuck: bool) {
         let mut stuck = lock(&self.stuck);
         let count = stuck.entry(key.clone()).or_default();
-        *count = if is_stuck { *count + 1 } else { count.saturating_sub(1) };
+        *count = if is_stuck {
+            *count + 1
+        } else {
+            count.saturating_sub(1)
+        };
+
         if *count == 0 {
             stuck.remove(key);
         }
@@ -144,10 +170,17 @@ impl Outcomes {
     /// How it ended; none if it was not tried.
     pub fn of(&self, key: &VersionKey) -> Option<Outcome> {
         if let Some(count) = lock(&self.stuck).get(key) {
-            let reason = format!("{count} of its inferences are still running long after their deadline");
-            return Some(Outcome::Unservable { reason, is_quarantined: false });
+            let reason =
+                format!("{count} of its inferences are still running long after their deadline");
+            return Some(Outcome::Unservable {
+                reason,
+                is_quarantined: false,
+            });
         }
-        lock(&self.known).get(key).map(|known| known.outcome.clone())
+
+        lock(&self.known)
+            .get(key)
+            .map(|known| known.outcome.clone())
     }
 
     /// Whether it is known to be servable.
@@ -158,7 +191,9 @@ impl Outcomes {
     /// Forgets that a version can't be served, whatever its content.
     pub fn forget_failure(&self, model: &ModelName, version: &VersionName) {
         self.forgotten.fetch_add(1, Relaxed);
-        self.keep(|key, known| key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable);
+        self.keep(|key, known| {
+            key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable
+        });
     }
 
     /// Forgets what `is_held` denies.
@@ -170,6 +205,7 @@ impl Outcomes {
         let mut known = lock(&self.known);
         let before = known.len();
         known.retain(|key, known| is_kept(key, known));
+
         let is_changed = known.len() != before;
         drop(known);
         if is_changed {
@@ -189,25 +225,47 @@ impl Outcomes {
         let lasting = lock(&self.known)
             .iter()
             .filter(|(_, known)| known.is_lasting)
-            .map(|((model, version, content), known)| (model.clone(), version.clone(), *content, known.outcome.clone()))
+            .map(|((model, version, content), known)| {
+                (
+                    model.clone(),
+                    version.clone(),
+                    *content,
+                    known.outcome.clone(),
+                )
+            })
             .collect();
-        let document = Document { engine: self.engine.clone(), versions: lasting };
+
+        let document = Document {
+            engine: self.engine.clone(),
+            versions: lasting,
+        };
         let written = serde_json::to_vec(&document).map_err(std::io::Error::other);
         let written = written.and_then(|text| replace_file(file, &text));
+
         if let Err(error) = written {
-            tracing::warn!(file = %file.display(), %error, "cannot remember which versions were tested; they are tested again after a restart");
+            tracing::warn!(file = %file.display(), %error, "cannot remember which versions were \
+                tested; they are tested again after a restart");
         }
     }
 }
 
 fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, Known>> {
-    let is_small = std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= FILE_MAX);
-    let text = if is_small { std::fs::read(file).ok()? } else { return None };
+    let is_small =
+        std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= FILE_MAX);
+    let text = if is_small {
+        std::fs::read(file).ok()?
+    } else {
+        return None;
+    };
     let document: Document = serde_json::from_slice(&text).ok()?;
+
     if document.engine != engine {
         return None;
     }
-    let known = |(model, version, content, outcome)| ((model, version, content), Known::new(outcome, true, 0));
+
+    let known = |(model, version, content, outcome)| {
+        ((model, version, content), Known::new(outcome, true, 0))
+    };
     Some(document.versions.into_iter().map(known).collect())
 }
 
@@ -217,11 +275,18 @@ mod tests {
     use super::*;
 
     fn key(version: &str) -> VersionKey {
-        ("m".parse().unwrap(), version.parse().unwrap(), Digest([7; 32]))
+        (
+            "m".parse().unwrap(),
+            version.parse().unwrap(),
+            Digest([7; 32]),
+        )
     }
 
     fn bad() -> Outcome {
-        Outcome::Unservable { reason: "broken".into(), is_quarantined: false }
+        Outcome::Unservable {
+            reason: "broken".into(),
+            is_quarantined: false,
+        }
     }
 
     #[test]
@@ -232,12 +297,24 @@ mod tests {
         first.record(&key("2"), bad(), true, 0);
         first.record(&key("3"), bad(), false, 0);
         first.save();
+
         let second = Outcomes::open(Some(folder.path()), "1".into());
         assert!(second.is_servable(&key("1")));
-        assert_eq!((second.of(&key("2")), second.of(&key("3"))), (Some(bad()), None));
-        assert_eq!(Outcomes::open(Some(folder.path()), "2".into()).of(&key("1")), None);
+        assert_eq!(
+            (second.of(&key("2")), second.of(&key("3"))),
+            (Some(bad()), None)
+        );
+
+        assert_eq!(
+            Outcomes::open(Some(folder.path()), "2".into()).of(&key("1")),
+            None
+        );
+
         std::fs::write(folder.path().join("outcomes.json"), b"{").unwrap();
-        assert_eq!(Outcomes::open(Some(folder.path()), "1".into()).of(&key("1")), None);
+        assert_eq!(
+            Outcomes::open(Some(folder.path()), "1".into()).of(&key("1")),
+            None
+        );
     }
 
     #[test]
@@ -247,16 +324,31 @@ mod tests {
             let pause = Duration::from_secs(minutes * 60);
             let before = Instant::now();
             outcomes.record(&key("1"), bad(), true, 0);
+
             let after = Instant::now();
             let is_due_at = |at| outcomes.due(&key("1"), Some(at), u64::MAX).is_some();
-            assert!(!is_due_at(before + pause - Duration::from_secs(1)) && is_due_at(after + pause), "{minutes}");
-            assert_eq!(outcomes.due(&key("1"), None, u64::MAX), None, "time alone makes it due");
+            assert!(
+                !is_due_at(before + pause - Duration::from_secs(1)) && is_due_at(after + pause),
+                "{minutes}"
+            );
+
+            assert_eq!(
+                outcomes.due(&key("1"), None, u64::MAX),
+                None,
+                "time alone makes it due"
+            );
         }
+
         outcomes.record(&key("1"), Outcome::Servable, true, 0);
         let late = Instant::now() + RETRY_LONGEST;
         assert_eq!(outcomes.due(&key("1"), Some(late), u64::MAX), None);
         outcomes.record(&key("1"), bad(), true, 0);
-        assert!(outcomes.due(&key("1"), Some(Instant::now() + RETRY_FIRST), 0).is_some(), "the pause starts again");
+        assert!(
+            outcomes
+                .due(&key("1"), Some(Instant::now() + RETRY_FIRST), 0)
+                .is_some(),
+            "the pause starts again"
+        );
     }
 
     #[test]
@@ -264,6 +356,7 @@ mod tests {
         let outcomes = Outcomes::open(None, String::new());
         let (model, version, _) = key("1");
         let began = outcomes.forgotten();
+
         outcomes.forget_failure(&model, &version);
         outcomes.record(&key("1"), bad(), true, began);
         assert_eq!(outcomes.of(&key("1")), None);
@@ -288,10 +381,15 @@ mod tests {
     fn outcomes_of_all_stored_versions_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let outcomes = Outcomes::open(Some(folder.path()), String::new());
-        let keys: Vec<_> = (0..5_000).map(|number| key(&format!("v{number}"))).collect();
-        keys.iter().for_each(|key| outcomes.record(key, bad(), true, 0));
+        let keys: Vec<_> = (0..5_000)
+            .map(|number| key(&format!("v{number}")))
+            .collect();
+
+        keys.iter()
+            .for_each(|key| outcomes.record(key, bad(), true, 0));
         assert!(keys.iter().all(|key| outcomes.of(key).is_some()));
         outcomes.save();
+
         let again = Outcomes::open(Some(folder.path()), String::new());
         assert!(keys.iter().all(|key| again.of(key).is_some()));
     }
@@ -306,6 +404,7 @@ mod tests {
         assert!(!outcomes.is_servable(&key("1")));
         outcomes.stuck(&key("1"), false);
         assert!(outcomes.is_servable(&key("1")));
+
         let forget = || outcomes.forget_failure(&"m".parse().unwrap(), &"1".parse().unwrap());
         forget();
         assert!(outcomes.is_servable(&key("1")));

@@ -14,9 +14,11 @@ use tokio::{
 /// How long after a failure that may pass the load is tried again: first and longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
-/// How long a version whose files can't be read is left alone before it is tried again as a fallback or a trial.
+/// How long a version whose files can't be read is left alone before it is tried again as a
+/// fallback or a trial.
 const REST: Duration = Duration::from_secs(15);
-/// Least time between two repeated trials: thousands of versions that can't be served must not keep the server busy.
+/// Least time between two repeated trials: thousands of versions that can't be served must not keep
+/// the server busy.
 const TRIAL_SPACING: Duration = Duration::from_secs(5);
 
 /// A failed load of a default version.
@@ -62,30 +64,48 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn is_resting(&self, key: &VersionKey) -> bool {
-        self.resting.get(key).is_some_and(|since| since.elapsed() < REST)
+        self.resting
+            .get(key)
+            .is_some_and(|since| since.elapsed() < REST)
     }
 
     pub(super) fn may_repeat_trial(&self) -> bool {
-        self.repeated_at.is_none_or(|at| at.elapsed() >= TRIAL_SPACING)
+        self.repeated_at
+            .is_none_or(|at| at.elapsed() >= TRIAL_SPACING)
     }
 
-    /// Whether the wanted version of a model can't be served, so that another may be served in its place.
+    /// Whether the wanted version of a model can't be served, so that another may be served in its
+    /// place.
     pub(super) fn is_failed(&self, model: &ModelName) -> bool {
-        self.failures.get(model).is_some_and(|failure| !failure.is_retrying && !failure.is_awaited)
+        self.failures
+            .get(model)
+            .is_some_and(|failure| !failure.is_retrying && !failure.is_awaited)
     }
 
     /// Whether the wanted version of a model failed, and is not being tried again.
     pub(super) fn is_settled(&self, model: &ModelName) -> bool {
-        self.failures.get(model).is_some_and(|failure| !failure.is_retrying)
+        self.failures
+            .get(model)
+            .is_some_and(|failure| !failure.is_retrying)
     }
 
-    /// Notes why a wanted version is not served, and when it is tried again: at once where the failure is overtaken.
-    pub(super) fn fail(&mut self, (name, version, content): &VersionKey, error: &LoadError, is_overtaken: bool) {
+    /// Notes why a wanted version is not served, and when it is tried again: at once where the
+    /// failure is overtaken.
+    pub(super) fn fail(
+        &mut self,
+        (name, version, content): &VersionKey,
+        error: &LoadError,
+        is_overtaken: bool,
+    ) {
         let before = self.failures.get(name);
         let attempts = before.map_or(0, |failure| failure.attempts);
-        // A region that gave up its share for this version does not take it back because a retry can't read the files.
+
+        // A region that gave up its share for this version does not take it back because a retry
+        // can't read the files.
         let may_await = before.is_none_or(|failure| failure.is_awaited);
-        let delay = RETRY_FIRST.saturating_mul(1 << attempts.min(6)).min(RETRY_LONGEST);
+        let delay = RETRY_FIRST
+            .saturating_mul(1 << attempts.min(6))
+            .min(RETRY_LONGEST);
         let failure = Failure {
             version: version.clone(),
             content: *content,
@@ -95,6 +115,7 @@ impl Progress {
             retry_at: error.is_passing().then(|| Instant::now() + delay),
             is_retrying: is_overtaken,
         };
+
         self.failures.insert(name.clone(), failure);
     }
 }

@@ -1,11 +1,12 @@
 //! Versions that took the process down are not loaded again.
 //!
-//! A model can make the engine abort the process, which nothing can catch. Each load and first inference leaves a marker
-//! file while it runs; a marker that is found at the start names a version that the process before was loading when it
-//! died. That version is quarantined until it is deleted, or an operator has it tried again (`regionmesh models retry`).
-//! Several markers accuse none of their versions: these are suspects, and each computes alone while it is loaded, so that
-//! the next death leaves one marker.
-//! A machine that lost its power leaves markers too: they are told apart by the kernel's boot id.
+//! A model can make the engine abort the process, which nothing can catch. Each load and first
+//! inference leaves a marker file while it runs; a marker that is found at the start names a
+//! version that the process before was loading when it died. That version is quarantined until it
+//! is deleted, or an operator has it tried again (`regionmesh models retry`). Several markers
+//! accuse none of their versions: these are suspects, and each computes alone while it is loaded,
+//! so that the next death leaves one marker. A machine that lost its power leaves markers too: they
+//! are told apart by the kernel's boot id.
 
 use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,8 @@ impl Record {
     }
 }
 
-/// The quarantine of one model server. It lives as long as the process: a server that is restarted finds it unchanged.
+/// The quarantine of one model server. It lives as long as the process: a server that is restarted
+/// finds it unchanged.
 #[derive(Debug)]
 pub struct Quarantine {
     folder: Option<PathBuf>,
@@ -73,8 +75,12 @@ impl Drop for Marker {
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
         let mut loading = lock(&self.quarantine.loading);
+
         // Gone already if the server stopped in the meantime.
-        if loading.as_mut().is_some_and(|loading| loading.remove(&file)) {
+        if loading
+            .as_mut()
+            .is_some_and(|loading| loading.remove(&file))
+        {
             remove(&file);
         }
     }
@@ -87,44 +93,65 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn remove(file: &Path) {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(file = %file.display(), %error, "cannot remove a marker; its version is quarantined at the next start");
+            tracing::warn!(file = %file.display(), %error, "cannot remove a marker; its version is \
+                quarantined at the next start");
         }
         _ => {}
     }
 }
 
 fn boot_id() -> String {
-    std::fs::read_to_string(BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()
+    std::fs::read_to_string(BOOT_ID)
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// The records in a folder, and their files. What can't be read is passed over.
 fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let read = |path: PathBuf| {
-        let is_small = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= FILE_MAX);
-        let text = if is_small { std::fs::read(&path).ok()? } else { return None };
+        let is_small =
+            std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= FILE_MAX);
+        let text = if is_small {
+            std::fs::read(&path).ok()?
+        } else {
+            return None;
+        };
+
         match serde_json::from_slice(&text) {
             Ok(record) => Some((path, record)),
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "not a record of a model load; ignoring it");
+                tracing::warn!(file = %path.display(), %error, "not a record of a model load; \
+                    ignoring it");
                 None
             }
         }
     };
-    entries.filter_map(|entry| read(entry.ok()?.path())).take(VERSIONS_MAX).collect()
+
+    entries
+        .filter_map(|entry| read(entry.ok()?.path()))
+        .take(VERSIONS_MAX)
+        .collect()
 }
 
 impl Quarantine {
     /// Keeps its files in `folder`, where it may; without one nothing survives the process.
     pub fn open(folder: Option<&Path>) -> Arc<Self> {
         let usable = folder.filter(|folder| {
-            let made = ["loading", "quarantined"].iter().try_for_each(|part| std::fs::create_dir_all(folder.join(part)));
+            let made = ["loading", "quarantined"]
+                .iter()
+                .try_for_each(|part| std::fs::create_dir_all(folder.join(part)));
             if let Err(error) = &made {
                 let folder = folder.display();
-                tracing::warn!(%folder, %error, "cannot keep marker files: a model that crashes the server will be loaded again");
+                tracing::warn!(%folder, %error, "cannot keep marker files: a model that crashes \
+                    the server will be loaded again");
             }
+
             made.is_ok()
         });
+
         let quarantine = Arc::new(Self {
             folder: usable.map(Path::to_owned),
             boot_id: boot_id(),
@@ -134,6 +161,7 @@ impl Quarantine {
             retries: Mutex::default(),
             changed: watch::Sender::default(),
         });
+
         if let Some(folder) = usable {
             quarantine.recover(folder);
         }
@@ -144,20 +172,33 @@ impl Quarantine {
         for (_, record) in records(&folder.join("quarantined")) {
             lock(&self.held).insert(record.key(), record.began_ms);
         }
+
         let markers = records(&folder.join("loading"));
-        let accused: Vec<&Record> =
-            markers.iter().map(|(_, record)| record).filter(|record| record.boot_id == self.boot_id).collect();
-        // Threads that were given up leave markers too. Of several, the suspect that was loaded last is the culprit.
+        let accused: Vec<&Record> = markers
+            .iter()
+            .map(|(_, record)| record)
+            .filter(|record| record.boot_id == self.boot_id)
+            .collect();
+
+        // Threads that were given up leave markers too. Of several, the suspect that was loaded
+        // last is the culprit.
         let is_candidate = |record: &&&Record| accused.len() == 1 || record.is_alone;
-        let culprit =
-            accused.iter().filter(is_candidate).max_by_key(|record| record.began_ms).map(|record| record.key());
+        let culprit = accused
+            .iter()
+            .filter(is_candidate)
+            .max_by_key(|record| record.began_ms)
+            .map(|record| record.key());
+
         for record in &accused {
-            let (model, version) = (&record.model, &record.version);
+            let model = &record.model;
+            let version = &record.version;
             if culprit == Some(record.key()) {
-                tracing::error!(%model, %version, "the process died while it loaded this version; it is quarantined");
+                tracing::error!(%model, %version, "the process died while it loaded this version; \
+                    it is quarantined");
                 self.put(record);
             } else {
-                tracing::warn!(%model, %version, "the process died while it loaded several versions; this one is loaded alone");
+                tracing::warn!(%model, %version, "the process died while it loaded several \
+                    versions; this one is loaded alone");
                 lock(&self.suspects).insert(record.key());
             }
         }
@@ -175,14 +216,18 @@ impl Quarantine {
     }
 
     fn write(&self, part: &str, record: &Record) -> std::io::Result<Option<PathBuf>> {
-        let Some(folder) = &self.folder else { return Ok(None) };
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
         let file = folder.join(part).join(file_name(&record.key()));
         let text = serde_json::to_vec(record).map_err(std::io::Error::other)?;
+
         std::fs::write(&file, text)?;
         Ok(Some(file))
     }
 
-    /// Marks that this version is being loaded, until the marker is dropped. Blocks for a small write.
+    /// Marks that this version is being loaded, until the marker is dropped. Blocks for a small
+    /// write.
     pub fn mark(self: &Arc<Self>, (model, version, content): &VersionKey) -> Marker {
         let record = Record {
             model: model.clone(),
@@ -193,16 +238,28 @@ impl Quarantine {
             is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
         let mut loading = lock(&self.loading);
-        let Some(loading) = loading.as_mut() else { return Marker { quarantine: self.clone(), file: None } };
+
+        let Some(loading) = loading.as_mut() else {
+            return Marker {
+                quarantine: self.clone(),
+                file: None,
+            };
+        };
+
         let file = self.write("loading", &record).unwrap_or_else(|error| {
             tracing::warn!(%model, %version, %error, "cannot write the marker of a load");
             None
         });
+
         loading.extend(file.clone());
-        Marker { quarantine: self.clone(), file }
+        Marker {
+            quarantine: self.clone(),
+            file,
+        }
     }
 
-    /// Removes the markers of loads that still go on, and leaves none any more: the process is about to end in order.
+    /// Removes the markers of loads that still go on, and leaves none any more: the process is
+    /// about to end in order.
     pub fn close(&self) {
         let loading = lock(&self.loading).take();
         loading.into_iter().flatten().for_each(|file| remove(&file));
@@ -228,11 +285,13 @@ impl Quarantine {
         lock(&self.held).keys().cloned().collect()
     }
 
-    /// Has a version tried again, whether it is quarantined or could not be loaded. Answers whether it was quarantined.
+    /// Has a version tried again, whether it is quarantined or could not be loaded. Answers whether
+    /// it was quarantined.
     pub fn retry(&self, model: &ModelName, version: &VersionName) -> bool {
         let is_it = |key: &VersionKey| key.0 == *model && key.1 == *version;
         let was_held = self.drop_where(is_it);
-        tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version tried again");
+        tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version \
+            tried again");
         self.try_again(model, version);
         was_held
     }
@@ -262,6 +321,7 @@ impl Quarantine {
                 remove(&folder.join("quarantined").join(file_name(key)));
             }
         }
+
         !gone.is_empty()
     }
 
@@ -279,7 +339,12 @@ impl Quarantine {
 /// A version's name alone is not enough: it may be deleted and published anew while it is loaded.
 fn file_name((model, version, content): &VersionKey) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(model.as_str().as_bytes()).update(b"@").update(version.as_str().as_bytes()).update(&content.0);
+    hasher
+        .update(model.as_str().as_bytes())
+        .update(b"@")
+        .update(version.as_str().as_bytes())
+        .update(&content.0);
+
     format!("{}.json", hasher.finalize().to_hex())
 }
 
@@ -289,7 +354,11 @@ mod tests {
     use super::*;
 
     fn key(version: &str) -> VersionKey {
-        ("m".parse().unwrap(), version.parse().unwrap(), Digest([7; 32]))
+        (
+            "m".parse().unwrap(),
+            version.parse().unwrap(),
+            Digest([7; 32]),
+        )
     }
 
     #[test]
@@ -297,16 +366,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || Quarantine::open(Some(folder.path()));
         let first = open();
+
         drop(first.mark(&key("1")));
         // As if the process had died: nothing is dropped.
         std::mem::forget(first.mark(&key("2")));
+
         let second = open();
         assert_eq!(second.versions(), [key("2")]);
         std::mem::forget(second.mark(&key("3")));
+
         // The first one stays, though it was not loaded in between.
         let third = open();
         assert_eq!(third.versions(), [key("2"), key("3")]);
-        let (model, version) = ("m".parse().unwrap(), "2".parse().unwrap());
+
+        let model = "m".parse().unwrap();
+        let version = "2".parse().unwrap();
         third.try_again(&model, &version);
         assert_eq!(third.take_retries().len(), 1);
         assert!(third.holds(&key("2")) && third.retry(&model, &version));
@@ -320,20 +394,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || Quarantine::open(Some(folder.path()));
         let first = open();
+
         std::mem::forget(first.mark(&key("1")));
         std::mem::forget(first.mark(&key("2")));
+
         let second = open();
         assert!(second.versions().is_empty());
-        assert!(second.is_suspect(&key("1")) && second.is_suspect(&key("2")) && !second.is_suspect(&key("3")));
+        assert!(
+            second.is_suspect(&key("1"))
+                && second.is_suspect(&key("2"))
+                && !second.is_suspect(&key("3"))
+        );
+
         drop(second.mark(&key("1")));
         second.acquit(&key("1"));
         assert!(!second.is_suspect(&key("1")));
+
         // The computation of another version was given up and goes on.
         std::mem::forget(second.mark(&key("3")));
         std::mem::forget(second.mark(&key("2")));
+
         let third = open();
         assert_eq!(third.versions(), [key("2")]);
-        assert!(third.is_suspect(&key("3")) && !third.is_suspect(&key("1")) && !third.is_suspect(&key("2")));
+        assert!(
+            third.is_suspect(&key("3"))
+                && !third.is_suspect(&key("1"))
+                && !third.is_suspect(&key("2"))
+        );
     }
 
     #[test]
@@ -342,14 +429,19 @@ mod tests {
         let first = Quarantine::open(Some(folder.path()));
         std::mem::forget(first.mark(&key("1")));
         first.close();
+
         // Too late to accuse anybody.
         std::mem::forget(first.mark(&key("1")));
+
         let second = Quarantine::open(Some(folder.path()));
         assert!(second.versions().is_empty());
 
         std::mem::forget(second.mark(&key("2")));
         let marker = folder.path().join("loading").join(file_name(&key("2")));
-        let text = std::fs::read_to_string(&marker).unwrap().replace(&boot_id(), "another");
+        let text = std::fs::read_to_string(&marker)
+            .unwrap()
+            .replace(&boot_id(), "another");
+
         std::fs::write(&marker, text).unwrap();
         if !boot_id().is_empty() {
             assert!(Quarantine::open(Some(folder.path())).versions().is_empty());
@@ -362,7 +454,12 @@ mod tests {
         let open = || Quarantine::open(Some(folder.path()));
         drop(open());
         std::fs::write(folder.path().join("loading").join("x.json"), b"\xff{").unwrap();
-        std::fs::write(folder.path().join("quarantined").join("y.json"), vec![b'{'; 10_000]).unwrap();
+        std::fs::write(
+            folder.path().join("quarantined").join("y.json"),
+            vec![b'{'; 10_000],
+        )
+        .unwrap();
+
         assert!(open().versions().is_empty());
         let nowhere = Quarantine::open(None);
         drop(nowhere.mark(&key("1")));

@@ -3,7 +3,8 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-/// An answer other than success; the body is `{"error": message}` as the Open Inference Protocol wants it.
+/// An answer other than success; the body is `{"error": message}` as the Open Inference Protocol
+/// wants it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -26,7 +27,12 @@ impl Refusal {
             Some((end, _)) => format!("{}…", &message[..end]),
             None => message,
         };
-        Self { status, message, retry_after_s: 1 }
+
+        Self {
+            status,
+            message,
+            retry_after_s: 1,
+        }
     }
 
     /// 400: the request is wrong and will stay wrong.
@@ -52,10 +58,18 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, axum::Json(serde_json::json!({ "error": self.message }))).into_response();
+        let mut response = (
+            self.status,
+            axum::Json(serde_json::json!({ "error": self.message })),
+        )
+            .into_response();
+
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
+
         response
     }
 }

@@ -1,7 +1,7 @@
 //! An inference request as it stands in JSON, read without trust.
 //!
-//! Open Inference Protocol V2, "Inference Request JSON Object". Tensor data is read straight into packed vectors:
-//! `serde_json::Value` would need 16 times the size of a body like `[0,0,0,...]`.
+//! Open Inference Protocol V2, "Inference Request JSON Object". Tensor data is read straight into
+//! packed vectors: `serde_json::Value` would need 16 times the size of a body like `[0,0,0,...]`.
 
 use serde::{
     Deserialize,
@@ -30,7 +30,8 @@ pub struct InferRequest {
 pub struct RequestInput {
     /// Its name in the model.
     pub name: String,
-    /// Its shape; checked later, since negative and fractional numbers deserve a better message than a type error.
+    /// Its shape; checked later, since negative and fractional numbers deserve a better message
+    /// than a type error.
     pub shape: Vec<serde_json::Number>,
     /// Its element type.
     pub datatype: String,
@@ -102,6 +103,7 @@ impl Values {
             Values::Bools(values) => values.push(value),
             other => return Err(other.kind()),
         }
+
         Ok(())
     }
 
@@ -111,12 +113,19 @@ impl Values {
             (Values::None, Err(_)) => *self = Values::Wide(vec![value]),
             (Values::Ints(values), Ok(value)) => values.push(value),
             (Values::Ints(values), Err(_)) => {
-                *self = Values::Wide(values.iter().map(|value| i128::from(*value)).chain([value]).collect());
+                *self = Values::Wide(
+                    values
+                        .iter()
+                        .map(|value| i128::from(*value))
+                        .chain([value])
+                        .collect(),
+                );
             }
             (Values::Wide(values), _) => values.push(value),
             (Values::Floats(values), _) => values.push(value as f64),
             (other, _) => return Err(other.kind()),
         }
+
         Ok(())
     }
 
@@ -125,13 +134,26 @@ impl Values {
             Values::None => *self = Values::Floats(vec![value]),
             Values::Floats(values) => values.push(value),
             Values::Ints(values) => {
-                *self = Values::Floats(values.iter().map(|value| *value as f64).chain([value]).collect());
+                *self = Values::Floats(
+                    values
+                        .iter()
+                        .map(|value| *value as f64)
+                        .chain([value])
+                        .collect(),
+                );
             }
             Values::Wide(values) => {
-                *self = Values::Floats(values.iter().map(|value| *value as f64).chain([value]).collect());
+                *self = Values::Floats(
+                    values
+                        .iter()
+                        .map(|value| *value as f64)
+                        .chain([value])
+                        .collect(),
+                );
             }
             other => return Err(other.kind()),
         }
+
         Ok(())
     }
 
@@ -141,16 +163,28 @@ impl Values {
             Values::Strings(values) => values.push(value.to_owned()),
             other => return Err(other.kind()),
         }
+
         Ok(())
     }
 }
 
 impl<'de> Deserialize<'de> for Elements {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut reader = Reader { values: Values::None, nesting: Vec::new(), leaf_depth: None };
-        let outer = Node { reader: &mut reader, depth: 0 };
+        let mut reader = Reader {
+            values: Values::None,
+            nesting: Vec::new(),
+            leaf_depth: None,
+        };
+        let outer = Node {
+            reader: &mut reader,
+            depth: 0,
+        };
+
         deserializer.deserialize_seq(outer)?;
-        Ok(Elements { values: reader.values, nesting: reader.nesting })
+        Ok(Elements {
+            values: reader.values,
+            nesting: reader.nesting,
+        })
     }
 }
 
@@ -167,11 +201,18 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    fn leaf<E: serde::de::Error>(self, push: impl FnOnce(&mut Values) -> Result<(), &'static str>) -> Result<(), E> {
+    fn leaf<E: serde::de::Error>(
+        self,
+        push: impl FnOnce(&mut Values) -> Result<(), &'static str>,
+    ) -> Result<(), E> {
         if *self.reader.leaf_depth.get_or_insert(self.depth) != self.depth {
-            return Err(E::custom("the nested arrays of data are ragged: elements stand at different depths"));
+            return Err(E::custom(
+                "the nested arrays of data are ragged: elements stand at different depths",
+            ));
         }
-        push(&mut self.reader.values).map_err(|kind| E::custom(format!("data mixes {kind} with other kinds")))
+
+        push(&mut self.reader.values)
+            .map_err(|kind| E::custom(format!("data mixes {kind} with other kinds")))
     }
 }
 
@@ -186,27 +227,42 @@ impl<'de> Visitor<'de> for Node<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.depth == 0 { "an array of tensor elements" } else { "a number, boolean, string or array" })
+        f.write_str(if self.depth == 0 {
+            "an array of tensor elements"
+        } else {
+            "a number, boolean, string or array"
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
         let mut length = 0usize;
-        while array.next_element_seed(Node { reader: self.reader, depth: self.depth + 1 })?.is_some() {
+        while array
+            .next_element_seed(Node {
+                reader: self.reader,
+                depth: self.depth + 1,
+            })?
+            .is_some()
+        {
             length += 1;
         }
+
         let nesting = &mut self.reader.nesting;
         if nesting.len() <= self.depth {
-            // usize::MAX: an inner array ended before its outer ones, whose lengths are not known yet.
+            // usize::MAX: an inner array ended before its outer ones, whose lengths are not known
+            // yet.
             nesting.resize(self.depth + 1, usize::MAX);
         }
+
         if nesting[self.depth] == usize::MAX {
             nesting[self.depth] = length;
         } else if nesting[self.depth] != length {
             let first = nesting[self.depth];
             return Err(A::Error::custom(format!(
-                "the nested arrays of data are ragged: one of length {length} beside one of length {first}"
+                "the nested arrays of data are ragged: one of length {length} beside one of length \
+                    {first}"
             )));
         }
+
         Ok(())
     }
 
@@ -243,12 +299,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nested_and_flat_arrays_give_the_same_elements(rows in 1usize..5, columns in 1usize..5, seed: i32) {
-            let row = |r: usize| (0..columns).map(|c| i64::from(seed) + (r * columns + c) as i64).collect::<Vec<_>>();
+        fn nested_and_flat_arrays_give_the_same_elements(
+            rows in 1usize..5,
+            columns in 1usize..5,
+            seed: i32,
+        ) {
+            let row = |r: usize| {
+                (0..columns)
+                    .map(|c| i64::from(seed) + (r * columns + c) as i64)
+                    .collect::<Vec<_>>()
+            };
             let nested: Vec<Vec<i64>> = (0..rows).map(row).collect();
             let flat: Vec<i64> = nested.concat();
             let from_nested = read(&serde_json::to_string(&nested).unwrap()).unwrap();
             let from_flat = read(&serde_json::to_string(&flat).unwrap()).unwrap();
+
             prop_assert_eq!(&from_nested.values, &Values::Ints(flat));
             prop_assert_eq!(from_nested.values, from_flat.values);
             prop_assert_eq!(from_nested.nesting, vec![rows, columns]);
@@ -262,13 +327,30 @@ mod tests {
 
     #[test]
     fn numbers_widen_without_loss() {
-        assert_eq!(read("[1, 18446744073709551615]").unwrap().values, Values::Wide(vec![1, u64::MAX.into()]));
-        assert_eq!(read("[1, 0.5]").unwrap().values, Values::Floats(vec![1.0, 0.5]));
+        assert_eq!(
+            read("[1, 18446744073709551615]").unwrap().values,
+            Values::Wide(vec![1, u64::MAX.into()])
+        );
+
+        assert_eq!(
+            read("[1, 0.5]").unwrap().values,
+            Values::Floats(vec![1.0, 0.5])
+        );
     }
 
     #[test]
     fn ragged_and_mixed_arrays_are_refused() {
-        for json in ["[[1,2],[3]]", "[1,[2]]", "[[1],2]", "[1,true]", "[\"a\",1]", "[null]", "[{}]", "3", "[[],[1]]"] {
+        for json in [
+            "[[1,2],[3]]",
+            "[1,[2]]",
+            "[[1],2]",
+            "[1,true]",
+            "[\"a\",1]",
+            "[null]",
+            "[{}]",
+            "3",
+            "[[],[1]]",
+        ] {
             assert!(read(json).is_err(), "{json} was accepted");
         }
     }

@@ -20,10 +20,19 @@ use tokio_util::sync::CancellationToken;
 #[async_trait]
 pub trait ModelSource: Send + Sync {
     /// The files of a version: path below the version's folder, size in bytes.
-    async fn files(&self, model: &ModelName, version: &VersionName) -> Result<Vec<(String, u64)>, String>;
+    async fn files(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<Vec<(String, u64)>, String>;
 
     /// The content of one of those files.
-    async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, String>;
+    async fn read(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        path: &str,
+    ) -> Result<Bytes, String>;
 }
 
 /// Lists what there is, for a server that has no replicator beside it.
@@ -33,7 +42,8 @@ pub trait CatalogueSource: Send + Sync {
     async fn catalogue(&self) -> Result<Catalogue, String>;
 }
 
-/// Reads the catalogue every `interval` and announces changes, until `stop`. A failed read keeps the last catalogue.
+/// Reads the catalogue every `interval` and announces changes, until `stop`. A failed read keeps
+/// the last catalogue.
 pub async fn poll_catalogue(
     source: Arc<dyn CatalogueSource>,
     announce: watch::Sender<Arc<Catalogue>>,
@@ -56,11 +66,13 @@ pub async fn poll_catalogue(
             }
             Err(error) => {
                 if !is_failing {
-                    tracing::warn!(%error, "cannot read the catalogue; serving what is loaded and trying again");
+                    tracing::warn!(%error, "cannot read the catalogue; serving what is loaded and \
+                        trying again");
                 }
                 is_failing = true;
             }
         }
+
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(interval) => {}
@@ -68,8 +80,8 @@ pub async fn poll_catalogue(
     }
 }
 
-/// A plain directory in Triton's layout: `<root>/<model>/<version>/model.onnx`. There are no aliases; a file that
-/// `.` or a name the mesh doesn't allow begins is passed over.
+/// A plain directory in Triton's layout: `<root>/<model>/<version>/model.onnx`. There are no
+/// aliases; a file that `.` or a name the mesh doesn't allow begins is passed over.
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
@@ -79,7 +91,10 @@ pub struct Directory {
 impl Directory {
     /// A directory; `region` stands as the origin of every version.
     pub fn new(root: impl Into<PathBuf>, region: RegionName) -> Self {
-        Self { root: root.into(), region }
+        Self {
+            root: root.into(),
+            region,
+        }
     }
 
     fn list(root: &Path, region: &RegionName) -> Result<Catalogue, String> {
@@ -87,13 +102,18 @@ impl Directory {
         for (model, folder) in subfolders::<ModelName>(root)? {
             for (version, folder) in subfolders::<VersionName>(&folder)? {
                 let files = files_below(&folder)?;
-                // Not every model server writes manifests: what changes when a version is replaced are sizes and times.
+                // Not every model server writes manifests: what changes when a version is replaced
+                // are sizes and times.
                 let mut content = blake3::Hasher::new();
+
                 for (path, metadata) in &files {
-                    let modified =
-                        metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+                    let modified = metadata
+                        .modified()
+                        .ok()
+                        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
                     content.update(format!("{path:?} {} {modified:?};", metadata.len()).as_bytes());
                 }
+
                 if !files.is_empty() {
                     catalogue.versions.push(VersionSummary {
                         model: model.clone(),
@@ -106,6 +126,7 @@ impl Directory {
                 }
             }
         }
+
         catalogue.versions.sort();
         Ok(catalogue)
     }
@@ -118,45 +139,75 @@ impl Directory {
 
 fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, String> {
     let fail = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
-    std::fs::read_dir(folder).map_err(fail)?.collect::<Result<_, _>>().map_err(fail)
+    std::fs::read_dir(folder)
+        .map_err(fail)?
+        .collect::<Result<_, _>>()
+        .map_err(fail)
 }
 
 fn subfolders<N: std::str::FromStr>(folder: &Path) -> Result<Vec<(N, PathBuf)>, String> {
-    let folders = entries(folder)?.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir());
-    Ok(folders.filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path.clone()))).collect())
+    let folders = entries(folder)?
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+
+    Ok(folders
+        .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path.clone())))
+        .collect())
 }
 
 /// Regular files directly in the folder, sorted: ONNX models keep external data beside them.
 fn files_below(folder: &Path) -> Result<Vec<(String, std::fs::Metadata)>, String> {
     let mut files = Vec::new();
     for entry in entries(folder)? {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let metadata =
-            std::fs::metadata(entry.path()).map_err(|error| format!("{}: {error}", entry.path().display()))?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let metadata = std::fs::metadata(entry.path())
+            .map_err(|error| format!("{}: {error}", entry.path().display()))?;
+
         if metadata.is_file() && !name.starts_with('.') {
             files.push((name, metadata));
         }
     }
+
     files.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(files)
 }
 
-async fn blocking<T: Send + 'static>(task: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(task).await.map_err(|error| error.to_string())?
+async fn blocking<T: Send + 'static>(
+    task: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(task)
+        .await
+        .map_err(|error| error.to_string())?
 }
 
 #[async_trait]
 impl ModelSource for Directory {
-    async fn files(&self, model: &ModelName, version: &VersionName) -> Result<Vec<(String, u64)>, String> {
+    async fn files(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<Vec<(String, u64)>, String> {
         let folder = self.folder(model, version);
         let files = blocking(move || files_below(&folder)).await?;
-        Ok(files.into_iter().map(|(path, metadata)| (path, metadata.len())).collect())
+        Ok(files
+            .into_iter()
+            .map(|(path, metadata)| (path, metadata.len()))
+            .collect())
     }
 
-    async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, String> {
+    async fn read(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        path: &str,
+    ) -> Result<Bytes, String> {
         if path.contains(['/', '\\']) || path == ".." {
             return Err(format!("{path:?} is not a file of {model}@{version}"));
         }
+
         let path = self.folder(model, version).join(path);
         tokio::fs::read(&path)
             .await
@@ -168,7 +219,8 @@ impl ModelSource for Directory {
 #[async_trait]
 impl CatalogueSource for Directory {
     async fn catalogue(&self) -> Result<Catalogue, String> {
-        let (root, region) = (self.root.clone(), self.region.clone());
+        let root = self.root.clone();
+        let region = self.region.clone();
         blocking(move || Self::list(&root, &region)).await
     }
 }
@@ -186,17 +238,35 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         };
+
         put("a/1/model.onnx", "one");
         put("a/empty/.hidden", "");
         put(".git/1/model.onnx", "not a model");
         put("a/config.pbtxt", "a file beside the versions");
+
         let directory = Directory::new(root.path(), "here".parse().unwrap());
         let before = directory.catalogue().await.unwrap();
         assert_eq!(before.versions.len(), 1);
-        let (model, version) = (&before.versions[0].model, &before.versions[0].version);
-        assert_eq!(directory.files(model, version).await.unwrap(), [("model.onnx".to_owned(), 3)]);
-        assert_eq!(directory.read(model, version, "model.onnx").await.unwrap(), "one");
-        assert!(directory.read(model, version, "../../config.pbtxt").await.is_err());
+
+        let model = &before.versions[0].model;
+        let version = &before.versions[0].version;
+        assert_eq!(
+            directory.files(model, version).await.unwrap(),
+            [("model.onnx".to_owned(), 3)]
+        );
+
+        assert_eq!(
+            directory.read(model, version, "model.onnx").await.unwrap(),
+            "one"
+        );
+
+        assert!(
+            directory
+                .read(model, version, "../../config.pbtxt")
+                .await
+                .is_err()
+        );
+
         put("a/1/model.onnx", "other");
         assert_ne!(directory.catalogue().await.unwrap(), before);
     }

@@ -39,7 +39,8 @@ pub struct ModelView {
     pub wanted: Option<(VersionName, Digest)>,
     /// Why it is not, if loading it failed.
     pub failure: Option<String>,
-    /// Whether the region is not ready without it: it was there at the start and may still be loaded.
+    /// Whether the region is not ready without it: it was there at the start and may still be
+    /// loaded.
     pub is_awaited: bool,
 }
 
@@ -57,20 +58,36 @@ pub struct ServingProblem {
 impl ModelView {
     /// Whether what should be served is served.
     pub fn is_current(&self) -> bool {
-        let serving = self.default.as_ref().map(|loaded| (&loaded.version, loaded.content));
-        serving == self.wanted.as_ref().map(|(version, content)| (version, *content))
+        let serving = self
+            .default
+            .as_ref()
+            .map(|loaded| (&loaded.version, loaded.content));
+
+        serving
+            == self
+                .wanted
+                .as_ref()
+                .map(|(version, content)| (version, *content))
     }
 
-    /// The newest version older than the wanted one, of those that `may_load` accepts: what is served where the wanted one
-    /// can't be, and nothing else is.
-    pub fn fallback(&self, may_load: impl Fn(&VersionName, Digest) -> bool) -> Option<(VersionName, Digest)> {
+    /// The newest version older than the wanted one, of those that `may_load` accepts: what is
+    /// served where the wanted one can't be, and nothing else is.
+    pub fn fallback(
+        &self,
+        may_load: impl Fn(&VersionName, Digest) -> bool,
+    ) -> Option<(VersionName, Digest)> {
         let (wanted, _) = self.wanted.as_ref()?;
         let is_candidate = |(version, content): &(&VersionName, &Digest)| {
             let is_older = compare(version.as_str(), wanted.as_str()).is_lt();
             is_older && !version.as_str().contains("+conflict.") && may_load(version, **content)
         };
-        let newest =
-            self.held.versions.iter().filter(is_candidate).max_by(|(a, _), (b, _)| compare(a.as_str(), b.as_str()));
+        let newest = self
+            .held
+            .versions
+            .iter()
+            .filter(is_candidate)
+            .max_by(|(a, _), (b, _)| compare(a.as_str(), b.as_str()));
+
         newest.map(|(version, content)| (version.clone(), *content))
     }
 }
@@ -78,31 +95,51 @@ impl ModelView {
 impl View {
     /// Why the region is not ready; empty if it is.
     ///
-    /// A region that starts is ready when it serves what its store holds, as far as that can be served. From then on no
-    /// model that is published makes it unready by itself: one that is still being loaded, or can't be, is the same in all
-    /// regions, and must not take from them the models that they serve. What most other regions serve and this one can't
-    /// does: its share is better served there.
+    /// A region that starts is ready when it serves what its store holds, as far as that can be
+    /// served. From then on no model that is published makes it unready by itself: one that is
+    /// still being loaded, or can't be, is the same in all regions, and must not take from them the
+    /// models that they serve. What most other regions serve and this one can't does: its share is
+    /// better served there.
     pub fn faults(&self) -> Vec<String> {
         if !self.is_read {
             return vec!["the catalogue of models has not been read yet".into()];
         }
-        let awaited = self.models.iter().filter(|(_, model)| model.is_awaited).filter_map(|(name, model)| {
-            let (version, _) = model.wanted.as_ref()?;
-            Some(match &model.failure {
-                Some(reason) => format!("model {name}@{version} can't be loaded: {reason}"),
-                None => format!("model {name}@{version} is being loaded"),
-            })
-        });
+
+        let awaited = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.is_awaited)
+            .filter_map(|(name, model)| {
+                let (version, _) = model.wanted.as_ref()?;
+                Some(match &model.failure {
+                    Some(reason) => format!("model {name}@{version} can't be loaded: {reason}"),
+                    None => format!("model {name}@{version} is being loaded"),
+                })
+            });
+
         let given_up = self.given_up_for.iter().map(|name| {
-            let failure = self.models.get(name).and_then(|model| model.failure.as_deref()).unwrap_or("unknown");
-            format!("model {name} can't be served here while most other regions serve it: {failure}")
+            let failure = self
+                .models
+                .get(name)
+                .and_then(|model| model.failure.as_deref())
+                .unwrap_or("unknown");
+
+            format!(
+                "model {name} can't be served here while most other regions serve it: {failure}"
+            )
         });
+
         awaited.chain(given_up).collect()
     }
 
-    /// What this region serves and what it can't, for [`regionmesh_protocol::servability::given_up_for`].
+    /// What this region serves and what it can't, for
+    /// [`regionmesh_protocol::servability::given_up_for`].
     pub fn region_models(&self, unserved: &[ModelName]) -> RegionModels {
-        let served = self.models.iter().filter(|(_, model)| model.default.is_some());
+        let served = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.default.is_some());
+
         RegionModels {
             served: served.map(|(name, _)| name.clone()).collect(),
             unserved: unserved.iter().cloned().collect(),
@@ -119,39 +156,75 @@ impl View {
             let (model, version, content) = key;
             let outcome = outcome(key)?;
             let content_tag = content_tag(content);
-            Some(VersionServability { model: model.clone(), version: version.clone(), content_tag, outcome })
+
+            Some(VersionServability {
+                model: model.clone(),
+                version: version.clone(),
+                content_tag,
+                outcome,
+            })
         });
+
         Servability::bounded(told, unserved)
     }
 
     /// The versions that can't be served, with what that means.
-    pub fn problems(&self, outcome: impl Fn(&VersionKey) -> Option<Outcome>) -> Vec<ServingProblem> {
+    pub fn problems(
+        &self,
+        outcome: impl Fn(&VersionKey) -> Option<Outcome>,
+    ) -> Vec<ServingProblem> {
         let problem = |key: &VersionKey| {
-            let Some(Outcome::Unservable { reason, is_quarantined }) = outcome(key) else { return None };
+            let Some(Outcome::Unservable {
+                reason,
+                is_quarantined,
+            }) = outcome(key)
+            else {
+                return None;
+            };
             let (name, version, _) = key;
             let model = self.models.get(name)?;
-            let is_wanted = model.wanted.as_ref().is_some_and(|(wanted, _)| wanted == version);
+
+            let is_wanted = model
+                .wanted
+                .as_ref()
+                .is_some_and(|(wanted, _)| wanted == version);
             let effect = match &model.default {
                 _ if !is_wanted => "it is not the default version".into(),
                 Some(loaded) if loaded.version == *version => "it is served all the same".into(),
                 Some(loaded) => format!("version {} is served by default instead", loaded.version),
                 None => "no version of the model is served here".into(),
             };
+
             let detail = format!("can't be served: {reason}; {effect}");
-            Some(ServingProblem { subject: format!("{name}@{version}"), detail, is_quarantined })
+            Some(ServingProblem {
+                subject: format!("{name}@{version}"),
+                detail,
+                is_quarantined,
+            })
         };
+
         self.newest.iter().filter_map(problem).collect()
     }
 
     /// Loaded default versions, for [`ServingFacts`].
     pub fn defaults(&self) -> Vec<(ModelName, VersionName)> {
-        let defaults = self.models.values().filter_map(|model| model.default.as_ref());
-        defaults.map(|loaded| (loaded.model.clone(), loaded.version.clone())).collect()
+        let defaults = self
+            .models
+            .values()
+            .filter_map(|model| model.default.as_ref());
+
+        defaults
+            .map(|loaded| (loaded.model.clone(), loaded.version.clone()))
+            .collect()
     }
 
     /// The facts with these counters.
     pub fn facts(&self, counted: ServingFacts) -> ServingFacts {
-        ServingFacts { is_ready: self.faults().is_empty(), models: self.defaults(), ..counted }
+        ServingFacts {
+            is_ready: self.faults().is_empty(),
+            models: self.defaults(),
+            ..counted
+        }
     }
 }
 
@@ -173,15 +246,29 @@ mod tests {
             wanted: prop::sample::Index,
         ) {
             let wanted = *wanted.get(&held.iter().copied().collect::<Vec<_>>());
-            let versions = held.iter().map(|version| (name(*version), Digest([*version; 32]))).collect();
+            let versions = held
+                .iter()
+                .map(|version| (name(*version), Digest([*version; 32])))
+                .collect();
             let model = ModelView {
-                held: HeldModel { versions, ..HeldModel::default() },
+                held: HeldModel {
+                    versions,
+                    ..HeldModel::default()
+                },
                 wanted: Some((name(wanted), Digest([wanted; 32]))),
                 ..ModelView::default()
             };
+
             let fallback = model.fallback(|_, content| good.contains(&content.0[0]));
-            let expected = held.intersection(&good).filter(|version| **version < wanted).max();
-            prop_assert_eq!(fallback, expected.map(|version| (name(*version), Digest([*version; 32]))));
+            let expected = held
+                .intersection(&good)
+                .filter(|version| **version < wanted)
+                .max();
+
+            prop_assert_eq!(
+                fallback,
+                expected.map(|version| (name(*version), Digest([*version; 32])))
+            );
         }
     }
 }

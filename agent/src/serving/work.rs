@@ -1,5 +1,6 @@
-//! Computations of the engine, which nothing can interrupt from outside: each has a [`Control`] that it looks at between two
-//! operators, and is abandoned when its time is up or nobody waits for it any more.
+//! Computations of the engine, which nothing can interrupt from outside: each has a [`Control`]
+//! that it looks at between two operators, and is abandoned when its time is up or nobody waits for
+//! it any more.
 
 use prometheus::IntGauge;
 use std::{
@@ -31,13 +32,23 @@ pub struct Control {
 impl Control {
     /// A computation that may go on until `deadline`.
     pub fn new(deadline: Option<Instant>) -> Arc<Self> {
-        Arc::new(Self { is_cancelled: AtomicBool::new(false), state: AtomicU8::new(RUNNING), deadline })
+        Arc::new(Self {
+            is_cancelled: AtomicBool::new(false),
+            state: AtomicU8::new(RUNNING),
+            deadline,
+        })
     }
 
     /// For the computation: whether it may go on.
     pub fn check(&self) -> Result<(), Stopped> {
-        let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if is_late || self.is_cancelled.load(SeqCst) { Err(Stopped) } else { Ok(()) }
+        let is_late = self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        if is_late || self.is_cancelled.load(SeqCst) {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
     }
 
     fn finish(&self, abandoned: &IntGauge) {
@@ -48,7 +59,11 @@ impl Control {
 
     fn abandon(&self, abandoned: &IntGauge) {
         self.is_cancelled.store(true, SeqCst);
-        if self.state.compare_exchange(RUNNING, ABANDONED, SeqCst, SeqCst).is_ok() {
+        if self
+            .state
+            .compare_exchange(RUNNING, ABANDONED, SeqCst, SeqCst)
+            .is_ok()
+        {
             abandoned.inc();
         }
     }
@@ -70,10 +85,17 @@ pub struct Worker {
 
 /// Both sides of a computation. `abandoned` counts those that go on though nobody waits for them.
 pub fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
-    // Counted here and not by the thread's exit alone, so that each is counted once and uncounted once.
+    // Counted here and not by the thread's exit alone, so that each is counted once and uncounted
+    // once.
     (
-        Waiter { control: control.clone(), abandoned: abandoned.clone() },
-        Worker { control: control.clone(), abandoned: abandoned.clone() },
+        Waiter {
+            control: control.clone(),
+            abandoned: abandoned.clone(),
+        },
+        Worker {
+            control: control.clone(),
+            abandoned: abandoned.clone(),
+        },
     )
 }
 
@@ -100,8 +122,8 @@ pub enum WorkError {
     Thread(String),
 }
 
-/// Runs `work` in a thread of its own for at most `time`. A thread that goes on for longer costs no worker of the
-/// runtime; it is abandoned, and ends when it next looks at its control.
+/// Runs `work` in a thread of its own for at most `time`. A thread that goes on for longer costs no
+/// worker of the runtime; it is abandoned, and ends when it next looks at its control.
 pub async fn in_thread<T: Send + 'static>(
     time: Duration,
     abandoned: &IntGauge,
@@ -117,13 +139,18 @@ pub async fn in_thread<T: Send + 'static>(
         drop(worker);
         let _ = answer.send(result);
     };
-    let started = std::thread::Builder::new().name("model-load".into()).spawn(thread);
+
+    let started = std::thread::Builder::new()
+        .name("model-load".into())
+        .spawn(thread);
     started.map_err(|error| WorkError::Thread(error.to_string()))?;
+
     let result = match tokio::time::timeout(time, answered).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(WorkError::Thread(error.to_string())),
         Err(_) => Err(WorkError::Overrun(time)),
     };
+
     drop(waiter);
     result
 }
@@ -140,7 +167,12 @@ mod tests {
     async fn until_zero(gauge: &IntGauge) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while gauge.get() != 0 {
-            assert!(Instant::now() < deadline, "{} are still counted", gauge.get());
+            assert!(
+                Instant::now() < deadline,
+                "{} are still counted",
+                gauge.get()
+            );
+
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -155,20 +187,27 @@ mod tests {
             }
         })
         .await;
+
         // Either side may notice first.
-        assert!(matches!(result, Ok(()) | Err(WorkError::Overrun(_))), "{result:?}");
+        assert!(
+            matches!(result, Ok(()) | Err(WorkError::Overrun(_))),
+            "{result:?}"
+        );
+
         assert!(begin.elapsed() < Duration::from_secs(5));
         until_zero(&abandoned).await;
     }
 
     #[tokio::test]
     async fn a_waiter_that_goes_away_ends_the_work_and_it_is_counted_until_then() {
-        let (abandoned, (go, wait)) = (gauge(), std::sync::mpsc::channel::<()>());
+        let abandoned = gauge();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
         let work = in_thread(Duration::from_secs(60), &abandoned, move |control| {
             let _ = wait.recv();
             control.check()
         });
         let mut work = Box::pin(work);
+
         assert!(futures::poll!(work.as_mut()).is_pending());
         drop(work);
         assert_eq!(abandoned.get(), 1);
@@ -179,7 +218,11 @@ mod tests {
     #[tokio::test]
     async fn finished_work_is_never_counted() {
         let abandoned = gauge();
-        assert_eq!(in_thread(Duration::from_secs(60), &abandoned, |_| 7).await, Ok(7));
+        assert_eq!(
+            in_thread(Duration::from_secs(60), &abandoned, |_| 7).await,
+            Ok(7)
+        );
+
         assert_eq!(abandoned.get(), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! Finishing what crashes and outages interrupted: deletions, abandoned files, uploads in parts, and versions that lost files.
+//! Finishing what crashes and outages interrupted: deletions, abandoned files, uploads in parts,
+//! and versions that lost files.
 
 use super::models::{ModelError, ModelStore, object};
 use regionmesh_protocol::{
@@ -19,20 +20,30 @@ pub struct Cleaned {
 }
 
 impl ModelStore {
-    /// Finishes what crashes and outages interrupted. Safe at any time, and beside other agents that do the same.
+    /// Finishes what crashes and outages interrupted. Safe at any time, and beside other agents
+    /// that do the same.
     pub async fn clean(&self, tombstones: &[Tombstone]) -> Result<Cleaned, ModelError> {
         self.forget_leftovers();
-        let mut cleaned = Cleaned { uploads: self.abort_leftovers().await?, ..Cleaned::default() };
+        let mut cleaned = Cleaned {
+            uploads: self.abort_leftovers().await?,
+            ..Cleaned::default()
+        };
+
         for version in self.versions().await? {
             let is_dead = |stone: &&Tombstone| {
                 (&stone.model, &stone.version) == (&version.model, &version.version)
                     && version.published <= stone.deleted
             };
+
             if let Some(stone) = tombstones.iter().find(is_dead) {
                 let is_meant = |manifest: &Manifest| manifest.published <= stone.deleted;
-                cleaned.deletions += usize::from(self.remove(&version.model, &version.version, is_meant).await?);
+                cleaned.deletions += usize::from(
+                    self.remove(&version.model, &version.version, is_meant)
+                        .await?,
+                );
             }
         }
+
         for (model, version) in self.void_claims().await? {
             cleaned.abandoned += usize::from(self.clean_claimed(&model, &version).await?);
         }
@@ -40,7 +51,11 @@ impl ModelStore {
     }
 
     /// Takes up a void claim; whether files of a version that was never committed were removed.
-    async fn clean_claimed(&self, model: &ModelName, version: &VersionName) -> Result<bool, ModelError> {
+    async fn clean_claimed(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<bool, ModelError> {
         let token = format!("cleaning {:016x}", rand::random::<u64>());
         let claim = match self.claim(model, version, &token, None).await {
             Ok(claim) => claim,
@@ -48,6 +63,7 @@ impl ModelStore {
             Err(ModelError::Claimed { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
+
         let is_abandoned = match self.manifest_bytes(model, version).await {
             Ok(_) => false,
             Err(ModelError::NotFound { .. }) => {
@@ -57,23 +73,35 @@ impl ModelStore {
             }
             Err(error) => return Err(error),
         };
+
         self.release(claim).await;
         Ok(is_abandoned)
     }
 
-    /// Of `versions`, those that files are missing of, or parts of files: one listing for all of them.
-    pub async fn incomplete(&self, versions: &[VersionSummary]) -> Result<Vec<VersionSummary>, ModelError> {
+    /// Of `versions`, those that files are missing of, or parts of files: one listing for all of
+    /// them.
+    pub async fn incomplete(
+        &self,
+        versions: &[VersionSummary],
+    ) -> Result<Vec<VersionSummary>, ModelError> {
         let mut stored: BTreeMap<(String, String), u64> = BTreeMap::new();
         for meta in self.list(&object(&["models"])).await? {
-            let mut parts = meta.location.parts().skip(1).map(|part| part.as_ref().to_owned());
+            let mut parts = meta
+                .location
+                .parts()
+                .skip(1)
+                .map(|part| part.as_ref().to_owned());
+
             if let (Some(model), Some(version)) = (parts.next(), parts.next()) {
                 *stored.entry((model, version)).or_default() += meta.size;
             }
         }
+
         let is_incomplete = |version: &&VersionSummary| {
             let key = (version.model.to_string(), version.version.to_string());
             stored.get(&key).copied().unwrap_or(0) < version.size
         };
+
         Ok(versions.iter().filter(is_incomplete).cloned().collect())
     }
 }

@@ -1,13 +1,18 @@
-//! Finding out whether a store can be a region's: it must refuse to overwrite where it is asked to, and keep what it took.
+//! Finding out whether a store can be a region's: it must refuse to overwrite where it is asked to,
+//! and keep what it took.
 //!
-//! The register and the commit of a version rest on put-if-absent. A store that ignores `If-None-Match` (older MinIO, Ceph,
-//! some gateways) would lose acknowledged versions without a sign.
+//! The register and the commit of a version rest on put-if-absent. A store that ignores
+//! `If-None-Match` (older MinIO, Ceph, some gateways) would lose acknowledged versions without a
+//! sign.
 
 use super::{
     OpenStore,
     fault::{StoreFault, cause},
 };
-use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use object_store::{
+    Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+    path::Path as ObjectPath,
+};
 use std::time::Duration;
 
 /// Names that are tried: a reply that was lost and repeated looks as if the name had been taken.
@@ -34,17 +39,25 @@ pub enum CheckError {
     Away(StoreFault),
 }
 
-/// Checks a store by putting an object twice; at most for `timeout`. Remembers the outcome in the store's health.
-pub async fn check(store: &OpenStore, what: &'static str, timeout: Duration) -> Result<(), CheckError> {
+/// Checks a store by putting an object twice; at most for `timeout`. Remembers the outcome in the
+/// store's health.
+pub async fn check(
+    store: &OpenStore,
+    what: &'static str,
+    timeout: Duration,
+) -> Result<(), CheckError> {
     let place = store.health.place().to_owned();
     let begin = std::time::Instant::now();
     let outcome = match tokio::time::timeout(timeout, find_out(&*store.unguarded)).await {
         Ok(outcome) => outcome,
         Err(_) => {
             let waited_ms = begin.elapsed().as_millis() as u64;
-            Err(Finding::Away(store.health.fault(super::fault::Cause::Silent(waited_ms))))
+            Err(Finding::Away(
+                store.health.fault(super::fault::Cause::Silent(waited_ms)),
+            ))
         }
     };
+
     match outcome {
         Ok(()) => {
             store.health.found_fit();
@@ -52,12 +65,18 @@ pub async fn check(store: &OpenStore, what: &'static str, timeout: Duration) -> 
         }
         Err(Finding::Unfit(why)) => {
             store.health.found_unfit(why);
-            Err(CheckError::Unfit { what, place, why: why.into() })
+            Err(CheckError::Unfit {
+                what,
+                place,
+                why: why.into(),
+            })
         }
         Err(Finding::Away(fault)) => Err(CheckError::Away(fault)),
         Err(Finding::Failed(error)) => {
             let fault = StoreFault::of(&error).cloned();
-            Err(CheckError::Away(fault.unwrap_or_else(|| store.health.fault(cause(&error)))))
+            Err(CheckError::Away(
+                fault.unwrap_or_else(|| store.health.fault(cause(&error))),
+            ))
         }
     }
 }
@@ -77,8 +96,11 @@ impl From<ObjectError> for Finding {
 async fn find_out(objects: &dyn ObjectStore) -> Result<(), Finding> {
     let create = |path: ObjectPath, text: &'static str| async move {
         let payload = PutPayload::from_static(text.as_bytes());
-        objects.put_opts(&path, payload, PutMode::Create.into()).await
+        objects
+            .put_opts(&path, payload, PutMode::Create.into())
+            .await
     };
+
     for _ in 0..NAMES {
         let path = ObjectPath::from(format!("probe/{:016x}", rand::random::<u64>()));
         match create(path.clone(), "first").await {
@@ -86,27 +108,34 @@ async fn find_out(objects: &dyn ObjectStore) -> Result<(), Finding> {
             Err(ObjectError::AlreadyExists { .. }) => continue,
             Err(error) => return Err(error.into()),
         }
+
         let second = create(path.clone(), "second").await;
         let kept = match objects.get(&path).await {
             Ok(object) => Some(object.bytes().await?),
             Err(ObjectError::NotFound { .. }) => None,
             Err(error) => return Err(error.into()),
         };
+
         // What can't be removed is a few bytes.
         let _ = objects.delete(&path).await;
         return match (second, kept) {
-            (_, None) => Err(Finding::Unfit("it acknowledges a write and does not keep it")),
-            (Ok(_), Some(_)) => {
-                Err(Finding::Unfit("it ignores If-None-Match: a conditional write replaced an existing object"))
-            }
+            (_, None) => Err(Finding::Unfit(
+                "it acknowledges a write and does not keep it",
+            )),
+            (Ok(_), Some(_)) => Err(Finding::Unfit(
+                "it ignores If-None-Match: a conditional write replaced an existing object",
+            )),
             (Err(ObjectError::AlreadyExists { .. }), Some(kept)) if &kept[..] == b"first" => Ok(()),
-            (Err(ObjectError::AlreadyExists { .. }), Some(_)) => {
-                Err(Finding::Unfit("a conditional write that it refused changed the object all the same"))
-            }
+            (Err(ObjectError::AlreadyExists { .. }), Some(_)) => Err(Finding::Unfit(
+                "a conditional write that it refused changed the object all the same",
+            )),
             (Err(error), _) => Err(error.into()),
         };
     }
-    Err(Finding::Unfit("a conditional write to a new name is refused as if the name were taken"))
+
+    Err(Finding::Unfit(
+        "a conditional write to a new name is refused as if the name were taken",
+    ))
 }
 
 #[cfg(test)]
@@ -122,9 +151,16 @@ mod tests {
         let store = OpenStore::of(objects.clone());
         store.health.require_check();
         assert!(store.health.obstacle().is_some());
-        check(&store, "region's store", Duration::from_secs(5)).await.unwrap();
+        check(&store, "region's store", Duration::from_secs(5))
+            .await
+            .unwrap();
         assert_eq!(store.health.obstacle(), None);
-        let left = objects.list_with_delimiter(Some(&ObjectPath::from("probe"))).await.unwrap();
+
+        let left = objects
+            .list_with_delimiter(Some(&ObjectPath::from("probe")))
+            .await
+            .unwrap();
+
         assert!(left.objects.is_empty());
     }
 }

@@ -40,13 +40,22 @@ impl fmt::Display for StoreFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &self.place;
         match &self.cause {
-            Cause::Missing(what) => write!(f, "{place} does not exist ({what}); create it or correct store.url"),
+            Cause::Missing(what) => write!(
+                f,
+                "{place} does not exist ({what}); create it or correct store.url"
+            ),
             Cause::Refused(what) => {
-                write!(f, "{place} refuses access ({what}); check the credentials and the permissions they have")
+                write!(
+                    f,
+                    "{place} refuses access ({what}); check the credentials and the permissions \
+                        they have"
+                )
             }
             Cause::Full => write!(f, "{place} is full: no space left; make room"),
             Cause::Unreachable(why) => write!(f, "{place} cannot be reached: {why}"),
-            Cause::Silent(ms) => write!(f, "{place} did not answer within {:.1} s", *ms as f64 / 1e3),
+            Cause::Silent(ms) => {
+                write!(f, "{place} did not answer within {:.1} s", *ms as f64 / 1e3)
+            }
             Cause::Unchecked => write!(
                 f,
                 "{place} could not be reached since the start, so that it is not known whether it supports conditional \
@@ -68,7 +77,10 @@ impl StoreFault {
 
     /// As an error of the object store.
     pub fn into_error(self) -> ObjectError {
-        ObjectError::Generic { store: "object", source: Box::new(self) }
+        ObjectError::Generic {
+            store: "object",
+            source: Box::new(self),
+        }
     }
 }
 
@@ -76,7 +88,11 @@ impl StoreFault {
 pub fn words(error: &ObjectError) -> String {
     match StoreFault::of(error) {
         Some(fault) => fault.to_string(),
-        None => StoreFault { place: "the store".into(), cause: cause(error) }.to_string(),
+        None => StoreFault {
+            place: "the store".into(),
+            cause: cause(error),
+        }
+        .to_string(),
     }
 }
 
@@ -85,13 +101,19 @@ pub fn io_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error ").next().unwrap_or_default();
     let mut characters = text.chars();
+
     match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).take(QUOTED_MAX).collect(),
+        Some(first) => first
+            .to_lowercase()
+            .chain(characters)
+            .take(QUOTED_MAX)
+            .collect(),
         None => "unknown error".into(),
     }
 }
 
-/// Whether the error is an answer of a store that works: something is not there, or is there already.
+/// Whether the error is an answer of a store that works: something is not there, or is there
+/// already.
 pub fn is_answer(error: &ObjectError) -> bool {
     match error {
         ObjectError::NotFound { .. } => !is_place_missing(&texts(error)),
@@ -111,12 +133,24 @@ pub fn cause(error: &ObjectError) -> Cause {
     if let Some(fault) = StoreFault::of(error) {
         return fault.cause.clone();
     }
-    let (text, system) = (texts(error), system_error(error));
-    let (code, origin) = (between(&text, "<Code>", "</Code>"), origin(&text));
+
+    let text = texts(error);
+    let system = system_error(error);
+    let code = between(&text, "<Code>", "</Code>");
+    let origin = origin(&text);
     let told = |fallback: &str| {
-        let parts = [code.unwrap_or(fallback), origin.as_deref().unwrap_or_default()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+        let parts = [
+            code.unwrap_or(fallback),
+            origin.as_deref().unwrap_or_default(),
+        ];
+
+        parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ")
     };
+
     let status = status(&text);
     if system == Some(io::ErrorKind::StorageFull)
         || status == Some(507)
@@ -124,15 +158,21 @@ pub fn cause(error: &ObjectError) -> Cause {
     {
         return Cause::Full;
     }
+
     if is_place_missing(&text) {
         return Cause::Missing(told("not found"));
     }
-    let is_refused = matches!(error, ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. })
-        || matches!(status, Some(401 | 403))
+
+    let is_refused = matches!(
+        error,
+        ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. }
+    ) || matches!(status, Some(401 | 403))
         || system == Some(io::ErrorKind::PermissionDenied);
+
     if is_refused {
         return Cause::Refused(told("permission denied"));
     }
+
     match status {
         Some(status) => match told("") {
             told if told.is_empty() => Cause::Failed(format!("HTTP {status}")),
@@ -155,6 +195,7 @@ fn texts(error: &ObjectError) -> String {
         text += &error.to_string();
         cause = error.source();
     }
+
     text
 }
 
@@ -164,9 +205,24 @@ fn innermost(error: &ObjectError) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    let text = last.downcast_ref::<io::Error>().map_or_else(|| last.to_string(), io_words);
-    let text = text.split('<').next().unwrap_or_default().split(" (os error ").next().unwrap_or_default().trim();
-    if text.is_empty() { "unknown error".into() } else { text.chars().take(QUOTED_MAX).collect() }
+
+    let text = last
+        .downcast_ref::<io::Error>()
+        .map_or_else(|| last.to_string(), io_words);
+    let text = text
+        .split('<')
+        .next()
+        .unwrap_or_default()
+        .split(" (os error ")
+        .next()
+        .unwrap_or_default()
+        .trim();
+
+    if text.is_empty() {
+        "unknown error".into()
+    } else {
+        text.chars().take(QUOTED_MAX).collect()
+    }
 }
 
 fn system_error(error: &ObjectError) -> Option<io::ErrorKind> {
@@ -178,28 +234,37 @@ fn system_error(error: &ObjectError) -> Option<io::ErrorKind> {
             .map(io::Error::kind)
             .filter(|kind| *kind != io::ErrorKind::Other)
             .or(kind);
+
         cause = error.source();
     }
+
     kind
 }
 
 fn is_place_missing(text: &str) -> bool {
-    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|sign| text.contains(sign))
+    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]
+        .iter()
+        .any(|sign| text.contains(sign))
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let found = text.split_once(before)?.1.split_once(after)?.0.trim();
-    let is_word = !found.is_empty() && found.len() <= 64 && found.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_word = !found.is_empty()
+        && found.len() <= 64
+        && found.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_word.then_some(found)
 }
 
 /// Scheme, host and port of the first URL in a text.
 fn origin(text: &str) -> Option<String> {
     let start = text.find("http://").or_else(|| text.find("https://"))?;
-    let url = text[start..].split([' ', '"', '\'', '<', ')', ',']).next()?;
+    let url = text[start..]
+        .split([' ', '"', '\'', '<', ')', ','])
+        .next()?;
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?;
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+
     (!host.is_empty()).then(|| format!("{scheme}://{host}"))
 }
 
@@ -213,42 +278,82 @@ mod tests {
     use super::*;
 
     fn from_server(text: &str) -> ObjectError {
-        ObjectError::Generic { store: "S3", source: text.to_owned().into() }
+        ObjectError::Generic {
+            store: "S3",
+            source: text.to_owned().into(),
+        }
     }
 
     #[test]
     fn a_missing_bucket_is_named_and_no_markup_is_quoted() {
         let text = "Error performing PUT http://10.0.0.1:9000/models/r1/x?uploads&X-Amz-Signature=abc in 3.1s, after 2 retries, \
-                    max_retries: 10, retry_timeout: 180s  - Server returned non-2xx status code: 404 Not Found: <?xml \
+                    max_retries: 10, retry_timeout: 180s  - Server returned non-2xx status code: \
+                    404 Not Found: <?xml \
                     version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
-        let error = ObjectError::NotFound { path: "x".into(), source: text.into() };
+        let error = ObjectError::NotFound {
+            path: "x".into(),
+            source: text.into(),
+        };
+
         assert!(!is_answer(&error));
-        let fault = StoreFault { place: "bucket \"models\"".into(), cause: cause(&error) };
+        let fault = StoreFault {
+            place: "bucket \"models\"".into(),
+            cause: cause(&error),
+        };
+
         assert_eq!(
             fault.to_string(),
-            "bucket \"models\" does not exist (NoSuchBucket, http://10.0.0.1:9000); create it or correct store.url"
+            "bucket \"models\" does not exist (NoSuchBucket, http://10.0.0.1:9000); create it or \
+                correct store.url"
         );
+
         assert_eq!(words(&fault.clone().into_error()), fault.to_string());
     }
 
     #[test]
     fn a_full_store_a_refusal_and_a_failure_are_told_apart() {
+        let full = ObjectError::Generic {
+            store: "file",
+            source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
+        };
+
+        assert_eq!(cause(&full), Cause::Full);
         let full =
-            ObjectError::Generic { store: "file", source: Box::new(io::Error::from(io::ErrorKind::StorageFull)) };
+            from_server("status code: 507 Insufficient Storage: <Code>XMinioStorageFull</Code>");
         assert_eq!(cause(&full), Cause::Full);
-        let full = from_server("status code: 507 Insufficient Storage: <Code>XMinioStorageFull</Code>");
-        assert_eq!(cause(&full), Cause::Full);
-        let denied = ObjectError::PermissionDenied { path: "x".into(), source: "<Code>AccessDenied</Code>".into() };
+
+        let denied = ObjectError::PermissionDenied {
+            path: "x".into(),
+            source: "<Code>AccessDenied</Code>".into(),
+        };
+
         assert_eq!(cause(&denied), Cause::Refused("AccessDenied".into()));
-        let slow = from_server("PUT https://s3.example/b/k?x=y - status code: 503 : <Code>SlowDown</Code>");
-        assert_eq!(cause(&slow), Cause::Failed("HTTP 503 (SlowDown, https://s3.example)".into()));
-        assert!(is_answer(&ObjectError::NotFound { path: "x".into(), source: "no".into() }));
+        let slow = from_server(
+            "PUT https://s3.example/b/k?x=y - status code: 503 : <Code>SlowDown</Code>",
+        );
+        assert_eq!(
+            cause(&slow),
+            Cause::Failed("HTTP 503 (SlowDown, https://s3.example)".into())
+        );
+
+        assert!(is_answer(&ObjectError::NotFound {
+            path: "x".into(),
+            source: "no".into()
+        }));
     }
 
     #[test]
     fn what_the_system_says_is_told_without_its_number() {
-        assert_eq!(io_words(&io::Error::from_raw_os_error(111)), "connection refused");
-        let error = ObjectError::Generic { store: "file", source: Box::new(io::Error::from_raw_os_error(20)) };
+        assert_eq!(
+            io_words(&io::Error::from_raw_os_error(111)),
+            "connection refused"
+        );
+
+        let error = ObjectError::Generic {
+            store: "file",
+            source: Box::new(io::Error::from_raw_os_error(20)),
+        };
+
         assert_eq!(words(&error), "the store failed: not a directory");
     }
 }

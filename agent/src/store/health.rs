@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An operation cancelled after this long counts as unanswered. One cancelled sooner counts as nothing: its caller lost
-/// interest.
+/// An operation cancelled after this long counts as unanswered. One cancelled sooner counts as
+/// nothing: its caller lost interest.
 const SILENT_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Whether a store can be used as a region's.
@@ -40,7 +40,8 @@ struct Inner {
 pub struct StoreHealth(Arc<Inner>);
 
 impl StoreHealth {
-    /// Health of the store that errors call `place`. It counts as fit until [`StoreHealth::require_check`].
+    /// Health of the store that errors call `place`. It counts as fit until
+    /// [`StoreHealth::require_check`].
     pub fn new(place: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
             place: place.into(),
@@ -79,12 +80,16 @@ impl StoreHealth {
             Fitness::Unchecked => Cause::Unchecked,
             Fitness::Unfit(why) => Cause::Unfit(why.clone()),
         };
+
         Some(self.fault(cause))
     }
 
     /// A fault of this store.
     pub fn fault(&self, cause: Cause) -> StoreFault {
-        StoreFault { place: self.0.place.clone(), cause }
+        StoreFault {
+            place: self.0.place.clone(),
+            cause,
+        }
     }
 
     /// Whether the store is unavailable now.
@@ -100,12 +105,15 @@ impl StoreHealth {
 
     /// How long ago a write last succeeded, or since the start if none did.
     pub fn unwritten_for(&self) -> Duration {
-        let last_ms = lock(&self.0.judge).succeeded_by_ms(Access::Write).unwrap_or(0);
+        let last_ms = lock(&self.0.judge)
+            .succeeded_by_ms(Access::Write)
+            .unwrap_or(0);
         Duration::from_millis(self.now_ms().saturating_sub(last_ms))
     }
 
-    /// A write in `area` did not end within `waited` and is still running. Until [`StoreHealth::writes_end`] further writes
-    /// are refused: on a file system that hangs each of them would occupy a thread.
+    /// A write in `area` did not end within `waited` and is still running. Until
+    /// [`StoreHealth::writes_end`] further writes are refused: on a file system that hangs each of
+    /// them would occupy a thread.
     pub fn writes_hang(&self, area: &str, waited: Duration) {
         let fault = self.fault(Cause::Silent(waited.as_millis() as u64));
         self.record(Access::Write, area, Err(fault.to_string()));
@@ -134,8 +142,18 @@ impl StoreHealth {
 
     /// Starts observing an operation on `path`.
     pub fn begin(&self, access: Access, path: Option<&ObjectPath>) -> Operation {
-        let area = path.and_then(|path| path.parts().next()).map(|part| part.as_ref().to_owned()).unwrap_or_default();
-        Operation { health: self.clone(), access, area, begin: Instant::now(), is_settled: false }
+        let area = path
+            .and_then(|path| path.parts().next())
+            .map(|part| part.as_ref().to_owned())
+            .unwrap_or_default();
+
+        Operation {
+            health: self.clone(),
+            access,
+            area,
+            begin: Instant::now(),
+            is_settled: false,
+        }
     }
 
     /// Runs an operation and records its outcome. A failure comes back as a [`StoreFault`].
@@ -163,8 +181,10 @@ impl StoreHealth {
                 io::ErrorKind::PermissionDenied => Cause::Refused("permission denied".into()),
                 _ => Cause::Failed(io_words(error)),
             };
+
             self.fault(cause).to_string()
         });
+
         self.record(access, area, why);
     }
 
@@ -185,7 +205,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An operation in progress. Dropped without an outcome after [`SILENT_AFTER`], it counts as unanswered.
+/// An operation in progress. Dropped without an outcome after [`SILENT_AFTER`], it counts as
+/// unanswered.
 #[derive(Debug)]
 pub struct Operation {
     health: StoreHealth,
@@ -202,15 +223,18 @@ impl Operation {
         self.health.record(self.access, &self.area, Ok(()));
     }
 
-    /// It failed, or the store answered that something is missing or exists already. Returns the error to pass on.
+    /// It failed, or the store answered that something is missing or exists already. Returns the
+    /// error to pass on.
     pub fn failed(&mut self, error: ObjectError) -> ObjectError {
         if is_answer(&error) {
             self.succeeded();
             return error;
         }
+
         self.is_settled = true;
         let fault = self.health.fault(cause(&error));
-        self.health.record(self.access, &self.area, Err(fault.to_string()));
+        self.health
+            .record(self.access, &self.area, Err(fault.to_string()));
         fault.into_error()
     }
 
@@ -233,7 +257,8 @@ impl Drop for Operation {
         let waited = self.begin.elapsed();
         if !self.is_settled && waited >= SILENT_AFTER {
             let silent = self.health.fault(Cause::Silent(waited.as_millis() as u64));
-            self.health.record(self.access, &self.area, Err(silent.to_string()));
+            self.health
+                .record(self.access, &self.area, Err(silent.to_string()));
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The committed plans that this agent saw, one JSON object a line, in its data directory: what an operator asks for
-//! the morning after.
+//! The committed plans that this agent saw, one JSON object a line, in its data directory: what an
+//! operator asks for the morning after.
 //!
-//! Bounded: beyond [`KEPT`] plans and a quarter the file is written anew with the last [`KEPT`]. A memory, not a
-//! record: plans that come faster than the disk takes them are left out, and a lost file costs nothing but the past.
+//! Bounded: beyond [`KEPT`] plans and a quarter the file is written anew with the last [`KEPT`]. A
+//! memory, not a record: plans that come faster than the disk takes them are left out, and a lost
+//! file costs nothing but the past.
 
 use regionmesh_protocol::plan::CommittedPlan;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,8 @@ pub struct History {
 }
 
 impl History {
-    /// Opens or makes the file in `data_dir`. A line that a crash cut off is closed, and skipped by readers.
+    /// Opens or makes the file in `data_dir`. A line that a crash cut off is closed, and skipped by
+    /// readers.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(data_dir)?;
         let path = data_dir.join(FILE_NAME);
@@ -48,10 +50,12 @@ impl History {
         };
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         let mut lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+
         if bytes.last().is_some_and(|last| *last != b'\n') {
             file.write_all(b"\n")?;
             lines += 1;
         }
+
         Ok(Self { path, file, lines })
     }
 
@@ -61,7 +65,12 @@ impl History {
         line.push(b'\n');
         self.file.write_all(&line)?;
         self.lines += 1;
-        if self.lines > KEPT + KEPT / 4 { self.shorten() } else { Ok(()) }
+
+        if self.lines > KEPT + KEPT / 4 {
+            self.shorten()
+        } else {
+            Ok(())
+        }
     }
 
     fn shorten(&mut self) -> io::Result<()> {
@@ -69,13 +78,19 @@ impl History {
         let kept = &plans[plans.len().saturating_sub(KEPT)..];
         let beside = self.path.with_extension("new");
         let mut file = File::create(&beside)?;
+
         for past in kept {
             let mut line = serde_json::to_vec(past)?;
             line.push(b'\n');
             file.write_all(&line)?;
         }
+
         std::fs::rename(&beside, &self.path)?;
-        (self.file, self.lines) = (OpenOptions::new().append(true).open(&self.path)?, kept.len());
+        (self.file, self.lines) = (
+            OpenOptions::new().append(true).open(&self.path)?,
+            kept.len(),
+        );
+
         Ok(())
     }
 }
@@ -95,12 +110,20 @@ pub fn read(data_dir: &Path) -> io::Result<Vec<PastPlan>> {
 /// Every line that is a plan; others (cut off, or of an older layout) are skipped.
 fn read_file(path: &Path) -> io::Result<Vec<PastPlan>> {
     let mut reader = BufReader::new(File::open(path)?);
-    let (mut plans, mut line) = (Vec::new(), Vec::new());
+    let mut plans = Vec::new();
+    let mut line = Vec::new();
+
     loop {
         line.clear();
-        if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+        if reader
+            .by_ref()
+            .take(LINE_MAX)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
             return Ok(plans);
         }
+
         if let Ok(past) = serde_json::from_slice(&line) {
             plans.push(past);
         }
@@ -117,10 +140,25 @@ mod tests {
     };
 
     fn past(seq: u64) -> PastPlan {
-        let ballot = Ballot { number: 3, agent: "r/a".parse().unwrap(), boot: 1 };
+        let ballot = Ballot {
+            number: 3,
+            agent: "r/a".parse().unwrap(),
+            boot: 1,
+        };
         let regions = [("r".parse().unwrap(), RegionPlan::default())].into();
-        let plan = Plan { regions, reason: format!("plan {seq}"), ..Plan::default() };
-        PastPlan { seen_ms: seq, committed: CommittedPlan { stamp: Stamp { ballot, seq }, plan } }
+        let plan = Plan {
+            regions,
+            reason: format!("plan {seq}"),
+            ..Plan::default()
+        };
+
+        PastPlan {
+            seen_ms: seq,
+            committed: CommittedPlan {
+                stamp: Stamp { ballot, seq },
+                plan,
+            },
+        }
     }
 
     #[test]
@@ -137,6 +175,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         History::open(dir.path()).unwrap().add(&past(1)).unwrap();
+
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, [&bytes[..], &bytes[..bytes.len() / 2]].concat()).unwrap();
         History::open(dir.path()).unwrap().add(&past(3)).unwrap();
@@ -148,12 +187,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut history = History::open(dir.path()).unwrap();
         let last = 3 * KEPT as u64;
+
         for seq in 1..=last {
             history.add(&past(seq)).unwrap();
         }
+
         let plans = read(dir.path()).unwrap();
-        assert_eq!((plans.len(), plans.last().unwrap().committed.stamp.seq), (KEPT, last));
-        let lines = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap().lines().count();
+        assert_eq!(
+            (plans.len(), plans.last().unwrap().committed.stamp.seq),
+            (KEPT, last)
+        );
+
+        let lines = std::fs::read_to_string(dir.path().join(FILE_NAME))
+            .unwrap()
+            .lines()
+            .count();
+
         assert!(lines <= KEPT + KEPT / 4, "{lines} lines");
     }
 }

@@ -1,8 +1,8 @@
 //! Aliases and deletions in a region's store.
 //!
 //! Each entry is an object of its own, never changed: `aliases/<model>/<alias>/<time>-<region>` and
-//! `tombstones/<model>/<version>/<time>-<region>`. The greatest name is the one that holds, so that two agents that write at
-//! once need no lock, and the older ones are the history.
+//! `tombstones/<model>/<version>/<time>-<region>`. The greatest name is the one that holds, so that
+//! two agents that write at once need no lock, and the older ones are the history.
 
 use super::models::{ModelError, ModelStore, object};
 use futures::TryStreamExt;
@@ -52,8 +52,20 @@ impl Entry for AliasEntry {
 impl Entry for Tombstone {
     fn read(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes).or_else(|error| {
-            let TombstoneBefore { model, version, deleted, origin } = codec::decode(bytes).map_err(|_| error)?;
-            Ok(Tombstone { model, version, deleted, origin, content: None })
+            let TombstoneBefore {
+                model,
+                version,
+                deleted,
+                origin,
+            } = codec::decode(bytes).map_err(|_| error)?;
+
+            Ok(Tombstone {
+                model,
+                version,
+                deleted,
+                origin,
+                content: None,
+            })
         })
     }
 }
@@ -72,8 +84,12 @@ impl ModelStore {
             tombstones: self.newest(&object(&["tombstones"])).await?,
         };
         let unfinished = catalogue.unfinished_deletions();
+
         catalogue.normalise();
-        Ok(Scan { catalogue, unfinished })
+        Ok(Scan {
+            catalogue,
+            unfinished,
+        })
     }
 
     /// The aliases of one model.
@@ -82,32 +98,63 @@ impl ModelStore {
     }
 
     /// The newest deletion of a version, if it ever was deleted.
-    pub async fn deletion_of(&self, model: &ModelName, version: &VersionName) -> Result<Option<Tombstone>, ModelError> {
+    pub async fn deletion_of(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<Option<Tombstone>, ModelError> {
         let folder = object(&["tombstones", model.as_str(), version.as_str()]);
-        Ok(self.newest(&folder).await?.into_iter().max_by_key(|stone: &Tombstone| stone.deleted))
+        Ok(self
+            .newest(&folder)
+            .await?
+            .into_iter()
+            .max_by_key(|stone: &Tombstone| stone.deleted))
     }
 
-    /// Records an alias; the same entry twice is no error. Entries beyond the history's bound are removed.
+    /// Records an alias; the same entry twice is no error. Entries beyond the history's bound are
+    /// removed.
     pub async fn set_alias(&self, entry: &AliasEntry) -> Result<(), ModelError> {
         let name = format!("{}-{}", entry.set, entry.origin);
         let folder = object(&["aliases", entry.model.as_str(), entry.alias.as_str()]);
-        self.record(&object(&["aliases", entry.model.as_str(), entry.alias.as_str(), &name]), entry).await?;
+        self.record(
+            &object(&["aliases", entry.model.as_str(), entry.alias.as_str(), &name]),
+            entry,
+        )
+        .await?;
+
         let mut entries = self.names(&folder).await?;
         entries.sort();
         for old in entries.iter().take(entries.len().saturating_sub(HISTORY)) {
             match self.store.objects.delete(old).await {
                 Ok(()) | Err(ObjectError::NotFound { .. }) => {}
-                Err(error) => tracing::warn!(path = %old, %error, "cannot remove an old alias entry"),
+                Err(error) => {
+                    tracing::warn!(path = %old, %error, "cannot remove an old alias entry")
+                }
             }
         }
+
         Ok(())
     }
 
     /// Records a deletion and carries it out: the version is removed unless it was published later.
     pub async fn bury(&self, stone: &Tombstone) -> Result<(), ModelError> {
         let name = format!("{}-{}", stone.deleted, stone.origin);
-        self.record(&object(&["tombstones", stone.model.as_str(), stone.version.as_str(), &name]), stone).await?;
-        self.remove(&stone.model, &stone.version, |manifest| manifest.published <= stone.deleted).await.map(drop)
+        self.record(
+            &object(&[
+                "tombstones",
+                stone.model.as_str(),
+                stone.version.as_str(),
+                &name,
+            ]),
+            stone,
+        )
+        .await?;
+
+        self.remove(&stone.model, &stone.version, |manifest| {
+            manifest.published <= stone.deleted
+        })
+        .await
+        .map(drop)
     }
 
     async fn record<T: Serialize>(&self, path: &ObjectPath, entry: &T) -> Result<(), ModelError> {
@@ -116,6 +163,7 @@ impl ModelStore {
             path: path.to_string().into(),
             error: std::io::Error::other(error),
         })?;
+
         self.create(path, bytes).await.map(drop)
     }
 
@@ -133,24 +181,34 @@ impl ModelStore {
     async fn newest<T: Entry>(&self, prefix: &ObjectPath) -> Result<Vec<T>, ModelError> {
         let mut newest: BTreeMap<String, ObjectPath> = BTreeMap::new();
         for path in self.names(prefix).await? {
-            let Some((folder, _)) = path.as_ref().rsplit_once('/') else { continue };
+            let Some((folder, _)) = path.as_ref().rsplit_once('/') else {
+                continue;
+            };
             match newest.get(folder) {
                 Some(known) if known >= &path => {}
                 _ => drop(newest.insert(folder.to_owned(), path)),
             }
         }
+
         let mut entries = Vec::with_capacity(newest.len());
         for path in newest.into_values() {
             let bytes = match self.store.objects.get(&path).await {
-                Ok(object) => object.bytes().await.map_err(|error| ModelError::store("read", &path, error))?,
+                Ok(object) => object
+                    .bytes()
+                    .await
+                    .map_err(|error| ModelError::store("read", &path, error))?,
                 Err(ObjectError::NotFound { .. }) => continue,
                 Err(error) => return Err(ModelError::store("read", &path, error)),
             };
+
             match T::read(&bytes) {
                 Ok(entry) => entries.push(entry),
-                Err(error) => tracing::error!(%path, %error, "an entry can't be read; it is not used"),
+                Err(error) => {
+                    tracing::error!(%path, %error, "an entry can't be read; it is not used")
+                }
             }
         }
+
         Ok(entries)
     }
 }
@@ -162,13 +220,28 @@ mod tests {
 
     #[test]
     fn a_deletion_that_an_earlier_version_stored_is_read() {
-        let deleted = HybridTime { wall_ms: 7, counter: 1 };
-        let (model, version): (ModelName, VersionName) = ("m".parse().unwrap(), "1".parse().unwrap());
+        let deleted = HybridTime {
+            wall_ms: 7,
+            counter: 1,
+        };
+        let model: ModelName = "m".parse().unwrap();
+        let version: VersionName = "1".parse().unwrap();
         let origin: RegionName = "a".parse().unwrap();
         let before = codec::encode(&(&model, &version, deleted, &origin)).unwrap();
-        let stone = Tombstone { model, version, deleted, origin, content: None };
+        let stone = Tombstone {
+            model,
+            version,
+            deleted,
+            origin,
+            content: None,
+        };
+
         assert_eq!(Tombstone::read(&before).unwrap(), stone);
-        assert_eq!(Tombstone::read(&codec::encode(&stone).unwrap()).unwrap(), stone);
+        assert_eq!(
+            Tombstone::read(&codec::encode(&stone).unwrap()).unwrap(),
+            stone
+        );
+
         assert!(Tombstone::read(b"garbage").is_err());
     }
 }

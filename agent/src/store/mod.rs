@@ -1,4 +1,5 @@
-//! What an agent keeps: models and the register's slots in the region's object store, the last committed plan on disk.
+//! What an agent keeps: models and the register's slots in the region's object store, the last
+//! committed plan on disk.
 
 mod claims;
 pub mod clean;
@@ -31,7 +32,8 @@ use std::{
     time::Duration,
 };
 
-/// How long one call of a local store may take: file systems have no timeouts of their own, clients of remote stores do.
+/// How long one call of a local store may take: file systems have no timeouts of their own, clients
+/// of remote stores do.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Writes a file whole or not at all: beside it, made durable, then renamed over the old. Blocks.
@@ -63,7 +65,8 @@ pub struct OpenStore {
     pub prober: Arc<dyn ObjectStore>,
     /// Uploads in parts that can be named and aborted; none for a local store.
     pub multipart: Option<Arc<dyn MultipartStore>>,
-    /// The folder of a local store: files on the same file system can be moved in instead of copied.
+    /// The folder of a local store: files on the same file system can be moved in instead of
+    /// copied.
     pub root: Option<PathBuf>,
     /// How it does.
     pub health: StoreHealth,
@@ -73,7 +76,10 @@ pub struct OpenStore {
 
 impl std::fmt::Debug for OpenStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenStore").field("objects", &self.objects).field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("OpenStore")
+            .field("objects", &self.objects)
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,9 @@ use super::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath};
+use object_store::{
+    Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath,
+};
 use regionmesh_protocol::{
     codec,
     manifest::{Digest, Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
@@ -53,7 +55,8 @@ pub enum ModelError {
     },
     /// The version exists with other files: versions are immutable.
     #[error(
-        "{model}@{version} exists already with other content ({theirs:.16}…, yours is {ours:.16}…); publish it as a new version"
+        "{model}@{version} exists already with other content ({theirs:.16}…, yours is \
+            {ours:.16}…); publish it as a new version"
     )]
     Exists {
         /// The model.
@@ -75,7 +78,9 @@ pub enum ModelError {
     },
     /// Stored bytes are not what the manifest says.
     #[error(
-        "{model}@{version} is damaged in this region: {what}; if another region holds it, remove the object manifests/{model}/{version} from this region's store, and it is fetched again"
+        "{model}@{version} is damaged in this region: {what}; if another region holds it, remove \
+            the object manifests/{model}/{version} from this region's store, and it is fetched \
+            again"
     )]
     Damaged {
         /// The model.
@@ -93,7 +98,8 @@ pub enum ModelError {
     },
     /// The store acknowledged a write, and what was written is not there.
     #[error(
-        "the store acknowledged {path} and does not have it, or not all of it; the change has no effect, try again"
+        "the store acknowledged {path} and does not have it, or not all of it; the change has no \
+            effect, try again"
     )]
     NotKept {
         /// What was written.
@@ -137,16 +143,30 @@ pub enum ModelError {
 impl ModelError {
     pub(crate) fn store(action: &'static str, path: &ObjectPath, error: ObjectError) -> Self {
         if cause(&error) == Cause::Full {
-            return Self::Full { path: path.to_string() };
+            return Self::Full {
+                path: path.to_string(),
+            };
         }
-        Self::Store { action, path: path.to_string(), error }
+
+        Self::Store {
+            action,
+            path: path.to_string(),
+            error,
+        }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path, error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
-            return Self::Full { path: path.display().to_string() };
+            return Self::Full {
+                path: path.display().to_string(),
+            };
         }
-        Self::Io { action, path: path.into(), error }
+
+        Self::Io {
+            action,
+            path: path.into(),
+            error,
+        }
     }
 }
 
@@ -179,7 +199,12 @@ pub(super) fn folder(model: &ModelName, version: &VersionName) -> ObjectPath {
 
 pub(super) fn file_path(model: &ModelName, version: &VersionName, path: &str) -> ObjectPath {
     let folder = [("models"), model.as_str(), version.as_str()];
-    object(&folder.into_iter().chain(path.split('/')).collect::<Vec<_>>())
+    object(
+        &folder
+            .into_iter()
+            .chain(path.split('/'))
+            .collect::<Vec<_>>(),
+    )
 }
 
 impl ModelStore {
@@ -204,21 +229,27 @@ impl ModelStore {
         self.leftovers.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a write of this process failed since the last clean-up, and the store is available for another.
+    /// Whether a write of this process failed since the last clean-up, and the store is available
+    /// for another.
     pub fn needs_cleaning(&self) -> bool {
         self.leftovers.load(Ordering::Relaxed) && self.store.health.outage().is_none()
     }
 
-    /// Fails at once where the store is known to be unavailable, and soon where it can't be reached: before a publisher sends
-    /// all its bytes.
+    /// Fails at once where the store is known to be unavailable, and soon where it can't be
+    /// reached: before a publisher sends all its bytes.
     pub async fn check_available(&self) -> Result<(), ModelError> {
         let health = &self.store.health;
-        if let Some(why) =
-            health.outage().map(|outage| outage.why).or_else(|| health.obstacle().map(|fault| fault.to_string()))
+        if let Some(why) = health
+            .outage()
+            .map(|outage| outage.why)
+            .or_else(|| health.obstacle().map(|fault| fault.to_string()))
         {
             return Err(ModelError::Unavailable(why));
         }
-        let (folder, mut failure) = (object(&["probe"]), None);
+
+        let folder = object(&["probe"]);
+        let mut failure = None;
+
         // Stores that are busy refuse some requests and take others.
         let asked = async {
             while let Some(Err(error)) = self.store.prober.list(Some(&folder)).next().await {
@@ -226,20 +257,36 @@ impl ModelStore {
                 tokio::time::sleep(ASK_AGAIN).await;
             }
         };
+
         if tokio::time::timeout(AVAILABLE_WITHIN, asked).await.is_ok() {
             return Ok(());
         }
-        let silent = || health.fault(Cause::Silent(AVAILABLE_WITHIN.as_millis() as u64)).to_string();
+
+        let silent = || {
+            health
+                .fault(Cause::Silent(AVAILABLE_WITHIN.as_millis() as u64))
+                .to_string()
+        };
+
         Err(ModelError::Unavailable(failure.unwrap_or_else(silent)))
     }
 
-    /// A folder for files on their way into the store: on its own file system where it is local, else below `fallback`.
+    /// A folder for files on their way into the store: on its own file system where it is local,
+    /// else below `fallback`.
     pub fn staging_folder(&self, fallback: &Path) -> PathBuf {
-        self.store.root.as_deref().unwrap_or(fallback).join(".staging")
+        self.store
+            .root
+            .as_deref()
+            .unwrap_or(fallback)
+            .join(".staging")
     }
 
-    /// Does `work` on a local store's file system, which has no timeouts; gives up once the store is known to be unavailable.
-    pub async fn unless_out<T, E: From<ModelError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    /// Does `work` on a local store's file system, which has no timeouts; gives up once the store
+    /// is known to be unavailable.
+    pub async fn unless_out<T, E: From<ModelError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         self.store.unless_out(work).await
     }
 
@@ -253,41 +300,61 @@ impl ModelStore {
             .try_collect()
             .await
             .map_err(|error| ModelError::store("list", &prefix, error))?;
-        let read = futures::stream::iter(listed).map(|meta| self.summary(meta)).buffer_unordered(READS_AT_ONCE);
+        let read = futures::stream::iter(listed)
+            .map(|meta| self.summary(meta))
+            .buffer_unordered(READS_AT_ONCE);
         let read: Vec<Option<(ObjectPath, Tag, VersionSummary)>> = read.try_collect().await?;
-        let now: HashMap<_, _> =
-            read.into_iter().flatten().map(|(path, tag, summary)| (path, (tag, summary))).collect();
+
+        let now: HashMap<_, _> = read
+            .into_iter()
+            .flatten()
+            .map(|(path, tag, summary)| (path, (tag, summary)))
+            .collect();
         let mut versions: Vec<_> = now.values().map(|(_, summary)| summary.clone()).collect();
+
         versions.sort();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(versions)
     }
 
-    async fn summary(&self, meta: ObjectMeta) -> Result<Option<(ObjectPath, Tag, VersionSummary)>, ModelError> {
+    async fn summary(
+        &self,
+        meta: ObjectMeta,
+    ) -> Result<Option<(ObjectPath, Tag, VersionSummary)>, ModelError> {
         let tag = (meta.e_tag, meta.last_modified.timestamp_micros(), meta.size);
-        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&meta.location).cloned();
+        let known = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&meta.location)
+            .cloned();
+
         if let Some((known_tag, summary)) = known
             && known_tag == tag
         {
             return Ok(Some((meta.location, tag, summary)));
         }
+
         let bytes = match self.get(&meta.location).await {
             Ok(bytes) => bytes,
             // Deleted between the listing and the reading.
             Err(ObjectError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(ModelError::store("read", &meta.location, error)),
         };
+
         match decode_manifest(&bytes) {
             Ok(manifest) if manifest_path(&manifest.model, &manifest.version) == meta.location => {
                 Ok(Some((meta.location, tag, manifest.summary())))
             }
             Ok(_) => {
-                tracing::error!(path = %meta.location, "a manifest stands under another version's name; it is not used");
+                tracing::error!(path = %meta.location, "a manifest stands under another version's \
+                    name; it is not used");
                 Ok(None)
             }
             Err(why) => {
                 // One bad object must not hide all others.
-                tracing::error!(path = %meta.location, why, "a manifest can't be read; it is not used");
+                tracing::error!(path = %meta.location, why, "a manifest can't be read; it is not \
+                    used");
                 Ok(None)
             }
         }
@@ -297,34 +364,57 @@ impl ModelStore {
         self.store.objects.get(path).await?.bytes().await
     }
 
-    /// Creates an object, unless it exists, and reads it back, whatever was answered: a reply may be lost, and a store may
-    /// acknowledge what it does not keep.
-    pub(super) async fn create(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<Bytes, ModelError> {
-        let put = self.store.objects.put_opts(path, PutPayload::from(bytes), PutMode::Create.into()).await;
+    /// Creates an object, unless it exists, and reads it back, whatever was answered: a reply may
+    /// be lost, and a store may acknowledge what it does not keep.
+    pub(super) async fn create(
+        &self,
+        path: &ObjectPath,
+        bytes: Vec<u8>,
+    ) -> Result<Bytes, ModelError> {
+        let put = self
+            .store
+            .objects
+            .put_opts(path, PutPayload::from(bytes), PutMode::Create.into())
+            .await;
         let put = match put {
             // Reading would fail as late.
-            Err(error) if self.store.health.outage().is_some() => return Err(ModelError::store("write", path, error)),
+            Err(error) if self.store.health.outage().is_some() => {
+                return Err(ModelError::store("write", path, error));
+            }
             put => put,
         };
+
         match (self.get(path).await, put) {
             (Ok(kept), _) => Ok(kept),
             (Err(_), Err(error)) => Err(ModelError::store("write", path, error)),
-            (Err(ObjectError::NotFound { .. }), Ok(_)) => Err(ModelError::NotKept { path: path.to_string() }),
+            (Err(ObjectError::NotFound { .. }), Ok(_)) => Err(ModelError::NotKept {
+                path: path.to_string(),
+            }),
             (Err(error), Ok(_)) => Err(ModelError::store("read", path, error)),
         }
     }
 
     /// The manifest of a version.
-    pub async fn manifest(&self, model: &ModelName, version: &VersionName) -> Result<Manifest, ModelError> {
-        decode_manifest(&self.manifest_bytes(model, version).await?).map_err(|why| ModelError::Manifest {
-            model: model.clone(),
-            version: version.clone(),
-            why,
+    pub async fn manifest(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<Manifest, ModelError> {
+        decode_manifest(&self.manifest_bytes(model, version).await?).map_err(|why| {
+            ModelError::Manifest {
+                model: model.clone(),
+                version: version.clone(),
+                why,
+            }
         })
     }
 
     /// The manifest of a version as it is stored.
-    pub async fn manifest_bytes(&self, model: &ModelName, version: &VersionName) -> Result<Bytes, ModelError> {
+    pub async fn manifest_bytes(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<Bytes, ModelError> {
         let path = manifest_path(model, version);
         match self.get(&path).await {
             Ok(bytes) => Ok(bytes),
@@ -350,7 +440,12 @@ impl ModelStore {
     }
 
     /// A whole file of a version.
-    pub async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, ModelError> {
+    pub async fn read(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        path: &str,
+    ) -> Result<Bytes, ModelError> {
         let path = file_path(model, version, path);
         match self.get(&path).await {
             Ok(bytes) => Ok(bytes),
@@ -360,7 +455,11 @@ impl ModelStore {
     }
 
     /// Reads every byte of a version again and compares it with the manifest.
-    pub async fn verify(&self, model: &ModelName, version: &VersionName) -> Result<VersionSummary, ModelError> {
+    pub async fn verify(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<VersionSummary, ModelError> {
         let manifest = self.manifest(model, version).await?;
         for file in &manifest.files {
             self.verify_file(&manifest, file).await?;
@@ -368,7 +467,11 @@ impl ModelStore {
         Ok(manifest.summary())
     }
 
-    async fn verify_file(&self, manifest: &Manifest, file: &ManifestFile) -> Result<(), ModelError> {
+    async fn verify_file(
+        &self,
+        manifest: &Manifest,
+        file: &ManifestFile,
+    ) -> Result<(), ModelError> {
         let damaged = |what: String| ModelError::Damaged {
             model: manifest.model.clone(),
             version: manifest.version.clone(),
@@ -377,17 +480,23 @@ impl ModelStore {
         let path = file_path(&manifest.model, &manifest.version, &file.path);
         let meta = match self.store.objects.head(&path).await {
             Ok(meta) => meta,
-            Err(ObjectError::NotFound { .. }) => return Err(damaged(format!("file {} is missing", file.path))),
+            Err(ObjectError::NotFound { .. }) => {
+                return Err(damaged(format!("file {} is missing", file.path)));
+            }
             Err(error) => return Err(ModelError::store("read", &path, error)),
         };
+
         if meta.size != file.size {
             return Err(damaged(format!(
                 "file {} has {} bytes, the manifest says {}",
                 file.path, meta.size, file.size
             )));
         }
+
         let mut whole = blake3::Hasher::new();
-        let (mut offset, mut index) = (0u64, 0);
+        let mut offset = 0u64;
+        let mut index = 0;
+
         while index < file.chunks.len() {
             // Whole chunks, about a block of them at a time.
             let start = index;
@@ -398,9 +507,17 @@ impl ModelStore {
                 length += u64::from(file.chunks[index].length);
                 index += 1;
             }
-            let bytes =
-                self.read_range(&manifest.model, &manifest.version, &file.path, offset..offset + length).await?;
+
+            let bytes = self
+                .read_range(
+                    &manifest.model,
+                    &manifest.version,
+                    &file.path,
+                    offset..offset + length,
+                )
+                .await?;
             let chunks = file.chunks[start..index].to_vec();
+
             let (checked, hasher) = tokio::task::spawn_blocking(move || {
                 let mut rest = &bytes[..];
                 let bad = chunks.iter().position(|chunk| {
@@ -408,20 +525,32 @@ impl ModelStore {
                     rest = after;
                     Digest::of(chunk_bytes) != chunk.digest
                 });
+
                 whole.update(&bytes);
                 (bad, whole)
             })
             .await
             .map_err(|error| damaged(format!("verification failed: {error}")))?;
+
             whole = hasher;
             if let Some(bad) = checked {
-                return Err(damaged(format!("chunk {} of file {} has other bytes", start + bad, file.path)));
+                return Err(damaged(format!(
+                    "chunk {} of file {} has other bytes",
+                    start + bad,
+                    file.path
+                )));
             }
+
             offset += length;
         }
+
         if *whole.finalize().as_bytes() != file.digest.0 {
-            return Err(damaged(format!("file {} as a whole has another digest", file.path)));
+            return Err(damaged(format!(
+                "file {} as a whole has another digest",
+                file.path
+            )));
         }
+
         Ok(())
     }
 }
@@ -433,5 +562,8 @@ pub(super) fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
 }
 
 fn not_found(model: &ModelName, version: &VersionName) -> ModelError {
-    ModelError::NotFound { model: model.clone(), version: version.clone() }
+    ModelError::NotFound {
+        model: model.clone(),
+        version: version.clone(),
+    }
 }

@@ -1,4 +1,5 @@
-//! Watches the stores of an agent: reports one that is unavailable, and looks whether one that is quiet still answers.
+//! Watches the stores of an agent: reports one that is unavailable, and looks whether one that is
+//! quiet still answers.
 
 use super::{
     OpenStore,
@@ -26,11 +27,13 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(1);
 /// A store that answered nothing for this long is asked.
 const QUIET: Duration = Duration::from_secs(3);
-/// A store that nothing was written to for this long is written to: one may answer reads and refuse writes.
+/// A store that nothing was written to for this long is written to: one may answer reads and refuse
+/// writes.
 const UNWRITTEN: Duration = Duration::from_secs(10);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause between two probes for writing. A local store is probed always, another one while its writes fail or nobody writes.
+/// Pause between two probes for writing. A local store is probed always, another one while its
+/// writes fail or nobody writes.
 const WRITE_PROBE_EVERY: Duration = Duration::from_secs(3);
 /// How long a check for conditional writes may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,13 +61,21 @@ impl StoreMetrics {
             ),
             &["store"],
         )?;
+
         let failures = IntCounterVec::new(
-            Opts::new("regionmesh_store_failures_total", "Failed operations of a store, after their repetitions."),
+            Opts::new(
+                "regionmesh_store_failures_total",
+                "Failed operations of a store, after their repetitions.",
+            ),
             &["store", "access"],
         )?;
+
         registry.register(Box::new(available.clone()))?;
         registry.register(Box::new(failures.clone()))?;
-        Ok(Self { available, failures })
+        Ok(Self {
+            available,
+            failures,
+        })
     }
 }
 
@@ -98,8 +109,12 @@ pub struct MonitorArguments {
 
 /// Watches all stores until `stop`.
 pub async fn run(arguments: MonitorArguments, stop: CancellationToken) -> Result<(), String> {
-    let watches = arguments.stores.iter().map(|store| Watch::new(store.clone(), &arguments).run());
+    let watches = arguments
+        .stores
+        .iter()
+        .map(|store| Watch::new(store.clone(), &arguments).run());
     let _ = stop.run_until_cancelled(join_all(watches)).await;
+
     Ok(())
 }
 
@@ -148,14 +163,21 @@ impl Watch {
             Some(Cause::Unfit(_)) => CHECK_UNFIT_EVERY,
             Some(_) => CHECK_EVERY,
         };
+
         if self.checked_at.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
-        let outcome = conditional::check(&self.monitored.store, self.monitored.what, CHECK_TIMEOUT).await;
+
+        let outcome =
+            conditional::check(&self.monitored.store, self.monitored.what, CHECK_TIMEOUT).await;
         self.checked_at = Some(Instant::now());
         match outcome {
             Ok(()) => {
-                tracing::info!(store = self.monitored.label, place = health.place(), "the store can be written to")
+                tracing::info!(
+                    store = self.monitored.label,
+                    place = health.place(),
+                    "the store can be written to"
+                )
             }
             Err(error @ CheckError::Unfit { .. }) => {
                 tracing::error!(store = self.monitored.label, %error, "nothing is written")
@@ -172,28 +194,38 @@ impl Watch {
         if store.health.hung().is_none() && store.health.quiet_for() >= QUIET {
             probe_read(&store).await;
         }
-        let is_due = self.wrote_at.is_none_or(|at| at.elapsed() >= WRITE_PROBE_EVERY);
+
+        let is_due = self
+            .wrote_at
+            .is_none_or(|at| at.elapsed() >= WRITE_PROBE_EVERY);
         let is_unwritten = store.health.unwritten_for() >= UNWRITTEN;
         let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt() || is_unwritten;
+
         if is_due && is_wanted {
             self.wrote_at = Some(Instant::now());
             match &store.root {
                 Some(root) => {
                     let path = root.join(format!(".probe-{}", self.agent));
-                    self.probe_folder(&store.health, move || write_and_remove(&path)).await;
+                    self.probe_folder(&store.health, move || write_and_remove(&path))
+                        .await;
                 }
                 None => probe_write(&store, &self.agent).await,
             }
         }
     }
 
-    /// Writes to the folder of a local store. The file system has no timeouts: a write that hangs is waited for again, and
-    /// no further one is begun.
-    async fn probe_folder(&mut self, health: &StoreHealth, write: impl FnOnce() -> io::Result<()> + Send + 'static) {
+    /// Writes to the folder of a local store. The file system has no timeouts: a write that hangs
+    /// is waited for again, and no further one is begun.
+    async fn probe_folder(
+        &mut self,
+        health: &StoreHealth,
+        write: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) {
         let mut writing = match self.hanging.take() {
             Some(writing) => writing,
             None => tokio::task::spawn_blocking(write),
         };
+
         match tokio::time::timeout(PROBE_TIMEOUT, &mut writing).await {
             Ok(written) => {
                 let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -209,23 +241,36 @@ impl Watch {
 
     fn report(&mut self) {
         let health = &self.monitored.store.health;
-        let (label, subject) = (self.monitored.label, &self.monitored.subject);
+        let label = self.monitored.label;
+        let subject = &self.monitored.subject;
+
         for (index, access) in [Access::Read, Access::Write].into_iter().enumerate() {
             let failures = health.failures(access);
-            let counter = self.metrics.failures.with_label_values(&[label, access.as_str()]);
+            let counter = self
+                .metrics
+                .failures
+                .with_label_values(&[label, access.as_str()]);
+
             counter.inc_by(failures.saturating_sub(self.counted[index]));
             self.counted[index] = failures;
         }
+
         let why = match (health.outage(), health.obstacle()) {
             (Some(outage), _) => Some(outage.why),
             (None, Some(fault)) => Some(fault.to_string()),
             (None, None) => None,
         };
-        self.metrics.available.with_label_values(&[label]).set(i64::from(why.is_none()));
+
+        self.metrics
+            .available
+            .with_label_values(&[label])
+            .set(i64::from(why.is_none()));
+
         match why {
             Some(why) => {
                 let detail = format!("{why}; {}", self.monitored.consequence);
-                self.problems.set(ProblemKind::StoreUnavailable, subject, detail);
+                self.problems
+                    .set(ProblemKind::StoreUnavailable, subject, detail);
             }
             None => self.problems.clear(ProblemKind::StoreUnavailable, subject),
         }
@@ -241,17 +286,24 @@ async fn probe_read(store: &OpenStore) {
 
 async fn probe_write(store: &OpenStore, agent: &str) {
     let path = ObjectPath::from(format!("{PROBE_AREA}/write-{agent}"));
-    let put = store.prober.put_opts(&path, vec![0u8; PROBE_BYTES].into(), Default::default());
+    let put = store
+        .prober
+        .put_opts(&path, vec![0u8; PROBE_BYTES].into(), Default::default());
     let _ = tokio::time::timeout(PROBE_TIMEOUT, put).await;
 }
 
 fn write_and_remove(path: &Path) -> io::Result<()> {
     let folder = path.parent().map(PathBuf::from).unwrap_or_default();
     if !folder.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder any more"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            "it is not a folder any more",
+        ));
     }
+
     let written = std::fs::write(path, [0; PROBE_BYTES]);
     // Also half of a block that did not fit.
     let _ = std::fs::remove_file(path);
+
     written
 }

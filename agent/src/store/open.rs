@@ -3,9 +3,9 @@
 use super::{CALL_TIMEOUT, OpenStore, health::StoreHealth, watched::WatchedStore};
 use crate::config::StoreConfig;
 use object_store::{
-    BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, multipart::MultipartStore, path::Path as ObjectPath,
-    prefix::PrefixStore,
+    BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
+    multipart::MultipartStore, path::Path as ObjectPath, prefix::PrefixStore,
 };
 use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use url::Url;
@@ -20,7 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 pub enum OpenError {
     /// The URL is not one of the kinds that are understood.
     #[error(
-        "store.url {url:?}: {why}; expected file:///dir, s3://bucket/prefix, gs://bucket/prefix or azure://container/prefix"
+        "store.url {url:?}: {why}; expected file:///dir, s3://bucket/prefix, gs://bucket/prefix or \
+            azure://container/prefix"
     )]
     Url {
         /// As configured; carries no credentials.
@@ -38,81 +39,149 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store that a configuration names. Cloud credentials come from the environment or the platform's identity.
+/// Opens the store that a configuration names. Cloud credentials come from the environment or the
+/// platform's identity.
 pub fn open(config: &StoreConfig) -> Result<OpenStore, OpenError> {
-    let fail = |why: String| OpenError::Url { url: config.url.clone(), why };
+    let fail = |why: String| OpenError::Url {
+        url: config.url.clone(),
+        why,
+    };
+
     if let Some(path) = config.url.strip_prefix("file://") {
         return open_folder(PathBuf::from(path), fail);
     }
-    let url: Url = config.url.parse().map_err(|error| fail(format!("{error}")))?;
-    let environment =
-        std::env::vars().filter(|(key, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| key.starts_with(prefix)));
+
+    let url: Url = config
+        .url
+        .parse()
+        .map_err(|error| fail(format!("{error}")))?;
+    let environment = std::env::vars().filter(|(key, _)| {
+        ["AWS_", "GOOGLE_", "AZURE_"]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+    });
+
     // What the configuration says outranks the environment.
     let options: Vec<(String, String)> = environment
         .map(|(key, value)| (key.to_ascii_lowercase(), value))
-        .chain(config.options.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())))
+        .chain(
+            config
+                .options
+                .iter()
+                .map(|(key, value)| (key.to_ascii_lowercase(), value.clone())),
+        )
         .collect();
-    let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
+
+    let (scheme, prefix) =
+        ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
     let wrong = |error: object_store::Error| fail(error.to_string());
+
     match scheme {
         ObjectStoreScheme::AmazonS3 => {
             let builder = AmazonS3Builder::new().with_url(url.as_str());
-            let builder = configured(builder, &options, |builder, key, value| builder.with_config(key, value));
+            let builder = configured(builder, &options, |builder, key, value| {
+                builder.with_config(key, value)
+            });
             let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
-            Ok(remote(build(retrying())?, build(once())?, prefix, place("bucket", &url)))
+
+            Ok(remote(
+                build(retrying())?,
+                build(once())?,
+                prefix,
+                place("bucket", &url),
+            ))
         }
         ObjectStoreScheme::GoogleCloudStorage => {
             let builder = GoogleCloudStorageBuilder::new().with_url(url.as_str());
-            let builder = configured(builder, &options, |builder, key, value| builder.with_config(key, value));
+            let builder = configured(builder, &options, |builder, key, value| {
+                builder.with_config(key, value)
+            });
             let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
-            Ok(remote(build(retrying())?, build(once())?, prefix, place("bucket", &url)))
+
+            Ok(remote(
+                build(retrying())?,
+                build(once())?,
+                prefix,
+                place("bucket", &url),
+            ))
         }
         ObjectStoreScheme::MicrosoftAzure => {
             let builder = MicrosoftAzureBuilder::new().with_url(url.as_str());
-            let builder = configured(builder, &options, |builder, key, value| builder.with_config(key, value));
+            let builder = configured(builder, &options, |builder, key, value| {
+                builder.with_config(key, value)
+            });
             let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
-            Ok(remote(build(retrying())?, build(once())?, prefix, place("container", &url)))
+
+            Ok(remote(
+                build(retrying())?,
+                build(once())?,
+                prefix,
+                place("container", &url),
+            ))
         }
-        _ => Err(fail(format!("{} is no kind of store that is understood", url.scheme()))),
+        _ => Err(fail(format!(
+            "{} is no kind of store that is understood",
+            url.scheme()
+        ))),
     }
 }
 
 fn retrying() -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig { max_backoff: LONGEST_PAUSE, ..BackoffConfig::default() },
+        backoff: BackoffConfig {
+            max_backoff: LONGEST_PAUSE,
+            ..BackoffConfig::default()
+        },
         retry_timeout: RETRY_FOR,
         ..RetryConfig::default()
     }
 }
 
 fn once() -> RetryConfig {
-    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+    RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    }
 }
 
 fn open_folder(root: PathBuf, fail: impl Fn(String) -> OpenError) -> Result<OpenStore, OpenError> {
     if !root.is_absolute() {
         return Err(fail("the folder must be absolute".into()));
     }
-    let folder = |error| OpenError::Folder { path: root.clone(), error };
+
+    let folder = |error| OpenError::Folder {
+        path: root.clone(),
+        error,
+    };
+
     std::fs::create_dir_all(&root).map_err(folder)?;
     let probe = root.join(format!(".writable-{}", std::process::id()));
     match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
-        // A full disk is no reason not to start: what is there can be served, and what to do is told by the monitor.
+        // A full disk is no reason not to start: what is there can be served, and what to do is
+        // told by the monitor.
         Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(folder(error)),
         _ => {}
     }
+
     let local = LocalFileSystem::new_with_prefix(&root).map_err(|error| fail(error.to_string()))?;
     let place = format!("folder {}", root.display());
     let local = Arc::new(local.with_fsync(true));
+
     Ok(watched(local.clone(), local, None, Some(root), place))
 }
 
 /// Applies the options that a kind of store knows; those of other kinds are passed over.
-fn configured<B, K: FromStr>(builder: B, options: &[(String, String)], set: impl Fn(B, K, &str) -> B) -> B {
-    options.iter().fold(builder, |builder, (key, value)| match key.parse() {
-        Ok(key) => set(builder, key, value),
-        Err(_) => builder,
-    })
+fn configured<B, K: FromStr>(
+    builder: B,
+    options: &[(String, String)],
+    set: impl Fn(B, K, &str) -> B,
+) -> B {
+    options
+        .iter()
+        .fold(builder, |builder, (key, value)| match key.parse() {
+            Ok(key) => set(builder, key, value),
+            Err(_) => builder,
+        })
 }
 
 /// What errors call the store.
@@ -124,7 +193,12 @@ fn place(kind: &str, url: &Url) -> String {
     }
 }
 
-fn remote<S: ObjectStore + MultipartStore>(store: S, prober: S, prefix: ObjectPath, place: String) -> OpenStore {
+fn remote<S: ObjectStore + MultipartStore>(
+    store: S,
+    prober: S,
+    prefix: ObjectPath,
+    place: String,
+) -> OpenStore {
     let store = Arc::new(PrefixStore::new(store, prefix.clone()));
     let prober = Arc::new(PrefixStore::new(prober, prefix));
     watched(store.clone(), prober, Some(store), None, place)
@@ -142,5 +216,14 @@ fn watched(
     let objects = WatchedStore::new(objects, health.clone(), timeout);
     let prober = Arc::new(WatchedStore::new(prober, health.clone(), timeout).unguarded());
     let unguarded = Arc::new(objects.unguarded());
-    OpenStore { objects: Arc::new(objects), unguarded, prober, multipart, root, health, owner: None }
+
+    OpenStore {
+        objects: Arc::new(objects),
+        unguarded,
+        prober,
+        multipart,
+        root,
+        health,
+        owner: None,
+    }
 }

@@ -31,8 +31,9 @@ const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of a growing file that may wait in memory until the disk is told to write them.
 pub const SYNC_EVERY: u64 = 64 << 20;
 
-/// Has the disk write a file while it still grows, so that the sync at its end finds little left to write: receiving and
-/// writing a large model then take the longer of both times and not their sum. Clones share the file.
+/// Has the disk write a file while it still grows, so that the sync at its end finds little left to
+/// write: receiving and writing a large model then take the longer of both times and not their sum.
+/// Clones share the file.
 #[derive(Debug, Clone)]
 pub struct EarlySync {
     file: Arc<File>,
@@ -47,7 +48,12 @@ impl EarlySync {
     /// For a file that exists. Must be called before what it is told of is written.
     pub fn new(path: &Path) -> io::Result<Self> {
         let file = Arc::new(File::open(path)?);
-        Ok(Self { file, waiting: Arc::default(), running: Arc::default(), failure: Arc::default() })
+        Ok(Self {
+            file,
+            waiting: Arc::default(),
+            running: Arc::default(),
+            failure: Arc::default(),
+        })
     }
 
     /// So many bytes were written. Returns at once; must be called within a tokio runtime.
@@ -63,27 +69,42 @@ impl EarlySync {
             return;
         }
         self.waiting.store(0, Ordering::Relaxed);
-        let (file, failure) = (self.file.clone(), self.failure.clone());
+
+        let file = self.file.clone();
+        let failure = self.failure.clone();
         *running = Some(tokio::task::spawn_blocking(move || {
             if let Err(error) = file.sync_data() {
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
             }
         }));
     }
 
     /// Waits for what is under way; fails if any sync did.
     pub async fn finish(self) -> io::Result<()> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+
         if let Some(sync) = running {
             sync.await.map_err(io::Error::other)?;
         }
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .map_or(Ok(()), Err)
     }
 }
 
 impl OpenStore {
-    /// Does `work` on the file system of a local store, which has no timeouts of its own and may take long for a large file:
-    /// gives up once the store is known to be unavailable. What a thread has begun goes on until the file system answers.
+    /// Does `work` on the file system of a local store, which has no timeouts of its own and may
+    /// take long for a large file: gives up once the store is known to be unavailable. What a
+    /// thread has begun goes on until the file system answers.
     pub(crate) async fn unless_out<T, E: From<ModelError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -91,6 +112,7 @@ impl OpenStore {
         if self.root.is_none() {
             return work.await;
         }
+
         let mut work = pin!(work);
         loop {
             if let Ok(done) = tokio::time::timeout(OUTAGE_CHECK_INTERVAL, &mut work).await {
@@ -103,67 +125,87 @@ impl OpenStore {
     }
 }
 
-/// Puts the file `staged` into the store at `path`. On a local store it is moved, not copied, where it can be.
+/// Puts the file `staged` into the store at `path`. On a local store it is moved, not copied, where
+/// it can be.
 pub async fn place(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(), ModelError> {
     if let Some(root) = &store.root {
-        let target = path.parts().fold(root.clone(), |target, part| target.join(part.as_ref()));
+        let target = path
+            .parts()
+            .fold(root.clone(), |target, part| target.join(part.as_ref()));
         let source = staged.to_owned();
         let is_given_up = CancellationToken::new();
         let _given_up = is_given_up.clone().drop_guard();
         let moving = async {
-            let moved = tokio::task::spawn_blocking(move || move_in(&source, &target, &is_given_up)).await;
+            let moved =
+                tokio::task::spawn_blocking(move || move_in(&source, &target, &is_given_up)).await;
             Ok::<_, ModelError>(moved.unwrap_or_else(|error| Err(io::Error::other(error))))
         };
         let moved = store.unless_out(moving).await?;
-        let is_elsewhere = moved.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
+        let is_elsewhere = moved
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
+
         if !is_elsewhere {
             store.health.observe_file(Access::Write, "models", &moved);
             return moved.map_err(|error| ModelError::io("move", staged, error));
         }
     }
+
     store.unless_out(upload(store, staged, path)).await
 }
 
 /// Moves a file, unless nobody waits for it any more after its long first step.
 fn move_in(source: &Path, target: &Path, is_given_up: &CancellationToken) -> io::Result<()> {
     File::open(source)?.sync_all()?;
-    // By a second name, so that a holder that loses its claim between two files still has its own; and by a rename, so that
-    // a file that another writer of the same content put there is never absent.
+    // By a second name, so that a holder that loses its claim between two files still has its own;
+    // and by a rename, so that a file that another writer of the same content put there is never
+    // absent.
     let second = source.with_extension("placing");
     match std::fs::remove_file(&second) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+
     std::fs::hard_link(source, &second)?;
     if is_given_up.is_cancelled() {
         // Its name may be another writer's by now.
         let _ = std::fs::remove_file(&second);
         return Err(io::ErrorKind::TimedOut.into());
     }
+
     rename_into_folder(&second, target)?;
     // Renaming a file to another name of itself leaves both.
     let _ = std::fs::remove_file(&second);
     Ok(())
 }
 
-/// Renames a file into a folder that may not be there yet, and that another writer of this version may take away while it is
-/// empty: each time it does, it has given up, so that few tries are enough.
+/// Renames a file into a folder that may not be there yet, and that another writer of this version
+/// may take away while it is empty: each time it does, it has given up, so that few tries are
+/// enough.
 fn rename_into_folder(file: &Path, target: &Path) -> io::Result<()> {
     let mut tries = FOLDER_TRIES;
     loop {
         std::fs::create_dir_all(target.parent().unwrap_or(target))?;
         tries -= 1;
         match std::fs::rename(file, target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 && file.exists() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 && file.exists() => {
+            }
             renamed => return renamed,
         }
     }
 }
 
-/// Makes sure that files put in place are found after a loss of power: once per folder, not per file.
-pub async fn sync_folders(store: &OpenStore, targets: impl Iterator<Item = ObjectPath>) -> Result<(), ModelError> {
-    let Some(root) = store.root.clone() else { return Ok(()) };
+/// Makes sure that files put in place are found after a loss of power: once per folder, not per
+/// file.
+pub async fn sync_folders(
+    store: &OpenStore,
+    targets: impl Iterator<Item = ObjectPath>,
+) -> Result<(), ModelError> {
+    let Some(root) = store.root.clone() else {
+        return Ok(());
+    };
     let mut folders = BTreeSet::from([root.clone()]);
+
     for target in targets {
         let mut folder = root.clone();
         let parts: Vec<_> = target.parts().collect();
@@ -172,12 +214,18 @@ pub async fn sync_folders(store: &OpenStore, targets: impl Iterator<Item = Objec
             folders.insert(folder.clone());
         }
     }
+
     let syncing = async {
-        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| File::open(folder)?.sync_all()))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|error| ModelError::io("sync", &root, error))
+        tokio::task::spawn_blocking(move || {
+            folders
+                .iter()
+                .try_for_each(|folder| File::open(folder)?.sync_all())
+        })
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(|error| ModelError::io("sync", &root, error))
     };
+
     store.unless_out(syncing).await
 }
 
@@ -187,13 +235,21 @@ async fn upload(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(
     let writing = |error| ModelError::store("write", path, error);
     let mut file = tokio::fs::File::open(staged).await.map_err(reading)?;
     let size = file.metadata().await.map_err(reading)?.len();
+
     if size <= PART as u64 {
         let content = read_part(&mut file, staged).await?;
-        return store.objects.put(path, content.freeze().into()).await.map(drop).map_err(writing);
+        return store
+            .objects
+            .put(path, content.freeze().into())
+            .await
+            .map(drop)
+            .map_err(writing);
     }
+
     if let Some(parts) = &store.multipart {
         return multipart::upload(store, parts, &mut file, staged, path).await;
     }
+
     let mut upload = store.objects.put_multipart(path).await.map_err(writing)?;
     let sent = async {
         loop {
@@ -201,13 +257,18 @@ async fn upload(store: &OpenStore, staged: &Path, path: &ObjectPath) -> Result<(
             if block.is_empty() {
                 break upload.complete().await.map(drop).map_err(writing);
             }
-            upload.put_part(block.freeze().into()).await.map_err(writing)?;
+            upload
+                .put_part(block.freeze().into())
+                .await
+                .map_err(writing)?;
         }
     };
+
     let outcome = sent.await;
     if outcome.is_err() {
         let _ = upload.abort().await;
     }
+
     outcome
 }
 
@@ -219,11 +280,17 @@ mod tests {
     #[test]
     fn a_file_that_nobody_waits_for_any_more_does_not_get_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        let (source, target) = (folder.path().join("staged"), folder.path().join("store/f"));
+        let source = folder.path().join("staged");
+        let target = folder.path().join("store/f");
+
         std::fs::write(&source, b"one").unwrap();
         let is_given_up = CancellationToken::new();
         is_given_up.cancel();
-        assert_eq!(move_in(&source, &target, &is_given_up).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            move_in(&source, &target, &is_given_up).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+
         assert!(source.exists() && !target.exists() && !source.with_extension("placing").exists());
         move_in(&source, &target, &CancellationToken::new()).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"one");

@@ -8,8 +8,9 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    CopyOptions, Error as ObjectError, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
+    CopyOptions, Error as ObjectError, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, Result, path::Path,
 };
 use regionmesh_protocol::store_health::Access;
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
@@ -21,19 +22,33 @@ pub(super) struct WatchedStore {
     health: StoreHealth,
     /// Whether writes wait until the store was found fit.
     is_guarded: bool,
-    /// How long a call, or the next item of a stream, may take; none where the client has timeouts of its own.
+    /// How long a call, or the next item of a stream, may take; none where the client has timeouts
+    /// of its own.
     timeout: Option<Duration>,
 }
 
 impl WatchedStore {
-    /// Observes `inner`, and ends calls that take longer than `timeout`; writes are refused while `health` names an obstacle.
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, health: StoreHealth, timeout: Option<Duration>) -> Self {
-        Self { inner, health, is_guarded: true, timeout }
+    /// Observes `inner`, and ends calls that take longer than `timeout`; writes are refused while
+    /// `health` names an obstacle.
+    pub(super) fn new(
+        inner: Arc<dyn ObjectStore>,
+        health: StoreHealth,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            inner,
+            health,
+            is_guarded: true,
+            timeout,
+        }
     }
 
     /// The same store without the guard, for finding out whether it is fit.
     pub(super) fn unguarded(&self) -> Self {
-        Self { is_guarded: false, ..self.clone() }
+        Self {
+            is_guarded: false,
+            ..self.clone()
+        }
     }
 
     fn may_write(&self) -> Result<()> {
@@ -50,7 +65,9 @@ impl WatchedStore {
         path: Option<&Path>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        self.health.observe(access, path, in_time(self.timeout, &self.health, call)).await
+        self.health
+            .observe(access, path, in_time(self.timeout, &self.health, call))
+            .await
     }
 
     /// A stream whose answers are observed, one by one.
@@ -60,23 +77,29 @@ impl WatchedStore {
         path: Option<&Path>,
         inner: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>> {
-        let (health, timeout) = (self.health.clone(), self.timeout);
+        let health = self.health.clone();
+        let timeout = self.timeout;
         let operation = health.begin(access, path).idle();
-        stream::unfold((inner, operation, health), move |(mut inner, mut operation, health)| async move {
-            operation.goes_on();
-            let next = in_time(timeout, &health, async { inner.next().await.transpose() }).await;
-            match next {
-                Ok(Some(item)) => {
-                    operation.succeeded();
-                    Some((Ok(item), (inner, operation, health)))
+
+        stream::unfold(
+            (inner, operation, health),
+            move |(mut inner, mut operation, health)| async move {
+                operation.goes_on();
+                let next =
+                    in_time(timeout, &health, async { inner.next().await.transpose() }).await;
+                match next {
+                    Ok(Some(item)) => {
+                        operation.succeeded();
+                        Some((Ok(item), (inner, operation, health)))
+                    }
+                    Ok(None) => {
+                        operation.succeeded();
+                        None
+                    }
+                    Err(error) => Some((Err(operation.failed(error)), (inner, operation, health))),
                 }
-                Ok(None) => {
-                    operation.succeeded();
-                    None
-                }
-                Err(error) => Some((Err(operation.failed(error)), (inner, operation, health))),
-            }
-        })
+            },
+        )
         .boxed()
     }
 }
@@ -93,17 +116,26 @@ async fn in_time<T>(
     health: &StoreHealth,
     call: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let Some(timeout) = timeout else { return call.await };
+    let Some(timeout) = timeout else {
+        return call.await;
+    };
     match tokio::time::timeout(timeout, call).await {
         Ok(answer) => answer,
-        Err(_) => Err(health.fault(Cause::Silent(timeout.as_millis() as u64)).into_error()),
+        Err(_) => Err(health
+            .fault(Cause::Silent(timeout.as_millis() as u64))
+            .into_error()),
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for WatchedStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         self.may_write()?;
         let put = self.inner.put_opts(location, payload, options);
         self.observe(Access::Write, Some(location), put).await
@@ -128,6 +160,7 @@ impl ObjectStore for WatchedStore {
             }
             file => file,
         };
+
         Ok(result)
     }
 
@@ -136,7 +169,10 @@ impl ObjectStore for WatchedStore {
         self.observe(Access::Read, Some(location), get).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         if let Err(error) = self.may_write() {
             return stream::once(async move { Err::<Path, ObjectError>(error) }).boxed();
         }
@@ -147,22 +183,41 @@ impl ObjectStore for WatchedStore {
         self.observe_stream(Access::Read, prefix, self.inner.list(prefix))
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.observe_stream(Access::Read, prefix, self.inner.list_with_offset(prefix, offset))
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.observe_stream(
+            Access::Read,
+            prefix,
+            self.inner.list_with_offset(prefix, offset),
+        )
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.observe(Access::Read, prefix, self.inner.list_with_delimiter(prefix)).await
+        self.observe(Access::Read, prefix, self.inner.list_with_delimiter(prefix))
+            .await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.may_write()?;
-        self.observe(Access::Write, Some(to), self.inner.copy_opts(from, to, options)).await
+        self.observe(
+            Access::Write,
+            Some(to),
+            self.inner.copy_opts(from, to, options),
+        )
+        .await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.may_write()?;
-        self.observe(Access::Write, Some(to), self.inner.rename_opts(from, to, options)).await
+        self.observe(
+            Access::Write,
+            Some(to),
+            self.inner.rename_opts(from, to, options),
+        )
+        .await
     }
 }
 
@@ -176,12 +231,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_without_an_answer_ends_in_time_and_in_words() {
         let health = StoreHealth::new("folder /models");
-        let store = WatchedStore::new(Arc::new(InMemory::new()), health.clone(), Some(Duration::from_secs(5)));
-        let silent = store.observe(Access::Write, None, pending::<Result<()>>()).await.unwrap_err();
-        assert_eq!(super::super::fault::words(&silent), "folder /models did not answer within 5.0 s");
-        let mut listing = store.observe_stream(Access::Read, None, stream::pending::<Result<()>>().boxed());
+        let store = WatchedStore::new(
+            Arc::new(InMemory::new()),
+            health.clone(),
+            Some(Duration::from_secs(5)),
+        );
+        let silent = store
+            .observe(Access::Write, None, pending::<Result<()>>())
+            .await
+            .unwrap_err();
+
+        assert_eq!(
+            super::super::fault::words(&silent),
+            "folder /models did not answer within 5.0 s"
+        );
+
+        let mut listing =
+            store.observe_stream(Access::Read, None, stream::pending::<Result<()>>().boxed());
         assert!(listing.next().await.unwrap().is_err());
-        assert_eq!((health.failures(Access::Write), health.failures(Access::Read)), (1, 1));
+        assert_eq!(
+            (
+                health.failures(Access::Write),
+                health.failures(Access::Read)
+            ),
+            (1, 1)
+        );
     }
 
     #[tokio::test]
@@ -189,11 +263,21 @@ mod tests {
         let health = StoreHealth::new("folder /models");
         let store = WatchedStore::new(Arc::new(InMemory::new()), health.clone(), None);
         let path = Path::from("f");
+
         store.put(&path, "x".into()).await.unwrap();
         health.writes_hang("probe", Duration::from_secs(3));
+
         let refused = store.put(&path, "y".into()).await.unwrap_err();
-        assert!(refused.to_string().contains("did not answer within 3.0 s"), "{refused}");
-        assert_eq!(&store.get(&path).await.unwrap().bytes().await.unwrap()[..], b"x");
+        assert!(
+            refused.to_string().contains("did not answer within 3.0 s"),
+            "{refused}"
+        );
+
+        assert_eq!(
+            &store.get(&path).await.unwrap().bytes().await.unwrap()[..],
+            b"x"
+        );
+
         health.writes_end();
         store.put(&path, "y".into()).await.unwrap();
     }

@@ -1,5 +1,6 @@
-//! A streaming detector for one series: the maximum of several z-streams, each scaled by its own decaying past maximum, so
-//! that a stream which is always noisy stays silent. Constant time and bounded memory per point.
+//! A streaming detector for one series: the maximum of several z-streams, each scaled by its own
+//! decaying past maximum, so that a stream which is always noisy stays silent. Constant time and
+//! bounded memory per point.
 
 use super::{
     season::Season,
@@ -10,7 +11,8 @@ use std::collections::VecDeque;
 
 const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
-/// Points that the slow level averages over, within the limits of [`SLOW_MIN_S`] and [`SLOW_MAX_S`].
+/// Points that the slow level averages over, within the limits of [`SLOW_MIN_S`] and
+/// [`SLOW_MAX_S`].
 const SLOW_POINTS: i64 = 288;
 const SLOW_MIN_S: i64 = DAY_S;
 const SLOW_MAX_S: i64 = 4 * WEEK_S;
@@ -50,11 +52,12 @@ pub enum StreamKind {
 /// What a detector makes of a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
-    /// From 0 to below 1. 0.5 is as much surprise as the stream has shown before (or 4 deviations where it was calmer);
-    /// 0 until the detector has warmed up.
+    /// From 0 to below 1. 0.5 is as much surprise as the stream has shown before (or 4 deviations
+    /// where it was calmer); 0 until the detector has warmed up.
     pub score: f64,
-    /// Whether the surprise is a fifth more than the stream has shown before, and the first in a while (6 hours, a week of
-    /// billed days). Until that while is over, scores are at most 0.5. So are those of smaller surprises, so long after one.
+    /// Whether the surprise is a fifth more than the stream has shown before, and the first in a
+    /// while (6 hours, a week of billed days). Until that while is over, scores are at most 0.5. So
+    /// are those of smaller surprises, so long after one.
     pub is_alarm: bool,
     /// The ratio that the score is from, whether or not an alarm came shortly before.
     pub(super) surprise: f64,
@@ -89,8 +92,10 @@ impl Pace {
         if !(1..=WEEK_S).contains(&interval) {
             return Err(DetectorError::Interval(interval_s));
         }
+
         let slow_s = (SLOW_POINTS * interval).clamp(SLOW_MIN_S, SLOW_MAX_S);
         let slow = (slow_s as f64 / interval as f64).max(2.0);
+
         // What happens every week must not look like a record every week.
         let half_life = (4 * WEEK_S) as f64 / interval as f64;
         Ok(Self {
@@ -104,8 +109,8 @@ impl Pace {
     }
 }
 
-/// The state of the detector of one series. It can be stored and read back at any point: exactly by the protocol's codec;
-/// readers of JSON may be off in a number's last bit.
+/// The state of the detector of one series. It can be stored and read back at any point: exactly by
+/// the protocol's codec; readers of JSON may be off in a number's last bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
     pace: Pace,
@@ -124,7 +129,8 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// A detector for points `interval_s` seconds apart: 60 on the live plane, 86,400 for billed days.
+    /// A detector for points `interval_s` seconds apart: 60 on the live plane, 86,400 for billed
+    /// days.
     pub fn new(interval_s: u32) -> Result<Self, DetectorError> {
         let pace = Pace::new(interval_s)?;
         Ok(Self {
@@ -148,43 +154,61 @@ impl Detector {
         self.count >= self.pace.warm_up
     }
 
-    /// Judges a point against the ones before it, then learns it. `at_s` counts seconds since 1970. A value that is not
-    /// finite, and a point that is not later than the last one, are ignored: their score is 0.
+    /// Judges a point against the ones before it, then learns it. `at_s` counts seconds since 1970.
+    /// A value that is not finite, and a point that is not later than the last one, are ignored:
+    /// their score is 0.
     pub fn observe(&mut self, at_s: i64, value: f64) -> Reading {
         let mut reading = self.expect(at_s);
         let is_late = self.at_s.is_some_and(|last| at_s <= last);
         if !value.is_finite() || value.abs() > VALUE_MAX || is_late {
             return reading;
         }
+
         let elapsed = self.at_s.map_or(1.0, |last| {
             let points = at_s.saturating_sub(last) as f64 / self.pace.interval_s as f64;
             points.max(1.0)
         });
         let was_warm = self.is_warm();
         let previous = self.recent.back().copied();
+
         if elapsed > self.pace.short as f64 {
             self.recent.clear();
         }
 
         let surprises = self.surprises(at_s, value, previous.filter(|_| elapsed < 2.0), elapsed);
         self.at_s = Some(at_s);
+
         let surprises = surprises.into_iter().flatten().filter(|_| was_warm);
-        if let Some((stream, ratio, is_rise)) = surprises.max_by(|(_, a, _), (_, b, _)| a.total_cmp(b)) {
-            // One incident is one alarm, and one record that is none: what follows at once belongs to it.
-            let is_held = |since: Option<i64>| since.is_some_and(|last| at_s.saturating_sub(last) < self.pace.hold_s);
+        if let Some((stream, ratio, is_rise)) =
+            surprises.max_by(|(_, a, _), (_, b, _)| a.total_cmp(b))
+        {
+            // One incident is one alarm, and one record that is none: what follows at once belongs
+            // to it.
+            let is_held = |since: Option<i64>| {
+                since.is_some_and(|last| at_s.saturating_sub(last) < self.pace.hold_s)
+            };
             let is_alarm = ratio >= ALARM_RATIO && !is_held(self.alarm_at_s);
             let is_new = is_alarm || !(is_held(self.alarm_at_s) || is_held(self.record_at_s));
             let shown = if is_new { ratio } else { ratio.min(1.0) };
-            reading = Reading { score: shown / (1.0 + shown), stream: Some(stream), is_rise, ..reading };
+
+            reading = Reading {
+                score: shown / (1.0 + shown),
+                stream: Some(stream),
+                is_rise,
+                ..reading
+            };
+
             reading.surprise = ratio;
             reading.is_alarm = is_alarm;
             if ratio >= RECORD_RATIO {
                 self.record_at_s = Some(at_s);
             }
+
             if is_alarm {
                 self.alarm_at_s = Some(at_s);
             }
         }
+
         reading
     }
 
@@ -194,7 +218,10 @@ impl Detector {
         let mut stream = &self.level_stream;
         for season in [&self.daily, &self.weekly].into_iter().flatten() {
             let is_better = season.residuals.mean_absolute() < stream.mean_absolute();
-            if let Some(mean) = season.mean(at_s).filter(|_| is_better && season.is_followed(&self.level_stream)) {
+            if let Some(mean) = season
+                .mean(at_s)
+                .filter(|_| is_better && season.is_followed(&self.level_stream))
+            {
                 expected = mean;
                 stream = &season.residuals;
             }
@@ -202,8 +229,19 @@ impl Detector {
 
         let (below, above) = stream.quiet_band();
         let deviation = stream.deviation(expected.abs());
-        let (low, high) = (expected - below * deviation, expected + above * deviation);
-        Reading { score: 0.0, is_alarm: false, surprise: 0.0, stream: None, is_rise: false, expected, low, high }
+        let low = expected - below * deviation;
+        let high = expected + above * deviation;
+
+        Reading {
+            score: 0.0,
+            is_alarm: false,
+            surprise: 0.0,
+            stream: None,
+            is_rise: false,
+            expected,
+            low,
+            high,
+        }
     }
 
     /// The slow level: the mean of about a day, or of more where points are far apart.
@@ -225,10 +263,15 @@ impl Detector {
         elapsed: f64,
     ) -> [Option<(StreamKind, f64, bool)>; 5] {
         let pace = self.pace;
-        let decay = if elapsed > 1.0 { pace.decay.powf(elapsed) } else { pace.decay };
+        let decay = if elapsed > 1.0 {
+            pace.decay.powf(elapsed)
+        } else {
+            pace.decay
+        };
         let magnitude = self.level.abs().max(value.abs());
         let observe = |stream: &mut ZStream, kind: StreamKind, residual: f64, settle: u32| {
-            let Surprise { ratio, learned } = stream.observe(residual, magnitude, pace.slow, decay, settle);
+            let Surprise { ratio, learned } =
+                stream.observe(residual, magnitude, pace.slow, decay, settle);
             (Some((kind, ratio, residual > 0.0)), learned)
         };
         let settle = (pace.warm_up / 4).max(SETTLE_POINTS_MIN);
@@ -240,32 +283,55 @@ impl Detector {
                 return None;
             };
             let (surprise, learned) = observe(&mut season.residuals, kind, value - mean, settle);
+
             season.learn(at_s, value, Some(learned));
             surprise.filter(|_| season.is_followed(level_stream))
         };
+
         let daily = season(&mut self.daily, StreamKind::Daily, &self.level_stream);
         let weekly = season(&mut self.weekly, StreamKind::Weekly, &self.level_stream);
 
         let difference = previous.and_then(|previous| {
-            observe(&mut self.difference_stream, StreamKind::Difference, value - previous, settle).0
+            observe(
+                &mut self.difference_stream,
+                StreamKind::Difference,
+                value - previous,
+                settle,
+            )
+            .0
         });
+
         self.recent.push_back(value);
         while self.recent.len() > pace.short {
             self.recent.pop_front();
         }
+
         let short_mean = (self.recent.len() == pace.short && self.count > 0).then(|| {
             let mean = self.recent.iter().sum::<f64>() / pace.short as f64;
-            observe(&mut self.short_stream, StreamKind::ShortMean, mean - self.level, settle).0
+            observe(
+                &mut self.short_stream,
+                StreamKind::ShortMean,
+                mean - self.level,
+                settle,
+            )
+            .0
         });
 
         let level = if self.count == 0 {
             self.level = value;
             None
         } else {
-            let (surprise, learned) = observe(&mut self.level_stream, StreamKind::Level, value - self.level, settle);
+            let (surprise, learned) = observe(
+                &mut self.level_stream,
+                StreamKind::Level,
+                value - self.level,
+                settle,
+            );
+
             self.level += weight(self.count.saturating_add(1), pace.slow) * learned;
             surprise
         };
+
         self.count = self.count.saturating_add(1);
         [level, short_mean.flatten(), difference, daily, weekly]
     }

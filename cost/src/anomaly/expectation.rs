@@ -1,7 +1,9 @@
-//! What the rate of a stream is expected to be over ten minutes, and how far above it is no longer chance.
+//! What the rate of a stream is expected to be over ten minutes, and how far above it is no longer
+//! chance.
 //!
-//! A stream has three predictors: the ten minutes before, the level of the last day, and this time of the day. The one with the
-//! smallest errors so far counts. A load that wanders is thus compared with what it has just been, a bursty one with its mean.
+//! A stream has three predictors: the ten minutes before, the level of the last day, and this time
+//! of the day. The one with the smallest errors so far counts. A load that wanders is thus compared
+//! with what it has just been, a bursty one with its mean.
 
 use super::stream::weight;
 use serde::{Deserialize, Serialize};
@@ -9,24 +11,27 @@ use std::collections::VecDeque;
 
 /// Minutes whose mean is judged, against as many before them.
 pub(super) const WINDOW: usize = 10;
-/// Ten minutes are unusual from this multiple of the ten minutes before on, below a spike of ×3: production load doubles by itself
-/// every few days. One that has kept to its mean for days, or to the time of the day, does not; less is unusual there.
+/// Ten minutes are unusual from this multiple of the ten minutes before on, below a spike of ×3:
+/// production load doubles by itself every few days. One that has kept to its mean for days, or to
+/// the time of the day, does not; less is unusual there.
 const HIGH: f64 = 2.5;
 const HIGH_STEADY: f64 = 2.3;
 /// They must also be this many mean absolute errors of the predictor away, as logarithms.
 const ERRORS_MIN: f64 = 3.0;
-/// They must be this multiple of what is usual and of what the last hours showed as well: a rise that undoes a fall is none.
+/// They must be this multiple of what is usual and of what the last hours showed as well: a rise
+/// that undoes a fall is none.
 const ABOVE_EARLIER: f64 = 1.15;
 /// Means of ten minutes that are those hours: four.
 const EARLIER: usize = 24;
-/// The size of a spike that must be seen. What a minute shows beyond it, and beyond what single minutes usually add to it,
-/// doesn't count: a burst of five minutes is none.
+/// The size of a spike that must be seen. What a minute shows beyond it, and beyond what single
+/// minutes usually add to it, doesn't count: a burst of five minutes is none.
 const SPIKE: f64 = 3.0;
 /// What single minutes usually add, in their mean absolute deviations.
 const MINUTE_DEVIATIONS: f64 = 2.0;
 /// Minutes that errors are averaged over: two days.
 const ERROR_MINUTES: f64 = 2_880.0;
-/// An error counts as one of at most this factor, as a logarithm, and a minute's deviation as one of at most this multiple.
+/// An error counts as one of at most this factor, as a logarithm, and a minute's deviation as one
+/// of at most this multiple.
 const ERROR_MAX: f64 = 1.0;
 const DEVIATION_MAX: f64 = 2.0;
 
@@ -48,7 +53,8 @@ pub(super) struct Expectation {
     earlier: VecDeque<f64>,
     /// Minutes since the last of those.
     earlier_age: usize,
-    /// Mean absolute errors, as logarithms, of the minutes before, of the level and of the time of the day.
+    /// Mean absolute errors, as logarithms, of the minutes before, of the level and of the time of
+    /// the day.
     errors: [f64; 3],
     /// Mean absolute deviation of a minute from the expected rate, as a share of it.
     deviation: f64,
@@ -56,29 +62,54 @@ pub(super) struct Expectation {
 }
 
 impl Expectation {
-    /// Judges the ten minutes that end with this rate, and learns from them. `level` and `time_of_day` are what was usual before it.
-    /// None while less than twenty minutes are known, or nothing is expected.
-    pub(super) fn observe(&mut self, rate: f64, level: f64, time_of_day: Option<f64>) -> Option<Judgement> {
+    /// Judges the ten minutes that end with this rate, and learns from them. `level` and
+    /// `time_of_day` are what was usual before it. None while less than twenty minutes are known,
+    /// or nothing is expected.
+    pub(super) fn observe(
+        &mut self,
+        rate: f64,
+        level: f64,
+        time_of_day: Option<f64>,
+    ) -> Option<Judgement> {
         self.push(rate);
         let before = self.before()?;
         self.keep(before);
 
         let time_of_day = time_of_day.unwrap_or(level);
         let [_, level_error, time_error] = self.errors;
-        let usual = if time_error < level_error { time_of_day } else { level };
+        let usual = if time_error < level_error {
+            time_of_day
+        } else {
+            level
+        };
         let earlier = self.earlier.iter().copied().fold(usual, f64::max);
-        let predictors = [(before, HIGH), (level, HIGH_STEADY), (time_of_day, HIGH_STEADY)];
-        let predictors = predictors.map(|(rate, high)| (rate.max(earlier * ABOVE_EARLIER / high), high));
-        let (error, (expected, high)) =
-            self.errors.into_iter().zip(predictors).min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+        let predictors = [
+            (before, HIGH),
+            (level, HIGH_STEADY),
+            (time_of_day, HIGH_STEADY),
+        ];
+        let predictors =
+            predictors.map(|(rate, high)| (rate.max(earlier * ABOVE_EARLIER / high), high));
+
+        let (error, (expected, high)) = self
+            .errors
+            .into_iter()
+            .zip(predictors)
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+
         if expected <= 0.0 {
             return None;
         }
 
         let limit = expected * SPIKE * (1.0 + MINUTE_DEVIATIONS * self.deviation);
-        let ratio = self.window().map(|rate| rate.min(limit)).sum::<f64>() / WINDOW as f64 / expected;
+        let ratio =
+            self.window().map(|rate| rate.min(limit)).sum::<f64>() / WINDOW as f64 / expected;
+
         self.learn(rate, expected, predictors.map(|(rate, _)| rate));
-        Some(Judgement { expected, is_unusual: ratio >= high.max((ERRORS_MIN * error).exp()) })
+        Some(Judgement {
+            expected,
+            is_unusual: ratio >= high.max((ERRORS_MIN * error).exp()),
+        })
     }
 
     /// Takes a rate that is part of an incident: it says nothing of what is usual.
@@ -121,11 +152,19 @@ impl Expectation {
         self.count = self.count.saturating_add(1);
         let weight = weight(self.count, ERROR_MINUTES);
         let mean = self.window().sum::<f64>() / WINDOW as f64;
+
         for (error, prediction) in self.errors.iter_mut().zip(predictions) {
-            let off = if prediction > 0.0 { (mean / prediction).max(f64::MIN_POSITIVE).ln().abs() } else { ERROR_MAX };
+            let off = if prediction > 0.0 {
+                (mean / prediction).max(f64::MIN_POSITIVE).ln().abs()
+            } else {
+                ERROR_MAX
+            };
+
             *error += weight * (off.min(ERROR_MAX) - *error);
         }
-        self.deviation += weight * ((rate / expected - 1.0).abs().min(DEVIATION_MAX) - self.deviation);
+
+        self.deviation +=
+            weight * ((rate / expected - 1.0).abs().min(DEVIATION_MAX) - self.deviation);
     }
 }
 

@@ -32,7 +32,13 @@ pub(super) struct Incident {
 
 impl Incident {
     pub(super) fn new(since_s: i64, usual: BTreeMap<String, Amount>) -> Self {
-        Self { since_s, usual, actual: BTreeMap::new(), expected: Amount::ZERO, peak: None }
+        Self {
+            since_s,
+            usual,
+            actual: BTreeMap::new(),
+            expected: Amount::ZERO,
+            peak: None,
+        }
     }
 
     pub(super) fn add(&mut self, cost: &Cost<'_>) {
@@ -40,9 +46,16 @@ impl Incident {
             *self.actual.entry(part.clone()).or_default() += *amount;
         }
         self.expected += cost.expected;
-        let distance = |(rate, low, high): (Amount, Amount, Amount)| ((rate - low) + (rate - high)).0.unsigned_abs();
+
+        let distance = |(rate, low, high): (Amount, Amount, Amount)| {
+            ((rate - low) + (rate - high)).0.unsigned_abs()
+        };
         let point = (cost.rate, cost.low, cost.high);
-        if self.peak.is_none_or(|peak| distance(point) > distance(peak)) {
+
+        if self
+            .peak
+            .is_none_or(|peak| distance(point) > distance(peak))
+        {
             self.peak = Some(point);
         }
     }
@@ -67,6 +80,7 @@ impl Incident {
             Some(until_s) => Some(OffsetDateTime::from_unix_timestamp(until_s).ok()?),
         };
         let (actual, expected_low, expected_high) = self.peak.unwrap_or_default();
+
         Some(Anomaly {
             id: anomaly_id(plane, scope, currency, since),
             plane,
@@ -77,7 +91,10 @@ impl Incident {
             expected_low,
             expected_high,
             actual,
-            excess: Money { amount: self.excess(), currency },
+            excess: Money {
+                amount: self.excess(),
+                currency,
+            },
             contributors: explain(&self.actual, &self.usual, self.expected),
         })
     }

@@ -1,5 +1,6 @@
-//! Anomalies of the live plane: a rate per minute. One incident is opened once, when the last ten minutes are unusual, and closed
-//! when the rate has been usual for a while. A ×3 spike of a steady rate is reported after 8 minutes.
+//! Anomalies of the live plane: a rate per minute. One incident is opened once, when the last ten
+//! minutes are unusual, and closed when the rate has been usual for a while. A ×3 spike of a steady
+//! rate is reported after 8 minutes.
 
 use super::{
     Anomaly, AnomalyKind, Detector, Plane, Scope, amount_of,
@@ -13,7 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 const INTERVAL_S: u32 = 60;
 const HOUR_S: u64 = 3_600;
-/// An incident begins with, and lasts while the rate is, more than this multiple of the expected one.
+/// An incident begins with, and lasts while the rate is, more than this multiple of the expected
+/// one.
 const ELEVATED: f64 = 1.5;
 /// Minutes that are not elevated, in a row, which end it.
 const CALM_S: i64 = 15 * 60;
@@ -78,13 +80,15 @@ impl TryFrom<u8> for Layout {
     type Error = String;
 
     fn try_from(layout: u8) -> Result<Self, Self::Error> {
-        let refusal = || format!("live anomalies are stored in layout {layout}, expected {LAYOUT}: watch afresh");
+        let refusal = || {
+            format!("live anomalies are stored in layout {layout}, expected {LAYOUT}: watch afresh")
+        };
         (layout == LAYOUT).then_some(Self).ok_or_else(refusal)
     }
 }
 
-/// Watches the rate of one scope. Its state can be stored and read back (exactly by the protocol's codec), so that a restart
-/// forgets nothing.
+/// Watches the rate of one scope. Its state can be stored and read back (exactly by the protocol's
+/// codec), so that a restart forgets nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveAnomalies {
     layout: Layout,
@@ -102,7 +106,8 @@ pub struct LiveAnomalies {
 }
 
 impl LiveAnomalies {
-    /// A watch that has seen nothing. It reports nothing during the first day: only then does it know every time of the day.
+    /// A watch that has seen nothing. It reports nothing during the first day: only then does it
+    /// know every time of the day.
     pub fn new(scope: Scope, currency: Currency) -> Result<Self, super::DetectorError> {
         Ok(Self {
             layout: Layout,
@@ -118,13 +123,16 @@ impl LiveAnomalies {
         })
     }
 
-    /// Takes the rate of a minute, per hour and by part; `at_s` counts seconds since 1970. Times that don't advance are
-    /// ignored. At most 64 parts are kept apart.
+    /// Takes the rate of a minute, per hour and by part; `at_s` counts seconds since 1970. Times
+    /// that don't advance are ignored. At most 64 parts are kept apart.
     pub fn observe(&mut self, at_s: i64, parts: &BTreeMap<String, Amount>) -> Option<LiveChange> {
         if self.at_s.is_some_and(|last| at_s <= last) {
             return None;
         }
-        let elapsed = self.at_s.map_or(i64::from(INTERVAL_S), |last| at_s.saturating_sub(last));
+
+        let elapsed = self
+            .at_s
+            .map_or(i64::from(INTERVAL_S), |last| at_s.saturating_sub(last));
         self.at_s = Some(at_s);
         if elapsed > GAP_S {
             self.minutes.clear();
@@ -132,8 +140,10 @@ impl LiveAnomalies {
         }
 
         let was_warm = self.detector.is_warm();
-        let (level, time_of_day) = (self.detector.level(), self.detector.time_of_day(at_s));
+        let level = self.detector.level();
+        let time_of_day = self.detector.time_of_day(at_s);
         let rate: Amount = parts.values().copied().sum();
+
         self.detector.observe(at_s, rate.to_f64());
         let parts = self.bounded(parts);
         self.push(at_s, elapsed, rate, &parts);
@@ -144,9 +154,12 @@ impl LiveAnomalies {
 
         let judgement = self.expectation.observe(rate.to_f64(), level, time_of_day);
         let is_held = self.held_until_s.is_some_and(|until| at_s < until);
-        if let Some(judgement) = judgement.filter(|judgement| was_warm && !is_held && judgement.is_unusual) {
+        if let Some(judgement) =
+            judgement.filter(|judgement| was_warm && !is_held && judgement.is_unusual)
+        {
             return self.open(judgement);
         }
+
         if judgement.is_none_or(|judgement| rate.to_f64() <= ELEVATED * judgement.expected) {
             self.learn_parts(&parts);
         }
@@ -162,18 +175,32 @@ impl LiveAnomalies {
     fn bounded(&self, parts: &BTreeMap<String, Amount>) -> BTreeMap<String, Amount> {
         let mut kept: BTreeMap<String, Amount> = BTreeMap::new();
         for (part, amount) in parts {
-            let is_known = self.usual.contains_key(part) || kept.len() + self.usual.len() < PARTS_MAX;
+            let is_known =
+                self.usual.contains_key(part) || kept.len() + self.usual.len() < PARTS_MAX;
             let part = if is_known { part.as_str() } else { OTHER };
             *kept.entry(part.to_owned()).or_default() += *amount;
         }
+
         kept
     }
 
     fn push(&mut self, at_s: i64, elapsed_s: i64, rate: Amount, parts: &BTreeMap<String, Amount>) {
         let seconds = elapsed_s.clamp(0, STANDS_MAX_S) as u64;
-        let cost = |(part, rate): (&String, &Amount)| (part.clone(), rate.share(seconds, HOUR_S).unwrap_or_default());
+        let cost = |(part, rate): (&String, &Amount)| {
+            (
+                part.clone(),
+                rate.share(seconds, HOUR_S).unwrap_or_default(),
+            )
+        };
         let parts = parts.iter().map(cost).collect();
-        self.minutes.push_back(Minute { at_s, parts, seconds, rate });
+
+        self.minutes.push_back(Minute {
+            at_s,
+            parts,
+            seconds,
+            rate,
+        });
+
         while self.minutes.len() > WINDOW {
             self.minutes.pop_front();
         }
@@ -188,15 +215,21 @@ impl LiveAnomalies {
             let rate = parts.get(part).copied().unwrap_or_default().to_f64();
             *mean += weight * (rate - *mean);
         }
+
         // A part that is gone makes room.
         let least = Amount(1).to_f64();
-        self.usual.retain(|part, mean| parts.contains_key(part) || *mean > least);
+        self.usual
+            .retain(|part, mean| parts.contains_key(part) || *mean > least);
     }
 
     fn open(&mut self, judgement: Judgement) -> Option<LiveChange> {
         let is_elevated = |minute: &&Minute| minute.rate.to_f64() > ELEVATED * judgement.expected;
         let first = self.minutes.iter().find(is_elevated)?;
-        let usual = self.usual.iter().map(|(part, rate)| (part.clone(), amount_of(*rate))).collect();
+        let usual = self
+            .usual
+            .iter()
+            .map(|(part, rate)| (part.clone(), amount_of(*rate)))
+            .collect();
         let mut open = Open {
             incident: Incident::new(first.at_s, usual),
             expected: judgement.expected,
@@ -204,9 +237,15 @@ impl LiveAnomalies {
             last_elevated_s: first.at_s,
             reported: Amount::ZERO,
         };
-        for minute in self.minutes.iter().filter(|minute| minute.at_s >= first.at_s) {
+
+        for minute in self
+            .minutes
+            .iter()
+            .filter(|minute| minute.at_s >= first.at_s)
+        {
             self.add(&mut open, minute);
         }
+
         open.reported = open.incident.excess();
         let anomaly = self.anomaly(&open, self.at_s?, None);
         self.open = Some(open);
@@ -216,14 +255,28 @@ impl LiveAnomalies {
     /// Adds a minute to the incident.
     fn add(&self, open: &mut Open, minute: &Minute) {
         let growth = open.time_of_day.zip(self.detector.time_of_day(minute.at_s));
-        let growth = growth.filter(|(then, _)| *then > 0.0).map_or(1.0, |(then, now)| (now / then).clamp(0.5, 2.0));
+        let growth = growth
+            .filter(|(then, _)| *then > 0.0)
+            .map_or(1.0, |(then, now)| (now / then).clamp(0.5, 2.0));
         let expected = open.expected * growth;
+
         if minute.rate.to_f64() > ELEVATED * expected {
             open.last_elevated_s = minute.at_s;
         }
-        let cost = amount_of(expected).share(minute.seconds, HOUR_S).unwrap_or_default();
-        let (low, high) = (amount_of(expected / ELEVATED), amount_of(expected * ELEVATED));
-        open.incident.add(&Cost { parts: &minute.parts, expected: cost, rate: minute.rate, low, high });
+
+        let cost = amount_of(expected)
+            .share(minute.seconds, HOUR_S)
+            .unwrap_or_default();
+        let low = amount_of(expected / ELEVATED);
+        let high = amount_of(expected * ELEVATED);
+
+        open.incident.add(&Cost {
+            parts: &minute.parts,
+            expected: cost,
+            rate: minute.rate,
+            low,
+            high,
+        });
     }
 
     fn go_on(&mut self, at_s: i64) -> Option<LiveChange> {
@@ -231,11 +284,19 @@ impl LiveAnomalies {
         if let Some(minute) = self.minutes.back() {
             self.add(&mut open, minute);
         }
+
         let is_calm = at_s.saturating_sub(open.last_elevated_s) >= CALM_S;
         if is_calm || at_s.saturating_sub(open.incident.since_s) >= SETTLED_S {
             self.held_until_s = Some(at_s.saturating_add(HOLD_S));
-            let until_s = if is_calm { open.last_elevated_s.saturating_add(i64::from(INTERVAL_S)) } else { at_s };
-            return self.anomaly(&open, until_s, Some(until_s)).map(LiveChange::Closed);
+            let until_s = if is_calm {
+                open.last_elevated_s.saturating_add(i64::from(INTERVAL_S))
+            } else {
+                at_s
+            };
+
+            return self
+                .anomaly(&open, until_s, Some(until_s))
+                .map(LiveChange::Closed);
         }
 
         let excess = open.incident.excess();
@@ -243,6 +304,7 @@ impl LiveAnomalies {
         if has_grown {
             open.reported = excess;
         }
+
         let change = has_grown.then(|| self.anomaly(&open, at_s, None)).flatten();
         self.open = Some(open);
         change.map(LiveChange::Grew)
@@ -250,8 +312,14 @@ impl LiveAnomalies {
 
     fn anomaly(&self, open: &Open, now_s: i64, until_s: Option<i64>) -> Option<Anomaly> {
         let is_shift = now_s.saturating_sub(open.incident.since_s) >= SHIFT_S;
-        let kind = if is_shift { AnomalyKind::LevelShift } else { AnomalyKind::Spike };
-        open.incident.anomaly(Plane::Live, kind, &self.scope, self.currency, until_s)
+        let kind = if is_shift {
+            AnomalyKind::LevelShift
+        } else {
+            AnomalyKind::Spike
+        };
+
+        open.incident
+            .anomaly(Plane::Live, kind, &self.scope, self.currency, until_s)
     }
 }
 

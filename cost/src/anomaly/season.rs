@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Cycles that a bin remembers.
 const CYCLES: f64 = 4.0;
-/// A series has a season when its values are this much closer to the season than to the level, in mean absolute residuals:
-/// the season then explains almost half of the variance.
+/// A series has a season when its values are this much closer to the season than to the level, in
+/// mean absolute residuals: the season then explains almost half of the variance.
 const RESIDUAL_SHARE_MAX: f64 = 0.75;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,8 @@ pub(super) struct Season {
 }
 
 impl Season {
-    /// A season of `period_s` in bins of at least `width_min_s`; none where points are too far apart for it.
+    /// A season of `period_s` in bins of at least `width_min_s`; none where points are too far
+    /// apart for it.
     pub(super) fn new(period_s: i64, width_min_s: i64, interval_s: i64) -> Option<Self> {
         let width_s = width_min_s.max(interval_s);
         let bins = (period_s + width_s - 1) / width_s;
@@ -45,7 +46,10 @@ impl Season {
 
     /// The mean at this time; none before the first cycle has shown it.
     pub(super) fn mean(&self, at_s: i64) -> Option<f64> {
-        self.bins.get(self.place(at_s)).filter(|bin| bin.count > 0).map(|bin| bin.mean)
+        self.bins
+            .get(self.place(at_s))
+            .filter(|bin| bin.count > 0)
+            .map(|bin| bin.mean)
     }
 
     /// Points in a cycle.
@@ -53,8 +57,8 @@ impl Season {
         (self.bins.len() as f64 * self.points_per_bin) as u32
     }
 
-    /// Whether the series is known to follow the season: a whole cycle was predicted by the ones before it, and much better
-    /// than by the level.
+    /// Whether the series is known to follow the season: a whole cycle was predicted by the ones
+    /// before it, and much better than by the level.
     pub(super) fn is_followed(&self, level: &ZStream) -> bool {
         let is_known = self.residuals.count() >= self.cycle_points();
         is_known && self.residuals.mean_absolute() < RESIDUAL_SHARE_MAX * level.mean_absolute()
@@ -64,7 +68,10 @@ impl Season {
     pub(super) fn learn(&mut self, at_s: i64, value: f64, learned: Option<f64>) {
         let window = CYCLES * self.points_per_bin;
         let place = self.place(at_s);
-        let Some(bin) = self.bins.get_mut(place) else { return };
+        let Some(bin) = self.bins.get_mut(place) else {
+            return;
+        };
+
         bin.count = bin.count.saturating_add(1);
         match learned {
             None => bin.mean = value,

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Costs by part and day.
 type Parts = BTreeMap<String, BTreeMap<i32, Amount>>;
 
-/// Costs of a scope per day (days since 1970), by a second dimension that says what the scope's costs are made of.
+/// Costs of a scope per day (days since 1970), by a second dimension that says what the scope's
+/// costs are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledSeries {
     /// What it covers.
@@ -35,10 +36,15 @@ impl BilledSeries {
     }
 }
 
-/// The series of bills, one per value of `by` and currency, made of the values of `part`: effective costs of usage. Credits,
-/// adjustments, taxes and purchases are left out, and so are cells below zero: what was refunded was spent before. Each ends
-/// where its own sources do.
-pub fn billed_series(ledger: &Ledger, ends: &BillEnds, by: Dimension, part: Dimension) -> Vec<BilledSeries> {
+/// The series of bills, one per value of `by` and currency, made of the values of `part`: effective
+/// costs of usage. Credits, adjustments, taxes and purchases are left out, and so are cells below
+/// zero: what was refunded was spent before. Each ends where its own sources do.
+pub fn billed_series(
+    ledger: &Ledger,
+    ends: &BillEnds,
+    by: Dimension,
+    part: Dimension,
+) -> Vec<BilledSeries> {
     let mut found: BTreeMap<(&str, Currency), (BTreeSet<&str>, Parts)> = BTreeMap::new();
     for stored in ledger.parts() {
         let cells = stored.cells();
@@ -47,21 +53,33 @@ pub fn billed_series(ledger: &Ledger, ends: &BillEnds, by: Dimension, part: Dime
             if cells.kind(index) != ChargeKind::Usage || amount <= Amount::ZERO {
                 continue;
             }
-            let (sources, parts) = found.entry((cells.text(by, index), cells.currency(index))).or_default();
+
+            let (sources, parts) = found
+                .entry((cells.text(by, index), cells.currency(index)))
+                .or_default();
             sources.insert(stored.source());
+
             let part = cells.text(part, index);
             if !parts.contains_key(part) {
                 parts.insert(part.to_owned(), BTreeMap::new());
             }
+
             if let Some(days) = parts.get_mut(part) {
                 *days.entry(cells.day(index)).or_insert(Amount::ZERO) += amount;
             }
         }
     }
+
     let scope = |value: &str| Scope::from([(dimension_name(by).to_owned(), value.to_owned())]);
     let series = |((value, currency), (sources, parts)): (_, (BTreeSet<&str>, _))| {
-        Some(BilledSeries { scope: scope(value), currency, last_day: ends.of(sources)?, parts })
+        Some(BilledSeries {
+            scope: scope(value),
+            currency,
+            last_day: ends.of(sources)?,
+            parts,
+        })
     };
+
     found.into_iter().filter_map(series).collect()
 }
 

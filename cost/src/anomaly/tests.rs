@@ -17,8 +17,14 @@ fn anomaly() -> Anomaly {
         expected_low: "90".parse().unwrap(),
         expected_high: "110.5".parse().unwrap(),
         actual: "300.000000000000001".parse().unwrap(),
-        excess: Money { amount: "200.000000000000001".parse().unwrap(), currency: Currency::USD },
-        contributors: vec![Contributor { part: "EC2".to_owned(), excess: "200.000000000000001".parse().unwrap() }],
+        excess: Money {
+            amount: "200.000000000000001".parse().unwrap(),
+            currency: Currency::USD,
+        },
+        contributors: vec![Contributor {
+            part: "EC2".to_owned(),
+            excess: "200.000000000000001".parse().unwrap(),
+        }],
     }
 }
 
@@ -36,8 +42,10 @@ fn json_has_decimal_strings_and_reads_back() {
 
 #[test]
 fn ids_differ_by_plane_scope_currency_and_start() {
-    let scope = |dimension: &str, value: &str| Scope::from([(dimension.to_owned(), value.to_owned())]);
-    let (start, later) = (datetime!(2026-09-14 00:00 UTC), datetime!(2026-09-15 00:00 UTC));
+    let scope =
+        |dimension: &str, value: &str| Scope::from([(dimension.to_owned(), value.to_owned())]);
+    let start = datetime!(2026-09-14 00:00 UTC);
+    let later = datetime!(2026-09-15 00:00 UTC);
     let euro = Currency::parse(b"EUR").unwrap();
     let ids = [
         anomaly_id(Plane::Billed, &scope("region", "a"), Currency::USD, start),
@@ -46,7 +54,12 @@ fn ids_differ_by_plane_scope_currency_and_start() {
         anomaly_id(Plane::Billed, &scope("region", "b"), Currency::USD, start),
         anomaly_id(Plane::Billed, &scope("region", "a"), euro, start),
         anomaly_id(Plane::Billed, &scope("region", "a"), Currency::USD, later),
-        anomaly_id(Plane::Billed, &scope("region", "a\",zone=\"b"), Currency::USD, start),
+        anomaly_id(
+            Plane::Billed,
+            &scope("region", "a\",zone=\"b"),
+            Currency::USD,
+            start,
+        ),
         anomaly_id(
             Plane::Billed,
             &Scope::from([("region".into(), "a".into()), ("zone".into(), "b".into())]),
@@ -54,6 +67,7 @@ fn ids_differ_by_plane_scope_currency_and_start() {
             start,
         ),
     ];
+
     let distinct: std::collections::BTreeSet<&String> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");
 }

@@ -1,10 +1,12 @@
-//! The cheapest way to bring the same bytes to several regions: each receives them once, from the source or from a region that
-//! has received them.
+//! The cheapest way to bring the same bytes to several regions: each receives them once, from the
+//! source or from a region that has received them.
 //!
-//! That is a minimum-cost arborescence, found exactly by contracting cycles of cheapest incoming edges (Y. J. Chu and T. H. Liu
-//! 1965, J. Edmonds 1967, "Optimum branchings"). petgraph has no such algorithm; for the dozens of regions of a mesh the
-//! simple form, O(n³), takes microseconds. A bound on the round trip of paths makes the problem NP-hard, so the paths that
-//! break it are forbidden and the rest is solved again: the result keeps the bound and is never dearer than sending directly.
+//! That is a minimum-cost arborescence, found exactly by contracting cycles of cheapest incoming
+//! edges (Y. J. Chu and T. H. Liu 1965, J. Edmonds 1967, "Optimum branchings"). petgraph has no
+//! such algorithm; for the dozens of regions of a mesh the simple form, O(n³), takes microseconds.
+//! A bound on the round trip of paths makes the problem NP-hard, so the paths that break it are
+//! forbidden and the rest is solved again: the result keeps the bound and is never dearer than
+//! sending directly.
 
 use crate::{
     money::{Amount, Currency, Money, Totals},
@@ -18,7 +20,8 @@ const RELAYED_LIMIT: usize = 32;
 /// When a relay is worth it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FanOutLimits {
-    /// Least saving of each relayed transfer against sending directly, in 1/10,000 of the direct price.
+    /// Least saving of each relayed transfer against sending directly, in 1/10,000 of the direct
+    /// price.
     pub saving_min_bp: u16,
     /// Most that the round trips along a path may sum to above the direct round trip, milliseconds.
     pub extra_max_ms: u32,
@@ -26,7 +29,10 @@ pub struct FanOutLimits {
 
 impl Default for FanOutLimits {
     fn default() -> Self {
-        Self { saving_min_bp: 1_000, extra_max_ms: 200 }
+        Self {
+            saving_min_bp: 1_000,
+            extra_max_ms: 200,
+        }
     }
 }
 
@@ -37,7 +43,8 @@ pub struct Hop {
     pub from: String,
     /// The region that receives.
     pub to: String,
-    /// The price of 10^9 bytes; none where it is not known, which is so for transfers from the source alone.
+    /// The price of 10^9 bytes; none where it is not known, which is so for transfers from the
+    /// source alone.
     pub price: Option<Money>,
 }
 
@@ -54,8 +61,9 @@ pub struct FanOut {
     pub missing: Vec<NoPrice>,
 }
 
-/// The cheapest way for the bytes of `from` to reach all `targets`. `price` is that of 10^9 bytes from one region to another,
-/// `round_trip` the measured time between them, milliseconds; a pair without either carries no relay.
+/// The cheapest way for the bytes of `from` to reach all `targets`. `price` is that of 10^9 bytes
+/// from one region to another, `round_trip` the measured time between them, milliseconds; a pair
+/// without either carries no relay.
 pub fn fan_out(
     from: &str,
     targets: &[&str],
@@ -69,28 +77,60 @@ pub fn fan_out(
             nodes.push(target);
         }
     }
+
     let mut missing = Vec::new();
     let direct: Vec<Option<Money>> = nodes
         .iter()
         .enumerate()
         .map(|(place, to)| {
-            (place > 0).then(|| price(from, to).map_err(|no_price| missing.push(no_price)).ok()).flatten()
+            (place > 0)
+                .then(|| {
+                    price(from, to)
+                        .map_err(|no_price| missing.push(no_price))
+                        .ok()
+                })
+                .flatten()
         })
         .collect();
 
     let mut parents = vec![0; nodes.len()];
     if nodes.len() <= RELAYED_LIMIT {
-        let edges = Edges { nodes: &nodes, direct: &direct, price, round_trip, limits };
+        let edges = Edges {
+            nodes: &nodes,
+            direct: &direct,
+            price,
+            round_trip,
+            limits,
+        };
+
         parents = edges.cheapest();
     }
-    let mut plan = FanOut { missing, ..FanOut::default() };
+
+    let mut plan = FanOut {
+        missing,
+        ..FanOut::default()
+    };
+
     for place in from_the_root(&parents) {
         let parent = parents[place];
-        let paid = if parent == 0 { direct[place] } else { price(nodes[parent], nodes[place]).ok() };
-        plan.hops.push(Hop { from: nodes[parent].into(), to: nodes[place].into(), price: paid });
+        let paid = if parent == 0 {
+            direct[place]
+        } else {
+            price(nodes[parent], nodes[place]).ok()
+        };
+
+        plan.hops.push(Hop {
+            from: nodes[parent].into(),
+            to: nodes[place].into(),
+            price: paid,
+        });
+
         paid.into_iter().for_each(|money| plan.cost.add(money));
-        direct[place].into_iter().for_each(|money| plan.direct.add(money));
+        direct[place]
+            .into_iter()
+            .for_each(|money| plan.direct.add(money));
     }
+
     plan
 }
 
@@ -102,6 +142,7 @@ fn from_the_root(parents: &[usize]) -> Vec<usize> {
         order.extend((1..parents.len()).filter(|place| parents[*place] == parent));
         next += 1;
     }
+
     order.remove(0);
     order
 }
@@ -118,19 +159,37 @@ struct Edges<'a> {
 impl Edges<'_> {
     /// The parent of each node in the cheapest tree that keeps the limits.
     fn cheapest(&self) -> Vec<usize> {
-        // Amounts are compared in one currency: that of the first target with a price. Others are sent to directly.
-        let Some(currency) = self.direct.iter().flatten().map(|money| money.currency).next() else {
+        // Amounts are compared in one currency: that of the first target with a price. Others are
+        // sent to directly.
+        let Some(currency) = self
+            .direct
+            .iter()
+            .flatten()
+            .map(|money| money.currency)
+            .next()
+        else {
             return vec![0; self.nodes.len()];
         };
+
         let count = self.nodes.len();
-        let mut weights: Vec<Vec<Option<Weight>>> =
-            (0..count).map(|from| (0..count).map(|to| self.weight(from, to, currency)).collect()).collect();
+        let mut weights: Vec<Vec<Option<Weight>>> = (0..count)
+            .map(|from| {
+                (0..count)
+                    .map(|to| self.weight(from, to, currency))
+                    .collect()
+            })
+            .collect();
+
         loop {
             let parents = arborescence(&weights);
-            let late: Vec<usize> = (1..count).filter(|place| self.is_late(&parents, *place)).collect();
+            let late: Vec<usize> = (1..count)
+                .filter(|place| self.is_late(&parents, *place))
+                .collect();
+
             if late.is_empty() {
                 return parents;
             }
+
             // Late nodes have a parent other than the source, whose edges stay: this ends.
             for place in late {
                 weights[parents[place]][place] = None;
@@ -143,15 +202,24 @@ impl Edges<'_> {
         if to == 0 || from == to {
             return None;
         }
+
         let direct = self.direct[to].filter(|money| money.currency == currency);
         if from == 0 {
             let round_trip = (self.round_trip)(self.nodes[0], self.nodes[to]).unwrap_or(0);
-            return Some(Weight::new(direct.map_or(Amount::ZERO, |money| money.amount), round_trip));
+            return Some(Weight::new(
+                direct.map_or(Amount::ZERO, |money| money.amount),
+                round_trip,
+            ));
         }
+
         let round_trip = (self.round_trip)(self.nodes[from], self.nodes[to])?;
-        let relayed = (self.price)(self.nodes[from], self.nodes[to]).ok().filter(|money| money.currency == currency)?;
+        let relayed = (self.price)(self.nodes[from], self.nodes[to])
+            .ok()
+            .filter(|money| money.currency == currency)?;
         let kept_bp = 10_000u64.saturating_sub(self.limits.saving_min_bp.into());
-        let is_worth_it = relayed.amount < direct?.amount && relayed.amount <= direct?.amount.share(kept_bp, 10_000)?;
+        let is_worth_it = relayed.amount < direct?.amount
+            && relayed.amount <= direct?.amount.share(kept_bp, 10_000)?;
+
         is_worth_it.then(|| Weight::new(relayed.amount, round_trip))
     }
 
@@ -160,14 +228,20 @@ impl Edges<'_> {
         if parents[place] == 0 {
             return false;
         }
-        let (mut at, mut path_ms) = (place, Some(0u64));
+
+        let mut at = place;
+        let mut path_ms = Some(0u64);
         while at != 0 {
             let leg = (self.round_trip)(self.nodes[parents[at]], self.nodes[at]);
             path_ms = path_ms.zip(leg).map(|(sum, leg)| sum + u64::from(leg));
             at = parents[at];
         }
+
         let direct = (self.round_trip)(self.nodes[0], self.nodes[place]);
-        let within = |(path, direct): (u64, u32)| path <= u64::from(direct) + u64::from(self.limits.extra_max_ms);
+        let within = |(path, direct): (u64, u32)| {
+            path <= u64::from(direct) + u64::from(self.limits.extra_max_ms)
+        };
+
         !path_ms.zip(direct).is_some_and(within)
     }
 }
@@ -181,7 +255,10 @@ struct Weight {
 
 impl Weight {
     fn new(amount: Amount, round_trip: u32) -> Self {
-        Self { amount: amount.0, round_trip: round_trip.into() }
+        Self {
+            amount: amount.0,
+            round_trip: round_trip.into(),
+        }
     }
 
     fn less(self, other: Self) -> Self {
@@ -192,39 +269,57 @@ impl Weight {
     }
 }
 
-/// The parents of a cheapest tree from node 0, which must have an edge to every other node; `weights[from][to]`.
+/// The parents of a cheapest tree from node 0, which must have an edge to every other node;
+/// `weights[from][to]`.
 fn arborescence(weights: &[Vec<Option<Weight>>]) -> Vec<usize> {
     let count = weights.len();
     let cheapest = |to: usize| {
         let edges = (0..count).filter_map(|from| Some((weights[from][to]?, from)));
         edges.min().map_or(0, |(_, from)| from)
     };
-    let mut parents: Vec<usize> = (0..count).map(|to| if to == 0 { 0 } else { cheapest(to) }).collect();
-    let Some(cycle) = cycle_of(&parents) else { return parents };
+    let mut parents: Vec<usize> = (0..count)
+        .map(|to| if to == 0 { 0 } else { cheapest(to) })
+        .collect();
+    let Some(cycle) = cycle_of(&parents) else {
+        return parents;
+    };
 
-    // The cycle becomes one node, the last. An edge into it costs what it adds to the edge that it replaces.
+    // The cycle becomes one node, the last. An edge into it costs what it adds to the edge that it
+    // replaces.
     let outside: Vec<usize> = (0..count).filter(|node| !cycle.contains(node)).collect();
     let merged = outside.len();
     let mut smaller = vec![vec![None; merged + 1]; merged + 1];
     let mut entries = vec![0; merged];
     let mut exits = vec![0; merged];
+
     for (place, &node) in outside.iter().enumerate() {
         for (other, &to) in outside.iter().enumerate() {
             smaller[place][other] = weights[node][to];
         }
+
         let entry = |to: &usize| Some((weights[node][*to]?.less(weights[parents[*to]][*to]?), *to));
         if let Some((weight, to)) = cycle.iter().filter_map(entry).min() {
             (smaller[place][merged], entries[place]) = (Some(weight), to);
         }
-        if let Some((weight, from)) = cycle.iter().filter_map(|from| Some((weights[*from][node]?, *from))).min() {
+
+        if let Some((weight, from)) = cycle
+            .iter()
+            .filter_map(|from| Some((weights[*from][node]?, *from)))
+            .min()
+        {
             (smaller[merged][place], exits[place]) = (Some(weight), from);
         }
     }
 
     let solved = arborescence(&smaller);
     for (place, &node) in outside.iter().enumerate().skip(1) {
-        parents[node] = if solved[place] == merged { exits[place] } else { outside[solved[place]] };
+        parents[node] = if solved[place] == merged {
+            exits[place]
+        } else {
+            outside[solved[place]]
+        };
     }
+
     let entered_from = solved[merged];
     parents[entries[entered_from]] = outside[entered_from];
     parents
@@ -239,10 +334,12 @@ fn cycle_of(parents: &[usize]) -> Option<Vec<usize>> {
             seen.push(at);
             at = parents[at];
         }
+
         if at != 0 {
             let begin = seen.iter().position(|node| *node == at)?;
             return Some(seen.split_off(begin));
         }
     }
+
     None
 }

@@ -14,11 +14,16 @@ const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const START: Date = date!(2026 - 10 - 01);
 
 fn usd(cents: u64) -> Money {
-    Money { amount: Amount(ONE / 100 * i128::from(cents)), currency: Currency::USD }
+    Money {
+        amount: Amount(ONE / 100 * i128::from(cents)),
+        currency: Currency::USD,
+    }
 }
 
 fn no_price(region: &str) -> NoPrice {
-    NoPrice::Region { region: region.into() }
+    NoPrice::Region {
+        region: region.into(),
+    }
 }
 
 /// A mesh of six regions: prices in cents and round trips in milliseconds; some are not known.
@@ -44,8 +49,15 @@ impl Net {
     }
 
     fn plan(&self, limits: FanOutLimits) -> FanOut {
-        let price = |from: &str, to: &str| self.price(from, to).map(usd).ok_or_else(|| no_price(to));
-        fan_out("a", &NAMES[1..=self.targets], &price, &|from, to| self.round_trip(from, to), limits)
+        let price =
+            |from: &str, to: &str| self.price(from, to).map(usd).ok_or_else(|| no_price(to));
+        fan_out(
+            "a",
+            &NAMES[1..=self.targets],
+            &price,
+            &|from, to| self.round_trip(from, to),
+            limits,
+        )
     }
 
     /// The cheapest tree of all that keep the saving, by trying each parent for each target.
@@ -53,22 +65,29 @@ impl Net {
         let mut best = u64::MAX;
         let count = self.targets + 1;
         for choice in 0..count.pow(self.targets as u32) {
-            let parents: Vec<usize> =
-                (0..self.targets).scan(choice, |rest, _| Some((*rest % count, *rest /= count).0)).collect();
-            let to_root =
-                |mut at: usize| (0..=count).any(|_| (at == 0, at = if at == 0 { 0 } else { parents[at - 1] }).0);
+            let parents: Vec<usize> = (0..self.targets)
+                .scan(choice, |rest, _| Some((*rest % count, *rest /= count).0))
+                .collect();
+            let to_root = |mut at: usize| {
+                (0..=count).any(|_| (at == 0, at = if at == 0 { 0 } else { parents[at - 1] }).0)
+            };
             let cost = |to: usize| {
-                let (parent, direct) = (parents[to - 1], self.price("a", NAMES[to])?);
+                let parent = parents[to - 1];
+                let direct = self.price("a", NAMES[to])?;
                 let paid = self.price(NAMES[parent], NAMES[to])?;
-                let is_kept = parent == 0 || (paid < direct && paid * 10_000 <= direct * (10_000 - saving_bp));
+                let is_kept = parent == 0
+                    || (paid < direct && paid * 10_000 <= direct * (10_000 - saving_bp));
+
                 (is_kept && parent != to).then_some(paid)
             };
+
             if (1..count).all(to_root)
                 && let Some(sum) = (1..count).map(cost).sum::<Option<u64>>()
             {
                 best = best.min(sum);
             }
         }
+
         best
     }
 }
@@ -80,9 +99,13 @@ fn nets(known_percent: u8) -> impl Strategy<Value = Net> {
     };
     let prices = prop::collection::vec(maybe(0..12), pairs);
     let round_trips = prop::collection::vec(maybe(1..300), pairs);
+
     (prices, round_trips, 1..5usize).prop_map(|(prices, round_trips, targets)| Net {
         prices,
-        round_trips: round_trips.into_iter().map(|ms| ms.map(|ms| ms as u32)).collect(),
+        round_trips: round_trips
+            .into_iter()
+            .map(|ms| ms.map(|ms| ms as u32))
+            .collect(),
         targets,
     })
 }
@@ -91,57 +114,112 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn without_a_bound_on_time_the_tree_is_the_cheapest(net in nets(100), saving_min_bp in 0u16..3_000) {
-        let plan = net.plan(FanOutLimits { saving_min_bp, extra_max_ms: u32::MAX });
-        prop_assert_eq!(plan.cost.of(Currency::USD), usd(net.cheapest(saving_min_bp.into())).amount);
+    fn without_a_bound_on_time_the_tree_is_the_cheapest(
+        net in nets(100),
+        saving_min_bp in 0u16..3_000,
+    ) {
+        let plan = net.plan(FanOutLimits {
+            saving_min_bp,
+            extra_max_ms: u32::MAX,
+        });
+
+        prop_assert_eq!(
+            plan.cost.of(Currency::USD),
+            usd(net.cheapest(saving_min_bp.into())).amount
+        );
     }
 
     #[test]
-    fn each_target_is_reached_once_within_the_bounds_and_never_dearer(net in nets(90), extra_max_ms in 0u32..300) {
-        let limits = FanOutLimits { extra_max_ms, ..FanOutLimits::default() };
+    fn each_target_is_reached_once_within_the_bounds_and_never_dearer(
+        net in nets(90),
+        extra_max_ms in 0u32..300,
+    ) {
+        let limits = FanOutLimits {
+            extra_max_ms,
+            ..FanOutLimits::default()
+        };
         let plan = net.plan(limits);
         let mut path_ms: HashMap<&str, Option<u32>> = HashMap::from([("a", Some(0))]);
+
         for hop in &plan.hops {
-            let sum = path_ms[hop.from.as_str()].zip(net.round_trip(&hop.from, &hop.to)).map(|(sum, leg)| sum + leg);
+            let sum = path_ms[hop.from.as_str()]
+                .zip(net.round_trip(&hop.from, &hop.to))
+                .map(|(sum, leg)| sum + leg);
             prop_assert_eq!(path_ms.insert(&hop.to, sum), None);
+
             if hop.from != "a" {
-                let (paid, direct) = (hop.price.unwrap().amount, usd(net.price("a", &hop.to).unwrap()).amount);
+                let paid = hop.price.unwrap().amount;
+                let direct = usd(net.price("a", &hop.to).unwrap()).amount;
                 prop_assert!(paid.0 * 10 <= direct.0 * 9 && paid < direct);
                 prop_assert!(sum.unwrap() <= net.round_trip("a", &hop.to).unwrap() + extra_max_ms);
             }
         }
+
         prop_assert_eq!(plan.hops.len(), net.targets);
         prop_assert!(plan.cost.of(Currency::USD) <= plan.direct.of(Currency::USD));
-        let unpriced = NAMES[1..=net.targets].iter().filter(|to| net.price("a", to).is_none()).count();
+
+        let unpriced = NAMES[1..=net.targets]
+            .iter()
+            .filter(|to| net.price("a", to).is_none())
+            .count();
+
         prop_assert_eq!(plan.missing.len(), unpriced);
     }
 
     #[test]
-    fn reports_of_parts_add_up_to_the_whole(usage in prop::collection::vec(any_usage(), 0..40), cut in 0i64..60) {
-        let (prices, regions) = (example_prices(), example_regions());
+    fn reports_of_parts_add_up_to_the_whole(
+        usage in prop::collection::vec(any_usage(), 0..40),
+        cut in 0i64..60,
+    ) {
+        let prices = example_prices();
+        let regions = example_regions();
         let end = START + Duration::days(61);
         let middle = START + Duration::days(cut);
         let whole = egress_report(&usage, (START, end), &prices, &regions);
         let before = egress_report(&usage, (START, middle), &prices, &regions);
         let after = egress_report(&usage, (middle + Duration::DAY, end), &prices, &regions);
+
         for line in &whole.lines {
             let find = |report: &EgressReport| {
-                let same = |other: &&EgressLine| (&other.from, &other.to, &other.cause) == (&line.from, &line.to, &line.cause);
-                report.lines.iter().find(same).map_or((0, Amount::ZERO), |line| (line.bytes, line.cost.of(Currency::USD)))
+                let same = |other: &&EgressLine| {
+                    (&other.from, &other.to, &other.cause) == (&line.from, &line.to, &line.cause)
+                };
+                report
+                    .lines
+                    .iter()
+                    .find(same)
+                    .map_or((0, Amount::ZERO), |line| {
+                        (line.bytes, line.cost.of(Currency::USD))
+                    })
             };
-            let (parts, sums) = ([find(&before), find(&after)], (line.bytes, line.cost.of(Currency::USD)));
+
+            let parts = [find(&before), find(&after)];
+            let sums = (line.bytes, line.cost.of(Currency::USD));
             prop_assert_eq!((parts[0].0 + parts[1].0, parts[0].1 + parts[1].1), sums);
         }
-        let sum: Amount = whole.lines.iter().map(|line| line.cost.of(Currency::USD)).sum();
+
+        let sum: Amount = whole
+            .lines
+            .iter()
+            .map(|line| line.cost.of(Currency::USD))
+            .sum();
+
         prop_assert_eq!(whole.totals.of(Currency::USD), sum);
         let mut shuffled = usage;
         shuffled.reverse();
-        prop_assert_eq!(egress_report(&shuffled, (START, end), &prices, &regions), whole);
+        prop_assert_eq!(
+            egress_report(&shuffled, (START, end), &prices, &regions),
+            whole
+        );
     }
 
     #[test]
     fn causes_are_read_as_they_are_written(model in "\\PC{0,12}") {
-        for cause in [Cause::Replication { model }, Cause::AnswersAway, Cause::Other] {
+        for cause in [
+            Cause::Replication { model },
+            Cause::AnswersAway,
+            Cause::Other,
+        ] {
             let json = serde_json::to_string(&cause).unwrap();
             prop_assert_eq!(serde_json::from_str::<Cause>(&json).unwrap(), cause);
         }
@@ -149,32 +227,71 @@ proptest! {
 }
 
 fn any_usage() -> impl Strategy<Value = EgressUsage> {
-    (0i64..62, 0usize..3, 0usize..4, 0usize..3, 0u64..5 << 40).prop_map(|(day, from, to, cause, bytes)| EgressUsage {
-        day: START + Duration::days(day),
-        from: ["us-west-2", "eu-west-1", "lost"][from].into(),
-        to: [Some("us-west-2".into()), Some("eu-west-1".into()), Some("lost".into()), None][to].clone(),
-        cause: [Cause::AnswersAway, Cause::Other, Cause::Replication { model: "m".into() }][cause].clone(),
-        bytes,
-    })
+    (0i64..62, 0usize..3, 0usize..4, 0usize..3, 0u64..5 << 40).prop_map(
+        |(day, from, to, cause, bytes)| EgressUsage {
+            day: START + Duration::days(day),
+            from: ["us-west-2", "eu-west-1", "lost"][from].into(),
+            to: [
+                Some("us-west-2".into()),
+                Some("eu-west-1".into()),
+                Some("lost".into()),
+                None,
+            ][to]
+                .clone(),
+            cause: [
+                Cause::AnswersAway,
+                Cause::Other,
+                Cause::Replication { model: "m".into() },
+            ][cause]
+                .clone(),
+            bytes,
+        },
+    )
 }
 
 fn example_regions() -> RegionMap {
-    let region =
-        |(name, cloud): (&str, &str)| MeshRegion { name: name.into(), cloud: cloud.into(), billing_region: None };
-    RegionMap::new([("us-west-2", "aws"), ("eu-west-1", "gcp"), ("ap-south-1", "azure"), ("lost", "aws")].map(region))
+    let region = |(name, cloud): (&str, &str)| MeshRegion {
+        name: name.into(),
+        cloud: cloud.into(),
+        billing_region: None,
+    };
+
+    RegionMap::new(
+        [
+            ("us-west-2", "aws"),
+            ("eu-west-1", "gcp"),
+            ("ap-south-1", "azure"),
+            ("lost", "aws"),
+        ]
+        .map(region),
+    )
 }
 
 /// The built-in prices, and one that rises on 10 October.
 fn example_prices() -> Prices {
     let text = "kind,from,to,amount,valid_from\negress,gcp:europe-west1,internet,0.3,2026-10-10\n";
     let mut table = PriceTable::default();
-    table.apply(read_prices("p.csv", text.as_bytes(), &PriceDefaults::default()).unwrap().prices, false).unwrap();
+    table
+        .apply(
+            read_prices("p.csv", text.as_bytes(), &PriceDefaults::default())
+                .unwrap()
+                .prices,
+            false,
+        )
+        .unwrap();
+
     Prices::new(table)
 }
 
 fn sent(day: u8, from: &str, to: Option<&str>, gib: u64) -> EgressUsage {
     let day = START.replace_day(day).unwrap();
-    EgressUsage { day, from: from.into(), to: to.map(Into::into), cause: Cause::AnswersAway, bytes: gib << 30 }
+    EgressUsage {
+        day,
+        from: from.into(),
+        to: to.map(Into::into),
+        cause: Cause::AnswersAway,
+        bytes: gib << 30,
+    }
 }
 
 #[test]
@@ -186,32 +303,64 @@ fn bytes_cost_the_price_of_their_day_through_the_tiers_of_the_month() {
         sent(11, "eu-west-1", Some("eu-west-1"), 10),
         sent(11, "lost", Some("eu-west-1"), 7),
     ];
-    let report = egress_report(&usage, (START, date!(2026 - 10 - 31)), &example_prices(), &example_regions());
-    let costs: Vec<_> =
-        report.lines.iter().map(|line| (line.to.as_deref(), line.cost.of(Currency::USD).rounded(4))).collect();
-    // 1,024 GiB at 0.12 and 24 at 0.11 are shared by 1,000 and 48; then 10 at 0.3; then nothing within the region.
+
+    let report = egress_report(
+        &usage,
+        (START, date!(2026 - 10 - 31)),
+        &example_prices(),
+        &example_regions(),
+    );
+
+    let costs: Vec<_> = report
+        .lines
+        .iter()
+        .map(|line| (line.to.as_deref(), line.cost.of(Currency::USD).rounded(4)))
+        .collect();
+
+    // 1,024 GiB at 0.12 and 24 at 0.11 are shared by 1,000 and 48; then 10 at 0.3; then nothing
+    // within the region.
     let expected = [
         (None, "122.7710"),
         (Some("eu-west-1"), "0.0000"),
         (Some("us-west-2"), "5.7490"),
         (Some("eu-west-1"), "0.0000"),
     ];
+
     assert_eq!(costs, expected.map(|(to, cost)| (to, cost.to_owned())));
     assert_eq!(report.totals.of(Currency::USD).rounded(4), "128.5200");
     assert_eq!(report.missing, [no_price("lost")]);
-    assert_eq!((report.lines[3].bytes, report.lines[3].unpriced_bytes), (7 << 30, 7 << 30));
+    assert_eq!(
+        (report.lines[3].bytes, report.lines[3].unpriced_bytes),
+        (7 << 30, 7 << 30)
+    );
 }
 
 #[test]
 fn tiers_count_from_the_first_of_the_month() {
-    let usage = [sent(2, "eu-west-1", None, 1_024), sent(5, "eu-west-1", None, 10)];
+    let usage = [
+        sent(2, "eu-west-1", None, 1_024),
+        sent(5, "eu-west-1", None, 10),
+    ];
     let fifth = START.replace_day(5).unwrap();
     let cost = |usage: &[EgressUsage]| {
-        egress_report(usage, (fifth, fifth), &Prices::default(), &example_regions()).totals.of(Currency::USD)
+        egress_report(
+            usage,
+            (fifth, fifth),
+            &Prices::default(),
+            &example_regions(),
+        )
+        .totals
+        .of(Currency::USD)
     };
+
     assert_eq!(cost(&usage).to_string(), "1.1");
     assert_eq!(cost(&usage[1..]).to_string(), "1.2");
-    let september = EgressUsage { day: START - Duration::DAY, ..usage[0].clone() };
+
+    let september = EgressUsage {
+        day: START - Duration::DAY,
+        ..usage[0].clone()
+    };
+
     assert_eq!(cost(&[september, usage[1].clone()]).to_string(), "1.2");
 }
 
@@ -223,6 +372,7 @@ fn sources_are_ordered_by_region_cloud_price_round_trip_and_name() {
         price: price.map(usd),
         round_trip_ms,
     };
+
     let sources = vec![
         source("g", "gcp", None, Some(1)),
         source("f", "gcp", Some(9), None),
@@ -233,19 +383,51 @@ fn sources_are_ordered_by_region_cloud_price_round_trip_and_name() {
         source("a", "aws", None, None),
         source("here", "aws", None, None),
     ];
+
     let tiers = source_tiers("here", "aws", sources);
-    let names = |tier: &Vec<ReplicationSource>| tier.iter().map(|source| source.region.as_str()).collect::<String>();
-    assert_eq!(tiers.iter().map(names).collect::<Vec<_>>(), ["here", "b", "a", "c", "def", "g"]);
+    let names = |tier: &Vec<ReplicationSource>| {
+        tier.iter()
+            .map(|source| source.region.as_str())
+            .collect::<String>()
+    };
+
+    assert_eq!(
+        tiers.iter().map(names).collect::<Vec<_>>(),
+        ["here", "b", "a", "c", "def", "g"]
+    );
 }
 
 #[test]
 fn amounts_of_another_currency_are_not_compared() {
     let price = |from: &str, to: &str| {
-        let currency = if (from, to) == ("b", "c") { "EUR" } else { "USD" }.parse().unwrap();
-        Ok(Money { amount: Amount(if from == "a" { 9 } else { 1 }), currency })
+        let currency = if (from, to) == ("b", "c") {
+            "EUR"
+        } else {
+            "USD"
+        }
+        .parse()
+        .unwrap();
+
+        Ok(Money {
+            amount: Amount(if from == "a" { 9 } else { 1 }),
+            currency,
+        })
     };
-    let plan = fan_out("a", &["b", "c"], &price, &|_, _| Some(1), FanOutLimits::default());
-    let hops: Vec<_> = plan.hops.iter().map(|hop| (hop.from.as_str(), hop.to.as_str())).collect();
+
+    let plan = fan_out(
+        "a",
+        &["b", "c"],
+        &price,
+        &|_, _| Some(1),
+        FanOutLimits::default(),
+    );
+
+    let hops: Vec<_> = plan
+        .hops
+        .iter()
+        .map(|hop| (hop.from.as_str(), hop.to.as_str()))
+        .collect();
+
     assert_eq!(hops, [("a", "c"), ("c", "b")]);
 }
 
@@ -254,28 +436,57 @@ fn more_regions_than_are_relayed_are_sent_to_directly() {
     let names: Vec<String> = (0..40).map(|place| format!("r{place}")).collect();
     let targets: Vec<&str> = names.iter().map(String::as_str).collect();
     let price = |from: &str, _: &str| Ok(usd(if from == "s" { 9 } else { 1 }));
-    let plan = fan_out("s", &targets, &price, &|_, _| Some(1), FanOutLimits::default());
+    let plan = fan_out(
+        "s",
+        &targets,
+        &price,
+        &|_, _| Some(1),
+        FanOutLimits::default(),
+    );
+
     assert!(plan.hops.len() == 40 && plan.hops.iter().all(|hop| hop.from == "s"));
-    let plan = fan_out("s", &targets[..31], &price, &|_, _| Some(1), FanOutLimits::default());
+    let plan = fan_out(
+        "s",
+        &targets[..31],
+        &price,
+        &|_, _| Some(1),
+        FanOutLimits::default(),
+    );
+
     assert_eq!(plan.cost.of(Currency::USD), usd(9 + 30).amount);
 }
 
-/// Prices in dollars per gigabyte and round trips in milliseconds, by pair of regions; none without the data.
+/// Prices in dollars per gigabyte and round trips in milliseconds, by pair of regions; none without
+/// the data.
 fn skyplane() -> Option<[HashMap<(String, String), String>; 2]> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/skyplane-network");
     if !folder.exists() {
         return None;
     }
+
     let read = |name: &str, from: usize, to: usize, value: usize| {
         let mut text = String::new();
-        File::open(folder.join(name)).unwrap().read_to_string(&mut text).unwrap();
+        File::open(folder.join(name))
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+
         text.lines()
             .map(|line| line.split(',').collect::<Vec<_>>())
             .filter(|fields| !fields[value].is_empty())
-            .map(|fields| ((fields[from].to_owned(), fields[to].to_owned()), fields[value].to_owned()))
+            .map(|fields| {
+                (
+                    (fields[from].to_owned(), fields[to].to_owned()),
+                    fields[value].to_owned(),
+                )
+            })
             .collect::<HashMap<_, _>>()
     };
-    Some([read("egress_cost_cross_cloud.csv", 0, 1, 2), read("latency.csv", 0, 3, 7)])
+
+    Some([
+        read("egress_cost_cross_cloud.csv", 0, 1, 2),
+        read("latency.csv", 0, 3, 7),
+    ])
 }
 
 #[test]
@@ -287,17 +498,37 @@ fn a_model_goes_from_mumbai_to_two_regions_through_europe() {
     let key = |from: &str, to: &str| (from.to_owned(), to.to_owned());
     let price = |from: &str, to: &str| {
         let text = prices.get(&key(from, to)).ok_or_else(|| no_price(to))?;
-        Ok(Money { amount: text.parse().unwrap(), currency: Currency::USD })
+        Ok(Money {
+            amount: text.parse().unwrap(),
+            currency: Currency::USD,
+        })
     };
+
     let round_trip = |from: &str, to: &str| {
-        let ms = round_trips.get(&key(from, to)).or_else(|| round_trips.get(&key(to, from)))?;
+        let ms = round_trips
+            .get(&key(from, to))
+            .or_else(|| round_trips.get(&key(to, from)))?;
         Some(ms.parse::<f64>().unwrap().round() as u32)
     };
-    let plan =
-        fan_out("aws:ap-south-1", &["aws:us-west-2", "aws:eu-west-1"], &price, &round_trip, FanOutLimits::default());
+
+    let plan = fan_out(
+        "aws:ap-south-1",
+        &["aws:us-west-2", "aws:eu-west-1"],
+        &price,
+        &round_trip,
+        FanOutLimits::default(),
+    );
+
     for hop in &plan.hops {
-        println!("{} -> {}: {:?}, {:?} ms", hop.from, hop.to, hop.price, round_trip(&hop.from, &hop.to));
+        println!(
+            "{} -> {}: {:?}, {:?} ms",
+            hop.from,
+            hop.to,
+            hop.price,
+            round_trip(&hop.from, &hop.to)
+        );
     }
+
     println!("{:?} through Europe, {:?} direct", plan.cost, plan.direct);
     assert_eq!(plan.direct.of(Currency::USD).to_string(), "0.172");
     assert_eq!(plan.cost.of(Currency::USD).to_string(), "0.106");

@@ -12,6 +12,7 @@ const POWERS: [u64; SCALE as usize + 1] = {
         powers[at] = powers[at - 1] * 10;
         at += 1;
     }
+
     powers
 };
 
@@ -22,8 +23,12 @@ pub(super) fn parse(text: &[u8]) -> Result<(Amount, bool), AmountError> {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
     };
+
     match plain(digits) {
-        Some(magnitude) => Ok((Amount(if is_negative { -magnitude } else { magnitude }), false)),
+        Some(magnitude) => Ok((
+            Amount(if is_negative { -magnitude } else { magnitude }),
+            false,
+        )),
         None => Amount::parse(text),
     }
 }
@@ -43,15 +48,21 @@ fn plain(text: &[u8]) -> Option<i128> {
             return None;
         }
     }
+
     let (fraction, decimals) = match &text[length..] {
         [] => (0, 0),
         [b'.', digits @ ..] => (digits_value(digits)?, digits.len()),
         _ => return None,
     };
+
     // The long way says what is wrong where there is no digit, and rounds where there are too many.
-    let (power, rest) = (POWERS.get(decimals)?, POWERS.get(SCALE as usize - decimals)?);
+    let power = POWERS.get(decimals)?;
+    let rest = POWERS.get(SCALE as usize - decimals)?;
     let has_digits = length + decimals > 0;
-    has_digits.then(|| (i128::from(whole) * i128::from(*power) + i128::from(fraction)) * i128::from(*rest))
+
+    has_digits.then(|| {
+        (i128::from(whole) * i128::from(*power) + i128::from(fraction)) * i128::from(*rest)
+    })
 }
 
 /// The value of at most 15 digits, eight at a time.
@@ -60,11 +71,13 @@ fn digits_value(mut digits: &[u8]) -> Option<u64> {
     if digits.len() > SCALE as usize {
         return None;
     }
+
     let mut value = 0;
     if let Some((eight, rest)) = digits.split_first_chunk::<8>() {
         value = eight_digits(u64::from_le_bytes(*eight))?;
         digits = rest;
     }
+
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
@@ -72,35 +85,42 @@ fn digits_value(mut digits: &[u8]) -> Option<u64> {
         }
         value = value * 10 + u64::from(digit);
     }
+
     Some(value)
 }
 
-/// The number that eight bytes write, the first digit in the lowest byte. Neighbours are combined three times: to pairs, to
-/// fours, to all.
+/// The number that eight bytes write, the first digit in the lowest byte. Neighbours are combined
+/// three times: to pairs, to fours, to all.
 #[inline]
 fn eight_digits(text: u64) -> Option<u64> {
     let digits = text.wrapping_sub(0x3030_3030_3030_3030);
     // Above 9, or borrowed below 0, in any byte.
-    let is_other = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080 != 0;
+    let is_other =
+        (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080 != 0;
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
     let all = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+
     (!is_other).then_some(all)
 }
 
-/// The amount that a floating-point number of a file stands for: the shortest decimal number that reads back as it. None where
-/// it is not finite or too large.
+/// The amount that a floating-point number of a file stands for: the shortest decimal number that
+/// reads back as it. None where it is not finite or too large.
 #[cfg(any(test, feature = "parquet"))]
 pub(super) fn from_f64(value: f64) -> Option<Amount> {
-    // A decimal number of at most 15 digits is the only one of its length that reads back as the same float. The quotient of
-    // two exact floats is rounded once, so equality proves that the digits were found.
+    // A decimal number of at most 15 digits is the only one of its length that reads back as the
+    // same float. The quotient of two exact floats is rounded once, so equality proves that the
+    // digits were found.
     for decimals in [15, 11, 6] {
         let power = POWERS[decimals];
         let scaled = (value * power as f64).round();
         if scaled.abs() < 1e15 && scaled / power as f64 == value {
-            return Some(Amount(scaled as i64 as i128 * i128::from(POWERS[SCALE as usize - decimals])));
+            return Some(Amount(
+                scaled as i64 as i128 * i128::from(POWERS[SCALE as usize - decimals]),
+            ));
         }
     }
+
     Amount::from_f64(value)
 }
 
@@ -117,18 +137,35 @@ mod tests {
             let mut bytes: [u8; 8] = text.as_bytes().try_into().unwrap();
             prop_assert_eq!(eight_digits(u64::from_le_bytes(bytes)), text.parse().ok());
             bytes[at] = byte;
-            let expected = std::str::from_utf8(&bytes).ok().filter(|_| byte.is_ascii_digit());
-            prop_assert_eq!(eight_digits(u64::from_le_bytes(bytes)), expected.and_then(|text| text.parse().ok()));
+
+            let expected = std::str::from_utf8(&bytes)
+                .ok()
+                .filter(|_| byte.is_ascii_digit());
+            prop_assert_eq!(
+                eight_digits(u64::from_le_bytes(bytes)),
+                expected.and_then(|text| text.parse().ok())
+            );
         }
 
         #[test]
-        fn the_short_way_agrees_with_the_long_one(text in "[-+]?[0-9]{0,16}\\.?[0-9]{0,17}(e-?[0-9])?.?") {
+        fn the_short_way_agrees_with_the_long_one(
+            text in "[-+]?[0-9]{0,16}\\.?[0-9]{0,17}(e-?[0-9])?.?",
+        ) {
             prop_assert_eq!(parse(text.as_bytes()), Amount::parse(text.as_bytes()));
         }
 
         #[test]
-        fn a_float_is_read_as_it_is_written(value in any::<f64>(), small in -1e9..1e9f64, cents: i32) {
-            for value in [value, small, f64::from(cents) / 100.0, f64::from(cents) / 1e11] {
+        fn a_float_is_read_as_it_is_written(
+            value in any::<f64>(),
+            small in -1e9..1e9f64,
+            cents: i32,
+        ) {
+            for value in [
+                value,
+                small,
+                f64::from(cents) / 100.0,
+                f64::from(cents) / 1e11,
+            ] {
                 prop_assert_eq!(from_f64(value), Amount::from_f64(value), "{}", value);
             }
         }
@@ -136,11 +173,14 @@ mod tests {
 
     #[test]
     fn plain_numbers_are_read() {
-        for (text, units) in
-            [("0.00000080000", 800_000_000), ("-2.5", -2_500_000_000_000_000), ("7", 7 * crate::money::ONE)]
-        {
+        for (text, units) in [
+            ("0.00000080000", 800_000_000),
+            ("-2.5", -2_500_000_000_000_000),
+            ("7", 7 * crate::money::ONE),
+        ] {
             assert_eq!(parse(text.as_bytes()), Ok((Amount(units), false)), "{text}");
         }
+
         for bad in ["", "-", ".", "1.2.3", "--1", "1,5", "abc"] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }

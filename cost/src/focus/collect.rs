@@ -3,7 +3,9 @@
 use super::columns::{Columns, TEXT_NAMES, Text};
 use super::report::{BadReason, FileError, ImportedPart};
 use super::tags::TagSets;
-use crate::cells::{CellKey, CellsBuilder, ChargeKind, Dimension, Metric, Period, PricingClass, Sums};
+use crate::cells::{
+    CellKey, CellsBuilder, ChargeKind, Dimension, Metric, Period, PricingClass, Sums,
+};
 use crate::date::{day_number, day_of};
 use crate::money::{Currency, Money, Totals};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -35,7 +37,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(column: &'static str, value: &[u8], reason: BadReason) -> Self {
-        Self { column, value: value.to_vec(), reason }
+        Self {
+            column,
+            value: value.to_vec(),
+            reason,
+        }
     }
 
     fn of_text(text: Text, texts: &Texts<'_>, reason: BadReason) -> Self {
@@ -162,12 +168,17 @@ impl Collector {
     /// Fails where more cells are needed than are kept.
     pub(super) fn check(&self, file: &str) -> Result<(), FileError> {
         if self.cells > CELLS_MAX || self.text_bytes > TEXT_BYTES_MAX {
-            return Err(FileError::Cells { file: file.into(), limit: CELLS_MAX });
+            return Err(FileError::Cells {
+                file: file.into(),
+                limit: CELLS_MAX,
+            });
         }
+
         Ok(())
     }
 
-    /// The series of a row. `key` has everything that tells series of this file apart, as it is written in the file.
+    /// The series of a row. `key` has everything that tells series of this file apart, as it is
+    /// written in the file.
     #[inline]
     pub(super) fn series<'a>(
         &mut self,
@@ -177,11 +188,18 @@ impl Collector {
         texts: impl FnOnce() -> Texts<'a>,
     ) -> Result<u32, Fault> {
         let hash = self.hasher.hash_one(key);
-        let Self { keys, series, table, .. } = self;
+        let Self {
+            keys,
+            series,
+            table,
+            ..
+        } = self;
+
         let is_same = |place: &u32| {
             let (start, end) = series[*place as usize].key;
             &keys[start as usize..end as usize] == key
         };
+
         if let Some(place) = table.find(hash, is_same) {
             return Ok(*place);
         }
@@ -202,33 +220,49 @@ impl Collector {
                 return Err(Fault::new(name, text, BadReason::Encoding));
             }
         }
+
         let kind = match &*texts[Text::ChargeCategory as usize] {
             [] if !file.has_charge_category => ChargeKind::Usage,
-            [] => return Err(Fault::of_text(Text::ChargeCategory, texts, BadReason::Missing)),
-            text => charge_kind(text)
-                .ok_or_else(|| Fault::of_text(Text::ChargeCategory, texts, BadReason::ChargeCategory))?,
+            [] => {
+                return Err(Fault::of_text(
+                    Text::ChargeCategory,
+                    texts,
+                    BadReason::Missing,
+                ));
+            }
+            text => charge_kind(text).ok_or_else(|| {
+                Fault::of_text(Text::ChargeCategory, texts, BadReason::ChargeCategory)
+            })?,
         };
+
         let currency = match (&*texts[Text::Currency as usize], file.currency) {
             ([], Some(currency)) => currency,
             ([], None) if file.has_currency => {
                 return Err(Fault::of_text(Text::Currency, texts, BadReason::Missing));
             }
             ([], None) => Currency::NONE,
-            (text, _) => {
-                Currency::parse(text).map_err(|_| Fault::of_text(Text::Currency, texts, BadReason::Currency))?
-            }
+            (text, _) => Currency::parse(text)
+                .map_err(|_| Fault::of_text(Text::Currency, texts, BadReason::Currency))?,
         };
-        let pricing = pricing_class(&texts[Text::PricingCategory as usize], &texts[Text::CommitmentStatus as usize]);
+
+        let pricing = pricing_class(
+            &texts[Text::PricingCategory as usize],
+            &texts[Text::CommitmentStatus as usize],
+        );
         let slot = self.slot(file, period, texts);
 
         if self.keys.len() + key.len() > KEYS_MAX {
             self.start_file();
         }
+
         let start = self.keys.len() as u32;
         self.keys.extend_from_slice(key);
-        let first_day = Date::from_calendar_date(period.year, period.month, 1).map_or(0, day_number);
+
+        let first_day =
+            Date::from_calendar_date(period.year, period.month, 1).map_or(0, day_number);
         let cells = [NO_CELL; DAYS_MAX];
         let place = self.series.len() as u32;
+
         self.series.push(Series {
             key: (start, self.keys.len() as u32),
             slot,
@@ -238,11 +272,20 @@ impl Collector {
             first_day,
             cells,
         });
-        let Self { keys, series, table, hasher, .. } = self;
+
+        let Self {
+            keys,
+            series,
+            table,
+            hasher,
+            ..
+        } = self;
+
         table.insert_unique(hash, place, |place| {
             let (start, end) = series[*place as usize].key;
             hasher.hash_one(&keys[start as usize..end as usize])
         });
+
         Ok(place)
     }
 
@@ -254,11 +297,24 @@ impl Collector {
 
     /// Adds a row.
     #[inline]
-    pub(super) fn add<'a>(&mut self, series: u32, day: i32, tags: u32, sums: Sums, texts: impl FnOnce() -> Texts<'a>) {
+    pub(super) fn add<'a>(
+        &mut self,
+        series: u32,
+        day: i32,
+        tags: u32,
+        sums: Sums,
+        texts: impl FnOnce() -> Texts<'a>,
+    ) {
         let known = &self.series[series as usize];
         let in_month = day.wrapping_sub(known.first_day) as u32 as usize;
-        let (slot, known_cell) = (known.slot, known.cells.get(in_month).copied().unwrap_or(NO_CELL));
-        let cell = if known_cell == NO_CELL { self.cell(series, day, in_month, tags, &texts()) } else { known_cell };
+        let slot = known.slot;
+        let known_cell = known.cells.get(in_month).copied().unwrap_or(NO_CELL);
+        let cell = if known_cell == NO_CELL {
+            self.cell(series, day, in_month, tags, &texts())
+        } else {
+            known_cell
+        };
+
         self.pending.push(Pending { slot, cell, sums });
         if self.pending.len() == PENDING_MAX {
             self.add_pending();
@@ -273,7 +329,12 @@ impl Collector {
         let in_month = day.wrapping_sub(known.first_day) as u32 as usize;
         let cell = *known.cells.get(in_month)?;
         let is_usage = known.kind == ChargeKind::Usage;
-        (cell != NO_CELL).then_some(Place { slot: known.slot, cell, is_usage })
+
+        (cell != NO_CELL).then_some(Place {
+            slot: known.slot,
+            cell,
+            is_usage,
+        })
     }
 
     /// Looks at the memory of a cell that a row is added to soon.
@@ -292,7 +353,11 @@ impl Collector {
 
     fn add_pending(&mut self) {
         // Loads that wait for nothing overlap, those between additions hardly do.
-        let rows = self.pending.iter().map(|row| self.slots[row.slot as usize].cells.touch(row.cell));
+        let rows = self
+            .pending
+            .iter()
+            .map(|row| self.slots[row.slot as usize].cells.touch(row.cell));
+
         std::hint::black_box(rows.fold(0, u64::wrapping_add));
         for Pending { slot, cell, sums } in self.pending.drain(..) {
             self.slots[slot as usize].cells.add(cell, sums);
@@ -300,7 +365,14 @@ impl Collector {
     }
 
     #[cold]
-    fn cell(&mut self, series: u32, day: i32, in_month: usize, tags: u32, texts: &Texts<'_>) -> u32 {
+    fn cell(
+        &mut self,
+        series: u32,
+        day: i32,
+        in_month: usize,
+        tags: u32,
+        texts: &Texts<'_>,
+    ) -> u32 {
         let series = &mut self.series[series as usize];
         let text = |text: Text| std::str::from_utf8(&texts[text as usize]).unwrap_or_default();
         let tags: Vec<&str> = self.tags.values(tags).iter().map(String::as_str).collect();
@@ -320,14 +392,17 @@ impl Collector {
             }),
             tags: &tags,
         };
+
         let cells = &mut self.slots[series.slot as usize].cells;
         let before = (cells.len(), cells.text_bytes());
         let cell = cells.place(&key);
+
         self.cells += cells.len() - before.0;
         self.text_bytes += cells.text_bytes() - before.1;
         if let Some(known) = series.cells.get_mut(in_month) {
             *known = cell;
         }
+
         cell
     }
 
@@ -342,19 +417,31 @@ impl Collector {
         let place = self.slot_places.get(&key).copied().unwrap_or_else(|| {
             let place = self.slots.len() as u32;
             let cells = CellsBuilder::new(self.tag_keys.clone());
-            self.slots.push(Slot { source: key.0.clone(), period, cells, has_cost: file.has_cost });
+            self.slots.push(Slot {
+                source: key.0.clone(),
+                period,
+                cells,
+                has_cost: file.has_cost,
+            });
+
             self.slot_places.insert(key, place);
             place
         });
+
         let has_cost = &mut self.slots[place as usize].has_cost;
-        has_cost.iter_mut().zip(file.has_cost).for_each(|(has, file_has)| *has &= file_has);
+        has_cost
+            .iter_mut()
+            .zip(file.has_cost)
+            .for_each(|(has, file_has)| *has &= file_has);
+
         place
     }
 
     /// What was collected, by source and month.
     pub(super) fn finish(mut self) -> Vec<ImportedPart> {
         self.add_pending();
-        let mut parts: Vec<ImportedPart> = self.slots.into_iter().filter_map(Slot::finish).collect();
+        let mut parts: Vec<ImportedPart> =
+            self.slots.into_iter().filter_map(Slot::finish).collect();
         parts.sort_by(|a, b| (&a.source, a.period).cmp(&(&b.source, b.period)));
         parts
     }
@@ -363,22 +450,46 @@ impl Collector {
 impl Slot {
     /// None where all of its rows were bad.
     fn finish(self) -> Option<ImportedPart> {
-        let Self { source, period, cells, has_cost } = self;
+        let Self {
+            source,
+            period,
+            cells,
+            has_cost,
+        } = self;
         let cells = cells.finish();
+
         // Cells are sorted by day.
         let last = cells.len().checked_sub(1)?;
         let days = (day_of(cells.day(0))?, day_of(cells.day(last))?);
-        let available = Metric::ALL.into_iter().zip(has_cost).filter(|(_, has)| *has).map(|(metric, _)| metric);
-        let mut totals: BTreeMap<Metric, Totals> = available.map(|metric| (metric, Totals::default())).collect();
+        let available = Metric::ALL
+            .into_iter()
+            .zip(has_cost)
+            .filter(|(_, has)| *has)
+            .map(|(metric, _)| metric);
+        let mut totals: BTreeMap<Metric, Totals> = available
+            .map(|metric| (metric, Totals::default()))
+            .collect();
         let mut rows = 0;
+
         for index in 0..cells.len() {
             let sums = cells.sums(index);
             rows += sums.rows;
             for (metric, total) in &mut totals {
-                total.add(Money { amount: sums.get(*metric), currency: cells.currency(index) });
+                total.add(Money {
+                    amount: sums.get(*metric),
+                    currency: cells.currency(index),
+                });
             }
         }
-        Some(ImportedPart { source, period, cells, rows, totals, days })
+
+        Some(ImportedPart {
+            source,
+            period,
+            cells,
+            rows,
+            totals,
+            days,
+        })
     }
 }
 
@@ -399,7 +510,11 @@ fn charge_kind(text: &[u8]) -> Option<ChargeKind> {
         ("Credit", ChargeKind::Credit),
         ("Adjustment", ChargeKind::Adjustment),
     ];
-    kinds.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes())).map(|(_, kind)| kind)
+
+    kinds
+        .into_iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|(_, kind)| kind)
 }
 
 fn pricing_class(category: &[u8], commitment_status: &[u8]) -> PricingClass {
@@ -407,8 +522,15 @@ fn pricing_class(category: &[u8], commitment_status: &[u8]) -> PricingClass {
     if commitment_status.eq_ignore_ascii_case(b"Unused") {
         return PricingClass::Unused;
     }
-    let classes =
-        [("Standard", PricingClass::OnDemand), ("Dynamic", PricingClass::Spot), ("Committed", PricingClass::Committed)];
-    let class = classes.into_iter().find(|(name, _)| category.eq_ignore_ascii_case(name.as_bytes()));
+
+    let classes = [
+        ("Standard", PricingClass::OnDemand),
+        ("Dynamic", PricingClass::Spot),
+        ("Committed", PricingClass::Committed),
+    ];
+    let class = classes
+        .into_iter()
+        .find(|(name, _)| category.eq_ignore_ascii_case(name.as_bytes()));
+
     class.map_or(PricingClass::Other, |(_, class)| class)
 }

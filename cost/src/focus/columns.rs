@@ -59,40 +59,73 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Finds the columns by name, whatever the case; tells about what is missing.
-    pub(super) fn find(file: &str, names: &[String], has_currency: bool) -> Result<(Self, Vec<Warning>), FileError> {
+    pub(super) fn find(
+        file: &str,
+        names: &[String],
+        has_currency: bool,
+    ) -> Result<(Self, Vec<Warning>), FileError> {
         let mut warnings = Vec::new();
         let mut place = |wanted: &str| {
             let is_wanted = |name: &String| name.trim().eq_ignore_ascii_case(wanted);
-            let mut places = names.iter().enumerate().filter(|(_, name)| is_wanted(name)).map(|(place, _)| place);
+            let mut places = names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| is_wanted(name))
+                .map(|(place, _)| place);
             let first = places.next();
+
             if places.next().is_some() {
                 warnings.push(Warning::Duplicate(wanted.into()));
             }
             first
         };
+
         let texts = TEXT_NAMES.map(&mut place);
         let costs = COST_NAMES.map(&mut place);
-        let (charge_start, billing_start, tags) = (place(CHARGE_START), place(BILLING_START), place(TAGS));
+        let charge_start = place(CHARGE_START);
+        let billing_start = place(BILLING_START);
+        let tags = place(TAGS);
 
         let is_without_cost = costs.iter().all(Option::is_none);
         let Some(charge_start) = charge_start.filter(|_| !is_without_cost) else {
             let start = charge_start.is_none().then_some(CHARGE_START);
             let cost = is_without_cost.then_some("EffectiveCost, BilledCost or ListCost");
-            let missing = start.into_iter().chain(cost).collect::<Vec<_>>().join(", nor ");
-            return Err(FileError::Columns { file: file.into(), missing, found: listed(names) });
+            let missing = start
+                .into_iter()
+                .chain(cost)
+                .collect::<Vec<_>>()
+                .join(", nor ");
+
+            return Err(FileError::Columns {
+                file: file.into(),
+                missing,
+                found: listed(names),
+            });
         };
+
         for (metric, cost) in Metric::ALL.into_iter().zip(costs) {
             if cost.is_none() {
                 warnings.push(Warning::NoMetric(metric));
             }
         }
+
         if texts[Text::Currency as usize].is_none() && !has_currency {
             warnings.push(Warning::NoCurrency);
         }
         if texts[Text::ChargeCategory as usize].is_none() {
             warnings.push(Warning::NoChargeCategory);
         }
-        Ok((Self { texts, costs, charge_start, billing_start, tags }, warnings))
+
+        Ok((
+            Self {
+                texts,
+                costs,
+                charge_start,
+                billing_start,
+                tags,
+            },
+            warnings,
+        ))
     }
 
     pub(super) fn has(&self, text: Text) -> bool {
@@ -102,7 +135,13 @@ impl Columns {
 
 fn listed(names: &[String]) -> String {
     let short = |name: &String| name.trim().chars().take(NAME_CHARS_MAX).collect::<String>();
-    let mut list = names.iter().take(LISTED_MAX).map(short).collect::<Vec<_>>().join(", ");
+    let mut list = names
+        .iter()
+        .take(LISTED_MAX)
+        .map(short)
+        .collect::<Vec<_>>()
+        .join(", ");
+
     if names.len() > LISTED_MAX {
         list.push_str(", …");
     }

@@ -1,9 +1,10 @@
 //! Records of a CSV file, read from a stream in bounded memory.
 //!
-//! Separators are found 64 bytes at a time: a comma or line feed counts where the number of quotes before it is even. That is
-//! right for every record that is written as RFC 4180 says. A record with an unexpected number of fields, or one that spans
-//! lines, is read a second time byte by byte, where a quote opens a field only at its start; so one stray quote costs its own
-//! line and not the rest of the file.
+//! Separators are found 64 bytes at a time: a comma or line feed counts where the number of quotes
+//! before it is even. That is right for every record that is written as RFC 4180 says. A record
+//! with an unexpected number of fields, or one that spans lines, is read a second time byte by
+//! byte, where a quote opens a field only at its start; so one stray quote costs its own line and
+//! not the rest of the file.
 
 mod mask;
 mod strict;
@@ -16,8 +17,8 @@ use std::io::{self, Read};
 pub(super) const RECORD_MAX: usize = 1 << 20;
 /// The buffer, which grows for longer records: small enough for the second-level cache.
 const BUFFER: usize = 128 << 10;
-/// How far separators are sought ahead of the record that is read: they and their bytes stay in the first-level cache, and
-/// little is sought again behind a broken record.
+/// How far separators are sought ahead of the record that is read: they and their bytes stay in the
+/// first-level cache, and little is sought again behind a broken record.
 const WINDOW: usize = 8 << 10;
 /// Quotes without an end that a file may have: each costs a look at a whole megabyte.
 const UNCLOSED_MAX: u32 = 16;
@@ -85,10 +86,15 @@ impl<'a> Record<'a> {
     /// The bytes from the start of field `index`, and how many of them it has.
     #[inline]
     pub(super) fn field_and_rest(&self, index: usize) -> (&'a [u8], usize) {
-        let start = if index == 0 { self.start } else { self.marks[index - 1] as usize + 1 };
+        let start = if index == 0 {
+            self.start
+        } else {
+            self.marks[index - 1] as usize + 1
+        };
         let length = self.marks[index] as usize - start;
         let rest = &self.buffer[start..];
         let has_return = index + 1 == self.marks.len() && length > 0 && rest[length - 1] == b'\r';
+
         (rest, length - usize::from(has_return))
     }
 }
@@ -162,32 +168,54 @@ impl<R: Read> Records<R> {
             if self.is_given_up() {
                 return Next::End;
             }
+
             if self.next_end == self.found.ends.len() && !self.seek_ends() {
                 // Where bytes are left, no record ends in them.
-                return if self.start == self.end { Next::End } else { self.next_strictly() };
+                return if self.start == self.end {
+                    Next::End
+                } else {
+                    self.next_strictly()
+                };
             }
+
             let record_end = self.found.ends[self.next_end];
             let marks = self.next_mark..record_end.marks as usize;
             let end = self.found.marks()[marks.end - 1] as usize;
+
             if marks.len() == 1 && matches!(self.buffer[self.start..end], [] | [b'\r']) {
                 self.pass(record_end, end);
                 continue;
             }
 
-            let (start, line) = (self.start, self.line);
+            let start = self.start;
+            let line = self.line;
             let is_expected = marks.len() == self.expected || self.expected == 0;
+
             if is_expected && record_end.line_feeds == self.passed + 1 {
                 self.expected = marks.len();
                 self.pass(record_end, end);
-                return Next::Record(Record { buffer: &self.buffer, start, marks: &self.found.marks()[marks], line });
+                return Next::Record(Record {
+                    buffer: &self.buffer,
+                    start,
+                    marks: &self.found.marks()[marks],
+                    line,
+                });
             }
+
             let outcome = strict::read(&self.buffer[..self.end], start, &mut self.strict_marks);
-            let is_confirmed = outcome == Outcome::Complete && self.strict_marks.last() == Some(&(end as u32));
+            let is_confirmed =
+                outcome == Outcome::Complete && self.strict_marks.last() == Some(&(end as u32));
+
             if !is_confirmed || self.strict_marks.len() != self.expected {
                 return self.next_strictly();
             }
             self.pass(record_end, end);
-            return Next::Record(Record { buffer: &self.buffer, start, marks: &self.strict_marks, line });
+            return Next::Record(Record {
+                buffer: &self.buffer,
+                start,
+                marks: &self.strict_marks,
+                line,
+            });
         }
     }
 
@@ -211,6 +239,7 @@ impl<R: Read> Records<R> {
             if self.scanned - self.start > RECORD_MAX {
                 return false;
             }
+
             if self.end - self.scanned >= BLOCK {
                 let until = self.end.min(self.scanned + WINDOW);
                 let (blocks, _) = self.buffer[self.scanned..until].as_chunks::<BLOCK>();
@@ -229,6 +258,7 @@ impl<R: Read> Records<R> {
                 return false;
             }
         }
+
         true
     }
 
@@ -241,10 +271,12 @@ impl<R: Read> Records<R> {
             self.end -= self.start;
             self.start = 0;
         }
+
         if self.end == self.buffer.len() {
             // At most twice the longest record: the caller stops there.
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
+
         let is_first = self.bytes == 0;
         while self.end < self.buffer.len() {
             match self.input.read(&mut self.buffer[self.end..]) {
@@ -260,11 +292,14 @@ impl<R: Read> Records<R> {
                     self.is_at_end = true;
                 }
             }
+
             break;
         }
+
         if is_first && self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
             (self.start, self.scanned) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len());
         }
+
         let is_open = self.end > self.start && self.buffer[self.end - 1] != b'\n';
         if self.is_at_end && self.failure.is_none() && is_open && self.end < self.buffer.len() {
             // The last line needs no line feed.
@@ -285,22 +320,41 @@ impl<R: Read> Records<R> {
             }
             self.fill();
         };
-        let (start, line) = (self.start, self.line);
+
+        let start = self.start;
+        let line = self.line;
         let sample = &self.buffer[start..self.end.min(start + SAMPLE)];
+
         self.sample.clear();
-        self.sample.extend(sample.iter().take_while(|byte| **byte != b'\n'));
+        self.sample
+            .extend(sample.iter().take_while(|byte| **byte != b'\n'));
 
         let broken = match (outcome, self.strict_marks.last()) {
             (Outcome::Complete, Some(end)) => {
                 self.resume(*end as usize + 1);
                 let found = self.strict_marks.len();
-                let expected = if self.expected == 0 { found } else { self.expected };
+                let expected = if self.expected == 0 {
+                    found
+                } else {
+                    self.expected
+                };
+
                 self.expected = expected;
                 if found == expected {
-                    return Next::Record(Record { buffer: &self.buffer, start, marks: &self.strict_marks, line });
+                    return Next::Record(Record {
+                        buffer: &self.buffer,
+                        start,
+                        marks: &self.strict_marks,
+                        line,
+                    });
                 }
+
                 let is_cut = self.is_unterminated && self.start == self.end;
-                if is_cut { Broken::Cut } else { Broken::Fields { found, expected } }
+                if is_cut {
+                    Broken::Cut
+                } else {
+                    Broken::Fields { found, expected }
+                }
             }
             (Outcome::Stray, _) => {
                 self.skip_line();
@@ -309,10 +363,16 @@ impl<R: Read> Records<R> {
             _ => {
                 self.unclosed += 1;
                 self.skip_line();
+
                 let is_last = self.is_at_end && self.start == self.end;
-                if is_last { Broken::Cut } else { Broken::TooLong }
+                if is_last {
+                    Broken::Cut
+                } else {
+                    Broken::TooLong
+                }
             }
         };
+
         Next::Broken(line, broken, &self.sample)
     }
 
@@ -326,6 +386,7 @@ impl<R: Read> Records<R> {
             if self.is_at_end {
                 return self.resume(self.end);
             }
+
             // A line longer than a record may be: it goes as it comes.
             (self.start, self.scanned) = (self.end, self.end);
             self.fill();

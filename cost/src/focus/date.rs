@@ -15,20 +15,26 @@ pub(super) struct Days {
 
 impl Days {
     pub(super) fn new() -> Self {
-        Self { known: vec![([0; 10], 0); 128] }
+        Self {
+            known: vec![([0; 10], 0); 128],
+        }
     }
 
-    /// The number ([`day_number`]) of the UTC day of a point in time: `2024-09-18`, `2024-09-18 22:00:00`,
-    /// `2024-09-18T22:00:00.000Z`, `2024-09-18T22:00:00+02:00`, `2024-09-18 22:00:00 UTC`.
+    /// The number ([`day_number`]) of the UTC day of a point in time: `2024-09-18`, `2024-09-18
+    /// 22:00:00`, `2024-09-18T22:00:00.000Z`, `2024-09-18T22:00:00+02:00`, `2024-09-18 22:00:00
+    /// UTC`.
     #[inline]
     pub(super) fn day(&mut self, text: &[u8]) -> Option<i32> {
         let (date, rest) = text.split_first_chunk::<10>()?;
         // The last digits of month and day tell neighbours apart.
-        let place = (usize::from(date[9]) + 10 * usize::from(date[8]) + 32 * usize::from(date[6])) % self.known.len();
+        let place = (usize::from(date[9]) + 10 * usize::from(date[8]) + 32 * usize::from(date[6]))
+            % self.known.len();
         let known = &mut self.known[place];
+
         if known.0 != *date {
             *known = (*date, day_number(parse_date(date)?));
         }
+
         let day = known.1;
         match rest {
             [] => Some(day),
@@ -44,20 +50,32 @@ pub(super) fn period_of(day: i32) -> Option<Period> {
 }
 
 fn parse_date(text: &[u8; 10]) -> Option<Date> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return None };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
+        return None;
+    };
     let year = i32::from(two_digits(*y1, *y2)?) * 100 + i32::from(two_digits(*y3, *y4)?);
-    Date::from_calendar_date(year, Month::try_from(two_digits(*m1, *m2)?).ok()?, two_digits(*d1, *d2)?).ok()
+
+    Date::from_calendar_date(
+        year,
+        Month::try_from(two_digits(*m1, *m2)?).ok()?,
+        two_digits(*d1, *d2)?,
+    )
+    .ok()
 }
 
 /// By how many days the offset behind a time of day moves its date, to UTC.
 #[inline]
 fn day_shift(time: &[u8]) -> Option<i32> {
-    let [h1, h2, b':', m1, m2, rest @ ..] = time else { return None };
-    let (hour, minute) = (two_digits(*h1, *h2)?, two_digits(*m1, *m2)?);
+    let [h1, h2, b':', m1, m2, rest @ ..] = time else {
+        return None;
+    };
+    let hour = two_digits(*h1, *h2)?;
+    let minute = two_digits(*m1, *m2)?;
     let (second, rest) = match rest {
         [b':', s1, s2, rest @ ..] => (two_digits(*s1, *s2)?, rest),
         _ => (0, rest),
     };
+
     // A leap second is a second, too.
     if hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -65,13 +83,18 @@ fn day_shift(time: &[u8]) -> Option<i32> {
     if matches!(rest, [] | [b'Z']) {
         return Some(0);
     }
+
     let rest = match rest {
         [b'.', fraction @ ..] => {
-            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = fraction
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             (digits > 0).then(|| &fraction[digits..])?
         }
         _ => rest,
     };
+
     let minutes = i32::from(hour) * 60 + i32::from(minute) - offset_minutes(rest)?;
     Some(minutes.div_euclid(DAY_MINUTES))
 }
@@ -86,12 +109,14 @@ fn offset_minutes(text: &[u8]) -> Option<i32> {
         _ => return None,
     };
     let minutes = i32::from(hour) * 60 + i32::from(minute);
+
     (minute < 60 && minutes <= 18 * 60).then_some(if *sign == b'-' { -minutes } else { minutes })
 }
 
 #[inline]
 fn two_digits(tens: u8, ones: u8) -> Option<u8> {
-    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    let tens = tens.wrapping_sub(b'0');
+    let ones = ones.wrapping_sub(b'0');
     (tens <= 9 && ones <= 9).then(|| tens * 10 + ones)
 }
 
@@ -105,12 +130,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_point_in_time_falls_on_its_utc_day(seconds in 0i64..4_000_000_000, offset in -17i8..=17, minute in 0i8..60) {
+        fn every_point_in_time_falls_on_its_utc_day(
+            seconds in 0i64..4_000_000_000,
+            offset in -17i8..=17,
+            minute in 0i8..60,
+        ) {
             let moment = OffsetDateTime::from_unix_timestamp(seconds).unwrap();
-            let offset = UtcOffset::from_hms(offset, if offset < 0 { -minute } else { minute }, 0).unwrap();
+            let offset =
+                UtcOffset::from_hms(offset, if offset < 0 { -minute } else { minute }, 0).unwrap();
             let text = moment.to_offset(offset).format(&Rfc3339).unwrap();
             let expected = day_number(moment.date());
             let mut days = Days::new();
+
             // Another day at the same place must not be taken for it.
             days.day((moment.date() + Duration::days(320)).to_string().as_bytes());
             prop_assert_eq!(days.day(text.as_bytes()), Some(expected), "{}", text);
@@ -127,7 +158,12 @@ mod tests {
     #[test]
     fn the_forms_of_the_exports_are_read_and_others_are_not() {
         let mut days = Days::new();
-        let mut day = |text: &str| days.day(text.as_bytes()).and_then(day_of).map(|day| day.to_string());
+        let mut day = |text: &str| {
+            days.day(text.as_bytes())
+                .and_then(day_of)
+                .map(|day| day.to_string())
+        };
+
         for (text, expected) in [
             ("2024-09-18", "2024-09-18"),
             ("2024-09-18 22:00:00", "2024-09-18"),
@@ -140,6 +176,7 @@ mod tests {
         ] {
             assert_eq!(day(text).as_deref(), Some(expected), "{text}");
         }
+
         for bad in [
             "",
             "4/1/25",

@@ -1,15 +1,17 @@
 //! Which files of a bucket or folder make up the newest export of each billing month.
 //!
-//! Providers leave old deliveries beside new ones, so reading every file would count months several times. A manifest, which
-//! each provider writes last, says which files belong together. The caller lists and reads; everything here is pure:
-//! [`export_manifests`] names what to read, [`find_exports`] answers.
+//! Providers leave old deliveries beside new ones, so reading every file would count months several
+//! times. A manifest, which each provider writes last, says which files belong together. The caller
+//! lists and reads; everything here is pure: [`export_manifests`] names what to read,
+//! [`find_exports`] answers.
 //!
-//! - AWS Data Exports: `<export>/data/BILLING_PERIOD=2026-09/…` and `<export>/metadata/BILLING_PERIOD=2026-09/…-Manifest.json`,
-//!   overwritten or in a folder for each execution
+//! - AWS Data Exports: `<export>/data/BILLING_PERIOD=2026-09/…` and
+//!   `<export>/metadata/BILLING_PERIOD=2026-09/…-Manifest.json`, overwritten or in a folder for
+//!   each execution
 //!   (<https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html>).
 //! - Azure Cost Management: `<export>/20260901-20260930/…/<run>/manifest.json` and parts beside it.
-//! - Everything else, for example extracts of Google's FOCUS view: files in folders named after months (`…/2026-09/…`), or any
-//!   files, which are one import.
+//! - Everything else, for example extracts of Google's FOCUS view: files in folders named after
+//!   months (`…/2026-09/…`), or any files, which are one import.
 
 mod aws;
 mod azure;
@@ -36,8 +38,9 @@ pub struct StoredFile {
 pub struct ExportSet {
     /// The folder of the export that it belongs to; empty for the whole listing.
     pub root: String,
-    /// The billing month, as paths say; none where they don't. Rows have the last word: where they name other months, import
-    /// all sets of the root at once, or one would take the place of another.
+    /// The billing month, as paths say; none where they don't. Rows have the last word: where they
+    /// name other months, import all sets of the root at once, or one would take the place of
+    /// another.
     pub period: Option<Period>,
     /// Paths, sorted.
     pub files: Vec<String>,
@@ -66,7 +69,10 @@ pub enum ExportProblem {
         message: String,
     },
     /// A file is not there, or not whole.
-    #[error("{path}: the export is incomplete: {file} is missing or has another size; waiting for the next delivery")]
+    #[error(
+        "{path}: the export is incomplete: {file} is missing or has another size; waiting for the \
+            next delivery"
+    )]
     Incomplete {
         /// The manifest.
         path: String,
@@ -75,7 +81,8 @@ pub enum ExportProblem {
     },
     /// Another kind of export.
     #[error(
-        "{path}: an export of the kind {kind}, not FOCUS; choose \"Cost and usage details (FOCUS)\" in Cost Management"
+        "{path}: an export of the kind {kind}, not FOCUS; choose \"Cost and usage details \
+            (FOCUS)\" in Cost Management"
     )]
     Kind {
         /// The manifest.
@@ -105,14 +112,23 @@ type Listed = Vec<(String, Option<u64>)>;
 
 /// The manifests that [`find_exports`] needs.
 pub fn export_manifests(files: &[StoredFile]) -> Vec<String> {
-    deliveries(files).into_values().flatten().map(|delivery| delivery.path.to_owned()).collect()
+    deliveries(files)
+        .into_values()
+        .flatten()
+        .map(|delivery| delivery.path.to_owned())
+        .collect()
 }
 
-/// Finds the newest complete export of each month. `manifests` has the content of those that [`export_manifests`] names.
+/// Finds the newest complete export of each month. `manifests` has the content of those that
+/// [`export_manifests`] names.
 pub fn find_exports(files: &[StoredFile], manifests: &BTreeMap<String, Vec<u8>>) -> Exports {
     let mut exports = Exports::default();
-    let by_path: BTreeMap<&str, &StoredFile> = files.iter().map(|file| (file.path.as_str(), file)).collect();
+    let by_path: BTreeMap<&str, &StoredFile> = files
+        .iter()
+        .map(|file| (file.path.as_str(), file))
+        .collect();
     let deliveries = deliveries(files);
+
     for candidates in deliveries.values() {
         for delivery in candidates {
             let content = manifests.get(delivery.path).map_or(&[][..], Vec::as_slice);
@@ -129,16 +145,32 @@ pub fn find_exports(files: &[StoredFile], manifests: &BTreeMap<String, Vec<u8>>)
     let roots: BTreeSet<&str> = deliveries.keys().map(|(root, _)| *root).collect();
     let mut plain: BTreeMap<(String, Option<Period>), Vec<&StoredFile>> = BTreeMap::new();
     for file in files.iter().filter(|file| is_data(&file.path)) {
-        let is_within = |root: &&str| file.path.strip_prefix(*root).is_some_and(|rest| rest.starts_with('/'));
+        let is_within = |root: &&str| {
+            file.path
+                .strip_prefix(*root)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+
         match roots.iter().find(|root| root.is_empty() || is_within(root)) {
             Some(_) => {}
-            None => plain.entry(month_folder(&file.path)).or_default().push(file),
+            None => plain
+                .entry(month_folder(&file.path))
+                .or_default()
+                .push(file),
         }
     }
-    exports.problems.extend(without_manifest(files, &deliveries));
-    let sets = plain.into_iter().map(|((root, period), files)| export_set(root, period, files, None));
+
+    exports
+        .problems
+        .extend(without_manifest(files, &deliveries));
+
+    let sets = plain
+        .into_iter()
+        .map(|((root, period), files)| export_set(root, period, files, None));
     exports.sets.extend(sets);
-    exports.sets.sort_by(|a, b| (&a.root, a.period).cmp(&(&b.root, b.period)));
+    exports
+        .sets
+        .sort_by(|a, b| (&a.root, a.period).cmp(&(&b.root, b.period)));
     exports
 }
 
@@ -148,15 +180,23 @@ fn deliveries(files: &[StoredFile]) -> BTreeMap<(&str, &str), Vec<Delivery<'_>>>
     for file in files {
         let found = aws::delivery(&file.path).or_else(|| azure::delivery(&file.path));
         if let Some((root, month, period)) = found {
-            let delivery = Delivery { root, period, modified_ms: file.modified_ms, path: &file.path };
+            let delivery = Delivery {
+                root,
+                period,
+                modified_ms: file.modified_ms,
+                path: &file.path,
+            };
+
             deliveries.entry((root, month)).or_default().push(delivery);
         }
     }
+
     for candidates in deliveries.values_mut() {
         // Copies of files may have one time; folders of deliveries are often named after theirs.
         candidates.sort_by(|a, b| (b.modified_ms, b.path).cmp(&(a.modified_ms, a.path)));
         candidates.truncate(DELIVERIES_MAX);
     }
+
     deliveries
 }
 
@@ -167,13 +207,27 @@ fn use_delivery(
 ) -> Result<ExportSet, ExportProblem> {
     let path = delivery.path;
     let is_aws = aws::delivery(path).is_some();
-    let listed = if is_aws { aws::listed(path, content)? } else { azure::listed(path, content)? };
+    let listed = if is_aws {
+        aws::listed(path, content)?
+    } else {
+        azure::listed(path, content)?
+    };
     let mut files = Vec::with_capacity(listed.len());
+
     for (name, size) in listed {
         let found = find(&name, by_path).filter(|file| size.is_none_or(|size| size == file.size));
-        files.push(found.ok_or(ExportProblem::Incomplete { path: path.into(), file: name })?);
+        files.push(found.ok_or(ExportProblem::Incomplete {
+            path: path.into(),
+            file: name,
+        })?);
     }
-    Ok(export_set(delivery.root.to_owned(), delivery.period, files, by_path.get(path).copied()))
+
+    Ok(export_set(
+        delivery.root.to_owned(),
+        delivery.period,
+        files,
+        by_path.get(path).copied(),
+    ))
 }
 
 /// The file that a manifest names, by its key or URL: the listing may begin below the bucket.
@@ -194,13 +248,19 @@ fn without_manifest(
 ) -> impl Iterator<Item = ExportProblem> {
     let mut folders = BTreeSet::new();
     for file in files.iter().filter(|file| is_data(&file.path)) {
-        let Some((root, month, folder)) = aws::data_folder(&file.path) else { continue };
+        let Some((root, month, folder)) = aws::data_folder(&file.path) else {
+            continue;
+        };
         let is_export = deliveries.keys().any(|(known, _)| *known == root);
+
         if is_export && !deliveries.contains_key(&(root, month)) {
             folders.insert(folder.to_owned());
         }
     }
-    folders.into_iter().map(|folder| ExportProblem::NoManifest { folder })
+
+    folders
+        .into_iter()
+        .map(|folder| ExportProblem::NoManifest { folder })
 }
 
 fn export_set(
@@ -211,14 +271,21 @@ fn export_set(
 ) -> ExportSet {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup();
+
     let mut hash = Fingerprint::default();
     for file in manifest.into_iter().chain(files.iter().copied()) {
         hash.add(file.path.as_bytes());
         hash.add(&file.size.to_le_bytes());
         hash.add(&file.modified_ms.to_le_bytes());
     }
+
     let files = files.into_iter().map(|file| file.path.clone()).collect();
-    ExportSet { root, period, files, fingerprint: format!("{:032x}", hash.0) }
+    ExportSet {
+        root,
+        period,
+        files,
+        fingerprint: format!("{:032x}", hash.0),
+    }
 }
 
 /// FNV-1a of 128 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>).
@@ -234,15 +301,24 @@ impl Fingerprint {
     fn add(&mut self, bytes: &[u8]) {
         // The length keeps neighbours apart.
         for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
-            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+            self.0 = (self.0 ^ u128::from(*byte))
+                .wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         }
     }
 }
 
 fn is_data(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let name = path
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let is_hidden = name.starts_with(['.', '_']);
-    !is_hidden && [".csv", ".csv.gz", ".parquet"].iter().any(|end| name.ends_with(end))
+
+    !is_hidden
+        && [".csv", ".csv.gz", ".parquet"]
+            .iter()
+            .any(|end| name.ends_with(end))
 }
 
 /// The folder above the one that is named after a month, and the month.
@@ -255,6 +331,7 @@ fn month_folder(path: &str) -> (String, Option<Period>) {
         }
         end += folder.len() + 1;
     }
+
     (String::new(), None)
 }
 

@@ -60,7 +60,8 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    /// Whether every file was read to its end. If not, what was imported is a part of a bill and should replace nothing.
+    /// Whether every file was read to its end. If not, what was imported is a part of a bill and
+    /// should replace nothing.
     pub fn is_complete(&self) -> bool {
         self.files.iter().all(|file| file.error.is_none())
     }
@@ -80,7 +81,8 @@ impl ImportReport {
 }
 
 fn dates<S: Serializer>(days: &Option<(Date, Date)>, serializer: S) -> Result<S::Ok, S::Error> {
-    days.map(|(first, last)| (first.to_string(), last.to_string())).serialize(serializer)
+    days.map(|(first, last)| (first.to_string(), last.to_string()))
+        .serialize(serializer)
 }
 
 /// What was read of one file.
@@ -104,7 +106,10 @@ pub struct FileReport {
 }
 
 fn text<S: Serializer>(error: &Option<FileError>, serializer: S) -> Result<S::Ok, S::Error> {
-    error.as_ref().map(ToString::to_string).serialize(serializer)
+    error
+        .as_ref()
+        .map(ToString::to_string)
+        .serialize(serializer)
 }
 
 /// The format of a file.
@@ -179,7 +184,8 @@ pub enum FileError {
     },
     /// More cells than are kept.
     #[error(
-        "{file}: the import needs more than {limit} cells, or 256 MiB of texts; choose fewer tags, or import fewer months at once"
+        "{file}: the import needs more than {limit} cells, or 256 MiB of texts; choose fewer tags, \
+            or import fewer months at once"
     )]
     Cells {
         /// The file.
@@ -212,15 +218,29 @@ impl fmt::Display for Warning {
             Self::NoMetric(Metric::Effective) => {
                 f.write_str("no column EffectiveCost: effective cost is not available")
             }
-            Self::NoMetric(Metric::Billed) => f.write_str("no column BilledCost: billed cost is not available"),
-            Self::NoMetric(Metric::List) => f.write_str("no column ListCost: list cost is not available"),
-            Self::NoCurrency => {
-                f.write_str("no column BillingCurrency: the currency is unknown (XXX); give it with --currency")
+            Self::NoMetric(Metric::Billed) => {
+                f.write_str("no column BilledCost: billed cost is not available")
             }
-            Self::NoChargeCategory => f.write_str("no column ChargeCategory: every row counts as usage"),
-            Self::Duplicate(name) => write!(f, "the column {name} appears twice: the first one is used"),
-            Self::Tags(count) => write!(f, "the tags of {count} rows are not valid JSON: these rows count as untagged"),
-            Self::NoListCost(count) => write!(f, "{count} usage rows have no ListCost: list totals are too low"),
+            Self::NoMetric(Metric::List) => {
+                f.write_str("no column ListCost: list cost is not available")
+            }
+            Self::NoCurrency => f.write_str(
+                "no column BillingCurrency: the currency is unknown (XXX); give it with --currency",
+            ),
+            Self::NoChargeCategory => {
+                f.write_str("no column ChargeCategory: every row counts as usage")
+            }
+            Self::Duplicate(name) => {
+                write!(f, "the column {name} appears twice: the first one is used")
+            }
+            Self::Tags(count) => write!(
+                f,
+                "the tags of {count} rows are not valid JSON: these rows count as untagged"
+            ),
+            Self::NoListCost(count) => write!(
+                f,
+                "{count} usage rows have no ListCost: list totals are too low"
+            ),
         }
     }
 }
@@ -299,17 +319,38 @@ impl BadRow {
         let escaped = match std::str::from_utf8(value) {
             Ok(text) => text.escape_debug().take(VALUE_CHARS_MAX).collect(),
             Err(error) if error.error_len().is_none() && value.len() > VALUE_CHARS_MAX * 4 => {
-                String::from_utf8_lossy(value).escape_debug().take(VALUE_CHARS_MAX).collect()
+                String::from_utf8_lossy(value)
+                    .escape_debug()
+                    .take(VALUE_CHARS_MAX)
+                    .collect()
             }
-            Err(_) => value.escape_ascii().take(VALUE_CHARS_MAX).map(char::from).collect(),
+            Err(_) => value
+                .escape_ascii()
+                .take(VALUE_CHARS_MAX)
+                .map(char::from)
+                .collect(),
         };
-        Self { file: file.into(), row, column: column.into(), value: escaped, reason }
+
+        Self {
+            file: file.into(),
+            row,
+            column: column.into(),
+            value: escaped,
+            reason,
+        }
     }
 }
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, row, column, value, reason } = self;
+        let Self {
+            file,
+            row,
+            column,
+            value,
+            reason,
+        } = self;
+
         match column.as_str() {
             "" => write!(f, "{file}:{row}: {reason}: {value}"),
             _ => write!(f, "{file}:{row}: {column} is \"{value}\": {reason}"),

@@ -33,7 +33,12 @@ impl TagSets {
     pub(super) fn new(keys: Vec<String>) -> Self {
         let none = vec![String::new(); keys.len()];
         let places = HashMap::from([(none.clone(), Self::NONE)]);
-        Self { keys, sets: vec![none], places, remembered: Remembered::default() }
+        Self {
+            keys,
+            sets: vec![none],
+            places,
+            remembered: Remembered::default(),
+        }
     }
 
     /// Whether no tag was chosen.
@@ -54,23 +59,40 @@ impl TagSets {
 
     /// The set of a JSON text; none where it is no JSON.
     pub(super) fn set(&mut self, text: &[u8]) -> Option<u32> {
-        let Remembered { hasher, table, bytes } = &self.remembered;
+        let Remembered {
+            hasher,
+            table,
+            bytes,
+        } = &self.remembered;
         let hash = hasher.hash_one(text);
         let of = |start: u32, length: u32| &bytes[start as usize..(start + length) as usize];
+
         if let Some(known) = table.find(hash, |(start, length, _)| of(*start, *length) == text) {
             return known.2;
         }
+
         let set = self.parse(text).map(|values| self.place(values));
-        let Remembered { hasher, table, bytes } = &mut self.remembered;
+        let Remembered {
+            hasher,
+            table,
+            bytes,
+        } = &mut self.remembered;
+
         if bytes.len() + text.len() > REMEMBERED_MAX {
             table.clear();
             bytes.clear();
         }
+
         let start = bytes.len();
         bytes.extend_from_slice(text);
-        table.insert_unique(hash, (start as u32, text.len() as u32, set), |(start, length, _)| {
-            hasher.hash_one(&bytes[*start as usize..(start + length) as usize])
-        });
+        table.insert_unique(
+            hash,
+            (start as u32, text.len() as u32, set),
+            |(start, length, _)| {
+                hasher.hash_one(&bytes[*start as usize..(start + length) as usize])
+            },
+        );
+
         set
     }
 
@@ -83,6 +105,7 @@ impl TagSets {
                 values[place] = value.to_owned();
             }
         }
+
         self.place(values)
     }
 
@@ -90,6 +113,7 @@ impl TagSets {
         if let Some(place) = self.places.get(&values) {
             return *place;
         }
+
         let place = self.sets.len() as u32;
         self.sets.push(values.clone());
         self.places.insert(values, place);
@@ -99,6 +123,7 @@ impl TagSets {
     fn parse(&self, text: &[u8]) -> Option<Vec<String>> {
         let text = std::str::from_utf8(text).ok()?.trim();
         let braced;
+
         // Some exports of Azure leave the braces out.
         let json = if text.starts_with('"') && text.contains(':') {
             braced = format!("{{{text}}}");
@@ -108,7 +133,14 @@ impl TagSets {
         };
         let mut values = vec![String::new(); self.keys.len()];
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        deserializer.deserialize_any(Chosen { keys: &self.keys, values: &mut values }).ok()?;
+
+        deserializer
+            .deserialize_any(Chosen {
+                keys: &self.keys,
+                values: &mut values,
+            })
+            .ok()?;
+
         deserializer.end().ok()?;
         Some(values)
     }
@@ -122,7 +154,10 @@ struct Chosen<'a> {
 
 impl Chosen<'_> {
     fn value(&mut self, key: &str) -> Option<&mut String> {
-        let place = self.keys.binary_search_by(|known| known.as_str().cmp(key)).ok()?;
+        let place = self
+            .keys
+            .binary_search_by(|known| known.as_str().cmp(key))
+            .ok()?;
         self.values.get_mut(place)
     }
 }
@@ -141,6 +176,7 @@ impl<'de> Visitor<'de> for Chosen<'_> {
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
+
         Ok(())
     }
 
@@ -173,7 +209,8 @@ impl<'de> Visitor<'de> for Pair<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let (mut key, mut value) = (None, None);
+        let mut key = None;
+        let mut value = None;
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
                 "key" | "Key" => key = Some(map.next_value()?),
@@ -181,6 +218,7 @@ impl<'de> Visitor<'de> for Pair<'_, '_> {
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
+
         if let Some(place) = key.and_then(|key| self.0.value(&plain(key))) {
             *place = value.map(plain).unwrap_or_default();
         }
@@ -212,11 +250,27 @@ mod tests {
     #[test]
     fn the_forms_of_the_exports_are_read() {
         let both = Some(vec!["prod".to_owned(), "a\"b".to_owned()]);
-        assert_eq!(read(r#"{"env": "prod", "other": {"team": 1}, "team": "a\"b"}"#), both);
-        assert_eq!(read(r#"[{"key":"team","value":"a\"b"},{"value":"prod","key":"env","x":[]}]"#), both);
+        assert_eq!(
+            read(r#"{"env": "prod", "other": {"team": 1}, "team": "a\"b"}"#),
+            both
+        );
+
+        assert_eq!(
+            read(r#"[{"key":"team","value":"a\"b"},{"value":"prod","key":"env","x":[]}]"#),
+            both
+        );
+
         assert_eq!(read(r#""env": "prod","team": "a\"b""#), both);
-        assert_eq!(read(r#"{"env": true, "team": null}"#), Some(vec!["true".into(), String::new()]));
-        assert_eq!(read(r#"{"env": "a", "env": "b"}"#), Some(vec!["b".into(), String::new()]));
+        assert_eq!(
+            read(r#"{"env": true, "team": null}"#),
+            Some(vec!["true".into(), String::new()])
+        );
+
+        assert_eq!(
+            read(r#"{"env": "a", "env": "b"}"#),
+            Some(vec!["b".into(), String::new()])
+        );
+
         for bad in ["{", "{\"env\": }", "env=prod", "{} {}", "[1]", "5"] {
             assert_eq!(read(bad), None, "{bad}");
         }

@@ -32,7 +32,12 @@ fn total(import: &Import, metric: Metric) -> String {
 }
 
 fn reasons(import: &Import) -> Vec<String> {
-    import.report.bad_rows.iter().map(ToString::to_string).collect()
+    import
+        .report
+        .bad_rows
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// A row as text by column.
@@ -46,8 +51,20 @@ struct Charge {
 }
 
 fn charge() -> impl Strategy<Value = Charge> {
-    (1u8..28, 0u8..3, any::<bool>(), any::<[i64; 3]>(), "[a-z\",\n]{0,5}")
-        .prop_map(|(day, account, is_usage, units, name)| Charge { day, account, is_usage, units, name })
+    (
+        1u8..28,
+        0u8..3,
+        any::<bool>(),
+        any::<[i64; 3]>(),
+        "[a-z\",\n]{0,5}",
+    )
+        .prop_map(|(day, account, is_usage, units, name)| Charge {
+            day,
+            account,
+            is_usage,
+            units,
+            name,
+        })
 }
 
 fn written(charges: &[Charge], order: &[usize], quoting: u64, end: &str) -> String {
@@ -62,20 +79,35 @@ fn written(charges: &[Charge], order: &[usize], quoting: u64, end: &str) -> Stri
         "x_More",
         "BillingCurrency",
     ];
+
     let mut seed = quoting;
     let mut quoted = |text: String| {
         seed = seed.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let is_needed = text.contains(['"', ',', '\n']);
-        if is_needed || seed.is_multiple_of(2) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+        if is_needed || seed.is_multiple_of(2) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text
+        }
     };
+
     let mut line = |values: [String; 9]| {
-        order.iter().map(|place| quoted(values[*place].clone())).collect::<Vec<_>>().join(",") + end
+        order
+            .iter()
+            .map(|place| quoted(values[*place].clone()))
+            .collect::<Vec<_>>()
+            .join(",")
+            + end
     };
     let mut text = line(NAMES.map(str::to_owned));
+
     for charge in charges {
-        let [billed, effective, list] = charge.units.map(|units| Amount(i128::from(units)).to_string());
+        let [billed, effective, list] = charge
+            .units
+            .map(|units| Amount(i128::from(units)).to_string());
         let start = format!("2024-09-{:02} 10:00:00", charge.day);
         let kind = if charge.is_usage { "Usage" } else { "Tax" };
+
         text += &line([
             billed,
             start,
@@ -88,6 +120,7 @@ fn written(charges: &[Charge], order: &[usize], quoting: u64, end: &str) -> Stri
             "USD".into(),
         ]);
     }
+
     text
 }
 
@@ -99,18 +132,41 @@ proptest! {
         quoting: u64,
         is_crlf: bool,
     ) {
-        let import = read(&written(&charges, &order, quoting, if is_crlf { "\r\n" } else { "\n" }));
+        let import = read(&written(
+            &charges,
+            &order,
+            quoting,
+            if is_crlf { "\r\n" } else { "\n" },
+        ));
+
         prop_assert_eq!(&import.report.bad_rows, &[]);
-        let sum = |of: &dyn Fn(&Charge) -> i64| Amount(charges.iter().map(|charge| i128::from(of(charge))).sum()).to_string();
-        prop_assert_eq!(total(&import, Metric::Billed), sum(&|charge| charge.units[0]));
-        prop_assert_eq!(total(&import, Metric::Effective), sum(&|charge| charge.units[1]));
-        prop_assert_eq!(total(&import, Metric::List), sum(&|charge| if charge.is_usage { charge.units[2] } else { 0 }));
+        let sum = |of: &dyn Fn(&Charge) -> i64| {
+            Amount(charges.iter().map(|charge| i128::from(of(charge))).sum()).to_string()
+        };
+        prop_assert_eq!(
+            total(&import, Metric::Billed),
+            sum(&|charge| charge.units[0])
+        );
+
+        prop_assert_eq!(
+            total(&import, Metric::Effective),
+            sum(&|charge| charge.units[1])
+        );
+
+        prop_assert_eq!(
+            total(&import, Metric::List),
+            sum(&|charge| if charge.is_usage { charge.units[2] } else { 0 })
+        );
 
         let mut reversed = charges.clone();
         reversed.reverse();
+
         let plain: Vec<usize> = (0..9).collect();
         let other = read(&written(&reversed, &plain, 1, "\n"));
-        prop_assert_eq!(import.parts[0].cells.encode().unwrap(), other.parts[0].cells.encode().unwrap());
+        prop_assert_eq!(
+            import.parts[0].cells.encode().unwrap(),
+            other.parts[0].cells.encode().unwrap()
+        );
     }
 
     #[test]
@@ -122,16 +178,29 @@ proptest! {
     ) {
         let other = if is_copy { one.clone() } else { other };
         // What begins like gzip would be unpacked.
-        prop_assume!([&one, &other].iter().all(|bytes| FileFormat::of(bytes) != FileFormat::CsvGz));
-        let [left, right] =
-            [(&one, packed[0]), (&other, packed[1])].map(|(bytes, pack)| if pack { gzip(bytes) } else { bytes.clone() });
-        prop_assert_eq!(has_same_content(&left[..], &right[..]).unwrap(), one == other);
+        prop_assume!(
+            [&one, &other]
+                .iter()
+                .all(|bytes| FileFormat::of(bytes) != FileFormat::CsvGz)
+        );
+
+        let [left, right] = [(&one, packed[0]), (&other, packed[1])]
+            .map(|(bytes, pack)| if pack { gzip(bytes) } else { bytes.clone() });
+        prop_assert_eq!(
+            has_same_content(&left[..], &right[..]).unwrap(),
+            one == other
+        );
     }
 
     #[test]
-    fn arbitrary_rows_never_panic_and_none_is_lost(rows in proptest::collection::vec("[0-9a-z,\"-]{0,30}", 0..20)) {
+    fn arbitrary_rows_never_panic_and_none_is_lost(
+        rows in proptest::collection::vec("[0-9a-z,\"-]{0,30}", 0..20),
+    ) {
         let import = read(&format!("{START},BilledCost,Tags\n{}\n", rows.join("\n")));
-        prop_assert_eq!(import.report.rows, import.report.imported + import.report.bad.values().sum::<u64>());
+        prop_assert_eq!(
+            import.report.rows,
+            import.report.imported + import.report.bad.values().sum::<u64>()
+        );
     }
 }
 
@@ -140,27 +209,56 @@ fn every_field_finds_its_place() {
     let text = "\u{feff}billedcost,EFFECTIVECOST,ListCost,ServiceProviderName,ProviderName,BillingAccountId,SubAccountId,RegionId,\
         AvailabilityZone,ServiceName,ServiceCategory,ChargeCategory,PricingCategory,CommitmentDiscountStatus,BillingCurrency,\
         ChargePeriodStart,BillingPeriodStart,Tags,x_A,Id\r\n\
-        1,2,3,New,Old,007,1E5,r1,z1,\"S, \"\"A\"\"\",Compute,usage,Committed,Unused,eur,2024-09-30T23:00:00-02:00,2024-09-01,\
+        1,2,3,New,Old,007,1E5,r1,z1,\"S, \
+        \"\"A\"\"\",Compute,usage,Committed,Unused,eur,2024-09-30T23:00:00-02:00,2024-09-01,\
         \"{\"\"team\"\":\"\"a\"\"}\",,\r\n\
         1,2,3,NULL,Old,007,null,,NULL,S,,Purchase,Dynamic,,EUR,2024-09-30,NULL,NULL,,\r\n";
-    let options = ImportOptions { tag_keys: vec!["team".into()], ..ImportOptions::default() };
+
+    let options = ImportOptions {
+        tag_keys: vec!["team".into()],
+        ..ImportOptions::default()
+    };
     let import = read_with(options, text.as_bytes());
+
     assert_eq!(reasons(&import), Vec::<String>::new());
-    let part = |source: &str| import.parts.iter().find(|part| part.source == source).unwrap();
+    let part = |source: &str| {
+        import
+            .parts
+            .iter()
+            .find(|part| part.source == source)
+            .unwrap()
+    };
     let texts = |cells: &Cells| Dimension::ALL.map(|dimension| cells.text(dimension, 0).to_owned());
 
     let new = part("New 007");
-    assert_eq!(texts(&new.cells), ["New", "1E5", "r1", "z1", "S, \"A\"", "Compute"]);
+    assert_eq!(
+        texts(&new.cells),
+        ["New", "1E5", "r1", "z1", "S, \"A\"", "Compute"]
+    );
+
     assert_eq!(new.period.to_string(), "2024-09");
     assert_eq!(day_of(new.cells.day(0)).unwrap().to_string(), "2024-10-01");
-    assert_eq!((new.cells.kind(0), new.cells.pricing(0)), (ChargeKind::Usage, PricingClass::Unused));
+    assert_eq!(
+        (new.cells.kind(0), new.cells.pricing(0)),
+        (ChargeKind::Usage, PricingClass::Unused)
+    );
+
     let tag = new.cells.tag_column("team").unwrap()[0];
     assert_eq!(new.cells.texts()[tag as usize], "a");
-    assert_eq!(new.totals[&Metric::List].of("EUR".parse().unwrap()).to_string(), "3");
+    assert_eq!(
+        new.totals[&Metric::List]
+            .of("EUR".parse().unwrap())
+            .to_string(),
+        "3"
+    );
 
     let old = part("Old 007");
     assert_eq!(texts(&old.cells), ["Old", "007", "", "", "S", ""]);
-    assert_eq!((old.cells.kind(0), old.cells.pricing(0)), (ChargeKind::Purchase, PricingClass::Spot));
+    assert_eq!(
+        (old.cells.kind(0), old.cells.pricing(0)),
+        (ChargeKind::Purchase, PricingClass::Spot)
+    );
+
     assert!(old.cells.sums(0).list.is_zero());
 }
 
@@ -181,21 +279,28 @@ fn a_bad_row_is_reported_and_the_others_count() {
         2024-09-01,1,Usage,USD,,9/1/24\n\
         2024-09-01, 2.50 ,Usage,USD,,\n",
     );
+
     assert_eq!(
         reasons(&import),
         [
             "file.csv:4: BilledCost is \"x\": not a decimal number",
             "file.csv:5: BilledCost is \"NULL\": a value is required",
-            "file.csv:6: BilledCost is \"123456789012345\": more than 14 digits before the decimal point",
-            "file.csv:7: ChargePeriodStart is \"4/1/25\": not a date: write it as 2024-09-18T22:00:00Z",
+            "file.csv:6: BilledCost is \"123456789012345\": more than 14 digits before the decimal \
+                point",
+            "file.csv:7: ChargePeriodStart is \"4/1/25\": not a date: write it as \
+                2024-09-18T22:00:00Z",
             "file.csv:8: ChargePeriodStart is \"\": a value is required",
-            "file.csv:9: ChargeCategory is \"Gift\": not Usage, Purchase, Tax, Credit or Adjustment",
+            "file.csv:9: ChargeCategory is \"Gift\": not Usage, Purchase, Tax, Credit or \
+                Adjustment",
             "file.csv:10: BillingCurrency is \"\": a value is required",
             "file.csv:11: BillingCurrency is \"US-D\": not a currency code",
-            "file.csv:12: the number of fields differs from the header: 4 of 6: 2024-09-01,1,Usage,USD",
-            "file.csv:13: BillingPeriodStart is \"9/1/24\": not a date: write it as 2024-09-18T22:00:00Z",
+            "file.csv:12: the number of fields differs from the header: 4 of 6: \
+                2024-09-01,1,Usage,USD",
+            "file.csv:13: BillingPeriodStart is \"9/1/24\": not a date: write it as \
+                2024-09-18T22:00:00Z",
         ]
     );
+
     assert_eq!((import.report.rows, import.report.imported), (12, 2));
     assert_eq!(total(&import, Metric::Billed), "3.5");
     assert_eq!(import.parts[0].cells.len(), 2);
@@ -214,6 +319,7 @@ fn usage_without_a_list_cost_keeps_its_other_costs() {
         2024-09-01,NULL,2,,Usage,USD\n\
         2024-09-01,1,,,Usage,USD\n",
     );
+
     assert_eq!(
         reasons(&import),
         [
@@ -222,7 +328,12 @@ fn usage_without_a_list_cost_keeps_its_other_costs() {
             "file.csv:8: BilledCost is \"\": a value is required",
         ]
     );
-    assert_eq!(Metric::ALL.map(|metric| total(&import, metric)), ["1111", "2222", "3"]);
+
+    assert_eq!(
+        Metric::ALL.map(|metric| total(&import, metric)),
+        ["1111", "2222", "3"]
+    );
+
     assert_eq!(import.report.files[0].warnings, [Warning::NoListCost(2)]);
 }
 
@@ -232,43 +343,87 @@ fn a_value_that_is_not_text_is_quoted_and_short() {
         b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,ok\n2024-09-01,".to_vec();
     bytes.extend_from_slice(&[b'7'; 500]);
     bytes.extend_from_slice(b",\n");
+
     let import = read_with(ImportOptions::default(), &bytes);
-    assert_eq!(reasons(&import)[0], "file.csv:2: ServiceName is \"a\\xff\": not UTF-8");
+    assert_eq!(
+        reasons(&import)[0],
+        "file.csv:2: ServiceName is \"a\\xff\": not UTF-8"
+    );
+
     assert_eq!(import.report.bad_rows[1].value, "7".repeat(80));
     assert_eq!(import.report.imported, 1);
 }
 
 #[test]
 fn files_that_cant_be_imported_say_why() {
-    let error =
-        |bytes: &[u8]| read_with(ImportOptions::default(), bytes).report.files[0].error.clone().unwrap().to_string();
+    let error = |bytes: &[u8]| {
+        read_with(ImportOptions::default(), bytes).report.files[0]
+            .error
+            .clone()
+            .unwrap()
+            .to_string()
+    };
+
     assert_eq!(
         error(b"ChargePeriodStart,Cost\n"),
-        "file.csv: no column EffectiveCost, BilledCost or ListCost; columns found: ChargePeriodStart, Cost"
+        "file.csv: no column EffectiveCost, BilledCost or ListCost; columns found: \
+            ChargePeriodStart, Cost"
     );
-    assert_eq!(error(b"BilledCost,B\n"), "file.csv: no column ChargePeriodStart; columns found: BilledCost, B");
+
+    assert_eq!(
+        error(b"BilledCost,B\n"),
+        "file.csv: no column ChargePeriodStart; columns found: BilledCost, B"
+    );
+
     for (bytes, problem) in [
         (&b""[..], "the file is empty"),
         (b"\xff\xfeB\0i\0", "the file is in UTF-16"),
         (b"PK\x03\x04\0\0", "the first line is not text"),
         (b"PAR1\0\0", "a Parquet file can't be read as a stream"),
     ] {
-        assert!(error(bytes).starts_with(&format!("file.csv: {problem}")), "{}", error(bytes));
+        assert!(
+            error(bytes).starts_with(&format!("file.csv: {problem}")),
+            "{}",
+            error(bytes)
+        );
     }
 }
 
 #[test]
 fn what_is_missing_is_said_and_not_made_up() {
     let import = read("ChargePeriodStart,EffectiveCost\n2024-09-01,5\n");
-    let warnings: Vec<String> = import.report.files[0].warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = import.report.files[0]
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+
     assert_eq!(warnings.len(), 4, "{warnings:?}");
-    assert_eq!(import.parts[0].totals.keys().collect::<Vec<_>>(), [&Metric::Effective]);
+    assert_eq!(
+        import.parts[0].totals.keys().collect::<Vec<_>>(),
+        [&Metric::Effective]
+    );
+
     assert_eq!(import.parts[0].cells.currency(0), Currency::NONE);
     assert_eq!(import.parts[0].source, "file.csv");
 
-    let options = ImportOptions { currency: Some(Currency::USD), source: Some("mine".into()), ..Default::default() };
-    let import = read_with(options, b"ChargePeriodStart,EffectiveCost,Tags\n2024-09-01,5,\n");
-    assert_eq!((import.parts[0].cells.currency(0), import.parts[0].source.as_str()), (Currency::USD, "mine"));
+    let options = ImportOptions {
+        currency: Some(Currency::USD),
+        source: Some("mine".into()),
+        ..Default::default()
+    };
+    let import = read_with(
+        options,
+        b"ChargePeriodStart,EffectiveCost,Tags\n2024-09-01,5,\n",
+    );
+
+    assert_eq!(
+        (
+            import.parts[0].cells.currency(0),
+            import.parts[0].source.as_str()
+        ),
+        (Currency::USD, "mine")
+    );
 }
 
 fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
@@ -279,27 +434,58 @@ fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
 
 #[test]
 fn gzip_of_several_members_is_read_and_a_cut_one_is_an_error() {
-    let rows = |from: usize| (from..from + 500).map(|cents| format!("2024-09-01,0.{cents:04}\n")).collect::<String>();
+    let rows = |from: usize| {
+        (from..from + 500)
+            .map(|cents| format!("2024-09-01,0.{cents:04}\n"))
+            .collect::<String>()
+    };
     let mut bytes = gzip(format!("ChargePeriodStart,BilledCost\n{}", rows(0)));
+
     bytes.extend(gzip(rows(500)));
     let whole = read_with(ImportOptions::default(), &bytes);
-    assert_eq!((whole.report.imported, whole.report.is_complete()), (1000, true));
+    assert_eq!(
+        (whole.report.imported, whole.report.is_complete()),
+        (1000, true)
+    );
 
     let cut = read_with(ImportOptions::default(), &bytes[..bytes.len() - 300]);
-    assert!((500..1000).contains(&cut.report.imported), "{}", cut.report.imported);
-    assert!(matches!(cut.report.files[0].error, Some(FileError::EndsEarly { .. })), "{:?}", cut.report.files[0]);
+    assert!(
+        (500..1000).contains(&cut.report.imported),
+        "{}",
+        cut.report.imported
+    );
+
+    assert!(
+        matches!(cut.report.files[0].error, Some(FileError::EndsEarly { .. })),
+        "{:?}",
+        cut.report.files[0]
+    );
 
     let mut broken = bytes.clone();
     broken[60] ^= 0x55;
     broken[90] ^= 0x55;
-    assert!(!read_with(ImportOptions::default(), &broken).report.is_complete());
+    assert!(
+        !read_with(ImportOptions::default(), &broken)
+            .report
+            .is_complete()
+    );
 }
 
 #[test]
 fn a_file_that_ends_within_a_row_is_an_error_and_its_rows_count() {
     let import = read("ChargePeriodStart,BilledCost\n2024-09-01,1\n2024-0");
-    assert_eq!((import.report.imported, import.report.bad), (1, [(BadReason::Cut, 1)].into()));
-    assert_eq!(import.report.files[0].error, Some(FileError::EndsEarly { file: "file.csv".into(), line: 3 }));
+    assert_eq!(
+        (import.report.imported, import.report.bad),
+        (1, [(BadReason::Cut, 1)].into())
+    );
+
+    assert_eq!(
+        import.report.files[0].error,
+        Some(FileError::EndsEarly {
+            file: "file.csv".into(),
+            line: 3
+        })
+    );
 }
 
 #[test]
@@ -308,29 +494,59 @@ fn files_of_a_month_add_up_and_months_stay_apart() {
     let header = "ChargePeriodStart,BillingPeriodStart,BilledCost,ProviderName,BillingCurrency";
     importer.read(
         "a.csv",
-        format!("{header}\n2024-09-01,2024-09-01,1,AWS,USD\n2024-10-01,2024-10-01,2,AWS,USD\n").as_bytes(),
+        format!("{header}\n2024-09-01,2024-09-01,1,AWS,USD\n2024-10-01,2024-10-01,2,AWS,USD\n")
+            .as_bytes(),
     );
+
     importer.read(
         "b.csv",
-        format!("{header},EffectiveCost\n2024-09-01,2024-09-01,3,AWS,USD,0.0000000000000001\n").as_bytes(),
+        format!("{header},EffectiveCost\n2024-09-01,2024-09-01,3,AWS,USD,0.0000000000000001\n")
+            .as_bytes(),
     );
+
     let import = importer.finish();
-    let parts: Vec<_> =
-        import.parts.iter().map(|part| (part.period.to_string(), part.rows, part.cells.len())).collect();
+    let parts: Vec<_> = import
+        .parts
+        .iter()
+        .map(|part| (part.period.to_string(), part.rows, part.cells.len()))
+        .collect();
+
     assert_eq!(parts, [("2024-09".into(), 2, 1), ("2024-10".into(), 1, 1)]);
     // The first file has no effective cost.
-    assert_eq!(import.report.totals.keys().collect::<Vec<_>>(), [&Metric::Billed]);
-    assert_eq!((total(&import, Metric::Billed).as_str(), import.report.rounded), ("6", 1));
+    assert_eq!(
+        import.report.totals.keys().collect::<Vec<_>>(),
+        [&Metric::Billed]
+    );
+
+    assert_eq!(
+        (
+            total(&import, Metric::Billed).as_str(),
+            import.report.rounded
+        ),
+        ("6", 1)
+    );
+
     let days = import.report.days.unwrap();
-    assert_eq!((days.0.to_string(), days.1.to_string()), ("2024-09-01".into(), "2024-10-01".into()));
-    assert!(serde_json::to_string(&import.report).unwrap().contains("\"6\""));
+    assert_eq!(
+        (days.0.to_string(), days.1.to_string()),
+        ("2024-09-01".into(), "2024-10-01".into())
+    );
+
+    assert!(
+        serde_json::to_string(&import.report)
+            .unwrap()
+            .contains("\"6\"")
+    );
 }
 
 fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data")
+        .join(path);
     if !path.exists() {
         println!("skipped: data not present");
         return None;
     }
+
     Some(path)
 }

@@ -39,8 +39,10 @@ fn read_records(
     let names = header(records, &file.name)?;
     let (columns, warnings) = Columns::find(&file.name, &names, currency.is_some())?;
     file.warnings = warnings;
+
     let context = FileContext::new(&file.name, &columns, currency);
     collector.start_file();
+
     let mut rows = Rows {
         columns,
         context,
@@ -64,7 +66,13 @@ fn read_records(
                         file.imported += 1;
                         None
                     }
-                    Err(fault) => Some(BadRow::new(&file.name, line, fault.column, &fault.value, fault.reason)),
+                    Err(fault) => Some(BadRow::new(
+                        &file.name,
+                        line,
+                        fault.column,
+                        &fault.value,
+                        fault.reason,
+                    )),
                 }
             }
             Next::Broken(at, broken, sample) => {
@@ -74,14 +82,17 @@ fn read_records(
                 Some(BadRow::new(&file.name, at, "", &value, reason))
             }
         };
+
         file.rows += 1;
         if let Some(row) = bad {
             report.add_bad(row);
         }
+
         if file.rows.is_multiple_of(CHECKED_ROWS) {
             collector.check(&file.name)?;
         }
     }
+
     report.rounded += rows.rounded;
     if rows.bad_tags > 0 {
         file.warnings.push(Warning::Tags(rows.bad_tags));
@@ -94,16 +105,26 @@ fn read_records(
 }
 
 /// Whether a file ended as it should.
-fn end_of(records: &Records<impl Read>, file: &str, line: u64, cut: Option<u64>) -> Result<(), FileError> {
+fn end_of(
+    records: &Records<impl Read>,
+    file: &str,
+    line: u64,
+    cut: Option<u64>,
+) -> Result<(), FileError> {
     let file = file.to_owned();
     if records.is_given_up() {
         return Err(FileError::Quotes { file, line });
     }
+
     match (records.failure(), cut) {
         (Some(error), _) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(FileError::EndsEarly { file, line })
         }
-        (Some(error), _) => Err(FileError::Read { file, bytes: records.bytes(), message: error.to_string() }),
+        (Some(error), _) => Err(FileError::Read {
+            file,
+            bytes: records.bytes(),
+            message: error.to_string(),
+        }),
         (None, Some(line)) => Err(FileError::EndsEarly { file, line }),
         (None, None) => Ok(()),
     }
@@ -119,27 +140,45 @@ fn broken_row(broken: Broken, sample: &[u8]) -> (BadReason, Vec<u8>) {
         Broken::TooLong => BadReason::TooLong,
         Broken::Cut => BadReason::Cut,
     };
+
     (reason, sample.to_vec())
 }
 
 fn header(records: &mut Records<impl Read>, file: &str) -> Result<Vec<String>, FileError> {
-    let error = |problem: &str| FileError::Format { file: file.into(), problem: problem.into() };
+    let error = |problem: &str| FileError::Format {
+        file: file.into(),
+        problem: problem.into(),
+    };
     let names = match records.next() {
-        Next::Record(record) => (0..record.len()).map(|index| unquoted(record.field(index)).into_owned()).collect(),
+        Next::Record(record) => (0..record.len())
+            .map(|index| unquoted(record.field(index)).into_owned())
+            .collect(),
         Next::Broken(..) => return Err(error("the first line is not a header")),
         Next::End => Vec::new(),
     };
+
     if let (true, Some(failure)) = (names.is_empty(), records.failure()) {
         return Err(match failure.kind() {
-            std::io::ErrorKind::UnexpectedEof => FileError::EndsEarly { file: file.into(), line: 1 },
-            _ => FileError::Read { file: file.into(), bytes: records.bytes(), message: failure.to_string() },
+            std::io::ErrorKind::UnexpectedEof => FileError::EndsEarly {
+                file: file.into(),
+                line: 1,
+            },
+            _ => FileError::Read {
+                file: file.into(),
+                bytes: records.bytes(),
+                message: failure.to_string(),
+            },
         });
     }
+
     let text = |name: &Vec<u8>| match std::str::from_utf8(name) {
         Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
-        _ if name.starts_with(b"\xff\xfe") || name.starts_with(b"\xfe\xff") => Err(error("the file is in UTF-16")),
+        _ if name.starts_with(b"\xff\xfe") || name.starts_with(b"\xfe\xff") => {
+            Err(error("the file is in UTF-16"))
+        }
         _ => Err(error("the first line is not text")),
     };
+
     match names.as_slice() {
         [] => Err(error("the file is empty")),
         names => names.iter().map(text).collect(),
@@ -164,10 +203,15 @@ impl Rows {
     #[inline]
     fn add(&mut self, record: &Record<'_>, collector: &mut Collector) -> Result<(), Fault> {
         let start = plain(record.field(self.columns.charge_start));
-        let day = self.days.day(start).ok_or_else(|| bad_date(CHARGE_START, start))?;
+        let day = self
+            .days
+            .day(start)
+            .ok_or_else(|| bad_date(CHARGE_START, start))?;
         let period = self.period(record, day)?;
         let tags = match self.columns.tags {
-            Some(column) if !collector.tags.is_unused() => self.tags(record.field(column), collector),
+            Some(column) if !collector.tags.is_unused() => {
+                self.tags(record.field(column), collector)
+            }
             _ => TagSets::NONE,
         };
 
@@ -176,6 +220,7 @@ impl Rows {
             let (bytes, length) = record.field_and_rest(*column);
             self.key.push(bytes, length);
         }
+
         let texts = || texts_of(&self.columns, record);
         let series = collector.series(&self.context, self.key.bytes(), period, texts)?;
 
@@ -185,14 +230,21 @@ impl Rows {
             None => Ok(Amount::ZERO),
             Some(column) => {
                 let text = record.field(column);
-                let (amount, rounded) = amount_of(text).map_err(|reason| Fault::new(name, plain(text), reason))?;
+                let (amount, rounded) =
+                    amount_of(text).map_err(|reason| Fault::new(name, plain(text), reason))?;
                 is_rounded |= rounded;
                 Ok(amount)
             }
         };
-        let (effective, billed) = (cost(effective, COST_NAMES[0])?, cost(billed, COST_NAMES[1])?);
+
+        let effective = cost(effective, COST_NAMES[0])?;
+        let billed = cost(billed, COST_NAMES[1])?;
+
         // Counts for usage alone.
-        let list = match collector.is_usage(series).then(|| cost(list, COST_NAMES[2])) {
+        let list = match collector
+            .is_usage(series)
+            .then(|| cost(list, COST_NAMES[2]))
+        {
             None => Amount::ZERO,
             // Not everything has a list price; what it cost counts all the same.
             Some(Err(fault)) if fault.reason == BadReason::Missing => {
@@ -201,7 +253,14 @@ impl Rows {
             }
             Some(list) => list?,
         };
-        let sums = Sums { effective, billed, list, rows: 1 };
+
+        let sums = Sums {
+            effective,
+            billed,
+            list,
+            rows: 1,
+        };
+
         self.rounded += u64::from(is_rounded);
         collector.add(series, day, tags, sums, texts);
         Ok(())
@@ -210,16 +269,28 @@ impl Rows {
     /// The billing month, or else that of the charge.
     #[inline]
     fn period(&mut self, record: &Record<'_>, day: i32) -> Result<Period, Fault> {
-        let text = self.columns.billing_start.map_or(&[][..], |column| plain(record.field(column)));
+        let text = self
+            .columns
+            .billing_start
+            .map_or(&[][..], |column| plain(record.field(column)));
+
         if let Some((known, period)) = &self.period
             && known == text
             && !text.is_empty()
         {
             return Ok(*period);
         }
+
         let is_missing = is_missing(text);
-        let day = if is_missing { Some(day) } else { self.days.day(text) };
-        let period = day.and_then(period_of).ok_or_else(|| bad_date(BILLING_START, text))?;
+        let day = if is_missing {
+            Some(day)
+        } else {
+            self.days.day(text)
+        };
+        let period = day
+            .and_then(period_of)
+            .ok_or_else(|| bad_date(BILLING_START, text))?;
+
         if !is_missing {
             self.period = Some((text.to_vec(), period));
         }
@@ -254,6 +325,7 @@ impl Key {
         let [t0, t1, t2, t3] = tags.to_le_bytes();
         let [y0, y1, ..] = period.year.to_le_bytes();
         let mut head = [0; SHORT];
+
         head[..7].copy_from_slice(&[t0, t1, t2, t3, y0, y1, u8::from(period.month)]);
         self.push(&head, 7);
     }
@@ -261,14 +333,19 @@ impl Key {
     /// Adds the first `length` bytes.
     #[inline]
     fn push(&mut self, bytes: &[u8], length: usize) {
-        let (start, end) = (self.length, self.length + length);
+        let start = self.length;
+        let end = self.length + length;
         if end + SHORT >= self.bytes.len() {
             self.bytes.resize((end + SHORT) * 2, 0);
         }
+
         match bytes.first_chunk::<SHORT>() {
-            Some(chunk) if length <= SHORT => self.bytes[start..start + SHORT].copy_from_slice(chunk),
+            Some(chunk) if length <= SHORT => {
+                self.bytes[start..start + SHORT].copy_from_slice(chunk)
+            }
             _ => self.bytes[start..end].copy_from_slice(&bytes[..length]),
         }
+
         // Never in a field without quotes around it.
         self.bytes[end] = b'\n';
         self.length = end + 1;
@@ -280,7 +357,15 @@ impl Key {
 }
 
 fn bad_date(column: &'static str, text: &[u8]) -> Fault {
-    Fault::new(column, text, if is_missing(text) { BadReason::Missing } else { BadReason::Date })
+    Fault::new(
+        column,
+        text,
+        if is_missing(text) {
+            BadReason::Missing
+        } else {
+            BadReason::Date
+        },
+    )
 }
 
 #[inline]
@@ -300,7 +385,10 @@ fn texts_of<'a>(columns: &Columns, record: &Record<'a>) -> Texts<'a> {
         text if is_missing(&text) => Cow::Borrowed(&[][..]),
         text => text,
     };
-    columns.texts.map(|column| column.map_or(Cow::Borrowed(&[][..]), text))
+
+    columns
+        .texts
+        .map(|column| column.map_or(Cow::Borrowed(&[][..]), text))
 }
 
 /// Whether a text stands for no value.
@@ -324,6 +412,7 @@ fn unquoted(field: &[u8]) -> Cow<'_, [u8]> {
     if text.len() == field.len() || !text.contains(&b'"') {
         return Cow::Borrowed(text);
     }
+
     let mut whole = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
@@ -333,5 +422,6 @@ fn unquoted(field: &[u8]) -> Cow<'_, [u8]> {
             bytes.next();
         }
     }
+
     Cow::Owned(whole)
 }

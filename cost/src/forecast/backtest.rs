@@ -1,4 +1,5 @@
-//! The rolling-origin backtest: forecasts made as if it were some weeks ago, compared with what followed.
+//! The rolling-origin backtest: forecasts made as if it were some weeks ago, compared with what
+//! followed.
 
 use super::{
     interval::{growth, half_width},
@@ -11,7 +12,8 @@ use std::ops::Range;
 const FOLDS: usize = 12;
 /// The newest of them choose the method.
 const CHOOSING_FOLDS: usize = 3;
-/// Three folds are few: a method must beat the median by a fifth, or the difference counts as chance.
+/// Three folds are few: a method must beat the median by a fifth, or the difference counts as
+/// chance.
 const ADVANTAGE_MIN: f64 = 0.2;
 /// The fewest days that a past forecast is made from.
 const LEARNING_DAYS_MIN: usize = 5;
@@ -49,16 +51,24 @@ struct Fold {
 
 impl Backtest {
     /// Tests forecasts over `horizon` days and over the sum of those that are `summed`.
-    pub(super) fn run(scaled: &[f64], scale: &Scale, horizon: usize, summed: &Range<usize>) -> Self {
+    pub(super) fn run(
+        scaled: &[f64],
+        scale: &Scale,
+        horizon: usize,
+        summed: &Range<usize>,
+    ) -> Self {
         let day_count = scaled.len();
         let tested = horizon.min(day_count / HORIZON_PART).max(1);
         let step = WEEK.min(day_count / STEP_PART).max(1);
+
         // The same days are summed, as far as the test reaches.
         let summed = summed.start.min(tested - 1)..summed.end.clamp(1, tested);
 
         let origins = (0..FOLDS).filter_map(|fold| day_count.checked_sub(tested + fold * step));
         let origins = origins.take_while(|origin| *origin >= LEARNING_DAYS_MIN);
-        let folds: Vec<Fold> = origins.map(|origin| fold(scaled, scale, origin, tested, &summed)).collect();
+        let folds: Vec<Fold> = origins
+            .map(|origin| fold(scaled, scale, origin, tested, &summed))
+            .collect();
 
         // Without any test nothing is known about how errors grow.
         let tested = if folds.is_empty() { horizon } else { tested };
@@ -73,7 +83,13 @@ impl Backtest {
                 Method::Median => median,
             }
         });
-        Self { method, horizon, tested, errors: errors.collect() }
+
+        Self {
+            method,
+            horizon,
+            tested,
+            errors: errors.collect(),
+        }
     }
 
     /// How many past forecasts there were.
@@ -84,41 +100,72 @@ impl Backtest {
     /// Half the width of the band of the day that follows `index` others, scaled.
     pub(super) fn day_half_width(&self, index: usize) -> f64 {
         let nearest = index.min(self.tested - 1);
-        let neighbours = nearest.saturating_sub(NEIGHBOUR_DAYS)..(nearest + NEIGHBOUR_DAYS + 1).min(self.tested);
-        let errors = self.errors.iter().flat_map(|errors| errors.days[neighbours.clone()].iter().copied());
+        let neighbours =
+            nearest.saturating_sub(NEIGHBOUR_DAYS)..(nearest + NEIGHBOUR_DAYS + 1).min(self.tested);
+        let errors = self
+            .errors
+            .iter()
+            .flat_map(|errors| errors.days[neighbours.clone()].iter().copied());
+
         half_width(errors) * growth(self.tested, index + 1)
     }
 
     /// Half the width of the band of the sum, scaled.
     pub(super) fn total_half_width(&self) -> f64 {
-        half_width(self.errors.iter().map(|errors| errors.total)) * growth(self.tested, self.horizon)
+        half_width(self.errors.iter().map(|errors| errors.total))
+            * growth(self.tested, self.horizon)
     }
 }
 
-fn fold(scaled: &[f64], scale: &Scale, origin: usize, tested: usize, summed: &Range<usize>) -> Fold {
+fn fold(
+    scaled: &[f64],
+    scale: &Scale,
+    origin: usize,
+    tested: usize,
+    summed: &Range<usize>,
+) -> Fold {
     let actual = &scaled[origin..origin + tested];
-    let sum = |values: &[f64]| values[summed.clone()].iter().map(|value| scale.invert(*value)).sum::<f64>();
+    let sum = |values: &[f64]| {
+        values[summed.clone()]
+            .iter()
+            .map(|value| scale.invert(*value))
+            .sum::<f64>()
+    };
     let actual_sum = sum(actual);
     let total_scale = scale.times(summed.len());
 
     let forecasts = methods::forecast_all(&scaled[..origin], tested);
-    let misses = forecasts.each_ref().map(|forecast| (sum(forecast) - actual_sum).abs());
+    let misses = forecasts
+        .each_ref()
+        .map(|forecast| (sum(forecast) - actual_sum).abs());
     let errors = forecasts.map(|forecast| Errors {
-        days: actual.iter().zip(&forecast).map(|(actual, forecast)| actual - forecast).collect(),
+        days: actual
+            .iter()
+            .zip(&forecast)
+            .map(|(actual, forecast)| actual - forecast)
+            .collect(),
         total: total_scale.apply(actual_sum) - total_scale.apply(sum(&forecast)),
     });
+
     Fold { errors, misses }
 }
 
 /// The method whose totals were off least; the median of all unless another one is clearly better.
 fn choose(folds: &[Fold]) -> Method {
-    let miss = |method: Method| folds.iter().map(|fold| fold.misses[method as usize]).sum::<f64>();
+    let miss = |method: Method| {
+        folds
+            .iter()
+            .map(|fold| fold.misses[method as usize])
+            .sum::<f64>()
+    };
     let mut best = (Method::Median, miss(Method::Median) * (1.0 - ADVANTAGE_MIN));
+
     for method in Method::ALL {
         let miss = miss(method);
         if miss < best.1 {
             best = (method, miss);
         }
     }
+
     best.0
 }

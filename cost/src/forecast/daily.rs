@@ -9,8 +9,8 @@ use time::{Date, Duration};
 
 /// Days that are kept, the newest ones.
 const KEPT_DAYS: usize = 731;
-/// Days that a forecast looks at. Weekly habits older than this say little about next month, and the time that a forecast takes
-/// is bounded.
+/// Days that a forecast looks at. Weekly habits older than this say little about next month, and
+/// the time that a forecast takes is bounded.
 const RECENT_DAYS: usize = 294;
 
 /// Daily costs in one currency. A day without a cost counts as a day that cost nothing.
@@ -25,29 +25,47 @@ pub struct DailyCosts {
 }
 
 impl DailyCosts {
-    /// The costs up to and including `last`, the newest day that the bill has anything to say about. Costs of the same day are
-    /// added. Costs after `last`, and those more than two years before it, are ignored. The series begins with the first cost.
-    pub fn new(currency: Currency, last: Date, costs: impl IntoIterator<Item = (Date, Amount)>) -> Self {
+    /// The costs up to and including `last`, the newest day that the bill has anything to say
+    /// about. Costs of the same day are added. Costs after `last`, and those more than two years
+    /// before it, are ignored. The series begins with the first cost.
+    pub fn new(
+        currency: Currency,
+        last: Date,
+        costs: impl IntoIterator<Item = (Date, Amount)>,
+    ) -> Self {
         // Newest day first, until the length is known.
         let mut amounts = Vec::new();
         for (day, amount) in costs {
-            let Ok(age) = usize::try_from((last - day).whole_days()) else { continue };
+            let Ok(age) = usize::try_from((last - day).whole_days()) else {
+                continue;
+            };
             if age < KEPT_DAYS {
                 add(&mut amounts, age, amount);
             }
         }
+
         amounts.reverse();
-        Self { currency, last, amounts, later: Vec::new() }
+        Self {
+            currency,
+            last,
+            amounts,
+            later: Vec::new(),
+        }
     }
 
-    /// The same with a part of what days after the newest one cost, which some bills have reached already; those after the end
-    /// of its month are ignored.
+    /// The same with a part of what days after the newest one cost, which some bills have reached
+    /// already; those after the end of its month are ignored.
     pub fn with_later(mut self, costs: impl IntoIterator<Item = (Date, Amount)>) -> Self {
         for (day, amount) in costs {
             if day > self.last && Period::of(day) == Period::of(self.last) {
-                add(&mut self.later, usize::from(day.day() - self.last.day()) - 1, amount);
+                add(
+                    &mut self.later,
+                    usize::from(day.day() - self.last.day()) - 1,
+                    amount,
+                );
             }
         }
+
         self
     }
 
@@ -62,17 +80,33 @@ impl DailyCosts {
     }
 
     /// The costs without those of the newest days, and the last day that is left.
-    pub(super) fn complete(&self, incomplete_days: u16) -> Result<(&[Amount], Date), ForecastError> {
+    pub(super) fn complete(
+        &self,
+        incomplete_days: u16,
+    ) -> Result<(&[Amount], Date), ForecastError> {
         let error = ForecastError::NoCompleteDay { incomplete_days };
-        let count =
-            self.amounts.len().checked_sub(usize::from(incomplete_days)).filter(|count| *count > 0).ok_or(error)?;
-        let last = self.last.checked_sub(Duration::days(i64::from(incomplete_days))).ok_or(error)?;
+        let count = self
+            .amounts
+            .len()
+            .checked_sub(usize::from(incomplete_days))
+            .filter(|count| *count > 0)
+            .ok_or(error)?;
+
+        let last = self
+            .last
+            .checked_sub(Duration::days(i64::from(incomplete_days)))
+            .ok_or(error)?;
+
         Ok((&self.amounts[..count], last))
     }
 
-    /// What is billed so far of the days after the last complete one, up to the end of the newest day's month.
+    /// What is billed so far of the days after the last complete one, up to the end of the newest
+    /// day's month.
     pub(super) fn billed_since(&self, incomplete_days: u16) -> impl Iterator<Item = Amount> {
-        let count = self.amounts.len().saturating_sub(usize::from(incomplete_days));
+        let count = self
+            .amounts
+            .len()
+            .saturating_sub(usize::from(incomplete_days));
         self.amounts[count..].iter().chain(&self.later).copied()
     }
 }
@@ -87,5 +121,9 @@ fn add(amounts: &mut Vec<Amount>, index: usize, amount: Amount) {
 /// What a forecast looks at: the recent days, from the first that cost something.
 pub(super) fn recent(costs: &[Amount]) -> Vec<f64> {
     let recent = &costs[costs.len().saturating_sub(RECENT_DAYS)..];
-    recent.iter().skip_while(|amount| amount.is_zero()).map(|amount| amount.to_f64()).collect()
+    recent
+        .iter()
+        .skip_while(|amount| amount.is_zero())
+        .map(|amount| amount.to_f64())
+        .collect()
 }

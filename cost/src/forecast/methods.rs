@@ -11,8 +11,8 @@ pub(super) const WEEK: usize = 7;
 const LEARNING_DAYS: usize = 20 * WEEK;
 /// A decomposition needs two seasons.
 const MSTL_DAYS_MIN: usize = 2 * WEEK;
-/// How far outside of what was seen a forecast may lie, scaled: a factor of four. A trend that grows by ratios would otherwise
-/// leave all bounds within a long horizon.
+/// How far outside of what was seen a forecast may lie, scaled: a factor of four. A trend that
+/// grows by ratios would otherwise leave all bounds within a long horizon.
 const EXCURSION_MAX: f64 = 2.0 * std::f64::consts::LN_2;
 
 /// How a series is forecast.
@@ -23,7 +23,8 @@ pub enum Method {
     SeasonalNaive,
     /// Exponential smoothing with half the long-run trend.
     Theta,
-    /// Weekly pattern taken off (MSTL), the rest by exponential smoothing with or without trend (ETS), whichever fits better.
+    /// Weekly pattern taken off (MSTL), the rest by exponential smoothing with or without trend
+    /// (ETS), whichever fits better.
     MstlEts,
     /// The mean of the three others.
     Mean,
@@ -33,7 +34,13 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::SeasonalNaive, Self::Theta, Self::MstlEts, Self::Mean, Self::Median];
+    pub const ALL: [Self; 5] = [
+        Self::SeasonalNaive,
+        Self::Theta,
+        Self::MstlEts,
+        Self::Mean,
+        Self::Median,
+    ];
 
     /// Its name, as in JSON: `seasonal-naive`.
     pub fn as_str(self) -> &'static str {
@@ -53,12 +60,13 @@ impl fmt::Display for Method {
     }
 }
 
-/// The forecasts of all methods, in the order of [`Method::ALL`], for the `horizon` days after `scaled`, of which there must be
-/// at least one.
+/// The forecasts of all methods, in the order of [`Method::ALL`], for the `horizon` days after
+/// `scaled`, of which there must be at least one.
 pub(super) fn forecast_all(scaled: &[f64], horizon: usize) -> [Vec<f64>; Method::ALL.len()] {
     let known = &scaled[scaled.len().saturating_sub(LEARNING_DAYS)..];
     let naive = seasonal_naive(known, horizon);
     let theta = bounded(known, theta(known, horizon));
+
     // Where it can't be fitted the combinations do without it.
     let mstl_ets = mstl_ets(known, horizon).map(|forecast| bounded(known, forecast));
 
@@ -70,6 +78,7 @@ pub(super) fn forecast_all(scaled: &[f64], horizon: usize) -> [Vec<f64>; Method:
         mean_of.push(mean(&values));
         median_of.push(median(&mut values));
     }
+
     let mstl_ets = mstl_ets.unwrap_or_else(|| median_of.clone());
     [naive, theta, mstl_ets, mean_of, median_of]
 }
@@ -89,7 +98,9 @@ pub(super) fn forecast(scaled: &[f64], horizon: usize, method: Method) -> Vec<f6
 /// The last week again; the mean where there is no whole week.
 fn seasonal_naive(known: &[f64], horizon: usize) -> Vec<f64> {
     match known.len().checked_sub(WEEK) {
-        Some(start) => (0..horizon).map(|ahead| known[start + ahead % WEEK]).collect(),
+        Some(start) => (0..horizon)
+            .map(|ahead| known[start + ahead % WEEK])
+            .collect(),
         None => vec![mean(known); horizon],
     }
 }
@@ -98,11 +109,19 @@ fn mstl_ets(known: &[f64], horizon: usize) -> Option<Vec<f64>> {
     if known.len() < MSTL_DAYS_MIN {
         return None;
     }
-    // Additive errors, trend or none, no season. A damped trend forecasts no better here and takes twice as long to fit.
-    let ets = AutoETS::new(1, "AZN").and_then(|ets| ets.damped(false)).ok()?;
-    let fitted = MSTLModel::new(vec![WEEK], ets.into_trend_model()).fit(known).ok()?;
+
+    // Additive errors, trend or none, no season. A damped trend forecasts no better here and takes
+    // twice as long to fit.
+    let ets = AutoETS::new(1, "AZN")
+        .and_then(|ets| ets.damped(false))
+        .ok()?;
+    let fitted = MSTLModel::new(vec![WEEK], ets.into_trend_model())
+        .fit(known)
+        .ok()?;
     let forecast = fitted.predict(horizon, None).ok()?.point;
-    (forecast.len() == horizon && forecast.iter().all(|value| value.is_finite())).then_some(forecast)
+
+    (forecast.len() == horizon && forecast.iter().all(|value| value.is_finite()))
+        .then_some(forecast)
 }
 
 fn bounded(known: &[f64], mut forecast: Vec<f64>) -> Vec<f64> {

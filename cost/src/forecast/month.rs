@@ -18,34 +18,47 @@ pub struct MonthEnd {
     pub known_days: u8,
     /// What they cost, exactly.
     pub known: Amount,
-    /// The total: the complete days as they are, the others as they are forecast, but never below what is billed of them
-    /// already. Exact once all days are complete.
+    /// The total: the complete days as they are, the others as they are forecast, but never below
+    /// what is billed of them already. Exact once all days are complete.
     pub total: Estimate,
-    /// The total if the rest of the month costs per day what the complete days did on average; none before the first.
+    /// The total if the rest of the month costs per day what the complete days did on average; none
+    /// before the first.
     pub run_rate: Option<Amount>,
     /// How the rest of the month is forecast; none where nothing is left.
     pub method: Option<Method>,
-    /// How many past forecasts the band is made of. See [`Forecast::folds`](super::Forecast::folds).
+    /// How many past forecasts the band is made of. See
+    /// [`Forecast::folds`](super::Forecast::folds).
     pub folds: u8,
 }
 
-/// The expected total of the month of the newest day of `costs`, from as much history as `costs` have. The newest
-/// `incomplete_days` are forecast, see [`forecast`](super::forecast): what is billed of them is the least that they cost.
+/// The expected total of the month of the newest day of `costs`, from as much history as `costs`
+/// have. The newest `incomplete_days` are forecast, see [`forecast`](super::forecast): what is
+/// billed of them is the least that they cost.
 pub fn month_end(costs: &DailyCosts, incomplete_days: u16) -> Result<MonthEnd, ForecastError> {
     let period = Period::of(costs.last());
     let month_days = usize::from(period.days());
     let (complete, last_complete) = costs.complete(incomplete_days)?;
+
     // Complete days end in this month or, early in a month, in an earlier one.
-    let known_days = if Period::of(last_complete) == period { usize::from(last_complete.day()) } else { 0 };
+    let known_days = if Period::of(last_complete) == period {
+        usize::from(last_complete.day())
+    } else {
+        0
+    };
     let known: Amount = complete.iter().rev().take(known_days).copied().sum();
     let run_rate = known.share(month_days as u64, known_days as u64);
     let currency = costs.currency();
+
     let mut month = MonthEnd {
         period,
         currency,
         known_days: known_days as u8,
         known,
-        total: Estimate { expected: known, low: known, high: known },
+        total: Estimate {
+            expected: known,
+            low: known,
+            high: known,
+        },
         run_rate,
         method: None,
         folds: 0,
@@ -54,23 +67,48 @@ pub fn month_end(costs: &DailyCosts, incomplete_days: u16) -> Result<MonthEnd, F
     // Days between the last complete one and the end of the month.
     let newest_day = usize::from(costs.last().day());
     let horizon = month_days - newest_day + usize::from(incomplete_days);
+
     if horizon == 0 {
         return Ok(month);
     }
+
     let summed = horizon - (month_days - known_days)..horizon;
     let rest = Outlook::new(complete, horizon, summed.clone());
-    let Estimate { expected: forecast, low, high } = rest.total.estimate()?;
+    let Estimate {
+        expected: forecast,
+        low,
+        high,
+    } = rest.total.estimate()?;
+
     // What is billed of a day is the least that it costs; the band moves along.
-    let (mut moved, mut billed) = (Amount::ZERO, known);
+    let mut moved = Amount::ZERO;
+    let mut billed = known;
     let of_days = costs.billed_since(incomplete_days).skip(summed.start);
-    for (band, of_day) in rest.days[summed].iter().zip(of_days).filter(|(_, of_day)| !of_day.is_zero()) {
+
+    for (band, of_day) in rest.days[summed]
+        .iter()
+        .zip(of_days)
+        .filter(|(_, of_day)| !of_day.is_zero())
+    {
         moved += (of_day - amount(band.expected)?).max(Amount::ZERO);
         billed += of_day;
     }
+
     let expected = known + forecast + moved;
-    let (low, high) = (known + low + moved, known + high + moved);
-    let low = if billed > known { low.max(billed).min(expected) } else { low };
-    month.total = Estimate { expected, low, high };
+    let low = known + low + moved;
+    let high = known + high + moved;
+    let low = if billed > known {
+        low.max(billed).min(expected)
+    } else {
+        low
+    };
+
+    month.total = Estimate {
+        expected,
+        low,
+        high,
+    };
+
     // The sum must be an amount that can be written and read again.
     amount(month.total.low.to_f64())?;
     amount(month.total.high.to_f64())?;

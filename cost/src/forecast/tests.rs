@@ -15,11 +15,21 @@ const LAST: Date = date!(2026 - 09 - 20);
 /// Costs of consecutive days that end with [`LAST`].
 fn costs(amounts: &[Amount]) -> DailyCosts {
     let day = |index: usize| LAST - Duration::days((amounts.len() - 1 - index) as i64);
-    DailyCosts::new(Currency::USD, LAST, amounts.iter().enumerate().map(|(index, amount)| (day(index), *amount)))
+    DailyCosts::new(
+        Currency::USD,
+        LAST,
+        amounts
+            .iter()
+            .enumerate()
+            .map(|(index, amount)| (day(index), *amount)),
+    )
 }
 
 fn amounts(values: impl IntoIterator<Item = f64>) -> Vec<Amount> {
-    values.into_iter().map(|value| Amount::from_f64(value).unwrap()).collect()
+    values
+        .into_iter()
+        .map(|value| Amount::from_f64(value).unwrap())
+        .collect()
 }
 
 /// Amounts as bills have them, and as they should not: gaps, credits, spikes of any size.
@@ -32,6 +42,7 @@ fn any_amounts(longest: usize) -> impl Strategy<Value = Vec<Amount>> {
         1 => (-10i64.pow(12)..10i64.pow(12)).prop_map(whole),
         1 => (1..1_000i128).prop_map(Amount),
     ];
+
     prop::collection::vec(amount, 1..longest)
 }
 
@@ -43,91 +54,191 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_costs_can_be_forecast(amounts in any_amounts(150), horizon in 1..=HORIZON_DAYS_MAX, incomplete in 0..5u16) {
+    fn any_costs_can_be_forecast(
+        amounts in any_amounts(150),
+        horizon in 1..=HORIZON_DAYS_MAX,
+        incomplete in 0..5u16,
+    ) {
         let costs = costs(&amounts);
         match forecast(&costs, horizon, incomplete) {
             Ok(forecast) => {
                 prop_assert_eq!(forecast.days.len(), usize::from(horizon));
-                prop_assert_eq!(forecast.days[0].day, LAST - Duration::days(i64::from(incomplete)) + Duration::days(1));
-                prop_assert!(forecast.days.windows(2).all(|pair| pair[0].day.next_day() == Some(pair[1].day)));
-                prop_assert!(forecast.days.iter().all(|day| is_ordered(day.cost)) && is_ordered(forecast.total));
+                prop_assert_eq!(
+                    forecast.days[0].day,
+                    LAST - Duration::days(i64::from(incomplete)) + Duration::days(1)
+                );
+
+                prop_assert!(
+                    forecast
+                        .days
+                        .windows(2)
+                        .all(|pair| pair[0].day.next_day() == Some(pair[1].day))
+                );
+
+                prop_assert!(
+                    forecast.days.iter().all(|day| is_ordered(day.cost))
+                        && is_ordered(forecast.total)
+                );
+
                 let sum: Amount = forecast.days.iter().map(|day| day.cost.expected).sum();
                 let rounding = i128::from(horizon) * ONE / 1_000_000;
                 let off = (sum - forecast.total.expected).0.abs();
-                prop_assert!(off <= rounding + sum.0.abs() / 1_000_000_000, "{sum} {}", forecast.total.expected);
+
+                prop_assert!(
+                    off <= rounding + sum.0.abs() / 1_000_000_000,
+                    "{sum} {}",
+                    forecast.total.expected
+                );
             }
             // Spikes of 10^12 a day may add up to more than can be written.
             Err(error) => {
                 let is_too_short = amounts.len() <= usize::from(incomplete);
-                let too_short = ForecastError::NoCompleteDay { incomplete_days: incomplete };
-                prop_assert_eq!(error, if is_too_short { too_short } else { ForecastError::TooLarge });
+                let too_short = ForecastError::NoCompleteDay {
+                    incomplete_days: incomplete,
+                };
+
+                prop_assert_eq!(
+                    error,
+                    if is_too_short {
+                        too_short
+                    } else {
+                        ForecastError::TooLarge
+                    }
+                );
             }
         }
     }
 
     #[test]
-    fn incomplete_days_do_not_count(amounts in any_amounts(60), newest in any_amounts(3), horizon in 1..40u16) {
+    fn incomplete_days_do_not_count(
+        amounts in any_amounts(60),
+        newest in any_amounts(3),
+        horizon in 1..40u16,
+    ) {
         let incomplete = newest.len() as u16;
         let with = |newest: Vec<Amount>| costs(&[&amounts[..], &newest].concat());
         let believed = forecast(&with(newest.clone()), horizon, incomplete);
-        prop_assert_eq!(&believed, &forecast(&with(vec![Amount::ZERO; newest.len()]), horizon, incomplete));
+
+        prop_assert_eq!(
+            &believed,
+            &forecast(&with(vec![Amount::ZERO; newest.len()]), horizon, incomplete)
+        );
     }
 
     /// Of incomplete days, and of days that some sources have reached already.
     #[test]
     fn a_month_ends_with_no_less_than_is_billed(
-        sizes in prop::collection::vec(0..10_000i64, 3..60), later in prop::collection::vec(0..100_000i64, 0..9),
+        sizes in prop::collection::vec(0..10_000i64, 3..60),
+        later in prop::collection::vec(0..100_000i64, 0..9),
         incomplete in 0..3u16,
     ) {
-        let amounts: Vec<Amount> = sizes.iter().map(|size| Amount(i128::from(*size) * ONE)).collect();
-        let dated = amounts.iter().rev().enumerate().map(|(age, amount)| (LAST - Duration::days(age as i64), *amount));
+        let amounts: Vec<Amount> = sizes
+            .iter()
+            .map(|size| Amount(i128::from(*size) * ONE))
+            .collect();
+        let dated = amounts
+            .iter()
+            .rev()
+            .enumerate()
+            .map(|(age, amount)| (LAST - Duration::days(age as i64), *amount));
         let ahead = later.iter().enumerate();
-        let ahead = ahead.map(|(index, size)| (LAST + Duration::days(index as i64 + 1), Amount(i128::from(*size) * ONE)));
+
+        let ahead = ahead.map(|(index, size)| {
+            (
+                LAST + Duration::days(index as i64 + 1),
+                Amount(i128::from(*size) * ONE),
+            )
+        });
         let all: Vec<(Date, Amount)> = dated.chain(ahead).collect();
-        let billed: Amount = all.iter().filter(|(day, _)| day.month() == LAST.month()).map(|(_, amount)| *amount).sum();
+        let billed: Amount = all
+            .iter()
+            .filter(|(day, _)| day.month() == LAST.month())
+            .map(|(_, amount)| *amount)
+            .sum();
         let known = DailyCosts::new(Currency::USD, LAST, all.iter().copied()).with_later(all);
         let month = month_end(&known, incomplete).unwrap();
-        prop_assert!(is_ordered(month.total) && month.total.low >= billed, "{month:?} {billed}");
+
+        prop_assert!(
+            is_ordered(month.total) && month.total.low >= billed,
+            "{month:?} {billed}"
+        );
+
         // What is known of other days changes nothing else.
         let complete = month_end(&costs(&amounts), incomplete).unwrap();
-        prop_assert!(month.total.expected >= complete.total.expected && month.total.high >= complete.total.high);
-        prop_assert_eq!((month.known, month.known_days), (complete.known, complete.known_days));
+        prop_assert!(
+            month.total.expected >= complete.total.expected
+                && month.total.high >= complete.total.high
+        );
+
+        prop_assert_eq!(
+            (month.known, month.known_days),
+            (complete.known, complete.known_days)
+        );
     }
 
     #[test]
-    fn without_credits_no_cost_is_negative(sizes in prop::collection::vec(0..1_000i64, 1..80), horizon in 1..120u16) {
-        let amounts: Vec<Amount> = sizes.iter().map(|size| Amount(i128::from(*size) * ONE)).collect();
+    fn without_credits_no_cost_is_negative(
+        sizes in prop::collection::vec(0..1_000i64, 1..80),
+        horizon in 1..120u16,
+    ) {
+        let amounts: Vec<Amount> = sizes
+            .iter()
+            .map(|size| Amount(i128::from(*size) * ONE))
+            .collect();
         let forecast = forecast(&costs(&amounts), horizon, 0).unwrap();
+
         prop_assert!(forecast.days.iter().all(|day| day.cost.low >= Amount::ZERO));
         prop_assert!(forecast.total.low >= Amount::ZERO);
     }
 
     #[test]
-    fn a_constant_stays_constant(cents in 1..10_000_000i128, day_count in 1..120usize, horizon in 1..60u16) {
+    fn a_constant_stays_constant(
+        cents in 1..10_000_000i128,
+        day_count in 1..120usize,
+        horizon in 1..60u16,
+    ) {
         let amount = Amount(cents * ONE / 100);
         let forecast = forecast(&costs(&vec![amount; day_count]), horizon, 0).unwrap();
         for day in &forecast.days {
-            prop_assert!((day.cost.expected - amount).0.abs() <= amount.0 / 100_000 + ONE / 1_000_000, "{day:?} {amount}");
+            prop_assert!(
+                (day.cost.expected - amount).0.abs() <= amount.0 / 100_000 + ONE / 1_000_000,
+                "{day:?} {amount}"
+            );
         }
+
         // Four past forecasts make a band.
-        let width = (forecast.total.high - forecast.total.low).to_f64() / forecast.total.expected.to_f64();
-        prop_assert_eq!(width < 1e-3, forecast.folds >= 4, "{} {}", width, forecast.folds);
+        let width =
+            (forecast.total.high - forecast.total.low).to_f64() / forecast.total.expected.to_f64();
+        prop_assert_eq!(
+            width < 1e-3,
+            forecast.folds >= 4,
+            "{} {}",
+            width,
+            forecast.folds
+        );
     }
 
     #[test]
     fn known_days_count_as_they_are(mut amounts in any_amounts(70), incomplete in 0..25u16) {
         let newest = amounts.len().saturating_sub(usize::from(incomplete));
         amounts[newest..].fill(Amount::ZERO);
-        let Ok(month) = month_end(&costs(&amounts), incomplete) else { return Ok(()) };
+
+        let Ok(month) = month_end(&costs(&amounts), incomplete) else {
+            return Ok(());
+        };
         let known_days = 20usize.saturating_sub(usize::from(incomplete));
         let complete = &amounts[..amounts.len() - usize::from(incomplete)];
         let known: Amount = complete.iter().rev().take(known_days).copied().sum();
+
         prop_assert_eq!(usize::from(month.known_days), known_days);
         prop_assert_eq!(month.known, known);
         prop_assert_eq!(month.run_rate, known.share(30, known_days as u64));
         prop_assert!(is_ordered(month.total));
+
         let rest = forecast(&costs(&amounts), 10 + incomplete, incomplete);
-        if known_days > 0 && let Ok(rest) = rest {
+        if known_days > 0
+            && let Ok(rest) = rest
+        {
             prop_assert_eq!(month.total.expected, known + rest.total.expected);
             prop_assert_eq!(month.total.low, known + rest.total.low);
         }
@@ -135,22 +246,38 @@ proptest! {
 
     #[test]
     fn bands_hold_as_often_as_promised(values in prop::collection::vec(-100.0..100.0f64, 5..40)) {
-        // Each value in turn is the next error, the others are those before: the law that conformal prediction rests on.
+        // Each value in turn is the next error, the others are those before: the law that conformal
+        // prediction rests on.
         let holds = |index: usize| {
-            let others = values.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, value)| *value);
+            let others = values
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index)
+                .map(|(_, value)| *value);
+
             values[index].abs() <= half_width(others)
         };
         let held = (0..values.len()).filter(|index| holds(*index)).count();
+
         prop_assert!(held as f64 >= BAND_COVERAGE * values.len() as f64);
         prop_assert!(held as f64 <= BAND_COVERAGE * values.len() as f64 + 1.0);
     }
 
     #[test]
     fn the_order_of_costs_does_not_matter(amounts in any_amounts(40)) {
-        let days: Vec<(Date, Amount)> =
-            amounts.iter().enumerate().map(|(index, amount)| (LAST - Duration::days(index as i64), *amount)).collect();
+        let days: Vec<(Date, Amount)> = amounts
+            .iter()
+            .enumerate()
+            .map(|(index, amount)| (LAST - Duration::days(index as i64), *amount))
+            .collect();
         let reversed = DailyCosts::new(Currency::USD, LAST, days.iter().rev().copied());
-        let halves = days.iter().flat_map(|(day, amount)| [(*day, Amount(amount.0 / 2)), (*day, *amount - Amount(amount.0 / 2))]);
+        let halves = days.iter().flat_map(|(day, amount)| {
+            [
+                (*day, Amount(amount.0 / 2)),
+                (*day, *amount - Amount(amount.0 / 2)),
+            ]
+        });
+
         let in_order = DailyCosts::new(Currency::USD, LAST, days.clone());
         prop_assert_eq!(&in_order, &reversed);
         prop_assert_eq!(&in_order, &DailyCosts::new(Currency::USD, LAST, halves));
@@ -163,24 +290,44 @@ fn a_week_is_repeated() {
     let forecast = forecast(&costs(&amounts((0..120).map(|day| week[day % 7]))), 14, 0).unwrap();
     for (index, day) in forecast.days.iter().enumerate() {
         let actual = week[(120 + index) % 7];
-        assert!((day.cost.expected.to_f64() / actual - 1.0).abs() < 0.01, "{day:?} {actual}");
-        assert!((day.cost.high - day.cost.low).to_f64() / actual < 0.05, "{day:?}");
+        assert!(
+            (day.cost.expected.to_f64() / actual - 1.0).abs() < 0.01,
+            "{day:?} {actual}"
+        );
+
+        assert!(
+            (day.cost.high - day.cost.low).to_f64() / actual < 0.05,
+            "{day:?}"
+        );
     }
 }
 
 #[test]
 fn growth_goes_on() {
-    let forecast = forecast(&costs(&amounts((0..100).map(|day| 100.0 + f64::from(day)))), 30, 2).unwrap();
+    let forecast = forecast(
+        &costs(&amounts((0..100).map(|day| 100.0 + f64::from(day)))),
+        30,
+        2,
+    )
+    .unwrap();
     let last = forecast.days[29].cost;
+
     // Day 127 of the series.
-    assert!((210.0..260.0).contains(&last.expected.to_f64()), "{last:?} {}", forecast.method);
+    assert!(
+        (210.0..260.0).contains(&last.expected.to_f64()),
+        "{last:?} {}",
+        forecast.method
+    );
 }
 
 #[test]
 fn theta_goes_on_with_half_the_slope() {
     let line: Vec<f64> = (0..60).map(f64::from).collect();
     let forecast = theta::theta(&line, 11);
-    assert!((forecast[10] - forecast[0] - 5.0).abs() < 1e-9, "{forecast:?}");
+    assert!(
+        (forecast[10] - forecast[0] - 5.0).abs() < 1e-9,
+        "{forecast:?}"
+    );
 }
 
 #[test]
@@ -188,9 +335,14 @@ fn bands_widen_beyond_what_was_tested() {
     // 30 days are tested over ten.
     let noise = (0..30).map(|day| 100.0 + f64::from((day * 7_919) % 11));
     let forecast = forecast(&costs(&amounts(noise)), 90, 0).unwrap();
-    let width = |index: usize| (forecast.days[index].cost.high - forecast.days[index].cost.low).to_f64();
+    let width =
+        |index: usize| (forecast.days[index].cost.high - forecast.days[index].cost.low).to_f64();
     let ratio = width(89) / width(9);
-    assert!((2.5..4.0).contains(&ratio), "{ratio} for nine times as many days");
+
+    assert!(
+        (2.5..4.0).contains(&ratio),
+        "{ratio} for nine times as many days"
+    );
 }
 
 #[test]
@@ -198,16 +350,31 @@ fn growth_by_ratios_does_not_run_away() {
     let growing = amounts((0..60).map(|day| 1.2f64.powi(day)));
     let highest = growing[59].to_f64();
     let forecast = forecast(&costs(&growing), HORIZON_DAYS_MAX, 0).unwrap();
-    assert!(forecast.days.iter().all(|day| day.cost.expected.to_f64() <= 4.1 * highest));
+
+    assert!(
+        forecast
+            .days
+            .iter()
+            .all(|day| day.cost.expected.to_f64() <= 4.1 * highest)
+    );
 }
 
 #[test]
 fn cents_are_forecast_as_dollars_are() {
     let noise = |day: i32| f64::from((day * 7_919) % 101) + if day % 7 < 2 { 50.0 } else { 100.0 };
     let dollars = forecast(&costs(&amounts((0..90).map(noise))), 10, 2).unwrap();
-    let cents = forecast(&costs(&amounts((0..90).map(|day| noise(day) * 100.0))), 10, 2).unwrap();
+    let cents = forecast(
+        &costs(&amounts((0..90).map(|day| noise(day) * 100.0))),
+        10,
+        2,
+    )
+    .unwrap();
+
     assert_eq!(dollars.method, cents.method);
-    assert!((cents.total.expected.to_f64() / dollars.total.expected.to_f64() / 100.0 - 1.0).abs() < 0.01);
+    assert!(
+        (cents.total.expected.to_f64() / dollars.total.expected.to_f64() / 100.0 - 1.0).abs()
+            < 0.01
+    );
 }
 
 #[test]
@@ -215,15 +382,27 @@ fn one_day_is_enough_and_none_is_not() {
     let month = month_end(&costs(&amounts([10.0])), 0).unwrap();
     assert_eq!(month.total.expected, amounts([110.0])[0]);
     assert_eq!((month.known, month.folds), (amounts([10.0])[0], 0));
+
     // From half to about twice what is expected of the ten days that are left.
-    assert!((55.0..65.0).contains(&month.total.low.to_f64()), "{month:?}");
-    assert!((200.0..220.0).contains(&month.total.high.to_f64()), "{month:?}");
+    assert!(
+        (55.0..65.0).contains(&month.total.low.to_f64()),
+        "{month:?}"
+    );
+
+    assert!(
+        (200.0..220.0).contains(&month.total.high.to_f64()),
+        "{month:?}"
+    );
 
     let error = forecast(&costs(&amounts([10.0, 10.0])), 10, INCOMPLETE_DAYS).unwrap_err();
     assert_eq!(error, ForecastError::NoCompleteDay { incomplete_days: 2 });
     assert!(error.to_string().contains("wait for more days"));
+
     let nothing = DailyCosts::new(Currency::USD, LAST, []);
-    assert_eq!(month_end(&nothing, 0).unwrap_err(), ForecastError::NoCompleteDay { incomplete_days: 0 });
+    assert_eq!(
+        month_end(&nothing, 0).unwrap_err(),
+        ForecastError::NoCompleteDay { incomplete_days: 0 }
+    );
 }
 
 #[test]
@@ -233,25 +412,56 @@ fn days_without_cost_are_zero() {
     assert_eq!(gaps, costs(&amounts([1.0, 0.0, 0.0, 1.0])));
 
     let zeros = forecast(&costs(&vec![Amount::ZERO; 40]), 10, 2).unwrap();
-    assert_eq!(zeros.total, Estimate { expected: Amount::ZERO, low: Amount::ZERO, high: Amount::ZERO });
+    assert_eq!(
+        zeros.total,
+        Estimate {
+            expected: Amount::ZERO,
+            low: Amount::ZERO,
+            high: Amount::ZERO
+        }
+    );
 }
 
 #[test]
 fn costs_out_of_reach_are_ignored_and_take_no_memory() {
-    let far =
-        [(Date::MIN, Amount(ONE)), (date!(2026 - 10 - 01), Amount(ONE)), (LAST, Amount(ONE)), (Date::MAX, Amount(ONE))];
-    assert_eq!(DailyCosts::new(Currency::USD, LAST, far), costs(&amounts([1.0])));
+    let far = [
+        (Date::MIN, Amount(ONE)),
+        (date!(2026 - 10 - 01), Amount(ONE)),
+        (LAST, Amount(ONE)),
+        (Date::MAX, Amount(ONE)),
+    ];
+
+    assert_eq!(
+        DailyCosts::new(Currency::USD, LAST, far),
+        costs(&amounts([1.0]))
+    );
 }
 
 #[test]
 fn a_finished_month_is_exact() {
     let last = date!(2026 - 02 - 28);
     let cost = Amount(ONE / 3);
-    let month = DailyCosts::new(Currency::USD, last, (0..40).map(|age| (last - Duration::days(age), cost)));
+    let month = DailyCosts::new(
+        Currency::USD,
+        last,
+        (0..40).map(|age| (last - Duration::days(age), cost)),
+    );
     let month = month_end(&month, 0).unwrap();
     let total = Amount(cost.0 * 28);
-    assert_eq!(month.total, Estimate { expected: total, low: total, high: total });
-    assert_eq!((month.run_rate, month.method, month.known_days), (Some(total), None, 28));
+
+    assert_eq!(
+        month.total,
+        Estimate {
+            expected: total,
+            low: total,
+            high: total
+        }
+    );
+
+    assert_eq!(
+        (month.run_rate, month.method, month.known_days),
+        (Some(total), None, 28)
+    );
 }
 
 #[test]
@@ -259,19 +469,37 @@ fn on_the_first_day_of_a_month_all_of_it_is_forecast() {
     let last = date!(2026 - 09 - 01);
     let days = (0..60).map(|age| (last - Duration::days(age), Amount(10 * ONE)));
     let month = month_end(&DailyCosts::new(Currency::USD, last, days), 2).unwrap();
-    assert_eq!((month.known_days, month.known, month.run_rate), (0, Amount::ZERO, None));
+
+    assert_eq!(
+        (month.known_days, month.known, month.run_rate),
+        (0, Amount::ZERO, None)
+    );
+
     // The 31st of August is forecast too, but belongs to August.
-    assert!((month.total.expected.to_f64() - 300.0).abs() < 0.01, "{month:?}");
+    assert!(
+        (month.total.expected.to_f64() - 300.0).abs() < 0.01,
+        "{month:?}"
+    );
+
     assert_eq!(month.period.to_string(), "2026-09");
 }
 
 #[test]
 fn bad_requests_are_refused() {
     let some = costs(&amounts([1.0; 10]));
-    assert_eq!(forecast(&some, 0, 2).unwrap_err(), ForecastError::Horizon { days: 0 });
-    assert_eq!(forecast(&some, 367, 2).unwrap_err().to_string(), "367 days can't be forecast: ask for 1 to 366");
+    assert_eq!(
+        forecast(&some, 0, 2).unwrap_err(),
+        ForecastError::Horizon { days: 0 }
+    );
+
+    assert_eq!(
+        forecast(&some, 367, 2).unwrap_err().to_string(),
+        "367 days can't be forecast: ask for 1 to 366"
+    );
+
     let late = DailyCosts::new(Currency::USD, Date::MAX, [(Date::MAX, Amount(ONE))]);
     assert_eq!(forecast(&late, 1, 0).unwrap_err(), ForecastError::Calendar);
+
     let absurd = costs(&[Amount(i128::MAX), Amount(i128::MIN)]);
     assert_eq!(month_end(&absurd, 0).unwrap_err(), ForecastError::TooLarge);
 }
@@ -285,41 +513,74 @@ fn a_forecast_is_plain_json() {
     assert_eq!(json["method"], forecast.method.as_str());
 }
 
-/// Visits of ten pages over 18 months: every month from its first 20 days. `examples/forecast-figures.rs` has more series.
+/// Visits of ten pages over 18 months: every month from its first 20 days.
+/// `examples/forecast-figures.rs` has more series.
 #[test]
 fn months_of_real_series_are_forecast_with_bands_that_hold() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/daily-series/wikipedia_traffic_daily.csv");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data/daily-series/wikipedia_traffic_daily.csv");
     let Ok(text) = fs::read_to_string(&file) else {
         println!("skipped: data not present ({})", file.display());
         return;
     };
     let format = time::macros::format_description!("[year]-[month]-[day]");
     let mut pages: BTreeMap<&str, Vec<(Date, Amount)>> = BTreeMap::new();
+
     for line in text.lines().skip(1) {
         let fields: Vec<&str> = line.rsplitn(3, ',').collect();
         let day = Date::parse(fields[1], format).unwrap();
-        pages.entry(fields[2]).or_default().push((day, fields[0].parse().unwrap()));
+        pages
+            .entry(fields[2])
+            .or_default()
+            .push((day, fields[0].parse().unwrap()));
     }
 
-    let (mut errors, mut run_rate_errors, mut held) = (Vec::new(), Vec::new(), 0);
+    let mut errors = Vec::new();
+    let mut run_rate_errors = Vec::new();
+    let mut held = 0;
+
     for days in pages.values() {
-        let months: BTreeSet<Date> = days.iter().map(|(day, _)| day.replace_day(1).unwrap()).collect();
+        let months: BTreeSet<Date> = days
+            .iter()
+            .map(|(day, _)| day.replace_day(1).unwrap())
+            .collect();
+
         for start in months {
             let in_month = |day: &Date| (day.year(), day.month()) == (start.year(), start.month());
-            let actual: Amount = days.iter().filter(|(day, _)| in_month(day)).map(|(_, amount)| *amount).sum();
-            let known = DailyCosts::new(Currency::USD, start.replace_day(20).unwrap(), days.iter().copied());
+            let actual: Amount = days
+                .iter()
+                .filter(|(day, _)| in_month(day))
+                .map(|(_, amount)| *amount)
+                .sum();
+            let known = DailyCosts::new(
+                Currency::USD,
+                start.replace_day(20).unwrap(),
+                days.iter().copied(),
+            );
             let month = month_end(&known, 0).unwrap();
             let error = |amount: Amount| (amount.to_f64() / actual.to_f64() - 1.0).abs();
+
             errors.push(error(month.total.expected));
             run_rate_errors.push(error(month.run_rate.unwrap()));
             held += usize::from(month.total.low <= actual && actual <= month.total.high);
         }
     }
+
     let count = errors.len();
     let median = |mut errors: Vec<f64>| theta::median(&mut errors);
-    let (error, run_rate_error) = (median(errors), median(run_rate_errors));
+    let error = median(errors);
+    let run_rate_error = median(run_rate_errors);
     let share = held as f64 / count as f64;
-    println!("{count} months: median error {error:.4}, run rate {run_rate_error:.4}, bands hold {share:.3}");
-    assert!(count == 180 && error <= 0.043 && error < 0.85 * run_rate_error, "{error} {run_rate_error}");
+
+    println!(
+        "{count} months: median error {error:.4}, run rate {run_rate_error:.4}, bands hold \
+            {share:.3}"
+    );
+
+    assert!(
+        count == 180 && error <= 0.043 && error < 0.85 * run_rate_error,
+        "{error} {run_rate_error}"
+    );
+
     assert!((0.75..=0.90).contains(&share), "{share}");
 }

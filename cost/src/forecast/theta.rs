@@ -1,5 +1,6 @@
-//! The theta method (Assimakopoulos and Nikolopoulos, IJF 16, 2000), in the form of Hyndman and Billah (IJF 19, 2003): simple
-//! exponential smoothing with half the slope of the regression line as its drift, on values without their weekly pattern.
+//! The theta method (Assimakopoulos and Nikolopoulos, IJF 16, 2000), in the form of Hyndman and
+//! Billah (IJF 19, 2003): simple exponential smoothing with half the slope of the regression line
+//! as its drift, on values without their weekly pattern.
 
 use super::methods::WEEK;
 
@@ -13,22 +14,31 @@ const START_DAYS: usize = 10;
 /// Forecasts `horizon` values after `values`, of which there must be at least one.
 pub(super) fn theta(values: &[f64], horizon: usize) -> Vec<f64> {
     let pattern = weekly_pattern(values);
-    let level: Vec<f64> = values.iter().enumerate().map(|(day, value)| value - pattern[day % WEEK]).collect();
+    let level: Vec<f64> = values
+        .iter()
+        .enumerate()
+        .map(|(day, value)| value - pattern[day % WEEK])
+        .collect();
     let (smoothing, last) = smooth(&level);
     let drift = slope(&level) / 2.0;
 
     // How far the smoothed level lags behind the regression line.
     let lag = (1.0 - (1.0 - smoothing).powi(level.len() as i32)) / smoothing;
     let day_count = values.len();
-    (0..horizon).map(|ahead| last + drift * (ahead as f64 + lag) + pattern[(day_count + ahead) % WEEK]).collect()
+
+    (0..horizon)
+        .map(|ahead| last + drift * (ahead as f64 + lag) + pattern[(day_count + ahead) % WEEK])
+        .collect()
 }
 
-/// What each day of the week adds: the median distance from the mean of the week around it. Zero for short series.
+/// What each day of the week adds: the median distance from the mean of the week around it. Zero
+/// for short series.
 fn weekly_pattern(values: &[f64]) -> [f64; WEEK] {
     let mut pattern = [0.0; WEEK];
     if values.len() < WEEKLY_DAYS_MIN {
         return pattern;
     }
+
     let mut distances: [Vec<f64>; WEEK] = Default::default();
     for (index, week) in values.windows(WEEK).enumerate() {
         let middle = index + WEEK / 2;
@@ -38,6 +48,7 @@ fn weekly_pattern(values: &[f64]) -> [f64; WEEK] {
     for (effect, distances) in pattern.iter_mut().zip(&mut distances) {
         *effect = median(distances);
     }
+
     let excess = mean(&pattern);
     pattern.map(|effect| effect - excess)
 }
@@ -50,15 +61,18 @@ fn smooth(values: &[f64]) -> (f64, f64) {
         let smoothing = f64::from(step) / f64::from(SMOOTHING_STEPS);
         let mut level = start;
         let mut squares = 0.0;
+
         for value in values {
             let error = value - level;
             squares += error * error;
             level += smoothing * error;
         }
+
         if squares < best.0 {
             best = (squares, smoothing, level);
         }
     }
+
     (best.1, best.2)
 }
 
@@ -68,12 +82,18 @@ fn slope(values: &[f64]) -> f64 {
     let average = mean(values);
     let mut covariance = 0.0;
     let mut variance = 0.0;
+
     for (day, value) in values.iter().enumerate() {
         let distance = day as f64 - middle;
         covariance += distance * (value - average);
         variance += distance * distance;
     }
-    if variance > 0.0 { covariance / variance } else { 0.0 }
+
+    if variance > 0.0 {
+        covariance / variance
+    } else {
+        0.0
+    }
 }
 
 /// The mean; NaN where there is no value.
@@ -85,5 +105,9 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        (values[middle - 1] + values[middle]) / 2.0
+    }
 }

@@ -8,16 +8,21 @@ use time::Date;
 /// The least step between charges of a source that charges now and then, days.
 const SPARSE_DAYS: i32 = 7;
 
-/// The newest day that each source reaches with its usage and that still delivers, as numbers ([`day_number`]). A source has
-/// ended, and its later days cost nothing, once others are 45 days ahead of it.
+/// The newest day that each source reaches with its usage and that still delivers, as numbers
+/// ([`day_number`]). A source has ended, and its later days cost nothing, once others are 45 days
+/// ahead of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BillEnds(BTreeMap<String, i32>);
 
 impl BillEnds {
-    /// Where a series of these sources ends: on the last day that all of them reach. Those that have ended don't count; a
-    /// series of those alone ends where all others do. None without bills.
+    /// Where a series of these sources ends: on the last day that all of them reach. Those that
+    /// have ended don't count; a series of those alone ends where all others do. None without
+    /// bills.
     pub fn of<'a>(&self, sources: impl IntoIterator<Item = &'a str>) -> Option<i32> {
-        let own = sources.into_iter().filter_map(|source| self.0.get(source)).min();
+        let own = sources
+            .into_iter()
+            .filter_map(|source| self.0.get(source))
+            .min();
         own.or_else(|| self.0.values().min()).copied()
     }
 }
@@ -26,44 +31,70 @@ impl BillEnds {
 type Days<'a> = BTreeMap<&'a str, BTreeSet<i32>>;
 
 impl Ledger {
-    /// Where bills end on `today`. Purchases, credits and taxes may be dated ahead: only bills without any usage end with
-    /// those.
+    /// Where bills end on `today`. Purchases, credits and taxes may be dated ahead: only bills
+    /// without any usage end with those.
     pub fn ends(&self, today: Date) -> BillEnds {
-        let (days, today) = (self.delivered(today), day_number(today));
-        let mut ends: BTreeMap<String, i32> =
-            days.into_iter().filter_map(|(source, days)| Some((source.to_owned(), reach(&days)?.min(today)))).collect();
+        let days = self.delivered(today);
+        let today = day_number(today);
+        let mut ends: BTreeMap<String, i32> = days
+            .into_iter()
+            .filter_map(|(source, days)| Some((source.to_owned(), reach(&days)?.min(today))))
+            .collect();
         let last = ends.values().max().copied();
+
         ends.retain(|_, end| last.is_some_and(|last| last.saturating_sub(*end) <= ENDED_DAYS));
         BillEnds(ends)
     }
 
-    /// The last day that is complete in every source that had not ended by `end`. Where all had, the last that is complete in
-    /// any.
+    /// The last day that is complete in every source that had not ended by `end`. Where all had,
+    /// the last that is complete in any.
     pub fn settled_day(&self, end: Date) -> Option<Date> {
-        let (sources, days) = (self.sources(), self.delivered(end));
+        let sources = self.sources();
+        let days = self.delivered(end);
         let settled = days.iter().filter_map(|(source, days)| {
             let state = sources.get(source).filter(|state| !state.has_ended(end))?;
             // Between its charges a source that charges now and then lacks nothing.
-            let between = reach(days).filter(|reach| days.last() < Some(reach)).and_then(day_of);
+            let between = reach(days)
+                .filter(|reach| days.last() < Some(reach))
+                .and_then(day_of);
+
             // And a new one nothing before its first charge.
-            between.max(state.complete_day).or_else(|| state.first_day?.previous_day())
+            between
+                .max(state.complete_day)
+                .or_else(|| state.first_day?.previous_day())
         });
-        settled.min().or_else(|| sources.values().filter_map(|state| state.complete_day).max())
+
+        settled.min().or_else(|| {
+            sources
+                .values()
+                .filter_map(|state| state.complete_day)
+                .max()
+        })
     }
 
     /// The bills of each source by themselves.
     pub fn by_source(&self) -> BTreeMap<&str, Self> {
         let mut found: BTreeMap<&str, Self> = BTreeMap::new();
         for (key, part) in &self.parts {
-            found.entry(&key.0).or_default().parts.insert(key.clone(), part.clone());
+            found
+                .entry(&key.0)
+                .or_default()
+                .parts
+                .insert(key.clone(), part.clone());
         }
+
         found
     }
 
-    /// The days with usage of each source, up to a day; those with any charge where no source has usage.
+    /// The days with usage of each source, up to a day; those with any charge where no source has
+    /// usage.
     fn delivered(&self, until: Date) -> Days<'_> {
         let usage = self.days_by_source(day_number(until), |part| &part.usage_days);
-        if usage.is_empty() { self.days_by_source(day_number(until), |part| &part.days) } else { usage }
+        if usage.is_empty() {
+            self.days_by_source(day_number(until), |part| &part.days)
+        } else {
+            usage
+        }
     }
 
     fn days_by_source(&self, until: i32, of: fn(&StoredPart) -> &[i32]) -> Days<'_> {
@@ -72,16 +103,28 @@ impl Ledger {
             let days = of(part).iter().copied().filter(|day| *day <= until);
             found.entry(part.source()).or_default().extend(days);
         }
+
         found.retain(|_, days| !days.is_empty());
         found
     }
 }
 
-/// The newest day; of a source that charges once a week or less often, as for a subscription, the day before its next charge.
-/// The lower quartile of the steps between its charges counts: one may be missing.
+/// The newest day; of a source that charges once a week or less often, as for a subscription, the
+/// day before its next charge. The lower quartile of the steps between its charges counts: one may
+/// be missing.
 fn reach(days: &BTreeSet<i32>) -> Option<i32> {
-    let mut steps: Vec<i32> = days.iter().zip(days.iter().skip(1)).map(|(day, next)| next - day).collect();
+    let mut steps: Vec<i32> = days
+        .iter()
+        .zip(days.iter().skip(1))
+        .map(|(day, next)| next - day)
+        .collect();
+
     steps.sort_unstable();
-    let step = steps.get(steps.len() / 4).filter(|step| **step >= SPARSE_DAYS).copied().unwrap_or(1);
+    let step = steps
+        .get(steps.len() / 4)
+        .filter(|step| **step >= SPARSE_DAYS)
+        .copied()
+        .unwrap_or(1);
+
     days.last().map(|last| last.saturating_add(step - 1))
 }

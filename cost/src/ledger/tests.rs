@@ -4,7 +4,10 @@ use super::*;
 use crate::{CellKey, CellsBuilder, ChargeKind, Currency, PricingClass, Sums};
 use proptest::prelude::*;
 
-const PERIOD: Period = Period { year: 2026, month: time::Month::September };
+const PERIOD: Period = Period {
+    year: 2026,
+    month: time::Month::September,
+};
 /// 1 September 2026.
 const FIRST: i32 = 20_697;
 
@@ -23,13 +26,30 @@ fn cells(charges: &[(i32, i128)]) -> Cells {
     let mut builder = CellsBuilder::new(Vec::new());
     for (day, units) in charges {
         let place = builder.place(&key(*day));
-        builder.add(place, Sums { effective: Amount(*units), rows: 1, ..Sums::default() });
+        builder.add(
+            place,
+            Sums {
+                effective: Amount(*units),
+                rows: 1,
+                ..Sums::default()
+            },
+        );
     }
+
     builder.finish()
 }
 
 fn part(source: &str, imported_ms: u64, charges: &[(i32, i128)]) -> Arc<StoredPart> {
-    Arc::new(StoredPart::new(source.into(), PERIOD, imported_ms, "agent-1".into(), cells(charges)).unwrap())
+    Arc::new(
+        StoredPart::new(
+            source.into(),
+            PERIOD,
+            imported_ms,
+            "agent-1".into(),
+            cells(charges),
+        )
+        .unwrap(),
+    )
 }
 
 /// Source, time of the import, amount: few of each, so that parts meet.
@@ -38,10 +58,16 @@ fn ledgers() -> impl Strategy<Value = Vec<Ledger>> {
     let ledger = parts.prop_map(|parts| {
         let mut ledger = Ledger::default();
         for (source, imported_ms, units) in parts {
-            ledger.insert(part(&format!("AWS {source}"), imported_ms, &[(FIRST, units)]));
+            ledger.insert(part(
+                &format!("AWS {source}"),
+                imported_ms,
+                &[(FIRST, units)],
+            ));
         }
+
         ledger
     });
+
     prop::collection::vec(ledger, 3)
 }
 
@@ -54,7 +80,9 @@ fn merged(a: &Ledger, b: &Ledger) -> Ledger {
 proptest! {
     #[test]
     fn the_order_of_merges_does_not_matter(ledgers in ledgers()) {
-        let [a, b, c] = ledgers.as_slice() else { unreachable!() };
+        let [a, b, c] = ledgers.as_slice() else {
+            unreachable!()
+        };
         prop_assert_eq!(merged(a, b), merged(b, a));
         prop_assert_eq!(merged(&merged(a, b), c), merged(a, &merged(b, c)));
         prop_assert_eq!(&merged(a, a), a);
@@ -62,10 +90,17 @@ proptest! {
     }
 
     #[test]
-    fn what_was_stored_is_read(imported_ms: u64, charges in prop::collection::vec((FIRST..FIRST + 30, any::<i64>()), 0..20)) {
-        let charges: Vec<(i32, i128)> = charges.into_iter().map(|(day, units)| (day, units.into())).collect();
+    fn what_was_stored_is_read(
+        imported_ms: u64,
+        charges in prop::collection::vec((FIRST..FIRST + 30, any::<i64>()), 0..20),
+    ) {
+        let charges: Vec<(i32, i128)> = charges
+            .into_iter()
+            .map(|(day, units)| (day, units.into()))
+            .collect();
         let part = part("AWS 1", imported_ms, &charges);
         let bytes = part.encode().unwrap();
+
         prop_assert_eq!(&StoredPart::decode(&bytes).unwrap(), &*part);
         prop_assert_eq!(Digest::of(&bytes), part.digest());
         prop_assert_eq!(part.rows(), charges.len() as u64);
@@ -73,8 +108,11 @@ proptest! {
 
     #[test]
     fn arbitrary_and_damaged_bytes_never_panic(at: usize, to: u8, cut: usize, garbage: Vec<u8>) {
-        let mut bytes = part("AWS 1", 5, &[(FIRST, 7), (FIRST + 3, 8)]).encode().unwrap();
+        let mut bytes = part("AWS 1", 5, &[(FIRST, 7), (FIRST + 3, 8)])
+            .encode()
+            .unwrap();
         let at = at % bytes.len();
+
         bytes[at] = to;
         let cut = bytes[..cut % bytes.len()].to_vec();
         for bytes in [bytes, cut, garbage] {
@@ -92,7 +130,11 @@ fn a_later_import_replaces_the_month_whole_and_an_earlier_one_does_nothing() {
     assert!(ledger.insert(part("AWS 1", 11, &[(FIRST + 2, 1)])));
     assert!(!ledger.insert(part("AWS 1", 10, &[(FIRST, 9)])));
 
-    let held: Vec<i32> = ledger.parts().flat_map(|part| part.days().to_vec()).collect();
+    let held: Vec<i32> = ledger
+        .parts()
+        .flat_map(|part| part.days().to_vec())
+        .collect();
+
     assert_eq!(held, [FIRST + 2]);
 }
 
@@ -126,17 +168,27 @@ fn a_day_is_complete_two_days_after_it_and_only_if_there_is_a_charge_up_to_it() 
 #[test]
 fn the_state_of_a_source_says_what_is_held_of_it() {
     let mut ledger = Ledger::default();
-    ledger.insert(part("AWS 1", (FIRST + 9) as u64 * DAY_MS, &[(FIRST, 7), (FIRST + 8, 8)]));
+    ledger.insert(part(
+        "AWS 1",
+        (FIRST + 9) as u64 * DAY_MS,
+        &[(FIRST, 7), (FIRST + 8, 8)],
+    ));
+
     ledger.insert(part("Microsoft 2", 5, &[(FIRST + 1, 8)]));
     let sources = ledger.sources();
     let json = serde_json::to_value(&sources).unwrap();
+
     assert_eq!(json["AWS 1"]["periods"], serde_json::json!(["2026-09"]));
     assert_eq!(json["AWS 1"]["first_day"], "2026-09-01");
     assert_eq!(json["AWS 1"]["complete_day"], "2026-09-08");
     assert_eq!(json["Microsoft 2"]["complete_day"], serde_json::Value::Null);
     assert_eq!(sources["AWS 1"].rows, 2);
+
     // Of the newer one no day is complete; it began after the first.
-    assert_eq!(ledger.settled_day(day_of(FIRST + 9).unwrap()), day_of(FIRST));
+    assert_eq!(
+        ledger.settled_day(day_of(FIRST + 9).unwrap()),
+        day_of(FIRST)
+    );
 }
 
 #[test]
@@ -144,6 +196,7 @@ fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
     let imported_ms = (FIRST + 29) as u64 * DAY_MS;
     let daily = |last: i32| (0..=last).map(|day| (FIRST + day, 7)).collect::<Vec<_>>();
     let mut ledger = Ledger::default();
+
     ledger.insert(part("AWS current", imported_ms, &daily(29)));
     let settled = |ledger: &Ledger, end| ledger.settled_day(day_of(FIRST + end).unwrap());
     assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
@@ -151,12 +204,22 @@ fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
     // A fee each month is no reason to wait for the days between.
     ledger.insert(part("SaaS", imported_ms, &[(FIRST - 31, 7), (FIRST, 7)]));
     assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
-    assert_eq!(ledger.ends(day_of(FIRST + 29).unwrap()).of(["AWS current", "SaaS"]), Some(FIRST + 29));
+    assert_eq!(
+        ledger
+            .ends(day_of(FIRST + 29).unwrap())
+            .of(["AWS current", "SaaS"]),
+        Some(FIRST + 29)
+    );
 
     ledger.insert(part("AWS late", imported_ms, &daily(4)));
     assert_eq!(settled(&ledger, 29), day_of(FIRST + 4));
     assert_eq!(settled(&ledger, 4 + ENDED_DAYS), day_of(FIRST + 4));
-    assert_eq!(settled(&ledger, 5 + ENDED_DAYS), day_of(FIRST + 27), "the late one has ended");
+    assert_eq!(
+        settled(&ledger, 5 + ENDED_DAYS),
+        day_of(FIRST + 27),
+        "the late one has ended"
+    );
+
     assert_eq!(settled(&ledger, 500), day_of(FIRST + 27), "both have");
 }
 
@@ -164,10 +227,24 @@ fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
 fn hostile_names_and_sums_and_other_files_are_refused() {
     for name in ["", "a\nb", "\u{1b}[2J", &"x".repeat(NAME_MAX + 1)] {
         let made = StoredPart::new(name.into(), PERIOD, 0, "agent-1".into(), Cells::default());
-        assert!(matches!(made, Err(PartError::Name { what: "source", .. })), "{name:?}");
+        assert!(
+            matches!(made, Err(PartError::Name { what: "source", .. })),
+            "{name:?}"
+        );
+
         let made = StoredPart::new("AWS 1".into(), PERIOD, 0, name.into(), Cells::default());
-        assert!(matches!(made, Err(PartError::Name { what: "importer", .. })), "{name:?}");
+        assert!(
+            matches!(
+                made,
+                Err(PartError::Name {
+                    what: "importer",
+                    ..
+                })
+            ),
+            "{name:?}"
+        );
     }
+
     let large = cells(&[(FIRST, i128::MAX)]);
     let made = StoredPart::new("AWS 1".into(), PERIOD, 0, "agent-1".into(), large);
     assert_eq!(made, Err(PartError::TooLarge { index: 0 }));
@@ -181,40 +258,92 @@ fn more_cells_than_are_kept_are_refused_with_what_to_do() {
     let mut builder = CellsBuilder::new(vec!["team".into()]);
     for number in 0..33 {
         let tag = tag(number);
-        let key = CellKey { tags: &[&tag], ..key(FIRST) };
+        let key = CellKey {
+            tags: &[&tag],
+            ..key(FIRST)
+        };
+
         builder.place(&key);
     }
-    let made = StoredPart::new("AWS 1".into(), PERIOD, 0, "agent-1".into(), builder.finish());
+
+    let made = StoredPart::new(
+        "AWS 1".into(),
+        PERIOD,
+        0,
+        "agent-1".into(),
+        builder.finish(),
+    );
     let error = made.unwrap_err().to_string();
-    assert!(error.contains("AWS 1 in 2026-09") && error.contains("choose fewer tags"), "{error}");
+
+    assert!(
+        error.contains("AWS 1 in 2026-09") && error.contains("choose fewer tags"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_series_ends_where_all_of_its_sources_that_still_deliver_do() {
     let bill = |source: &str, last: i32| {
         let mut builder = CellsBuilder::new(Vec::new());
-        for (day, kind) in
-            [(last, ChargeKind::Usage), (last + 20, ChargeKind::Purchase), (last + 300, ChargeKind::Usage)]
-        {
+        for (day, kind) in [
+            (last, ChargeKind::Usage),
+            (last + 20, ChargeKind::Purchase),
+            (last + 300, ChargeKind::Usage),
+        ] {
             let place = builder.place(&CellKey { kind, ..key(day) });
-            builder.add(place, Sums { effective: Amount(1), rows: 1, ..Sums::default() });
+            builder.add(
+                place,
+                Sums {
+                    effective: Amount(1),
+                    rows: 1,
+                    ..Sums::default()
+                },
+            );
         }
+
         let imported_ms = (last as u64 + 4) * crate::date::DAY_MS;
-        let part = StoredPart::new(source.into(), PERIOD, imported_ms, "agent-1".into(), builder.finish()).unwrap();
+        let part = StoredPart::new(
+            source.into(),
+            PERIOD,
+            imported_ms,
+            "agent-1".into(),
+            builder.finish(),
+        )
+        .unwrap();
+
         let mut ledger = Ledger::default();
         ledger.insert(Arc::new(part));
         ledger
     };
+
     let mut ledger = bill("AWS 1", FIRST + 60);
     for (source, last) in [("AWS 2", FIRST + 15), ("Microsoft 3", FIRST + 14)] {
         ledger.merge(&bill(source, last));
     }
+
     let today = day_of(FIRST + 62).unwrap();
     let ends = ledger.ends(today);
     assert_eq!(ends.of(["AWS 1"]), Some(FIRST + 60));
     assert_eq!(ends.of(["AWS 1", "AWS 2"]), Some(FIRST + 15));
-    assert_eq!(ends.of(["AWS 1", "Microsoft 3"]), Some(FIRST + 60), "46 days behind: it has ended");
-    assert_eq!(ends.of(["Microsoft 3"]), Some(FIRST + 15), "its later days cost nothing");
+    assert_eq!(
+        ends.of(["AWS 1", "Microsoft 3"]),
+        Some(FIRST + 60),
+        "46 days behind: it has ended"
+    );
+
+    assert_eq!(
+        ends.of(["Microsoft 3"]),
+        Some(FIRST + 15),
+        "its later days cost nothing"
+    );
+
     assert_eq!(Ledger::default().ends(today).of(["AWS 1"]), None);
-    assert_eq!(ledger.by_source().values().map(|own| own.sources().len()).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(
+        ledger
+            .by_source()
+            .values()
+            .map(|own| own.sources().len())
+            .collect::<Vec<_>>(),
+        [1, 1, 1]
+    );
 }

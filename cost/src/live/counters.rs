@@ -67,36 +67,55 @@ pub(super) struct SourceState {
 }
 
 impl SourceCounters<'_> {
-    /// By how much the counters have grown since they were last seen. All of them count where the source started after the
-    /// last observation of its region, at `last_ms`; none where it ran before and was not seen.
+    /// By how much the counters have grown since they were last seen. All of them count where the
+    /// source started after the last observation of its region, at `last_ms`; none where it ran
+    /// before and was not seen.
     pub(super) fn growth(&self, known: Option<&SourceState>, last_ms: Option<u64>) -> Counters {
         let earlier = known.filter(|state| state.started_ms == self.started_ms);
         let is_new = last_ms.is_some_and(|last_ms| self.started_ms >= last_ms) || known.is_some();
         if earlier.is_none() && !is_new {
             return Counters::default();
         }
+
         let models = self.counters.models.iter().map(|(model, counted)| {
-            let before = earlier.and_then(|state| state.models.get(model)).copied().unwrap_or_default();
+            let before = earlier
+                .and_then(|state| state.models.get(model))
+                .copied()
+                .unwrap_or_default();
             (model.clone(), counted.since(before))
         });
+
         let egress = self.counters.egress.iter().map(|counter| {
             let pair = (counter.to.clone(), counter.cause.clone());
-            let before = earlier.and_then(|state| state.egress.get(&pair)).copied().unwrap_or_default();
-            EgressCounter { bytes: counter.bytes.saturating_sub(before), ..counter.clone() }
+            let before = earlier
+                .and_then(|state| state.egress.get(&pair))
+                .copied()
+                .unwrap_or_default();
+
+            EgressCounter {
+                bytes: counter.bytes.saturating_sub(before),
+                ..counter.clone()
+            }
         });
+
         Counters {
-            models: models.filter(|(_, counted)| *counted != ModelCounters::default()).collect(),
+            models: models
+                .filter(|(_, counted)| *counted != ModelCounters::default())
+                .collect(),
             egress: egress.filter(|counter| counter.bytes > 0).collect(),
         }
     }
 
-    /// What to remember. Counters beyond the limit of a day are not told apart there, and are remembered all the same.
+    /// What to remember. Counters beyond the limit of a day are not told apart there, and are
+    /// remembered all the same.
     pub(super) fn state(&self) -> SourceState {
         let egress = self.counters.egress.iter();
         SourceState {
             started_ms: self.started_ms,
             models: self.counters.models.clone(),
-            egress: egress.map(|counter| ((counter.to.clone(), counter.cause.clone()), counter.bytes)).collect(),
+            egress: egress
+                .map(|counter| ((counter.to.clone(), counter.cause.clone()), counter.bytes))
+                .collect(),
         }
     }
 }

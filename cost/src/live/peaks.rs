@@ -1,11 +1,13 @@
-//! How many requests came for a model in its busiest quarter of an hour: what capacity is planned for.
+//! How many requests came for a model in its busiest quarter of an hour: what capacity is planned
+//! for.
 
 use super::{DayMeter, KEPT_LIMIT};
 use crate::date::DAY_MS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A quarter of an hour, milliseconds: long enough that a burst between two observations is none, short enough for a peak.
+/// A quarter of an hour, milliseconds: long enough that a burst between two observations is none,
+/// short enough for a peak.
 pub(super) const QUARTER_MS: u64 = 900_000;
 
 /// The quarter of an hour that is being counted.
@@ -24,9 +26,19 @@ impl Quarter {
         if number == self.number {
             return;
         }
-        let over = std::mem::replace(self, Self { number, requests: BTreeMap::new() });
+
+        let over = std::mem::replace(
+            self,
+            Self {
+                number,
+                requests: BTreeMap::new(),
+            },
+        );
         let day = i32::try_from(over.number * QUARTER_MS / DAY_MS).unwrap_or(i32::MAX);
-        let Some(day) = days.get_mut(&day) else { return };
+        let Some(day) = days.get_mut(&day) else {
+            return;
+        };
+
         for (model, requests) in over.requests {
             let most = day.peaks.entry(model).or_default();
             *most = requests.max(*most);

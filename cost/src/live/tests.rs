@@ -35,18 +35,39 @@ fn rising() -> Prices {
 }
 
 fn regions() -> RegionMap {
-    let region = |name: &str| MeshRegion { name: name.into(), cloud: "aws".into(), billing_region: None };
+    let region = |name: &str| MeshRegion {
+        name: name.into(),
+        cloud: "aws".into(),
+        billing_region: None,
+    };
+
     RegionMap::new([region("us-west-2"), region("us-east-1"), region("cellar")])
 }
 
 fn nodes(count: u32) -> RegionCapacity {
-    let nodes = vec![NodeGroup { sku: "n".into(), pricing: PricingClass::OnDemand, count }];
-    RegionCapacity { nodes, stored: Vec::new(), places: 2 * count }
+    let nodes = vec![NodeGroup {
+        sku: "n".into(),
+        pricing: PricingClass::OnDemand,
+        count,
+    }];
+
+    RegionCapacity {
+        nodes,
+        stored: Vec::new(),
+        places: 2 * count,
+    }
 }
 
 fn counters(requests: u64, busy_ms: u64, bytes: u64) -> Counters {
     let models = BTreeMap::from([("m".to_owned(), ModelCounters { requests, busy_ms })]);
-    Counters { models, egress: vec![EgressCounter { to: None, cause: Cause::AnswersAway, bytes }] }
+    Counters {
+        models,
+        egress: vec![EgressCounter {
+            to: None,
+            cause: Cause::AnswersAway,
+            bytes,
+        }],
+    }
 }
 
 /// A meter of one region without counters, and its prices.
@@ -58,16 +79,28 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        Self { meter: LiveMeter::new(GAP_MS), prices: rising(), regions: regions() }
+        Self {
+            meter: LiveMeter::new(GAP_MS),
+            prices: rising(),
+            regions: regions(),
+        }
     }
 
     fn observe(&mut self, now_ms: u64, count: u32, sources: &[SourceCounters<'_>]) {
-        let pricing = Pricing { prices: &self.prices, regions: &self.regions };
-        self.meter.observe("us-west-2", now_ms, nodes(count), sources, pricing);
+        let pricing = Pricing {
+            prices: &self.prices,
+            regions: &self.regions,
+        };
+
+        self.meter
+            .observe("us-west-2", now_ms, nodes(count), sources, pricing);
     }
 
     fn window(&self, start: Date, end: Date) -> LiveWindow {
-        let pricing = Pricing { prices: &self.prices, regions: &self.regions };
+        let pricing = Pricing {
+            prices: &self.prices,
+            regions: &self.regions,
+        };
         self.meter.window("us-west-2", (start, end), pricing)
     }
 
@@ -82,12 +115,15 @@ proptest! {
         steps in prop::collection::vec((1..=GAP_MS, 0u32..5), 1..40),
         cuts in prop::collection::vec(1..GAP_MS, 40),
     ) {
-        let (mut coarse, mut fine) = (Setup::new(), Setup::new());
+        let mut coarse = Setup::new();
+        let mut fine = Setup::new();
         let mut now_ms = EVENING_MS;
         let mut running = 1;
+
         for setup in [&mut coarse, &mut fine] {
             setup.observe(now_ms, running, &[]);
         }
+
         for ((step_ms, count), cut_ms) in steps.into_iter().zip(cuts) {
             if cut_ms < step_ms {
                 fine.observe(now_ms + cut_ms, running, &[]);
@@ -97,20 +133,26 @@ proptest! {
             coarse.observe(now_ms, running, &[]);
             fine.observe(now_ms, running, &[]);
         }
+
         prop_assert_eq!(coarse.meter, fine.meter);
     }
 
     #[test]
-    fn cost_never_falls_and_all_time_is_known_or_unknown(steps in prop::collection::vec((-2 * GAP_MS as i64..3 * GAP_MS as i64, 0u32..3), 1..30)) {
+    fn cost_never_falls_and_all_time_is_known_or_unknown(
+        steps in prop::collection::vec((-2 * GAP_MS as i64..3 * GAP_MS as i64, 0u32..3), 1..30),
+    ) {
         let mut setup = Setup::new();
         let mut now_ms = EVENING_MS;
         setup.observe(now_ms, 1, &[]);
-        let (mut cost, mut forward_ms) = (Amount::ZERO, 0);
+
+        let mut cost = Amount::ZERO;
+        let mut forward_ms = 0;
         for (step_ms, count) in steps {
             let earlier = now_ms;
             now_ms = now_ms.saturating_add_signed(step_ms);
             forward_ms += now_ms.saturating_sub(earlier);
             setup.observe(now_ms, count, &[]);
+
             let window = setup.window(date!(2026 - 10 - 01), date!(2026 - 11 - 30));
             prop_assert!(window.capacity.of(Currency::USD) >= cost);
             prop_assert!(window.known_ms + window.unknown_ms <= forward_ms);
@@ -125,36 +167,78 @@ proptest! {
         count in 0u32..4,
     ) {
         let mut setup = Setup::new();
-        let models = busy.iter().enumerate().map(|(place, busy_ms)| (place.to_string(), ModelCounters { requests: 3, busy_ms: *busy_ms }));
-        let counters = Counters { models: models.collect(), egress: Vec::new() };
-        let source = SourceCounters { source: "a", started_ms: EVENING_MS, counters: &counters };
+        let models = busy.iter().enumerate().map(|(place, busy_ms)| {
+            (
+                place.to_string(),
+                ModelCounters {
+                    requests: 3,
+                    busy_ms: *busy_ms,
+                },
+            )
+        });
+
+        let counters = Counters {
+            models: models.collect(),
+            egress: Vec::new(),
+        };
+        let source = SourceCounters {
+            source: "a",
+            started_ms: EVENING_MS,
+            counters: &counters,
+        };
+
         setup.observe(EVENING_MS, count, &[]);
         setup.observe(EVENING_MS + minutes * 60_000 + 7, count, &[source]);
+
         let window = setup.window(EVENING, EVENING);
-        let models: Amount = window.models.values().map(|model| model.cost.of(Currency::USD)).sum();
-        prop_assert_eq!(models + window.idle.of(Currency::USD), window.capacity.of(Currency::USD));
+        let models: Amount = window
+            .models
+            .values()
+            .map(|model| model.cost.of(Currency::USD))
+            .sum();
+
+        prop_assert_eq!(
+            models + window.idle.of(Currency::USD),
+            window.capacity.of(Currency::USD)
+        );
 
         let mut mesh = LiveWindow::default();
         mesh.merge(&window);
         mesh.merge(&window);
-        prop_assert_eq!(mesh.total.of(Currency::USD), window.total.of(Currency::USD) + window.total.of(Currency::USD));
+        prop_assert_eq!(
+            mesh.total.of(Currency::USD),
+            window.total.of(Currency::USD) + window.total.of(Currency::USD)
+        );
     }
 
     #[test]
-    fn a_restart_changes_nothing(steps in prop::collection::vec((0..2 * GAP_MS, 0u32..3, 0u64..1_000), 1..20), at in 0usize..20) {
-        let (mut one, mut two) = (Setup::new(), Setup::new());
-        let (mut now_ms, mut counted) = (EVENING_MS, 0);
+    fn a_restart_changes_nothing(
+        steps in prop::collection::vec((0..2 * GAP_MS, 0u32..3, 0u64..1_000), 1..20),
+        at in 0usize..20,
+    ) {
+        let mut one = Setup::new();
+        let mut two = Setup::new();
+        let mut now_ms = EVENING_MS;
+        let mut counted = 0;
+
         for (place, (step_ms, count, growth)) in steps.into_iter().enumerate() {
             now_ms += step_ms;
             counted += growth;
+
             let counters = counters(counted, counted, counted);
-            let source = SourceCounters { source: "a", started_ms: 1, counters: &counters };
+            let source = SourceCounters {
+                source: "a",
+                started_ms: 1,
+                counters: &counters,
+            };
+
             one.observe(now_ms, count, &[source]);
             two.observe(now_ms, count, &[source]);
             if place == at {
                 two.meter = LiveMeter::decode(&two.meter.encode().unwrap(), GAP_MS).unwrap();
             }
         }
+
         prop_assert_eq!(one.meter, two.meter);
     }
 
@@ -173,8 +257,16 @@ fn each_day_is_charged_at_its_price() {
     }
     assert_eq!(setup.usd(EVENING), "7.2");
     assert_eq!(setup.usd(date!(2026 - 11 - 01)), "14.4");
-    let pricing = Pricing { prices: &setup.prices, regions: &setup.regions };
-    let region = setup.meter.regions(EVENING_MS + 240 * 60_000 + 1_500, pricing).remove(0);
+
+    let pricing = Pricing {
+        prices: &setup.prices,
+        regions: &setup.regions,
+    };
+    let region = setup
+        .meter
+        .regions(EVENING_MS + 240 * 60_000 + 1_500, pricing)
+        .remove(0);
+
     assert_eq!(region.hourly.of(Currency::USD).to_string(), "7.2");
     assert_eq!(region.today.total.of(Currency::USD).to_string(), "14.4");
     assert_eq!(region.month, region.today);
@@ -184,8 +276,13 @@ fn each_day_is_charged_at_its_price() {
 
 #[test]
 fn amounts_that_no_hour_divides_do_not_drift() {
-    let prices = prices("kind,cloud,region,sku,amount,valid_from\nnode,aws,us-west-2,n,0.1,2026-10-01\n");
-    let mut setup = Setup { prices, ..Setup::new() };
+    let prices =
+        prices("kind,cloud,region,sku,amount,valid_from\nnode,aws,us-west-2,n,0.1,2026-10-01\n");
+    let mut setup = Setup {
+        prices,
+        ..Setup::new()
+    };
+
     for step in 0..=7_200_000 / 700 {
         setup.observe(EVENING_MS + step * 700 + step % 7, 1, &[]);
     }
@@ -198,12 +295,23 @@ fn a_gap_is_unknown_and_not_charged() {
     let mut setup = Setup::new();
     setup.observe(EVENING_MS, 10, &[]);
     setup.observe(EVENING_MS + GAP_MS, 10, &[]);
+
     let known = setup.usd(EVENING);
     setup.observe(EVENING_MS + 3 * HOUR_MS, 10, &[]);
     assert_eq!(setup.usd(EVENING), known);
+
     let window = setup.window(EVENING, EVENING);
-    assert_eq!((window.known_ms, window.unknown_ms), (GAP_MS, 2 * HOUR_MS - GAP_MS));
-    assert_eq!(setup.window(date!(2026 - 11 - 01), date!(2026 - 11 - 01)).unknown_ms, HOUR_MS);
+    assert_eq!(
+        (window.known_ms, window.unknown_ms),
+        (GAP_MS, 2 * HOUR_MS - GAP_MS)
+    );
+
+    assert_eq!(
+        setup
+            .window(date!(2026 - 11 - 01), date!(2026 - 11 - 01))
+            .unknown_ms,
+        HOUR_MS
+    );
 }
 
 #[test]
@@ -211,14 +319,17 @@ fn a_clock_that_steps_back_is_charged_once() {
     let mut setup = Setup::new();
     setup.observe(EVENING_MS, 10, &[]);
     setup.observe(EVENING_MS + 60_000, 10, &[]);
+
     let before = setup.usd(EVENING);
     setup.observe(EVENING_MS + 30_000, 10, &[]);
     setup.observe(EVENING_MS + 60_000, 10, &[]);
     assert_eq!(setup.usd(EVENING), before);
+
     // Far back: counted from there on.
     setup.observe(EVENING_MS - HOUR_MS, 10, &[]);
     setup.observe(EVENING_MS - HOUR_MS + 60_000, 10, &[]);
     assert_eq!(setup.usd(EVENING), "0.12");
+
     // A year ahead and back again: nothing is lost.
     setup.observe(EVENING_MS + 365 * DAY_MS, 10, &[]);
     setup.observe(EVENING_MS, 10, &[]);
@@ -230,18 +341,30 @@ fn counters_count_from_the_restart_of_their_agent_and_not_before_they_were_seen(
     let mut setup = Setup::new();
     let mut at = |second: u64, started_ms: u64, requests: u64| {
         let counters = counters(requests, requests, requests);
-        let source = SourceCounters { source: "a", started_ms, counters: &counters };
+        let source = SourceCounters {
+            source: "a",
+            started_ms,
+            counters: &counters,
+        };
+
         setup.observe(EVENING_MS + second * 1_000, 1, &[source]);
         let window = setup.window(EVENING, EVENING);
         (
             window.models.get("m").map_or(0, |model| model.requests),
-            setup.meter.egress_usage((EVENING, EVENING)).iter().map(|sent| sent.bytes).sum::<u64>(),
+            setup
+                .meter
+                .egress_usage((EVENING, EVENING))
+                .iter()
+                .map(|sent| sent.bytes)
+                .sum::<u64>(),
         )
     };
+
     assert_eq!(at(0, 1, 100), (0, 0));
     assert_eq!(at(5, 1, 130), (30, 30));
     assert_eq!(at(10, EVENING_MS + 6_000, 7), (37, 37));
     assert_eq!(at(15, EVENING_MS + 6_000, 7), (37, 37));
+
     // A counter that falls without a restart adds nothing.
     assert_eq!(at(20, EVENING_MS + 6_000, 3), (37, 37));
     assert_eq!(at(25, EVENING_MS + 6_000, 4), (38, 38));
@@ -252,19 +375,34 @@ fn the_busiest_quarter_of_an_hour_is_known_once_it_is_over() {
     let mut setup = Setup::new();
     // 60 requests a minute for an hour, but for a quarter of an hour at three times as many.
     let mut requests = 0;
+
     for minute in 0..=60 {
         requests += if (15..30).contains(&minute) { 180 } else { 60 };
         let counters = counters(requests, requests, 0);
-        let counted = SourceCounters { source: "a", started_ms: EVENING_MS, counters: &counters };
+        let counted = SourceCounters {
+            source: "a",
+            started_ms: EVENING_MS,
+            counters: &counters,
+        };
+
         setup.observe(EVENING_MS + minute * 60_000, 1, &[counted]);
-        let peak = setup.window(EVENING, EVENING).models.get("m").map_or(0, |did| did.peak_quarter);
+        let peak = setup
+            .window(EVENING, EVENING)
+            .models
+            .get("m")
+            .map_or(0, |did| did.peak_quarter);
+
         match minute {
             0..15 => assert_eq!(peak, 0, "minute {minute}"),
             30.. => assert_eq!(peak, 15 * 180, "minute {minute}"),
             _ => {}
         }
     }
-    assert_eq!(setup.window(EVENING, EVENING).models["m"].peak_rps(), Some(3.0));
+
+    assert_eq!(
+        setup.window(EVENING, EVENING).models["m"].peak_rps(),
+        Some(3.0)
+    );
 }
 
 #[test]
@@ -272,12 +410,30 @@ fn a_thousand_inferences_cost_the_share_of_their_busy_time() {
     let mut setup = Setup::new();
     let work = counters(50, 30_000, 5 << 30);
     setup.observe(EVENING_MS, 10, &[]);
-    let source = SourceCounters { source: "a", started_ms: EVENING_MS, counters: &work };
+
+    let source = SourceCounters {
+        source: "a",
+        started_ms: EVENING_MS,
+        counters: &work,
+    };
+
     setup.observe(EVENING_MS + 60_000, 10, &[source]);
     let window = setup.window(EVENING, EVENING);
+
     // 10 nodes at 0.36 for a minute are 0.06; 20 places × 60 s, of which 30 s were busy.
-    assert_eq!(window.models["m"].cost.of(Currency::USD).to_string(), "0.0015");
-    assert_eq!(window.models["m"].per_thousand().of(Currency::USD).to_string(), "0.03");
+    assert_eq!(
+        window.models["m"].cost.of(Currency::USD).to_string(),
+        "0.0015"
+    );
+
+    assert_eq!(
+        window.models["m"]
+            .per_thousand()
+            .of(Currency::USD)
+            .to_string(),
+        "0.03"
+    );
+
     assert_eq!(window.idle.of(Currency::USD).to_string(), "0.0585");
     assert_eq!(window.idle_ratio(), Some(0.975));
     assert_eq!(window.requests.of(Currency::USD).to_string(), "0.00005");
@@ -288,47 +444,119 @@ fn a_thousand_inferences_cost_the_share_of_their_busy_time() {
 
 #[test]
 fn nodes_without_places_for_inferences_are_idle() {
-    let (prices, regions) = (rising(), regions());
-    let pricing = Pricing { prices: &prices, regions: &regions };
+    let prices = rising();
+    let regions = regions();
+    let pricing = Pricing {
+        prices: &prices,
+        regions: &regions,
+    };
     let mut meter = LiveMeter::new(GAP_MS);
+
     for now_ms in [EVENING_MS, EVENING_MS + 60_000] {
-        meter.observe("us-west-2", now_ms, RegionCapacity { places: 0, ..nodes(10) }, &[], pricing);
+        meter.observe(
+            "us-west-2",
+            now_ms,
+            RegionCapacity {
+                places: 0,
+                ..nodes(10)
+            },
+            &[],
+            pricing,
+        );
     }
+
     let window = meter.window("us-west-2", (EVENING, EVENING), pricing);
-    assert_eq!((window.idle.of(Currency::USD).to_string().as_str(), window.idle_ratio()), ("0.06", None));
+    assert_eq!(
+        (
+            window.idle.of(Currency::USD).to_string().as_str(),
+            window.idle_ratio()
+        ),
+        ("0.06", None)
+    );
 }
 
 #[test]
 fn what_has_no_price_is_listed_and_the_rest_is_charged() {
-    let (prices, regions) = (rising(), regions());
-    let pricing = Pricing { prices: &prices, regions: &regions };
+    let prices = rising();
+    let regions = regions();
+    let pricing = Pricing {
+        prices: &prices,
+        regions: &regions,
+    };
     let mut capacity = nodes(1);
-    capacity.nodes.push(NodeGroup { sku: "unheard-of".into(), pricing: PricingClass::Spot, count: 1 });
-    capacity.stored.push(StoredBytes { class: "standard".into(), bytes: 100 << 30 });
+
+    capacity.nodes.push(NodeGroup {
+        sku: "unheard-of".into(),
+        pricing: PricingClass::Spot,
+        count: 1,
+    });
+
+    capacity.stored.push(StoredBytes {
+        class: "standard".into(),
+        bytes: 100 << 30,
+    });
+
     let rate = hourly_rate("us-west-2", &capacity, EVENING, pricing);
     assert_eq!(rate.totals.of(Currency::USD).to_string(), "0.361");
     assert_eq!(rate.missing.len(), 1);
-    assert!(rate.missing[0].to_string().starts_with("no price of node unheard-of spot in aws:us-west-2"));
+    assert!(
+        rate.missing[0]
+            .to_string()
+            .starts_with("no price of node unheard-of spot in aws:us-west-2")
+    );
+
     let unknown = hourly_rate("cellar", &capacity, EVENING, pricing);
-    assert_eq!(unknown.missing, [NoPrice::Region { region: "cellar".into() }]);
+    assert_eq!(
+        unknown.missing,
+        [NoPrice::Region {
+            region: "cellar".into()
+        }]
+    );
 
     let mut meter = LiveMeter::new(GAP_MS);
     meter.observe("us-west-2", EVENING_MS, capacity.clone(), &[], pricing);
     meter.observe("us-west-2", EVENING_MS + 1_000, capacity, &[], pricing);
-    assert_eq!(meter.window("us-west-2", (EVENING, EVENING), pricing).unpriced_ms, 1_000);
+    assert_eq!(
+        meter
+            .window("us-west-2", (EVENING, EVENING), pricing)
+            .unpriced_ms,
+        1_000
+    );
 }
 
 #[test]
 fn more_than_is_kept_is_summed_as_other() {
     let mut setup = Setup::new();
-    let many: BTreeMap<_, _> =
-        (0..2_000).map(|place| (format!("m{place}"), ModelCounters { requests: 1, busy_ms: 1 })).collect();
-    let counters = Counters { models: many, egress: Vec::new() };
+    let many: BTreeMap<_, _> = (0..2_000)
+        .map(|place| {
+            (
+                format!("m{place}"),
+                ModelCounters {
+                    requests: 1,
+                    busy_ms: 1,
+                },
+            )
+        })
+        .collect();
+
+    let counters = Counters {
+        models: many,
+        egress: Vec::new(),
+    };
+
     setup.observe(EVENING_MS, 1, &[]);
-    let source = SourceCounters { source: "a", started_ms: EVENING_MS, counters: &counters };
+    let source = SourceCounters {
+        source: "a",
+        started_ms: EVENING_MS,
+        counters: &counters,
+    };
+
     setup.observe(EVENING_MS + 1, 1, &[source]);
     let models = setup.window(EVENING, EVENING).models;
-    assert_eq!((models.len(), models[OTHER].requests), (KEPT_LIMIT + 1, 2_000 - KEPT_LIMIT as u64));
+    assert_eq!(
+        (models.len(), models[OTHER].requests),
+        (KEPT_LIMIT + 1, 2_000 - KEPT_LIMIT as u64)
+    );
 }
 
 #[test]
@@ -342,6 +570,7 @@ fn live_and_billed_are_compared_over_the_days_that_both_know() {
         (day("a", 4), usd(0)),
         (day("b", 1), usd(7)),
     ]);
+
     let billed = DailyTotals::from([
         (day("a", 1), usd(10)),
         (day("a", 2), usd(10)),
@@ -350,6 +579,7 @@ fn live_and_billed_are_compared_over_the_days_that_both_know() {
         (day("b", 1), usd(0)),
     ]);
     let compared = reconcile(&live, &billed);
+
     assert_eq!(compared.len(), 1);
     assert_eq!((compared[0].days, compared[0].ratio), (2, Some(1.05)));
 }
@@ -359,12 +589,23 @@ fn only_whole_and_priced_days_are_compared_with_bills() {
     let mut setup = Setup::new();
     let midnight = EVENING_MS + 2 * HOUR_MS;
     let mut now_ms = EVENING_MS;
+
     while now_ms <= midnight + DAY_MS + HOUR_MS {
         setup.observe(now_ms, 1, &[]);
         now_ms += GAP_MS;
     }
-    let pricing = Pricing { prices: &setup.prices, regions: &setup.regions };
+
+    let pricing = Pricing {
+        prices: &setup.prices,
+        regions: &setup.regions,
+    };
     let days = setup.meter.whole_days(pricing);
+
     assert_eq!(days.len(), 1);
-    assert_eq!(days[&("us-west-2".to_owned(), date!(2026 - 11 - 01))].of(Currency::USD).to_string(), "17.28");
+    assert_eq!(
+        days[&("us-west-2".to_owned(), date!(2026 - 11 - 01))]
+            .of(Currency::USD)
+            .to_string(),
+        "17.28"
+    );
 }

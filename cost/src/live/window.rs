@@ -47,7 +47,8 @@ pub struct LiveModel {
     pub busy_ms: u64,
     /// Inferences in its busiest quarter of an hour; 0 where none is over yet.
     pub peak_quarter: u64,
-    /// Its share of the capacity by busy time. The models' and the idle share sum to the capacity exactly.
+    /// Its share of the capacity by busy time. The models' and the idle share sum to the capacity
+    /// exactly.
     pub cost: Totals,
 }
 
@@ -59,14 +60,16 @@ impl LiveModel {
 
     /// The cost of a thousand inferences; empty where there were none.
     pub fn per_thousand(&self) -> Totals {
-        let share =
-            |(currency, amount): (&_, &crate::money::Amount)| Some((*currency, amount.share(1_000, self.requests)?));
+        let share = |(currency, amount): (&_, &crate::money::Amount)| {
+            Some((*currency, amount.share(1_000, self.requests)?))
+        };
         Totals(self.cost.0.iter().filter_map(share).collect())
     }
 }
 
 impl LiveWindow {
-    /// The part of the places' time in which they did nothing, 0 to 1; none where there were no places.
+    /// The part of the places' time in which they did nothing, 0 to 1; none where there were no
+    /// places.
     pub fn idle_ratio(&self) -> Option<f64> {
         let busy_ms = self.busy_ms.min(self.place_ms);
         (self.place_ms > 0).then(|| 1.0 - busy_ms as f64 / self.place_ms as f64)
@@ -86,6 +89,7 @@ impl LiveWindow {
             here.peak_quarter = here.peak_quarter.max(model.peak_quarter);
             add(&mut here.cost, &model.cost);
         }
+
         self.known_ms = self.known_ms.saturating_add(other.known_ms);
         self.unknown_ms = self.unknown_ms.saturating_add(other.unknown_ms);
         self.unpriced_ms = self.unpriced_ms.saturating_add(other.unpriced_ms);
@@ -96,7 +100,10 @@ impl LiveWindow {
 
 fn add(totals: &mut Totals, other: &Totals) {
     for (currency, amount) in &other.0 {
-        totals.add(Money { amount: *amount, currency: *currency });
+        totals.add(Money {
+            amount: *amount,
+            currency: *currency,
+        });
     }
 }
 
@@ -118,14 +125,18 @@ pub struct LiveRegion {
 }
 
 impl LiveMeter {
-    /// What each region costs at `now_ms`, Unix milliseconds: what was charged up to the last observation.
+    /// What each region costs at `now_ms`, Unix milliseconds: what was charged up to the last
+    /// observation.
     pub fn regions(&self, now_ms: u64, pricing: Pricing<'_>) -> Vec<LiveRegion> {
-        let Some(today) = date_at(now_ms) else { return Vec::new() };
+        let Some(today) = date_at(now_ms) else {
+            return Vec::new();
+        };
         let first = today.replace_day(1).unwrap_or(today);
         let regions = self.regions.iter().filter_map(|(region, meter)| {
             let (last_ms, running) = meter.last.as_ref()?;
             let rate = hourly_rate(region, running, today, pricing);
             let (month, mut missing) = meter.window(region, (first, today), pricing);
+
             missing.extend(rate.missing);
             missing.sort();
             missing.dedup();
@@ -138,44 +149,75 @@ impl LiveMeter {
                 missing,
             })
         });
+
         regions.collect()
     }
 
     /// What a region has cost from `start` to `end`, both included, as far as its days are kept.
-    pub fn window(&self, region: &str, (start, end): (Date, Date), pricing: Pricing<'_>) -> LiveWindow {
-        self.regions.get(region).map(|meter| meter.window(region, (start, end), pricing).0).unwrap_or_default()
+    pub fn window(
+        &self,
+        region: &str,
+        (start, end): (Date, Date),
+        pricing: Pricing<'_>,
+    ) -> LiveWindow {
+        self.regions
+            .get(region)
+            .map(|meter| meter.window(region, (start, end), pricing).0)
+            .unwrap_or_default()
     }
 
     /// The bytes that regions have sent, by day, from `start` to `end`, both included.
     pub fn egress_usage(&self, (start, end): (Date, Date)) -> Vec<EgressUsage> {
-        self.regions.iter().flat_map(|(region, meter)| meter.sent(region, (start, end))).collect()
+        self.regions
+            .iter()
+            .flat_map(|(region, meter)| meter.sent(region, (start, end)))
+            .collect()
     }
 
-    /// What each region cost on each whole day, for the comparison with bills: days of which less than a twentieth is unknown
-    /// and on which all that ran had a price.
+    /// What each region cost on each whole day, for the comparison with bills: days of which less
+    /// than a twentieth is unknown and on which all that ran had a price.
     pub fn whole_days(&self, pricing: Pricing<'_>) -> super::DailyTotals {
         let mut found = super::DailyTotals::new();
         for (region, meter) in &self.regions {
-            let whole = meter.days.iter().filter(|(_, day)| day.unpriced_ms == 0 && day.known_ms >= DAY_MS / 20 * 19);
+            let whole = meter
+                .days
+                .iter()
+                .filter(|(_, day)| day.unpriced_ms == 0 && day.known_ms >= DAY_MS / 20 * 19);
+
             for date in whole.filter_map(|(number, _)| day_of(*number)) {
                 let (window, _) = meter.window(region, (date, date), pricing);
                 found.insert((region.clone(), date), window.total);
             }
         }
+
         found
     }
 }
 
 impl RegionMeter {
-    /// What the region has cost from `start` to `end`, and the prices of bytes and requests that are missing.
-    fn window(&self, region: &str, (start, end): (Date, Date), pricing: Pricing<'_>) -> (LiveWindow, Vec<NoPrice>) {
+    /// What the region has cost from `start` to `end`, and the prices of bytes and requests that
+    /// are missing.
+    fn window(
+        &self,
+        region: &str,
+        (start, end): (Date, Date),
+        pricing: Pricing<'_>,
+    ) -> (LiveWindow, Vec<NoPrice>) {
         let mut sum = LiveWindow::default();
         for (number, day) in self.days.range(day_number(start)..=day_number(end)) {
             sum.merge(&day_window(region, *number, day, pricing));
         }
+
         let first = start.replace_day(1).unwrap_or(start);
-        let EgressReport { totals, missing, .. } =
-            egress_report(&self.sent(region, (first, end)), (start, end), pricing.prices, pricing.regions);
+        let EgressReport {
+            totals, missing, ..
+        } = egress_report(
+            &self.sent(region, (first, end)),
+            (start, end),
+            pricing.prices,
+            pricing.regions,
+        );
+
         add(&mut sum.total, &totals);
         sum.egress = totals;
         (sum, missing)
@@ -185,26 +227,37 @@ impl RegionMeter {
         let days = self.days.range(day_number(start)..=day_number(end));
         let dated = days.filter_map(|(number, day)| Some((day_of(*number)?, day)));
         let usage = dated.flat_map(|(date, day)| {
-            day.egress.iter().map(move |((to, cause), bytes)| EgressUsage {
-                day: date,
-                from: region.to_owned(),
-                to: to.clone(),
-                cause: cause.clone(),
-                bytes: *bytes,
-            })
+            day.egress
+                .iter()
+                .map(move |((to, cause), bytes)| EgressUsage {
+                    day: date,
+                    from: region.to_owned(),
+                    to: to.clone(),
+                    cause: cause.clone(),
+                    bytes: *bytes,
+                })
         });
+
         usage.collect()
     }
 }
 
 /// What one day's capacity and requests cost.
 fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -> LiveWindow {
-    let busy_ms = day.models.values().fold(0u64, |sum, model| sum.saturating_add(model.busy_ms));
+    let busy_ms = day
+        .models
+        .values()
+        .fold(0u64, |sum, model| sum.saturating_add(model.busy_ms));
     let idle_ms = day.place_ms.saturating_sub(busy_ms);
+
     // Without places or work all of it is idle.
     let idle_weight = if busy_ms == 0 { 1 } else { idle_ms };
-    let weights: Vec<u64> =
-        day.models.values().map(|model| model.busy_ms).chain(std::iter::once(idle_weight)).collect();
+    let weights: Vec<u64> = day
+        .models
+        .values()
+        .map(|model| model.busy_ms)
+        .chain(std::iter::once(idle_weight))
+        .collect();
 
     let mut window = LiveWindow {
         capacity: day.capacity(),
@@ -215,25 +268,50 @@ fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -
         busy_ms,
         ..LiveWindow::default()
     };
+
     let counted = |(name, model): (&String, &super::ModelCounters)| {
         let cost = Totals::default();
         let peak_quarter = day.peaks.get(name).copied().unwrap_or(0);
-        (name.clone(), LiveModel { requests: model.requests, busy_ms: model.busy_ms, peak_quarter, cost })
+        (
+            name.clone(),
+            LiveModel {
+                requests: model.requests,
+                busy_ms: model.busy_ms,
+                peak_quarter,
+                cost,
+            },
+        )
     };
+
     window.models = day.models.iter().map(counted).collect();
     for (currency, amount) in &window.capacity.0 {
         let parts = amount.split(&weights);
-        let (idle, of_models) =
-            parts.split_last().map_or((Default::default(), &[][..]), |(idle, models)| (*idle, models));
-        window.idle.add(Money { amount: idle, currency: *currency });
+        let (idle, of_models) = parts
+            .split_last()
+            .map_or((Default::default(), &[][..]), |(idle, models)| {
+                (*idle, models)
+            });
+
+        window.idle.add(Money {
+            amount: idle,
+            currency: *currency,
+        });
+
         for (model, part) in window.models.values_mut().zip(of_models) {
-            model.cost.add(Money { amount: *part, currency: *currency });
+            model.cost.add(Money {
+                amount: *part,
+                currency: *currency,
+            });
         }
     }
 
-    let requests = day.models.values().fold(0u64, |sum, model| sum.saturating_add(model.requests));
+    let requests = day
+        .models
+        .values()
+        .fold(0u64, |sum, model| sum.saturating_add(model.requests));
     let at = pricing.regions.billing_of(region).zip(day_of(number));
     let price = at.and_then(|(at, date)| pricing.prices.requests(date, at, "inference").ok());
+
     if let Some(price) = price.filter(|_| requests > 0) {
         window.requests.add(price.cost(0, requests));
     }

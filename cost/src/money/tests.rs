@@ -12,22 +12,40 @@ proptest! {
     fn what_was_written_is_read(value in -(10i128.pow(29) - 1)..10i128.pow(29)) {
         let text = Amount(value).to_string();
         prop_assert_eq!(amount(&text), Amount(value));
+
         let json = serde_json::to_string(&Amount(value)).unwrap();
         prop_assert_eq!(json.clone(), format!("{text:?}"));
-        prop_assert_eq!(serde_json::from_str::<Amount>(&json).unwrap(), Amount(value));
+        prop_assert_eq!(
+            serde_json::from_str::<Amount>(&json).unwrap(),
+            Amount(value)
+        );
     }
 
     #[test]
     fn parts_sum_to_the_whole_exactly(value in -10i128.pow(32)..10i128.pow(32), weights: Vec<u64>) {
         let parts = Amount(value).split(&weights);
         prop_assert_eq!(parts.len(), weights.len());
-        let whole = if weights.iter().any(|weight| *weight > 0) { Amount(value) } else { Amount::ZERO };
+
+        let whole = if weights.iter().any(|weight| *weight > 0) {
+            Amount(value)
+        } else {
+            Amount::ZERO
+        };
+
         prop_assert_eq!(parts.iter().copied().sum::<Amount>(), whole);
-        prop_assert!(parts.iter().zip(&weights).all(|(part, weight)| *weight > 0 || part.is_zero()));
+        prop_assert!(
+            parts
+                .iter()
+                .zip(&weights)
+                .all(|(part, weight)| *weight > 0 || part.is_zero())
+        );
     }
 
     #[test]
-    fn an_exponent_moves_the_point(value in -(10i64.pow(12))..10i64.pow(12), exponent in -15i32..3) {
+    fn an_exponent_moves_the_point(
+        value in -(10i64.pow(12))..10i64.pow(12),
+        exponent in -15i32..3,
+    ) {
         let plain = Amount(i128::from(value) * 10i128.pow((15 + exponent) as u32));
         prop_assert_eq!(amount(&format!("{value}e{exponent}")), plain);
         prop_assert_eq!(amount(&format!("{value}.0E{exponent}")), plain);
@@ -35,12 +53,19 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes: Vec<u8>, text in "[-+0-9.eE]{0,40}") {
-        let _ = (Amount::parse(&bytes), Amount::parse(text.as_bytes()), Currency::parse(&bytes));
+        let _ = (
+            Amount::parse(&bytes),
+            Amount::parse(text.as_bytes()),
+            Currency::parse(&bytes),
+        );
     }
 
     #[test]
     fn a_float_is_read_as_it_is_written(value in -1e13f64..1e13) {
-        prop_assert_eq!(Amount::from_f64(value).unwrap(), amount(&format!("{value}")));
+        prop_assert_eq!(
+            Amount::from_f64(value).unwrap(),
+            amount(&format!("{value}"))
+        );
     }
 }
 
@@ -62,13 +87,29 @@ fn digits_beyond_the_fifteenth_are_rounded_half_to_even_and_reported() {
         ("99999999999999", 99_999_999_999_999 * ONE, false),
         ("000000000000000000001", ONE, false),
     ] {
-        assert_eq!(Amount::parse(text.as_bytes()), Ok((Amount(units), is_rounded)), "{text}");
+        assert_eq!(
+            Amount::parse(text.as_bytes()),
+            Ok((Amount(units), is_rounded)),
+            "{text}"
+        );
     }
-    for bad in ["", "-", ".", "1,5", "1.2.3", "$1", "NULL", "1e", "e5", " 1", "--1", "0x1", "∞", "NaN"] {
-        assert_eq!(Amount::parse(bad.as_bytes()), Err(AmountError::Syntax), "{bad}");
+
+    for bad in [
+        "", "-", ".", "1,5", "1.2.3", "$1", "NULL", "1e", "e5", " 1", "--1", "0x1", "∞", "NaN",
+    ] {
+        assert_eq!(
+            Amount::parse(bad.as_bytes()),
+            Err(AmountError::Syntax),
+            "{bad}"
+        );
     }
+
     for large in ["100000000000000", "1e14", "1e999999"] {
-        assert_eq!(Amount::parse(large.as_bytes()), Err(AmountError::TooLarge), "{large}");
+        assert_eq!(
+            Amount::parse(large.as_bytes()),
+            Err(AmountError::TooLarge),
+            "{large}"
+        );
     }
 }
 
@@ -85,9 +126,17 @@ fn amounts_are_shown_rounded_without_a_sign_on_nothing() {
 fn currencies_are_never_added() {
     let mut totals = Totals::default();
     for (text, currency) in [("1.5", "USD"), ("2", "eur"), ("0.25", "USD")] {
-        totals.add(Money { amount: amount(text), currency: currency.parse().unwrap() });
+        totals.add(Money {
+            amount: amount(text),
+            currency: currency.parse().unwrap(),
+        });
     }
-    assert_eq!(serde_json::to_string(&totals).unwrap(), r#"{"EUR":"2","USD":"1.75"}"#);
+
+    assert_eq!(
+        serde_json::to_string(&totals).unwrap(),
+        r#"{"EUR":"2","USD":"1.75"}"#
+    );
+
     for bad in ["", "U", "US$", "ÄÖÜ", "123456789"] {
         assert!(bad.parse::<Currency>().is_err(), "{bad}");
     }

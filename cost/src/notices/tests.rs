@@ -61,11 +61,17 @@ fn merge(agents: &mut [Notices], from: usize, to: usize, now_ms: u64) {
 
 proptest! {
     #[test]
-    fn each_crossing_is_announced_once_whoever_leads(steps in prop::collection::vec(step(), 1..80)) {
+    fn each_crossing_is_announced_once_whoever_leads(
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
         let budget = budget();
         let mut agents = vec![Notices::default(); AGENTS];
-        let (mut leader, mut today, mut spent, mut expected) = (0, TODAY, 0, 0);
+        let mut leader = 0;
+        let mut today = TODAY;
+        let mut spent = 0;
+        let mut expected = 0;
         let mut announced = BTreeSet::new();
+
         for step in steps {
             match step {
                 Step::Spend(amount) => spent += amount,
@@ -78,7 +84,9 @@ proptest! {
                 Step::Days(days) => {
                     let before = budget.period.window(today);
                     today += Duration::days(days);
-                    agents.iter_mut().for_each(|notices| notices.forget(ms(today)));
+                    agents
+                        .iter_mut()
+                        .for_each(|notices| notices.forget(ms(today)));
                     if budget.period.window(today) != before {
                         (spent, expected) = (0, 0);
                     }
@@ -88,13 +96,20 @@ proptest! {
             let window = budget.period.window(today);
             let state = evaluate_budget(&budget, &dollars(spent), Some(&dollars(expected)));
             let notices = budget_notices(&budget, window, &state, ms(today));
+
             prop_assert_eq!(notices.len(), state.crossed.len());
             for notice in &notices {
-                prop_assert!(!is_budget_over(notice, std::slice::from_ref(&budget), ms(today) + SPREAD_MS));
+                prop_assert!(!is_budget_over(
+                    notice,
+                    std::slice::from_ref(&budget),
+                    ms(today) + SPREAD_MS
+                ));
+
                 if !agents[leader].contains(&notice.id) {
                     prop_assert!(announced.insert(notice.id.clone()), "{} twice", notice.id);
                     agents[leader].take(notice, ms(today));
                 }
+
                 prop_assert!(announced.contains(&notice.id), "{} never", notice.id);
             }
         }
@@ -111,27 +126,66 @@ proptest! {
         older in 0..4usize,
         older_period in 0..4usize,
     ) {
-        let periods = [BudgetPeriod::Daily, BudgetPeriod::Monthly, BudgetPeriod::Quarterly, BudgetPeriod::Yearly];
-        let budget = Budget { period: periods[period], ..budget() };
-        let at_ms = |after_s: i64| ms(date!(2027-01-01)).saturating_add_signed(after_s * 1_000);
+        let periods = [
+            BudgetPeriod::Daily,
+            BudgetPeriod::Monthly,
+            BudgetPeriod::Quarterly,
+            BudgetPeriod::Yearly,
+        ];
+
+        let budget = Budget {
+            period: periods[period],
+            ..budget()
+        };
+        let at_ms = |after_s: i64| ms(date!(2027 - 01 - 01)).saturating_add_signed(after_s * 1_000);
         let clock_ms = at_ms(told_s + ahead_s);
         let window = budget.period.window(date_at(clock_ms).unwrap());
-        let notice = &budget_notices(&budget, window, &evaluate_budget(&budget, &dollars(60), None), clock_ms)[0];
+        let notice = &budget_notices(
+            &budget,
+            window,
+            &evaluate_budget(&budget, &dollars(60), None),
+            clock_ms,
+        )[0];
 
-        let other = Budget { name: "other".into(), ..budget.clone() };
-        let raised = Budget { amount: Money { amount: Amount(ONE), currency: Currency::USD }, ..budget.clone() };
-        let configurations =
-            [vec![], vec![other], vec![raised], vec![Budget { period: periods[older_period], ..budget.clone() }]];
+        let other = Budget {
+            name: "other".into(),
+            ..budget.clone()
+        };
+        let raised = Budget {
+            amount: Money {
+                amount: Amount(ONE),
+                currency: Currency::USD,
+            },
+            ..budget.clone()
+        };
+
+        let configurations = [
+            vec![],
+            vec![other],
+            vec![raised],
+            vec![Budget {
+                period: periods[older_period],
+                ..budget.clone()
+            }],
+        ];
+
         let judged_ms = at_ms(told_s + judged_s - behind_s);
         prop_assert!(!is_budget_over(notice, &configurations[older], judged_ms));
 
-        // The configuration that it was told by keeps it for as long as its period lasts, and none keeps it longer.
+        // The configuration that it was told by keeps it for as long as its period lasts, and none
+        // keeps it longer.
         let current = std::slice::from_ref(&budget);
         let last_ms = end_of_day_ms(window.last) - 1;
+
         for now_ms in [judged_ms, clock_ms, last_ms] {
             prop_assert!(!is_budget_over(notice, current, now_ms));
         }
-        prop_assert!(is_budget_over(notice, current, clock_ms.max(last_ms) + SPREAD_MS));
+        prop_assert!(is_budget_over(
+            notice,
+            current,
+            clock_ms.max(last_ms) + SPREAD_MS
+        ));
+
         prop_assert!(is_budget_over(notice, &[], clock_ms + SPREAD_MS));
     }
 }
@@ -147,16 +201,47 @@ fn a_notice_says_how_much_of_what_for_when() {
     let state = evaluate_budget(&budget, &dollars(120), None);
     let notices = budget_notices(&budget, window, &state, 7);
     let last = notices.last().unwrap();
+
     assert_eq!(last.id, "budget:all:100 USD:2026-09-01:actual:100");
-    assert_eq!(last.text, "budget all: 100 % of 100.00 USD for 2026-09-01 to 2026-09-30 is spent; 120.00 USD so far");
-    assert_eq!((last.severity, notices[0].severity), (Severity::Warning, Severity::Info));
+    assert_eq!(
+        last.text,
+        "budget all: 100 % of 100.00 USD for 2026-09-01 to 2026-09-30 is spent; 120.00 USD so far"
+    );
+
+    assert_eq!(
+        (last.severity, notices[0].severity),
+        (Severity::Warning, Severity::Info)
+    );
+
     assert_eq!(last.region.as_ref().unwrap().as_str(), "eu-west-1");
     let current = std::slice::from_ref(&budget);
-    assert!(!is_budget_over(last, current, ms(TODAY)) && is_budget_over(last, current, ms(date!(2026 - 10 - 01))));
-    let yearly = Budget { period: BudgetPeriod::Yearly, ..budget.clone() };
-    assert!(is_budget_over(last, &[yearly], ms(TODAY)), "a month says nothing of a year");
-    let raised = Budget { amount: Money { amount: Amount(200 * ONE), currency: Currency::USD }, ..budget };
-    assert!(is_budget_over(last, &[raised], ms(TODAY)), "a budget whose amount is changed tells again");
+    assert!(
+        !is_budget_over(last, current, ms(TODAY))
+            && is_budget_over(last, current, ms(date!(2026 - 10 - 01)))
+    );
+
+    let yearly = Budget {
+        period: BudgetPeriod::Yearly,
+        ..budget.clone()
+    };
+
+    assert!(
+        is_budget_over(last, &[yearly], ms(TODAY)),
+        "a month says nothing of a year"
+    );
+
+    let raised = Budget {
+        amount: Money {
+            amount: Amount(200 * ONE),
+            currency: Currency::USD,
+        },
+        ..budget
+    };
+
+    assert!(
+        is_budget_over(last, &[raised], ms(TODAY)),
+        "a budget whose amount is changed tells again"
+    );
 }
 
 #[test]
@@ -172,16 +257,27 @@ fn an_anomaly_is_told_with_its_range_and_what_it_is_made_of() {
         expected_low: usd(4),
         expected_high: usd(5),
         actual: usd(15),
-        excess: Money { amount: usd(2), currency: Currency::USD },
-        contributors: vec![Contributor { part: "nodes".into(), excess: usd(2) }],
+        excess: Money {
+            amount: usd(2),
+            currency: Currency::USD,
+        },
+        contributors: vec![Contributor {
+            part: "nodes".into(),
+            excess: usd(2),
+        }],
     };
+
     let notice = anomaly_notice(&anomaly, "us-west-2".parse().ok());
     assert_eq!(
         notice.text,
         "region us-west-2 costs more than usual: 15.00 USD an hour, 4.00 to 5.00 are usual (live); 2.00 USD so far; \
          of it nodes 2.00"
     );
-    assert_eq!((notice.id.as_str(), notice.since_ms), ("anomaly:live:region=us-west-2:USD:60", ms(TODAY)));
+
+    assert_eq!(
+        (notice.id.as_str(), notice.since_ms),
+        ("anomaly:live:region=us-west-2:USD:60", ms(TODAY))
+    );
 }
 
 #[test]
@@ -195,16 +291,36 @@ fn a_bill_is_late_from_its_deadline_on_and_not_for_ever() {
         texts: [""; 6],
         tags: &[],
     };
+
     let place = builder.place(&key);
-    builder.add(place, Sums { rows: 1, ..Sums::default() });
+    builder.add(
+        place,
+        Sums {
+            rows: 1,
+            ..Sums::default()
+        },
+    );
+
     let imported_ms = ms(date!(2026 - 09 - 13));
-    let part = StoredPart::new("AWS 1".into(), "2026-09".parse().unwrap(), imported_ms, "a".into(), builder.finish());
+    let part = StoredPart::new(
+        "AWS 1".into(),
+        "2026-09".parse().unwrap(),
+        imported_ms,
+        "a".into(),
+        builder.finish(),
+    );
     let mut ledger = Ledger::default();
+
     ledger.insert(Arc::new(part.unwrap()));
 
     let late_from_ms = ms(date!(2026 - 09 - 14));
     assert!(late_notices(&ledger, 72, late_from_ms - 1).is_empty());
+
     let notices = late_notices(&ledger, 72, late_from_ms);
-    assert_eq!(notices.iter().map(|notice| &*notice.id).collect::<Vec<_>>(), ["data:late:AWS 1:2026-09-10"]);
+    assert_eq!(
+        notices.iter().map(|notice| &*notice.id).collect::<Vec<_>>(),
+        ["data:late:AWS 1:2026-09-10"]
+    );
+
     assert!(late_notices(&ledger, 72, ms(date!(2026 - 11 - 01))).is_empty());
 }

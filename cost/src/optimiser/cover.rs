@@ -1,12 +1,13 @@
 //! Whether capacity can serve a load that only some regions may serve each part of.
 //!
-//! By the max-flow min-cut theorem it can, exactly if for every set of regions the load that only these may serve is at most
-//! their capacity. So surviving a loss needs no flows of its own in the linear program: each set that falls short becomes one
-//! inequality over the nodes.
+//! By the max-flow min-cut theorem it can, exactly if for every set of regions the load that only
+//! these may serve is at most their capacity. So surviving a loss needs no flows of its own in the
+//! linear program: each set that falls short becomes one inequality over the nodes.
 
 use super::prepared::{RegionSet, members};
 
-/// Units that the whole load is divided into: flows are whole numbers, so that the search ends and rounds nothing.
+/// Units that the whole load is divided into: flows are whole numbers, so that the search ends and
+/// rounds nothing.
 const UNITS: f64 = 1e12;
 /// What the solver's tolerance may leave open, as a share of the whole load.
 const SLACK: f64 = 1e-7;
@@ -28,6 +29,7 @@ impl Lost {
             Self::Region(region) => left[region] = 0.0,
             Self::Spot(region) => left[region] -= spot[region],
         }
+
         left
     }
 
@@ -49,22 +51,37 @@ pub(super) struct Cover {
     pub(super) load: f64,
 }
 
-/// A set of regions that can't serve what only they may serve when `lost` is lost; none where all fits. `groups` are loads
-/// by the regions that may serve them, `capacity` is what is left.
-pub(super) fn shortfall(groups: &[(RegionSet, f64)], capacity: &[f64], lost: Option<Lost>) -> Option<Cover> {
+/// A set of regions that can't serve what only they may serve when `lost` is lost; none where all
+/// fits. `groups` are loads by the regions that may serve them, `capacity` is what is left.
+pub(super) fn shortfall(
+    groups: &[(RegionSet, f64)],
+    capacity: &[f64],
+    lost: Option<Lost>,
+) -> Option<Cover> {
     let total: f64 = groups.iter().map(|(_, load)| load).sum();
     if total <= 0.0 {
         return None;
     }
+
     let units = |nodes: f64| (nodes / total * UNITS) as u64;
     let slack = (SLACK * UNITS) as u64;
     let gone = lost.map_or(0, Lost::mask);
     let mut network = Network {
         allowed: groups.iter().map(|(set, _)| set & !gone).collect(),
         open: groups.iter().map(|(_, load)| units(*load)).collect(),
-        free: capacity.iter().map(|nodes| if *nodes > 0.0 { units(*nodes) + slack } else { 0 }).collect(),
+        free: capacity
+            .iter()
+            .map(|nodes| {
+                if *nodes > 0.0 {
+                    units(*nodes) + slack
+                } else {
+                    0
+                }
+            })
+            .collect(),
         flow: vec![vec![0; capacity.len()]; groups.len()],
     };
+
     network.fill();
     let reached = loop {
         match network.augment() {
@@ -72,11 +89,22 @@ pub(super) fn shortfall(groups: &[(RegionSet, f64)], capacity: &[f64], lost: Opt
             Step::Stuck(reached) => break reached,
         }
     };
+
     if network.open.iter().sum::<u64>() <= slack {
         return None;
     }
-    let load = groups.iter().filter(|(set, _)| set & !gone & !reached == 0).map(|(_, load)| load).sum();
-    Some(Cover { lost, regions: reached, load })
+
+    let load = groups
+        .iter()
+        .filter(|(set, _)| set & !gone & !reached == 0)
+        .map(|(_, load)| load)
+        .sum();
+
+    Some(Cover {
+        lost,
+        regions: reached,
+        load,
+    })
 }
 
 enum Step {
@@ -107,15 +135,20 @@ impl Network {
         }
     }
 
-    /// Moves load along a shortest path from an open group to a region with free capacity (Edmonds and Karp, 1972).
+    /// Moves load along a shortest path from an open group to a region with free capacity (Edmonds
+    /// and Karp, 1972).
     fn augment(&mut self) -> Step {
         let mut reached: RegionSet = 0;
-        // The group that each region was reached from, and the region that each group was reached from.
+        // The group that each region was reached from, and the region that each group was reached
+        // from.
         let mut from_group = vec![usize::MAX; self.free.len()];
         let mut from_region = vec![usize::MAX; self.open.len()];
         let mut is_seen: Vec<bool> = self.open.iter().map(|open| *open > 0).collect();
-        let mut queue: Vec<usize> = (0..self.open.len()).filter(|group| is_seen[*group]).collect();
+        let mut queue: Vec<usize> = (0..self.open.len())
+            .filter(|group| is_seen[*group])
+            .collect();
         let mut next = 0;
+
         while let Some(&group) = queue.get(next) {
             next += 1;
             for region in members(self.allowed[group] & !reached) {
@@ -125,6 +158,7 @@ impl Network {
                     self.shift(region, &from_group, &from_region);
                     return Step::Moved;
                 }
+
                 for other in 0..self.open.len() {
                     if !is_seen[other] && self.flow[other][region] > 0 {
                         is_seen[other] = true;
@@ -134,6 +168,7 @@ impl Network {
                 }
             }
         }
+
         Step::Stuck(reached)
     }
 
@@ -149,14 +184,17 @@ impl Network {
             moved = moved.min(self.flow[group][before]);
             region = before;
         };
+
         moved = moved.min(self.open[source]);
 
         self.free[end] -= moved;
         self.open[source] -= moved;
+
         let mut region = end;
         loop {
             let group = from_group[region];
             self.flow[group][region] += moved;
+
             let before = from_region[group];
             if before == usize::MAX {
                 return;

@@ -5,8 +5,8 @@ use super::{
     prepared::Prepared,
     recommend::Stage,
     recommendation::{
-        Baseline, Comparison, Evidence, NodeChange, Proposal, Recommendation, RecommendationKind, Risk, RiskLevel,
-        Saving, WeightChange,
+        Baseline, Comparison, Evidence, NodeChange, Proposal, Recommendation, RecommendationKind,
+        Risk, RiskLevel, Saving, WeightChange,
     },
     state::{ModelCopy, RecommendInput},
 };
@@ -48,9 +48,21 @@ impl Writer<'_> {
         saving: Saving,
         fact: Fact,
     ) -> Recommendation {
-        let RecommendInput { window_days, rows, price_date, generated_at, .. } = *self.input;
-        let days = if kind == RecommendationKind::Purchase { VERIFY_PURCHASE_DAYS } else { VERIFY_DAYS };
+        let RecommendInput {
+            window_days,
+            rows,
+            price_date,
+            generated_at,
+            ..
+        } = *self.input;
+
+        let days = if kind == RecommendationKind::Purchase {
+            VERIFY_PURCHASE_DAYS
+        } else {
+            VERIFY_DAYS
+        };
         let today = generated_at.date();
+
         Recommendation {
             id: id(kind, subject, &proposal),
             kind,
@@ -62,7 +74,11 @@ impl Writer<'_> {
             command: self.command(&proposal),
             proposal,
             saving,
-            evidence: Evidence { window_days, rows, price_date },
+            evidence: Evidence {
+                window_days,
+                rows,
+                price_date,
+            },
             verify_after: today.checked_add(Duration::days(days)).unwrap_or(today),
         }
     }
@@ -73,28 +89,52 @@ impl Writer<'_> {
                 let names = names(nodes.iter().map(|change| &change.region));
                 match stage {
                     Stage::Scale => format!("Run fewer nodes in {names}"),
-                    Stage::Shift if nodes.is_empty() => "Move traffic to cheaper regions".to_owned(),
-                    Stage::Shift => format!("Move traffic to cheaper regions and run fewer nodes in {names}"),
-                    Stage::Region => format!("Serve demand in cheaper regions: change nodes in {names}"),
+                    Stage::Shift if nodes.is_empty() => {
+                        "Move traffic to cheaper regions".to_owned()
+                    }
+                    Stage::Shift => {
+                        format!("Move traffic to cheaper regions and run fewer nodes in {names}")
+                    }
+                    Stage::Region => {
+                        format!("Serve demand in cheaper regions: change nodes in {names}")
+                    }
                     Stage::Spot => format!("Use spot nodes in {names}"),
                     Stage::Commit => format!("Commit to the steady base in {names}"),
                 }
             }
             (Proposal::Fleet { nodes, .. } | Proposal::Autoscale { nodes }, _) => {
-                format!("Let on-demand nodes follow the load in {}", names(nodes.iter().map(|change| &change.region)))
+                format!(
+                    "Let on-demand nodes follow the load in {}",
+                    names(nodes.iter().map(|change| &change.region))
+                )
             }
             (Proposal::Delete { copies }, Fact::Idle { days }) => {
                 format!("Delete {}: no requests for {days} days", version(copies))
             }
             (Proposal::Delete { copies }, _) => {
-                format!("Don't keep {} in {}", version(copies), names(copies.iter().map(|copy| &copy.region)))
+                format!(
+                    "Don't keep {} in {}",
+                    version(copies),
+                    names(copies.iter().map(|copy| &copy.region))
+                )
             }
-            (Proposal::Relay { model, version, region, via }, _) => {
+            (
+                Proposal::Relay {
+                    model,
+                    version,
+                    region,
+                    via,
+                },
+                _,
+            ) => {
                 format!("Copy {model}@{version} to {region} from {via}")
             }
         };
-        let (currency, name) = (self.currency, self.baseline.name);
+
+        let currency = self.currency;
+        let name = self.baseline.name;
         let part = percentage(expected, self.baseline.monthly_cost);
+
         format!(
             "{what}: {} {currency} a month, {part} of {name} ({} {currency})",
             expected.rounded(2),
@@ -105,14 +145,20 @@ impl Writer<'_> {
     fn constraints(&self, fact: Fact) -> Vec<String> {
         let rules = &self.input.placement.rules;
         match fact {
-            Fact::Idle { .. } | Fact::Copy => vec!["no requests need the copy where it is deleted".to_owned()],
+            Fact::Idle { .. } | Fact::Copy => {
+                vec!["no requests need the copy where it is deleted".to_owned()]
+            }
             Fact::Stage(_) | Fact::Autoscale => {
                 let survive = match rules.survive {
                     0 => "the loss of a region is not survived without errors",
                     _ => "any one region may be lost: the others can serve the whole peak load",
                 };
+
                 vec![
-                    format!("round trip and service time within {:.0} ms", rules.latency_ms),
+                    format!(
+                        "round trip and service time within {:.0} ms",
+                        rules.latency_ms
+                    ),
                     survive.to_owned(),
                     format!("capacity at least {} times the peak load", rules.headroom),
                 ]
@@ -123,34 +169,73 @@ impl Writer<'_> {
     fn risk(&self, proposal: &Proposal, fact: Fact) -> Risk {
         let survives = self.input.placement.rules.survive > 0;
         let (level, why) = match fact {
-            Fact::Idle { .. } => (RiskLevel::Low, "no requests came for it; it can be published again"),
-            Fact::Copy => (RiskLevel::Low, "users are served from other copies meanwhile"),
-            Fact::Autoscale => (RiskLevel::Medium, "new nodes take minutes to serve when load rises fast"),
-            Fact::Stage(Stage::Scale) if survives => {
-                (RiskLevel::Low, "what is left can serve the peak without any one region")
-            }
-            Fact::Stage(Stage::Scale) => (RiskLevel::Medium, "fewer nodes are spare when a region is lost"),
-            Fact::Stage(Stage::Shift) => {
-                (RiskLevel::Low, "traffic moves within the latency bound, and back within minutes")
-            }
-            Fact::Stage(Stage::Region) => {
-                (RiskLevel::Medium, "users are served from farther away, within the latency bound")
-            }
-            Fact::Stage(Stage::Spot) if self.has_risky_spot(proposal) => {
-                (RiskLevel::High, "spot nodes of a region are lost more often than once in 20 hours each")
-            }
-            Fact::Stage(Stage::Spot) => (RiskLevel::Medium, "the cloud may take spot nodes back at short notice"),
-            Fact::Stage(Stage::Commit) => (RiskLevel::Medium, "commitments are paid for to their end, used or not"),
+            Fact::Idle { .. } => (
+                RiskLevel::Low,
+                "no requests came for it; it can be published again",
+            ),
+            Fact::Copy => (
+                RiskLevel::Low,
+                "users are served from other copies meanwhile",
+            ),
+            Fact::Autoscale => (
+                RiskLevel::Medium,
+                "new nodes take minutes to serve when load rises fast",
+            ),
+            Fact::Stage(Stage::Scale) if survives => (
+                RiskLevel::Low,
+                "what is left can serve the peak without any one region",
+            ),
+            Fact::Stage(Stage::Scale) => (
+                RiskLevel::Medium,
+                "fewer nodes are spare when a region is lost",
+            ),
+            Fact::Stage(Stage::Shift) => (
+                RiskLevel::Low,
+                "traffic moves within the latency bound, and back within minutes",
+            ),
+            Fact::Stage(Stage::Region) => (
+                RiskLevel::Medium,
+                "users are served from farther away, within the latency bound",
+            ),
+            Fact::Stage(Stage::Spot) if self.has_risky_spot(proposal) => (
+                RiskLevel::High,
+                "spot nodes of a region are lost more often than once in 20 hours each",
+            ),
+            Fact::Stage(Stage::Spot) => (
+                RiskLevel::Medium,
+                "the cloud may take spot nodes back at short notice",
+            ),
+            Fact::Stage(Stage::Commit) => (
+                RiskLevel::Medium,
+                "commitments are paid for to their end, used or not",
+            ),
         };
-        Risk { level, why: why.to_owned() }
+
+        Risk {
+            level,
+            why: why.to_owned(),
+        }
     }
 
     fn has_risky_spot(&self, proposal: &Proposal) -> bool {
-        let Proposal::Fleet { nodes, .. } = proposal else { return false };
-        nodes.iter().filter(|change| change.to.spot > change.from.spot).any(|change| {
-            let offer = self.input.placement.regions.iter().find(|offer| offer.name == change.region);
-            offer.and_then(|offer| offer.spot.as_ref()).is_some_and(|spot| spot.loss_per_hour > SPOT_LOSS_HIGH)
-        })
+        let Proposal::Fleet { nodes, .. } = proposal else {
+            return false;
+        };
+        nodes
+            .iter()
+            .filter(|change| change.to.spot > change.from.spot)
+            .any(|change| {
+                let offer = self
+                    .input
+                    .placement
+                    .regions
+                    .iter()
+                    .find(|offer| offer.name == change.region);
+
+                offer
+                    .and_then(|offer| offer.spot.as_ref())
+                    .is_some_and(|spot| spot.loss_per_hour > SPOT_LOSS_HIGH)
+            })
     }
 
     fn command(&self, proposal: &Proposal) -> String {
@@ -165,53 +250,94 @@ impl Writer<'_> {
                         nodes_text(change, change.to.total())
                     );
                     let committed = change.to.committed.saturating_sub(change.from.committed);
+
                     if committed > 0 {
-                        let _ = writeln!(text, "# buy commitments for {committed} nodes in {}", change.region);
+                        let _ = writeln!(
+                            text,
+                            "# buy commitments for {committed} nodes in {}",
+                            change.region
+                        );
                     }
+
                     if change.to.spot != change.from.spot {
-                        let _ =
-                            writeln!(text, "# {}: {} spot nodes (use_spot_instances)", change.region, change.to.spot);
+                        let _ = writeln!(
+                            text,
+                            "# {}: {} spot nodes (use_spot_instances)",
+                            change.region, change.to.spot
+                        );
                     }
                 }
+
                 for WeightChange { region, to_bp, .. } in weights {
-                    let _ = writeln!(text, "# agent.toml of every region: weight_bp = {to_bp} for {region}");
+                    let _ = writeln!(
+                        text,
+                        "# agent.toml of every region: weight_bp = {to_bp} for {region}"
+                    );
                 }
+
                 let _ = write!(text, "scripts/deploy.sh {environment}");
             }
             Proposal::Autoscale { nodes } => {
                 for change in nodes {
                     let line = nodes_text(change, change.from.total());
-                    let _ = writeln!(text, "# environments/{environment}/terraform.tfvars: {line}");
+                    let _ = writeln!(
+                        text,
+                        "# environments/{environment}/terraform.tfvars: {line}"
+                    );
                 }
+
                 let _ = write!(text, "scripts/deploy.sh {environment}");
             }
             Proposal::Delete { copies } => match copies.first() {
                 // The command deletes a version in all regions; none keeps it out of some.
                 Some(copy) if self.is_whole(copies) => {
-                    let _ = write!(text, "regionmesh models delete {} {}", copy.model, copy.version);
+                    let _ = write!(
+                        text,
+                        "regionmesh models delete {} {}",
+                        copy.model, copy.version
+                    );
                 }
                 _ => {
                     let regions = names(copies.iter().map(|copy| &copy.region));
-                    let _ = write!(text, "# not automated: keep {} out of {regions}", version(copies));
+                    let _ = write!(
+                        text,
+                        "# not automated: keep {} out of {regions}",
+                        version(copies)
+                    );
                 }
             },
-            Proposal::Relay { model, version, region, via } => {
-                let _ = write!(text, "# not automated: copy {model}@{version} to {region} from {via}");
+            Proposal::Relay {
+                model,
+                version,
+                region,
+                via,
+            } => {
+                let _ = write!(
+                    text,
+                    "# not automated: copy {model}@{version} to {region} from {via}"
+                );
             }
         }
+
         text
     }
 
     /// Whether these are all copies of their version.
     fn is_whole(&self, copies: &[ModelCopy]) -> bool {
-        let Some(first) = copies.first() else { return false };
+        let Some(first) = copies.first() else {
+            return false;
+        };
         let all = self.input.state.copies.iter();
-        all.filter(|copy| copy.model == first.model && copy.version == first.version).count() == copies.len()
+
+        all.filter(|copy| copy.model == first.model && copy.version == first.version)
+            .count()
+            == copies.len()
     }
 }
 
 fn nodes_text(change: &NodeChange, most: u32) -> String {
-    let (region, least) = (&change.region, change.to.total());
+    let region = &change.region;
+    let least = change.to.total();
     format!("regions.{region}: serving_nodes_min = {least}, serving_nodes_max = {most}")
 }
 
@@ -222,14 +348,20 @@ fn reversibility(fact: Fact) -> &'static str {
         Fact::Autoscale | Fact::Stage(Stage::Scale | Stage::Region) => {
             "Deploy the former numbers; nodes serve after minutes."
         }
-        Fact::Stage(Stage::Shift) => "Set the former weights; clients follow within the TTL of DNS answers.",
+        Fact::Stage(Stage::Shift) => {
+            "Set the former weights; clients follow within the TTL of DNS answers."
+        }
         Fact::Stage(Stage::Spot) => "Deploy on-demand nodes again; nodes serve after minutes.",
-        Fact::Stage(Stage::Commit) => "Not before the commitments end; some clouds let them be exchanged or sold.",
+        Fact::Stage(Stage::Commit) => {
+            "Not before the commitments end; some clouds let them be exchanged or sold."
+        }
     }
 }
 
 fn version(copies: &[ModelCopy]) -> String {
-    copies.first().map_or_else(String::new, |copy| format!("{}@{}", copy.model, copy.version))
+    copies.first().map_or_else(String::new, |copy| {
+        format!("{}@{}", copy.model, copy.version)
+    })
 }
 
 fn names<'a>(regions: impl Iterator<Item = &'a RegionName>) -> String {
@@ -238,17 +370,20 @@ fn names<'a>(regions: impl Iterator<Item = &'a RegionName>) -> String {
     names.join(", ")
 }
 
-/// The same for the same kind, subject and regions, whatever the numbers: FNV-1a, 64 bits (draft-eastlake-fnv).
+/// The same for the same kind, subject and regions, whatever the numbers: FNV-1a, 64 bits
+/// (draft-eastlake-fnv).
 fn id(kind: RecommendationKind, subject: &str, proposal: &Proposal) -> String {
     let mut text = format!("{kind}/{subject}");
     for region in proposal.regions() {
         let _ = write!(text, "/{region}");
     }
+
     if let Proposal::Fleet { weights, .. } = proposal {
         for change in weights {
             let _ = write!(text, "/weight of {}", change.region);
         }
     }
+
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
@@ -262,11 +397,21 @@ fn percentage(part: Amount, whole: Amount) -> String {
 }
 
 /// The proposal's serving cost beside a baseline's.
-pub(super) fn comparison(baseline: Baseline, proposal_cost: Amount, currency: Currency) -> Comparison {
+pub(super) fn comparison(
+    baseline: Baseline,
+    proposal_cost: Amount,
+    currency: Currency,
+) -> Comparison {
     let saving = baseline.monthly_cost - proposal_cost;
-    let (size, word) = if saving < Amount::ZERO { (-saving, "more") } else { (saving, "less") };
+    let (size, word) = if saving < Amount::ZERO {
+        (-saving, "more")
+    } else {
+        (saving, "less")
+    };
     let part = percentage(size, baseline.monthly_cost);
-    let (name, cost) = (baseline.name, baseline.monthly_cost.rounded(2));
+    let name = baseline.name;
+    let cost = baseline.monthly_cost.rounded(2);
+
     Comparison {
         baseline,
         proposal_cost,
@@ -285,23 +430,48 @@ pub(super) fn weight_changes(
     let requests = |fleet: &Fleet, region: usize| -> f64 {
         let pairs = prepared.streams.iter().zip(&fleet.shares);
         let rps = pairs.map(|(stream, shares)| {
-            shares[region] * stream.model.demand.get(stream.origin).map_or(0.0, |demand| demand.peak_rps)
+            shares[region]
+                * stream
+                    .model
+                    .demand
+                    .get(stream.origin)
+                    .map_or(0.0, |demand| demand.peak_rps)
         });
+
         rps.sum()
     };
+
     let count = prepared.regions.len();
-    let all = |fleet: &Fleet| (0..count).map(|region| requests(fleet, region)).collect::<Vec<f64>>();
-    let (was, is) = (all(before), all(after));
-    let (sum, most) = (is.iter().sum::<f64>(), is.iter().copied().fold(0.0, f64::max));
-    let moves = was.iter().zip(&is).any(|(was, is)| (was - is).abs() > sum * 1e-3);
+    let all = |fleet: &Fleet| {
+        (0..count)
+            .map(|region| requests(fleet, region))
+            .collect::<Vec<f64>>()
+    };
+    let was = all(before);
+    let is = all(after);
+    let sum = is.iter().sum::<f64>();
+    let most = is.iter().copied().fold(0.0, f64::max);
+
+    let moves = was
+        .iter()
+        .zip(&is)
+        .any(|(was, is)| (was - is).abs() > sum * 1e-3);
+
     if !moves || most <= 0.0 {
         return Vec::new();
     }
+
     let change = |region: usize| {
         let to_bp = (is[region] / most * f64::from(FULL_WEIGHT_BP)).round() as u16;
         let name = prepared.name(region).clone();
         let from_bp = known.get(&name).copied();
-        (from_bp != Some(to_bp)).then_some(WeightChange { region: name, from_bp, to_bp })
+
+        (from_bp != Some(to_bp)).then_some(WeightChange {
+            region: name,
+            from_bp,
+            to_bp,
+        })
     };
+
     (0..count).filter_map(change).collect()
 }

@@ -22,11 +22,12 @@ pub struct PlacementInput {
     pub regions: Vec<RegionOffer>,
     /// The models, each name once.
     pub models: Vec<ModelDemand>,
-    /// Measured round trips, milliseconds, by origin and region. A pair that is missing is not used, except that an origin
-    /// with the name of a region is 0 ms from it.
+    /// Measured round trips, milliseconds, by origin and region. A pair that is missing is not
+    /// used, except that an origin with the name of a region is 0 ms from it.
     pub round_trips_ms: BTreeMap<String, BTreeMap<RegionName, f64>>,
-    /// Price of a gigabyte (10^9 bytes) of answers, by region and origin. An origin with the name of the region is free
-    /// where it is missing. For any other missing pair the highest price given is taken, and the placement says so.
+    /// Price of a gigabyte (10^9 bytes) of answers, by region and origin. An origin with the name
+    /// of the region is free where it is missing. For any other missing pair the highest price
+    /// given is taken, and the placement says so.
     pub egress_per_gb: BTreeMap<RegionName, BTreeMap<String, Money>>,
     /// The limits to keep.
     #[serde(default)]
@@ -81,9 +82,11 @@ pub struct SpotOffer {
 pub struct CommittedOffer {
     /// Price of a node for an hour, whether it is used or not.
     pub price: Money,
-    /// Most nodes that may be committed to beyond those that are: the steady base that the evidence supports.
+    /// Most nodes that may be committed to beyond those that are: the steady base that the evidence
+    /// supports.
     pub new_nodes_max: u32,
-    /// Nodes that are paid for already. Using them costs nothing more; their price counts in any case.
+    /// Nodes that are paid for already. Using them costs nothing more; their price counts in any
+    /// case.
     pub paid_nodes: u32,
 }
 
@@ -98,8 +101,9 @@ pub struct ModelDemand {
     pub service_ms: f64,
     /// Size of an answer, bytes.
     pub bytes_per_answer: f64,
-    /// The share of one node's memory that a loaded copy takes, 0 to 1. A region in use holds one copy of each model that it
-    /// may serve, and one more for each further node that is busy with it.
+    /// The share of one node's memory that a loaded copy takes, 0 to 1. A region in use holds one
+    /// copy of each model that it may serve, and one more for each further node that is busy with
+    /// it.
     pub memory_share: f64,
     /// The share of the capacity that serves this model in a region that may be spot, 0 to 1.
     #[serde(default = "default_spot_share")]
@@ -129,7 +133,8 @@ pub struct PlacementRules {
     pub latency_ms: f64,
     /// Capacity is at least this many times the peak load while all regions serve, 1 to 10.
     pub headroom: f64,
-    /// How many regions may be lost, any, so that the others can serve the whole peak load within the latency bound: 0 or 1.
+    /// How many regions may be lost, any, so that the others can serve the whole peak load within
+    /// the latency bound: 0 or 1.
     pub survive: u8,
     /// How long a lost spot node is missed until another one serves, minutes, at most 60.
     pub spot_replacement_minutes: f64,
@@ -139,7 +144,13 @@ pub struct PlacementRules {
 
 impl Default for PlacementRules {
     fn default() -> Self {
-        Self { latency_ms: 150.0, headroom: 1.1, survive: 1, spot_replacement_minutes: 10.0, whole_nodes: true }
+        Self {
+            latency_ms: 150.0,
+            headroom: 1.1,
+            survive: 1,
+            spot_replacement_minutes: 10.0,
+            whole_nodes: true,
+        }
     }
 }
 
@@ -151,39 +162,83 @@ impl PlacementInput {
             ("models", self.models.len(), MODELS_MAX),
             ("round_trips_ms", self.round_trips_ms.len(), ORIGINS_MAX),
         ];
+
         for (what, count, most) in counts {
             if count > most {
-                return invalid(what, format!("{count} entries; at most {most} are supported"));
+                return invalid(
+                    what,
+                    format!("{count} entries; at most {most} are supported"),
+                );
             }
         }
+
         if self.regions.is_empty() {
-            return invalid("regions", "none given; name at least one region with its prices".to_owned());
+            return invalid(
+                "regions",
+                "none given; name at least one region with its prices".to_owned(),
+            );
         }
+
         let mut names = BTreeSet::new();
-        if let Some(region) = self.regions.iter().find(|region| !names.insert(&region.name)) {
-            return invalid(&format!("regions.{}", region.name), "given twice; keep one entry".to_owned());
+        if let Some(region) = self
+            .regions
+            .iter()
+            .find(|region| !names.insert(&region.name))
+        {
+            return invalid(
+                &format!("regions.{}", region.name),
+                "given twice; keep one entry".to_owned(),
+            );
         }
+
         let mut names = BTreeSet::new();
         if let Some(model) = self.models.iter().find(|model| !names.insert(&model.name)) {
-            return invalid(&format!("models.{}", model.name), "given twice; keep one entry".to_owned());
+            return invalid(
+                &format!("models.{}", model.name),
+                "given twice; keep one entry".to_owned(),
+            );
         }
-        let origins: BTreeSet<&String> = self.models.iter().flat_map(|model| model.demand.keys()).collect();
+
+        let origins: BTreeSet<&String> = self
+            .models
+            .iter()
+            .flat_map(|model| model.demand.keys())
+            .collect();
+
         if origins.len() > ORIGINS_MAX {
-            return invalid("models", format!("{} origins; at most {ORIGINS_MAX} are supported", origins.len()));
+            return invalid(
+                "models",
+                format!(
+                    "{} origins; at most {ORIGINS_MAX} are supported",
+                    origins.len()
+                ),
+            );
         }
 
         self.rules.check()?;
         self.models.iter().try_for_each(ModelDemand::check)?;
         for (origin, trips) in &self.round_trips_ms {
             for (region, trip_ms) in trips {
-                number(&format!("round_trips_ms.{origin}.{region}"), *trip_ms, 0.0, NUMBER_MAX)?;
+                number(
+                    &format!("round_trips_ms.{origin}.{region}"),
+                    *trip_ms,
+                    0.0,
+                    NUMBER_MAX,
+                )?;
             }
         }
+
         for region in &self.regions {
             if let Some(spot) = &region.spot {
-                number(&format!("regions.{}.spot.loss_per_hour", region.name), spot.loss_per_hour, 0.0, 1.0)?;
+                number(
+                    &format!("regions.{}.spot.loss_per_hour", region.name),
+                    spot.loss_per_hour,
+                    0.0,
+                    1.0,
+                )?;
             }
         }
+
         self.check_prices()
     }
 
@@ -193,30 +248,53 @@ impl PlacementInput {
         let currency = first.on_demand.price.currency;
         let check = |what: String, price: Money| {
             if price.currency != currency {
-                let (is, was) = (price.currency, currency);
-                let why =
-                    format!("the price is in {is}, that of region {} in {was}; convert all prices to one", first.name);
+                let is = price.currency;
+                let was = currency;
+                let why = format!(
+                    "the price is in {is}, that of region {} in {was}; convert all prices to one",
+                    first.name
+                );
+
                 return invalid(&what, why);
             }
+
             if price.amount < Amount::ZERO || price.amount.to_f64() > 1e9 {
-                return invalid(&what, format!("a price of {price}; expected 0 to 1,000,000,000"));
+                return invalid(
+                    &what,
+                    format!("a price of {price}; expected 0 to 1,000,000,000"),
+                );
             }
+
             Ok(())
         };
+
         for region in &self.regions {
             let name = &region.name;
-            check(format!("regions.{name}.on_demand.price"), region.on_demand.price)?;
-            region.spot.iter().try_for_each(|spot| check(format!("regions.{name}.spot.price"), spot.price))?;
+            check(
+                format!("regions.{name}.on_demand.price"),
+                region.on_demand.price,
+            )?;
+
+            region
+                .spot
+                .iter()
+                .try_for_each(|spot| check(format!("regions.{name}.spot.price"), spot.price))?;
+
             let mut committed = region.committed.iter();
-            committed.try_for_each(|offer| check(format!("regions.{name}.committed.price"), offer.price))?;
+            committed.try_for_each(|offer| {
+                check(format!("regions.{name}.committed.price"), offer.price)
+            })?;
+
             let mut fixed = region.fixed_per_hour.iter();
             fixed.try_for_each(|price| check(format!("regions.{name}.fixed_per_hour"), *price))?;
         }
+
         for (region, prices) in &self.egress_per_gb {
             for (origin, price) in prices {
                 check(format!("egress_per_gb.{region}.{origin}"), *price)?;
             }
         }
+
         Ok(currency)
     }
 }
@@ -226,22 +304,69 @@ impl PlacementRules {
         number("rules.latency_ms", self.latency_ms, 0.0, NUMBER_MAX)?;
         number("rules.headroom", self.headroom, 1.0, 10.0)?;
         number("rules.survive", f64::from(self.survive), 0.0, 1.0)?;
-        number("rules.spot_replacement_minutes", self.spot_replacement_minutes, 0.0, 60.0)
+        number(
+            "rules.spot_replacement_minutes",
+            self.spot_replacement_minutes,
+            0.0,
+            60.0,
+        )
     }
 }
 
 impl ModelDemand {
     fn check(&self) -> Result<(), PlacementError> {
         let name = &self.name;
-        number(&format!("models.{name}.node_seconds_per_request"), self.node_seconds_per_request, 0.0, 1e6)?;
-        number(&format!("models.{name}.service_ms"), self.service_ms, 0.0, NUMBER_MAX)?;
-        number(&format!("models.{name}.bytes_per_answer"), self.bytes_per_answer, 0.0, NUMBER_MAX)?;
-        number(&format!("models.{name}.memory_share"), self.memory_share, 0.0, 1.0)?;
-        number(&format!("models.{name}.spot_share_max"), self.spot_share_max, 0.0, 1.0)?;
+        number(
+            &format!("models.{name}.node_seconds_per_request"),
+            self.node_seconds_per_request,
+            0.0,
+            1e6,
+        )?;
+
+        number(
+            &format!("models.{name}.service_ms"),
+            self.service_ms,
+            0.0,
+            NUMBER_MAX,
+        )?;
+
+        number(
+            &format!("models.{name}.bytes_per_answer"),
+            self.bytes_per_answer,
+            0.0,
+            NUMBER_MAX,
+        )?;
+
+        number(
+            &format!("models.{name}.memory_share"),
+            self.memory_share,
+            0.0,
+            1.0,
+        )?;
+
+        number(
+            &format!("models.{name}.spot_share_max"),
+            self.spot_share_max,
+            0.0,
+            1.0,
+        )?;
+
         for (origin, demand) in &self.demand {
-            number(&format!("models.{name}.demand.{origin}.peak_rps"), demand.peak_rps, 0.0, 1e9)?;
-            number(&format!("models.{name}.demand.{origin}.mean_rps"), demand.mean_rps, 0.0, demand.peak_rps)?;
+            number(
+                &format!("models.{name}.demand.{origin}.peak_rps"),
+                demand.peak_rps,
+                0.0,
+                1e9,
+            )?;
+
+            number(
+                &format!("models.{name}.demand.{origin}.mean_rps"),
+                demand.mean_rps,
+                0.0,
+                demand.peak_rps,
+            )?;
         }
+
         Ok(())
     }
 }
@@ -250,9 +375,15 @@ fn number(what: &str, value: f64, least: f64, most: f64) -> Result<(), Placement
     if value >= least && value <= most {
         return Ok(());
     }
-    invalid(what, format!("{value} is out of range; expected {least} to {most}"))
+    invalid(
+        what,
+        format!("{value} is out of range; expected {least} to {most}"),
+    )
 }
 
 fn invalid<T>(what: &str, why: String) -> Result<T, PlacementError> {
-    Err(PlacementError::Invalid { what: what.to_owned(), why })
+    Err(PlacementError::Invalid {
+        what: what.to_owned(),
+        why,
+    })
 }

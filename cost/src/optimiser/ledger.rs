@@ -1,5 +1,5 @@
-//! The spend that is left as recommendations are applied one after the other. Each saving is what the ledger falls by, so
-//! that no replica is saved twice.
+//! The spend that is left as recommendations are applied one after the other. Each saving is what
+//! the ledger falls by, so that no replica is saved twice.
 
 use super::{
     baselines::Fleet,
@@ -22,24 +22,50 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(fleet: Fleet, fleet_cost: Amount, state: &CurrentState) -> Result<Self, RecommendError> {
+    pub(super) fn new(
+        fleet: Fleet,
+        fleet_cost: Amount,
+        state: &CurrentState,
+    ) -> Result<Self, RecommendError> {
         let mut copies = BTreeMap::new();
         for copy in &state.copies {
             if copy.storage < Amount::ZERO || copy.replication < Amount::ZERO {
                 let what = format!("copies.{}.{}.{}", copy.model, copy.version, copy.region);
-                return Err(RecommendError::Invalid { what, why: "a cost below zero; leave credits out".to_owned() });
+                return Err(RecommendError::Invalid {
+                    what,
+                    why: "a cost below zero; leave credits out".to_owned(),
+                });
             }
-            let key = (copy.model.clone(), copy.version.clone(), copy.region.clone());
+
+            let key = (
+                copy.model.clone(),
+                copy.version.clone(),
+                copy.region.clone(),
+            );
+
             if copies.insert(key, copy.clone()).is_some() {
                 let what = format!("copies.{}.{}.{}", copy.model, copy.version, copy.region);
-                return Err(RecommendError::Invalid { what, why: "given twice; keep one entry".to_owned() });
+                return Err(RecommendError::Invalid {
+                    what,
+                    why: "given twice; keep one entry".to_owned(),
+                });
             }
         }
-        Ok(Self { fleet, fleet_cost, copies })
+
+        Ok(Self {
+            fleet,
+            fleet_cost,
+            copies,
+        })
     }
 
     pub(super) fn total(&self) -> Amount {
-        self.fleet_cost + self.copies.values().map(|copy| copy.storage + copy.replication).sum()
+        self.fleet_cost
+            + self
+                .copies
+                .values()
+                .map(|copy| copy.storage + copy.replication)
+                .sum()
     }
 
     pub(super) fn fleet_cost(&self) -> Amount {
@@ -57,7 +83,8 @@ impl Ledger {
         self.fleet_cost -= saved;
     }
 
-    /// Deletes the copies of a version, in one region or all, and returns those that were still there.
+    /// Deletes the copies of a version, in one region or all, and returns those that were still
+    /// there.
     pub(super) fn delete(
         &mut self,
         model: &ModelName,
@@ -65,9 +92,15 @@ impl Ledger {
         region: Option<&RegionName>,
     ) -> Vec<ModelCopy> {
         let is_meant = |copy: &ModelCopy| {
-            copy.model == *model && copy.version == *version && region.is_none_or(|region| copy.region == *region)
+            copy.model == *model
+                && copy.version == *version
+                && region.is_none_or(|region| copy.region == *region)
         };
-        self.copies.extract_if(.., |_, copy| is_meant(copy)).map(|(_, copy)| copy).collect()
+
+        self.copies
+            .extract_if(.., |_, copy| is_meant(copy))
+            .map(|(_, copy)| copy)
+            .collect()
     }
 
     /// A copy comes for less; the difference, none where there is no copy or it doesn't.

@@ -1,15 +1,17 @@
 //! The linear program, and the search for regions that are better not used at all.
 //!
-//! Variables: nodes by region and class, whether a region is used (between 0 and 1), and the load of each stream by region.
-//! Loads are scaled so that the whole is 1,000. What may be lost enters as inequalities over nodes ([`super::cover`]), added
-//! only once a solution breaks them.
+//! Variables: nodes by region and class, whether a region is used (between 0 and 1), and the load
+//! of each stream by region. Loads are scaled so that the whole is 1,000. What may be lost enters
+//! as inequalities over nodes ([`super::cover`]), added only once a solution breaks them.
 
 use super::{
     cover::{self, Cover, Lost},
     outcome::{Infeasibility, NodeCounts, Nodes, PlacementError},
     prepared::{Prepared, RegionNumbers, members},
 };
-use microlp::{ComparisonOp, Error, OptimizationDirection, Problem, Solution, SolveOptions, Variable};
+use microlp::{
+    ComparisonOp, Error, OptimizationDirection, Problem, Solution, SolveOptions, Variable,
+};
 
 /// The whole load in the program's units.
 const SCALED_LOAD: f64 = 1_000.0;
@@ -37,12 +39,18 @@ pub(super) struct Given<'a> {
 impl<'a> Given<'a> {
     /// These nodes, and the best flows over them.
     pub(super) fn nodes(nodes: &'a [NodeCounts]) -> Self {
-        Self { nodes: Some(nodes), ..Self::default() }
+        Self {
+            nodes: Some(nodes),
+            ..Self::default()
+        }
     }
 
     /// These flows, and the best nodes for them.
     pub(super) fn shares(shares: &'a [Vec<f64>]) -> Self {
-        Self { shares: Some(shares), ..Self::default() }
+        Self {
+            shares: Some(shares),
+            ..Self::default()
+        }
     }
 }
 
@@ -76,8 +84,8 @@ struct Program<'a, 'b> {
     covers: Vec<Cover>,
 }
 
-/// The loads of a stream. One region, its usual one, answers what the others don't: with that, the solver begins with a
-/// solution for most streams, and needs a fraction of the steps.
+/// The loads of a stream. One region, its usual one, answers what the others don't: with that, the
+/// solver begins with a solution for most streams, and needs a fraction of the steps.
 struct StreamVariables {
     usual: usize,
     others: Vec<(usize, Variable)>,
@@ -87,17 +95,43 @@ struct StreamVariables {
 pub(super) fn solve(prepared: &Prepared<'_>) -> Result<Solved, PlacementError> {
     let merged = prepared.merged();
     let draft = solve_given(&merged, Given::default())?;
-    let is_used = |(nodes, region): (&Nodes, &RegionNumbers)| nodes.total() > 0.0 || !region.costs_something();
-    let used: Vec<bool> = draft.nodes.iter().zip(&merged.regions).map(is_used).collect();
-    solve_given(prepared, Given { used: Some(&used), covers: &draft.covers, ..Given::default() })
+    let is_used = |(nodes, region): (&Nodes, &RegionNumbers)| {
+        nodes.total() > 0.0 || !region.costs_something()
+    };
+    let used: Vec<bool> = draft
+        .nodes
+        .iter()
+        .zip(&merged.regions)
+        .map(is_used)
+        .collect();
+
+    solve_given(
+        prepared,
+        Given {
+            used: Some(&used),
+            covers: &draft.covers,
+            ..Given::default()
+        },
+    )
 }
 
 /// The best of what is not given.
-pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<Solved, PlacementError> {
+pub(super) fn solve_given(
+    prepared: &Prepared<'_>,
+    given: Given<'_>,
+) -> Result<Solved, PlacementError> {
     let scale = SCALED_LOAD / prepared.load;
     let mut problem = Problem::new(OptimizationDirection::Minimize);
-    let mut program =
-        Program { prepared, given, scale, regions: Vec::new(), loads: Vec::new(), base_cost: 0.0, covers: Vec::new() };
+    let mut program = Program {
+        prepared,
+        given,
+        scale,
+        regions: Vec::new(),
+        loads: Vec::new(),
+        base_cost: 0.0,
+        covers: Vec::new(),
+    };
+
     for region in 0..prepared.regions.len() {
         program.add_nodes(&mut problem, region);
     }
@@ -107,22 +141,25 @@ pub(super) fn solve_given(prepared: &Prepared<'_>, given: Given<'_>) -> Result<S
     for region in 0..prepared.regions.len() {
         program.add_limits(&mut problem, region);
     }
+
     program.add_first_covers(&mut problem);
 
     // Presolve finds next to nothing to simplify here, and takes as long as the solution.
     let mut options = SolveOptions::default();
     options.presolve = false;
+
     let solution = finished(problem.solve_with(options))?;
     let solution = program.survive(solution)?;
     let solution = program.close(solution)?;
+
     Ok(program.read(&solution))
 }
 
 fn finished(outcome: Result<microlp::SolveOutcome, Error>) -> Result<Solution, PlacementError> {
     match outcome {
-        Ok(outcome) => {
-            outcome.into_solution().map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned()))
-        }
+        Ok(outcome) => outcome
+            .into_solution()
+            .map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned())),
         Err(Error::Infeasible) => Err(PlacementError::Infeasible(vec![Infeasibility::Together])),
         Err(error) => Err(PlacementError::Solver(error.to_string())),
     }
@@ -132,20 +169,49 @@ impl Program<'_, '_> {
     fn add_nodes(&mut self, problem: &mut Problem, region: usize) {
         let numbers = &self.prepared.regions[region];
         let is_closed = self.given.used.is_some_and(|used| !used[region]);
-        let given = self.given.nodes.map(|nodes| nodes[region]).or(is_closed.then(NodeCounts::default));
+        let given = self
+            .given
+            .nodes
+            .map(|nodes| nodes[region])
+            .or(is_closed.then(NodeCounts::default));
         let mut add = |price: f64, most: f64, given: Option<f64>| {
             let bounds = given.map_or((0.0, most), |nodes| (nodes, nodes));
             problem.add_var(price, (bounds.0 * self.scale, bounds.1 * self.scale))
         };
-        let on_demand = add(numbers.on_demand_price, numbers.on_demand_max, given.map(|nodes| nodes.on_demand.into()));
-        let spot = add(numbers.spot_price, numbers.spot_max, given.map(|nodes| nodes.spot.into()));
+
+        let on_demand = add(
+            numbers.on_demand_price,
+            numbers.on_demand_max,
+            given.map(|nodes| nodes.on_demand.into()),
+        );
+        let spot = add(
+            numbers.spot_price,
+            numbers.spot_max,
+            given.map(|nodes| nodes.spot.into()),
+        );
         let committed = given.map(|nodes| f64::from(nodes.committed));
-        let paid = add(0.0, numbers.paid, committed.map(|nodes| nodes.min(numbers.paid)));
-        let new = add(numbers.committed_price, numbers.new_max, committed.map(|nodes| (nodes - numbers.paid).max(0.0)));
+
+        let paid = add(
+            0.0,
+            numbers.paid,
+            committed.map(|nodes| nodes.min(numbers.paid)),
+        );
+        let new = add(
+            numbers.committed_price,
+            numbers.new_max,
+            committed.map(|nodes| (nodes - numbers.paid).max(0.0)),
+        );
         let is_open = given.is_none() && self.given.used.is_none();
         let is_used = (numbers.costs_something() && is_open)
             .then(|| problem.add_var(numbers.fixed_price * self.scale, (0.0, 1.0)));
-        self.regions.push(RegionVariables { on_demand, spot, paid, new, is_used });
+
+        self.regions.push(RegionVariables {
+            on_demand,
+            spot,
+            paid,
+            new,
+            is_used,
+        });
     }
 
     /// Each stream is answered in full, by regions that are near enough.
@@ -154,16 +220,26 @@ impl Program<'_, '_> {
             let is_used = |region: &usize| self.given.used.is_none_or(|used| used[*region]);
             let cost = |region: usize| stream.egress[region] / stream.load;
             let regions = || members(stream.allowed).filter(is_used);
+
             // Every stream has a region: those without one were found before.
-            let usual = regions().min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(0);
+            let usual = regions()
+                .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))
+                .unwrap_or(0);
             let others: Vec<(usize, Variable)> = regions()
                 .filter(|region| *region != usual)
-                .map(|region| (region, problem.add_var(cost(region) - cost(usual), (0.0, f64::INFINITY))))
+                .map(|region| {
+                    (
+                        region,
+                        problem.add_var(cost(region) - cost(usual), (0.0, f64::INFINITY)),
+                    )
+                })
                 .collect();
+
             if !others.is_empty() {
                 let sum = others.iter().map(|(_, load)| (*load, 1.0));
                 problem.add_constraint(sum, ComparisonOp::Le, stream.load * self.scale);
             }
+
             self.base_cost += cost(usual) * stream.load * self.scale;
             self.loads.push(StreamVariables { usual, others });
         }
@@ -175,24 +251,47 @@ impl Program<'_, '_> {
         let variables = &self.regions[region];
         let headroom = self.prepared.input.rules.headroom;
         let share = self.prepared.spot_share_max;
-        let is_mixed = self.prepared.streams.iter().any(|stream| stream.spot_share_max < share);
+        let is_mixed = self
+            .prepared
+            .streams
+            .iter()
+            .any(|stream| stream.spot_share_max < share);
 
-        self.at_least_load(problem, region, variables.capacity(numbers.spot_yield), 0.0, &|_| headroom);
+        self.at_least_load(
+            problem,
+            region,
+            variables.capacity(numbers.spot_yield),
+            0.0,
+            &|_| headroom,
+        );
+
         if numbers.spot_max > 0.0 {
             let durable = variables.durable().map(|node| (node, share));
-            problem.add_constraint(durable.chain([(variables.spot, share - 1.0)]), ComparisonOp::Ge, 0.0);
+            problem.add_constraint(
+                durable.chain([(variables.spot, share - 1.0)]),
+                ComparisonOp::Ge,
+                0.0,
+            );
+
             if is_mixed {
-                let weight = |stream: usize| headroom * (1.0 - self.prepared.streams[stream].spot_share_max);
+                let weight =
+                    |stream: usize| headroom * (1.0 - self.prepared.streams[stream].spot_share_max);
                 let durable = variables.durable().map(|node| (node, 1.0)).collect();
                 self.at_least_load(problem, region, durable, 0.0, &weight);
             }
         }
+
         let memory = |stream: usize| self.prepared.streams[stream].memory_share;
         let mut nodes = variables.nodes();
         match variables.is_used {
             Some(is_used) => {
-                let most = numbers.on_demand_max + numbers.spot_max + numbers.new_max + numbers.paid;
-                let within = nodes.iter().map(|(node, one)| (*node, -one)).chain([(is_used, most * self.scale)]);
+                let most =
+                    numbers.on_demand_max + numbers.spot_max + numbers.new_max + numbers.paid;
+                let within = nodes
+                    .iter()
+                    .map(|(node, one)| (*node, -one))
+                    .chain([(is_used, most * self.scale)]);
+
                 problem.add_constraint(within, ComparisonOp::Ge, 0.0);
                 if numbers.memory > 0.0 {
                     nodes.push((is_used, -numbers.memory * self.scale));
@@ -200,8 +299,12 @@ impl Program<'_, '_> {
                 }
             }
             None => {
-                let has_nodes = self.given.nodes.is_none_or(|nodes| nodes[region].total() > 0);
+                let has_nodes = self
+                    .given
+                    .nodes
+                    .is_none_or(|nodes| nodes[region].total() > 0);
                 let is_used = self.given.used.is_none_or(|used| used[region]);
+
                 if has_nodes && is_used && numbers.memory > 0.0 {
                     self.at_least_load(problem, region, nodes, numbers.memory, &memory);
                 }
@@ -221,13 +324,17 @@ impl Program<'_, '_> {
         let mut least = base;
         if let Some(shares) = self.given.shares {
             let streams = self.prepared.streams.iter().zip(shares).enumerate();
-            least += streams.map(|(index, (stream, shares))| weight(index) * stream.load * shares[region]).sum::<f64>();
+            least += streams
+                .map(|(index, (stream, shares))| weight(index) * stream.load * shares[region])
+                .sum::<f64>();
         }
+
         for (index, loads) in self.loads.iter().enumerate() {
             let weight = weight(index);
             if weight == 0.0 {
                 continue;
             }
+
             if loads.usual == region {
                 least += weight * self.prepared.streams[index].load;
                 nodes.extend(loads.others.iter().map(|(_, load)| (*load, weight)));
@@ -236,6 +343,7 @@ impl Program<'_, '_> {
                 nodes.extend(load.map(|(_, load)| (*load, -weight)));
             }
         }
+
         problem.add_constraint(nodes, ComparisonOp::Ge, least * self.scale);
     }
 
@@ -244,22 +352,30 @@ impl Program<'_, '_> {
         if self.given.nodes.is_some() {
             return;
         }
+
         if !self.given.covers.is_empty() {
             self.covers = self.given.covers.to_vec();
             for cover in self.given.covers {
                 let (sum, load) = self.inequality(cover);
                 problem.add_constraint(sum, ComparisonOp::Ge, load);
             }
+
             return;
         }
+
         let all = u64::MAX >> (u64::BITS as usize - self.regions.len());
         for lost in self.prepared.scenarios() {
             let regions = match lost {
                 Lost::Region(region) => all & !(1 << region),
                 Lost::Spot(_) => all,
             };
-            let cover = Cover { lost: Some(lost), regions, load: self.prepared.load };
+            let cover = Cover {
+                lost: Some(lost),
+                regions,
+                load: self.prepared.load,
+            };
             let (sum, load) = self.inequality(&cover);
+
             problem.add_constraint(sum, ComparisonOp::Ge, load);
             self.covers.push(cover);
         }
@@ -272,6 +388,7 @@ impl Program<'_, '_> {
             let is_spot_lost = cover.lost == Some(Lost::Spot(region));
             sum.extend(self.regions[region].capacity(if is_spot_lost { 0.0 } else { spot_yield }));
         }
+
         (sum, cover.load * self.scale)
     }
 
@@ -280,30 +397,38 @@ impl Program<'_, '_> {
         if self.given.nodes.is_some() {
             return Ok(solution);
         }
+
         for _ in 0..ROUNDS_MAX {
             let nodes = self.nodes(&solution);
             let broken = broken_covers(self.prepared, &nodes);
             if broken.is_empty() {
                 return Ok(solution);
             }
+
             for cover in broken {
                 let (sum, load) = self.inequality(&cover);
                 solution = finished(solution.add_constraint(sum, ComparisonOp::Ge, load))?;
                 self.covers.push(cover);
             }
         }
-        Err(PlacementError::Solver(format!("it did not settle in {ROUNDS_MAX} rounds")))
+
+        Err(PlacementError::Solver(format!(
+            "it did not settle in {ROUNDS_MAX} rounds"
+        )))
     }
 
-    /// Decides which regions are used at all, where that costs something: those that the relaxed solution uses, and then
-    /// without each of the little used ones, as long as that saves.
+    /// Decides which regions are used at all, where that costs something: those that the relaxed
+    /// solution uses, and then without each of the little used ones, as long as that saves.
     fn close(&mut self, relaxed: Solution) -> Result<Solution, PlacementError> {
         let nodes = self.nodes(&relaxed);
-        let unsettled: Vec<usize> =
-            (0..nodes.len()).filter(|region| !self.is_settled(&relaxed, *region, nodes[*region])).collect();
+        let unsettled: Vec<usize> = (0..nodes.len())
+            .filter(|region| !self.is_settled(&relaxed, *region, nodes[*region]))
+            .collect();
+
         if unsettled.is_empty() {
             return Ok(relaxed);
         }
+
         let bound = relaxed.objective();
         let mut best = relaxed;
         for (region, nodes) in nodes.iter().enumerate() {
@@ -312,6 +437,7 @@ impl Program<'_, '_> {
                 best = finished(best.fix_var(is_used, value))?;
             }
         }
+
         best = self.survive(best)?;
 
         let mut order = unsettled;
@@ -320,31 +446,43 @@ impl Program<'_, '_> {
             if best.objective() - bound <= CLOSE_GAP * (best.objective() + self.base_cost) {
                 break;
             }
-            let Some(is_used) = self.regions[region].is_used else { continue };
-            let without = finished(best.clone().fix_var(is_used, 0.0)).and_then(|without| self.survive(without));
+
+            let Some(is_used) = self.regions[region].is_used else {
+                continue;
+            };
+            let without = finished(best.clone().fix_var(is_used, 0.0))
+                .and_then(|without| self.survive(without));
+
             best = match without {
                 Ok(without) if without.objective() < best.objective() => without,
                 Ok(_) | Err(PlacementError::Infeasible(_)) => best,
                 Err(error) => return Err(error),
             };
         }
+
         Ok(best)
     }
 
     /// Whether the relaxed solution pays in full for using the region.
     fn is_settled(&self, solution: &Solution, region: usize, nodes: Nodes) -> bool {
-        let Some(is_used) = self.regions[region].is_used else { return true };
+        let Some(is_used) = self.regions[region].is_used else {
+            return true;
+        };
         let numbers = &self.prepared.regions[region];
         let value = solution.var_value(is_used);
-        let is_held = nodes.total() >= numbers.memory + self.copies(solution, region) - NODES_MIN * self.prepared.load;
+        let is_held = nodes.total()
+            >= numbers.memory + self.copies(solution, region) - NODES_MIN * self.prepared.load;
         let is_paid = numbers.fixed_price <= 0.0 || value >= 1.0 - NODES_MIN;
+
         !self.is_any(nodes) || (is_held && is_paid)
     }
 
     /// Nodes whose memory the copies beyond the first take.
     fn copies(&self, solution: &Solution, region: usize) -> f64 {
         let streams = self.prepared.streams.iter().enumerate();
-        streams.map(|(index, stream)| stream.memory_share * self.load(solution, index, region)).sum()
+        streams
+            .map(|(index, stream)| stream.memory_share * self.load(solution, index, region))
+            .sum()
     }
 
     /// The load of a stream that a region answers, nodes.
@@ -352,13 +490,18 @@ impl Program<'_, '_> {
         if let Some(shares) = self.given.shares {
             return shares[stream][region] * self.prepared.streams[stream].load;
         }
+
         let StreamVariables { usual, others } = &self.loads[stream];
         let value = |load: Variable| solution.var_value(load).max(0.0) / self.scale;
         if *usual == region {
             let elsewhere: f64 = others.iter().map(|(_, load)| value(*load)).sum();
             return (self.prepared.streams[stream].load - elsewhere).max(0.0);
         }
-        others.iter().find(|(at, _)| *at == region).map_or(0.0, |(_, load)| value(*load))
+
+        others
+            .iter()
+            .find(|(at, _)| *at == region)
+            .map_or(0.0, |(_, load)| value(*load))
     }
 
     fn is_any(&self, nodes: Nodes) -> bool {
@@ -372,6 +515,7 @@ impl Program<'_, '_> {
             spot: value(region.spot),
             committed: value(region.paid) + value(region.new),
         };
+
         self.regions.iter().map(nodes).collect()
     }
 
@@ -382,36 +526,63 @@ impl Program<'_, '_> {
                 *nodes = Nodes::default();
                 continue;
             }
+
             // Commitments of a region in use serve for nothing: none is left out.
             let new = solution.var_value(self.regions[index].new).max(0.0) / self.scale;
             nodes.committed = self.prepared.regions[index].paid + new;
         }
+
         let count = self.regions.len();
         let streams = 0..self.prepared.streams.len();
         let shares = streams.map(|stream| {
-            let loads: Vec<f64> = (0..count).map(|region| self.load(solution, stream, region)).collect();
+            let loads: Vec<f64> = (0..count)
+                .map(|region| self.load(solution, stream, region))
+                .collect();
             normalised(loads)
         });
-        Solved { nodes, shares: shares.collect(), covers: self.covers }
+
+        Solved {
+            nodes,
+            shares: shares.collect(),
+            covers: self.covers,
+        }
     }
 }
 
 /// Shares of the whole, without crumbs of the solver's tolerance.
 fn normalised(loads: Vec<f64>) -> Vec<f64> {
     let sum: f64 = loads.iter().sum();
-    let kept: Vec<f64> = loads.into_iter().map(|load| if load >= sum * 1e-6 { load } else { 0.0 }).collect();
+    let kept: Vec<f64> = loads
+        .into_iter()
+        .map(|load| if load >= sum * 1e-6 { load } else { 0.0 })
+        .collect();
     let sum: f64 = kept.iter().sum();
-    kept.into_iter().map(|load| if sum > 0.0 { load / sum } else { 0.0 }).collect()
+
+    kept.into_iter()
+        .map(|load| if sum > 0.0 { load / sum } else { 0.0 })
+        .collect()
 }
 
 /// The inequalities that nodes break when something is lost.
 pub(super) fn broken_covers(prepared: &Prepared<'_>, nodes: &[Nodes]) -> Vec<Cover> {
-    let spot: Vec<f64> =
-        nodes.iter().zip(&prepared.regions).map(|(nodes, numbers)| nodes.spot * numbers.spot_yield).collect();
-    let capacity: Vec<f64> =
-        nodes.iter().zip(&spot).map(|(nodes, spot)| nodes.on_demand + nodes.committed + spot).collect();
-    let broken = |lost: Lost| cover::shortfall(&prepared.groups, &lost.of(&capacity, &spot), Some(lost));
-    prepared.scenarios().into_iter().filter_map(broken).collect()
+    let spot: Vec<f64> = nodes
+        .iter()
+        .zip(&prepared.regions)
+        .map(|(nodes, numbers)| nodes.spot * numbers.spot_yield)
+        .collect();
+    let capacity: Vec<f64> = nodes
+        .iter()
+        .zip(&spot)
+        .map(|(nodes, spot)| nodes.on_demand + nodes.committed + spot)
+        .collect();
+    let broken =
+        |lost: Lost| cover::shortfall(&prepared.groups, &lost.of(&capacity, &spot), Some(lost));
+
+    prepared
+        .scenarios()
+        .into_iter()
+        .filter_map(broken)
+        .collect()
 }
 
 impl RegionVariables {
@@ -420,11 +591,16 @@ impl RegionVariables {
     }
 
     fn nodes(&self) -> Vec<(Variable, f64)> {
-        self.durable().chain([self.spot]).map(|node| (node, 1.0)).collect()
+        self.durable()
+            .chain([self.spot])
+            .map(|node| (node, 1.0))
+            .collect()
     }
 
     fn capacity(&self, spot_yield: f64) -> Vec<(Variable, f64)> {
         let durable = self.durable().map(|node| (node, 1.0));
-        durable.chain((spot_yield > 0.0).then_some((self.spot, spot_yield))).collect()
+        durable
+            .chain((spot_yield > 0.0).then_some((self.spot, spot_yield)))
+            .collect()
     }
 }

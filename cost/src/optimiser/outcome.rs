@@ -12,7 +12,8 @@ pub struct Nodes {
     pub on_demand: f64,
     /// That the cloud may take back.
     pub spot: f64,
-    /// Committed to, those already paid for included. None of them count in a region that is not used.
+    /// Committed to, those already paid for included. None of them count in a region that is not
+    /// used.
     pub committed: f64,
 }
 
@@ -37,7 +38,9 @@ pub struct NodeCounts {
 impl NodeCounts {
     /// All of them.
     pub fn total(self) -> u32 {
-        self.on_demand.saturating_add(self.spot).saturating_add(self.committed)
+        self.on_demand
+            .saturating_add(self.spot)
+            .saturating_add(self.committed)
     }
 }
 
@@ -182,8 +185,8 @@ pub enum Infeasibility {
         model: ModelName,
         /// Where the requests come from.
         origin: String,
-        /// The region that comes nearest to the bound, with round trip and service time in milliseconds; none where no round
-        /// trip is known.
+        /// The region that comes nearest to the bound, with round trip and service time in
+        /// milliseconds; none where no round trip is known.
         nearest: Option<(RegionName, f64)>,
         /// The bound, milliseconds.
         latency_ms: f64,
@@ -217,33 +220,70 @@ pub enum Infeasibility {
 impl fmt::Display for Infeasibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRegion { model, origin, nearest: Some((region, took_ms)), latency_ms } => write!(
+            Self::NoRegion {
+                model,
+                origin,
+                nearest: Some((region, took_ms)),
+                latency_ms,
+            } => write!(
                 f,
                 "model {model} from {origin}: no region answers within {latency_ms:.0} ms; the nearest, {region}, takes \
                  {took_ms:.0} ms"
             ),
-            Self::NoRegion { model, origin, nearest: None, .. } => {
-                write!(f, "model {model} from {origin}: no round trip to any region has been measured")
-            }
-            Self::OnlyRegion { model, origin, region, latency_ms } => write!(
-                f,
-                "model {model} from {origin}: only {region} answers within {latency_ms:.0} ms, so its loss can't be survived"
-            ),
-            Self::Capacity { lost, regions, needed, available } => {
-                let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
-                let names = if names.is_empty() { "no region".to_owned() } else { names.join(", ") };
+            Self::NoRegion {
+                model,
+                origin,
+                nearest: None,
+                ..
+            } => {
                 write!(
                     f,
-                    "capacity is short: {names} can have {available:.2} nodes, and {needed:.2} are needed there"
+                    "model {model} from {origin}: no round trip to any region has been \
+                    measured"
+                )
+            }
+            Self::OnlyRegion {
+                model,
+                origin,
+                region,
+                latency_ms,
+            } => write!(
+                f,
+                "model {model} from {origin}: only {region} answers within {latency_ms:.0} ms, so \
+                    its loss can't be survived"
+            ),
+            Self::Capacity {
+                lost,
+                regions,
+                needed,
+                available,
+            } => {
+                let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
+                let names = if names.is_empty() {
+                    "no region".to_owned()
+                } else {
+                    names.join(", ")
+                };
+
+                write!(
+                    f,
+                    "capacity is short: {names} can have {available:.2} nodes, and {needed:.2} are \
+                        needed there"
                 )?;
+
                 match lost {
                     None => Ok(()),
                     Some(Loss::Region { region }) => write!(f, " when {region} is lost"),
-                    Some(Loss::Spot { region }) => write!(f, " when the spot nodes of {region} are lost"),
+                    Some(Loss::Spot { region }) => write!(
+                        f,
+                        " when the spot nodes of {region} are \
+                        lost"
+                    ),
                 }
             }
             Self::Together => f.write_str(
-                "spot shares, memory and quotas can't be kept together; raise a quota or lower headroom or spot shares",
+                "spot shares, memory and quotas can't be kept together; raise a quota or lower \
+                    headroom or spot shares",
             ),
         }
     }
@@ -261,9 +301,13 @@ pub enum PlacementError {
         why: String,
     },
     /// The limits can't be kept; at least one reason.
-    #[error("no placement keeps the limits: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("no placement keeps the limits: \
+        {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Infeasible(Vec<Infeasibility>),
     /// The solver gave up on the numbers.
-    #[error("the linear program could not be solved: {0}; check for numbers that are many orders of magnitude apart")]
+    #[error(
+        "the linear program could not be solved: {0}; check for numbers that are many orders of \
+            magnitude apart"
+    )]
     Solver(String),
 }

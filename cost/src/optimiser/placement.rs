@@ -5,7 +5,9 @@ use super::{
     cover::Lost,
     input::PlacementInput,
     linear::{self, Solved},
-    outcome::{Binding, Flow, MonthlyCost, NodeCounts, Nodes, Placement, PlacementError, WholePlacement},
+    outcome::{
+        Binding, Flow, MonthlyCost, NodeCounts, Nodes, Placement, PlacementError, WholePlacement,
+    },
     prepared::{Prepared, RegionSet, Stream, members},
     whole,
 };
@@ -18,37 +20,44 @@ const AT_LIMIT: f64 = 1e-6;
 
 /// The cheapest placement that keeps the limits.
 ///
-/// Nodes are sized for the peaks and run all month: for capacity that follows the load, call it for each step with the demand
-/// of that step, where peak and mean are nearly equal. The result depends on nothing but the input. It is optimal where using a region costs
-/// nothing by itself; where it does (`fixed_per_hour`, `memory_share`), which regions are used is found by a bounded search.
-/// A placement in whole nodes is rounded up and then thinned out, not proven to be the best one.
+/// Nodes are sized for the peaks and run all month: for capacity that follows the load, call it for
+/// each step with the demand of that step, where peak and mean are nearly equal. The result depends
+/// on nothing but the input. It is optimal where using a region costs nothing by itself; where it
+/// does (`fixed_per_hour`, `memory_share`), which regions are used is found by a bounded search. A
+/// placement in whole nodes is rounded up and then thinned out, not proven to be the best one.
 ///
-/// Fails where the input can't be right, where no placement keeps the limits (all reasons that are known), or where the
-/// solver can't handle the numbers.
+/// Fails where the input can't be right, where no placement keeps the limits (all reasons that are
+/// known), or where the solver can't handle the numbers.
 pub fn placement(input: &PlacementInput) -> Result<Placement, PlacementError> {
     let prepared = Prepared::new(input)?;
     if prepared.streams.is_empty() {
         return Ok(unused(&prepared));
     }
+
     let obstacles = prepared.obstacles();
     if !obstacles.is_empty() {
         return Err(PlacementError::Infeasible(obstacles));
     }
+
     let solved = linear::solve(&prepared)?;
 
     let whole = match input.rules.whole_nodes {
-        true => {
-            whole::rounded(&prepared, &solved)?.map(|found| whole_placement(&prepared, &found.nodes, &found.shares))
-        }
+        true => whole::rounded(&prepared, &solved)?
+            .map(|found| whole_placement(&prepared, &found.nodes, &found.shares)),
         false => None,
     };
     let mut assumptions = prepared.assumptions.clone();
+
     for (index, (region, nodes)) in prepared.regions.iter().zip(&solved.nodes).enumerate() {
         if region.paid > 0.0 && nodes.total() <= 0.0 {
-            let (name, paid) = (prepared.name(index), region.paid);
-            assumptions.push(format!("{name} is not used; its {paid:.0} committed nodes cost all the same"));
+            let name = prepared.name(index);
+            let paid = region.paid;
+            assumptions.push(format!(
+                "{name} is not used; its {paid:.0} committed nodes cost all the same"
+            ));
         }
     }
+
     Ok(Placement {
         currency: prepared.currency,
         nodes: named(&prepared, &solved.nodes),
@@ -65,6 +74,7 @@ fn unused(prepared: &Prepared<'_>) -> Placement {
     let count = prepared.regions.len();
     let counts = vec![NodeCounts::default(); count];
     let whole = whole_placement(prepared, &counts, &[]);
+
     Placement {
         currency: prepared.currency,
         nodes: named(prepared, &vec![Nodes::default(); count]),
@@ -77,32 +87,63 @@ fn unused(prepared: &Prepared<'_>) -> Placement {
 }
 
 fn named<T: Copy>(prepared: &Prepared<'_>, nodes: &[T]) -> BTreeMap<RegionName, T> {
-    nodes.iter().enumerate().map(|(region, nodes)| (prepared.name(region).clone(), *nodes)).collect()
+    nodes
+        .iter()
+        .enumerate()
+        .map(|(region, nodes)| (prepared.name(region).clone(), *nodes))
+        .collect()
 }
 
-pub(super) fn whole_placement(prepared: &Prepared<'_>, nodes: &[NodeCounts], shares: &[Vec<f64>]) -> WholePlacement {
-    let mut cost = MonthlyCost { egress: egress(prepared, shares), ..MonthlyCost::default() };
+pub(super) fn whole_placement(
+    prepared: &Prepared<'_>,
+    nodes: &[NodeCounts],
+    shares: &[Vec<f64>],
+) -> WholePlacement {
+    let mut cost = MonthlyCost {
+        egress: egress(prepared, shares),
+        ..MonthlyCost::default()
+    };
+
     for (nodes, region) in nodes.iter().zip(&prepared.input.regions) {
-        let paid = region.committed.as_ref().map_or(0, |offer| offer.paid_nodes);
+        let paid = region
+            .committed
+            .as_ref()
+            .map_or(0, |offer| offer.paid_nodes);
         let spot = region.spot.as_ref().map(|offer| offer.price.amount);
         let committed = region.committed.as_ref().map(|offer| offer.price.amount);
+
         cost.compute += month_of(region.on_demand.price.amount, nodes.on_demand);
         cost.compute += month_of(spot.unwrap_or_default(), nodes.spot);
         cost.compute += month_of(committed.unwrap_or_default(), nodes.committed.max(paid));
         if nodes.total() > 0 {
-            cost.fixed += month_of(region.fixed_per_hour.map_or(Amount::ZERO, |price| price.amount), 1);
+            cost.fixed += month_of(
+                region
+                    .fixed_per_hour
+                    .map_or(Amount::ZERO, |price| price.amount),
+                1,
+            );
         }
     }
-    WholePlacement { nodes: named(prepared, nodes), flows: flows(prepared, shares), monthly: cost }
+
+    WholePlacement {
+        nodes: named(prepared, nodes),
+        flows: flows(prepared, shares),
+        monthly: cost,
+    }
 }
 
 /// A month of so many nodes at a price per hour.
 pub(super) fn month_of(price: Amount, nodes: u32) -> Amount {
-    Amount(price.0.saturating_mul(i128::from(HOURS_PER_MONTH)).saturating_mul(i128::from(nodes)))
+    Amount(
+        price
+            .0
+            .saturating_mul(i128::from(HOURS_PER_MONTH))
+            .saturating_mul(i128::from(nodes)),
+    )
 }
 
-/// A month of an hourly cost. Costs are below 10^14: the checks of the input see to that for all that fits a mesh; beyond, it
-/// counts as the largest.
+/// A month of an hourly cost. Costs are below 10^14: the checks of the input see to that for all
+/// that fits a mesh; beyond, it counts as the largest.
 fn month_of_rate(rate: f64) -> Amount {
     let cost = (rate * f64::from(HOURS_PER_MONTH)).min(9e13);
     // A hundred-millionth is far below what the solver's tolerance moves.
@@ -111,19 +152,31 @@ fn month_of_rate(rate: f64) -> Amount {
 
 pub(super) fn egress(prepared: &Prepared<'_>, shares: &[Vec<f64>]) -> Amount {
     let of = |(stream, shares): (&Stream<'_>, &Vec<f64>)| -> f64 {
-        stream.egress.iter().zip(shares).map(|(cost, share)| cost * share).sum()
+        stream
+            .egress
+            .iter()
+            .zip(shares)
+            .map(|(cost, share)| cost * share)
+            .sum()
     };
+
     month_of_rate(prepared.streams.iter().zip(shares).map(of).sum())
 }
 
 fn monthly(prepared: &Prepared<'_>, solved: &Solved) -> MonthlyCost {
-    let (mut compute, mut fixed) = (0.0, 0.0);
+    let mut compute = 0.0;
+    let mut fixed = 0.0;
     for (nodes, region) in solved.nodes.iter().zip(&prepared.regions) {
         let committed = nodes.committed.max(region.paid);
         compute += nodes.on_demand * region.on_demand_price;
         compute += nodes.spot * region.spot_price + committed * region.committed_price;
-        fixed += if nodes.total() > 0.0 { region.fixed_price } else { 0.0 };
+        fixed += if nodes.total() > 0.0 {
+            region.fixed_price
+        } else {
+            0.0
+        };
     }
+
     MonthlyCost {
         compute: month_of_rate(compute),
         fixed: month_of_rate(fixed),
@@ -135,10 +188,17 @@ fn flows(prepared: &Prepared<'_>, shares: &[Vec<f64>]) -> Vec<Flow> {
     let mut flows = Vec::new();
     for (stream, shares) in prepared.streams.iter().zip(shares) {
         for (region, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-            let (model, origin) = (stream.model.name.clone(), stream.origin.to_owned());
-            flows.push(Flow { model, origin, region: prepared.name(region).clone(), share: *share });
+            let model = stream.model.name.clone();
+            let origin = stream.origin.to_owned();
+            flows.push(Flow {
+                model,
+                origin,
+                region: prepared.name(region).clone(),
+                share: *share,
+            });
         }
     }
+
     flows.sort_by(|a, b| (&a.model, &a.origin, &a.region).cmp(&(&b.model, &b.origin, &b.region)));
     flows
 }
@@ -149,34 +209,66 @@ fn binding(prepared: &Prepared<'_>, solved: &Solved) -> Vec<Binding> {
     for (index, (numbers, nodes)) in prepared.regions.iter().zip(&solved.nodes).enumerate() {
         let region = prepared.name(index).clone();
         let offer = &prepared.input.regions[index];
-        let is_at =
-            |nodes: f64, most: Option<u32>| most.is_some_and(|most| most > 0 && nodes >= f64::from(most) - tolerance);
+        let is_at = |nodes: f64, most: Option<u32>| {
+            most.is_some_and(|most| most > 0 && nodes >= f64::from(most) - tolerance)
+        };
+
         if is_at(nodes.on_demand, Some(offer.on_demand.nodes_max)) {
-            binding.push(Binding::OnDemandQuota { region: region.clone() });
+            binding.push(Binding::OnDemandQuota {
+                region: region.clone(),
+            });
         }
+
         if is_at(nodes.spot, offer.spot.as_ref().map(|offer| offer.nodes_max)) {
-            binding.push(Binding::SpotQuota { region: region.clone() });
+            binding.push(Binding::SpotQuota {
+                region: region.clone(),
+            });
         }
+
         let new = nodes.committed - numbers.paid;
-        if is_at(new, offer.committed.as_ref().map(|offer| offer.new_nodes_max)) {
-            binding.push(Binding::CommitmentLimit { region: region.clone() });
+        if is_at(
+            new,
+            offer.committed.as_ref().map(|offer| offer.new_nodes_max),
+        ) {
+            binding.push(Binding::CommitmentLimit {
+                region: region.clone(),
+            });
         }
-        if nodes.spot > tolerance && nodes.spot >= nodes.total() * prepared.spot_share_max - tolerance {
-            binding.push(Binding::SpotShare { region: region.clone() });
+
+        if nodes.spot > tolerance
+            && nodes.spot >= nodes.total() * prepared.spot_share_max - tolerance
+        {
+            binding.push(Binding::SpotShare {
+                region: region.clone(),
+            });
         }
-        let busy: f64 =
-            prepared.streams.iter().zip(&solved.shares).map(|(stream, shares)| shares[index] * stream.load).sum();
+
+        let busy: f64 = prepared
+            .streams
+            .iter()
+            .zip(&solved.shares)
+            .map(|(stream, shares)| shares[index] * stream.load)
+            .sum();
         let copies = prepared.streams.iter().zip(&solved.shares);
-        let copies: f64 = copies.map(|(stream, shares)| shares[index] * stream.load * stream.model.memory_share).sum();
+        let copies: f64 = copies
+            .map(|(stream, shares)| shares[index] * stream.load * stream.model.memory_share)
+            .sum();
         let is_full = nodes.total() > 0.0 && numbers.memory + copies >= nodes.total() - tolerance;
+
         if is_full && busy * prepared.input.rules.headroom < nodes.total() - tolerance {
             binding.push(Binding::Memory { region });
         }
     }
+
     binding.extend(losses(prepared, solved, tolerance));
     binding.extend(
-        prepared.streams.iter().zip(&solved.shares).filter_map(|(stream, shares)| latency(prepared, stream, shares)),
+        prepared
+            .streams
+            .iter()
+            .zip(&solved.shares)
+            .filter_map(|(stream, shares)| latency(prepared, stream, shares)),
     );
+
     binding.sort();
     binding.dedup();
     binding
@@ -189,26 +281,41 @@ fn losses(prepared: &Prepared<'_>, solved: &Solved, tolerance: f64) -> Vec<Bindi
         let Some(lost) = cover.lost else { continue };
         let capacity = |region: usize| {
             let nodes = solved.nodes[region];
-            let spot = if lost == Lost::Spot(region) { 0.0 } else { nodes.spot * prepared.regions[region].spot_yield };
+            let spot = if lost == Lost::Spot(region) {
+                0.0
+            } else {
+                nodes.spot * prepared.regions[region].spot_yield
+            };
+
             nodes.on_demand + nodes.committed + spot
         };
+
         if members(cover.regions).map(capacity).sum::<f64>() > cover.load + tolerance {
             continue;
         }
+
         let used = members(cover.regions).filter(|region| solved.nodes[*region].total() > 0.0);
         let used = used.fold(0, |set: RegionSet, region| set | 1 << region);
         let remaining = prepared.names(used);
         let is_used = |region: usize| solved.nodes[region].total() > 0.0;
+
         match lost {
             Lost::Region(region) if is_used(region) => {
-                binding.push(Binding::RegionLoss { lost: prepared.name(region).clone(), remaining });
+                binding.push(Binding::RegionLoss {
+                    lost: prepared.name(region).clone(),
+                    remaining,
+                });
             }
             Lost::Spot(region) if solved.nodes[region].spot > tolerance => {
-                binding.push(Binding::SpotLoss { region: prepared.name(region).clone(), remaining });
+                binding.push(Binding::SpotLoss {
+                    region: prepared.name(region).clone(),
+                    remaining,
+                });
             }
             Lost::Region(_) | Lost::Spot(_) => {}
         }
     }
+
     binding
 }
 
@@ -219,14 +326,23 @@ fn latency(prepared: &Prepared<'_>, stream: &Stream<'_>, shares: &[f64]) -> Opti
         let numbers = &prepared.regions[*region];
         stream.load * headroom * numbers.on_demand_price + stream.egress[*region]
     };
-    let cheapest = |regions: &mut dyn Iterator<Item = usize>| regions.min_by(|a, b| price(a).total_cmp(&price(b)));
+    let cheapest = |regions: &mut dyn Iterator<Item = usize>| {
+        regions.min_by(|a, b| price(a).total_cmp(&price(b)))
+    };
     let count = prepared.regions.len();
-    let far =
-        (0..count).filter(|region| stream.allowed >> region & 1 == 0 && prepared.regions[*region].on_demand_max > 0.0);
+    let far = (0..count).filter(|region| {
+        stream.allowed >> region & 1 == 0 && prepared.regions[*region].on_demand_max > 0.0
+    });
     let far = cheapest(&mut far.into_iter())?;
     let serving = cheapest(&mut (0..count).filter(|region| shares[*region] > 0.0))?;
-    let (model, origin) = (stream.model.name.clone(), stream.origin.to_owned());
-    (price(&far) < price(&serving)).then(|| Binding::Latency { model, origin, region: prepared.name(far).clone() })
+    let model = stream.model.name.clone();
+    let origin = stream.origin.to_owned();
+
+    (price(&far) < price(&serving)).then(|| Binding::Latency {
+        model,
+        origin,
+        region: prepared.name(far).clone(),
+    })
 }
 
 #[cfg(test)]

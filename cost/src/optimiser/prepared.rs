@@ -9,9 +9,11 @@ use crate::money::{Amount, Currency};
 use regionmesh_protocol::identity::RegionName;
 use std::collections::BTreeMap;
 
-/// A load below this share of the whole counts as this share: the solver's tolerance must stay small against every load.
+/// A load below this share of the whole counts as this share: the solver's tolerance must stay
+/// small against every load.
 const LOAD_SHARE_MIN: f64 = 1e-6;
-/// The least load that a request makes, nodes: demand without work still has to be answered somewhere.
+/// The least load that a request makes, nodes: demand without work still has to be answered
+/// somewhere.
 const LOAD_MIN: f64 = 1e-9;
 /// The least that a spot node counts.
 const SPOT_YIELD_MIN: f64 = 0.01;
@@ -76,40 +78,58 @@ impl<'a> Prepared<'a> {
             streams: Vec::new(),
             groups: Vec::new(),
             load: 0.0,
-            regions: input.regions.iter().map(|region| numbers(region, input)).collect(),
+            regions: input
+                .regions
+                .iter()
+                .map(|region| numbers(region, input))
+                .collect(),
             spot_share_max: 0.0,
             assumptions: Vec::new(),
         };
+
         prepared.read_streams();
         prepared.leave_out_small_regions();
+
         let mut groups: BTreeMap<RegionSet, f64> = BTreeMap::new();
         for stream in &prepared.streams {
             *groups.entry(stream.allowed).or_default() += stream.load;
             prepared.spot_share_max = prepared.spot_share_max.max(stream.spot_share_max);
         }
+
         prepared.groups = groups.into_iter().collect();
         prepared.bound_limits();
         Ok(prepared)
     }
 
-    /// The same with one stream for all models of an origin that the same regions may serve: several times fewer, and nearly
-    /// as good to decide which regions to use. What survives losses is the same.
+    /// The same with one stream for all models of an origin that the same regions may serve:
+    /// several times fewer, and nearly as good to decide which regions to use. What survives losses
+    /// is the same.
     pub(super) fn merged(&self) -> Self {
         let mut streams: BTreeMap<(&str, RegionSet, u64), Stream<'a>> = BTreeMap::new();
         for stream in &self.streams {
-            let key = (stream.origin, stream.allowed, stream.spot_share_max.to_bits());
+            let key = (
+                stream.origin,
+                stream.allowed,
+                stream.spot_share_max.to_bits(),
+            );
+
             match streams.get_mut(&key) {
                 None => {
                     streams.insert(key, stream.clone());
                 }
                 Some(sum) => {
                     let load = sum.load + stream.load;
-                    sum.memory_share = (sum.memory_share * sum.load + stream.memory_share * stream.load) / load;
+                    sum.memory_share =
+                        (sum.memory_share * sum.load + stream.memory_share * stream.load) / load;
                     sum.load = load;
-                    sum.egress.iter_mut().zip(&stream.egress).for_each(|(sum, cost)| *sum += cost);
+                    sum.egress
+                        .iter_mut()
+                        .zip(&stream.egress)
+                        .for_each(|(sum, cost)| *sum += cost);
                 }
             }
         }
+
         Self {
             streams: streams.into_values().collect(),
             groups: self.groups.clone(),
@@ -124,32 +144,56 @@ impl<'a> Prepared<'a> {
     }
 
     pub(super) fn names(&self, set: RegionSet) -> Vec<RegionName> {
-        members(set).map(|region| self.name(region).clone()).collect()
+        members(set)
+            .map(|region| self.name(region).clone())
+            .collect()
     }
 
     /// What may be lost, one at a time.
     pub(super) fn scenarios(&self) -> Vec<Lost> {
         let count = self.regions.len();
-        let regions = (0..count).filter(|_| self.input.rules.survive > 0).map(Lost::Region);
-        let spots = (0..count).filter(|region| self.regions[*region].is_spot_lost).map(Lost::Spot);
+        let regions = (0..count)
+            .filter(|_| self.input.rules.survive > 0)
+            .map(Lost::Region);
+        let spots = (0..count)
+            .filter(|region| self.regions[*region].is_spot_lost)
+            .map(Lost::Spot);
+
         regions.chain(spots).collect()
     }
 
-    /// Why demand can't be placed however many nodes of the quotas are used; empty if nothing is known against it.
+    /// Why demand can't be placed however many nodes of the quotas are used; empty if nothing is
+    /// known against it.
     pub(super) fn obstacles(&self) -> Vec<Infeasibility> {
         let latency_ms = self.input.rules.latency_ms;
         let mut found = Vec::new();
         for stream in &self.streams {
-            let (model, origin) = (stream.model.name.clone(), stream.origin.to_owned());
+            let model = stream.model.name.clone();
+            let origin = stream.origin.to_owned();
             if stream.allowed == 0 {
                 let nearest = self.nearest(stream);
-                found.push(Infeasibility::NoRegion { model, origin, nearest, latency_ms });
+                found.push(Infeasibility::NoRegion {
+                    model,
+                    origin,
+                    nearest,
+                    latency_ms,
+                });
             } else if self.input.rules.survive > 0 && stream.allowed.count_ones() == 1 {
                 let region = self.name(stream.allowed.trailing_zeros() as usize).clone();
-                found.push(Infeasibility::OnlyRegion { model, origin, region, latency_ms });
+                found.push(Infeasibility::OnlyRegion {
+                    model,
+                    origin,
+                    region,
+                    latency_ms,
+                });
             }
         }
-        if found.is_empty() { self.shortages() } else { found }
+
+        if found.is_empty() {
+            self.shortages()
+        } else {
+            found
+        }
     }
 
     /// Where the quotas are too small.
@@ -161,31 +205,43 @@ impl<'a> Prepared<'a> {
             let spot = region.spot_max.min(durable * share / (1.0 - share));
             most.push((durable, spot * region.spot_yield));
         }
+
         let capacity: Vec<f64> = most.iter().map(|(durable, spot)| durable + spot).collect();
         let spot: Vec<f64> = most.iter().map(|(_, spot)| *spot).collect();
         let describe = |cover: &Cover, left: &[f64]| Infeasibility::Capacity {
             lost: cover.lost.map(|lost| match lost {
-                Lost::Region(region) => Loss::Region { region: self.name(region).clone() },
-                Lost::Spot(region) => Loss::Spot { region: self.name(region).clone() },
+                Lost::Region(region) => Loss::Region {
+                    region: self.name(region).clone(),
+                },
+                Lost::Spot(region) => Loss::Spot {
+                    region: self.name(region).clone(),
+                },
             }),
             regions: self.names(cover.regions),
             needed: cover.load,
             available: members(cover.regions).map(|region| left[region]).sum(),
         };
 
-        let peak: Vec<(RegionSet, f64)> =
-            self.groups.iter().map(|(set, load)| (*set, load * self.input.rules.headroom)).collect();
+        let peak: Vec<(RegionSet, f64)> = self
+            .groups
+            .iter()
+            .map(|(set, load)| (*set, load * self.input.rules.headroom))
+            .collect();
+
         if let Some(cover) = cover::shortfall(&peak, &capacity, None) {
             return vec![describe(&cover, &capacity)];
         }
+
         let short = |lost: Lost| {
             let left = lost.of(&capacity, &spot);
             cover::shortfall(&self.groups, &left, Some(lost)).map(|cover| describe(&cover, &left))
         };
+
         self.scenarios().into_iter().filter_map(short).collect()
     }
 
-    /// The region that comes nearest to the bound, and its round trip with service time, milliseconds.
+    /// The region that comes nearest to the bound, and its round trip with service time,
+    /// milliseconds.
     fn nearest(&self, stream: &Stream<'_>) -> Option<(RegionName, f64)> {
         let times = self.input.regions.iter().filter_map(|region| {
             let trip_ms = round_trip_ms(self.input, stream.origin, &region.name)?;
@@ -196,22 +252,46 @@ impl<'a> Prepared<'a> {
 
     fn read_streams(&mut self) {
         let input = self.input;
-        let highest = input.egress_per_gb.values().flat_map(BTreeMap::values).map(|price| price.amount).max();
+        let highest = input
+            .egress_per_gb
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(|price| price.amount)
+            .max();
         let highest = highest.unwrap_or(Amount::ZERO);
         let mut guessed = BTreeMap::new();
+
         for model in &input.models {
             for (origin, demand) in &model.demand {
                 if demand.peak_rps <= 0.0 {
                     continue;
                 }
+
                 let gb_per_hour = demand.mean_rps * 3_600.0 * model.bytes_per_answer / 1e9;
-                let (memory_share, spot_share_max) = (model.memory_share, model.spot_share_max);
-                let (load, allowed, egress) = (0.0, 0, Vec::new());
-                let mut stream = Stream { model, origin, memory_share, spot_share_max, load, allowed, egress };
+                let memory_share = model.memory_share;
+                let spot_share_max = model.spot_share_max;
+                let load = 0.0;
+                let allowed = 0;
+                let egress = Vec::new();
+                let mut stream = Stream {
+                    model,
+                    origin,
+                    memory_share,
+                    spot_share_max,
+                    load,
+                    allowed,
+                    egress,
+                };
+
                 for (index, region) in input.regions.iter().enumerate() {
                     let trip_ms = round_trip_ms(input, origin, &region.name);
-                    let is_near = trip_ms.is_some_and(|trip_ms| trip_ms + model.service_ms <= input.rules.latency_ms);
-                    let price = input.egress_per_gb.get(&region.name).and_then(|prices| prices.get(origin));
+                    let is_near = trip_ms.is_some_and(|trip_ms| {
+                        trip_ms + model.service_ms <= input.rules.latency_ms
+                    });
+                    let price = input
+                        .egress_per_gb
+                        .get(&region.name)
+                        .and_then(|prices| prices.get(origin));
                     let price = match price {
                         Some(price) => price.amount,
                         None if region.name.as_str() == origin => Amount::ZERO,
@@ -222,41 +302,59 @@ impl<'a> Prepared<'a> {
                             highest
                         }
                     };
+
                     stream.allowed |= u64::from(is_near) << index;
                     stream.egress.push(gb_per_hour * price.to_f64());
                 }
+
                 stream.load = demand.peak_rps * model.node_seconds_per_request;
                 self.streams.push(stream);
             }
         }
+
         let total: f64 = self.streams.iter().map(|stream| stream.load).sum();
         let least = (total * LOAD_SHARE_MIN).max(LOAD_MIN);
-        self.streams.iter_mut().for_each(|stream| stream.load = stream.load.max(least));
+        self.streams
+            .iter_mut()
+            .for_each(|stream| stream.load = stream.load.max(least));
         self.load = self.streams.iter().map(|stream| stream.load).sum();
+
         for (region, origin) in guessed.into_keys() {
             let currency = self.currency;
             self.assumptions.push(format!(
-                "no egress price from {region} to {origin}: the highest one given is assumed, {highest} {currency} per GB"
+                "no egress price from {region} to {origin}: the highest one given is assumed, \
+                    {highest} {currency} per GB"
             ));
         }
     }
 
-    /// A region whose quota can't hold the models that it would have to hold is no region to place them in.
+    /// A region whose quota can't hold the models that it would have to hold is no region to place
+    /// them in.
     fn leave_out_small_regions(&mut self) {
         for index in 0..self.regions.len() {
             let region = &mut self.regions[index];
             let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
-            for stream in self.streams.iter().filter(|stream| stream.allowed >> index & 1 == 1) {
+            for stream in self
+                .streams
+                .iter()
+                .filter(|stream| stream.allowed >> index & 1 == 1)
+            {
                 shares.insert(stream.model.name.as_str(), stream.model.memory_share);
             }
+
             region.memory = shares.values().sum();
             let most = region.on_demand_max + region.spot_max + region.new_max + region.paid;
             if most < region.memory {
-                let (memory, name) = (region.memory, &self.input.regions[index].name);
+                let memory = region.memory;
+                let name = &self.input.regions[index].name;
                 self.assumptions.push(format!(
-                    "{name} is left out: its models take the memory of {memory:.2} nodes, and {most:.0} can be had"
+                    "{name} is left out: its models take the memory of {memory:.2} nodes, and \
+                        {most:.0} can be had"
                 ));
-                self.streams.iter_mut().for_each(|stream| stream.allowed &= !(1 << index));
+
+                self.streams
+                    .iter_mut()
+                    .for_each(|stream| stream.allowed &= !(1 << index));
             }
         }
     }
@@ -281,13 +379,17 @@ impl RegionNumbers {
 }
 
 fn numbers(region: &RegionOffer, input: &PlacementInput) -> RegionNumbers {
-    let (spot, committed) = (region.spot.as_ref(), region.committed.as_ref());
+    let spot = region.spot.as_ref();
+    let committed = region.committed.as_ref();
     let loss = spot.map_or(0.0, |spot| spot.loss_per_hour);
+
     RegionNumbers {
         on_demand_price: region.on_demand.price.amount.to_f64(),
         spot_price: spot.map_or(0.0, |spot| spot.price.amount.to_f64()),
         committed_price: committed.map_or(0.0, |offer| offer.price.amount.to_f64()),
-        fixed_price: region.fixed_per_hour.map_or(0.0, |price| price.amount.to_f64()),
+        fixed_price: region
+            .fixed_per_hour
+            .map_or(0.0, |price| price.amount.to_f64()),
         on_demand_max: f64::from(region.on_demand.nodes_max),
         spot_max: spot.map_or(0.0, |spot| f64::from(spot.nodes_max)),
         new_max: committed.map_or(0.0, |offer| f64::from(offer.new_nodes_max)),
@@ -298,8 +400,17 @@ fn numbers(region: &RegionOffer, input: &PlacementInput) -> RegionNumbers {
     }
 }
 
-pub(super) fn round_trip_ms(input: &PlacementInput, origin: &str, region: &RegionName) -> Option<f64> {
-    let measured = input.round_trips_ms.get(origin).and_then(|trips| trips.get(region)).copied();
+pub(super) fn round_trip_ms(
+    input: &PlacementInput,
+    origin: &str,
+    region: &RegionName,
+) -> Option<f64> {
+    let measured = input
+        .round_trips_ms
+        .get(origin)
+        .and_then(|trips| trips.get(region))
+        .copied();
+
     measured.or_else(|| (region.as_str() == origin).then_some(0.0))
 }
 

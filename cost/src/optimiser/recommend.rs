@@ -1,7 +1,8 @@
 //! From what runs to what should: one change after the other, each on top of those before.
 //!
-//! Nodes change in stages. Each stage is a placement with more freedom than the last one: fewer nodes for the traffic as it
-//! flows, other flows, other regions, spot, commitments. What a stage adds is its saving.
+//! Nodes change in stages. Each stage is a placement with more freedom than the last one: fewer
+//! nodes for the traffic as it flows, other flows, other regions, spot, commitments. What a stage
+//! adds is its saving.
 
 use super::{
     baselines::Fleet,
@@ -12,7 +13,9 @@ use super::{
     outcome::{MonthlyCost, NodeCounts, PlacementError},
     placement::month_of,
     prepared::Prepared,
-    recommendation::{Baseline, NodeChange, Proposal, Recommendation, RecommendationKind, Recommendations, Saving},
+    recommendation::{
+        Baseline, NodeChange, Proposal, Recommendation, RecommendationKind, Recommendations, Saving,
+    },
     state::{BaselineName, RecommendError, RecommendInput, ReplicationChange, Utilisation},
     whole,
 };
@@ -40,7 +43,13 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::Scale, Self::Shift, Self::Region, Self::Spot, Self::Commit];
+    const ALL: [Self; 5] = [
+        Self::Scale,
+        Self::Shift,
+        Self::Region,
+        Self::Spot,
+        Self::Commit,
+    ];
 
     pub(super) fn kind(self) -> RecommendationKind {
         match self {
@@ -69,11 +78,22 @@ impl Stage {
         } else {
             offer.on_demand.nodes_max = offer.on_demand.nodes_max.max(now.on_demand);
         }
+
         if let Some(spot) = &mut offer.spot {
             let is_free = matches!(self, Self::Spot | Self::Commit);
-            spot.nodes_max = if is_free { spot.nodes_max.max(now.spot) } else { now.spot };
+            spot.nodes_max = if is_free {
+                spot.nodes_max.max(now.spot)
+            } else {
+                now.spot
+            };
         }
-        if let Some(CommittedOffer { new_nodes_max, paid_nodes, .. }) = &mut offer.committed {
+
+        if let Some(CommittedOffer {
+            new_nodes_max,
+            paid_nodes,
+            ..
+        }) = &mut offer.committed
+        {
             let steady = (f64::from(now.total()) * steady_share).floor() as u32;
             let more = steady.saturating_sub(now.committed).min(*new_nodes_max);
             (*paid_nodes, *new_nodes_max) = (now.committed, if may_commit { more } else { 0 });
@@ -83,9 +103,10 @@ impl Stage {
 
 /// Recommends how to spend less than `input.baseline` does.
 ///
-/// Savings are per month. Each is computed on what those before it left, and their sum is the difference between the
-/// baseline and the proposal exactly. With another baseline than `current`, the changes are those from the baseline's fleet, as
-/// if it ran. Fails where the input can't be right; where no placement keeps the limits, a note says why.
+/// Savings are per month. Each is computed on what those before it left, and their sum is the
+/// difference between the baseline and the proposal exactly. With another baseline than `current`,
+/// the changes are those from the baseline's fleet, as if it ran. Fails where the input can't be
+/// right; where no placement keeps the limits, a note says why.
 pub fn recommend(input: &RecommendInput) -> Result<Recommendations, RecommendError> {
     input.check()?;
     let prepared = Prepared::new(&input.placement)?;
@@ -93,9 +114,24 @@ pub fn recommend(input: &RecommendInput) -> Result<Recommendations, RecommendErr
     let start_cost = start.cost(&prepared).total();
     let ledger = Ledger::new(start, start_cost, &input.state)?;
     let monthly_cost = ledger.total();
-    let baseline = Baseline { name: input.baseline, monthly_cost };
-    let writer = Writer { input, baseline, currency: prepared.currency };
-    let mut advisor = Advisor { input, prepared: &prepared, ledger, writer, made: Vec::new(), notes: Vec::new() };
+    let baseline = Baseline {
+        name: input.baseline,
+        monthly_cost,
+    };
+
+    let writer = Writer {
+        input,
+        baseline,
+        currency: prepared.currency,
+    };
+    let mut advisor = Advisor {
+        input,
+        prepared: &prepared,
+        ledger,
+        writer,
+        made: Vec::new(),
+        notes: Vec::new(),
+    };
 
     advisor.idle();
     advisor.replication();
@@ -115,62 +151,131 @@ struct Advisor<'a> {
 
 impl Advisor<'_> {
     fn is_worth_it(&self, saved: Amount) -> bool {
-        let least = self.writer.baseline.monthly_cost.share(1, WORTH_PART).unwrap_or_default();
+        let least = self
+            .writer
+            .baseline
+            .monthly_cost
+            .share(1, WORTH_PART)
+            .unwrap_or_default();
+
         saved > Amount::ZERO && saved >= least.min(Amount(ONE))
     }
 
-    fn recommend(&mut self, kind: RecommendationKind, subject: &str, proposal: Proposal, saving: Saving, fact: Fact) {
-        self.made.push(self.writer.recommendation(kind, subject, proposal, saving, fact));
+    fn recommend(
+        &mut self,
+        kind: RecommendationKind,
+        subject: &str,
+        proposal: Proposal,
+        saving: Saving,
+        fact: Fact,
+    ) {
+        self.made.push(
+            self.writer
+                .recommendation(kind, subject, proposal, saving, fact),
+        );
     }
 
     fn idle(&mut self) {
         for idle in &self.input.state.idle {
             let copies = self.ledger.delete(&idle.model, &idle.version, None);
-            let expected: Amount = copies.iter().map(|copy| copy.storage + copy.replication).sum();
+            let expected: Amount = copies
+                .iter()
+                .map(|copy| copy.storage + copy.replication)
+                .sum();
+
             if expected <= Amount::ZERO {
                 continue;
             }
-            let spread = percent(copies.iter().map(|copy| copy.replication).sum(), TRAFFIC_SPREAD_PERCENT);
+
+            let spread = percent(
+                copies.iter().map(|copy| copy.replication).sum(),
+                TRAFFIC_SPREAD_PERCENT,
+            );
             let subject = format!("{}/{}", idle.model, idle.version);
-            let saving = Saving { expected, low: expected - spread, high: expected + spread };
-            let fact = Fact::Idle { days: idle.days_without_requests };
-            self.recommend(RecommendationKind::Idle, &subject, Proposal::Delete { copies }, saving, fact);
+            let saving = Saving {
+                expected,
+                low: expected - spread,
+                high: expected + spread,
+            };
+            let fact = Fact::Idle {
+                days: idle.days_without_requests,
+            };
+
+            self.recommend(
+                RecommendationKind::Idle,
+                &subject,
+                Proposal::Delete { copies },
+                saving,
+                fact,
+            );
         }
     }
 
     fn replication(&mut self) {
         let mut seen = BTreeSet::new();
         for finding in &self.input.state.replication {
-            let (model, version, region) = (&finding.model, &finding.version, &finding.region);
+            let model = &finding.model;
+            let version = &finding.version;
+            let region = &finding.region;
             let change = match &finding.change {
                 ReplicationChange::Unneeded => "unneeded".to_owned(),
                 ReplicationChange::Relay { via, .. } => format!("from/{via}"),
             };
+
             // Of two findings of one subject the first counts.
             let subject = format!("{model}/{version}/{region}/{change}");
             if !seen.insert(subject.clone()) {
                 continue;
             }
+
             let (expected, uncertain, proposal) = match &finding.change {
                 ReplicationChange::Unneeded => {
                     let copies = self.ledger.delete(model, version, Some(region));
                     let replication: Amount = copies.iter().map(|copy| copy.replication).sum();
                     let storage: Amount = copies.iter().map(|copy| copy.storage).sum();
-                    (replication + storage, replication, Proposal::Delete { copies })
+
+                    (
+                        replication + storage,
+                        replication,
+                        Proposal::Delete { copies },
+                    )
                 }
                 ReplicationChange::Relay { via, replication } => {
                     let key = (model.clone(), version.clone(), region.clone());
                     let saved = self.ledger.relay(&key, *replication).unwrap_or_default();
                     let (model, version, region) = key;
-                    (saved, saved, Proposal::Relay { model, version, region, via: via.clone() })
+
+                    (
+                        saved,
+                        saved,
+                        Proposal::Relay {
+                            model,
+                            version,
+                            region,
+                            via: via.clone(),
+                        },
+                    )
                 }
             };
+
             if expected <= Amount::ZERO {
                 continue;
             }
+
             let spread = percent(uncertain, TRAFFIC_SPREAD_PERCENT);
-            let saving = Saving { expected, low: expected - spread, high: expected + spread };
-            self.recommend(RecommendationKind::Replication, &subject, proposal, saving, Fact::Copy);
+            let saving = Saving {
+                expected,
+                low: expected - spread,
+                high: expected + spread,
+            };
+
+            self.recommend(
+                RecommendationKind::Replication,
+                &subject,
+                proposal,
+                saving,
+                Fact::Copy,
+            );
         }
     }
 
@@ -182,36 +287,54 @@ impl Advisor<'_> {
                 Err(error @ PlacementError::Infeasible(_)) => {
                     match stage {
                         Stage::Scale => {
-                            let mean =
-                                if self.has_autoscaled() { ", on average where they follow the load," } else { "" };
-                            self.notes.push(format!("the nodes of {}{mean} fall short: {error}", self.input.baseline));
+                            let mean = if self.has_autoscaled() {
+                                ", on average where they follow the load,"
+                            } else {
+                                ""
+                            };
+
+                            self.notes.push(format!(
+                                "the nodes of {}{mean} fall short: {error}",
+                                self.input.baseline
+                            ));
                         }
                         Stage::Commit => self.notes.push(error.to_string()),
                         Stage::Shift | Stage::Region | Stage::Spot => {}
                     }
+
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
+
             let Some(fleet) = found else { continue };
             let cost = fleet.cost(self.prepared).total();
             let saved = self.ledger.fleet_cost() - cost;
+
             if self.is_worth_it(saved) {
                 self.adopt(stage, fleet, cost);
             } else if saved < Amount::ZERO {
                 cheapest_dearer = Some(cheapest_dearer.map_or(cost, |known| known.min(cost)));
             }
         }
-        let has_stage = self.made.iter().any(|made| matches!(made.proposal, Proposal::Fleet { .. }));
+
+        let has_stage = self
+            .made
+            .iter()
+            .any(|made| matches!(made.proposal, Proposal::Fleet { .. }));
+
         if let Some(cost) = cheapest_dearer.filter(|_| !has_stage) {
             let more = cost - self.ledger.fleet_cost();
-            let (name, currency) = (self.input.baseline, self.prepared.currency);
+            let name = self.input.baseline;
+            let currency = self.prepared.currency;
+
             self.notes.push(format!(
                 "serving within all limits costs {} {currency} a month, {} more than {name}",
                 cost.rounded(2),
                 more.rounded(2)
             ));
         }
+
         Ok(())
     }
 
@@ -220,75 +343,142 @@ impl Advisor<'_> {
         let fleet = &self.ledger.fleet;
         let mut input: PlacementInput = self.input.placement.clone();
         let steady_share = self.busy_share(|busy| busy.base).unwrap_or(0.0);
+
         for (offer, now) in input.regions.iter_mut().zip(&fleet.nodes) {
             stage.limit(offer, *now, steady_share);
         }
+
         let prepared = Prepared::new(&input)?;
         let paid = |mut nodes: Vec<NodeCounts>| {
             let pairs = nodes.iter_mut().zip(&fleet.nodes);
             pairs.for_each(|(nodes, now)| nodes.committed = nodes.committed.max(now.committed));
             nodes
         };
+
         if prepared.streams.is_empty() {
             let nodes = paid(vec![NodeCounts::default(); fleet.nodes.len()]);
-            return Ok(Some(Fleet { nodes, shares: Vec::new() }));
+            return Ok(Some(Fleet {
+                nodes,
+                shares: Vec::new(),
+            }));
         }
+
         let obstacles = prepared.obstacles();
         if !obstacles.is_empty() {
             return Err(PlacementError::Infeasible(obstacles));
         }
+
         let rounded = if stage == Stage::Scale {
-            whole::rounded_in_place(&prepared, &linear::solve_given(&prepared, Given::shares(&fleet.shares))?)
+            whole::rounded_in_place(
+                &prepared,
+                &linear::solve_given(&prepared, Given::shares(&fleet.shares))?,
+            )
         } else {
             whole::rounded(&prepared, &linear::solve(&prepared)?)?
         };
-        Ok(rounded.map(|found| Fleet { nodes: paid(found.nodes), shares: found.shares }))
+
+        Ok(rounded.map(|found| Fleet {
+            nodes: paid(found.nodes),
+            shares: found.shares,
+        }))
     }
 
     fn adopt(&mut self, stage: Stage, fleet: Fleet, cost: Amount) {
         let before = self.ledger.fleet.clone();
         let expected = self.ledger.fleet_cost() - cost;
-        let (was, is) = (self.by_class(&before), self.by_class(&fleet));
+        let was = self.by_class(&before);
+        let is = self.by_class(&fleet);
         let spread = percent(distance(was.spot, is.spot), SPOT_SPREAD_PERCENT)
-            + percent(distance(was.cost.egress, is.cost.egress), TRAFFIC_SPREAD_PERCENT);
-        let unused = percent((is.committed - was.committed).max(Amount::ZERO), UNUSED_PERCENT);
-        let saving = Saving { expected, low: expected - spread - unused, high: expected + spread };
+            + percent(
+                distance(was.cost.egress, is.cost.egress),
+                TRAFFIC_SPREAD_PERCENT,
+            );
+
+        let unused = percent(
+            (is.committed - was.committed).max(Amount::ZERO),
+            UNUSED_PERCENT,
+        );
+        let saving = Saving {
+            expected,
+            low: expected - spread - unused,
+            high: expected + spread,
+        };
 
         let nodes = self.node_changes(&before.nodes, &fleet.nodes);
-        let weights = describe::weight_changes(self.prepared, &before, &fleet, &self.input.state.weights_bp);
+        let weights =
+            describe::weight_changes(self.prepared, &before, &fleet, &self.input.state.weights_bp);
+
         self.ledger.adopt(fleet, cost);
         let proposal = Proposal::Fleet { nodes, weights };
-        self.recommend(stage.kind(), stage.subject(), proposal, saving, Fact::Stage(stage));
+        self.recommend(
+            stage.kind(),
+            stage.subject(),
+            proposal,
+            saving,
+            Fact::Stage(stage),
+        );
     }
 
     fn node_changes(&self, from: &[NodeCounts], to: &[NodeCounts]) -> Vec<NodeChange> {
-        let pairs = from.iter().zip(to).enumerate().filter(|(_, (from, to))| from != to);
+        let pairs = from
+            .iter()
+            .zip(to)
+            .enumerate()
+            .filter(|(_, (from, to))| from != to);
         let change = |(region, (from, to)): (usize, (&NodeCounts, &NodeCounts))| NodeChange {
             region: self.prepared.name(region).clone(),
             from: *from,
             to: *to,
         };
+
         pairs.map(change).collect()
     }
 
     fn by_class(&self, fleet: &Fleet) -> ByClass {
-        let mut sums = ByClass { spot: Amount::ZERO, committed: Amount::ZERO, cost: fleet.cost(self.prepared) };
+        let mut sums = ByClass {
+            spot: Amount::ZERO,
+            committed: Amount::ZERO,
+            cost: fleet.cost(self.prepared),
+        };
+
         for (nodes, region) in fleet.nodes.iter().zip(&self.input.placement.regions) {
-            let spot = region.spot.as_ref().map_or(Amount::ZERO, |offer| offer.price.amount);
-            let committed = region.committed.as_ref().map_or(Amount::ZERO, |offer| offer.price.amount);
+            let spot = region
+                .spot
+                .as_ref()
+                .map_or(Amount::ZERO, |offer| offer.price.amount);
+            let committed = region
+                .committed
+                .as_ref()
+                .map_or(Amount::ZERO, |offer| offer.price.amount);
+
             sums.spot += month_of(spot, nodes.spot);
             sums.committed += month_of(committed, nodes.committed);
         }
+
         sums
     }
 
-    /// How busy the mesh's nodes are at some time, as a share of the peak; none where that was not measured.
+    /// How busy the mesh's nodes are at some time, as a share of the peak; none where that was not
+    /// measured.
     fn busy_share(&self, at: impl Fn(&Utilisation) -> f64) -> Option<f64> {
-        let nodes = |region| self.input.state.nodes.get(region).map_or(0.0, |nodes| f64::from(nodes.total()));
+        let nodes = |region| {
+            self.input
+                .state
+                .nodes
+                .get(region)
+                .map_or(0.0, |nodes| f64::from(nodes.total()))
+        };
+
         let sum = |at: &dyn Fn(&Utilisation) -> f64| -> f64 {
-            self.input.state.utilisation.iter().map(|(region, busy)| at(busy) * nodes(region)).sum()
+            self.input
+                .state
+                .utilisation
+                .iter()
+                .map(|(region, busy)| at(busy) * nodes(region))
+                .sum()
         };
         let peak = sum(&|busy| busy.peak);
+
         (peak > 0.0).then(|| sum(&at) / peak)
     }
 
@@ -297,40 +487,81 @@ impl Advisor<'_> {
         self.input.baseline == BaselineName::Current && !self.input.state.autoscaled.is_empty()
     }
 
-    /// Lets on-demand nodes follow the load where they don't yet. The nodes needed are a convex function of the load, so their mean lies below
-    /// the chord between the lowest and the highest load: what is expected is the saving of the chord, and the most is that of
-    /// the mean load (Jensen's inequality).
+    /// Lets on-demand nodes follow the load where they don't yet. The nodes needed are a convex
+    /// function of the load, so their mean lies below the chord between the lowest and the highest
+    /// load: what is expected is the saving of the chord, and the most is that of the mean load
+    /// (Jensen's inequality).
     fn autoscale(&mut self) {
         let is_measured = self.input.baseline != BaselineName::Autoscaled;
-        let shares = self.busy_share(|busy| busy.base).zip(self.busy_share(|busy| busy.mean)).filter(|_| is_measured);
-        let Some((base, mean)) = shares.filter(|(base, _)| *base < 1.0) else { return };
+        let shares = self
+            .busy_share(|busy| busy.base)
+            .zip(self.busy_share(|busy| busy.mean))
+            .filter(|_| is_measured);
+        let Some((base, mean)) = shares.filter(|(base, _)| *base < 1.0) else {
+            return;
+        };
         let fleet = &self.ledger.fleet;
         let mut lowest = fleet.nodes.clone();
-        let (mut expected, mut high) = (0.0, 0.0);
-        for (index, nodes) in fleet.nodes.iter().enumerate().filter(|(_, nodes)| nodes.on_demand > 0) {
-            if self.has_autoscaled() && self.input.state.autoscaled.contains(self.prepared.name(index)) {
+        let mut expected = 0.0;
+        let mut high = 0.0;
+
+        for (index, nodes) in fleet
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, nodes)| nodes.on_demand > 0)
+        {
+            if self.has_autoscaled()
+                && self
+                    .input
+                    .state
+                    .autoscaled
+                    .contains(self.prepared.name(index))
+            {
                 continue;
             }
+
             let region = &self.prepared.regions[index];
-            let (total, most) = (f64::from(nodes.total()), f64::from(nodes.on_demand));
+            let total = f64::from(nodes.total());
+            let most = f64::from(nodes.on_demand);
             let other = total - most;
             let needed = |share: f64| (total * share).max(region.memory).min(total) - other;
             let least = needed(base).ceil().max(0.0);
             let chord = least + (most - least) * ((mean - base) / (1.0 - base)).clamp(0.0, 1.0);
+
             lowest[index].on_demand = least as u32;
             expected += (most - chord) * region.on_demand_price;
             high += (most - needed(mean).max(0.0)).max(most - chord) * region.on_demand_price;
         }
-        let monthly = |rate: f64| Amount::from_f64((rate * f64::from(super::HOURS_PER_MONTH) * 100.0).floor() / 100.0);
-        let (Some(expected), Some(high)) = (monthly(expected), monthly(high)) else { return };
+
+        let monthly = |rate: f64| {
+            Amount::from_f64((rate * f64::from(super::HOURS_PER_MONTH) * 100.0).floor() / 100.0)
+        };
+        let (Some(expected), Some(high)) = (monthly(expected), monthly(high)) else {
+            return;
+        };
+
         if !self.is_worth_it(expected) {
             return;
         }
+
         let low = expected - percent(expected, TRAFFIC_SPREAD_PERCENT);
         let nodes = self.node_changes(&fleet.nodes, &lowest);
         self.ledger.save(expected);
-        let saving = Saving { expected, low, high };
-        self.recommend(RecommendationKind::Scale, "autoscale", Proposal::Autoscale { nodes }, saving, Fact::Autoscale);
+
+        let saving = Saving {
+            expected,
+            low,
+            high,
+        };
+
+        self.recommend(
+            RecommendationKind::Scale,
+            "autoscale",
+            Proposal::Autoscale { nodes },
+            saving,
+            Fact::Autoscale,
+        );
     }
 
     fn finish(mut self) -> Recommendations {
@@ -340,16 +571,27 @@ impl Advisor<'_> {
             total.low += made.saving.low;
             total.high += made.saving.high;
         }
+
         let serving = self.ledger.fleet_cost();
         let compare = |name: BaselineName| {
-            let monthly_cost = Fleet::of(name, self.prepared, &self.input.state).cost(self.prepared).total();
-            describe::comparison(Baseline { name, monthly_cost }, serving, self.prepared.currency)
+            let monthly_cost = Fleet::of(name, self.prepared, &self.input.state)
+                .cost(self.prepared)
+                .total();
+            describe::comparison(
+                Baseline { name, monthly_cost },
+                serving,
+                self.prepared.currency,
+            )
         };
+
         let comparisons = BaselineName::ALL.into_iter().map(compare).collect();
         self.notes.extend(self.prepared.assumptions.iter().cloned());
+
         let generated_at = self.input.generated_at;
         Recommendations {
-            generated_at: generated_at.format(&Rfc3339).unwrap_or_else(|_| generated_at.to_string()),
+            generated_at: generated_at
+                .format(&Rfc3339)
+                .unwrap_or_else(|_| generated_at.to_string()),
             baseline: self.writer.baseline,
             currency: self.prepared.currency,
             total_saving: total,

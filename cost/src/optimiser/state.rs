@@ -120,14 +120,15 @@ pub struct ReplicationFinding {
 /// What runs, how busy it is, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CurrentState {
-    /// Nodes by region; a region that is missing has none. Committed nodes are all those paid for: they count instead of
-    /// `paid_nodes` of the placement's input.
+    /// Nodes by region; a region that is missing has none. Committed nodes are all those paid for:
+    /// they count instead of `paid_nodes` of the placement's input.
     pub nodes: BTreeMap<RegionName, NodeCounts>,
-    /// Who answers whom, as measured. What is missing is taken to go to the nearest region with nodes.
+    /// Who answers whom, as measured. What is missing is taken to go to the nearest region with
+    /// nodes.
     #[serde(default)]
     pub flows: Vec<Flow>,
-    /// How busy nodes were in the window of the evidence, by region. The mesh's sum counts; without any nothing is committed to
-    /// or autoscaled.
+    /// How busy nodes were in the window of the evidence, by region. The mesh's sum counts; without
+    /// any nothing is committed to or autoscaled.
     #[serde(default)]
     pub utilisation: BTreeMap<RegionName, Utilisation>,
     /// Regions whose nodes follow the load already; `nodes` has their mean.
@@ -186,42 +187,83 @@ pub enum RecommendError {
 
 impl RecommendInput {
     pub(super) fn check(&self) -> Result<(), RecommendError> {
-        let known = |region: &RegionName| self.placement.regions.iter().find(|offer| offer.name == *region);
+        let known = |region: &RegionName| {
+            self.placement
+                .regions
+                .iter()
+                .find(|offer| offer.name == *region)
+        };
+
         for (region, nodes) in &self.state.nodes {
             let Some(offer) = known(region) else {
-                return invalid(format!("nodes.{region}"), "the placement's input has no such region; add its prices");
+                return invalid(
+                    format!("nodes.{region}"),
+                    "the placement's input has no such region; add its prices",
+                );
             };
+
             if nodes.spot > 0 && offer.spot.is_none() {
-                return invalid(format!("nodes.{region}.spot"), "spot nodes run there; add the region's spot price");
+                return invalid(
+                    format!("nodes.{region}.spot"),
+                    "spot nodes run there; add the region's spot price",
+                );
             }
+
             if nodes.committed > 0 && offer.committed.is_none() {
                 let why = "committed nodes run there; add the region's price of commitments";
                 return invalid(format!("nodes.{region}.committed"), why);
             }
         }
-        if let Some(flow) = self.state.flows.iter().find(|flow| !(0.0..=1.0).contains(&flow.share)) {
+
+        if let Some(flow) = self
+            .state
+            .flows
+            .iter()
+            .find(|flow| !(0.0..=1.0).contains(&flow.share))
+        {
             let what = format!("flows.{}.{}.{}", flow.model, flow.origin, flow.region);
             return invalid(what, "the share is out of range; expected 0 to 1");
         }
+
         for (region, busy) in &self.state.utilisation {
-            if !(0.0 <= busy.base && busy.base <= busy.mean && busy.mean <= busy.peak && busy.peak <= 1.0) {
-                return invalid(format!("utilisation.{region}"), "expected 0 <= base <= mean <= peak <= 1");
+            if !(0.0 <= busy.base
+                && busy.base <= busy.mean
+                && busy.mean <= busy.peak
+                && busy.peak <= 1.0)
+            {
+                return invalid(
+                    format!("utilisation.{region}"),
+                    "expected 0 <= base <= mean <= peak <= 1",
+                );
             }
         }
+
         for finding in &self.state.replication {
-            if matches!(&finding.change, ReplicationChange::Relay { replication, .. } if *replication < Amount::ZERO) {
-                let what = format!("replication.{}.{}.{}", finding.model, finding.version, finding.region);
+            if matches!(&finding.change, ReplicationChange::Relay { replication, .. } if *replication < Amount::ZERO)
+            {
+                let what = format!(
+                    "replication.{}.{}.{}",
+                    finding.model, finding.version, finding.region
+                );
                 return invalid(what, "a cost below zero; leave credits out");
             }
         }
+
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if self.environment.is_empty() || !self.environment.bytes().all(is_name) {
-            return invalid("environment".to_owned(), "expected letters, digits and dashes");
+            return invalid(
+                "environment".to_owned(),
+                "expected letters, digits and dashes",
+            );
         }
+
         Ok(())
     }
 }
 
 fn invalid<T>(what: String, why: &str) -> Result<T, RecommendError> {
-    Err(RecommendError::Invalid { what, why: why.to_owned() })
+    Err(RecommendError::Invalid {
+        what,
+        why: why.to_owned(),
+    })
 }

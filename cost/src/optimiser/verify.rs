@@ -13,7 +13,8 @@ const SEEN_PART: f64 = 0.2;
 /// So many standard errors are noise.
 const NOISE_ERRORS: f64 = 2.0;
 
-/// Some days of the bill for what the recommendation is about: a region, a service, or the whole mesh.
+/// Some days of the bill for what the recommendation is about: a region, a service, or the whole
+/// mesh.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BillWindow {
     /// Cost of each day.
@@ -61,14 +62,30 @@ pub struct Verification {
 
 /// Compares a prediction with the bill before and after the change.
 ///
-/// A month has 730 hours. `follows_load` is the share of the cost that follows the load, 0 to 1: before, this share is scaled to the
-/// load after the change. `seen` is uncertain by two standard errors of the daily means.
-pub fn verify(predicted: Saving, before: &BillWindow, after: &BillWindow, follows_load: f64) -> Verification {
+/// A month has 730 hours. `follows_load` is the share of the cost that follows the load, 0 to 1:
+/// before, this share is scaled to the load after the change. `seen` is uncertain by two standard
+/// errors of the daily means.
+pub fn verify(
+    predicted: Saving,
+    before: &BillWindow,
+    after: &BillWindow,
+    follows_load: f64,
+) -> Verification {
     let (before_mean, before_error) = mean_and_error(&before.days);
     let (after_mean, after_error) = mean_and_error(&after.days);
-    let is_load_known = before.load > 0.0 && after.load > 0.0 && before.load.is_finite() && after.load.is_finite();
-    let load_ratio = if is_load_known { after.load / before.load } else { 1.0 };
-    let share = if follows_load.is_finite() { follows_load.clamp(0.0, 1.0) } else { 0.0 };
+    let is_load_known =
+        before.load > 0.0 && after.load > 0.0 && before.load.is_finite() && after.load.is_finite();
+    let load_ratio = if is_load_known {
+        after.load / before.load
+    } else {
+        1.0
+    };
+
+    let share = if follows_load.is_finite() {
+        follows_load.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     let adjustment = 1.0 - share + share * load_ratio;
 
     let adjusted = before_mean * adjustment;
@@ -79,6 +96,7 @@ pub fn verify(predicted: Saving, before: &BillWindow, after: &BillWindow, follow
         Some(why) => (Verdict::CantTell, why),
         None => judge(predicted, seen, noise),
     };
+
     Verification {
         verdict,
         predicted,
@@ -91,30 +109,50 @@ pub fn verify(predicted: Saving, before: &BillWindow, after: &BillWindow, follow
     }
 }
 
-fn doubt(before: &BillWindow, after: &BillWindow, share: f64, is_load_known: bool, load_ratio: f64) -> Option<String> {
-    let (had, has) = (before.days.len(), after.days.len());
+fn doubt(
+    before: &BillWindow,
+    after: &BillWindow,
+    share: f64,
+    is_load_known: bool,
+    load_ratio: f64,
+) -> Option<String> {
+    let had = before.days.len();
+    let has = after.days.len();
     if had < DAYS_MIN || has < DAYS_MIN {
         return Some(format!(
-            "{had} days before and {has} after the change are on the bill; {DAYS_MIN} of each are needed"
+            "{had} days before and {has} after the change are on the bill; {DAYS_MIN} of each are \
+                needed"
         ));
     }
+
     if before.currency != after.currency {
-        return Some(format!("the bill was in {} and is in {}", before.currency, after.currency));
+        return Some(format!(
+            "the bill was in {} and is in {}",
+            before.currency, after.currency
+        ));
     }
+
     if share > 0.0 && !is_load_known {
         return Some("the load before or after the change is not known".to_owned());
     }
+
     let is_other_load = !(1.0 / LOAD_CHANGE_MAX..=LOAD_CHANGE_MAX).contains(&load_ratio);
     (share > 0.0 && is_other_load)
         .then(|| format!("the load is {load_ratio:.2} times what it was: too much to adjust for"))
 }
 
 fn judge(predicted: Saving, seen: f64, noise: f64) -> (Verdict, String) {
-    let (expected, low) = (predicted.expected.to_f64(), predicted.low.to_f64());
+    let expected = predicted.expected.to_f64();
+    let low = predicted.low.to_f64();
     let text = |what: &str| {
-        format!("{what}: {seen:.2} a month of {expected:.2} predicted (at least {low:.2}), give or take {noise:.2}")
+        format!(
+            "{what}: {seen:.2} a month of {expected:.2} predicted (at least {low:.2}), give or \
+                take {noise:.2}"
+        )
     };
-    // Whichever end of the noise is true, the verdict must be the same; only then does the bill tell.
+
+    // Whichever end of the noise is true, the verdict must be the same; only then does the bill
+    // tell.
     let of = |seen: f64| {
         if seen >= low {
             Verdict::Confirmed
@@ -124,15 +162,21 @@ fn judge(predicted: Saving, seen: f64, noise: f64) -> (Verdict, String) {
             Verdict::NotSeen
         }
     };
+
     if noise >= expected && of(seen - noise) != of(seen + noise) {
-        return (Verdict::CantTell, text("the days of the bill differ by more than the saving"));
+        return (
+            Verdict::CantTell,
+            text("the days of the bill differ by more than the saving"),
+        );
     }
+
     let verdict = of(seen);
     let what = match verdict {
         Verdict::Confirmed => "the bill shows the saving",
         Verdict::Partly => "the bill shows a part of the saving",
         Verdict::NotSeen | Verdict::CantTell => "the bill doesn't show the saving",
     };
+
     (verdict, text(what))
 }
 
@@ -143,10 +187,12 @@ fn mean_and_error(days: &[Amount]) -> (f64, f64) {
     if days.is_empty() {
         return (0.0, 0.0);
     }
+
     let mean = days.iter().copied().sum::<Amount>().to_f64() / count;
     if days.len() < 2 {
         return (mean * days_per_month, 0.0);
     }
+
     let squares: f64 = days.iter().map(|day| (day.to_f64() - mean).powi(2)).sum();
     let error = (squares / (count - 1.0) / count).sqrt();
     (mean * days_per_month, error * days_per_month)

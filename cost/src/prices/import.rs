@@ -63,8 +63,18 @@ pub struct RejectedPrice {
 
 impl RejectedPrice {
     pub(super) fn new(line: u64, field: Option<&str>, value: &str, reason: RejectReason) -> Self {
-        let value = value.chars().take(VALUE_LIMIT).flat_map(char::escape_debug).collect();
-        Self { line, field: field.map(str::to_owned), value, reason }
+        let value = value
+            .chars()
+            .take(VALUE_LIMIT)
+            .flat_map(char::escape_debug)
+            .collect();
+
+        Self {
+            line,
+            field: field.map(str::to_owned),
+            value,
+            reason,
+        }
     }
 }
 
@@ -85,7 +95,11 @@ impl Rejections {
 }
 
 fn quoted(value: &str) -> String {
-    if value.is_empty() { String::new() } else { format!(" (\"{value}\")") }
+    if value.is_empty() {
+        String::new()
+    } else {
+        format!(" (\"{value}\")")
+    }
 }
 
 /// Why a price was not used.
@@ -128,16 +142,20 @@ pub enum RejectReason {
     #[error("exactly 1 is taken for a placeholder; set verified = true if it is the price")]
     One,
     /// All nines.
-    #[error("a price of nines alone is taken for a placeholder; set verified = true if it is the price")]
+    #[error(
+        "a price of nines alone is taken for a placeholder; set verified = true if it is the price"
+    )]
     Nines,
     /// An accelerator for almost nothing.
     #[error(
-        "less than 0.02 an hour for a node with a GPU is taken for a placeholder; set verified = true if it is the price"
+        "less than 0.02 an hour for a node with a GPU is taken for a placeholder; set verified = \
+            true if it is the price"
     )]
     GpuTooCheap,
     /// One price for all node types.
     #[error(
-        "all {0} node types of this cloud and pricing class have this price: taken for a placeholder; set verified = true if it is the price"
+        "all {0} node types of this cloud and pricing class have this price: taken for a \
+            placeholder; set verified = true if it is the price"
     )]
     SameForAll(usize),
     /// No day.
@@ -150,7 +168,10 @@ pub enum RejectReason {
     #[error("no region of a cloud: write it as aws:us-west-2, aws:* for all regions of the cloud")]
     Place,
     /// No whole number of units.
-    #[error("no end of a tier: a whole number of units above zero is expected, counted from the start of the month")]
+    #[error(
+        "no end of a tier: a whole number of units above zero is expected, counted from the start \
+            of the month"
+    )]
     TierEnd,
     /// The last tier has an end.
     #[error("its last tier ends at {0}: add one without up_to for what lies beyond")]
@@ -162,7 +183,10 @@ pub enum RejectReason {
     #[error("its tiers differ in unit or currency from the one of line {0}")]
     TierMismatch(u64),
     /// One of its tiers can't be used.
-    #[error("its tier of line {0} was rejected: without it the others would be charged for the wrong quantities")]
+    #[error(
+        "its tier of line {0} was rejected: without it the others would be charged for the wrong \
+            quantities"
+    )]
     TierRejected(u64),
     /// The same price and day stands in the file already.
     #[error("has a price for this day in line {0} already")]
@@ -173,7 +197,10 @@ pub enum RejectReason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PriceFileError {
     /// Too many bytes or records.
-    #[error("{file}: more than 8 MiB or 100,000 prices; import only the regions and node types that the mesh uses")]
+    #[error(
+        "{file}: more than 8 MiB or 100,000 prices; import only the regions and node types that \
+            the mesh uses"
+    )]
     TooLarge {
         /// The file.
         file: String,
@@ -200,27 +227,44 @@ pub enum PriceFileError {
     },
 }
 
-/// Reads a price file: TOML where its name ends in `.toml`, else CSV. Fields: `kind` (`node`, `egress`, `storage`,
-/// `requests`); `cloud` and `region` (`*` for all), for egress `from` and `to` (`aws:us-west-2`, `gcp:*`, `same-region`,
-/// `internet`); `sku` (instance type, class of storage or requests); `pricing` (`on-demand`, `spot`, `committed`); `gpu`;
-/// `amount`, `currency`, `unit`; `valid_from`, `source`; `up_to` where a price has tiers, one record each; `free`, `verified`.
-pub fn read_prices(file: &str, bytes: &[u8], defaults: &PriceDefaults) -> Result<PriceFile, PriceFileError> {
+/// Reads a price file: TOML where its name ends in `.toml`, else CSV. Fields: `kind` (`node`,
+/// `egress`, `storage`, `requests`); `cloud` and `region` (`*` for all), for egress `from` and `to`
+/// (`aws:us-west-2`, `gcp:*`, `same-region`, `internet`); `sku` (instance type, class of storage or
+/// requests); `pricing` (`on-demand`, `spot`, `committed`); `gpu`; `amount`, `currency`, `unit`;
+/// `valid_from`, `source`; `up_to` where a price has tiers, one record each; `free`, `verified`.
+pub fn read_prices(
+    file: &str,
+    bytes: &[u8],
+    defaults: &PriceDefaults,
+) -> Result<PriceFile, PriceFileError> {
     if bytes.len() > FILE_LIMIT {
         return Err(PriceFileError::TooLarge { file: file.into() });
     }
+
     let is_toml = file.len() >= 5 && file.to_lowercase().ends_with(".toml");
-    let found = if is_toml { records::read_toml(file, bytes)? } else { records::read_csv(file, bytes)? };
+    let found = if is_toml {
+        records::read_toml(file, bytes)?
+    } else {
+        records::read_csv(file, bytes)?
+    };
 
     let mut assembly = Assembly::default();
     for record in &found.records {
         assembly.add(record, file, defaults);
     }
+
     let (prices, more) = assembly.finish();
     let rejected_count = found.rejected.count + more.count;
     let mut rejected = [found.rejected.quoted, more.quoted].concat();
+
     rejected.sort_by_key(|rejected| rejected.line);
     rejected.truncate(QUOTED_LIMIT);
-    Ok(PriceFile { prices, rejected, rejected_count, ignored_fields: found.ignored })
+    Ok(PriceFile {
+        prices,
+        rejected,
+        rejected_count,
+        ignored_fields: found.ignored,
+    })
 }
 
 /// One record, understood.
@@ -240,19 +284,42 @@ impl<'a> Fields<'a> {
     }
 
     fn reject(&self, name: &str, reason: RejectReason) -> RejectedPrice {
-        let (text, line) = self.0.fields.get(name).map_or(("", self.0.line), |(text, line)| (text, *line));
+        let (text, line) = self
+            .0
+            .fields
+            .get(name)
+            .map_or(("", self.0.line), |(text, line)| (text, *line));
+
         RejectedPrice::new(line, Some(name), text, reason)
     }
 
     fn required(&self, name: &str) -> Result<&'a str, RejectedPrice> {
-        self.text(name).ok_or_else(|| self.reject(name, RejectReason::Missing))
+        self.text(name)
+            .ok_or_else(|| self.reject(name, RejectReason::Missing))
     }
 
     /// What the field says, or what stands for an absent one.
-    fn choice<T: Copy>(&self, name: &str, absent: T, choices: &[(&str, T)]) -> Result<T, RejectedPrice> {
-        let Some(text) = self.text(name) else { return Ok(absent) };
-        let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
-        let words = || choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    fn choice<T: Copy>(
+        &self,
+        name: &str,
+        absent: T,
+        choices: &[(&str, T)],
+    ) -> Result<T, RejectedPrice> {
+        let Some(text) = self.text(name) else {
+            return Ok(absent);
+        };
+        let found = choices
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text))
+            .map(|(_, value)| *value);
+        let words = || {
+            choices
+                .iter()
+                .map(|(word, _)| *word)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+
         found.ok_or_else(|| self.reject(name, RejectReason::Choice(words())))
     }
 
@@ -261,7 +328,9 @@ impl<'a> Fields<'a> {
     }
 
     fn place(&self, name: &str) -> Result<CloudRegion, RejectedPrice> {
-        self.required(name)?.parse().map_err(|_| self.reject(name, RejectReason::Place))
+        self.required(name)?
+            .parse()
+            .map_err(|_| self.reject(name, RejectReason::Place))
     }
 
     fn amount(&self, gpu: Option<&str>, is_verified: bool) -> Result<Amount, RejectedPrice> {
@@ -274,10 +343,12 @@ impl<'a> Fields<'a> {
             };
             self.reject("amount", reason)
         })?;
+
         if amount > PRICE_LIMIT {
             return Err(self.reject("amount", RejectReason::TooLarge));
         }
-        placeholder::check(amount, gpu, is_free, is_verified).map_err(|reason| self.reject("amount", reason))?;
+        placeholder::check(amount, gpu, is_free, is_verified)
+            .map_err(|reason| self.reject("amount", reason))?;
         Ok(amount)
     }
 
@@ -289,10 +360,16 @@ impl<'a> Fields<'a> {
             Storage,
             Requests,
         }
+
         self.required("kind")?;
-        let kinds =
-            [("node", Kind::Node), ("egress", Kind::Egress), ("storage", Kind::Storage), ("requests", Kind::Requests)];
+        let kinds = [
+            ("node", Kind::Node),
+            ("egress", Kind::Egress),
+            ("storage", Kind::Storage),
+            ("requests", Kind::Requests),
+        ];
         let kind = self.choice("kind", Kind::Node, &kinds)?;
+
         if matches!(kind, Kind::Egress) {
             let from = self.place("from")?;
             let to = match self.required("to")?.to_lowercase().as_str() {
@@ -300,12 +377,18 @@ impl<'a> Fields<'a> {
                 "same-region" => Destination::SameRegion,
                 _ => Destination::Region(self.place("to")?),
             };
+
             return Ok((PriceItem::Egress { from, to }, Unit::Gib));
         }
 
         let at = CloudRegion::new(self.required("cloud")?, self.required("region")?);
         let sku = self.required("sku")?;
-        let classes = [PricingClass::OnDemand, PricingClass::Spot, PricingClass::Committed];
+        let classes = [
+            PricingClass::OnDemand,
+            PricingClass::Spot,
+            PricingClass::Committed,
+        ];
+
         Ok(match kind {
             Kind::Node | Kind::Egress => {
                 let classes = classes.map(|class| (super::pricing_name(class), class));
@@ -324,18 +407,27 @@ fn entry(
     file: &str,
     defaults: &PriceDefaults,
 ) -> Result<EntryRecord, RejectedPrice> {
-    let units: Vec<(&str, Unit)> =
-        Unit::NAMES.iter().filter(|(unit, _)| unit.fits(&item)).map(|(unit, name)| (*name, *unit)).collect();
+    let units: Vec<(&str, Unit)> = Unit::NAMES
+        .iter()
+        .filter(|(unit, _)| unit.fits(&item))
+        .map(|(unit, name)| (*name, *unit))
+        .collect();
     let unit = fields.choice("unit", usual_unit, &units)?;
     let currency = match fields.text("currency") {
-        Some(text) => text.parse().map_err(|_| fields.reject("currency", RejectReason::Currency))?,
+        Some(text) => text
+            .parse()
+            .map_err(|_| fields.reject("currency", RejectReason::Currency))?,
         None => defaults.currency.unwrap_or(Currency::USD),
     };
+
     let valid_from = match (fields.text("valid_from"), defaults.valid_from) {
-        (Some(text), _) => parse_date(text).ok_or_else(|| fields.reject("valid_from", RejectReason::Day))?,
+        (Some(text), _) => {
+            parse_date(text).ok_or_else(|| fields.reject("valid_from", RejectReason::Day))?
+        }
         (None, Some(day)) => day,
         (None, None) => return Err(fields.reject("valid_from", RejectReason::Missing)),
     };
+
     let up_to = match fields.text("up_to") {
         Some(text) => {
             let units = text.parse().ok().filter(|units: &u64| *units > 0);
@@ -348,8 +440,24 @@ fn entry(
     let amount = fields.amount(gpu.as_deref(), is_verified)?;
     let source = fields.text("source").unwrap_or(file).to_owned();
     let imported_ms = defaults.imported_ms;
-    let price = Price { item, valid_from, currency, unit, tiers: Vec::new(), gpu, source, imported_ms };
-    Ok(EntryRecord { line: fields.0.line, price, tier: Tier { up_to, amount }, is_verified })
+
+    let price = Price {
+        item,
+        valid_from,
+        currency,
+        unit,
+        tiers: Vec::new(),
+        gpu,
+        source,
+        imported_ms,
+    };
+
+    Ok(EntryRecord {
+        line: fields.0.line,
+        price,
+        tier: Tier { up_to, amount },
+        is_verified,
+    })
 }
 
 /// Puts the tiers of prices together.
@@ -374,6 +482,7 @@ impl Assembly {
             Ok(item) => item,
             Err(rejected) => return self.rejected.push(rejected),
         };
+
         match entry(&fields, item.clone(), file, defaults) {
             Ok(entry) => self.add_tier(entry),
             Err(rejected) => {
@@ -387,9 +496,14 @@ impl Assembly {
 
     fn add_tier(&mut self, entry: EntryRecord) {
         let key = (entry.price.item.clone(), entry.price.valid_from);
-        let (tier, line) = (entry.tier, entry.line);
-        let (unit, currency) = (entry.price.unit, entry.price.currency);
-        let known = self.entries.entry(key).or_insert_with(|| EntryTiers { first: entry, tiers: BTreeMap::new() });
+        let tier = entry.tier;
+        let line = entry.line;
+        let unit = entry.price.unit;
+        let currency = entry.price.currency;
+        let known = self.entries.entry(key).or_insert_with(|| EntryTiers {
+            first: entry,
+            tiers: BTreeMap::new(),
+        });
 
         let end = tier.up_to.unwrap_or(u64::MAX);
         let reason = if (unit, currency) != (known.first.price.unit, known.first.price.currency) {
@@ -400,26 +514,38 @@ impl Assembly {
             known.tiers.insert(end, (tier, line));
             return;
         };
+
         if matches!(reason, RejectReason::TierMismatch(_)) {
             self.spoiled.insert(known.first.price.item.clone(), line);
         }
-        self.rejected.push(RejectedPrice::new(line, None, "", reason));
+        self.rejected
+            .push(RejectedPrice::new(line, None, "", reason));
     }
 
     fn finish(mut self) -> (Vec<Price>, Rejections) {
-        let (mut prices, mut lines, mut verified) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut prices = Vec::new();
+        let mut lines = Vec::new();
+        let mut verified = BTreeSet::new();
+
         for EntryTiers { first, tiers } in self.entries.into_values() {
             let mut price = first.price;
             price.tiers = tiers.into_values().map(|(tier, _)| tier).collect();
-            let spoiled = self.spoiled.get(&price.item).map(|line| RejectReason::TierRejected(*line));
+
+            let spoiled = self
+                .spoiled
+                .get(&price.item)
+                .map(|line| RejectReason::TierRejected(*line));
             let reason = spoiled.or(match price.tiers.last().and_then(|tier| tier.up_to) {
                 Some(end) => Some(RejectReason::OpenEnd(end)),
                 None => price.check().is_err().then_some(RejectReason::Tiers),
             });
+
             if let Some(reason) = reason {
-                self.rejected.push(RejectedPrice::new(first.line, None, "", reason));
+                self.rejected
+                    .push(RejectedPrice::new(first.line, None, "", reason));
                 continue;
             }
+
             if first.is_verified {
                 verified.insert(prices.len());
             }
@@ -431,10 +557,20 @@ impl Assembly {
         for (place, types) in &same {
             let amount = prices[*place].first().amount.to_string();
             let reason = RejectReason::SameForAll(*types);
-            self.rejected.push(RejectedPrice::new(lines[*place], Some("amount"), &amount, reason));
+            self.rejected.push(RejectedPrice::new(
+                lines[*place],
+                Some("amount"),
+                &amount,
+                reason,
+            ));
         }
+
         let same: BTreeSet<usize> = same.into_iter().map(|(place, _)| place).collect();
-        let kept = prices.into_iter().enumerate().filter(|(place, _)| !same.contains(place));
+        let kept = prices
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| !same.contains(place));
+
         (kept.map(|(_, price)| price).collect(), self.rejected)
     }
 }

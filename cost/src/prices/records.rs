@@ -51,30 +51,51 @@ pub(super) struct Records {
 
 impl Records {
     fn name(&mut self, name: &str) -> Option<&'static str> {
-        let known = FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name.trim())).copied();
+        let known = FIELDS
+            .iter()
+            .find(|field| field.eq_ignore_ascii_case(name.trim()))
+            .copied();
+
         if known.is_none() {
-            self.ignored.insert(name.chars().take(FIELD_LIMIT).collect());
+            self.ignored
+                .insert(name.chars().take(FIELD_LIMIT).collect());
         }
+
         known
     }
 }
 
 fn line_at(bytes: &[u8], offset: usize) -> u64 {
-    1 + bytes[..offset.min(bytes.len())].iter().filter(|byte| **byte == b'\n').count() as u64
+    1 + bytes[..offset.min(bytes.len())]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count() as u64
 }
 
 /// Reads a CSV file whose first row names the columns.
 pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileError> {
     let failed = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
-        PriceFileError::Syntax { file: file.into(), line, reason: error.to_string() }
+        PriceFileError::Syntax {
+            file: file.into(),
+            line,
+            reason: error.to_string(),
+        }
     };
     let mut found = Records::default();
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let headers = reader.byte_headers().map_err(failed)?.clone();
-    let names: Vec<String> = headers.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+
+    let names: Vec<String> = headers
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+        .collect();
     let columns: Vec<Option<&'static str>> = names.iter().map(|name| found.name(name)).collect();
-    let missing: Vec<&str> = ["kind", "amount"].into_iter().filter(|name| !columns.contains(&Some(*name))).collect();
+    let missing: Vec<&str> = ["kind", "amount"]
+        .into_iter()
+        .filter(|name| !columns.contains(&Some(*name)))
+        .collect();
+
     if !missing.is_empty() {
         return Err(PriceFileError::Columns {
             file: file.into(),
@@ -84,27 +105,48 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     }
 
     let mut row = csv::ByteRecord::new();
-    let (mut line, mut counted) = (1, 0);
+    let mut line = 1;
+    let mut counted = 0;
+
     while reader.read_byte_record(&mut row).map_err(failed)? {
         // Blank lines before a row belong to no row.
-        let mut start = row.position().map_or(0, |position| position.byte() as usize);
-        while bytes.get(start).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+        let mut start = row
+            .position()
+            .map_or(0, |position| position.byte() as usize);
+        while bytes
+            .get(start)
+            .is_some_and(|byte| matches!(byte, b'\r' | b'\n'))
+        {
             start += 1;
         }
+
         line += line_at(&bytes[counted..], start - counted) - 1;
         counted = start;
         if row.len() != columns.len() {
-            let reason = RejectReason::Fields { expected: columns.len(), found: row.len() };
-            found.rejected.push(RejectedPrice::new(line, None, "", reason));
+            let reason = RejectReason::Fields {
+                expected: columns.len(),
+                found: row.len(),
+            };
+
+            found
+                .rejected
+                .push(RejectedPrice::new(line, None, "", reason));
             continue;
         }
+
         if found.records.len() >= RECORDS_LIMIT {
             return Err(PriceFileError::TooLarge { file: file.into() });
         }
-        let texts = row.iter().zip(&columns).filter_map(|(text, name)| Some(((*name)?, text, line)));
+
+        let texts = row
+            .iter()
+            .zip(&columns)
+            .filter_map(|(text, name)| Some(((*name)?, text, line)));
         let record = record(&mut found.rejected, line, texts);
+
         found.records.extend(record);
     }
+
     Ok(found)
 }
 
@@ -114,18 +156,34 @@ fn record<'a>(
     line: u64,
     texts: impl Iterator<Item = (&'static str, &'a [u8], u64)>,
 ) -> Option<Record> {
-    let mut record = Record { line, fields: BTreeMap::new() };
+    let mut record = Record {
+        line,
+        fields: BTreeMap::new(),
+    };
+
     for (name, text, line) in texts {
         let text = text.trim_ascii();
         let lossy = String::from_utf8_lossy(text);
-        if text.len() > FIELD_LIMIT || lossy.chars().any(|letter| letter.is_control() || letter == '\u{fffd}') {
-            rejected.push(RejectedPrice::new(line, Some(name), &lossy, RejectReason::Text));
+        if text.len() > FIELD_LIMIT
+            || lossy
+                .chars()
+                .any(|letter| letter.is_control() || letter == '\u{fffd}')
+        {
+            rejected.push(RejectedPrice::new(
+                line,
+                Some(name),
+                &lossy,
+                RejectReason::Text,
+            ));
+
             return None;
         }
+
         if !text.is_empty() {
             record.fields.insert(name, (lossy.into_owned(), line));
         }
     }
+
     Some(record)
 }
 
@@ -138,7 +196,8 @@ struct TomlFile {
     prices: Vec<Spanned<BTreeMap<String, Spanned<Value>>>>,
 }
 
-/// Reads a TOML file: a list `prices` of tables, and `currency`, `valid_from` and `source` for those that have none.
+/// Reads a TOML file: a list `prices` of tables, and `currency`, `valid_from` and `source` for
+/// those that have none.
 pub(super) fn read_toml(file: &str, bytes: &[u8]) -> Result<Records, PriceFileError> {
     let text = std::str::from_utf8(bytes).map_err(|error| PriceFileError::Syntax {
         file: file.into(),
@@ -154,26 +213,48 @@ pub(super) fn read_toml(file: &str, bytes: &[u8]) -> Result<Records, PriceFileEr
     if parsed.prices.len() > RECORDS_LIMIT {
         return Err(PriceFileError::TooLarge { file: file.into() });
     }
+
     let mut found = Records::default();
-    let defaults = [("currency", &parsed.currency), ("valid_from", &parsed.valid_from), ("source", &parsed.source)];
-    let (mut counted, mut line) = (0, 1);
+    let defaults = [
+        ("currency", &parsed.currency),
+        ("valid_from", &parsed.valid_from),
+        ("source", &parsed.source),
+    ];
+    let mut counted = 0;
+    let mut line = 1;
+
     for price in &parsed.prices {
         let start = price.span().start;
         line += line_at(&bytes[counted..], start.saturating_sub(counted)) - 1;
         counted = counted.max(start);
+
         let mut texts = BTreeMap::new();
         for (name, value) in defaults {
             texts.extend(value.as_ref().map(|value| (name, (value, line))));
         }
+
         for (name, value) in price.get_ref() {
-            let line = line + line_at(&bytes[counted..], value.span().start.saturating_sub(counted)) - 1;
+            let line =
+                line + line_at(
+                    &bytes[counted..],
+                    value.span().start.saturating_sub(counted),
+                ) - 1;
+
             texts.extend(found.name(name).map(|name| (name, (value, line))));
         }
-        let texts: Vec<_> = texts.into_iter().map(|(name, (value, line))| (name, raw(text, value), line)).collect();
-        let texts = texts.iter().map(|(name, text, line)| (*name, text.as_bytes(), *line));
+
+        let texts: Vec<_> = texts
+            .into_iter()
+            .map(|(name, (value, line))| (name, raw(text, value), line))
+            .collect();
+        let texts = texts
+            .iter()
+            .map(|(name, text, line)| (*name, text.as_bytes(), *line));
         let record = record(&mut found.rejected, line, texts);
+
         found.records.extend(record);
     }
+
     Ok(found)
 }
 
@@ -181,7 +262,9 @@ pub(super) fn read_toml(file: &str, bytes: &[u8]) -> Result<Records, PriceFileEr
 fn raw(text: &str, value: &Spanned<Value>) -> String {
     match value.get_ref() {
         Value::String(text) => text.clone(),
-        Value::Integer(_) | Value::Float(_) => text.get(value.span()).unwrap_or_default().replace('_', ""),
+        Value::Integer(_) | Value::Float(_) => {
+            text.get(value.span()).unwrap_or_default().replace('_', "")
+        }
         other => other.to_string(),
     }
 }

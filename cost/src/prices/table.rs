@@ -1,4 +1,5 @@
-//! The table of prices: what was imported before what is built in, and of each the newest entry that is valid on the day.
+//! The table of prices: what was imported before what is built in, and of each the newest entry
+//! that is valid on the day.
 
 use super::{Destination, NoPrice, Price, PriceItem, builtin};
 use crate::{cells::PricingClass, regions::CloudRegion};
@@ -32,7 +33,10 @@ pub enum PriceTableError {
         reason: &'static str,
     },
     /// More prices than a table may have.
-    #[error("more than {PRICES_LIMIT} prices: import those of the regions and node types that the mesh uses")]
+    #[error(
+        "more than {PRICES_LIMIT} prices: import those of the regions and node types that the mesh \
+            uses"
+    )]
     TooMany,
 }
 
@@ -45,16 +49,26 @@ pub struct AppliedPrices {
     pub unchanged: usize,
     /// Prices that took the place of others of the same day.
     pub replaced: usize,
-    /// Prices that differ from those of the same day, which stay: a report must not change because a catalogue did.
+    /// Prices that differ from those of the same day, which stay: a report must not change because
+    /// a catalogue did.
     pub refused: Vec<Price>,
 }
 
 impl PriceTable {
-    /// Adds prices. One that differs from a price of the same thing and day is refused unless `is_replacing`.
-    pub fn apply(&mut self, prices: Vec<Price>, is_replacing: bool) -> Result<AppliedPrices, PriceTableError> {
+    /// Adds prices. One that differs from a price of the same thing and day is refused unless
+    /// `is_replacing`.
+    pub fn apply(
+        &mut self,
+        prices: Vec<Price>,
+        is_replacing: bool,
+    ) -> Result<AppliedPrices, PriceTableError> {
         for price in &prices {
-            price.check().map_err(|reason| PriceTableError::Price { item: price.item.clone(), reason })?;
+            price.check().map_err(|reason| PriceTableError::Price {
+                item: price.item.clone(),
+                reason,
+            })?;
         }
+
         if self.len() + prices.len() > PRICES_LIMIT {
             return Err(PriceTableError::TooMany);
         }
@@ -62,7 +76,12 @@ impl PriceTable {
         let mut applied = AppliedPrices::default();
         for mut price in prices {
             price.item = price.item.normalised();
-            match self.prices.entry(price.item.clone()).or_default().entry(price.valid_from) {
+            match self
+                .prices
+                .entry(price.item.clone())
+                .or_default()
+                .entry(price.valid_from)
+            {
                 Entry::Vacant(place) => {
                     applied.added += 1;
                     place.insert(price);
@@ -75,11 +94,12 @@ impl PriceTable {
                 }
             }
         }
+
         Ok(applied)
     }
 
-    /// Adds what another agent knows. Of two prices of the same thing and day the later import wins: agents that have seen
-    /// the same imports, in any order, have the same table.
+    /// Adds what another agent knows. Of two prices of the same thing and day the later import
+    /// wins: agents that have seen the same imports, in any order, have the same table.
     pub fn merge(&mut self, other: Self) {
         for (item, by_day) in other.prices {
             let here = self.prices.entry(item).or_default();
@@ -135,13 +155,29 @@ fn is_same(a: &Price, b: &Price) -> bool {
 
 /// A total order of the prices of one thing and day.
 fn rank(price: &Price) -> impl Ord + '_ {
-    let tiers: Vec<_> = price.tiers.iter().map(|tier| (tier.up_to, tier.amount)).collect();
-    (price.imported_ms, price.currency, price.unit, tiers, &price.gpu, &price.source)
+    let tiers: Vec<_> = price
+        .tiers
+        .iter()
+        .map(|tier| (tier.up_to, tier.amount))
+        .collect();
+
+    (
+        price.imported_ms,
+        price.currency,
+        price.unit,
+        tiers,
+        &price.gpu,
+        &price.source,
+    )
 }
 
 impl From<PriceTable> for Vec<Price> {
     fn from(table: PriceTable) -> Self {
-        table.prices.into_values().flat_map(BTreeMap::into_values).collect()
+        table
+            .prices
+            .into_values()
+            .flat_map(BTreeMap::into_values)
+            .collect()
     }
 }
 
@@ -155,8 +191,8 @@ impl TryFrom<Vec<Price>> for PriceTable {
     }
 }
 
-/// The prices that reports and the live plane use: an imported price beats a built-in one, the price of the region that of the
-/// whole cloud, the newer the older.
+/// The prices that reports and the live plane use: an imported price beats a built-in one, the
+/// price of the region that of the whole cloud, the newer the older.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prices {
     imported: PriceTable,
@@ -181,12 +217,25 @@ impl Prices {
     /// All prices that hold on a day.
     pub fn on(&self, day: Date) -> Vec<&Price> {
         let tables = [&self.imported, builtin::table()];
-        let items: BTreeSet<&PriceItem> = tables.iter().flat_map(|table| table.prices.keys()).collect();
-        items.into_iter().filter_map(|item| tables.iter().find_map(|table| table.get(item, day))).collect()
+        let items: BTreeSet<&PriceItem> = tables
+            .iter()
+            .flat_map(|table| table.prices.keys())
+            .collect();
+
+        items
+            .into_iter()
+            .filter_map(|item| tables.iter().find_map(|table| table.get(item, day)))
+            .collect()
     }
 
     /// The price of an hour of a node.
-    pub fn node(&self, day: Date, at: &CloudRegion, sku: &str, pricing: PricingClass) -> Result<&Price, NoPrice> {
+    pub fn node(
+        &self,
+        day: Date,
+        at: &CloudRegion,
+        sku: &str,
+        pricing: PricingClass,
+    ) -> Result<&Price, NoPrice> {
         let [here, anywhere] = [at, &at.any()].map(|at| PriceItem::node(at, sku, pricing));
         self.first(day, here, &[anywhere])
     }
@@ -203,32 +252,63 @@ impl Prices {
         self.first(day, here, &[anywhere])
     }
 
-    /// The price of sending a gigabyte to a region, or out to the internet where there is none. Another cloud is reached
-    /// through the internet where no price between the two is known; another region of the same cloud never is.
-    pub fn egress(&self, day: Date, from: &CloudRegion, to: Option<&CloudRegion>) -> Result<&Price, NoPrice> {
+    /// The price of sending a gigabyte to a region, or out to the internet where there is none.
+    /// Another cloud is reached through the internet where no price between the two is known;
+    /// another region of the same cloud never is.
+    pub fn egress(
+        &self,
+        day: Date,
+        from: &CloudRegion,
+        to: Option<&CloudRegion>,
+    ) -> Result<&Price, NoPrice> {
         let mut destinations = Vec::new();
         if let Some(to) = to {
             destinations.push(Destination::Region(to.clone()));
-            destinations.push(if to == from { Destination::SameRegion } else { Destination::Region(to.any()) });
+            destinations.push(if to == from {
+                Destination::SameRegion
+            } else {
+                Destination::Region(to.any())
+            });
         }
+
         if to.is_none_or(|to| to.cloud() != from.cloud()) {
             destinations.push(Destination::Internet);
         }
+
         // Within a region no cloud is asked for: bytes that stay are free everywhere.
         let anywhere = (to == Some(from)).then(|| CloudRegion::new("*", "*"));
-        let sources: Vec<CloudRegion> = [from.clone(), from.any()].into_iter().chain(anywhere).collect();
+        let sources: Vec<CloudRegion> = [from.clone(), from.any()]
+            .into_iter()
+            .chain(anywhere)
+            .collect();
 
-        let item = |from: &CloudRegion, to: &Destination| PriceItem::Egress { from: from.clone(), to: to.clone() };
-        let items: Vec<_> = destinations.iter().flat_map(|to| sources.iter().map(move |from| item(from, to))).collect();
-        let wanted = item(from, &to.map_or(Destination::Internet, |to| Destination::Region(to.clone())));
+        let item = |from: &CloudRegion, to: &Destination| PriceItem::Egress {
+            from: from.clone(),
+            to: to.clone(),
+        };
+        let items: Vec<_> = destinations
+            .iter()
+            .flat_map(|to| sources.iter().map(move |from| item(from, to)))
+            .collect();
+        let wanted = item(
+            from,
+            &to.map_or(Destination::Internet, |to| Destination::Region(to.clone())),
+        );
+
         self.first(day, wanted, &items)
     }
 
-    /// The price of what is wanted, or of the first of `others` that has one; what was imported first.
+    /// The price of what is wanted, or of the first of `others` that has one; what was imported
+    /// first.
     fn first(&self, day: Date, wanted: PriceItem, others: &[PriceItem]) -> Result<&Price, NoPrice> {
         let found = [&self.imported, builtin::table()]
             .into_iter()
-            .find_map(|table| std::iter::once(&wanted).chain(others).find_map(|item| table.get(item, day)));
+            .find_map(|table| {
+                std::iter::once(&wanted)
+                    .chain(others)
+                    .find_map(|item| table.get(item, day))
+            });
+
         found.ok_or(NoPrice::Item { item: wanted, day })
     }
 }

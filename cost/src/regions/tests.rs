@@ -4,26 +4,43 @@ use super::*;
 use proptest::prelude::*;
 
 fn region(name: &str, cloud: &str) -> MeshRegion {
-    MeshRegion { name: name.into(), cloud: cloud.into(), billing_region: None }
+    MeshRegion {
+        name: name.into(),
+        cloud: cloud.into(),
+        billing_region: None,
+    }
 }
 
 fn billed(name: &str, cloud: &str) -> Option<String> {
-    RegionMap::new([region(name, cloud)]).billing_of(name).map(|at| at.region().to_owned())
+    RegionMap::new([region(name, cloud)])
+        .billing_of(name)
+        .map(|at| at.region().to_owned())
 }
 
 proptest! {
     #[test]
-    fn arbitrary_names_never_panic(cloud: String, name: String, dashed in "[a-z]{0,3}(-[a-z0-9é]{0,4}){0,5}") {
+    fn arbitrary_names_never_panic(
+        cloud: String,
+        name: String,
+        dashed in "[a-z]{0,3}(-[a-z0-9é]{0,4}){0,5}",
+    ) {
         for cloud in [cloud.as_str(), "aws", "gcp", "azure", "oci"] {
             for name in [&name, &dashed] {
                 let map = RegionMap::new([region(name, cloud)]);
-                let _ = (map.mesh_region_of(cloud, name), map.problems(), name.parse::<CloudRegion>());
+                let _ = (
+                    map.mesh_region_of(cloud, name),
+                    map.problems(),
+                    name.parse::<CloudRegion>(),
+                );
             }
         }
     }
 
     #[test]
-    fn a_region_written_twice_is_the_same(cloud in "aws|azure|gcp|oci|hetzner", name in "[a-z]{1,9}(-[a-z]{1,9}){0,2}-?[0-9]?[a-z]?") {
+    fn a_region_written_twice_is_the_same(
+        cloud in "aws|azure|gcp|oci|hetzner",
+        name in "[a-z]{1,9}(-[a-z]{1,9}){0,2}-?[0-9]?[a-z]?",
+    ) {
         let once = CloudRegion::new(&cloud, &name);
         prop_assert_eq!(&CloudRegion::new(once.cloud(), once.region()), &once);
         prop_assert_eq!(once.to_string().parse::<CloudRegion>().unwrap(), once);
@@ -36,14 +53,24 @@ fn each_known_region_stands_for_itself_and_comes_back() {
         for (cloud, id) in CLOUDS.iter().zip(place) {
             assert!(is_region_of(cloud, id), "{cloud} {id}");
             assert_eq!(billed(id, cloud).as_deref(), Some(*id), "{cloud}");
+
             let map = RegionMap::new([region("here", cloud)]);
             assert_eq!(map.mesh_region_of(cloud, id), None);
-            let map = RegionMap::new([MeshRegion { billing_region: Some((*id).into()), ..region("here", cloud) }]);
+
+            let map = RegionMap::new([MeshRegion {
+                billing_region: Some((*id).into()),
+                ..region("here", cloud)
+            }]);
+
             assert_eq!(map.mesh_region_of(cloud, &id.to_uppercase()), Some("here"));
         }
     }
+
     for id in MORE_AZURE {
-        assert!(PLACES.iter().all(|place| place[2] != *id), "{id} is listed twice");
+        assert!(
+            PLACES.iter().all(|place| place[2] != *id),
+            "{id} is listed twice"
+        );
     }
 }
 
@@ -92,8 +119,12 @@ fn zones_and_written_variants_belong_to_their_region() {
         region("ap-south-1", "azure"),
         region("eastus", "azure"),
         region("us-gov-east-1", "aws"),
-        MeshRegion { billing_region: Some("us-sanjose-1".into()), ..region("bay", "oci") },
+        MeshRegion {
+            billing_region: Some("us-sanjose-1".into()),
+            ..region("bay", "oci")
+        },
     ]);
+
     for (provider, name, expected) in [
         ("AWS", "us-west-2", Some("us-west-2")),
         ("AWS", "us-west-2a", Some("us-west-2")),
@@ -113,8 +144,13 @@ fn zones_and_written_variants_belong_to_their_region() {
         ("AWS", "", None),
         ("AWS", "NULL", None),
     ] {
-        assert_eq!(map.mesh_region_of(provider, name), expected, "{provider} {name}");
+        assert_eq!(
+            map.mesh_region_of(provider, name),
+            expected,
+            "{provider} {name}"
+        );
     }
+
     assert!(map.problems().is_empty());
 }
 
@@ -123,14 +159,25 @@ fn regions_that_bills_cannot_tell_apart_are_problems_and_get_none() {
     let map = RegionMap::new([
         region("us-west-2", "aws"),
         region("blue", "aws"),
-        MeshRegion { billing_region: Some("us-west-2".into()), ..region("second", "aws") },
+        MeshRegion {
+            billing_region: Some("us-west-2".into()),
+            ..region("second", "aws")
+        },
     ]);
+
     assert_eq!(map.mesh_region_of("AWS", "us-west-2"), None);
-    assert_eq!(map.billing_of("second").unwrap().to_string(), "aws:us-west-2");
+    assert_eq!(
+        map.billing_of("second").unwrap().to_string(),
+        "aws:us-west-2"
+    );
+
     assert_eq!(
         map.problems(),
         [
-            RegionProblem::Unresolved { region: "blue".into(), cloud: "aws".into() },
+            RegionProblem::Unresolved {
+                region: "blue".into(),
+                cloud: "aws".into()
+            },
             RegionProblem::Shared {
                 at: "aws:us-west-2".parse().unwrap(),
                 regions: vec!["second".into(), "us-west-2".into()]

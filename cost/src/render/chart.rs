@@ -28,18 +28,22 @@ pub(super) fn write(out: &mut String, chart: &Chart, index: usize) {
         ChartKind::Stacks => HEIGHT + BELOW,
     };
     let title = escaped(&chart.title);
+
     // Writing to a string can't fail.
     let _ = write!(
         out,
         "<figure>\n<figcaption>{title}</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         aria-labelledby=\"chart-{index}-title chart-{index}-desc\">\n<title id=\"chart-{index}-title\">{title}</title>\n\
+         aria-labelledby=\"chart-{index}-title chart-{index}-desc\">\n<title \
+         id=\"chart-{index}-title\">{title}</title>\n\
          <desc id=\"chart-{index}-desc\">{}</desc>\n",
         escaped(&described(chart))
     );
+
     match chart.kind {
         ChartKind::Bars => write_bars(out, chart),
         ChartKind::Stacks => write_stacks(out, chart),
     }
+
     out.push_str("</svg>\n");
     if chart.kind == ChartKind::Stacks {
         write_legend(out, chart);
@@ -50,25 +54,50 @@ pub(super) fn write(out: &mut String, chart: &Chart, index: usize) {
 fn described(chart: &Chart) -> String {
     let (count, names) = match chart.kind {
         ChartKind::Bars => ("bars", chart.labels.clone()),
-        ChartKind::Stacks => ("columns", chart.series.iter().map(|series| series.name.clone()).collect()),
+        ChartKind::Stacks => (
+            "columns",
+            chart
+                .series
+                .iter()
+                .map(|series| series.name.clone())
+                .collect(),
+        ),
     };
-    format!("{} {count}: {}. The table holds the amounts.", chart.labels.len(), crate::report::listed(&names))
+
+    format!(
+        "{} {count}: {}. The table holds the amounts.",
+        chart.labels.len(),
+        crate::report::listed(&names)
+    )
 }
 
 fn write_bars(out: &mut String, chart: &Chart) {
-    let Some(series) = chart.series.first() else { return };
-    let low = series.amounts.iter().map(|amount| amount.to_f64()).fold(0.0, f64::min);
-    let high = series.amounts.iter().map(|amount| amount.to_f64()).fold(0.0, f64::max);
+    let Some(series) = chart.series.first() else {
+        return;
+    };
+    let low = series
+        .amounts
+        .iter()
+        .map(|amount| amount.to_f64())
+        .fold(0.0, f64::min);
+    let high = series
+        .amounts
+        .iter()
+        .map(|amount| amount.to_f64())
+        .fold(0.0, f64::max);
     let scale = (WIDTH - NAMES - NUMBERS) / (high - low).max(f64::MIN_POSITIVE);
     let x = |value: f64| NAMES + (value - low) * scale;
+
     for (index, (label, amount)) in chart.labels.iter().zip(&series.amounts).enumerate() {
         let value = amount.to_f64();
         let top = index as f64 * ROW;
-        let (from, to) = (x(value.min(0.0)), x(value.max(0.0)));
+        let from = x(value.min(0.0));
+        let to = x(value.max(0.0));
         let _ = writeln!(
             out,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"s0\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}: {}</title></rect>\
+             <rect class=\"s0\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" \
+             height=\"{:.1}\"><title>{}: {}</title></rect>\
              <text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             NAMES - 8.0,
             top + ROW * 0.65,
@@ -88,18 +117,30 @@ fn write_bars(out: &mut String, chart: &Chart) {
 fn write_stacks(out: &mut String, chart: &Chart) {
     let sums = |is_wanted: fn(f64) -> bool| {
         let at = move |place: usize| {
-            let amounts = chart.series.iter().filter_map(move |series| series.amounts.get(place));
-            amounts.map(|amount| amount.to_f64()).filter(|value| is_wanted(*value)).sum::<f64>()
+            let amounts = chart
+                .series
+                .iter()
+                .filter_map(move |series| series.amounts.get(place));
+
+            amounts
+                .map(|amount| amount.to_f64())
+                .filter(|value| is_wanted(*value))
+                .sum::<f64>()
         };
+
         (0..chart.labels.len()).map(at)
     };
+
     let high = sums(|value| value > 0.0).fold(0.0, f64::max);
     let low = sums(|value| value < 0.0).fold(0.0, f64::min);
     let scale = (HEIGHT - 20.0) / (high - low).max(f64::MIN_POSITIVE);
     let y = |value: f64| 10.0 + (high - value) * scale;
     let step = (WIDTH - LEFT) / chart.labels.len().max(1) as f64;
 
-    for value in [high, high / 2.0, 0.0, low].into_iter().filter(|value| *value != 0.0 || high > 0.0 || low < 0.0) {
+    for value in [high, high / 2.0, 0.0, low]
+        .into_iter()
+        .filter(|value| *value != 0.0 || high > 0.0 || low < 0.0)
+    {
         let amount = Amount::from_f64(value).unwrap_or_default();
         let _ = writeln!(
             out,
@@ -111,29 +152,48 @@ fn write_stacks(out: &mut String, chart: &Chart) {
             shown(amount),
         );
     }
+
     for (place, label) in chart.labels.iter().enumerate() {
         let x = LEFT + place as f64 * step;
         write_column(out, chart, place, (x + step * 0.1, step * 0.8), &y);
+
         // A label that would cross the right edge is left out, but never the first one.
         let is_inside = place == 0 || x + TIME <= WIDTH;
         if is_inside && place % chart.labels.len().div_ceil(TIMES_MAX) == 0 {
-            let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>", HEIGHT + 16.0, escaped(&cut(label)));
+            let _ = writeln!(
+                out,
+                "<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+                HEIGHT + 16.0,
+                escaped(&cut(label))
+            );
         }
     }
 }
 
 /// One column of a stack: at `x` and so wide.
-fn write_column(out: &mut String, chart: &Chart, place: usize, (x, width): (f64, f64), y: &impl Fn(f64) -> f64) {
-    let (mut above, mut below) = (0.0, 0.0);
+fn write_column(
+    out: &mut String,
+    chart: &Chart,
+    place: usize,
+    (x, width): (f64, f64),
+    y: &impl Fn(f64) -> f64,
+) {
+    let mut above = 0.0;
+    let mut below = 0.0;
     for (index, series) in chart.series.iter().enumerate() {
-        let Some(amount) = series.amounts.get(place).filter(|amount| !amount.is_zero()) else { continue };
+        let Some(amount) = series.amounts.get(place).filter(|amount| !amount.is_zero()) else {
+            continue;
+        };
         let value = amount.to_f64();
         let base = if value > 0.0 { &mut above } else { &mut below };
-        let (from, to) = (*base, *base + value);
+        let from = *base;
+        let to = *base + value;
+
         *base = to;
         let _ = writeln!(
             out,
-            "<rect class=\"s{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{:.1}\"><title>{} {}: {}</title></rect>",
+            "<rect class=\"s{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" \
+                height=\"{:.1}\"><title>{} {}: {}</title></rect>",
             index % COLOURS,
             y(from.max(to)),
             y(from.min(to)) - y(from.max(to)),
@@ -149,11 +209,13 @@ fn write_legend(out: &mut String, chart: &Chart) {
     for (index, series) in chart.series.iter().enumerate() {
         let _ = writeln!(
             out,
-            "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"s{}\" width=\"10\" height=\"10\"/></svg>{}</li>",
+            "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"s{}\" width=\"10\" \
+                height=\"10\"/></svg>{}</li>",
             index % COLOURS,
             escaped(named(&series.name)),
         );
     }
+
     out.push_str("</ul>\n");
 }
 
@@ -170,5 +232,9 @@ fn named(name: &str) -> &str {
 fn cut(name: &str) -> String {
     let name = named(name);
     let is_long = name.chars().count() > NAME_MAX;
-    if is_long { name.chars().take(NAME_MAX - 1).chain(['…']).collect() } else { name.to_owned() }
+    if is_long {
+        name.chars().take(NAME_MAX - 1).chain(['…']).collect()
+    } else {
+        name.to_owned()
+    }
 }

@@ -3,14 +3,22 @@
 use super::{Document, Value, hours};
 use regionmesh_protocol::text::visible;
 
-/// The first table with all digits of every amount, without rows that sum up others. Ratios are fractions of one.
+/// The first table with all digits of every amount, without rows that sum up others. Ratios are
+/// fractions of one.
 ///
-/// A name that a spreadsheet would take for a formula begins with an apostrophe, which spreadsheets don't show (OWASP, "CSV
-/// Injection").
+/// A name that a spreadsheet would take for a formula begins with an apostrophe, which spreadsheets
+/// don't show (OWASP, "CSV Injection").
 pub fn csv(document: &Document) -> String {
     let mut out = String::new();
-    let Some(table) = document.tables.first() else { return out };
-    write_record(&mut out, table.columns.iter().map(|column| field(&column.name)));
+    let Some(table) = document.tables.first() else {
+        return out;
+    };
+
+    write_record(
+        &mut out,
+        table.columns.iter().map(|column| field(&column.name)),
+    );
+
     for row in table.rows.iter().filter(|row| !row.is_total) {
         write_record(&mut out, row.values.iter().map(shown));
     }
@@ -30,8 +38,11 @@ fn shown(value: &Value) -> String {
 
 fn field(text: &str) -> String {
     let text = visible(text);
-    let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let is_formula = text
+        .trim_start()
+        .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let prefix = if is_formula { "'" } else { "" };
+
     if text.contains([',', '"', '\r', '\n', ';']) || text.starts_with(' ') || text.ends_with(' ') {
         format!("\"{prefix}{}\"", text.replace('"', "\"\""))
     } else {

@@ -1,4 +1,5 @@
-//! A document as one HTML file: styles and charts (SVG) are in it, nothing is loaded, and no script runs.
+//! A document as one HTML file: styles and charts (SVG) are in it, nothing is loaded, and no script
+//! runs.
 
 use super::{Document, Table, chart};
 use regionmesh_protocol::text::visible;
@@ -6,15 +7,18 @@ use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/style.css");
 
-/// The whole document, for a browser, a mail or a printer, in light and dark. What it needs is in it.
+/// The whole document, for a browser, a mail or a printer, in light and dark. What it needs is in
+/// it.
 pub fn html(document: &Document) -> String {
     let title = escaped(&document.title);
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" \
+         content=\"light dark\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
     );
+
     write_warnings(&mut out, &document.warnings);
     for (index, drawn) in document.charts.iter().enumerate() {
         chart::write(&mut out, drawn, index);
@@ -35,25 +39,53 @@ fn write_warnings(out: &mut String, warnings: &[String]) {
         // Writing to a string can't fail.
         let _ = writeln!(out, "<li>{}</li>", escaped(warning));
     }
+
     out.push_str("</ul>\n</section>\n");
 }
 
 fn write_table(out: &mut String, table: &Table) {
-    let _ = write!(out, "<table>\n<caption>{}</caption>\n<thead><tr>", escaped(&table.title));
+    let _ = write!(
+        out,
+        "<table>\n<caption>{}</caption>\n<thead><tr>",
+        escaped(&table.title)
+    );
+
     for column in &table.columns {
-        let class = if column.is_number { " class=\"number\"" } else { "" };
-        let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escaped(&column.name));
+        let class = if column.is_number {
+            " class=\"number\""
+        } else {
+            ""
+        };
+        let _ = write!(
+            out,
+            "<th scope=\"col\"{class}>{}</th>",
+            escaped(&column.name)
+        );
     }
+
     out.push_str("</tr></thead>\n<tbody>\n");
-    let decimals: Vec<u32> = (0..table.columns.len()).map(|column| table.decimals(column)).collect();
+    let decimals: Vec<u32> = (0..table.columns.len())
+        .map(|column| table.decimals(column))
+        .collect();
     for row in &table.rows {
-        out.push_str(if row.is_total { "<tr class=\"total\">" } else { "<tr>" });
+        out.push_str(if row.is_total {
+            "<tr class=\"total\">"
+        } else {
+            "<tr>"
+        });
+
         for ((value, column), decimals) in row.values.iter().zip(&table.columns).zip(&decimals) {
-            let class = if column.is_number { " class=\"number\"" } else { "" };
+            let class = if column.is_number {
+                " class=\"number\""
+            } else {
+                ""
+            };
             let _ = write!(out, "<td{class}>{}</td>", escaped(&value.shown(*decimals)));
         }
+
         out.push_str("</tr>\n");
     }
+
     out.push_str("</tbody>\n</table>\n");
 }
 
@@ -70,5 +102,6 @@ pub(super) fn escaped(text: &str) -> String {
             c => out.push(c),
         }
     }
+
     out
 }

@@ -4,7 +4,8 @@ use crate::cells::{ChargeKind, PricingClass};
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
-/// What rows are kept apart by. Its text is what the command line and the API take: `region`, `tag:team`.
+/// What rows are kept apart by. Its text is what the command line and the API take: `region`,
+/// `tag:team`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// The day, UTC: `2026-09-18`.
@@ -79,8 +80,11 @@ impl FromStr for Group {
         if let Some(key) = text.strip_prefix("tag:").filter(|key| !key.is_empty()) {
             return Ok(Self::Tag(key.to_owned()));
         }
+
         let known = Self::NAMED.iter().find(|(name, _)| *name == text);
-        known.map(|(_, group)| group.clone()).ok_or_else(|| GroupError::Unknown(shortened(text)))
+        known
+            .map(|(_, group)| group.clone())
+            .ok_or_else(|| GroupError::Unknown(shortened(text)))
     }
 }
 
@@ -88,7 +92,12 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag(key) => write!(f, "tag:{key}"),
-            group => f.pad(Self::NAMED.iter().find(|(_, known)| known == group).map_or("", |(name, _)| name)),
+            group => f.pad(
+                Self::NAMED
+                    .iter()
+                    .find(|(_, known)| known == group)
+                    .map_or("", |(name, _)| name),
+            ),
         }
     }
 }
@@ -99,7 +108,8 @@ impl Serialize for Group {
     }
 }
 
-/// Charges with this value count. Its text: `region=eu-west-1`; nothing after the equals sign means charges without a value.
+/// Charges with this value count. Its text: `region=eu-west-1`; nothing after the equals sign means
+/// charges without a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
     /// Which of its values is compared.
@@ -112,8 +122,13 @@ impl FromStr for Filter {
     type Err = GroupError;
 
     fn from_str(text: &str) -> Result<Self, GroupError> {
-        let (group, value) = text.split_once('=').ok_or_else(|| GroupError::Filter(shortened(text)))?;
-        Ok(Self { group: group.parse()?, value: value.to_owned() })
+        let (group, value) = text
+            .split_once('=')
+            .ok_or_else(|| GroupError::Filter(shortened(text)))?;
+        Ok(Self {
+            group: group.parse()?,
+            value: value.to_owned(),
+        })
     }
 }
 

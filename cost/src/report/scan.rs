@@ -1,7 +1,8 @@
 //! The scan of the cells: a few passes over columns, with small numbers in place of texts.
 //!
-//! The values of each group are numbered as they appear. A cell's group is the number of a pair: of its currency and its
-//! first value, of that pair and its second value, and so on. Texts are read once for each value and part.
+//! The values of each group are numbered as they appear. A cell's group is the number of a pair: of
+//! its currency and its first value, of that pair and its second value, and so on. Texts are read
+//! once for each value and part.
 
 use super::{
     Group, Query, RegionNames, ReportRow,
@@ -43,10 +44,12 @@ pub(super) fn scan(ledger: &Ledger, query: &Query, regions: RegionNames<'_>) -> 
         sums: Vec::new(),
         matched: BTreeSet::new(),
     };
+
     let days = day_range(query.start, query.end);
     for part in ledger.parts_within(*days.start(), *days.end()) {
         scan.add(part);
     }
+
     scan.finish()
 }
 
@@ -76,7 +79,13 @@ impl<'a> Scan<'a> {
         let selected = self.select(part);
 
         let mut numbers = currency_numbers(cells, &selected, &mut self.currencies);
-        let view = View { cells, query: self.query, regions: self.regions, selected: &selected };
+        let view = View {
+            cells,
+            query: self.query,
+            regions: self.regions,
+            selected: &selected,
+        };
+
         for (level, group) in self.levels.iter_mut().zip(&self.query.by) {
             let values = view.numbers(group, &mut level.values);
             for (number, value) in numbers.iter_mut().zip(values) {
@@ -84,7 +93,13 @@ impl<'a> Scan<'a> {
             }
         }
 
-        let groups = self.levels.last().map_or(self.currencies.values.len(), |level| level.pairs.pairs.len());
+        let groups = self
+            .levels
+            .last()
+            .map_or(self.currencies.values.len(), |level| {
+                level.pairs.pairs.len()
+            });
+
         self.sums.resize(groups, (Amount::ZERO, 0));
         match self.query.metric {
             Metric::Effective => self.sum(cells, &selected, &numbers, Metric::Effective),
@@ -110,6 +125,7 @@ impl<'a> Scan<'a> {
         let query = self.query;
         let days = day_range(query.start, query.end);
         let mut selected: Vec<u32> = (0..cells.len() as u32).collect();
+
         if !part.days().iter().all(|day| days.contains(day)) {
             selected.retain(|cell| days.contains(&cells.day(*cell as usize)));
         }
@@ -117,19 +133,31 @@ impl<'a> Scan<'a> {
         let groups: BTreeSet<&Group> = query.filters.iter().map(|filter| &filter.group).collect();
         for group in groups {
             let known = self.filtered.entry(group).or_default();
-            let view = View { cells, query, regions: self.regions, selected: &selected };
+            let view = View {
+                cells,
+                query,
+                regions: self.regions,
+                selected: &selected,
+            };
             let mut numbers = view.numbers(group, known).into_iter();
             let filter_of = |value: &String| {
-                query.filters.iter().position(|filter| filter.group == *group && filter.value == *value)
+                query
+                    .filters
+                    .iter()
+                    .position(|filter| filter.group == *group && filter.value == *value)
             };
+
             let wanted: Vec<Option<usize>> = known.values.iter().map(filter_of).collect();
             let mut matched = vec![false; query.filters.len()];
             selected.retain(|_| {
                 let filter = numbers.next().and_then(|number| wanted[number as usize]);
                 filter.inspect(|filter| matched[*filter] = true).is_some()
             });
-            self.matched.extend((0..matched.len()).filter(|filter| matched[*filter]));
+
+            self.matched
+                .extend((0..matched.len()).filter(|filter| matched[*filter]));
         }
+
         selected
     }
 
@@ -143,12 +171,23 @@ impl<'a> Scan<'a> {
                 value.clone_from(&level.values.values[of_value as usize]);
                 number = before;
             }
+
             let currency = self.currencies.values[number as usize];
-            rows.push(ReportRow { values, currency, amount: *amount, share_bp: None, rows: *charges });
+            rows.push(ReportRow {
+                values,
+                currency,
+                amount: *amount,
+                share_bp: None,
+                rows: *charges,
+            });
         }
+
         // A currency of charges that no filter lets through has no rows.
         rows.retain(|row| row.rows > 0);
-        Scanned { rows, matched: self.matched }
+        Scanned {
+            rows,
+            matched: self.matched,
+        }
     }
 }
 
@@ -160,7 +199,10 @@ struct Numbered<T> {
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new() }
+        Self {
+            numbers: HashMap::new(),
+            values: Vec::new(),
+        }
     }
 }
 
@@ -169,6 +211,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
         if let Some(number) = self.numbers.get(&value) {
             return *number;
         }
+
         let number = self.values.len() as u32;
         self.values.push(value.clone());
         self.numbers.insert(value, number);
@@ -202,6 +245,7 @@ impl Pairs {
         if right >> self.bits != 0 {
             self.widen(right);
         }
+
         let next = self.pairs.len() as u32;
         let slot = self.slot(left, right);
         if *slot == NONE {
@@ -209,6 +253,7 @@ impl Pairs {
             self.pairs.push((left, right));
             return next;
         }
+
         *slot
     }
 
@@ -220,6 +265,7 @@ impl Pairs {
         if place >= self.table.len() {
             self.table.resize((place + 1).next_power_of_two(), NONE);
         }
+
         &mut self.table[place]
     }
 
@@ -248,10 +294,20 @@ impl View<'_> {
         let cells = self.cells;
         let first = day_number(self.query.start);
         match group {
-            Group::Day => self.numbered(known, self.days(), |cell| (cells.day(cell) - first) as usize, group),
+            Group::Day => self.numbered(
+                known,
+                self.days(),
+                |cell| (cells.day(cell) - first) as usize,
+                group,
+            ),
             Group::Week | Group::Month => {
                 let spans = spans(first, self.days(), group);
-                self.numbered(known, self.days(), |cell| spans[(cells.day(cell) - first) as usize], group)
+                self.numbered(
+                    known,
+                    self.days(),
+                    |cell| spans[(cells.day(cell) - first) as usize],
+                    group,
+                )
             }
             Group::Provider => self.texts(known, cells.column(Dimension::Provider), group),
             Group::Account => self.texts(known, cells.column(Dimension::Account), group),
@@ -269,12 +325,21 @@ impl View<'_> {
     }
 
     fn texts(&self, known: &mut Numbered<String>, column: &[u32], group: &Group) -> Vec<u32> {
-        self.numbered(known, self.cells.texts().len(), |cell| column[cell] as usize, group)
+        self.numbered(
+            known,
+            self.cells.texts().len(),
+            |cell| column[cell] as usize,
+            group,
+        )
     }
 
     /// The same region id may be two providers': both tell the mesh's region.
     fn region_numbers(&self, known: &mut Numbered<String>) -> Vec<u32> {
-        let providers = self.texts(&mut Numbered::default(), self.cells.column(Dimension::Provider), &Group::Provider);
+        let providers = self.texts(
+            &mut Numbered::default(),
+            self.cells.column(Dimension::Provider),
+            &Group::Provider,
+        );
         let ids = self.cells.column(Dimension::Region);
         let mut pairs = Pairs::default();
         let mut shown: Vec<u32> = Vec::new();
@@ -285,10 +350,12 @@ impl View<'_> {
             }
             shown[pair]
         };
+
         self.selected.iter().zip(providers).map(number).collect()
     }
 
-    /// The numbers of the cells' values, of which cells with the same `raw` number, below `bound`, have the same.
+    /// The numbers of the cells' values, of which cells with the same `raw` number, below `bound`,
+    /// have the same.
     fn numbered(
         &self,
         known: &mut Numbered<String>,
@@ -304,6 +371,7 @@ impl View<'_> {
             }
             *number
         };
+
         self.selected.iter().map(&mut number).collect()
     }
 
@@ -316,10 +384,12 @@ impl View<'_> {
             Group::Provider => text(Dimension::Provider),
             Group::Account => text(Dimension::Account),
             Group::Region => {
-                let (provider, id) = (cells.text(Dimension::Provider, cell), cells.text(Dimension::Region, cell));
+                let provider = cells.text(Dimension::Provider, cell);
+                let id = cells.text(Dimension::Region, cell);
                 match id {
                     "" => String::new(),
-                    id => (self.regions)(provider, id).unwrap_or_else(|| format!("{provider} {id}").trim().to_owned()),
+                    id => (self.regions)(provider, id)
+                        .unwrap_or_else(|| format!("{provider} {id}").trim().to_owned()),
                 }
             }
             Group::Zone => text(Dimension::Zone),
@@ -327,9 +397,10 @@ impl View<'_> {
             Group::Category => text(Dimension::Category),
             Group::Pricing => pricing_name(cells.pricing(cell)).to_owned(),
             Group::Charge => charge_name(cells.kind(cell)).to_owned(),
-            Group::Model | Group::Tag(_) => {
-                self.tags(group).map(|column| cells.texts()[column[cell] as usize].clone()).unwrap_or_default()
-            }
+            Group::Model | Group::Tag(_) => self
+                .tags(group)
+                .map(|column| cells.texts()[column[cell] as usize].clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -356,6 +427,7 @@ fn currency_numbers(cells: &Cells, selected: &[u32], known: &mut Numbered<Curren
             }
         }
     };
+
     selected.iter().map(&mut number).collect()
 }
 
@@ -364,12 +436,14 @@ fn spans(first: i32, days: usize, group: &Group) -> Vec<usize> {
     let mut spans = Vec::with_capacity(days);
     let mut last = None;
     let mut span = 0;
+
     for day in (first..).take(days) {
         let start = span_start(day, group);
         span += usize::from(last.is_some_and(|last| last != start));
         last = Some(start);
         spans.push(span);
     }
+
     spans
 }
 
@@ -385,6 +459,12 @@ pub(super) fn span_start(day: i32, group: &Group) -> i32 {
 
 /// A day, its week or its month as a report shows it.
 pub(super) fn shown_time(day: i32, group: &Group) -> String {
-    let Some(start) = day_of(span_start(day, group)) else { return String::new() };
-    if *group == Group::Month { Period::of(start).to_string() } else { start.to_string() }
+    let Some(start) = day_of(span_start(day, group)) else {
+        return String::new();
+    };
+    if *group == Group::Month {
+        Period::of(start).to_string()
+    } else {
+        start.to_string()
+    }
 }

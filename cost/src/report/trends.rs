@@ -1,6 +1,8 @@
 //! Trends: weeks or months side by side, and how each differs from the one before.
 
-use super::{Group, Query, QueryError, RegionNames, Warning, coverage, scan, share_ratio, sort_key};
+use super::{
+    Group, Query, QueryError, RegionNames, Warning, coverage, scan, share_ratio, sort_key,
+};
 use crate::{
     cells::Metric,
     date::{day_number, day_of},
@@ -33,8 +35,14 @@ impl Interval {
     fn around(self, day: i32) -> (i32, i32) {
         let group = self.group();
         let start = scan::span_start(day, &group);
+
         // No month is longer than 31 days, so that this is a day of the next one.
-        let beyond = if self == Self::Week { start + 7 } else { scan::span_start(start + 31, &group) };
+        let beyond = if self == Self::Week {
+            start + 7
+        } else {
+            scan::span_start(start + 31, &group)
+        };
+
         (start, beyond - 1)
     }
 }
@@ -48,7 +56,8 @@ pub struct TrendPeriod {
     /// The last day.
     #[serde(serialize_with = "serialize_day")]
     pub end: Date,
-    /// Whether some of its days were not asked for, or their bills are not there or not complete yet.
+    /// Whether some of its days were not asked for, or their bills are not there or not complete
+    /// yet.
     pub is_partial: bool,
 }
 
@@ -57,7 +66,8 @@ pub struct TrendPeriod {
 pub struct Change {
     /// How much more was spent; less where it is negative.
     pub amount: Amount,
-    /// The same as a part of the earlier amount, in units of 0.0001; none where that was zero or a credit.
+    /// The same as a part of the earlier amount, in units of 0.0001; none where that was zero or a
+    /// credit.
     #[serde(rename = "ratio", serialize_with = "share_ratio")]
     pub ratio_bp: Option<i64>,
 }
@@ -65,7 +75,12 @@ pub struct Change {
 impl Change {
     fn between(before: Amount, now: Amount) -> Self {
         let amount = now - before;
-        Self { amount, ratio_bp: (before > Amount::ZERO).then(|| super::share_bp(amount, before)).flatten() }
+        Self {
+            amount,
+            ratio_bp: (before > Amount::ZERO)
+                .then(|| super::share_bp(amount, before))
+                .flatten(),
+        }
     }
 }
 
@@ -104,7 +119,11 @@ pub struct Compared {
 
 impl Compared {
     fn of(before: Amount, now: Amount) -> Self {
-        Self { before, now, change: Change::between(before, now) }
+        Self {
+            before,
+            now,
+            change: Change::between(before, now),
+        }
     }
 }
 
@@ -154,8 +173,8 @@ pub struct Trends {
     pub series: Vec<TrendSeries>,
     /// The sum of the series of each currency; without values.
     pub totals: Vec<TrendSeries>,
-    /// The series that changed between the last two complete periods (or else to date), by currency, the largest change
-    /// first.
+    /// The series that changed between the last two complete periods (or else to date), by
+    /// currency, the largest change first.
     pub movers: Vec<Mover>,
     /// What to know before relying on the amounts.
     pub warnings: Vec<Warning>,
@@ -176,42 +195,78 @@ pub fn trends(
     }
 
     let periods = periods(ledger, query, interval);
-    let in_time = Query { by: query.by.iter().cloned().chain([interval.group()]).collect(), ..query.clone() };
+    let in_time = Query {
+        by: query.by.iter().cloned().chain([interval.group()]).collect(),
+        ..query.clone()
+    };
     let scanned = scan::scan(ledger, &in_time, regions);
     let warnings = coverage::warnings(ledger, query, &scanned);
     let places: BTreeMap<String, usize> = periods
         .iter()
         .enumerate()
-        .map(|(index, period)| (scan::shown_time(day_number(period.start), &interval.group()), index))
+        .map(|(index, period)| {
+            (
+                scan::shown_time(day_number(period.start), &interval.group()),
+                index,
+            )
+        })
         .collect();
 
     let mut amounts: BTreeMap<Key, Vec<Amount>> = BTreeMap::new();
     for mut row in scanned.rows {
         let place = row.values.pop().and_then(|time| places.get(&time).copied());
-        let amounts = amounts.entry((row.currency, row.values)).or_insert_with(|| vec![Amount::ZERO; periods.len()]);
+        let amounts = amounts
+            .entry((row.currency, row.values))
+            .or_insert_with(|| vec![Amount::ZERO; periods.len()]);
+
         if let Some(amount) = place.and_then(|place| amounts.get_mut(place)) {
             *amount += row.amount;
         }
     }
 
     let days = days_to_date(ledger, query, interval);
-    let to_date = days.map(|days| compared(ledger, query, &days, regions)).unwrap_or_default();
+    let to_date = days
+        .map(|days| compared(ledger, query, &days, regions))
+        .unwrap_or_default();
+
     for key in to_date.keys() {
-        amounts.entry(key.clone()).or_insert_with(|| vec![Amount::ZERO; periods.len()]);
+        amounts
+            .entry(key.clone())
+            .or_insert_with(|| vec![Amount::ZERO; periods.len()]);
     }
+
     let (series, totals) = assemble(amounts, &to_date, &periods, days.is_some());
     let movers = movers(&series, &periods);
-    let (by, metric) = (query.by.clone(), query.metric);
-    Ok(Trends { interval, by, metric, periods, to_date: days, series, totals, movers, warnings })
+    let by = query.by.clone();
+    let metric = query.metric;
+
+    Ok(Trends {
+        interval,
+        by,
+        metric,
+        periods,
+        to_date: days,
+        series,
+        totals,
+        movers,
+        warnings,
+    })
 }
 
 fn periods(ledger: &Ledger, query: &Query, interval: Interval) -> Vec<TrendPeriod> {
     let asked = day_range(query.start, query.end);
-    let first_charge = ledger.sources().values().filter_map(|state| state.first_day).min().map(day_number);
+    let first_charge = ledger
+        .sources()
+        .values()
+        .filter_map(|state| state.first_day)
+        .min()
+        .map(day_number);
     let complete = ledger.settled_day(query.end).map(day_number);
     let is_covered = |start, end| {
         let is_asked = asked.contains(&start) && asked.contains(&end);
-        is_asked && first_charge.is_some_and(|first| first <= start) && complete.is_some_and(|last| end <= last)
+        is_asked
+            && first_charge.is_some_and(|first| first <= start)
+            && complete.is_some_and(|last| end <= last)
     };
 
     let mut periods = Vec::new();
@@ -219,23 +274,36 @@ fn periods(ledger: &Ledger, query: &Query, interval: Interval) -> Vec<TrendPerio
     while day <= *asked.end() {
         let (start, end) = interval.around(day);
         if let (Some(first), Some(last)) = (day_of(start), day_of(end)) {
-            periods.push(TrendPeriod { start: first, end: last, is_partial: !is_covered(start, end) });
+            periods.push(TrendPeriod {
+                start: first,
+                end: last,
+                is_partial: !is_covered(start, end),
+            });
         }
+
         day = end + 1;
     }
+
     periods
 }
 
-/// The newest period up to the last complete day that was asked for, and the same days of the one before.
+/// The newest period up to the last complete day that was asked for, and the same days of the one
+/// before.
 fn days_to_date(ledger: &Ledger, query: &Query, interval: Interval) -> Option<PeriodToDate> {
     let through = ledger.settled_day(query.end)?.min(query.end);
     if through < query.start {
         return None;
     }
+
     let (start, end) = interval.around(day_number(through));
     let (start_before, last_before) = interval.around(start - 1);
     let same_day = start_before + (day_number(through) - start);
-    let end_before = if day_number(through) == end { last_before } else { same_day.min(last_before) };
+    let end_before = if day_number(through) == end {
+        last_before
+    } else {
+        same_day.min(last_before)
+    };
+
     Some(PeriodToDate {
         start: day_of(start)?,
         end: through,
@@ -251,7 +319,19 @@ fn compared(
     days: &PeriodToDate,
     regions: RegionNames<'_>,
 ) -> BTreeMap<Key, (Amount, Amount)> {
-    let within = |start, end| scan::scan(ledger, &Query { start, end, ..query.clone() }, regions).rows;
+    let within = |start, end| {
+        scan::scan(
+            ledger,
+            &Query {
+                start,
+                end,
+                ..query.clone()
+            },
+            regions,
+        )
+        .rows
+    };
+
     let mut compared: BTreeMap<Key, (Amount, Amount)> = BTreeMap::new();
     for row in within(days.start_before, days.end_before) {
         compared.entry((row.currency, row.values)).or_default().0 += row.amount;
@@ -259,6 +339,7 @@ fn compared(
     for row in within(days.start, days.end) {
         compared.entry((row.currency, row.values)).or_default().1 += row.amount;
     }
+
     compared
 }
 
@@ -277,21 +358,38 @@ fn assemble(
         points: points(amounts, periods),
         to_date: has_to_date.then(|| Compared::of(before, now)),
     };
+
     for ((currency, values), amounts) in amounts {
-        let (before, now) = to_date.get(&(currency, values.clone())).copied().unwrap_or_default();
-        let total = totals.entry(currency).or_insert_with(|| (vec![Amount::ZERO; periods.len()], Default::default()));
+        let (before, now) = to_date
+            .get(&(currency, values.clone()))
+            .copied()
+            .unwrap_or_default();
+        let total = totals
+            .entry(currency)
+            .or_insert_with(|| (vec![Amount::ZERO; periods.len()], Default::default()));
+
         for (total, amount) in total.0.iter_mut().zip(&amounts) {
             *total += *amount;
         }
         total.1.0 += before;
         total.1.1 += now;
-        series.push((amounts.iter().copied().sum::<Amount>(), one(values, currency, &amounts, (before, now))));
+        series.push((
+            amounts.iter().copied().sum::<Amount>(),
+            one(values, currency, &amounts, (before, now)),
+        ));
     }
+
     series.sort_by(|(a_sum, a), (b_sum, b)| {
         sort_key(a.currency, *a_sum, &a.values).cmp(&sort_key(b.currency, *b_sum, &b.values))
     });
-    let totals = totals.into_iter().map(|(currency, (amounts, both))| one(Vec::new(), currency, &amounts, both));
-    (series.into_iter().map(|(_, series)| series).collect(), totals.collect())
+
+    let totals = totals
+        .into_iter()
+        .map(|(currency, (amounts, both))| one(Vec::new(), currency, &amounts, both));
+    (
+        series.into_iter().map(|(_, series)| series).collect(),
+        totals.collect(),
+    )
 }
 
 impl Trends {
@@ -308,26 +406,48 @@ fn is_compared(periods: &[TrendPeriod], index: usize) -> bool {
 fn points(amounts: &[Amount], periods: &[TrendPeriod]) -> Vec<TrendPoint> {
     let mut points = Vec::with_capacity(amounts.len());
     for (index, amount) in amounts.iter().enumerate() {
-        let change = is_compared(periods, index).then(|| Change::between(amounts[index - 1], *amount));
-        points.push(TrendPoint { amount: *amount, change });
+        let change =
+            is_compared(periods, index).then(|| Change::between(amounts[index - 1], *amount));
+        points.push(TrendPoint {
+            amount: *amount,
+            change,
+        });
     }
+
     points
 }
 
 fn movers(series: &[TrendSeries], periods: &[TrendPeriod]) -> Vec<Mover> {
-    let complete = (1..periods.len()).rev().find(|index| is_compared(periods, *index));
+    let complete = (1..periods.len())
+        .rev()
+        .find(|index| is_compared(periods, *index));
     let compared = |series: &TrendSeries| match complete {
-        Some(index) => Some(Compared::of(series.points[index - 1].amount, series.points[index].amount)),
+        Some(index) => Some(Compared::of(
+            series.points[index - 1].amount,
+            series.points[index].amount,
+        )),
         None => series.to_date,
     };
+
     let mut movers: Vec<Mover> = series
         .iter()
         .filter_map(|series| {
             let compared = compared(series).filter(|compared| !compared.change.amount.is_zero())?;
-            Some(Mover { values: series.values.clone(), currency: series.currency, compared })
+            Some(Mover {
+                values: series.values.clone(),
+                currency: series.currency,
+                compared,
+            })
         })
         .collect();
+
     // The order of the series stays among equals.
-    movers.sort_by_key(|mover| (mover.currency, Reverse(mover.compared.change.amount.0.unsigned_abs())));
+    movers.sort_by_key(|mover| {
+        (
+            mover.currency,
+            Reverse(mover.compared.change.amount.0.unsigned_abs()),
+        )
+    });
+
     movers
 }

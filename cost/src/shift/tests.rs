@@ -22,7 +22,11 @@ fn region(cost: i64) -> ShiftRegion {
 
 fn input(costs: &[i64]) -> ShiftInput {
     ShiftInput {
-        regions: REGIONS.iter().zip(costs).map(|(known, cost)| (name(known), region(*cost))).collect(),
+        regions: REGIONS
+            .iter()
+            .zip(costs)
+            .map(|(known, cost)| (name(known), region(*cost)))
+            .collect(),
         total_rps: 1_000,
         currency: Currency::USD,
         latency_bound_ms: 150,
@@ -35,21 +39,42 @@ fn input(costs: &[i64]) -> ShiftInput {
 }
 
 /// Shares of traffic in floating point: another way to reckon than the rule's.
-fn shares(input: &ShiftInput, factor: impl Fn(&RegionName, &ShiftRegion) -> u16) -> BTreeMap<RegionName, f64> {
+fn shares(
+    input: &ShiftInput,
+    factor: impl Fn(&RegionName, &ShiftRegion) -> u16,
+) -> BTreeMap<RegionName, f64> {
     let weight = |(name, region): (&RegionName, &ShiftRegion)| {
-        (name.clone(), f64::from(weighted_bp(region.weight_bp, factor(name, region))))
+        (
+            name.clone(),
+            f64::from(weighted_bp(region.weight_bp, factor(name, region))),
+        )
     };
     let weights: BTreeMap<RegionName, f64> = input.regions.iter().map(weight).collect();
     let sum: f64 = weights.values().sum();
-    weights.into_iter().map(|(name, weight)| (name, weight / sum)).collect()
+
+    weights
+        .into_iter()
+        .map(|(name, weight)| (name, weight / sum))
+        .collect()
 }
 
 fn moved(from: &BTreeMap<RegionName, f64>, to: &BTreeMap<RegionName, f64>) -> f64 {
-    from.iter().map(|(name, share)| (to[name] - share).max(0.0)).sum()
+    from.iter()
+        .map(|(name, share)| (to[name] - share).max(0.0))
+        .sum()
 }
 
 /// What changes from one call to the next.
-type Change = (u64, [i64; 4], [Option<u32>; 4], [u32; 4], u32, [bool; 3], [bool; 4], [u16; 4]);
+type Change = (
+    u64,
+    [i64; 4],
+    [Option<u32>; 4],
+    [u32; 4],
+    u32,
+    [bool; 3],
+    [bool; 4],
+    [u16; 4],
+);
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     let often = || prop::bool::weighted(0.97);
@@ -65,20 +90,30 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         prop::array::uniform4(often()),
         prop::array::uniform4(prop_oneof![Just(10_000u16), 0u16..=10_000]),
     );
+
     // Prices and loads mostly stay for some calls.
-    prop::collection::vec((change, 1usize..12), 1..10)
-        .prop_map(|runs| runs.into_iter().flat_map(|(change, times)| vec![change; times]).collect())
+    prop::collection::vec((change, 1usize..12), 1..10).prop_map(|runs| {
+        runs.into_iter()
+            .flat_map(|(change, times)| vec![change; times])
+            .collect()
+    })
 }
 
 fn apply(input: &mut ShiftInput, change: &Change) {
-    let (elapsed_ms, costs, capacities, latencies, rps, [on, orders, ramps], serving, weights) = change;
+    let (elapsed_ms, costs, capacities, latencies, rps, [on, orders, ramps], serving, weights) =
+        change;
     input.now_ms += elapsed_ms;
     input.total_rps = *rps;
     (input.is_enabled, input.has_orders, input.has_ramps) = (*on, *orders, *ramps);
+
     for (index, region) in input.regions.values_mut().enumerate() {
         region.cost_per_million = Amount(i128::from(costs[index]) * crate::money::ONE);
         region.capacity_rps = capacities[index];
-        region.latency_ms.values_mut().for_each(|latency_ms| *latency_ms = latencies[index]);
+        region
+            .latency_ms
+            .values_mut()
+            .for_each(|latency_ms| *latency_ms = latencies[index]);
+
         region.is_serving = serving[index];
         region.weight_bp = weights[index];
     }
@@ -98,32 +133,76 @@ fn check(input: &ShiftInput, outcome: &ShiftOutcome) -> Result<(), TestCaseError
     let normal = shares(input, |_, _| FACTOR_MAX_BP);
     let before = shares(input, |_, region| region.factor_bp);
     let after = shares(input, |name, _| outcome.factors_bp[name]);
-    let is_normal = outcome.factors_bp.values().all(|factor| *factor == FACTOR_MAX_BP);
-    let is_changed = input.regions.iter().any(|(name, region)| outcome.factors_bp[name] != region.factor_bp);
+    let is_normal = outcome
+        .factors_bp
+        .values()
+        .all(|factor| *factor == FACTOR_MAX_BP);
+    let is_changed = input
+        .regions
+        .iter()
+        .any(|(name, region)| outcome.factors_bp[name] != region.factor_bp);
+
     prop_assert_eq!(outcome.is_step, is_changed);
-    prop_assert!(outcome.factors_bp.values().all(|factor| (FACTOR_MIN_BP..=FACTOR_MAX_BP).contains(factor)));
+    prop_assert!(
+        outcome
+            .factors_bp
+            .values()
+            .all(|factor| (FACTOR_MIN_BP..=FACTOR_MAX_BP).contains(factor))
+    );
+
     if is_normal {
         return Ok(());
     }
+
     let all_serve = input.regions.values().all(|region| region.is_serving);
-    prop_assert!(input.is_enabled && !input.has_orders && !input.has_ramps && all_serve, "moved while it may not");
-    prop_assert!(moved(&normal, &after) <= 0.2 + 1e-9, "{} is moved", moved(&normal, &after));
+    prop_assert!(
+        input.is_enabled && !input.has_orders && !input.has_ramps && all_serve,
+        "moved while it may not"
+    );
+
+    prop_assert!(
+        moved(&normal, &after) <= 0.2 + 1e-9,
+        "{} is moved",
+        moved(&normal, &after)
+    );
+
     if is_changed {
-        prop_assert!(moved(&before, &after) <= 0.05 + 1e-9, "{} in a step", moved(&before, &after));
+        prop_assert!(
+            moved(&before, &after) <= 0.05 + 1e-9,
+            "{} in a step",
+            moved(&before, &after)
+        );
+
         let since = input.last_step_ms.map(|last| input.now_ms - last);
-        prop_assert!(since.is_none_or(|since| since >= STEP_INTERVAL_MS), "a step after {since:?} ms");
+        prop_assert!(
+            since.is_none_or(|since| since >= STEP_INTERVAL_MS),
+            "a step after {since:?} ms"
+        );
     }
+
     for (name, region) in &input.regions {
         let share = after[name];
         if share <= normal[name] + 1e-12 {
             continue;
         }
+
         let load = share * f64::from(input.total_rps);
-        prop_assert!(load <= f64::from(region.capacity_rps.unwrap()) / 1.1 + 1e-6, "{name} gets {load}");
-        for donor in normal.keys().filter(|donor| after[*donor] < normal[*donor] - 1e-12) {
-            prop_assert!(region.latency_ms[donor] <= input.latency_bound_ms, "{donor} to {name} is too far");
+        prop_assert!(
+            load <= f64::from(region.capacity_rps.unwrap()) / 1.1 + 1e-6,
+            "{name} gets {load}"
+        );
+
+        for donor in normal
+            .keys()
+            .filter(|donor| after[*donor] < normal[*donor] - 1e-12)
+        {
+            prop_assert!(
+                region.latency_ms[donor] <= input.latency_bound_ms,
+                "{donor} to {name} is too far"
+            );
         }
     }
+
     Ok(())
 }
 
@@ -141,10 +220,17 @@ proptest! {
 
     #[test]
     fn a_broken_condition_returns_everything_at_once(
-        factors in prop::array::uniform4(FACTOR_MIN_BP..=FACTOR_MAX_BP), broken in 0usize..4, last_ms in 0u64..2_000_000_000,
+        factors in prop::array::uniform4(FACTOR_MIN_BP..=FACTOR_MAX_BP),
+        broken in 0usize..4,
+        last_ms in 0u64..2_000_000_000,
     ) {
         let mut input = input(&[10, 20, 30, 40]);
-        input.regions.values_mut().zip(factors).for_each(|(region, factor_bp)| region.factor_bp = factor_bp);
+        input
+            .regions
+            .values_mut()
+            .zip(factors)
+            .for_each(|(region, factor_bp)| region.factor_bp = factor_bp);
+
         input.last_step_ms = Some(last_ms);
         match broken {
             0 => input.is_enabled = false,
@@ -152,32 +238,54 @@ proptest! {
             2 => input.has_ramps = true,
             _ => input.regions.get_mut(&name("b")).unwrap().is_serving = false,
         }
+
         let outcome = next_factors(&input);
-        prop_assert!(outcome.factors_bp.values().all(|factor| *factor == FACTOR_MAX_BP));
+        prop_assert!(
+            outcome
+                .factors_bp
+                .values()
+                .all(|factor| *factor == FACTOR_MAX_BP)
+        );
+
         prop_assert_eq!(outcome.monthly_saving, Amount::ZERO);
     }
 
     #[test]
-    fn it_comes_to_rest_and_never_costs_more(costs in prop::array::uniform4(0i64..200), capacity in 100u32..2_000) {
+    fn it_comes_to_rest_and_never_costs_more(
+        costs in prop::array::uniform4(0i64..200),
+        capacity in 100u32..2_000,
+    ) {
         let mut input = input(&costs);
-        input.regions.values_mut().for_each(|region| region.capacity_rps = Some(capacity));
+        input
+            .regions
+            .values_mut()
+            .for_each(|region| region.capacity_rps = Some(capacity));
+
         let mut saved = Amount::ZERO;
         let mut steps = 0;
         for _ in 0..60 {
             input.now_ms += STEP_INTERVAL_MS;
             let outcome = next_factors(&input);
-            prop_assert!(outcome.monthly_saving >= saved, "{} after {}", outcome.monthly_saving, saved);
+            prop_assert!(
+                outcome.monthly_saving >= saved,
+                "{} after {}",
+                outcome.monthly_saving,
+                saved
+            );
+
             saved = outcome.monthly_saving;
             steps += usize::from(outcome.is_step);
             adopt(&mut input, &outcome);
         }
+
         prop_assert!(steps <= 20, "{steps} steps");
         prop_assert!(!next_factors(&input).is_step);
     }
 
     #[test]
     fn prices_and_loads_that_waver_by_two_percent_turn_nothing_back(
-        costs in prop::array::uniform4(50i64..200), noise in prop::collection::vec((prop::array::uniform4(-2i64..=2), -2i64..=2), 60),
+        costs in prop::array::uniform4(50i64..200),
+        noise in prop::collection::vec((prop::array::uniform4(-2i64..=2), -2i64..=2), 60),
     ) {
         let mut input = input(&costs);
         let mut before: BTreeMap<RegionName, u16> = BTreeMap::new();
@@ -185,14 +293,21 @@ proptest! {
             input.now_ms += STEP_INTERVAL_MS;
             input.total_rps = u32::try_from(1_000 + load * 10).unwrap();
             for ((region, cost), percent) in input.regions.values_mut().zip(costs).zip(prices) {
-                region.cost_per_million = Amount(i128::from(cost * (100 + percent)) * crate::money::ONE / 100);
+                region.cost_per_million =
+                    Amount(i128::from(cost * (100 + percent)) * crate::money::ONE / 100);
             }
+
             let outcome = next_factors(&input);
             let dearest = costs.iter().copied().max().unwrap();
             for (index, (region, factor)) in outcome.factors_bp.iter().enumerate() {
                 let is_back = before.get(region).is_some_and(|before| factor > before);
-                prop_assert!(!is_back || costs[index] < dearest, "the dearest region got traffic back");
+                prop_assert!(
+                    !is_back || costs[index] < dearest,
+                    "the dearest region got traffic \
+                    back"
+                );
             }
+
             before.clone_from(&outcome.factors_bp);
             adopt(&mut input, &outcome);
         }
@@ -214,7 +329,11 @@ proptest! {
 
     #[test]
     fn any_numbers_are_taken(
-        weights: [u16; 4], factors: [u16; 4], costs in prop::array::uniform4(any::<i128>()), total_rps: u32, now_ms: u64,
+        weights: [u16; 4],
+        factors: [u16; 4],
+        costs in prop::array::uniform4(any::<i128>()),
+        total_rps: u32,
+        now_ms: u64,
         last_step_ms: Option<u64>,
     ) {
         let mut input = input(&[1, 2, 3, 4]);
@@ -222,9 +341,15 @@ proptest! {
             (region.weight_bp, region.factor_bp) = (weights[index], factors[index]);
             region.cost_per_million = Amount(costs[index]);
         }
+
         (input.total_rps, input.now_ms, input.last_step_ms) = (total_rps, now_ms, last_step_ms);
         let outcome = next_factors(&input);
-        prop_assert!(outcome.factors_bp.values().all(|factor| (FACTOR_MIN_BP..=FACTOR_MAX_BP).contains(factor)));
+        prop_assert!(
+            outcome
+                .factors_bp
+                .values()
+                .all(|factor| (FACTOR_MIN_BP..=FACTOR_MAX_BP).contains(factor))
+        );
     }
 }
 
@@ -239,13 +364,17 @@ fn traffic_leaves_the_dearest_region_in_steps_of_five_points() {
         shares.push((factor / (factor + 10_000.0) * 100.0).round());
         input.now_ms += STEP_INTERVAL_MS;
     }
+
     // A factor of a half ends it at a third of the traffic.
     assert_eq!(shares, [45.0, 40.0, 35.0, 33.0, 33.0, 33.0]);
+
     let outcome = next_factors(&input);
     assert_eq!(
         outcome.reason,
-        "cost: 16.66 % of the traffic is moved from b to a and saves 8760.00 USD a month against normal weights"
+        "cost: 16.66 % of the traffic is moved from b to a and saves 8760.00 USD a month against \
+            normal weights"
     );
+
     assert_eq!(outcome.monthly_saving.rounded(2), "8760.00");
 }
 
@@ -265,6 +394,7 @@ fn a_region_without_a_known_capacity_or_too_far_away_takes_nothing_over() {
     let mut unknown = input(&[20, 40]);
     unknown.regions.get_mut(&name("a")).unwrap().capacity_rps = None;
     assert!(!next_factors(&unknown).is_step);
+
     let mut far = input(&[20, 40]);
     far.latency_bound_ms = 99;
     assert!(!next_factors(&far).is_step);

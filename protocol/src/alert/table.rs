@@ -1,11 +1,14 @@
-//! The table of alerts: every condition that the mesh itself raises, with its one name and its one severity.
+//! The table of alerts: every condition that the mesh itself raises, with its one name and its one
+//! severity.
 //!
-//! The journal takes both from here. Prometheus' rules for the same conditions (`monitoring/prometheus/rules/raised.yml`) and
-//! the table in docs/ALERTS.md are generated from it (`regionmesh docs`), and a check fails where they differ.
+//! The journal takes both from here. Prometheus' rules for the same conditions
+//! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/ALERTS.md are generated from it
+//! (`regionmesh docs`), and a check fails where they differ.
 
 use crate::{event::Severity, problem::ProblemKind};
 
-/// A condition that the mesh raises an alert for, beside the problems of single agents ([`ProblemKind`]).
+/// A condition that the mesh raises an alert for, beside the problems of single agents
+/// ([`ProblemKind`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MeshAlert {
     /// The verdict on a region is failed.
@@ -56,7 +59,10 @@ impl From<MeshAlert> for AlertIdentity {
 
 impl From<ProblemKind> for AlertIdentity {
     fn from(kind: ProblemKind) -> Self {
-        Self { name: kind.alert_name(), severity: kind.severity() }
+        Self {
+            name: kind.alert_name(),
+            severity: kind.severity(),
+        }
     }
 }
 
@@ -273,7 +279,12 @@ pub fn rows() -> Vec<AlertRow> {
         summary: kind.summary(),
         runbook: "problems-that-agents-report",
     };
-    MeshAlert::ALL.into_iter().map(MeshAlert::row).chain(ProblemKind::ALL.into_iter().map(of_problem)).collect()
+
+    MeshAlert::ALL
+        .into_iter()
+        .map(MeshAlert::row)
+        .chain(ProblemKind::ALL.into_iter().map(of_problem))
+        .collect()
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Most owners that a peer's digest may name: every agent of the largest mesh, as many again that were forgotten, with room.
+/// Most owners that a peer's digest may name: every agent of the largest mesh, as many again that
+/// were forgotten, with room.
 const DIGEST_OWNERS_MAX: usize = 8 * 1024;
 
-/// Entries that a peer lacks; those of one owner in the order of their versions, so that a certificate always stands
-/// before the entries that it vouches for.
+/// Entries that a peer lacks; those of one owner in the order of their versions, so that a
+/// certificate always stands before the entries that it vouches for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
     /// The entries.
@@ -87,7 +88,10 @@ impl ExchangeReply {
 fn check_digest(digest: &Digest) -> Result<(), CodecError> {
     if digest.owners.len() > DIGEST_OWNERS_MAX {
         let count = digest.owners.len();
-        return Err(CodecError::Malformed(format!("a digest of {count} owners, the limit is {DIGEST_OWNERS_MAX}")));
+        return Err(CodecError::Malformed(format!(
+            "a digest of {count} owners, the limit is {DIGEST_OWNERS_MAX}"
+        )));
     }
+
     Ok(())
 }

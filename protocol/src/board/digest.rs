@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 pub struct OwnerDigest {
     /// The highest version held.
     pub newest: EntryVersion,
-    /// Hash of all (kind, version) pairs held. Two boards with the same `newest` and different contents (a relay withheld an
-    /// entry) find out by it. None for a forgotten owner: send nothing up to `newest`.
+    /// Hash of all (kind, version) pairs held. Two boards with the same `newest` and different
+    /// contents (a relay withheld an entry) find out by it. None for a forgotten owner: send
+    /// nothing up to `newest`.
     pub contents: Option<u64>,
 }
 
@@ -44,10 +45,15 @@ pub(super) enum Lack {
 
 impl OwnerDigest {
     pub(super) fn lack(ours: &OwnerDigest, theirs: Option<&OwnerDigest>) -> Lack {
-        let Some(theirs) = theirs else { return Lack::Something };
+        let Some(theirs) = theirs else {
+            return Lack::Something;
+        };
         if theirs.newest < ours.newest {
             Lack::NewerThan(theirs.newest)
-        } else if theirs.newest == ours.newest && theirs.contents.is_some() && theirs.contents != ours.contents {
+        } else if theirs.newest == ours.newest
+            && theirs.contents.is_some()
+            && theirs.contents != ours.contents
+        {
             Lack::Something
         } else {
             Lack::Nothing

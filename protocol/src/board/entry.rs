@@ -7,11 +7,15 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Keeps a board signature from being taken for a signature over anything else that the same key signs.
+/// Keeps a board signature from being taken for a signature over anything else that the same key
+/// signs.
 const DOMAIN: &str = "regionmesh status board entry 1";
 
-/// Version of an entry at its owner. A restarted agent's entries outrank those of its earlier life without any disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Version of an entry at its owner. A restarted agent's entries outrank those of its earlier life
+/// without any disk.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct EntryVersion {
     /// When the owner's process started, Unix milliseconds.
     pub started_ms: u64,
@@ -25,7 +29,10 @@ impl EntryVersion {
     pub fn next(self) -> Self {
         match self.counter.checked_add(1) {
             Some(counter) => Self { counter, ..self },
-            None => Self { started_ms: self.started_ms.saturating_add(1), counter: 0 },
+            None => Self {
+                started_ms: self.started_ms.saturating_add(1),
+                counter: 0,
+            },
         }
     }
 }
@@ -60,6 +67,7 @@ impl Entry {
     /// What the entry costs on the wire and in memory, bytes; a little more than its encoding.
     pub fn size(&self) -> usize {
         const OVERHEAD: usize = 48;
+
         self.owner.region.as_str().len()
             + self.owner.agent.as_str().len()
             + self.payload.len()

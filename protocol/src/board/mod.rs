@@ -1,12 +1,15 @@
-//! The status board: every agent's small signed entries, reconciled by digest and delta (Scuttlebutt, van Renesse et al. 2008).
+//! The status board: every agent's small signed entries, reconciled by digest and delta
+//! (Scuttlebutt, van Renesse et al. 2008).
 //!
-//! Each agent owns at most one entry per [`FactKind`](crate::facts::FactKind), signs it, and alone may replace it with a
-//! newer version. Agents pass entries on for each other: a relay can neither forge nor roll back what it passes on, and
-//! if it withholds an entry the next honest peer makes up for it. Nothing here does IO or reads a clock.
+//! Each agent owns at most one entry per [`FactKind`](crate::facts::FactKind), signs it, and alone
+//! may replace it with a newer version. Agents pass entries on for each other: a relay can neither
+//! forge nor roll back what it passes on, and if it withholds an entry the next honest peer makes
+//! up for it. Nothing here does IO or reads a clock.
 //!
-//! What the rules cost: an entry is newest-wins per owner, so an owner must never run twice at once; a mesh whose
-//! relays all withhold an entry does not learn of it; versions carry the owner's start time, so an owner whose clock was
-//! set back is outranked by its own past until it hears of it (see [`Board::apply`]) and signs anew.
+//! What the rules cost: an entry is newest-wins per owner, so an owner must never run twice at
+//! once; a mesh whose relays all withhold an entry does not learn of it; versions carry the owner's
+//! start time, so an owner whose clock was set back is outranked by its own past until it hears of
+//! it (see [`Board::apply`]) and signs anew.
 
 mod delta;
 mod digest;
@@ -32,8 +35,14 @@ pub trait Signer: Send + Sync {
 pub trait Verifier: Send + Sync {
     /// Whether `chain` is a certificate of `owner` that the mesh's authorities issued, valid now.
     fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String>;
-    /// Whether `signature` over `message` was made with the key of `chain`'s leaf. Does not check the chain.
-    fn check_signature(&self, chain: &[Vec<u8>], message: &[u8], signature: &[u8]) -> Result<(), String>;
+    /// Whether `signature` over `message` was made with the key of `chain`'s leaf. Does not check
+    /// the chain.
+    fn check_signature(
+        &self,
+        chain: &[Vec<u8>],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), String>;
 }
 
 #[cfg(test)]

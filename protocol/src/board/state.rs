@@ -22,17 +22,20 @@ use std::{
 pub struct BoardLimits {
     /// Most owners; at the limit the one that is dead longest makes room.
     pub agents: usize,
-    /// Largest payload, bytes: a committed plan or 256 versions of holdings take less than half of it.
+    /// Largest payload, bytes: a committed plan or 256 versions of holdings take less than half of
+    /// it.
     pub entry_bytes: usize,
     /// Most bytes of all entries together; 1,024 agents with 64 KiB each.
     pub total_bytes: usize,
-    /// Most entries in one delta. Checking a signature takes about 0.1 ms, so this bounds how long one `apply` takes.
+    /// Most entries in one delta. Checking a signature takes about 0.1 ms, so this bounds how long
+    /// one `apply` takes.
     pub delta_entries: usize,
     /// Bad signatures in one delta after which the rest of it is not looked at.
     pub delta_forgeries: usize,
     /// Most owners remembered as forgotten.
     pub tombstones: usize,
-    /// A held chain is checked again after this long, so that an expired certificate can't go on signing.
+    /// A held chain is checked again after this long, so that an expired certificate can't go on
+    /// signing.
     pub recheck_chain_after: Duration,
 }
 
@@ -137,7 +140,8 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// How many entries were refused, by reason. Exact duplicates are not counted: peers overlap.
     pub rejected: BTreeMap<Rejection, u64>,
-    /// Entries of our own came back that outrank ours (our clock was set back between two lives): call [`Board::sign_anew`].
+    /// Entries of our own came back that outrank ours (our clock was set back between two lives):
+    /// call [`Board::sign_anew`].
     pub is_outranked: bool,
 }
 
@@ -194,8 +198,20 @@ pub struct Board {
 impl Board {
     /// An empty board of agent `own`, whose process started at `started_ms` (Unix milliseconds).
     pub fn new(mesh: MeshName, own: AgentId, started_ms: u64, limits: BoardLimits) -> Self {
-        let floor = EntryVersion { started_ms, counter: 0 };
-        Self { mesh, own, limits, floor, owners: BTreeMap::new(), tombstones: BTreeMap::new(), bytes: 0 }
+        let floor = EntryVersion {
+            started_ms,
+            counter: 0,
+        };
+
+        Self {
+            mesh,
+            own,
+            limits,
+            floor,
+            owners: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            bytes: 0,
+        }
     }
 
     /// All owners with entries.
@@ -205,7 +221,10 @@ impl Board {
 
     /// An owner's entries; empty if nothing is known of it.
     pub fn entries(&self, owner: &AgentId) -> impl Iterator<Item = &SeenEntry> {
-        self.owners.get(owner).into_iter().flat_map(|held| held.entries.values())
+        self.owners
+            .get(owner)
+            .into_iter()
+            .flat_map(|held| held.entries.values())
     }
 
     /// One entry.
@@ -228,16 +247,25 @@ impl Board {
         self.bytes
     }
 
-    /// Puts `fact` on our own entry of its kind; says whether the board changed. A fact equal to the one held changes
-    /// nothing, but for observations: their age says whether the observer still looks. Our certificate is published
-    /// first, and all is signed anew, when the signer's chain is not the one on the board.
-    pub fn publish(&mut self, fact: Fact, signer: &dyn Signer, now: Instant) -> Result<bool, PublishError> {
+    /// Puts `fact` on our own entry of its kind; says whether the board changed. A fact equal to
+    /// the one held changes nothing, but for observations: their age says whether the observer
+    /// still looks. Our certificate is published first, and all is signed anew, when the signer's
+    /// chain is not the one on the board.
+    pub fn publish(
+        &mut self,
+        fact: Fact,
+        signer: &dyn Signer,
+        now: Instant,
+    ) -> Result<bool, PublishError> {
         let is_recertified = self.certify(signer, now)?;
         let kind = fact.kind();
         if kind == FactKind::Certificate {
             return Ok(is_recertified);
         }
-        let is_equal = self.get(&self.own, kind).is_some_and(|held| *held.fact == fact);
+
+        let is_equal = self
+            .get(&self.own, kind)
+            .is_some_and(|held| *held.fact == fact);
         if is_equal && kind != FactKind::Observations {
             return Ok(is_recertified);
         }
@@ -245,67 +273,123 @@ impl Board {
         Ok(true)
     }
 
-    /// Makes our certificate entry name the signer's chain, and signs all our entries anew if it did not; says whether.
+    /// Makes our certificate entry name the signer's chain, and signs all our entries anew if it
+    /// did not; says whether.
     pub fn certify(&mut self, signer: &dyn Signer, now: Instant) -> Result<bool, PublishError> {
         let chain = signer.chain();
-        if self.owners.get(&self.own).is_some_and(|owner| owner.chain == chain) {
+        if self
+            .owners
+            .get(&self.own)
+            .is_some_and(|owner| owner.chain == chain)
+        {
             return Ok(false);
         }
+
         self.sign_anew(signer, now)?;
         Ok(true)
     }
 
-    /// Signs all our entries with newer versions, the certificate first: after a rotation, or when outranked.
+    /// Signs all our entries with newer versions, the certificate first: after a rotation, or when
+    /// outranked.
     pub fn sign_anew(&mut self, signer: &dyn Signer, now: Instant) -> Result<(), PublishError> {
         let facts: Vec<Fact> = self
             .entries(&self.own)
             .filter(|held| held.entry.kind != FactKind::Certificate)
             .map(|held| (*held.fact).clone())
             .collect();
+
         self.sign_and_hold(Fact::Certificate(signer.chain()), signer, now)?;
-        facts.into_iter().try_for_each(|fact| self.sign_and_hold(fact, signer, now))
+        facts
+            .into_iter()
+            .try_for_each(|fact| self.sign_and_hold(fact, signer, now))
     }
 
-    fn sign_and_hold(&mut self, fact: Fact, signer: &dyn Signer, now: Instant) -> Result<(), PublishError> {
+    fn sign_and_hold(
+        &mut self,
+        fact: Fact,
+        signer: &dyn Signer,
+        now: Instant,
+    ) -> Result<(), PublishError> {
         let kind = fact.kind();
-        let payload = codec::encode(&fact).map_err(|source| PublishError::Encode { kind, source })?;
+        let payload =
+            codec::encode(&fact).map_err(|source| PublishError::Encode { kind, source })?;
+
         if payload.len() > self.limits.entry_bytes {
-            return Err(PublishError::TooLarge { kind, size: payload.len(), limit: self.limits.entry_bytes });
+            return Err(PublishError::TooLarge {
+                kind,
+                size: payload.len(),
+                limit: self.limits.entry_bytes,
+            });
         }
+
         let version = self.floor.next();
         let message = Entry::signed_bytes(&self.mesh, &self.own, kind, version, &payload)
             .map_err(|source| PublishError::Encode { kind, source })?;
-        let signature = signer.sign(&message).map_err(|why| PublishError::Sign { kind, why })?;
+        let signature = signer
+            .sign(&message)
+            .map_err(|why| PublishError::Sign { kind, why })?;
+
         self.floor = version;
-        self.hold(Entry { owner: self.own.clone(), kind, version, payload, signature }, fact, now);
+        self.hold(
+            Entry {
+                owner: self.own.clone(),
+                kind,
+                version,
+                payload,
+                signature,
+            },
+            fact,
+            now,
+        );
+
         Ok(())
     }
 
     /// What we hold, in brief.
     pub fn digest(&self) -> Digest {
-        let forgotten = self
-            .tombstones
+        let forgotten = self.tombstones.iter().map(|(owner, stone)| {
+            (
+                owner.clone(),
+                OwnerDigest {
+                    newest: stone.newest,
+                    contents: None,
+                },
+            )
+        });
+
+        let held = self
+            .owners
             .iter()
-            .map(|(owner, stone)| (owner.clone(), OwnerDigest { newest: stone.newest, contents: None }));
-        let held = self.owners.iter().map(|(owner, held)| (owner.clone(), held.digest()));
-        Digest { owners: forgotten.chain(held).collect() }
+            .map(|(owner, held)| (owner.clone(), held.digest()));
+
+        Digest {
+            owners: forgotten.chain(held).collect(),
+        }
     }
 
-    /// What a board with `theirs` lacks, about `max_bytes` of it. Whole owners as long as they fit, so that a peer sees a
-    /// rotated certificate together with the entries signed anew; if one owner alone does not fit, its oldest entries.
+    /// What a board with `theirs` lacks, about `max_bytes` of it. Whole owners as long as they fit,
+    /// so that a peer sees a rotated certificate together with the entries signed anew; if one
+    /// owner alone does not fit, its oldest entries.
     pub fn delta_for(&self, theirs: &Digest, max_bytes: usize) -> Delta {
         let mut delta = Delta::default();
         let mut bytes = 0;
         let own = self.owners.get_key_value(&self.own);
-        for (name, owner) in own.into_iter().chain(self.owners.iter().filter(|(name, _)| **name != self.own)) {
+
+        for (name, owner) in own
+            .into_iter()
+            .chain(self.owners.iter().filter(|(name, _)| **name != self.own))
+        {
             let entries = owner.lacked(OwnerDigest::lack(&owner.digest(), theirs.owners.get(name)));
             let size: usize = entries.iter().map(|entry| entry.size()).sum();
-            let fits = bytes + size <= max_bytes && delta.entries.len() + entries.len() <= self.limits.delta_entries;
+            let fits = bytes + size <= max_bytes
+                && delta.entries.len() + entries.len() <= self.limits.delta_entries;
+
             if fits {
                 bytes += size;
                 delta.entries.extend(entries.into_iter().cloned());
                 continue;
             }
+
             delta.has_more = true;
             if delta.is_empty() {
                 for (index, entry) in entries.into_iter().enumerate() {
@@ -317,16 +401,18 @@ impl Board {
                     delta.entries.push(entry.clone());
                 }
             }
+
             break;
         }
+
         delta
     }
 
     /// Whether a board with `theirs` lacks anything that we hold.
     pub fn has_news_for(&self, theirs: &Digest) -> bool {
-        self.owners
-            .iter()
-            .any(|(name, owner)| OwnerDigest::lack(&owner.digest(), theirs.owners.get(name)) != Lack::Nothing)
+        self.owners.iter().any(|(name, owner)| {
+            OwnerDigest::lack(&owner.digest(), theirs.owners.get(name)) != Lack::Nothing
+        })
     }
 
     /// Takes what is good of `delta`; never fails as a whole.
@@ -334,46 +420,73 @@ impl Board {
         let mut applied = Applied::default();
         let mut forgeries = 0;
         let mut ghost = None;
+
         for (index, entry) in delta.entries.into_iter().enumerate() {
-            let change = Change { owner: entry.owner.clone(), kind: entry.kind };
-            let outcome = if index >= self.limits.delta_entries || forgeries >= self.limits.delta_forgeries {
-                Err(Rejection::NotLookedAt)
-            } else if entry.owner == self.own {
-                self.hear_of_ourselves(&entry, &mut ghost, judge).map(|is_outranked| {
-                    applied.is_outranked |= is_outranked;
-                    false
-                })
-            } else {
-                self.take(entry, judge)
+            let change = Change {
+                owner: entry.owner.clone(),
+                kind: entry.kind,
             };
+            let outcome =
+                if index >= self.limits.delta_entries || forgeries >= self.limits.delta_forgeries {
+                    Err(Rejection::NotLookedAt)
+                } else if entry.owner == self.own {
+                    self.hear_of_ourselves(&entry, &mut ghost, judge)
+                        .map(|is_outranked| {
+                            applied.is_outranked |= is_outranked;
+                            false
+                        })
+                } else {
+                    self.take(entry, judge)
+                };
+
             match outcome {
                 Ok(true) => applied.changes.push(change),
                 Ok(false) => {}
                 Err(reason) => {
-                    forgeries += usize::from(matches!(reason, Rejection::BadSignature | Rejection::BadCertificate));
+                    forgeries += usize::from(matches!(
+                        reason,
+                        Rejection::BadSignature | Rejection::BadCertificate
+                    ));
                     *applied.rejected.entry(reason).or_default() += 1;
                 }
             }
         }
+
         applied
     }
 
-    /// Drops all entries of `owner` and remembers their version for a while, so that a relay that has not forgotten it
-    /// yet does not bring it back. The owner itself comes back with its next newer entry.
+    /// Drops all entries of `owner` and remembers their version for a while, so that a relay that
+    /// has not forgotten it yet does not bring it back. The owner itself comes back with its next
+    /// newer entry.
     pub fn forget(&mut self, owner: &AgentId, now: Instant) {
-        let Some(held) = self.owners.remove(owner) else { return };
+        let Some(held) = self.owners.remove(owner) else {
+            return;
+        };
         self.bytes -= held.bytes();
-        self.tombstones.insert(owner.clone(), Tombstone { newest: held.newest(), forgotten_at: now });
+        self.tombstones.insert(
+            owner.clone(),
+            Tombstone {
+                newest: held.newest(),
+                forgotten_at: now,
+            },
+        );
+
         while self.tombstones.len() > self.limits.tombstones {
-            let oldest = self.tombstones.iter().min_by_key(|(_, stone)| stone.forgotten_at);
-            let Some(oldest) = oldest.map(|(owner, _)| owner.clone()) else { break };
+            let oldest = self
+                .tombstones
+                .iter()
+                .min_by_key(|(_, stone)| stone.forgotten_at);
+            let Some(oldest) = oldest.map(|(owner, _)| owner.clone()) else {
+                break;
+            };
+
             self.tombstones.remove(&oldest);
         }
     }
 
-    /// An entry of our own from somebody else: ours come back all the time, but one that is newer than any we made, and
-    /// truly signed by us, is of an earlier life with a later clock. Says whether it is. `ghost` is that life's
-    /// certificate, which comes before what it vouches for.
+    /// An entry of our own from somebody else: ours come back all the time, but one that is newer
+    /// than any we made, and truly signed by us, is of an earlier life with a later clock. Says
+    /// whether it is. `ghost` is that life's certificate, which comes before what it vouches for.
     fn hear_of_ourselves(
         &mut self,
         entry: &Entry,
@@ -389,17 +502,28 @@ impl Board {
             *ghost = Some(chain);
         } else {
             let ours = self.owners.get(&self.own).map(|owner| &owner.chain);
-            self.check(entry, ghost.as_ref().or(ours).ok_or(Rejection::NoCertificate)?, false, judge)?;
+            self.check(
+                entry,
+                ghost.as_ref().or(ours).ok_or(Rejection::NoCertificate)?,
+                false,
+                judge,
+            )?;
         }
+
         self.floor = entry.version;
         Ok(true)
     }
 
     fn take(&mut self, entry: Entry, judge: Judge<'_>) -> Result<bool, Rejection> {
         self.check_size(&entry)?;
-        if self.tombstones.get(&entry.owner).is_some_and(|stone| entry.version <= stone.newest) {
+        if self
+            .tombstones
+            .get(&entry.owner)
+            .is_some_and(|stone| entry.version <= stone.newest)
+        {
             return Err(Rejection::Forgotten);
         }
+
         let held = self.owners.get(&entry.owner);
         if let Some(held) = held {
             match held.entries.get(&entry.kind) {
@@ -409,78 +533,128 @@ impl Board {
                 _ => {}
             }
         }
+
         let fact = decode_fact(&entry)?;
         match (&fact, held) {
             (Fact::Certificate(chain), _) => self.check(&entry, chain, true, judge)?,
             (_, None) => return Err(Rejection::NoCertificate),
             (_, Some(held)) => {
-                let is_due =
-                    judge.now.saturating_duration_since(held.chain_checked_at) >= self.limits.recheck_chain_after;
+                let is_due = judge.now.saturating_duration_since(held.chain_checked_at)
+                    >= self.limits.recheck_chain_after;
                 self.check(&entry, &held.chain, is_due, judge)?;
                 if is_due && let Some(held) = self.owners.get_mut(&entry.owner) {
                     held.chain_checked_at = judge.now;
                 }
             }
         }
+
         self.make_room(&entry, judge)?;
         self.hold(entry, fact, judge.now);
         Ok(true)
     }
 
     fn check_size(&self, entry: &Entry) -> Result<(), Rejection> {
-        // The longest signature of any key that rustls signs with: RSA with 4,096 bits has 512 bytes.
+        // The longest signature of any key that rustls signs with: RSA with 4,096 bits has 512
+        // bytes.
         const SIGNATURE_MAX: usize = 1024;
-        let is_small = entry.payload.len() <= self.limits.entry_bytes && entry.signature.len() <= SIGNATURE_MAX;
-        if is_small { Ok(()) } else { Err(Rejection::TooLarge) }
+
+        let is_small = entry.payload.len() <= self.limits.entry_bytes
+            && entry.signature.len() <= SIGNATURE_MAX;
+        if is_small {
+            Ok(())
+        } else {
+            Err(Rejection::TooLarge)
+        }
     }
 
-    fn check(&self, entry: &Entry, chain: &[Vec<u8>], with_chain: bool, judge: Judge<'_>) -> Result<(), Rejection> {
+    fn check(
+        &self,
+        entry: &Entry,
+        chain: &[Vec<u8>],
+        with_chain: bool,
+        judge: Judge<'_>,
+    ) -> Result<(), Rejection> {
         if with_chain {
-            judge.verifier.check_chain(&entry.owner, chain).map_err(|_| Rejection::BadCertificate)?;
+            judge
+                .verifier
+                .check_chain(&entry.owner, chain)
+                .map_err(|_| Rejection::BadCertificate)?;
         }
-        let message = Entry::signed_bytes(&self.mesh, &entry.owner, entry.kind, entry.version, &entry.payload)
-            .map_err(|_| Rejection::Malformed)?;
-        judge.verifier.check_signature(chain, &message, &entry.signature).map_err(|_| Rejection::BadSignature)
+
+        let message = Entry::signed_bytes(
+            &self.mesh,
+            &entry.owner,
+            entry.kind,
+            entry.version,
+            &entry.payload,
+        )
+        .map_err(|_| Rejection::Malformed)?;
+
+        judge
+            .verifier
+            .check_signature(chain, &message, &entry.signature)
+            .map_err(|_| Rejection::BadSignature)
     }
 
     fn make_room(&mut self, entry: &Entry, judge: Judge<'_>) -> Result<(), Rejection> {
         loop {
-            let replaced = self.get(&entry.owner, entry.kind).map_or(0, |held| held.entry.size());
-            let has_seat = self.owners.contains_key(&entry.owner) || self.owners.len() < self.limits.agents;
+            let replaced = self
+                .get(&entry.owner, entry.kind)
+                .map_or(0, |held| held.entry.size());
+            let has_seat =
+                self.owners.contains_key(&entry.owner) || self.owners.len() < self.limits.agents;
+
             if has_seat && self.bytes - replaced + entry.size() <= self.limits.total_bytes {
                 return Ok(());
             }
+
             let dead_longest = self
                 .owners
                 .iter()
-                .filter(|(name, _)| **name != self.own && **name != entry.owner && !judge.alive.contains(*name))
+                .filter(|(name, _)| {
+                    **name != self.own && **name != entry.owner && !judge.alive.contains(*name)
+                })
                 .min_by_key(|(_, held)| held.last_seen_at)
                 .map(|(name, _)| name.clone());
+
             self.forget(&dead_longest.ok_or(Rejection::Full)?, judge.now);
         }
     }
 
     fn hold(&mut self, entry: Entry, fact: Fact, now: Instant) {
         self.tombstones.remove(&entry.owner);
-        let owner = self.owners.entry(entry.owner.clone()).or_insert_with(|| Owner {
-            entries: BTreeMap::new(),
-            chain: Vec::new(),
-            certified: EntryVersion::default(),
-            chain_checked_at: now,
-            last_seen_at: now,
-        });
+        let owner = self
+            .owners
+            .entry(entry.owner.clone())
+            .or_insert_with(|| Owner {
+                entries: BTreeMap::new(),
+                chain: Vec::new(),
+                certified: EntryVersion::default(),
+                chain_checked_at: now,
+                last_seen_at: now,
+            });
+
         self.bytes -= owner.bytes();
         if let Fact::Certificate(chain) = &fact {
-            // What the old key signed can't be proven to a peer any more: the owner signs it anew, or it was an earlier
-            // life's and is void.
+            // What the old key signed can't be proven to a peer any more: the owner signs it anew,
+            // or it was an earlier life's and is void.
             owner.entries.clear();
             owner.chain.clone_from(chain);
             owner.certified = entry.version;
             owner.chain_checked_at = now;
         }
+
         owner.last_seen_at = now;
         let kind = entry.kind;
-        owner.entries.insert(kind, SeenEntry { entry: Arc::new(entry), fact: Arc::new(fact), seen_at: now });
+        owner.entries.insert(
+            kind,
+            SeenEntry {
+                entry: Arc::new(entry),
+                fact: Arc::new(fact),
+                seen_at: now,
+            },
+        );
+
         self.bytes += owner.bytes();
     }
 }
@@ -491,20 +665,32 @@ impl Owner {
     }
 
     fn newest(&self) -> EntryVersion {
-        self.entries.values().map(|held| held.entry.version).max().unwrap_or_default()
+        self.entries
+            .values()
+            .map(|held| held.entry.version)
+            .max()
+            .unwrap_or_default()
     }
 
     fn digest(&self) -> OwnerDigest {
-        // FNV-1a: a fingerprint that costs nothing; a collision only delays the repair until the owner's next change.
+        // FNV-1a: a fingerprint that costs nothing; a collision only delays the repair until the
+        // owner's next change.
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
         const PRIME: u64 = 0x0000_0100_0000_01b3;
+
         let words = self.entries.iter().flat_map(|(kind, held)| {
             let version = held.entry.version;
             [*kind as u64, version.started_ms, version.counter]
         });
-        let contents =
-            words.flat_map(u64::to_le_bytes).fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-        OwnerDigest { newest: self.newest(), contents: Some(contents) }
+        let contents = words.flat_map(u64::to_le_bytes).fold(OFFSET, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+        });
+
+        OwnerDigest {
+            newest: self.newest(),
+            contents: Some(contents),
+        }
     }
 
     fn lacked(&self, lack: Lack) -> Vec<&Entry> {
@@ -513,8 +699,13 @@ impl Owner {
             Lack::NewerThan(version) => entry.version > version,
             Lack::Something => true,
         };
-        let mut entries: Vec<&Entry> =
-            self.entries.values().map(|held| &*held.entry).filter(|entry| is_lacked(entry)).collect();
+        let mut entries: Vec<&Entry> = self
+            .entries
+            .values()
+            .map(|held| &*held.entry)
+            .filter(|entry| is_lacked(entry))
+            .collect();
+
         entries.sort_by_key(|entry| entry.version);
         entries
     }
@@ -522,5 +713,9 @@ impl Owner {
 
 fn decode_fact(entry: &Entry) -> Result<Fact, Rejection> {
     let fact: Fact = codec::decode(&entry.payload).map_err(|_| Rejection::Malformed)?;
-    if fact.kind() == entry.kind { Ok(fact.printable()) } else { Err(Rejection::Malformed) }
+    if fact.kind() == entry.kind {
+        Ok(fact.printable())
+    } else {
+        Err(Rejection::Malformed)
+    }
 }

@@ -9,16 +9,29 @@ use crate::{
 
 impl Journal {
     /// The notices of all living agents, changed or not.
-    pub fn notices<'a>(&mut self, published: impl Iterator<Item = &'a CostNotice>, now_ms: u64) -> Vec<Event> {
+    pub fn notices<'a>(
+        &mut self,
+        published: impl Iterator<Item = &'a CostNotice>,
+        now_ms: u64,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         for notice in published {
-            let before = self.notices.iter().find(|known| known.id == notice.id).cloned();
+            let before = self
+                .notices
+                .iter()
+                .find(|known| known.id == notice.id)
+                .cloned();
+
             self.notices.take(notice, now_ms);
-            let Some(known) = self.notices.iter().find(|known| known.id == notice.id) else { continue };
+            let Some(known) = self.notices.iter().find(|known| known.id == notice.id) else {
+                continue;
+            };
             let known = known.clone();
+
             if before.is_none() {
                 events.push(event(&known, None));
             }
+
             let was_over = before.is_some_and(|before| before.ended_ms.is_some());
             match known.ended_ms {
                 None => self.raise_notice(&known),
@@ -29,21 +42,30 @@ impl Journal {
                 Some(_) => {}
             }
         }
+
         self.notices.forget(now_ms);
         events
     }
 
     fn raise_notice(&mut self, notice: &CostNotice) {
         let region = notice.region.as_ref().map_or("", |region| region.as_str());
-        let about = [("region", region), ("subject", &*quoted(&notice.subject)), ("notice", &*quoted(&notice.id))];
+        let about = [
+            ("region", region),
+            ("subject", &*quoted(&notice.subject)),
+            ("notice", &*quoted(&notice.id)),
+        ];
         let (kind, alert) = kinds(notice.kind);
         let summary = format!("{}: {}", alert.row().summary, quoted(&notice.subject));
+
         self.raise(kind, alert, &about, summary, &notice.text, notice.since_ms);
     }
 
     fn end_notice(&mut self, notice: &CostNotice, ended_ms: u64) {
         let id = quoted(&notice.id);
-        self.book.end(kinds(notice.kind).1.name(), ended_ms, |labels| labels.get("notice") == Some(&id));
+        self.book
+            .end(kinds(notice.kind).1.name(), ended_ms, |labels| {
+                labels.get("notice") == Some(&id)
+            });
     }
 }
 
@@ -61,6 +83,7 @@ fn event(notice: &CostNotice, ended_ms: Option<u64>) -> Event {
         None => ("", notice.severity, notice.text.clone()),
         Some(_) => (":ended", Severity::Info, format!("over: {}", notice.text)),
     };
+
     Event {
         id: format!("{}{suffix}", notice.id),
         kind: kinds(notice.kind).0,
@@ -79,7 +102,11 @@ mod tests {
     use super::*;
 
     fn journal() -> Journal {
-        Journal::new("m".parse().unwrap(), "a/0".parse().unwrap(), crate::ramp::RecoveryPolicy::default())
+        Journal::new(
+            "m".parse().unwrap(),
+            "a/0".parse().unwrap(),
+            crate::ramp::RecoveryPolicy::default(),
+        )
     }
 
     #[test]
@@ -95,17 +122,38 @@ mod tests {
             since_ms: 7,
             ended_ms: None,
         };
+
         let events = journal.notices([&notice, &notice].into_iter(), 10);
-        assert_eq!(events.iter().map(|event| &*event.id).collect::<Vec<_>>(), ["budget:all:2026-11:actual:80"]);
+        assert_eq!(
+            events.iter().map(|event| &*event.id).collect::<Vec<_>>(),
+            ["budget:all:2026-11:actual:80"]
+        );
+
         assert_eq!((events[0].kind, events[0].time_ms), (EventKind::Budget, 7));
         // Nobody publishes it for a while, and another leader does again.
         assert!(journal.notices([].into_iter(), 20).is_empty());
         assert!(journal.notices([&notice].into_iter(), 30).is_empty());
-        assert!(journal.alerts().holds("RegionMeshBudgetCrossed", "notice", &notice.id));
+        assert!(
+            journal
+                .alerts()
+                .holds("RegionMeshBudgetCrossed", "notice", &notice.id)
+        );
 
-        let over = CostNotice { ended_ms: Some(40), ..notice.clone() };
+        let over = CostNotice {
+            ended_ms: Some(40),
+            ..notice.clone()
+        };
         let events = journal.notices([&over, &notice].into_iter(), 50);
-        assert_eq!(events.iter().map(|event| &*event.id).collect::<Vec<_>>(), ["budget:all:2026-11:actual:80:ended"]);
-        assert!(!journal.alerts().holds("RegionMeshBudgetCrossed", "notice", &notice.id));
+
+        assert_eq!(
+            events.iter().map(|event| &*event.id).collect::<Vec<_>>(),
+            ["budget:all:2026-11:actual:80:ended"]
+        );
+
+        assert!(
+            !journal
+                .alerts()
+                .holds("RegionMeshBudgetCrossed", "notice", &notice.id)
+        );
     }
 }

@@ -16,8 +16,8 @@ enum Move {
 }
 
 impl Journal {
-    /// The move of one region between two plans, if it is one on the ramp. A region that was sent back stays an alert until
-    /// it makes a step forward, or serves.
+    /// The move of one region between two plans, if it is one on the ramp. A region that was sent
+    /// back stays an alert until it makes a step forward, or serves.
     pub(super) fn climb(
         &mut self,
         committed: &CommittedPlan,
@@ -36,22 +36,45 @@ impl Journal {
                 return None;
             }
         };
+
         let (severity, to, percent, text) = match step {
-            Move::Forward(percent) => {
-                (Severity::Info, "forward", percent, format!("{region} ramps up to {percent} % of its share"))
-            }
-            Move::Done => (Severity::Info, "done", 100, format!("{region} has its full share again")),
-            Move::Back(percent) => {
-                (Severity::Warning, "back", percent, format!("{region} was sent back to {percent} % of its share"))
-            }
+            Move::Forward(percent) => (
+                Severity::Info,
+                "forward",
+                percent,
+                format!("{region} ramps up to {percent} % of its share"),
+            ),
+            Move::Done => (
+                Severity::Info,
+                "done",
+                100,
+                format!("{region} has its full share again"),
+            ),
+            Move::Back(percent) => (
+                Severity::Warning,
+                "back",
+                percent,
+                format!("{region} was sent back to {percent} % of its share"),
+            ),
         };
+
         if severity == Severity::Info {
             self.end_rollback(region, now_ms);
         } else {
-            let (about, why) = ([("region", region.as_str())], &committed.plan.reason);
+            let about = [("region", region.as_str())];
+            let why = &committed.plan.reason;
             let made_ms = committed.plan.made_ms;
-            self.raise(EventKind::Ramp, MeshAlert::RampRolledBack, &about, text.clone(), why, made_ms);
+
+            self.raise(
+                EventKind::Ramp,
+                MeshAlert::RampRolledBack,
+                &about,
+                text.clone(),
+                why,
+                made_ms,
+            );
         }
+
         Some(Event {
             id: format!("ramp:{region}:{}", stamp(committed)),
             kind: EventKind::Ramp,
@@ -66,7 +89,13 @@ impl Journal {
 
     fn ramp_move(&self, before: &Standing, after: &Standing) -> Option<Move> {
         match (before, after) {
-            (Standing::Ramping { step: before, since_ms: began }, Standing::Ramping { step, since_ms }) => {
+            (
+                Standing::Ramping {
+                    step: before,
+                    since_ms: began,
+                },
+                Standing::Ramping { step, since_ms },
+            ) => {
                 let percent = self.recovery.percent_at(*step);
                 if step > before {
                     Some(Move::Forward(percent))
@@ -76,15 +105,21 @@ impl Journal {
                 }
             }
             (Standing::Ramping { .. }, Standing::Serving) => Some(Move::Done),
-            (Standing::Ramping { .. }, Standing::Out { .. } | Standing::Gated { .. } | Standing::Limited { .. }) => {
-                Some(Move::Back(0))
+            (
+                Standing::Ramping { .. },
+                Standing::Out { .. } | Standing::Gated { .. } | Standing::Limited { .. },
+            ) => Some(Move::Back(0)),
+            (_, Standing::Ramping { step, .. }) => {
+                Some(Move::Forward(self.recovery.percent_at(*step)))
             }
-            (_, Standing::Ramping { step, .. }) => Some(Move::Forward(self.recovery.percent_at(*step))),
             _ => None,
         }
     }
 
     fn end_rollback(&mut self, region: &RegionName, now_ms: u64) {
-        self.book.end(MeshAlert::RampRolledBack.name(), now_ms, |labels| labels["region"] == region.as_str());
+        self.book
+            .end(MeshAlert::RampRolledBack.name(), now_ms, |labels| {
+                labels["region"] == region.as_str()
+            });
     }
 }

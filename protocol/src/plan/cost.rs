@@ -1,7 +1,9 @@
-//! Traffic that is moved to cheaper regions: factors on the weights, as the leader's rule wants them (`regionmesh-cost`).
+//! Traffic that is moved to cheaper regions: factors on the weights, as the leader's rule wants
+//! them (`regionmesh-cost`).
 //!
-//! They count only while nothing else decides: every region serves, no order stands and no region is full. A plan for which
-//! that is not so has the weights that it would have without them, at once.
+//! They count only while nothing else decides: every region serves, no order stands and no region
+//! is full. A plan for which that is not so has the weights that it would have without them, at
+//! once.
 
 use super::{FULL_WEIGHT_BP, RegionPlan, Standing, Strategy};
 use crate::{identity::RegionName, verdict::Condition};
@@ -32,24 +34,37 @@ pub struct CostTarget {
 impl CostTarget {
     /// Whether every region has all of its weight.
     pub fn is_normal(&self) -> bool {
-        self.factors_bp.values().all(|factor_bp| *factor_bp >= FULL_WEIGHT_BP)
+        self.factors_bp
+            .values()
+            .all(|factor_bp| *factor_bp >= FULL_WEIGHT_BP)
     }
 }
 
 impl CostShift {
     /// The factor on a region's weight, basis points.
     pub fn factor_bp(&self, region: &RegionName) -> u16 {
-        self.factors_bp.get(region).copied().unwrap_or(FULL_WEIGHT_BP)
+        self.factors_bp
+            .get(region)
+            .copied()
+            .unwrap_or(FULL_WEIGHT_BP)
     }
 
     /// The same with other factors, and why they differ; none where they don't.
-    pub(super) fn changed(&self, factors_bp: BTreeMap<RegionName, u16>, now_ms: u64) -> Option<Self> {
+    pub(super) fn changed(
+        &self,
+        factors_bp: BTreeMap<RegionName, u16>,
+        now_ms: u64,
+    ) -> Option<Self> {
         let factors_bp: BTreeMap<RegionName, u16> = factors_bp
             .into_iter()
             .map(|(region, factor_bp)| (region, factor_bp.max(COST_FACTOR_MIN_BP)))
             .filter(|(_, factor_bp)| *factor_bp < FULL_WEIGHT_BP)
             .collect();
-        (factors_bp != self.factors_bp).then_some(Self { factors_bp, changed_ms: now_ms })
+
+        (factors_bp != self.factors_bp).then_some(Self {
+            factors_bp,
+            changed_ms: now_ms,
+        })
     }
 }
 
@@ -59,7 +74,8 @@ pub fn weighted_bp(weight_bp: u16, factor_bp: u16) -> u16 {
     u16::try_from(weight).unwrap_or(weight_bp).min(weight_bp)
 }
 
-/// Why no traffic may be moved for money while regions, with the verdicts on them, stand so; none where it may.
+/// Why no traffic may be moved for money while regions, with the verdicts on them, stand so; none
+/// where it may.
 pub(super) fn obstacle<'a>(
     strategy: Strategy,
     mut regions: impl Iterator<Item = (&'a RegionPlan, Condition)>,
@@ -67,8 +83,10 @@ pub(super) fn obstacle<'a>(
     has_shortfall: bool,
 ) -> Option<&'static str> {
     let serves = |(region, condition): (&RegionPlan, Condition)| {
-        region.standing == Standing::Serving && !matches!(condition, Condition::Failed | Condition::Draining)
+        region.standing == Standing::Serving
+            && !matches!(condition, Condition::Failed | Condition::Draining)
     };
+
     if strategy == Strategy::ActivePassive {
         Some("one region serves alone")
     } else if !regions.all(serves) {

@@ -1,13 +1,16 @@
-//! What operators order: drain, hold, promote, restore. An order becomes an override in the plan itself, the register's
-//! value, so that it survives the leader that took it, and it always ends: each has an expiry.
+//! What operators order: drain, hold, promote, restore. An order becomes an override in the plan
+//! itself, the register's value, so that it survives the leader that took it, and it always ends:
+//! each has an expiry.
 //!
-//! An order that would end another operator's, or drain the last region that can serve, is refused unless it is forced;
-//! whoever reads the answer or the plan's reason sees what it replaced.
+//! An order that would end another operator's, or drain the last region that can serve, is refused
+//! unless it is forced; whoever reads the answer or the plan's reason sees what it replaced.
 //!
-//! Overrides outrank automation, with two limits: the answer is never empty, and no override keeps users on a failed region
-//! while another is healthy (`yielding`).
+//! Overrides outrank automation, with two limits: the answer is never empty, and no override keeps
+//! users on a failed region while another is healthy (`yielding`).
 
-use super::{MemberOrder, MemberOrderError, Plan, PlanInputs, RegionPlan, Standing, next, standing::Orders};
+use super::{
+    MemberOrder, MemberOrderError, Plan, PlanInputs, RegionPlan, Standing, next, standing::Orders,
+};
 use crate::{identity::RegionName, text::unprintable, verdict::Condition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,7 +21,8 @@ pub const BY_MAX: usize = 128;
 pub const WHY_MAX: usize = 512;
 /// Shortest time that an order may stand, milliseconds.
 pub const FOR_MIN_MS: u64 = 1_000;
-/// Longest time that an order may stand, milliseconds: 30 days. What is meant for ever belongs into the configuration.
+/// Longest time that an order may stand, milliseconds: 30 days. What is meant for ever belongs into
+/// the configuration.
 pub const FOR_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Most overrides that stand at once.
 pub const OVERRIDES_MAX: usize = 64;
@@ -31,8 +35,8 @@ pub enum OverrideKind {
     Drain,
     /// Automation changes nothing: for the region, or for the whole mesh.
     Hold,
-    /// The region gets all traffic, unless it failed or drains. One that is out comes back by cool-down and ramp first, unless
-    /// the order is immediate.
+    /// The region gets all traffic, unless it failed or drains. One that is out comes back by
+    /// cool-down and ramp first, unless the order is immediate.
     Promote,
 }
 
@@ -79,7 +83,8 @@ pub struct Order {
     pub by: String,
     /// Why, at most [`WHY_MAX`] printable characters.
     pub why: String,
-    /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning but for an override.
+    /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning but for an
+    /// override.
     pub for_ms: u64,
     /// Whether it may replace another operator's order and drain the last region that can serve.
     pub is_forced: bool,
@@ -157,7 +162,10 @@ pub enum OrderError {
     #[error("no override stands for {}", .0.as_ref().map_or("the whole mesh", RegionName::as_str))]
     NothingStands(Option<RegionName>),
     /// A text would forge lines of a log, or rewrite a terminal.
-    #[error("`{what}` holds {found:?}; control characters, line breaks and changes of direction are not allowed")]
+    #[error(
+        "`{what}` holds {found:?}; control characters, line breaks and changes of direction are \
+            not allowed"
+    )]
     Unprintable {
         /// Which text.
         what: String,
@@ -193,7 +201,10 @@ impl Override {
 impl fmt::Display for Override {
     /// `drain of eu-west-1 by ann (maintenance)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = self.region.as_ref().map_or("the whole mesh", RegionName::as_str);
+        let of = self
+            .region
+            .as_ref()
+            .map_or("the whole mesh", RegionName::as_str);
         write!(f, "{} of {of} by {} ({})", self.kind, self.by, self.why)
     }
 }
@@ -201,12 +212,18 @@ impl fmt::Display for Override {
 impl fmt::Display for Replaced {
     /// `the drain of eu-west-1 by ann (maintenance), 1 h 30 min left`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {}, {} left", self.standing, duration_in_words(self.left_ms))
+        write!(
+            f,
+            "the {}, {} left",
+            self.standing,
+            duration_in_words(self.left_ms)
+        )
     }
 }
 
 fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
-    let head = format!("{region} is the last region that can serve: it would be drained in name only");
+    let head =
+        format!("{region} is the last region that can serve: it would be drained in name only");
     if region == carrier {
         format!("{head} and keep its traffic")
     } else {
@@ -215,13 +232,20 @@ fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
 }
 
 fn in_words(replaced: &[Replaced]) -> String {
-    replaced.iter().map(Replaced::to_string).collect::<Vec<_>>().join(" and ")
+    replaced
+        .iter()
+        .map(Replaced::to_string)
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 /// `2 h 5 min`, `45 s`: the two largest units.
 pub(super) fn duration_in_words(ms: u64) -> String {
     let s = ms.div_ceil(1_000);
-    let (d, h, min) = (s / 86_400, s / 3_600 % 24, s / 60 % 60);
+    let d = s / 86_400;
+    let h = s / 3_600 % 24;
+    let min = s / 60 % 60;
+
     match (d, h, min) {
         (0, 0, 0) => format!("{s} s"),
         (0, 0, _) if s.is_multiple_of(60) => format!("{min} min"),
@@ -234,62 +258,110 @@ pub(super) fn duration_in_words(ms: u64) -> String {
 }
 
 /// The plan that follows from an order; one follows always, since who ordered what is part of it.
-pub fn plan_order(current: Option<&Plan>, order: &Order, inputs: &PlanInputs, now_ms: u64) -> Result<Plan, OrderError> {
+pub fn plan_order(
+    current: Option<&Plan>,
+    order: &Order,
+    inputs: &PlanInputs,
+    now_ms: u64,
+) -> Result<Plan, OrderError> {
     let current = current.ok_or(OrderError::NoPlan)?;
     let (overrides, reason) = apply(&current.overrides, order, inputs, now_ms)?;
     let mut plan = next::plan_with(current, overrides, reason, inputs, now_ms);
 
-    let Some(region) = &order.region else { return Ok(plan) };
+    let Some(region) = &order.region else {
+        return Ok(plan);
+    };
     let note = match order.action {
         OrderAction::Set(OverrideKind::Drain) => match carrier_of_a_drain(current, &plan, region) {
             Some(carrier) if !order.is_forced => {
-                return Err(OrderError::LastServing { region: region.clone(), carrier: carrier.clone() });
+                return Err(OrderError::LastServing {
+                    region: region.clone(),
+                    carrier: carrier.clone(),
+                });
             }
-            Some(carrier) if carrier == region => {
-                Some(format!("{region} is drained in name only and keeps its traffic: no other region can serve"))
-            }
-            Some(carrier) => {
-                Some(format!("{carrier} takes the traffic although it is drained: no other region can serve"))
-            }
+            Some(carrier) if carrier == region => Some(format!(
+                "{region} is drained in name only and keeps its traffic: no other \
+                    region can serve"
+            )),
+            Some(carrier) => Some(format!(
+                "{carrier} takes the traffic although it is drained: no other region \
+                    can serve"
+            )),
             None => None,
         },
         OrderAction::Set(OverrideKind::Promote) => plan
             .regions
             .get(region)
             .filter(|part| !is_in_service(part))
-            .map(|_| format!("{region} comes back by cool-down and ramp first; an immediate promotion skips them")),
+            .map(|_| {
+                format!(
+                    "{region} comes back by cool-down and ramp first; an immediate \
+                promotion skips them"
+                )
+            }),
         OrderAction::Restore => held_at_nothing(&plan, region, now_ms),
         OrderAction::Set(OverrideKind::Hold) | OrderAction::Member(_) => None,
     };
+
     if let Some(note) = note {
         add_reason(&mut plan, &note);
     }
     Ok(plan)
 }
 
-/// The drained region that has traffic only because `drained` is to have none, or `drained` itself if it keeps its own.
-fn carrier_of_a_drain<'a>(current: &Plan, plan: &'a Plan, drained: &RegionName) -> Option<&'a RegionName> {
-    let is_drained =
-        |name: &RegionName| plan.override_of(Some(name)).is_some_and(|standing| standing.kind == OverrideKind::Drain);
-    let had_nothing = |name: &RegionName| current.regions.get(name).is_none_or(|part| part.weight_bp == 0);
-    let carrying = plan.regions.iter().filter(|(name, part)| part.weight_bp > 0 && is_drained(name));
-    let mut carrying = carrying.map(|(name, _)| name).filter(|name| *name == drained || had_nothing(name));
+/// The drained region that has traffic only because `drained` is to have none, or `drained` itself
+/// if it keeps its own.
+fn carrier_of_a_drain<'a>(
+    current: &Plan,
+    plan: &'a Plan,
+    drained: &RegionName,
+) -> Option<&'a RegionName> {
+    let is_drained = |name: &RegionName| {
+        plan.override_of(Some(name))
+            .is_some_and(|standing| standing.kind == OverrideKind::Drain)
+    };
+    let had_nothing = |name: &RegionName| {
+        current
+            .regions
+            .get(name)
+            .is_none_or(|part| part.weight_bp == 0)
+    };
+
+    let carrying = plan
+        .regions
+        .iter()
+        .filter(|(name, part)| part.weight_bp > 0 && is_drained(name));
+    let mut carrying = carrying
+        .map(|(name, _)| name)
+        .filter(|name| *name == drained || had_nothing(name));
+
     carrying.next()
 }
 
 /// Why a region whose order was taken back still gets nothing, if a hold is the reason.
 fn held_at_nothing(plan: &Plan, region: &RegionName, now_ms: u64) -> Option<String> {
     let hold = Orders::of(&plan.overrides, region).hold()?;
-    let part = plan.regions.get(region).filter(|part| part.weight_bp == 0)?;
-    let at = if is_in_service(part) { "stays as it is" } else { "stays at 0 %" };
+    let part = plan
+        .regions
+        .get(region)
+        .filter(|part| part.weight_bp == 0)?;
+    let at = if is_in_service(part) {
+        "stays as it is"
+    } else {
+        "stays at 0 %"
+    };
     let left = duration_in_words(hold.expires_ms.saturating_sub(now_ms));
-    Some(format!("{region} {at} while the {hold} stands, {left} left"))
+
+    Some(format!(
+        "{region} {at} while the {hold} stands, {left} left"
+    ))
 }
 
 fn add_reason(plan: &mut Plan, reason: &str) {
     plan.reason = format!("{}; {reason}", plan.reason);
     if plan.reason.len() > next::REASON_MAX {
-        plan.reason.truncate(plan.reason.floor_char_boundary(next::REASON_MAX));
+        plan.reason
+            .truncate(plan.reason.floor_char_boundary(next::REASON_MAX));
         plan.reason.push('…');
     }
 }
@@ -304,12 +376,21 @@ pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
     for (what, text, limit) in [("by", &order.by, BY_MAX), ("why", &order.why, WHY_MAX)] {
         let length = text.chars().count();
         if length == 0 || length > limit {
-            return Err(OrderError::Text { what: what.into(), length, limit });
+            return Err(OrderError::Text {
+                what: what.into(),
+                length,
+                limit,
+            });
         }
+
         if let Some(found) = unprintable(text) {
-            return Err(OrderError::Unprintable { what: what.into(), found });
+            return Err(OrderError::Unprintable {
+                what: what.into(),
+                found,
+            });
         }
     }
+
     Ok(())
 }
 
@@ -320,56 +401,98 @@ fn apply(
     inputs: &PlanInputs,
     now_ms: u64,
 ) -> Result<(Vec<Override>, String), OrderError> {
-    if let Some(region) = order.region.as_ref().filter(|region| !inputs.regions.contains_key(*region)) {
+    if let Some(region) = order
+        .region
+        .as_ref()
+        .filter(|region| !inputs.regions.contains_key(*region))
+    {
         return Err(OrderError::UnknownRegion(region.clone()));
     }
+
     check_texts(order)?;
     let is_promotion = order.action == OrderAction::Set(OverrideKind::Promote);
+
     // Two regions can't both get all.
-    let ends = |other: &Override| other.region == order.region || (is_promotion && other.kind == OverrideKind::Promote);
-    let (ended, mut kept): (Vec<Override>, Vec<Override>) = standing.iter().cloned().partition(ends);
+    let ends = |other: &Override| {
+        other.region == order.region || (is_promotion && other.kind == OverrideKind::Promote)
+    };
+    let (ended, mut kept): (Vec<Override>, Vec<Override>) =
+        standing.iter().cloned().partition(ends);
     let with_time_left = |standing: Override| {
         let left_ms = standing.expires_ms.saturating_sub(now_ms);
         Replaced { standing, left_ms }
     };
-    let replaced: Vec<Replaced> =
-        ended.into_iter().map(with_time_left).filter(|replaced| replaced.left_ms > 0).collect();
+
+    let replaced: Vec<Replaced> = ended
+        .into_iter()
+        .map(with_time_left)
+        .filter(|replaced| replaced.left_ms > 0)
+        .collect();
     let kind = match &order.action {
         OrderAction::Member(_) => return Err(MemberOrderError::NoOverride.into()),
         OrderAction::Restore => {
             if replaced.is_empty() {
                 return Err(OrderError::NothingStands(order.region.clone()));
             }
-            let of = order.region.as_ref().map_or("the whole mesh", RegionName::as_str);
+
+            let of = order
+                .region
+                .as_ref()
+                .map_or("the whole mesh", RegionName::as_str);
             let ended = in_words(&replaced);
-            let reason = format!("{of}: restored by {} ({}), which ends {ended}", order.by, order.why);
+            let reason = format!(
+                "{of}: restored by {} ({}), which ends {ended}",
+                order.by, order.why
+            );
+
             return Ok((kept, reason));
         }
         OrderAction::Set(kind) => *kind,
     };
+
     if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&order.for_ms) {
         return Err(OrderError::Duration(order.for_ms));
     }
     if kind != OverrideKind::Hold && order.region.is_none() {
         return Err(OrderError::NoRegion(kind));
     }
+
     if is_promotion {
-        let input = order.region.as_ref().and_then(|region| Some((region, inputs.regions.get(region)?)));
+        let input = order
+            .region
+            .as_ref()
+            .and_then(|region| Some((region, inputs.regions.get(region)?)));
+
         if let Some((region, input)) = input
             && matches!(input.condition, Condition::Failed | Condition::Draining)
         {
-            let (condition, reason) = (input.condition, input.reason.clone());
-            return Err(OrderError::Unfit { region: region.clone(), condition, reason });
+            let condition = input.condition;
+            let reason = input.reason.clone();
+            return Err(OrderError::Unfit {
+                region: region.clone(),
+                condition,
+                reason,
+            });
         }
     }
-    let of_others: Vec<Replaced> =
-        replaced.iter().filter(|replaced| replaced.standing.by != order.by).cloned().collect();
+
+    let of_others: Vec<Replaced> = replaced
+        .iter()
+        .filter(|replaced| replaced.standing.by != order.by)
+        .cloned()
+        .collect();
+
     if !order.is_forced && !of_others.is_empty() {
-        return Err(OrderError::WouldReplace { order: kind, replaced: of_others });
+        return Err(OrderError::WouldReplace {
+            order: kind,
+            replaced: of_others,
+        });
     }
+
     if kept.len() >= OVERRIDES_MAX {
         return Err(OrderError::TooMany);
     }
+
     let set = Override {
         region: order.region.clone(),
         kind,
@@ -379,6 +502,7 @@ fn apply(
         set_ms: now_ms,
         expires_ms: now_ms.saturating_add(order.for_ms),
     };
+
     let mut reason = format!("ordered: {set}");
     if !replaced.is_empty() {
         reason += &format!(", which replaces {}", in_words(&replaced));

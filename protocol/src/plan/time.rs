@@ -1,18 +1,20 @@
-//! The time of a plan: its points in time are read off its leader's wall clock, and clocks differ and are set.
+//! The time of a plan: its points in time are read off its leader's wall clock, and clocks differ
+//! and are set.
 //!
-//! So nothing is concluded from a plan's points in time alone. Each agent measures, by its steady clock, how long it has
-//! known the plan: that is the plan's age. A plan time of `t` is then `t - made_ms` after a moment that lies `age` back on
-//! the agent's own clock, whatever that clock shows. While the clocks agree this changes nothing; where they do not, or the
-//! own clock is set, [`Plan::shifted`] tells the plan by the own clock, and orders, cool-downs and ramps last as long as they
-//! were meant to.
+//! So nothing is concluded from a plan's points in time alone. Each agent measures, by its steady
+//! clock, how long it has known the plan: that is the plan's age. A plan time of `t` is then `t -
+//! made_ms` after a moment that lies `age` back on the agent's own clock, whatever that clock
+//! shows. While the clocks agree this changes nothing; where they do not, or the own clock is set,
+//! [`Plan::shifted`] tells the plan by the own clock, and orders, cool-downs and ramps last as long
+//! as they were meant to.
 
 use super::{Plan, RegionPlan, Standing};
 use serde::{Deserialize, Serialize};
 
 /// Clocks that differ by no more than this are taken for equal, milliseconds.
 pub const SHIFT_MIN_MS: u64 = 1_000;
-/// An age that a peer tells is believed as far as it does not put the plan later than our own clock by more than this,
-/// milliseconds: a peer must not be able to end orders by a word.
+/// An age that a peer tells is believed as far as it does not put the plan later than our own clock
+/// by more than this, milliseconds: a peer must not be able to end orders by a word.
 pub const TOLD_AHEAD_MAX_MS: u64 = 10_000;
 
 /// How old a plan is, as one agent measured it.
@@ -24,8 +26,8 @@ pub struct PlanAge {
     pub age_ms: u64,
 }
 
-/// What an agent knows of the time of the plan that stands. `steady_ms` is a clock that is never set; `wall_ms` is the wall
-/// clock.
+/// What an agent knows of the time of the plan that stands. `steady_ms` is a clock that is never
+/// set; `wall_ms` is the wall clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PlanTime {
     known: Option<Known>,
@@ -44,7 +46,8 @@ struct Known {
 
 impl Known {
     fn age_at(&self, steady_ms: u64) -> u64 {
-        self.age_ms.saturating_add(steady_ms.saturating_sub(self.at_ms))
+        self.age_ms
+            .saturating_add(steady_ms.saturating_sub(self.at_ms))
     }
 
     /// What the plan's clock shows now.
@@ -54,61 +57,100 @@ impl Known {
 }
 
 impl PlanTime {
-    /// A plan was learned that was made at `made_ms` by its leader's clock; `age_ms` ago, where this agent made it. One that
-    /// comes from others is new, as long as they can be heard; the same plan, perhaps committed again by another leader, only
-    /// gets older. The first plan that a process hears of may be from long before: only the wall clock can tell, until a peer
-    /// does.
+    /// A plan was learned that was made at `made_ms` by its leader's clock; `age_ms` ago, where
+    /// this agent made it. One that comes from others is new, as long as they can be heard; the
+    /// same plan, perhaps committed again by another leader, only gets older. The first plan that a
+    /// process hears of may be from long before: only the wall clock can tell, until a peer does.
     pub fn learned(&mut self, made_ms: u64, age_ms: Option<u64>, steady_ms: u64, wall_ms: u64) {
         let is_first = match &self.known {
             Some(known) if known.made_ms == made_ms => return,
             known => known.is_none(),
         };
         let is_guess = is_first && age_ms.is_none();
-        let age_ms = if is_guess { wall_ms.saturating_sub(made_ms) } else { age_ms.unwrap_or(0) };
-        self.known = Some(Known { made_ms, age_ms, at_ms: steady_ms, is_measured: !is_guess, shift_ms: 0 });
+        let age_ms = if is_guess {
+            wall_ms.saturating_sub(made_ms)
+        } else {
+            age_ms.unwrap_or(0)
+        };
+
+        self.known = Some(Known {
+            made_ms,
+            age_ms,
+            at_ms: steady_ms,
+            is_measured: !is_guess,
+            shift_ms: 0,
+        });
+
         self.follow(steady_ms, wall_ms);
     }
 
-    /// A peer tells how old the plan is by its measurement. Who has known the plan for longest is closest to the truth.
+    /// A peer tells how old the plan is by its measurement. Who has known the plan for longest is
+    /// closest to the truth.
     pub fn told(&mut self, told: PlanAge, steady_ms: u64, wall_ms: u64) {
-        let Some(known) = self.known.as_mut().filter(|known| known.made_ms == told.made_ms) else { return };
+        let Some(known) = self
+            .known
+            .as_mut()
+            .filter(|known| known.made_ms == told.made_ms)
+        else {
+            return;
+        };
         let is_older = told.age_ms > known.age_at(steady_ms);
+
         // Of a plan from the future the wall clock can't tell anything.
         let is_strange = !known.is_measured && wall_ms < told.made_ms;
-        let is_credible =
-            is_strange || told.made_ms.saturating_add(told.age_ms) <= wall_ms.saturating_add(TOLD_AHEAD_MAX_MS);
+        let is_credible = is_strange
+            || told.made_ms.saturating_add(told.age_ms)
+                <= wall_ms.saturating_add(TOLD_AHEAD_MAX_MS);
+
         if (is_older && is_credible) || (!is_older && !known.is_measured) {
             (known.age_ms, known.at_ms, known.is_measured) = (told.age_ms, steady_ms, true);
         }
     }
 
-    /// Compares the plan's clock with the own one. To be called again and again; tells of the shift if it changed.
+    /// Compares the plan's clock with the own one. To be called again and again; tells of the shift
+    /// if it changed.
     pub fn follow(&mut self, steady_ms: u64, wall_ms: u64) -> Option<i64> {
         let known = self.known.as_mut()?;
         let ahead_ms = difference(wall_ms, known.plan_ms(steady_ms));
         if ahead_ms.abs_diff(known.shift_ms) <= SHIFT_MIN_MS {
             return None;
         }
+
         // Of clocks that agree the plan is told as it is.
-        known.shift_ms = if ahead_ms.unsigned_abs() <= SHIFT_MIN_MS { 0 } else { ahead_ms };
+        known.shift_ms = if ahead_ms.unsigned_abs() <= SHIFT_MIN_MS {
+            0
+        } else {
+            ahead_ms
+        };
+
         Some(known.shift_ms)
     }
 
-    /// By how much the points in time of the plan made at `made_ms` are to be moved to be told by the own clock.
+    /// By how much the points in time of the plan made at `made_ms` are to be moved to be told by
+    /// the own clock.
     pub fn shift_ms(&self, made_ms: u64) -> i64 {
-        self.known.filter(|known| known.made_ms == made_ms).map_or(0, |known| known.shift_ms)
+        self.known
+            .filter(|known| known.made_ms == made_ms)
+            .map_or(0, |known| known.shift_ms)
     }
 
     /// The plan's age, for peers; none while it is only a guess.
     pub fn age(&self, steady_ms: u64) -> Option<PlanAge> {
         let known = self.known.filter(|known| known.is_measured)?;
-        Some(PlanAge { made_ms: known.made_ms, age_ms: known.age_at(steady_ms) })
+        Some(PlanAge {
+            made_ms: known.made_ms,
+            age_ms: known.age_at(steady_ms),
+        })
     }
 }
 
 /// `ms` moved by `by_ms`. A point in time of 0 means never and stays.
 pub fn moved(ms: u64, by_ms: i64) -> u64 {
-    if ms == 0 { 0 } else { ms.saturating_add_signed(by_ms).max(1) }
+    if ms == 0 {
+        0
+    } else {
+        ms.saturating_add_signed(by_ms).max(1)
+    }
 }
 
 /// `a - b`, as far as that can be told.
@@ -131,6 +173,7 @@ impl Plan {
             standing.set_ms = moved(standing.set_ms);
             standing.expires_ms = moved(standing.expires_ms);
         }
+
         plan.all_failed_ms = plan.all_failed_ms.map(moved);
         plan.cost.changed_ms = moved(plan.cost.changed_ms);
         for yielded in &mut plan.yielded {
@@ -139,6 +182,7 @@ impl Plan {
         if let Some(load) = &mut plan.load {
             load.measured_ms = moved(load.measured_ms);
         }
+
         plan
     }
 }
@@ -147,11 +191,16 @@ fn shift_region(region: &mut RegionPlan, moved: impl Fn(u64) -> u64) {
     region.failed_ms = moved(region.failed_ms);
     match &mut region.standing {
         Standing::Serving | Standing::Reduced => {}
-        Standing::Limited { since_ms, healthy_ms } => {
+        Standing::Limited {
+            since_ms,
+            healthy_ms,
+        } => {
             *since_ms = moved(*since_ms);
             *healthy_ms = healthy_ms.map(&moved);
         }
-        Standing::Out { since_ms } | Standing::Gated { since_ms } | Standing::Ramping { since_ms, .. } => {
+        Standing::Out { since_ms }
+        | Standing::Gated { since_ms }
+        | Standing::Ramping { since_ms, .. } => {
             *since_ms = moved(*since_ms);
         }
     }

@@ -13,27 +13,37 @@ use std::collections::BTreeSet;
 pub struct ProposerSettings {
     /// An acceptor that did not answer is asked again after this long.
     pub retry_ms: u64,
-    /// A ballot that found no majority, a first commit that found none, or a join is given up after this long.
+    /// A ballot that found no majority, a first commit that found none, or a join is given up after
+    /// this long.
     pub prepare_ms: u64,
     /// How often an idle leader asks the acceptors whether it still leads.
     pub refresh_ms: u64,
     /// A leader that has heard of no majority for this long steps down.
     pub silence_ms: u64,
-    /// How long the first leader of a register waits for the acceptors that a majority can do without.
+    /// How long the first leader of a register waits for the acceptors that a majority can do
+    /// without.
     pub first_ms: u64,
 }
 
 impl Default for ProposerSettings {
     fn default() -> Self {
-        // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD a month and region.
-        Self { retry_ms: 500, prepare_ms: 3_000, refresh_ms: 2_000, silence_ms: 5_000, first_ms: 2_000 }
+        // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD
+        // a month and region.
+        Self {
+            retry_ms: 500,
+            prepare_ms: 3_000,
+            refresh_ms: 2_000,
+            silence_ms: 5_000,
+            first_ms: 2_000,
+        }
     }
 }
 
 /// Whom to ask for promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acceptors {
-    /// Nothing is known of a register: these names make one, called `register`, unless an acceptor knows better.
+    /// Nothing is known of a register: these names make one, called `register`, unless an acceptor
+    /// knows better.
     First {
         /// The configured acceptors.
         names: BTreeSet<RegionName>,
@@ -54,7 +64,8 @@ pub enum Effect {
         /// The request.
         request: AcceptorRequest,
     },
-    /// This proposer leads: it holds a majority's promises and what was decided before is committed under its ballot.
+    /// This proposer leads: it holds a majority's promises and what was decided before is committed
+    /// under its ballot.
     Elected(Ballot),
     /// A majority accepted this value: it is decided.
     Committed(Stamp, Plan),
@@ -89,11 +100,15 @@ pub enum StepDown {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoJoin {
     /// It did not answer in time.
-    #[error("its acceptor did not answer within {0} ms: an agent of it must run, connected, with its store in reach")]
+    #[error(
+        "its acceptor did not answer within {0} ms: an agent of it must run, connected, with its \
+            store in reach"
+    )]
     Silent(u64),
     /// It votes in a register already.
     #[error(
-        "its acceptor votes in a register of its own ({0:016x}): empty `register/` in its store if that one is not needed"
+        "its acceptor votes in a register of its own ({0:016x}): empty `register/` in its store if \
+            that one is not needed"
     )]
     Votes(u64),
 }

@@ -1,12 +1,13 @@
-//! `cargo run --release -p regionmesh-sim --bin cost_replay`: what a mesh costs beside other ways of running models, replayed from
-//! 14 days of production load. docs/COST.md says what is assumed.
+//! `cargo run --release -p regionmesh-sim --bin cost_replay`: what a mesh costs beside other ways
+//! of running models, replayed from 14 days of production load. docs/COST.md says what is assumed.
 //!
 //! Exit code 0 if every goal was reached, 1 if one was missed, 2 if nothing could be replayed.
 
 use anyhow::Context;
 use clap::Parser;
 use regionmesh_sim::replay::{
-    Assumptions, Load, Replay, RoundTrips, SEEDS_MAX, Sensitivity, Strategy, replay_prices, sensitivity,
+    Assumptions, Load, Replay, RoundTrips, SEEDS_MAX, Sensitivity, Strategy, replay_prices,
+    sensitivity,
 };
 use std::{
     io::{self, Write},
@@ -14,7 +15,8 @@ use std::{
     process::ExitCode,
 };
 
-/// Replays recorded load with dated prices and spot markets, and compares what a mesh costs with what others do
+/// Replays recorded load with dated prices and spot markets, and compares what a mesh costs with
+/// what others do
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Folder with servegen-load/language_14d_10min.csv and, if there, skyplane-network/latency.csv
@@ -54,18 +56,27 @@ fn main() -> ExitCode {
 /// Whether all goals were reached.
 fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let path = arguments.data.join(LOAD);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("can't read {}; name the folder of the data with --data", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "can't read {}; name the folder of the data with --data",
+            path.display()
+        )
+    })?;
     let load = Load::read(&path.display().to_string(), &text)?;
     let trips = match std::fs::read_to_string(arguments.data.join(LATENCY)) {
         Ok(text) => RoundTrips::read(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => RoundTrips::default(),
         Err(error) => {
-            return Err(error).with_context(|| format!("can't read {LATENCY} in {}", arguments.data.display()));
+            return Err(error)
+                .with_context(|| format!("can't read {LATENCY} in {}", arguments.data.display()));
         }
     };
-    let (prices, assumptions) = (replay_prices()?, Assumptions::default());
-    let seeds: Vec<u64> = (0..arguments.seeds).map(|index| arguments.seed.wrapping_add(index)).collect();
+
+    let prices = replay_prices()?;
+    let assumptions = Assumptions::default();
+    let seeds: Vec<u64> = (0..arguments.seeds)
+        .map(|index| arguments.seed.wrapping_add(index))
+        .collect();
     let replay = Replay {
         load: &load,
         prices: &prices,
@@ -77,8 +88,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 
     let report = replay.run(&Strategy::ALL, true)?;
     let goals = report.goals();
-    let variants = if arguments.sensitivity { sensitivity(&replay)? } else { Vec::new() };
+    let variants = if arguments.sensitivity {
+        sensitivity(&replay)?
+    } else {
+        Vec::new()
+    };
     let mut out = io::stdout().lock();
+
     if arguments.json {
         let json = serde_json::json!({ "report": report, "goals": goals, "sensitivity": variants });
         writeln!(out, "{json}")?;
@@ -88,5 +104,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             write!(out, "\n{}", Sensitivity::table(&variants))?;
         }
     }
+
     Ok(goals.iter().all(|goal| goal.is_reached))
 }

@@ -1,92 +1,154 @@
 //! What must hold in every run, and what stores may lose without ending it.
 
 use super::{World, plan_number, store::Slots};
-use regionmesh_protocol::{identity::RegionName, members::Incarnation, plan::Plan, register::Stamp};
+use regionmesh_protocol::{
+    identity::RegionName, members::Incarnation, plan::Plan, register::Stamp,
+};
 use std::collections::BTreeSet;
 
 impl World {
     /// Every member's acceptor has a vote, and is the one that the register counts.
     pub(super) fn is_mended(&self) -> bool {
-        let Some((_, plan)) = &self.latest else { return false };
+        let Some((_, plan)) = &self.latest else {
+            return false;
+        };
         plan.members.acceptors.iter().all(|(name, counted)| {
             // One whose slots were forged has no vote until it is repaired.
-            let is_forged =
-                self.scenario.is_attacked && self.scenario.seed.is_multiple_of(2) && self.region_of(name) == Some(0);
-            let state = self.region_of(name).and_then(|region| self.slots[region].state());
+            let is_forged = self.scenario.is_attacked
+                && self.scenario.seed.is_multiple_of(2)
+                && self.region_of(name) == Some(0);
+            let state = self
+                .region_of(name)
+                .and_then(|region| self.slots[region].state());
+
             is_forged || (counted.is_some() && state.map(|state| state.incarnation) == *counted)
         })
     }
 
     /// Whether the votes of all members of the last plan count.
     pub(super) fn has_all_votes(&self) -> bool {
-        self.latest.as_ref().is_some_and(|(_, plan)| plan.members.acceptors.values().all(Option::is_some))
+        self.latest
+            .as_ref()
+            .is_some_and(|(_, plan)| plan.members.acceptors.values().all(Option::is_some))
     }
 
-    /// Whether a majority of the members kept their state, `lost` not counted; also of members that are only proposed, since
-    /// they may come to be the members yet.
+    /// Whether a majority of the members kept their state, `lost` not counted; also of members that
+    /// are only proposed, since they may come to be the members yet.
     pub(super) fn keeps_majority(&self, lost: Option<usize>) -> bool {
-        let Some((stamp, plan)) = &self.latest else { return true };
+        let Some((stamp, plan)) = &self.latest else {
+            return true;
+        };
         let keeps = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
             let at = self.region_of(name).filter(|at| Some(*at) != lost);
             let state = at.and_then(|region| self.slots[region].state());
             counted.is_some() && state.map(|state| state.incarnation) == **counted
         };
-        let proposed = self.proposed.range(stamp.clone()..).map(|(_, members)| members);
+        let proposed = self
+            .proposed
+            .range(stamp.clone()..)
+            .map(|(_, members)| members);
         let mut possible = std::iter::once(&plan.members).chain(proposed);
+
         possible.all(|members| members.acceptors.iter().filter(keeps).count() > members.len() / 2)
     }
 
-    /// A store loses slots, as long as the members that still have their state are a majority without it.
+    /// A store loses slots, as long as the members that still have their state are a majority
+    /// without it.
     pub(super) fn lose_slots(&mut self, region: usize) {
-        // Rules delete what is old, not what was put a moment ago: no write goes on, and older slots are gone.
-        let is_idle = self.agents.iter().all(|agent| agent.region != region || agent.desk.is_idle());
+        // Rules delete what is old, not what was put a moment ago: no write goes on, and older
+        // slots are gone.
+        let is_idle = self
+            .agents
+            .iter()
+            .all(|agent| agent.region != region || agent.desk.is_idle());
         let is_quiet = is_idle && self.slots[region].len() <= 2;
-        if !is_quiet || self.now_ms <= 3_000 || self.latest.is_none() || !self.keeps_majority(Some(region)) {
+
+        if !is_quiet
+            || self.now_ms <= 3_000
+            || self.latest.is_none()
+            || !self.keeps_majority(Some(region))
+        {
             return;
         }
+
         let kind = self.random.below(4);
         self.slots[region].lose(kind);
         self.losses += 1;
     }
 
-    pub(super) fn note_accepted(&mut self, incarnation: Incarnation, accepted: Option<&(Stamp, Plan)>) {
-        let Some((stamp, plan)) = accepted else { return };
-        let (first, votes) = self.accepted.entry(stamp.clone()).or_insert_with(|| (plan.clone(), BTreeSet::new()));
+    pub(super) fn note_accepted(
+        &mut self,
+        incarnation: Incarnation,
+        accepted: Option<&(Stamp, Plan)>,
+    ) {
+        let Some((stamp, plan)) = accepted else {
+            return;
+        };
+        let (first, votes) = self
+            .accepted
+            .entry(stamp.clone())
+            .or_insert_with(|| (plan.clone(), BTreeSet::new()));
+
         votes.insert(incarnation);
         if first != plan {
-            self.broken = Some(format!("{stamp} carries {:?} and {:?}", first.reason, plan.reason));
+            self.broken = Some(format!(
+                "{stamp} carries {:?} and {:?}",
+                first.reason, plan.reason
+            ));
         }
     }
 
-    /// Every committed value is the one before it, committed again, or was made from it. How many there are, and how many
-    /// of them changed the members.
+    /// Every committed value is the one before it, committed again, or was made from it. How many
+    /// there are, and how many of them changed the members.
     pub(super) fn check_chain(&self) -> Result<(usize, usize), String> {
-        let (mut committed, mut changes) = (0, 0);
+        let mut committed = 0;
+        let mut changes = 0;
         let mut last: Option<(&Stamp, &Plan)> = None;
+
         for (stamp, (plan, votes)) in &self.accepted {
-            if !self.deciders.get(stamp).is_some_and(|deciders| deciders.has_majority(votes)) {
+            if !self
+                .deciders
+                .get(stamp)
+                .is_some_and(|deciders| deciders.has_majority(votes))
+            {
                 continue;
             }
+
             committed += 1;
             let parent = plan.reason.rsplit(' ').next().unwrap_or_default();
             let is_next = match last {
                 None => parent == "0",
-                Some((last_stamp, last)) => stamp.seq > last_stamp.seq && (plan == last || parent == plan_number(last)),
+                Some((last_stamp, last)) => {
+                    stamp.seq > last_stamp.seq && (plan == last || parent == plan_number(last))
+                }
             };
+
             if !is_next {
-                return Err(format!("{stamp} ({}) does not follow {last:?}", plan.reason));
+                return Err(format!(
+                    "{stamp} ({}) does not follow {last:?}",
+                    plan.reason
+                ));
             }
+
             changes += usize::from(last.is_some_and(|(_, last)| last.members != plan.members));
             last = Some((stamp, plan));
         }
+
         Ok((committed, changes))
     }
 
     /// Two slots, and what writers are about.
     pub(super) fn check_slots(&self) -> Result<(), String> {
         let limit = 3 + 2 * self.scenario.agents_per_region;
-        match self.slots.iter().map(Slots::len).find(|count| *count > limit) {
-            Some(count) => Err(format!("{count} slots are kept, {limit} at most are needed")),
+        match self
+            .slots
+            .iter()
+            .map(Slots::len)
+            .find(|count| *count > limit)
+        {
+            Some(count) => Err(format!(
+                "{count} slots are kept, {limit} at most are needed"
+            )),
             None => Ok(()),
         }
     }

@@ -1,7 +1,9 @@
-//! An acceptor's store as agents meet it: step by step as `SlotStore` goes, each step at a time of its own.
+//! An acceptor's store as agents meet it: step by step as `SlotStore` goes, each step at a time of
+//! its own.
 //!
-//! What is modelled: put-if-absent, listings that are consistent, a pair of slots without which nothing counts, compaction
-//! that comes late, puts that fail or whose reply is lost, and slots that are deleted by others.
+//! What is modelled: put-if-absent, listings that are consistent, a pair of slots without which
+//! nothing counts, compaction that comes late, puts that fail or whose reply is lost, and slots
+//! that are deleted by others.
 
 use super::{Event, World};
 use regionmesh_protocol::{
@@ -53,10 +55,15 @@ impl Slots {
 
     /// The state that counts.
     pub(super) fn state(&self) -> Option<&AcceptorState> {
-        self.0.get(&self.newest()).filter(|_| self.is_pair(self.newest()))?.state.as_ref()
+        self.0
+            .get(&self.newest())
+            .filter(|_| self.is_pair(self.newest()))?
+            .state
+            .as_ref()
     }
 
-    /// Rewrites the newest slot with another promise, as somebody with the store's credentials could.
+    /// Rewrites the newest slot with another promise, as somebody with the store's credentials
+    /// could.
     pub(super) fn forge_promise(&mut self, ballot: Ballot) {
         let newest = self.newest();
         if let Some(state) = self.0.get_mut(&newest).and_then(|slot| slot.state.as_mut()) {
@@ -153,7 +160,10 @@ impl World {
         if desk.at_work.is_some() {
             return;
         }
-        let Some(asked) = desk.waiting.pop_front() else { return };
+
+        let Some(asked) = desk.waiting.pop_front() else {
+            return;
+        };
         (desk.at_work, desk.steps, desk.lost) = (Some(asked), 0, 0);
         self.later(by, Step::List);
     }
@@ -161,21 +171,46 @@ impl World {
     fn later(&mut self, by: usize, step: Step) {
         let delay_ms = 1 + self.random.below(20);
         let life = self.agents[by].life;
-        self.at(delay_ms, Event::Store { by, life, step: Box::new(step) });
+        self.at(
+            delay_ms,
+            Event::Store {
+                by,
+                life,
+                step: Box::new(step),
+            },
+        );
     }
 
-    /// Judges the request at work by what the agent remembers, which a listing just showed to be current.
+    /// Judges the request at work by what the agent remembers, which a listing just showed to be
+    /// current.
     fn judge(&mut self, by: usize) {
         let decided = self.latest.clone();
-        let bounds = Bounds { allowance: self.agents[by].election.known().allowance(), decided };
+        let bounds = Bounds {
+            allowance: self.agents[by].election.known().allowance(),
+            decided,
+        };
         let desk = &mut self.agents[by].desk;
         let Some(asked) = &desk.at_work else { return };
         let (reply, next) = desk.state.apply_within(&asked.request, &bounds);
-        let (number, after) = (desk.number + 1, desk.mark);
+        let number = desk.number + 1;
+        let after = desk.mark;
+
         match next {
             Some(state) => {
-                let slot = Box::new(Slot { state: Some(state), mark: self.random.draw(), after });
-                self.later(by, Step::Put { number, slot, reply: Box::new(reply) });
+                let slot = Box::new(Slot {
+                    state: Some(state),
+                    mark: self.random.draw(),
+                    after,
+                });
+
+                self.later(
+                    by,
+                    Step::Put {
+                        number,
+                        slot,
+                        reply: Box::new(reply),
+                    },
+                );
             }
             None => self.answer(by, reply),
         }
@@ -193,34 +228,54 @@ impl World {
     pub(super) fn store_step(&mut self, by: usize, life: u64, step: Step) {
         let region = self.agents[by].region;
         let is_alive = self.is_life(by, life);
-        if let Step::Put { number, slot, reply } = step {
+        if let Step::Put {
+            number,
+            slot,
+            reply,
+        } = step
+        {
             // What was sent may arrive after its writer's death.
             return self.put(by, is_alive, number, slot, reply);
         }
+
         if !is_alive {
             return;
         }
+
         let desk = &mut self.agents[by].desk;
         desk.steps += 1;
         if desk.steps > STEPS {
             desk.at_work = None;
             return self.next_request(by);
         }
+
         let slots = &self.slots[region];
         let newest = slots.newest();
         match step {
             Step::Put { .. } => {}
-            Step::Confirm { number, slot, reply } => {
-                let is_ours = newest == number && slots.is_pair(number) && slots.mark(number) == slot.mark;
+            Step::Confirm {
+                number,
+                slot,
+                reply,
+            } => {
+                let is_ours =
+                    newest == number && slots.is_pair(number) && slots.mark(number) == slot.mark;
                 self.compact_later(region, newest);
-                let (true, Some(state)) = (is_ours, slot.state) else { return self.later(by, Step::List) };
+
+                let (true, Some(state)) = (is_ours, slot.state) else {
+                    return self.later(by, Step::List);
+                };
                 let desk = &mut self.agents[by].desk;
-                (desk.number, desk.mark, desk.before, desk.state) = (number, slot.mark, slot.after, state);
+
+                (desk.number, desk.mark, desk.before, desk.state) =
+                    (number, slot.mark, slot.after, state);
                 self.answer(by, *reply);
             }
             Step::List => {
                 let before = newest.checked_sub(1).map_or(0, |before| slots.mark(before));
-                let is_known = (newest, slots.mark(newest), before) == (desk.number, desk.mark, desk.before);
+                let is_known =
+                    (newest, slots.mark(newest), before) == (desk.number, desk.mark, desk.before);
+
                 if newest > 0 && is_known {
                     return self.judge(by);
                 }
@@ -229,24 +284,53 @@ impl World {
             }
             Step::Get { number } => match (number, slots.0.get(&number)) {
                 (1.., None) => self.later(by, Step::List),
-                (_, Some(Slot { state: Some(state), mark, after }))
-                    if slots.is_pair(number) && number >= desk.number =>
-                {
-                    (desk.number, desk.mark, desk.before, desk.state) = (number, *mark, *after, state.clone());
+                (
+                    _,
+                    Some(Slot {
+                        state: Some(state),
+                        mark,
+                        after,
+                    }),
+                ) if slots.is_pair(number) && number >= desk.number => {
+                    (desk.number, desk.mark, desk.before, desk.state) =
+                        (number, *mark, *after, state.clone());
                     self.later(by, Step::List);
                 }
-                (_, Some(Slot { state: None, mark, .. })) if number >= desk.number => {
-                    let (after, begun) = (*mark, AcceptorState::begin(Incarnation(self.random.draw())));
-                    let slot = Box::new(Slot { state: Some(begun), mark: self.random.draw(), after });
-                    self.later(by, Step::Begin { number: number + 1, slot });
+                (
+                    _,
+                    Some(Slot {
+                        state: None, mark, ..
+                    }),
+                ) if number >= desk.number => {
+                    let after = *mark;
+                    let begun = AcceptorState::begin(Incarnation(self.random.draw()));
+                    let slot = Box::new(Slot {
+                        state: Some(begun),
+                        mark: self.random.draw(),
+                        after,
+                    });
+
+                    self.later(
+                        by,
+                        Step::Begin {
+                            number: number + 1,
+                            slot,
+                        },
+                    );
                 }
                 _ => {
                     desk.lost += 1;
                     if number > 0 && desk.lost < LOST_AFTER {
                         return self.later(by, Step::List);
                     }
+
                     let number = number.max(desk.number) + 1;
-                    let slot = Box::new(Slot { state: None, mark: self.random.draw(), after: 0 });
+                    let slot = Box::new(Slot {
+                        state: None,
+                        mark: self.random.draw(),
+                        after: 0,
+                    });
+
                     self.later(by, Step::Begin { number, slot });
                 }
             },
@@ -257,23 +341,44 @@ impl World {
         }
     }
 
-    fn put(&mut self, by: usize, is_alive: bool, number: u64, slot: Box<Slot>, reply: Box<AcceptorReply>) {
+    fn put(
+        &mut self,
+        by: usize,
+        is_alive: bool,
+        number: u64,
+        slot: Box<Slot>,
+        reply: Box<AcceptorReply>,
+    ) {
         let region = self.agents[by].region;
         let is_failed = self.are_faults_on && self.random.chance(3);
         let is_done = !is_failed && self.slots[region].put(number, (*slot).clone());
         let slots = &self.slots[region];
-        if let (true, Some(state)) = (is_done && slots.newest() == number && slots.is_pair(number), &slot.state) {
+
+        if let (true, Some(state)) = (
+            is_done && slots.newest() == number && slots.is_pair(number),
+            &slot.state,
+        ) {
             self.note_accepted(state.incarnation, state.accepted.as_ref());
         }
+
         if !is_alive {
             return;
         }
+
         match (is_done, is_failed) {
-            // A lost reply is resolved by reading back, which takes time, and others may move on meanwhile.
+            // A lost reply is resolved by reading back, which takes time, and others may move on
+            // meanwhile.
             (true, _) if self.are_faults_on && self.random.chance(10) => {
                 self.later(by, Step::List);
             }
-            (true, _) => self.later(by, Step::Confirm { number, slot, reply }),
+            (true, _) => self.later(
+                by,
+                Step::Confirm {
+                    number,
+                    slot,
+                    reply,
+                },
+            ),
             (false, _) => self.later(by, Step::List),
         }
     }
@@ -287,15 +392,26 @@ impl World {
     }
 
     fn reply(&mut self, by: usize, asked: &Asked, answer: AcceptorAnswer) {
-        let is_refused = matches!(answer.reply, AcceptorReply::Refused { .. } | AcceptorReply::TooFar(_));
+        let is_refused = matches!(
+            answer.reply,
+            AcceptorReply::Refused { .. } | AcceptorReply::TooFar(_)
+        );
+
         if let Some(ballot) = asked.request.ballot().filter(|_| !is_refused) {
             self.agents[by].election.heard(ballot, self.now_ms);
         }
         if matches!(answer.reply, AcceptorReply::TooFar(_)) {
             self.ask_how_far(by);
         }
+
         let (region, to_region) = (self.agents[by].region, self.agents[asked.from].region);
-        let event = Event::Reply { to: asked.from, life: asked.from_life, from: asked.to.clone(), answer };
+        let event = Event::Reply {
+            to: asked.from,
+            life: asked.from_life,
+            from: asked.to.clone(),
+            answer,
+        };
+
         self.send(region, to_region, event);
     }
 }

@@ -62,8 +62,8 @@ impl Usage {
         &mut self.days[last].1
     }
 
-    /// Prices all of it, each day at its prices. A new version of every model is published each day in the first region and
-    /// replicated to the others.
+    /// Prices all of it, each day at its prices. A new version of every model is published each day
+    /// in the first region and replicated to the others.
     pub(super) fn bill(
         &self,
         list: &PriceList<'_>,
@@ -75,7 +75,8 @@ impl Usage {
         for (index, regions) in &self.days {
             let date = day(*index)?;
             for &region in choice {
-                let (usage, prices) = (&regions[region], list.nodes(date, region)?);
+                let usage = &regions[region];
+                let prices = list.nodes(date, region)?;
                 bill.on_demand += of_minutes(prices.on_demand.amount, usage.on_demand_minutes)?;
                 bill.spot += of_minutes(prices.spot.amount, usage.spot_minutes)?;
                 bill.committed += of_minutes(prices.committed.amount, usage.committed_minutes)?;
@@ -83,30 +84,58 @@ impl Usage {
 
                 let from = REGIONS[region].name.to_owned();
                 for (origin, bytes) in usage.answer_bytes.iter().enumerate() {
-                    let to = (callers == Callers::InRegions).then(|| REGIONS[origin].name.to_owned());
-                    let (from, bytes) = (from.clone(), *bytes as u64);
-                    sent.push(EgressUsage { day: date, from, to, cause: Cause::AnswersAway, bytes });
+                    let to =
+                        (callers == Callers::InRegions).then(|| REGIONS[origin].name.to_owned());
+                    let from = from.clone();
+                    let bytes = *bytes as u64;
+
+                    sent.push(EgressUsage {
+                        day: date,
+                        from,
+                        to,
+                        cause: Cause::AnswersAway,
+                        bytes,
+                    });
                 }
             }
+
             for &to in &choice[1..] {
                 sent.extend(MODEL_LIST.iter().map(|model| EgressUsage {
                     day: date,
                     from: REGIONS[choice[0]].name.to_owned(),
                     to: Some(REGIONS[to].name.to_owned()),
-                    cause: Cause::Replication { model: model.name.to_owned() },
+                    cause: Cause::Replication {
+                        model: model.name.to_owned(),
+                    },
                     bytes: model.bytes,
                 }));
             }
         }
-        let (Some(first), Some(last)) = (self.days.first(), self.days.last()) else { return Ok(bill) };
-        let report = egress_report(&sent, (day(first.0)?, day(last.0)?), list.prices, &list.regions);
+
+        let (Some(first), Some(last)) = (self.days.first(), self.days.last()) else {
+            return Ok(bill);
+        };
+        let report = egress_report(
+            &sent,
+            (day(first.0)?, day(last.0)?),
+            list.prices,
+            &list.regions,
+        );
+
         if let Some(missing) = report.missing.into_iter().next() {
             return Err(missing.into());
         }
+
         for line in report.lines {
-            let part = if line.cause == Cause::AnswersAway { &mut bill.answers } else { &mut bill.replication };
+            let part = if line.cause == Cause::AnswersAway {
+                &mut bill.answers
+            } else {
+                &mut bill.replication
+            };
+
             *part += line.cost.of(Currency::USD);
         }
+
         Ok(bill)
     }
 }
@@ -124,12 +153,15 @@ impl RegionUsage {
 /// A minute of answers.
 pub(super) fn add_answers(regions: &mut [RegionUsage; REGIONS.len()], answered: &Answered) {
     for (model, origin, region) in places() {
-        regions[region].answer_bytes[origin] += answered[model][origin][region] * 60.0 * ANSWER_BYTES;
+        regions[region].answer_bytes[origin] +=
+            answered[model][origin][region] * 60.0 * ANSWER_BYTES;
     }
 }
 
 fn of_minutes(price_per_hour: Amount, minutes: u64) -> Result<Amount, ReplayError> {
-    price_per_hour.share(minutes, 60).ok_or(ReplayError::TooLarge)
+    price_per_hour
+        .share(minutes, 60)
+        .ok_or(ReplayError::TooLarge)
 }
 
 #[cfg(test)]
@@ -140,8 +172,25 @@ mod tests {
     fn commitments_are_paid_once_and_always() {
         let mut usage = RegionUsage::default();
         usage.add_nodes(5, 2, 3);
-        assert_eq!((usage.on_demand_minutes, usage.committed_minutes, usage.spot_minutes, usage.minutes), (2, 3, 2, 1));
+        assert_eq!(
+            (
+                usage.on_demand_minutes,
+                usage.committed_minutes,
+                usage.spot_minutes,
+                usage.minutes
+            ),
+            (2, 3, 2, 1)
+        );
+
         usage.add_nodes(0, 0, 3);
-        assert_eq!((usage.on_demand_minutes, usage.committed_minutes, usage.spot_minutes, usage.minutes), (2, 6, 2, 1));
+        assert_eq!(
+            (
+                usage.on_demand_minutes,
+                usage.committed_minutes,
+                usage.spot_minutes,
+                usage.minutes
+            ),
+            (2, 6, 2, 1)
+        );
     }
 }

@@ -11,8 +11,8 @@ pub(super) const BIN_MINUTES: usize = 10;
 pub(super) const BINS_PER_DAY: usize = 24 * 60 / BIN_MINUTES;
 /// Columns of the file, one for each model.
 const COLUMNS: [&str; MODELS] = ["m_large_rps", "m_mid_rps", "m_small_rps"];
-/// A rate below this share of its column's median is a gap in the recording: zeros, and the bins at their edges that the
-/// recorder saw a part of.
+/// A rate below this share of its column's median is a gap in the recording: zeros, and the bins at
+/// their edges that the recorder saw a part of.
 const GAP_SHARE: f64 = 0.05;
 /// Most bins that are read: two years.
 const BINS_MAX: usize = 730 * BINS_PER_DAY;
@@ -29,27 +29,58 @@ pub struct Load {
 }
 
 impl Load {
-    /// Reads a CSV with the columns `seconds` (0, 600, 1200, …), `m_large_rps`, `m_mid_rps` and `m_small_rps`, in any order.
-    /// Gaps are filled by straight lines.
+    /// Reads a CSV with the columns `seconds` (0, 600, 1200, …), `m_large_rps`, `m_mid_rps` and
+    /// `m_small_rps`, in any order. Gaps are filled by straight lines.
     pub fn read(file: &str, text: &str) -> Result<Self, ReplayError> {
-        let fail = |line: usize, why: String| ReplayError::Load { file: file.to_owned(), line, why };
+        let fail = |line: usize, why: String| ReplayError::Load {
+            file: file.to_owned(),
+            line,
+            why,
+        };
         let mut lines = text.lines();
-        let header: Vec<&str> = lines.next().unwrap_or_default().split(',').map(str::trim).collect();
+        let header: Vec<&str> = lines
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .collect();
+
         let column = |name: &str| {
             let found = header.iter().position(|column| *column == name);
-            found.ok_or_else(|| fail(1, format!("no column {name:?}; expected seconds,{}", COLUMNS.join(","))))
+            found.ok_or_else(|| {
+                fail(
+                    1,
+                    format!("no column {name:?}; expected seconds,{}", COLUMNS.join(",")),
+                )
+            })
         };
+
         let seconds = column("seconds")?;
-        let columns = [column(COLUMNS[0])?, column(COLUMNS[1])?, column(COLUMNS[2])?];
+        let columns = [
+            column(COLUMNS[0])?,
+            column(COLUMNS[1])?,
+            column(COLUMNS[2])?,
+        ];
 
         let mut bins = Vec::new();
         for (index, line) in lines.enumerate() {
-            let (number, cells) = (index + 2, line.split(',').collect::<Vec<&str>>());
+            let number = index + 2;
+            let cells = line.split(',').collect::<Vec<&str>>();
             let value = |column: usize| {
                 let cell = cells.get(column).copied().unwrap_or_default().trim();
-                let value = cell.parse::<f64>().ok().filter(|value| (0.0..=RATE_MAX).contains(value));
-                value.ok_or_else(|| fail(number, format!("{cell:?} is no number from 0 to {RATE_MAX}")))
+                let value = cell
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|value| (0.0..=RATE_MAX).contains(value));
+
+                value.ok_or_else(|| {
+                    fail(
+                        number,
+                        format!("{cell:?} is no number from 0 to {RATE_MAX}"),
+                    )
+                })
             };
+
             let expected = (index * BIN_MINUTES * 60) as f64;
             if value(seconds)? != expected {
                 return Err(fail(
@@ -57,11 +88,13 @@ impl Load {
                     format!("expected {expected} in column seconds: one row for every ten minutes"),
                 ));
             }
+
             if bins.len() == BINS_MAX {
                 return Err(fail(number, format!("more than {BINS_MAX} rows")));
             }
             bins.push([value(columns[0])?, value(columns[1])?, value(columns[2])?]);
         }
+
         if bins.is_empty() {
             return Err(fail(1, "no rows".to_owned()));
         }
@@ -74,30 +107,47 @@ impl Load {
         self.bins.len() / BINS_PER_DAY
     }
 
-    /// Who asks for what, in each bin of the first `days`. Each origin asks for its share of the recorded rates, by its local
-    /// time: the record is turned round, so that the first hours of an origin west of Greenwich are the last ones recorded.
+    /// Who asks for what, in each bin of the first `days`. Each origin asks for its share of the
+    /// recorded rates, by its local time: the record is turned round, so that the first hours of an
+    /// origin west of Greenwich are the last ones recorded.
     pub(super) fn demand(&self, assumptions: &Assumptions, days: usize) -> Vec<Rates> {
         let count = self.bins.len();
         let rates = |bin: usize| {
             let mut rates = Rates::default();
             for (origin, region) in REGIONS.iter().enumerate() {
-                let shift = if assumptions.is_shifted { region.utc_offset_minutes / BIN_MINUTES as i64 } else { 0 };
+                let shift = if assumptions.is_shifted {
+                    region.utc_offset_minutes / BIN_MINUTES as i64
+                } else {
+                    0
+                };
                 let at = (bin as i64 + shift).rem_euclid(count as i64) as usize;
+
                 for (model, rates) in rates.iter_mut().enumerate() {
-                    rates[origin] = self.bins[at][model] * region.demand_share * assumptions.load_factor;
+                    rates[origin] =
+                        self.bins[at][model] * region.demand_share * assumptions.load_factor;
                 }
             }
+
             rates
         };
+
         (0..(days * BINS_PER_DAY).min(count)).map(rates).collect()
     }
 }
 
-/// Fills the gaps of one model by straight lines between the bins at both sides; at the ends, by the nearest bin.
+/// Fills the gaps of one model by straight lines between the bins at both sides; at the ends, by
+/// the nearest bin.
 fn fill_gaps(bins: &mut [[f64; MODELS]], model: usize) {
-    let mut recorded: Vec<f64> = bins.iter().map(|bin| bin[model]).filter(|rate| *rate > 0.0).collect();
+    let mut recorded: Vec<f64> = bins
+        .iter()
+        .map(|bin| bin[model])
+        .filter(|rate| *rate > 0.0)
+        .collect();
+
     recorded.sort_by(f64::total_cmp);
-    let Some(median) = recorded.get(recorded.len() / 2) else { return };
+    let Some(median) = recorded.get(recorded.len() / 2) else {
+        return;
+    };
     let least = median * GAP_SHARE;
 
     let mut before: Option<usize> = None;
@@ -106,6 +156,7 @@ fn fill_gaps(bins: &mut [[f64; MODELS]], model: usize) {
         if !is_recorded && at < bins.len() {
             continue;
         }
+
         let start = before.map_or(0, |before| before + 1);
         for gap in start..at {
             bins[gap][model] = match before {
@@ -117,6 +168,7 @@ fn fill_gaps(bins: &mut [[f64; MODELS]], model: usize) {
                 None => bins[at][model],
             };
         }
+
         before = Some(at);
     }
 }
@@ -128,23 +180,47 @@ mod tests {
     use super::*;
 
     fn read(rates: &[f64]) -> Vec<f64> {
-        let rows = rates.iter().enumerate().map(|(index, rate)| format!("{},{rate},5,5\n", index * 600));
-        let text = format!("seconds,m_mid_rps,m_large_rps,m_small_rps\n{}", rows.collect::<String>());
-        Load::read("load.csv", &text).unwrap().bins.iter().map(|bin| bin[1]).collect()
+        let rows = rates
+            .iter()
+            .enumerate()
+            .map(|(index, rate)| format!("{},{rate},5,5\n", index * 600));
+        let text = format!(
+            "seconds,m_mid_rps,m_large_rps,m_small_rps\n{}",
+            rows.collect::<String>()
+        );
+
+        Load::read("load.csv", &text)
+            .unwrap()
+            .bins
+            .iter()
+            .map(|bin| bin[1])
+            .collect()
     }
 
     #[test]
     fn gaps_and_their_edges_become_straight_lines() {
         let filled = read(&[0.0, 100.0, 0.0, 0.0, 1.0, 180.0, 100.0, 0.0]);
-        assert_eq!(filled, [100.0, 100.0, 120.0, 140.0, 160.0, 180.0, 100.0, 100.0]);
+        assert_eq!(
+            filled,
+            [100.0, 100.0, 120.0, 140.0, 160.0, 180.0, 100.0, 100.0]
+        );
     }
 
     #[test]
     fn a_bad_row_is_named() {
         let text = "seconds,m_large_rps,m_mid_rps,m_small_rps\n0,1,1,1\n600,1,x,1\n";
         let error = Load::read("load.csv", text).unwrap_err();
-        assert_eq!(error.to_string(), "load.csv, line 3: \"x\" is no number from 0 to 1000000000");
+        assert_eq!(
+            error.to_string(),
+            "load.csv, line 3: \"x\" is no number from 0 to 1000000000"
+        );
+
         let text = "seconds,m_large_rps,m_mid_rps,m_small_rps\n0,1,1,1\n1200,1,1,1\n";
-        assert!(Load::read("load.csv", text).unwrap_err().to_string().contains("expected 600"));
+        assert!(
+            Load::read("load.csv", text)
+                .unwrap_err()
+                .to_string()
+                .contains("expected 600")
+        );
     }
 }

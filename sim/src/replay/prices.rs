@@ -7,8 +7,13 @@ const FILE: &str = "sim/src/replay/prices.toml";
 
 /// The prices of the documented case.
 pub fn replay_prices() -> Result<Prices, ReplayError> {
-    let file = read_prices(FILE, include_bytes!("prices.toml"), &PriceDefaults::default())?;
+    let file = read_prices(
+        FILE,
+        include_bytes!("prices.toml"),
+        &PriceDefaults::default(),
+    )?;
     let mut table = PriceTable::default();
+
     table.apply(file.prices, true)?;
     Ok(Prices::new(table))
 }
@@ -21,7 +26,13 @@ mod tests {
 
     #[test]
     fn all_prices_of_the_file_are_good_ones() {
-        let file = read_prices(FILE, include_bytes!("prices.toml"), &PriceDefaults::default()).unwrap();
+        let file = read_prices(
+            FILE,
+            include_bytes!("prices.toml"),
+            &PriceDefaults::default(),
+        )
+        .unwrap();
+
         assert_eq!((file.rejected, file.prices.len()), (Vec::new(), 3));
     }
 }

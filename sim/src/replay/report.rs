@@ -18,10 +18,18 @@ impl Range {
     fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else { return Self::default() };
+
+        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
+            return Self::default();
+        };
         let middle = sorted.len() / 2;
         let below = sorted[(sorted.len() - 1) / 2];
-        Self { min, median: (below + sorted[middle]) / 2.0, max }
+
+        Self {
+            min,
+            median: (below + sorted[middle]) / 2.0,
+            max,
+        }
     }
 }
 
@@ -59,15 +67,19 @@ impl Candidate {
         self.range(|outcome| outcome.survivable_minutes as f64 / outcome.minutes as f64)
     }
 
-    /// The share of requests that would have been answered if, at any time, the region had been lost whose loss hurts most.
+    /// The share of requests that would have been answered if, at any time, the region had been
+    /// lost whose loss hurts most.
     pub fn served_after_loss(&self) -> Range {
         self.range(|outcome| outcome.served_after_loss / outcome.demanded)
     }
 
-    /// What this saves against a baseline, as a share of the baseline's cost, seed by seed; negative where it costs more.
+    /// What this saves against a baseline, as a share of the baseline's cost, seed by seed;
+    /// negative where it costs more.
     pub fn saving_against(&self, baseline: &Self) -> Range {
         let pairs = self.outcomes.iter().zip(&baseline.outcomes);
-        Range::of(pairs.map(|(own, other)| 1.0 - own.bill.total().to_f64() / other.bill.total().to_f64()))
+        Range::of(
+            pairs.map(|(own, other)| 1.0 - own.bill.total().to_f64() / other.bill.total().to_f64()),
+        )
     }
 }
 
@@ -105,30 +117,59 @@ const SERVED_GOAL: f64 = 0.9999;
 impl Report {
     /// The strategy where most callers are.
     pub fn documented(&self, strategy: Strategy) -> Option<&Candidate> {
-        self.candidates.iter().find(|candidate| candidate.strategy == strategy)
+        self.candidates
+            .iter()
+            .find(|candidate| candidate.strategy == strategy)
     }
 
     /// The strategies in other regions.
     pub fn elsewhere(&self) -> impl Iterator<Item = &Candidate> {
-        let documented = |of: &Candidate| self.documented(of.strategy).is_some_and(|first| first.regions == of.regions);
-        self.candidates.iter().filter(move |candidate| !documented(candidate))
+        let documented = |of: &Candidate| {
+            self.documented(of.strategy)
+                .is_some_and(|first| first.regions == of.regions)
+        };
+
+        self.candidates
+            .iter()
+            .filter(move |candidate| !documented(candidate))
     }
 
     /// The goals of the mesh that survives the loss of a region, as far as its baselines were run.
     pub fn goals(&self) -> Vec<Goal> {
-        let Some(mesh) = self.documented(Strategy::Mesh) else { return Vec::new() };
+        let Some(mesh) = self.documented(Strategy::Mesh) else {
+            return Vec::new();
+        };
         let goal = |title: String, least: f64, measured: Range| {
             let is_reached = measured.median >= least;
-            Goal { title, least, measured, is_reached }
+            Goal {
+                title,
+                least,
+                measured,
+                is_reached,
+            }
         };
-        let baselines = [Strategy::Peak, Strategy::StandbyMixed].into_iter().filter_map(|it| self.documented(it));
+
+        let baselines = [Strategy::Peak, Strategy::StandbyMixed]
+            .into_iter()
+            .filter_map(|it| self.documented(it));
         let mut goals: Vec<Goal> = baselines
             .map(|baseline| {
-                let (title, regions) = (baseline.strategy.title(), baseline.regions.join(" + "));
-                goal(format!("saved against {title} ({regions})"), SAVING_GOAL, mesh.saving_against(baseline))
+                let title = baseline.strategy.title();
+                let regions = baseline.regions.join(" + ");
+                goal(
+                    format!("saved against {title} ({regions})"),
+                    SAVING_GOAL,
+                    mesh.saving_against(baseline),
+                )
             })
             .collect();
-        goals.push(goal("requests answered".to_owned(), SERVED_GOAL, mesh.served()));
+
+        goals.push(goal(
+            "requests answered".to_owned(),
+            SERVED_GOAL,
+            mesh.served(),
+        ));
+
         goals
     }
 }

@@ -27,9 +27,11 @@ pub struct Outcome {
     pub served: f64,
     /// Minutes that count.
     pub minutes: u64,
-    /// Those of them in which any one region could have been lost and all requests answered by the others.
+    /// Those of them in which any one region could have been lost and all requests answered by the
+    /// others.
     pub survivable_minutes: u64,
-    /// Requests that would have been answered if in every minute that region had been lost whose loss hurts most.
+    /// Requests that would have been answered if in every minute that region had been lost whose
+    /// loss hurts most.
     pub served_after_loss: f64,
     /// Spot nodes that were taken back, the warm-up included.
     pub spot_losses: u64,
@@ -47,8 +49,8 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// A new plan is known a minute into its bin, when the bin's rates have been seen. Who answers whom changes once the nodes
-    /// for it serve.
+    /// A new plan is known a minute into its bin, when the bin's rates have been seen. Who answers
+    /// whom changes once the nodes for it serve.
     pub(super) fn play(&self, seed: u64) -> Result<Outcome, ReplayError> {
         let mut markets = SpotMarkets::new(self.assumptions.spot, seed);
         let mut plan: &Plan = &self.plans[0];
@@ -57,22 +59,29 @@ impl Run<'_> {
         let mut router = Router::new(self.trips, &self.assumptions.node_seconds);
         let mut usage = Usage::default();
         let warm_up_minutes = self.assumptions.warm_up_days * BINS_PER_DAY * BIN_MINUTES;
-        let (mut demanded, mut served, mut after_loss) = (0.0, 0.0, 0.0);
-        let (mut minutes, mut survivable_minutes) = (0, 0);
+        let mut demanded = 0.0;
+        let mut served = 0.0;
+        let mut after_loss = 0.0;
+        let mut minutes = 0;
+        let mut survivable_minutes = 0;
 
         for minute in 0..self.demand.len() * BIN_MINUTES {
             let bin = minute / BIN_MINUTES;
             if minute % BIN_MINUTES == 1 {
                 plan = &self.plans[bin];
             }
+
             let now = u32::try_from(minute).map_err(|_| ReplayError::TooLarge)?;
             markets.step();
             fleet.step(now, plan, &markets);
             if !fleet.is_starting(now) {
                 shares = &plan.shares;
             }
-            let (rates, nodes) = (&self.demand[bin], fleet.serving(now));
+
+            let rates = &self.demand[bin];
+            let nodes = fleet.serving(now);
             let answered = router.minute(rates, shares, &nodes, DETECTION_SECONDS / 60.0);
+
             if minute < warm_up_minutes {
                 continue;
             }
@@ -82,15 +91,18 @@ impl Run<'_> {
                 let (durable, spot) = fleet.paid(region);
                 usage.add_nodes(durable, spot, u64::from(plan.committed[region]));
             }
+
             add_answers(day, &answered);
             let demand = sum(rates.as_flattened());
             let left = router.after_loss(rates, shares, &nodes);
+
             demanded += demand * 60.0;
             served += sum(answered.as_flattened().as_flattened()) * 60.0;
             after_loss += left * 60.0;
             minutes += 1;
             survivable_minutes += u64::from(left >= demand * (1.0 - ROUNDING));
         }
+
         let bill = usage.bill(self.list, self.choice, self.assumptions.callers)?;
         Ok(Outcome {
             bill,

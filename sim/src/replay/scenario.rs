@@ -1,7 +1,9 @@
 //! What the replay assumes: regions, models, prices, the spot market and the rules of operation.
 
 use super::{ReplayError, spot::SpotProcess};
-use regionmesh_cost::{CloudRegion, MeshRegion, Money, NoPrice, Prices, PricingClass, RegionMap, price_per_gb};
+use regionmesh_cost::{
+    CloudRegion, MeshRegion, Money, NoPrice, Prices, PricingClass, RegionMap, price_per_gb,
+};
 use time::{Date, Month};
 
 /// Origins are the regions that callers run in.
@@ -21,9 +23,24 @@ pub(super) struct Region {
 
 /// The three example regions of the platform.
 pub(super) const REGIONS: [Region; 3] = [
-    Region { name: "us-west-2", cloud: "aws", demand_share: 0.40, utc_offset_minutes: -8 * 60 },
-    Region { name: "europe-west1", cloud: "gcp", demand_share: 0.35, utc_offset_minutes: 60 },
-    Region { name: "centralindia", cloud: "azure", demand_share: 0.25, utc_offset_minutes: 5 * 60 + 30 },
+    Region {
+        name: "us-west-2",
+        cloud: "aws",
+        demand_share: 0.40,
+        utc_offset_minutes: -8 * 60,
+    },
+    Region {
+        name: "europe-west1",
+        cloud: "gcp",
+        demand_share: 0.35,
+        utc_offset_minutes: 60,
+    },
+    Region {
+        name: "centralindia",
+        cloud: "azure",
+        demand_share: 0.25,
+        utc_offset_minutes: 5 * 60 + 30,
+    },
 ];
 
 /// A model. Every node holds all three.
@@ -36,15 +53,27 @@ pub(super) struct Model {
 }
 
 pub(super) const MODEL_LIST: [Model; MODELS] = [
-    Model { name: "large", service_ms: 80.0, bytes: 8_000_000_000 },
-    Model { name: "mid", service_ms: 40.0, bytes: 4_000_000_000 },
-    Model { name: "small", service_ms: 20.0, bytes: 1_000_000_000 },
+    Model {
+        name: "large",
+        service_ms: 80.0,
+        bytes: 8_000_000_000,
+    },
+    Model {
+        name: "mid",
+        service_ms: 40.0,
+        bytes: 4_000_000_000,
+    },
+    Model {
+        name: "small",
+        service_ms: 20.0,
+        bytes: 1_000_000_000,
+    },
 ];
 
 /// Bytes of an answer: some 500 tokens of text.
 pub(super) const ANSWER_BYTES: f64 = 2_000.0;
-/// Round trip and time to the first token stay within this, milliseconds. At 150 ms none of the three regions could take over
-/// for another: they are 133 to 209 ms apart.
+/// Round trip and time to the first token stay within this, milliseconds. At 150 ms none of the
+/// three regions could take over for another: they are 133 to 209 ms apart.
 pub(super) const LATENCY_MS: f64 = 300.0;
 /// Capacity over the forecast.
 pub(super) const HEADROOM: f64 = 1.1;
@@ -60,8 +89,8 @@ pub(super) const LOOK_BACK_BINS: usize = 3;
 pub(super) const LOOK_AHEAD_BINS: usize = 3;
 /// How long a lost spot node is missed, minutes: what the placement is told.
 pub(super) const SPOT_REPLACEMENT_MINUTES: f64 = 5.0;
-/// Load balancer, NAT gateway and monitoring of a region that has nodes, per hour: an estimate. AWS asks some 0.02 and 0.05 for the
-/// first two.
+/// Load balancer, NAT gateway and monitoring of a region that has nodes, per hour: an estimate. AWS
+/// asks some 0.02 and 0.05 for the first two.
 pub(super) const FIXED_PER_HOUR: &str = "0.10";
 /// Most nodes of a region and pricing class.
 pub(super) const QUOTA: u32 = 2_000;
@@ -84,7 +113,8 @@ pub struct Assumptions {
     pub load_factor: f64,
     /// Work of a request to the large, mid and small model: seconds of one node.
     pub node_seconds: [f64; MODELS],
-    /// Instance types in us-west-2, europe-west1 and centralindia. Nodes of all types count the same.
+    /// Instance types in us-west-2, europe-west1 and centralindia. Nodes of all types count the
+    /// same.
     pub node_types: [&'static str; REGIONS.len()],
     /// Where callers run.
     pub callers: Callers,
@@ -98,8 +128,8 @@ pub struct Assumptions {
     pub spot: SpotProcess,
     /// Capacity over the peak of the strategies that are sized for it.
     pub peak_headroom: f64,
-    /// Capacity over the forecast that is left after the loss of a region that is to be survived. A placement's own headroom is not
-    /// there then, and the forecast is no better.
+    /// Capacity over the forecast that is left after the loss of a region that is to be survived. A
+    /// placement's own headroom is not there then, and the forecast is no better.
     pub loss_headroom: f64,
 }
 
@@ -128,36 +158,63 @@ pub struct RoundTrips(pub(super) [[f64; REGIONS.len()]; REGIONS.len()]);
 impl Default for RoundTrips {
     /// As skyplane measured them between virtual machines (2022, premium tier).
     fn default() -> Self {
-        Self([[0.0, 158.5, 208.9], [158.5, 0.0, 133.4], [208.9, 133.4, 0.0]])
+        Self([
+            [0.0, 158.5, 208.9],
+            [158.5, 0.0, 133.4],
+            [208.9, 133.4, 0.0],
+        ])
     }
 }
 
 impl RoundTrips {
-    /// The same, with averages from skyplane's table of latencies where it has them: columns `src_region`, `src_tier`,
-    /// `dst_region`, `dst_tier` and `avg_rtt`, zones as `gcp:europe-west1-b`. Rows that can't be used are left out.
+    /// The same, with averages from skyplane's table of latencies where it has them: columns
+    /// `src_region`, `src_tier`, `dst_region`, `dst_tier` and `avg_rtt`, zones as
+    /// `gcp:europe-west1-b`. Rows that can't be used are left out.
     pub fn read(text: &str) -> Self {
         let mut trips = Self::default();
         let mut lines = text.lines();
         let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-        let wanted = ["src_region", "src_tier", "dst_region", "dst_tier", "avg_rtt"];
-        let places: Vec<usize> =
-            wanted.iter().filter_map(|name| header.iter().position(|column| column == name)).collect();
-        let &[from, from_tier, to, to_tier, trip] = places.as_slice() else { return trips };
+        let wanted = [
+            "src_region",
+            "src_tier",
+            "dst_region",
+            "dst_tier",
+            "avg_rtt",
+        ];
+
+        let places: Vec<usize> = wanted
+            .iter()
+            .filter_map(|name| header.iter().position(|column| column == name))
+            .collect();
+        let &[from, from_tier, to, to_tier, trip] = places.as_slice() else {
+            return trips;
+        };
         let index_of = |text: &str| {
             let at: CloudRegion = text.parse().ok()?;
-            REGIONS.iter().position(|region| region.cloud == at.cloud() && region.name == at.region())
+            REGIONS
+                .iter()
+                .position(|region| region.cloud == at.cloud() && region.name == at.region())
         };
+
         for line in lines {
             let cells: Vec<&str> = line.split(',').collect();
             let cell = |place: usize| cells.get(place).copied().unwrap_or_default();
             let is_premium = cell(from_tier) == "PREMIUM" && cell(to_tier) == "PREMIUM";
-            let trip_ms = cell(trip).parse::<f64>().ok().filter(|trip_ms| *trip_ms > 0.0 && trip_ms.is_finite());
-            if let (true, Some(from), Some(to), Some(trip_ms)) =
-                (is_premium, index_of(cell(from)), index_of(cell(to)), trip_ms)
-            {
+            let trip_ms = cell(trip)
+                .parse::<f64>()
+                .ok()
+                .filter(|trip_ms| *trip_ms > 0.0 && trip_ms.is_finite());
+
+            if let (true, Some(from), Some(to), Some(trip_ms)) = (
+                is_premium,
+                index_of(cell(from)),
+                index_of(cell(to)),
+                trip_ms,
+            ) {
                 (trips.0[from][to], trips.0[to][from]) = (trip_ms, trip_ms);
             }
         }
+
         trips
     }
 
@@ -170,8 +227,14 @@ impl RoundTrips {
 /// The first day of the replay: the first of a month, since tiers of egress prices count by month.
 pub(super) fn day(index: usize) -> Result<Date, ReplayError> {
     let first = Date::from_calendar_date(2026, Month::October, 1).ok();
-    let date = first.and_then(|first| first.checked_add(time::Duration::days(i64::try_from(index).ok()?)));
-    date.ok_or(ReplayError::Days { given: index, least: 1, most: super::DAYS_MAX })
+    let date =
+        first.and_then(|first| first.checked_add(time::Duration::days(i64::try_from(index).ok()?)));
+
+    date.ok_or(ReplayError::Days {
+        given: index,
+        least: 1,
+        most: super::DAYS_MAX,
+    })
 }
 
 /// Prices per hour of a region's node on a day.
@@ -196,12 +259,23 @@ impl<'a> PriceList<'a> {
             cloud: region.cloud.to_owned(),
             billing_region: Some(region.name.to_owned()),
         });
-        Self { prices, regions: RegionMap::new(regions), node_types: assumptions.node_types }
+
+        Self {
+            prices,
+            regions: RegionMap::new(regions),
+            node_types: assumptions.node_types,
+        }
     }
 
     pub(super) fn nodes(&self, day: Date, region: usize) -> Result<NodePrices, NoPrice> {
         let at = CloudRegion::new(REGIONS[region].cloud, REGIONS[region].name);
-        let price = |class| Ok(self.prices.node(day, &at, self.node_types[region], class)?.first());
+        let price = |class| {
+            Ok(self
+                .prices
+                .node(day, &at, self.node_types[region], class)?
+                .first())
+        };
+
         Ok(NodePrices {
             on_demand: price(PricingClass::OnDemand)?,
             spot: price(PricingClass::Spot)?,
@@ -210,7 +284,18 @@ impl<'a> PriceList<'a> {
     }
 
     /// The price of answers per 10^9 bytes, before tiers; `None` is the Internet.
-    pub(super) fn egress(&self, day: Date, from: usize, to: Option<usize>) -> Result<Money, NoPrice> {
-        price_per_gb(self.prices, &self.regions, day, REGIONS[from].name, to.map(|to| REGIONS[to].name))
+    pub(super) fn egress(
+        &self,
+        day: Date,
+        from: usize,
+        to: Option<usize>,
+    ) -> Result<Money, NoPrice> {
+        price_per_gb(
+            self.prices,
+            &self.regions,
+            day,
+            REGIONS[from].name,
+            to.map(|to| REGIONS[to].name),
+        )
     }
 }

@@ -3,27 +3,32 @@
 use super::scenario::REGIONS;
 use serde::Serialize;
 
-/// The regions of a strategy, by their places in the list of regions; of a standby pair, the one that serves first.
+/// The regions of a strategy, by their places in the list of regions; of a standby pair, the one
+/// that serves first.
 pub(super) type RegionChoice = &'static [usize];
 
 const ONE: [RegionChoice; REGIONS.len()] = [&[0], &[1], &[2]];
 const TWO: [RegionChoice; 3] = [&[0, 1], &[0, 2], &[1, 2]];
-const SERVING_AND_STANDBY: [RegionChoice; 6] = [&[0, 1], &[0, 2], &[1, 0], &[1, 2], &[2, 0], &[2, 1]];
+const SERVING_AND_STANDBY: [RegionChoice; 6] =
+    [&[0, 1], &[0, 2], &[1, 0], &[1, 2], &[2, 0], &[2, 1]];
 const ALL: [RegionChoice; 1] = [&[0, 1, 2]];
 
 /// A way of running the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// One region, on demand, all the time as many nodes as the busiest ten minutes need, known in hindsight, with headroom.
+    /// One region, on demand, all the time as many nodes as the busiest ten minutes need, known in
+    /// hindsight, with headroom.
     Peak,
     /// One region, on demand; nodes follow the load.
     Autoscaled,
     /// The same with commitments and spot nodes.
     AutoscaledMixed,
-    /// A region that serves and one that stands by with as many nodes, on demand, both sized for the peak.
+    /// A region that serves and one that stands by with as many nodes, on demand, both sized for
+    /// the peak.
     StandbyPeak,
-    /// A region that serves and one that stands by with as many nodes, which follow the load, with commitments and spot nodes.
+    /// A region that serves and one that stands by with as many nodes, which follow the load, with
+    /// commitments and spot nodes.
     StandbyMixed,
     /// The same, but both regions serve.
     PairMixed,
@@ -60,7 +65,8 @@ impl Strategy {
         }
     }
 
-    /// Where it can be run. First comes where most callers are, then where the next most are: what can be known beforehand.
+    /// Where it can be run. First comes where most callers are, then where the next most are: what
+    /// can be known beforehand.
     pub(super) fn choices(self) -> &'static [RegionChoice] {
         match self {
             Self::Peak | Self::Autoscaled | Self::AutoscaledMixed => &ONE,
@@ -82,7 +88,10 @@ impl Strategy {
 
     /// Whether the others can take all when a region is lost.
     pub(super) fn survives(self) -> bool {
-        matches!(self, Self::StandbyPeak | Self::StandbyMixed | Self::PairMixed | Self::Mesh)
+        matches!(
+            self,
+            Self::StandbyPeak | Self::StandbyMixed | Self::PairMixed | Self::Mesh
+        )
     }
 
     /// Whether the first region answers everything as long as it can.

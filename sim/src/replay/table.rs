@@ -14,19 +14,36 @@ type Part = fn(&Bill) -> Amount;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, warm_up, seeds) = (self.days, self.warm_up_days, self.seeds.len());
+        let days = self.days;
+        let warm_up = self.warm_up_days;
+        let seeds = self.seeds.len();
+
         writeln!(
             f,
-            "{days} days after {warm_up} days of warm-up; medians of {seeds} seeds, least to most in brackets\n"
+            "{days} days after {warm_up} days of warm-up; medians of {seeds} seeds, least to most \
+                in brackets\n"
         )?;
+
         self.savings(f)?;
         self.costs(f)?;
 
         writeln!(f)?;
-        for Goal { title, least, measured, is_reached } in self.goals() {
+        for Goal {
+            title,
+            least,
+            measured,
+            is_reached,
+        } in self.goals()
+        {
             let verdict = if is_reached { "reached" } else { "MISSED" };
-            writeln!(f, "{verdict}: {title}: {}, goal {:.2} %", exact(measured), least * 100.0)?;
+            writeln!(
+                f,
+                "{verdict}: {title}: {}, goal {:.2} %",
+                exact(measured),
+                least * 100.0
+            )?;
         }
+
         Ok(())
     }
 }
@@ -35,12 +52,30 @@ impl Report {
     /// Cost, and what the mesh saves, with and without the reserve for a loss.
     fn savings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let loss = "if a region is lost";
-        writeln!(f, "{:40} {:>9}  {:^46}  {:>9} {:>20}", "", "", "the mesh saves", "", loss)?;
-        let (with, without) = ("surviving a loss", "without reserve");
-        let (name, place) = ("strategy where most callers are", "cost, USD");
-        writeln!(f, "{name:40} {place:>9}  {with:>22}  {without:>22}  {:>9} {:>20}", "answered", "answered")?;
-        let documented = Strategy::ALL.iter().filter_map(|strategy| self.documented(*strategy));
-        documented.clone().try_for_each(|candidate| self.row(f, candidate.strategy.title(), candidate))?;
+        writeln!(
+            f,
+            "{:40} {:>9}  {:^46}  {:>9} {:>20}",
+            "", "", "the mesh saves", "", loss
+        )?;
+
+        let with = "surviving a loss";
+        let without = "without reserve";
+        let name = "strategy where most callers are";
+        let place = "cost, USD";
+
+        writeln!(
+            f,
+            "{name:40} {place:>9}  {with:>22}  {without:>22}  {:>9} {:>20}",
+            "answered", "answered"
+        )?;
+
+        let documented = Strategy::ALL
+            .iter()
+            .filter_map(|strategy| self.documented(*strategy));
+        documented
+            .clone()
+            .try_for_each(|candidate| self.row(f, candidate.strategy.title(), candidate))?;
+
         let elsewhere: Vec<&Candidate> = self.elsewhere().collect();
         if elsewhere.is_empty() {
             return Ok(());
@@ -52,19 +87,36 @@ impl Report {
             if last.replace(candidate.strategy) != Some(candidate.strategy) {
                 writeln!(f, "{}", candidate.strategy.title())?;
             }
-            self.row(f, &format!("  {}", candidate.regions.join(" + ")), candidate)?;
+            self.row(
+                f,
+                &format!("  {}", candidate.regions.join(" + ")),
+                candidate,
+            )?;
         }
+
         Ok(())
     }
 
     fn row(&self, f: &mut fmt::Formatter<'_>, title: &str, candidate: &Candidate) -> fmt::Result {
         write!(f, "{title:40} {:9.0}", candidate.cost().median)?;
         for mesh in [Strategy::Mesh, Strategy::MeshWithoutReserve] {
-            let mesh = self.documented(mesh).filter(|mesh| mesh.strategy != candidate.strategy);
-            write!(f, "  {:>22}", mesh.map_or_else(String::new, |mesh| percent(mesh.saving_against(candidate))))?;
+            let mesh = self
+                .documented(mesh)
+                .filter(|mesh| mesh.strategy != candidate.strategy);
+            write!(
+                f,
+                "  {:>22}",
+                mesh.map_or_else(String::new, |mesh| percent(mesh.saving_against(candidate)))
+            )?;
         }
+
         let survives = candidate.strategy.survives();
-        let loss = if survives { share(candidate.served_after_loss().min) } else { "-".to_owned() };
+        let loss = if survives {
+            share(candidate.served_after_loss().min)
+        } else {
+            "-".to_owned()
+        };
+
         writeln!(f, "  {:>9} {loss:>20}", share(candidate.served().min))
     }
 
@@ -78,15 +130,29 @@ impl Report {
             ("answers", |bill| bill.answers),
             ("replication", |bill| bill.replication),
         ];
+
         write!(f, "\n{:40}", "cost, USD")?;
-        parts.iter().try_for_each(|(title, _)| write!(f, " {title:>11}"))?;
+        parts
+            .iter()
+            .try_for_each(|(title, _)| write!(f, " {title:>11}"))?;
         writeln!(f, "  regions")?;
-        for candidate in Strategy::ALL.iter().filter_map(|strategy| self.documented(*strategy)) {
+        for candidate in Strategy::ALL
+            .iter()
+            .filter_map(|strategy| self.documented(*strategy))
+        {
             write!(f, "{:40}", candidate.strategy.title())?;
-            let cost = |part: Part| candidate.range(|outcome| part(&outcome.bill).to_f64()).median;
-            parts.iter().try_for_each(|(_, part)| write!(f, " {:11.0}", cost(*part)))?;
+            let cost = |part: Part| {
+                candidate
+                    .range(|outcome| part(&outcome.bill).to_f64())
+                    .median
+            };
+
+            parts
+                .iter()
+                .try_for_each(|(_, part)| write!(f, " {:11.0}", cost(*part)))?;
             writeln!(f, "  {}", candidate.regions.join(" + "))?;
         }
+
         Ok(())
     }
 }
@@ -96,17 +162,33 @@ impl Sensitivity {
     pub fn table(variants: &[Self]) -> String {
         let mut text = format!("{:52}", "the mesh that survives a loss saves against");
         let titles = ["peak", "hot standby", "active pair", "one, res. + spot"];
-        titles.iter().for_each(|title| text += &format!("  {title:>22}"));
+        titles
+            .iter()
+            .for_each(|title| text += &format!("  {title:>22}"));
         text += &format!("  {:>9}\n", "answered");
         for variant in variants {
             let savings = BASELINES.iter().map(|baseline| {
-                let found = variant.savings.iter().find(|(strategy, _)| strategy == baseline);
-                format!("  {:>22}", found.map_or_else(String::new, |(_, saving)| percent(*saving)))
+                let found = variant
+                    .savings
+                    .iter()
+                    .find(|(strategy, _)| strategy == baseline);
+
+                format!(
+                    "  {:>22}",
+                    found.map_or_else(String::new, |(_, saving)| percent(*saving))
+                )
             });
+
             // Writing to a string can't fail.
-            let _ =
-                writeln!(text, "{:52}{}  {:>9}", variant.title, savings.collect::<String>(), share(variant.served.min));
+            let _ = writeln!(
+                text,
+                "{:52}{}  {:>9}",
+                variant.title,
+                savings.collect::<String>(),
+                share(variant.served.min)
+            );
         }
+
         text
     }
 }

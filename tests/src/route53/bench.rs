@@ -1,4 +1,5 @@
-//! What tests of the provider share: a mesh of three regions on paper, its plans, and a provider for its zone.
+//! What tests of the provider share: a mesh of three regions on paper, its plans, and a provider
+//! for its zone.
 
 use super::{FakeRoute53, Options, Policy, Set, ZONE_ID, client};
 use crate::wait::seconds;
@@ -44,22 +45,37 @@ impl Bench {
     /// `(set identifier, weight)` of the service's A sets.
     pub fn weights(&self) -> Vec<(String, u8)> {
         let weight = |set: &Set| match set.policy {
-            Policy::Weighted(weight) => Some((set.id.clone()?.trim_start_matches("regionmesh:").to_owned(), weight)),
+            Policy::Weighted(weight) => Some((
+                set.id.clone()?.trim_start_matches("regionmesh:").to_owned(),
+                weight,
+            )),
             _ => None,
         };
-        self.fake.sets_of(SERVICE).iter().filter_map(weight).collect()
+
+        self.fake
+            .sets_of(SERVICE)
+            .iter()
+            .filter_map(weight)
+            .collect()
     }
 
     /// The fence's first value.
     pub fn fence(&self) -> String {
         let sets = self.fake.sets_of(FENCE);
-        sets.iter().flat_map(|set| &set.values).find(|value| value.starts_with("\"v1 ")).cloned().unwrap_or_default()
+        sets.iter()
+            .flat_map(|set| &set.values)
+            .find(|value| value.starts_with("\"v1 "))
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
 /// An agent's configuration, as a file.
 pub fn config_text(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> String {
-    let servers: Vec<_> = name_servers.iter().map(|server| format!("{server:?}")).collect();
+    let servers: Vec<_> = name_servers
+        .iter()
+        .map(|server| format!("{server:?}"))
+        .collect();
     let mut text = format!(
         r#"
         mesh = "mesh.example.com"
@@ -85,8 +101,13 @@ pub fn config_text(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> Str
         endpoint_url = "{url}"
         name_servers = [{}]
         "#,
-        servers.iter().map(|server| format!("\"{server}\"")).collect::<Vec<_>>().join(", ")
+        servers
+            .iter()
+            .map(|server| format!("\"{server}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
+
     for (index, region) in REGIONS.iter().enumerate() {
         text += &format!(
             r#"
@@ -98,6 +119,7 @@ pub fn config_text(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> Str
             index + 1
         );
     }
+
     text
 }
 
@@ -129,6 +151,7 @@ pub async fn provider(config: &Config, request: Duration) -> Route53 {
     let url = section(config).endpoint_url.as_deref().unwrap();
     let client = client(url, request).await;
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
+
     Route53::new(config, section(config), client, patience, metrics)
 }
 

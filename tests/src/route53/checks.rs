@@ -55,47 +55,93 @@ pub enum CheckKind {
     },
 }
 
-pub(super) fn read(config: &Element, known: &BTreeMap<String, Check>) -> Result<CheckKind, Refused> {
+pub(super) fn read(
+    config: &Element,
+    known: &BTreeMap<String, Check>,
+) -> Result<CheckKind, Refused> {
     let input = |text: &str| Refused::InvalidInput(text.to_owned());
     let number = |name: &str, default: u32| match config.text_of(name) {
-        Some(text) => text.parse::<u32>().map_err(|_| input(&format!("{name} must be a number"))),
+        Some(text) => text
+            .parse::<u32>()
+            .map_err(|_| input(&format!("{name} must be a number"))),
         None => Ok(default),
     };
-    let protocol = config.text_of("Type").ok_or_else(|| input("Type is missing"))?;
+    let protocol = config
+        .text_of("Type")
+        .ok_or_else(|| input("Type is missing"))?;
+
     match protocol.as_str() {
         "CALCULATED" => {
-            let children: BTreeSet<_> = config.all("ChildHealthChecks").map(|child| child.text.clone()).collect();
+            let children: BTreeSet<_> = config
+                .all("ChildHealthChecks")
+                .map(|child| child.text.clone())
+                .collect();
             let threshold = number("HealthThreshold", 0)?;
-            if ["IPAddress", "FullyQualifiedDomainName", "Port", "ResourcePath"]
-                .iter()
-                .any(|name| config.get(name).is_some())
+
+            if [
+                "IPAddress",
+                "FullyQualifiedDomainName",
+                "Port",
+                "ResourcePath",
+            ]
+            .iter()
+            .any(|name| config.get(name).is_some())
             {
                 return Err(input("a CALCULATED health check has no endpoint"));
             }
+
             if children.len() > CHILDREN_MAX || threshold > 256 {
-                return Err(input("a CALCULATED health check has at most 256 children and a threshold of at most 256"));
+                return Err(input(
+                    "a CALCULATED health check has at most 256 children and a threshold of at most \
+                        256",
+                ));
             }
+
             if let Some(unknown) = children.iter().find(|child| !known.contains_key(*child)) {
-                return Err(input(&format!("the child health check {unknown} does not exist")));
+                return Err(input(&format!(
+                    "the child health check {unknown} does not exist"
+                )));
             }
-            if children.iter().any(|child| matches!(known[child].kind, CheckKind::Calculated { .. })) {
+
+            if children
+                .iter()
+                .any(|child| matches!(known[child].kind, CheckKind::Calculated { .. }))
+            {
                 return Err(input("a CALCULATED health check can't watch another one"));
             }
-            Ok(CheckKind::Calculated { children, threshold })
+
+            Ok(CheckKind::Calculated {
+                children,
+                threshold,
+            })
         }
         "HTTP" | "HTTPS" => {
-            let (interval, failures) = (number("RequestInterval", 30)?, number("FailureThreshold", 3)?);
+            let interval = number("RequestInterval", 30)?;
+            let failures = number("FailureThreshold", 3)?;
             let port = number("Port", if protocol == "HTTP" { 80 } else { 443 })?;
             let path = config.text_of("ResourcePath").unwrap_or_default();
-            if !matches!(interval, 10 | 30) || !(1..=10).contains(&failures) || !(1..=65_535).contains(&port) {
-                return Err(input("RequestInterval is 10 or 30, FailureThreshold 1 to 10, Port 1 to 65535"));
+
+            if !matches!(interval, 10 | 30)
+                || !(1..=10).contains(&failures)
+                || !(1..=65_535).contains(&port)
+            {
+                return Err(input(
+                    "RequestInterval is 10 or 30, FailureThreshold 1 to 10, Port 1 to 65535",
+                ));
             }
+
             if path.len() > 255 {
                 return Err(input("ResourcePath has at most 255 characters"));
             }
-            let host = match (config.text_of("IPAddress"), config.text_of("FullyQualifiedDomainName")) {
+
+            let host = match (
+                config.text_of("IPAddress"),
+                config.text_of("FullyQualifiedDomainName"),
+            ) {
                 (Some(address), _) => {
-                    let ip = address.parse::<IpAddr>().map_err(|_| input("IPAddress is no address"))?;
+                    let ip = address
+                        .parse::<IpAddr>()
+                        .map_err(|_| input("IPAddress is no address"))?;
                     let is_public = match ip {
                         IpAddr::V4(ip) => {
                             !(ip.is_private()
@@ -111,6 +157,7 @@ pub(super) fn read(config: &Element, known: &BTreeMap<String, Check>) -> Result<
                                 || ip.is_multicast())
                         }
                     };
+
                     if !is_public {
                         return Err(input("IPAddress is not in a public range"));
                     }
@@ -119,8 +166,14 @@ pub(super) fn read(config: &Element, known: &BTreeMap<String, Check>) -> Result<
                 (None, Some(name)) if !name.is_empty() && name.len() <= 255 => name,
                 _ => return Err(input("IPAddress or FullyQualifiedDomainName is needed")),
             };
+
             let port = u16::try_from(port).unwrap_or(u16::MAX);
-            Ok(CheckKind::Poll { host, port, path, failures })
+            Ok(CheckKind::Poll {
+                host,
+                port,
+                path,
+                failures,
+            })
         }
         _ => Err(input("the fake knows HTTP, HTTPS and CALCULATED")),
     }
@@ -128,8 +181,11 @@ pub(super) fn read(config: &Element, known: &BTreeMap<String, Check>) -> Result<
 
 pub(super) fn check_reference(reference: &str) -> Result<(), Refused> {
     if reference.is_empty() || reference.len() > REFERENCE_MAX {
-        return Err(Refused::InvalidInput(format!("CallerReference has 1 to {REFERENCE_MAX} characters")));
+        return Err(Refused::InvalidInput(format!(
+            "CallerReference has 1 to {REFERENCE_MAX} characters"
+        )));
     }
+
     Ok(())
 }
 
@@ -137,8 +193,14 @@ pub(super) fn check_reference(reference: &str) -> Result<(), Refused> {
 pub(super) fn is_healthy(known: &BTreeMap<String, Check>, id: &str) -> bool {
     known.get(id).is_some_and(|check| match &check.kind {
         CheckKind::Poll { .. } => check.is_healthy,
-        CheckKind::Calculated { children, threshold } => {
-            let healthy = children.iter().filter(|child| is_healthy(known, child)).count();
+        CheckKind::Calculated {
+            children,
+            threshold,
+        } => {
+            let healthy = children
+                .iter()
+                .filter(|child| is_healthy(known, child))
+                .count();
             healthy >= usize::try_from(*threshold).unwrap_or(usize::MAX)
         }
     })
@@ -147,8 +209,15 @@ pub(super) fn is_healthy(known: &BTreeMap<String, Check>, id: &str) -> bool {
 impl Check {
     /// Takes in one answer of the endpoint.
     pub(super) fn heard(&mut self, is_good: bool) {
-        let CheckKind::Poll { failures, .. } = &self.kind else { return };
-        self.contrary = if is_good == self.is_healthy { 0 } else { self.contrary + 1 };
+        let CheckKind::Poll { failures, .. } = &self.kind else {
+            return;
+        };
+        self.contrary = if is_good == self.is_healthy {
+            0
+        } else {
+            self.contrary + 1
+        };
+
         if self.contrary >= *failures {
             (self.is_healthy, self.contrary) = (is_good, 0);
         }

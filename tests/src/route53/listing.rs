@@ -20,22 +20,40 @@ fn page_size(query: &Query, most: usize) -> Result<usize, Refused> {
     match asked {
         None => Ok(most),
         Some(Ok(items)) if items > 0 => Ok(items.min(most)),
-        Some(_) => Err(Refused::InvalidInput("maxitems must be a positive number".into())),
+        Some(_) => Err(Refused::InvalidInput(
+            "maxitems must be a positive number".into(),
+        )),
     }
 }
 
 pub(super) fn records(sets: &[Set], query: &Query, most: usize) -> Result<Element, Refused> {
-    let (name, record_type, id) = (query.get("name"), query.get("type"), query.get("identifier"));
+    let name = query.get("name");
+    let record_type = query.get("type");
+    let id = query.get("identifier");
+
     if (record_type.is_some() && name.is_none()) || (id.is_some() && record_type.is_none()) {
-        return Err(Refused::InvalidInput("identifier needs type, and type needs name".into()));
+        return Err(Refused::InvalidInput(
+            "identifier needs type, and type needs name".into(),
+        ));
     }
+
     let size = page_size(query, most)?;
     let start = name.map(|name| {
         let name = format!("{}.", name.trim_end_matches('.').to_ascii_lowercase());
-        (labels(&name), record_type.cloned().unwrap_or_default(), id.cloned())
+        (
+            labels(&name),
+            record_type.cloned().unwrap_or_default(),
+            id.cloned(),
+        )
     });
-    let from: Vec<_> = sets.iter().filter(|set| start.as_ref().is_none_or(|start| set.order() >= *start)).collect();
-    let (page, next) = (&from[..from.len().min(size)], from.get(size));
+
+    let from: Vec<_> = sets
+        .iter()
+        .filter(|set| start.as_ref().is_none_or(|start| set.order() >= *start))
+        .collect();
+    let page = &from[..from.len().min(size)];
+    let next = from.get(size);
+
     Ok(Element::new("ListResourceRecordSetsResponse")
         .list("ResourceRecordSets", page.iter().map(|set| set.element()))
         .field("IsTruncated", next.is_some())
@@ -45,11 +63,17 @@ pub(super) fn records(sets: &[Set], query: &Query, most: usize) -> Result<Elemen
         .field("MaxItems", size))
 }
 
-pub(super) fn checks(known: &BTreeMap<String, Check>, query: &Query, most: usize) -> Result<Element, Refused> {
+pub(super) fn checks(
+    known: &BTreeMap<String, Check>,
+    query: &Query,
+    most: usize,
+) -> Result<Element, Refused> {
     let size = page_size(query, most)?;
     let marker = query.get("marker").cloned().unwrap_or_default();
     let from: Vec<_> = known.values().filter(|check| check.id >= marker).collect();
-    let (page, next) = (&from[..from.len().min(size)], from.get(size));
+    let page = &from[..from.len().min(size)];
+    let next = from.get(size);
+
     Ok(Element::new("ListHealthChecksResponse")
         .list("HealthChecks", page.iter().map(|check| check.element()))
         .field("Marker", &marker)

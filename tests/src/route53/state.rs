@@ -40,7 +40,11 @@ impl State {
         let now = Instant::now();
         let apex = |record_type, values: &[&str]| Set::simple(ZONE, record_type, values);
         let soa = "ns-1.awsdns-fake.test. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400";
-        let sets = vec![apex("NS", &["ns-1.awsdns-fake.test.", "ns-2.awsdns-fake.test."]), apex("SOA", &[soa])];
+        let sets = vec![
+            apex("NS", &["ns-1.awsdns-fake.test.", "ns-2.awsdns-fake.test."]),
+            apex("SOA", &[soa]),
+        ];
+
         Self {
             tokens: f64::from(options.requests_per_second),
             options,
@@ -70,7 +74,8 @@ impl State {
         false
     }
 
-    /// Whether an earlier change of the zone is still being taken in; if not, this one is from now on.
+    /// Whether an earlier change of the zone is still being taken in; if not, this one is from now
+    /// on.
     pub(super) fn is_busy(&mut self, now: Instant) -> bool {
         if now < self.busy_until {
             return true;
@@ -86,7 +91,9 @@ impl State {
 
     pub(super) fn change(&mut self, changes: &[Change]) -> Result<Element, Refused> {
         let next = zone::apply(ZONE, &self.sets, changes, |id| self.checks.contains_key(id))?;
-        let (id, in_sync) = (self.next_id("C"), Instant::now() + self.options.in_sync);
+        let id = self.next_id("C");
+        let in_sync = Instant::now() + self.options.in_sync;
+
         self.sets = next;
         self.spread.push((in_sync, self.sets.clone()));
         self.changes.insert(id.clone(), in_sync);
@@ -101,22 +108,36 @@ impl State {
     /// What the name servers hold now.
     pub(super) fn visible(&self) -> &[Set] {
         let now = Instant::now();
-        self.spread.iter().rev().find(|(since, _)| *since <= now).map_or(&[], |(_, sets)| sets)
+        self.spread
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= now)
+            .map_or(&[], |(_, sets)| sets)
     }
 
     /// Makes a check; whether there was none before.
-    pub(super) fn create_check(&mut self, reference: &str, config: &Element) -> Result<(String, bool), Refused> {
+    pub(super) fn create_check(
+        &mut self,
+        reference: &str,
+        config: &Element,
+    ) -> Result<(String, bool), Refused> {
         checks::check_reference(reference)?;
         let kind = checks::read(config, &self.checks)?;
-        if let Some(found) = self.checks.values().find(|check| check.reference == reference) {
+        if let Some(found) = self
+            .checks
+            .values()
+            .find(|check| check.reference == reference)
+        {
             if found.config.children == config.children {
                 return Ok((found.id.clone(), false));
             }
             return Err(Refused::InvalidInput("HealthCheckAlreadyExists".into()));
         }
+
         if self.spent.contains(reference) {
             return Err(Refused::InvalidInput("HealthCheckAlreadyExists".into()));
         }
+
         let id = self.next_id("hc-");
         let check = Check {
             id: id.clone(),
@@ -127,12 +148,15 @@ impl State {
             contrary: 0,
             is_healthy: true,
         };
+
         self.checks.insert(id.clone(), check);
         Ok((id, true))
     }
 
     pub(super) fn delete_check(&mut self, id: &str) -> bool {
-        self.checks.remove(id).is_some_and(|check| self.spent.insert(check.reference))
+        self.checks
+            .remove(id)
+            .is_some_and(|check| self.spent.insert(check.reference))
     }
 
     pub(super) fn is_healthy(&self, id: &str) -> bool {
@@ -142,11 +166,15 @@ impl State {
     /// What the checkers have to ask: check, address, host name, path.
     pub(super) fn polls(&self) -> Vec<(String, Option<SocketAddr>, String, String)> {
         let poll = |check: &Check| match &check.kind {
-            CheckKind::Poll { host, path, .. } => {
-                Some((check.id.clone(), self.hosts.get(host).copied(), host.clone(), path.clone()))
-            }
+            CheckKind::Poll { host, path, .. } => Some((
+                check.id.clone(),
+                self.hosts.get(host).copied(),
+                host.clone(),
+                path.clone(),
+            )),
             CheckKind::Calculated { .. } => None,
         };
+
         self.checks.values().filter_map(poll).collect()
     }
 }

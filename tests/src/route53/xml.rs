@@ -12,13 +12,21 @@ pub(super) struct Element {
 
 impl Element {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.into(), ..Self::default() }
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
     }
 
     /// With a child that holds text.
     #[must_use]
     pub(super) fn field(mut self, name: &str, text: impl ToString) -> Self {
-        self.children.push(Self { name: name.into(), text: text.to_string(), children: Vec::new() });
+        self.children.push(Self {
+            name: name.into(),
+            text: text.to_string(),
+            children: Vec::new(),
+        });
+
         self
     }
 
@@ -39,7 +47,12 @@ impl Element {
 
     #[must_use]
     pub(super) fn list(self, name: &str, children: impl IntoIterator<Item = Element>) -> Self {
-        let list = Self { name: name.into(), text: String::new(), children: children.into_iter().collect() };
+        let list = Self {
+            name: name.into(),
+            text: String::new(),
+            children: children.into_iter().collect(),
+        };
+
         self.child(list)
     }
 
@@ -60,7 +73,9 @@ impl Element {
         let mut open = vec![Self::default()];
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {
-                Event::Start(start) => open.push(Self::new(&String::from_utf8_lossy(start.local_name().as_ref()))),
+                Event::Start(start) => open.push(Self::new(&String::from_utf8_lossy(
+                    start.local_name().as_ref(),
+                ))),
                 Event::Empty(start) => {
                     let element = Self::new(&String::from_utf8_lossy(start.local_name().as_ref()));
                     open.last_mut().ok_or("no parent")?.children.push(element);
@@ -84,13 +99,21 @@ impl Element {
                 _ => {}
             }
         }
+
         let root = open.pop().filter(|_| open.is_empty()).ok_or("unbalanced")?;
-        root.children.into_iter().next().ok_or_else(|| "no element".into())
+        root.children
+            .into_iter()
+            .next()
+            .ok_or_else(|| "no element".into())
     }
 
     pub(super) fn write(&self) -> String {
         let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-        self.write_into(&mut text, " xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"");
+        self.write_into(
+            &mut text,
+            " xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"",
+        );
+
         text
     }
 
@@ -105,6 +128,8 @@ impl Element {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let element = Element::new("A").field("B", "x & <y> \"z\"").list("C", [Element::new("D").field("E", 1)]);
+    let element = Element::new("A")
+        .field("B", "x & <y> \"z\"")
+        .list("C", [Element::new("D").field("E", 1)]);
     assert_eq!(Element::parse(&element.write()).unwrap(), element);
 }

@@ -1,6 +1,7 @@
 //! The record sets of a zone, and the rules by which they change. Pure.
 //!
-//! Route 53 API reference, ChangeResourceRecordSets and ResourceRecordSet; DNS constraints from RFC 1034 §3.6.2.
+//! Route 53 API reference, ChangeResourceRecordSets and ResourceRecordSet; DNS constraints from RFC
+//! 1034 §3.6.2.
 
 use super::xml::Element;
 use std::{collections::BTreeSet, net::IpAddr};
@@ -74,7 +75,11 @@ impl Set {
     /// A weighted record set.
     pub fn weighted(name: &str, record_type: &str, values: &[&str], id: &str, weight: u8) -> Self {
         let simple = Self::simple(name, record_type, values);
-        Self { policy: Policy::Weighted(weight), id: Some(id.into()), ..simple }
+        Self {
+            policy: Policy::Weighted(weight),
+            id: Some(id.into()),
+            ..simple
+        }
     }
 
     fn key(&self) -> (&str, &str, Option<&str>) {
@@ -83,27 +88,47 @@ impl Set {
 
     /// As refusals name it.
     fn title(&self) -> String {
-        let id = self.id.as_ref().map(|id| format!(", set-identifier='{id}'")).unwrap_or_default();
+        let id = self
+            .id
+            .as_ref()
+            .map(|id| format!(", set-identifier='{id}'"))
+            .unwrap_or_default();
+
         format!("[name='{}', type='{}'{id}]", self.name, self.record_type)
     }
 
     /// The place in a listing: labels from the root on, then type, then identifier.
     pub(super) fn order(&self) -> (Vec<String>, String, Option<String>) {
-        (labels(&self.name), self.record_type.clone(), self.id.clone())
+        (
+            labels(&self.name),
+            self.record_type.clone(),
+            self.id.clone(),
+        )
     }
 
     pub(super) fn read(element: &Element) -> Result<Self, Refused> {
         let input = |text: &str| Refused::InvalidInput(text.to_owned());
         let text = |name: &str| element.text_of(name);
-        let name = text("Name").ok_or_else(|| input("Name is missing"))?.to_ascii_lowercase();
+        let name = text("Name")
+            .ok_or_else(|| input("Name is missing"))?
+            .to_ascii_lowercase();
         let id = text("SetIdentifier");
-        if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 128) {
+
+        if id
+            .as_ref()
+            .is_some_and(|id| id.is_empty() || id.len() > 128)
+        {
             return Err(input("SetIdentifier must have 1 to 128 characters"));
         }
+
         let weight = text("Weight").map(|weight| {
-            let weight = weight.parse::<i64>().ok().and_then(|weight| u8::try_from(weight).ok());
+            let weight = weight
+                .parse::<i64>()
+                .ok()
+                .and_then(|weight| u8::try_from(weight).ok());
             weight.ok_or_else(|| input("Weight must be within 0 to 255"))
         });
+
         let failover = text("Failover").map(|role| match role.as_str() {
             "PRIMARY" => Ok(true),
             "SECONDARY" => Ok(false),
@@ -116,20 +141,34 @@ impl Set {
             (None, None, Some(region)) => Policy::Latency(region),
             _ => return Err(input("a record set has one routing policy")),
         };
+
         match (&policy, &id) {
             (Policy::Simple, Some(_)) => return Err(input("SetIdentifier needs a routing policy")),
             (Policy::Simple, None) | (_, Some(_)) => {}
             (_, None) => return Err(input("a routing policy needs a SetIdentifier")),
         }
-        let ttl = text("TTL").map(|ttl| ttl.parse().map_err(|_| input("TTL must be a number"))).transpose()?;
-        let listed: Vec<String> = element.all("ResourceRecords").filter_map(|record| record.text_of("Value")).collect();
+
+        let ttl = text("TTL")
+            .map(|ttl| ttl.parse().map_err(|_| input("TTL must be a number")))
+            .transpose()?;
+        let listed: Vec<String> = element
+            .all("ResourceRecords")
+            .filter_map(|record| record.text_of("Value"))
+            .collect();
         let values: BTreeSet<_> = listed.iter().cloned().collect();
+
         if values.len() < listed.len() {
-            return Err(Refused::InvalidChangeBatch(vec!["Duplicate Resource Record".into()]));
+            return Err(Refused::InvalidChangeBatch(vec![
+                "Duplicate Resource Record".into(),
+            ]));
         }
+
         if values.is_empty() || ttl.is_none() {
-            return Err(input("a record set that is no alias needs TTL and ResourceRecords"));
+            return Err(input(
+                "a record set that is no alias needs TTL and ResourceRecords",
+            ));
         }
+
         Ok(Self {
             name: format!("{}.", name.trim_end_matches('.')),
             record_type: text("Type").ok_or_else(|| input("Type is missing"))?,
@@ -153,14 +192,26 @@ impl Set {
             Policy::Failover(false) => element.field("Failover", "SECONDARY"),
             Policy::Latency(region) => element.field("Region", region),
         };
-        let values = self.values.iter().map(|value| Element::new("ResourceRecord").field("Value", value));
-        element.maybe("TTL", self.ttl).list("ResourceRecords", values).maybe("HealthCheckId", self.check.as_ref())
+
+        let values = self
+            .values
+            .iter()
+            .map(|value| Element::new("ResourceRecord").field("Value", value));
+
+        element
+            .maybe("TTL", self.ttl)
+            .list("ResourceRecords", values)
+            .maybe("HealthCheckId", self.check.as_ref())
     }
 }
 
 /// The labels of a name from the root on.
 pub(super) fn labels(name: &str) -> Vec<String> {
-    name.trim_end_matches('.').split('.').rev().map(str::to_owned).collect()
+    name.trim_end_matches('.')
+        .split('.')
+        .rev()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Makes all changes, or none.
@@ -171,44 +222,73 @@ pub(super) fn apply(
     has_check: impl Fn(&str) -> bool,
 ) -> Result<Vec<Set>, Refused> {
     if changes.is_empty() {
-        return Err(Refused::InvalidInput("a change batch holds at least one change".into()));
+        return Err(Refused::InvalidInput(
+            "a change batch holds at least one change".into(),
+        ));
     }
-    let (mut records, mut characters) = (0, 0);
+
+    let mut records = 0;
+    let mut characters = 0;
     for change in changes {
         let factor = if change.action == "UPSERT" { 2 } else { 1 };
         records += change.set.values.len() * factor;
-        characters += change.set.values.iter().map(|value| value.chars().count()).sum::<usize>() * factor;
+        characters += change
+            .set
+            .values
+            .iter()
+            .map(|value| value.chars().count())
+            .sum::<usize>()
+            * factor;
     }
+
     if records > RECORDS_MAX {
-        return Err(Refused::InvalidChangeBatch(vec![format!("Number of records limit of {RECORDS_MAX} exceeded.")]));
+        return Err(Refused::InvalidChangeBatch(vec![format!(
+            "Number of records limit of {RECORDS_MAX} exceeded."
+        )]));
     }
+
     if characters > CHARACTERS_MAX {
         return Err(Refused::InvalidChangeBatch(vec![format!(
             "Maximum character limit of {CHARACTERS_MAX} exceeded."
         )]));
     }
-    if let Some(check) = changes.iter().filter_map(|change| change.set.check.as_ref()).find(|id| !has_check(id)) {
+
+    if let Some(check) = changes
+        .iter()
+        .filter_map(|change| change.set.check.as_ref())
+        .find(|id| !has_check(id))
+    {
         return Err(Refused::NoSuchHealthCheck(check.clone()));
     }
+
     // One after the other, each against what the ones before left.
-    let (mut next, mut faults, mut deleted) = (sets.to_vec(), Vec::new(), BTreeSet::new());
+    let mut next = sets.to_vec();
+    let mut faults = Vec::new();
+    let mut deleted = BTreeSet::new();
+
     for Change { action, set } in changes {
         let found = next.iter().position(|other| other.key() == set.key());
         match (action.as_str(), found) {
             ("DELETE", _) if !deleted.insert(set.title()) => {
                 faults.push(format!(
-                    "The request contains an invalid set of changes for a resource record set '{} {}'",
+                    "The request contains an invalid set of changes for a resource record set '{} \
+                        {}'",
                     set.record_type, set.name
                 ));
             }
-            ("DELETE", None) => {
-                faults.push(format!("Tried to delete resource record set {} but it was not found", set.title()))
-            }
-            ("DELETE", Some(at)) if next[at] != *set => faults.push(format!(
-                "Tried to delete resource record set {} but the values provided do not match the current values",
+            ("DELETE", None) => faults.push(format!(
+                "Tried to delete resource record set {} but it was not \
+                    found",
                 set.title()
             )),
-            ("DELETE", Some(_)) if set.name == zone && matches!(set.record_type.as_str(), "SOA" | "NS") => {
+            ("DELETE", Some(at)) if next[at] != *set => faults.push(format!(
+                "Tried to delete resource record set {} but the values provided do not match the \
+                    current values",
+                set.title()
+            )),
+            ("DELETE", Some(_))
+                if set.name == zone && matches!(set.record_type.as_str(), "SOA" | "NS") =>
+            {
                 faults.push(format!(
                     "A HostedZone must contain at least one {} record for the zone itself.",
                     set.record_type
@@ -218,11 +298,18 @@ pub(super) fn apply(
                 next.remove(at);
             }
             ("CREATE", Some(_)) => {
-                faults.push(format!("Tried to create resource record set {} but it already exists", set.title()));
+                faults.push(format!(
+                    "Tried to create resource record set {} but it already \
+                    exists",
+                    set.title()
+                ));
             }
             ("CREATE" | "UPSERT", at) => {
-                let others: Vec<_> =
-                    (0..next.len()).filter(|&index| Some(index) != at).map(|index| &next[index]).collect();
+                let others: Vec<_> = (0..next.len())
+                    .filter(|&index| Some(index) != at)
+                    .map(|index| &next[index])
+                    .collect();
+
                 match objection(zone, set, &others) {
                     Some(objection) => faults.push(objection),
                     None => {
@@ -236,16 +323,24 @@ pub(super) fn apply(
             _ => return Err(Refused::InvalidInput(format!("{action} is no action"))),
         }
     }
+
     next.sort_by_key(Set::order);
-    if faults.is_empty() { Ok(next) } else { Err(Refused::InvalidChangeBatch(faults)) }
+    if faults.is_empty() {
+        Ok(next)
+    } else {
+        Err(Refused::InvalidChangeBatch(faults))
+    }
 }
 
 /// Why `set` can't stand beside `others`.
 fn objection(zone: &str, set: &Set, others: &[&Set]) -> Option<String> {
     let name = &set.name;
     if name != zone && !name.ends_with(&format!(".{zone}")) {
-        return Some(format!("RRSet with DNS name {name} is not permitted in zone {zone}"));
+        return Some(format!(
+            "RRSet with DNS name {name} is not permitted in zone {zone}"
+        ));
     }
+
     for value in &set.values {
         let address = value.parse::<IpAddr>();
         let fault = match set.record_type.as_str() {
@@ -255,44 +350,65 @@ fn objection(zone: &str, set: &Set, others: &[&Set]) -> Option<String> {
             "AAAA" if !matches!(address, Ok(IpAddr::V6(_))) => {
                 "AAAARRDATAIllegalIPv6Address (Value is not a valid IPv6 address)"
             }
-            "TXT" if !is_quoted(value) => "InvalidCharacterString (Value should be enclosed in quotation marks)",
+            "TXT" if !is_quoted(value) => {
+                "InvalidCharacterString (Value should be enclosed in quotation marks)"
+            }
             _ => continue,
         };
-        return Some(format!("Invalid Resource Record: FATAL problem: {fault} encountered with '{value}'"));
+
+        return Some(format!(
+            "Invalid Resource Record: FATAL problem: {fault} encountered with '{value}'"
+        ));
     }
+
     if set.record_type == "CNAME" {
         if name == zone {
-            return Some(format!("RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {zone}"));
+            return Some(format!(
+                "RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {zone}"
+            ));
         }
+
         if set.values.len() > 1 {
-            return Some(format!("RRSet of type CNAME with DNS name {name} may hold one value only"));
+            return Some(format!(
+                "RRSet of type CNAME with DNS name {name} may hold one value only"
+            ));
         }
     }
+
     for other in others.iter().filter(|other| other.name == *name) {
         let types = (set.record_type.as_str(), other.record_type.as_str());
         if types.0 != types.1 {
             if types.0 == "CNAME" || types.1 == "CNAME" {
                 return Some(format!(
-                    "RRSet of type {} with DNS name {name} is not permitted because a conflicting RRSet of type {} with the same DNS name already exists in zone {zone}",
+                    "RRSet of type {} with DNS name {name} is not permitted because a conflicting \
+                        RRSet of type {} with the same DNS name already exists in zone {zone}",
                     types.0, types.1
                 ));
             }
+
             continue;
         }
+
         let title = set.title();
         if std::mem::discriminant(&set.policy) != std::mem::discriminant(&other.policy) {
             return Some(format!(
-                "RRSet with DNS name {name}, type {}, SetIdentifier {:?} cannot be created because a RRSet of another routing policy with the same name and type already exists",
+                "RRSet with DNS name {name}, type {}, SetIdentifier {:?} cannot be created because \
+                    a RRSet of another routing policy with the same name and type already exists",
                 set.record_type, set.id
             ));
         }
+
         let clash = match (&set.policy, &other.policy) {
             (Policy::Failover(one), Policy::Failover(two)) if one == two => "failover role",
             (Policy::Latency(one), Policy::Latency(two)) if one == two => "region",
             _ => continue,
         };
-        return Some(format!("RRSet {title} cannot be created because another one has the same {clash}"));
+
+        return Some(format!(
+            "RRSet {title} cannot be created because another one has the same {clash}"
+        ));
     }
+
     None
 }
 

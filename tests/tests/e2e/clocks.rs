@@ -1,4 +1,5 @@
-//! Wrong clocks: an order lasts as long as it was given for, whoever's clock is wrong or set, and that is reported.
+//! Wrong clocks: an order lasts as long as it was given for, whoever's clock is wrong or set, and
+//! that is reported.
 
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
@@ -13,9 +14,12 @@ const MINUTE: u64 = 60_000;
 
 /// The library that fakes the time of a process (Debian: faketime).
 fn library() -> Option<PathBuf> {
-    let found =
-        std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    let found = std::fs::read_dir("/usr/lib")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path().join("faketime/libfaketime.so.1"));
     let library = found.into_iter().find(|path| path.is_file());
+
     if library.is_none() {
         skip("libfaketime is not installed (Debian: apt-get install faketime)");
     }
@@ -38,9 +42,11 @@ impl Clocks {
         let directory = tempfile::tempdir().unwrap();
         let library = library.display().to_string();
         let files = ALL.map(|index| file(directory.path(), index).display().to_string());
+
         for (index, offset_s) in offsets_s.iter().enumerate() {
             set(directory.path(), index, *offset_s);
         }
+
         let mut environment = Vec::new();
         for (index, file) in files.iter().enumerate() {
             environment.extend([
@@ -51,8 +57,13 @@ impl Clocks {
                 (index, "DONT_FAKE_MONOTONIC", "1"),
             ]);
         }
-        let setup = Setup { region_environment: &environment, ..Setup::default() };
+
+        let setup = Setup {
+            region_environment: &environment,
+            ..Setup::default()
+        };
         let mesh = TestMesh::start_with(setup).await;
+
         mesh.settled().await;
         Self { mesh, directory }
     }
@@ -76,12 +87,21 @@ impl Clocks {
     async fn skewed(&self, asked: &[usize], index: usize, wanted: bool) {
         let agent = self.mesh.agent(index).id.to_string();
         for asked in asked {
-            until(&format!("the clock of {agent} is reported: {wanted}"), seconds(40), async || {
-                let status = self.status(*asked).await?;
-                let problems = status["problems"].as_array().cloned().unwrap_or_default();
-                let is_it = |problem: &Value| problem["kind"] == "clock-skew" && problem["agent"] == agent.as_str();
-                claim(problems.iter().any(is_it) == wanted, || format!("{problems:?}"))
-            })
+            until(
+                &format!("the clock of {agent} is reported: {wanted}"),
+                seconds(40),
+                async || {
+                    let status = self.status(*asked).await?;
+                    let problems = status["problems"].as_array().cloned().unwrap_or_default();
+                    let is_it = |problem: &Value| {
+                        problem["kind"] == "clock-skew" && problem["agent"] == agent.as_str()
+                    };
+
+                    claim(problems.iter().any(is_it) == wanted, || {
+                        format!("{problems:?}")
+                    })
+                },
+            )
             .await;
         }
     }
@@ -90,23 +110,38 @@ impl Clocks {
     async fn drain(&self, asked: usize, region: usize) {
         let body = json!({ "region": self.mesh.region(region), "by": "ann", "why": "disks", "for_ms": 30 * MINUTE });
         until("the drain is carried out", seconds(20), async || {
-            let (code, answer) = self.mesh.api(asked).post("/v1/failover/drain", &body).await?;
+            let (code, answer) = self
+                .mesh
+                .api(asked)
+                .post("/v1/failover/drain", &body)
+                .await?;
+
             claim(code == 200, || answer.to_string())
         })
         .await;
+
         for asked in ALL {
             self.stands(asked).await;
         }
     }
 
-    /// The drain of half an hour stands, as `asked` sees it, and for as long as is left of it by a true clock.
+    /// The drain of half an hour stands, as `asked` sees it, and for as long as is left of it by a
+    /// true clock.
     async fn stands(&self, asked: usize) {
-        until(&format!("the drain stands, seen from {}", self.mesh.region(asked)), seconds(20), async || {
-            let status = self.status(asked).await?;
-            let left_ms = status["orders"][0]["left_ms"].as_u64();
-            let is_right = left_ms.is_some_and(|left_ms| (25 * MINUTE..=30 * MINUTE + 2_000).contains(&left_ms));
-            claim(is_right, || format!("{} of {}", status["orders"], status["plan"]["reason"]))
-        })
+        until(
+            &format!("the drain stands, seen from {}", self.mesh.region(asked)),
+            seconds(20),
+            async || {
+                let status = self.status(asked).await?;
+                let left_ms = status["orders"][0]["left_ms"].as_u64();
+                let is_right = left_ms
+                    .is_some_and(|left_ms| (25 * MINUTE..=30 * MINUTE + 2_000).contains(&left_ms));
+
+                claim(is_right, || {
+                    format!("{} of {}", status["orders"], status["plan"]["reason"])
+                })
+            },
+        )
         .await;
     }
 }
@@ -121,7 +156,10 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
     let clocks = Clocks::start(&library, [0, 0, 0]).await;
     let mesh = &clocks.mesh;
     let leader = clocks.leader().await;
-    let [drained, other] = mesh.others(leader)[..] else { panic!("three regions") };
+    let [drained, other] = mesh.others(leader)[..] else {
+        panic!("three regions")
+    };
+
     clocks.drain(other, drained).await;
     let seq = mesh.api(other).plan_seq().await.unwrap();
 
@@ -130,19 +168,30 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
     for asked in ALL {
         clocks.stands(asked).await;
     }
+
     let api = mesh.api(other);
     until("the clock is an alert", seconds(10), async || {
         let (_, alerts) = api.get("/v1/alerts").await?;
-        claim(alerts.to_string().contains("RegionMeshClockSkew"), || alerts.to_string())
+        claim(alerts.to_string().contains("RegionMeshClockSkew"), || {
+            alerts.to_string()
+        })
     })
     .await;
+
     until("the metric says by how much", seconds(10), async || {
-        let ahead = mesh.api(leader).metric("regionmesh_clock_ahead_seconds", &[]).await?;
+        let ahead = mesh
+            .api(leader)
+            .metric("regionmesh_clock_ahead_seconds", &[])
+            .await?;
         claim((3_590.0..3_610.0).contains(&ahead), || ahead.to_string())
     })
     .await;
+
     let log = std::fs::read_to_string(&mesh.agent(leader).log_file).unwrap();
-    assert!(log.contains("clock was set"), "the log says nothing of the step");
+    assert!(
+        log.contains("clock was set"),
+        "the log says nothing of the step"
+    );
 
     clocks.set(leader, 0);
     clocks.skewed(&ALL, leader, false).await;
@@ -151,12 +200,28 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
         let status = clocks.status(asked).await.unwrap();
         let share = |index: usize| {
             let regions = status["regions"].as_array().unwrap();
-            regions.iter().find(|part| part["region"] == mesh.region(index)).unwrap()["share"].as_f64().unwrap()
+            regions
+                .iter()
+                .find(|part| part["region"] == mesh.region(index))
+                .unwrap()["share"]
+                .as_f64()
+                .unwrap()
         };
-        assert_eq!([leader, other, drained].map(share), [0.5, 0.5, 0.0], "seen from {}", mesh.region(asked));
+
+        assert_eq!(
+            [leader, other, drained].map(share),
+            [0.5, 0.5, 0.0],
+            "seen from {}",
+            mesh.region(asked)
+        );
     }
+
     assert_eq!(clocks.leader().await, leader, "it leads on");
-    assert_eq!(api.plan_seq().await.unwrap(), seq, "a step of the clock made no plan");
+    assert_eq!(
+        api.plan_seq().await.unwrap(),
+        seq,
+        "a step of the clock made no plan"
+    );
 
     // Failover works as ever, and the order outlives the leader that took it.
     mesh.kill_region(leader).await;
@@ -165,6 +230,7 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
         claim(share == 0.0, || format!("{share}"))
     })
     .await;
+
     clocks.stands(other).await;
 }
 
@@ -173,9 +239,12 @@ async fn an_agent_an_hour_ahead_is_reported_does_not_lead_and_ends_no_order() {
     let Some(library) = library() else { return };
     let clocks = Clocks::start(&library, [3_600, 0, 0]).await;
     let mesh = &clocks.mesh;
+
     clocks.skewed(&ALL, 0, true).await;
     clocks.skewed(&ALL, 1, false).await;
-    // At the start it may have led before anybody's clock was known; then another takes over and it does not come back.
+
+    // At the start it may have led before anybody's clock was known; then another takes over and it
+    // does not come back.
     if clocks.leader().await == 0 {
         mesh.kill_region(0).await;
         let old = mesh.agent(0).id.to_string();
@@ -184,29 +253,42 @@ async fn an_agent_an_hour_ahead_is_reported_does_not_lead_and_ends_no_order() {
         mesh.settled().await;
         clocks.skewed(&ALL, 0, true).await;
     }
+
     let leader = clocks.leader().await;
     assert_ne!(leader, 0, "an agent whose clock is an hour ahead leads");
+
     let other = 3 - leader;
     clocks.drain(0, 0).await;
 
     // Of the two that are left only one has a clock to lead with.
     mesh.kill_region(leader).await;
-    let (next, _) = mesh.leader_after(&mesh.agent(leader).id.to_string(), seconds(30)).await;
+
+    let (next, _) = mesh
+        .leader_after(&mesh.agent(leader).id.to_string(), seconds(30))
+        .await;
     assert_eq!(mesh.region_of(&next), other, "{next} leads");
     clocks.stands(0).await;
     clocks.stands(other).await;
+
     let log = std::fs::read_to_string(&mesh.agent(0).log_file).unwrap();
     assert!(log.contains("clock"), "its own log says nothing");
 
-    // Put right, it tells no verdict of the hour to come: as leader it would hold a region on its ramp until then.
+    // Put right, it tells no verdict of the hour to come: as leader it would hold a region on its
+    // ramp until then.
     clocks.set(0, 0);
     until("its verdicts follow its clock", seconds(20), async || {
         let status = clocks.status(0).await?;
         let now_ms = status["answered_ms"].as_u64().ok_or("no time")?;
         let regions = status["regions"].as_array().ok_or("no regions")?;
-        let is_past =
-            |part: &Value| part["verdict_since_ms"].as_u64().is_some_and(|since_ms| since_ms <= now_ms + 2_000);
-        claim(regions.len() == 3 && regions.iter().all(is_past), || status["regions"].to_string())
+        let is_past = |part: &Value| {
+            part["verdict_since_ms"]
+                .as_u64()
+                .is_some_and(|since_ms| since_ms <= now_ms + 2_000)
+        };
+
+        claim(regions.len() == 3 && regions.iter().all(is_past), || {
+            status["regions"].to_string()
+        })
     })
     .await;
 }

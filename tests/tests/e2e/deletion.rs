@@ -1,4 +1,5 @@
-//! Deleting what is in use, names that stay taken, deletions that were cut off, and publishers that race for a name.
+//! Deleting what is in use, names that stay taken, deletions that were cut off, and publishers that
+//! race for a name.
 
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
@@ -19,45 +20,100 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
     mesh.held_by_all("2").await;
     mesh.answered_by_all("1").await;
 
-    let (code, answer) = mesh.api(1).post("/v1/models/iris/versions/1/delete", &json!({})).await.unwrap();
-    assert!(code == 409 && answer.to_string().contains("production"), "{code}: {answer}");
+    let (code, answer) = mesh
+        .api(1)
+        .post("/v1/models/iris/versions/1/delete", &json!({}))
+        .await
+        .unwrap();
+
+    assert!(
+        code == 409 && answer.to_string().contains("production"),
+        "{code}: {answer}"
+    );
+
     let unconfirmed = mesh.cli(&["models", "delete", "iris", "1"]).await;
-    assert!(unconfirmed.code == Some(2) && unconfirmed.stderr.contains("--yes"), "{unconfirmed:?}");
+    assert!(
+        unconfirmed.code == Some(2) && unconfirmed.stderr.contains("--yes"),
+        "{unconfirmed:?}"
+    );
+
     let named = mesh.cli(&["models", "delete", "iris", "1", "--yes"]).await;
-    assert!(named.code == Some(1) && named.stderr.contains("production"), "{named:?}");
+    assert!(
+        named.code == Some(1) && named.stderr.contains("production"),
+        "{named:?}"
+    );
+
     mesh.answered_by_all("1").await;
 
     // A name means one thing: a version or an alias, and one content.
     let (code, answer) = mesh.api(2).promote("iris", "1", "2").await.unwrap();
-    assert!(code == 409 && answer.to_string().contains("version 2"), "{code}: {answer}");
-    let (code, answer) = mesh.api(2).publish("iris", "production", &[("model.onnx", iris_two())]).await.unwrap();
-    assert!(code == 409 && answer.to_string().contains("alias"), "{code}: {answer}");
+    assert!(
+        code == 409 && answer.to_string().contains("version 2"),
+        "{code}: {answer}"
+    );
+
+    let (code, answer) = mesh
+        .api(2)
+        .publish("iris", "production", &[("model.onnx", iris_two())])
+        .await
+        .unwrap();
+
+    assert!(
+        code == 409 && answer.to_string().contains("alias"),
+        "{code}: {answer}"
+    );
 
     mesh.promote_iris(1, "2").await;
     mesh.answered_by_all("2").await;
+
     let deleted = mesh.cli(&["models", "delete", "iris", "1", "--yes"]).await;
     assert_eq!(deleted.code, Some(0), "{deleted:?}");
-    let forced = mesh.cli(&["models", "delete", "iris", "2", "--yes", "--force"]).await;
-    assert!(forced.code == Some(0) && forced.stdout.contains("names nothing"), "{forced:?}");
+
+    let forced = mesh
+        .cli(&["models", "delete", "iris", "2", "--yes", "--force"])
+        .await;
+    assert!(
+        forced.code == Some(0) && forced.stdout.contains("names nothing"),
+        "{forced:?}"
+    );
+
     for region in ALL {
         let api = mesh.api(region);
-        until(&format!("both are gone from {}", mesh.region(region)), seconds(20), async || {
-            for version in ["1", "2"] {
-                let (code, answer) = api.get(&format!("/v1/models/iris/versions/{version}")).await?;
-                claim(code == 404, || format!("{code}: {answer}"))?;
-            }
-            Ok(())
-        })
+        until(
+            &format!("both are gone from {}", mesh.region(region)),
+            seconds(20),
+            async || {
+                for version in ["1", "2"] {
+                    let (code, answer) = api
+                        .get(&format!("/v1/models/iris/versions/{version}"))
+                        .await?;
+                    claim(code == 404, || format!("{code}: {answer}"))?;
+                }
+
+                Ok(())
+            },
+        )
         .await;
     }
+
     for region in ALL {
         let api = mesh.api(region);
-        until(&format!("the name is taken in {}", mesh.region(region)), seconds(20), async || {
-            let (code, answer) = api.publish("iris", "1", &[("model.onnx", iris_two())]).await?;
-            claim(code == 409 && answer.to_string().contains("deleted"), || format!("{code}: {answer}"))
-        })
+        until(
+            &format!("the name is taken in {}", mesh.region(region)),
+            seconds(20),
+            async || {
+                let (code, answer) = api
+                    .publish("iris", "1", &[("model.onnx", iris_two())])
+                    .await?;
+                claim(
+                    code == 409 && answer.to_string().contains("deleted"),
+                    || format!("{code}: {answer}"),
+                )
+            },
+        )
         .await;
     }
+
     // What it stood for may come back.
     mesh.publish_iris(2, "1", iris_one()).await;
     mesh.held_by_all("1").await;
@@ -66,31 +122,50 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_a_crash_cut_off_is_finished_after_the_restart() {
     let s3 = S3::start().await;
-    let mesh = TestMesh::prepare(Setup { environment: &ENVIRONMENT, ..Setup::default() }).await;
+    let mesh = TestMesh::prepare(Setup {
+        environment: &ENVIRONMENT,
+        ..Setup::default()
+    })
+    .await;
     let last = mesh.region(2).to_owned();
+
     mesh.configure(|config| {
         if config.region.as_str() == last {
             s3.configure(config);
         }
     });
+
     mesh.start().await.unwrap();
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
+
     // The removal begins with a claim; that is held back, the record of the deletion is not.
     s3.fails(Fault::Held, &format!("{last}/claims/iris"));
-    let (code, answer) = mesh.api(0).post("/v1/models/iris/versions/1/delete", &json!({})).await.unwrap();
+
+    let (code, answer) = mesh
+        .api(0)
+        .post("/v1/models/iris/versions/1/delete", &json!({}))
+        .await
+        .unwrap();
+
     assert_eq!(code, 200, "{answer}");
     until("the deletion is recorded", seconds(20), async || {
         let recorded = s3.keys(&format!("{last}/tombstones/iris/"));
         claim(!recorded.is_empty(), || "no record".into())
     })
     .await;
+
     mesh.kill_region(2).await;
     s3.works();
-    assert!(!s3.keys(&format!("{last}/models/iris/")).is_empty(), "there was nothing to cut off");
+    assert!(
+        !s3.keys(&format!("{last}/models/iris/")).is_empty(),
+        "there was nothing to cut off"
+    );
+
     mesh.revive(2).await;
     until("nothing is stored any more", seconds(30), async || {
-        let left = ["models/iris", "manifests/iris", "claims/iris"].map(|folder| s3.keys(&format!("{last}/{folder}/")));
+        let left = ["models/iris", "manifests/iris", "claims/iris"]
+            .map(|folder| s3.keys(&format!("{last}/{folder}/")));
         claim(left.iter().all(Vec::is_empty), || format!("{left:?}"))
     })
     .await;
@@ -103,20 +178,39 @@ async fn of_two_publishers_of_one_name_exactly_one_is_told_that_it_has_it() {
     for round in 0..10u64 {
         let version = round.to_string();
         let publish = |region: usize| {
-            let (api, version) = (mesh.api(region), version.clone());
+            let api = mesh.api(region);
+            let version = version.clone();
             let content = noise(100 * round + region as u64, 100_000);
-            async move { api.publish("raced", &version, &[("f", content)]).await.unwrap() }
+
+            async move {
+                api.publish("raced", &version, &[("f", content)])
+                    .await
+                    .unwrap()
+            }
         };
+
         let (one, two) = tokio::join!(publish(0), publish(1));
         let codes = [one.0, two.0];
-        assert!(codes == [200, 409] || codes == [409, 200], "round {round}: {one:?} {two:?}");
+        assert!(
+            codes == [200, 409] || codes == [409, 200],
+            "round {round}: {one:?} {two:?}"
+        );
+
         let told = if one.0 == 200 { one.1 } else { two.1 };
         for region in ALL {
             let api = mesh.api(region);
-            until(&format!("{} holds what was told", mesh.region(region)), seconds(30), async || {
-                let (_, held) = api.get(&format!("/v1/models/raced/versions/{version}")).await?;
-                claim(held["content"] == told["content"], || format!("{held}, told was {told}"))
-            })
+            until(
+                &format!("{} holds what was told", mesh.region(region)),
+                seconds(30),
+                async || {
+                    let (_, held) = api
+                        .get(&format!("/v1/models/raced/versions/{version}"))
+                        .await?;
+                    claim(held["content"] == told["content"], || {
+                        format!("{held}, told was {told}")
+                    })
+                },
+            )
             .await;
         }
     }

@@ -1,4 +1,5 @@
-//! The zone as others' tools see it: dig, and a stock resolver that knows all agents as name servers.
+//! The zone as others' tools see it: dig, and a stock resolver that knows all agents as name
+//! servers.
 
 use hickory_resolver::{
     TokioResolver,
@@ -34,26 +35,48 @@ fn v6(index: u16) -> IpAddr {
 
 /// What dig prints, its columns parted by one space; fails if dig complains.
 async fn dig(server: SocketAddr, question: &str) -> String {
-    let (at, port) = (format!("@{}", server.ip()), server.port().to_string());
+    let at = format!("@{}", server.ip());
+    let port = server.port().to_string();
     let mut command = Command::new("dig");
-    command.args([&at, "-p", &port, "+time=10", "+tries=1", "+norec", "+nocookie"]).args(question.split(' '));
+
+    command
+        .args([
+            &at,
+            "-p",
+            &port,
+            "+time=10",
+            "+tries=1",
+            "+norec",
+            "+nocookie",
+        ])
+        .args(question.split(' '));
+
     let output = command.output().await.expect("dig");
     let text = String::from_utf8(output.stdout).expect("text");
     let is_content = output.status.success() && !text.to_ascii_lowercase().contains("warning");
+
     assert!(is_content, "{server} {question}: {}\n{text}", output.status);
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The data of the records of `kind` among the lines of an answer, and that each has the name and time to live given.
+/// The data of the records of `kind` among the lines of an answer, and that each has the name and
+/// time to live given.
 fn records(text: &str, name: &str, ttl_s: u32, kind: &str) -> BTreeSet<String> {
     let head = format!("{name}. {ttl_s} IN {kind} ");
-    text.lines().filter_map(|line| line.strip_prefix(&head).map(str::to_owned)).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix(&head).map(str::to_owned))
+        .collect()
 }
 
 /// How many records each section of an answer has.
 fn counts(text: &str) -> &str {
-    let flags = text.lines().find(|line| line.starts_with(";; flags:")).unwrap_or_default();
+    let flags = text
+        .lines()
+        .find(|line| line.starts_with(";; flags:"))
+        .unwrap_or_default();
     flags.find("QUERY:").map_or("", |begin| &flags[begin..])
 }
 
@@ -62,55 +85,120 @@ async fn dig_reads_the_whole_zone_from_every_agent_over_udp_and_tcp() {
     if !has_program("dig", "bind9-dnsutils") {
         return;
     }
-    let mesh = TestMesh::start_with(Setup { adjust: Some(with_ipv6), ..Setup::default() }).await;
+
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(with_ipv6),
+        ..Setup::default()
+    })
+    .await;
+
     mesh.settled().await;
     let seq = mesh.api(0).plan_seq().await.unwrap();
-    let own = |index: usize| (mesh.agent(index).ip.to_string(), v6(index as u16).to_string());
+    let own = |index: usize| {
+        (
+            mesh.agent(index).ip.to_string(),
+            v6(index as u16).to_string(),
+        )
+    };
     let all: (BTreeSet<_>, BTreeSet<_>) = (0..3).map(own).unzip();
-    let servers: BTreeSet<String> = mesh.layout().regions.iter().map(|name| format!("ns-{name}.{ZONE}.")).collect();
+
+    let servers: BTreeSet<String> = mesh
+        .layout()
+        .regions
+        .iter()
+        .map(|name| format!("ns-{name}.{ZONE}."))
+        .collect();
+
     for agent in mesh.agents() {
         until("all agents answer one plan", seconds(20), async || {
             let found = mesh.api_of(agent).plan_seq().await?;
             claim(found == seq, || format!("{found}, and {seq} elsewhere"))
         })
         .await;
+
         for transport in ["+notcp", "+tcp"] {
-            let ask = async |question: &str| dig(agent.dns(), &format!("{transport} {question}")).await;
+            let ask =
+                async |question: &str| dig(agent.dns(), &format!("{transport} {question}")).await;
             let text = ask(&format!("{ZONE} SOA")).await;
-            assert!(text.contains("status: NOERROR") && text.contains("flags: qr aa;"), "{text}");
-            let soa = records(&text, ZONE, 300, "SOA").pop_first().unwrap_or_default();
-            assert!(soa.contains(&format!(".{ZONE}. hostmaster.{ZONE}. {seq} 3600 600 604800 5")), "{text}");
+
+            assert!(
+                text.contains("status: NOERROR") && text.contains("flags: qr aa;"),
+                "{text}"
+            );
+
+            let soa = records(&text, ZONE, 300, "SOA")
+                .pop_first()
+                .unwrap_or_default();
+            assert!(
+                soa.contains(&format!(
+                    ".{ZONE}. hostmaster.{ZONE}. {seq} 3600 600 604800 5"
+                )),
+                "{text}"
+            );
+
             let text = ask(&format!("{ZONE} NS")).await;
             assert_eq!(records(&text, ZONE, 300, "NS"), servers, "{text}");
             for (index, name) in mesh.layout().regions.iter().enumerate() {
                 let server = format!("ns-{name}.{ZONE}");
-                assert!(!records(&text, &server, 300, "A").is_empty(), "no glue for {server}: {text}");
+                assert!(
+                    !records(&text, &server, 300, "A").is_empty(),
+                    "no glue for {server}: {text}"
+                );
+
                 // A region's own name: its addresses, whatever its share.
                 let name = format!("{name}.{SERVICE}");
                 let (v4, v6) = own(index);
-                assert_eq!(records(&ask(&format!("{name} A")).await, &name, 5, "A"), BTreeSet::from([v4]));
-                assert_eq!(records(&ask(&format!("{name} AAAA")).await, &name, 5, "AAAA"), BTreeSet::from([v6]));
+
+                assert_eq!(
+                    records(&ask(&format!("{name} A")).await, &name, 5, "A"),
+                    BTreeSet::from([v4])
+                );
+
+                assert_eq!(
+                    records(&ask(&format!("{name} AAAA")).await, &name, 5, "AAAA"),
+                    BTreeSet::from([v6])
+                );
             }
+
             let text = ask(&format!("{SERVICE} A")).await;
-            assert!(text.contains("flags: qr aa;") && text.contains("EDNS: version: 0, flags:; udp: 1232"), "{text}");
+            assert!(
+                text.contains("flags: qr aa;")
+                    && text.contains("EDNS: version: 0, flags:; udp: 1232"),
+                "{text}"
+            );
+
             let found = records(&text, SERVICE, 5, "A");
             assert!(found.len() == 1 && found.is_subset(&all.0), "{text}");
+
             let found = records(&ask(&format!("{SERVICE} AAAA")).await, SERVICE, 5, "AAAA");
             assert!(found.len() == 1 && found.is_subset(&all.1), "{found:?}");
 
-            // Nothing of that kind, and nothing of that name: both with the SOA, whose time to live is that of the denial.
-            for (question, status) in
-                [("serving", "NOERROR"), ("us-west-2.serving", "NOERROR"), ("nothing", "NXDOMAIN"), ("a.b", "NXDOMAIN")]
-            {
+            // Nothing of that kind, and nothing of that name: both with the SOA, whose time to live
+            // is that of the denial.
+            for (question, status) in [
+                ("serving", "NOERROR"),
+                ("us-west-2.serving", "NOERROR"),
+                ("nothing", "NXDOMAIN"),
+                ("a.b", "NXDOMAIN"),
+            ] {
                 let text = ask(&format!("{question}.{ZONE} TYPE65280")).await;
                 let is_denial = text.contains(&format!("status: {status}"))
                     && counts(&text) == "QUERY: 1, ANSWER: 0, AUTHORITY: 1, ADDITIONAL: 1"
                     && records(&text, ZONE, 5, "SOA").len() == 1;
                 assert!(is_denial, "{question}: {text}");
             }
+
             let text = ask(&format!("+noedns {SERVICE} ANY")).await;
-            assert!(text.contains("HINFO \"RFC8482\" \"\"") && !text.contains("EDNS"), "{text}");
-            assert!(counts(&text).starts_with("QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0"), "{text}");
+            assert!(
+                text.contains("HINFO \"RFC8482\" \"\"") && !text.contains("EDNS"),
+                "{text}"
+            );
+
+            assert!(
+                counts(&text).starts_with("QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0"),
+                "{text}"
+            );
+
             let text = ask(&format!("_plan.{ZONE} TXT")).await;
             assert!(text.contains(&format!("\"seq={seq}\"")), "{text}");
             assert!(ask("example.org A").await.contains("status: REFUSED"));
@@ -122,26 +210,44 @@ async fn dig_reads_the_whole_zone_from_every_agent_over_udp_and_tcp() {
 async fn a_stock_resolver_goes_on_while_one_of_its_name_servers_is_dead() {
     let mesh = TestMesh::start().await;
     mesh.settled().await;
+
     let server = |address: SocketAddr| {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
         let connections = connections.into_iter().map(|mut connection| {
             connection.port = address.port();
             connection
         });
+
         NameServerConfig::new(address.ip(), true, connections.collect())
     };
-    let servers = mesh.agents().iter().map(|agent| server(agent.dns())).collect();
+
+    let servers = mesh
+        .agents()
+        .iter()
+        .map(|agent| server(agent.dns()))
+        .collect();
     let provider = TokioRuntimeProvider::default();
-    let mut builder = TokioResolver::builder_with_config(ResolverConfig::from_name_servers(servers), provider);
+    let mut builder =
+        TokioResolver::builder_with_config(ResolverConfig::from_name_servers(servers), provider);
     let options = builder.options_mut();
+
     // No cache: each question is asked.
-    (options.cache_size, options.case_randomization, options.ip_strategy) = (0, true, LookupIpStrategy::Ipv4Only);
+    (
+        options.cache_size,
+        options.case_randomization,
+        options.ip_strategy,
+    ) = (0, true, LookupIpStrategy::Ipv4Only);
+
     let resolver = builder.build().unwrap();
     let service = format!("{SERVICE}.");
     let ask = async || -> Result<BTreeSet<IpAddr>, String> {
-        let found = resolver.lookup_ip(service.as_str()).await.map_err(|error| error.to_string())?;
+        let found = resolver
+            .lookup_ip(service.as_str())
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(found.iter().collect())
     };
+
     let all: BTreeSet<IpAddr> = mesh.agents().iter().map(|agent| agent.ip.into()).collect();
     let mut answered = BTreeSet::new();
     until("every region is answered", seconds(30), async || {
@@ -149,21 +255,51 @@ async fn a_stock_resolver_goes_on_while_one_of_its_name_servers_is_dead() {
         claim(answered == all, || format!("{answered:?}"))
     })
     .await;
-    assert_eq!(resolver.lookup(format!("{ZONE}."), RecordType::NS).await.unwrap().answers().len(), 3);
-    let error = resolver.lookup_ip(format!("nothing.{ZONE}.")).await.unwrap_err();
+
+    assert_eq!(
+        resolver
+            .lookup(format!("{ZONE}."), RecordType::NS)
+            .await
+            .unwrap()
+            .answers()
+            .len(),
+        3
+    );
+
+    let error = resolver
+        .lookup_ip(format!("nothing.{ZONE}."))
+        .await
+        .unwrap_err();
+
     assert!(error.is_nx_domain(), "{error}");
 
     let dead = IpAddr::from(mesh.agent(0).ip);
     mesh.kill_region(0).await;
-    // From the first moment on every question is answered; soon, no answer is the dead one's address.
+
+    // From the first moment on every question is answered; soon, no answer is the dead one's
+    // address.
     let mut without = 0;
-    until("the dead region is not answered any more", seconds(60), async || {
-        let found = ask().await.unwrap();
-        assert!(!found.is_empty());
-        without = if found.contains(&dead) { 0 } else { without + 1 };
-        claim(without > 50, || format!("{without} answers without {dead}"))
-    })
+    until(
+        "the dead region is not answered any more",
+        seconds(60),
+        async || {
+            let found = ask().await.unwrap();
+            assert!(!found.is_empty());
+            without = if found.contains(&dead) {
+                0
+            } else {
+                without + 1
+            };
+
+            claim(without > 50, || format!("{without} answers without {dead}"))
+        },
+    )
     .await;
-    let error = resolver.lookup_ip(format!("nothing.{ZONE}.")).await.unwrap_err();
+
+    let error = resolver
+        .lookup_ip(format!("nothing.{ZONE}."))
+        .await
+        .unwrap_err();
+
     assert!(error.is_nx_domain(), "{error}");
 }

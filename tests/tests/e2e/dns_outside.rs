@@ -1,5 +1,5 @@
-//! The zone as strangers meet it: a real recursive resolver that follows the delegation, and clients that ask too much or
-//! for what nobody gets.
+//! The zone as strangers meet it: a real recursive resolver that follows the delegation, and
+//! clients that ask too much or for what nobody gets.
 
 use regionmesh::config::Config;
 use regionmesh_tests::{
@@ -18,9 +18,13 @@ const ZONE: &str = "regionmesh.test";
 
 /// What dig prints.
 async fn dig(server: SocketAddr, question: &str) -> String {
-    let (at, port) = (format!("@{}", server.ip()), server.port().to_string());
+    let at = format!("@{}", server.ip());
+    let port = server.port().to_string();
     let mut command = Command::new("dig");
-    command.args([&at, "-p", &port, "+time=5", "+tries=1"]).args(question.split(' '));
+
+    command
+        .args([&at, "-p", &port, "+time=5", "+tries=1"])
+        .args(question.split(' '));
     String::from_utf8(command.output().await.expect("dig").stdout).expect("text")
 }
 
@@ -35,11 +39,17 @@ fn limits_for_all(config: &mut Config) {
 
 /// BIND as a recursive resolver that also has the parent zone, with its delegation and glue.
 fn named(directory: &Path, at: SocketAddr, mesh: &TestMesh) -> Child {
-    let mut parent = String::from("$TTL 5\n@ IN SOA a.parent.test. b.parent.test. 1 60 60 600 5\n@ IN NS a.parent\n");
+    let mut parent = String::from(
+        "$TTL 5\n@ IN SOA a.parent.test. b.parent.test. 1 60 60 600 5\n@ IN NS a.parent\n",
+    );
     parent += &format!("a.parent IN A {}\n", at.ip());
     for (name, agent) in mesh.layout().regions.iter().zip(mesh.agents()) {
-        parent += &format!("regionmesh IN NS ns-{name}.regionmesh\nns-{name}.regionmesh IN A {}\n", agent.ip);
+        parent += &format!(
+            "regionmesh IN NS ns-{name}.regionmesh\nns-{name}.regionmesh IN A {}\n",
+            agent.ip
+        );
     }
+
     std::fs::write(directory.join("parent"), parent).unwrap();
     let config = format!(
         "options {{ directory \"{0}\"; pid-file none; session-keyfile none; listen-on port {1} {{ {2}; }}; \
@@ -49,11 +59,21 @@ fn named(directory: &Path, at: SocketAddr, mesh: &TestMesh) -> Child {
         at.port(),
         at.ip()
     );
+
     std::fs::write(directory.join("named.conf"), config).unwrap();
     let log = std::fs::File::create(directory.join("log")).unwrap();
     let mut command = Command::new("named");
-    command.args(["-4", "-g", "-c"]).arg(directory.join("named.conf")).stderr(log).kill_on_drop(true);
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").spawn().unwrap()
+
+    command
+        .args(["-4", "-g", "-c"])
+        .arg(directory.join("named.conf"))
+        .stderr(log)
+        .kill_on_drop(true);
+
+    command
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .spawn()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,32 +84,73 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
     if UdpSocket::bind((Ipv4Addr::new(127, 0, 103, 9), 53)).is_err() {
         return skip("port 53 is not allowed");
     }
-    let mesh = TestMesh::start_with(Setup { adjust: Some(on_port_53), ..Setup::default() }).await;
-    mesh.settled().await;
-    let directory = tempfile::tempdir().unwrap();
-    // named listens on addresses of interfaces alone, which the other loopback addresses are not.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let _named = named(directory.path(), port, &mesh);
-    let question = format!("{SERVICE} A +short");
-    let all: BTreeSet<String> = mesh.agents().iter().map(|agent| agent.ip.to_string()).collect();
-    let mut answered = BTreeSet::new();
-    until("every region comes through the resolver", seconds(90), async || {
-        // What is no address is dig's word on a resolver that is still starting.
-        let text = dig(port, &question).await;
-        answered.extend(text.lines().filter(|line| line.parse::<Ipv4Addr>().is_ok()).map(str::to_owned));
-        claim(answered == all, || format!("{answered:?}"))
+
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(on_port_53),
+        ..Setup::default()
     })
     .await;
+
+    mesh.settled().await;
+    let directory = tempfile::tempdir().unwrap();
+
+    // named listens on addresses of interfaces alone, which the other loopback addresses are not.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let _named = named(directory.path(), port, &mesh);
+    let question = format!("{SERVICE} A +short");
+    let all: BTreeSet<String> = mesh
+        .agents()
+        .iter()
+        .map(|agent| agent.ip.to_string())
+        .collect();
+    let mut answered = BTreeSet::new();
+
+    until(
+        "every region comes through the resolver",
+        seconds(90),
+        async || {
+            // What is no address is dig's word on a resolver that is still starting.
+            let text = dig(port, &question).await;
+            answered.extend(
+                text.lines()
+                    .filter(|line| line.parse::<Ipv4Addr>().is_ok())
+                    .map(str::to_owned),
+            );
+
+            claim(answered == all, || format!("{answered:?}"))
+        },
+    )
+    .await;
+
     let text = dig(port, &format!("nothing.{ZONE} A")).await;
-    assert!(text.contains("status: NXDOMAIN") && text.contains("SOA"), "{text}");
+    assert!(
+        text.contains("status: NXDOMAIN") && text.contains("SOA"),
+        "{text}"
+    );
+
     let dead = mesh.agent(0).ip.to_string();
     mesh.kill_region(0).await;
+
     let mut without = 0;
-    until("the resolver does not name the dead region any more", seconds(90), async || {
-        let text = dig(port, &question).await;
-        without = if !text.is_empty() && !text.contains(&dead) { without + 1 } else { 0 };
-        claim(without > 40, || format!("{without} answers without {dead}; the last: {text}"))
-    })
+    until(
+        "the resolver does not name the dead region any more",
+        seconds(90),
+        async || {
+            let text = dig(port, &question).await;
+            without = if !text.is_empty() && !text.contains(&dead) {
+                without + 1
+            } else {
+                0
+            };
+
+            claim(without > 40, || {
+                format!("{without} answers without {dead}; the last: {text}")
+            })
+        },
+    )
     .await;
 }
 
@@ -98,36 +159,78 @@ async fn transfers_are_refused_floods_are_cut_and_cookies_lift_the_limit() {
     if !has_program("dig", "bind9-dnsutils") {
         return;
     }
-    let mesh = TestMesh::start_with(Setup { adjust: Some(limits_for_all), ..Setup::default() }).await;
+
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(limits_for_all),
+        ..Setup::default()
+    })
+    .await;
+
     mesh.settled().await;
     let server = mesh.agent(0).dns();
     let ask = async |question: &str| dig(server, question).await;
-    assert!(ask(&format!("{ZONE} AXFR")).await.contains("Transfer failed"));
-    assert!(ask(&format!("+tcp {ZONE} IXFR=1")).await.contains("Transfer failed"));
+
+    assert!(
+        ask(&format!("{ZONE} AXFR"))
+            .await
+            .contains("Transfer failed")
+    );
+
+    assert!(
+        ask(&format!("+tcp {ZONE} IXFR=1"))
+            .await
+            .contains("Transfer failed")
+    );
+
     for transport in ["+notcp", "+tcp"] {
         let text = ask(&format!("{transport} +norec +opcode=update {ZONE} SOA")).await;
         assert!(text.contains("status: NOTIMP"), "{text}");
     }
-    // dig shows that a cookie came back right.
-    assert!(ask(&format!("{SERVICE} A +cookie")).await.contains("(good)"));
 
-    // The same question a hundred times: about 20 whole answers, then every second one cut, and TCP goes on.
+    // dig shows that a cookie came back right.
+    assert!(
+        ask(&format!("{SERVICE} A +cookie"))
+            .await
+            .contains("(good)")
+    );
+
+    // The same question a hundred times: about 20 whole answers, then every second one cut, and TCP
+    // goes on.
     let socket = UdpSocket::bind("127.0.103.10:0").unwrap();
-    socket.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_secs(1)))
+        .unwrap();
+
     let packet = question(SERVICE);
     for _ in 0..200 {
         socket.send_to(&packet, server).unwrap();
     }
-    let (mut whole, mut cut, mut buffer) = (0, 0, [0; 512]);
+
+    let mut whole = 0;
+    let mut cut = 0;
+    let mut buffer = [0; 512];
+
     while let Ok(length) = socket.recv(&mut buffer) {
         let is_cut = buffer[2] & 0x02 != 0;
-        assert!(!is_cut || length == packet.len(), "a cut answer is as long as its query");
+        assert!(
+            !is_cut || length == packet.len(),
+            "a cut answer is as long as its query"
+        );
+
         *(if is_cut { &mut cut } else { &mut whole }) += 1;
     }
-    assert!((20..60).contains(&whole) && (60..=90).contains(&cut), "{whole} whole, {cut} cut");
+
+    assert!(
+        (20..60).contains(&whole) && (60..=90).contains(&cut),
+        "{whole} whole, {cut} cut"
+    );
+
     let at = SocketAddr::from((Ipv4Addr::new(127, 0, 103, 10), 0)).ip();
     let text = ask(&format!("-b {at} +tcp {SERVICE} A")).await;
-    assert!(text.contains("status: NOERROR") && text.contains("ANSWER: 1"), "{text}");
+    assert!(
+        text.contains("status: NOERROR") && text.contains("ANSWER: 1"),
+        "{text}"
+    );
 }
 
 fn question(name: &str) -> Vec<u8> {
@@ -136,6 +239,7 @@ fn question(name: &str) -> Vec<u8> {
         packet.push(label.len() as u8);
         packet.extend_from_slice(label.as_bytes());
     }
+
     packet.extend_from_slice(&[0, 0, 1, 0, 1]);
     packet
 }

@@ -1,4 +1,5 @@
-//! SIGHUP: an agent reloads its configuration and says what of it is in effect; no process of ours dies of it undrained.
+//! SIGHUP: an agent reloads its configuration and says what of it is in effect; no process of ours
+//! dies of it undrained.
 
 use regionmesh::{cli::up::children::ChildState, config::Config};
 use regionmesh_tests::{
@@ -20,7 +21,12 @@ fn pid(mesh: &TestMesh, index: usize) -> u32 {
 }
 
 async fn hang_up(pid: u32) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -HUP {pid}")]).status().await.expect("a shell");
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -HUP {pid}")])
+        .status()
+        .await
+        .expect("a shell");
+
     assert!(sent.success());
 }
 
@@ -29,7 +35,10 @@ async fn logged(log: &Path, skip: usize, parts: &[&str]) -> String {
     until(&format!("a line with {parts:?}"), seconds(20), async || {
         let text = std::fs::read_to_string(log).map_err(|error| error.to_string())?;
         let new = text.get(skip..).unwrap_or_default();
-        let found = new.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+        let found = new
+            .lines()
+            .find(|line| parts.iter().all(|part| line.contains(part)));
+
         found.map(str::to_owned).ok_or_else(|| new.to_owned())
     })
     .await
@@ -42,19 +51,32 @@ fn length(log: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_file() {
     // A filter of this program's environment would outrank the configuration's.
-    let mesh = TestMesh::start_with(Setup { environment: &[("RUST_LOG", "")], ..Setup::default() }).await;
+    let mesh = TestMesh::start_with(Setup {
+        environment: &[("RUST_LOG", "")],
+        ..Setup::default()
+    })
+    .await;
+
     mesh.settled().await;
-    let (agent, before) = (mesh.agent(0), pid(&mesh, 0));
-    let (file, log) = (agent.config_file(), agent.log_file.clone());
+    let agent = mesh.agent(0);
+    let before = pid(&mesh, 0);
+    let file = agent.config_file();
+    let log = agent.log_file.clone();
     let original = std::fs::read_to_string(&file).unwrap();
 
     // Nothing changed, and nothing happens to it.
     let mut skip = length(&log);
     hang_up(before).await;
-    logged(&log, skip, &["configuration reloaded", "in_effect=[]", "needs_restart=[]"]).await;
+    logged(
+        &log,
+        skip,
+        &["configuration reloaded", "in_effect=[]", "needs_restart=[]"],
+    )
+    .await;
 
     let tokens: PathBuf = mesh.layout().data_dir.join("new-token");
     std::fs::write(&tokens, "ann new-secret\n").unwrap();
+
     let mut config = Config::load(&file).unwrap();
     config.log.filter = "debug".into();
     config.api.token_file = Some(tokens);
@@ -62,27 +84,60 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
     std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
     skip = length(&log);
     hang_up(before).await;
+
     let line = logged(&log, skip, &["configuration reloaded"]).await;
-    for part in [r#"in_effect=["api.token_file", "log.filter"]"#, r#"needs_restart=["dns.ttl_s"]"#] {
+    for part in [
+        r#"in_effect=["api.token_file", "log.filter"]"#,
+        r#"needs_restart=["dns.ttl_s"]"#,
+    ] {
         assert!(line.contains(part), "{part} is missing in {line}");
     }
+
     logged(&log, skip, &["DEBUG"]).await;
     let api = mesh.api(0);
     let abort = "/v1/uploads/none/abort";
-    assert_eq!(api.post(abort, &serde_json::json!({})).await.unwrap().0, 403, "the old token is taken");
+
+    assert_eq!(
+        api.post(abort, &serde_json::json!({})).await.unwrap().0,
+        403,
+        "the old token is taken"
+    );
+
     // The token is taken; there is no such upload.
-    assert_eq!(api.with_token(Some("new-secret")).post(abort, &serde_json::json!({})).await.unwrap().0, 400);
+    assert_eq!(
+        api.with_token(Some("new-secret"))
+            .post(abort, &serde_json::json!({}))
+            .await
+            .unwrap()
+            .0,
+        400
+    );
 
     // A bad file changes nothing, and says so.
     std::fs::write(&file, "mesh = 7\n").unwrap();
     skip = length(&log);
     hang_up(before).await;
     logged(&log, skip, &["ERROR", "configuration not reloaded"]).await;
+
     let metrics = async |outcome: &str| {
-        api.metric("regionmesh_config_reloads_total", &[&format!("outcome=\"{outcome}\"")]).await.unwrap()
+        api.metric(
+            "regionmesh_config_reloads_total",
+            &[&format!("outcome=\"{outcome}\"")],
+        )
+        .await
+        .unwrap()
     };
+
     assert_eq!((metrics("ok").await, metrics("failed").await), (2.0, 1.0));
-    assert_eq!(api.with_token(Some("new-secret")).post(abort, &serde_json::json!({})).await.unwrap().0, 400);
+    assert_eq!(
+        api.with_token(Some("new-secret"))
+            .post(abort, &serde_json::json!({}))
+            .await
+            .unwrap()
+            .0,
+        400
+    );
+
     std::fs::write(&file, original).unwrap();
 
     assert_eq!(pid(&mesh, 0), before, "it is the same process");
@@ -94,6 +149,7 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
 async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file_that_it_names() {
     let mesh = TestMesh::start().await;
     mesh.settled().await;
+
     let old: PathBuf = mesh.layout().token_file();
     let new: PathBuf = mesh.layout().data_dir.join("new-token");
     std::fs::copy(&old, &new).unwrap();
@@ -101,19 +157,29 @@ async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file
         let agent = mesh.agent(index);
         let skip = length(&agent.log_file);
         let mut config = Config::load(&agent.config_file()).unwrap();
+
         config.api.token_file = Some(new.clone());
         std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
         hang_up(pid(&mesh, index)).await;
-        logged(&agent.log_file, skip, &["configuration reloaded", r#"in_effect=["api.token_file"]"#]).await;
+        logged(
+            &agent.log_file,
+            skip,
+            &["configuration reloaded", r#"in_effect=["api.token_file"]"#],
+        )
+        .await;
     }
 
     std::fs::remove_file(&old).unwrap();
     let body = serde_json::json!({ "region": mesh.region(0), "by": "ann", "why": "look" });
     for asked in 0..3 {
-        until(&format!("{} has an order carried out", mesh.region(asked)), seconds(20), async || {
-            let (code, answer) = mesh.api(asked).post("/v1/failover/hold", &body).await?;
-            claim(code == 200, || answer.to_string())
-        })
+        until(
+            &format!("{} has an order carried out", mesh.region(asked)),
+            seconds(20),
+            async || {
+                let (code, answer) = mesh.api(asked).post("/v1/failover/hold", &body).await?;
+                claim(code == 200, || answer.to_string())
+            },
+        )
         .await;
     }
 }
@@ -136,26 +202,54 @@ fn start(arguments: &[&str], log: &Path) -> Child {
 async fn a_model_server_and_a_front_door_live_on_after_a_hangup() {
     let mesh = TestMesh::start().await;
     mesh.settled().await;
+
     let directory = tempfile::tempdir().unwrap();
     let models = directory.path().join("models");
     std::fs::create_dir(&models).unwrap();
+
     let port = |port: u16| SocketAddr::from((mesh.agent(0).ip, port)).to_string();
-    let (serving, door, server) = (port(18_081), port(18_082), mesh.agent(0).dns().to_string());
+    let serving = port(18_081);
+    let door = port(18_082);
+    let server = mesh.agent(0).dns().to_string();
     let models = models.display().to_string();
+
     for (name, arguments, address) in [
-        ("serve", vec!["serve", "--models", &models, "--listen", &serving], &serving),
-        ("front-door", vec!["front-door", "--listen", &door, "--service", SERVICE, "--name-server", &server], &door),
+        (
+            "serve",
+            vec!["serve", "--models", &models, "--listen", &serving],
+            &serving,
+        ),
+        (
+            "front-door",
+            vec![
+                "front-door",
+                "--listen",
+                &door,
+                "--service",
+                SERVICE,
+                "--name-server",
+                &server,
+            ],
+            &door,
+        ),
     ] {
         let log = directory.path().join(name);
         let mut process = start(&arguments, &log);
         let connects = async || {
-            tokio::net::TcpStream::connect(address.as_str()).await.map(drop).map_err(|error| error.to_string())
+            tokio::net::TcpStream::connect(address.as_str())
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
         };
+
         until(&format!("{name} listens"), seconds(20), connects).await;
         hang_up(process.id().expect("a running process")).await;
         logged(&log, 0, &["SIGHUP ignored"]).await;
         assert!(process.try_wait().unwrap().is_none(), "{name} ended");
         until(&format!("{name} still listens"), seconds(5), connects).await;
-        claim(process.try_wait().unwrap().is_none(), || format!("{name} ended")).unwrap();
+        claim(process.try_wait().unwrap().is_none(), || {
+            format!("{name} ended")
+        })
+        .unwrap();
     }
 }

@@ -18,36 +18,75 @@ use tokio::{net::TcpListener, process::Command};
 /// Runs a script of scripts/: its exit code and all that it said.
 async fn script(name: &str, arguments: &[String]) -> (Option<i32>, String) {
     let mut command = Command::new(root().join("scripts").join(name));
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(seconds(120), command.output()).await.expect("it ends").expect("it runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+
+    let output = tokio::time::timeout(seconds(120), command.output())
+        .await
+        .expect("it ends")
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+
     (output.status.code(), said)
 }
 
 /// health_check.sh, asking the agents of these regions.
 async fn health(mesh: &TestMesh, regions: &[usize], options: &[&str]) -> (Option<i32>, String) {
-    let agents = regions.iter().flat_map(|region| ["--agent".to_owned(), mesh.agent(*region).api_url()]);
-    script("health_check.sh", &agents.chain(options.iter().map(|&option| option.to_owned())).collect::<Vec<_>>()).await
+    let agents = regions
+        .iter()
+        .flat_map(|region| ["--agent".to_owned(), mesh.agent(*region).api_url()]);
+    script(
+        "health_check.sh",
+        &agents
+            .chain(options.iter().map(|&option| option.to_owned()))
+            .collect::<Vec<_>>(),
+    )
+    .await
 }
 
 async fn signal(mesh: &TestMesh, region: usize, name: &str) {
-    let Ok(ChildState::Running { pid }) = mesh.state(&mesh.agent(region).id) else { panic!("{region} does not run") };
-    let sent = Command::new("kill").args([name, &pid.to_string()]).status().await.expect("kill runs");
+    let Ok(ChildState::Running { pid }) = mesh.state(&mesh.agent(region).id) else {
+        panic!("{region} does not run")
+    };
+    let sent = Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .await
+        .expect("kill runs");
+
     assert!(sent.success());
 }
 
-/// What an agent's status says of each living agent: its links, and the regions that it can't reach.
-async fn connections(mesh: &TestMesh, region: usize) -> Result<Vec<(String, usize, Vec<String>)>, String> {
+/// What an agent's status says of each living agent: its links, and the regions that it can't
+/// reach.
+async fn connections(
+    mesh: &TestMesh,
+    region: usize,
+) -> Result<Vec<(String, usize, Vec<String>)>, String> {
     let (_, status) = mesh.api(region).get("/v1/status").await?;
     let agents = status["agents"].as_array().ok_or("no agents")?;
-    let strings =
-        |value: &Value| value.as_array().into_iter().flatten().map(|v| v.as_str().unwrap().to_owned()).collect();
+    let strings = |value: &Value| {
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|v| v.as_str().unwrap().to_owned())
+            .collect()
+    };
+
     Ok(agents
         .iter()
         .filter(|agent| agent["alive"] == true)
         .map(|agent| {
             let links = agent["links"].as_array().map_or(0, Vec::len);
-            (agent["agent"].as_str().unwrap().to_owned(), links, strings(&agent["unreachable"]))
+            (
+                agent["agent"].as_str().unwrap().to_owned(),
+                links,
+                strings(&agent["unreachable"]),
+            )
         })
         .collect())
 }
@@ -57,30 +96,55 @@ async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() 
     if !has_program("jq", "jq") || !has_program("curl", "curl") {
         return;
     }
+
     let mesh = TestMesh::start().await;
     let name = mesh.region(2).to_owned();
+
     // Every agent says whom it is connected to, and any agent tells it of all.
     until("links are published", seconds(30), async || {
         let all = connections(&mesh, 0).await?;
-        claim(all.len() == 3 && all.iter().all(|(_, links, lost)| *links >= 2 && lost.is_empty()), || {
-            format!("{all:?}")
-        })
+        claim(
+            all.len() == 3
+                && all
+                    .iter()
+                    .all(|(_, links, lost)| *links >= 2 && lost.is_empty()),
+            || format!("{all:?}"),
+        )
     })
     .await;
+
     let (code, said) = health(&mesh, &[0, 1, 2], &["--wait", "60"]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("ok    every region is connected to every other"), "{said}");
+    assert!(
+        said.contains("ok    every region is connected to every other"),
+        "{said}"
+    );
 
     signal(&mesh, 2, "-STOP").await;
-    until("the survivors say that it is unreachable", seconds(60), async || {
-        let all = connections(&mesh, 0).await?;
-        let survivors: Vec<_> = all.iter().filter(|(agent, ..)| !agent.starts_with(&name)).collect();
-        claim(survivors.len() == 2 && survivors.iter().all(|(_, _, lost)| lost.contains(&name)), || format!("{all:?}"))
-    })
+    until(
+        "the survivors say that it is unreachable",
+        seconds(60),
+        async || {
+            let all = connections(&mesh, 0).await?;
+            let survivors: Vec<_> = all
+                .iter()
+                .filter(|(agent, ..)| !agent.starts_with(&name))
+                .collect();
+
+            claim(
+                survivors.len() == 2 && survivors.iter().all(|(_, _, lost)| lost.contains(&name)),
+                || format!("{all:?}"),
+            )
+        },
+    )
     .await;
+
     let (code, said) = health(&mesh, &[0, 1], &[]).await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(&format!("has no connection to {name}")), "{said}");
+    assert!(
+        said.contains(&format!("has no connection to {name}")),
+        "{said}"
+    );
 
     signal(&mesh, 2, "-CONT").await;
     let (code, said) = health(&mesh, &[0, 1, 2], &["--wait", "100"]).await;
@@ -89,16 +153,31 @@ async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() 
     if has_program("dig", "bind9-dnsutils") {
         // Its ramp makes a plan a second.
         mesh.settled().await;
-        let servers = [0, 1, 2].map(|region| ["--server".to_owned(), mesh.agent(region).dns().to_string()]).concat();
-        let zone = ["--zone", "regionmesh.test", "--agent", &mesh.agent(0).api_url()].map(str::to_owned);
+        let servers = [0, 1, 2]
+            .map(|region| ["--server".to_owned(), mesh.agent(region).dns().to_string()])
+            .concat();
+        let zone = [
+            "--zone",
+            "regionmesh.test",
+            "--agent",
+            &mesh.agent(0).api_url(),
+        ]
+        .map(str::to_owned);
+
         let (code, said) = script("verify_dns.sh", &[&zone[..], &servers].concat()).await;
         assert_eq!(code, Some(0), "{said}");
+
         let elsewhere = ["--zone".to_owned(), "other.test".to_owned()];
         let (code, said) = script("verify_dns.sh", &[&elsewhere[..], &servers].concat()).await;
         assert_eq!(code, Some(1), "{said}");
     }
+
     let (code, said) = health(&mesh, &[0], &["--certificate-days", "10000"]).await;
-    assert!(code == Some(1) && said.contains("FAIL  certificate ends"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("FAIL  certificate ends"),
+        "{said}"
+    );
+
     let nobody = ["example", "--region", "nowhere"].map(str::to_owned);
     assert_eq!(script("health_check.sh", &nobody).await.0, Some(1));
 }
@@ -119,8 +198,13 @@ fn good() -> Answers {
             "links": [{ "agent": peer, "round_trip_us": 900 }] })
     };
     let region = |name: &str| json!({ "region": name, "verdict": "healthy", "verdict_reason": "" });
-    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let (day, expiry) = (86_400, now_s + 2 * 86_400);
+    let now_s = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let day = 86_400;
+    let expiry = now_s + 2 * 86_400;
+
     Answers {
         healthz: 200,
         ready: true,
@@ -129,7 +213,8 @@ fn good() -> Answers {
             "regions": [region("a"), region("b")], "agents": [agent("a/x", "b/y"), agent("b/y", "a/x")], "problems": [] }),
         // A pod's certificate: three days long, two of them left.
         metrics: format!(
-            "regionmesh_certificate_expiry_timestamp_seconds {expiry}\nregionmesh_certificate_lifetime_seconds {}\n",
+            "regionmesh_certificate_expiry_timestamp_seconds \
+                {expiry}\nregionmesh_certificate_lifetime_seconds {}\n",
             3 * day
         ),
     }
@@ -143,13 +228,27 @@ async fn fake(answers: Arc<Mutex<Answers>>) -> String {
             (StatusCode::from_u16(code).unwrap(), body)
         })
     };
-    let ready = |answers: &Answers| (200, json!({ "ready": answers.ready, "checks": { "plan": "none" } }).to_string());
+
+    let ready = |answers: &Answers| {
+        (
+            200,
+            json!({ "ready": answers.ready, "checks": { "plan": "none" } }).to_string(),
+        )
+    };
+
     let router = Router::new()
         .route("/healthz", of(|answers| (answers.healthz, "x".into())))
         .route("/readyz", of(ready))
-        .route("/v1/status", of(|answers| (200, answers.status.to_string())))
-        .route("/verdict/{region}", of(|answers| (answers.verdict, "x".into())))
+        .route(
+            "/v1/status",
+            of(|answers| (200, answers.status.to_string())),
+        )
+        .route(
+            "/verdict/{region}",
+            of(|answers| (answers.verdict, "x".into())),
+        )
         .route("/metrics", of(|answers| (200, answers.metrics.clone())));
+
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -164,42 +263,69 @@ async fn every_check_of_health_can_fail() {
     if !has_program("jq", "jq") || !has_program("curl", "curl") {
         return;
     }
+
     let faults: [Fault; 14] = [
         ("/healthz", |answers| answers.healthz = 503),
         ("not ready: plan: none", |answers| answers.ready = false),
-        ("knows no plan", |answers| answers.status["plan"] = Value::Null),
-        ("knows no leader", |answers| answers.status["leader"] = Value::Null),
-        ("names no region", |answers| answers.status["regions"] = json!([])),
+        ("knows no plan", |answers| {
+            answers.status["plan"] = Value::Null
+        }),
+        ("knows no leader", |answers| {
+            answers.status["leader"] = Value::Null
+        }),
+        ("names no region", |answers| {
+            answers.status["regions"] = json!([])
+        }),
         ("b failed (refused)", |answers| {
-            answers.status["regions"][1] = json!({ "region": "b", "verdict": "failed", "verdict_reason": "refused" });
+            answers.status["regions"][1] =
+                json!({ "region": "b", "verdict": "failed", "verdict_reason": "refused" });
         }),
         ("/verdict/a does not", |answers| answers.verdict = 503),
-        ("b/y lacks 2 version(s)", |answers| answers.status["agents"][1]["holdings"]["missing"] = 2.into()),
-        ("b/y has no connection to a", |answers| answers.status["agents"][1]["unreachable"] = json!(["a"])),
-        ("no connections are known of a/x", |answers| answers.status["agents"][0]["links"] = json!([])),
-        ("store-unavailable", |answers| {
-            answers.status["problems"] =
-                json!([{ "agent": "a/x", "kind": "store-unavailable", "subject": "s", "detail": "disk full" }]);
+        ("b/y lacks 2 version(s)", |answers| {
+            answers.status["agents"][1]["holdings"]["missing"] = 2.into()
         }),
-        ("certificate ends", |answers| answers.metrics = answers.metrics.replace("expiry", "other")),
+        ("b/y has no connection to a", |answers| {
+            answers.status["agents"][1]["unreachable"] = json!(["a"])
+        }),
+        ("no connections are known of a/x", |answers| {
+            answers.status["agents"][0]["links"] = json!([])
+        }),
+        ("store-unavailable", |answers| {
+            answers.status["problems"] = json!([{ "agent": "a/x", "kind": "store-unavailable", "subject": "s", "detail": "disk full" }]);
+        }),
+        ("certificate ends", |answers| {
+            answers.metrics = answers.metrics.replace("expiry", "other")
+        }),
         // Nine tenths of its life are over.
         ("certificate ends", |answers| {
-            answers.metrics = answers.metrics.replace("lifetime_seconds 259200", "lifetime_seconds 1728000");
+            answers.metrics = answers
+                .metrics
+                .replace("lifetime_seconds 259200", "lifetime_seconds 1728000");
         }),
-        ("is not the status of a mesh", |answers| answers.status = json!("nonsense")),
+        ("is not the status of a mesh", |answers| {
+            answers.status = json!("nonsense")
+        }),
     ];
+
     let answers = Arc::new(Mutex::new(good()));
     let arguments = ["--agent".to_owned(), fake(answers.clone()).await];
     let (code, said) = script("health_check.sh", &arguments).await;
+
     assert_eq!(code, Some(0), "{said}");
     for (expected, breaks) in faults {
         let mut broken = good();
         breaks(&mut broken);
         *answers.lock().unwrap() = broken;
+
         let (code, said) = script("health_check.sh", &arguments).await;
         assert_ne!(code, Some(0), "{expected:?} went unnoticed:\n{said}");
-        assert!(said.lines().any(|line| line.contains("FAIL") && line.contains(expected)), "{said}");
+        assert!(
+            said.lines()
+                .any(|line| line.contains("FAIL") && line.contains(expected)),
+            "{said}"
+        );
     }
+
     *answers.lock().unwrap() = good();
     assert_eq!(script("health_check.sh", &arguments).await.0, Some(0));
 }

@@ -1,4 +1,5 @@
-//! Agents killed with SIGKILL, the leader among them: users are moved away and back, and what was half done goes on.
+//! Agents killed with SIGKILL, the leader among them: users are moved away and back, and what was
+//! half done goes on.
 
 use regionmesh::config::Config;
 use regionmesh_tests::{
@@ -13,40 +14,65 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// A killed region's address must be gone from every survivor's DNS within this.
 const AWAY: Duration = seconds(5);
-/// And at best within this: three probes half a second apart would be a second of evidence alone, at the very least.
+/// And at best within this: three probes half a second apart would be a second of evidence alone,
+/// at the very least.
 const AT_BEST: Duration = Duration::from_millis(900);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() {
     let mesh = TestMesh::start().await;
-    let (mut leaders_killed, mut quickest) = (0, Duration::MAX);
+    let mut leaders_killed = 0;
+    let mut quickest = Duration::MAX;
+
     for victim in 0..3 {
         mesh.settled().await;
         let survivors = mesh.others(victim);
         let dead: IpAddr = mesh.agent(victim).ip.into();
         let name = mesh.region(victim);
         let was_leader = mesh.leader(seconds(10)).await.0 == mesh.agent(victim).id.to_string();
-        let watches: Vec<Watch> = survivors.iter().map(|region| Watch::start(mesh.agent(*region).dns())).collect();
+        let watches: Vec<Watch> = survivors
+            .iter()
+            .map(|region| Watch::start(mesh.agent(*region).dns()))
+            .collect();
 
         mesh.kill_region(victim).await;
         let killed = watches[0].now();
         for region in &survivors {
             let api = mesh.api(*region);
-            until(&format!("{} plans without {name}", mesh.region(*region)), AWAY, async || {
-                let share = api.region(name).await?.share;
-                claim(share == 0.0, || format!("its share is {share}"))
-            })
+            until(
+                &format!("{} plans without {name}", mesh.region(*region)),
+                AWAY,
+                async || {
+                    let share = api.region(name).await?.share;
+                    claim(share == 0.0, || format!("its share is {share}"))
+                },
+            )
             .await;
         }
+
         // Hundred more answers of each survivor without the dead region, from here to its return.
         let mut slowest = Duration::ZERO;
         for (region, watch) in survivors.iter().zip(&watches) {
             watch.more(100).await;
-            let last = watch.last_with(dead).unwrap_or_default().saturating_sub(killed);
-            println!("{name} killed: {} answered it until {last:?} after", mesh.region(*region));
-            assert!(last < AWAY, "{} answered {name} until {last:?} after the kill", mesh.region(*region));
+            let last = watch
+                .last_with(dead)
+                .unwrap_or_default()
+                .saturating_sub(killed);
+
+            println!(
+                "{name} killed: {} answered it until {last:?} after",
+                mesh.region(*region)
+            );
+
+            assert!(
+                last < AWAY,
+                "{} answered {name} until {last:?} after the kill",
+                mesh.region(*region)
+            );
+
             slowest = slowest.max(last);
         }
+
         quickest = quickest.min(slowest);
         let (next, _) = mesh.leader(seconds(5)).await;
         assert!(!next.starts_with(name), "{next} still leads");
@@ -55,6 +81,7 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
         mesh.revive(victim).await;
         let mut standings = Vec::new();
         let api = mesh.api(survivors[0]);
+
         until(&format!("{name} is back"), seconds(45), async || {
             let region = api.region(name).await?;
             if standings.last() != Some(&(region.standing.clone(), region.ramp_percent)) {
@@ -63,17 +90,35 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
             claim(region.standing == "serving", || format!("{standings:?}"))
         })
         .await;
-        let steps: Vec<u8> = standings.iter().filter_map(|(_, percent)| *percent).collect();
+
+        let steps: Vec<u8> = standings
+            .iter()
+            .filter_map(|(_, percent)| *percent)
+            .collect();
+
         println!("{name} came back: {standings:?}");
-        assert!(standings.iter().any(|(standing, _)| standing == "gated"), "{standings:?}");
+        assert!(
+            standings.iter().any(|(standing, _)| standing == "gated"),
+            "{standings:?}"
+        );
+
         assert!(steps.len() >= 4 && steps.is_sorted(), "{standings:?}");
         for watch in watches {
             watch.finish_without_fault().await;
         }
     }
+
     mesh.settled().await;
-    assert!(leaders_killed >= 1, "each agent was killed once, so the leader was");
-    assert!(quickest < AT_BEST, "the quickest of three kills took {quickest:?}");
+    assert!(
+        leaders_killed >= 1,
+        "each agent was killed once, so the leader was"
+    );
+
+    assert!(
+        quickest < AT_BEST,
+        "the quickest of three kills took {quickest:?}"
+    );
+
     // The region's share is real: its address is answered again by all.
     for region in 0..3 {
         let mut answered = BTreeSet::new();
@@ -96,37 +141,67 @@ fn apart_with_long_evidence(config: &mut Config) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic() {
     let adjust: Option<fn(&mut Config)> = Some(apart_with_long_evidence);
-    let mesh = TestMesh::start_with(Setup { adjust, ..Setup::default() }).await;
-    let start =
-        async |index: usize| Scripted::start(mesh.agent(index).serving(), mesh.region(index), Mood::Answers).await;
+    let mesh = TestMesh::start_with(Setup {
+        adjust,
+        ..Setup::default()
+    })
+    .await;
+    let start = async |index: usize| {
+        Scripted::start(
+            mesh.agent(index).serving(),
+            mesh.region(index),
+            Mood::Answers,
+        )
+        .await
+    };
+
     let mut regions = vec![start(0).await, start(1).await, start(2).await];
     mesh.settled().await;
+
     let name = mesh.region(2).to_owned();
     let label = format!("region=\"{name}\"");
     let confirmed = async |index: usize, outcome: &str| {
         let outcome = format!("outcome=\"{outcome}\"");
-        mesh.api(index).metric("regionmesh_probe_confirmations_total", &[&label, &outcome]).await
+        mesh.api(index)
+            .metric("regionmesh_probe_confirmations_total", &[&label, &outcome])
+            .await
     };
     let before = mesh.api(0).plan_seq().await.unwrap();
+
     drop(regions.pop());
     for observer in 0..2 {
-        until("the endpoint was refused more often than a failure takes", seconds(20), async || {
-            let seen = confirmed(observer, "positive").await?;
-            claim(seen >= 5.0, || format!("{seen} confirmations"))
-        })
+        until(
+            "the endpoint was refused more often than a failure takes",
+            seconds(20),
+            async || {
+                let seen = confirmed(observer, "positive").await?;
+                claim(seen >= 5.0, || format!("{seen} confirmations"))
+            },
+        )
         .await;
     }
+
     regions.push(start(2).await);
     for observer in 0..2 {
-        until("the endpoint was seen to be back", seconds(20), async || {
-            let seen = confirmed(observer, "success").await?;
-            claim(seen >= 1.0, || format!("{seen} confirmations"))
-        })
+        until(
+            "the endpoint was seen to be back",
+            seconds(20),
+            async || {
+                let seen = confirmed(observer, "success").await?;
+                claim(seen >= 1.0, || format!("{seen} confirmations"))
+            },
+        )
         .await;
+
         let region = mesh.api(observer).region(&name).await.unwrap();
         assert_eq!(region.standing, "serving", "{region:?}");
     }
-    assert_eq!(mesh.api(0).plan_seq().await.unwrap(), before, "no plan was made of it");
+
+    assert_eq!(
+        mesh.api(0).plan_seq().await.unwrap(),
+        before,
+        "no plan was made of it"
+    );
 }
 
 /// Of the model below, bytes.
@@ -136,12 +211,25 @@ const WHOLE: usize = 200 << 20;
 async fn a_region_killed_while_it_receives_a_model_goes_on_where_it_was() {
     let mesh = TestMesh::start().await;
     mesh.settled().await;
-    let received = async || mesh.api(2).metric("regionmesh_replication_bytes_total", &["direction=\"received\""]).await;
+
+    let received = async || {
+        mesh.api(2)
+            .metric(
+                "regionmesh_replication_bytes_total",
+                &["direction=\"received\""],
+            )
+            .await
+    };
     let sender = mesh.api(0);
+
     let publishing = async {
-        let (code, answer) = sender.publish("noise", "1", &[("weights.bin", noise(1, WHOLE))]).await.unwrap();
+        let (code, answer) = sender
+            .publish("noise", "1", &[("weights.bin", noise(1, WHOLE))])
+            .await
+            .unwrap();
         assert_eq!(code, 200, "{answer}");
     };
+
     let killing = async {
         let before = until("a part is received", seconds(90), async || {
             let bytes = received().await?;
@@ -149,11 +237,17 @@ async fn a_region_killed_while_it_receives_a_model_goes_on_where_it_was() {
             Ok(bytes)
         })
         .await;
+
         mesh.kill_region(2).await;
         before
     };
+
     let ((), before) = tokio::join!(publishing, killing);
-    assert!(before < WHOLE as f64, "the kill came too late: all was received");
+    assert!(
+        before < WHOLE as f64,
+        "the kill came too late: all was received"
+    );
+
     mesh.revive(2).await;
     let api = mesh.api(2);
     until("the rest is received", seconds(90), async || {
@@ -161,10 +255,20 @@ async fn a_region_killed_while_it_receives_a_model_goes_on_where_it_was() {
         claim(code == 200, || format!("{code}: {answer}"))
     })
     .await;
+
     let after = received().await.unwrap();
     println!("{before} bytes of {WHOLE} received before the kill, {after} after");
+
     // What was under way at the kill may come twice, the rest not.
-    assert!(after < WHOLE as f64 - before / 2.0, "{before} before, {after} after, {WHOLE} in all");
-    let (code, answer) = api.post("/v1/models/noise/versions/1/verify", &serde_json::json!({})).await.unwrap();
+    assert!(
+        after < WHOLE as f64 - before / 2.0,
+        "{before} before, {after} after, {WHOLE} in all"
+    );
+
+    let (code, answer) = api
+        .post("/v1/models/noise/versions/1/verify", &serde_json::json!({}))
+        .await
+        .unwrap();
+
     assert_eq!(code, 200, "{answer}");
 }

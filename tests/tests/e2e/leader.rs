@@ -1,4 +1,5 @@
-//! Leaders killed while no traffic depends on them: what one of them decided, the next goes on with.
+//! Leaders killed while no traffic depends on them: what one of them decided, the next goes on
+//! with.
 
 use futures::future::join_all;
 use regionmesh_tests::{
@@ -10,8 +11,13 @@ use regionmesh_tests::{
 
 /// A mesh whose regions' models are served by processes of their own.
 async fn mesh_apart() -> (TestMesh, Vec<Serve>) {
-    let mesh = TestMesh::prepare(Setup { adjust: Some(apart), ..Setup::default() }).await;
+    let mesh = TestMesh::prepare(Setup {
+        adjust: Some(apart),
+        ..Setup::default()
+    })
+    .await;
     let servings = join_all(mesh.agents().iter().map(Serve::start)).await;
+
     mesh.start().await.unwrap();
     mesh.settled().await;
     (mesh, servings)
@@ -24,53 +30,97 @@ async fn planned_under(mesh: &TestMesh, ballot: u64) -> u64 {
         let what = format!("{} has a plan under ballot {ballot}", api.url());
         let planned = until(&what, seconds(30), async || {
             let plan = api.plan().await?.brief;
-            claim(plan.ballot.number >= ballot, || format!("plan {} under {}", plan.seq, plan.ballot.number))?;
+            claim(plan.ballot.number >= ballot, || {
+                format!("plan {} under {}", plan.seq, plan.ballot.number)
+            })?;
             Ok(plan.seq)
         });
+
         seqs.push(planned.await);
     }
+
     seqs.into_iter().max().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_next_takes_it_back() {
+async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_next_takes_it_back()
+{
     let (mesh, mut servings) = mesh_apart().await;
     let (old, ballot) = mesh.leader(seconds(20)).await;
     let led_from = mesh.region_of(&old);
     let out = mesh.others(led_from)[0];
     let name = mesh.region(out);
     let serving = servings.remove(out);
+
     serving.kill().await;
     for api in mesh.running_apis() {
-        until(&format!("{} plans without {name}", api.url()), seconds(30), async || {
-            let region = api.region(name).await?;
-            claim(region.standing == "out" && region.share == 0.0, || {
-                format!("{} at {}", region.standing, region.share)
-            })
-        })
+        until(
+            &format!("{} plans without {name}", api.url()),
+            seconds(30),
+            async || {
+                let region = api.region(name).await?;
+                claim(region.standing == "out" && region.share == 0.0, || {
+                    format!("{} at {}", region.standing, region.share)
+                })
+            },
+        )
         .await;
     }
+
     let seq = mesh.api(out).plan_seq().await.unwrap();
-    let survivors: Vec<_> = mesh.others(led_from).into_iter().map(|region| mesh.api(region)).collect();
+    let survivors: Vec<_> = mesh
+        .others(led_from)
+        .into_iter()
+        .map(|region| mesh.api(region))
+        .collect();
     let log = PlanLog::start(survivors);
+
     mesh.kill_region(led_from).await;
     let (next, next_ballot) = mesh.leader_after(&old, seconds(30)).await;
-    assert!(next_ballot > ballot, "{old} under {ballot}, then {next} under {next_ballot}");
+    assert!(
+        next_ballot > ballot,
+        "{old} under {ballot}, then {next} under {next_ballot}"
+    );
+
     let next_seq = planned_under(&mesh, next_ballot).await;
     println!("{old}: plan {seq} under {ballot}; {next}: plan {next_seq} under {next_ballot}");
-    assert!(next_seq > seq, "plan {seq} under the first leader, {next_seq} under the next");
+    assert!(
+        next_seq > seq,
+        "plan {seq} under the first leader, {next_seq} under the next"
+    );
+
     for plan in log.finish_as_one_history().await {
         let brief = &plan.brief;
-        assert_eq!(share(&plan, name), 0.0, "plan {} of {}: {}", brief.seq, brief.ballot.agent, brief.reason);
-        assert!(share(&plan, mesh.region(led_from)) > 0.0, "the dead leader's serving lives: {}", brief.reason);
+        assert_eq!(
+            share(&plan, name),
+            0.0,
+            "plan {} of {}: {}",
+            brief.seq,
+            brief.ballot.agent,
+            brief.reason
+        );
+
+        assert!(
+            share(&plan, mesh.region(led_from)) > 0.0,
+            "the dead leader's serving lives: {}",
+            brief.reason
+        );
     }
+
     // The next leader begins its return.
     let _serving = Serve::start(mesh.agent(out)).await;
     for api in mesh.running_apis() {
-        until(&format!("{name} returns, seen from {}", api.url()), seconds(30), async || {
-            let region = api.region(name).await?;
-            claim(region.ramp_percent.is_some() || region.standing == "serving", || region.standing.clone())
-        })
+        until(
+            &format!("{name} returns, seen from {}", api.url()),
+            seconds(30),
+            async || {
+                let region = api.region(name).await?;
+                claim(
+                    region.ramp_percent.is_some() || region.standing == "serving",
+                    || region.standing.clone(),
+                )
+            },
+        )
         .await;
     }
 }
@@ -83,19 +133,38 @@ async fn each_next_leader_has_a_higher_ballot_and_goes_on_counting_plans() {
     let (mesh, _servings) = mesh_apart().await;
     let (mut leader, mut ballot) = mesh.leader(seconds(20)).await;
     let mut seq = planned_under(&mesh, ballot).await;
+
     for _ in 0..LEADERS {
         let dead = mesh.region_of(&leader);
         mesh.kill_region(dead).await;
+
         let (next, next_ballot) = mesh.leader_after(&leader, seconds(30)).await;
-        assert!(next_ballot > ballot, "{leader} under {ballot}, then {next} under {next_ballot}");
+        assert!(
+            next_ballot > ballot,
+            "{leader} under {ballot}, then {next} under {next_ballot}"
+        );
+
         let next_seq = planned_under(&mesh, next_ballot).await;
-        println!("{leader}: plan {seq} under {ballot}; {next}: plan {next_seq} under {next_ballot}");
-        assert!(next_seq > seq, "plan {seq} under {leader}, then {next_seq} under {next}");
+        println!(
+            "{leader}: plan {seq} under {ballot}; {next}: plan {next_seq} under {next_ballot}"
+        );
+        assert!(
+            next_seq > seq,
+            "plan {seq} under {leader}, then {next_seq} under {next}"
+        );
+
         // The one that comes back follows.
         mesh.revive(dead).await;
+
         let (now, now_ballot) = mesh.leader(seconds(30)).await;
-        assert_eq!((&now, now_ballot), (&next, next_ballot), "a leader that did its work was replaced");
+        assert_eq!(
+            (&now, now_ballot),
+            (&next, next_ballot),
+            "a leader that did its work was replaced"
+        );
+
         (leader, ballot, seq) = (next, next_ballot, next_seq);
     }
+
     mesh.settled().await;
 }

@@ -1,4 +1,5 @@
-//! What crashes and givers-up leave behind, and that it goes away by itself; and catalogues of any size.
+//! What crashes and givers-up leave behind, and that it goes away by itself; and catalogues of any
+//! size.
 
 use regionmesh::config::Config;
 use regionmesh_protocol::{
@@ -29,37 +30,75 @@ async fn what_a_killed_publisher_left_is_gone_and_its_name_is_free() {
 
     // A large file arrives in parts, and nothing is left of the upload.
     let large = noise(1, LARGE);
-    let (code, answer) = mesh.api(0).publish("large", "1", &[("weights", large.clone())]).await.unwrap();
+    let (code, answer) = mesh
+        .api(0)
+        .publish("large", "1", &[("weights", large.clone())])
+        .await
+        .unwrap();
+
     assert_eq!(code, 200, "{answer}");
-    assert!(s3.requests("BEGIN") == 1 && s3.open_uploads() == 0, "{} uploads are open", s3.open_uploads());
+    assert!(
+        s3.requests("BEGIN") == 1 && s3.open_uploads() == 0,
+        "{} uploads are open",
+        s3.open_uploads()
+    );
 
     // The agent is killed while the parts of a second one are on their way.
     s3.fails(Fault::Held, "partNumber=");
+
     let api = mesh.api(0);
-    let publishing = tokio::spawn(async move { api.publish("large", "2", &[("weights", large)]).await });
+    let publishing =
+        tokio::spawn(async move { api.publish("large", "2", &[("weights", large)]).await });
+
     until("an upload in parts is under way", seconds(30), async || {
-        claim(s3.open_uploads() == 1 && s3.requests("PART") >= 4, || format!("{} are open", s3.open_uploads()))
+        claim(s3.open_uploads() == 1 && s3.requests("PART") >= 4, || {
+            format!("{} are open", s3.open_uploads())
+        })
     })
     .await;
+
     mesh.kill_region(0).await;
     drop(publishing.await);
     s3.works();
     assert_eq!(s3.open_uploads(), 1);
     mesh.revive(0).await;
     until("the upload is aborted", seconds(20), async || {
-        claim(s3.open_uploads() == 0, || format!("{} are open", s3.open_uploads()))
+        claim(s3.open_uploads() == 0, || {
+            format!("{} are open", s3.open_uploads())
+        })
     })
     .await;
-    let corrected = async || mesh.api(0).publish("large", "2", &[("corrected", iris_one())]).await.unwrap();
+
+    let corrected = async || {
+        mesh.api(0)
+            .publish("large", "2", &[("corrected", iris_one())])
+            .await
+            .unwrap()
+    };
     let (code, answer) = corrected().await;
+
     assert_eq!(code, 200, "{answer}");
-    until("only the corrected version is left", seconds(20), async || {
-        let files = s3.keys(&format!("{first}/models/large/2/"));
-        claim(files == [format!("{first}/models/large/2/corrected")], || format!("{files:?}"))?;
-        let rest = [s3.keys(&format!("{first}/claims/")), s3.keys(&format!("{first}/uploads/"))].concat();
-        claim(rest.is_empty(), || format!("{rest:?}"))
-    })
+    until(
+        "only the corrected version is left",
+        seconds(20),
+        async || {
+            let files = s3.keys(&format!("{first}/models/large/2/"));
+            claim(
+                files == [format!("{first}/models/large/2/corrected")],
+                || format!("{files:?}"),
+            )?;
+
+            let rest = [
+                s3.keys(&format!("{first}/claims/")),
+                s3.keys(&format!("{first}/uploads/")),
+            ]
+            .concat();
+
+            claim(rest.is_empty(), || format!("{rest:?}"))
+        },
+    )
     .await;
+
     until("every region holds it", seconds(30), async || {
         let holders = mesh.api(1).holders("large", "2").await?;
         claim(holders.len() == 3, || format!("{holders:?}"))
@@ -75,19 +114,29 @@ async fn an_upload_that_failed_and_could_not_be_aborted_is_ended_by_the_process_
 
     s3.fails(Fault::Away, "uploadId=");
     let api = mesh.api(0);
-    let publishing = tokio::spawn(async move { api.publish("large", "1", &[("weights", noise(1, LARGE))]).await });
+    let publishing = tokio::spawn(async move {
+        api.publish("large", "1", &[("weights", noise(1, LARGE))])
+            .await
+    });
+
     until("the publisher has given up", seconds(90), async || {
         let claims = left("claims");
-        claim(s3.requests("ABORT") > 0 && claims.is_empty(), || format!("{claims:?}"))
+        claim(s3.requests("ABORT") > 0 && claims.is_empty(), || {
+            format!("{claims:?}")
+        })
     })
     .await;
+
     assert_eq!((s3.open_uploads(), left("uploads").len()), (1, 1));
 
     s3.works();
     until("the upload is ended", seconds(60), async || {
-        claim(s3.open_uploads() == 0 && left("uploads").is_empty(), || format!("{} are open", s3.open_uploads()))
+        claim(s3.open_uploads() == 0 && left("uploads").is_empty(), || {
+            format!("{} are open", s3.open_uploads())
+        })
     })
     .await;
+
     drop(publishing.await);
 }
 
@@ -102,21 +151,45 @@ async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_a
         config.replication.rescan_ms = 500;
         config.replication.upload_idle_ms = 10_000;
     };
-    let mesh = TestMesh::start_with(Setup { adjust: Some(adjust), ..Setup::default() }).await;
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(adjust),
+        ..Setup::default()
+    })
+    .await;
     let api = mesh.api(0);
-    let begin = async || api.post("/v1/models/iris/versions/9/uploads", &json!({ "publisher": "ada" })).await.unwrap();
+
+    let begin = async || {
+        api.post(
+            "/v1/models/iris/versions/9/uploads",
+            &json!({ "publisher": "ada" }),
+        )
+        .await
+        .unwrap()
+    };
+
     for _ in 0..UPLOADS_MAX {
         let (code, answer) = begin().await;
         assert_eq!(code, 201, "{answer}");
     }
+
     let (code, answer) = begin().await;
     assert_eq!(code, 503, "{answer}");
+
     let listed = mesh.cli(&["models", "uploads", "--json"]).await;
-    let rows: Value = serde_json::from_str(&listed.stdout).unwrap_or_else(|error| panic!("{error}: {}", listed.stdout));
-    let upload = rows[0]["upload"].as_str().unwrap_or_else(|| panic!("{rows}"));
-    assert_eq!((rows.as_array().unwrap().len(), &rows[0]["publisher"]), (UPLOADS_MAX, &json!("ada")));
+    let rows: Value = serde_json::from_str(&listed.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", listed.stdout));
+    let upload = rows[0]["upload"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{rows}"));
+
+    assert_eq!(
+        (rows.as_array().unwrap().len(), &rows[0]["publisher"]),
+        (UPLOADS_MAX, &json!("ada"))
+    );
+
     let aborted = mesh.cli(&["models", "uploads", "--abort", upload]).await;
     assert_eq!(aborted.code, Some(0), "{}", aborted.stderr);
+
     let (code, answer) = begin().await;
     assert_eq!(code, 201, "{answer}");
     until("all expired", seconds(30), async || {
@@ -129,13 +202,21 @@ async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_a
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
     std::fs::remove_file(store(&mesh, 1).join("models/iris/1/model.onnx")).unwrap();
+
     let damaged = mesh.api(1);
     until("it is whole again", seconds(60), async || {
-        let (code, answer) = damaged.post("/v1/models/iris/versions/1/verify", &json!({})).await?;
+        let (code, answer) = damaged
+            .post("/v1/models/iris/versions/1/verify", &json!({}))
+            .await?;
         claim(code == 200, || format!("{code}: {answer}"))
     })
     .await;
-    let losses = damaged.metric("regionmesh_replication_losses_total", &[]).await.unwrap();
+
+    let losses = damaged
+        .metric("regionmesh_replication_losses_total", &[])
+        .await
+        .unwrap();
+
     assert_eq!(losses, 1.0);
     mesh.publish_iris(1, "2", iris_two()).await;
     mesh.held_by_all("2").await;
@@ -143,7 +224,10 @@ async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_a
 
 /// The model and the version that [`place`] puts into a store.
 fn placed(number: usize) -> (String, String) {
-    (format!("model-{}", "x".repeat(120)), format!("{number:05}-{}", "y".repeat(58)))
+    (
+        format!("model-{}", "x".repeat(120)),
+        format!("{number:05}-{}", "y".repeat(58)),
+    )
 }
 
 /// Puts a version into a store as an agent would have, without waiting for the disk.
@@ -151,68 +235,132 @@ fn place(store: &Path, number: usize) {
     let (model, version) = placed(number);
     let content = number.to_string();
     let mut chunker = Chunker::default();
+
     chunker.push(content.as_bytes());
     let cut = chunker.finish();
     let manifest = Manifest {
         model: model.parse().unwrap(),
         version: version.parse().unwrap(),
-        files: vec![ManifestFile { path: "f".into(), size: cut.size, digest: cut.digest, chunks: cut.chunks }],
+        files: vec![ManifestFile {
+            path: "f".into(),
+            size: cut.size,
+            digest: cut.digest,
+            chunks: cut.chunks,
+        }],
         origin: "us-west-2".parse().unwrap(),
         publisher: "test".into(),
-        published: HybridTime { wall_ms: 1_000 + number as u64, counter: 0 },
+        published: HybridTime {
+            wall_ms: 1_000 + number as u64,
+            counter: 0,
+        },
         metadata: vec![],
     };
-    let folder = store.join("models").join(manifest.model.as_str()).join(manifest.version.as_str());
+
+    let folder = store
+        .join("models")
+        .join(manifest.model.as_str())
+        .join(manifest.version.as_str());
+
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("f"), content).unwrap();
+
     let manifests = store.join("manifests").join(manifest.model.as_str());
     std::fs::create_dir_all(&manifests).unwrap();
-    std::fs::write(manifests.join(manifest.version.as_str()), codec::encode_document(&manifest).unwrap()).unwrap();
+    std::fs::write(
+        manifests.join(manifest.version.as_str()),
+        codec::encode_document(&manifest).unwrap(),
+    )
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_learns_a_catalogue_that_no_single_message_carries() {
     const VERSIONS: usize = 5_000;
-    let setup = Setup { regions: &["us-west-2", "eu-west-1"], ..Setup::default() };
+
+    let setup = Setup {
+        regions: &["us-west-2", "eu-west-1"],
+        ..Setup::default()
+    };
     let mesh = TestMesh::prepare(setup).await;
     let full = store(&mesh, 0);
-    tokio::task::spawn_blocking(move || (0..VERSIONS).for_each(|number| place(&full, number))).await.unwrap();
+
+    tokio::task::spawn_blocking(move || (0..VERSIONS).for_each(|number| place(&full, number)))
+        .await
+        .unwrap();
+
     let holder = mesh.api(0);
     mesh.start_agent(&mesh.agent(0).id).await.unwrap();
     until("the first region holds all", seconds(60), async || {
-        let held = holder.metric("regionmesh_replication_versions", &[]).await?;
+        let held = holder
+            .metric("regionmesh_replication_versions", &[])
+            .await?;
         claim(held == VERSIONS as f64, || format!("{held}"))
     })
     .await;
+
     mesh.start_agent(&mesh.agent(1).id).await.unwrap();
     let newcomer = mesh.api(1);
-    until("the newcomer knows what it lacks", seconds(60), async || {
-        let missing = newcomer.metric("regionmesh_replication_missing_versions", &[]).await?;
-        let held = newcomer.metric("regionmesh_replication_versions", &[]).await?;
-        claim(missing + held >= VERSIONS as f64, || format!("{missing} missing, {held} held"))
-    })
+    until(
+        "the newcomer knows what it lacks",
+        seconds(60),
+        async || {
+            let missing = newcomer
+                .metric("regionmesh_replication_missing_versions", &[])
+                .await?;
+            let held = newcomer
+                .metric("regionmesh_replication_versions", &[])
+                .await?;
+
+            claim(missing + held >= VERSIONS as f64, || {
+                format!("{missing} missing, {held} held")
+            })
+        },
+    )
     .await;
-    assert_eq!(newcomer.metric("regionmesh_replication_unknown_catalogues", &[]).await.unwrap(), 0.0);
+
+    assert_eq!(
+        newcomer
+            .metric("regionmesh_replication_unknown_catalogues", &[])
+            .await
+            .unwrap(),
+        0.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_older_than_all_that_agents_publish_can_be_rolled_back_to() {
     const VERSIONS: usize = 300;
-    let mesh = TestMesh::prepare(Setup { adjust: Some(apart), ..Setup::default() }).await;
+
+    let mesh = TestMesh::prepare(Setup {
+        adjust: Some(apart),
+        ..Setup::default()
+    })
+    .await;
     let stores: Vec<PathBuf> = (0..3).map(|region| store(&mesh, region)).collect();
-    let fill = move || stores.iter().for_each(|store| (0..VERSIONS).for_each(|number| place(store, number)));
+    let fill = move || {
+        stores
+            .iter()
+            .for_each(|store| (0..VERSIONS).for_each(|number| place(store, number)))
+    };
+
     tokio::task::spawn_blocking(fill).await.unwrap();
     mesh.start().await.unwrap();
 
-    let (api, (model, oldest)) = (mesh.api(0), placed(0));
+    let api = mesh.api(0);
+    let (model, oldest) = placed(0);
     until("the oldest version is promoted", seconds(60), async || {
         let (code, answer) = api.promote(&model, &oldest, "production").await?;
         claim(code == 200, || format!("{code}: {answer}"))
     })
     .await;
-    until("all regions are named as its holders", seconds(30), async || {
-        let holders = api.holders(&model, &oldest).await?;
-        claim(holders.len() == 3, || format!("{holders:?}"))
-    })
+
+    until(
+        "all regions are named as its holders",
+        seconds(30),
+        async || {
+            let holders = api.holders(&model, &oldest).await?;
+            claim(holders.len() == 3, || format!("{holders:?}"))
+        },
+    )
     .await;
 }

@@ -1,5 +1,5 @@
-//! Every end-to-end test in one program, because each program links the whole product; `scripts/checks/run-tests` runs the
-//! modules side by side.
+//! Every end-to-end test in one program, because each program links the whole product;
+//! `scripts/checks/run-tests` runs the modules side by side.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -16,25 +16,43 @@ fn logs_json(config: &mut Config) {
 }
 
 async fn mesh_that_logs_json() -> TestMesh {
-    let mesh = TestMesh::start_with(Setup { adjust: Some(logs_json), ..Setup::default() }).await;
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(logs_json),
+        ..Setup::default()
+    })
+    .await;
+
     mesh.settled().await;
     mesh
 }
 
-/// A bit of everything, so that every metric has something to say: what goes well, and what is refused.
+/// A bit of everything, so that every metric has something to say: what goes well, and what is
+/// refused.
 async fn traffic(mesh: &TestMesh) {
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
     mesh.answered_by_all("1").await;
+
     let garbage = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for region in 0..3 {
-        let (api, agent) = (mesh.api(region), mesh.agent(region));
+        let api = mesh.api(region);
+        let agent = mesh.agent(region);
         assert!(!mesh.resolve(region).await.unwrap().is_empty());
         for port in [agent.mesh(), agent.dns()] {
             garbage.send_to(&[0x80; 40], port).await.unwrap();
         }
-        assert!(api.infer("/v2/models/nothing/infer", &question()).await.is_err());
-        let stranger = api.with_token(None).promote("iris", "1", "x").await.unwrap();
+        assert!(
+            api.infer("/v2/models/nothing/infer", &question())
+                .await
+                .is_err()
+        );
+
+        let stranger = api
+            .with_token(None)
+            .promote("iris", "1", "x")
+            .await
+            .unwrap();
+
         assert_eq!(stranger.0, 401, "{}", stranger.1);
         assert_eq!(api.get("/nothing").await.unwrap().0, 404);
     }
@@ -45,17 +63,27 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
     if !has_program("promtool", "prometheus") {
         return;
     }
+
     let mesh = mesh_that_logs_json().await;
     traffic(&mesh).await;
     for api in mesh.running_apis() {
         let (code, text) = api.get("/metrics").await.unwrap();
         let text = text.as_str().expect("text").to_owned();
         assert_eq!(code, 200, "{text}");
-        for family in
-            ["mesh_refused", "dns_queries", "inference_requests", "replication_bytes", "probes", "api_requests"]
-        {
-            assert!(text.contains(&format!("\nregionmesh_{family}_total{{")), "no {family} in\n{text}");
+        for family in [
+            "mesh_refused",
+            "dns_queries",
+            "inference_requests",
+            "replication_bytes",
+            "probes",
+            "api_requests",
+        ] {
+            assert!(
+                text.contains(&format!("\nregionmesh_{family}_total{{")),
+                "no {family} in\n{text}"
+            );
         }
+
         // What alerts look at begins at 0, and the plan tells of every region.
         for series in [
             "regionmesh_leader_step_downs_total{reason=\"no-majority\"}",
@@ -64,14 +92,19 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
             "regionmesh_replication_fetches_total{outcome=\"failed\"}",
             "regionmesh_inference_requests_total{code=\"500\",model=\"iris\",version=\"1\"}",
         ] {
-            assert!(text.contains(&format!("\n{series} 0\n")), "no {series} of 0 in\n{text}");
+            assert!(
+                text.contains(&format!("\n{series} 0\n")),
+                "no {series} of 0 in\n{text}"
+            );
         }
+
         for region in (0..3).map(|region| mesh.region(region)) {
             for metric in ["share_ratio", "standing_timestamp_seconds", "ramp_step"] {
                 let series = format!("regionmesh_plan_{metric}{{region=\"{region}\"}}");
                 assert!(text.contains(&series), "no {series} in\n{text}");
             }
         }
+
         let mut promtool = Command::new("promtool")
             .args(["check", "metrics"])
             .stdin(Stdio::piped())
@@ -80,10 +113,22 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        promtool.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+
+        promtool
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .await
+            .unwrap();
+
         let output = promtool.wait_with_output().await.unwrap();
         let said = [output.stdout, output.stderr].concat();
-        assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
+        assert!(
+            output.status.success() && said.is_empty(),
+            "{}\n{text}",
+            String::from_utf8_lossy(&said)
+        );
     }
 }
 
@@ -91,35 +136,67 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
 async fn health_checks_say_what_is_so_and_every_line_of_the_logs_is_one_json_object() {
     let mesh = mesh_that_logs_json().await;
     traffic(&mesh).await;
+
     let names: Vec<&str> = (0..3).map(|region| mesh.region(region)).collect();
     for api in mesh.running_apis() {
         let (code, health) = api.get("/healthz").await.unwrap();
         assert!(code == 200 && health["healthy"] == true, "{health}");
-        for actor in ["mesh", "gossip", "health", "replicator", "dns-leader", "dns", "serving", "api"] {
-            assert_eq!(health["actors"][actor]["running"], true, "{actor}: {health}");
+        for actor in [
+            "mesh",
+            "gossip",
+            "health",
+            "replicator",
+            "dns-leader",
+            "dns",
+            "serving",
+            "api",
+        ] {
+            assert_eq!(
+                health["actors"][actor]["running"], true,
+                "{actor}: {health}"
+            );
         }
+
         let (code, ready) = api.get("/readyz").await.unwrap();
         assert!(code == 200 && ready["ready"] == true, "{ready}");
         for name in &names {
             let (code, verdict) = api.get(&format!("/verdict/{name}")).await.unwrap();
             assert!(code == 200 && verdict["verdict"] == "healthy", "{verdict}");
         }
+
         assert_eq!(api.get("/verdict/nowhere").await.unwrap().0, 404);
         assert_eq!(api.get("/verdict/No_Region").await.unwrap().0, 400);
     }
+
     mesh.kill_region(2).await;
     for api in mesh.running_apis() {
-        until(&format!("{} tells load balancers of the loss", api.url()), seconds(30), async || {
-            let (code, verdict) = api.get(&format!("/verdict/{}", names[2])).await?;
-            claim(code == 503 && verdict["verdict"] == "failed", || verdict.to_string())?;
-            claim(verdict["reason"].as_str().is_some_and(|reason| !reason.is_empty()), || verdict.to_string())
-        })
+        until(
+            &format!("{} tells load balancers of the loss", api.url()),
+            seconds(30),
+            async || {
+                let (code, verdict) = api.get(&format!("/verdict/{}", names[2])).await?;
+                claim(code == 503 && verdict["verdict"] == "failed", || {
+                    verdict.to_string()
+                })?;
+                claim(
+                    verdict["reason"]
+                        .as_str()
+                        .is_some_and(|reason| !reason.is_empty()),
+                    || verdict.to_string(),
+                )
+            },
+        )
         .await;
+
         // The loss of a region is no reason to restart this agent, or to ask it for nothing more.
         assert_eq!(api.get("/healthz").await.unwrap().0, 200);
         assert_eq!(api.get("/readyz").await.unwrap().0, 200);
-        assert_eq!(api.get(&format!("/verdict/{}", names[0])).await.unwrap().0, 200);
+        assert_eq!(
+            api.get(&format!("/verdict/{}", names[0])).await.unwrap().0,
+            200
+        );
     }
+
     mesh.revive(2).await;
     mesh.settled().await;
     mesh.stop().await;
@@ -127,13 +204,29 @@ async fn health_checks_say_what_is_so_and_every_line_of_the_logs_is_one_json_obj
         let log = std::fs::read_to_string(&agent.log_file).unwrap();
         let mut levels = std::collections::BTreeSet::new();
         for line in log.lines() {
-            let Ok(Value::Object(object)) = serde_json::from_str(line) else { panic!("no JSON object: {line:?}") };
+            let Ok(Value::Object(object)) = serde_json::from_str(line) else {
+                panic!("no JSON object: {line:?}")
+            };
             for field in ["timestamp", "level", "target", "message"] {
-                assert!(object.get(field).is_some_and(Value::is_string), "no {field}: {line}");
+                assert!(
+                    object.get(field).is_some_and(Value::is_string),
+                    "no {field}: {line}"
+                );
             }
+
             levels.extend(object["level"].as_str().map(str::to_owned));
         }
-        assert!(levels.contains("INFO") && levels.contains("WARN"), "{}: {levels:?} in\n{log}", agent.id);
-        assert!(log.contains("\"message\":\"stopping\""), "{} did not end in order:\n{log}", agent.id);
+
+        assert!(
+            levels.contains("INFO") && levels.contains("WARN"),
+            "{}: {levels:?} in\n{log}",
+            agent.id
+        );
+
+        assert!(
+            log.contains("\"message\":\"stopping\""),
+            "{} did not end in order:\n{log}",
+            agent.id
+        );
     }
 }

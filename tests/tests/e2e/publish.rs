@@ -1,4 +1,5 @@
-//! A version published in one region is verified in all and served by all; what is not so any more disappears from all.
+//! A version published in one region is verified in all and served by all; what is not so any more
+//! disappears from all.
 
 use regionmesh::cli::up::measure::Load;
 use regionmesh_tests::{
@@ -19,12 +20,20 @@ async fn a_version_published_in_one_region_is_verified_and_served_in_all() {
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
     mesh.answered_by_all("1").await;
-    // The same again is no change, whoever says it; other content under the same name is refused, wherever.
+
+    // The same again is no change, whoever says it; other content under the same name is refused,
+    // wherever.
     mesh.publish_iris(1, "1", iris_one()).await;
     for region in ALL {
-        let refused = mesh.api(region).publish("iris", "1", &[("model.onnx", iris_two())]).await.unwrap();
+        let refused = mesh
+            .api(region)
+            .publish("iris", "1", &[("model.onnx", iris_two())])
+            .await
+            .unwrap();
+
         assert_eq!(refused.0, 409, "{}", refused.1);
     }
+
     mesh.answered_by_all("1").await;
 }
 
@@ -38,37 +47,70 @@ async fn an_alias_swaps_versions_without_a_failed_request_and_deletion_reaches_a
     mesh.answered_by_all("1").await;
 
     let load = |region: usize| {
-        let url = format!("http://{}/v2/models/iris/infer", mesh.agent(region).serving());
+        let url = format!(
+            "http://{}/v2/models/iris/infer",
+            mesh.agent(region).serving()
+        );
         Load::start(url, question(), Duration::from_millis(20)).unwrap()
     };
     let loads = ALL.map(load);
+
     while loads.iter().any(|load| load.samples().len() < SAMPLES) {
         for (region, version) in [(2, "2"), (1, "1")] {
             mesh.promote_iris(region, version).await;
             mesh.answered_by_all(version).await;
         }
     }
+
     for load in loads {
         let samples = load.finish().await;
-        let failed: Vec<_> = samples.iter().filter(|sample| sample.outcome.is_err()).collect();
-        assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), samples.len());
+        let failed: Vec<_> = samples
+            .iter()
+            .filter(|sample| sample.outcome.is_err())
+            .collect();
+
+        assert!(
+            failed.is_empty(),
+            "{} of {}: {failed:?}",
+            failed.len(),
+            samples.len()
+        );
     }
 
     // Version 2 serves no alias; then it is gone, everywhere, and stays gone.
-    let (code, answer) = mesh.api(0).post("/v1/models/iris/versions/2/delete", &json!({})).await.unwrap();
+    let (code, answer) = mesh
+        .api(0)
+        .post("/v1/models/iris/versions/2/delete", &json!({}))
+        .await
+        .unwrap();
+
     assert_eq!(code, 200, "{answer}");
     for region in ALL {
         let api = mesh.api(region);
-        until(&format!("iris@2 gone, seen from {}", mesh.region(region)), seconds(20), async || {
-            let holders = api.holders("iris", "2").await?;
-            claim(holders.is_empty(), || format!("still held by {holders:?}"))?;
-            let (code, answer) = api.get("/v1/models/iris/versions/2").await?;
-            claim(code == 404, || format!("{code}: {answer}"))?;
-            let still = api.infer("/v2/models/iris/versions/2/infer", &question()).await;
-            claim(still.as_ref().is_err_and(|error| error.contains(" answered 404")), || format!("{still:?}"))
-        })
+        until(
+            &format!("iris@2 gone, seen from {}", mesh.region(region)),
+            seconds(20),
+            async || {
+                let holders = api.holders("iris", "2").await?;
+                claim(holders.is_empty(), || format!("still held by {holders:?}"))?;
+
+                let (code, answer) = api.get("/v1/models/iris/versions/2").await?;
+                claim(code == 404, || format!("{code}: {answer}"))?;
+
+                let still = api
+                    .infer("/v2/models/iris/versions/2/infer", &question())
+                    .await;
+                claim(
+                    still
+                        .as_ref()
+                        .is_err_and(|error| error.contains(" answered 404")),
+                    || format!("{still:?}"),
+                )
+            },
+        )
         .await;
     }
+
     mesh.answered_by_all("1").await;
 }
 
@@ -83,13 +125,20 @@ async fn a_region_that_was_away_catches_up_with_publication_alias_and_deletion()
     mesh.publish_iris(1, "2", iris_two()).await;
     for (what, version) in [("promote", "1"), ("delete", "0")] {
         let path = format!("/v1/models/iris/versions/{version}/{what}");
-        let body = if what == "promote" { json!({ "alias": "production", "wait_ms": 20_000 }) } else { json!({}) };
+        let body = if what == "promote" {
+            json!({ "alias": "production", "wait_ms": 20_000 })
+        } else {
+            json!({})
+        };
         let (code, answer) = mesh.api(0).post(&path, &body).await.unwrap();
+
         assert_eq!(code, 200, "{what}: {answer}");
     }
+
     mesh.revive(2).await;
     mesh.held_by_all("2").await;
     mesh.answered_by_all("1").await;
+
     let api = mesh.api(2);
     until("the deletion is heard of", seconds(20), async || {
         let (code, answer) = api.get("/v1/models/iris/versions/0").await?;

@@ -23,13 +23,29 @@ impl Verdicts {
     async fn serve(&self) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let verdicts = self.clone();
         let answer = move |axum::extract::Path(region): axum::extract::Path<String>| async move {
-            let is_good = verdicts.0.lock().unwrap().get(&region).copied().unwrap_or(true);
-            if is_good { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE }
+            let is_good = verdicts
+                .0
+                .lock()
+                .unwrap()
+                .get(&region)
+                .copied()
+                .unwrap_or(true);
+
+            if is_good {
+                http::StatusCode::OK
+            } else {
+                http::StatusCode::SERVICE_UNAVAILABLE
+            }
         };
+
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = axum::Router::new().route("/verdict/{region}", axum::routing::get(answer));
-        (address, tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() }))
+
+        (
+            address,
+            tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() }),
+        )
     }
 
     fn say(&self, region: &str, is_good: bool) {
@@ -40,36 +56,56 @@ impl Verdicts {
 #[tokio::test]
 async fn a_region_is_evacuated_and_taken_back_without_an_api_call() {
     let bench = Bench::new(Options::default()).await;
-    let (mut agents, mut running) = (Vec::new(), Vec::new());
+    let mut agents = Vec::new();
+    let mut running = Vec::new();
+
     for region in REGIONS {
         let verdicts = Verdicts::default();
         let (address, task) = verdicts.serve().await;
-        bench.fake.resolve(&format!("agents.{region}.example.com"), address);
+        bench
+            .fake
+            .resolve(&format!("agents.{region}.example.com"), address);
         agents.push(verdicts);
         running.push(task);
     }
+
     let provider = bench.provider().await;
-    let published = publish(&provider, &plan(&bench.config, 1, EVEN)).await.unwrap();
+    let published = publish(&provider, &plan(&bench.config, 1, EVEN))
+        .await
+        .unwrap();
+
     provider.settle(&published, &quiet).await.unwrap();
     let calls = bench.fake.count("ChangeResourceRecordSets", "");
     let answered = || {
         let answers = bench.fake.answers(SERVICE, "A");
-        answers.iter().map(|answer| answer.id.trim_start_matches("regionmesh:").to_owned()).collect::<Vec<_>>()
+        answers
+            .iter()
+            .map(|answer| answer.id.trim_start_matches("regionmesh:").to_owned())
+            .collect::<Vec<_>>()
     };
+
     let become_ = async |what: &str, wanted: &[&str]| {
-        until(what, seconds(10), async || claim(answered() == wanted, || format!("{:?}", answered()))).await;
+        until(what, seconds(10), async || {
+            claim(answered() == wanted, || format!("{:?}", answered()))
+        })
+        .await;
     };
+
     // One region's word is not enough, nor is a region's own.
     agents[0].say("us-west-2", false);
     agents[2].say("us-west-2", false);
+
     let child = bench.fake.checks().into_iter().find(|check| {
-        check.tags["regionmesh:region"] == "us-west-2" && check.tags["regionmesh:observer"] == "ap-south-1"
+        check.tags["regionmesh:region"] == "us-west-2"
+            && check.tags["regionmesh:observer"] == "ap-south-1"
     });
     let child = child.unwrap().id;
+
     until("the first observer is heard", seconds(10), async || {
         claim(!bench.fake.is_healthy(&child), || "not yet".into())
     })
     .await;
+
     assert_eq!(answered(), REGIONS);
     agents[1].say("us-west-2", false);
     become_("two of two say so", &["ap-south-1", "eu-west-1"]).await;
@@ -77,12 +113,23 @@ async fn a_region_is_evacuated_and_taken_back_without_an_api_call() {
         agent.say("us-west-2", true);
     }
     become_("it is taken back", &REGIONS).await;
-    // A region that is gone with its agents: the two others say that it failed, and its own word on them is missing.
+
+    // A region that is gone with its agents: the two others say that it failed, and its own word on
+    // them is missing.
     running[2].abort();
     agents[0].say("us-west-2", false);
     agents[1].say("us-west-2", false);
-    become_("the region is gone with its agents", &["ap-south-1", "eu-west-1"]).await;
-    assert_eq!(bench.fake.count("ChangeResourceRecordSets", ""), calls, "no API call was needed");
+    become_(
+        "the region is gone with its agents",
+        &["ap-south-1", "eu-west-1"],
+    )
+    .await;
+
+    assert_eq!(
+        bench.fake.count("ChangeResourceRecordSets", ""),
+        calls,
+        "no API call was needed"
+    );
 }
 
 #[tokio::test]
@@ -92,14 +139,33 @@ async fn in_an_active_passive_mesh_a_standby_with_weight_0_takes_over() {
     for region in REGIONS {
         let verdicts = Verdicts::default();
         verdicts.say("ap-south-1", false);
+
         let (address, task) = verdicts.serve().await;
-        bench.fake.resolve(&format!("agents.{region}.example.com"), address);
+        bench
+            .fake
+            .resolve(&format!("agents.{region}.example.com"), address);
         running.push(task);
     }
-    publish(&bench.provider().await, &plan(&bench.config, 1, [10_000, 0, 0])).await.unwrap();
+
+    publish(
+        &bench.provider().await,
+        &plan(&bench.config, 1, [10_000, 0, 0]),
+    )
+    .await
+    .unwrap();
+
     until("the standbys are answered", seconds(10), async || {
-        let ids: Vec<_> = bench.fake.answers(SERVICE, "A").iter().map(|answer| answer.id.clone()).collect();
-        claim(ids == ["regionmesh:eu-west-1", "regionmesh:us-west-2"], || format!("{ids:?}"))
+        let ids: Vec<_> = bench
+            .fake
+            .answers(SERVICE, "A")
+            .iter()
+            .map(|answer| answer.id.clone())
+            .collect();
+
+        claim(
+            ids == ["regionmesh:eu-west-1", "regionmesh:us-west-2"],
+            || format!("{ids:?}"),
+        )
     })
     .await;
 }

@@ -1,5 +1,5 @@
-//! A mesh of real agents and a zone in (the fake of) Route 53: first set-up, following plans, an emergency, drift, and the
-//! command line's exit codes.
+//! A mesh of real agents and a zone in (the fake of) Route 53: first set-up, following plans, an
+//! emergency, drift, and the command line's exit codes.
 
 use regionmesh::config::{Config, Route53Config};
 use regionmesh_tests::{
@@ -14,17 +14,22 @@ use std::{path::Path, process::Output, sync::OnceLock, time::Instant};
 use tokio::process::Command;
 
 /// What agents and command line need to sign with.
-const CREDENTIALS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "fake"), ("AWS_SECRET_ACCESS_KEY", "fake")];
+const CREDENTIALS: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "fake"),
+    ("AWS_SECRET_ACCESS_KEY", "fake"),
+];
 
 /// The section of the configuration that every agent of the test's mesh gets.
 static SECTION: OnceLock<Route53Config> = OnceLock::new();
 
 fn section(fake: &FakeRoute53) -> Route53Config {
     let mut text = format!(
-        "zone_id = \"{ZONE_ID}\"\nendpoint_url = \"{}\"\nname_servers = [\"{}\"]\nrequests_per_second = 10\n[agents]\n",
+        "zone_id = \"{ZONE_ID}\"\nendpoint_url = \"{}\"\nname_servers = \
+            [\"{}\"]\nrequests_per_second = 10\n[agents]\n",
         fake.url(),
         fake.name_server()
     );
+
     for region in ["us-west-2", "eu-west-1", "ap-south-1"] {
         text += &format!("{region} = \"{}\"\n", host(region));
     }
@@ -42,14 +47,25 @@ fn adjust(config: &mut Config) {
 
 async fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
-    command.args(arguments).envs(CREDENTIALS).env_remove("REGIONMESH_AGENT").current_dir(std::env::temp_dir());
+    command
+        .args(arguments)
+        .envs(CREDENTIALS)
+        .env_remove("REGIONMESH_AGENT")
+        .current_dir(std::env::temp_dir());
+
     let done = tokio::time::timeout(seconds(60), command.kill_on_drop(true).output()).await;
-    done.unwrap_or_else(|_| panic!("{arguments:?} did not end")).unwrap()
+    done.unwrap_or_else(|_| panic!("{arguments:?} did not end"))
+        .unwrap()
 }
 
 #[track_caller]
 fn assert_code(output: &Output, code: i32, words: &str) {
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(words), "{words:?} is missing:\n{said}");
 }
@@ -57,30 +73,58 @@ fn assert_code(output: &Output, code: i32, words: &str) {
 fn weight(fake: &FakeRoute53, region: &str) -> Option<u8> {
     let id = Some(format!("regionmesh:{region}"));
     let set = fake.sets_of(SERVICE).into_iter().find(|set| set.id == id)?;
-    if let Policy::Weighted(weight) = set.policy { Some(weight) } else { None }
+    if let Policy::Weighted(weight) = set.policy {
+        Some(weight)
+    } else {
+        None
+    }
 }
 
 fn fence(fake: &FakeRoute53) -> String {
     let values = fake.sets_of(FENCE).into_iter().flat_map(|set| set.values);
-    values.into_iter().find(|value| value.starts_with("\"v1 ")).unwrap_or_default()
+    values
+        .into_iter()
+        .find(|value| value.starts_with("\"v1 "))
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_call() {
     let fake = FakeRoute53::start(Options::default()).await;
     SECTION.set(section(&fake)).expect("set once");
-    let setup = Setup { adjust: Some(adjust), environment: &CREDENTIALS, ..Setup::default() };
+
+    let setup = Setup {
+        adjust: Some(adjust),
+        environment: &CREDENTIALS,
+        ..Setup::default()
+    };
     let mesh = TestMesh::prepare(setup).await;
     let file = mesh.agent(0).config_file();
     let file = file.to_str().unwrap();
+
     for index in 0..3 {
         fake.resolve(&host(mesh.region(index)), mesh.agent(index).api());
     }
 
     // Before any agent runs.
-    assert_code(&run(&["dns", "plan", "--from-config", file, "--check"]).await, 1, "never written by RegionMesh");
-    assert_code(&run(&["dns", "apply", "--yes", "--from-config", file]).await, 0, "answered by");
-    assert_code(&run(&["dns", "plan", "--from-config", file, "--check"]).await, 0, "nothing to do");
+    assert_code(
+        &run(&["dns", "plan", "--from-config", file, "--check"]).await,
+        1,
+        "never written by RegionMesh",
+    );
+
+    assert_code(
+        &run(&["dns", "apply", "--yes", "--from-config", file]).await,
+        0,
+        "answered by",
+    );
+
+    assert_code(
+        &run(&["dns", "plan", "--from-config", file, "--check"]).await,
+        0,
+        "nothing to do",
+    );
+
     assert!(fence(&fake).starts_with("\"v1 0 0 "), "{}", fence(&fake));
     let api = mesh.agent(0).api_url();
     assert_code(
@@ -90,57 +134,125 @@ async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_
     );
 
     mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
-    until("the leader has written a committed plan", seconds(60), async || {
-        let fence = fence(&fake);
-        claim(!fence.starts_with("\"v1 0 "), || fence)
-    })
+    until(
+        "the leader has written a committed plan",
+        seconds(60),
+        async || {
+            let fence = fence(&fake);
+            claim(!fence.starts_with("\"v1 0 "), || fence)
+        },
+    )
     .await;
-    assert_code(&run(&["dns", "plan", "--config", file, "--agent", &api, "--check"]).await, 0, "nothing to do");
-    // The configuration is of the past now.
-    assert_code(&run(&["dns", "apply", "--yes", "--from-config", file]).await, 1, "written from a later plan");
 
-    until("the leader has counted it, and seen it answered", seconds(30), async || {
-        let (mut changed, mut visible) = (0.0, 0.0);
-        for index in 0..3 {
-            let api = mesh.api(index);
-            let labels = ["provider=\"route53\"", "outcome=\"changed\""];
-            changed += api.metric("regionmesh_dns_provider_publishes_total", &labels).await.unwrap_or(0.0);
-            visible += api.metric("regionmesh_dns_provider_visible_duration_seconds_count", &[]).await.unwrap_or(0.0);
-        }
-        claim(changed >= 1.0 && visible >= 1.0, || format!("{changed} changed, {visible} visible"))
-    })
+    assert_code(
+        &run(&["dns", "plan", "--config", file, "--agent", &api, "--check"]).await,
+        0,
+        "nothing to do",
+    );
+
+    // The configuration is of the past now.
+    assert_code(
+        &run(&["dns", "apply", "--yes", "--from-config", file]).await,
+        1,
+        "written from a later plan",
+    );
+
+    until(
+        "the leader has counted it, and seen it answered",
+        seconds(30),
+        async || {
+            let mut changed = 0.0;
+            let mut visible = 0.0;
+            for index in 0..3 {
+                let api = mesh.api(index);
+                let labels = ["provider=\"route53\"", "outcome=\"changed\""];
+                changed += api
+                    .metric("regionmesh_dns_provider_publishes_total", &labels)
+                    .await
+                    .unwrap_or(0.0);
+
+                visible += api
+                    .metric(
+                        "regionmesh_dns_provider_visible_duration_seconds_count",
+                        &[],
+                    )
+                    .await
+                    .unwrap_or(0.0);
+            }
+
+            claim(changed >= 1.0 && visible >= 1.0, || {
+                format!("{changed} changed, {visible} visible")
+            })
+        },
+    )
     .await;
 
     evacuate(&fake, &mesh).await;
     mesh.revive(1).await;
-    until("the region has its full weight again", seconds(90), async || {
-        let weight = weight(&fake, mesh.region(1));
-        claim(weight == Some(255), || format!("{weight:?}"))
-    })
+    until(
+        "the region has its full weight again",
+        seconds(90),
+        async || {
+            let weight = weight(&fake, mesh.region(1));
+            claim(weight == Some(255), || format!("{weight:?}"))
+        },
+    )
     .await;
+
     put_right(&fake, file, &api).await;
     refuse(Path::new(file), &api).await;
     mesh.assert_all_run();
 }
 
-/// Kills a region with its agent: the name servers leave it with no call of the API, and the plan follows.
+/// Kills a region with its agent: the name servers leave it with no call of the API, and the plan
+/// follows.
 async fn evacuate(fake: &FakeRoute53, mesh: &TestMesh) {
     let dead = format!("regionmesh:{}", mesh.region(1));
-    assert!(fake.answers(SERVICE, "A").iter().any(|answer| answer.id == dead));
+    assert!(
+        fake.answers(SERVICE, "A")
+            .iter()
+            .any(|answer| answer.id == dead)
+    );
+
     // So that what is seen is the health checks' doing: while they act, the API does nothing.
     for _ in 0..200 {
-        fake.fail_next("ListResourceRecordSets", regionmesh_tests::route53::Fault::Throttled);
+        fake.fail_next(
+            "ListResourceRecordSets",
+            regionmesh_tests::route53::Fault::Throttled,
+        );
     }
+
     let written = fake.count("ChangeResourceRecordSets", "ok");
     let begin = Instant::now();
     mesh.kill_region(1).await;
-    until("the name servers have left the region", seconds(30), async || {
-        let ids: Vec<_> = fake.answers(SERVICE, "A").into_iter().map(|answer| answer.id).collect();
-        claim(!ids.is_empty() && !ids.contains(&dead), || format!("{ids:?}"))
-    })
+    until(
+        "the name servers have left the region",
+        seconds(30),
+        async || {
+            let ids: Vec<_> = fake
+                .answers(SERVICE, "A")
+                .into_iter()
+                .map(|answer| answer.id)
+                .collect();
+
+            claim(!ids.is_empty() && !ids.contains(&dead), || {
+                format!("{ids:?}")
+            })
+        },
+    )
     .await;
-    println!("the name servers left the region after {:?}", begin.elapsed());
-    assert_eq!(fake.count("ChangeResourceRecordSets", "ok"), written, "no API call was needed");
+
+    println!(
+        "the name servers left the region after {:?}",
+        begin.elapsed()
+    );
+
+    assert_eq!(
+        fake.count("ChangeResourceRecordSets", "ok"),
+        written,
+        "no API call was needed"
+    );
+
     fake.heal();
     until("the zone follows the plan", seconds(90), async || {
         let weight = weight(fake, mesh.region(1));
@@ -152,12 +264,33 @@ async fn evacuate(fake: &FakeRoute53, mesh: &TestMesh) {
 /// Somebody changes a record by hand.
 async fn put_right(fake: &FakeRoute53, file: &str, api: &str) {
     let set = fake.sets_of(SERVICE).remove(0);
-    fake.edit("UPSERT", Set { ttl: Some(3_600), ..set.clone() });
-    let shown = run(&["dns", "plan", "--config", file, "--agent", api, "--check", "--json"]).await;
+    fake.edit(
+        "UPSERT",
+        Set {
+            ttl: Some(3_600),
+            ..set.clone()
+        },
+    );
+
+    let shown = run(&[
+        "dns", "plan", "--config", file, "--agent", api, "--check", "--json",
+    ])
+    .await;
+
     assert_code(&shown, 1, "\"is_drift\": true");
     let outlooks: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(outlooks[0]["differences"].as_array().unwrap().len(), 1, "{outlooks}");
-    assert_code(&run(&["dns", "apply", "--yes", "--config", file, "--agent", api]).await, 0, "TTL 3600");
+    assert_eq!(
+        outlooks[0]["differences"].as_array().unwrap().len(),
+        1,
+        "{outlooks}"
+    );
+
+    assert_code(
+        &run(&["dns", "apply", "--yes", "--config", file, "--agent", api]).await,
+        0,
+        "TTL 3600",
+    );
+
     assert_eq!(fake.sets_of(SERVICE).remove(0).ttl, set.ttl);
 }
 
@@ -171,16 +304,27 @@ async fn refuse(file: &Path, api: &str) {
         change(&mut config);
         std::fs::write(&other, toml::to_string(&config).unwrap()).unwrap();
     };
+
     write(|config| {
         let route53 = config.dns.route53.as_mut().unwrap();
         route53.health_check.interval_s = 20;
         route53.ttl_s = 0;
         route53.agents.clear();
     });
+
     let refused = run(&["dns", "plan", "--config", path, "--agent", api]).await;
     assert_code(&refused, 2, "dns.route53.ttl_s: 0 is not within");
-    assert_code(&refused, 2, "dns.route53.health_check.interval_s: 20 is neither 10 nor 30");
+    assert_code(
+        &refused,
+        2,
+        "dns.route53.health_check.interval_s: 20 is neither 10 nor 30",
+    );
+
     assert_code(&refused, 2, "is not a public address");
     write(|config| config.dns.route53 = None);
-    assert_code(&run(&["dns", "apply", "--config", path, "--agent", api]).await, 2, "has no [dns.route53]");
+    assert_code(
+        &run(&["dns", "apply", "--config", path, "--agent", api]).await,
+        2,
+        "has no [dns.route53]",
+    );
 }

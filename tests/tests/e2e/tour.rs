@@ -1,4 +1,5 @@
-//! The guided tour as its user takes it: the program, its output, its exit code, and what it leaves behind.
+//! The guided tour as its user takes it: the program, its output, its exit code, and what it leaves
+//! behind.
 
 use regionmesh_tests::{api, loopback::Loopback, mesh::binary, wait::seconds};
 use std::{
@@ -15,29 +16,72 @@ use tokio::{
 /// A tour whose regions begin at `.11` of its network.
 fn tour(network: Loopback, front_door: &str) -> Command {
     let mut command = Command::new(binary());
-    command.args(["up", "--demo", "--base", &network.at(11).to_string(), "--front-door", front_door]);
+    command.args([
+        "up",
+        "--demo",
+        "--base",
+        &network.at(11).to_string(),
+        "--front-door",
+        front_door,
+    ]);
+
     command
 }
 
 async fn taken(mut tour: Command, temporary: &Path) -> Output {
-    tour.env("TMPDIR", temporary).current_dir(temporary).kill_on_drop(true).output().await.expect("the tour runs")
+    tour.env("TMPDIR", temporary)
+        .current_dir(temporary)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("the tour runs")
 }
 
 #[tokio::test]
 async fn the_tour_holds_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let network = Loopback::reserve();
-    let output = taken(tour(network, &format!("{}:8080", network.at(1))), temporary.path()).await;
+    let output = taken(
+        tour(network, &format!("{}:8080", network.at(1))),
+        temporary.path(),
+    )
+    .await;
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}\n{text}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    for step in ["2. A model published once", "kill -9 of every agent of us-west-2", "7. The region comes back, gently"]
-    {
+
+    assert!(
+        output.status.success(),
+        "{}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    for step in [
+        "2. A model published once",
+        "kill -9 of every agent of us-west-2",
+        "7. The region comes back, gently",
+    ] {
         assert!(text.contains(step), "{step:?} is missing in:\n{text}");
     }
-    let summary: Vec<_> = text.lines().skip_while(|line| !line.starts_with("STEP")).skip(1).take(7).collect();
-    assert!(summary.len() == 7 && summary.iter().all(|line| line.contains("  yes  ")), "{text}");
+
+    let summary: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("STEP"))
+        .skip(1)
+        .take(7)
+        .collect();
+
+    assert!(
+        summary.len() == 7 && summary.iter().all(|line| line.contains("  yes  ")),
+        "{text}"
+    );
+
     assert!(text.contains("Every step held."), "{text}");
-    assert_eq!(text.matches("no request failed").count(), 4, "both steps that say so, and their rows:\n{text}");
+    assert_eq!(
+        text.matches("no request failed").count(),
+        4,
+        "both steps that say so, and their rows:\n{text}"
+    );
+
     let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -50,6 +94,7 @@ async fn a_tour_that_cannot_open_its_front_door_fails_and_says_why() {
     let address = listener.local_addr().unwrap().to_string();
     let output = taken(tour(network, &address), temporary.path()).await;
     let said = String::from_utf8_lossy(&output.stderr);
+
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&address) && said.contains("in use"), "{said}");
 }
@@ -60,32 +105,50 @@ async fn a_tour_of_one_region_is_refused_before_anything_starts() {
     let begin = Instant::now();
     let network = Loopback::reserve();
     let mut of_one = tour(network, &format!("{}:8080", network.at(1)));
+
     of_one.args(["--regions", "one"]);
     let output = taken(of_one, temporary.path()).await;
     let said = String::from_utf8_lossy(&output.stderr);
+
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--demo needs at least 2 regions"), "{said}");
     assert!(begin.elapsed() < seconds(10), "{:?}", begin.elapsed());
 }
 
-/// Deletes the tour's model in a region that lives, and publishes it again as version 2: for a moment users get 404.
+/// Deletes the tour's model in a region that lives, and publishes it again as version 2: for a
+/// moment users get 404.
 async fn take_the_model_away_for_a_moment(network: Loopback, data_dir: PathBuf) {
-    let (http, agent) = (api::client(), format!("http://{}:9080", network.at(12)));
+    let http = api::client();
+    let agent = format!("http://{}:9080", network.at(12));
     let model = format!("http://{}:8080/v2/models/iris/infer", network.at(1));
     let token_file = data_dir.join("token");
     let token = std::fs::read_to_string(&token_file).unwrap();
-    let delete = http.post(format!("{agent}/v1/models/iris/versions/1/delete?force=true")).bearer_auth(token.trim());
+    let delete = http
+        .post(format!(
+            "{agent}/v1/models/iris/versions/1/delete?force=true"
+        ))
+        .bearer_auth(token.trim());
     let deleted = delete.json(&serde_json::json!({})).send().await.unwrap();
+
     assert!(deleted.status().is_success(), "{deleted:?}");
     // From here on the tour may end at any moment, and its mesh with it.
     let infer = async || {
-        let question = http.post(&model).json(&regionmesh_tests::models::question());
+        let question = http
+            .post(&model)
+            .json(&regionmesh_tests::models::question());
         question.send().await.map(|answer| answer.status().as_u16())
     };
+
     while infer().await.is_ok_and(|status| status != 404) {}
     let mut publish = Command::new(binary());
-    publish.args(["models", "publish", "iris", "2"]).arg(data_dir.join("tour/iris"));
-    publish.args(["--agent", &agent, "--token-file"]).arg(token_file).kill_on_drop(true);
+    publish
+        .args(["models", "publish", "iris", "2"])
+        .arg(data_dir.join("tour/iris"));
+    publish
+        .args(["--agent", &agent, "--token-file"])
+        .arg(token_file)
+        .kill_on_drop(true);
+
     let _ = publish.output().await;
 }
 
@@ -95,22 +158,46 @@ async fn a_tour_whose_requests_fail_does_not_hold_and_says_how_the_first_failed(
     let data_dir = temporary.path().join("mesh");
     let network = Loopback::reserve();
     let mut command = tour(network, &format!("{}:8080", network.at(1)));
+
     command.arg("--data-dir").arg(&data_dir);
-    command.current_dir(temporary.path()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+        .current_dir(temporary.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+
     let mut tour = command.spawn().unwrap();
     let mut lines = BufReader::new(tour.stdout.take().unwrap()).lines();
-    let (mut text, mut sabotage) = (String::new(), None);
+    let mut text = String::new();
+    let mut sabotage = None;
+
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.contains("kill -9 of every agent of us-west-2") {
-            sabotage = Some(tokio::spawn(take_the_model_away_for_a_moment(network, data_dir.clone())));
+            sabotage = Some(tokio::spawn(take_the_model_away_for_a_moment(
+                network,
+                data_dir.clone(),
+            )));
         }
+
         text += &(line + "\n");
     }
+
     let status = tour.wait().await.unwrap();
-    sabotage.unwrap_or_else(|| panic!("nothing was killed:\n{text}")).await.unwrap();
+    sabotage
+        .unwrap_or_else(|| panic!("nothing was killed:\n{text}"))
+        .await
+        .unwrap();
+
     assert_eq!(status.code(), Some(1), "{text}");
-    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("What users noticed")).collect();
+    let rows: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("What users noticed"))
+        .collect();
+
     assert!(rows.len() == 1 && rows[0].contains("  NO  "), "{text}");
-    assert!(rows[0].contains("requests failed") && rows[0].contains("the first: HTTP 404"), "{text}");
+    assert!(
+        rows[0].contains("requests failed") && rows[0].contains("the first: HTTP 404"),
+        "{text}"
+    );
+
     assert!(!text.contains("Every step held."), "{text}");
 }

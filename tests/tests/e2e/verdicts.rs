@@ -1,4 +1,5 @@
-//! Regions that say they are ready and do not serve: found by a synthetic inference, and on the ramp by their users.
+//! Regions that say they are ready and do not serve: found by a synthetic inference, and on the
+//! ramp by their users.
 
 use regionmesh::{
     cli::up::measure::Load,
@@ -21,25 +22,34 @@ fn with_inference(config: &mut Config) {
         "model": "iris", "every": 4, "request": question().to_string(), "expect": { "probabilities": expected("1") }
     }))
     .unwrap();
+
     config.health.probe = ProbeKind::Inference;
     config.health.inference = Some(inference);
 }
 
 /// Long enough on each step for agents to tell what they served.
 fn with_slow_steps(config: &mut Config) {
-    config.recovery.steps.iter_mut().for_each(|step| step.hold_ms = 6_000);
+    config
+        .recovery
+        .steps
+        .iter_mut()
+        .for_each(|step| step.hold_ms = 6_000);
 }
 
-/// Starts the wrong region's agent anew with another configuration of its model server, in which it is ready all the same.
+/// Starts the wrong region's agent anew with another configuration of its model server, in which it
+/// is ready all the same.
 async fn restart_with(mesh: &TestMesh, change: impl Fn(&mut ServingConfig)) {
     let agent = mesh.agent(WRONG).clone();
     mesh.kill_region(WRONG).await;
-    let (api, name) = (mesh.api(0), mesh.region(WRONG));
+
+    let api = mesh.api(0);
+    let name = mesh.region(WRONG);
     until("the dead region is out", seconds(30), async || {
         let share = api.region(name).await?.share;
         claim(share == 0.0, || format!("{share}"))
     })
     .await;
+
     let mut config = Config::load(&agent.config_file()).unwrap();
     change(&mut config.serving);
     std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
@@ -56,21 +66,38 @@ fn many_questions() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_is_ready_and_can_not_infer_is_taken_out_until_it_can() {
-    let mesh = TestMesh::start_with(Setup { adjust: Some(with_inference), ..Setup::default() }).await;
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(with_inference),
+        ..Setup::default()
+    })
+    .await;
+
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
     mesh.settled().await;
+
     // No request fits.
     restart_with(&mesh, |serving| serving.body_limit = 1).await;
-    let (api, name) = (mesh.api(0), mesh.region(WRONG));
+
+    let api = mesh.api(0);
+    let name = mesh.region(WRONG);
     until("the inference is seen to fail", seconds(40), async || {
         let region = api.region(name).await?;
         let says = region.verdict_reason.contains("HTTP 413");
-        claim(region.verdict == Condition::Failed && says && region.share == 0.0, || format!("{region:?}"))
+        claim(
+            region.verdict == Condition::Failed && says && region.share == 0.0,
+            || format!("{region:?}"),
+        )
     })
     .await;
+
     let region = api.region(name).await.unwrap();
-    let failed = region.observations.iter().flat_map(|seen| &seen.addresses).any(|seen| seen.inference == Some(false));
+    let failed = region
+        .observations
+        .iter()
+        .flat_map(|seen| &seen.addresses)
+        .any(|seen| seen.inference == Some(false));
+
     assert!(failed, "{region:?}");
     restart_with(&mesh, |serving| serving.body_limit = 64 << 20).await;
     mesh.settled().await;
@@ -78,30 +105,47 @@ async fn a_region_that_is_ready_and_can_not_infer_is_taken_out_until_it_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_comes_back_and_serves_errors_is_rolled_back() {
-    let mesh = TestMesh::start_with(Setup { adjust: Some(with_slow_steps), ..Setup::default() }).await;
+    let mesh = TestMesh::start_with(Setup {
+        adjust: Some(with_slow_steps),
+        ..Setup::default()
+    })
+    .await;
+
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.held_by_all("1").await;
     mesh.answered_by_all("1").await;
     mesh.settled().await;
+
     // Every inference comes too late.
     restart_with(&mesh, |serving| serving.inference_timeout_ms = 1).await;
+
     let loads: Vec<Load> = (0..3)
         .map(|index| {
-            let url = format!("http://{}/v2/models/iris/infer", mesh.agent(index).serving());
+            let url = format!(
+                "http://{}/v2/models/iris/infer",
+                mesh.agent(index).serving()
+            );
             Load::start(url, many_questions(), Duration::from_millis(100)).unwrap()
         })
         .collect();
+
     let api = mesh.api(0);
     until("the ramp is rolled back", seconds(90), async || {
         let (_, history) = api.get("/v1/failover/history").await?;
         let plans = history["plans"].as_array().ok_or("no plans")?;
-        let reasons: Vec<String> = plans.iter().map(|past| past["plan"]["reason"].to_string()).collect();
-        let is_back = reasons
+        let reasons: Vec<String> = plans
             .iter()
-            .any(|reason| reason.contains(mesh.region(WRONG)) && reason.contains("worse than the regions that serve"));
+            .map(|past| past["plan"]["reason"].to_string())
+            .collect();
+        let is_back = reasons.iter().any(|reason| {
+            reason.contains(mesh.region(WRONG))
+                && reason.contains("worse than the regions that serve")
+        });
+
         claim(is_back, || format!("{:?}", reasons.last()))
     })
     .await;
+
     let share = api.region(mesh.region(WRONG)).await.unwrap().share;
     assert!(share < 0.1, "{share}");
     for load in loads {

@@ -12,8 +12,8 @@ use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ractor::ActorRef;
 use regionmesh_cost::{
-    ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, export_manifests, export_notice, find_exports,
-    is_of_export,
+    ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, export_manifests,
+    export_notice, find_exports, is_of_export,
 };
 use regionmesh_protocol::{identity::AgentId, money::Notices};
 use std::{
@@ -56,7 +56,15 @@ impl Exports {
     ) {
         let board = arguments.snapshots.board.borrow().clone();
         let reads = |export: &&ExportConfig| reads(export, &arguments.id, &board, is_leader);
-        self.0.retain(|url, _| config.cost.exports.iter().filter(reads).any(|export| export.url == *url));
+        self.0.retain(|url, _| {
+            config
+                .cost
+                .exports
+                .iter()
+                .filter(reads)
+                .any(|export| export.url == *url)
+        });
+
         for export in config.cost.exports.iter().filter(reads) {
             let state = self.0.entry(export.url.clone()).or_default();
             if state.is_running || state.due.is_some_and(|due| Instant::now() < due) {
@@ -64,8 +72,13 @@ impl Exports {
             }
             state.is_running = true;
             state.due = Some(Instant::now() + Duration::from_secs(export.poll_s));
-            let (me, arguments, config) = (me.clone(), arguments.clone(), config.clone());
-            let (export, done) = (export.clone(), state.done.clone());
+
+            let me = me.clone();
+            let arguments = arguments.clone();
+            let config = config.clone();
+            let export = export.clone();
+            let done = state.done.clone();
+
             tasks.spawn(async move {
                 let outcome = read(&export, &done, &arguments, &config).await;
                 let _ = me.cast(CostMessage::ExportRead(export.url, outcome));
@@ -74,18 +87,37 @@ impl Exports {
     }
 
     /// An export was read, or not.
-    pub(super) fn ended(&mut self, url: &str, outcome: Result<(), String>, arguments: &CostArguments) {
+    pub(super) fn ended(
+        &mut self,
+        url: &str,
+        outcome: Result<(), String>,
+        arguments: &CostArguments,
+    ) {
         let word = if outcome.is_ok() { "done" } else { "failed" };
         arguments.metrics.polls.with_label_values(&[word]).inc();
-        let Some(state) = self.0.get_mut(url) else { return };
+
+        let Some(state) = self.0.get_mut(url) else {
+            return;
+        };
         state.is_running = false;
+
         match outcome {
             Ok(()) => state.failing = None,
             Err(why) => {
-                tracing::error!(url, why, "a billing export can't be read; it is tried again");
+                tracing::error!(
+                    url,
+                    why,
+                    "a billing export can't be read; it is tried again"
+                );
+
                 let retry = Instant::now() + RETRY;
                 state.due = Some(state.due.map_or(retry, |due| due.min(retry)));
-                let since_ms = state.failing.as_ref().map_or_else(crate::time::unix_ms, |(since_ms, _)| *since_ms);
+
+                let since_ms = state
+                    .failing
+                    .as_ref()
+                    .map_or_else(crate::time::unix_ms, |(since_ms, _)| *since_ms);
+
                 state.failing = Some((since_ms, why));
             }
         }
@@ -99,8 +131,11 @@ impl Exports {
                     notices.take(&export_notice(url, why, *since_ms), now_ms);
                 }
                 None => {
-                    let open = notices.iter().filter(|notice| is_of_export(notice) && notice.subject == *url);
+                    let open = notices
+                        .iter()
+                        .filter(|notice| is_of_export(notice) && notice.subject == *url);
                     let ids: Vec<String> = open.map(|notice| notice.id.clone()).collect();
+
                     for id in ids {
                         notices.end(&id, now_ms);
                     }
@@ -110,10 +145,17 @@ impl Exports {
     }
 }
 
-/// Whether an agent reads an export: the leader, or where it is a region's, the first of its living agents.
+/// Whether an agent reads an export: the leader, or where it is a region's, the first of its living
+/// agents.
 fn reads(export: &ExportConfig, own: &AgentId, board: &BoardView, is_leader: bool) -> bool {
-    let Some(region) = &export.region else { return is_leader };
-    let first = board.agents.iter().find(|(agent, view)| agent.region == *region && view.is_alive);
+    let Some(region) = &export.region else {
+        return is_leader;
+    };
+    let first = board
+        .agents
+        .iter()
+        .find(|(agent, view)| agent.region == *region && view.is_alive);
+
     first.is_some_and(|(agent, _)| agent == own)
 }
 
@@ -128,14 +170,34 @@ async fn read(
     let objects = opened.unguarded;
     let files = list(&*objects).await?;
     let mut contents = BTreeMap::new();
+
     for path in export_manifests(&files) {
-        let size = files.iter().find(|file| file.path == path).map_or(0, |file| file.size);
+        let size = files
+            .iter()
+            .find(|file| file.path == path)
+            .map_or(0, |file| file.size);
+
         if size > MANIFEST_MAX {
-            return Err(format!("{path}: a manifest of {size} bytes; at most {MANIFEST_MAX} are read"));
+            return Err(format!(
+                "{path}: a manifest of {size} bytes; at most {MANIFEST_MAX} are read"
+            ));
         }
-        let found = objects.get(&ObjectPath::from(path.as_str())).await.map_err(|error| error.to_string())?;
-        contents.insert(path, found.bytes().await.map_err(|error| error.to_string())?.to_vec());
+
+        let found = objects
+            .get(&ObjectPath::from(path.as_str()))
+            .await
+            .map_err(|error| error.to_string())?;
+
+        contents.insert(
+            path,
+            found
+                .bytes()
+                .await
+                .map_err(|error| error.to_string())?
+                .to_vec(),
+        );
     }
+
     let found = find_exports(&files, &contents);
     for problem in &found.problems {
         tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
@@ -145,49 +207,87 @@ async fn read(
     let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
     for root in roots {
         // Months that are too old to be kept are no fault of an export.
-        let is_kept = |set: &&ExportSet| set.period.is_none_or(|period| config.cost.keeps(period, today));
-        let all: Vec<&ExportSet> = found.sets.iter().filter(|set| set.root == *root).filter(is_kept).collect();
+        let is_kept = |set: &&ExportSet| {
+            set.period
+                .is_none_or(|period| config.cost.keeps(period, today))
+        };
+        let all: Vec<&ExportSet> = found
+            .sets
+            .iter()
+            .filter(|set| set.root == *root)
+            .filter(is_kept)
+            .collect();
+
         let known = done.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_new = |set: &&&ExportSet| known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint);
+        let is_new = |set: &&&ExportSet| {
+            known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint)
+        };
         let new: Vec<&ExportSet> = all.iter().filter(is_new).copied().collect();
+
         if new.is_empty() {
             continue;
         }
+
         let periods: BTreeSet<Option<Period>> = new.iter().map(|set| set.period).collect();
         let mut read = fetch(&*objects, &new, arguments, config).await?;
-        // Rows that name other months than their folder: what the other folders have of these belongs to it.
-        let is_whole = read.parts.iter().all(|part| periods.contains(&Some(part.period))) || new.len() == all.len();
+
+        // Rows that name other months than their folder: what the other folders have of these
+        // belongs to it.
+        let is_whole = read
+            .parts
+            .iter()
+            .all(|part| periods.contains(&Some(part.period)))
+            || new.len() == all.len();
+
         if !is_whole {
             read = fetch(&*objects, &all, arguments, config).await?;
         }
+
         let kept = keep(read, arguments, config, &export.url, today).await;
         arguments.metrics.imported(kept.as_ref().ok());
         kept.map_err(|error| error.to_string())?;
+
         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.extend(new.iter().map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())));
+        done.extend(
+            new.iter()
+                .map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())),
+        );
     }
+
     if found.sets.is_empty() {
         return Err(found.problems.first().map_or_else(
-            || "there is no billing file below it; check the prefix, and that the export has run".into(),
+            || {
+                "there is no billing file below it; check the prefix, and that the export has run"
+                    .into()
+            },
             ToString::to_string,
         ));
     }
+
     Ok(())
 }
 
 async fn list(objects: &dyn ObjectStore) -> Result<Vec<StoredFile>, String> {
     let mut listing = objects.list(None);
     let mut files = Vec::new();
-    while let Some(object) = listing.try_next().await.map_err(|error| error.to_string())? {
+    while let Some(object) = listing
+        .try_next()
+        .await
+        .map_err(|error| error.to_string())?
+    {
         if files.len() >= LISTED_MAX {
-            return Err(format!("more than {LISTED_MAX} files lie below it; give the prefix of one export"));
+            return Err(format!(
+                "more than {LISTED_MAX} files lie below it; give the prefix of one export"
+            ));
         }
+
         files.push(StoredFile {
             path: object.location.to_string(),
             size: object.size,
             modified_ms: object.last_modified.timestamp_millis(),
         });
     }
+
     Ok(files)
 }
 
@@ -199,33 +299,60 @@ async fn fetch(
     config: &Config,
 ) -> Result<Import, String> {
     let staging = arguments.archive.staging.clone();
-    tokio::fs::create_dir_all(&staging).await.map_err(|error| error.to_string())?;
-    let folder = tempfile::TempDir::with_prefix_in("export-", &staging).map_err(|error| error.to_string())?;
+    tokio::fs::create_dir_all(&staging)
+        .await
+        .map_err(|error| error.to_string())?;
+
+    let folder = tempfile::TempDir::with_prefix_in("export-", &staging)
+        .map_err(|error| error.to_string())?;
     let mut files = Vec::new();
+
     for name in sets.iter().flat_map(|set| &set.files) {
         let path = folder.path().join(files.len().to_string());
-        download(objects, name, &path).await.map_err(|error| format!("{name}: {error}"))?;
-        files.push(BillFile { name: name.clone(), path });
+        download(objects, name, &path)
+            .await
+            .map_err(|error| format!("{name}: {error}"))?;
+        files.push(BillFile {
+            name: name.clone(),
+            path,
+        });
     }
-    let options = ImportOptions { tag_keys: config.cost.tag_keys(), ..ImportOptions::default() };
+
+    let options = ImportOptions {
+        tag_keys: config.cost.tag_keys(),
+        ..ImportOptions::default()
+    };
     let read = tokio::task::spawn_blocking(move || {
         let _folder = folder;
         import::read(&files, options, |_| ())
     });
-    read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+
+    read.await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
 }
 
 async fn download(objects: &dyn ObjectStore, name: &str, to: &Path) -> Result<(), String> {
-    let found = objects.get(&ObjectPath::from(name)).await.map_err(|error| error.to_string())?;
+    let found = objects
+        .get(&ObjectPath::from(name))
+        .await
+        .map_err(|error| error.to_string())?;
     let mut stream = found.into_stream();
-    let mut file = tokio::fs::File::create(to).await.map_err(|error| error.to_string())?;
+    let mut file = tokio::fs::File::create(to)
+        .await
+        .map_err(|error| error.to_string())?;
+
     while let Some(piece) = stream.try_next().await.map_err(|error| error.to_string())? {
-        file.write_all(&piece).await.map_err(|error| error.to_string())?;
+        file.write_all(&piece)
+            .await
+            .map_err(|error| error.to_string())?;
     }
+
     file.flush().await.map_err(|error| error.to_string())
 }
 
-/// Keeps what differs from what is there: a new leader reads everything once more. The report of what was read.
+/// Keeps what differs from what is there: a new leader reads everything once more. The report of
+/// what was read.
 async fn keep(
     mut read: Import,
     arguments: &CostArguments,
@@ -239,13 +366,27 @@ async fn keep(
         tracing::warn!(url, %bad, "a row of a billing export is left out");
     }
     read.parts.retain(|part| {
-        let held = books.ledger.parts().find(|held| held.source() == part.source && held.period() == part.period);
+        let held = books
+            .ledger
+            .parts()
+            .find(|held| held.source() == part.source && held.period() == part.period);
         config.cost.keeps(part.period, today) && held.is_none_or(|held| *held.cells() != part.cells)
     });
+
     let count = read.parts.len();
-    let by = format!("export {url}").chars().take(200).collect::<String>();
+    let by = format!("export {url}")
+        .chars()
+        .take(200)
+        .collect::<String>();
     let parts = import::prepare(read.parts, &books, &by)?;
+
     import::keep(parts, &arguments.archive, &by).await?;
-    tracing::info!(url, rows = report.imported, changed = count, "a billing export was read");
+    tracing::info!(
+        url,
+        rows = report.imported,
+        changed = count,
+        "a billing export was read"
+    );
+
     Ok(report)
 }

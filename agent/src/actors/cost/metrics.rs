@@ -1,6 +1,8 @@
 //! Metrics of money.
 
-use crate::cost::{answers::Figures, books::Books, meter::Counts, observe::Answers, view::LiveView};
+use crate::cost::{
+    answers::Figures, books::Books, meter::Counts, observe::Answers, view::LiveView,
+};
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, date_at, end_of_day_ms};
 use std::{
@@ -43,21 +45,34 @@ impl CostMetrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok(gauges)
         };
-        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
-        let missing =
-            IntGauge::new("regionmesh_cost_prices_missing", "Things that run or are sent and have no price.")?;
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
+
+        let missing = IntGauge::new(
+            "regionmesh_cost_prices_missing",
+            "Things that run or are sent and have no price.",
+        )?;
+
         registry.register(Box::new(missing.clone()))?;
         let anomalies = IntGaugeVec::new(
-            Opts::new("regionmesh_cost_anomalies", "Open anomalies, by plane: live, or billed (at the leader)."),
+            Opts::new(
+                "regionmesh_cost_anomalies",
+                "Open anomalies, by plane: live, or billed (at the leader).",
+            ),
             &["plane"],
         )?;
+
         registry.register(Box::new(anomalies.clone()))?;
         let metrics = Self {
-            hourly: gauges("regionmesh_cost_hourly", "Live cost of a region per hour.", &["region", "currency"])?,
+            hourly: gauges(
+                "regionmesh_cost_hourly",
+                "Live cost of a region per hour.",
+                &["region", "currency"],
+            )?,
             today: gauges(
                 "regionmesh_cost_today",
                 "Live cost of a region since midnight UTC.",
@@ -65,7 +80,8 @@ impl CostMetrics {
             )?,
             month: gauges(
                 "regionmesh_cost_month_to_date",
-                "Cost of a region since the first of the month, by source: live, or billed (at the leader).",
+                "Cost of a region since the first of the month, by source: live, or billed (at the \
+                    leader).",
                 &["region", "currency", "source"],
             )?,
             per_thousand: gauges(
@@ -80,39 +96,46 @@ impl CostMetrics {
             )?,
             egress: gauges(
                 "regionmesh_cost_egress_today",
-                "Cost of bytes sent out of a region since midnight UTC, by receiver (empty: users) and cause.",
+                "Cost of bytes sent out of a region since midnight UTC, by receiver (empty: users) \
+                    and cause.",
                 &["from", "to", "cause", "currency"],
             )?,
             egress_bytes: counters(
                 "regionmesh_cost_egress_bytes_total",
-                "Bytes that this agent sent out of its region, by receiver (empty: users), cause and model.",
+                "Bytes that this agent sent out of its region, by receiver (empty: users), cause \
+                    and model.",
                 &["to", "cause", "model"],
             )?,
             budgets: gauges(
                 "regionmesh_cost_budget_ratio",
-                "Part of a budget that is spent (actual) or will be by the end of its period (forecast); at the leader.",
+                "Part of a budget that is spent (actual) or will be by the end of its period \
+                    (forecast); at the leader.",
                 &["budget", "kind"],
             )?,
             data_age: gauges(
                 "regionmesh_cost_data_age_seconds",
-                "Age of the newest complete day of a bill; not of bills that ended, without a new day for 45 days.",
+                "Age of the newest complete day of a bill; not of bills that ended, without a new \
+                    day for 45 days.",
                 &["source"],
             )?,
             reconciliation: gauges(
                 "regionmesh_cost_reconciliation_ratio",
-                "Live cost by billed cost over the complete days that both know; 1 where they agree (at the leader).",
+                "Live cost by billed cost over the complete days that both know; 1 where they \
+                    agree (at the leader).",
                 &["region", "currency"],
             )?,
             forecast: gauges(
                 "regionmesh_cost_forecast_month_end",
-                "Total that the month is heading for, by quantile; region empty: the mesh (at the leader).",
+                "Total that the month is heading for, by quantile; region empty: the mesh (at the \
+                    leader).",
                 &["region", "currency", "quantile"],
             )?,
             missing,
             anomalies,
             rows: counters(
                 "regionmesh_cost_rows_imported_total",
-                "Rows of bills read by this agent, by outcome: imported, rounded (imported, with digits beyond the fifteenth), bad.",
+                "Rows of bills read by this agent, by outcome: imported, rounded (imported, with \
+                    digits beyond the fifteenth), bad.",
                 &["outcome"],
             )?,
             imports: counters(
@@ -128,6 +151,7 @@ impl CostMetrics {
             counted: Arc::default(),
             billed: Arc::default(),
         };
+
         for outcome in ["imported", "rounded", "bad"] {
             metrics.rows.with_label_values(&[outcome]);
         }
@@ -135,6 +159,7 @@ impl CostMetrics {
             metrics.imports.with_label_values(&[outcome]);
             metrics.polls.with_label_values(&[outcome]);
         }
+
         Ok(metrics)
     }
 
@@ -143,25 +168,35 @@ impl CostMetrics {
         let outcome = if report.is_some() { "done" } else { "failed" };
         self.imports.with_label_values(&[outcome]).inc();
         if let Some(report) = report {
-            self.rows.with_label_values(&["imported"]).inc_by(report.imported);
-            self.rows.with_label_values(&["rounded"]).inc_by(report.rounded);
-            self.rows.with_label_values(&["bad"]).inc_by(report.bad.values().sum());
+            self.rows
+                .with_label_values(&["imported"])
+                .inc_by(report.imported);
+            self.rows
+                .with_label_values(&["rounded"])
+                .inc_by(report.rounded);
+            self.rows
+                .with_label_values(&["bad"])
+                .inc_by(report.bad.values().sum());
         }
     }
 
     /// What this agent counted so far.
     pub(super) fn count(&self, counts: &Counts, answers: Answers) {
-        let replicated = counts
-            .replicated
-            .iter()
-            .map(|((to, model), bytes)| ([to.to_string(), "replication".to_owned(), model.to_string()], *bytes));
+        let replicated = counts.replicated.iter().map(|((to, model), bytes)| {
+            (
+                [to.to_string(), "replication".to_owned(), model.to_string()],
+                *bytes,
+            )
+        });
         let answered = [("answers", answers.away()), ("home", answers.home())]
             .map(|(cause, bytes)| ([String::new(), cause.to_owned(), String::new()], bytes));
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+
         for (labels, bytes) in replicated.chain(answered) {
             if !counted.contains_key(&labels) && counted.len() >= SERIES_MAX {
                 continue;
             }
+
             let before = counted.insert(labels.clone(), bytes).unwrap_or_default();
             self.egress_bytes
                 .with_label_values(&labels.each_ref().map(String::as_str))
@@ -171,76 +206,140 @@ impl CostMetrics {
 
     /// Shows the live plane, budgets and the age of bills.
     pub(super) fn show(&self, view: &LiveView, books: &Books, regions: &RegionMap) {
-        for gauges in
-            [&self.hourly, &self.today, &self.per_thousand, &self.idle, &self.egress, &self.budgets, &self.data_age]
-        {
+        for gauges in [
+            &self.hourly,
+            &self.today,
+            &self.per_thousand,
+            &self.idle,
+            &self.egress,
+            &self.budgets,
+            &self.data_age,
+        ] {
             gauges.reset();
         }
-        let Some(today) = date_at(view.at_ms) else { return };
+
+        let Some(today) = date_at(view.at_ms) else {
+            return;
+        };
         let mut missing = 0;
+
         for region in &view.regions {
             let name = region.region.as_str();
             missing += region.missing.len();
-            set(&self.hourly, &region.hourly.0, |currency| vec![name, currency]);
-            set(&self.today, &region.today.total.0, |currency| vec![name, currency]);
-            set(&self.month, &region.month.total.0, |currency| vec![name, currency, "live"]);
+            set(&self.hourly, &region.hourly.0, |currency| {
+                vec![name, currency]
+            });
+            set(&self.today, &region.today.total.0, |currency| {
+                vec![name, currency]
+            });
+            set(&self.month, &region.month.total.0, |currency| {
+                vec![name, currency, "live"]
+            });
             if let Some(idle) = region.month.idle_ratio() {
                 self.idle.with_label_values(&[name]).set(idle);
             }
+
             for (model, live) in region.month.models.iter().take(SERIES_MAX) {
-                set(&self.per_thousand, &live.per_thousand().0, |currency| vec![name, model, currency]);
+                set(&self.per_thousand, &live.per_thousand().0, |currency| {
+                    vec![name, model, currency]
+                });
             }
         }
+
         self.missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
 
         let first = today.replace_day(1).unwrap_or(today);
         let usage = view.meter.egress_usage((first, today));
         let sent = regionmesh_cost::egress_report(&usage, (today, today), &books.prices, regions);
+
         for line in sent.lines.iter().take(SERIES_MAX) {
-            let (to, cause) = (line.to.as_deref().unwrap_or_default(), cause(&line.cause));
+            let to = line.to.as_deref().unwrap_or_default();
+            let cause = cause(&line.cause);
             for (currency, amount) in &line.cost.0 {
-                self.egress.with_label_values(&[&line.from, to, cause, currency.as_str()]).add(amount.to_f64());
+                self.egress
+                    .with_label_values(&[&line.from, to, cause, currency.as_str()])
+                    .add(amount.to_f64());
             }
         }
 
         for standing in &view.budgets {
-            let (name, state) = (&*standing.budget.name, &standing.state);
-            self.budgets.with_label_values(&[name, "actual"]).set(state.ratio);
+            let name = &*standing.budget.name;
+            let state = &standing.state;
+            self.budgets
+                .with_label_values(&[name, "actual"])
+                .set(state.ratio);
+
             if let Some(ratio) = state.forecast_ratio {
-                self.budgets.with_label_values(&[name, "forecast"]).set(ratio);
+                self.budgets
+                    .with_label_values(&[name, "forecast"])
+                    .set(ratio);
             }
         }
-        let sources = books.ledger.sources().into_iter().filter(|(_, state)| !state.has_ended(today));
+
+        let sources = books
+            .ledger
+            .sources()
+            .into_iter()
+            .filter(|(_, state)| !state.has_ended(today));
+
         for (source, state) in sources.take(SERIES_MAX) {
-            let Some(complete) = state.complete_day.or(state.last_day) else { continue };
+            let Some(complete) = state.complete_day.or(state.last_day) else {
+                continue;
+            };
             let age_ms = view.at_ms.saturating_sub(end_of_day_ms(complete));
-            self.data_age.with_label_values(&[source]).set(age_ms as f64 / 1e3);
+
+            self.data_age
+                .with_label_values(&[source])
+                .set(age_ms as f64 / 1e3);
         }
+
         for (plane, name) in [(Plane::Live, "live"), (Plane::Billed, "billed")] {
-            let open = view.anomalies.iter().filter(|anomaly| anomaly.plane == plane && anomaly.until.is_none());
-            self.anomalies.with_label_values(&[name]).set(i64::try_from(open.count()).unwrap_or(i64::MAX));
+            let open = view
+                .anomalies
+                .iter()
+                .filter(|anomaly| anomaly.plane == plane && anomaly.until.is_none());
+
+            self.anomalies
+                .with_label_values(&[name])
+                .set(i64::try_from(open.count()).unwrap_or(i64::MAX));
         }
     }
 
-    /// Shows what the bills say of this month, and how live and billed cost compare: at the leader alone.
+    /// Shows what the bills say of this month, and how live and billed cost compare: at the leader
+    /// alone.
     pub(super) fn show_billed(&self, figures: &Figures) {
         self.forecast.reset();
         self.reconciliation.reset();
+
         let mut shown = self.billed.lock().unwrap_or_else(PoisonError::into_inner);
         for (region, currency) in shown.drain(..) {
-            let _ = self.month.remove_label_values(&[&*region, currency.as_str(), "billed"]);
+            let _ = self
+                .month
+                .remove_label_values(&[&*region, currency.as_str(), "billed"]);
         }
+
         for ((region, currency), amount) in figures.month.iter().take(SERIES_MAX) {
-            self.month.with_label_values(&[region, currency.as_str(), "billed"]).set(amount.to_f64());
+            self.month
+                .with_label_values(&[region, currency.as_str(), "billed"])
+                .set(amount.to_f64());
             shown.push((region.clone(), *currency));
         }
+
         for (region, expected) in &figures.month_ends {
-            let Estimate { low, expected: middle, high } = expected.total;
+            let Estimate {
+                low,
+                expected: middle,
+                high,
+            } = expected.total;
+
             for (quantile, amount) in [("0.1", low), ("0.5", middle), ("0.9", high)] {
                 let labels = [region.as_str(), expected.currency.as_str(), quantile];
-                self.forecast.with_label_values(&labels).set(amount.to_f64());
+                self.forecast
+                    .with_label_values(&labels)
+                    .set(amount.to_f64());
             }
         }
+
         for compared in &figures.reconciliation {
             if let Some(ratio) = compared.ratio {
                 let labels = [compared.region.as_str(), compared.currency.as_str()];
@@ -250,9 +349,15 @@ impl CostMetrics {
     }
 }
 
-fn set<'a>(gauges: &GaugeVec, totals: &'a BTreeMap<Currency, Amount>, labels: impl Fn(&'a str) -> Vec<&'a str>) {
+fn set<'a>(
+    gauges: &GaugeVec,
+    totals: &'a BTreeMap<Currency, Amount>,
+    labels: impl Fn(&'a str) -> Vec<&'a str>,
+) {
     for (currency, amount) in totals {
-        gauges.with_label_values(&labels(currency.as_str())).set(amount.to_f64());
+        gauges
+            .with_label_values(&labels(currency.as_str()))
+            .set(amount.to_f64());
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the actor remembers over a restart, in the agent's data directory.
 
 use crate::{cost::books::LIVE_GAP_MS, store::replace_file};
-use regionmesh_cost::{Amount, Anomaly, Currency, LiveAnomalies, LiveChange, LiveMeter, LiveRegion, Totals};
+use regionmesh_cost::{
+    Amount, Anomaly, Currency, LiveAnomalies, LiveChange, LiveMeter, LiveRegion, Totals,
+};
 use regionmesh_protocol::{codec, money::Notices};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -50,14 +52,30 @@ impl Kept {
         let stored = read.and_then(|bytes| match codec::decode_document::<Stored>(&bytes) {
             Ok(stored) => Some(stored),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "what was known of live cost can't be read; it begins at zero");
+                tracing::warn!(path = %path.display(), %error, "what was known of live cost can't \
+                    be read; it begins at zero");
                 None
             }
         });
-        let Stored { live, notices, watches, readings, closed } = stored.unwrap_or_default();
+
+        let Stored {
+            live,
+            notices,
+            watches,
+            readings,
+            closed,
+        } = stored.unwrap_or_default();
         let live = LiveMeter::decode(&live, LIVE_GAP_MS).ok();
         let is_fresh = live.is_none();
-        Self { live: live.unwrap_or_else(|| LiveMeter::new(LIVE_GAP_MS)), notices, watches, readings, closed, is_fresh }
+
+        Self {
+            live: live.unwrap_or_else(|| LiveMeter::new(LIVE_GAP_MS)),
+            notices,
+            watches,
+            readings,
+            closed,
+            is_fresh,
+        }
     }
 
     /// Takes over what other agents counted, where this one remembers nothing.
@@ -80,10 +98,12 @@ impl Kept {
             readings: self.readings.clone(),
             closed: self.closed.clone(),
         };
+
         let path = data_dir.join(FILE);
         tasks.spawn_blocking(move || {
             if let Err(error) = write(&path, &stored) {
-                tracing::warn!(path = %path.display(), error, "what is known of live cost can't be saved");
+                tracing::warn!(path = %path.display(), error, "what is known of live cost can't be \
+                    saved");
             }
         });
     }
@@ -96,7 +116,12 @@ impl Kept {
             if before.is_some_and(|before| minute_ms <= before.at_ms) {
                 continue;
             }
-            let reading = Reading { at_ms: minute_ms, parts: parts(region) };
+
+            let reading = Reading {
+                at_ms: minute_ms,
+                parts: parts(region),
+            };
+
             if let Some(before) = self.readings.insert(region.region.clone(), reading.clone()) {
                 self.watch_rate(&region.region, &before, &reading);
             }
@@ -106,23 +131,42 @@ impl Kept {
     fn watch_rate(&mut self, region: &str, before: &Reading, now: &Reading) {
         let mut rates: BTreeMap<Currency, BTreeMap<String, Amount>> = BTreeMap::new();
         for ((currency, part), amount) in &now.parts {
-            let spent = *amount - before.parts.get(&(*currency, part.clone())).copied().unwrap_or_default();
+            let spent = *amount
+                - before
+                    .parts
+                    .get(&(*currency, part.clone()))
+                    .copied()
+                    .unwrap_or_default();
+
             // A new month has begun.
             if spent < Amount::ZERO {
                 return;
             }
-            let rate = spent.share(HOUR_MS, now.at_ms - before.at_ms).unwrap_or_default();
-            rates.entry(*currency).or_default().insert(part.clone(), rate);
+
+            let rate = spent
+                .share(HOUR_MS, now.at_ms - before.at_ms)
+                .unwrap_or_default();
+            rates
+                .entry(*currency)
+                .or_default()
+                .insert(part.clone(), rate);
         }
+
         for (currency, parts) in rates {
             let key = (region.to_owned(), currency);
             if !self.watches.contains_key(&key) {
                 let scope = [("region".to_owned(), region.to_owned())].into();
-                let Ok(watch) = LiveAnomalies::new(scope, currency) else { return };
+                let Ok(watch) = LiveAnomalies::new(scope, currency) else {
+                    return;
+                };
                 self.watches.insert(key.clone(), watch);
             }
-            let Some(watch) = self.watches.get_mut(&key) else { return };
+
+            let Some(watch) = self.watches.get_mut(&key) else {
+                return;
+            };
             let at_s = i64::try_from(now.at_ms / 1_000).unwrap_or(i64::MAX);
+
             if let Some(LiveChange::Closed(anomaly)) = watch.observe(at_s, &parts) {
                 self.closed.push(anomaly);
                 let surplus = self.closed.len().saturating_sub(CLOSED_MAX);
@@ -134,21 +178,28 @@ impl Kept {
     /// The anomalies of the live plane, open ones and those that ended lately, and these of bills.
     pub(super) fn anomalies(&self, billed: &[Anomaly]) -> Vec<Anomaly> {
         let open = self.watches.values().filter_map(LiveAnomalies::current);
-        open.chain(self.closed.iter().cloned()).chain(billed.iter().cloned()).collect()
+        open.chain(self.closed.iter().cloned())
+            .chain(billed.iter().cloned())
+            .collect()
     }
 }
 
 /// What a region has cost this month, by what it is for.
 fn parts(region: &LiveRegion) -> BTreeMap<(Currency, String), Amount> {
     let month = &region.month;
-    let named: [(&str, &Totals); 3] =
-        [("nodes", &month.capacity), ("requests", &month.requests), ("egress", &month.egress)];
+    let named: [(&str, &Totals); 3] = [
+        ("nodes", &month.capacity),
+        ("requests", &month.requests),
+        ("egress", &month.egress),
+    ];
     let mut parts = BTreeMap::new();
+
     for (name, totals) in named {
         for (currency, amount) in &totals.0 {
             parts.insert((*currency, name.to_owned()), *amount);
         }
     }
+
     parts
 }
 

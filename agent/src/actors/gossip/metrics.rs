@@ -25,24 +25,46 @@ impl GossipMetrics {
             Ok(gauge)
         };
         let counters = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
-            let counters = IntCounterVec::new(Opts::new(format!("regionmesh_gossip_{name}"), help), &[label])?;
+            let counters = IntCounterVec::new(
+                Opts::new(format!("regionmesh_gossip_{name}"), help),
+                &[label],
+            )?;
+
             registry.register(Box::new(counters.clone()))?;
             Ok(counters)
         };
+
         let publish_failures = IntCounter::new(
             "regionmesh_gossip_publish_failures_total",
             "Own facts that could not be signed or are too large.",
         )?;
+
         registry.register(Box::new(publish_failures.clone()))?;
         Ok(Self {
             members_alive: gauge("members_alive", "Agents held for alive, this one included.")?,
             board_agents: gauge("board_agents", "Agents with entries on the status board.")?,
             board_entries: gauge("board_entries", "Entries on the status board.")?,
             board_bytes: gauge("board_bytes", "Bytes of all entries on the status board.")?,
-            exchanges: counters("exchanges_total", "Board exchanges, begun and answered, by outcome.", "outcome")?,
-            entries_rejected: counters("entries_rejected_total", "Board entries refused, by reason.", "reason")?,
-            datagrams: counters("datagrams_total", "SWIM packets, by direction.", "direction")?,
-            datagrams_refused: counters("datagrams_refused_total", "SWIM packets refused, by reason.", "reason")?,
+            exchanges: counters(
+                "exchanges_total",
+                "Board exchanges, begun and answered, by outcome.",
+                "outcome",
+            )?,
+            entries_rejected: counters(
+                "entries_rejected_total",
+                "Board entries refused, by reason.",
+                "reason",
+            )?,
+            datagrams: counters(
+                "datagrams_total",
+                "SWIM packets, by direction.",
+                "direction",
+            )?,
+            datagrams_refused: counters(
+                "datagrams_refused_total",
+                "SWIM packets refused, by reason.",
+                "reason",
+            )?,
             publish_failures,
         })
     }

@@ -1,8 +1,9 @@
 //! Whom to exchange boards with, and when: pure, so that the actor only carries out.
 //!
-//! Our own news goes to every connected peer at once. What we learned from one peer goes on to those that, by the last
-//! digest we saw of them, lack it; they mostly hear of it from its owner too, so this is done at a measured pace, which
-//! grows with the mesh. A random peer is asked every second whatever we believe of it.
+//! Our own news goes to every connected peer at once. What we learned from one peer goes on to
+//! those that, by the last digest we saw of them, lack it; they mostly hear of it from its owner
+//! too, so this is done at a measured pace, which grows with the mesh. A random peer is asked every
+//! second whatever we believe of it.
 
 use regionmesh_protocol::{board::Digest, identity::AgentId};
 use std::{
@@ -58,19 +59,27 @@ impl Spread {
     /// Makes the peers those of `links`; says which are new.
     pub(super) fn reconcile(&mut self, links: &BTreeSet<AgentId>, now: Instant) -> Vec<AgentId> {
         self.peers.retain(|peer, _| links.contains(peer));
-        let new: Vec<AgentId> = links.iter().filter(|peer| !self.peers.contains_key(*peer)).cloned().collect();
+        let new: Vec<AgentId> = links
+            .iter()
+            .filter(|peer| !self.peers.contains_key(*peer))
+            .cloned()
+            .collect();
+
         new.iter().for_each(|peer| self.link_up(peer, now));
         new
     }
 
     /// Our own entries changed.
     pub(super) fn own_changed(&mut self, now: Instant) {
-        self.peers.values_mut().for_each(|peer| peer.wish(now + COALESCE));
+        self.peers
+            .values_mut()
+            .for_each(|peer| peer.wish(now + COALESCE));
     }
 
     /// We learned something from `from`, in a mesh of `agents`.
     pub(super) fn learned(&mut self, from: &AgentId, agents: usize, now: Instant) {
-        let gap = RELAY_GAP + RELAY_GAP_PER_AGENT * u32::try_from(agents).unwrap_or(u32::MAX).min(1000);
+        let gap =
+            RELAY_GAP + RELAY_GAP_PER_AGENT * u32::try_from(agents).unwrap_or(u32::MAX).min(1000);
         for (_, peer) in self.peers.iter_mut().filter(|(name, _)| *name != from) {
             let rested = peer.ended_at.map_or(now, |ended| ended + gap);
             peer.wish(rested.max(now + COALESCE));
@@ -93,7 +102,8 @@ impl Spread {
         }
     }
 
-    /// Exchanges to begin now, each with the last digest of the peer. At most one per peer is under way.
+    /// Exchanges to begin now, each with the last digest of the peer. At most one per peer is under
+    /// way.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
@@ -105,19 +115,32 @@ impl Spread {
                 continue;
             }
             peer.due = None;
-            if std::mem::take(&mut peer.is_forced) || peer.digest.as_ref().is_none_or(&has_news_for) {
+
+            if std::mem::take(&mut peer.is_forced) || peer.digest.as_ref().is_none_or(&has_news_for)
+            {
                 peer.is_in_flight = true;
                 begin.push((name.clone(), peer.digest.clone()));
             }
         }
+
         begin
     }
 
-    /// An exchange ended; with the digest that the peer answered, if it did. `again`: there is more to tell or to hear.
-    pub(super) fn ended(&mut self, peer: &AgentId, digest: Option<Digest>, again: bool, now: Instant) {
-        let Some(peer) = self.peers.get_mut(peer) else { return };
+    /// An exchange ended; with the digest that the peer answered, if it did. `again`: there is more
+    /// to tell or to hear.
+    pub(super) fn ended(
+        &mut self,
+        peer: &AgentId,
+        digest: Option<Digest>,
+        again: bool,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.get_mut(peer) else {
+            return;
+        };
         peer.is_in_flight = false;
         peer.ended_at = Some(now);
+
         match digest {
             Some(digest) => {
                 peer.digest = Some(digest);
@@ -136,6 +159,10 @@ impl Spread {
 
     /// When [`Self::take_due`] has something next.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.peers.values().filter(|peer| !peer.is_in_flight).filter_map(|peer| peer.due).min()
+        self.peers
+            .values()
+            .filter(|peer| !peer.is_in_flight)
+            .filter_map(|peer| peer.due)
+            .min()
     }
 }

@@ -6,7 +6,8 @@ use regionmesh_protocol::{
 };
 use tokio::time::Instant;
 
-/// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like silence.
+/// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like
+/// silence.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
     unix_ms: u64,
@@ -15,7 +16,10 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { unix_ms: crate::time::unix_ms(), started: Instant::now() }
+        Self {
+            unix_ms: crate::time::unix_ms(),
+            started: Instant::now(),
+        }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -31,12 +35,14 @@ pub(super) struct WallShift {
 }
 
 impl WallShift {
-    /// Compares the clocks; by how much published points in time are to be moved, if the wall clock was set.
+    /// Compares the clocks; by how much published points in time are to be moved, if the wall clock
+    /// was set.
     pub(super) fn follow(&mut self, clock_ms: u64, wall_ms: u64) -> Option<i64> {
         let ahead_ms = difference(wall_ms, clock_ms);
         if ahead_ms.abs_diff(self.ahead_ms) <= SHIFT_MIN_MS {
             return None;
         }
+
         let by_ms = ahead_ms.saturating_sub(self.ahead_ms);
         self.ahead_ms = ahead_ms;
         Some(by_ms)
@@ -54,6 +60,7 @@ impl WallShift {
             address.since_ms = self.wall_ms(address.since_ms);
             address.probed_ms = self.wall_ms(address.probed_ms);
         }
+
         observation
     }
 }

@@ -4,7 +4,10 @@ use regionmesh_protocol::{
     endpoint::LAST_PROBE,
     facts::Observations,
     identity::{AgentId, RegionName},
-    verdict::{AddressVerdict, Condition, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict},
+    verdict::{
+        AddressVerdict, Condition, Opinion, RegionVerdict, own_of_addresses, own_report,
+        region_verdict,
+    },
 };
 use std::net::IpAddr;
 
@@ -17,24 +20,43 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     fn on(&self, region: &RegionName) -> Option<Opinion<'a>> {
-        let observation = self.observations.regions.iter().find(|observation| observation.region == *region)?;
+        let observation = self
+            .observations
+            .regions
+            .iter()
+            .find(|observation| observation.region == *region)?;
+
         Some(self.opinion(observation.condition, &observation.evidence))
     }
 
     fn on_address(&self, region: &RegionName, address: IpAddr) -> Option<Opinion<'a>> {
-        let observation = self.observations.regions.iter().find(|observation| observation.region == *region)?;
-        let seen = observation.addresses.iter().find(|seen| seen.address == Some(address))?;
+        let observation = self
+            .observations
+            .regions
+            .iter()
+            .find(|observation| observation.region == *region)?;
+        let seen = observation
+            .addresses
+            .iter()
+            .find(|seen| seen.address == Some(address))?;
+
         // The last probe of a gray address differs each time; a verdict's reason must not.
         let evidence = seen.evidence.split(LAST_PROBE).next().unwrap_or_default();
         Some(self.opinion(seen.condition, evidence))
     }
 
     fn opinion(&self, condition: Condition, evidence: &'a str) -> Opinion<'a> {
-        Opinion { agent: self.agent, condition, evidence, is_fresh: self.is_fresh }
+        Opinion {
+            agent: self.agent,
+            condition,
+            evidence,
+            is_fresh: self.is_fresh,
+        }
     }
 }
 
-/// The verdict on `region`, which has these addresses (none where it is probed as a whole) and needs `minimum` of them.
+/// The verdict on `region`, which has these addresses (none where it is probed as a whole) and
+/// needs `minimum` of them.
 pub(super) fn judge(
     region: &RegionName,
     addresses: &[IpAddr],
@@ -47,19 +69,30 @@ pub(super) fn judge(
     // Its agents' own reports; those that speak for one address count for that one first.
     let mut on_addresses = Vec::new();
     let mut conditions = Vec::new();
+
     for address in addresses {
-        let observers: Vec<Opinion<'_>> =
-            reports.iter().filter_map(|report| report.on_address(region, *address)).collect();
+        let observers: Vec<Opinion<'_>> = reports
+            .iter()
+            .filter_map(|report| report.on_address(region, *address))
+            .collect();
         let own: Vec<Opinion<'_>> = reports
             .iter()
             .filter(of_region)
             .filter(|report| report.observations.own_address == Some(*address))
             .filter_map(|report| Some(report.opinion(report.observations.own?, "")))
             .collect();
-        let before = previous.and_then(|verdict| verdict.addresses.iter().find(|before| before.address == *address));
+
+        let before = previous.and_then(|verdict| {
+            verdict
+                .addresses
+                .iter()
+                .find(|before| before.address == *address)
+        });
         let judged = region_verdict(region, &observers, &own, None, now_ms);
-        let since_ms =
-            before.filter(|before| before.condition == judged.condition).map_or(now_ms, |before| before.since_ms);
+        let since_ms = before
+            .filter(|before| before.condition == judged.condition)
+            .map_or(now_ms, |before| before.since_ms);
+
         conditions.push((judged.condition, own_report(region, &own)));
         on_addresses.push(AddressVerdict {
             address: *address,
@@ -68,18 +101,31 @@ pub(super) fn judge(
             reason: judged.reason,
         });
     }
+
     let of_addresses = own_of_addresses(&conditions, minimum);
-    let observers: Vec<Opinion<'_>> = reports.iter().filter_map(|report| report.on(region)).collect();
+    let observers: Vec<Opinion<'_>> = reports
+        .iter()
+        .filter_map(|report| report.on(region))
+        .collect();
     let own: Vec<Opinion<'_>> = reports
         .iter()
         .filter(of_region)
         .filter_map(|report| {
             let own = report.observations.own?;
-            let speaks_for_one = report.observations.own_address.is_some_and(|address| addresses.contains(&address));
-            let counts = if speaks_for_one { of_addresses.unwrap_or(Condition::Healthy) } else { own };
+            let speaks_for_one = report
+                .observations
+                .own_address
+                .is_some_and(|address| addresses.contains(&address));
+            let counts = if speaks_for_one {
+                of_addresses.unwrap_or(Condition::Healthy)
+            } else {
+                own
+            };
+
             Some(report.opinion(counts, ""))
         })
         .collect();
+
     let mut verdict = region_verdict(region, &observers, &own, previous, now_ms);
     verdict.addresses = on_addresses;
     verdict

@@ -1,6 +1,8 @@
 //! What the health actor counts.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use regionmesh_protocol::{identity::RegionName, probe::ProbeResult, verdict::Condition};
 use std::{net::IpAddr, time::Duration};
 
@@ -21,12 +23,15 @@ pub struct HealthMetrics {
 impl HealthMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let buckets = vec![
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        ];
         let metrics = Self {
             probes: IntCounterVec::new(
                 Opts::new(
                     "regionmesh_probes_total",
-                    "Probes of a region's endpoint, by outcome: success, positive evidence of failure, silence.",
+                    "Probes of a region's endpoint, by outcome: success, positive evidence of \
+                        failure, silence.",
                 ),
                 &["region", "outcome"],
             )?,
@@ -46,8 +51,11 @@ impl HealthMetrics {
                 &["region", "outcome"],
             )?,
             durations: HistogramVec::new(
-                HistogramOpts::new("regionmesh_probe_duration_seconds", "How long probes of a region's endpoint took.")
-                    .buckets(buckets),
+                HistogramOpts::new(
+                    "regionmesh_probe_duration_seconds",
+                    "How long probes of a region's endpoint took.",
+                )
+                .buckets(buckets),
                 &["region"],
             )?,
             conditions: IntGaugeVec::new(
@@ -58,18 +66,25 @@ impl HealthMetrics {
                 &["region", "condition"],
             )?,
             verdicts: IntGaugeVec::new(
-                Opts::new("regionmesh_verdict", "1 for the condition that the mesh's verdict on a region is, else 0."),
+                Opts::new(
+                    "regionmesh_verdict",
+                    "1 for the condition that the mesh's verdict on a region is, else 0.",
+                ),
                 &["region", "condition"],
             )?,
             addresses: IntGaugeVec::new(
                 Opts::new(
                     "regionmesh_address_verdict",
-                    "1 for the condition that the mesh's verdict on an address of a region is, else 0.",
+                    "1 for the condition that the mesh's verdict on an address of a region is, \
+                        else 0.",
                 ),
                 &["region", "address", "condition"],
             )?,
             changes: IntCounterVec::new(
-                Opts::new("regionmesh_verdict_changes_total", "Changes of the verdict on a region."),
+                Opts::new(
+                    "regionmesh_verdict_changes_total",
+                    "Changes of the verdict on a region.",
+                ),
                 &["region"],
             )?,
             abstaining: IntGauge::new(
@@ -77,6 +92,7 @@ impl HealthMetrics {
                 "1 while this agent abstains, since it reaches none of its canaries.",
             )?,
         };
+
         registry.register(Box::new(metrics.probes.clone()))?;
         registry.register(Box::new(metrics.confirmations.clone()))?;
         registry.register(Box::new(metrics.inferences.clone()))?;
@@ -86,21 +102,30 @@ impl HealthMetrics {
         registry.register(Box::new(metrics.addresses.clone()))?;
         registry.register(Box::new(metrics.changes.clone()))?;
         registry.register(Box::new(metrics.abstaining.clone()))?;
+
         Ok(metrics)
     }
 
     pub(super) fn probed(&self, region: &RegionName, result: &ProbeResult, took: Duration) {
-        self.probes.with_label_values(&[region.as_str(), outcome(result)]).inc();
-        self.durations.with_label_values(&[region.as_str()]).observe(took.as_secs_f64());
+        self.probes
+            .with_label_values(&[region.as_str(), outcome(result)])
+            .inc();
+        self.durations
+            .with_label_values(&[region.as_str()])
+            .observe(took.as_secs_f64());
     }
 
     pub(super) fn confirmed(&self, region: &RegionName, result: &ProbeResult) {
-        self.confirmations.with_label_values(&[region.as_str(), outcome(result)]).inc();
+        self.confirmations
+            .with_label_values(&[region.as_str(), outcome(result)])
+            .inc();
     }
 
     pub(super) fn inferred(&self, region: &RegionName, has_passed: bool) {
         let outcome = if has_passed { "passed" } else { "failed" };
-        self.inferences.with_label_values(&[region.as_str(), outcome]).inc();
+        self.inferences
+            .with_label_values(&[region.as_str(), outcome])
+            .inc();
     }
 
     pub(super) fn observes(&self, region: &RegionName, observed: Condition) {
@@ -115,7 +140,9 @@ impl HealthMetrics {
         let address = address.to_string();
         for condition in Condition::ALL {
             let labels = [region.as_str(), &address, condition.as_str()];
-            self.addresses.with_label_values(&labels).set(i64::from(condition == verdict));
+            self.addresses
+                .with_label_values(&labels)
+                .set(i64::from(condition == verdict));
         }
     }
 
@@ -138,6 +165,8 @@ fn outcome(result: &ProbeResult) -> &'static str {
 
 fn set(gauge: &IntGaugeVec, region: &RegionName, is: Condition) {
     for condition in Condition::ALL {
-        gauge.with_label_values(&[region.as_str(), condition.as_str()]).set(i64::from(condition == is));
+        gauge
+            .with_label_values(&[region.as_str(), condition.as_str()])
+            .set(i64::from(condition == is));
     }
 }

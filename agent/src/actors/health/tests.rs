@@ -33,10 +33,16 @@ impl Script {
 #[async_trait]
 impl Prober for Script {
     async fn probe(&self, target: &Target) -> ProbeResult {
-        let host = target.address.map_or_else(|| target.host.clone(), |address| address.to_string());
+        let host = target
+            .address
+            .map_or_else(|| target.host.clone(), |address| address.to_string());
         let endpoint = self.0.lock().unwrap().get(&host).copied();
+
         match endpoint.unwrap_or(Endpoint::Answers) {
-            Endpoint::Answers => ProbeResult::Success { round_trip_us: 700, evidence: "200 in 0.7 ms".into() },
+            Endpoint::Answers => ProbeResult::Success {
+                round_trip_us: 700,
+                evidence: "200 in 0.7 ms".into(),
+            },
             Endpoint::Refuses => ProbeResult::Positive("connection refused".into()),
             Endpoint::Hangs => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -72,6 +78,7 @@ impl Actor for Collector {
         {
             seen.send_modify(|seen| seen.push(observations));
         }
+
         Ok(())
     }
 }
@@ -92,21 +99,32 @@ fn config(canaries: &str) -> Arc<Config> {
         .enumerate()
         .map(|(index, region)| {
             let host = 11 + index;
-            format!("[[regions]]\nname = \"{region}\"\nendpoint = \"127.0.0.{host}:1\"\nserving_url = \"http://127.0.0.{host}:2\"\n")
+            format!(
+                "[[regions]]\nname = \"{region}\"\nendpoint = \
+                \"127.0.0.{host}:1\"\nserving_url = \"http://127.0.0.{host}:2\"\n"
+            )
         })
         .collect();
+
     let text = format!(
         "mesh = \"test\"\nregion = \"a\"\nagent = \"node-0\"\ndata_dir = \"/nowhere\"\n\
          [tls]\nca = \"a\"\ncertificate = \"b\"\nkey = \"c\"\n\
-         [listen]\nmesh = \"127.0.0.1:1\"\ndns = \"127.0.0.1:1\"\napi = \"127.0.0.1:1\"\nserving = \"127.0.0.1:1\"\n\
+         [listen]\nmesh = \"127.0.0.1:1\"\ndns = \"127.0.0.1:1\"\napi = \"127.0.0.1:1\"\nserving = \
+         \"127.0.0.1:1\"\n\
          [store]\nurl = \"file:///nowhere\"\n\
-         [health]\ninterval_ms = 20\ntimeout_ms = 50\nsuspect_ms = 300\nsilent_ms = 900\ncanaries = [{canaries}]\n{regions}"
+         [health]\ninterval_ms = 20\ntimeout_ms = 50\nsuspect_ms = 300\nsilent_ms = 900\ncanaries \
+         = [{canaries}]\n{regions}"
     );
+
     Arc::new(toml::from_str(&text).unwrap())
 }
 
 impl Bench {
-    async fn start(canaries: &str, own_serving: Option<watch::Receiver<ServingFacts>>, script: Script) -> Self {
+    async fn start(
+        canaries: &str,
+        own_serving: Option<watch::Receiver<ServingFacts>>,
+        script: Script,
+    ) -> Self {
         Self::start_with(config(canaries), own_serving, script).await
     }
 
@@ -118,6 +136,7 @@ impl Bench {
         let (seen, published) = watch::channel(Vec::new());
         let gossip = Address::vacant("gossip");
         gossip.occupy(Actor::spawn(None, Collector, seen).await.unwrap().0);
+
         let registry = prometheus::Registry::new();
         let snapshots = Snapshots::default();
         let mut arguments = HealthArguments::new(
@@ -127,9 +146,19 @@ impl Bench {
             HealthMetrics::new(&registry).unwrap(),
             own_serving,
         );
+
         arguments.prober = Arc::new(script.clone());
-        let (health, _) = Actor::spawn(None, HealthActor, arguments.clone()).await.unwrap();
-        Self { script, snapshots, published, health, arguments, registry }
+        let (health, _) = Actor::spawn(None, HealthActor, arguments.clone())
+            .await
+            .unwrap();
+        Self {
+            script,
+            snapshots,
+            published,
+            health,
+            arguments,
+            registry,
+        }
     }
 
     async fn healthy() -> Self {
@@ -142,26 +171,47 @@ impl Bench {
 
     /// Waits until the last published observations are as wanted.
     async fn until_published(&mut self, wanted: impl Fn(&Observations) -> bool) -> Observations {
-        let found = self.published.wait_for(|seen| seen.last().is_some_and(&wanted));
-        tokio::time::timeout(DEADLINE, found).await.expect("published in time").unwrap().last().unwrap().clone()
+        let found = self
+            .published
+            .wait_for(|seen| seen.last().is_some_and(&wanted));
+        tokio::time::timeout(DEADLINE, found)
+            .await
+            .expect("published in time")
+            .unwrap()
+            .last()
+            .unwrap()
+            .clone()
     }
 
     async fn until_observed(&mut self, region: &str, condition: Condition) {
-        self.until_published(|seen| observed(seen, region) == condition).await;
+        self.until_published(|seen| observed(seen, region) == condition)
+            .await;
     }
 
     async fn until_verdict(&self, region: &str, condition: Condition) -> RegionVerdict {
         let region: RegionName = region.parse().unwrap();
         let mut verdicts = self.snapshots.verdicts.subscribe();
         let is_so = |verdicts: &Arc<BTreeMap<RegionName, RegionVerdict>>| {
-            verdicts.get(&region).is_some_and(|verdict| verdict.condition == condition)
+            verdicts
+                .get(&region)
+                .is_some_and(|verdict| verdict.condition == condition)
         };
-        let found = tokio::time::timeout(DEADLINE, verdicts.wait_for(is_so)).await.expect("a verdict in time");
+        let found = tokio::time::timeout(DEADLINE, verdicts.wait_for(is_so))
+            .await
+            .expect("a verdict in time");
+
         found.unwrap()[&region].clone()
     }
 
     /// Puts what `agent` observes and reports on the board.
-    fn hear(&self, agent: &str, says: &[(&str, Condition)], own: Option<Condition>, is_alive: bool, age: Duration) {
+    fn hear(
+        &self,
+        agent: &str,
+        says: &[(&str, Condition)],
+        own: Option<Condition>,
+        is_alive: bool,
+        age: Duration,
+    ) {
         let regions = says.iter().map(|(region, condition)| Observation {
             region: region.parse().unwrap(),
             condition: *condition,
@@ -170,22 +220,38 @@ impl Bench {
             round_trip_us: None,
             addresses: Vec::new(),
         });
-        let observations = Observations { regions: regions.collect(), own, own_address: None };
+
+        let observations = Observations {
+            regions: regions.collect(),
+            own,
+            own_address: None,
+        };
         let fact = Arc::new(Fact::Observations(observations));
         let seen_at = std::time::Instant::now().checked_sub(age).unwrap();
+
         self.snapshots.board.send_modify(|board| {
             let mut next = (**board).clone();
             let view = AgentView {
                 is_alive,
-                facts: [(FactKind::Observations, SeenFact { fact, version: EntryVersion::default(), seen_at })].into(),
+                facts: [(
+                    FactKind::Observations,
+                    SeenFact {
+                        fact,
+                        version: EntryVersion::default(),
+                        seen_at,
+                    },
+                )]
+                .into(),
             };
+
             next.agents.insert(agent.parse().unwrap(), view);
             *board = Arc::new(next);
         });
     }
 }
 
-/// The configuration, with a second address in region b and, in this agent's own region, one that it serves at.
+/// The configuration, with a second address in region b and, in this agent's own region, one that
+/// it serves at.
 fn of_two_addresses() -> Arc<Config> {
     let mut config = (*config("")).clone();
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
@@ -195,7 +261,12 @@ fn of_two_addresses() -> Arc<Config> {
 }
 
 fn observed(observations: &Observations, region: &str) -> Condition {
-    observations.regions.iter().find(|observation| observation.region.as_str() == region).unwrap().condition
+    observations
+        .regions
+        .iter()
+        .find(|observation| observation.region.as_str() == region)
+        .unwrap()
+        .condition
 }
 
 #[tokio::test]
@@ -213,8 +284,12 @@ async fn silence_is_suspect_first_and_delays_no_other_probe() {
     bench.script.set("127.0.0.12", Endpoint::Hangs);
     bench.until_observed("b", Condition::Suspect).await;
     bench.until_observed("b", Condition::Failed).await;
+
     let seen = bench.published.borrow().last().unwrap().clone();
-    assert_eq!([observed(&seen, "a"), observed(&seen, "c")], [Condition::Healthy; 2]);
+    assert_eq!(
+        [observed(&seen, "a"), observed(&seen, "c")],
+        [Condition::Healthy; 2]
+    );
 }
 
 #[tokio::test]
@@ -222,39 +297,98 @@ async fn a_verdict_takes_a_majority_of_the_observing_regions() {
     let bench = Bench::healthy().await;
     bench.script.set("127.0.0.12", Endpoint::Refuses);
     bench.until_verdict("b", Condition::Failed).await;
-    bench.hear("c/node-0", &[("b", Condition::Healthy)], None, true, Duration::ZERO);
+    bench.hear(
+        "c/node-0",
+        &[("b", Condition::Healthy)],
+        None,
+        true,
+        Duration::ZERO,
+    );
+
     bench.until_verdict("b", Condition::Healthy).await;
-    bench.hear("c/node-0", &[("b", Condition::Failed)], None, true, Duration::ZERO);
+    bench.hear(
+        "c/node-0",
+        &[("b", Condition::Failed)],
+        None,
+        true,
+        Duration::ZERO,
+    );
+
     let verdict = bench.until_verdict("b", Condition::Failed).await;
-    assert!(verdict.reason.contains("2 of 2 observing regions say failed"), "{}", verdict.reason);
-    assert!(verdict.reason.contains("c failed: as scripted"), "{}", verdict.reason);
+    assert!(
+        verdict
+            .reason
+            .contains("2 of 2 observing regions say failed"),
+        "{}",
+        verdict.reason
+    );
+
+    assert!(
+        verdict.reason.contains("c failed: as scripted"),
+        "{}",
+        verdict.reason
+    );
 }
 
 #[tokio::test]
 async fn the_dead_the_stale_and_strangers_have_no_vote() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
+
     let failed = [("b", Condition::Failed)];
     bench.hear("c/dead", &failed, None, false, Duration::ZERO);
-    bench.hear("c/stale", &failed, None, true, FRESH + Duration::from_secs(1));
+    bench.hear(
+        "c/stale",
+        &failed,
+        None,
+        true,
+        FRESH + Duration::from_secs(1),
+    );
+
     bench.hear("zz/stranger", &failed, None, true, Duration::ZERO);
     bench.hear("yy/stranger", &failed, None, true, Duration::ZERO);
+
     // Makes the change visible: when this verdict is there, all of the board was read.
-    bench.hear("c/alive", &[("a", Condition::Failed)], None, true, Duration::ZERO);
+    bench.hear(
+        "c/alive",
+        &[("a", Condition::Failed)],
+        None,
+        true,
+        Duration::ZERO,
+    );
+
     bench.until_verdict("a", Condition::Failed).await;
-    assert_eq!(bench.until_verdict("b", Condition::Healthy).await.votes, [("a".parse().unwrap(), Condition::Healthy)]);
+    assert_eq!(
+        bench.until_verdict("b", Condition::Healthy).await.votes,
+        [("a".parse().unwrap(), Condition::Healthy)]
+    );
 }
 
 #[tokio::test]
 async fn a_region_that_reports_itself_draining_is_draining() {
     let mut bench = Bench::healthy().await;
-    bench.hear("c/node-0", &[], Some(Condition::Draining), true, Duration::ZERO);
+    bench.hear(
+        "c/node-0",
+        &[],
+        Some(Condition::Draining),
+        true,
+        Duration::ZERO,
+    );
+
     bench.until_verdict("c", Condition::Draining).await;
     bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
-    bench.until_published(|seen| seen.own == Some(Condition::Draining)).await;
+    bench
+        .until_published(|seen| seen.own == Some(Condition::Draining))
+        .await;
     bench.until_verdict("a", Condition::Draining).await;
-    bench.health.cast(HealthMessage::SetDraining(false)).unwrap();
-    bench.until_published(|seen| seen.own == Some(Condition::Healthy)).await;
+    bench
+        .health
+        .cast(HealthMessage::SetDraining(false))
+        .unwrap();
+
+    bench
+        .until_published(|seen| seen.own == Some(Condition::Healthy))
+        .await;
 }
 
 #[tokio::test]
@@ -262,14 +396,23 @@ async fn an_observer_without_canaries_abstains_and_starts_afresh_when_one_answer
     let script = Script::default();
     script.set(CANARY, Endpoint::Refuses);
     script.set("127.0.0.12", Endpoint::Refuses);
+
     let mut bench = Bench::start("\"127.0.0.99:53\"", None, script).await;
     let seen = bench.until_published(|_| true).await;
-    assert!(seen.regions.iter().all(|observation| observation.condition == Condition::Unknown));
+    assert!(
+        seen.regions
+            .iter()
+            .all(|observation| observation.condition == Condition::Unknown)
+    );
+
     bench.script.set(CANARY, Endpoint::Answers);
     bench.until_observed("c", Condition::Healthy).await;
     bench.until_observed("b", Condition::Failed).await;
     bench.script.set(CANARY, Endpoint::Refuses);
-    let seen = bench.until_published(|seen| observed(seen, "c") == Condition::Unknown).await;
+
+    let seen = bench
+        .until_published(|seen| observed(seen, "c") == Condition::Unknown)
+        .await;
     assert_eq!(observed(&seen, "b"), Condition::Unknown);
     assert!(seen.regions[1].evidence.contains("abstains"), "{seen:?}");
 }
@@ -278,17 +421,43 @@ async fn an_observer_without_canaries_abstains_and_starts_afresh_when_one_answer
 async fn a_restarted_actor_abstains_first_and_goes_on_draining() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
-    bench.hear("c/node-0", &[("b", Condition::Failed)], None, true, Duration::ZERO);
-    bench.hear("a/node-0", &[], Some(Condition::Draining), true, Duration::ZERO);
+    bench.hear(
+        "c/node-0",
+        &[("b", Condition::Failed)],
+        None,
+        true,
+        Duration::ZERO,
+    );
+
+    bench.hear(
+        "a/node-0",
+        &[],
+        Some(Condition::Draining),
+        true,
+        Duration::ZERO,
+    );
+
     bench.health.stop_and_wait(None, None).await.unwrap();
     let already = bench.published.borrow().len();
-    let (health, _) = Actor::spawn(None, HealthActor, bench.arguments.clone()).await.unwrap();
+    let (health, _) = Actor::spawn(None, HealthActor, bench.arguments.clone())
+        .await
+        .unwrap();
     let mut published = bench.published.clone();
-    let first = tokio::time::timeout(DEADLINE, published.wait_for(|seen| seen.len() > already)).await.unwrap().unwrap()
-        [already]
+    let first = tokio::time::timeout(DEADLINE, published.wait_for(|seen| seen.len() > already))
+        .await
+        .unwrap()
+        .unwrap()[already]
         .clone();
+
     assert_eq!(first.own, Some(Condition::Draining));
-    assert!(first.regions.iter().all(|observation| observation.condition == Condition::Unknown), "{first:?}");
+    assert!(
+        first
+            .regions
+            .iter()
+            .all(|observation| observation.condition == Condition::Unknown),
+        "{first:?}"
+    );
+
     health.stop(None);
 }
 
@@ -299,9 +468,13 @@ async fn the_embedded_server_is_reported_failed_only_after_it_was_ready() {
     bench.until_observed("b", Condition::Healthy).await;
     assert_eq!(bench.published.borrow().last().unwrap().own, None);
     serving.send_modify(|facts| facts.is_ready = true);
-    bench.until_published(|seen| seen.own == Some(Condition::Healthy)).await;
+    bench
+        .until_published(|seen| seen.own == Some(Condition::Healthy))
+        .await;
     serving.send_modify(|facts| facts.is_ready = false);
-    bench.until_published(|seen| seen.own == Some(Condition::Failed)).await;
+    bench
+        .until_published(|seen| seen.own == Some(Condition::Failed))
+        .await;
 }
 
 #[tokio::test]
@@ -309,13 +482,21 @@ async fn observations_are_published_again_though_nothing_changes() {
     let bench = Bench::healthy().await;
     let already = bench.published.borrow().len();
     let mut published = bench.published.clone();
-    tokio::time::timeout(DEADLINE, published.wait_for(|seen| seen.len() >= already + 2)).await.unwrap().unwrap();
+
+    tokio::time::timeout(
+        DEADLINE,
+        published.wait_for(|seen| seen.len() >= already + 2),
+    )
+    .await
+    .unwrap()
+    .unwrap();
 }
 
 #[tokio::test]
 async fn probes_and_verdicts_are_counted() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
+
     let text = crate::metrics::render(&bench.registry).unwrap();
     for line in [
         "regionmesh_probes_total{outcome=\"success\",region=\"b\"}",
@@ -330,7 +511,12 @@ async fn probes_and_verdicts_are_counted() {
 }
 
 fn of_address(verdict: &RegionVerdict, address: &str) -> Condition {
-    verdict.addresses.iter().find(|judged| judged.address.to_string() == address).unwrap().condition
+    verdict
+        .addresses
+        .iter()
+        .find(|judged| judged.address.to_string() == address)
+        .unwrap()
+        .condition
 }
 
 #[tokio::test]
@@ -338,13 +524,25 @@ async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_o
     let mut bench = Bench::start_with(of_two_addresses(), None, Script::default()).await;
     bench.until_observed("b", Condition::Healthy).await;
     bench.script.set(SECOND, Endpoint::Refuses);
+
     let mut verdicts = bench.snapshots.verdicts.subscribe();
     let region: RegionName = "b".parse().unwrap();
     let is_told = verdicts.wait_for(|verdicts| {
-        verdicts.get(&region).is_some_and(|verdict| of_address(verdict, SECOND) == Condition::Failed)
+        verdicts
+            .get(&region)
+            .is_some_and(|verdict| of_address(verdict, SECOND) == Condition::Failed)
     });
-    let verdict = tokio::time::timeout(DEADLINE, is_told).await.unwrap().unwrap()[&region].clone();
-    assert_eq!((verdict.condition, of_address(&verdict, "127.0.0.12")), (Condition::Healthy, Condition::Healthy));
+    let verdict = tokio::time::timeout(DEADLINE, is_told)
+        .await
+        .unwrap()
+        .unwrap()[&region]
+        .clone();
+
+    assert_eq!(
+        (verdict.condition, of_address(&verdict, "127.0.0.12")),
+        (Condition::Healthy, Condition::Healthy)
+    );
+
     bench.script.set("127.0.0.12", Endpoint::Refuses);
     let verdict = bench.until_verdict("b", Condition::Failed).await;
     assert_eq!(of_address(&verdict, "127.0.0.12"), Condition::Failed);
@@ -354,20 +552,35 @@ async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_o
 
 #[tokio::test]
 async fn an_agent_that_drains_takes_out_its_own_address_and_not_its_region() {
-    let facts = ServingFacts { is_ready: true, ..ServingFacts::default() };
+    let facts = ServingFacts {
+        is_ready: true,
+        ..ServingFacts::default()
+    };
     let (_serving, receiver) = watch::channel(facts);
     let mut bench = Bench::start_with(of_two_addresses(), Some(receiver), Script::default()).await;
     let healthy = ["a", "b", "c"].map(|region| (region, Condition::Healthy));
+
     bench.hear("c/node-0", &healthy, None, true, Duration::ZERO);
     bench.until_verdict("a", Condition::Healthy).await;
     bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
-    let told = bench.until_published(|seen| seen.own == Some(Condition::Draining)).await;
+
+    let told = bench
+        .until_published(|seen| seen.own == Some(Condition::Draining))
+        .await;
     assert_eq!(told.own_address, Some("127.0.0.1".parse().unwrap()));
+
     let mut verdicts = bench.snapshots.verdicts.subscribe();
     let region: RegionName = "a".parse().unwrap();
     let is_told = verdicts.wait_for(|verdicts| {
-        verdicts.get(&region).is_some_and(|verdict| of_address(verdict, "127.0.0.1") == Condition::Draining)
+        verdicts
+            .get(&region)
+            .is_some_and(|verdict| of_address(verdict, "127.0.0.1") == Condition::Draining)
     });
-    let verdict = tokio::time::timeout(DEADLINE, is_told).await.unwrap().unwrap()[&region].clone();
+    let verdict = tokio::time::timeout(DEADLINE, is_told)
+        .await
+        .unwrap()
+        .unwrap()[&region]
+        .clone();
+
     assert_eq!(verdict.condition, Condition::Healthy);
 }

@@ -1,4 +1,5 @@
-//! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the next plan rests on.
+//! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the
+//! next plan rests on.
 
 use crate::{
     config::{Config, RegionConfig},
@@ -43,7 +44,11 @@ pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Bal
         let facts = leader_facts(view);
         let plan = plan_of(view).map(|plan| &plan.stamp.ballot);
         let leading = facts.and_then(|facts| facts.leading.as_ref());
-        let told = plan.into_iter().chain(leading).chain(facts.and_then(|facts| facts.highest.as_ref()));
+        let told = plan
+            .into_iter()
+            .chain(leading)
+            .chain(facts.and_then(|facts| facts.highest.as_ref()));
+
         told.map(move |ballot| (agent, ballot))
     })
 }
@@ -53,19 +58,22 @@ pub(super) fn plans<'a>(
     board: &'a BoardView,
     me: &'a AgentId,
 ) -> impl Iterator<Item = (&'a AgentId, &'a CommittedPlan, Instant)> {
-    board.agents.iter().filter(move |(agent, _)| *agent != me).filter_map(|(agent, view)| {
-        let seen = view.facts.get(&FactKind::Plan)?;
-        Some((agent, plan_of(view)?, seen.seen_at))
-    })
-}
-
-/// Whether an agent of another region publishes a plan that is no later than `known`. The board does not outlive a process,
-/// so it is of this life.
-pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName, known: &Stamp) -> bool {
     board
         .agents
         .iter()
-        .any(|(agent, view)| agent.region != *region && plan_of(view).is_some_and(|plan| plan.stamp <= *known))
+        .filter(move |(agent, _)| *agent != me)
+        .filter_map(|(agent, view)| {
+            let seen = view.facts.get(&FactKind::Plan)?;
+            Some((agent, plan_of(view)?, seen.seen_at))
+        })
+}
+
+/// Whether an agent of another region publishes a plan that is no later than `known`. The board
+/// does not outlive a process, so it is of this life.
+pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName, known: &Stamp) -> bool {
+    board.agents.iter().any(|(agent, view)| {
+        agent.region != *region && plan_of(view).is_some_and(|plan| plan.stamp <= *known)
+    })
 }
 
 /// The ballots under which other agents say that they lead, and since when they do.
@@ -73,12 +81,20 @@ pub(super) fn claims<'a>(
     board: &'a BoardView,
     me: &'a AgentId,
 ) -> impl Iterator<Item = (&'a Ballot, &'a AgentView, Instant)> {
-    board.agents.iter().filter(move |(agent, _)| *agent != me).filter_map(|(agent, view)| {
-        let seen = view.facts.get(&FactKind::Leader)?;
-        // An agent speaks for itself alone.
-        let ballot = leader_facts(view)?.leading.as_ref().filter(|ballot| ballot.agent == *agent)?;
-        Some((ballot, view, seen.seen_at))
-    })
+    board
+        .agents
+        .iter()
+        .filter(move |(agent, _)| *agent != me)
+        .filter_map(|(agent, view)| {
+            let seen = view.facts.get(&FactKind::Leader)?;
+            // An agent speaks for itself alone.
+            let ballot = leader_facts(view)?
+                .leading
+                .as_ref()
+                .filter(|ballot| ballot.agent == *agent)?;
+
+            Some((ballot, view, seen.seen_at))
+        })
 }
 
 /// The highest ballot under which another agent says that it leads, of those that are believed.
@@ -88,7 +104,11 @@ pub(super) fn known_leader(
     is_believed: impl Fn(&Ballot) -> bool,
 ) -> Option<KnownLeader> {
     let believed = claims(board, me).filter(|(ballot, ..)| is_believed(ballot));
-    let leaders = believed.map(|(ballot, view, _)| KnownLeader { ballot: ballot.clone(), is_alive: view.is_alive });
+    let leaders = believed.map(|(ballot, view, _)| KnownLeader {
+        ballot: ballot.clone(),
+        is_alive: view.is_alive,
+    });
+
     leaders.max_by(|a, b| a.ballot.cmp(&b.ballot))
 }
 
@@ -98,21 +118,35 @@ pub(super) fn sight(
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
     members: BTreeSet<RegionName>,
 ) -> Sight {
-    let failed = verdicts.iter().filter(|(_, verdict)| verdict.condition == Condition::Failed);
+    let failed = verdicts
+        .iter()
+        .filter(|(_, verdict)| verdict.condition == Condition::Failed);
     let failed = failed.map(|(region, _)| region.clone()).collect();
-    Sight { leader, failed, members, is_clock_off: false }
+
+    Sight {
+        leader,
+        failed,
+        members,
+        is_clock_off: false,
+    }
 }
 
 /// What the living agents tell of their service.
 pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Served)> {
-    board.agents.iter().filter(|(_, view)| view.is_alive).filter_map(|(agent, view)| {
-        let Fact::Serving(facts) = &*view.facts.get(&FactKind::Serving)?.fact else { return None };
-        Some((agent, facts.served()))
-    })
+    board
+        .agents
+        .iter()
+        .filter(|(_, view)| view.is_alive)
+        .filter_map(|(agent, view)| {
+            let Fact::Serving(facts) = &*view.facts.get(&FactKind::Serving)?.fact else {
+                return None;
+            };
+            Some((agent, facts.served()))
+        })
 }
 
-/// What the next plan rests on: of the members that a plan can be made for. `current` is the plan that stands: it says who
-/// is on the ramp.
+/// What the next plan rests on: of the members that a plan can be made for. `current` is the plan
+/// that stands: it says who is on the ramp.
 pub(super) fn plan_inputs(
     config: &Config,
     board: &BoardView,
@@ -121,36 +155,57 @@ pub(super) fn plan_inputs(
     current: Option<&Plan>,
     members: &Members,
 ) -> PlanInputs {
-    // Where others serve the models nobody counts requests or knows what is loaded: verdict and time decide alone.
+    // Where others serve the models nobody counts requests or knows what is loaded: verdict and
+    // time decide alone.
     let is_measured = config.serving.embedded;
-    let configured = config.regions.iter().filter(|region| members.may_serve(&region.name)).map(|region| {
-        let verdict = verdicts.get(&region.name);
-        let places = serving(board, &region.name).fold(0u32, |sum, facts| sum.saturating_add(facts.places));
-        let measured = meter.most_rps(&region.name, places);
-        let input = RegionInput {
-            weight_bp: region.weight_bp,
-            priority: region.priority,
-            addresses: addresses(config, region, verdict, current),
-            condition: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
-            since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
-            reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
-            is_complete: is_complete(board, &region.name, current),
-            is_loaded: !is_measured || is_loaded(board, &region.name),
-            inference_passes: config.health.inference.as_ref().map(|_| inference_passes(board, &region.name)),
-            capacity_rps: region.capacity_rps.or(measured.filter(|_| config.traffic.measured_capacity)),
-            measured_capacity_rps: measured,
-            load_rps: meter.rps(&region.name),
-            evidence: match current {
-                Some(plan) if is_measured => evidence(plan, meter, &region.name),
-                _ => Evidence::NotMeasured,
-            },
-        };
-        (region.name.clone(), input)
-    });
-    let strange = members.regions().filter(|name| config.region(name).is_none());
-    let strange = strange.filter_map(|name| Some((name.clone(), unknown_input(current?.regions.get(name)?))));
+    let configured = config
+        .regions
+        .iter()
+        .filter(|region| members.may_serve(&region.name))
+        .map(|region| {
+            let verdict = verdicts.get(&region.name);
+            let places = serving(board, &region.name)
+                .fold(0u32, |sum, facts| sum.saturating_add(facts.places));
+            let measured = meter.most_rps(&region.name, places);
+            let input = RegionInput {
+                weight_bp: region.weight_bp,
+                priority: region.priority,
+                addresses: addresses(config, region, verdict, current),
+                condition: verdict.map_or(Condition::Unknown, |verdict| verdict.condition),
+                since_ms: verdict.map_or(0, |verdict| verdict.since_ms),
+                reason: verdict.map_or_else(String::new, |verdict| verdict.reason.clone()),
+                is_complete: is_complete(board, &region.name, current),
+                is_loaded: !is_measured || is_loaded(board, &region.name),
+                inference_passes: config
+                    .health
+                    .inference
+                    .as_ref()
+                    .map(|_| inference_passes(board, &region.name)),
+                capacity_rps: region
+                    .capacity_rps
+                    .or(measured.filter(|_| config.traffic.measured_capacity)),
+                measured_capacity_rps: measured,
+                load_rps: meter.rps(&region.name),
+                evidence: match current {
+                    Some(plan) if is_measured => evidence(plan, meter, &region.name),
+                    _ => Evidence::NotMeasured,
+                },
+            };
+
+            (region.name.clone(), input)
+        });
+
+    let strange = members
+        .regions()
+        .filter(|name| config.region(name).is_none());
+    let strange =
+        strange.filter_map(|name| Some((name.clone(), unknown_input(current?.regions.get(name)?))));
     let regions = configured.chain(strange).collect();
-    let ramping = current.iter().flat_map(|plan| &plan.regions).filter(|(_, part)| is_ramping(&part.standing));
+    let ramping = current
+        .iter()
+        .flat_map(|plan| &plan.regions)
+        .filter(|(_, part)| is_ramping(&part.standing));
+
     meter.keep_trials(&ramping.map(|(name, _)| name.clone()).collect());
     PlanInputs {
         regions,
@@ -163,7 +218,8 @@ pub(super) fn plan_inputs(
     }
 }
 
-/// A member that this agent's configuration does not have, and can't judge: it keeps its part of the plan.
+/// A member that this agent's configuration does not have, and can't judge: it keeps its part of
+/// the plan.
 fn unknown_input(planned: &RegionPlan) -> RegionInput {
     RegionInput {
         weight_bp: planned.weight_bp,
@@ -193,15 +249,30 @@ fn addresses(
     if !config.health.each_address {
         return configured;
     }
-    let judged = verdict.map(|verdict| verdict.addresses.as_slice()).unwrap_or_default();
-    let stands = current.and_then(|plan| plan.regions.get(&region.name)).map(|part| part.addresses.as_slice());
-    // A region that failed as a whole gets no other addresses: its last one would follow in a plan of its own.
-    if let (Some(Condition::Failed), Some(stands)) = (verdict.map(|verdict| verdict.condition), stands) {
-        let kept: Vec<IpAddr> = configured.iter().filter(|address| stands.contains(*address)).copied().collect();
+
+    let judged = verdict
+        .map(|verdict| verdict.addresses.as_slice())
+        .unwrap_or_default();
+    let stands = current
+        .and_then(|plan| plan.regions.get(&region.name))
+        .map(|part| part.addresses.as_slice());
+
+    // A region that failed as a whole gets no other addresses: its last one would follow in a plan
+    // of its own.
+    if let (Some(Condition::Failed), Some(stands)) =
+        (verdict.map(|verdict| verdict.condition), stands)
+    {
+        let kept: Vec<IpAddr> = configured
+            .iter()
+            .filter(|address| stands.contains(*address))
+            .copied()
+            .collect();
+
         if !kept.is_empty() {
             return kept;
         }
     }
+
     answered(&configured, judged, stands)
 }
 
@@ -211,55 +282,108 @@ fn is_ramping(standing: &Standing) -> bool {
 
 /// How a region on the ramp does beside those that serve their share.
 fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
-    let Some(Standing::Ramping { step, since_ms }) = plan.regions.get(name).map(|part| part.standing.clone()) else {
+    let Some(Standing::Ramping { step, since_ms }) =
+        plan.regions.get(name).map(|part| part.standing.clone())
+    else {
         return Evidence::NotMeasured;
     };
-    let control = plan.regions.iter().filter(|(_, part)| part.weight_bp > 0 && part.standing == Standing::Serving);
-    meter.trial(name, step, since_ms, &control.map(|(other, _)| other.clone()).collect())
+    let control = plan
+        .regions
+        .iter()
+        .filter(|(_, part)| part.weight_bp > 0 && part.standing == Standing::Serving);
+
+    meter.trial(
+        name,
+        step,
+        since_ms,
+        &control.map(|(other, _)| other.clone()).collect(),
+    )
 }
 
 /// The serving facts of a region's living agents.
-fn serving<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a ServingFacts> {
-    board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive).filter_map(|(_, view)| {
-        match &*view.facts.get(&FactKind::Serving)?.fact {
-            Fact::Serving(facts) => Some(facts),
-            _ => None,
-        }
-    })
+fn serving<'a>(
+    board: &'a BoardView,
+    region: &'a RegionName,
+) -> impl Iterator<Item = &'a ServingFacts> {
+    board
+        .agents
+        .iter()
+        .filter(|(agent, view)| agent.region == *region && view.is_alive)
+        .filter_map(
+            |(_, view)| match &*view.facts.get(&FactKind::Serving)?.fact {
+                Fact::Serving(facts) => Some(facts),
+                _ => None,
+            },
+        )
 }
 
-/// Whether all of a region's living agents that tell say that their models are loaded. Not known is not loaded.
+/// Whether all of a region's living agents that tell say that their models are loaded. Not known is
+/// not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
     serving(board, region).next().is_some() && serving(board, region).all(|facts| facts.is_ready)
 }
 
-/// Whether the last synthetic inference passed, at each address of the region that is not down, for more than half of the
-/// living observers elsewhere that sent one. Not known is not passed.
+/// Whether the last synthetic inference passed, at each address of the region that is not down, for
+/// more than half of the living observers elsewhere that sent one. Not known is not passed.
 fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
-    let (mut passed, mut asked) = (0usize, 0usize);
-    for (_, view) in board.agents.iter().filter(|(agent, view)| agent.region != *region && view.is_alive) {
-        let seen = view.facts.get(&FactKind::Observations).map(|seen| &*seen.fact);
-        let Some(Fact::Observations(observations)) = seen else { continue };
-        let Some(of_region) = observations.regions.iter().find(|seen| seen.region == *region) else { continue };
-        let standing = of_region.addresses.iter().filter(|seen| seen.condition != Condition::Failed);
+    let mut passed = 0usize;
+    let mut asked = 0usize;
+    for (_, view) in board
+        .agents
+        .iter()
+        .filter(|(agent, view)| agent.region != *region && view.is_alive)
+    {
+        let seen = view
+            .facts
+            .get(&FactKind::Observations)
+            .map(|seen| &*seen.fact);
+        let Some(Fact::Observations(observations)) = seen else {
+            continue;
+        };
+        let Some(of_region) = observations
+            .regions
+            .iter()
+            .find(|seen| seen.region == *region)
+        else {
+            continue;
+        };
+
+        let standing = of_region
+            .addresses
+            .iter()
+            .filter(|seen| seen.condition != Condition::Failed);
         let results: Vec<bool> = standing.filter_map(|seen| seen.inference).collect();
+
         asked += usize::from(!results.is_empty());
         passed += usize::from(!results.is_empty() && results.iter().all(|passes| *passes));
     }
+
     passed * 2 > asked
 }
 
 /// What a region's living agents say that it holds.
-fn holdings<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Item = &'a Holdings> {
-    let living = board.agents.iter().filter(|(agent, view)| agent.region == *region && view.is_alive);
+fn holdings<'a>(
+    board: &'a BoardView,
+    region: &'a RegionName,
+) -> impl Iterator<Item = &'a Holdings> {
+    let living = board
+        .agents
+        .iter()
+        .filter(|(agent, view)| agent.region == *region && view.is_alive);
     living.filter_map(|(_, view)| view.holdings())
 }
 
-/// Whether a living agent of the region says that nothing is missing there, see [`Holdings::is_complete`].
+/// Whether a living agent of the region says that nothing is missing there, see
+/// [`Holdings::is_complete`].
 fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -> bool {
-    let with_traffic = current.into_iter().flat_map(|plan| &plan.regions).filter(|(_, part)| part.weight_bp > 0);
-    let serving: Vec<(&RegionName, &Holdings)> =
-        with_traffic.flat_map(|(name, _)| holdings(board, name).map(move |held| (name, held))).collect();
+    let with_traffic = current
+        .into_iter()
+        .flat_map(|plan| &plan.regions)
+        .filter(|(_, part)| part.weight_bp > 0);
+    let serving: Vec<(&RegionName, &Holdings)> = with_traffic
+        .flat_map(|(name, _)| holdings(board, name).map(move |held| (name, held)))
+        .collect();
+
     holdings(board, region).any(|held| held.is_complete(region, &serving))
 }
 
@@ -275,23 +399,50 @@ mod tests {
         let mut board = BoardView::default();
         for (agent, held) in told {
             let fact = Arc::new(Fact::Holdings(held.clone()));
-            let seen = SeenFact { fact, version: EntryVersion::default(), seen_at: Instant::now() };
-            let view = AgentView { is_alive: true, facts: [(FactKind::Holdings, seen)].into() };
+            let seen = SeenFact {
+                fact,
+                version: EntryVersion::default(),
+                seen_at: Instant::now(),
+            };
+            let view = AgentView {
+                is_alive: true,
+                facts: [(FactKind::Holdings, seen)].into(),
+            };
+
             board.agents.insert(agent.parse().unwrap(), view);
         }
+
         board
     }
 
     #[test]
     fn a_region_waits_for_an_unknown_catalogue_only_where_no_region_with_traffic_vouches_for_it() {
-        let (own, broken): (RegionName, RegionName) = ("a".parse().unwrap(), "c".parse().unwrap());
-        let lacking = Holdings { unknown: vec![broken], ..Holdings::default() };
-        let board = board(&[("a/n", lacking), ("b/n", Holdings::default()), ("c/n", Holdings::default())]);
-        let plan = |weight_bp: u16| {
-            let part = |weight_bp| RegionPlan { weight_bp, ..RegionPlan::default() };
-            let parts = [("a", 0), ("b", weight_bp), ("c", 100)].map(|(name, bp)| (name.parse().unwrap(), part(bp)));
-            Plan { regions: parts.into(), ..Plan::default() }
+        let own: RegionName = "a".parse().unwrap();
+        let broken: RegionName = "c".parse().unwrap();
+        let lacking = Holdings {
+            unknown: vec![broken],
+            ..Holdings::default()
         };
+        let board = board(&[
+            ("a/n", lacking),
+            ("b/n", Holdings::default()),
+            ("c/n", Holdings::default()),
+        ]);
+
+        let plan = |weight_bp: u16| {
+            let part = |weight_bp| RegionPlan {
+                weight_bp,
+                ..RegionPlan::default()
+            };
+            let parts = [("a", 0), ("b", weight_bp), ("c", 100)]
+                .map(|(name, bp)| (name.parse().unwrap(), part(bp)));
+
+            Plan {
+                regions: parts.into(),
+                ..Plan::default()
+            }
+        };
+
         assert!(is_complete(&board, &own, Some(&plan(100))));
         assert!(!is_complete(&board, &own, Some(&plan(0))));
         assert!(!is_complete(&board, &own, None));

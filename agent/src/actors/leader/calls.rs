@@ -19,14 +19,31 @@ pub(super) async fn ask_acceptor(
     request: AcceptorRequest,
 ) -> Result<AcceptorAnswer, String> {
     if *to == arguments.id.region {
-        return arguments.store.apply(&request).await.map_err(|error| error.to_string());
+        return arguments
+            .store
+            .apply(&request)
+            .await
+            .map_err(|error| error.to_string());
     }
+
     if to.as_str() == WITNESS {
-        let witness = arguments.witness.as_ref().ok_or("the register has a witness, and none is configured here")?;
-        return witness.apply(&request).await.map_err(|error| error.to_string());
+        let witness = arguments
+            .witness
+            .as_ref()
+            .ok_or("the register has a witness, and none is configured here")?;
+
+        return witness
+            .apply(&request)
+            .await
+            .map_err(|error| error.to_string());
     }
+
     let peer = Peer::Region(to.clone());
-    match arguments.peers.call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT).await {
+    match arguments
+        .peers
+        .call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT)
+        .await
+    {
         Ok(PeerReply::Acceptor(reply)) => Ok(reply),
         Ok(PeerReply::Failed(error)) => Err(error),
         Ok(PeerReply::Refused(why)) => Err(why.to_string()),
@@ -42,15 +59,27 @@ pub(super) async fn ask_voter(
 ) -> Result<PreVoteReply, String> {
     if region.as_str() == WITNESS {
         // A store has no eyes: it says whether it can be reached, and which ballot it promised.
-        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read).await?.reply else {
+        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read)
+            .await?
+            .reply
+        else {
             return Err("the witness answered another question".into());
         };
         let highest = state.highest().cloned();
         let is_granted = highest.as_ref() < Some(ballot);
-        return Ok(PreVoteReply { is_granted, highest, reason: "the witness promised a higher ballot".into() });
+
+        return Ok(PreVoteReply {
+            is_granted,
+            highest,
+            reason: "the witness promised a higher ballot".into(),
+        });
     }
+
     let peer = Peer::Region(region.clone());
-    let request = PeerRequest::PreVote(PreVoteRequest { ballot: ballot.clone() });
+    let request = PeerRequest::PreVote(PreVoteRequest {
+        ballot: ballot.clone(),
+    });
+
     match arguments.peers.call(&peer, request, CALL_TIMEOUT).await {
         Ok(PeerReply::PreVote(reply)) => Ok(reply),
         Ok(PeerReply::Failed(error)) => Err(error),

@@ -1,4 +1,5 @@
-//! The leader's care for time: a plan's points in time are read by our own clock, which may be off or set.
+//! The leader's care for time: a plan's points in time are read by our own clock, which may be off
+//! or set.
 
 use super::driver::Driver;
 use crate::snapshots::BoardView;
@@ -14,7 +15,8 @@ const JUDGE_EVERY: Duration = Duration::from_secs(1);
 const SUBJECT: &str = "clock";
 
 impl Driver {
-    /// The last value that the proposer knows to be decided, its points in time told by our own clock.
+    /// The last value that the proposer knows to be decided, its points in time told by our own
+    /// clock.
     pub(super) fn decided_by_own_clock(&self) -> Option<Cow<'_, Plan>> {
         let (_, plan) = self.proposer.decided()?;
         Some(self.arguments.snapshots.clocks.by_own_clock(plan))
@@ -25,22 +27,33 @@ impl Driver {
         let members = self.member_names();
         let is_alive = |peer: &AgentId| board.agents.get(peer).is_some_and(|view| view.is_alive);
         let snapshots = &self.arguments.snapshots;
-        let seen = snapshots.clocks.look(|peer| members.contains(&peer.region) && is_alive(peer));
+        let seen = snapshots
+            .clocks
+            .look(|peer| members.contains(&peer.region) && is_alive(peer));
         let metrics = &self.arguments.metrics;
+
         if let Some(by_ms) = seen.set_by_ms {
             metrics.clock_steps.inc();
             tracing::warn!(
                 by_ms,
-                "this machine's clock was set; orders, cool-downs and ramps go on by the steady clock"
+                "this machine's clock was set; orders, cool-downs and ramps go on by the steady \
+                    clock"
             );
         }
-        if self.clock_judged.is_some_and(|at| at.elapsed() < JUDGE_EVERY) {
+
+        if self
+            .clock_judged
+            .is_some_and(|at| at.elapsed() < JUDGE_EVERY)
+        {
             return;
         }
+
         self.clock_judged = Some(Instant::now());
         metrics.clock_ahead.set(seen.own.ahead_ms as f64 / 1e3);
         if seen.own.is_doubtful() {
-            snapshots.problems.set(ProblemKind::ClockSkew, SUBJECT, in_words(&seen.own));
+            snapshots
+                .problems
+                .set(ProblemKind::ClockSkew, SUBJECT, in_words(&seen.own));
         } else {
             snapshots.problems.clear(ProblemKind::ClockSkew, SUBJECT);
         }
@@ -53,13 +66,31 @@ fn in_words(own: &OwnClock) -> String {
     let advice = "check its time service (NTP)";
     let said = match (own.ahead_ms, &own.furthest) {
         (0, Some((peer, ahead_ms))) => {
-            let which = "no majority of agents shows which clock is right; check both time services (NTP)";
-            return format!("this clock is {} s {} that of {peer}; {which}", seconds(*ahead_ms), direction(-*ahead_ms));
+            let which =
+                "no majority of agents shows which clock is right; check both time services (NTP)";
+            return format!(
+                "this clock is {} s {} that of {peer}; {which}",
+                seconds(*ahead_ms),
+                direction(-*ahead_ms)
+            );
         }
-        (ahead_ms, _) => format!("this clock is {} s {} the majority's", seconds(ahead_ms), direction(ahead_ms)),
+        (ahead_ms, _) => format!(
+            "this clock is {} s {} the majority's",
+            seconds(ahead_ms),
+            direction(ahead_ms)
+        ),
     };
-    let leads = if own.is_off { "; the agent does not stand for leader meanwhile" } else { "" };
-    format!("{said} ({} of {} clocks agree with it){leads}; {advice}", own.agreeing, own.known)
+
+    let leads = if own.is_off {
+        "; the agent does not stand for leader meanwhile"
+    } else {
+        ""
+    };
+
+    format!(
+        "{said} ({} of {} clocks agree with it){leads}; {advice}",
+        own.agreeing, own.known
+    )
 }
 
 #[cfg(test)]
@@ -68,9 +99,22 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told_with_its_direction() {
-        let own = OwnClock { known: 3, agreeing: 1, ahead_ms: -3_600_000, furthest: None, is_off: true };
+        let own = OwnClock {
+            known: 3,
+            agreeing: 1,
+            ahead_ms: -3_600_000,
+            furthest: None,
+            is_off: true,
+        };
         let said = in_words(&own);
-        assert!(said.starts_with("this clock is 3600 s behind the majority's (1 of 3 clocks agree with it)"), "{said}");
+
+        assert!(
+            said.starts_with(
+                "this clock is 3600 s behind the majority's (1 of 3 clocks agree with it)"
+            ),
+            "{said}"
+        );
+
         assert!(said.contains("does not stand for leader"), "{said}");
     }
 }

@@ -1,10 +1,11 @@
-//! One failure, one plan: the addresses of a region that dies are judged down one after the other, and then the region. A plan
-//! that changes nothing but addresses waits a moment for what follows.
+//! One failure, one plan: the addresses of a region that dies are judged down one after the other,
+//! and then the region. A plan that changes nothing but addresses waits a moment for what follows.
 
 use regionmesh_protocol::plan::Plan;
 use std::time::{Duration, Instant};
 
-/// How long a change of addresses alone waits: the probes of one region's addresses are spread over half a second.
+/// How long a change of addresses alone waits: the probes of one region's addresses are spread over
+/// half a second.
 const ADDRESS_PAUSE: Duration = Duration::from_millis(250);
 
 /// Since when a change of addresses waits.
@@ -16,8 +17,11 @@ pub(super) struct AddressPause {
 impl AddressPause {
     /// The plan that is to be proposed now.
     pub(super) fn pass(&mut self, current: Option<&Plan>, next: Option<Plan>) -> Option<Plan> {
-        let is_waiting =
-            next.as_ref().zip(current).is_some_and(|(next, current)| next.differs_in_addresses_only(current));
+        let is_waiting = next
+            .as_ref()
+            .zip(current)
+            .is_some_and(|(next, current)| next.differs_in_addresses_only(current));
+
         if is_waiting && self.since.get_or_insert_with(Instant::now).elapsed() < ADDRESS_PAUSE {
             return None;
         }

@@ -1,5 +1,5 @@
-//! Without a leader, or while automatic failover is refused, the plan stays as it is: notices it, says so, and hands the DNS
-//! server what to answer meanwhile.
+//! Without a leader, or while automatic failover is refused, the plan stays as it is: notices it,
+//! says so, and hands the DNS server what to answer meanwhile.
 
 use super::driver::Driver;
 use crate::{
@@ -14,67 +14,131 @@ use regionmesh_protocol::{
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Driver {
-    /// Compares what stands with what is to stand: whether the plan is frozen, and how this authority answers then.
+    /// Compares what stands with what is to stand: whether the plan is frozen, and how this
+    /// authority answers then.
     pub(super) fn judge_freeze(&mut self, board: &BoardView) {
         let now_ms = self.now_ms();
         let is_led = self.arguments.snapshots.leader.borrow().ballot.is_some();
         let frozen_ms = self.freeze.observe(is_led, now_ms);
         let plan = self.arguments.snapshots.plan.borrow().clone();
         let before = self.arguments.snapshots.freeze.borrow().clone();
-        let refused = self.members().and_then(|members| members.why_not_automatic());
-        // A leader that only orders move leaves users where they are: said once an own answer differs from the plan.
-        let next = plan.filter(|_| frozen_ms.is_some() || refused.is_some()).and_then(|committed| {
-            let local = self.local_answer(&committed.plan);
-            if frozen_ms.is_none() && local.is_none() {
-                return None;
-            }
-            let lasted_ms = frozen_ms.map_or(0, |since_ms| now_ms - since_ms);
-            let since_ms = before.as_ref().map_or(unix_ms().saturating_sub(lasted_ms), |before| before.since_ms);
-            Some(self.frozen(board, refused.filter(|_| is_led), local, since_ms))
-        });
+        let refused = self
+            .members()
+            .and_then(|members| members.why_not_automatic());
+
+        // A leader that only orders move leaves users where they are: said once an own answer
+        // differs from the plan.
+        let next = plan
+            .filter(|_| frozen_ms.is_some() || refused.is_some())
+            .and_then(|committed| {
+                let local = self.local_answer(&committed.plan);
+                if frozen_ms.is_none() && local.is_none() {
+                    return None;
+                }
+
+                let lasted_ms = frozen_ms.map_or(0, |since_ms| now_ms - since_ms);
+                let since_ms = before
+                    .as_ref()
+                    .map_or(unix_ms().saturating_sub(lasted_ms), |before| {
+                        before.since_ms
+                    });
+
+                Some(self.frozen(board, refused.filter(|_| is_led), local, since_ms))
+            });
+
         if before.as_deref() == next.as_ref() {
             return;
         }
 
         let left_out = |freeze: Option<&Freeze>| {
-            freeze.and_then(|freeze| freeze.local.as_deref()).map(|local| local.left_out.clone()).unwrap_or_default()
+            freeze
+                .and_then(|freeze| freeze.local.as_deref())
+                .map(|local| local.left_out.clone())
+                .unwrap_or_default()
         };
+
         self.publish_left_out(&left_out(before.as_deref()), &left_out(next.as_ref()));
-        self.arguments.metrics.is_frozen.set(i64::from(next.is_some()));
+        self.arguments
+            .metrics
+            .is_frozen
+            .set(i64::from(next.is_some()));
+
         match &next {
-            Some(freeze) => tracing::warn!(since_ms = freeze.since_ms, detail = freeze.detail, "the plan is frozen"),
+            Some(freeze) => tracing::warn!(
+                since_ms = freeze.since_ms,
+                detail = freeze.detail,
+                "the plan is frozen"
+            ),
             None => tracing::info!("the plan is no longer frozen"),
         }
-        self.arguments.snapshots.freeze.send_replace(next.map(Arc::new));
+
+        self.arguments
+            .snapshots
+            .freeze
+            .send_replace(next.map(Arc::new));
     }
 
     /// `refused`: why the leader there is moves no traffic by itself.
-    fn frozen(&self, board: &BoardView, refused: Option<String>, local: Option<LocalAnswer>, since_ms: u64) -> Freeze {
-        let names = self.members().map_or_else(|| self.configured.clone(), |members| members.names());
-        let living: BTreeSet<&RegionName> =
-            board.agents.iter().filter(|(_, view)| view.is_alive).map(|(agent, _)| &agent.region).collect();
+    fn frozen(
+        &self,
+        board: &BoardView,
+        refused: Option<String>,
+        local: Option<LocalAnswer>,
+        since_ms: u64,
+    ) -> Freeze {
+        let names = self
+            .members()
+            .map_or_else(|| self.configured.clone(), |members| members.names());
+        let living: BTreeSet<&RegionName> = board
+            .agents
+            .iter()
+            .filter(|(_, view)| view.is_alive)
+            .map(|(agent, _)| &agent.region)
+            .collect();
+
         let own = &self.arguments.id.region;
-        let reachable = names.iter().filter(|name| living.contains(name) || *name == own).count();
+        let reachable = names
+            .iter()
+            .filter(|name| living.contains(name) || *name == own)
+            .count();
         let mut detail = if let Some(why) = refused {
             why
         } else if reachable * 2 > names.len() {
             format!(
-                "no leader is elected although {reachable} of {} regions are reachable; see their stores",
+                "no leader is elected although {reachable} of {} regions are reachable; see their \
+                    stores",
                 names.len()
             )
         } else {
-            format!("{reachable} of {} regions reachable, which is no majority; restore the others", names.len())
+            format!(
+                "{reachable} of {} regions reachable, which is no majority; restore the others",
+                names.len()
+            )
         };
+
         if let Some(local) = &local {
             let names: Vec<&str> = local.left_out.iter().map(RegionName::as_str).collect();
             let said = if names.is_empty() {
-                "; the plan answers no region, this agent's DNS those that its own probes see healthy".to_owned()
+                "; the plan answers no region, this agent's DNS those that its own probes see \
+                    healthy"
+                    .to_owned()
             } else {
-                format!("; this agent's DNS leaves out {}, refused to its own probes", names.join(", "))
+                format!(
+                    "; this agent's DNS leaves out {}, refused to its own probes",
+                    names.join(", ")
+                )
             };
+
             detail += &said;
         }
-        Freeze { since_ms, reachable, members: names.len(), local: local.map(Arc::new), detail }
+
+        Freeze {
+            since_ms,
+            reachable,
+            members: names.len(),
+            local: local.map(Arc::new),
+            detail,
+        }
     }
 
     fn local_answer(&self, plan: &Plan) -> Option<LocalAnswer> {
@@ -82,23 +146,44 @@ impl Driver {
         if !config.dns.filter_when_frozen {
             return None;
         }
+
         let place = |region: &crate::config::RegionConfig| {
-            (region.name.clone(), Place { weight_bp: region.weight_bp, priority: region.priority })
+            (
+                region.name.clone(),
+                Place {
+                    weight_bp: region.weight_bp,
+                    priority: region.priority,
+                },
+            )
         };
+
         let places = config.regions.iter().map(place).collect();
         let seen = self.arguments.snapshots.own_sight.borrow().clone();
-        local_answer(plan, config.traffic.withdraws(plan), &seen, config.traffic.strategy, &places)
+        local_answer(
+            plan,
+            config.traffic.withdraws(plan),
+            &seen,
+            config.traffic.strategy,
+            &places,
+        )
     }
 
     fn publish_left_out(&self, before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) {
         for region in before.union(after) {
             let is_left_out = after.contains(region);
-            self.arguments.metrics.left_out.with_label_values(&[region.as_str()]).set(i64::from(is_left_out));
+            self.arguments
+                .metrics
+                .left_out
+                .with_label_values(&[region.as_str()])
+                .set(i64::from(is_left_out));
+
             if is_left_out == before.contains(region) {
                 continue;
             }
+
             if is_left_out {
-                tracing::warn!(%region, "the plan is frozen: DNS leaves out a region that refuses this agent's probes");
+                tracing::warn!(%region, "the plan is frozen: DNS leaves out a region that refuses \
+                    this agent's probes");
             } else {
                 tracing::info!(%region, "DNS answers a region that it had left out");
             }

@@ -1,4 +1,5 @@
-//! The leader's care for the register's members: orders that change them, acceptors that lost their state, latecomers.
+//! The leader's care for the register's members: orders that change them, acceptors that lost their
+//! state, latecomers.
 
 use super::driver::{Driver, OrderReply};
 use crate::{snapshots::BoardView, time::unix_ms};
@@ -6,8 +7,8 @@ use regionmesh_protocol::{
     identity::RegionName,
     members::{Incarnation, MemberChange, Members, Mend},
     plan::{
-        MemberOrder, MemberOrderError, MemberSight, MemberStep, Order, OrderAction, OrderError, check_membership,
-        plan_membership,
+        MemberOrder, MemberOrderError, MemberSight, MemberStep, Order, OrderAction, OrderError,
+        check_membership, plan_membership,
     },
     proposer::NoJoin,
     wire::OrderRefusal,
@@ -31,22 +32,43 @@ pub(super) struct Change {
 }
 
 impl Driver {
-    /// Carries out an order about members as far as it can be now. Whether something is under way for it.
-    pub(super) fn order_member(&mut self, order: Order, reply: OrderReply, board: &BoardView) -> bool {
+    /// Carries out an order about members as far as it can be now. Whether something is under way
+    /// for it.
+    pub(super) fn order_member(
+        &mut self,
+        order: Order,
+        reply: OrderReply,
+        board: &BoardView,
+    ) -> bool {
         if let Some(change) = self.change.take_if(|change| change.failed.is_none()) {
-            let why = format!("{} is joining the register; members change one at a time", change.region);
+            let why = format!(
+                "{} is joining the register; members change one at a time",
+                change.region
+            );
+
             self.change = Some(change);
             self.refuse_member(reply, OrderRefusal::NotNow(why));
             return false;
         }
+
         let answering = self.proposer.heard(self.now_ms());
         let checked = match self.proposer.decided() {
             None => Err(OrderError::NoPlan),
             Some((_, plan)) => {
-                let (leader, configured) = (&self.arguments.id, &self.configured);
-                check_membership(plan, &order, MemberSight { leader, configured, answering: &answering })
+                let leader = &self.arguments.id;
+                let configured = &self.configured;
+                check_membership(
+                    plan,
+                    &order,
+                    MemberSight {
+                        leader,
+                        configured,
+                        answering: &answering,
+                    },
+                )
             }
         };
+
         match checked {
             Err(error) => {
                 self.refuse_member(reply, error.into());
@@ -65,7 +87,12 @@ impl Driver {
     }
 
     fn refuse_member(&self, reply: OrderReply, why: OrderRefusal) {
-        self.arguments.metrics.orders.with_label_values(&["refused"]).inc();
+        self.arguments
+            .metrics
+            .orders
+            .with_label_values(&["refused"])
+            .inc();
+
         tracing::info!(error = %why, "an order is refused");
         // Whoever asked and no longer waits is answered by silence.
         let _ = reply.send(Err(why));
@@ -73,9 +100,18 @@ impl Driver {
 
     fn begin_join(&mut self, region: RegionName, order: Option<(Order, OrderReply)>) {
         let now_ms = self.now_ms();
-        match self.proposer.join(region.clone(), Incarnation(rand::random()), now_ms) {
+        match self
+            .proposer
+            .join(region.clone(), Incarnation(rand::random()), now_ms)
+        {
             Ok(effects) => {
-                self.change = Some(Change { region, order, joined: None, failed: None });
+                self.change = Some(Change {
+                    region,
+                    order,
+                    joined: None,
+                    failed: None,
+                });
+
                 self.carry_out(effects);
             }
             Err(error) => {
@@ -89,26 +125,39 @@ impl Driver {
     /// An acceptor has begun anew: to be committed as soon as nothing else is under way.
     pub(super) fn joined(&mut self, region: RegionName, incarnation: Incarnation) {
         tracing::info!(%region, %incarnation, "an acceptor has caught up");
-        if let Some(change) = self.change.as_mut().filter(|change| change.region == region) {
+        if let Some(change) = self
+            .change
+            .as_mut()
+            .filter(|change| change.region == region)
+        {
             change.joined = Some(incarnation);
         }
     }
 
     pub(super) fn not_joined(&mut self, region: &RegionName, why: &NoJoin) {
-        let Some(mut change) = self.change.take_if(|change| change.region == *region) else { return };
+        let Some(mut change) = self.change.take_if(|change| change.region == *region) else {
+            return;
+        };
         match change.order.take() {
             Some((_, reply)) => {
                 let refusal = match why {
-                    NoJoin::Silent(_) => OrderRefusal::NotNow(format!("{region} can't join now: {why}")),
+                    NoJoin::Silent(_) => {
+                        OrderRefusal::NotNow(format!("{region} can't join now: {why}"))
+                    }
                     NoJoin::Votes(_) => {
-                        let error = MemberOrderError::Votes { region: region.clone(), why: why.to_string() };
+                        let error = MemberOrderError::Votes {
+                            region: region.clone(),
+                            why: why.to_string(),
+                        };
                         OrderRefusal::Wrong(OrderError::Member(error))
                     }
                 };
+
                 self.refuse_member(reply, refusal);
             }
             None => {
-                tracing::warn!(%region, %why, "a member without a vote could not join; it is tried again");
+                tracing::warn!(%region, %why, "a member without a vote could not join; it is tried \
+                    again");
                 change.failed = Some(Instant::now());
                 self.change = Some(change);
             }
@@ -122,12 +171,16 @@ impl Driver {
         }
     }
 
-    /// Commits what has joined, suspends who lost its state, lets in who has no vote. Whether something is under way.
+    /// Commits what has joined, suspends who lost its state, lets in who has no vote. Whether
+    /// something is under way.
     pub(super) fn tend_members(&mut self, board: &BoardView) -> bool {
         if let Some(change) = self.change.take_if(|change| change.joined.is_some()) {
             return self.commit_join(change, board);
         }
-        let Some((_, plan)) = self.proposer.decided() else { return false };
+
+        let Some((_, plan)) = self.proposer.decided() else {
+            return false;
+        };
         match plan.members.mend(&self.proposer.heard(self.now_ms())) {
             None => false,
             Some(Mend::Suspend(region)) => {
@@ -136,13 +189,17 @@ impl Driver {
                     "the acceptor of this region lost its state (slots of the register were deleted from its store): it has no \
                      vote until it has joined again"
                 );
+
                 let change = MemberChange::Suspend(region);
                 let reason = self.in_words(&change, None);
                 self.commit_change(&change, reason, board)
             }
             Some(Mend::Join(region)) => {
-                let is_waiting =
-                    self.change.as_ref().is_some_and(|change| change.failed.is_none_or(|at| at.elapsed() < JOIN_AGAIN));
+                let is_waiting = self
+                    .change
+                    .as_ref()
+                    .is_some_and(|change| change.failed.is_none_or(|at| at.elapsed() < JOIN_AGAIN));
+
                 if !is_waiting {
                     self.begin_join(region, None);
                 }
@@ -152,19 +209,30 @@ impl Driver {
     }
 
     fn commit_join(&mut self, change: Change, board: &BoardView) -> bool {
-        let (Change { region, order, .. }, Some(incarnation)) = (&change, change.joined) else { return false };
+        let (Change { region, order, .. }, Some(incarnation)) = (&change, change.joined) else {
+            return false;
+        };
         let join = MemberChange::Join(region.clone(), incarnation);
         let reason = self.in_words(&join, order.as_ref().map(|(order, _)| order));
+
         self.ordered = change.order.map(|(_, reply)| reply);
         self.commit_change(&join, reason, board)
     }
 
     fn commit_change(&mut self, change: &MemberChange, reason: String, board: &BoardView) -> bool {
-        let Some(current) = self.decided_by_own_clock().map(Cow::into_owned) else { return false };
-        let planned = current.members.after(change).map_err(|error| error.to_string()).and_then(|members| {
-            let inputs = self.inputs_of(board, &current, &members);
-            plan_membership(&current, change, reason, &inputs, unix_ms()).map_err(|error| error.to_string())
-        });
+        let Some(current) = self.decided_by_own_clock().map(Cow::into_owned) else {
+            return false;
+        };
+        let planned = current
+            .members
+            .after(change)
+            .map_err(|error| error.to_string())
+            .and_then(|members| {
+                let inputs = self.inputs_of(board, &current, &members);
+                plan_membership(&current, change, reason, &inputs, unix_ms())
+                    .map_err(|error| error.to_string())
+            });
+
         match planned {
             Ok(plan) => {
                 let name = match change {
@@ -173,7 +241,13 @@ impl Driver {
                     MemberChange::Remove(_) => "remove",
                     MemberChange::Rename(..) => "rename",
                 };
-                self.arguments.metrics.member_changes.with_label_values(&[name]).inc();
+
+                self.arguments
+                    .metrics
+                    .member_changes
+                    .with_label_values(&[name])
+                    .inc();
+
                 self.propose(plan);
                 true
             }
@@ -188,16 +262,31 @@ impl Driver {
     }
 
     fn in_words(&self, change: &MemberChange, order: Option<&Order>) -> String {
-        let by = order.map(|order| format!(" by {} ({})", order.by, order.why)).unwrap_or_default();
+        let by = order
+            .map(|order| format!(" by {} ({})", order.by, order.why))
+            .unwrap_or_default();
         match change {
-            MemberChange::Join(region, _) if order.is_some() => format!("ordered: {region} becomes a member{by}"),
-            MemberChange::Join(region, _) => format!("{region}: its acceptor joined the register and votes"),
-            MemberChange::Suspend(region) => format!("{region}: its acceptor lost its state and has no vote"),
+            MemberChange::Join(region, _) if order.is_some() => {
+                format!("ordered: {region} becomes a member{by}")
+            }
+            MemberChange::Join(region, _) => {
+                format!("{region}: its acceptor joined the register and votes")
+            }
+            MemberChange::Suspend(region) => {
+                format!("{region}: its acceptor lost its state and has no vote")
+            }
             MemberChange::Remove(region) => {
                 let is_forced = order.is_some_and(|order| {
-                    matches!(order.action, OrderAction::Member(MemberOrder::Remove { force: true }))
+                    matches!(
+                        order.action,
+                        OrderAction::Member(MemberOrder::Remove { force: true })
+                    )
                 });
-                format!("ordered: {region} is a member no longer{by}{}", if is_forced { ", forced" } else { "" })
+
+                format!(
+                    "ordered: {region} is a member no longer{by}{}",
+                    if is_forced { ", forced" } else { "" }
+                )
             }
             MemberChange::Rename(old, new) => format!("ordered: {old} is renamed {new}{by}"),
         }
@@ -208,10 +297,16 @@ impl Driver {
         if before == Some(now) {
             return;
         }
+
         let known: Vec<&str> = now.acceptors.keys().map(RegionName::as_str).collect();
         let configured: Vec<&str> = self.configured.iter().map(RegionName::as_str).collect();
-        let voteless: Vec<&str> =
-            now.acceptors.iter().filter(|(_, counted)| counted.is_none()).map(|(name, _)| name.as_str()).collect();
+        let voteless: Vec<&str> = now
+            .acceptors
+            .iter()
+            .filter(|(_, counted)| counted.is_none())
+            .map(|(name, _)| name.as_str())
+            .collect();
+
         tracing::info!(members = ?known, without_vote = ?voteless, "the register's members");
         if known != configured {
             tracing::warn!(
@@ -220,12 +315,15 @@ impl Driver {
                  see `regionmesh failover members`"
             );
         }
+
         if now.len().is_multiple_of(2) {
             tracing::warn!(
                 members = now.len(),
-                "the register has an even number of acceptors, one fewer would bear as many failures"
+                "the register has an even number of acceptors, one fewer would bear as many \
+                    failures"
             );
         }
+
         if let Some(why) = now.why_not_automatic() {
             tracing::error!("{why}");
         }

@@ -1,9 +1,11 @@
-//! What the last plan known says of each region, as metrics: its share, where it stands and since when.
+//! What the last plan known says of each region, as metrics: its share, where it stands and since
+//! when.
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use regionmesh_protocol::plan::{FULL_WEIGHT_BP, Plan, Standing};
 
-/// Series by region; those of a region that leaves the mesh end with the process, as its configuration does.
+/// Series by region; those of a region that leaves the mesh end with the process, as its
+/// configuration does.
 #[derive(Debug, Clone)]
 pub(super) struct PlanMetrics {
     share: GaugeVec,
@@ -24,7 +26,10 @@ impl PlanMetrics {
                 &["region"],
             )?,
             standing: IntGaugeVec::new(
-                Opts::new("regionmesh_plan_standing", "1 for where the region stands in the last plan known, else 0."),
+                Opts::new(
+                    "regionmesh_plan_standing",
+                    "1 for where the region stands in the last plan known, else 0.",
+                ),
                 &["region", "standing"],
             )?,
             since: GaugeVec::new(
@@ -45,11 +50,13 @@ impl PlanMetrics {
             cost_factor: GaugeVec::new(
                 Opts::new(
                     "regionmesh_plan_cost_factor_ratio",
-                    "What traffic.cost leaves of the region's weight in the last plan known, 0.5 to 1.",
+                    "What traffic.cost leaves of the region's weight in the last plan known, 0.5 \
+                        to 1.",
                 ),
                 &["region"],
             )?,
         };
+
         registry.register(Box::new(metrics.share.clone()))?;
         registry.register(Box::new(metrics.standing.clone()))?;
         registry.register(Box::new(metrics.since.clone()))?;
@@ -62,19 +69,31 @@ impl PlanMetrics {
         for (name, share) in plan.shares() {
             self.share.with_label_values(&[name.as_str()]).set(share);
         }
+
         for (name, region) in &plan.regions {
             let factor = f64::from(plan.cost.factor_bp(name)) / f64::from(FULL_WEIGHT_BP);
-            self.cost_factor.with_label_values(&[name.as_str()]).set(factor);
-            let (name, standing) = (name.as_str(), &region.standing);
+            self.cost_factor
+                .with_label_values(&[name.as_str()])
+                .set(factor);
+
+            let name = name.as_str();
+            let standing = &region.standing;
             for word in Standing::WORDS {
-                self.standing.with_label_values(&[name, word]).set(i64::from(word == standing.as_str()));
+                self.standing
+                    .with_label_values(&[name, word])
+                    .set(i64::from(word == standing.as_str()));
             }
-            let since_s = standing.since_ms().map_or(0.0, |ms| std::time::Duration::from_millis(ms).as_secs_f64());
+
+            let since_s = standing
+                .since_ms()
+                .map_or(0.0, |ms| std::time::Duration::from_millis(ms).as_secs_f64());
             self.since.with_label_values(&[name]).set(since_s);
+
             let step = match standing {
                 Standing::Ramping { step, .. } => i64::try_from(step + 1).unwrap_or(i64::MAX),
                 _ => 0,
             };
+
             self.ramp_step.with_label_values(&[name]).set(step);
         }
     }
@@ -87,7 +106,11 @@ mod tests {
     use regionmesh_protocol::plan::RegionPlan;
 
     fn region(weight_bp: u16, standing: Standing) -> RegionPlan {
-        RegionPlan { weight_bp, standing, ..RegionPlan::default() }
+        RegionPlan {
+            weight_bp,
+            standing,
+            ..RegionPlan::default()
+        }
     }
 
     #[test]
@@ -95,9 +118,15 @@ mod tests {
         let registry = Registry::new();
         let metrics = PlanMetrics::new(&registry).unwrap();
         let mut plan = Plan::default();
-        let climbing = Standing::Ramping { step: 1, since_ms: 1_500 };
-        plan.regions.insert("a".parse().unwrap(), region(10_000, Standing::Serving));
-        plan.regions.insert("b".parse().unwrap(), region(2_500, climbing));
+        let climbing = Standing::Ramping {
+            step: 1,
+            since_ms: 1_500,
+        };
+
+        plan.regions
+            .insert("a".parse().unwrap(), region(10_000, Standing::Serving));
+        plan.regions
+            .insert("b".parse().unwrap(), region(2_500, climbing));
         metrics.show(&plan);
         assert_eq!(metrics.share.with_label_values(&["a"]).get(), 0.8);
         assert_eq!(metrics.share.with_label_values(&["b"]).get(), 0.2);
@@ -105,13 +134,22 @@ mod tests {
         assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 2);
         assert_eq!(metrics.since.with_label_values(&["b"]).get(), 1.5);
 
-        plan.regions.insert("b".parse().unwrap(), region(10_000, Standing::Serving));
+        plan.regions
+            .insert("b".parse().unwrap(), region(10_000, Standing::Serving));
         metrics.show(&plan);
         assert_eq!(metrics.since.with_label_values(&["b"]).get(), 0.0);
         assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 0);
+
         for name in ["a", "b"] {
-            let stands = |word: &&str| metrics.standing.with_label_values(&[name, *word]).get() == 1;
-            assert_eq!(Standing::WORDS.iter().filter(|word| stands(word)).collect::<Vec<_>>(), [&"serving"]);
+            let stands =
+                |word: &&str| metrics.standing.with_label_values(&[name, *word]).get() == 1;
+            assert_eq!(
+                Standing::WORDS
+                    .iter()
+                    .filter(|word| stands(word))
+                    .collect::<Vec<_>>(),
+                [&"serving"]
+            );
         }
     }
 
@@ -121,11 +159,15 @@ mod tests {
         let all = [
             Standing::Serving,
             Standing::Reduced,
-            Standing::Limited { since_ms, healthy_ms: None },
+            Standing::Limited {
+                since_ms,
+                healthy_ms: None,
+            },
             Standing::Out { since_ms },
             Standing::Gated { since_ms },
             Standing::Ramping { step: 0, since_ms },
         ];
+
         assert_eq!(all.each_ref().map(Standing::as_str), Standing::WORDS);
     }
 }

@@ -1,4 +1,5 @@
-//! Three dns-leader actors in one process, over scripted calls, stores in memory and a board that all share.
+//! Three dns-leader actors in one process, over scripted calls, stores in memory and a board that
+//! all share.
 
 use super::*;
 use crate::{
@@ -17,7 +18,9 @@ use regionmesh_protocol::{
     facts::{Fact, LeaderFacts, ServingFacts},
     identity::RegionName,
     load::LoadMeter,
-    plan::{CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing},
+    plan::{
+        CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing,
+    },
     trial::Evidence,
     verdict::{Condition, RegionVerdict},
     wire::{OrderRefusal, PeerReply, PeerRequest},
@@ -56,8 +59,12 @@ impl Actor for Gossip {
         state: &mut GossipArguments,
     ) -> Result<(), ActorProcessingErr> {
         if let GossipMessage::Publish(fact) = message {
-            state.boards.iter().for_each(|snapshots| show(snapshots, &state.id, &fact));
+            state
+                .boards
+                .iter()
+                .for_each(|snapshots| show(snapshots, &state.id, &fact));
         }
+
         Ok(())
     }
 }
@@ -66,7 +73,13 @@ fn show(snapshots: &Snapshots, id: &AgentId, fact: &Fact) {
     snapshots.board.send_modify(|board| {
         let view = Arc::make_mut(board).agents.entry(id.clone()).or_default();
         view.is_alive = true;
-        let seen = SeenFact { fact: Arc::new(fact.clone()), version: EntryVersion::default(), seen_at: Instant::now() };
+
+        let seen = SeenFact {
+            fact: Arc::new(fact.clone()),
+            version: EntryVersion::default(),
+            seen_at: Instant::now(),
+        };
+
         view.facts.insert(fact.kind(), seen);
     });
 }
@@ -85,23 +98,54 @@ struct Link {
 
 #[async_trait::async_trait]
 impl PeerLink for Link {
-    async fn call(&self, to: &Peer, request: PeerRequest, timeout: Duration) -> Result<PeerReply, PeerError> {
-        let Peer::Region(region) = to else { return Err(PeerError::NotConnected(to.clone())) };
-        let is_cut = [region, &self.from].iter().any(|region| self.network.cut.lock().unwrap().contains(*region));
-        let actor = self.network.actors.lock().unwrap().get(region).cloned().filter(|_| !is_cut);
+    async fn call(
+        &self,
+        to: &Peer,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> Result<PeerReply, PeerError> {
+        let Peer::Region(region) = to else {
+            return Err(PeerError::NotConnected(to.clone()));
+        };
+        let is_cut = [region, &self.from]
+            .iter()
+            .any(|region| self.network.cut.lock().unwrap().contains(*region));
+        let actor = self
+            .network
+            .actors
+            .lock()
+            .unwrap()
+            .get(region)
+            .cloned()
+            .filter(|_| !is_cut);
+
         let actor = actor.ok_or(PeerError::NotConnected(to.clone()))?;
         let broken = || PeerError::Broken(to.clone(), "gone".into());
         match request {
             PeerRequest::Acceptor(request) => {
-                let asked = actor.call(|reply| LeaderMessage::Acceptor(request, reply), Some(timeout)).await;
+                let asked = actor
+                    .call(
+                        |reply| LeaderMessage::Acceptor(request, reply),
+                        Some(timeout),
+                    )
+                    .await;
+
                 match asked.map_err(|_| broken())?.success_or(broken())? {
                     Ok(reply) => Ok(PeerReply::Acceptor(reply)),
                     Err(error) => Ok(PeerReply::Failed(error)),
                 }
             }
             PeerRequest::PreVote(request) => {
-                let asked = actor.call(|reply| LeaderMessage::PreVote(request, reply), Some(timeout)).await;
-                Ok(PeerReply::PreVote(asked.map_err(|_| broken())?.success_or(broken())?))
+                let asked = actor
+                    .call(
+                        |reply| LeaderMessage::PreVote(request, reply),
+                        Some(timeout),
+                    )
+                    .await;
+
+                Ok(PeerReply::PreVote(
+                    asked.map_err(|_| broken())?.success_or(broken())?,
+                ))
             }
             _ => Err(broken()),
         }
@@ -121,16 +165,24 @@ impl Mesh {
         let dir = tempfile::tempdir().unwrap();
         let network = Network::default();
         let boards: Vec<_> = REGIONS.iter().map(|_| Snapshots::default()).collect();
-        let (mut agents, mut objects) = (BTreeMap::new(), BTreeMap::new());
+        let mut agents = BTreeMap::new();
+        let mut objects = BTreeMap::new();
+
         for (index, name) in REGIONS.iter().enumerate() {
             let config = config(name, &dir.path().join(name));
-            let (id, region) = (config.id(), config.region.clone());
+            let id = config.id();
+            let region = config.region.clone();
             let gossip = Address::vacant("gossip");
-            let arguments = GossipArguments { id: id.clone(), boards: boards.clone() };
+            let arguments = GossipArguments {
+                id: id.clone(),
+                boards: boards.clone(),
+            };
+
             gossip.occupy(Actor::spawn(None, Gossip, arguments).await.unwrap().0);
             let registry = Registry::new();
             let slots = SlotMetrics::new(&registry).unwrap();
             let store = Arc::new(InMemory::new());
+
             objects.insert(region.clone(), store.clone());
             let store = SlotStore::new(store, &"".into(), "region", Duration::from_secs(2), slots);
             let arguments = LeaderArguments {
@@ -139,15 +191,26 @@ impl Mesh {
                 boot: index as u64,
                 snapshots: boards[index].clone(),
                 gossip,
-                peers: Arc::new(Link { from: region.clone(), network: network.clone() }),
+                peers: Arc::new(Link {
+                    from: region.clone(),
+                    network: network.clone(),
+                }),
                 store: Arc::new(store),
                 witness: None,
                 metrics: LeaderMetrics::new(&registry).unwrap(),
                 refusals: Refusals::new(&registry, boards[index].problems.clone()).unwrap(),
             };
+
             agents.insert(region, arguments);
         }
-        let mesh = Self { network, agents, objects, _dir: dir };
+
+        let mesh = Self {
+            network,
+            agents,
+            objects,
+            _dir: dir,
+        };
+
         for region in mesh.agents.keys() {
             mesh.spawn(region).await;
         }
@@ -155,16 +218,27 @@ impl Mesh {
     }
 
     async fn spawn(&self, region: &RegionName) {
-        let (actor, _) = Actor::spawn(None, LeaderActor, self.agents[region].clone()).await.unwrap();
-        self.network.actors.lock().unwrap().insert(region.clone(), actor);
+        let (actor, _) = Actor::spawn(None, LeaderActor, self.agents[region].clone())
+            .await
+            .unwrap();
+        self.network
+            .actors
+            .lock()
+            .unwrap()
+            .insert(region.clone(), actor);
     }
 
     /// Kills a region's actor, and tells everybody that its agent is gone.
     async fn kill(&self, region: &RegionName) {
         let actor = self.network.actors.lock().unwrap().remove(region).unwrap();
         actor.kill();
+
         let id = &self.agents[region].id;
-        eventually("the actor stops", || (actor.get_status() == ActorStatus::Stopped).then_some(())).await;
+        eventually("the actor stops", || {
+            (actor.get_status() == ActorStatus::Stopped).then_some(())
+        })
+        .await;
+
         for agent in self.agents.values() {
             agent.snapshots.board.send_modify(|board| {
                 Arc::make_mut(board).agents.get_mut(id).unwrap().is_alive = false;
@@ -174,7 +248,10 @@ impl Mesh {
 
     fn running(&self) -> Vec<&LeaderArguments> {
         let actors = self.network.actors.lock().unwrap();
-        self.agents.values().filter(|agent| actors.contains_key(&agent.id.region)).collect()
+        self.agents
+            .values()
+            .filter(|agent| actors.contains_key(&agent.id.region))
+            .collect()
     }
 
     /// The leader, once exactly one running agent leads and all running agents follow it.
@@ -186,8 +263,14 @@ impl Mesh {
                 .map(|agent| (agent.id.clone(), agent.snapshots.leader.borrow().clone()))
                 .collect();
             let leaders: Vec<_> = views.iter().filter(|(_, view)| view.is_self).collect();
-            let [(id, view)] = leaders[..] else { return None };
-            views.iter().all(|(_, other)| other.ballot == view.ballot).then(|| id.region.clone())
+            let [(id, view)] = leaders[..] else {
+                return None;
+            };
+
+            views
+                .iter()
+                .all(|(_, other)| other.ballot == view.ballot)
+                .then(|| id.region.clone())
         })
         .await
     }
@@ -195,9 +278,14 @@ impl Mesh {
     /// The plan that all running agents hold.
     async fn plan(&self, is_wanted: impl Fn(&CommittedPlan) -> bool) -> Arc<CommittedPlan> {
         eventually("one plan that all know", || {
-            let plans: Vec<_> =
-                self.running().iter().map(|agent| agent.snapshots.plan.borrow().clone()).collect::<Option<_>>()?;
-            (plans.windows(2).all(|pair| pair[0] == pair[1]) && is_wanted(&plans[0])).then(|| plans[0].clone())
+            let plans: Vec<_> = self
+                .running()
+                .iter()
+                .map(|agent| agent.snapshots.plan.borrow().clone())
+                .collect::<Option<_>>()?;
+
+            (plans.windows(2).all(|pair| pair[0] == pair[1]) && is_wanted(&plans[0]))
+                .then(|| plans[0].clone())
         })
         .await
     }
@@ -211,6 +299,7 @@ impl Mesh {
                 reason: "test".into(),
                 addresses: Vec::new(),
             };
+
             agent.snapshots.verdicts.send_modify(|verdicts| {
                 Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
             });
@@ -233,15 +322,21 @@ fn config(region: &str, data_dir: &std::path::Path) -> Config {
     let regions: String = REGIONS
         .iter()
         .map(|name| {
-            format!("[[regions]]\nname = {name:?}\nendpoint = \"127.0.0.1:1\"\nserving_url = \"http://127.0.0.1:2\"\n")
+            format!(
+                "[[regions]]\nname = {name:?}\nendpoint = \"127.0.0.1:1\"\nserving_url = \
+                \"http://127.0.0.1:2\"\n"
+            )
         })
         .collect();
+
     let text = format!(
         "mesh = \"test\"\nregion = {region:?}\nagent = \"a\"\ndata_dir = {data_dir:?}\n\
          [tls]\nca = \"x\"\ncertificate = \"x\"\nkey = \"x\"\n\
-         [listen]\nmesh = \"127.0.0.1:1\"\ndns = \"127.0.0.1:1\"\napi = \"127.0.0.1:1\"\nserving = \"127.0.0.1:1\"\n\
+         [listen]\nmesh = \"127.0.0.1:1\"\ndns = \"127.0.0.1:1\"\napi = \"127.0.0.1:1\"\nserving = \
+         \"127.0.0.1:1\"\n\
          [store]\nurl = \"memory:///\"\n{regions}"
     );
+
     toml::from_str(&text).unwrap()
 }
 
@@ -250,20 +345,38 @@ async fn one_leads_all_know_its_plan_and_a_successor_keeps_it() {
     let mesh = Mesh::start().await;
     let first = mesh.leader().await;
     let plan = mesh.plan(|plan| plan.plan.regions.len() == 3).await;
-    assert!(plan.plan.regions.values().all(|region| region.weight_bp > 0), "{plan:?}");
+
+    assert!(
+        plan.plan
+            .regions
+            .values()
+            .all(|region| region.weight_bp > 0),
+        "{plan:?}"
+    );
 
     mesh.set_verdict("eu-west-1", Condition::Failed);
     let failed: RegionName = "eu-west-1".parse().unwrap();
-    let moved = mesh.plan(|plan| plan.plan.regions[&failed].weight_bp == 0).await;
+    let moved = mesh
+        .plan(|plan| plan.plan.regions[&failed].weight_bp == 0)
+        .await;
+
     assert!(moved.stamp > plan.stamp);
 
     // A leader in the failed region makes room; whoever leads then is killed.
     let leader = mesh.leader().await;
     mesh.kill(&leader).await;
+
     let second = mesh.leader().await;
     assert_ne!(leader, second);
-    let kept = mesh.plan(|plan| plan.stamp.ballot.agent.region == second).await;
-    assert_eq!(kept.plan.regions[&failed].weight_bp, 0, "first leader {first}");
+
+    let kept = mesh
+        .plan(|plan| plan.stamp.ballot.agent.region == second)
+        .await;
+    assert_eq!(
+        kept.plan.regions[&failed].weight_bp, 0,
+        "first leader {first}"
+    );
+
     assert!(kept.stamp > moved.stamp);
 
     // Back again, it follows, and knows the plan from its disk or its peers.
@@ -276,16 +389,31 @@ async fn one_leads_all_know_its_plan_and_a_successor_keeps_it() {
 async fn a_leader_without_a_majority_steps_down_and_keeps_its_plan() {
     let mesh = Mesh::start().await;
     mesh.plan(|_| true).await;
+
     let leader = mesh.leader().await;
-    let others = mesh.agents.keys().filter(|region| **region != leader).cloned();
+    let others = mesh
+        .agents
+        .keys()
+        .filter(|region| **region != leader)
+        .cloned();
+
     mesh.network.cut.lock().unwrap().extend(others);
     let cut_off = &mesh.agents[&leader].snapshots;
-    eventually("the leader steps down", || (!cut_off.leader.borrow().is_self).then_some(())).await;
+    eventually("the leader steps down", || {
+        (!cut_off.leader.borrow().is_self).then_some(())
+    })
+    .await;
+
     assert!(cut_off.plan.borrow().is_some());
 }
 
 impl Mesh {
-    async fn order(&self, to: &RegionName, kind: OverrideKind, region: &str) -> Result<CommittedPlan, OrderRefusal> {
+    async fn order(
+        &self,
+        to: &RegionName,
+        kind: OverrideKind,
+        region: &str,
+    ) -> Result<CommittedPlan, OrderRefusal> {
         let order = Order {
             action: OrderAction::Set(kind),
             region: Some(region.parse().unwrap()),
@@ -295,8 +423,13 @@ impl Mesh {
             is_forced: false,
             is_immediate: false,
         };
+
         let actor = self.network.actors.lock().unwrap()[to].clone();
-        let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
+        let asked = actor.call(
+            |reply| LeaderMessage::Order(Box::new(order), reply),
+            Some(Duration::from_secs(20)),
+        );
+
         match asked.await.unwrap() {
             ractor::rpc::CallResult::Success(answer) => answer,
             other => panic!("{other:?}"),
@@ -309,11 +442,28 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
     let mesh = Mesh::start().await;
     let leader = mesh.leader().await;
     mesh.plan(|_| true).await;
-    let others: Vec<RegionName> = mesh.agents.keys().filter(|region| **region != leader).cloned().collect();
-    let refused = mesh.order(&others[0], OverrideKind::Drain, "eu-west-1").await;
-    assert!(matches!(refused, Err(OrderRefusal::NotNow(_))), "{refused:?}");
+
+    let others: Vec<RegionName> = mesh
+        .agents
+        .keys()
+        .filter(|region| **region != leader)
+        .cloned()
+        .collect();
+    let refused = mesh
+        .order(&others[0], OverrideKind::Drain, "eu-west-1")
+        .await;
+
+    assert!(
+        matches!(refused, Err(OrderRefusal::NotNow(_))),
+        "{refused:?}"
+    );
+
     let drained: RegionName = "eu-west-1".parse().unwrap();
-    let committed = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await.unwrap();
+    let committed = mesh
+        .order(&leader, OverrideKind::Drain, "eu-west-1")
+        .await
+        .unwrap();
+
     assert_eq!(committed.plan.regions[&drained].weight_bp, 0);
     let known = mesh.plan(|plan| plan.stamp >= committed.stamp).await;
     assert_eq!(known.plan.overrides, committed.plan.overrides);
@@ -327,11 +477,22 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
 
     mesh.kill(&leader).await;
     let next = mesh.leader().await;
-    let kept = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
-    assert_eq!((&kept.plan.overrides, kept.plan.regions[&drained].weight_bp), (&committed.plan.overrides, 0));
+    let kept = mesh
+        .plan(|plan| plan.stamp.ballot.agent.region == next)
+        .await;
+
+    assert_eq!(
+        (&kept.plan.overrides, kept.plan.regions[&drained].weight_bp),
+        (&committed.plan.overrides, 0)
+    );
+
     let dir = &mesh.agents[&next].config.data_dir;
     eventually("the history tells of the order", || {
-        history::read(dir).unwrap().iter().any(|past| past.committed.stamp == committed.stamp).then_some(())
+        history::read(dir)
+            .unwrap()
+            .iter()
+            .any(|past| past.committed.stamp == committed.stamp)
+            .then_some(())
     })
     .await;
 }
@@ -340,28 +501,50 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
 async fn an_order_that_no_majority_takes_is_not_answered_as_done() {
     let mesh = Mesh::start().await;
     mesh.plan(|_| true).await;
+
     let leader = mesh.leader().await;
-    let others = mesh.agents.keys().filter(|region| **region != leader).cloned();
+    let others = mesh
+        .agents
+        .keys()
+        .filter(|region| **region != leader)
+        .cloned();
+
     mesh.network.cut.lock().unwrap().extend(others);
     let refused = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await;
-    assert!(matches!(refused, Err(OrderRefusal::Unknown(_) | OrderRefusal::NotNow(_))), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(OrderRefusal::Unknown(_) | OrderRefusal::NotNow(_))
+        ),
+        "{refused:?}"
+    );
 }
 
-/// An agent of the mesh as a new process: what it kept on disk, nobody heard yet, every call refused.
+/// An agent of the mesh as a new process: what it kept on disk, nobody heard yet, every call
+/// refused.
 async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
     let plan = mesh.plan(|_| true).await;
     let known = mesh.agents.values().next().unwrap();
     let dir = &known.config.data_dir;
+
     eventually("the plan is on disk", || {
-        committed_plan::load(dir).ok().flatten().filter(|kept| kept.stamp >= plan.stamp)
+        committed_plan::load(dir)
+            .ok()
+            .flatten()
+            .filter(|kept| kept.stamp >= plan.stamp)
     })
     .await;
+
     let fresh = LeaderArguments {
         snapshots: Snapshots::default(),
         gossip: Address::vacant("gossip"),
-        peers: Arc::new(Link { from: known.id.region.clone(), network: Network::default() }),
+        peers: Arc::new(Link {
+            from: known.id.region.clone(),
+            network: Network::default(),
+        }),
         ..known.clone()
     };
+
     (fresh, plan)
 }
 
@@ -369,10 +552,25 @@ async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
 async fn a_restarted_agent_goes_on_with_its_last_plan_where_nobody_can_be_heard() {
     let mesh = Mesh::start().await;
     let (fresh, plan) = restarted(&mesh).await;
-    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
-    assert!(fresh.snapshots.plan.borrow().as_ref().is_some_and(|known| known.stamp >= plan.stamp));
+    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
+        .await
+        .unwrap();
+
+    assert!(
+        fresh
+            .snapshots
+            .plan
+            .borrow()
+            .as_ref()
+            .is_some_and(|known| known.stamp >= plan.stamp)
+    );
+
     assert!(!*fresh.snapshots.is_current.borrow(), "nobody was heard");
-    eventually("it goes on alone", || fresh.snapshots.is_current.borrow().then_some(())).await;
+    eventually("it goes on alone", || {
+        fresh.snapshots.is_current.borrow().then_some(())
+    })
+    .await;
+
     actor.stop(None);
 }
 
@@ -381,33 +579,65 @@ fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
     let mut forged = plan.clone();
     forged.stamp.ballot.number = number;
     forged.stamp.seq += 1_000;
-    forged.plan.regions.values_mut().for_each(|region| region.addresses = vec!["127.66.66.66".parse().unwrap()]);
+    forged
+        .plan
+        .regions
+        .values_mut()
+        .for_each(|region| region.addresses = vec!["127.66.66.66".parse().unwrap()]);
+
     forged
 }
 
 #[tokio::test]
-async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_waits_for_a_genuine_one() {
+async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_waits_for_a_genuine_one()
+ {
     let mesh = Mesh::start().await;
     let (fresh, plan) = restarted(&mesh).await;
     let region = fresh.id.region.clone();
-    let fresh = LeaderArguments { peers: Arc::new(Link { from: region, network: mesh.network.clone() }), ..fresh };
+    let fresh = LeaderArguments {
+        peers: Arc::new(Link {
+            from: region,
+            network: mesh.network.clone(),
+        }),
+        ..fresh
+    };
+
     // The leader is believed about plans of its own.
     let is_other = |id: &&AgentId| id.region != fresh.id.region && **id != plan.stamp.ballot.agent;
-    let other = mesh.agents.values().map(|agent| &agent.id).find(is_other).unwrap().clone();
+    let other = mesh
+        .agents
+        .values()
+        .map(|agent| &agent.id)
+        .find(is_other)
+        .unwrap()
+        .clone();
+
     show(&fresh.snapshots, &fresh.id, &Fact::Plan((*plan).clone()));
-    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
-    assert!(!*fresh.snapshots.is_current.borrow(), "its own word is not another's");
+    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
+        .await
+        .unwrap();
+    assert!(
+        !*fresh.snapshots.is_current.borrow(),
+        "its own word is not another's"
+    );
+
     for number in [plan.stamp.ballot.number, plan.stamp.ballot.number + 1_000] {
         show(&fresh.snapshots, &other, &Fact::Plan(forged(&plan, number)));
         // Reported once a while for each agent.
         let is_refused = || (fresh.refusals.count(reason::PLAN_NOT_COMMITTED) > 0).then_some(());
         eventually("the forged plan is refused", is_refused).await;
     }
+
     show(&fresh.snapshots, &other, &Fact::Plan((*plan).clone()));
     let mut is_current = fresh.snapshots.is_current.subscribe();
     is_current.wait_for(|&is_current| is_current).await.unwrap();
+
     let known = fresh.snapshots.plan.borrow().clone().unwrap();
-    assert!(known.stamp >= plan.stamp && known.stamp.seq < plan.stamp.seq + 1_000, "{known:?}");
+    assert!(
+        known.stamp >= plan.stamp && known.stamp.seq < plan.stamp.seq + 1_000,
+        "{known:?}"
+    );
+
     actor.stop(None);
 }
 
@@ -416,15 +646,35 @@ async fn a_plan_on_disk_that_was_never_committed_gives_way_to_the_register() {
     let mesh = Mesh::start().await;
     let (fresh, plan) = restarted(&mesh).await;
     let dir = tempfile::tempdir().unwrap();
+
     committed_plan::save(dir.path(), &forged(&plan, u64::MAX)).unwrap();
-    let config = Config { data_dir: dir.path().into(), ..(*fresh.config).clone() };
-    let link = Link { from: fresh.id.region.clone(), network: mesh.network.clone() };
-    let fresh = LeaderArguments { peers: Arc::new(link), config: Arc::new(config), ..fresh };
-    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone()).await.unwrap();
+    let config = Config {
+        data_dir: dir.path().into(),
+        ..(*fresh.config).clone()
+    };
+    let link = Link {
+        from: fresh.id.region.clone(),
+        network: mesh.network.clone(),
+    };
+
+    let fresh = LeaderArguments {
+        peers: Arc::new(link),
+        config: Arc::new(config),
+        ..fresh
+    };
+    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
+        .await
+        .unwrap();
     let known = eventually("the register's plan", || {
-        fresh.snapshots.plan.borrow().clone().filter(|known| known.stamp.ballot.number < u64::MAX)
+        fresh
+            .snapshots
+            .plan
+            .borrow()
+            .clone()
+            .filter(|known| known.stamp.ballot.number < u64::MAX)
     })
     .await;
+
     assert!(known.stamp >= plan.stamp, "{known:?}");
     actor.stop(None);
 }
@@ -433,26 +683,53 @@ async fn a_plan_on_disk_that_was_never_committed_gives_way_to_the_register() {
 async fn no_ballot_that_somebody_tells_of_ends_elections() {
     let mesh = Mesh::start().await;
     mesh.plan(|_| true).await;
+
     let leader = mesh.leader().await;
     let thief = mesh.agents[&leader].id.clone();
-    let last = Ballot { number: u64::MAX, agent: thief.clone(), boot: 7 };
-    let facts = LeaderFacts { leading: Some(last.clone()), highest: Some(last.clone()) };
-    let others: Vec<&LeaderArguments> = mesh.agents.values().filter(|agent| agent.id != thief).collect();
+    let last = Ballot {
+        number: u64::MAX,
+        agent: thief.clone(),
+        boot: 7,
+    };
+    let facts = LeaderFacts {
+        leading: Some(last.clone()),
+        highest: Some(last.clone()),
+    };
+
+    let others: Vec<&LeaderArguments> = mesh
+        .agents
+        .values()
+        .filter(|agent| agent.id != thief)
+        .collect();
+
     mesh.kill(&leader).await;
     for agent in &others {
         // Its agent lives on for all that can be seen.
         show(&agent.snapshots, &thief, &Fact::Leader(facts.clone()));
         let actor = mesh.network.actors.lock().unwrap()[&agent.id.region].clone();
         let prepare = AcceptorRequest::Prepare(last.clone());
-        let asked = actor.call(|reply| LeaderMessage::Acceptor(prepare, reply), Some(Duration::from_secs(20)));
+        let asked = actor.call(
+            |reply| LeaderMessage::Acceptor(prepare, reply),
+            Some(Duration::from_secs(20)),
+        );
         let answer = asked.await.unwrap().unwrap().unwrap();
-        assert!(matches!(answer.reply, AcceptorReply::TooFar(_)), "{answer:?}");
+
+        assert!(
+            matches!(answer.reply, AcceptorReply::TooFar(_)),
+            "{answer:?}"
+        );
     }
+
     let next = mesh.leader().await;
     assert_ne!(next, leader);
-    mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+    mesh.plan(|plan| plan.stamp.ballot.agent.region == next)
+        .await;
+
     for agent in others {
-        eventually("the claim is counted", || (agent.refusals.count(reason::BALLOT_TOO_FAR) > 0).then_some(())).await;
+        eventually("the claim is counted", || {
+            (agent.refusals.count(reason::BALLOT_TOO_FAR) > 0).then_some(())
+        })
+        .await;
     }
 }
 
@@ -466,11 +743,17 @@ fn serving_board(told: &[(&str, bool, ServingFacts)]) -> BoardView {
             Arc::make_mut(board).agents.get_mut(&id).unwrap().is_alive = *is_alive;
         });
     }
+
     (**snapshots.board.borrow()).clone()
 }
 
 fn told(requests_total: u64, errors_total: u64) -> ServingFacts {
-    ServingFacts { is_ready: true, requests_total, errors_total, ..ServingFacts::default() }
+    ServingFacts {
+        is_ready: true,
+        requests_total,
+        errors_total,
+        ..ServingFacts::default()
+    }
 }
 
 #[test]
@@ -478,16 +761,44 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config("us-west-2", dir.path());
     config.regions[1].capacity_rps = Some(500);
-    let part = |standing| RegionPlan { weight_bp: 100, standing, ..RegionPlan::default() };
+
+    let part = |standing| RegionPlan {
+        weight_bp: 100,
+        standing,
+        ..RegionPlan::default()
+    };
     let regions = REGIONS.map(|name| {
-        let standing = if name == "eu-west-1" { Standing::Ramping { step: 2, since_ms: 5 } } else { Standing::Serving };
+        let standing = if name == "eu-west-1" {
+            Standing::Ramping {
+                step: 2,
+                since_ms: 5,
+            }
+        } else {
+            Standing::Serving
+        };
+
         (name.parse().unwrap(), part(standing))
     });
-    let plan = Plan { regions: regions.into(), ..Plan::default() };
-    let (eu, verdicts, mut meter) = ("eu-west-1".parse().unwrap(), BTreeMap::new(), LoadMeter::default());
+
+    let plan = Plan {
+        regions: regions.into(),
+        ..Plan::default()
+    };
+    let eu = "eu-west-1".parse().unwrap();
+    let verdicts = BTreeMap::new();
+    let mut meter = LoadMeter::default();
     let mut look = |config: &Config, board: &BoardView, now_ms| {
         meter.observe(board::served(board), now_ms);
-        board::plan_inputs(config, board, &verdicts, &mut meter, Some(&plan), &plan.members).regions[&eu].clone()
+        board::plan_inputs(
+            config,
+            board,
+            &verdicts,
+            &mut meter,
+            Some(&plan),
+            &plan.members,
+        )
+        .regions[&eu]
+            .clone()
     };
 
     let all = |eu: ServingFacts, others: u64| {
@@ -497,39 +808,94 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
             ("us-west-2", true, told(others, 0)),
         ])
     };
+
     look(&config, &all(told(1_000, 0), 1_000), 0);
     let input = look(&config, &all(told(1_090, 10), 2_000), 5_000);
-    let Evidence::Measured(trial) = &input.evidence else { panic!("{input:?}") };
-    assert_eq!((trial.step, trial.since_ms, trial.own.answered, trial.own.errors), (2, 5, 90, 10));
-    assert_eq!(trial.control.unwrap().answered, 2_000);
-    assert_eq!((input.load_rps, input.capacity_rps, input.is_loaded), (Some(20), Some(500), true));
+    let Evidence::Measured(trial) = &input.evidence else {
+        panic!("{input:?}")
+    };
 
-    let loading = ServingFacts { is_ready: false, ..told(1_090, 10) };
+    assert_eq!(
+        (
+            trial.step,
+            trial.since_ms,
+            trial.own.answered,
+            trial.own.errors
+        ),
+        (2, 5, 90, 10)
+    );
+
+    assert_eq!(trial.control.unwrap().answered, 2_000);
+    assert_eq!(
+        (input.load_rps, input.capacity_rps, input.is_loaded),
+        (Some(20), Some(500), true)
+    );
+
+    let loading = ServingFacts {
+        is_ready: false,
+        ..told(1_090, 10)
+    };
+
     assert!(!look(&config, &all(loading, 2_000), 6_000).is_loaded);
     // A region that serves falls silent: nobody to compare with is missing, not absent.
-    let silent = serving_board(&[("ap-south-1", false, told(2_000, 0)), ("eu-west-1", true, told(1_090, 10))]);
+    let silent = serving_board(&[
+        ("ap-south-1", false, told(2_000, 0)),
+        ("eu-west-1", true, told(1_090, 10)),
+    ]);
+
     assert_eq!(look(&config, &silent, 7_000).evidence, Evidence::Missing);
     config.serving.embedded = false;
+
     let input = look(&config, &silent, 8_000);
-    assert_eq!((input.evidence, input.is_loaded), (Evidence::NotMeasured, true));
+    assert_eq!(
+        (input.evidence, input.is_loaded),
+        (Evidence::NotMeasured, true)
+    );
 }
 
 #[tokio::test]
 async fn an_acceptor_whose_store_was_emptied_is_suspended_and_joins_again() {
     let mesh = Mesh::start().await;
     let leader = mesh.leader().await;
-    let lost: RegionName = mesh.agents.keys().find(|region| **region != leader).cloned().unwrap();
-    let before = mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some)).await;
+    let lost: RegionName = mesh
+        .agents
+        .keys()
+        .find(|region| **region != leader)
+        .cloned()
+        .unwrap();
+    let before = mesh
+        .plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some))
+        .await;
     let objects = &mesh.objects[&lost];
-    for slot in objects.list(None).map_ok(|meta| meta.location).try_collect::<Vec<_>>().await.unwrap() {
+
+    for slot in objects
+        .list(None)
+        .map_ok(|meta| meta.location)
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap()
+    {
         objects.delete(&slot).await.unwrap();
     }
+
     let vote = |plan: &CommittedPlan| plan.plan.members.acceptors[&lost];
-    let after = mesh.plan(|plan| vote(plan).is_some() && vote(plan) != vote(&before)).await;
-    assert!(after.plan.reason.contains("joined the register and votes"), "{}", after.plan.reason);
+    let after = mesh
+        .plan(|plan| vote(plan).is_some() && vote(plan) != vote(&before))
+        .await;
+
+    assert!(
+        after.plan.reason.contains("joined the register and votes"),
+        "{}",
+        after.plan.reason
+    );
+
     let metrics = &mesh.agents[&leader].metrics;
     for change in ["suspend", "join"] {
-        assert_eq!(metrics.member_changes.with_label_values(&[change]).get(), 1, "{change}");
+        assert_eq!(
+            metrics.member_changes.with_label_values(&[change]).get(),
+            1,
+            "{change}"
+        );
     }
 }
 
@@ -537,8 +903,16 @@ async fn an_acceptor_whose_store_was_emptied_is_suspended_and_joins_again() {
 async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_without_it() {
     let mesh = Mesh::start().await;
     let leader = mesh.leader().await;
-    mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some)).await;
-    let others: Vec<RegionName> = mesh.agents.keys().filter(|region| **region != leader).cloned().collect();
+    mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some))
+        .await;
+
+    let others: Vec<RegionName> = mesh
+        .agents
+        .keys()
+        .filter(|region| **region != leader)
+        .cloned()
+        .collect();
+
     let remove = |force| Order {
         action: OrderAction::Member(MemberOrder::Remove { force }),
         region: Some(leader.clone()),
@@ -548,30 +922,46 @@ async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_withou
         is_forced: false,
         is_immediate: false,
     };
+
     let asked = |order| {
         let actor = mesh.network.actors.lock().unwrap()[&leader].clone();
         async move {
-            let asked = actor.call(|reply| LeaderMessage::Order(Box::new(order), reply), Some(Duration::from_secs(20)));
+            let asked = actor.call(
+                |reply| LeaderMessage::Order(Box::new(order), reply),
+                Some(Duration::from_secs(20)),
+            );
             asked.await.unwrap().unwrap()
         }
     };
+
     let refused = asked(remove(false)).await;
     assert!(
         matches!(&refused, Err(OrderRefusal::Wrong(why)) if why.to_string().contains("of the traffic")),
         "{refused:?}"
     );
+
     let committed = asked(remove(true)).await.unwrap();
     assert!(!committed.plan.regions.contains_key(&leader) && !committed.plan.members.has(&leader));
+
     let metrics = &mesh.agents[&leader].metrics;
-    eventually("it steps down", || (metrics.step_downs.with_label_values(&["removed"]).get() == 1).then_some(())).await;
+    eventually("it steps down", || {
+        (metrics.step_downs.with_label_values(&["removed"]).get() == 1).then_some(())
+    })
+    .await;
+
     // One of the others leads, with two votes, and no automation.
     let next = mesh.leader().await;
     assert!(others.contains(&next), "{next}");
-    let plan = mesh.plan(|plan| plan.stamp.ballot.agent.region == next).await;
+
+    let plan = mesh
+        .plan(|plan| plan.stamp.ballot.agent.region == next)
+        .await;
     assert_eq!(plan.plan.members.len(), 2);
     mesh.set_verdict(others[0].as_str(), Condition::Failed);
+
     let metrics = &mesh.agents[&next].metrics;
     assert_eq!(metrics.is_refused.get(), 1);
+
     // No other region can serve, so the drain takes effect in name only and must be forced.
     let drain = Order {
         action: OrderAction::Set(OverrideKind::Drain),
@@ -581,7 +971,15 @@ async fn a_leader_whose_region_is_removed_makes_room_and_the_rest_goes_on_withou
         ..remove(false)
     };
     let actor = mesh.network.actors.lock().unwrap()[&next].clone();
-    let asked = actor.call(|reply| LeaderMessage::Order(Box::new(drain), reply), Some(Duration::from_secs(20)));
+
+    let asked = actor.call(
+        |reply| LeaderMessage::Order(Box::new(drain), reply),
+        Some(Duration::from_secs(20)),
+    );
     let drained = asked.await.unwrap().unwrap().unwrap();
-    assert!(drained.plan.regions[&others[0]].weight_bp > 0, "a verdict moved traffic although automation is refused");
+
+    assert!(
+        drained.plan.regions[&others[0]].weight_bp > 0,
+        "a verdict moved traffic although automation is refused"
+    );
 }

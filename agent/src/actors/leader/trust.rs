@@ -1,17 +1,22 @@
 //! What this agent believes of what others tell of plans, leaders and ballots.
 //!
-//! A plan is adopted at once if the agent that tells of it is the one whose ballot it bears, and that ballot is the last that
-//! our own region's acceptor promised: then a leader speaks for itself. That is the usual case, and it costs no time. Any other
-//! plan, and any other claim to lead, is looked up at the acceptors first ([`regionmesh_protocol::confirm`]): one round trip,
-//! at most one round at a time. A plan kept on disk is treated like one that somebody tells of, except that it is answered
-//! meanwhile. What the acceptors refute is dropped, and whoever told of it is reported.
+//! A plan is adopted at once if the agent that tells of it is the one whose ballot it bears, and
+//! that ballot is the last that our own region's acceptor promised: then a leader speaks for
+//! itself. That is the usual case, and it costs no time. Any other plan, and any other claim to
+//! lead, is looked up at the acceptors first ([`regionmesh_protocol::confirm`]): one round trip, at
+//! most one round at a time. A plan kept on disk is treated like one that somebody tells of, except
+//! that it is answered meanwhile. What the acceptors refute is dropped, and whoever told of it is
+//! reported.
 
 use super::{
     board,
     calls::{CALL_TIMEOUT, ask_acceptor},
     driver::Driver,
 };
-use crate::{actors::messages::LeaderMessage, known_plan, logging::Reminder, refusals::reason, snapshots::BoardView};
+use crate::{
+    actors::messages::LeaderMessage, known_plan, logging::Reminder, refusals::reason,
+    snapshots::BoardView,
+};
 use regionmesh_protocol::{
     confirm::{Reading, Voters},
     election::KnownLeader,
@@ -98,21 +103,35 @@ impl Driver {
         self.weigh_ballots(board);
         self.weigh_plans(board);
         self.weigh_leaders(board);
-        self.trust.refuted.retain(|(agent, _), at| at.elapsed() < REFUTED_FOR && board.agents.contains_key(agent));
-        self.trust.reports.retain(|(agent, _)| board.agents.contains_key(agent));
+        self.trust.refuted.retain(|(agent, _), at| {
+            at.elapsed() < REFUTED_FOR && board.agents.contains_key(agent)
+        });
+        self.trust
+            .reports
+            .retain(|(agent, _)| board.agents.contains_key(agent));
         self.arguments.refusals.expire(Instant::now());
         self.read_if_due();
     }
 
     /// The leader that another agent says it is, if it is believed.
     pub(super) fn known_leader(&self, board: &BoardView) -> Option<KnownLeader> {
-        let planned = self.arguments.snapshots.plan.borrow().clone().filter(|_| self.trust.is_plan_confirmed);
+        let planned = self
+            .arguments
+            .snapshots
+            .plan
+            .borrow()
+            .clone()
+            .filter(|_| self.trust.is_plan_confirmed);
+
         let is_believed = |ballot: &Ballot| {
             ballot.number <= self.election.known().allowance().number
                 && (self.trust.promised.as_ref() == Some(ballot)
                     || self.trust.leaders.contains(ballot)
-                    || planned.as_ref().is_some_and(|planned| planned.stamp.ballot == *ballot))
+                    || planned
+                        .as_ref()
+                        .is_some_and(|planned| planned.stamp.ballot == *ballot))
         };
+
         board::known_leader(board, &self.arguments.id, is_believed)
     }
 
@@ -127,14 +146,23 @@ impl Driver {
         if *from == self.arguments.id.region {
             match reply {
                 AcceptorReply::State(state) => self.trust.promised.clone_from(&state.promised),
-                AcceptorReply::Promised { ballot, .. } => self.trust.promised = Some(ballot.clone()),
+                AcceptorReply::Promised { ballot, .. } => {
+                    self.trust.promised = Some(ballot.clone())
+                }
                 AcceptorReply::Accepted(stamp) => self.trust.promised = Some(stamp.ballot.clone()),
                 _ => {}
             }
         }
-        if !is_believed || matches!(reply, AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_)) {
+
+        if !is_believed
+            || matches!(
+                reply,
+                AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_)
+            )
+        {
             self.trust.is_due = true;
         }
+
         self.bound_acceptors();
         self.tell_strays(from, reply, is_believed);
         is_believed
@@ -148,7 +176,11 @@ impl Driver {
 
     /// Acceptors that this agent reaches in their stores follow what the others say.
     fn bound_acceptors(&self) {
-        let bounds = Bounds { allowance: self.election.known().allowance(), decided: self.trust.decided.clone() };
+        let bounds = Bounds {
+            allowance: self.election.known().allowance(),
+            decided: self.trust.decided.clone(),
+        };
+
         if let Some(witness) = &self.arguments.witness {
             witness.set_bounds(bounds.clone());
         }
@@ -161,38 +193,59 @@ impl Driver {
         self.arguments
             .snapshots
             .problems
-            .retain(ProblemKind::AcceptorImplausible, |subject| strays.keys().any(|region| region.as_str() == subject));
+            .retain(ProblemKind::AcceptorImplausible, |subject| {
+                strays.keys().any(|region| region.as_str() == subject)
+            });
+
         if is_believed || !strays.contains_key(from) {
             return;
         }
+
         let detail = format!(
             "it says {}, and a majority of the acceptors is at {}: it has no vote until its `register/` is removed from its \
              store, see docs/TROUBLESHOOTING.md",
             reply.reach().unwrap_or_default(),
             known.majority(),
         );
-        self.arguments.refusals.count_one(reason::ACCEPTOR_IMPLAUSIBLE);
-        self.arguments.snapshots.problems.set(ProblemKind::AcceptorImplausible, from.as_str(), detail);
+
+        self.arguments
+            .refusals
+            .count_one(reason::ACCEPTOR_IMPLAUSIBLE);
+        self.arguments.snapshots.problems.set(
+            ProblemKind::AcceptorImplausible,
+            from.as_str(),
+            detail,
+        );
     }
 
     fn weigh_ballots(&mut self, board: &BoardView) {
         let mut strange = Vec::new();
         for (agent, ballot) in board::ballots(board) {
             let is_own = *agent == self.arguments.id;
-            if !self.election.observe(ballot) && !is_own && ballot.number > self.election.known().allowance().number {
+            if !self.election.observe(ballot)
+                && !is_own
+                && ballot.number > self.election.known().allowance().number
+            {
                 strange.push((agent.clone(), ballot.clone()));
             }
         }
+
         if strange.is_empty() {
             return;
         }
+
         if !self.election.known().is_informed() {
             // Perhaps it is us who were away.
             self.trust.is_due = true;
             return;
         }
+
         for (agent, ballot) in strange {
-            self.report(&agent, reason::BALLOT_TOO_FAR, &format!("it tells of ballot {ballot}"));
+            self.report(
+                &agent,
+                reason::BALLOT_TOO_FAR,
+                &format!("it tells of ballot {ballot}"),
+            );
         }
     }
 
@@ -200,13 +253,18 @@ impl Driver {
         if self.is_withdrawing() {
             return;
         }
+
         let later = |driver: &Self| {
             let known = driver.arguments.snapshots.plan.borrow().clone();
             let told = board::plans(board, &driver.arguments.id);
-            let is_later = |plan: &CommittedPlan| known.as_ref().is_none_or(|known| known.stamp < plan.stamp);
+            let is_later =
+                |plan: &CommittedPlan| known.as_ref().is_none_or(|known| known.stamp < plan.stamp);
             let told = told.filter(|(_, plan, _)| is_later(plan));
-            told.map(|(agent, plan, _)| (agent.clone(), plan.clone())).collect::<Vec<_>>()
+
+            told.map(|(agent, plan, _)| (agent.clone(), plan.clone()))
+                .collect::<Vec<_>>()
         };
+
         let mut told = later(self);
         told.sort_by(|(_, a), (_, b)| a.stamp.cmp(&b.stamp));
         for (agent, plan) in told {
@@ -214,29 +272,44 @@ impl Driver {
                 self.learn_plan(&plan, true, None);
             }
         }
-        let has_open = later(self).into_iter().any(|(agent, plan)| !self.is_refuted(&agent, Claim::Plan(plan.stamp)));
-        let is_unsure = !self.trust.is_plan_confirmed && self.arguments.snapshots.plan.borrow().is_some();
+
+        let has_open = later(self)
+            .into_iter()
+            .any(|(agent, plan)| !self.is_refuted(&agent, Claim::Plan(plan.stamp)));
+        let is_unsure =
+            !self.trust.is_plan_confirmed && self.arguments.snapshots.plan.borrow().is_some();
+
         self.trust.is_due |= has_open || is_unsure;
     }
 
-    /// Whether an agent tells of a plan of its own, under the ballot that our own acceptor promised it.
+    /// Whether an agent tells of a plan of its own, under the ballot that our own acceptor promised
+    /// it.
     fn is_from_its_leader(&self, agent: &AgentId, plan: &CommittedPlan) -> bool {
         let ballot = &plan.stamp.ballot;
-        let reach = Reach { number: ballot.number, seq: plan.stamp.seq };
-        let is_promised = self.trust.promised.as_ref() == Some(ballot) || self.trust.leaders.contains(ballot);
+        let reach = Reach {
+            number: ballot.number,
+            seq: plan.stamp.seq,
+        };
+        let is_promised =
+            self.trust.promised.as_ref() == Some(ballot) || self.trust.leaders.contains(ballot);
+
         ballot.agent == *agent && is_promised && reach.is_within(self.election.known().allowance())
     }
 
     fn weigh_leaders(&mut self, board: &BoardView) {
-        let claimed: BTreeSet<Ballot> =
-            board::claims(board, &self.arguments.id).map(|(ballot, ..)| ballot.clone()).collect();
+        let claimed: BTreeSet<Ballot> = board::claims(board, &self.arguments.id)
+            .map(|(ballot, ..)| ballot.clone())
+            .collect();
         self.trust.leaders.retain(|ballot| claimed.contains(ballot));
+
         let known = self.known_leader(board).map(|leader| leader.ballot);
         // A lower ballot than the known leader's changes nothing.
         let is_open = |ballot: &&Ballot| {
-            known.as_ref() < Some(*ballot) && !self.is_refuted(&ballot.agent, Claim::Leads((*ballot).clone()))
+            known.as_ref() < Some(*ballot)
+                && !self.is_refuted(&ballot.agent, Claim::Leads((*ballot).clone()))
         };
         let has_open = claimed.iter().any(|ballot| is_open(&ballot));
+
         self.trust.is_due |= has_open;
     }
 
@@ -245,50 +318,95 @@ impl Driver {
     }
 
     fn report(&mut self, agent: &AgentId, reason: &'static str, what: &str) {
-        if self.trust.reports.admit(&(agent.clone(), reason), Instant::now()).is_some() {
-            self.arguments.refusals.refuse(&agent.to_string(), reason, what);
+        if self
+            .trust
+            .reports
+            .admit(&(agent.clone(), reason), Instant::now())
+            .is_some()
+        {
+            self.arguments
+                .refusals
+                .refuse(&agent.to_string(), reason, what);
         }
     }
 
-    /// Asks all acceptors what they promised and accepted, if something is to be looked up and no round is on its way.
+    /// Asks all acceptors what they promised and accepted, if something is to be looked up and no
+    /// round is on its way.
     fn read_if_due(&mut self) {
         let is_current = *self.arguments.snapshots.is_current.borrow();
-        let pause = if is_current { READ_PAUSE } else { FIRST_READ_PAUSE };
+        let pause = if is_current {
+            READ_PAUSE
+        } else {
+            FIRST_READ_PAUSE
+        };
         let is_paused = self.trust.ended.is_some_and(|at| at.elapsed() < pause);
-        if self.trust.round.as_ref().is_some_and(|round| round.begun.elapsed() > CALL_TIMEOUT * 3) {
+
+        if self
+            .trust
+            .round
+            .as_ref()
+            .is_some_and(|round| round.begun.elapsed() > CALL_TIMEOUT * 3)
+        {
             self.trust.round = None;
         }
+
         if !self.trust.is_due || is_paused || self.trust.round.is_some() {
             return;
         }
         self.trust.is_due = false;
         self.trust.rounds += 1;
-        let members = self.members().map(|members| members.names()).unwrap_or_default();
+
+        let members = self
+            .members()
+            .map(|members| members.names())
+            .unwrap_or_default();
         let open: BTreeSet<RegionName> = members.union(&self.configured).cloned().collect();
         let number = self.trust.rounds;
+
         for from in open.clone() {
-            let (arguments, myself) = (self.arguments.clone(), self.myself.clone());
+            let arguments = self.arguments.clone();
+            let myself = self.myself.clone();
             tokio::spawn(async move {
                 let asked = ask_acceptor(&arguments, &from, AcceptorRequest::Read);
                 let answer = tokio::time::timeout(CALL_TIMEOUT * 2, asked).await;
-                let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)));
-                let _ = myself.cast(LeaderMessage::AcceptorRead { round: number, from, answer });
+                let answer = answer
+                    .unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)));
+                let _ = myself.cast(LeaderMessage::AcceptorRead {
+                    round: number,
+                    from,
+                    answer,
+                });
             });
         }
-        self.trust.round = Some(Round { number, begun: Instant::now(), open, reading: Reading::default() });
+
+        self.trust.round = Some(Round {
+            number,
+            begun: Instant::now(),
+            open,
+            reading: Reading::default(),
+        });
     }
 
     /// One acceptor's answer in a round of reading.
-    pub(super) fn acceptor_read(&mut self, number: u64, from: RegionName, answer: Result<AcceptorAnswer, String>) {
+    pub(super) fn acceptor_read(
+        &mut self,
+        number: u64,
+        from: RegionName,
+        answer: Result<AcceptorAnswer, String>,
+    ) {
         let reply = answer.ok().map(|answer| answer.reply);
         if let Some(reply) = &reply {
             self.note_acceptor(&from, reply);
         }
-        let Some(mut round) = self.trust.round.take_if(|round| round.number == number) else { return };
+
+        let Some(mut round) = self.trust.round.take_if(|round| round.number == number) else {
+            return;
+        };
         round.open.remove(&from);
         if let Some(AcceptorReply::State(state)) = reply {
             round.reading.add(from, state);
         }
+
         let board = self.board();
         self.judge_plans(&board, &round);
         self.judge_leaders(&board, &round);
@@ -301,7 +419,9 @@ impl Driver {
 
     /// Whether a plan was taken back a moment ago.
     fn is_withdrawing(&self) -> bool {
-        self.trust.withdrawn.is_some_and(|at| at.elapsed() < WITHDRAWN_FOR)
+        self.trust
+            .withdrawn
+            .is_some_and(|at| at.elapsed() < WITHDRAWN_FOR)
     }
 
     fn judge_plans(&mut self, board: &BoardView, round: &Round) {
@@ -309,42 +429,64 @@ impl Driver {
             self.trust.is_due = true;
             return;
         }
+
         let known = self.arguments.snapshots.plan.borrow().clone();
         let is_confirmed = self.trust.is_plan_confirmed;
-        let members = known.as_ref().filter(|_| is_confirmed).map(|known| known.plan.members.clone());
-        let committed = self.with_voters(members.as_ref(), |voters| round.reading.committed(voters));
-        let is_wrong = known.as_ref().filter(|_| !is_confirmed).is_some_and(|known| {
-            committed.as_ref().is_some_and(|committed| committed.stamp < known.stamp)
-                || self.with_voters(None, |voters| round.reading.refutes(known, voters))
-        });
+        let members = known
+            .as_ref()
+            .filter(|_| is_confirmed)
+            .map(|known| known.plan.members.clone());
+        let committed =
+            self.with_voters(members.as_ref(), |voters| round.reading.committed(voters));
+        let is_wrong = known
+            .as_ref()
+            .filter(|_| !is_confirmed)
+            .is_some_and(|known| {
+                committed
+                    .as_ref()
+                    .is_some_and(|committed| committed.stamp < known.stamp)
+                    || self.with_voters(None, |voters| round.reading.refutes(known, voters))
+            });
+
         if let Some(known) = known.filter(|_| is_wrong) {
             self.withdraw(&known);
             return;
         }
+
         if let Some(committed) = committed {
             self.learn_plan(&committed, true, None);
             self.decided(committed);
         }
+
         // What was told before the round began and no majority has accepted was never committed.
         let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)
             .filter(|(_, plan, since)| {
-                *since < round.begun && self.with_voters(members.as_ref(), |voters| round.reading.refutes(plan, voters))
+                *since < round.begun
+                    && self.with_voters(members.as_ref(), |voters| {
+                        round.reading.refutes(plan, voters)
+                    })
             })
             .map(|(agent, plan, _)| (agent.clone(), plan.stamp.clone()))
             .collect();
+
         for (agent, stamp) in refuted {
             self.report(
                 &agent,
                 reason::PLAN_NOT_COMMITTED,
                 &format!("it tells of plan {stamp}, which no majority accepted"),
             );
-            self.trust.refuted.insert((agent, Claim::Plan(stamp)), Instant::now());
+
+            self.trust
+                .refuted
+                .insert((agent, Claim::Plan(stamp)), Instant::now());
         }
     }
 
     fn judge_leaders(&mut self, board: &BoardView, round: &Round) {
         let members = self.members().filter(|_| self.trust.is_plan_confirmed);
-        let (mut promised, mut refuted) = (Vec::new(), Vec::new());
+        let mut promised = Vec::new();
+        let mut refuted = Vec::new();
+
         self.with_voters(members.as_ref(), |voters| {
             for (ballot, _, since) in board::claims(board, &self.arguments.id) {
                 if round.reading.is_promised(ballot, voters) {
@@ -354,49 +496,78 @@ impl Driver {
                 }
             }
         });
+
         self.trust.leaders.extend(promised);
         for ballot in refuted {
-            let what = format!("it says that it leads under ballot {ballot}, which no majority promised");
+            let what =
+                format!("it says that it leads under ballot {ballot}, which no majority promised");
             self.report(&ballot.agent.clone(), reason::NOT_THE_LEADER, &what);
-            self.trust.refuted.insert((ballot.agent.clone(), Claim::Leads(ballot)), Instant::now());
+            self.trust
+                .refuted
+                .insert((ballot.agent.clone(), Claim::Leads(ballot)), Instant::now());
         }
     }
 
     fn with_voters<T>(&self, known: Option<&Members>, judge: impl FnOnce(&Voters<'_>) -> T) -> T {
         let known = known.filter(|members| !members.is_empty());
-        judge(&Voters { known, configured: &self.configured, own: &self.arguments.id.region })
+        judge(&Voters {
+            known,
+            configured: &self.configured,
+            own: &self.arguments.id.region,
+        })
     }
 
-    /// Takes back a plan from the disk that was never committed. The one that was is adopted a moment later.
+    /// Takes back a plan from the disk that was never committed. The one that was is adopted a
+    /// moment later.
     fn withdraw(&mut self, plan: &CommittedPlan) {
         tracing::error!(
             stamp = %plan.stamp, reason = %plan.plan.reason,
             "the plan kept on disk was never committed: it is dropped, and the register's is used"
         );
-        self.arguments.refusals.count_one(reason::PLAN_NOT_COMMITTED);
+
+        self.arguments
+            .refusals
+            .count_one(reason::PLAN_NOT_COMMITTED);
         self.arguments.snapshots.plan.send_replace(None);
         self.trust.is_plan_confirmed = false;
         self.trust.withdrawn = Some(Instant::now());
         self.trust.is_due = true;
     }
 
-    /// Says which regions and addresses of a plan are not in our configuration, and so are not answered.
+    /// Says which regions and addresses of a plan are not in our configuration, and so are not
+    /// answered.
     pub(super) fn tell_addresses(&self, plan: &CommittedPlan) {
         let unknown = known_plan::unknown(&self.arguments.config, &plan.plan);
         let problems = &self.arguments.snapshots.problems;
-        problems
-            .retain(ProblemKind::PlanAddressUnknown, |subject| unknown.keys().any(|region| region.as_str() == subject));
+        problems.retain(ProblemKind::PlanAddressUnknown, |subject| {
+            unknown.keys().any(|region| region.as_str() == subject)
+        });
+
         for (region, addresses) in unknown {
             self.arguments.refusals.count_one(reason::UNKNOWN_ADDRESS);
             let detail = match &addresses[..] {
-                [] => format!("plan {} names a region that is not in this agent's configuration", plan.stamp),
+                [] => format!(
+                    "plan {} names a region that is not in this agent's configuration",
+                    plan.stamp
+                ),
                 some => {
-                    format!("plan {} names {some:?}, which this agent's configuration does not have there", plan.stamp)
+                    format!(
+                        "plan {} names {some:?}, which this agent's configuration does not have \
+                            there",
+                        plan.stamp
+                    )
                 }
             };
-            tracing::warn!(%region, ?addresses, stamp = %plan.stamp, "left out of DNS answers: not in the configuration");
+
+            tracing::warn!(%region, ?addresses, stamp = %plan.stamp, "left out of DNS answers: not \
+                in the configuration");
+
             let advice = "left out of its DNS answers; run the same [[regions]] on all agents";
-            problems.set(ProblemKind::PlanAddressUnknown, region.as_str(), format!("{detail}; {advice}"));
+            problems.set(
+                ProblemKind::PlanAddressUnknown,
+                region.as_str(),
+                format!("{detail}; {advice}"),
+            );
         }
     }
 }

@@ -23,8 +23,8 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// The page from `offset` on of `own`, whose digest is known where it can be told at all, or of an earlier catalogue that
-    /// was asked for by its digest.
+    /// The page from `offset` on of `own`, whose digest is known where it can be told at all, or of
+    /// an earlier catalogue that was asked for by its digest.
     pub(super) fn page(
         &mut self,
         own: &Catalogue,
@@ -32,7 +32,9 @@ impl Documents {
         asked: Option<Digest>,
         offset: u64,
     ) -> PeerReply {
-        let known = asked.and_then(|asked| self.newest_last.iter().find(|(digest, _)| *digest == asked)).cloned();
+        let known = asked
+            .and_then(|asked| self.newest_last.iter().find(|(digest, _)| *digest == asked))
+            .cloned();
         let (digest, document) = match known.filter(|_| offset > 0) {
             Some(document) => document,
             None => match self.newest(own, own_digest) {
@@ -40,24 +42,47 @@ impl Documents {
                 Err(why) => return PeerReply::Failed(why),
             },
         };
+
         // A page of another catalogue than was asked for begins at its beginning.
         let is_same = asked.is_none_or(|asked| asked == digest);
-        let start = usize::try_from(offset).ok().filter(|_| is_same).unwrap_or(0).min(document.len());
+        let start = usize::try_from(offset)
+            .ok()
+            .filter(|_| is_same)
+            .unwrap_or(0)
+            .min(document.len());
         let end = (start + PAGE_MAX).min(document.len());
-        PeerReply::CataloguePage { digest, total: document.len() as u64, bytes: document[start..end].to_vec() }
+
+        PeerReply::CataloguePage {
+            digest,
+            total: document.len() as u64,
+            bytes: document[start..end].to_vec(),
+        }
     }
 
-    fn newest(&mut self, own: &Catalogue, digest: Option<Digest>) -> Result<(Digest, Arc<Vec<u8>>), String> {
-        if let Some(known) = self.newest_last.iter().find(|(known, _)| digest == Some(*known)) {
+    fn newest(
+        &mut self,
+        own: &Catalogue,
+        digest: Option<Digest>,
+    ) -> Result<(Digest, Arc<Vec<u8>>), String> {
+        if let Some(known) = self
+            .newest_last
+            .iter()
+            .find(|(known, _)| digest == Some(*known))
+        {
             return Ok(known.clone());
         }
+
         let document = codec::encode_document(own).map_err(|error| {
-            format!("what this region holds can't be told: {error}; delete versions that are not used")
+            format!(
+                "what this region holds can't be told: {error}; delete versions that are not used"
+            )
         })?;
         let digest = Digest::of(&document);
+
         if self.newest_last.len() >= DOCUMENTS_MAX {
             self.newest_last.pop_front();
         }
+
         let known = (digest, Arc::new(document));
         self.newest_last.push_back(known.clone());
         Ok(known)
@@ -65,10 +90,15 @@ impl Documents {
 }
 
 /// All that a peer's region holds, and its digest.
-pub(super) async fn learn(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue), String> {
+pub(super) async fn learn(
+    peers: &dyn PeerLink,
+    from: &Peer,
+) -> Result<(Digest, Catalogue), String> {
     match tokio::time::timeout(CATALOGUE_TIMEOUT, collect(peers, from)).await {
         Ok(learnt) => learnt,
-        Err(_) => Err(format!("{from} did not tell all that its region holds within {CATALOGUE_TIMEOUT:?}")),
+        Err(_) => Err(format!(
+            "{from} did not tell all that its region holds within {CATALOGUE_TIMEOUT:?}"
+        )),
     }
 }
 
@@ -76,35 +106,54 @@ async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue
     let mut reading: Option<Digest> = None;
     let mut document = Vec::new();
     loop {
-        let request = PeerRequest::CataloguePage { digest: reading, offset: document.len() as u64 };
+        let request = PeerRequest::CataloguePage {
+            digest: reading,
+            offset: document.len() as u64,
+        };
         let (digest, total, bytes) = match peers.call(from, request, PAGE_TIMEOUT).await {
-            Ok(PeerReply::CataloguePage { digest, total, bytes }) => (digest, total, bytes),
+            Ok(PeerReply::CataloguePage {
+                digest,
+                total,
+                bytes,
+            }) => (digest, total, bytes),
             Ok(PeerReply::Failed(why)) => return Err(why),
             Ok(other) => return Err(format!("an answer to another question: {other:?}")),
             Err(error) => return Err(error.to_string()),
         };
+
         // It changed while it was read, and what was read before is not kept there any more.
         if reading.is_some_and(|reading| reading != digest) {
             document.clear();
         }
         reading = Some(digest);
         if total > DOCUMENT_LIMIT as u64 {
-            return Err(format!("a catalogue of {total} bytes, the limit is {DOCUMENT_LIMIT}"));
+            return Err(format!(
+                "a catalogue of {total} bytes, the limit is {DOCUMENT_LIMIT}"
+            ));
         }
+
         let is_over = (document.len() + bytes.len()) as u64 > total;
         if is_over || (bytes.is_empty() && (document.len() as u64) < total) {
-            return Err(format!("a page of {} bytes after {} of {total}", bytes.len(), document.len()));
+            return Err(format!(
+                "a page of {} bytes after {} of {total}",
+                bytes.len(),
+                document.len()
+            ));
         }
+
         document.extend(bytes);
         if document.len() as u64 == total {
             break;
         }
     }
+
     let digest = Digest::of(&document);
     if reading != Some(digest) {
         return Err("its pages don't make up the catalogue that it announced".into());
     }
-    let mut catalogue: Catalogue = codec::decode_document(&document).map_err(|error| error.to_string())?;
+
+    let mut catalogue: Catalogue =
+        codec::decode_document(&document).map_err(|error| error.to_string())?;
     catalogue.normalise();
     Ok((catalogue.digest().unwrap_or(digest), catalogue))
 }
@@ -126,7 +175,11 @@ mod tests {
             published: HybridTime::default(),
             origin: "r".parse().unwrap(),
         };
-        Catalogue { versions: (0..count).map(version).collect(), ..Catalogue::default() }
+
+        Catalogue {
+            versions: (0..count).map(version).collect(),
+            ..Catalogue::default()
+        }
     }
 
     /// A peer whose catalogue changes once, after so many pages.
@@ -134,13 +187,24 @@ mod tests {
 
     #[async_trait::async_trait]
     impl PeerLink for Teller {
-        async fn call(&self, _: &Peer, request: PeerRequest, _: Duration) -> Result<PeerReply, PeerError> {
-            let PeerRequest::CataloguePage { digest, offset } = request else { panic!("{request:?}") };
+        async fn call(
+            &self,
+            _: &Peer,
+            request: PeerRequest,
+            _: Duration,
+        ) -> Result<PeerReply, PeerError> {
+            let PeerRequest::CataloguePage { digest, offset } = request else {
+                panic!("{request:?}")
+            };
             let mut state = self.0.lock().unwrap();
+
             state.1 += 1;
             let own = &self.1[usize::from(state.1 > 2).min(self.1.len() - 1)];
             let reply = state.0.page(own, own.digest().ok(), digest, offset);
-            let PeerReply::CataloguePage { bytes, .. } = &reply else { panic!("{reply:?}") };
+            let PeerReply::CataloguePage { bytes, .. } = &reply else {
+                panic!("{reply:?}")
+            };
+
             assert!(bytes.len() <= PAGE_MAX && codec::encode(&reply).is_ok());
             Ok(reply)
         }
@@ -148,7 +212,10 @@ mod tests {
 
     async fn learnt(catalogues: Vec<Catalogue>) -> Catalogue {
         let teller = Teller(Mutex::default(), catalogues);
-        learn(&teller, &Peer::Region("r".parse().unwrap())).await.unwrap().1
+        learn(&teller, &Peer::Region("r".parse().unwrap()))
+            .await
+            .unwrap()
+            .1
     }
 
     #[tokio::test]
@@ -156,19 +223,37 @@ mod tests {
         for count in [0, 1, 20_000] {
             assert_eq!(learnt(vec![catalogue(count, 1)]).await, catalogue(count, 1));
         }
-        assert_eq!(learnt(vec![catalogue(20_000, 1), catalogue(20_000, 2)]).await, catalogue(20_000, 1));
+        assert_eq!(
+            learnt(vec![catalogue(20_000, 1), catalogue(20_000, 2)]).await,
+            catalogue(20_000, 1)
+        );
     }
 
     #[tokio::test]
     async fn who_forgot_the_catalogue_that_is_read_begins_the_newest_again() {
-        let (one, two) = (catalogue(6_000, 1), catalogue(6_000, 2));
+        let one = catalogue(6_000, 1);
+        let two = catalogue(6_000, 2);
         let mut documents = Documents::default();
         let first = documents.page(&one, one.digest().ok(), None, 0);
-        let PeerReply::CataloguePage { digest, bytes, .. } = first else { panic!("{first:?}") };
+        let PeerReply::CataloguePage { digest, bytes, .. } = first else {
+            panic!("{first:?}")
+        };
         let mut restarted = Documents::default();
         let next = restarted.page(&two, two.digest().ok(), Some(digest), bytes.len() as u64);
-        let PeerReply::CataloguePage { digest: other, bytes, .. } = next else { panic!("{next:?}") };
+
+        let PeerReply::CataloguePage {
+            digest: other,
+            bytes,
+            ..
+        } = next
+        else {
+            panic!("{next:?}")
+        };
+
         assert_ne!(digest, other);
-        assert_eq!(&codec::encode_document(&two).unwrap()[..bytes.len()], &bytes[..]);
+        assert_eq!(
+            &codec::encode_document(&two).unwrap()[..bytes.len()],
+            &bytes[..]
+        );
     }
 }

@@ -17,8 +17,10 @@ use std::{
 
 impl ReplicatorState {
     fn with_routes<R>(&self, find: impl FnOnce(&Routes<'_>) -> R) -> R {
-        let (books, board) = (self.arguments.books.borrow().clone(), self.arguments.snapshots.board.borrow().clone());
+        let books = self.arguments.books.borrow().clone();
+        let board = self.arguments.snapshots.board.borrow().clone();
         let regions = observe::region_map(&self.arguments.config);
+
         find(&Routes {
             config: &self.arguments.config,
             pricing: pricing(&books, &regions),
@@ -33,25 +35,51 @@ impl ReplicatorState {
         self.with_routes(|routes| routes.sources(holders, &links))
     }
 
-    /// Whether a version is to be fetched later, since another region is about to hold it from which that is cheaper.
-    pub(super) fn waits_for_relay(&mut self, version: &VersionSummary, holders: &[RegionName]) -> bool {
+    /// Whether a version is to be fetched later, since another region is about to hold it from
+    /// which that is cheaper.
+    pub(super) fn waits_for_relay(
+        &mut self,
+        version: &VersionSummary,
+        holders: &[RegionName],
+    ) -> bool {
         let longest = Duration::from_secs(self.arguments.config.replication.relay_wait_s);
-        let missing = self.first_missing.get(version).map(Instant::elapsed).unwrap_or_default();
-        let may_wait = version.size >= RELAYED_MIN_BYTES && missing < patience(version.size, longest);
+        let missing = self
+            .first_missing
+            .get(version)
+            .map(Instant::elapsed)
+            .unwrap_or_default();
+        let may_wait =
+            version.size >= RELAYED_MIN_BYTES && missing < patience(version.size, longest);
         let relay = if may_wait { self.relay(holders) } else { None };
-        let (model, name) = (&version.model, &version.version);
+        let model = &version.model;
+        let name = &version.version;
+
         let Some(relay) = relay else {
             if let Some(relay) = self.awaited.remove(version) {
-                let outcome = if holders.contains(&relay) { "relayed" } else { "direct" };
+                let outcome = if holders.contains(&relay) {
+                    "relayed"
+                } else {
+                    "direct"
+                };
+
                 tracing::info!(%model, version = %name, %relay, outcome, "no longer waiting for a relay");
-                self.arguments.fetcher.metrics.relays.with_label_values(&[outcome]).inc();
+                self.arguments
+                    .fetcher
+                    .metrics
+                    .relays
+                    .with_label_values(&[outcome])
+                    .inc();
             }
+
             return false;
         };
+
         if self.awaited.get(version) != Some(&relay) {
-            tracing::info!(%model, version = %name, %relay, "waiting for a relay, from which it is cheaper to fetch");
+            tracing::info!(%model, version = %name, %relay, "waiting for a relay, from which it is \
+                cheaper to fetch");
             self.awaited.insert(version.clone(), relay);
         }
+
         true
     }
 
@@ -59,7 +87,11 @@ impl ReplicatorState {
         let links = self.arguments.snapshots.links.borrow().clone();
         let is_connected = |region: &RegionName| links.keys().any(|agent| agent.region == *region);
         let others = self.peers.keys().filter(|region| !holders.contains(region));
-        let lacking: BTreeSet<RegionName> = others.filter(|region| is_connected(region)).cloned().collect();
+        let lacking: BTreeSet<RegionName> = others
+            .filter(|region| is_connected(region))
+            .cloned()
+            .collect();
+
         self.with_routes(|routes| routes.relay(holders, &lacking))
     }
 }

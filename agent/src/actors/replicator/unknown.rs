@@ -1,4 +1,5 @@
-//! Regions whose catalogue could not be read. Not knowing what is missing is not the same as missing nothing.
+//! Regions whose catalogue could not be read. Not knowing what is missing is not the same as
+//! missing nothing.
 
 use crate::problems::Problems;
 use regionmesh_protocol::{identity::RegionName, problem::ProblemKind};
@@ -40,7 +41,9 @@ impl UnknownCatalogues {
 
     /// Reading it failed.
     pub(super) fn failed(&mut self, region: &RegionName, why: String) {
-        let Some(unknown) = self.0.get_mut(region) else { return };
+        let Some(unknown) = self.0.get_mut(region) else {
+            return;
+        };
         unknown.failures = unknown.failures.saturating_add(1);
         unknown.why = why;
     }
@@ -58,12 +61,18 @@ impl UnknownCatalogues {
     /// The regions whose catalogue is unknown.
     pub(super) fn regions(&self) -> Vec<RegionName> {
         let is_unknown = |unknown: &Unknown| !unknown.was_known || unknown.failures >= FAILURES_MAX;
-        self.0.iter().filter(|(_, unknown)| is_unknown(unknown)).map(|(region, _)| region.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(_, unknown)| is_unknown(unknown))
+            .map(|(region, _)| region.clone())
+            .collect()
     }
 
     /// Whether reading a region's catalogue failed again and again.
     pub(super) fn is_unreadable(&self, region: &RegionName) -> bool {
-        self.0.get(region).is_some_and(|unknown| unknown.failures >= FAILURES_MAX)
+        self.0
+            .get(region)
+            .is_some_and(|unknown| unknown.failures >= FAILURES_MAX)
     }
 
     /// How long the oldest of them has been unknown.
@@ -81,20 +90,31 @@ impl UnknownCatalogues {
     pub(super) fn report(&mut self, problems: &Problems) {
         let unknown = self.regions();
         for region in &unknown {
-            let Some(entry) = self.0.get_mut(region).filter(|entry| entry.since.elapsed() >= TOLERATED) else {
+            let Some(entry) = self
+                .0
+                .get_mut(region)
+                .filter(|entry| entry.since.elapsed() >= TOLERATED)
+            else {
                 continue;
             };
+
             if !std::mem::replace(&mut entry.is_logged, true) {
-                tracing::error!(%region, why = entry.why, "the catalogue of this region can't be read: its new versions are not replicated");
+                tracing::error!(%region, why = entry.why, "the catalogue of this region can't be \
+                    read: its new versions are not replicated");
             }
+
             let detail = format!(
-                "the catalogue of {region} can't be read: {}; its new versions are not replicated here",
+                "the catalogue of {region} can't be read: {}; its new versions are not replicated \
+                    here",
                 entry.why
             );
+
             problems.set(ProblemKind::CatalogueUnknown, region.as_str(), detail);
         }
-        problems
-            .retain(ProblemKind::CatalogueUnknown, |subject| unknown.iter().any(|region| region.as_str() == subject));
+
+        problems.retain(ProblemKind::CatalogueUnknown, |subject| {
+            unknown.iter().any(|region| region.as_str() == subject)
+        });
     }
 }
 
@@ -105,8 +125,10 @@ mod tests {
 
     #[test]
     fn a_catalogue_never_read_is_unknown_at_once_and_one_known_before_only_after_failures() {
-        let (mut unknown, new, old): (_, RegionName, RegionName) =
-            (UnknownCatalogues::default(), "new".parse().unwrap(), "old".parse().unwrap());
+        let mut unknown: _ = UnknownCatalogues::default();
+        let new: RegionName = "new".parse().unwrap();
+        let old: RegionName = "old".parse().unwrap();
+
         unknown.announced(&new, false);
         unknown.announced(&old, true);
         assert_eq!(unknown.regions(), std::slice::from_ref(&new));

@@ -6,10 +6,22 @@ const START: super::Field = ("start", "string", "First day, UTC");
 const END: super::Field = ("end", "string", "Last day, included");
 const BY: super::Field = ("by", "[string]", "What rows are kept apart by");
 const METRIC: super::Field = ("metric", "string", "effective, billed or list");
-const CURRENCY: super::Field = ("currency", "string", "ISO 4217; XXX where the bill names none");
-const VALUES: super::Field = ("values", "[string]", "A value for each of `by`; empty where the bill has none");
+const CURRENCY: super::Field = (
+    "currency",
+    "string",
+    "ISO 4217; XXX where the bill names none",
+);
+const VALUES: super::Field = (
+    "values",
+    "[string]",
+    "A value for each of `by`; empty where the bill has none",
+);
 const TOTALS: super::Field = ("totals", "{string}", "Sum by currency");
-const WARNINGS: super::Field = ("warnings", "[CostWarning]", "What to know before relying on the amounts");
+const WARNINGS: super::Field = (
+    "warnings",
+    "[CostWarning]",
+    "What to know before relying on the amounts",
+);
 
 /// Every object: its name, what it is, and its fields.
 pub(super) const OBJECTS: &[Object] = &[
@@ -23,7 +35,11 @@ pub(super) const OBJECTS: &[Object] = &[
             METRIC,
             ("rows", "[CostRow]", "By currency, then by time or amount"),
             TOTALS,
-            ("rows_summed", "integer", "Rows of the bills that were summed"),
+            (
+                "rows_summed",
+                "integer",
+                "Rows of the bills that were summed",
+            ),
             WARNINGS,
         ],
     ),
@@ -34,14 +50,21 @@ pub(super) const OBJECTS: &[Object] = &[
             VALUES,
             CURRENCY,
             ("amount", "string", "The sum"),
-            ("share", "number?", "Part of the currency's total; null where that is zero"),
+            (
+                "share",
+                "number?",
+                "Part of the currency's total; null where that is zero",
+            ),
             ("rows", "integer", "Rows of the bills"),
         ],
     ),
     (
         "CostWarning",
         "Something that may make an answer differ from what its reader expects",
-        &[("kind", "string", "A word for programs"), ("message", "string", "The same for people")],
+        &[
+            ("kind", "string", "A word for programs"),
+            ("message", "string", "The same for people"),
+        ],
     ),
     (
         "CostTrends",
@@ -50,10 +73,26 @@ pub(super) const OBJECTS: &[Object] = &[
             ("interval", "string", "week or month"),
             BY,
             METRIC,
-            ("periods", "[object]", "start, end, and whether the period is partial"),
-            ("series", "[object]", "By group: an amount for each period, and its change"),
-            ("totals", "[object]", "The same over all groups, by currency"),
-            ("to_date", "object?", "The days of the newest period so far, and as many of the one before"),
+            (
+                "periods",
+                "[object]",
+                "start, end, and whether the period is partial",
+            ),
+            (
+                "series",
+                "[object]",
+                "By group: an amount for each period, and its change",
+            ),
+            (
+                "totals",
+                "[object]",
+                "The same over all groups, by currency",
+            ),
+            (
+                "to_date",
+                "object?",
+                "The days of the newest period so far, and as many of the one before",
+            ),
             ("movers", "[object]", "The groups that changed most, first"),
             WARNINGS,
         ],
@@ -64,9 +103,17 @@ pub(super) const OBJECTS: &[Object] = &[
         &[
             START,
             END,
-            ("models", "[object]", "Over all regions: cost, requests, busy time, cost per 1,000 requests"),
+            (
+                "models",
+                "[object]",
+                "Over all regions: cost, requests, busy time, cost per 1,000 requests",
+            ),
             ("by_region", "[object]", "The same by region"),
-            ("regions", "[object]", "Every region: models, idle, unallocated, total"),
+            (
+                "regions",
+                "[object]",
+                "Every region: models, idle, unallocated, total",
+            ),
             TOTALS,
             WARNINGS,
         ],
@@ -87,36 +134,72 @@ pub(super) const OBJECTS: &[Object] = &[
         "Bytes of one pair of regions and cause",
         &[
             ("from", "string", "The region that sent them"),
-            ("to", "string?", "The region that received them; null: users"),
-            ("cause", "string", "replication:MODEL, answers (away from their users' home) or other"),
+            (
+                "to",
+                "string?",
+                "The region that received them; null: users",
+            ),
+            (
+                "cause",
+                "string",
+                "replication:MODEL, answers (away from their users' home) or other",
+            ),
             ("bytes", "integer", "How many"),
-            ("unpriced_bytes", "integer", "Those of them that have no price"),
+            (
+                "unpriced_bytes",
+                "integer",
+                "Those of them that have no price",
+            ),
             ("cost", "{string}", "What the others cost, by currency"),
         ],
     ),
     (
         "CostForecast",
         "What groups are heading for",
-        &[BY, ("forecasts", "[CostExpected]", "Each group"), ("warnings", "[string]", "What to know")],
+        &[
+            BY,
+            ("forecasts", "[CostExpected]", "Each group"),
+            ("warnings", "[string]", "What to know"),
+        ],
     ),
     (
         "CostExpected",
         "What one group is heading for",
         &[
             VALUES,
-            ("month_end", "object?", "The month's total with its range, and the run rate"),
-            ("forecast", "object?", "The days to come, each with its range"),
+            (
+                "month_end",
+                "object?",
+                "The month's total with its range, and the run rate",
+            ),
+            (
+                "forecast",
+                "object?",
+                "The days to come, each with its range",
+            ),
             ("problem", "string?", "Why there is none"),
         ],
     ),
-    ("CostAnomalies", "Spending that is not as usual", &[("anomalies", "[object]", "Open ones first")]),
-    ("CostBudgets", "How far budgets are used up", &[("budgets", "[CostBudget]", "As configured")]),
+    (
+        "CostAnomalies",
+        "Spending that is not as usual",
+        &[("anomalies", "[object]", "Open ones first")],
+    ),
+    (
+        "CostBudgets",
+        "How far budgets are used up",
+        &[("budgets", "[CostBudget]", "As configured")],
+    ),
     (
         "CostBudget",
         "A budget and how it stands",
         &[
             ("name", "string", "Its name"),
-            ("scope", "string", "mesh, region NAME, model NAME or tag KEY=VALUE"),
+            (
+                "scope",
+                "string",
+                "mesh, region NAME, model NAME or tag KEY=VALUE",
+            ),
             METRIC,
             ("amount", "string", "What may be spent in a period"),
             CURRENCY,
@@ -124,8 +207,16 @@ pub(super) const OBJECTS: &[Object] = &[
             END,
             ("spent", "string", "Spent so far"),
             ("ratio", "number", "The same as part of the amount"),
-            ("forecast", "string?", "Expected by the end of the period; null where nothing can be expected yet"),
-            ("forecast_ratio", "number?", "The same as part of the amount"),
+            (
+                "forecast",
+                "string?",
+                "Expected by the end of the period; null where nothing can be expected yet",
+            ),
+            (
+                "forecast_ratio",
+                "number?",
+                "The same as part of the amount",
+            ),
             ("crossed", "[CostCrossing]", "Thresholds that are reached"),
             ("problem", "string?", "What the figures leave out"),
         ],
@@ -133,15 +224,26 @@ pub(super) const OBJECTS: &[Object] = &[
     (
         "CostCrossing",
         "A threshold that is reached",
-        &[("kind", "string", "actual or forecast"), ("threshold", "integer", "Percent of the amount")],
+        &[
+            ("kind", "string", "actual or forecast"),
+            ("threshold", "integer", "Percent of the amount"),
+        ],
     ),
     (
         "CostSources",
         "Whose bills are there, and what runs",
         &[
             ("sources", "{CostSource}", "By source"),
-            ("live", "[object]", "Every region's live cost: per hour, today, this month, by model"),
-            ("reconciliation", "[object]", "Live against billed cost, over the days that both know"),
+            (
+                "live",
+                "[object]",
+                "Every region's live cost: per hour, today, this month, by model",
+            ),
+            (
+                "reconciliation",
+                "[object]",
+                "Live against billed cost, over the days that both know",
+            ),
         ],
     ),
     (
@@ -153,14 +255,25 @@ pub(super) const OBJECTS: &[Object] = &[
             ("cells", "integer", "Day cells that sum them up"),
             ("first_day", "string?", "The day of the first charge"),
             ("last_day", "string?", "The day of the last charge"),
-            ("complete_day", "string?", "The last day that late charges no longer change"),
+            (
+                "complete_day",
+                "string?",
+                "The last day that late charges no longer change",
+            ),
             ("imported_ms", "time", "The latest import"),
         ],
     ),
     (
         "CostPrices",
         "The prices of a day",
-        &[("day", "string", "The day, UTC"), ("prices", "[CostPrice]", "Imported ones before built-in ones")],
+        &[
+            ("day", "string", "The day, UTC"),
+            (
+                "prices",
+                "[CostPrice]",
+                "Imported ones before built-in ones",
+            ),
+        ],
     ),
     (
         "CostPrice",
@@ -179,17 +292,34 @@ pub(super) const OBJECTS: &[Object] = &[
         "What would cost less, in the order in which it is to be done",
         &[
             ("generated_at", "string", "When, RFC 3339"),
-            ("baseline", "object", "What savings are compared with, and its monthly cost"),
+            (
+                "baseline",
+                "object",
+                "What savings are compared with, and its monthly cost",
+            ),
             CURRENCY,
             ("total_saving", "object", "A month: expected, low, high"),
             ("proposal_cost", "string", "A month, once all are applied"),
-            ("recommendations", "[object]", "Each with its saving, evidence, risk, command and the day to verify it"),
-            ("comparisons", "[object]", "The proposal beside every baseline"),
-            ("notes", "[string]", "Limits that are broken today, and assumptions"),
+            (
+                "recommendations",
+                "[object]",
+                "Each with its saving, evidence, risk, command and the day to verify it",
+            ),
+            (
+                "comparisons",
+                "[object]",
+                "The proposal beside every baseline",
+            ),
+            (
+                "notes",
+                "[string]",
+                "Limits that are broken today, and assumptions",
+            ),
             (
                 "verifications",
                 "[object]",
-                "Earlier recommendations that the bill can confirm or refute by now, and what it shows",
+                "Earlier recommendations that the bill can confirm or refute by now, and what it \
+                    shows",
             ),
         ],
     ),
@@ -198,20 +328,48 @@ pub(super) const OBJECTS: &[Object] = &[
         "What an import did, or would do",
         &[
             ("dry_run", "boolean", "Whether nothing was kept"),
-            ("report", "object", "Files, rows, bad rows with their places, warnings, totals"),
-            ("parts", "[object]", "Every source and month, and what it took the place of"),
+            (
+                "report",
+                "object",
+                "Files, rows, bad rows with their places, warnings, totals",
+            ),
+            (
+                "parts",
+                "[object]",
+                "Every source and month, and what it took the place of",
+            ),
         ],
     ),
     (
         "CostPricesBody",
         "Prices to add",
         &[
-            ("name", "text", "What errors call the table; a name that ends in .toml tells TOML from CSV"),
+            (
+                "name",
+                "text",
+                "What errors call the table; a name that ends in .toml tells TOML from CSV",
+            ),
             ("text", "table", "The table"),
-            ("valid_from", "day?~", "The day that prices without one hold from"),
-            ("currency", "currency?~", "The currency of prices that name none"),
-            ("replace", "boolean~", "Replace prices of the same thing and day"),
-            ("dry_run", "boolean~", "Say what would change, and change nothing"),
+            (
+                "valid_from",
+                "day?~",
+                "The day that prices without one hold from",
+            ),
+            (
+                "currency",
+                "currency?~",
+                "The currency of prices that name none",
+            ),
+            (
+                "replace",
+                "boolean~",
+                "Replace prices of the same thing and day",
+            ),
+            (
+                "dry_run",
+                "boolean~",
+                "Say what would change, and change nothing",
+            ),
         ],
     ),
     (
@@ -221,11 +379,27 @@ pub(super) const OBJECTS: &[Object] = &[
             ("dry_run", "boolean", "Whether nothing was changed"),
             ("added", "integer", "Prices that are new"),
             ("unchanged", "integer", "Prices that were there"),
-            ("replaced", "integer", "Prices that took the place of others"),
-            ("refused", "[string]", "What has another price from the same day on, which stays"),
-            ("rejected", "[string]", "The first records that are no prices, and why"),
+            (
+                "replaced",
+                "integer",
+                "Prices that took the place of others",
+            ),
+            (
+                "refused",
+                "[string]",
+                "What has another price from the same day on, which stays",
+            ),
+            (
+                "rejected",
+                "[string]",
+                "The first records that are no prices, and why",
+            ),
             ("rejected_count", "integer", "How many these are"),
-            ("ignored", "[string]", "Fields of the table that mean nothing here"),
+            (
+                "ignored",
+                "[string]",
+                "Fields of the table that mean nothing here",
+            ),
         ],
     ),
 ];

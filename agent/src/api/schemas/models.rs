@@ -4,7 +4,15 @@ use super::Object;
 
 /// Every object: its name, what it is, and its fields.
 pub(super) const OBJECTS: &[Object] = &[
-    ("Models", "Every model", &[("models", "[Model]", "Every model that a region is known to hold")]),
+    (
+        "Models",
+        "Every model",
+        &[(
+            "models",
+            "[Model]",
+            "Every model that a region is known to hold",
+        )],
+    ),
     (
         "Model",
         "One model",
@@ -20,13 +28,33 @@ pub(super) const OBJECTS: &[Object] = &[
         &[
             ("version", "string", "Its name"),
             ("content", "string", "Digest of its content: its identity"),
-            ("size", "integer?", "Bytes; null where the answering region does not hold it yet"),
-            ("published_ms", "time?", "When it was published; null likewise"),
+            (
+                "size",
+                "integer?",
+                "Bytes; null where the answering region does not hold it yet",
+            ),
+            (
+                "published_ms",
+                "time?",
+                "When it was published; null likewise",
+            ),
             ("origin", "string?", "Where it was published; null likewise"),
             ("regions", "[string]", "The regions that hold it, verified"),
-            ("servable", "[string]", "Of these, the regions that have run an inference on it"),
-            ("unservable", "[Unservable]", "Of these, the regions that can't serve it"),
-            ("untested", "[string]", "Of these, the regions that have not tried it yet"),
+            (
+                "servable",
+                "[string]",
+                "Of these, the regions that have run an inference on it",
+            ),
+            (
+                "unservable",
+                "[Unservable]",
+                "Of these, the regions that can't serve it",
+            ),
+            (
+                "untested",
+                "[string]",
+                "Of these, the regions that have not tried it yet",
+            ),
         ],
     ),
     (
@@ -34,7 +62,11 @@ pub(super) const OBJECTS: &[Object] = &[
         "A region that can't serve a version",
         &[
             ("region", "string", "The region"),
-            ("reason", "string", "Why; empty if its agent has too many reasons to tell"),
+            (
+                "reason",
+                "string",
+                "Why; empty if its agent has too many reasons to tell",
+            ),
         ],
     ),
     (
@@ -55,7 +87,11 @@ pub(super) const OBJECTS: &[Object] = &[
             ("version", "string", "The version that it names"),
             ("set_ms", "time", "When it was set"),
             ("by", "string", "Who set it, as they said"),
-            ("warnings", "[string]", "Regions that can't serve the version now, and why"),
+            (
+                "warnings",
+                "[string]",
+                "Regions that can't serve the version now, and why",
+            ),
         ],
     ),
     ("Version", "A version in brief", VERSION),
@@ -84,17 +120,32 @@ pub(super) const OBJECTS: &[Object] = &[
             ("chunks", "integer", "How many chunks it has"),
         ],
     ),
-    ("UploadBegun", "An upload", &[("upload", "string", "Names the upload in the calls that follow")]),
+    (
+        "UploadBegun",
+        "An upload",
+        &[(
+            "upload",
+            "string",
+            "Names the upload in the calls that follow",
+        )],
+    ),
     (
         "Uploads",
         "The uploads that are open at one agent",
-        &[("agent", "string", "The agent"), ("uploads", "[Upload]", "The longest idle first")],
+        &[
+            ("agent", "string", "The agent"),
+            ("uploads", "[Upload]", "The longest idle first"),
+        ],
     ),
     (
         "Upload",
         "One open upload",
         &[
-            ("upload", "string", "Names the upload in the calls that go on with it"),
+            (
+                "upload",
+                "string",
+                "Names the upload in the calls that go on with it",
+            ),
             ("model", "string", "The model"),
             ("version", "string", "The version"),
             ("publisher", "string", "Who publishes, as they said"),
@@ -102,7 +153,11 @@ pub(super) const OBJECTS: &[Object] = &[
             ("bytes", "integer", "Their size"),
             ("receiving", "boolean", "Whether a file is arriving"),
             ("idle_ms", "age", "How long ago something was added"),
-            ("expires_in_ms", "age", "When it is dropped if nothing is added"),
+            (
+                "expires_in_ms",
+                "age",
+                "When it is dropped if nothing is added",
+            ),
         ],
     ),
 ];

@@ -2,24 +2,57 @@
 
 use super::{Field, Object};
 
-const BY: Field = ("by", "author", "Who orders; may be left out where the token has a name, which counts in any case");
+const BY: Field = (
+    "by",
+    "author",
+    "Who orders; may be left out where the token has a name, which counts in any case",
+);
 const WHY: Field = ("why", "why~", "Why");
-const FORCE: Field =
-    ("force", "boolean~", "Replace another operator's order; drain the last region that can serve in name only");
-const IMMEDIATE: Field = ("immediate", "boolean~", "Promote a region that is out without cool-down and ramp");
-const FOR: Field = ("for_ms", "for-ms?~", "For how long, milliseconds; at most 30 days; an hour if not given");
+const FORCE: Field = (
+    "force",
+    "boolean~",
+    "Replace another operator's order; drain the last region that can serve in name only",
+);
+const IMMEDIATE: Field = (
+    "immediate",
+    "boolean~",
+    "Promote a region that is out without cool-down and ramp",
+);
+const FOR: Field = (
+    "for_ms",
+    "for-ms?~",
+    "For how long, milliseconds; at most 30 days; an hour if not given",
+);
 
 /// Every object of requests.
 pub(super) const REQUESTS: &[Object] = &[
     (
         "OrderBody",
         "An operator's order for a region or the whole mesh",
-        &[("region", "region?~", "The region; without it the whole mesh"), BY, WHY, FOR, FORCE, IMMEDIATE],
+        &[
+            (
+                "region",
+                "region?~",
+                "The region; without it the whole mesh",
+            ),
+            BY,
+            WHY,
+            FOR,
+            FORCE,
+            IMMEDIATE,
+        ],
     ),
     (
         "RegionOrderBody",
         "An operator's order for a region",
-        &[("region", "region", "The region"), BY, WHY, FOR, FORCE, IMMEDIATE],
+        &[
+            ("region", "region", "The region"),
+            BY,
+            WHY,
+            FOR,
+            FORCE,
+            IMMEDIATE,
+        ],
     ),
     (
         "MemberBody",
@@ -28,32 +61,61 @@ pub(super) const REQUESTS: &[Object] = &[
             ("region", "region", "The region, or witness"),
             BY,
             WHY,
-            ("force", "boolean~", "Also with traffic on it (remove), or if automatic failover is refused from then on"),
+            (
+                "force",
+                "boolean~",
+                "Also with traffic on it (remove), or if automatic failover is refused from then \
+                    on",
+            ),
         ],
     ),
     (
         "NewNameBody",
         "A member to rename",
-        &[("region", "region", "The region"), ("to", "region", "Its new name"), BY, WHY],
+        &[
+            ("region", "region", "The region"),
+            ("to", "region", "Its new name"),
+            BY,
+            WHY,
+        ],
     ),
     (
         "Assumptions",
         "Verdicts to assume",
-        &[("assume", "assumed~", "The verdict that is to be assumed of each region named")],
+        &[(
+            "assume",
+            "assumed~",
+            "The verdict that is to be assumed of each region named",
+        )],
     ),
     (
         "BeginUpload",
         "What is said of a version before its files",
-        &[("publisher", "text~", "Who publishes"), ("metadata", "metadata~", "Free key/value pairs")],
+        &[
+            ("publisher", "text~", "Who publishes"),
+            ("metadata", "metadata~", "Free key/value pairs"),
+        ],
     ),
     (
         "Promote",
         "An alias to set",
         &[
-            ("alias", "new-version", "The alias that shall name the version"),
+            (
+                "alias",
+                "new-version",
+                "The alias that shall name the version",
+            ),
             ("by", "text~", "Who promotes"),
-            ("force", "boolean~", "Also where no majority of regions can serve the version"),
-            ("wait_ms", "promotion-wait~", "How long to wait until a majority can, milliseconds; 0 if not given"),
+            (
+                "force",
+                "boolean~",
+                "Also where no majority of regions can serve the version",
+            ),
+            (
+                "wait_ms",
+                "promotion-wait~",
+                "How long to wait until a majority can, milliseconds; 0 if not given",
+            ),
         ],
     ),
 ];

@@ -1,7 +1,8 @@
 //! The schema of one value, by the name of its kind: `[Region]`, `{string}`, `region`, `limit`.
 //!
-//! What a request may hold is said exactly, so that whoever keeps to the schema is never answered 400. Patterns are written
-//! for ECMA 262, as JSON Schema wants, and understood by other engines too: no look-around, no classes of Unicode.
+//! What a request may hold is said exactly, so that whoever keeps to the schema is never answered
+//! 400. Patterns are written for ECMA 262, as JSON Schema wants, and understood by other engines
+//! too: no look-around, no classes of Unicode.
 
 use crate::{
     api::{events::LIST_MAX, models::PROMOTION_WAIT_MAX_MS},
@@ -31,12 +32,20 @@ const CONFLICT: &str = r"\+conflict\.";
 
 /// The schema of a value of this kind. A kind that is no rule and no type is the name of an object.
 pub(in crate::api) fn of(kind: &str) -> Value {
-    if let Some(item) = kind.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    if let Some(item) = kind
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         return json!({ "type": "array", "items": of(item) });
     }
-    if let Some(value) = kind.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+
+    if let Some(value) = kind
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
         return json!({ "type": "object", "additionalProperties": of(value) });
     }
+
     match kind {
         "string" | "boolean" | "number" | "object" => json!({ "type": kind }),
         // Unix milliseconds, milliseconds, counts: none is negative, all fit 64 bits.
@@ -55,8 +64,16 @@ fn request(rule: &str) -> Value {
         "region" => matching(1, NAME_MAX, LABEL),
         "model" => matching(1, MODEL_NAME_MAX, &word(MODEL_NAME_MAX)),
         "version" => {
-            let given = format!("{}({CONFLICT}{LABEL}(\\.[0-9a-f]{{8}})?)?", word(VERSION_NAME_MAX));
-            matching(1, VERSION_NAME_MAX + "+conflict.".len() + NAME_MAX + ".01234567".len(), &given)
+            let given = format!(
+                "{}({CONFLICT}{LABEL}(\\.[0-9a-f]{{8}})?)?",
+                word(VERSION_NAME_MAX)
+            );
+
+            matching(
+                1,
+                VERSION_NAME_MAX + "+conflict.".len() + NAME_MAX + ".01234567".len(),
+                &given,
+            )
         }
         // A name that is published: only conflict resolution gives the others.
         "new-version" => matching(1, VERSION_NAME_MAX, &word(VERSION_NAME_MAX)),
@@ -72,23 +89,32 @@ fn request(rule: &str) -> Value {
         "assumed" => {
             json!({ "type": "object", "propertyNames": of("region"), "additionalProperties": of("condition") })
         }
-        "for-ms" => json!({ "type": "integer", "format": "int64", "minimum": FOR_MIN_MS, "maximum": FOR_MAX_MS }),
+        "for-ms" => {
+            json!({ "type": "integer", "format": "int64", "minimum": FOR_MIN_MS, "maximum": FOR_MAX_MS })
+        }
         "promotion-wait" => {
             json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": PROMOTION_WAIT_MAX_MS })
         }
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": LIST_MAX }),
         // The process, which may be left out, and the number of an event.
         "cursor" => matching(1, 36, r"([0-9a-f]{1,16}\.)?[0-9]{1,19}"),
-        "kinds" => json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|"), "*") }),
+        "kinds" => {
+            json!({ "type": "string", "pattern": list(&EventKind::ALL.map(EventKind::as_str).join("|"), "*") })
+        }
         "regions" => json!({ "type": "string", "pattern": list(LABEL, "*") }),
         "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
         "day" => matching(10, 10, &format!("({DAY})")),
         "groups" => listed(&group()),
         // A backslash makes a comma, or another backslash, part of the value.
-        "filters" => listed(&format!(r"({})=(\\[,\\]|\\?[^,\\{UNPRINTABLE_CLASS}])*\\?", group())),
+        "filters" => listed(&format!(
+            r"({})=(\\[,\\]|\\?[^,\\{UNPRINTABLE_CLASS}])*\\?",
+            group()
+        )),
         "metric" => json!({ "type": "string", "enum": Metric::ALL.map(Metric::as_str) }),
         "interval" => json!({ "type": "string", "enum": INTERVALS.map(|(name, _)| name) }),
-        "baseline" => json!({ "type": "string", "enum": BaselineName::ALL.map(BaselineName::as_str) }),
+        "baseline" => {
+            json!({ "type": "string", "enum": BaselineName::ALL.map(BaselineName::as_str) })
+        }
         "cost-format" => json!({ "type": "string", "enum": Format::ALL.map(Format::as_str) }),
         "days" => json!({ "type": "integer", "minimum": 1, "maximum": DAYS_MAX }),
         "survive" => json!({ "type": "integer", "minimum": 0, "maximum": 1 }),
@@ -134,9 +160,12 @@ fn group() -> String {
 
 /// Parts separated by `/`; none is `.` or `..`, none begins or ends with a space.
 fn file_path() -> String {
-    let (letter, any, end) = ("[A-Za-z0-9_+@=,()!&'$;:-]", "[A-Za-z0-9._+@=,()!&'$;: -]", "[A-Za-z0-9._+@=,()!&'$;:-]");
+    let letter = "[A-Za-z0-9_+@=,()!&'$;:-]";
+    let any = "[A-Za-z0-9._+@=,()!&'$;: -]";
+    let end = "[A-Za-z0-9._+@=,()!&'$;:-]";
     let word = format!("{letter}({any}*{end})?");
     let part = format!("({word}|\\.({word}|[. ]{any}*{end}))");
+
     format!("{part}(/{part})*")
 }
 
@@ -154,26 +183,51 @@ mod tests {
     fn admitted(rule: &str) -> BoxedStrategy<String> {
         let schema = of(rule);
         let longest = schema["maxLength"].as_u64().unwrap() as usize;
-        let pattern = schema["pattern"].as_str().unwrap().trim_start_matches('^').trim_end_matches('$').to_owned();
-        string_regex(&pattern).unwrap().prop_filter("longer than allowed", move |text| text.len() <= longest).boxed()
+        let pattern = schema["pattern"]
+            .as_str()
+            .unwrap()
+            .trim_start_matches('^')
+            .trim_end_matches('$')
+            .to_owned();
+
+        string_regex(&pattern)
+            .unwrap()
+            .prop_filter("longer than allowed", move |text| text.len() <= longest)
+            .boxed()
     }
 
     proptest! {
         #[test]
         fn what_a_rule_admits_is_taken(
-            region in admitted("region"), model in admitted("model"), version in admitted("version"),
-            new in admitted("new-version"), path in admitted("file-path"), cursor in admitted("cursor"),
+            region in admitted("region"),
+            model in admitted("model"),
+            version in admitted("version"),
+            new in admitted("new-version"),
+            path in admitted("file-path"),
+            cursor in admitted("cursor"),
         ) {
             prop_assert!(region.parse::<RegionName>().is_ok(), "{region}");
             prop_assert!(model.parse::<ModelName>().is_ok(), "{model}");
             prop_assert!(version.parse::<VersionName>().is_ok(), "{version}");
-            prop_assert!(new.parse::<VersionName>().is_ok_and(|name| !name.is_conflict()), "{new}");
-            prop_assert!(check_file_path(&path).is_ok(), "{path:?}: {:?}", check_file_path(&path));
+            prop_assert!(
+                new.parse::<VersionName>()
+                    .is_ok_and(|name| !name.is_conflict()),
+                "{new}"
+            );
+
+            prop_assert!(
+                check_file_path(&path).is_ok(),
+                "{path:?}: {:?}",
+                check_file_path(&path)
+            );
+
             prop_assert!(cursor.parse::<crate::events::Cursor>().is_ok(), "{cursor}");
         }
 
         #[test]
-        fn texts_that_a_rule_admits_are_printable(text in string_regex(&format!("[^{UNPRINTABLE_CLASS}]{{0,40}}")).unwrap()) {
+        fn texts_that_a_rule_admits_are_printable(
+            text in string_regex(&format!("[^{UNPRINTABLE_CLASS}]{{0,40}}")).unwrap(),
+        ) {
             prop_assert_eq!(regionmesh_protocol::text::unprintable(&text), None);
         }
     }

@@ -2,21 +2,43 @@
 
 use super::Field;
 
-pub(super) const FROZEN: Field = ("frozen", "Frozen?", "Why the plan can't change; null if it can");
-pub(super) const ALL_FAILED: Field =
-    ("all_failed_ms", "integer?", "Since when every region has been failed, its leader's clock; null while one serves");
-pub(super) const YIELDED: Field =
-    ("yielded", "[Yielded]", "Orders without effect: obeying them would leave users on a region that can't serve");
+pub(super) const FROZEN: Field = (
+    "frozen",
+    "Frozen?",
+    "Why the plan can't change; null if it can",
+);
+pub(super) const ALL_FAILED: Field = (
+    "all_failed_ms",
+    "integer?",
+    "Since when every region has been failed, its leader's clock; null while one serves",
+);
+pub(super) const YIELDED: Field = (
+    "yielded",
+    "[Yielded]",
+    "Orders without effect: obeying them would leave users on a region that can't serve",
+);
 
 pub(super) const OBJECTS: &[(&str, &str, &[Field])] = &[
     (
         "Frozen",
         "Why the plan can't change",
         &[
-            ("since_ms", "time", "Since when no leader is known, the answering agent's clock"),
-            ("reachable", "integer", "Regions of the register that can be reached, the agent's own included"),
+            (
+                "since_ms",
+                "time",
+                "Since when no leader is known, the answering agent's clock",
+            ),
+            (
+                "reachable",
+                "integer",
+                "Regions of the register that can be reached, the agent's own included",
+            ),
             ("members", "integer", "All of them"),
-            ("left_out", "[string]", "Regions that the agent's DNS leaves out, as they refuse its own probes"),
+            (
+                "left_out",
+                "[string]",
+                "Regions that the agent's DNS leaves out, as they refuse its own probes",
+            ),
             ("detail", "string", "What is the matter"),
         ],
     ),
@@ -25,7 +47,11 @@ pub(super) const OBJECTS: &[(&str, &str, &[Field])] = &[
         "An order without effect",
         &[
             ("order", "string", "The order in words: what, who, why"),
-            ("region", "string", "The region that is planned for as if the order did not exist"),
+            (
+                "region",
+                "string",
+                "The region that is planned for as if the order did not exist",
+            ),
             ("since_ms", "time", "Since when, its leader's clock"),
         ],
     ),

@@ -11,28 +11,62 @@ use tokio::{
 };
 
 fn changes() -> impl Iterator<Item = String> {
-    ROUTES.iter().filter(|route| route.method == "post").map(|route| example(route.path) + "?path=a")
+    ROUTES
+        .iter()
+        .filter(|route| route.method == "post")
+        .map(|route| example(route.path) + "?path=a")
 }
 
 #[tokio::test]
 async fn every_change_needs_the_token() {
     let rig = Rig::start().await;
-    assert!(ROUTES.iter().all(|route| route.needs_token == (route.method == "post")));
+    assert!(
+        ROUTES
+            .iter()
+            .all(|route| route.needs_token == (route.method == "post"))
+    );
+
     assert_eq!(changes().count(), 18);
     for path in changes() {
         let post = || rig.http.post(rig.url(&path));
         let without = rig.send(post()).await;
-        assert!(without.error(401).contains("Authorization: Bearer"), "{path}");
+        assert!(
+            without.error(401).contains("Authorization: Bearer"),
+            "{path}"
+        );
+
         assert_eq!(without.header("www-authenticate"), "Bearer");
-        for useless in ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "the-right-token"] {
-            rig.send(post().header("authorization", useless)).await.error(401);
+        for useless in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic dXNlcjpwYXNz",
+            "the-right-token",
+        ] {
+            rig.send(post().header("authorization", useless))
+                .await
+                .error(401);
         }
-        for wrong in ["x", "the-right-toke", "the-right-tokem", "the-right-token2", &"t".repeat(5_000)] {
+
+        for wrong in [
+            "x",
+            "the-right-toke",
+            "the-right-tokem",
+            "the-right-token2",
+            &"t".repeat(5_000),
+        ] {
             let answer = rig.send(post().bearer_auth(wrong)).await.error(403);
             assert!(!answer.contains("the-right"), "{answer}");
         }
-        let right = rig.send(post().header("authorization", format!("bearer  {TOKEN} "))).await;
-        assert!(!matches!(right.status.as_u16(), 401 | 403), "{path}: {}", right.text);
+
+        let right = rig
+            .send(post().header("authorization", format!("bearer  {TOKEN} ")))
+            .await;
+        assert!(
+            !matches!(right.status.as_u16(), 401 | 403),
+            "{path}: {}",
+            right.text
+        );
     }
 }
 
@@ -43,7 +77,9 @@ async fn a_new_token_counts_without_a_restart() {
     rig.post(abort, "").await.error(404);
     std::fs::write(rig.token_file(), "  another\n").unwrap();
     rig.post(abort, "").await.error(403);
-    rig.send(rig.http.post(rig.url(abort)).bearer_auth("another")).await.error(404);
+    rig.send(rig.http.post(rig.url(abort)).bearer_auth("another"))
+        .await
+        .error(404);
 }
 
 #[tokio::test]
@@ -53,17 +89,36 @@ async fn without_a_usable_token_all_changes_are_off() {
         std::fs::write(rig.token_file(), content).unwrap();
         // Also the empty token must not open an empty file's door.
         for token in ["", TOKEN] {
-            let reply = rig.send(rig.http.post(rig.url("/v1/uploads/none/abort")).bearer_auth(token)).await;
+            let reply = rig
+                .send(
+                    rig.http
+                        .post(rig.url("/v1/uploads/none/abort"))
+                        .bearer_auth(token),
+                )
+                .await;
+
             assert!(reply.error(503).contains(name), "{}", reply.text);
         }
     }
+
     std::fs::remove_file(rig.token_file()).unwrap();
-    assert!(rig.post("/v1/uploads/none/abort", "").await.error(503).contains("can't be read"));
+    assert!(
+        rig.post("/v1/uploads/none/abort", "")
+            .await
+            .error(503)
+            .contains("can't be read")
+    );
 
     let rig = Rig::with(Limits::default(), |config| config.api.token_file = None).await;
     for path in changes() {
         let reply = rig.post(&path, "").await;
-        assert!(reply.error(503).contains("give api.token_file in the agent's configuration"), "{path}");
+        assert!(
+            reply
+                .error(503)
+                .contains("give api.token_file in the agent's configuration"),
+            "{path}"
+        );
+
         assert_eq!(reply.header("retry-after"), "1");
     }
 }
@@ -72,10 +127,16 @@ async fn without_a_usable_token_all_changes_are_off() {
 async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
     let rig = Rig::start().await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
-    let head = "POST /v1/uploads/1/files?path=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000000\r\n\r\n";
+    let head = "POST /v1/uploads/1/files?path=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: \
+        1000000000000\r\n\r\n";
+
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+
     assert_eq!(&answer, b"HTTP/1.1 401");
 }
 
@@ -84,13 +145,22 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap()
+        String::from_utf8(
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        )
+        .unwrap()
     }
 }
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Write::write(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), bytes)
+        Write::write(
+            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            bytes,
+        )
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -100,31 +170,62 @@ impl Write for Lines {
 
 #[tokio::test]
 async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token() {
-    let (lines, rig) = (Lines::default(), Rig::start().await);
+    let lines = Lines::default();
+    let rig = Rig::start().await;
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+
     // Of this thread, which the server's tasks share.
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let body = json!({ "publisher": "eve" }).to_string();
-    let upload = rig.post("/v1/models/resnet/versions/1/uploads", body).await.ok(201).json();
+    let upload = rig
+        .post("/v1/models/resnet/versions/1/uploads", body)
+        .await
+        .ok(201)
+        .json();
     let upload = upload["upload"].as_str().unwrap();
+
     rig.add(upload, "model.onnx", "weights").await.ok(201);
-    rig.post("/v1/uploads/none/abort?x=a%0Ab", "").await.error(400);
+    rig.post("/v1/uploads/none/abort?x=a%0Ab", "")
+        .await
+        .error(400);
 
     let audit = || {
         let text = lines.text();
-        text.lines().filter(|line| line.contains("regionmesh::audit")).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.contains("regionmesh::audit"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let start = Instant::now();
+
     while audit().len() < 3 {
         assert!(start.elapsed() < PATIENCE, "{}", lines.text());
         tokio::task::yield_now().await;
     }
-    let [begin, add, abort] = &audit()[..] else { panic!("{:?}", audit()) };
-    assert!(begin.contains("POST /v1/models/resnet/versions/1/uploads") && begin.contains("status=201"), "{begin}");
-    assert!(begin.contains("from=127.0.0.1:") && begin.contains("eve"), "{begin}");
-    assert!(add.contains("files?path=model.onnx") && add.contains("status=201"), "{add}");
+
+    let [begin, add, abort] = &audit()[..] else {
+        panic!("{:?}", audit())
+    };
+    assert!(
+        begin.contains("POST /v1/models/resnet/versions/1/uploads") && begin.contains("status=201"),
+        "{begin}"
+    );
+
+    assert!(
+        begin.contains("from=127.0.0.1:") && begin.contains("eve"),
+        "{begin}"
+    );
+
+    assert!(
+        add.contains("files?path=model.onnx") && add.contains("status=201"),
+        "{add}"
+    );
+
     assert!(abort.contains("status=400"), "{abort}");
     assert!(!lines.text().contains(TOKEN), "{}", lines.text());
 }

@@ -16,18 +16,34 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
     let rig = Rig::start().await;
     let document = document(&rig).await;
     let paths = document["paths"].as_object().unwrap();
+
     assert!(!paths.is_empty());
     for (path, item) in paths {
-        let mut described: Vec<_> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        let mut described: Vec<_> = item
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|method| method.to_uppercase())
+            .collect();
+
         if described.contains(&"GET".to_owned()) {
             // Served by every route that is read (RFC 9110 §9.1).
             described.push("HEAD".into());
         }
+
         described.sort();
         // A method that no route has makes the router tell those that it has.
-        let reply = rig.send(rig.http.request(Method::TRACE, rig.url(&example(path)))).await;
+        let reply = rig
+            .send(rig.http.request(Method::TRACE, rig.url(&example(path))))
+            .await;
         reply.error(405);
-        let mut served: Vec<_> = reply.header(ALLOW.as_str()).split(',').map(|name| name.trim().to_owned()).collect();
+
+        let mut served: Vec<_> = reply
+            .header(ALLOW.as_str())
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect();
+
         served.sort();
         assert_eq!(served, described, "{path}");
     }
@@ -38,13 +54,20 @@ async fn what_the_document_does_not_list_is_not_served() {
     let rig = Rig::start().await;
     let document = document(&rig).await;
     for route in ROUTES {
-        assert!(document["paths"][route.path][route.method].is_object(), "{} is not described", route.path);
+        assert!(
+            document["paths"][route.path][route.method].is_object(),
+            "{} is not described",
+            route.path
+        );
     }
+
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             assert!(METHODS.contains(&method.as_str()), "{path} {method}");
             assert!(
-                ROUTES.iter().any(|route| route.path == path && route.method == method),
+                ROUTES
+                    .iter()
+                    .any(|route| route.path == path && route.method == method),
                 "{method} {path} is described but no route"
             );
         }
@@ -55,14 +78,21 @@ async fn what_the_document_does_not_list_is_not_served() {
 fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(reference) = schema["$ref"].as_str() {
         let target = document.pointer(reference.strip_prefix('#').unwrap());
-        return conforms(document, target.unwrap_or_else(|| panic!("{reference} leads nowhere")), value, at);
+        return conforms(
+            document,
+            target.unwrap_or_else(|| panic!("{reference} leads nowhere")),
+            value,
+            at,
+        );
     }
+
     if let Some(choices) = schema["anyOf"].as_array() {
         if !value.is_null() {
             conforms(document, &choices[0], value, at);
         }
         return;
     }
+
     let is_right = match schema["type"].as_str().unwrap() {
         "object" => value.is_object(),
         "array" => value.is_array(),
@@ -72,16 +102,26 @@ fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
         "integer" => value.is_u64(),
         other => panic!("{at}: what is a {other}?"),
     };
+
     assert!(is_right, "{at} is {value}, which is no {}", schema["type"]);
     if let Some(choices) = schema["enum"].as_array() {
-        assert!(choices.contains(value), "{at} is {value}, which is none of {choices:?}");
+        assert!(
+            choices.contains(value),
+            "{at} is {value}, which is none of {choices:?}"
+        );
     }
+
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
         conforms(document, &schema["items"], item, &format!("{at}[{index}]"));
     }
+
     for name in schema["required"].as_array().into_iter().flatten() {
-        assert!(value.get(name.as_str().unwrap()).is_some(), "{at}: no {name} in {value}");
+        assert!(
+            value.get(name.as_str().unwrap()).is_some(),
+            "{at}: no {name} in {value}"
+        );
     }
+
     for (name, field) in value.as_object().into_iter().flatten() {
         let at = format!("{at}.{name}");
         match (&schema["properties"][name], &schema["additionalProperties"]) {
@@ -100,8 +140,15 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
     rig.plan();
     rig.judge("us-west-2", Condition::Healthy);
     rig.link("eu-west-1/node-0", 140_000);
-    let up = ChildHealth { is_running: true, ..ChildHealth::default() };
-    rig.actors.send_replace(Arc::new(BTreeMap::from([("gossip", up)])));
+
+    let up = ChildHealth {
+        is_running: true,
+        ..ChildHealth::default()
+    };
+
+    rig.actors
+        .send_replace(Arc::new(BTreeMap::from([("gossip", up)])));
+
     let agent = AgentFacts {
         version: "1".into(),
         started_ms: 1,
@@ -109,12 +156,21 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         api_url: "http://127.0.0.12:9080".into(),
         cloud: "gcp".into(),
     };
+
     rig.tell("eu-west-1/node-0", true, vec![Fact::Agent(agent)]);
     rig.publish("resnet", "1", "weights").await;
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production","force":true}"#).await.ok(200);
-    rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
+    rig.post(
+        "/v1/models/resnet/versions/1/promote",
+        r#"{"alias":"production","force":true}"#,
+    )
+    .await
+    .ok(200);
 
-    let told = crate::events::tests::event(1, regionmesh_protocol::event::EventKind::Plan, "us-west-2");
+    rig.catalogued(|catalogue| !catalogue.aliases.is_empty())
+        .await;
+
+    let told =
+        crate::events::tests::event(1, regionmesh_protocol::event::EventKind::Plan, "us-west-2");
     rig.snapshots.events.send_modify(|log| log.add(told));
     rig.snapshots.alerts.send_replace(Arc::new(vec![Alert {
         labels: [("alertname", "A".into())].into(),
@@ -129,20 +185,40 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
 
     let document = document(&rig).await;
     let mut compared = 0;
+
     // A stream does not end; its data are the events of the list.
     let is_finite = |route: &&Route| !matches!(route.answer, Answer::Stream(_));
-    for route in ROUTES.iter().filter(|route| route.method == "get").filter(is_finite) {
+    for route in ROUTES
+        .iter()
+        .filter(|route| route.method == "get")
+        .filter(is_finite)
+    {
         let reply = rig.get(&example(route.path)).await;
         let responses = &document["paths"][route.path]["get"]["responses"];
         let described = &responses[reply.status.as_str()];
-        assert!(described.is_object(), "{} answered {}, which is not described", route.path, reply.status);
-        let Some(content) = described["content"].get("application/json") else { continue };
+
+        assert!(
+            described.is_object(),
+            "{} answered {}, which is not described",
+            route.path,
+            reply.status
+        );
+
+        let Some(content) = described["content"].get("application/json") else {
+            continue;
+        };
         conforms(&document, &content["schema"], &reply.json(), route.path);
         compared += 1;
     }
+
     assert!(compared >= 10, "only {compared} answers were compared");
     for path in ["/v1/models/none", "/nothing"] {
         let error = rig.get(path).await.json();
-        conforms(&document, &document["components"]["schemas"]["Error"], &error, path);
+        conforms(
+            &document,
+            &document["components"]["schemas"]["Error"],
+            &error,
+            path,
+        );
     }
 }

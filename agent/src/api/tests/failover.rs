@@ -36,16 +36,28 @@ impl Actor for Leader {
         message: LeaderMessage,
         snapshots: &mut Snapshots,
     ) -> Result<(), ActorProcessingErr> {
-        let LeaderMessage::Order(order, reply) = message else { return Ok(()) };
+        let LeaderMessage::Order(order, reply) = message else {
+            return Ok(());
+        };
         let current = snapshots.plan.borrow().clone();
         let inputs = snapshots.plan_inputs.borrow().clone().unwrap();
-        let plan = plan_order(current.as_deref().map(|known| &known.plan), &order, &inputs, 1_000);
+        let plan = plan_order(
+            current.as_deref().map(|known| &known.plan),
+            &order,
+            &inputs,
+            1_000,
+        );
+
         let mut stamp = current.unwrap().stamp.clone();
         stamp.seq += 1;
+
         let committed = plan.map(|plan| CommittedPlan { stamp, plan });
         if let Ok(committed) = &committed {
-            snapshots.plan.send_replace(Some(Arc::new(committed.clone())));
+            snapshots
+                .plan
+                .send_replace(Some(Arc::new(committed.clone())));
         }
+
         let _ = reply.send(committed.map_err(OrderRefusal::from));
         Ok(())
     }
@@ -55,7 +67,11 @@ impl Rig {
     /// What the plan of [`Rig::plan`] rests on: all is well, but ap-south-1 failed.
     fn inputs(&self) {
         let input = |(index, (region, ip)): (usize, &(&str, &str))| {
-            let condition = if *region == "ap-south-1" { Condition::Failed } else { Condition::Healthy };
+            let condition = if *region == "ap-south-1" {
+                Condition::Failed
+            } else {
+                Condition::Healthy
+            };
             let input = RegionInput {
                 weight_bp: 10_000,
                 priority: index as u16,
@@ -71,8 +87,10 @@ impl Rig {
                 load_rps: None,
                 evidence: Evidence::NotMeasured,
             };
+
             (region.parse().unwrap(), input)
         };
+
         let inputs = PlanInputs {
             regions: REGIONS.iter().enumerate().map(input).collect(),
             strategy: Strategy::Weighted,
@@ -82,16 +100,24 @@ impl Rig {
             ttl_ms: 5_000,
             cost: None,
         };
-        self.snapshots.plan_inputs.send_replace(Some(Arc::new(inputs)));
+
+        self.snapshots
+            .plan_inputs
+            .send_replace(Some(Arc::new(inputs)));
     }
 
     /// Makes this agent the leader.
     async fn lead(&self) {
         self.plan();
         self.inputs();
-        let (leader, _) = Actor::spawn(None, Leader, self.snapshots.clone()).await.unwrap();
+
+        let (leader, _) = Actor::spawn(None, Leader, self.snapshots.clone())
+            .await
+            .unwrap();
         self.api.orders.leader.occupy(leader);
-        self.snapshots.leader.send_modify(|view| view.is_self = true);
+        self.snapshots
+            .leader
+            .send_modify(|view| view.is_self = true);
     }
 
     /// Ann's order, unless it names somebody else.
@@ -99,7 +125,8 @@ impl Rig {
         if body.get("by").is_none() && what != "what-if" {
             body["by"] = "ann".into();
         }
-        self.post(&format!("/v1/failover/{what}"), body.to_string()).await
+        self.post(&format!("/v1/failover/{what}"), body.to_string())
+            .await
     }
 }
 
@@ -107,31 +134,65 @@ impl Rig {
 async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_done() {
     let rig = Rig::start().await;
     let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
-    assert!(refused.error(503).contains("no leader is known"), "{}", refused.text);
+    assert!(
+        refused.error(503).contains("no leader is known"),
+        "{}",
+        refused.text
+    );
+
     // A leader that is not connected.
     rig.plan();
+
     let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
-    assert!(refused.error(503).contains("the leader can't be reached"), "{}", refused.text);
+    assert!(
+        refused.error(503).contains("the leader can't be reached"),
+        "{}",
+        refused.text
+    );
 }
 
 #[tokio::test]
 async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() {
     let rig = Rig::start().await;
     rig.lead().await;
-    let body = json!({ "region": "eu-west-1", "by": "ann", "why": "maintenance", "for_ms": 60_000 });
+
+    let body =
+        json!({ "region": "eu-west-1", "by": "ann", "why": "maintenance", "for_ms": 60_000 });
     let done = rig.order("drain", body).await.ok(200).json();
-    assert!(done["done"].as_str().unwrap().starts_with("ordered: drain of eu-west-1 by ann (maintenance)"), "{done}");
-    let eu = |plan: &Value| plan["regions"].as_array().unwrap().iter().find(|r| r["region"] == "eu-west-1").cloned();
+
+    assert!(
+        done["done"]
+            .as_str()
+            .unwrap()
+            .starts_with("ordered: drain of eu-west-1 by ann (maintenance)"),
+        "{done}"
+    );
+
+    let eu = |plan: &Value| {
+        plan["regions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|r| r["region"] == "eu-west-1")
+            .cloned()
+    };
+
     assert_eq!(eu(&done["plan"]).unwrap()["share"], 0.0);
     let status = rig.get("/v1/failover/status").await.ok(200).json();
     let stands = &status["plan"]["overrides"][0];
+
     assert_eq!(
         (&stands["kind"], &stands["by"], &stands["expires_ms"]),
         (&json!("drain"), &json!("ann"), &json!(61_000))
     );
-    rig.order("restore", json!({ "region": "eu-west-1" })).await.ok(200);
+
+    rig.order("restore", json!({ "region": "eu-west-1" }))
+        .await
+        .ok(200);
     rig.order("hold", json!({})).await.ok(200);
-    rig.order("promote", json!({ "region": "us-west-2" })).await.ok(200);
+    rig.order("promote", json!({ "region": "us-west-2" }))
+        .await
+        .ok(200);
 }
 
 #[tokio::test]
@@ -143,15 +204,28 @@ async fn wrong_orders_are_told_apart() {
         ("drain", json!({ "region": "nowhere" }), 404),
         ("drain", json!({}), 400),
         ("drain", json!({ "region": "eu-west-1", "for_ms": 1 }), 400),
-        ("drain", json!({ "region": "eu-west-1", "by": "x".repeat(200) }), 400),
+        (
+            "drain",
+            json!({ "region": "eu-west-1", "by": "x".repeat(200) }),
+            400,
+        ),
         ("drain", json!({ "region": "eu-west-1", "forms": 1 }), 400),
         ("restore", json!({ "region": "eu-west-1" }), 404),
         ("promote", json!({ "region": "ap-south-1" }), 409),
     ] {
         rig.order(what, body).await.error(code);
     }
-    let why = rig.order("promote", json!({ "region": "ap-south-1" })).await.error(409);
-    assert!(why.contains("its verdict is failed: connection refused"), "{why}");
+
+    let why = rig
+        .order("promote", json!({ "region": "ap-south-1" }))
+        .await
+        .error(409);
+
+    assert!(
+        why.contains("its verdict is failed: connection refused"),
+        "{why}"
+    );
+
     let status = rig.get("/v1/failover/status").await.ok(200).json();
     assert_eq!(status["plan"]["overrides"], json!([]));
 }
@@ -162,13 +236,30 @@ async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
     rig.order("what-if", json!({})).await.error(503);
     rig.plan();
     rig.inputs();
+
     let before = rig.snapshots.plan.borrow().clone();
-    let told = rig.order("what-if", json!({ "assume": { "us-west-2": "failed" } })).await.ok(200).json();
+    let told = rig
+        .order("what-if", json!({ "assume": { "us-west-2": "failed" } }))
+        .await
+        .ok(200)
+        .json();
+
     assert_eq!(told["would_change"], true);
-    assert!(told["reason"].as_str().unwrap().contains("us-west-2: failed: as assumed"), "{told}");
+    assert!(
+        told["reason"]
+            .as_str()
+            .unwrap()
+            .contains("us-west-2: failed: as assumed"),
+        "{told}"
+    );
+
     assert_eq!(rig.snapshots.plan.borrow().clone(), before);
-    rig.order("what-if", json!({ "assume": { "nowhere": "failed" } })).await.error(404);
-    rig.order("what-if", json!({ "assume": { "us-west-2": "sleepy" } })).await.error(400);
+    rig.order("what-if", json!({ "assume": { "nowhere": "failed" } }))
+        .await
+        .error(404);
+    rig.order("what-if", json!({ "assume": { "us-west-2": "sleepy" } }))
+        .await
+        .error(400);
 }
 
 #[tokio::test]
@@ -178,6 +269,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
     rig.plan();
     rig.inputs();
     rig.judge("ap-south-1", Condition::Failed);
+
     let seen = Observation {
         region: "ap-south-1".parse().unwrap(),
         condition: Condition::Failed,
@@ -186,19 +278,55 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         round_trip_us: None,
         addresses: Vec::new(),
     };
-    let observed = Observations { regions: vec![seen], ..Observations::default() };
+
+    let observed = Observations {
+        regions: vec![seen],
+        ..Observations::default()
+    };
+
     rig.tell("eu-west-1/node-0", true, vec![Fact::Observations(observed)]);
-    let own = Observations { own: Some(Condition::Failed), ..Observations::default() };
+    let own = Observations {
+        own: Some(Condition::Failed),
+        ..Observations::default()
+    };
+
     rig.tell("ap-south-1/node-0", true, vec![Fact::Observations(own)]);
     let committed = (**rig.snapshots.plan.borrow().as_ref().unwrap()).clone();
-    History::open(&rig.api.config.data_dir).unwrap().add(&PastPlan { seen_ms: 9, committed }).unwrap();
+    History::open(&rig.api.config.data_dir)
+        .unwrap()
+        .add(&PastPlan {
+            seen_ms: 9,
+            committed,
+        })
+        .unwrap();
 
-    let told = rig.get("/v1/failover/explain/ap-south-1").await.ok(200).json();
-    assert_eq!(told["region"]["votes"], json!([{ "region": "eu-west-1", "condition": "failed" }]));
-    assert_eq!(told["region"]["observations"][0]["observer"], "eu-west-1/node-0");
-    assert_eq!(told["region"]["observations"][0]["evidence"], "connection refused");
+    let told = rig
+        .get("/v1/failover/explain/ap-south-1")
+        .await
+        .ok(200)
+        .json();
+
+    assert_eq!(
+        told["region"]["votes"],
+        json!([{ "region": "eu-west-1", "condition": "failed" }])
+    );
+
+    assert_eq!(
+        told["region"]["observations"][0]["observer"],
+        "eu-west-1/node-0"
+    );
+
+    assert_eq!(
+        told["region"]["observations"][0]["evidence"],
+        "connection refused"
+    );
+
     assert_eq!(told["own_reports"][0]["condition"], "failed");
-    assert_eq!(told["reasons"], json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }]));
+    assert_eq!(
+        told["reasons"],
+        json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }])
+    );
+
     let history = rig.get("/v1/failover/history").await.ok(200).json();
     assert_eq!(history["plans"][0]["plan"]["seq"], 12);
 }
@@ -207,43 +335,108 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
 async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_replaces_it() {
     let rig = Rig::start().await;
     rig.lead().await;
-    rig.order("drain", json!({ "region": "eu-west-1", "why": "disks", "for_ms": 7_200_000 })).await.ok(200);
+    rig.order(
+        "drain",
+        json!({ "region": "eu-west-1", "why": "disks", "for_ms": 7_200_000 }),
+    )
+    .await
+    .ok(200);
+
     let body = json!({ "region": "eu-west-1", "by": "bob", "why": "look" });
     let refused = rig.order("hold", body.clone()).await;
     let why = refused.error(409);
-    assert!(why.contains("would replace the drain of eu-west-1 by ann (disks), 2 h left"), "{why}");
+
+    assert!(
+        why.contains("would replace the drain of eu-west-1 by ann (disks), 2 h left"),
+        "{why}"
+    );
+
     assert_eq!(refused.json()["code"], "would-replace");
     let mut forced = body;
     forced["force"] = true.into();
+
     let done = rig.order("hold", forced).await.ok(200).json();
-    assert!(done["done"].as_str().unwrap().contains("which replaces the drain of eu-west-1 by ann"), "{done}");
+    assert!(
+        done["done"]
+            .as_str()
+            .unwrap()
+            .contains("which replaces the drain of eu-west-1 by ann"),
+        "{done}"
+    );
+
     let orders = rig.get("/v1/status").await.ok(200).json()["orders"].clone();
-    assert_eq!((&orders[0]["kind"], &orders[0]["by"], &orders[1]), (&json!("hold"), &json!("bob"), &Value::Null));
+    assert_eq!(
+        (&orders[0]["kind"], &orders[0]["by"], &orders[1]),
+        (&json!("hold"), &json!("bob"), &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn the_last_region_that_can_serve_is_drained_only_by_force() {
     let rig = Rig::start().await;
     rig.lead().await;
-    rig.order("drain", json!({ "region": "eu-west-1" })).await.ok(200);
+    rig.order("drain", json!({ "region": "eu-west-1" }))
+        .await
+        .ok(200);
+
     let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
-    assert!(refused.error(409).contains("drained in name only"), "{}", refused.text);
+    assert!(
+        refused.error(409).contains("drained in name only"),
+        "{}",
+        refused.text
+    );
+
     assert_eq!(refused.json()["code"], "last-serving-region");
-    let done = rig.order("drain", json!({ "region": "us-west-2", "force": true })).await.ok(200).json();
-    assert!(done["done"].as_str().unwrap().contains("keeps its traffic"), "{done}");
+    let done = rig
+        .order("drain", json!({ "region": "us-west-2", "force": true }))
+        .await
+        .ok(200)
+        .json();
+
+    assert!(
+        done["done"].as_str().unwrap().contains("keeps its traffic"),
+        "{done}"
+    );
 }
 
 #[tokio::test]
 async fn who_orders_is_the_tokens_name_or_must_be_said() {
     let rig = Rig::start().await;
     rig.lead().await;
-    let nobody = rig.post("/v1/failover/hold", r#"{"region": "eu-west-1"}"#).await;
-    assert!(nobody.error(400).contains("who gives it"), "{}", nobody.text);
+
+    let nobody = rig
+        .post("/v1/failover/hold", r#"{"region": "eu-west-1"}"#)
+        .await;
+    assert!(
+        nobody.error(400).contains("who gives it"),
+        "{}",
+        nobody.text
+    );
+
     assert_eq!(nobody.json()["code"], "by-required");
-    std::fs::write(rig.token_file(), format!("# operators\ncarol carols-token\n{TOKEN}\n")).unwrap();
-    let carol = rig.http.post(rig.url("/v1/failover/hold")).bearer_auth("carols-token");
+    std::fs::write(
+        rig.token_file(),
+        format!("# operators\ncarol carols-token\n{TOKEN}\n"),
+    )
+    .unwrap();
+
+    let carol = rig
+        .http
+        .post(rig.url("/v1/failover/hold"))
+        .bearer_auth("carols-token");
     let body = r#"{"region": "eu-west-1", "by": "root"}"#;
-    let done = rig.send(carol.header("content-type", "application/json").body(body)).await.ok(200).json();
+    let done = rig
+        .send(carol.header("content-type", "application/json").body(body))
+        .await
+        .ok(200)
+        .json();
+
     assert_eq!(done["plan"]["overrides"][0]["by"], "carol");
-    rig.send(rig.http.post(rig.url("/v1/failover/hold")).bearer_auth("carol")).await.error(403);
+    rig.send(
+        rig.http
+            .post(rig.url("/v1/failover/hold"))
+            .bearer_auth("carol"),
+    )
+    .await
+    .error(403);
 }

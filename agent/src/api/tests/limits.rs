@@ -17,40 +17,66 @@ async fn raw(rig: &Rig, bytes: &[u8]) -> String {
 async fn until_closed(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset is a close as well.
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server did not close");
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .expect("the server did not close");
+
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn begin(rest: &str) -> String {
     format!(
-        "POST /v1/models/resnet/versions/1/uploads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n{rest}"
+        "POST /v1/models/resnet/versions/1/uploads HTTP/1.1\r\nhost: localhost\r\nauthorization: \
+            Bearer {TOKEN}\r\nconnection: close\r\n{rest}"
     )
 }
 
 #[tokio::test]
 async fn an_oversized_body_is_refused_whether_its_length_is_declared_or_not() {
-    let limits = Limits { json_bytes: 100, ..Limits::default() };
+    let limits = Limits {
+        json_bytes: 100,
+        ..Limits::default()
+    };
     let rig = Rig::with(limits, |_| {}).await;
     let path = "/v1/models/resnet/versions/1/uploads";
-    assert!(rig.post(path, vec![b' '; 101]).await.error(413).contains("longer than 100 bytes"));
+
+    assert!(
+        rig.post(path, vec![b' '; 101])
+            .await
+            .error(413)
+            .contains("longer than 100 bytes")
+    );
+
     let pieces = futures::stream::iter((0..101).map(|_| Ok::<_, std::io::Error>(" ")));
-    rig.post(path, reqwest::Body::wrap_stream(pieces)).await.error(413);
-    rig.post(path, format!("{{}}{}", " ".repeat(98))).await.ok(201);
+    rig.post(path, reqwest::Body::wrap_stream(pieces))
+        .await
+        .error(413);
+    rig.post(path, format!("{{}}{}", " ".repeat(98)))
+        .await
+        .ok(201);
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let limits = Limits { json_body: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        json_body: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let rig = Rig::with(limits, |_| {}).await;
     let answer = raw(&rig, begin("content-length: 10\r\n\r\n{").as_bytes()).await;
+
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_client_that_never_ends_its_head_is_cut_off() {
-    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        head: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let rig = Rig::with(limits, |_| {}).await;
     let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nhost: ").await;
+
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     rig.get("/v1/status").await.ok(200);
 }
@@ -58,34 +84,57 @@ async fn a_client_that_never_ends_its_head_is_cut_off() {
 #[tokio::test]
 async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
     let rig = Rig::start().await;
-    let long = format!("GET /v1/status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
+    let long = format!(
+        "GET /v1/status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
+        "y".repeat(64 << 10)
+    );
     let answer = raw(&rig, long.as_bytes()).await;
+
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     let answer = raw(&rig, b"\x16\x03\x01\x00\xff\r\n\r\n").await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+
     let start = Instant::now();
     for reason in ["head-too-large", "not-http"] {
-        while rig.api.metrics.refused_connections.with_label_values(&[reason]).get() == 0 {
+        while rig
+            .api
+            .metrics
+            .refused_connections
+            .with_label_values(&[reason])
+            .get()
+            == 0
+        {
             assert!(start.elapsed() < PATIENCE, "{reason} is not counted");
             tokio::task::yield_now().await;
         }
     }
+
     rig.get("/v1/status").await.ok(200);
 }
 
 #[tokio::test]
 async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
-    let limits = Limits { connections: 1, ..Limits::default() };
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
     let rig = Rig::with(limits, |_| {}).await;
     let upload = rig.begin("resnet", "1").await;
+
     // Holds the only place: the server is busy with it until the rest of the file comes.
     let mut holder = TcpStream::connect(rig.address).await.unwrap();
     let head = format!(
-        "POST /v1/uploads/{upload}/files?path=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+        "POST /v1/uploads/{upload}/files?path=a HTTP/1.1\r\nhost: localhost\r\nauthorization: \
+            Bearer {TOKEN}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
     );
+
     holder.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    tokio::time::timeout(PATIENCE, holder.read_exact(&mut answer)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, holder.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+
     assert_eq!(&answer, b"HTTP/1.1 100");
     let crowded = rig.get("/v1/status").await;
     assert!(crowded.error(503).contains("as many connections as it may"));
@@ -93,12 +142,28 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
     rig.get("/healthz").await.ok(200);
     rig.get("/verdict/us-west-2").await.ok(200);
     assert_eq!(rig.get("/readyz").await.json()["ready"], false);
-    let counted = rig.api.metrics.refused_connections.with_label_values(&["crowded"]).get();
+
+    let counted = rig
+        .api
+        .metrics
+        .refused_connections
+        .with_label_values(&["crowded"])
+        .get();
+
     assert!(counted >= 2, "{counted}");
 
     drop(holder);
     let start = Instant::now();
-    while rig.send(rig.http.get(rig.url("/v1/status")).header("connection", "close")).await.status != 200 {
+    while rig
+        .send(
+            rig.http
+                .get(rig.url("/v1/status"))
+                .header("connection", "close"),
+        )
+        .await
+        .status
+        != 200
+    {
         assert!(start.elapsed() < PATIENCE, "the place was not given back");
         tokio::task::yield_now().await;
     }
@@ -115,52 +180,124 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
     };
     let rig = Rig::with(limits, |_| {}).await;
     let mut silent = Vec::new();
+
     for _ in 0..20 {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: ").await.unwrap();
+        stream
+            .write_all(b"GET /v1/status HTTP/1.1\r\nhost: ")
+            .await
+            .unwrap();
+
         silent.push(stream);
         rig.get("/v1/status").await.ok(200);
     }
-    let counted = |reason| rig.api.metrics.refused_connections.with_label_values(&[reason]).get();
+
+    let counted = |reason| {
+        rig.api
+            .metrics
+            .refused_connections
+            .with_label_values(&[reason])
+            .get()
+    };
+
     assert!(counted("one-client") >= 16, "{}", counted("one-client"));
     for mut stream in silent {
         until_closed(&mut stream).await;
     }
+
     let start = Instant::now();
     while counted("slow-head") == 0 {
         assert!(start.elapsed() < PATIENCE, "slow heads are not counted");
         tokio::task::yield_now().await;
     }
+
     // A connection that was answered may wait longer for its next request than a head may take.
     let mut kept = TcpStream::connect(rig.address).await.unwrap();
     for _ in 0..2 {
-        kept.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-        let (mut answer, mut piece) = (Vec::new(), [0; 4_096]);
+        kept.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+
+        let mut answer = Vec::new();
+        let mut piece = [0; 4_096];
         while !answer.ends_with(b"\r\n\r\n") {
-            let length = tokio::time::timeout(PATIENCE, kept.read(&mut piece)).await.unwrap().unwrap();
+            let length = tokio::time::timeout(PATIENCE, kept.read(&mut piece))
+                .await
+                .unwrap()
+                .unwrap();
+
             assert!(length > 0, "the connection was closed");
             answer.extend_from_slice(&piece[..length]);
         }
+
         assert!(answer.starts_with(b"HTTP/1.1 200"));
-        let silence = tokio::time::timeout(Duration::from_millis(1_500), kept.read(&mut piece)).await;
-        assert!(silence.is_err(), "an idle connection was closed: {silence:?}");
+        let silence =
+            tokio::time::timeout(Duration::from_millis(1_500), kept.read(&mut piece)).await;
+        assert!(
+            silence.is_err(),
+            "an idle connection was closed: {silence:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_foreign_host_is_misdirected_on_every_route() {
-    let rig = Rig::with(Limits::default(), |config| config.api.hosts.push(".example.org".into())).await;
+    let rig = Rig::with(Limits::default(), |config| {
+        config.api.hosts.push(".example.org".into())
+    })
+    .await;
+
     for route in ROUTES {
         let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).unwrap();
-        let request = rig.http.request(method, rig.url(&example(route.path))).bearer_auth(TOKEN);
-        rig.send(request.header("host", "evil.example")).await.error(421);
+        let request = rig
+            .http
+            .request(method, rig.url(&example(route.path)))
+            .bearer_auth(TOKEN);
+
+        rig.send(request.header("host", "evil.example"))
+            .await
+            .error(421);
     }
-    rig.send(rig.http.get(rig.url("/nothing")).header("host", "evil.example")).await.error(421);
+
+    rig.send(
+        rig.http
+            .get(rig.url("/nothing"))
+            .header("host", "evil.example"),
+    )
+    .await
+    .error(421);
+
     // Without a token nothing is told but that one is needed.
-    rig.send(rig.http.post(rig.url("/v1/failover/drain")).header("host", "evil.example")).await.error(401);
-    rig.send(rig.http.post(rig.url("/v1/status")).header("host", "evil.example")).await.error(421);
-    rig.send(rig.http.get(rig.url("/v1/status")).header("host", "api.example.org")).await.ok(200);
-    let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    rig.send(
+        rig.http
+            .post(rig.url("/v1/failover/drain"))
+            .header("host", "evil.example"),
+    )
+    .await
+    .error(401);
+
+    rig.send(
+        rig.http
+            .post(rig.url("/v1/status"))
+            .header("host", "evil.example"),
+    )
+    .await
+    .error(421);
+
+    rig.send(
+        rig.http
+            .get(rig.url("/v1/status"))
+            .header("host", "api.example.org"),
+    )
+    .await
+    .ok(200);
+
+    let answer = raw(
+        &rig,
+        b"GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let answer = raw(&rig, b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert!(answer.contains(" 200 "), "{answer}");
@@ -170,33 +307,61 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
 async fn a_stopping_server_does_not_wait_for_an_idle_client() {
     let mut rig = Rig::start().await;
     let mut idle = TcpStream::connect(rig.address).await.unwrap();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")
+        .await
+        .unwrap();
     rig.get("/healthz").await.ok(200);
     rig.stop.cancel();
-    let ended = tokio::time::timeout(PATIENCE, &mut rig.server).await.expect("the server did not end");
+
+    let ended = tokio::time::timeout(PATIENCE, &mut rig.server)
+        .await
+        .expect("the server did not end");
     assert_eq!(ended.unwrap(), Ok(()));
     until_closed(&mut idle).await;
 }
 
 #[tokio::test]
 async fn promtool_has_nothing_to_say_about_the_apis_metrics() {
-    if Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        eprintln!("SKIPPED: promtool is not installed (Debian: apt-get install prometheus), /metrics was NOT checked");
+    if Command::new("promtool")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_err()
+    {
+        eprintln!(
+            "SKIPPED: promtool is not installed (Debian: apt-get install prometheus), /metrics was \
+                NOT checked"
+        );
         return;
     }
+
     let rig = Rig::start().await;
     rig.get("/verdict/mars-1").await.error(404);
-    rig.api.metrics.refused_connections.with_label_values(&["crowded"]).inc();
+    rig.api
+        .metrics
+        .refused_connections
+        .with_label_values(&["crowded"])
+        .inc();
+
     let text = rig.get("/metrics").await.ok(200).text;
     assert!(text.contains("regionmesh_api_requests_total{"), "{text}");
+
     let file = rig.dir.path().join("metrics");
     std::fs::write(&file, text).unwrap();
+
     let output = tokio::process::Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(std::fs::File::open(file).unwrap())
         .output()
         .await
         .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+
     assert!(output.status.success() && said.is_empty(), "{said}");
 }

@@ -12,14 +12,22 @@ use regionmesh_protocol::{
 };
 
 fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> Fact {
-    let versions =
-        versions.iter().map(|(model, version, content)| (model.parse().unwrap(), version.parse().unwrap(), *content));
-    Fact::Holdings(Holdings { versions: versions.collect(), aliases, ..Holdings::default() })
+    let versions = versions.iter().map(|(model, version, content)| {
+        (model.parse().unwrap(), version.parse().unwrap(), *content)
+    });
+    Fact::Holdings(Holdings {
+        versions: versions.collect(),
+        aliases,
+        ..Holdings::default()
+    })
 }
 
 fn alias(version: &str, set_ms: u64, origin: &str) -> AliasEntry {
     AliasEntry {
-        set: HybridTime { wall_ms: set_ms, counter: 0 },
+        set: HybridTime {
+            wall_ms: set_ms,
+            counter: 0,
+        },
         origin: origin.parse().unwrap(),
         model: "resnet".parse().unwrap(),
         alias: "production".parse().unwrap(),
@@ -31,27 +39,47 @@ fn alias(version: &str, set_ms: u64, origin: &str) -> AliasEntry {
 #[tokio::test]
 async fn a_model_is_where_living_agents_say_it_is() {
     let rig = Rig::start().await;
-    let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+    let one = Digest::of(b"1");
+    let two = Digest::of(b"2");
     let summary = VersionSummary {
         model: "resnet".parse().unwrap(),
         version: "1".parse().unwrap(),
         content: one,
         size: 10,
-        published: HybridTime { wall_ms: 500, counter: 0 },
+        published: HybridTime {
+            wall_ms: 500,
+            counter: 0,
+        },
         origin: "eu-west-1".parse().unwrap(),
     };
+
     rig.snapshots.catalogue.send_modify(|own| {
         let own = Arc::make_mut(own);
         own.versions.push(summary);
         own.aliases.push(alias("1", 10, "us-west-2"));
     });
-    // Two agents of a region speak for one region; what an agent says of its own region does not count over the store.
-    rig.tell("us-west-2/node-1", true, vec![holding(&[("gone", "1", one)], vec![])]);
+
+    // Two agents of a region speak for one region; what an agent says of its own region does not
+    // count over the store.
+    rig.tell(
+        "us-west-2/node-1",
+        true,
+        vec![holding(&[("gone", "1", one)], vec![])],
+    );
+
     for agent in ["eu-west-1/node-0", "eu-west-1/node-1"] {
-        let held = holding(&[("resnet", "1", one), ("resnet", "2", two)], vec![alias("2", 11, "eu-west-1")]);
+        let held = holding(
+            &[("resnet", "1", one), ("resnet", "2", two)],
+            vec![alias("2", 11, "eu-west-1")],
+        );
         rig.tell(agent, true, vec![held]);
     }
-    rig.tell("ap-south-1/node-0", false, vec![holding(&[("resnet", "1", one), ("bert", "1", two)], vec![])]);
+
+    rig.tell(
+        "ap-south-1/node-0",
+        false,
+        vec![holding(&[("resnet", "1", one), ("bert", "1", two)], vec![])],
+    );
 
     let models = rig.get("/v1/models").await.ok(200).json();
     let expected = json!({
@@ -71,50 +99,126 @@ async fn a_model_is_where_living_agents_say_it_is() {
         // What another region says of an alias is not believed before it came over with proof.
         "aliases": [{ "alias": "production", "version": "1", "set_ms": 10, "by": "us-west-2's operator" }],
     });
+
     assert_eq!(models, json!({ "models": [expected] }));
     assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json(), expected);
-    assert_eq!(rig.get("/v1/status").await.ok(200).json()["models"], models["models"]);
+    assert_eq!(
+        rig.get("/v1/status").await.ok(200).json()["models"],
+        models["models"]
+    );
+
     assert!(rig.get("/v1/models/bert").await.error(404).contains("bert"));
     // Known elsewhere, not held here: its files can't be shown, and it can be promoted and deleted.
     rig.get("/v1/models/resnet/versions/2").await.error(404);
-    rig.post("/v1/models/resnet/versions/2/promote", r#"{"alias":"canary","force":true}"#).await.ok(200);
+    rig.post(
+        "/v1/models/resnet/versions/2/promote",
+        r#"{"alias":"canary","force":true}"#,
+    )
+    .await
+    .ok(200);
 }
 
 #[tokio::test]
 async fn an_alias_is_set_and_told_with_who_set_it() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
+
     let promote = "/v1/models/resnet/versions/1/promote";
-    let set = rig.post(promote, r#"{"alias":"production","by":"ada","force":true}"#).await.ok(200).json();
+    let set = rig
+        .post(promote, r#"{"alias":"production","by":"ada","force":true}"#)
+        .await
+        .ok(200)
+        .json();
     let mut set = set;
+
     // Nobody is alive there, and nobody is here: forced it is set, with a warning for each region.
-    assert_eq!(set.as_object_mut().unwrap().remove("warnings").unwrap().as_array().unwrap().len(), 3);
-    assert_eq!((&set["alias"], &set["version"], &set["by"]), (&json!("production"), &json!("1"), &json!("ada")));
-    rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
-    assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json()["aliases"], json!([set]));
-    for body in ["", "{}", r#"{"alias":"../x"}"#, r#"{"alias":""}"#, r#"{"alias":"a+conflict.eu-west-1"}"#, "nonsense"]
-    {
+    assert_eq!(
+        set.as_object_mut()
+            .unwrap()
+            .remove("warnings")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+
+    assert_eq!(
+        (&set["alias"], &set["version"], &set["by"]),
+        (&json!("production"), &json!("1"), &json!("ada"))
+    );
+
+    rig.catalogued(|catalogue| !catalogue.aliases.is_empty())
+        .await;
+    assert_eq!(
+        rig.get("/v1/models/resnet").await.ok(200).json()["aliases"],
+        json!([set])
+    );
+
+    for body in [
+        "",
+        "{}",
+        r#"{"alias":"../x"}"#,
+        r#"{"alias":""}"#,
+        r#"{"alias":"a+conflict.eu-west-1"}"#,
+        "nonsense",
+    ] {
         rig.post(promote, body).await.error(400);
     }
+
     let long = json!({ "alias": "production", "by": "x".repeat(1_025) }).to_string();
     rig.post(promote, long).await.error(400);
-    let unknown = rig.post("/v1/models/resnet/versions/2/promote", r#"{"alias":"production"}"#).await;
+
+    let unknown = rig
+        .post(
+            "/v1/models/resnet/versions/2/promote",
+            r#"{"alias":"production"}"#,
+        )
+        .await;
+
     assert!(unknown.error(404).contains("resnet@2"));
 }
 
 #[tokio::test]
-async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicator_has_read_the_store() {
+async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicator_has_read_the_store()
+ {
     let rig = Rig::start().await;
     rig.api.replicator.vacate();
+
     let upload = rig.begin("resnet", "1").await;
     rig.add(&upload, "model.onnx", "weights").await.ok(201);
     rig.commit(&upload).await.ok(200);
     assert!(rig.snapshots.catalogue.borrow().versions.is_empty());
-    let early = rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.error(409);
-    assert!(early.contains("0 of 3 regions can serve it, 2 are needed"), "{early}");
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production","force":true}"#).await.ok(200);
-    rig.post("/v1/models/resnet/versions/1/delete?force=true", "").await.ok(200);
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production"}"#).await.error(404);
+
+    let early = rig
+        .post(
+            "/v1/models/resnet/versions/1/promote",
+            r#"{"alias":"production"}"#,
+        )
+        .await
+        .error(409);
+
+    assert!(
+        early.contains("0 of 3 regions can serve it, 2 are needed"),
+        "{early}"
+    );
+
+    rig.post(
+        "/v1/models/resnet/versions/1/promote",
+        r#"{"alias":"production","force":true}"#,
+    )
+    .await
+    .ok(200);
+
+    rig.post("/v1/models/resnet/versions/1/delete?force=true", "")
+        .await
+        .ok(200);
+    rig.post(
+        "/v1/models/resnet/versions/1/promote",
+        r#"{"alias":"production"}"#,
+    )
+    .await
+    .error(404);
 }
 
 #[tokio::test]
@@ -122,26 +226,54 @@ async fn a_damaged_version_is_found_and_named() {
     let rig = Rig::start().await;
     let committed = rig.publish("resnet", "1", "weights").await;
     let verify = "/v1/models/resnet/versions/1/verify";
+
     assert_eq!(rig.post(verify, "").await.ok(200).json(), committed);
-    std::fs::write(rig.dir.path().join("store/models/resnet/1/model.onnx"), "weighty").unwrap();
+    std::fs::write(
+        rig.dir.path().join("store/models/resnet/1/model.onnx"),
+        "weighty",
+    )
+    .unwrap();
+
     let error = rig.post(verify, "").await.error(422);
-    assert!(error.contains("resnet@1 is damaged") && error.contains("model.onnx"), "{error}");
-    rig.post("/v1/models/resnet/versions/2/verify", "").await.error(404);
+    assert!(
+        error.contains("resnet@1 is damaged") && error.contains("model.onnx"),
+        "{error}"
+    );
+
+    rig.post("/v1/models/resnet/versions/2/verify", "")
+        .await
+        .error(404);
 }
 
 #[tokio::test]
 async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
+
     let delete = "/v1/models/resnet/versions/1/delete";
-    assert!(rig.post(delete, "").await.ok(200).json()["done"].as_str().unwrap().contains("resnet@1"));
-    rig.catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty()).await;
+    assert!(
+        rig.post(delete, "").await.ok(200).json()["done"]
+            .as_str()
+            .unwrap()
+            .contains("resnet@1")
+    );
+
+    rig.catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty())
+        .await;
     rig.get("/v1/models/resnet/versions/1").await.error(404);
     rig.post(delete, "").await.error(404);
-    assert!(!rig.dir.path().join("store/models/resnet/1/model.onnx").exists());
+    assert!(
+        !rig.dir
+            .path()
+            .join("store/models/resnet/1/model.onnx")
+            .exists()
+    );
+
     // The name never stands for other content; what it stood for may come back.
     let upload = rig.begin("resnet", "1").await;
-    rig.add(&upload, "model.onnx", "other weights").await.ok(201);
+    rig.add(&upload, "model.onnx", "other weights")
+        .await
+        .ok(201);
     assert!(rig.commit(&upload).await.error(409).contains("was deleted"));
     rig.publish("resnet", "1", "weights").await;
     rig.get("/v1/models/resnet/versions/1").await.ok(200);
@@ -151,31 +283,62 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
 async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
-    rig.post("/v1/models/resnet/versions/1/promote", r#"{"alias":"production","force":true}"#).await.ok(200);
+    rig.post(
+        "/v1/models/resnet/versions/1/promote",
+        r#"{"alias":"production","force":true}"#,
+    )
+    .await
+    .ok(200);
+
     let delete = "/v1/models/resnet/versions/1/delete";
     assert!(rig.post(delete, "").await.error(409).contains("production"));
     rig.get("/v1/models/resnet/versions/1").await.ok(200);
-    let done = rig.post(&format!("{delete}?force=true"), "").await.ok(200).json();
-    assert!(done["done"].as_str().unwrap().contains("production names nothing now"), "{done}");
+
+    let done = rig
+        .post(&format!("{delete}?force=true"), "")
+        .await
+        .ok(200)
+        .json();
+
+    assert!(
+        done["done"]
+            .as_str()
+            .unwrap()
+            .contains("production names nothing now"),
+        "{done}"
+    );
 }
 
 #[test]
 fn a_full_disk_is_told_apart_from_other_failures() {
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     let status = |error: ModelError| ApiError::from(error).into_response().status().as_u16();
-    assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), full)), 507);
+    assert_eq!(
+        status(ModelError::io("write", std::path::Path::new("/x"), full)),
+        507
+    );
+
     let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-    assert_eq!(status(ModelError::io("write", std::path::Path::new("/x"), denied)), 503);
+    assert_eq!(
+        status(ModelError::io("write", std::path::Path::new("/x"), denied)),
+        503
+    );
 }
 
 #[tokio::test]
 async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_the_reasons_before() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
-    rig.catalogued(|catalogue| !catalogue.versions.is_empty()).await;
+    rig.catalogued(|catalogue| !catalogue.versions.is_empty())
+        .await;
+
     let content = rig.snapshots.catalogue.borrow().versions[0].content;
-    let (model, version): (ModelName, VersionName) = ("resnet".parse().unwrap(), "1".parse().unwrap());
-    let held = Holdings { versions: vec![(model.clone(), version.clone(), content)], ..Holdings::default() };
+    let model: ModelName = "resnet".parse().unwrap();
+    let version: VersionName = "1".parse().unwrap();
+    let held = Holdings {
+        versions: vec![(model.clone(), version.clone(), content)],
+        ..Holdings::default()
+    };
     let tell = |agent: &str, outcome: Option<Outcome>| {
         let versions = outcome.map(|outcome| VersionServability {
             model: model.clone(),
@@ -183,28 +346,59 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
             content_tag: content_tag(&content),
             outcome,
         });
-        let servability = Servability { versions: versions.into_iter().collect(), unserved: vec![] };
-        rig.tell(agent, true, vec![Fact::Holdings(held.clone()), Fact::Servability(servability)]);
+
+        let servability = Servability {
+            versions: versions.into_iter().collect(),
+            unserved: vec![],
+        };
+
+        rig.tell(
+            agent,
+            true,
+            vec![Fact::Holdings(held.clone()), Fact::Servability(servability)],
+        );
     };
-    let bad = Outcome::Unservable { reason: "operator Frobnicate".into(), is_quarantined: false };
+
+    let bad = Outcome::Unservable {
+        reason: "operator Frobnicate".into(),
+        is_quarantined: false,
+    };
+
     tell("us-west-2/node-0", Some(Outcome::Servable));
     tell("eu-west-1/node-0", None);
     tell("ap-south-1/node-0", Some(bad.clone()));
+
     let promote = |body: &'static str| rig.post("/v1/models/resnet/versions/1/promote", body);
-    let early = promote(r#"{"alias":"production","wait_ms":10}"#).await.error(409);
-    for part in
-        ["can't be promoted yet: 1 of 3", "eu-west-1: not tested yet", "ap-south-1: can't be served: operator Frob"]
-    {
+    let early = promote(r#"{"alias":"production","wait_ms":10}"#)
+        .await
+        .error(409);
+
+    for part in [
+        "can't be promoted yet: 1 of 3",
+        "eu-west-1: not tested yet",
+        "ap-south-1: can't be served: operator Frob",
+    ] {
         assert!(early.contains(part), "{part}: {early}");
     }
+
     tell("eu-west-1/node-0", Some(Outcome::Servable));
     let set = promote(r#"{"alias":"production"}"#).await.ok(200).json();
-    assert_eq!(set["warnings"], json!(["ap-south-1: can't be served: operator Frobnicate"]));
+    assert_eq!(
+        set["warnings"],
+        json!(["ap-south-1: can't be served: operator Frobnicate"])
+    );
+
     let shown = rig.get("/v1/models/resnet").await.ok(200).json();
-    assert_eq!(shown["versions"][0]["unservable"], json!([{"region": "ap-south-1", "reason": "operator Frobnicate"}]));
+    assert_eq!(
+        shown["versions"][0]["unservable"],
+        json!([{"region": "ap-south-1", "reason": "operator Frobnicate"}])
+    );
+
     tell("eu-west-1/node-0", Some(bad));
     // At once: no majority is left to wait for.
-    let never = promote(r#"{"alias":"production","wait_ms":60000}"#).await.error(409);
+    let never = promote(r#"{"alias":"production","wait_ms":60000}"#)
+        .await
+        .error(409);
     assert!(never.contains("can't be promoted: 1 of 3"), "{never}");
 }
 
@@ -212,19 +406,34 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
 async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_promoted() {
     let rig = Rig::start().await;
     rig.api.replicator.vacate();
+
     let version = |number: usize| VersionSummary {
         model: "resnet".parse().unwrap(),
         version: number.to_string().parse().unwrap(),
         content: Digest::of(b"1"),
         size: 1,
-        published: HybridTime { wall_ms: number as u64, counter: 0 },
+        published: HybridTime {
+            wall_ms: number as u64,
+            counter: 0,
+        },
         origin: "eu-west-1".parse().unwrap(),
     };
-    let catalogue = Catalogue { versions: (0..=VERSIONS_MAX).map(version).collect(), ..Catalogue::default() };
+
+    let catalogue = Catalogue {
+        versions: (0..=VERSIONS_MAX).map(version).collect(),
+        ..Catalogue::default()
+    };
     let newest = || catalogue.versions.iter().rev().take(VERSIONS_MAX).cloned();
-    let versions = newest().map(|held| (held.model, held.version, held.content)).collect();
+    let versions = newest()
+        .map(|held| (held.model, held.version, held.content))
+        .collect();
     let version_count = catalogue.versions.len() as u64;
-    let held = Holdings { versions, version_count, ..Holdings::default() };
+
+    let held = Holdings {
+        versions,
+        version_count,
+        ..Holdings::default()
+    };
     let tell = |agent: &str, oldest: Option<Outcome>| {
         let outcome = |held: VersionSummary, outcome| VersionServability {
             model: held.model,
@@ -235,40 +444,105 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         let oldest = oldest.map(|oldest| outcome(catalogue.versions[0].clone(), oldest));
         let newest = newest().map(|held| outcome(held, Outcome::Servable));
         let servability = Servability::bounded(oldest.into_iter().chain(newest), vec![]);
-        rig.tell(agent, true, vec![Fact::Holdings(held.clone()), Fact::Servability(servability)]);
+
+        rig.tell(
+            agent,
+            true,
+            vec![Fact::Holdings(held.clone()), Fact::Servability(servability)],
+        );
     };
+
     let regions = ["us-west-2", "eu-west-1", "ap-south-1"];
-    regions.iter().for_each(|region| tell(&format!("{region}/node-0"), None));
-    rig.snapshots.catalogue.send_replace(Arc::new(catalogue.clone()));
-    let promote = || rig.post("/v1/models/resnet/versions/0/promote", r#"{"alias":"production"}"#);
-    assert!(promote().await.error(409).contains("eu-west-1: not replicated yet"));
+    regions
+        .iter()
+        .for_each(|region| tell(&format!("{region}/node-0"), None));
+    rig.snapshots
+        .catalogue
+        .send_replace(Arc::new(catalogue.clone()));
+
+    let promote = || {
+        rig.post(
+            "/v1/models/resnet/versions/0/promote",
+            r#"{"alias":"production"}"#,
+        )
+    };
+
+    assert!(
+        promote()
+            .await
+            .error(409)
+            .contains("eu-west-1: not replicated yet")
+    );
 
     rig.snapshots.peer_catalogues.send_modify(|known| {
-        let read = regions[1..].iter().map(|region| (region.parse().unwrap(), Arc::new(catalogue.clone())));
+        let read = regions[1..]
+            .iter()
+            .map(|region| (region.parse().unwrap(), Arc::new(catalogue.clone())));
         *known = Arc::new(read.collect());
     });
+
     let warnings = promote().await.ok(200).json()["warnings"].clone();
     assert_eq!(warnings.as_array().unwrap().len(), 3, "{warnings}");
-    assert!(warnings.to_string().contains("published for the 256 newest only"), "{warnings}");
+    assert!(
+        warnings
+            .to_string()
+            .contains("published for the 256 newest only"),
+        "{warnings}"
+    );
+
     let shown = rig.get("/v1/models/resnet").await.ok(200).json();
-    let oldest = shown["versions"].as_array().unwrap().iter().find(|version| version["version"] == "0");
-    assert_eq!(oldest.unwrap()["regions"], json!(["ap-south-1", "eu-west-1", "us-west-2"]));
+    let oldest = shown["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|version| version["version"] == "0");
+
+    assert_eq!(
+        oldest.unwrap()["regions"],
+        json!(["ap-south-1", "eu-west-1", "us-west-2"])
+    );
 
     let reason = "operator Frobnicate".to_owned();
-    tell("eu-west-1/node-0", Some(Outcome::Unservable { reason, is_quarantined: false }));
-    assert!(promote().await.error(409).contains("eu-west-1: can't be served: operator Frobnicate"));
+    tell(
+        "eu-west-1/node-0",
+        Some(Outcome::Unservable {
+            reason,
+            is_quarantined: false,
+        }),
+    );
+
+    assert!(
+        promote()
+            .await
+            .error(409)
+            .contains("eu-west-1: can't be served: operator Frobnicate")
+    );
 }
 
 #[tokio::test]
 async fn versions_and_aliases_of_a_model_never_share_a_name() {
     let rig = Rig::start().await;
     rig.publish("resnet", "1", "weights").await;
+
     let promote = "/v1/models/resnet/versions/1/promote";
-    assert!(rig.post(promote, r#"{"alias":"1","force":true}"#).await.error(409).contains("has a version 1"));
-    rig.post(promote, r#"{"alias":"canary","force":true}"#).await.ok(200);
-    rig.catalogued(|catalogue| !catalogue.aliases.is_empty()).await;
+    assert!(
+        rig.post(promote, r#"{"alias":"1","force":true}"#)
+            .await
+            .error(409)
+            .contains("has a version 1")
+    );
+
+    rig.post(promote, r#"{"alias":"canary","force":true}"#)
+        .await
+        .ok(200);
+    rig.catalogued(|catalogue| !catalogue.aliases.is_empty())
+        .await;
+
     for name in ["canary", "production"] {
-        let refused = rig.post(&format!("/v1/models/resnet/versions/{name}/uploads"), "{}").await.error(409);
+        let refused = rig
+            .post(&format!("/v1/models/resnet/versions/{name}/uploads"), "{}")
+            .await
+            .error(409);
         assert!(refused.contains("is an alias of resnet"), "{refused}");
     }
 }

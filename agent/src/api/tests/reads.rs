@@ -9,7 +9,13 @@ use regionmesh_protocol::{
 
 fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -> ChildHealth {
     let down_since = down_for.map(|down_for| Instant::now().checked_sub(down_for).unwrap());
-    ChildHealth { is_running, restarts: 1, last_error: "broke".into(), failures_in_a_row, down_since }
+    ChildHealth {
+        is_running,
+        restarts: 1,
+        last_error: "broke".into(),
+        failures_in_a_row,
+        down_since,
+    }
 }
 
 #[tokio::test]
@@ -17,25 +23,50 @@ async fn the_index_names_the_agent_and_every_route() {
     let rig = Rig::start().await;
     let reply = rig.get("/").await.ok(200);
     assert!(reply.header("content-type").starts_with("text/plain"));
-    assert!(reply.text.contains("us-west-2/node-0") && reply.text.contains("regionmesh.test"), "{}", reply.text);
-    assert!(ROUTES.iter().all(|route| reply.text.contains(route.path)), "{}", reply.text);
+    assert!(
+        reply.text.contains("us-west-2/node-0") && reply.text.contains("regionmesh.test"),
+        "{}",
+        reply.text
+    );
+
+    assert!(
+        ROUTES.iter().all(|route| reply.text.contains(route.path)),
+        "{}",
+        reply.text
+    );
 }
 
 #[tokio::test]
 async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
     let rig = Rig::start().await;
-    let status: Status = serde_json::from_value(rig.get("/v1/status").await.ok(200).json()).unwrap();
-    assert!(status.plan.is_none() && status.leader.is_none() && status.agents.is_empty() && status.models.is_empty());
+    let status: Status =
+        serde_json::from_value(rig.get("/v1/status").await.ok(200).json()).unwrap();
+
+    assert!(
+        status.plan.is_none()
+            && status.leader.is_none()
+            && status.agents.is_empty()
+            && status.models.is_empty()
+    );
+
     assert_eq!(status.regions.len(), 3);
     for region in &status.regions {
-        assert_eq!((region.verdict, region.standing.as_str(), region.share), (Condition::Unknown, "unplanned", 0.0));
+        assert_eq!(
+            (region.verdict, region.standing.as_str(), region.share),
+            (Condition::Unknown, "unplanned", 0.0)
+        );
+
         // What DNS answers from before the first plan.
         assert_eq!(region.addresses.len(), 1);
     }
+
     let missing = rig.get("/v1/plan").await;
     assert!(missing.error(503).contains("no plan"));
     assert_eq!(missing.header("retry-after"), "1");
-    assert_eq!(rig.get("/v1/models").await.ok(200).json(), json!({ "models": [] }));
+    assert_eq!(
+        rig.get("/v1/models").await.ok(200).json(),
+        json!({ "models": [] })
+    );
 }
 
 #[tokio::test]
@@ -44,6 +75,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     rig.plan();
     rig.judge("ap-south-1", Condition::Failed);
     rig.link("eu-west-1/node-0", 140_000);
+
     let facts = AgentFacts {
         version: "1.2.3".into(),
         started_ms: crate::time::unix_ms() - 60_000,
@@ -51,57 +83,165 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         api_url: "http://127.0.0.12:9080".into(),
         cloud: "gcp".into(),
     };
-    let holdings = Holdings { version_count: 4, missing: 2, lag_ms: 900, ..Holdings::default() };
-    rig.tell("eu-west-1/node-0", true, vec![Fact::Agent(facts.clone()), Fact::Holdings(holdings)]);
+
+    let holdings = Holdings {
+        version_count: 4,
+        missing: 2,
+        lag_ms: 900,
+        ..Holdings::default()
+    };
+
+    rig.tell(
+        "eu-west-1/node-0",
+        true,
+        vec![Fact::Agent(facts.clone()), Fact::Holdings(holdings)],
+    );
+
     rig.tell("ap-south-1/node-0", false, vec![Fact::Agent(facts)]);
 
     let status = rig.get("/v1/status").await.ok(200).json();
     assert_eq!(status["mesh"], "regionmesh.test");
     assert_eq!(status["answered_by"], "us-west-2/node-0");
-    assert_eq!(status["leader"], json!({ "agent": "eu-west-1/node-0", "ballot": 9 }));
+    assert_eq!(
+        status["leader"],
+        json!({ "agent": "eu-west-1/node-0", "ballot": 9 })
+    );
+
     let plan = &status["plan"];
     assert_eq!(
         (&plan["seq"], &plan["made_ms"], &plan["reason"]),
         (&json!(12), &json!(1_000), &json!("ap-south-1 failed"))
     );
-    assert_eq!(plan["ballot"], json!({ "number": 9, "agent": "eu-west-1/node-0" }));
+
+    assert_eq!(
+        plan["ballot"],
+        json!({ "number": 9, "agent": "eu-west-1/node-0" })
+    );
+
     assert!(plan["age_ms"].as_u64().unwrap() > 1_000_000_000);
 
     let region = |name: &str| {
-        status["regions"].as_array().unwrap().iter().find(|region| region["region"] == name).unwrap().clone()
+        status["regions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|region| region["region"] == name)
+            .unwrap()
+            .clone()
     };
-    let (up, ramping, out) = (region("us-west-2"), region("eu-west-1"), region("ap-south-1"));
-    assert_eq!((&up["standing"], &up["weight_bp"], &up["share"]), (&json!("serving"), &json!(7_500), &json!(0.75)));
-    assert_eq!((&up["verdict"], &up["ramp_percent"]), (&json!("unknown"), &Value::Null));
-    assert_eq!((&up["cloud"], &up["endpoint"]), (&json!("local"), &json!("127.0.0.11:7443")));
-    assert_eq!((&ramping["standing"], &ramping["ramp_percent"]), (&json!("ramping"), &json!(25)));
-    assert_eq!((&ramping["flaps"], &ramping["addresses"]), (&json!(2), &json!(["127.0.0.12"])));
-    assert_eq!((&out["standing"], &out["verdict"]), (&json!("out"), &json!("failed")));
-    assert_eq!((&out["verdict_since_ms"], &out["verdict_reason"]), (&json!(77), &json!("as the test says")));
-    assert_eq!(out["votes"], json!([{ "region": "eu-west-1", "condition": "failed" }]));
+
+    let up = region("us-west-2");
+    let ramping = region("eu-west-1");
+    let out = region("ap-south-1");
+
+    assert_eq!(
+        (&up["standing"], &up["weight_bp"], &up["share"]),
+        (&json!("serving"), &json!(7_500), &json!(0.75))
+    );
+
+    assert_eq!(
+        (&up["verdict"], &up["ramp_percent"]),
+        (&json!("unknown"), &Value::Null)
+    );
+
+    assert_eq!(
+        (&up["cloud"], &up["endpoint"]),
+        (&json!("local"), &json!("127.0.0.11:7443"))
+    );
+
+    assert_eq!(
+        (&ramping["standing"], &ramping["ramp_percent"]),
+        (&json!("ramping"), &json!(25))
+    );
+
+    assert_eq!(
+        (&ramping["flaps"], &ramping["addresses"]),
+        (&json!(2), &json!(["127.0.0.12"]))
+    );
+
+    assert_eq!(
+        (&out["standing"], &out["verdict"]),
+        (&json!("out"), &json!("failed"))
+    );
+
+    assert_eq!(
+        (&out["verdict_since_ms"], &out["verdict_reason"]),
+        (&json!(77), &json!("as the test says"))
+    );
+
+    assert_eq!(
+        out["votes"],
+        json!([{ "region": "eu-west-1", "condition": "failed" }])
+    );
 
     let agents = status["agents"].as_array().unwrap();
-    let [dead, alive] = &agents[..] else { panic!("{agents:?}") };
-    assert_eq!((&alive["agent"], &alive["alive"]), (&json!("eu-west-1/node-0"), &json!(true)));
-    assert_eq!((&alive["version"], &alive["cloud"]), (&json!("1.2.3"), &json!("gcp")));
-    assert_eq!((&alive["api_url"], &alive["round_trip_us"]), (&json!("http://127.0.0.12:9080"), &json!(140_000)));
-    assert_eq!(alive["holdings"], json!({ "versions": 4, "missing": 2, "lag_ms": 900, "unknown": [] }));
-    assert!(alive["uptime_ms"].as_u64().unwrap() >= 60_000 && alive["age_ms"].as_u64().unwrap() < 20_000);
-    assert_eq!((&dead["alive"], &dead["round_trip_us"], &dead["uptime_ms"]), (&json!(false), &Value::Null, &json!(0)));
+    let [dead, alive] = &agents[..] else {
+        panic!("{agents:?}")
+    };
+
+    assert_eq!(
+        (&alive["agent"], &alive["alive"]),
+        (&json!("eu-west-1/node-0"), &json!(true))
+    );
+
+    assert_eq!(
+        (&alive["version"], &alive["cloud"]),
+        (&json!("1.2.3"), &json!("gcp"))
+    );
+
+    assert_eq!(
+        (&alive["api_url"], &alive["round_trip_us"]),
+        (&json!("http://127.0.0.12:9080"), &json!(140_000))
+    );
+
+    assert_eq!(
+        alive["holdings"],
+        json!({ "versions": 4, "missing": 2, "lag_ms": 900, "unknown": [] })
+    );
+
+    assert!(
+        alive["uptime_ms"].as_u64().unwrap() >= 60_000
+            && alive["age_ms"].as_u64().unwrap() < 20_000
+    );
+
+    assert_eq!(
+        (&dead["alive"], &dead["round_trip_us"], &dead["uptime_ms"]),
+        (&json!(false), &Value::Null, &json!(0))
+    );
 
     let regions = rig.get("/v1/regions").await.ok(200).json();
     assert_eq!(regions["regions"].as_array().unwrap().len(), 3);
-    let plan: PlanDetail = serde_json::from_value(rig.get("/v1/plan").await.ok(200).json()).unwrap();
-    let out = plan.regions.iter().find(|region| region.region.as_str() == "ap-south-1").unwrap();
-    assert_eq!((plan.brief.seq, out.since_ms, out.failed_ms), (12, Some(42), Some(42)));
+
+    let plan: PlanDetail =
+        serde_json::from_value(rig.get("/v1/plan").await.ok(200).json()).unwrap();
+    let out = plan
+        .regions
+        .iter()
+        .find(|region| region.region.as_str() == "ap-south-1")
+        .unwrap();
+
+    assert_eq!(
+        (plan.brief.seq, out.since_ms, out.failed_ms),
+        (12, Some(42), Some(42))
+    );
 }
 
 #[tokio::test]
 async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
-    let rig = Rig::with(Limits::default(), |config| config.recovery.steps.truncate(1)).await;
+    let rig = Rig::with(Limits::default(), |config| {
+        config.recovery.steps.truncate(1)
+    })
+    .await;
+
     rig.plan();
     let status = rig.get("/v1/status").await.ok(200).json();
-    let ramping = status["regions"].as_array().unwrap().iter().find(|region| region["region"] == "eu-west-1").unwrap();
+    let ramping = status["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|region| region["region"] == "eu-west-1")
+        .unwrap();
+
     // A step that is no longer there counts as the last one, here as in the plan's policy.
     assert_eq!(ramping["ramp_percent"], 1);
 }
@@ -109,7 +249,11 @@ async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
 #[tokio::test]
 async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
     let rig = Rig::start().await;
-    assert_eq!(rig.get("/verdict/us-west-2").await.ok(200).json()["verdict"], "unknown");
+    assert_eq!(
+        rig.get("/verdict/us-west-2").await.ok(200).json()["verdict"],
+        "unknown"
+    );
+
     for (condition, status) in [
         (Condition::Unknown, 200),
         (Condition::Healthy, 200),
@@ -119,19 +263,38 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
     ] {
         rig.judge("us-west-2", condition);
         let body = rig.get("/verdict/us-west-2").await.ok(status).json();
-        assert_eq!(body, json!({ "region": "us-west-2", "verdict": condition, "reason": "as the test says" }));
+        assert_eq!(
+            body,
+            json!({ "region": "us-west-2", "verdict": condition, "reason": "as the test says" })
+        );
     }
-    assert!(rig.get("/verdict/mars-1").await.error(404).contains("no region mars-1"));
-    assert!(rig.get("/verdict/..%2Fx").await.error(400).contains("region name"));
+
+    assert!(
+        rig.get("/verdict/mars-1")
+            .await
+            .error(404)
+            .contains("no region mars-1")
+    );
+
+    assert!(
+        rig.get("/verdict/..%2Fx")
+            .await
+            .error(400)
+            .contains("region name")
+    );
 }
 
 #[tokio::test]
 async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back() {
     let rig = Rig::start().await;
     let set = |gossip: ChildHealth| {
-        rig.actors.send_replace(Arc::new(BTreeMap::from([("mesh", actor(true, 9, None)), ("gossip", gossip)])));
+        rig.actors.send_replace(Arc::new(BTreeMap::from([
+            ("mesh", actor(true, 9, None)),
+            ("gossip", gossip),
+        ])));
     };
     let second = Duration::from_secs(1);
+
     for (is_well, gossip) in [
         (true, actor(true, 0, None)),
         (true, actor(false, 1, Some(second))),
@@ -139,7 +302,12 @@ async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back(
         (false, actor(false, 4, Some(second))),
     ] {
         set(gossip.clone());
-        let body = rig.get("/healthz").await.ok(if is_well { 200 } else { 503 }).json();
+        let body = rig
+            .get("/healthz")
+            .await
+            .ok(if is_well { 200 } else { 503 })
+            .json();
+
         assert_eq!(body["healthy"], is_well);
         assert_eq!(
             body["actors"]["gossip"],
@@ -147,6 +315,7 @@ async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back(
                 "running": gossip.is_running, "restarts": 1, "last_error": "broke",
             })
         );
+
         assert_eq!(body["actors"]["mesh"]["running"], true);
     }
 }
@@ -155,7 +324,13 @@ async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back(
 async fn readiness_needs_every_check_and_names_the_one_that_fails() {
     let rig = Rig::start().await;
     let own = |facts| rig.tell("us-west-2/node-0", true, facts);
-    let both = || vec![Fact::Certificate(vec![vec![1]]), Fact::Holdings(Holdings::default())];
+    let both = || {
+        vec![
+            Fact::Certificate(vec![vec![1]]),
+            Fact::Holdings(Holdings::default()),
+        ]
+    };
+
     let failing = async || {
         let reply = rig.get("/readyz").await;
         let body = reply.json();
@@ -166,12 +341,18 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
             .filter(|(_, says)| *says != "ok")
             .map(|(name, _)| name.clone())
             .collect();
+
         assert_eq!(reply.status == 200, checks.is_empty(), "{body}");
         assert_eq!(body["ready"], checks.is_empty());
         assert_eq!(body["checks"].as_object().unwrap().len(), 7);
         checks
     };
-    assert_eq!(failing().await, ["catalogues", "gossip", "mesh", "plan", "store"]);
+
+    assert_eq!(
+        failing().await,
+        ["catalogues", "gossip", "mesh", "plan", "store"]
+    );
+
     own(vec![Fact::Certificate(vec![vec![1]])]);
     assert_eq!(failing().await, ["catalogues", "mesh", "plan", "store"]);
     own(both());
@@ -181,14 +362,33 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
     assert_eq!(failing().await, ["mesh"]);
     rig.snapshots.is_current.send_replace(true);
     assert!(failing().await.is_empty());
-    rig.actors.send_replace(Arc::new(BTreeMap::from([("gossip", actor(false, 1, Some(Duration::ZERO)))])));
+    rig.actors.send_replace(Arc::new(BTreeMap::from([(
+        "gossip",
+        actor(false, 1, Some(Duration::ZERO)),
+    )])));
+
     assert_eq!(failing().await, ["actors"]);
     rig.actors.send_replace(Arc::default());
+
     // Without its store an agent goes on, and says what is wrong.
-    rig.snapshots.problems.set(ProblemKind::StoreUnavailable, "us-west-2", "bucket \"models\" does not exist");
+    rig.snapshots.problems.set(
+        ProblemKind::StoreUnavailable,
+        "us-west-2",
+        "bucket \"models\" does not exist",
+    );
+
     let reply = rig.get("/readyz").await.ok(200).json();
-    assert!(reply["checks"]["store"].as_str().unwrap().contains("bucket \"models\" does not exist"), "{reply}");
-    rig.snapshots.problems.clear(ProblemKind::StoreUnavailable, "us-west-2");
+    assert!(
+        reply["checks"]["store"]
+            .as_str()
+            .unwrap()
+            .contains("bucket \"models\" does not exist"),
+        "{reply}"
+    );
+
+    rig.snapshots
+        .problems
+        .clear(ProblemKind::StoreUnavailable, "us-west-2");
     rig.drain.send_replace(true);
     assert_eq!(failing().await, ["stopping"]);
 }
@@ -202,13 +402,21 @@ async fn what_is_not_there_is_refused_in_json() {
     rig.get("/v1/models/..%2F..%2Fetc").await.error(400);
     rig.get("/v1/models/resnet/versions/1").await.error(404);
     rig.get("/v1/models/resnet/versions/..").await.error(404);
-    rig.get("/v1/models/resnet/versions/%2e%2e%2f").await.error(400);
+    rig.get("/v1/models/resnet/versions/%2e%2e%2f")
+        .await
+        .error(400);
     rig.get("/v1/models/%ff").await.error(400);
+
     let wrong_method = rig.send(rig.http.delete(rig.url("/v1/status"))).await;
     wrong_method.error(405);
     assert_eq!(wrong_method.header("allow"), "GET,HEAD");
     rig.get("/v1/uploads/1/commit").await.error(405);
-    let head = rig.send(rig.http.request(Method::HEAD, rig.url("/v1/status"))).await.ok(200);
+
+    let head = rig
+        .send(rig.http.request(Method::HEAD, rig.url("/v1/status")))
+        .await
+        .ok(200);
+
     assert!(head.text.is_empty());
 }
 
@@ -218,8 +426,13 @@ async fn requests_are_counted_by_route_and_not_by_path() {
     rig.get("/verdict/us-west-2").await.ok(200);
     rig.get("/verdict/mars-1").await.error(404);
     rig.get("/wp-login.php").await.error(404);
+
     let reply = rig.get("/metrics").await.ok(200);
-    assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        reply.header("content-type"),
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+
     for line in [
         r#"regionmesh_api_requests_total{code="200",method="GET",route="/verdict/{region}"} 1"#,
         r#"regionmesh_api_requests_total{code="404",method="GET",route="/verdict/{region}"} 1"#,
@@ -228,5 +441,6 @@ async fn requests_are_counted_by_route_and_not_by_path() {
     ] {
         assert!(reply.text.contains(line), "no {line} in {}", reply.text);
     }
+
     assert!(!reply.text.contains("mars-1") && !reply.text.contains("wp-login"));
 }

@@ -31,7 +31,8 @@ pub struct MemberStatus {
     pub is_witness: bool,
     /// Whether the answering agent's configuration has it.
     pub is_configured: bool,
-    /// `counts`, `joining` (a member whose acceptor lost its state, or was not heard yet), `none` (no member).
+    /// `counts`, `joining` (a member whose acceptor lost its state, or was not heard yet), `none`
+    /// (no member).
     pub vote: String,
     /// The incarnation of its acceptor whose votes count.
     pub acceptor: Option<String>,

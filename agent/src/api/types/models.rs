@@ -41,7 +41,8 @@ pub struct VersionStatus {
     /// Of these, the regions that can't serve it.
     #[serde(default)]
     pub unservable: Vec<UnservableStatus>,
-    /// Of these, the regions that have not tried it yet. Regions whose models something else serves are in none of the three.
+    /// Of these, the regions that have not tried it yet. Regions whose models something else serves
+    /// are in none of the three.
     #[serde(default)]
     pub untested: Vec<RegionName>,
 }
@@ -151,6 +152,7 @@ impl From<&Manifest> for VersionDetail {
             digest: file.digest.to_string(),
             chunks: file.chunks.len(),
         };
+
         Self {
             brief: (&manifest.summary()).into(),
             publisher: manifest.publisher.clone(),

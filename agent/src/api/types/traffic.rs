@@ -23,7 +23,8 @@ pub struct FrozenStatus {
     pub reachable: u64,
     /// All of them.
     pub members: u64,
-    /// Regions that the agent's DNS leaves out of its answers meanwhile, as they refuse its own probes.
+    /// Regions that the agent's DNS leaves out of its answers meanwhile, as they refuse its own
+    /// probes.
     pub left_out: Vec<RegionName>,
     /// What is the matter.
     pub detail: String,

@@ -17,45 +17,84 @@ const QUOTED: usize = 200;
 pub(super) async fn json<T: DeserializeOwned>(reply: Response) -> Result<T, ClientError> {
     let agent = base(&reply);
     let bytes = collect(check(reply).await?, ANSWER_MAX).await?;
-    serde_json::from_slice(&bytes).map_err(|error| ClientError::Foreign { agent, why: error.to_string() })
+    serde_json::from_slice(&bytes).map_err(|error| ClientError::Foreign {
+        agent,
+        why: error.to_string(),
+    })
 }
 
 /// Reads a text. What is not printable in it is left out, but for line breaks.
 pub(super) async fn text(reply: Response) -> Result<String, ClientError> {
     let agent = base(&reply);
     let bytes = collect(check(reply).await?, ANSWER_MAX).await?;
-    let text = String::from_utf8(bytes).map_err(|error| ClientError::Foreign { agent, why: error.to_string() })?;
-    Ok(text.chars().filter(|c| matches!(c, '\n' | '\r') || !is_unprintable(*c)).collect())
+    let text = String::from_utf8(bytes).map_err(|error| ClientError::Foreign {
+        agent,
+        why: error.to_string(),
+    })?;
+
+    Ok(text
+        .chars()
+        .filter(|c| matches!(c, '\n' | '\r') || !is_unprintable(*c))
+        .collect())
 }
 
 /// Turns an error answer into an error.
 pub(super) async fn check(reply: Response) -> Result<Response, ClientError> {
-    let (agent, status) = (base(&reply), reply.status());
+    let agent = base(&reply);
+    let status = reply.status();
     if status.is_success() {
         return Ok(reply);
     }
+
     // An error that can't be read whole is still that error.
     let bytes = collect(reply, ERROR_MAX).await.unwrap_or_default();
     let ErrorBody { error, hint, code } = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-        let text: String =
-            String::from_utf8_lossy(&bytes).chars().filter(|c| !is_unprintable(*c)).take(QUOTED).collect();
+        let text: String = String::from_utf8_lossy(&bytes)
+            .chars()
+            .filter(|c| !is_unprintable(*c))
+            .take(QUOTED)
+            .collect();
         let reason = status.canonical_reason().unwrap_or_default();
-        let error = format!("{} answered {} {reason} {text}", super::error::origin(&agent), status.as_u16());
-        ErrorBody { error: error.trim_end().into(), hint: String::new(), code: String::new() }
+        let error = format!(
+            "{} answered {} {reason} {text}",
+            super::error::origin(&agent),
+            status.as_u16()
+        );
+
+        ErrorBody {
+            error: error.trim_end().into(),
+            hint: String::new(),
+            code: String::new(),
+        }
     });
-    Err(ClientError::Refused { error, hint, status, code })
+
+    Err(ClientError::Refused {
+        error,
+        hint,
+        status,
+        code,
+    })
 }
 
 async fn collect(mut reply: Response, limit: usize) -> Result<Vec<u8>, ClientError> {
     let agent = base(&reply);
     let mut bytes = Vec::new();
-    let broken = |error: reqwest::Error| ClientError::Connection { agent: agent.clone(), why: root(&error) };
+    let broken = |error: reqwest::Error| ClientError::Connection {
+        agent: agent.clone(),
+        why: root(&error),
+    };
+
     while let Some(piece) = reply.chunk().await.map_err(broken)? {
         if bytes.len() + piece.len() > limit {
-            return Err(ClientError::Foreign { agent, why: format!("its answer is longer than {limit} bytes") });
+            return Err(ClientError::Foreign {
+                agent,
+                why: format!("its answer is longer than {limit} bytes"),
+            });
         }
+
         bytes.extend_from_slice(&piece);
     }
+
     Ok(bytes)
 }
 

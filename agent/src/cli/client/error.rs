@@ -26,13 +26,15 @@ pub enum ClientError {
     #[error("{0}")]
     Usage(String),
     /// No agent answers: exit code 3.
-    #[error("no agent of the mesh can be reached{}", .tried.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
+    #[error("no agent of the mesh can be \
+        reached{}", .tried.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
     NoAgent {
         /// Whom we asked, and how that ended.
         tried: Vec<Failure>,
     },
     /// The agent took a change, and its answer never came: exit code 3.
-    #[error("{} broke off ({why}); it may have been done, look before you repeat it", origin(.agent))]
+    #[error("{} broke off ({why}); it may have been done, look before you repeat \
+        it", origin(.agent))]
     BrokenOff {
         /// The agent's URL.
         agent: Url,
@@ -96,7 +98,10 @@ impl ClientError {
     }
 
     pub(super) fn broken(agent: &Url, error: &reqwest::Error) -> Self {
-        Self::Connection { agent: agent.clone(), why: root(error) }
+        Self::Connection {
+            agent: agent.clone(),
+            why: root(error),
+        }
     }
 }
 
@@ -108,12 +113,19 @@ pub(super) fn origin(url: &Url) -> &str {
 /// The innermost cause: what the system said.
 pub(super) fn root(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        let what = if error.is_connect() { "no connection in time" } else { "no answer in time" };
+        let what = if error.is_connect() {
+            "no connection in time"
+        } else {
+            "no answer in time"
+        };
+
         return what.into();
     }
+
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
+
     describe::without_numbers(&cause.to_string())
 }

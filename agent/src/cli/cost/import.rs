@@ -21,7 +21,8 @@ use tokio_util::io::ReaderStream;
 /// Bytes read from a file at once.
 const BLOCK: usize = 1 << 20;
 
-/// Take bills into the mesh: FOCUS exports as CSV, CSV.gz or Parquet. What a source had for a month is replaced
+/// Take bills into the mesh: FOCUS exports as CSV, CSV.gz or Parquet. What a source had for a month
+/// is replaced
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Files, or folders with files; of an export in a folder, the newest delivery of each month
@@ -47,12 +48,15 @@ fn source(text: &str) -> Result<String, String> {
 impl Import {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let paths = self.paths.clone();
-        let Found { files, passed_over } =
-            tokio::task::spawn_blocking(move || find(&paths)).await?.map_err(ClientError::from)?;
+        let Found { files, passed_over } = tokio::task::spawn_blocking(move || find(&paths))
+            .await?
+            .map_err(ClientError::from)?;
         let client = Client::new(&self.common.client)?;
+
         if !self.dry_run {
             client.require_token()?;
         }
+
         let one = client.reachable().await?;
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("dry_run", if self.dry_run { "true" } else { "false" });
@@ -62,13 +66,18 @@ impl Import {
         if let Some(currency) = self.currency {
             query.append_pair("currency", currency.as_str());
         }
+
         let (form, bar) = form(&files).await?;
-        let sent = one.send_form::<Value>(&format!("/v1/cost/import?{}", query.finish()), form).await;
+        let sent = one
+            .send_form::<Value>(&format!("/v1/cost/import?{}", query.finish()), form)
+            .await;
+
         bar.finish_and_clear();
         let mut summary = sent?;
         if let Some(fields) = summary.as_object_mut() {
             fields.insert("passed_over".into(), passed_over.into());
         }
+
         self.common.tell(&summary, |_| render(&summary))
     }
 }
@@ -82,15 +91,25 @@ async fn form(files: &[BillFile]) -> Result<(reqwest::multipart::Form, ProgressB
         let size = file.metadata().await.with_context(failed)?.len();
         opened.push((name.clone(), file, size));
     }
+
     let total = opened.iter().map(|(_, _, size)| size).sum();
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total) } else { ProgressBar::hidden() };
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(total)
+    } else {
+        ProgressBar::hidden()
+    };
+
     // A template that is wrong would only be ugly.
-    if let Ok(style) = ProgressStyle::with_template("[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template(
+        "[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
+    ) {
         bar.set_style(style);
     }
+
     let mut form = reqwest::multipart::Form::new();
     for (name, file, size) in opened {
-        let (progress, end) = (bar.clone(), total);
+        let progress = bar.clone();
+        let end = total;
         let stream = ReaderStream::with_capacity(file, BLOCK).inspect_ok(move |block| {
             progress.inc(block.len().try_into().unwrap_or_default());
             if progress.position() >= end {
@@ -98,8 +117,13 @@ async fn form(files: &[BillFile]) -> Result<(reqwest::multipart::Form, ProgressB
             }
         });
         let body = reqwest::Body::wrap_stream(stream);
-        form = form.part("file", reqwest::multipart::Part::stream_with_length(body, size).file_name(name));
+
+        form = form.part(
+            "file",
+            reqwest::multipart::Part::stream_with_length(body, size).file_name(name),
+        );
     }
+
     Ok((form, bar))
 }
 
@@ -108,17 +132,36 @@ fn render(summary: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let report = &summary["report"];
     let mut text = String::new();
-    let mut table = Table::new(&["SOURCE", "MONTH", "ROWS", "CELLS", "DAYS", "EFFECTIVE", "REPLACES"]);
+    let mut table = Table::new(&[
+        "SOURCE",
+        "MONTH",
+        "ROWS",
+        "CELLS",
+        "DAYS",
+        "EFFECTIVE",
+        "REPLACES",
+    ]);
+
     for part in summary["parts"].as_array().into_iter().flatten() {
         let said = |field: &str| plain(part[field].as_str().unwrap_or_default(), 100);
-        let totals = part["totals"]["effective"].as_object().into_iter().flatten();
+        let totals = part["totals"]["effective"]
+            .as_object()
+            .into_iter()
+            .flatten();
         let totals: Vec<String> = totals
-            .map(|(currency, amount)| format!("{} {currency}", plain(amount.as_str().unwrap_or_default(), 40)))
+            .map(|(currency, amount)| {
+                format!(
+                    "{} {currency}",
+                    plain(amount.as_str().unwrap_or_default(), 40)
+                )
+            })
             .collect();
+
         let replaced = match &part["replaced"] {
             Value::Null => "nothing".into(),
             before => format!("{} rows", number(&before["rows"])),
         };
+
         table.row(vec![
             said("source"),
             said("period"),
@@ -129,33 +172,79 @@ fn render(summary: &Value) -> String {
             replaced,
         ]);
     }
+
     text += &table.render();
-    let (rows, imported) = (number(&report["rows"]), number(&report["imported"]));
+    let rows = number(&report["rows"]);
+    let imported = number(&report["imported"]);
     let files = report["files"].as_array().map_or(0, Vec::len);
-    let read: u64 = report["files"].as_array().into_iter().flatten().map(|file| number(&file["bytes"])).sum();
-    text += &format!("\n{} of {rows} rows in {} ({}) ", imported, count(files, "file", "files"), bytes(read));
-    text += if summary["dry_run"] == true { "would be imported; nothing was changed\n" } else { "are imported\n" };
+    let read: u64 = report["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|file| number(&file["bytes"]))
+        .sum();
+
+    text += &format!(
+        "\n{} of {rows} rows in {} ({}) ",
+        imported,
+        count(files, "file", "files"),
+        bytes(read)
+    );
+
+    text += if summary["dry_run"] == true {
+        "would be imported; nothing was changed\n"
+    } else {
+        "are imported\n"
+    };
+
     for problem in summary["passed_over"].as_array().into_iter().flatten() {
-        text += &format!("warning: passed over: {}\n", plain(problem.as_str().unwrap_or_default(), 400));
+        text += &format!(
+            "warning: passed over: {}\n",
+            plain(problem.as_str().unwrap_or_default(), 400)
+        );
     }
+
     for file in report["files"].as_array().into_iter().flatten() {
         for warning in file["warnings"].as_array().into_iter().flatten() {
             let name = plain(file["name"].as_str().unwrap_or_default(), 200);
-            text += &format!("warning: {name}: {}\n", plain(warning.as_str().unwrap_or_default(), 300));
+            text += &format!(
+                "warning: {name}: {}\n",
+                plain(warning.as_str().unwrap_or_default(), 300)
+            );
         }
     }
+
     if number(&report["rounded"]) > 0 {
         let rounded = number(&report["rounded"]);
-        text += &format!("warning: {rounded} rows have amounts of more than 15 decimals; these were rounded\n");
+        text += &format!(
+            "warning: {rounded} rows have amounts of more than 15 decimals; these were rounded\n"
+        );
     }
+
     if rows > imported {
-        text += &format!("warning: {} rows are bad and were left out; the first:\n", rows - imported);
+        text += &format!(
+            "warning: {} rows are bad and were left out; the first:\n",
+            rows - imported
+        );
+
         for bad in report["bad_rows"].as_array().into_iter().flatten() {
             let said = |field: &str| plain(bad[field].as_str().unwrap_or_default(), 120);
-            let value = format!("{} \"{}\": {}", said("column"), said("value"), said("reason"));
-            text += &format!("  {}:{}: {}\n", said("file"), number(&bad["row"]), value.trim_start());
+            let value = format!(
+                "{} \"{}\": {}",
+                said("column"),
+                said("value"),
+                said("reason")
+            );
+
+            text += &format!(
+                "  {}:{}: {}\n",
+                said("file"),
+                number(&bad["row"]),
+                value.trim_start()
+            );
         }
     }
+
     text
 }
 
@@ -180,6 +269,7 @@ mod tests {
                 "files": [{ "name": "b.csv", "bytes": 2048, "warnings": ["no column ListCost"] }],
                 "bad_rows": [{ "file": "b.csv", "row": 4, "column": "EffectiveCost", "value": "x\u{1b}[2J", "reason": "number" }] } });
         let text = render(&summary);
+
         for part in [
             "AWS 1",
             "1.5 USD",

@@ -64,9 +64,12 @@ impl PricesCommand {
 
 impl Import {
     async fn run(self) -> Result<ExitCode> {
-        let text = tokio::fs::read(&self.file).await.with_context(|| format!("cannot read {}", self.file.display()))?;
-        let text = String::from_utf8(text)
-            .map_err(|_| ClientError::Usage(format!("{}: it is not UTF-8 text", self.file.display())))?;
+        let text = tokio::fs::read(&self.file)
+            .await
+            .with_context(|| format!("cannot read {}", self.file.display()))?;
+        let text = String::from_utf8(text).map_err(|_| {
+            ClientError::Usage(format!("{}: it is not UTF-8 text", self.file.display()))
+        })?;
         let body = serde_json::json!({
             "name": self.file.display().to_string(),
             "text": text,
@@ -75,7 +78,10 @@ impl Import {
             "replace": self.replace,
             "dry_run": self.dry_run,
         });
-        let summary: Value = Client::new(&self.common.client)?.post("/v1/cost/prices", &body).await?;
+
+        let summary: Value = Client::new(&self.common.client)?
+            .post("/v1/cost/prices", &body)
+            .await?;
         self.common.tell(&summary, |_| render(&summary))
     }
 }
@@ -87,20 +93,30 @@ fn render(summary: &Value) -> String {
         number("added"),
         number("unchanged"),
         number("replaced"),
-        if summary["dry_run"] == true { " (nothing was changed)" } else { "" }
+        if summary["dry_run"] == true {
+            " (nothing was changed)"
+        } else {
+            ""
+        }
     );
+
     for refused in summary["refused"].as_array().into_iter().flatten() {
         let said = crate::cli::text::plain(refused.as_str().unwrap_or_default(), 300);
-        text += &format!("warning: another price of {said} holds from the same day; --replace replaces it\n");
+        text += &format!(
+            "warning: another price of {said} holds from the same day; --replace replaces it\n"
+        );
     }
+
     for rejected in summary["rejected"].as_array().into_iter().flatten() {
         let said = crate::cli::text::plain(rejected.as_str().unwrap_or_default(), 300);
         text += &format!("warning: not taken: {said}\n");
     }
+
     for field in summary["ignored"].as_array().into_iter().flatten() {
         let said = crate::cli::text::plain(field.as_str().unwrap_or_default(), 100);
         text += &format!("warning: the field {said} means nothing here and was ignored\n");
     }
+
     text
 }
 
@@ -114,7 +130,15 @@ mod tests {
         let summary = json!({ "added": 2, "unchanged": 1, "replaced": 0, "refused": [], "rejected": ["line 3: not a price"],
             "rejected_count": 1, "ignored": ["pricng"] });
         let text = render(&summary);
-        assert!(text.contains("2 prices are new, 1 were there") && text.contains("not taken: line 3"), "{text}");
-        assert!(text.contains("the field pricng means nothing here"), "{text}");
+
+        assert!(
+            text.contains("2 prices are new, 1 were there") && text.contains("not taken: line 3"),
+            "{text}"
+        );
+
+        assert!(
+            text.contains("the field pricng means nothing here"),
+            "{text}"
+        );
     }
 }

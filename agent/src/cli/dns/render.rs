@@ -11,20 +11,35 @@ const CONTENT_MAX: usize = 160;
 /// What would change.
 pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
     let mut shown = head(outlook.provider, &outlook.zone, &outlook.plan, paint);
-    let written =
-        outlook.written_from.as_deref().map_or("never written by RegionMesh".into(), |fence| text::plain(fence, 200));
+    let written = outlook
+        .written_from
+        .as_deref()
+        .map_or("never written by RegionMesh".into(), |fence| {
+            text::plain(fence, 200)
+        });
+
     shown += &text::wrap("written from  ", &written);
     if outlook.is_drift && !outlook.differences.is_empty() {
         let drift = "these were changed by somebody else, or the configuration was:";
         shown += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
     }
+
     shown += &differences(&outlook.differences, paint);
     for check in &outlook.new_checks {
-        shown += &format!("  {} health check of {check}\n", paint.tone(Tone::Good, "+"));
+        shown += &format!(
+            "  {} health check of {check}\n",
+            paint.tone(Tone::Good, "+")
+        );
     }
+
     for check in &outlook.obsolete_checks {
-        shown += &format!("  {} health check {}\n", paint.tone(Tone::Bad, "-"), text::plain(check, 64));
+        shown += &format!(
+            "  {} health check {}\n",
+            paint.tone(Tone::Bad, "-"),
+            text::plain(check, 64)
+        );
     }
+
     shown += &notes(&outlook.notes, paint);
     let summary = if outlook.is_done() {
         "nothing to do".into()
@@ -34,6 +49,7 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
         let checks = text::count(outlook.new_checks.len(), "health check", "health checks");
         format!("{records} in {batches}, and {checks} to be made; `regionmesh dns apply` does it")
     };
+
     shown + &format!("{summary}\n")
 }
 
@@ -42,42 +58,77 @@ pub(super) fn done(published: &Published, settled: Option<&Settled>, paint: Pain
     let mut shown = head(published.provider, &published.zone, &published.plan, paint);
     shown += &differences(&published.differences, paint);
     for check in &published.new_checks {
-        shown += &format!("  {} health check of {check}\n", paint.tone(Tone::Good, "+"));
+        shown += &format!(
+            "  {} health check of {check}\n",
+            paint.tone(Tone::Good, "+")
+        );
     }
+
     for check in settled.iter().flat_map(|settled| &settled.deleted_checks) {
-        shown += &format!("  {} health check {}\n", paint.tone(Tone::Bad, "-"), text::plain(check, 64));
+        shown += &format!(
+            "  {} health check {}\n",
+            paint.tone(Tone::Bad, "-"),
+            text::plain(check, 64)
+        );
     }
+
     shown += &notes(&published.notes, paint);
-    shown += if published.batches == 0 { "nothing was to be changed\n" } else { "written\n" };
+    shown += if published.batches == 0 {
+        "nothing was to be changed\n"
+    } else {
+        "written\n"
+    };
+
     if let Some(settled) = settled {
         if let Some(ms) = settled.in_sync_ms {
-            shown += &format!("on all of the provider's name servers after {}\n", text::ago(ms));
+            shown += &format!(
+                "on all of the provider's name servers after {}\n",
+                text::ago(ms)
+            );
         }
+
         if !settled.verified.is_empty() {
             shown += &text::wrap("answered by ", &settled.verified.join(", "));
         }
         shown += &notes(&settled.notes, paint);
     }
+
     shown
 }
 
 fn head(provider: &str, zone: &str, plan: &str, paint: Paint) -> String {
-    format!("{}  plan {plan}\n", paint.tone(Tone::Strong, format!("{provider} {zone}")))
+    format!(
+        "{}  plan {plan}\n",
+        paint.tone(Tone::Strong, format!("{provider} {zone}"))
+    )
 }
 
 fn differences(differences: &[Difference], paint: Paint) -> String {
     let line = |difference: &Difference| {
-        let content = |text: &Option<String>| text.as_deref().map(|text| text::plain(text, CONTENT_MAX));
-        let (sign, tone, content) = match (content(&difference.wanted), content(&difference.found)) {
+        let content =
+            |text: &Option<String>| text.as_deref().map(|text| text::plain(text, CONTENT_MAX));
+        let (sign, tone, content) = match (content(&difference.wanted), content(&difference.found))
+        {
             (Some(wanted), None) => ("+", Tone::Good, wanted),
-            (Some(wanted), Some(found)) => ("~", Tone::Uneasy, format!("{wanted}\n      was {found}")),
+            (Some(wanted), Some(found)) => {
+                ("~", Tone::Uneasy, format!("{wanted}\n      was {found}"))
+            }
             (None, found) => ("-", Tone::Bad, found.unwrap_or_default()),
         };
-        format!("  {} {}\n      {content}\n", paint.tone(tone, sign), text::plain(&difference.record, CONTENT_MAX))
+
+        format!(
+            "  {} {}\n      {content}\n",
+            paint.tone(tone, sign),
+            text::plain(&difference.record, CONTENT_MAX)
+        )
     };
+
     differences.iter().map(line).collect()
 }
 
 fn notes(notes: &[String], paint: Paint) -> String {
-    notes.iter().map(|note| text::wrap(&paint.tone(Tone::Uneasy, "note: "), &text::plain(note, 400))).collect()
+    notes
+        .iter()
+        .map(|note| text::wrap(&paint.tone(Tone::Uneasy, "note: "), &text::plain(note, 400)))
+        .collect()
 }

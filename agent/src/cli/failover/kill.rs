@@ -1,8 +1,9 @@
-//! `failover simulate --kill`: kills every agent of a region of a mesh of `up`, as a power cut would, and measures until
-//! its users are moved.
+//! `failover simulate --kill`: kills every agent of a region of a mesh of `up`, as a power cut
+//! would, and measures until its users are moved.
 //!
-//! Only processes that are provably that mesh's are killed: the pid file's, if that process runs with that agent's
-//! configuration. `up` starts dead agents again, so those of the region are killed until the plan is without it.
+//! Only processes that are provably that mesh's are killed: the pid file's, if that process runs
+//! with that agent's configuration. `up` starts dead agents again, so those of the region are
+//! killed until the plan is without it.
 
 use crate::{
     api::types::{RegionStatus, Status, WhatIf},
@@ -25,7 +26,8 @@ use std::{
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long users may take to be moved: silence is judged within 10 s, and a leader may have died with the region.
+/// How long users may take to be moved: silence is judged within 10 s, and a leader may have died
+/// with the region.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What happened.
@@ -52,23 +54,31 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
     let data_dir = common.client.data_dir();
     let agents = agents(data_dir, region);
     if agents.is_empty() {
-        let why =
-            format!("no agent of {region} of the mesh in {} runs; only meshes of `up` are killed", data_dir.display());
+        let why = format!(
+            "no agent of {region} of the mesh in {} runs; only meshes of `up` are killed",
+            data_dir.display()
+        );
         return Err(ClientError::Usage(why).into());
     }
+
     let before: Status = client.get("/v1/status").await?;
-    let share_before = find(&before, region).context("the mesh does not have that region")?.share;
+    let share_before = find(&before, region)
+        .context("the mesh does not have that region")?
+        .share;
     let assume = BTreeMap::from([(region.clone(), Condition::Failed)]);
     let foretold = super::suppose(client, assume).await?;
     let witness = surviving(client, &before, region)?;
 
     let begin = Instant::now();
-    let (mut killed, mut verdict_ms) = (BTreeSet::new(), None);
+    let mut killed = BTreeSet::new();
+    let mut verdict_ms = None;
+
     loop {
         for pid in self::agents(data_dir, region) {
             process::kill(pid);
             killed.insert(pid);
         }
+
         if let Ok(answer) = witness.ask::<Status>("/v1/status", ANSWER).await {
             let status = answer.value;
             if let Some(seen) = find(&status, region) {
@@ -76,10 +86,15 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
                 if seen.verdict == Condition::Failed {
                     verdict_ms.get_or_insert(elapsed_ms);
                 }
+
                 if let Some(verdict_ms) = verdict_ms
                     && matches!(seen.standing.as_str(), "out" | "limited")
                 {
-                    let reason = status.plan.as_ref().map(|plan| plan.reason.clone()).unwrap_or_default();
+                    let reason = status
+                        .plan
+                        .as_ref()
+                        .map(|plan| plan.reason.clone())
+                        .unwrap_or_default();
                     let outcome = Outcome {
                         region: region.clone(),
                         killed,
@@ -90,41 +105,79 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
                         reason,
                         foretold,
                     };
+
                     return common.tell(&outcome, |paint| render(&outcome, paint));
                 }
             }
         }
+
         if begin.elapsed() > PATIENCE {
             let seconds = PATIENCE.as_secs();
-            let why =
-                format!("{region} was killed and its users are not moved after {seconds} s; see `failover explain`");
+            let why = format!(
+                "{region} was killed and its users are not moved after {seconds} s; see `failover \
+                    explain`"
+            );
+
             return Err(ClientError::Deadline(why).into());
         }
+
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 fn render(outcome: &Outcome, _: Paint) -> String {
-    let Outcome { region, killed, share_before, verdict_ms, plan_ms, share_after, reason, .. } = outcome;
+    let Outcome {
+        region,
+        killed,
+        share_before,
+        verdict_ms,
+        plan_ms,
+        share_after,
+        reason,
+        ..
+    } = outcome;
+
     let pids: Vec<String> = killed.iter().map(u32::to_string).collect();
-    let mut text =
-        format!("{region} killed (pid {}); it had {} of the traffic\n", pids.join(", "), percent(*share_before));
-    text += &format!("{:6.2} s  the verdict is failed\n", *verdict_ms as f64 / 1e3);
+    let mut text = format!(
+        "{region} killed (pid {}); it had {} of the traffic\n",
+        pids.join(", "),
+        percent(*share_before)
+    );
+
+    text += &format!(
+        "{:6.2} s  the verdict is failed\n",
+        *verdict_ms as f64 / 1e3
+    );
+
     text += &wrap(
         &format!("{:6.2} s  ", *plan_ms as f64 / 1e3),
         &format!("the plan gives it {}: {reason}", percent(*share_after)),
     );
-    let as_foretold =
-        outcome.foretold.regions.iter().any(|part| part.region == *region && (part.share - share_after).abs() < 0.001);
-    text + if as_foretold { "as --what-if foretold\n" } else { "--what-if foretold another share\n" }
+
+    let as_foretold = outcome
+        .foretold
+        .regions
+        .iter()
+        .any(|part| part.region == *region && (part.share - share_after).abs() < 0.001);
+
+    text + if as_foretold {
+        "as --what-if foretold\n"
+    } else {
+        "--what-if foretold another share\n"
+    }
 }
 
 /// A client of an agent that will survive.
 fn surviving(client: &Client, status: &Status, region: &RegionName) -> Result<Client> {
     let is_other = |agent: &str| agent.split('/').next() != Some(region.as_str());
-    let other = status.agents.iter().find(|agent| agent.alive && is_other(&agent.agent) && !agent.api_url.is_empty());
-    let other =
-        other.with_context(|| format!("{region} is the only region: nobody would be left to move its users to"))?;
+    let other = status
+        .agents
+        .iter()
+        .find(|agent| agent.alive && is_other(&agent.agent) && !agent.api_url.is_empty());
+    let other = other.with_context(|| {
+        format!("{region} is the only region: nobody would be left to move its users to")
+    })?;
+
     Ok(client.only(&other.api_url)?)
 }
 
@@ -134,13 +187,27 @@ fn find<'a>(status: &'a Status, region: &RegionName) -> Option<&'a RegionStatus>
 
 /// The processes of the region's agents.
 fn agents(data_dir: &Path, region: &RegionName) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir(data_dir.join("agents")) else { return Vec::new() };
-    let of_region = |name: &str| name.split_once('.').is_some_and(|(of, _)| of == region.as_str());
-    let running =
-        entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(of_region)).filter_map(|entry| {
-            let pid: u32 = std::fs::read_to_string(entry.path().join("pid")).ok()?.trim().parse().ok()?;
-            // The directory may be given as a relative path; agents are started with the absolute one.
+    let Ok(entries) = std::fs::read_dir(data_dir.join("agents")) else {
+        return Vec::new();
+    };
+    let of_region = |name: &str| {
+        name.split_once('.')
+            .is_some_and(|(of, _)| of == region.as_str())
+    };
+    let running = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(of_region))
+        .filter_map(|entry| {
+            let pid: u32 = std::fs::read_to_string(entry.path().join("pid"))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()?;
+
+            // The directory may be given as a relative path; agents are started with the absolute
+            // one.
             checks::is_ours(pid, &entry.path().canonicalize().ok()?).then_some(pid)
         });
+
     running.collect()
 }

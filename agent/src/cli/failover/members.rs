@@ -1,4 +1,5 @@
-//! `regionmesh failover members`: who votes in the register and gets traffic, and how that is changed.
+//! `regionmesh failover members`: who votes in the register and gets traffic, and how that is
+//! changed.
 
 use super::{Signature, render};
 use crate::{
@@ -42,9 +43,10 @@ struct List {
 
 /// Add a region, or the witness, to the members
 ///
-/// Refused: a member; what is not in the leader's configuration; a change that the members which answer are no majority
-/// for; a store that holds another register; and, without --force, a change after which automatic failover is refused. A new
-/// region gets its traffic by the cool-down and the ramp.
+/// Refused: a member; what is not in the leader's configuration; a change that the members which
+/// answer are no majority for; a store that holds another register; and, without --force, a change
+/// after which automatic failover is refused. A new region gets its traffic by the cool-down and
+/// the ramp.
 #[derive(Debug, Args)]
 struct Add {
     /// The region, or `witness`; it must be in every agent's configuration
@@ -60,13 +62,15 @@ struct Add {
 
 /// Remove a region, or the witness, from the members
 ///
-/// Refused: the last member; a change that the other members which answer are no majority for; and, without --force, a
-/// region that has traffic, and a change after which automatic failover is refused. Drain the region first.
+/// Refused: the last member; a change that the other members which answer are no majority for; and,
+/// without --force, a region that has traffic, and a change after which automatic failover is
+/// refused. Drain the region first.
 #[derive(Debug, Args)]
 struct Remove {
     /// The region, or `witness`
     region: RegionName,
-    /// Also with traffic on it (its users are moved at once), or if automatic failover is refused from then on
+    /// Also with traffic on it (its users are moved at once), or if automatic failover is refused
+    /// from then on
     #[arg(long)]
     force: bool,
     /// With --force: without asking
@@ -96,31 +100,76 @@ impl MembersCommand {
         match self.action {
             None => list(self.common).await,
             Some(Action::List(List { common })) => list(common).await,
-            Some(Action::Add(Add { region, force, signature, common })) => {
-                order("add", json!({ "region": region, "force": force }), signature, common).await
+            Some(Action::Add(Add {
+                region,
+                force,
+                signature,
+                common,
+            })) => {
+                order(
+                    "add",
+                    json!({ "region": region, "force": force }),
+                    signature,
+                    common,
+                )
+                .await
             }
-            Some(Action::Remove(Remove { region, force, yes, signature, common })) => {
+            Some(Action::Remove(Remove {
+                region,
+                force,
+                yes,
+                signature,
+                common,
+            })) => {
                 if force {
                     confirm(
-                        &format!("Remove {region} although it may have traffic? Its users are moved at once."),
+                        &format!(
+                            "Remove {region} although it may have traffic? Its users are moved at \
+                                once."
+                        ),
                         yes,
                     )?;
                 }
-                order("remove", json!({ "region": region, "force": force }), signature, common).await
+
+                order(
+                    "remove",
+                    json!({ "region": region, "force": force }),
+                    signature,
+                    common,
+                )
+                .await
             }
-            Some(Action::Rename(Rename { old, new, signature, common })) => {
-                order("rename", json!({ "region": old, "to": new }), signature, common).await
+            Some(Action::Rename(Rename {
+                old,
+                new,
+                signature,
+                common,
+            })) => {
+                order(
+                    "rename",
+                    json!({ "region": old, "to": new }),
+                    signature,
+                    common,
+                )
+                .await
             }
         }
     }
 }
 
 async fn list(common: Common) -> Result<ExitCode> {
-    let members: MembersStatus = Client::new(&common.client)?.get("/v1/failover/members").await?;
+    let members: MembersStatus = Client::new(&common.client)?
+        .get("/v1/failover/members")
+        .await?;
     common.tell(&members, |paint| show(&members, paint))
 }
 
-async fn order(what: &str, mut body: Value, signature: Signature, common: Common) -> Result<ExitCode> {
+async fn order(
+    what: &str,
+    mut body: Value,
+    signature: Signature,
+    common: Common,
+) -> Result<ExitCode> {
     body["by"] = operator(signature.by).unwrap_or_default().into();
     body["why"] = signature.why.unwrap_or_default().into();
     let client = Client::new(&common.client)?;
@@ -129,18 +178,46 @@ async fn order(what: &str, mut body: Value, signature: Signature, common: Common
 }
 
 fn show(status: &MembersStatus, paint: Paint) -> String {
-    let mut text = format!("members  as {} sees them\n", plain(&status.answered_by, 200));
+    let mut text = format!(
+        "members  as {} sees them\n",
+        plain(&status.answered_by, 200)
+    );
     let (Some(register), Some(seq)) = (&status.register, status.seq) else {
-        return text + &paint.tone(Tone::Uneasy, "no plan is committed yet: the first one makes the register") + "\n";
+        return text
+            + &paint.tone(
+                Tone::Uneasy,
+                "no plan is committed yet: the first one makes the register",
+            )
+            + "\n";
     };
-    let voting = status.members.iter().filter(|member| member.is_member).count();
-    let said = format!("{}, plan #{seq}; {} of {voting} votes decide", plain(register, 20), status.majority);
+
+    let voting = status
+        .members
+        .iter()
+        .filter(|member| member.is_member)
+        .count();
+    let said = format!(
+        "{}, plan #{seq}; {} of {voting} votes decide",
+        plain(register, 20),
+        status.majority
+    );
+
     text += &wrap("register ", &said);
     if let Some(why) = &status.automatic_refused {
         text += &wrap("", &paint.tone(Tone::Bad, plain(why, 500)));
     }
     text += "\n";
-    let mut table = Table::new(&["MEMBER", "VOTE", "ACCEPTOR", "AGENTS", "SHARE", "CONFIGURED"]).heading(paint);
+
+    let mut table = Table::new(&[
+        "MEMBER",
+        "VOTE",
+        "ACCEPTOR",
+        "AGENTS",
+        "SHARE",
+        "CONFIGURED",
+    ])
+    .heading(paint);
+
     for member in &status.members {
         table.row(row(member, paint));
     }
@@ -154,13 +231,21 @@ fn row(member: &MemberStatus, paint: Paint) -> Vec<String> {
         (true, other) => paint.tone(Tone::Uneasy, plain(other, 20)),
     };
     let of_region = |text: String| if member.is_witness { "-".into() } else { text };
+
     vec![
         member.member.to_string(),
         vote,
-        member.acceptor.as_ref().map_or_else(|| "-".into(), |acceptor| plain(acceptor, 20)),
+        member
+            .acceptor
+            .as_ref()
+            .map_or_else(|| "-".into(), |acceptor| plain(acceptor, 20)),
         of_region(member.agents_alive.to_string()),
         of_region(percent(member.share)),
-        if member.is_configured { "yes".into() } else { paint.tone(Tone::Bad, "no") },
+        if member.is_configured {
+            "yes".into()
+        } else {
+            paint.tone(Tone::Bad, "no")
+        },
     ]
 }
 
@@ -179,7 +264,11 @@ mod tests {
             "automatic_refused": "automatic failover is refused: 2 regions and no witness",
             "members": [member("a", true, "counts", true), member("b", true, "joining", false),
                 member("c", false, "none", true), member("witness", false, "none", true)] });
-        let text = show(&serde_json::from_value(told).unwrap(), Paint { is_on: false });
+        let text = show(
+            &serde_json::from_value(told).unwrap(),
+            Paint { is_on: false },
+        );
+
         for part in [
             "register 7, plan #4; 2 of 2 votes decide",
             "refused: 2 regions and no witness",

@@ -2,8 +2,8 @@
 
 use crate::{
     api::types::{
-        AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus, PlannedRegion,
-        RegionExplanation, RegionStatus, ShortfallStatus, VerdictStatus, WhatIf,
+        AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus,
+        PlannedRegion, RegionExplanation, RegionStatus, ShortfallStatus, VerdictStatus, WhatIf,
     },
     cli::{
         status::{frozen, suspended},
@@ -17,21 +17,41 @@ const TEXT_MAX: usize = 1_100;
 
 pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
     let mut text = match &status.leader {
-        Some(leader) => format!("leader  {}, ballot {}\n", plain(&leader.agent, 200), leader.ballot),
+        Some(leader) => format!(
+            "leader  {}, ballot {}\n",
+            plain(&leader.agent, 200),
+            leader.ballot
+        ),
         None if status.frozen.is_some() => format!("leader  {}\n", paint.tone(Tone::Bad, "none")),
-        None => format!("leader  {}\n", paint.tone(Tone::Uneasy, "none; an election is due")),
+        None => format!(
+            "leader  {}\n",
+            paint.tone(Tone::Uneasy, "none; an election is due")
+        ),
     };
+
     text += &frozen(status.frozen.as_ref(), status.answered_ms, paint);
     let Some(plan) = &status.plan else {
-        text += &format!("plan    {}\n", paint.tone(Tone::Uneasy, "none is committed yet"));
+        text += &format!(
+            "plan    {}\n",
+            paint.tone(Tone::Uneasy, "none is committed yet")
+        );
         return text + &verdicts(&status.verdicts, paint);
     };
     let made = format!("#{}, made {} ago: ", plan.brief.seq, ago(plan.brief.age_ms));
+
     text += &wrap("plan    ", &(made + &plain(&plan.brief.reason, TEXT_MAX)));
     let out = match status.taken_out.len() {
-        0 => format!("nobody is out by automation; at most {} at a time", status.max_out),
-        _ => format!("out by automation: {}; at most {} at a time", names(&status.taken_out), status.max_out),
+        0 => format!(
+            "nobody is out by automation; at most {} at a time",
+            status.max_out
+        ),
+        _ => format!(
+            "out by automation: {}; at most {} at a time",
+            names(&status.taken_out),
+            status.max_out
+        ),
     };
+
     text += &wrap("guards  ", &out);
     if let Some(why) = &status.automatic_refused {
         text += &wrap("refused ", &paint.tone(Tone::Bad, plain(why, TEXT_MAX)));
@@ -42,6 +62,7 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
     text += &regions_with_verdicts(&plan.regions, &status.verdicts, paint);
     text += &verdicts(&status.verdicts, paint);
     text += "\n";
+
     text + &overrides(&plan.overrides, status.answered_ms, paint)
 }
 
@@ -54,20 +75,39 @@ pub(super) fn done(done: &OrderDone, paint: Paint) -> String {
 
 pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -> String {
     if history.plans.is_empty() {
-        return format!("{} has seen no plan yet\n", plain(&history.answered_by, 200));
+        return format!(
+            "{} has seen no plan yet\n",
+            plain(&history.answered_by, 200)
+        );
     }
+
     let mut text = String::new();
     for past in &history.plans {
         let brief = &past.plan.brief;
         let head = format!("{}  #{:<5} ", moment(past.seen_ms), brief.seq);
         text += &wrap(&head, &plain(&brief.reason, TEXT_MAX));
-        let shares = past.plan.regions.iter().map(|part| format!("{} {}", part.region, percent(part.share)));
+
+        let shares = past
+            .plan
+            .regions
+            .iter()
+            .map(|part| format!("{} {}", part.region, percent(part.share)));
         let line = shares.collect::<Vec<_>>().join(", ");
-        text += &format!("{}{}\n", " ".repeat(head.chars().count()), paint.tone(Tone::Faint, line));
+
+        text += &format!(
+            "{}{}\n",
+            " ".repeat(head.chars().count()),
+            paint.tone(Tone::Faint, line)
+        );
     }
+
     if surplus > 0 {
-        text += &format!("{} before; --limit shows more\n", count(surplus, "plan", "plans"));
+        text += &format!(
+            "{} before; --limit shows more\n",
+            count(surplus, "plan", "plans")
+        );
     }
+
     text + &format!("as {} saw it\n", plain(&history.answered_by, 200))
 }
 
@@ -78,9 +118,29 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
         0 => String::new(),
         since_ms => format!(" for {}", ago(told.answered_ms.saturating_sub(since_ms))),
     };
-    let mut text = format!("{}  as {} sees it\n", region.region, plain(&told.answered_by, 200));
-    text += &wrap("verdict   ", &format!("{verdict}{since}: {}", plain(&region.verdict_reason, TEXT_MAX)));
-    text += &wrap("standing  ", &format!("{}; {} of the traffic", told.standing, percent(region.share)));
+    let mut text = format!(
+        "{}  as {} sees it\n",
+        region.region,
+        plain(&told.answered_by, 200)
+    );
+
+    text += &wrap(
+        "verdict   ",
+        &format!(
+            "{verdict}{since}: {}",
+            plain(&region.verdict_reason, TEXT_MAX)
+        ),
+    );
+
+    text += &wrap(
+        "standing  ",
+        &format!(
+            "{}; {} of the traffic",
+            told.standing,
+            percent(region.share)
+        ),
+    );
+
     for (head, lines) in [
         ("orders", &told.overrides),
         ("guards", &told.guards),
@@ -93,6 +153,7 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
             text += &wrap(&format!("{head:<10}"), &plain(line, TEXT_MAX));
         }
     }
+
     text += "\n";
     text += &votes(told, paint);
     text += "\n";
@@ -101,6 +162,7 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
         text += "\n";
         text += &addresses(region, paint);
     }
+
     if !told.reasons.is_empty() {
         text += &format!("\n{}\n", paint.tone(Tone::Strong, "WHAT LED HERE"));
         for past in &told.reasons {
@@ -108,6 +170,7 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
             text += &wrap(&head, &plain(&past.reason, TEXT_MAX));
         }
     }
+
     text
 }
 
@@ -118,17 +181,31 @@ fn votes(told: &RegionExplanation, paint: Paint) -> String {
             Condition::Unknown => "abstains".to_owned(),
             condition => condition.as_str().to_owned(),
         };
-        table.row(vec![vote.region.to_string(), paint.tone(Tone::of(vote.condition), says)]);
+
+        table.row(vec![
+            vote.region.to_string(),
+            paint.tone(Tone::of(vote.condition), says),
+        ]);
     }
+
     for report in &told.own_reports {
         let says = match report.condition {
             Some(condition) => paint.tone(Tone::of(condition), condition.as_str()),
             None => paint.tone(Tone::Faint, "nothing yet"),
         };
-        let address = report.address.map(|address| format!(" for {address}")).unwrap_or_default();
-        let of = format!("itself ({}{address}, {} ago)", plain(&report.agent, 60), ago(report.age_ms));
+        let address = report
+            .address
+            .map(|address| format!(" for {address}"))
+            .unwrap_or_default();
+        let of = format!(
+            "itself ({}{address}, {} ago)",
+            plain(&report.agent, 60),
+            ago(report.age_ms)
+        );
+
         table.row(vec![of, says]);
     }
+
     table.render()
 }
 
@@ -137,32 +214,59 @@ fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String
     for observation in seen {
         table.row(vec![
             plain(&observation.observer, 60),
-            paint.tone(Tone::of(observation.condition), observation.condition.as_str()),
+            paint.tone(
+                Tone::of(observation.condition),
+                observation.condition.as_str(),
+            ),
             format!("{} ago", ago(now_ms.saturating_sub(observation.since_ms))),
             format!("{} ago", ago(observation.age_ms)),
             plain(&observation.evidence, 60),
         ]);
     }
+
     table.render()
 }
 
 /// Each address: the verdict, whether DNS answers it, and what each observer saw of it.
 fn addresses(region: &RegionStatus, paint: Paint) -> String {
-    let heads = ["ADDRESS", "VERDICT", "ANSWERED", "OBSERVER", "SEES", "ERRORS", "SLOW TAIL", "INFERENCE", "EVIDENCE"];
+    let heads = [
+        "ADDRESS",
+        "VERDICT",
+        "ANSWERED",
+        "OBSERVER",
+        "SEES",
+        "ERRORS",
+        "SLOW TAIL",
+        "INFERENCE",
+        "EVIDENCE",
+    ];
+
     let mut table = Table::new(&heads).heading(paint);
     for judged in &region.address_verdicts {
         let mut head = vec![
             judged.address.to_string(),
             paint.tone(Tone::of(judged.verdict), judged.verdict.as_str()),
-            if judged.answered { "yes".into() } else { paint.tone(Tone::Uneasy, "no") },
+            if judged.answered {
+                "yes".into()
+            } else {
+                paint.tone(Tone::Uneasy, "no")
+            },
         ];
+
         let observers = region.observations.iter().filter_map(|seen| {
-            Some((&seen.observer, seen.addresses.iter().find(|of| of.address == Some(judged.address))?))
+            Some((
+                &seen.observer,
+                seen.addresses
+                    .iter()
+                    .find(|of| of.address == Some(judged.address))?,
+            ))
         });
+
         for row in address_rows(observers, &mut head, paint) {
             table.row(row);
         }
     }
+
     table.render()
 }
 
@@ -179,19 +283,30 @@ fn address_rows<'a>(
         row.extend([
             plain(observer, 60),
             paint.tone(Tone::of(of.condition), of.condition.as_str()),
-            of.error_bp.map_or_else(unknown, |bp| percent(f64::from(bp) / 10_000.0)),
-            of.quantile_us.map_or_else(unknown, |us| format!("{}.{} ms", us / 1_000, us % 1_000 / 100)),
-            of.inference
-                .map_or_else(unknown, |passes| if passes { "passes".into() } else { paint.tone(Tone::Bad, "fails") }),
+            of.error_bp
+                .map_or_else(unknown, |bp| percent(f64::from(bp) / 10_000.0)),
+            of.quantile_us.map_or_else(unknown, |us| {
+                format!("{}.{} ms", us / 1_000, us % 1_000 / 100)
+            }),
+            of.inference.map_or_else(unknown, |passes| {
+                if passes {
+                    "passes".into()
+                } else {
+                    paint.tone(Tone::Bad, "fails")
+                }
+            }),
             plain(&of.evidence, 60),
         ]);
+
         rows.push(row);
     }
+
     if rows.is_empty() {
         let mut row = std::mem::take(head);
         row.extend(vec!["-".to_owned(); 6]);
         rows.push(row);
     }
+
     rows
 }
 
@@ -199,37 +314,58 @@ pub(super) fn what_if(answer: &WhatIf, paint: Paint) -> String {
     let mut text = wrap("", &plain(&answer.reason, TEXT_MAX));
     text += "nothing was changed\n\n";
     if !answer.limited.is_empty() {
-        let kept = format!("{} would keep a part of the traffic although it fails", names(&answer.limited));
+        let kept = format!(
+            "{} would keep a part of the traffic although it fails",
+            names(&answer.limited)
+        );
         text += &wrap("", &paint.tone(Tone::Uneasy, kept));
     }
+
     text += &shortfall(answer.shortfall.as_ref(), paint);
     text + &regions(&answer.regions, Some(&answer.before), paint)
 }
 
 fn shortfall(short: Option<&ShortfallStatus>, paint: Paint) -> String {
-    let Some(short) = short else { return String::new() };
+    let Some(short) = short else {
+        return String::new();
+    };
     let said = format!(
         "{} of {} requests/s are not moved: the other regions' declared capacity does not suffice",
         short.unmoved_rps, short.load_rps
     );
+
     wrap("capacity ", &paint.tone(Tone::Uneasy, said))
 }
 
 /// Why each region that is not healthy is not.
 fn verdicts(all: &[VerdictStatus], paint: Paint) -> String {
-    let bad = all.iter().filter(|status| status.verdict != Condition::Healthy && !status.reason.is_empty());
+    let bad = all
+        .iter()
+        .filter(|status| status.verdict != Condition::Healthy && !status.reason.is_empty());
     let line = |status: &VerdictStatus| {
-        let head = paint.tone(Tone::of(status.verdict), format!("{} is {}: ", status.region, status.verdict));
+        let head = paint.tone(
+            Tone::of(status.verdict),
+            format!("{} is {}: ", status.region, status.verdict),
+        );
         wrap(&head, &plain(&status.reason, TEXT_MAX))
     };
+
     bad.map(line).collect()
 }
 
-fn regions_with_verdicts(parts: &[PlannedRegion], verdicts: &[VerdictStatus], paint: Paint) -> String {
+fn regions_with_verdicts(
+    parts: &[PlannedRegion],
+    verdicts: &[VerdictStatus],
+    paint: Paint,
+) -> String {
     let mut table = Table::new(&["REGION", "SHARE", "VERDICT", "STANDING"]).heading(paint);
     for part in parts {
-        let verdict = verdicts.iter().find(|status| status.region == part.region).map(|status| status.verdict);
+        let verdict = verdicts
+            .iter()
+            .find(|status| status.region == part.region)
+            .map(|status| status.verdict);
         let verdict = verdict.unwrap_or(Condition::Unknown);
+
         table.row(vec![
             part.region.to_string(),
             percent(part.share),
@@ -237,6 +373,7 @@ fn regions_with_verdicts(parts: &[PlannedRegion], verdicts: &[VerdictStatus], pa
             standing(part, paint),
         ]);
     }
+
     table.render()
 }
 
@@ -245,6 +382,7 @@ fn standing(part: &PlannedRegion, paint: Paint) -> String {
         Some(percent) => format!("{} {percent} %", plain(&part.standing, 20)),
         None => plain(&part.standing, 20),
     };
+
     match part.standing.as_str() {
         "serving" => standing,
         "out" => paint.tone(Tone::Bad, standing),
@@ -258,15 +396,18 @@ fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Pai
         None => Table::new(&["REGION", "SHARE", "STANDING"]),
     }
     .heading(paint);
+
     for part in parts {
         let mut row = vec![part.region.to_string()];
         if let Some(before) = before {
             let was = before.iter().find(|was| was.region == part.region);
             row.push(was.map_or_else(|| "-".into(), |was| percent(was.share)));
         }
+
         row.extend([percent(part.share), standing(part, paint)]);
         table.row(row);
     }
+
     table.render()
 }
 
@@ -274,21 +415,30 @@ fn overrides(standing: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
     if standing.is_empty() {
         return "no orders stand\n".into();
     }
+
     let mut table = Table::new(&["ORDER", "REGION", "BY", "ENDS IN", "WHY"]).heading(paint);
     for order in standing {
         table.row(vec![
             order.kind.to_string(),
-            order.region.as_ref().map_or_else(|| "the whole mesh".into(), ToString::to_string),
+            order
+                .region
+                .as_ref()
+                .map_or_else(|| "the whole mesh".into(), ToString::to_string),
             plain(&order.by, 20),
             ago(order.expires_ms.saturating_sub(now_ms)),
             plain(&order.why, 60),
         ]);
     }
+
     table.render()
 }
 
 fn names(regions: &[RegionName]) -> String {
-    regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(", ")
+    regions
+        .iter()
+        .map(RegionName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -322,6 +472,7 @@ mod tests {
             "frozen": { "since_ms": 1_000, "reachable": 1, "members": 3, "left_out": ["b"],
                 "detail": "1 of 3 regions reachable" } });
         let text = status(&serde_json::from_value(told).unwrap(), PLAIN);
+
         for part in [
             "leader  none\n",
             "plan    #7, made 5 s ago: b: failed\n",
@@ -330,11 +481,13 @@ mod tests {
             "b       10 %   failed   limited\n",
             "b is failed: 2 of 2 observing regions say failed\n",
             "frozen  the plan has been frozen for 5 s: 1 of 3 regions reachable\n",
-            "warning drain of a by ann (disks) has had no effect for a for 5 s: users would be left on a region",
+            "warning drain of a by ann (disks) has had no effect for a for 5 s: users would be \
+                left on a region",
             "hold   the whole mesh  ann [2J  55 s     storm\n",
         ] {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");
         }
+
         assert!(!text.contains('\x1b'));
     }
 
@@ -344,7 +497,12 @@ mod tests {
             "shortfall": null, "regions": [part("a", 1.0, "serving"), part("b", 0.0, "out")],
             "before": [part("a", 0.5, "serving"), part("b", 0.5, "serving")] });
         let text = what_if(&serde_json::from_value(answer).unwrap(), PLAIN);
-        assert!(text.contains("nothing was changed\n") && text.contains("b       50 %  0 %       out\n"), "{text}");
+
+        assert!(
+            text.contains("nothing was changed\n")
+                && text.contains("b       50 %  0 %       out\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -354,8 +512,15 @@ mod tests {
             { "seen_ms": 951_782_401_000u64, "plan": plan("b: failed") },
         ] });
         let text = history(&serde_json::from_value(told).unwrap(), 3, PLAIN);
-        let first = text.find("2000-02-29 00:00:00 UTC  #7     first plan").unwrap();
-        assert!(first < text.find("b: failed").unwrap() && text.contains("a 90 %, b 10 %"), "{text}");
+        let first = text
+            .find("2000-02-29 00:00:00 UTC  #7     first plan")
+            .unwrap();
+
+        assert!(
+            first < text.find("b: failed").unwrap() && text.contains("a 90 %, b 10 %"),
+            "{text}"
+        );
+
         assert!(text.contains("3 plans before"), "{text}");
     }
 }

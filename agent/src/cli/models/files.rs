@@ -18,7 +18,8 @@ pub(super) struct LocalFile {
     pub name: String,
     /// Its size, bytes.
     pub size: u64,
-    /// When it was changed last, where the file system tells: a file that is not the same at the end was changed meanwhile.
+    /// When it was changed last, where the file system tells: a file that is not the same at the
+    /// end was changed meanwhile.
     pub modified: Option<SystemTime>,
 }
 
@@ -34,14 +35,16 @@ pub(super) enum FilesError {
         error: io::Error,
     },
     /// A folder without a file, or without a byte in any of them.
-    #[error("there is nothing in {}; a version needs at least one file that is not empty", .0.display())]
+    #[error("there is nothing in {}; a version needs at least one file that is not \
+        empty", .0.display())]
     Empty(PathBuf),
     /// A socket, device or the like.
     #[error("{} is neither a file nor a folder", .0.display())]
     Special(PathBuf),
     /// A link that leads out of the folder: what it points to may be anybody's.
     #[error(
-        "{} is a link to {}, outside the folder that is published; replace it by a copy (`cp -rL` does)",
+        "{} is a link to {}, outside the folder that is published; replace it by a copy (`cp -rL` \
+            does)",
         .link.display(), .target.display()
     )]
     Outside {
@@ -51,7 +54,8 @@ pub(super) enum FilesError {
         target: PathBuf,
     },
     /// A link to a folder: it could lead in circles.
-    #[error("{} is a link to a folder; only links to files are followed, replace it by a copy (`cp -rL` does)", .0.display())]
+    #[error("{} is a link to a folder; only links to files are followed, replace it by a copy (`cp \
+        -rL` does)", .0.display())]
     LinkedFolder(PathBuf),
     /// A name that a version can't have, or too much of something.
     #[error("{}: {error}", .path.display())]
@@ -62,7 +66,8 @@ pub(super) enum FilesError {
         error: ManifestError,
     },
     /// It is not what it was when we began.
-    #[error("{} was changed while it was being published; publish again when nothing writes there", .0.display())]
+    #[error("{} was changed while it was being published; publish again when nothing writes \
+        there", .0.display())]
     Changed(PathBuf),
 }
 
@@ -78,39 +83,73 @@ pub(super) fn collect(path: &Path) -> Result<Vec<LocalFile>, FilesError> {
     let mut files = Vec::new();
     if metadata.is_file() {
         // Model servers look for model.onnx, whatever the file was called.
-        let is_onnx = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        files.push(checked(path, if is_onnx { "model.onnx".into() } else { name })?);
+        let is_onnx = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+
+        files.push(checked(
+            path,
+            if is_onnx { "model.onnx".into() } else { name },
+        )?);
     } else if metadata.is_dir() {
         let root = path.canonicalize().map_err(unreadable(path))?;
         walk(&root, path, "", &mut files)?;
     } else {
         return Err(FilesError::Special(path.into()));
     }
+
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    let size = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+    let size = files
+        .iter()
+        .fold(0u64, |sum, file| sum.saturating_add(file.size));
     if size == 0 {
         return Err(FilesError::Empty(path.into()));
     }
+
     if size > VERSION_SIZE_MAX {
-        let error = ManifestError::Limit { what: "bytes", found: size, limit: VERSION_SIZE_MAX };
-        return Err(FilesError::Limit { path: path.into(), error });
+        let error = ManifestError::Limit {
+            what: "bytes",
+            found: size,
+            limit: VERSION_SIZE_MAX,
+        };
+
+        return Err(FilesError::Limit {
+            path: path.into(),
+            error,
+        });
     }
+
     Ok(files)
 }
 
 /// The first of `files`, collected at `path`, that is not what it was any more.
 pub(super) fn check_unchanged(path: &Path, files: &[LocalFile]) -> Result<(), FilesError> {
     let now = collect(path)?;
-    let changed = files.iter().find(|file| !now.contains(file)).or(now.iter().find(|file| !files.contains(file)));
+    let changed = files
+        .iter()
+        .find(|file| !now.contains(file))
+        .or(now.iter().find(|file| !files.contains(file)));
+
     changed.map_or(Ok(()), |file| Err(FilesError::Changed(file.path.clone())))
 }
 
-fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) -> Result<(), FilesError> {
+fn walk(
+    root: &Path,
+    folder: &Path,
+    prefix: &str,
+    files: &mut Vec<LocalFile>,
+) -> Result<(), FilesError> {
     for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
         let entry = entry.map_err(unreadable(folder))?;
-        let (path, name) = (entry.path(), format!("{prefix}{}", entry.file_name().to_string_lossy()));
+        let path = entry.path();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let kind = entry.file_type().map_err(unreadable(&path))?;
+
         if kind.is_dir() {
             // Bounds how deep we go, too: a path has at most 512 characters.
             check_name(&path, &name)?;
@@ -121,24 +160,45 @@ fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) ->
         } else {
             files.push(checked(&path, name)?);
         }
+
         if files.len() > FILES_MAX {
-            let error = ManifestError::Limit { what: "files", found: files.len() as u64, limit: FILES_MAX as u64 };
-            return Err(FilesError::Limit { path: root.into(), error });
+            let error = ManifestError::Limit {
+                what: "files",
+                found: files.len() as u64,
+                limit: FILES_MAX as u64,
+            };
+
+            return Err(FilesError::Limit {
+                path: root.into(),
+                error,
+            });
         }
     }
+
     Ok(())
 }
 
 fn check_link(root: &Path, link: &Path) -> Result<(), FilesError> {
     let target = link.canonicalize().map_err(unreadable(link))?;
     if !target.starts_with(root) {
-        return Err(FilesError::Outside { link: link.into(), target });
+        return Err(FilesError::Outside {
+            link: link.into(),
+            target,
+        });
     }
-    if target.is_dir() { Err(FilesError::LinkedFolder(link.into())) } else { Ok(()) }
+
+    if target.is_dir() {
+        Err(FilesError::LinkedFolder(link.into()))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_name(path: &Path, name: &str) -> Result<(), FilesError> {
-    check_file_path(name).map_err(|error| FilesError::Limit { path: path.into(), error })
+    check_file_path(name).map_err(|error| FilesError::Limit {
+        path: path.into(),
+        error,
+    })
 }
 
 /// Opens the file, so that what can't be read is known before anything is sent.
@@ -148,8 +208,16 @@ fn checked(path: &Path, name: String) -> Result<LocalFile, FilesError> {
     if !std::fs::metadata(path).map_err(unreadable(path))?.is_file() {
         return Err(FilesError::Special(path.into()));
     }
-    let opened = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(unreadable(path))?;
-    Ok(LocalFile { path: path.into(), name, size: opened.len(), modified: modified(&opened) })
+
+    let opened = std::fs::File::open(path)
+        .and_then(|file| file.metadata())
+        .map_err(unreadable(path))?;
+    Ok(LocalFile {
+        path: path.into(),
+        name,
+        size: opened.len(),
+        modified: modified(&opened),
+    })
 }
 
 fn modified(metadata: &Metadata) -> Option<SystemTime> {
@@ -157,7 +225,10 @@ fn modified(metadata: &Metadata) -> Option<SystemTime> {
 }
 
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> FilesError + '_ {
-    move |error| FilesError::Unreadable { path: path.into(), error }
+    move |error| FilesError::Unreadable {
+        path: path.into(),
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +238,11 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     fn names(path: &Path) -> Vec<(String, u64)> {
-        collect(path).unwrap().into_iter().map(|file| (file.name, file.size)).collect()
+        collect(path)
+            .unwrap()
+            .into_iter()
+            .map(|file| (file.name, file.size))
+            .collect()
     }
 
     #[test]
@@ -177,13 +252,23 @@ mod tests {
         fs::write(dir.path().join("b/x.txt"), "xx").unwrap();
         fs::write(dir.path().join("b/.hidden"), "").unwrap();
         fs::write(dir.path().join("a.onnx"), "a").unwrap();
-        assert_eq!(names(dir.path()), [("a.onnx".into(), 1), ("b/.hidden".into(), 0), ("b/x.txt".into(), 2)]);
+        assert_eq!(
+            names(dir.path()),
+            [
+                ("a.onnx".into(), 1),
+                ("b/.hidden".into(), 0),
+                ("b/x.txt".into(), 2)
+            ]
+        );
     }
 
     #[test]
     fn a_single_onnx_file_gets_its_standard_name_and_others_keep_theirs() {
         let dir = tempfile::tempdir().unwrap();
-        for (given, stored) in [("resnet50.ONNX", "model.onnx"), ("weights.bin", "weights.bin")] {
+        for (given, stored) in [
+            ("resnet50.ONNX", "model.onnx"),
+            ("weights.bin", "weights.bin"),
+        ] {
             fs::write(dir.path().join(given), "a").unwrap();
             assert_eq!(names(&dir.path().join(given)), [(stored.into(), 1)]);
         }
@@ -192,13 +277,24 @@ mod tests {
     #[test]
     fn what_is_missing_or_empty_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(collect(Path::new("")), Err(FilesError::Unreadable { .. })));
-        assert!(matches!(collect(&dir.path().join("nothing")), Err(FilesError::Unreadable { .. })));
+        assert!(matches!(
+            collect(Path::new("")),
+            Err(FilesError::Unreadable { .. })
+        ));
+
+        assert!(matches!(
+            collect(&dir.path().join("nothing")),
+            Err(FilesError::Unreadable { .. })
+        ));
+
         assert!(matches!(collect(dir.path()), Err(FilesError::Empty(_))));
         fs::create_dir(dir.path().join("folder")).unwrap();
         fs::write(dir.path().join("folder/model.onnx"), "").unwrap();
         assert!(matches!(collect(dir.path()), Err(FilesError::Empty(_))));
-        assert!(matches!(collect(&dir.path().join("folder/model.onnx")), Err(FilesError::Empty(_))));
+        assert!(matches!(
+            collect(&dir.path().join("folder/model.onnx")),
+            Err(FilesError::Empty(_))
+        ));
     }
 
     #[test]
@@ -208,7 +304,10 @@ mod tests {
         fs::create_dir_all(root.join("blobs")).unwrap();
         fs::write(root.join("blobs/1"), "weights").unwrap();
         symlink("blobs/1", root.join("model.onnx")).unwrap();
-        assert_eq!(names(&root), [("blobs/1".into(), 7), ("model.onnx".into(), 7)]);
+        assert_eq!(
+            names(&root),
+            [("blobs/1".into(), 7), ("model.onnx".into(), 7)]
+        );
 
         fs::write(dir.path().join("secret"), "s").unwrap();
         // `root2` begins with the same letters and is another folder.
@@ -217,9 +316,14 @@ mod tests {
         for target in ["../secret", "/etc/passwd", "../root2/x"] {
             symlink(target, root.join("link")).unwrap();
             let error = collect(&root).unwrap_err();
-            assert!(matches!(&error, FilesError::Outside { link, .. } if link.ends_with("link")), "{target}: {error}");
+            assert!(
+                matches!(&error, FilesError::Outside { link, .. } if link.ends_with("link")),
+                "{target}: {error}"
+            );
+
             fs::remove_file(root.join("link")).unwrap();
         }
+
         symlink(".", root.join("circle")).unwrap();
         assert!(matches!(collect(&root), Err(FilesError::LinkedFolder(_))));
         fs::remove_file(root.join("circle")).unwrap();
@@ -231,7 +335,14 @@ mod tests {
     fn pipes_and_names_that_stores_cannot_keep_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+
         assert!(matches!(collect(&pipe), Err(FilesError::Special(_))));
         assert!(matches!(collect(dir.path()), Err(FilesError::Special(_))));
         fs::remove_file(&pipe).unwrap();
@@ -242,21 +353,37 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_added_or_removed_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        let one = dir.path().join("one");
+        let two = dir.path().join("two");
+
         fs::write(&one, "1").unwrap();
         let files = collect(dir.path()).unwrap();
         check_unchanged(dir.path(), &files).unwrap();
 
         fs::write(&two, "2").unwrap();
         let added = check_unchanged(dir.path(), &files).unwrap_err();
-        assert!(matches!(&added, FilesError::Changed(path) if path.ends_with("two")), "{added}");
+        assert!(
+            matches!(&added, FilesError::Changed(path) if path.ends_with("two")),
+            "{added}"
+        );
+
         let both = collect(dir.path()).unwrap();
         fs::remove_file(&two).unwrap();
-        assert!(matches!(check_unchanged(dir.path(), &both), Err(FilesError::Changed(path)) if path.ends_with("two")));
+        assert!(
+            matches!(check_unchanged(dir.path(), &both), Err(FilesError::Changed(path)) if path.ends_with("two"))
+        );
 
         // The same length, another time.
         let earlier = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
-        fs::File::options().write(true).open(&one).unwrap().set_modified(earlier).unwrap();
-        assert!(matches!(check_unchanged(dir.path(), &files), Err(FilesError::Changed(path)) if path.ends_with("one")));
+        fs::File::options()
+            .write(true)
+            .open(&one)
+            .unwrap()
+            .set_modified(earlier)
+            .unwrap();
+
+        assert!(
+            matches!(check_unchanged(dir.path(), &files), Err(FilesError::Changed(path)) if path.ends_with("one"))
+        );
     }
 }

@@ -48,7 +48,8 @@ pub(super) struct Publish {
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait until every region with a living agent holds it, verified, and has run an inference on it
+    /// Wait until every region with a living agent holds it, verified, and has run an inference on
+    /// it
     #[arg(long)]
     wait: bool,
     /// With --wait: for how long at most
@@ -60,7 +61,12 @@ pub(super) struct Publish {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    let value = if value.is_empty() { String::new() } else { short(value)? };
+    let value = if value.is_empty() {
+        String::new()
+    } else {
+        short(value)?
+    };
+
     Ok((short(key).map_err(|why| format!("the key: {why}"))?, value))
 }
 
@@ -72,9 +78,14 @@ fn notes(pairs: &[(String, String)]) -> Result<Map<String, Value>, ClientError> 
             return Err(ClientError::Usage(format!("--meta: {key} is given twice")));
         }
     }
+
     if notes.len() > METADATA_MAX {
-        return Err(ClientError::Usage(format!("--meta: {} notes, the limit is {METADATA_MAX}", notes.len())));
+        return Err(ClientError::Usage(format!(
+            "--meta: {} notes, the limit is {METADATA_MAX}",
+            notes.len()
+        )));
     }
+
     Ok(notes)
 }
 
@@ -82,41 +93,65 @@ impl Publish {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let notes = notes(&self.metadata)?;
         let path = self.path.clone();
-        let files = tokio::task::spawn_blocking(move || files::collect(&path)).await?.map_err(ClientError::from)?;
+        let files = tokio::task::spawn_blocking(move || files::collect(&path))
+            .await?
+            .map_err(ClientError::from)?;
         let client = Client::new(&self.common.client)?;
+
         client.require_token()?;
         // Everything goes to the agent that began the upload.
         let one = client.reachable().await?;
         let before = self.held(&one).await?;
         let start = json!({ "publisher": whoever(self.by.clone()), "metadata": notes });
-        let (model, version) = (&self.model, &self.version);
-        let begun: UploadBegun = one.post(&format!("/v1/models/{model}/versions/{version}/uploads"), &start).await?;
+        let model = &self.model;
+        let version = &self.version;
+        let begun: UploadBegun = one
+            .post(
+                &format!("/v1/models/{model}/versions/{version}/uploads"),
+                &start,
+            )
+            .await?;
+
         let brief = match self.upload(&one, &begun.upload, &files).await {
             Ok(brief) => brief,
             Err(error) => {
                 // Best effort: an upload that is abandoned goes away by itself.
-                let _ = one.post::<Done>(&format!("/v1/uploads/{}/abort", begun.upload), &json!({})).await;
+                let _ = one
+                    .post::<Done>(&format!("/v1/uploads/{}/abort", begun.upload), &json!({}))
+                    .await;
                 return Err(error);
             }
         };
+
         if self.wait {
             wait::everywhere(&client, &brief, self.timeout).await?;
         }
+
         let is_new = before.as_ref() != Some(&brief.content);
-        self.common.tell(&brief, |_| sentence(&brief, is_new, self.wait))
+        self.common
+            .tell(&brief, |_| sentence(&brief, is_new, self.wait))
     }
 
     /// The content of the version, if the mesh has it already.
     async fn held(&self, client: &Client) -> Result<Option<String>> {
         let models: Models = client.get("/v1/models").await?;
-        let known = models.models.into_iter().filter(|known| known.model == self.model.as_str());
+        let known = models
+            .models
+            .into_iter()
+            .filter(|known| known.model == self.model.as_str());
+
         Ok(known
             .flat_map(|known| known.versions)
             .find(|held| held.version == self.version.as_str())
             .map(|held| held.content))
     }
 
-    async fn upload(&self, client: &Client, upload: &str, files: &[LocalFile]) -> Result<VersionBrief> {
+    async fn upload(
+        &self,
+        client: &Client,
+        upload: &str,
+        files: &[LocalFile],
+    ) -> Result<VersionBrief> {
         let progress = Progress::new(files);
         for file in files {
             let sent = send(client, upload, file, &progress).await;
@@ -126,16 +161,21 @@ impl Publish {
                 unchanged(&self.path, files).await?;
                 return Err(error);
             }
+
             progress.sent(file);
         }
+
         progress.bar.finish_and_clear();
         unchanged(&self.path, files).await?;
-        Ok(client.post(&format!("/v1/uploads/{upload}/commit"), &json!({})).await?)
+        Ok(client
+            .post(&format!("/v1/uploads/{upload}/commit"), &json!({}))
+            .await?)
     }
 }
 
 async fn unchanged(path: &Path, files: &[LocalFile]) -> Result<()> {
-    let (path, files) = (path.to_owned(), files.to_vec());
+    let path = path.to_owned();
+    let files = files.to_vec();
     match tokio::task::spawn_blocking(move || files::check_unchanged(&path, &files)).await? {
         Ok(()) => Ok(()),
         // Also a file that vanished: it was there when we began.
@@ -144,17 +184,28 @@ async fn unchanged(path: &Path, files: &[LocalFile]) -> Result<()> {
 }
 
 async fn send(client: &Client, upload: &str, file: &LocalFile, progress: &Progress) -> Result<()> {
-    let unreadable = |error| FilesError::Unreadable { path: file.path.clone(), error };
-    let opened = tokio::fs::File::open(&file.path).await.map_err(unreadable)?;
+    let unreadable = |error| FilesError::Unreadable {
+        path: file.path.clone(),
+        error,
+    };
+    let opened = tokio::fs::File::open(&file.path)
+        .await
+        .map_err(unreadable)?;
     let bar = progress.bar.clone();
-    // As much as was announced: a file that grows is found out at the end, and must not garble the connection.
+
+    // As much as was announced: a file that grows is found out at the end, and must not garble the
+    // connection.
     let stream = ReaderStream::with_capacity(opened.take(file.size), BLOCK)
         .inspect_ok(move |block| bar.inc(block.len().try_into().unwrap_or_default()));
     progress.bar.set_message(file.name.clone());
+
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("path", &file.name);
+
     let path = format!("/v1/uploads/{upload}/files?{}", query.finish());
-    Ok(client.send(&path, file.size, reqwest::Body::wrap_stream(stream)).await?)
+    Ok(client
+        .send(&path, file.size, reqwest::Body::wrap_stream(stream))
+        .await?)
 }
 
 /// A bar on a terminal, a line for each file elsewhere.
@@ -167,12 +218,18 @@ impl Progress {
     fn new(files: &[LocalFile]) -> Self {
         let total = files.iter().map(|file| file.size).sum();
         let is_shown = std::io::stderr().is_terminal();
-        let bar = if is_shown { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let bar = if is_shown {
+            ProgressBar::new(total)
+        } else {
+            ProgressBar::hidden()
+        };
         let template = "{msg:24!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
         // A template that is wrong would only be ugly, and a test holds it right.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
+
         Self { bar, is_shown }
     }
 
@@ -184,12 +241,26 @@ impl Progress {
 }
 
 fn sentence(brief: &VersionBrief, is_new: bool, is_awaited: bool) -> String {
-    let VersionBrief { model, version, content, size, .. } = brief;
+    let VersionBrief {
+        model,
+        version,
+        content,
+        size,
+        ..
+    } = brief;
+
     let what = match (is_new, is_awaited) {
         (true, false) => "is published",
         (true, true) => "is published, verified and tested in every living region",
         (false, false) => "was already there with the same content",
-        (false, true) => "was already there with the same content, and is verified and tested in every living region",
+        (false, true) => {
+            "was already there with the same content, and is verified and tested in every living \
+                region"
+        }
     };
-    format!("{model}@{version} {what}: {}, content {content:.12}", bytes(*size))
+
+    format!(
+        "{model}@{version} {what}: {}, content {content:.12}",
+        bytes(*size)
+    )
 }

@@ -46,35 +46,76 @@ impl Retry {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let client = Client::new(&self.common.client)?;
         client.require_token()?;
+
         let status: Status = client.get("/v1/status").await?;
-        let is_meant =
-            |agent: &str| self.region.as_ref().is_none_or(|region| agent.split('/').next() == Some(region.as_str()));
-        let agents: Vec<_> = status.agents.iter().filter(|agent| agent.alive && is_meant(&agent.agent)).collect();
+        let is_meant = |agent: &str| {
+            self.region
+                .as_ref()
+                .is_none_or(|region| agent.split('/').next() == Some(region.as_str()))
+        };
+        let agents: Vec<_> = status
+            .agents
+            .iter()
+            .filter(|agent| agent.alive && is_meant(&agent.agent))
+            .collect();
+
         if agents.is_empty() {
-            let region = self.region.as_ref().map_or_else(|| "the mesh".into(), ToString::to_string);
+            let region = self
+                .region
+                .as_ref()
+                .map_or_else(|| "the mesh".into(), ToString::to_string);
             return Err(ClientError::Usage(format!("{region} has no living agent")).into());
         }
+
         let path = format!("/v1/models/{}/versions/{}/retry", self.model, self.version);
         let asked = agents.iter().map(|agent| async {
-            let asked = async { client.only(&agent.api_url)?.post::<Done>(&path, &json!({})).await };
+            let asked = async {
+                client
+                    .only(&agent.api_url)?
+                    .post::<Done>(&path, &json!({}))
+                    .await
+            };
+
             let (is_done, result) = match asked.await {
                 Ok(done) => (true, done.done),
                 Err(error) => (false, error.to_string()),
             };
-            Outcome { agent: agent.agent.clone(), is_done, result }
+
+            Outcome {
+                agent: agent.agent.clone(),
+                is_done,
+                result,
+            }
         });
+
         let outcomes = join_all(asked).await;
-        self.common.tell(&outcomes, |paint| render(&outcomes, paint))?;
+        self.common
+            .tell(&outcomes, |paint| render(&outcomes, paint))?;
+
         let is_done = outcomes.iter().all(|outcome| outcome.is_done);
-        Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if is_done {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
 fn render(outcomes: &[Outcome], paint: Paint) -> String {
     let mut table = Table::new(&["AGENT", "RETRIED", "RESULT"]).heading(paint);
     for outcome in outcomes {
-        let done = if outcome.is_done { paint.tone(Tone::Good, "yes") } else { paint.tone(Tone::Bad, "NO") };
-        table.row(vec![plain(&outcome.agent, 160), done, plain(&outcome.result, 300)]);
+        let done = if outcome.is_done {
+            paint.tone(Tone::Good, "yes")
+        } else {
+            paint.tone(Tone::Bad, "NO")
+        };
+
+        table.row(vec![
+            plain(&outcome.agent, 160),
+            done,
+            plain(&outcome.result, 300),
+        ]);
     }
+
     table.render()
 }

@@ -11,17 +11,35 @@ const DIGEST_SHOWN: usize = 12;
 /// Longest name or text that is shown, characters.
 const TEXT_MAX: usize = 160;
 
-/// Models, versions, and which regions hold them; `all` are the regions of the mesh, where they are known.
-pub(in crate::cli) fn versions(models: &[ModelStatus], all: Option<&[&RegionName]>, paint: Paint) -> String {
-    let mut table =
-        Table::new(&["MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS", "SERVABLE"]).heading(paint);
+/// Models, versions, and which regions hold them; `all` are the regions of the mesh, where they are
+/// known.
+pub(in crate::cli) fn versions(
+    models: &[ModelStatus],
+    all: Option<&[&RegionName]>,
+    paint: Paint,
+) -> String {
+    let mut table = Table::new(&[
+        "MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS", "SERVABLE",
+    ])
+    .heading(paint);
+
     for model in models {
         for version in &model.versions {
-            let aliases = model.aliases.iter().filter(|alias| alias.version == version.version);
+            let aliases = model
+                .aliases
+                .iter()
+                .filter(|alias| alias.version == version.version);
+
             table.row(vec![
                 plain(&model.model, TEXT_MAX),
                 plain(&version.version, TEXT_MAX),
-                plain(&aliases.map(|alias| alias.alias.as_str()).collect::<Vec<_>>().join(" "), TEXT_MAX),
+                plain(
+                    &aliases
+                        .map(|alias| alias.alias.as_str())
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                    TEXT_MAX,
+                ),
                 version.size.map_or_else(|| "-".into(), bytes),
                 version.content.chars().take(DIGEST_SHOWN).collect(),
                 places(version, all),
@@ -29,30 +47,59 @@ pub(in crate::cli) fn versions(models: &[ModelStatus], all: Option<&[&RegionName
             ]);
         }
     }
+
     table.render()
 }
 
 fn places(version: &VersionStatus, all: Option<&[&RegionName]>) -> String {
-    let names = || version.regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(" ");
+    let names = || {
+        version
+            .regions
+            .iter()
+            .map(RegionName::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+
     match all.map(<[_]>::len) {
         None => names(),
         Some(total) if version.regions.len() >= total => format!("all {total}"),
-        Some(total) => plain(&format!("{} of {total}: {}", version.regions.len(), names()), 40),
+        Some(total) => plain(
+            &format!("{} of {total}: {}", version.regions.len(), names()),
+            40,
+        ),
     }
 }
 
 /// Whether the regions that hold a version can serve it.
 fn servable(version: &VersionStatus, paint: Paint) -> String {
-    let VersionStatus { servable, unservable, untested, .. } = version;
+    let VersionStatus {
+        servable,
+        unservable,
+        untested,
+        ..
+    } = version;
+
     if !unservable.is_empty() {
-        let regions: Vec<_> = unservable.iter().map(|failed| failed.region.as_str()).collect();
-        return paint.tone(Tone::Bad, plain(&format!("FAILED in {}", regions.join(" ")), 60));
+        let regions: Vec<_> = unservable
+            .iter()
+            .map(|failed| failed.region.as_str())
+            .collect();
+
+        return paint.tone(
+            Tone::Bad,
+            plain(&format!("FAILED in {}", regions.join(" ")), 60),
+        );
     }
+
     match (servable.len(), untested.len()) {
         // Something else serves the models, or nobody has said anything yet.
         (0, 0) => "-".into(),
         (_, 0) => paint.tone(Tone::Good, "yes"),
-        (good, untested) => paint.tone(Tone::Uneasy, format!("tested in {good} of {}", good + untested)),
+        (good, untested) => paint.tone(
+            Tone::Uneasy,
+            format!("tested in {good} of {}", good + untested),
+        ),
     }
 }
 
@@ -61,10 +108,14 @@ fn failures(model: &ModelStatus) -> String {
     let mut text = String::new();
     for version in &model.versions {
         for failed in &version.unservable {
-            let line = format!("{} can't be served in {}: {}", version.version, failed.region, failed.reason);
+            let line = format!(
+                "{} can't be served in {}: {}",
+                version.version, failed.region, failed.reason
+            );
             text += &(plain(&line, 500) + "\n");
         }
     }
+
     text
 }
 
@@ -78,6 +129,7 @@ pub(super) fn model(model: &ModelStatus, paint: Paint) -> String {
     if model.aliases.is_empty() {
         return text;
     }
+
     let mut table = Table::new(&["ALIAS", "VERSION", "SET", "BY"]).heading(paint);
     let now_ms = crate::time::unix_ms();
     for alias in &model.aliases {
@@ -88,6 +140,7 @@ pub(super) fn model(model: &ModelStatus, paint: Paint) -> String {
             plain(&alias.by, TEXT_MAX),
         ]);
     }
+
     text.push('\n');
     text + &table.render()
 }
@@ -97,14 +150,36 @@ pub(super) fn detail(detail: &VersionDetail, paint: Paint) -> String {
     let brief = &detail.brief;
     let mut text = String::new();
     let mut line = |what: &str, value: String| text += &format!("{what:<10} {value}\n");
-    line("version", plain(&format!("{}@{}", brief.model, brief.version), 2 * TEXT_MAX));
+
+    line(
+        "version",
+        plain(&format!("{}@{}", brief.model, brief.version), 2 * TEXT_MAX),
+    );
+
     line("content", plain(&brief.content, TEXT_MAX));
-    line("size", format!("{} in {}", bytes(brief.size), count(detail.files.len(), "file", "files")));
+    line(
+        "size",
+        format!(
+            "{} in {}",
+            bytes(brief.size),
+            count(detail.files.len(), "file", "files")
+        ),
+    );
+
     let by = plain(&detail.publisher, TEXT_MAX);
-    line("published", format!("{} in {} by {by}", moment(brief.published_ms), plain(&brief.origin, TEXT_MAX)));
+    line(
+        "published",
+        format!(
+            "{} in {} by {by}",
+            moment(brief.published_ms),
+            plain(&brief.origin, TEXT_MAX)
+        ),
+    );
+
     for (key, value) in &detail.metadata {
         line("note", plain(&format!("{key}={value}"), 2 * TEXT_MAX));
     }
+
     let mut table = Table::new(&["FILE", "SIZE", "CHUNKS", "BLAKE3"]).heading(paint);
     for file in &detail.files {
         table.row(vec![
@@ -114,6 +189,7 @@ pub(super) fn detail(detail: &VersionDetail, paint: Paint) -> String {
             plain(&file.digest, TEXT_MAX),
         ]);
     }
+
     text.push('\n');
     text + &table.render()
 }
@@ -143,6 +219,7 @@ MODEL  VERSION       ALIASES     SIZE    CONTENT       REGIONS  SERVABLE
 iris   1             production  2.0 MB  abcdef012345  a b      yes
 iris   1+conflict.b              -       bbbbbbbbbbbb  b        -
 ";
+
         assert_eq!(versions(&[iris()], None, PLAIN), expected);
     }
 
@@ -157,12 +234,24 @@ iris   1+conflict.b              -       bbbbbbbbbbbb  b        -
     fn a_version_that_can_not_be_served_is_shown_with_the_reason() {
         let mut model = iris();
         let reason = "operator Frobnicate\u{1b}[2J".into();
-        let failed = crate::api::types::UnservableStatus { region: "b".parse().unwrap(), reason };
+        let failed = crate::api::types::UnservableStatus {
+            region: "b".parse().unwrap(),
+            reason,
+        };
+
         model.versions[0].unservable.push(failed);
         model.versions[1].untested.push("b".parse().unwrap());
+
         let text = super::model(&model, PLAIN);
-        assert!(text.contains("FAILED in b") && text.contains("tested in 0 of 1"), "{text}");
-        assert!(text.contains("1 can't be served in b: operator Frobnicate [2J\n"), "{text}");
+        assert!(
+            text.contains("FAILED in b") && text.contains("tested in 0 of 1"),
+            "{text}"
+        );
+
+        assert!(
+            text.contains("1 can't be served in b: operator Frobnicate [2J\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -174,6 +263,7 @@ iris   1+conflict.b              -       bbbbbbbbbbbb  b        -
         }))
         .unwrap();
         let text = detail(&shown, PLAIN);
+
         for part in [
             "version    iris@1\n",
             "size       1.5 kB in 1 file\n",

@@ -44,18 +44,29 @@ impl Uploads {
         if self.abort.is_some() {
             client.require_token()?;
         }
+
         let rows = list(&client).await?;
         let Some(wanted) = &self.abort else {
             return self.common.tell(&rows, |paint| {
-                if rows.is_empty() { "no uploads are open".into() } else { render(&rows, paint) }
+                if rows.is_empty() {
+                    "no uploads are open".into()
+                } else {
+                    render(&rows, paint)
+                }
             });
         };
+
         let Some(row) = rows.iter().find(|row| row.upload.upload == *wanted) else {
-            bail!("no agent has an upload {wanted}; it ended or expired, see `regionmesh models uploads`");
+            bail!(
+                "no agent has an upload {wanted}; it ended or expired, see `regionmesh models \
+                    uploads`"
+            );
         };
+
         // An id of ours: it was listed.
         let path = format!("/v1/uploads/{wanted}/abort");
         let done: Done = client.only(&row.api_url)?.post(&path, &json!({})).await?;
+
         self.common.tell(&done, |_| done.done.clone())
     }
 }
@@ -63,26 +74,47 @@ impl Uploads {
 /// The uploads at every living agent; agents that don't answer are named on standard error.
 async fn list(client: &Client) -> Result<Vec<Row>, ClientError> {
     let status: Status = client.get("/v1/status").await?;
-    let living = status.agents.into_iter().filter(|agent| agent.alive && !agent.api_url.is_empty());
+    let living = status
+        .agents
+        .into_iter()
+        .filter(|agent| agent.alive && !agent.api_url.is_empty());
     let asked = living.map(|agent| async move {
-        let listed = async { client.only(&agent.api_url)?.get::<Listed>("/v1/uploads").await };
+        let listed = async {
+            client
+                .only(&agent.api_url)?
+                .get::<Listed>("/v1/uploads")
+                .await
+        };
+
         match listed.await {
             Ok(listed) => listed
                 .uploads
                 .into_iter()
-                .map(|upload| Row { agent: listed.agent.clone(), api_url: agent.api_url.clone(), upload })
+                .map(|upload| Row {
+                    agent: listed.agent.clone(),
+                    api_url: agent.api_url.clone(),
+                    upload,
+                })
                 .collect(),
             Err(error) => {
-                eprintln!("warning: the uploads at {} are not known: {error}", agent.agent);
+                eprintln!(
+                    "warning: the uploads at {} are not known: {error}",
+                    agent.agent
+                );
                 Vec::new()
             }
         }
     });
+
     Ok(join_all(asked).await.into_iter().flatten().collect())
 }
 
 fn render(rows: &[Row], paint: Paint) -> String {
-    let mut table = Table::new(&["UPLOAD", "AGENT", "VERSION", "BY", "RECEIVED", "IDLE", "EXPIRES"]).heading(paint);
+    let mut table = Table::new(&[
+        "UPLOAD", "AGENT", "VERSION", "BY", "RECEIVED", "IDLE", "EXPIRES",
+    ])
+    .heading(paint);
+
     for Row { agent, upload, .. } in rows {
         table.row(vec![
             plain(&upload.upload, SHOWN),
@@ -90,9 +122,18 @@ fn render(rows: &[Row], paint: Paint) -> String {
             plain(&format!("{}@{}", upload.model, upload.version), SHOWN),
             plain(&upload.publisher, SHOWN),
             format!("{} in {}", bytes(upload.bytes), upload.files),
-            if upload.receiving { "receiving".into() } else { ago(upload.idle_ms) },
-            if upload.receiving { "-".into() } else { format!("in {}", ago(upload.expires_in_ms)) },
+            if upload.receiving {
+                "receiving".into()
+            } else {
+                ago(upload.idle_ms)
+            },
+            if upload.receiving {
+                "-".into()
+            } else {
+                format!("in {}", ago(upload.expires_in_ms))
+            },
         ]);
     }
+
     table.render()
 }

@@ -53,33 +53,73 @@ impl Verify {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let client = Client::new(&self.common.client)?;
         client.require_token()?;
+
         let status: Status = client.get("/v1/status").await?;
-        let wanted = |region: &RegionName| self.region.as_ref().is_none_or(|wanted| wanted == region);
-        let regions: Vec<_> = status.regions.iter().map(|region| &region.region).filter(|name| wanted(name)).collect();
+        let wanted =
+            |region: &RegionName| self.region.as_ref().is_none_or(|wanted| wanted == region);
+        let regions: Vec<_> = status
+            .regions
+            .iter()
+            .map(|region| &region.region)
+            .filter(|name| wanted(name))
+            .collect();
+
         if let (true, Some(region)) = (regions.is_empty(), &self.region) {
-            let known: Vec<_> = status.regions.iter().map(|region| region.region.as_str()).collect();
+            let known: Vec<_> = status
+                .regions
+                .iter()
+                .map(|region| region.region.as_str())
+                .collect();
             let known = known.join(", ");
-            return Err(ClientError::Usage(format!("--region: the mesh has no region {region}; it has {known}")).into());
+
+            return Err(ClientError::Usage(format!(
+                "--region: the mesh has no region {region}; it has {known}"
+            ))
+            .into());
         }
-        let mut outcomes = join_all(regions.into_iter().map(|region| self.ask(&client, &status, region))).await;
+
+        let mut outcomes = join_all(
+            regions
+                .into_iter()
+                .map(|region| self.ask(&client, &status, region)),
+        )
+        .await;
+
         compare(&mut outcomes);
-        self.common.tell(&outcomes, |paint| render(&outcomes, paint))?;
+        self.common
+            .tell(&outcomes, |paint| render(&outcomes, paint))?;
         Ok(code(&outcomes))
     }
 
     /// Asks the region's living agents in turn: any of them reads the region's store.
     async fn ask(&self, client: &Client, status: &Status, region: &RegionName) -> Outcome {
         let of_region = |agent: &str| agent.split('/').next() == Some(region.as_str());
-        let agents = status.agents.iter().filter(|agent| agent.alive && of_region(&agent.agent));
+        let agents = status
+            .agents
+            .iter()
+            .filter(|agent| agent.alive && of_region(&agent.agent));
         let mut unknown = String::from("no living agent there can be asked");
+
         for agent in agents {
             let path = format!("/v1/models/{}/versions/{}/verify", self.model, self.version);
-            let asked = async { client.only(&agent.api_url)?.post::<VersionBrief>(&path, &json!({})).await };
+            let asked = async {
+                client
+                    .only(&agent.api_url)?
+                    .post::<VersionBrief>(&path, &json!({}))
+                    .await
+            };
+
             match asked.await {
                 Ok(brief) => {
                     let result = format!("every byte is right ({})", bytes(brief.size));
                     let content = Some(brief.content);
-                    return Outcome { region: region.clone(), verified: true, result, content, is_unknown: false };
+                    return Outcome {
+                        region: region.clone(),
+                        verified: true,
+                        result,
+                        content,
+                        is_unknown: false,
+                    };
                 }
                 Err(error) if error.is_unavailable() => unknown = error.to_string(),
                 Err(error) => {
@@ -94,18 +134,33 @@ impl Verify {
                 }
             }
         }
-        Outcome { region: region.clone(), verified: false, result: unknown, content: None, is_unknown: true }
+
+        Outcome {
+            region: region.clone(),
+            verified: false,
+            result: unknown,
+            content: None,
+            is_unknown: true,
+        }
     }
 }
 
-/// Versions that are right in themselves may still differ from each other, until a conflict is settled.
+/// Versions that are right in themselves may still differ from each other, until a conflict is
+/// settled.
 fn compare(outcomes: &mut [Outcome]) {
-    let Some(first) = outcomes.iter().find_map(|outcome| Some((outcome.region.clone(), outcome.content.clone()?)))
+    let Some(first) = outcomes
+        .iter()
+        .find_map(|outcome| Some((outcome.region.clone(), outcome.content.clone()?)))
     else {
         return;
     };
+
     for outcome in outcomes {
-        if outcome.content.as_ref().is_some_and(|content| *content != first.1) {
+        if outcome
+            .content
+            .as_ref()
+            .is_some_and(|content| *content != first.1)
+        {
             outcome.verified = false;
             outcome.result = format!("its content is another than in {}", first.0);
         }
@@ -114,7 +169,11 @@ fn compare(outcomes: &mut [Outcome]) {
 
 fn code(outcomes: &[Outcome]) -> ExitCode {
     let failed = |outcome: &&Outcome| !outcome.verified;
-    if outcomes.iter().filter(failed).any(|outcome| !outcome.is_unknown) {
+    if outcomes
+        .iter()
+        .filter(failed)
+        .any(|outcome| !outcome.is_unknown)
+    {
         ExitCode::FAILURE
     } else if outcomes.iter().any(|outcome| outcome.is_unknown) {
         ExitCode::from(crate::cli::UNAVAILABLE)
@@ -133,13 +192,14 @@ fn render(outcomes: &[Outcome], paint: Paint) -> String {
                 (false, true) => paint.tone(Tone::Uneasy, "unknown"),
                 (false, false) => paint.tone(Tone::Bad, "NO"),
             },
-            outcome
-                .content
-                .as_ref()
-                .map_or_else(|| "-".into(), |content| plain(content, 64).chars().take(12).collect()),
+            outcome.content.as_ref().map_or_else(
+                || "-".into(),
+                |content| plain(content, 64).chars().take(12).collect(),
+            ),
             plain(&outcome.result.replace("\n ", ""), 300),
         ]);
     }
+
     table.render()
 }
 
@@ -161,8 +221,10 @@ mod tests {
 
     #[test]
     fn damage_outranks_absence_and_absence_success() {
-        let (right, damaged, absent) =
-            (outcome("a", Some("x"), false), outcome("b", None, false), outcome("c", None, true));
+        let right = outcome("a", Some("x"), false);
+        let damaged = outcome("b", None, false);
+        let absent = outcome("c", None, true);
+
         assert_eq!(code(std::slice::from_ref(&right)), ExitCode::SUCCESS);
         assert_eq!(code(&[right.clone(), absent.clone()]), ExitCode::from(3));
         assert_eq!(code(&[absent, damaged, right]), ExitCode::FAILURE);
@@ -170,12 +232,26 @@ mod tests {
 
     #[test]
     fn regions_that_differ_are_not_both_right() {
-        let mut outcomes = [outcome("a", Some("x"), false), outcome("b", Some("y"), false), outcome("c", None, true)];
+        let mut outcomes = [
+            outcome("a", Some("x"), false),
+            outcome("b", Some("y"), false),
+            outcome("c", None, true),
+        ];
+
         compare(&mut outcomes);
-        assert_eq!(outcomes.iter().map(|outcome| outcome.verified).collect::<Vec<_>>(), [true, false, false]);
-        assert!(
-            render(&outcomes, Paint { is_on: false }).contains("NO        y        its content is another than in a")
+        assert_eq!(
+            outcomes
+                .iter()
+                .map(|outcome| outcome.verified)
+                .collect::<Vec<_>>(),
+            [true, false, false]
         );
+
+        assert!(
+            render(&outcomes, Paint { is_on: false })
+                .contains("NO        y        its content is another than in a")
+        );
+
         assert_eq!(code(&outcomes), ExitCode::FAILURE);
     }
 }

@@ -42,35 +42,70 @@ struct Spread {
 
 fn spread(status: &Status, brief: &VersionBrief) -> Spread {
     let region = |agent: &str| agent.split('/').next().unwrap_or_default().to_owned();
-    let living: BTreeSet<_> =
-        status.agents.iter().filter(|agent| agent.alive).map(|agent| region(&agent.agent)).collect();
-    let all = status.regions.iter().map(|region| region.region.to_string());
-    let versions = || status.models.iter().filter(|model| model.model == brief.model).flat_map(|model| &model.versions);
-    let of_ours = || versions().filter(|version| version.version == brief.version && version.content == brief.content);
-    let holders: BTreeSet<String> =
-        of_ours().flat_map(|version| version.regions.iter().map(ToString::to_string)).collect();
+    let living: BTreeSet<_> = status
+        .agents
+        .iter()
+        .filter(|agent| agent.alive)
+        .map(|agent| region(&agent.agent))
+        .collect();
+
+    let all = status
+        .regions
+        .iter()
+        .map(|region| region.region.to_string());
+    let versions = || {
+        status
+            .models
+            .iter()
+            .filter(|model| model.model == brief.model)
+            .flat_map(|model| &model.versions)
+    };
+
+    let of_ours = || {
+        versions()
+            .filter(|version| version.version == brief.version && version.content == brief.content)
+    };
+    let holders: BTreeSet<String> = of_ours()
+        .flat_map(|version| version.regions.iter().map(ToString::to_string))
+        .collect();
     let suffixed = format!("{}+conflict.", brief.version);
+
     Spread {
         missing: living.difference(&holders).cloned().collect(),
-        untested: of_ours().flat_map(|version| version.untested.iter().map(ToString::to_string)).collect(),
+        untested: of_ours()
+            .flat_map(|version| version.untested.iter().map(ToString::to_string))
+            .collect(),
         unservable: of_ours()
             .flat_map(|version| {
-                version.unservable.iter().map(|failed| (failed.region.to_string(), failed.reason.clone()))
+                version
+                    .unservable
+                    .iter()
+                    .map(|failed| (failed.region.to_string(), failed.reason.clone()))
             })
             .collect(),
         silent: all.filter(|region| !living.contains(region)).collect(),
         holding: living.intersection(&holders).cloned().collect(),
         renamed: versions()
-            .find(|version| version.version.starts_with(&suffixed) && version.content == brief.content)
+            .find(|version| {
+                version.version.starts_with(&suffixed) && version.content == brief.content
+            })
             .map(|version| version.version.clone()),
-        differs: versions().any(|version| version.version == brief.version && version.content != brief.content),
+        differs: versions()
+            .any(|version| version.version == brief.version && version.content != brief.content),
     }
 }
 
-/// Waits until every region with a living agent holds the version with that content and has run an inference on it.
-pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: Duration) -> Result<()> {
-    let (start, progress) = (Instant::now(), Progress::new());
+/// Waits until every region with a living agent holds the version with that content and has run an
+/// inference on it.
+pub(super) async fn everywhere(
+    client: &Client,
+    brief: &VersionBrief,
+    patience: Duration,
+) -> Result<()> {
+    let start = Instant::now();
+    let progress = Progress::new();
     let mut last = format!("nothing was heard within {}", duration::format(patience));
+
     loop {
         // Agents may come and go meanwhile: that is no reason to stop waiting.
         match client.ask::<Status>("/v1/status", PATIENCE).await {
@@ -79,32 +114,51 @@ pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: 
                 if let Some(name) = spread.renamed.as_ref().filter(|_| spread.differs) {
                     progress.end();
                     bail!(
-                        "{}@{} was published elsewhere before, with other content; yours is kept as version {name}",
+                        "{}@{} was published elsewhere before, with other content; yours is kept \
+                            as version {name}",
                         brief.model,
                         brief.version
                     );
                 }
+
                 if let Some(reasons) = refused(&spread) {
                     progress.end();
-                    bail!("{}@{} is published, but can't be served: {reasons}", brief.model, brief.version);
+                    bail!(
+                        "{}@{} is published, but can't be served: {reasons}",
+                        brief.model,
+                        brief.version
+                    );
                 }
+
                 let missing: Vec<&str> = spread.missing.iter().map(String::as_str).collect();
                 // Nobody alive means that we were not told yet who is.
                 let untested: Vec<&str> = spread.untested.iter().map(String::as_str).collect();
+
                 if missing.is_empty() && untested.is_empty() && !spread.holding.is_empty() {
                     progress.end();
                     for region in &spread.silent {
-                        eprintln!("warning: {region} has no living agent; it gets the version when it returns");
+                        eprintln!(
+                            "warning: {region} has no living agent; it gets the version when it \
+                                returns"
+                        );
                     }
+
                     return Ok(());
                 }
+
                 let held = count(spread.holding.len(), "region", "regions");
                 if missing.is_empty() {
                     last = format!("it is not yet tested in {}", untested.join(", "));
-                    progress.tell(format!("verified in {held}, waiting for a test in {}", untested.join(", ")));
+                    progress.tell(format!(
+                        "verified in {held}, waiting for a test in {}",
+                        untested.join(", ")
+                    ));
                 } else {
                     last = format!("it is not yet in {}", missing.join(", "));
-                    progress.tell(format!("verified in {held}, waiting for {}", missing.join(", ")));
+                    progress.tell(format!(
+                        "verified in {held}, waiting for {}",
+                        missing.join(", ")
+                    ));
                 }
             }
             Err(error) if error.is_unavailable() => {
@@ -113,27 +167,34 @@ pub(super) async fn everywhere(client: &Client, brief: &VersionBrief, patience: 
             }
             Err(error) => return Err(error.into()),
         }
+
         if start.elapsed() >= patience {
             progress.end();
             return Err(ClientError::Deadline(format!(
-                "{}@{} is published, but after {} {last}; replication goes on, see `regionmesh status`",
+                "{}@{} is published, but after {} {last}; replication goes on, see `regionmesh \
+                    status`",
                 brief.model,
                 brief.version,
                 duration::format(patience)
             ))
             .into());
         }
+
         tokio::time::sleep(LOOK_EVERY.min(patience.saturating_sub(start.elapsed()))).await;
     }
 }
 
 /// Why regions can't serve it; none if none said so.
 fn refused(spread: &Spread) -> Option<String> {
-    let reasons = spread.unservable.iter().map(|(region, reason)| match reason.as_str() {
-        "" => region.clone(),
-        reason => format!("{region}: {}", plain(reason, 400)),
-    });
+    let reasons = spread
+        .unservable
+        .iter()
+        .map(|(region, reason)| match reason.as_str() {
+            "" => region.clone(),
+            reason => format!("{region}: {}", plain(reason, 400)),
+        });
     let reasons: Vec<_> = reasons.collect();
+
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
@@ -147,11 +208,20 @@ struct Progress {
 impl Progress {
     fn new() -> Self {
         let is_shown = std::io::stderr().is_terminal();
-        let bar = if is_shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        let bar = if is_shown {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
+
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
             bar.set_style(style);
         }
-        Self { bar, is_shown, said: Default::default() }
+        Self {
+            bar,
+            is_shown,
+            said: Default::default(),
+        }
     }
 
     fn tell(&self, text: String) {
@@ -183,6 +253,7 @@ mod tests {
                     "holdings": {"versions": 0, "missing": 0, "lag_ms": 0}})
             })
             .collect();
+
         let regions: Vec<_> = ["a", "b", "c"]
             .iter()
             .map(|region| {
@@ -191,6 +262,7 @@ mod tests {
                     "standing": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
             })
             .collect();
+
         serde_json::from_value(json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
             "regions": regions, "agents": agents, "models": [{"model": "iris", "versions": versions, "aliases": []}]}))
         .unwrap()
@@ -202,8 +274,19 @@ mod tests {
 
     fn brief() -> VersionBrief {
         let text = |text: &str| text.to_owned();
-        let (model, version, content, origin) = (text("iris"), text("1"), text("x"), text("a"));
-        VersionBrief { model, version, content, size: 1, published_ms: 1, origin }
+        let model = text("iris");
+        let version = text("1");
+        let content = text("x");
+        let origin = text("a");
+
+        VersionBrief {
+            model,
+            version,
+            content,
+            size: 1,
+            published_ms: 1,
+            origin,
+        }
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {
@@ -213,14 +296,25 @@ mod tests {
     #[test]
     fn only_regions_with_a_living_agent_are_waited_for() {
         let agents = [("a/0", true), ("b/0", false), ("b/1", true), ("c/0", false)];
-        let seen = spread(&status(&agents, json!([held("1", "x", &["a", "c"])])), &brief());
-        assert_eq!((seen.holding, seen.missing, seen.silent), (set(&["a"]), set(&["b"]), set(&["c"])));
+        let seen = spread(
+            &status(&agents, json!([held("1", "x", &["a", "c"])])),
+            &brief(),
+        );
+
+        assert_eq!(
+            (seen.holding, seen.missing, seen.silent),
+            (set(&["a"]), set(&["b"]), set(&["c"]))
+        );
     }
 
     #[test]
     fn other_content_of_the_same_name_does_not_count() {
         let agents = [("a/0", true), ("b/0", true)];
-        let seen = spread(&status(&agents, json!([held("1", "y", &["a", "b"])])), &brief());
+        let seen = spread(
+            &status(&agents, json!([held("1", "y", &["a", "b"])])),
+            &brief(),
+        );
+
         assert_eq!((seen.holding, seen.differs), (set(&[]), true));
     }
 
@@ -229,11 +323,17 @@ mod tests {
         let mut version = held("1", "x", &["a", "b"]);
         version["servable"] = json!(["a"]);
         version["untested"] = json!(["b"]);
+
         let agents = [("a/0", true), ("b/0", true)];
         let seen = spread(&status(&agents, json!([version.clone()])), &brief());
-        assert_eq!((seen.missing.clone(), seen.untested.clone(), refused(&seen)), (set(&[]), set(&["b"]), None));
+        assert_eq!(
+            (seen.missing.clone(), seen.untested.clone(), refused(&seen)),
+            (set(&[]), set(&["b"]), None)
+        );
+
         version["untested"] = json!([]);
         version["unservable"] = json!([{"region": "b", "reason": "not an ONNX file"}]);
+
         let seen = spread(&status(&agents, json!([version])), &brief());
         assert_eq!(refused(&seen).as_deref(), Some("b: not an ONNX file"));
     }
@@ -242,6 +342,9 @@ mod tests {
     fn a_name_lost_to_an_earlier_version_is_seen() {
         let versions = json!([held("1", "y", &["b"]), held("1+conflict.a", "x", &["a"])]);
         let seen = spread(&status(&[("a/0", true)], versions), &brief());
-        assert_eq!((seen.renamed.as_deref(), seen.differs), (Some("1+conflict.a"), true));
+        assert_eq!(
+            (seen.renamed.as_deref(), seen.differs),
+            (Some("1+conflict.a"), true)
+        );
     }
 }

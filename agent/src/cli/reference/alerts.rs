@@ -1,24 +1,38 @@
-//! What is generated from the table of alerts: documentation, and Prometheus' rules with their tests. Pure.
+//! What is generated from the table of alerts: documentation, and Prometheus' rules with their
+//! tests. Pure.
 
 use regionmesh_protocol::alert::{AlertRow, KnownBy, rows};
 
-const HEAD: &str = "# Written by `regionmesh docs`, from the table in protocol/src/alert/table.rs; scripts/test-monitoring compares.\n";
-const RUNBOOKS: &str = "https://github.com/regionmesh/regionmesh/blob/main/docs/TROUBLESHOOTING.md#";
+const HEAD: &str = "# Written by `regionmesh docs`, from the table in protocol/src/alert/table.rs; \
+    scripts/test-monitoring compares.\n";
+const RUNBOOKS: &str =
+    "https://github.com/regionmesh/regionmesh/blob/main/docs/TROUBLESHOOTING.md#";
 
 /// The table of docs/ALERTS.md.
 pub(super) fn table() -> String {
-    let mut text = String::from("| alert | severity | condition | ends | labels |\n|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| alert | severity | condition | ends | labels |\n|---|---|---|---|---|\n");
     for row in rows() {
-        let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels: Vec<String> = row
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
         let name = format!("[`{}`](TROUBLESHOOTING.md#{})", row.name, row.runbook);
         let condition = match row.begins {
             // Problems differ in what they are, not in how they begin.
             "an agent reports the problem" => row.summary,
             begins => begins,
         };
-        text +=
-            &format!("| {name} | {} | {condition} | {} | {} |\n", row.severity.as_str(), row.ends, labels.join(", "));
+
+        text += &format!(
+            "| {name} | {} | {condition} | {} | {} |\n",
+            row.severity.as_str(),
+            row.ends,
+            labels.join(", ")
+        );
     }
+
     text
 }
 
@@ -26,25 +40,36 @@ pub(super) fn table() -> String {
 pub(super) fn rules() -> String {
     let mut text = HEAD.to_owned();
     text += "# Conditions that agents conclude themselves: Prometheus forwards them, with the same names and severities. An alert that all\n\
-             # agents can see needs a majority of those that are scraped, so that one which is cut off does not speak for all.\n\n";
+             # agents can see needs a majority of those that are scraped, so that one which is cut \
+             off does not speak for all.\n\n";
     text += "groups:\n  - name: regionmesh-raised\n    rules:\n";
     for row in rows() {
         text += &rule(&row);
     }
+
     text
 }
 
 fn rule(row: &AlertRow) -> String {
-    let AlertRow { name, severity, summary, known_by, .. } = row;
+    let AlertRow {
+        name,
+        severity,
+        summary,
+        known_by,
+        ..
+    } = row;
     let severity = severity.as_str();
     let firing = format!("regionmesh_alerts_firing{{alertname=\"{name}\"}}");
+
     let expression = match known_by {
         KnownBy::Every => format!(
-            "count by (region, about) ({firing} > 0) > 0.5 * scalar(count(up{{job=\"regionmesh-agents\"}} == 1))"
+            "count by (region, about) ({firing} > 0) > 0.5 * \
+                scalar(count(up{{job=\"regionmesh-agents\"}} == 1))"
         ),
         KnownBy::One => format!("max by (region, about) ({firing}) > 0"),
     };
     let description = description(row);
+
     format!(
         "      - alert: {name}
         expr: {expression}
@@ -68,10 +93,14 @@ fn title(summary: &str) -> String {
 }
 
 fn description(row: &AlertRow) -> String {
-    format!("Begins: {}. Ends: {}. Details: regionmesh events, or GET /v1/alerts of any agent.", row.begins, row.ends)
+    format!(
+        "Begins: {}. Ends: {}. Details: regionmesh events, or GET /v1/alerts of any agent.",
+        row.begins, row.ends
+    )
 }
 
-/// promtool's tests of those rules: each fires for the agents that raise it, and not for one of three that is cut off.
+/// promtool's tests of those rules: each fires for the agents that raise it, and not for one of
+/// three that is cut off.
 pub(super) fn tests() -> String {
     let mut text = HEAD.to_owned();
     text += "\nrule_files: [../rules/raised.yml]\nevaluation_interval: 1m\n\ntests:\n";
@@ -82,13 +111,19 @@ pub(super) fn tests() -> String {
 }
 
 fn test(row: &AlertRow) -> String {
-    let AlertRow { name, severity, summary, .. } = row;
+    let AlertRow {
+        name,
+        severity,
+        summary,
+        ..
+    } = row;
     let agents = ["us-west-2", "eu-west-1", "ap-south-1"];
     let up = agents.map(|region| {
         format!(
             "      - {{ series: 'up{{job=\"regionmesh-agents\",from_region=\"{region}\",agent=\"node-0\"}}', values: '1x20' }}\n"
         )
     });
+
     let raised = |region: &str, values: &str| {
         format!(
             "      - {{ series: 'regionmesh_alerts_firing{{alertname=\"{name}\",severity=\"{}\",region=\"ap-south-1\",about=\"x\",\
@@ -96,13 +131,16 @@ fn test(row: &AlertRow) -> String {
             severity.as_str()
         )
     };
+
     let (first, others) = match row.known_by {
         // One agent alone from the third minute on, all of them from the eighth.
         KnownBy::Every => ("_x2 1x20", "_x7 1x20"),
         KnownBy::One => ("_x7 1x20", "_x20"),
     };
-    let series: String = raised(agents[0], first) + &raised(agents[1], others) + &raised(agents[2], others);
+    let series: String =
+        raised(agents[0], first) + &raised(agents[1], others) + &raised(agents[2], others);
     let title = format!("ap-south-1: x: {}", summary.replace('\'', "''"));
+
     format!(
         "  - name: '{name}'
     interval: 1m
@@ -135,12 +173,30 @@ mod tests {
 
     #[test]
     fn every_row_is_documented_forwarded_and_tested() {
-        let (table, rules, tests) = (table(), rules(), super::tests());
+        let table = table();
+        let rules = rules();
+        let tests = super::tests();
+
         for row in rows() {
             assert!(table.contains(&format!("[`{}`]", row.name)), "{}", row.name);
-            assert!(rules.contains(&format!("alert: {}\n", row.name)), "{}", row.name);
-            assert_eq!(tests.matches(&format!("alertname: {}\n", row.name)).count(), 2, "{}", row.name);
-            assert!(row.severity > Severity::Info, "{}: nobody is told of info", row.name);
+            assert!(
+                rules.contains(&format!("alert: {}\n", row.name)),
+                "{}",
+                row.name
+            );
+
+            assert_eq!(
+                tests.matches(&format!("alertname: {}\n", row.name)).count(),
+                2,
+                "{}",
+                row.name
+            );
+
+            assert!(
+                row.severity > Severity::Info,
+                "{}: nobody is told of info",
+                row.name
+            );
         }
     }
 }

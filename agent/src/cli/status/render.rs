@@ -27,35 +27,73 @@ pub fn render(status: &Status, paint: Paint) -> String {
         text += "\n";
         text += &table::versions(&status.models, Some(&names), paint);
     }
+
     text
 }
 
 /// Who leads, and what stands.
 fn head(status: &Status, paint: Paint) -> String {
-    let mut text = wrap("mesh    ", &plain(&format!("{}, as {} sees it", status.mesh, status.answered_by), TEXT_MAX));
+    let mut text = wrap(
+        "mesh    ",
+        &plain(
+            &format!("{}, as {} sees it", status.mesh, status.answered_by),
+            TEXT_MAX,
+        ),
+    );
+
     text += &match &status.leader {
-        Some(leader) => wrap("leader  ", &plain(&format!("{}, ballot {}", leader.agent, leader.ballot), TEXT_MAX)),
+        Some(leader) => wrap(
+            "leader  ",
+            &plain(
+                &format!("{}, ballot {}", leader.agent, leader.ballot),
+                TEXT_MAX,
+            ),
+        ),
         None if status.frozen.is_some() => wrap("leader  ", &paint.tone(Tone::Bad, "none")),
-        None => wrap("leader  ", &paint.tone(Tone::Uneasy, "none; an election is due")),
+        None => wrap(
+            "leader  ",
+            &paint.tone(Tone::Uneasy, "none; an election is due"),
+        ),
     };
+
     text += &match &status.plan {
         Some(plan) => {
-            let made = format!("#{} of ballot {}, made {} ago: ", plan.seq, plan.ballot.number, ago(plan.age_ms));
+            let made = format!(
+                "#{} of ballot {}, made {} ago: ",
+                plan.seq,
+                plan.ballot.number,
+                ago(plan.age_ms)
+            );
+
             wrap("plan    ", &(made + &plain(&plan.reason, TEXT_MAX)))
         }
-        None => wrap("plan    ", &paint.tone(Tone::Uneasy, "none is committed yet")),
+        None => wrap(
+            "plan    ",
+            &paint.tone(Tone::Uneasy, "none is committed yet"),
+        ),
     };
+
     let now_ms = now_ms(status);
     text += &frozen(status.frozen.as_ref(), now_ms, paint);
-    text += &status.plan.as_ref().map_or_else(String::new, |plan| suspended(plan, now_ms, paint));
+    text += &status
+        .plan
+        .as_ref()
+        .map_or_else(String::new, |plan| suspended(plan, now_ms, paint));
+
     text
 }
 
 /// That the plan can't change, and why; nothing where it can.
 pub(crate) fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -> String {
-    let Some(frozen) = frozen else { return String::new() };
+    let Some(frozen) = frozen else {
+        return String::new();
+    };
     let since = ago(now_ms.saturating_sub(frozen.since_ms));
-    let said = format!("the plan has been frozen for {since}: {}", plain(&frozen.detail, TEXT_MAX));
+    let said = format!(
+        "the plan has been frozen for {since}: {}",
+        plain(&frozen.detail, TEXT_MAX)
+    );
+
     wrap("frozen  ", &paint.tone(Tone::Bad, said))
 }
 
@@ -63,19 +101,23 @@ pub(crate) fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -
 pub(crate) fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
     let mut text = String::new();
     if plan.all_failed_ms.is_some() {
-        let said =
-            "every region is failed: users get the last shares, or no address with traffic.when_all_down = \"empty\"";
+        let said = "every region is failed: users get the last shares, or no address with \
+            traffic.when_all_down = \"empty\"";
         text += &wrap("warning ", &paint.tone(Tone::Bad, said));
     }
+
     for yielded in &plan.yielded {
         let since = ago(now_ms.saturating_sub(yielded.since_ms));
         let order = plain(&yielded.order, TEXT_MAX);
         let said = format!(
-            "{order} has had no effect for {} for {since}: users would be left on a region that can't serve",
+            "{order} has had no effect for {} for {since}: users would be left on a region that \
+                can't serve",
             yielded.region
         );
+
         text += &wrap("warning ", &paint.tone(Tone::Uneasy, said));
     }
+
     text
 }
 
@@ -84,12 +126,23 @@ fn orders(status: &Status, paint: Paint) -> String {
     let now_ms = now_ms(status);
     let mut text = String::new();
     for order in &status.orders {
-        let of = order.region.as_ref().map_or("the whole mesh", RegionName::as_str);
+        let of = order
+            .region
+            .as_ref()
+            .map_or("the whole mesh", RegionName::as_str);
         let how = if order.immediate { ", immediate" } else { "" };
         let left = ago(order.expires_ms.saturating_sub(now_ms));
-        let said = format!("{} of {of}{how} by {} ({}), {left} left", order.kind, order.by, order.why);
-        text += &wrap(&paint.tone(Tone::Uneasy, "order   "), &plain(&said, TEXT_MAX));
+        let said = format!(
+            "{} of {of}{how} by {} ({}), {left} left",
+            order.kind, order.by, order.why
+        );
+
+        text += &wrap(
+            &paint.tone(Tone::Uneasy, "order   "),
+            &plain(&said, TEXT_MAX),
+        );
     }
+
     text
 }
 
@@ -98,26 +151,45 @@ fn problems(status: &Status, paint: Paint) -> String {
     let now_ms = now_ms(status);
     let mut text = String::new();
     for problem in &status.problems {
-        let tone = if problem.severity == Severity::Critical { Tone::Bad } else { Tone::Uneasy };
+        let tone = if problem.severity == Severity::Critical {
+            Tone::Bad
+        } else {
+            Tone::Uneasy
+        };
         let head = paint.tone(tone, format!("{:<9}", problem.severity.as_str()));
         let since = ago(now_ms.saturating_sub(problem.since_ms));
-        let said =
-            format!("{}: {}: {}: {} (for {since})", problem.agent, problem.kind, problem.subject, problem.detail);
+        let said = format!(
+            "{}: {}: {}: {} (for {since})",
+            problem.agent, problem.kind, problem.subject, problem.detail
+        );
+
         text += &wrap(&head, &plain(&said, TEXT_MAX));
     }
+
     text
 }
 
 fn regions(status: &Status, paint: Paint) -> String {
     let now_ms = now_ms(status);
-    let mut table =
-        Table::new(&["REGION", "CLOUD", "VERDICT", "SINCE", "VOTES", "SHARE", "STANDING", "ADDRESSES"]).heading(paint);
+    let mut table = Table::new(&[
+        "REGION",
+        "CLOUD",
+        "VERDICT",
+        "SINCE",
+        "VOTES",
+        "SHARE",
+        "STANDING",
+        "ADDRESSES",
+    ])
+    .heading(paint);
+
     for region in &status.regions {
         let since = match region.verdict_since_ms {
             0 => "-".into(),
             since_ms => ago(now_ms.saturating_sub(since_ms)),
         };
         let addresses: Vec<_> = region.addresses.iter().map(ToString::to_string).collect();
+
         table.row(vec![
             region.region.to_string(),
             plain(&region.cloud, 12),
@@ -129,41 +201,83 @@ fn regions(status: &Status, paint: Paint) -> String {
             addresses.join(" "),
         ]);
     }
+
     let mut text = table.render();
-    // The reason is what one looks for where something is not as it should be; elsewhere it would only be in the way.
+    // The reason is what one looks for where something is not as it should be; elsewhere it would
+    // only be in the way.
     for region in &status.regions {
         if region.verdict != Condition::Healthy && !region.verdict_reason.is_empty() {
             let head = paint.tone(Tone::of(region.verdict), format!("{}: ", region.region));
             text += &wrap(&head, &plain(&region.verdict_reason, TEXT_MAX));
         }
+
         text += &way_back(region, now_ms, paint);
         if region.flaps > 0 {
-            let times = if region.flaps == 1 { "once".into() } else { format!("{} times", region.flaps) };
-            text += &format!("{}: failed {times} lately, so its way back takes longer\n", region.region);
+            let times = if region.flaps == 1 {
+                "once".into()
+            } else {
+                format!("{} times", region.flaps)
+            };
+
+            text += &format!(
+                "{}: failed {times} lately, so its way back takes longer\n",
+                region.region
+            );
         }
     }
+
     text
 }
 
 /// When a region that has lost its traffic gets it back; nothing where it has not.
 fn way_back(region: &RegionStatus, now_ms: u64, paint: Paint) -> String {
-    let Some(full_ms) = region.full_share_ms else { return String::new() };
-    let at = |ms: u64| format!("about {} (in {})", moment(ms.max(now_ms)), ago(ms.saturating_sub(now_ms)));
+    let Some(full_ms) = region.full_share_ms else {
+        return String::new();
+    };
+    let at = |ms: u64| {
+        format!(
+            "about {} (in {})",
+            moment(ms.max(now_ms)),
+            ago(ms.saturating_sub(now_ms))
+        )
+    };
+
     let told = match region.ramp_starts_ms {
         Some(ramp_ms) if ramp_ms > now_ms => {
-            format!("cool-down until {}, then a step at a time; full share at {}", at(ramp_ms), at(full_ms))
+            format!(
+                "cool-down until {}, then a step at a time; full share at {}",
+                at(ramp_ms),
+                at(full_ms)
+            )
         }
         // What it still waits for is a longer story.
         Some(_) => {
-            format!("cool-down is over, waits for its turn; see `regionmesh failover explain {}`", region.region)
+            format!(
+                "cool-down is over, waits for its turn; see `regionmesh failover explain {}`",
+                region.region
+            )
         }
         None => format!("ramps up; full share at {}", at(full_ms)),
     };
-    wrap(&paint.tone(Tone::Uneasy, format!("{}: ", region.region)), &told)
+
+    wrap(
+        &paint.tone(Tone::Uneasy, format!("{}: ", region.region)),
+        &told,
+    )
 }
 
 fn agents(status: &Status, paint: Paint) -> String {
-    let headings = ["AGENT", "STATE", "UPTIME", "ROUND TRIP", "HEARD", "REQUESTS", "VERSIONS", "API"];
+    let headings = [
+        "AGENT",
+        "STATE",
+        "UPTIME",
+        "ROUND TRIP",
+        "HEARD",
+        "REQUESTS",
+        "VERSIONS",
+        "API",
+    ];
+
     let mut table = Table::new(&headings).heading(paint);
     for agent in &status.agents {
         let is_self = agent.agent == status.answered_by;
@@ -172,6 +286,7 @@ fn agents(status: &Status, paint: Paint) -> String {
             None if is_self => "self".into(),
             None => "-".into(),
         };
+
         table.row(vec![
             plain(&agent.agent, 60),
             match (agent.alive, agent.serving_ready) {
@@ -179,38 +294,78 @@ fn agents(status: &Status, paint: Paint) -> String {
                 (true, false) => paint.tone(Tone::Uneasy, "alive"),
                 (false, _) => paint.tone(Tone::Bad, "gone"),
             },
-            if agent.alive { ago(agent.uptime_ms) } else { "-".into() },
+            if agent.alive {
+                ago(agent.uptime_ms)
+            } else {
+                "-".into()
+            },
             round_trip,
-            if is_self { "-".into() } else { ago(agent.age_ms) },
+            if is_self {
+                "-".into()
+            } else {
+                ago(agent.age_ms)
+            },
             agent.requests_total.to_string(),
             agent.holdings.versions.to_string(),
             plain(&agent.api_url, 60),
         ]);
     }
+
     let mut text = table.render();
-    for agent in status.agents.iter().filter(|agent| agent.alive && agent.holdings.missing > 0) {
+    for agent in status
+        .agents
+        .iter()
+        .filter(|agent| agent.alive && agent.holdings.missing > 0)
+    {
         let lacks = format!(
             "lacks {} of the mesh's versions, the oldest for {}",
             agent.holdings.missing,
             ago(agent.holdings.lag_ms)
         );
-        text += &format!("{}: {}\n", plain(&agent.agent, 60), paint.tone(Tone::Uneasy, lacks));
+
+        text += &format!(
+            "{}: {}\n",
+            plain(&agent.agent, 60),
+            paint.tone(Tone::Uneasy, lacks)
+        );
     }
-    let versions: BTreeSet<&str> =
-        status.agents.iter().filter(|agent| agent.alive).map(|agent| agent.version.as_str()).collect();
-    let list = |separator: &str| plain(&versions.iter().copied().collect::<Vec<_>>().join(separator), 200);
+
+    let versions: BTreeSet<&str> = status
+        .agents
+        .iter()
+        .filter(|agent| agent.alive)
+        .map(|agent| agent.version.as_str())
+        .collect();
+
+    let list = |separator: &str| {
+        plain(
+            &versions.iter().copied().collect::<Vec<_>>().join(separator),
+            200,
+        )
+    };
+
     text += &match versions.len() {
         0 => String::new(),
         1 => format!("all of version {}\n", list("")),
         _ => paint.tone(Tone::Uneasy, "agents of different versions: ") + &list(", ") + "\n",
     };
+
     text
 }
 
 /// How many of the observing regions are of the verdict's opinion.
 fn votes(region: &RegionStatus) -> String {
-    let agreeing = region.votes.iter().filter(|vote| vote.condition == region.verdict).count();
-    if region.votes.is_empty() { "-".into() } else { format!("{agreeing} of {}", region.votes.len()) }
+    let agreeing = region
+        .votes
+        .iter()
+        .filter(|vote| vote.condition == region.verdict)
+        .count();
+
+    if region.votes.is_empty() {
+        "-".into()
+    } else {
+        format!("{agreeing} of {}", region.votes.len())
+    }
 }
 
 fn standing(region: &RegionStatus, paint: Paint) -> String {
@@ -218,6 +373,7 @@ fn standing(region: &RegionStatus, paint: Paint) -> String {
         Some(percent) => format!("{} {percent} %", plain(&region.standing, 20)),
         None => plain(&region.standing, 20),
     };
+
     match region.standing.as_str() {
         "serving" => text,
         "out" => paint.tone(Tone::Bad, text),
@@ -225,12 +381,18 @@ fn standing(region: &RegionStatus, paint: Paint) -> String {
     }
 }
 
-/// The answering agent's clock, as far as its answer tells it: ours may be wrong, and its points in time are its own.
+/// The answering agent's clock, as far as its answer tells it: ours may be wrong, and its points in
+/// time are its own.
 fn now_ms(status: &Status) -> u64 {
     if status.answered_ms > 0 {
         return status.answered_ms;
     }
-    status.plan.as_ref().map_or_else(crate::time::unix_ms, |plan| plan.made_ms.saturating_add(plan.age_ms))
+    status
+        .plan
+        .as_ref()
+        .map_or_else(crate::time::unix_ms, |plan| {
+            plan.made_ms.saturating_add(plan.age_ms)
+        })
 }
 
 #[cfg(test)]
@@ -264,9 +426,11 @@ pub(super) mod tests {
     pub(in crate::cli::status) fn status() -> Status {
         let mut gone = agent("eu-west-1/node-0", 12, None);
         gone["alive"] = false.into();
+
         let mut lacking = agent("ap-south-1/node-0", 13, Some(181_250));
         lacking["holdings"] = json!({"versions": 9, "missing": 3, "lag_ms": 5_000});
         lacking["serving_ready"] = false.into();
+
         let mut ramping = region("ap-south-1", "healthy", "ramping", 13);
         ramping["ramp_percent"] = 5.into();
         ramping["flaps"] = 2.into();
@@ -275,7 +439,8 @@ pub(super) mod tests {
             "mesh": "regionmesh.test", "answered_by": "us-west-2/node-0",
             "leader": {"agent": "us-west-2/node-0", "ballot": 3},
             "plan": {"seq": 7, "ballot": {"number": 3, "agent": "us-west-2/node-0"}, "reason": "eu-west-1 out: ".to_owned()
-                + &"2 of 2 observing regions say failed (us-west-2 failed: connection refused) ".repeat(3),
+                + &"2 of 2 observing regions say failed (us-west-2 failed: connection refused) \
+                    ".repeat(3),
                 "made_ms": 1_700_000_000_000u64 - 65_000, "age_ms": 65_000},
             "regions": [region("us-west-2", "healthy", "serving", 11), region("eu-west-1", "failed", "out", 12), ramping],
             "agents": [agent("us-west-2/node-0", 11, None), gone, lacking],
@@ -303,7 +468,8 @@ pub(super) mod tests {
             "ramping 5 %",
             "ap-south-1: failed 2 times lately",
             "ap-south-1: ramps up; full share at about 2023-11-14 22:15:25 UTC (in 2 min)\n",
-            "us-west-2/node-0   serving  27 h    self        -       12345678  12        http://127.0.0.11:9080\n",
+            "us-west-2/node-0   serving  27 h    self        -       12345678  12        \
+                http://127.0.0.11:9080\n",
             "eu-west-1/node-0   gone     -       -           950 ms  ",
             "ap-south-1/node-0  alive    27 h    181.2 ms    950 ms  12345678  9  ",
             "ap-south-1/node-0: lacks 3 of the mesh's versions, the oldest for 5 s\n",
@@ -315,14 +481,22 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");
         }
+
         assert!(!text.contains('\x1b'));
-        assert!(!text.contains("ap-south-1: 2 of 2"), "the reason of what is well is in the way:\n{text}");
+        assert!(
+            !text.contains("ap-south-1: 2 of 2"),
+            "the reason of what is well is in the way:\n{text}"
+        );
     }
 
     #[test]
     fn it_is_readable_in_a_hundred_columns() {
         for line in render(&status(), PLAIN).lines() {
-            assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
+            assert!(
+                line.chars().count() <= WIDTH,
+                "{} columns: {line}",
+                line.chars().count()
+            );
         }
     }
 
@@ -330,18 +504,35 @@ pub(super) mod tests {
     fn a_region_that_cools_down_says_until_when() {
         let mut status = status();
         let region = &mut status.regions[1];
-        (region.ramp_starts_ms, region.full_share_ms) = (Some(1_700_000_060_000), Some(1_700_002_160_000));
+        (region.ramp_starts_ms, region.full_share_ms) =
+            (Some(1_700_000_060_000), Some(1_700_002_160_000));
+
         let text = render(&status, PLAIN);
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(flat.contains("eu-west-1: cool-down until about 2023-11-14 22:14:20 UTC (in 1 min), then"), "{text}");
-        assert!(flat.contains("full share at about 2023-11-14 22:49:20 UTC (in 36 min)"), "{text}");
+        assert!(
+            flat.contains(
+                "eu-west-1: cool-down until about 2023-11-14 22:14:20 UTC (in 1 min), then"
+            ),
+            "{text}"
+        );
+
+        assert!(
+            flat.contains("full share at about 2023-11-14 22:49:20 UTC (in 36 min)"),
+            "{text}"
+        );
     }
 
     #[test]
     fn colours_do_not_move_columns() {
         let coloured = render(&status(), Paint { is_on: true });
         assert!(coloured.contains("\x1b[31mfailed\x1b[0m"));
-        let stripped = console::strip_ansi_codes(&coloured).lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+
+        let stripped = console::strip_ansi_codes(&coloured)
+            .lines()
+            .map(str::trim_end)
+            .collect::<Vec<_>>()
+            .join("\n");
+
         assert_eq!(stripped, render(&status(), PLAIN).trim_end());
     }
 
@@ -351,16 +542,41 @@ pub(super) mod tests {
             { "region": "eu-west-1", "kind": "drain", "by": "ann", "why": "disks\u{1b}", "set_ms": 1, "expires_ms": 3_600_005 },
             { "region": null, "kind": "hold", "by": "bob", "why": "storm", "set_ms": 1, "expires_ms": 60_005 },
         ]);
-        let status = Status { orders: serde_json::from_value(orders).unwrap(), answered_ms: 5, ..status() };
+        let status = Status {
+            orders: serde_json::from_value(orders).unwrap(),
+            answered_ms: 5,
+            ..status()
+        };
         let text = render(&status, PLAIN);
-        assert!(text.contains("order   drain of eu-west-1 by ann (disks ), 1 h left\n"), "{text}");
-        assert!(text.contains("order   hold of the whole mesh by bob (storm), 1 min left\n"), "{text}");
+
+        assert!(
+            text.contains("order   drain of eu-west-1 by ann (disks ), 1 h left\n"),
+            "{text}"
+        );
+
+        assert!(
+            text.contains("order   hold of the whole mesh by bob (storm), 1 min left\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_mesh_without_plan_leader_or_models_says_so() {
-        let text = render(&Status { leader: None, plan: None, models: Vec::new(), ..status() }, PLAIN);
-        assert!(text.contains("leader  none; an election is due\nplan    none is committed yet\n"), "{text}");
+        let text = render(
+            &Status {
+                leader: None,
+                plan: None,
+                models: Vec::new(),
+                ..status()
+            },
+            PLAIN,
+        );
+
+        assert!(
+            text.contains("leader  none; an election is due\nplan    none is committed yet\n"),
+            "{text}"
+        );
+
         assert!(!text.contains("MODEL"), "{text}");
     }
 
@@ -368,8 +584,12 @@ pub(super) mod tests {
     fn agents_of_different_versions_are_told() {
         let mut status = status();
         status.agents[2].version = "0.2.0".into();
+
         let text = render(&status, PLAIN);
-        assert!(text.contains("agents of different versions: 0.1.0 (abcdef0123), 0.2.0\n"), "{text}");
+        assert!(
+            text.contains("agents of different versions: 0.1.0 (abcdef0123), 0.2.0\n"),
+            "{text}"
+        );
     }
 
     #[test]

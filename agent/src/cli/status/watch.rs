@@ -1,4 +1,5 @@
-//! `status --watch`: the same view again and again, also while agents come and go: that is what one watches for.
+//! `status --watch`: the same view again and again, also while agents come and go: that is what one
+//! watches for.
 
 use super::{PATH, render};
 use crate::{
@@ -18,15 +19,22 @@ use std::{
 
 /// How often the view is drawn again.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long an agent may take before the next is asked: shorter than elsewhere, since a frozen view says nothing.
+/// How long an agent may take before the next is asked: shorter than elsewhere, since a frozen view
+/// says nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows the mesh until Ctrl-C.
 pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
     let is_for_programs = format != Format::Table;
     let screen = Screen::open(is_for_programs);
-    let mut view = View { last: None, paint: Paint { is_on: text::takes_colour() } };
+    let mut view = View {
+        last: None,
+        paint: Paint {
+            is_on: text::takes_colour(),
+        },
+    };
     let mut ticks = tokio::time::interval(EVERY);
+
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
@@ -38,16 +46,21 @@ pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
             answer = answer => answer,
             _ = interrupt.as_mut() => return Ok(ExitCode::SUCCESS),
         };
+
         if is_for_programs {
             match answer {
                 Ok(Answer { value, failures }) => {
-                    failures.iter().for_each(|failure| eprintln!("warning: {failure}"));
+                    failures
+                        .iter()
+                        .for_each(|failure| eprintln!("warning: {failure}"));
                     text::print(&serialize_line(format, &value)?.unwrap_or_default())?;
                 }
                 Err(error) => eprintln!("error: {error}"),
             }
+
             continue;
         }
+
         screen.draw(&view.after(answer, Instant::now()))?;
     }
 }
@@ -65,8 +78,14 @@ impl View {
             Ok(Answer { value, failures }) => {
                 let mut shown: String = failures
                     .iter()
-                    .map(|failure| wrap(&paint.tone(Tone::Uneasy, "no answer: "), &failure.to_string()))
+                    .map(|failure| {
+                        wrap(
+                            &paint.tone(Tone::Uneasy, "no answer: "),
+                            &failure.to_string(),
+                        )
+                    })
                     .collect();
+
                 shown += &render(&value, paint);
                 self.last = Some((value, now));
                 shown
@@ -74,11 +93,17 @@ impl View {
             Err(error) => {
                 let mut shown = paint.tone(Tone::Bad, "error: ") + &error.to_string() + "\n";
                 if let Some((status, heard)) = &self.last {
-                    let age_ms = now.saturating_duration_since(*heard).as_millis().try_into().unwrap_or(u64::MAX);
+                    let age_ms = now
+                        .saturating_duration_since(*heard)
+                        .as_millis()
+                        .try_into()
+                        .unwrap_or(u64::MAX);
+
                     shown += &paint.tone(Tone::Bad, format!("what follows is {} old", ago(age_ms)));
                     shown += "\n\n";
                     shown += &render(status, paint);
                 }
+
                 shown
             }
         }
@@ -95,6 +120,7 @@ impl Screen {
             // A cursor that can't be hidden is only ugly.
             let _ = term.hide_cursor().and_then(|()| term.clear_screen());
         }
+
         Self(term)
     }
 
@@ -117,19 +143,31 @@ impl Drop for Screen {
     }
 }
 
-/// The view from the top left corner, cut to the terminal: a line too long or too many would scroll the rest away.
-/// Each line clears what the last view left behind it, so that nothing flickers.
+/// The view from the top left corner, cut to the terminal: a line too long or too many would scroll
+/// the rest away. Each line clears what the last view left behind it, so that nothing flickers.
 fn frame(view: &str, rows: usize, columns: usize) -> String {
-    let (total, room) = (view.lines().count(), rows.saturating_sub(1).max(1));
-    let kept = if total > room { room.saturating_sub(1) } else { total };
+    let total = view.lines().count();
+    let room = rows.saturating_sub(1).max(1);
+    let kept = if total > room {
+        room.saturating_sub(1)
+    } else {
+        total
+    };
     let mut text = String::from("\x1b[H");
+
     for line in view.lines().take(kept) {
         text += &truncate_str(line, columns, "…");
         text += "\x1b[0m\x1b[K\r\n";
     }
+
     if total > kept {
-        text += &truncate_str(&format!("… {} more lines: make the window higher", total - kept), columns, "…");
+        text += &truncate_str(
+            &format!("… {} more lines: make the window higher", total - kept),
+            columns,
+            "…",
+        );
     }
+
     text + "\x1b[J"
 }
 
@@ -142,33 +180,77 @@ mod tests {
     const PLAIN: Paint = Paint { is_on: false };
 
     fn failure() -> Failure {
-        Failure { agent: "http://127.0.0.11:9080".parse().unwrap(), why: "Connection refused".into() }
+        Failure {
+            agent: "http://127.0.0.11:9080".parse().unwrap(),
+            why: "Connection refused".into(),
+        }
     }
 
     #[test]
     fn an_agent_that_is_gone_is_named_above_what_the_next_one_says() {
-        let mut view = View { last: None, paint: PLAIN };
-        let shown = view.after(Ok(Answer { value: status(), failures: vec![failure()] }), Instant::now());
-        assert!(shown.starts_with("no answer: http://127.0.0.11:9080: Connection refused\nmesh "), "{shown}");
+        let mut view = View {
+            last: None,
+            paint: PLAIN,
+        };
+        let shown = view.after(
+            Ok(Answer {
+                value: status(),
+                failures: vec![failure()],
+            }),
+            Instant::now(),
+        );
+
+        assert!(
+            shown.starts_with("no answer: http://127.0.0.11:9080: Connection refused\nmesh "),
+            "{shown}"
+        );
     }
 
     #[test]
     fn while_nobody_answers_the_last_view_stays_with_its_age() {
-        let mut view = View { last: None, paint: PLAIN };
+        let mut view = View {
+            last: None,
+            paint: PLAIN,
+        };
         let now = Instant::now();
-        let nobody = || Err(ClientError::NoAgent { tried: vec![failure()] });
+        let nobody = || {
+            Err(ClientError::NoAgent {
+                tried: vec![failure()],
+            })
+        };
         let first = view.after(nobody(), now);
-        assert_eq!(first, "error: no agent of the mesh can be reached\n  http://127.0.0.11:9080: Connection refused\n");
-        let seen = view.after(Ok(Answer { value: status(), failures: Vec::new() }), now);
+
+        assert_eq!(
+            first,
+            "error: no agent of the mesh can be reached\n  http://127.0.0.11:9080: Connection \
+                refused\n"
+        );
+
+        let seen = view.after(
+            Ok(Answer {
+                value: status(),
+                failures: Vec::new(),
+            }),
+            now,
+        );
         let later = view.after(nobody(), now + Duration::from_secs(7));
-        assert!(later.starts_with(&first) && later.ends_with(&seen), "{later}");
+
+        assert!(
+            later.starts_with(&first) && later.ends_with(&seen),
+            "{later}"
+        );
+
         assert!(later.contains("what follows is 7 s old"), "{later}");
     }
 
     #[test]
     fn a_view_is_cut_to_the_terminal() {
         let shown = frame("abcdefgh\n2\n3\n4\n", 4, 5);
-        assert_eq!(shown, "\x1b[Habcd…\x1b[0m\x1b[K\r\n2\x1b[0m\x1b[K\r\n… 2 …\x1b[J");
+        assert_eq!(
+            shown,
+            "\x1b[Habcd…\x1b[0m\x1b[K\r\n2\x1b[0m\x1b[K\r\n… 2 …\x1b[J"
+        );
+
         assert_eq!(frame("1\n", 40, 100), "\x1b[H1\x1b[0m\x1b[K\r\n\x1b[J");
     }
 }

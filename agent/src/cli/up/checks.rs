@@ -1,4 +1,5 @@
-//! What is looked at before the first process starts, so that an error says what to do and not what went wrong later.
+//! What is looked at before the first process starts, so that an error says what to do and not what
+//! went wrong later.
 
 use super::{error::UpError, layout::LocalAgent, process};
 use std::{
@@ -13,23 +14,41 @@ const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends agents that an earlier run of this data directory left behind; returns those ended.
 ///
-/// The directory is locked, so the `up` that started them is gone: nobody watches over them any more.
+/// The directory is locked, so the `up` that started them is gone: nobody watches over them any
+/// more.
 pub async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
-    let (mut ended, mut stuck) = (Vec::new(), Vec::new());
-    let Ok(directories) = std::fs::read_dir(data_dir.join("agents")) else { return Ok(ended) };
+    let mut ended = Vec::new();
+    let mut stuck = Vec::new();
+    let Ok(directories) = std::fs::read_dir(data_dir.join("agents")) else {
+        return Ok(ended);
+    };
+
     for directory in directories.flatten() {
         let pid_file = directory.path().join("pid");
-        let Ok(text) = std::fs::read_to_string(&pid_file) else { continue };
+        let Ok(text) = std::fs::read_to_string(&pid_file) else {
+            continue;
+        };
         let name = directory.file_name().to_string_lossy().into_owned();
+
         if let Ok(pid) = text.trim().parse::<u32>()
             && is_ours(pid, &directory.path())
         {
             let line = format!("{name} (pid {pid})");
-            if process::end(pid, LEFTOVER_PATIENCE).await { ended.push(line) } else { stuck.push(line) }
+            if process::end(pid, LEFTOVER_PATIENCE).await {
+                ended.push(line)
+            } else {
+                stuck.push(line)
+            }
         }
+
         let _ = std::fs::remove_file(pid_file);
     }
-    if stuck.is_empty() { Ok(ended) } else { Err(UpError::Leftover(stuck)) }
+
+    if stuck.is_empty() {
+        Ok(ended)
+    } else {
+        Err(UpError::Leftover(stuck))
+    }
 }
 
 /// A pid may have been given to something else since: ours names its own configuration file.
@@ -42,44 +61,92 @@ pub(in crate::cli) fn is_ours(pid: u32, directory: &Path) -> bool {
 pub fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Result<(), UpError> {
     let mut missing: Vec<IpAddr> = Vec::new();
     let mut taken = Vec::new();
-    let mut note = |address: SocketAddr, transport: &str, what: &str, result: io::Result<()>| match result {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
-            if !missing.contains(&address.ip()) {
-                missing.push(address.ip());
+    let mut note =
+        |address: SocketAddr, transport: &str, what: &str, result: io::Result<()>| match result {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                if !missing.contains(&address.ip()) {
+                    missing.push(address.ip());
+                }
             }
-        }
-        Err(error) if error.kind() == ErrorKind::AddrInUse => taken.push(format!("{address}/{transport} ({what})")),
-        Err(error) => taken.push(format!("{address}/{transport} ({what}): {error}")),
-    };
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                taken.push(format!("{address}/{transport} ({what})"))
+            }
+            Err(error) => taken.push(format!("{address}/{transport} ({what}): {error}")),
+        };
+
     let tcp = |address: SocketAddr| TcpListener::bind(address).map(drop);
     let udp = |address: SocketAddr| UdpSocket::bind(address).map(drop);
     for agent in agents {
         let id = &agent.id;
-        note(agent.mesh(), "udp", &format!("mesh of {id}"), udp(agent.mesh()));
-        note(agent.dns(), "udp", &format!("DNS of {id}"), udp(agent.dns()));
-        note(agent.dns(), "tcp", &format!("DNS of {id}"), tcp(agent.dns()));
-        note(agent.api(), "tcp", &format!("API of {id}"), tcp(agent.api()));
-        note(agent.serving(), "tcp", &format!("serving of {id}"), tcp(agent.serving()));
+        note(
+            agent.mesh(),
+            "udp",
+            &format!("mesh of {id}"),
+            udp(agent.mesh()),
+        );
+
+        note(
+            agent.dns(),
+            "udp",
+            &format!("DNS of {id}"),
+            udp(agent.dns()),
+        );
+
+        note(
+            agent.dns(),
+            "tcp",
+            &format!("DNS of {id}"),
+            tcp(agent.dns()),
+        );
+
+        note(
+            agent.api(),
+            "tcp",
+            &format!("API of {id}"),
+            tcp(agent.api()),
+        );
+
+        note(
+            agent.serving(),
+            "tcp",
+            &format!("serving of {id}"),
+            tcp(agent.serving()),
+        );
     }
+
     for address in front_door {
         let result = tcp(*address);
         // A machine without IPv6 has no ::1; the front door then does with 127.0.0.1.
-        let is_in_use = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+        let is_in_use = result
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+
         if address.is_ipv4() || is_in_use {
             note(*address, "tcp", "front door, see --front-door", result);
         }
     }
+
     if !missing.is_empty() {
         return Err(no_loopback(&missing, cfg!(target_os = "linux")));
     }
-    if taken.is_empty() { Ok(()) } else { Err(UpError::PortsInUse(taken)) }
+
+    if taken.is_empty() {
+        Ok(())
+    } else {
+        Err(UpError::PortsInUse(taken))
+    }
 }
 
 fn no_loopback(missing: &[IpAddr], is_linux: bool) -> UpError {
     let command = |ip: &IpAddr| {
-        if is_linux { format!("sudo ip addr add {ip}/8 dev lo") } else { format!("sudo ifconfig lo0 alias {ip} up") }
+        if is_linux {
+            format!("sudo ip addr add {ip}/8 dev lo")
+        } else {
+            format!("sudo ifconfig lo0 alias {ip} up")
+        }
     };
+
     UpError::NoLoopback {
         addresses: missing.iter().map(ToString::to_string).collect(),
         commands: missing.iter().map(command).collect(),
@@ -97,7 +164,12 @@ mod tests {
         LocalAgent {
             id: "eu-west-1/node-0".parse().unwrap(),
             ip,
-            ports: Ports { mesh: 0, dns: 0, api: port, serving: 0 },
+            ports: Ports {
+                mesh: 0,
+                dns: 0,
+                api: port,
+                serving: 0,
+            },
             directory: "/nowhere".into(),
             log_file: "/nowhere".into(),
         }
@@ -107,13 +179,23 @@ mod tests {
     fn a_taken_port_is_named_with_its_use() {
         let other = TcpListener::bind("127.0.0.11:0").unwrap();
         let port = other.local_addr().unwrap().port();
-        let error = addresses(&[agent(Ipv4Addr::new(127, 0, 0, 11), port)], &[]).unwrap_err().to_string();
-        assert!(error.contains(&format!("127.0.0.11:{port}/tcp (API of eu-west-1/node-0)")), "{error}");
+        let error = addresses(&[agent(Ipv4Addr::new(127, 0, 0, 11), port)], &[])
+            .unwrap_err()
+            .to_string();
+
+        assert!(
+            error.contains(&format!("127.0.0.11:{port}/tcp (API of eu-west-1/node-0)")),
+            "{error}"
+        );
     }
 
     #[test]
     fn free_addresses_pass() {
-        addresses(&[agent(Ipv4Addr::new(127, 0, 0, 12), 0)], &["127.0.0.1:0".parse().unwrap()]).unwrap();
+        addresses(
+            &[agent(Ipv4Addr::new(127, 0, 0, 12), 0)],
+            &["127.0.0.1:0".parse().unwrap()],
+        )
+        .unwrap();
     }
 
     #[test]
@@ -121,8 +203,12 @@ mod tests {
         // TEST-NET-3 (RFC 5737) is on no machine, as 127.0.0.11 is not on macOS.
         let error = addresses(&[agent(Ipv4Addr::new(203, 0, 113, 11), 0)], &[]).unwrap_err();
         assert!(matches!(error, UpError::NoLoopback { .. }), "{error}");
+
         let mac = no_loopback(&["127.0.0.11".parse().unwrap()], false).to_string();
-        assert!(mac.contains("sudo ifconfig lo0 alias 127.0.0.11 up"), "{mac}");
+        assert!(
+            mac.contains("sudo ifconfig lo0 alias 127.0.0.11 up"),
+            "{mac}"
+        );
     }
 
     #[tokio::test]
@@ -140,18 +226,24 @@ mod tests {
         let data_dir = tempfile::tempdir().unwrap();
         let directory = data_dir.path().join("agents/eu-west-1.node-0");
         std::fs::create_dir_all(&directory).unwrap();
+
         let mut child = std::process::Command::new("sh")
             .args(["-c", "while :; do sleep 1; done"])
             .arg(directory.join("agent.toml"))
             .spawn()
             .unwrap();
+
         std::fs::write(directory.join("pid"), format!("{}\n", child.id())).unwrap();
         // The kernel shows a command line a moment after exec.
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while !is_ours(child.id(), &directory) {
-            assert!(std::time::Instant::now() < deadline, "the child has no command line");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the child has no command line"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+
         let waiting = std::thread::spawn(move || child.wait().unwrap());
         assert_eq!(end_leftovers(data_dir.path()).await.unwrap().len(), 1);
         assert!(!waiting.join().unwrap().success());

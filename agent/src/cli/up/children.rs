@@ -40,7 +40,10 @@ impl Program {
     /// This very binary, as an agent.
     pub fn this() -> std::io::Result<Self> {
         let arguments = ["agent", "--config"].map(OsString::from).to_vec();
-        Ok(Self { executable: std::env::current_exe()?, arguments })
+        Ok(Self {
+            executable: std::env::current_exe()?,
+            arguments,
+        })
     }
 
     /// The same, run by a launcher: a command that ends in becoming the command that it is given.
@@ -51,7 +54,11 @@ impl Program {
             .chain(&self.arguments)
             .cloned()
             .collect::<Vec<_>>();
-        Self { executable: words.remove(0).into(), arguments: words }
+
+        Self {
+            executable: words.remove(0).into(),
+            arguments: words,
+        }
     }
 }
 
@@ -127,14 +134,31 @@ impl ChildHandle {
         let (orders, inbox) = mpsc::channel(4);
         let (state, watched) = watch::channel(ChildState::Stopped);
         let id = agent.id.clone();
-        let keeper = Keeper { agent, program, restart, spawner, events, state, failures: 0, running: None, due: None };
+        let keeper = Keeper {
+            agent,
+            program,
+            restart,
+            spawner,
+            events,
+            state,
+            failures: 0,
+            running: None,
+            due: None,
+        };
+
         tokio::spawn(keeper.run(inbox));
-        Self { agent: id, orders, state: watched }
+        Self {
+            agent: id,
+            orders,
+            state: watched,
+        }
     }
 
     /// Starts the process, if it does not run, and gives its pid.
     pub async fn start(&self) -> Result<u32, UpError> {
-        self.order(Order::Start).await.unwrap_or_else(|| Err(UpError::NoSuchAgent(self.agent.clone())))
+        self.order(Order::Start)
+            .await
+            .unwrap_or_else(|| Err(UpError::NoSuchAgent(self.agent.clone())))
     }
 
     /// Ends the process with SIGKILL and leaves it down.
@@ -191,6 +215,7 @@ impl Keeper {
                 }
             }
         }
+
         self.forget();
     }
 
@@ -219,6 +244,7 @@ impl Keeper {
                         let _ = child.kill().await;
                     }
                 }
+
                 self.forget();
                 let _ = reply.send(());
             }
@@ -226,16 +252,27 @@ impl Keeper {
     }
 
     async fn start(&mut self) -> Result<u32, UpError> {
-        let log = open_log(&self.agent.log_file).map_err(UpError::io("open", &self.agent.log_file))?;
-        let errors = log.try_clone().map_err(UpError::io("open", &self.agent.log_file))?;
+        let log =
+            open_log(&self.agent.log_file).map_err(UpError::io("open", &self.agent.log_file))?;
+        let errors = log
+            .try_clone()
+            .map_err(UpError::io("open", &self.agent.log_file))?;
         let mut command = Command::new(&self.program.executable);
-        command.args(&self.program.arguments).arg(self.agent.config_file());
+
+        command
+            .args(&self.program.arguments)
+            .arg(self.agent.config_file());
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        let failed =
-            |source| UpError::Spawn { agent: self.agent.id.clone(), program: self.program.executable.clone(), source };
+
+        let failed = |source| UpError::Spawn {
+            agent: self.agent.id.clone(),
+            program: self.program.executable.clone(),
+            source,
+        };
         let child = self.spawner.spawn(command).await.map_err(failed)?;
         let pid = child.id().unwrap_or_default();
         let pid_file = self.agent.pid_file();
+
         std::fs::write(&pid_file, format!("{pid}\n")).map_err(UpError::io("write", pid_file))?;
         self.running = Some((child, pid, Instant::now()));
         self.state.send_replace(ChildState::Running { pid });
@@ -243,10 +280,13 @@ impl Keeper {
     }
 
     fn ended(&mut self, status: std::io::Result<ExitStatus>) {
-        let Some((_, pid, since)) = self.running.take() else { return };
+        let Some((_, pid, since)) = self.running.take() else {
+            return;
+        };
         if since.elapsed() >= GOOD_RUN {
             self.failures = 0;
         }
+
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         self.failed(&status, pid);
     }
@@ -254,13 +294,28 @@ impl Keeper {
     fn failed(&mut self, status: &str, pid: u32) {
         let pause = match self.restart {
             Restart::Never => None,
-            Restart::BackOff { first, longest } => Some(first.saturating_mul(1 << self.failures.min(16)).min(longest)),
+            Restart::BackOff { first, longest } => Some(
+                first
+                    .saturating_mul(1 << self.failures.min(16))
+                    .min(longest),
+            ),
         };
+
         self.failures = self.failures.saturating_add(1);
         self.due = pause.map(|pause| Instant::now() + pause);
+
         let _ = std::fs::remove_file(self.agent.pid_file());
-        self.state.send_replace(ChildState::Ended { status: status.to_owned() });
-        let event = ChildEnded { agent: self.agent.id.clone(), pid, status: status.to_owned(), restart_in: pause };
+        self.state.send_replace(ChildState::Ended {
+            status: status.to_owned(),
+        });
+
+        let event = ChildEnded {
+            agent: self.agent.id.clone(),
+            pid,
+            status: status.to_owned(),
+            restart_in: pause,
+        };
+
         // Nobody reads: the state says the same.
         let _ = self.events.try_send(event);
     }
@@ -295,21 +350,28 @@ fn open_log(path: &Path) -> std::io::Result<File> {
 /// The last lines of a log, at most 20.
 pub fn tail(path: &Path) -> String {
     const LINES: usize = 20;
+
     const BYTES: u64 = 16 << 10;
+
     let read = || -> std::io::Result<String> {
         let mut file = File::open(path)?;
         let begin = file.metadata()?.len().saturating_sub(BYTES);
         file.seek(SeekFrom::Start(begin))?;
+
         let mut bytes = Vec::new();
         file.take(BYTES).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
+
     match read() {
         Ok(text) if text.trim().is_empty() => "  (the log is empty)".into(),
         Ok(text) => {
             let lines: Vec<&str> = text.lines().collect();
-            let last: Vec<String> =
-                lines[lines.len().saturating_sub(LINES)..].iter().map(|line| format!("  {line}")).collect();
+            let last: Vec<String> = lines[lines.len().saturating_sub(LINES)..]
+                .iter()
+                .map(|line| format!("  {line}"))
+                .collect();
+
             last.join("\n")
         }
         Err(error) => format!("  (the log can't be read: {error})"),

@@ -11,7 +11,8 @@ pub enum UpError {
     #[error("{0}")]
     Options(String),
     /// Another `up` uses the data directory.
-    #[error("{path} is in use by another `regionmesh up` (pid {pid}): stop that one, or choose another --data-dir", path = .path.display())]
+    #[error("{path} is in use by another `regionmesh up` (pid {pid}): stop that one, or choose \
+        another --data-dir", path = .path.display())]
     Locked {
         /// The data directory.
         path: PathBuf,
@@ -48,7 +49,8 @@ pub enum UpError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Loopback addresses are missing.
-    #[error("this machine has no address {}; add {}:\n  {}", .addresses.join(", "), if .addresses.len() == 1 { "it" } else { "them" }, .commands.join("\n  "))]
+    #[error("this machine has no address {}; add {}:\n  \
+        {}", .addresses.join(", "), if .addresses.len() == 1 { "it" } else { "them" }, .commands.join("\n  "))]
     NoLoopback {
         /// The addresses.
         addresses: Vec<String>,
@@ -56,13 +58,15 @@ pub enum UpError {
         commands: Vec<String>,
     },
     /// Something else listens on addresses that the mesh needs.
-    #[error("in use by another process:\n  {}\nstop it (on Linux `ss -lntup` names it), then run `regionmesh up` again", .0.join("\n  "))]
+    #[error("in use by another process:\n  {}\nstop it (on Linux `ss -lntup` names it), then run \
+        `regionmesh up` again", .0.join("\n  "))]
     PortsInUse(
         /// Each `address:port/transport (what for)`.
         Vec<String>,
     ),
     /// Agents of an earlier run can't be ended.
-    #[error("processes of an earlier run are still there and don't end: {}; end them with `kill -9 <pid>`", .0.join(", "))]
+    #[error("processes of an earlier run are still there and don't end: {}; end them with `kill -9 \
+        <pid>`", .0.join(", "))]
     Leftover(
         /// Each agent with its pid.
         Vec<String>,
@@ -78,10 +82,12 @@ pub enum UpError {
         source: io::Error,
     },
     /// A child ended before it was ready.
-    #[error("{} ended before it was ready ({}). The end of {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
+    #[error("{} ended before it was ready ({}). The end of \
+        {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
     Ended(Box<Trouble>),
     /// A child runs and is not ready in time.
-    #[error("{} was not ready in time ({}). The end of {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
+    #[error("{} was not ready in time ({}). The end of \
+        {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
     NotReady(Box<Trouble>),
     /// There is no such agent in this mesh.
     #[error("there is no agent {0} in this mesh")]
@@ -114,8 +120,15 @@ pub struct Trouble {
 
 impl UpError {
     /// For `map_err`: an input-output error with what was done and where.
-    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { doing, path, source }
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Who listens where, and every agent's configuration. Pure.
 //!
-//! Region `i`'s agent `k`, both counted from 0, has the address `127.0.k.(11+i)`, and the same ports as all others; a
-//! mesh with another [`Layout::base`] counts from there.
+//! Region `i`'s agent `k`, both counted from 0, has the address `127.0.k.(11+i)`, and the same
+//! ports as all others; a mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
-    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig, LogConfig, RegionConfig,
-    ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
+    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig, LogConfig,
+    RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
 };
 use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
@@ -18,7 +18,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Most regions on one machine: each process needs memory and file descriptors, and acceptors grow with regions.
+/// Most regions on one machine: each process needs memory and file descriptors, and acceptors grow
+/// with regions.
 pub const REGIONS_MAX: usize = 32;
 /// Most agents of one region.
 pub const AGENTS_PER_REGION_MAX: u8 = 16;
@@ -42,7 +43,12 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { mesh: 7443, dns: 5300, api: 9080, serving: 8080 }
+        Self {
+            mesh: 7443,
+            dns: 5300,
+            api: 9080,
+            serving: 8080,
+        }
     }
 }
 
@@ -117,7 +123,8 @@ pub struct Layout {
     pub ports: Ports,
     /// What is added to every agent's configuration.
     pub settings: toml::Table,
-    /// Address of the first region's first agent: regions count on in its last byte, agents in the one before.
+    /// Address of the first region's first agent: regions count on in its last byte, agents in the
+    /// one before.
     pub base: Ipv4Addr,
 }
 
@@ -125,29 +132,48 @@ impl Layout {
     /// Why this mesh can't be: too many regions or agents, or a region twice. Empty: it can.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let (regions, agents) = (self.regions.len(), self.agents_per_region);
+        let regions = self.regions.len();
+        let agents = self.agents_per_region;
+
         if regions == 0 || regions > REGIONS_MAX {
-            faults.push(format!("--regions: {regions} regions given; 1 to {REGIONS_MAX} fit on one machine"));
+            faults.push(format!(
+                "--regions: {regions} regions given; 1 to {REGIONS_MAX} fit on one machine"
+            ));
         }
+
         if agents == 0 || agents > AGENTS_PER_REGION_MAX {
-            faults.push(format!("--agents-per-region: {agents} given; 1 to {AGENTS_PER_REGION_MAX} are possible"));
+            faults.push(format!(
+                "--agents-per-region: {agents} given; 1 to {AGENTS_PER_REGION_MAX} are possible"
+            ));
         }
+
         if regions * usize::from(agents) > AGENTS_MAX {
-            faults.push(format!("{regions} regions of {agents} agents are more than {AGENTS_MAX} processes"));
+            faults.push(format!(
+                "{regions} regions of {agents} agents are more than {AGENTS_MAX} processes"
+            ));
         }
+
         let [_, _, third, last] = self.base.octets();
         if usize::from(last) + regions > 255 || u16::from(third) + u16::from(agents) > 256 {
-            faults.push(format!("{regions} regions of {agents} agents have no addresses from {} on", self.base));
+            faults.push(format!(
+                "{regions} regions of {agents} agents have no addresses from {} on",
+                self.base
+            ));
         }
+
         let mut seen = BTreeSet::new();
         for region in &self.regions {
             if !seen.insert(region) {
                 faults.push(format!("--regions: {region} is given twice"));
             }
+
             if region.as_str() == WITNESS {
-                faults.push(format!("--regions: {WITNESS} is the name of the extra acceptor, not of a region"));
+                faults.push(format!(
+                    "--regions: {WITNESS} is the name of the extra acceptor, not of a region"
+                ));
             }
         }
+
         faults
     }
 
@@ -156,8 +182,12 @@ impl Layout {
         let mut agents = Vec::new();
         for (index, region) in (0u8..).zip(&self.regions) {
             for number in 0..self.agents_per_region {
-                let id = AgentId { region: region.clone(), agent: AgentName::new(format!("node-{number}"))? };
+                let id = AgentId {
+                    region: region.clone(),
+                    agent: AgentName::new(format!("node-{number}"))?,
+                };
                 let label = format!("{}.{}", id.region, id.agent);
+
                 agents.push(LocalAgent {
                     ip: self.address(index, number),
                     ports: self.ports,
@@ -167,6 +197,7 @@ impl Layout {
                 });
             }
         }
+
         Ok(agents)
     }
 
@@ -183,41 +214,69 @@ impl Layout {
     /// An agent's configuration.
     pub fn config(&self, agent: &LocalAgent, tls: TlsConfig) -> Config {
         let at = |ip: Ipv4Addr, port: u16| SocketAddr::from((ip, port)).to_string();
-        let regions = (0u8..).zip(&self.regions).map(|(index, name)| RegionConfig {
-            name: name.clone(),
-            endpoint: at(self.address(index, 0), self.ports.mesh),
-            serving_url: format!("http://{}", at(self.address(index, 0), self.ports.serving)),
-            addresses: (0..self.agents_per_region).map(|number| IpAddr::V4(self.address(index, number))).collect(),
-            weight_bp: FULL_WEIGHT_BP,
-            priority: u16::from(index),
-            capacity_rps: None,
-            cloud: "local".into(),
-            billing_region: None,
-            nodes: Vec::new(),
-        });
-        let index =
-            (0u8..).zip(&self.regions).find(|(_, name)| **name == agent.id.region).map_or(0, |(index, _)| index);
-        let siblings =
-            (0..self.agents_per_region).map(|number| self.address(index, number)).filter(|ip| *ip != agent.ip);
+        let regions = (0u8..)
+            .zip(&self.regions)
+            .map(|(index, name)| RegionConfig {
+                name: name.clone(),
+                endpoint: at(self.address(index, 0), self.ports.mesh),
+                serving_url: format!("http://{}", at(self.address(index, 0), self.ports.serving)),
+                addresses: (0..self.agents_per_region)
+                    .map(|number| IpAddr::V4(self.address(index, number)))
+                    .collect(),
+                weight_bp: FULL_WEIGHT_BP,
+                priority: u16::from(index),
+                capacity_rps: None,
+                cloud: "local".into(),
+                billing_region: None,
+                nodes: Vec::new(),
+            });
+
+        let index = (0u8..)
+            .zip(&self.regions)
+            .find(|(_, name)| **name == agent.id.region)
+            .map_or(0, |(index, _)| index);
+        let siblings = (0..self.agents_per_region)
+            .map(|number| self.address(index, number))
+            .filter(|ip| *ip != agent.ip);
+
         Config {
             mesh: self.domain.clone(),
             region: agent.id.region.clone(),
             agent: agent.id.agent.clone(),
             data_dir: agent.directory.join("data"),
             tls,
-            listen: ListenConfig { mesh: agent.mesh(), dns: agent.dns(), api: agent.api(), serving: agent.serving() },
+            listen: ListenConfig {
+                mesh: agent.mesh(),
+                dns: agent.dns(),
+                api: agent.api(),
+                serving: agent.serving(),
+            },
             regions: regions.collect(),
             local_peers: siblings.map(|ip| at(ip, self.ports.mesh)).collect(),
             store: store(&self.data_dir.join("regions").join(agent.id.region.as_str())),
-            // An even number of acceptors tolerates no more failures than one fewer, and two halves can't decide.
-            witness: self.regions.len().is_multiple_of(2).then(|| store(&self.data_dir.join(WITNESS))),
-            dns: DnsConfig { zone: self.domain.to_string(), ..DnsConfig::default() },
+            // An even number of acceptors tolerates no more failures than one fewer, and two halves
+            // can't decide.
+            witness: self
+                .regions
+                .len()
+                .is_multiple_of(2)
+                .then(|| store(&self.data_dir.join(WITNESS))),
+            dns: DnsConfig {
+                zone: self.domain.to_string(),
+                ..DnsConfig::default()
+            },
             health: HealthConfig::default(),
-            traffic: TrafficConfig { strategy: self.strategy, ..TrafficConfig::default() },
+            traffic: TrafficConfig {
+                strategy: self.strategy,
+                ..TrafficConfig::default()
+            },
             recovery: self.recovery.clone(),
             replication: ReplicationConfig::default(),
             serving: ServingConfig::default(),
-            api: ApiConfig { token_file: Some(self.token_file()), ..ApiConfig::default() },
+            api: ApiConfig {
+                token_file: Some(self.token_file()),
+                ..ApiConfig::default()
+            },
             alerts: AlertsConfig::default(),
             cost: CostConfig::default(),
             log: LogConfig::default(),
@@ -226,8 +285,12 @@ impl Layout {
 
     /// The directories that stores live in.
     pub fn store_directories(&self) -> Vec<PathBuf> {
-        let mut directories: Vec<PathBuf> =
-            self.regions.iter().map(|region| self.data_dir.join("regions").join(region.as_str())).collect();
+        let mut directories: Vec<PathBuf> = self
+            .regions
+            .iter()
+            .map(|region| self.data_dir.join("regions").join(region.as_str()))
+            .collect();
+
         if self.regions.len().is_multiple_of(2) {
             directories.push(self.data_dir.join(WITNESS));
         }
@@ -237,37 +300,54 @@ impl Layout {
     /// The address of region `region`'s agent `agent`, both counted from 0.
     fn address(&self, region: u8, agent: u8) -> Ipv4Addr {
         let [first, second, third, last] = self.base.octets();
-        Ipv4Addr::new(first, second, third.saturating_add(agent), last.saturating_add(region))
+        Ipv4Addr::new(
+            first,
+            second,
+            third.saturating_add(agent),
+            last.saturating_add(region),
+        )
     }
 }
 
 const WITNESS: &str = "witness";
 
 fn store(directory: &Path) -> StoreConfig {
-    StoreConfig { url: file_url(directory), options: BTreeMap::new() }
+    StoreConfig {
+        url: file_url(directory),
+        options: BTreeMap::new(),
+    }
 }
 
-/// A `file://` URL (RFC 8089); whatever is not plainly safe in a URL's path is escaped (RFC 3986 §2.3).
+/// A `file://` URL (RFC 8089); whatever is not plainly safe in a URL's path is escaped (RFC 3986
+/// §2.3).
 fn file_url(path: &Path) -> String {
     let mut url = String::from("file://");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(*byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                url.push(char::from(*byte))
+            }
             _ => url.push_str(&format!("%{byte:02X}")),
         }
     }
+
     url
 }
 
 /// A way back that can be watched: some eight seconds instead of more than half an hour.
 pub fn fast_recovery() -> RecoveryPolicy {
-    let step = |percent| RampStep { percent, hold_ms: 1_000 };
+    let step = |percent| RampStep {
+        percent,
+        hold_ms: 1_000,
+    };
+
     RecoveryPolicy {
         gate_ms: 2_000,
         gate_max_ms: 8_000,
         forget_flaps_ms: 60_000,
         steps: vec![step(1), step(5), step(10), step(25), step(50), step(75)],
-        // No time to wait for caches and requests; worse errors than elsewhere still send a region back.
+        // No time to wait for caches and requests; worse errors than elsewhere still send a region
+        // back.
         ttl_multiple: 0,
         min_requests: 0,
         ..RecoveryPolicy::default()

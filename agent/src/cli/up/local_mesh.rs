@@ -56,8 +56,8 @@ pub struct LocalMeshOptions {
     pub base: Ipv4Addr,
     /// What is run for an agent.
     pub program: Program,
-    /// Words before the command of a region's agents, for example `ip netns exec NAME`. Such an agent's addresses are
-    /// its own place's, not this process's: they are not tried beforehand.
+    /// Words before the command of a region's agents, for example `ip netns exec NAME`. Such an
+    /// agent's addresses are its own place's, not this process's: they are not tried beforehand.
     pub launchers: BTreeMap<RegionName, Vec<OsString>>,
     /// What happens when an agent ends unasked.
     pub restart: Restart,
@@ -83,7 +83,10 @@ impl LocalMeshOptions {
             program: Program::this()?,
             launchers: BTreeMap::new(),
             // Long enough that a killed region is seen to fail before it is back.
-            restart: Restart::BackOff { first: Duration::from_secs(5), longest: Duration::from_secs(60) },
+            restart: Restart::BackOff {
+                first: Duration::from_secs(5),
+                longest: Duration::from_secs(60),
+            },
             front_door: Vec::new(),
             ready_timeout: Duration::from_secs(60),
         })
@@ -92,10 +95,14 @@ impl LocalMeshOptions {
 
 /// The regions of a mesh that nobody named any for.
 pub fn default_regions() -> Result<Vec<RegionName>, IdentityError> {
-    ["us-west-2", "eu-west-1", "ap-south-1"].into_iter().map(RegionName::new).collect()
+    ["us-west-2", "eu-west-1", "ap-south-1"]
+        .into_iter()
+        .map(RegionName::new)
+        .collect()
 }
 
-/// A mesh on one machine. Its processes end when it is dropped; [`LocalMesh::stop`] ends them gracefully.
+/// A mesh on one machine. Its processes end when it is dropped; [`LocalMesh::stop`] ends them
+/// gracefully.
 #[derive(Debug)]
 pub struct LocalMesh {
     layout: Layout,
@@ -119,19 +126,40 @@ impl LocalMesh {
                 return Err(error);
             }
         };
+
         directory.furnish(&layout, &agents)?;
-        let spawner = Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
+        let spawner =
+            Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
         let (sender, events) = mpsc::channel(EVENTS);
         let child = |agent: &LocalAgent| {
             let program = match options.launchers.get(&agent.id.region) {
                 Some(launcher) => options.program.behind(launcher),
                 None => options.program.clone(),
             };
-            ChildHandle::new(agent.clone(), program, options.restart, spawner.clone(), sender.clone())
+
+            ChildHandle::new(
+                agent.clone(),
+                program,
+                options.restart,
+                spawner.clone(),
+                sender.clone(),
+            )
         };
+
         let children = agents.iter().map(child).collect();
-        let (ready_timeout, program) = (options.ready_timeout, options.program.executable);
-        Ok(Self { layout, agents, children, directory, ended, events: Some(events), ready_timeout, program })
+        let ready_timeout = options.ready_timeout;
+        let program = options.program.executable;
+
+        Ok(Self {
+            layout,
+            agents,
+            children,
+            directory,
+            ended,
+            events: Some(events),
+            ready_timeout,
+            program,
+        })
     }
 
     /// Starts every agent and waits until all are ready. On failure everything is stopped again.
@@ -147,11 +175,19 @@ impl LocalMesh {
         for started in join_all(self.children.iter().map(ChildHandle::start)).await {
             started?;
         }
+
         let deadline = Instant::now() + self.ready_timeout;
-        let ready = join_all(self.agents.iter().map(|agent| self.wait_until_ready(&agent.id, deadline))).await;
+        let ready = join_all(
+            self.agents
+                .iter()
+                .map(|agent| self.wait_until_ready(&agent.id, deadline)),
+        )
+        .await;
+
         // One that ended explains those that wait for it.
-        let (ended, others): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|result| matches!(result, Err(UpError::Ended(_))));
+        let (ended, others): (Vec<_>, Vec<_>) = ready
+            .into_iter()
+            .partition(|result| matches!(result, Err(UpError::Ended(_))));
         ended.into_iter().chain(others).collect()
     }
 
@@ -166,17 +202,27 @@ impl LocalMesh {
             };
             let trouble = |why| {
                 let log = agent.log_file.clone();
-                Box::new(Trouble { agent: id.clone(), why, tail: tail(&log), log })
+                Box::new(Trouble {
+                    agent: id.clone(),
+                    why,
+                    tail: tail(&log),
+                    log,
+                })
             };
+
             match child.state() {
                 ChildState::Running { .. } => {}
                 ChildState::Ended { status } => return Err(UpError::Ended(trouble(status))),
-                ChildState::Stopped => return Err(UpError::Ended(trouble("stopped on request".into()))),
+                ChildState::Stopped => {
+                    return Err(UpError::Ended(trouble("stopped on request".into())));
+                }
             }
+
             if Instant::now() >= deadline {
                 let why = format!("{last}, after {} s", begin.elapsed().as_secs());
                 return Err(UpError::NotReady(trouble(why)));
             }
+
             sleep(READY_PAUSE).await;
         }
     }
@@ -238,7 +284,11 @@ impl LocalMesh {
     }
 
     /// A front door to this mesh.
-    pub fn front_door(&self, listen: Vec<SocketAddr>, metrics: FrontDoorMetrics) -> FrontDoorArguments {
+    pub fn front_door(
+        &self,
+        listen: Vec<SocketAddr>,
+        metrics: FrontDoorMetrics,
+    ) -> FrontDoorArguments {
         FrontDoorArguments {
             listen,
             service: self.layout.service(),
@@ -251,11 +301,14 @@ impl LocalMesh {
 
     fn find(&self, id: &AgentId) -> Result<(&LocalAgent, &ChildHandle), UpError> {
         let mut pairs = self.agents.iter().zip(&self.children);
-        pairs.find(|(agent, _)| agent.id == *id).ok_or_else(|| UpError::NoSuchAgent(id.clone()))
+        pairs
+            .find(|(agent, _)| agent.id == *id)
+            .ok_or_else(|| UpError::NoSuchAgent(id.clone()))
     }
 }
 
-/// Everything that can be refused before anything is written. Also the agents of an earlier run that had to be ended.
+/// Everything that can be refused before anything is written. Also the agents of an earlier run
+/// that had to be ended.
 async fn check(
     options: &LocalMeshOptions,
     directory: &DataDirectory,
@@ -266,10 +319,14 @@ async fn check(
         return Err(UpError::Options(faults.join("\n")));
     }
     directory.check(&layout)?;
-    let agents = layout.agents().map_err(|error| UpError::Options(error.to_string()))?;
+
+    let agents = layout
+        .agents()
+        .map_err(|error| UpError::Options(error.to_string()))?;
     let ended = checks::end_leftovers(&directory.path).await?;
     let is_local = |agent: &&LocalAgent| !options.launchers.contains_key(&agent.id.region);
     let local: Vec<LocalAgent> = agents.iter().filter(is_local).cloned().collect();
+
     checks::addresses(&local, &options.front_door)?;
     Ok((layout, agents, ended))
 }
@@ -288,10 +345,14 @@ fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layou
         (None, Some(held)) => held.domain.clone(),
         (None, None) => MeshName::new("regionmesh.test").map_err(invalid)?,
     };
+
     Ok(Layout {
         domain,
         regions,
-        agents_per_region: options.agents_per_region.or(held.map(|held| held.agents_per_region)).unwrap_or(1),
+        agents_per_region: options
+            .agents_per_region
+            .or(held.map(|held| held.agents_per_region))
+            .unwrap_or(1),
         data_dir: directory.path.clone(),
         strategy: options.strategy,
         recovery: options.recovery.clone(),

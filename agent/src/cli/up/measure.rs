@@ -1,7 +1,7 @@
 //! Measures a running mesh from outside, as its users and their resolvers see it.
 //!
-//! The guided tour, the figures and the end-to-end tests share these: a steady load of inferences, each on a new
-//! connection, and single questions to a single DNS server.
+//! The guided tour, the figures and the end-to-end tests share these: a steady load of inferences,
+//! each on a new connection, and single questions to a single DNS server.
 
 use futures::future::join_all;
 use hickory_proto::{
@@ -47,8 +47,8 @@ impl Progress {
     }
 }
 
-/// How long a client waits for an answer before it counts an error: longer than the front door holds a request, so that
-/// the client hears why.
+/// How long a client waits for an answer before it counts an error: longer than the front door
+/// holds a request, so that the client hears why.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How much of an error's text is kept, characters.
 const QUOTE_MAX: usize = 300;
@@ -58,33 +58,55 @@ const PAUSE: Duration = Duration::from_millis(20);
 const DNS_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Load {
-    /// Starts sending `body` to `url`, one request every `interval`, whether or not earlier ones were answered.
-    pub fn start(url: String, body: serde_json::Value, interval: Duration) -> Result<Self, reqwest::Error> {
+    /// Starts sending `body` to `url`, one request every `interval`, whether or not earlier ones
+    /// were answered.
+    pub fn start(
+        url: String,
+        body: serde_json::Value,
+        interval: Duration,
+    ) -> Result<Self, reqwest::Error> {
         // No kept-alive connections: every request is a new client that resolves and connects.
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?;
+        let client = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .timeout(PATIENCE)
+            .build()?;
         let load = Self {
             started: Instant::now(),
             progress: Progress::default(),
             stop: CancellationToken::new(),
             requests: TaskTracker::new(),
         };
-        let (started, progress) = (load.started, load.progress.clone());
-        let (stop, requests) = (load.stop.clone(), load.requests.clone());
+
+        let started = load.started;
+        let progress = load.progress.clone();
+        let stop = load.stop.clone();
+        let requests = load.requests.clone();
+
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                let (client, url, body, progress) = (client.clone(), url.clone(), body.clone(), progress.clone());
+                let client = client.clone();
+                let url = url.clone();
+                let body = body.clone();
+                let progress = progress.clone();
                 let sent = started.elapsed();
+
                 progress.lock().1.insert(sent);
                 requests.spawn(async move {
                     let outcome = infer(&client, &url, &body).await.map(|(region, _)| region);
                     let (samples, under_way) = &mut *progress.lock();
-                    samples.push(Sample { sent, took: started.elapsed() - sent, outcome });
+                    samples.push(Sample {
+                        sent,
+                        took: started.elapsed() - sent,
+                        outcome,
+                    });
+
                     under_way.remove(&sent);
                 });
             }
         });
+
         Ok(load)
     }
 
@@ -102,7 +124,12 @@ impl Load {
 
     /// Every request sent before this has ended, one way or the other.
     pub fn ended_until(&self) -> Duration {
-        self.progress.lock().1.first().copied().unwrap_or_else(|| self.now())
+        self.progress
+            .lock()
+            .1
+            .first()
+            .copied()
+            .unwrap_or_else(|| self.now())
     }
 
     /// Stops sending, waits for the last answers, and returns everything.
@@ -120,14 +147,28 @@ pub async fn infer(
     url: &str,
     body: &serde_json::Value,
 ) -> Result<(String, bytes::Bytes), String> {
-    let reply = client.post(url).json(body).send().await.map_err(|error| root_cause(&error))?;
-    let region = reply.headers().get("x-regionmesh-region").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let reply = client
+        .post(url)
+        .json(body)
+        .send()
+        .await
+        .map_err(|error| root_cause(&error))?;
+
+    let region = reply
+        .headers()
+        .get("x-regionmesh-region")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let status = reply.status();
     let answer = reply.bytes().await.map_err(|error| root_cause(&error))?;
+
     match region {
         Some(region) if status.is_success() => Ok((region, answer)),
         _ => {
-            let said: String = String::from_utf8_lossy(&answer).chars().take(QUOTE_MAX).collect();
+            let said: String = String::from_utf8_lossy(&answer)
+                .chars()
+                .take(QUOTE_MAX)
+                .collect();
             Err(format!("HTTP {status}: {said}"))
         }
     }
@@ -137,10 +178,14 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
-/// The time during which some request failed: from the first failed one's sending to the end of the last failed one.
+/// The time during which some request failed: from the first failed one's sending to the end of the
+/// last failed one.
 pub fn error_window(samples: &[Sample]) -> Option<(Duration, Duration)> {
     let failed = || samples.iter().filter(|sample| sample.outcome.is_err());
-    Some((failed().map(|sample| sample.sent).min()?, failed().map(|sample| sample.sent + sample.took).max()?))
+    Some((
+        failed().map(|sample| sample.sent).min()?,
+        failed().map(|sample| sample.sent + sample.took).max()?,
+    ))
 }
 
 /// What was waited for did not come.
@@ -176,35 +221,56 @@ pub async fn watch_dns(
 ) -> Vec<Result<Duration, NotWithin>> {
     let begin = Instant::now();
     let has_moved = |answer: &Result<Vec<IpAddr>, String>| {
-        answer.as_ref().is_ok_and(|found| !found.is_empty() && !gone.iter().any(|address| found.contains(address)))
+        answer.as_ref().is_ok_and(|found| {
+            !found.is_empty() && !gone.iter().any(|address| found.contains(address))
+        })
     };
     let watch = |server| async move {
-        wait(patience, || resolve(server, service, DNS_PATIENCE), has_moved).await.map(|_| begin.elapsed())
+        wait(
+            patience,
+            || resolve(server, service, DNS_PATIENCE),
+            has_moved,
+        )
+        .await
+        .map(|_| begin.elapsed())
     };
+
     join_all(servers.iter().map(|&server| watch(server))).await
 }
 
 /// Asks one DNS server one question over UDP; the addresses in its answer.
-pub async fn resolve(server: SocketAddr, name: &str, patience: Duration) -> Result<Vec<IpAddr>, String> {
+pub async fn resolve(
+    server: SocketAddr,
+    name: &str,
+    patience: Duration,
+) -> Result<Vec<IpAddr>, String> {
     let name = Name::from_ascii(name).map_err(|error| error.to_string())?;
     let id = rand::random();
     let mut question = Message::new(id, MessageType::Query, OpCode::Query);
+
     question.add_query(Query::query(name, RecordType::A));
     let bytes = question.to_vec().map_err(|error| error.to_string())?;
-    let local: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let local: SocketAddr = if server.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
     let exchange = async {
         let socket = UdpSocket::bind(local).await?;
         socket.connect(server).await?;
         socket.send(&bytes).await?;
+
         let mut buffer = [0; 1232];
         let length = socket.recv(&mut buffer).await?;
         std::io::Result::Ok(buffer[..length].to_vec())
     };
+
     let reply = tokio::time::timeout(patience, exchange)
         .await
         .map_err(|_| format!("{server} did not answer within {patience:?}"))?
         .map_err(|error| format!("{server}: {error}"))?;
     let reply = Message::from_vec(&reply).map_err(|error| format!("{server}: {error}"))?;
+
     if reply.metadata.id != id {
         return Err(format!("{server} answered another question"));
     }

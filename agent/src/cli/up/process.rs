@@ -1,4 +1,5 @@
-//! The few things that need the operating system itself: children that die with us, signals, other processes.
+//! The few things that need the operating system itself: children that die with us, signals, other
+//! processes.
 
 use std::{
     io,
@@ -13,8 +14,8 @@ use tokio::{
 
 /// Starts children from one thread that lives as long as the mesh.
 ///
-/// Linux ends a child with PR_SET_PDEATHSIG when the *thread* that started it ends (prctl(2)); a runtime's threads may
-/// end long before the process does.
+/// Linux ends a child with PR_SET_PDEATHSIG when the *thread* that started it ends (prctl(2)); a
+/// runtime's threads may end long before the process does.
 #[derive(Debug, Clone)]
 pub struct Spawner(mpsc::Sender<Order>);
 
@@ -29,46 +30,61 @@ impl Spawner {
     pub fn start() -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel::<Order>();
         let runtime = Handle::current();
-        std::thread::Builder::new().name("spawner".into()).spawn(move || {
-            let _runtime = runtime.enter();
-            for Order { mut command, reply } in inbox {
-                // Nobody waits any more: the child is dropped, and ends with that.
-                let _ = reply.send(command.spawn());
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("spawner".into())
+            .spawn(move || {
+                let _runtime = runtime.enter();
+                for Order { mut command, reply } in inbox {
+                    // Nobody waits any more: the child is dropped, and ends with that.
+                    let _ = reply.send(command.spawn());
+                }
+            })?;
+
         Ok(Self(orders))
     }
 
-    /// Starts a child that is in a process group of its own (a Ctrl-C is for us to pass on) and ends when we end.
+    /// Starts a child that is in a process group of its own (a Ctrl-C is for us to pass on) and
+    /// ends when we end.
     pub async fn spawn(&self, mut command: Command) -> io::Result<Child> {
         let ended = || io::Error::other("the thread that starts processes has ended");
         command.process_group(0).kill_on_drop(true);
         die_with_parent(&mut command);
+
         let (reply, answer) = oneshot::channel();
         self.0.send(Order { command, reply }).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
 
-/// Makes the kernel kill the child when we are gone, however we went. Linux only; elsewhere the next start finds the
-/// leftovers by their pid files.
+/// Makes the kernel kill the child when we are gone, however we went. Linux only; elsewhere the
+/// next start finds the leftovers by their pid files.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn die_with_parent(command: &mut Command) {
     let parent = std::process::id();
     let set = move || {
         // SAFETY: both are plain system calls without pointers.
-        let (result, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
+        let (result, now) = unsafe {
+            (
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
+                libc::getppid(),
+            )
+        };
+
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
+
         // The parent may have ended between fork and prctl; nobody would tell us any more.
         if u32::try_from(now) != Ok(parent) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
+
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes async-signal-safe system calls only and allocates nothing.
+
+    // SAFETY: between fork and exec the closure makes async-signal-safe system calls only and
+    // allocates nothing.
     unsafe { command.pre_exec(set) };
 }
 
@@ -89,7 +105,8 @@ pub fn kill(pid: u32) {
 fn signal(pid: u32, number: libc::c_int) {
     // Not 0 and not 1: these would be our own group and init.
     if let Ok(pid @ 2..) = libc::pid_t::try_from(pid) {
-        // SAFETY: kill(2) takes two integers. The only failures are a process gone or not ours: nothing to do either way.
+        // SAFETY: kill(2) takes two integers. The only failures are a process gone or not ours:
+        // nothing to do either way.
         unsafe { libc::kill(pid, number) };
     }
 }
@@ -99,13 +116,23 @@ pub fn command_line(pid: u32) -> Option<String> {
     #[cfg(target_os = "linux")]
     {
         // A zombie's is empty.
-        let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|bytes| !bytes.is_empty())?;
+        let bytes = std::fs::read(format!("/proc/{pid}/cmdline"))
+            .ok()
+            .filter(|bytes| !bytes.is_empty())?;
         Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
     }
+
     #[cfg(not(target_os = "linux"))]
     {
-        let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let output = std::process::Command::new("ps")
+            .args(["-o", "command=", "-p", &pid.to_string()])
+            .output()
+            .ok()?;
+
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
@@ -121,6 +148,7 @@ pub async fn end(pid: u32, patience: Duration) -> bool {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+
     false
 }
 
@@ -135,15 +163,29 @@ mod tests {
         let spawner = Spawner::start().unwrap();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "trap '' TERM; while :; do sleep 0.05; done"]);
+
         let mut child = spawner.spawn(command).await.unwrap();
         drop(spawner);
-        let status = tokio::time::timeout(Duration::from_secs(10), child.wait()).await.unwrap().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+
+        let status = tokio::time::timeout(Duration::from_secs(10), child.wait())
+            .await
+            .unwrap()
+            .unwrap();
+
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(libc::SIGKILL)
+        );
     }
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_an_error() {
         let spawner = Spawner::start().unwrap();
-        assert!(spawner.spawn(Command::new("/nowhere/regionmesh")).await.is_err());
+        assert!(
+            spawner
+                .spawn(Command::new("/nowhere/regionmesh"))
+                .await
+                .is_err()
+        );
     }
 }

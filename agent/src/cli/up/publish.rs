@@ -22,25 +22,42 @@ impl FromStr for ModelToPublish {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, path) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=PATH"))?;
+        let (name, path) = text
+            .split_once('=')
+            .ok_or_else(|| format!("{text:?} is not NAME=PATH"))?;
         if path.is_empty() {
             return Err(format!("{text:?} has no path"));
         }
-        Ok(Self { name: name.parse().map_err(|error| format!("{error}"))?, path: path.into() })
+
+        Ok(Self {
+            name: name.parse().map_err(|error| format!("{error}"))?,
+            path: path.into(),
+        })
     }
 }
 
 impl ModelToPublish {
     /// Refuses a path that does not exist before anything is started.
     pub fn check(&self) -> Result<(), UpError> {
-        std::fs::metadata(&self.path).map(drop).map_err(UpError::io("read", &self.path))
+        std::fs::metadata(&self.path)
+            .map(drop)
+            .map_err(UpError::io("read", &self.path))
     }
 }
 
 /// Publishes a model as version 1 through the first agent.
 pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), UpError> {
-    let words = ["publish".as_ref(), model.name.as_str().as_ref(), "1".as_ref(), model.path.as_os_str()];
-    models(mesh, &words).await.map_err(|why| UpError::Publish { name: model.name.to_string(), why })
+    let words = [
+        "publish".as_ref(),
+        model.name.as_str().as_ref(),
+        "1".as_ref(),
+        model.path.as_os_str(),
+    ];
+
+    models(mesh, &words).await.map_err(|why| UpError::Publish {
+        name: model.name.to_string(),
+        why,
+    })
 }
 
 /// The sample model's name.
@@ -55,8 +72,8 @@ fn sample_file(layout: &Layout) -> PathBuf {
     layout.data_dir.join("sample").join("iris.onnx")
 }
 
-/// Writes the sample model into the data directory, publishes it as version 1, promotes that to production, and waits until
-/// every agent serves it.
+/// Writes the sample model into the data directory, publishes it as version 1, promotes that to
+/// production, and waits until every agent serves it.
 pub async fn sample(mesh: &LocalMesh) -> Result<(), String> {
     let deadline = Instant::now() + SAMPLE_TIMEOUT;
     let file = sample_file(mesh.layout());
@@ -64,10 +81,18 @@ pub async fn sample(mesh: &LocalMesh) -> Result<(), String> {
         tokio::fs::create_dir_all(file.parent().unwrap_or(&file)).await?;
         tokio::fs::write(&file, sample::iris_onnx()).await
     };
-    written.await.map_err(|error| format!("cannot write {}: {}", file.display(), describe::io_error(&error)))?;
+
+    written.await.map_err(|error| {
+        format!(
+            "cannot write {}: {}",
+            file.display(),
+            describe::io_error(&error)
+        )
+    })?;
 
     let words = ["publish", SAMPLE, "1"].map(OsStr::new);
     models(mesh, &[&words[..], &[file.as_os_str()]].concat()).await?;
+
     // A version can be promoted once the regions have it and have tried it.
     let words = ["promote", SAMPLE, "1", "production", "--by", "up"].map(OsStr::new);
     while let Err(why) = models(mesh, &words).await {
@@ -76,14 +101,18 @@ pub async fn sample(mesh: &LocalMesh) -> Result<(), String> {
         }
         sleep(RETRY_PAUSE).await;
     }
+
     for agent in mesh.agents() {
-        while let Err(why) = ready::ask_at(agent.serving(), &format!("/v2/models/{SAMPLE}/ready")).await {
+        while let Err(why) =
+            ready::ask_at(agent.serving(), &format!("/v2/models/{SAMPLE}/ready")).await
+        {
             if Instant::now() >= deadline {
                 return Err(why);
             }
             sleep(RETRY_PAUSE).await;
         }
     }
+
     Ok(())
 }
 
@@ -92,14 +121,37 @@ pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
     let agent = mesh.agents().first().ok_or("the mesh has no agent")?;
     let mut command = Command::new(mesh.program());
     command.arg("models").args(words);
-    command.args(["--agent", &agent.api_url(), "--token-file"]).arg(mesh.layout().token_file());
+    command
+        .args(["--agent", &agent.api_url(), "--token-file"])
+        .arg(mesh.layout().token_file());
+
     // The user's own settings are for the user's own commands.
-    command.env_remove("REGIONMESH_OUTPUT").env_remove("REGIONMESH_COLOR").env_remove("REGIONMESH_DATA_DIR");
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| error.to_string())?;
+    command
+        .env_remove("REGIONMESH_OUTPUT")
+        .env_remove("REGIONMESH_COLOR")
+        .env_remove("REGIONMESH_DATA_DIR");
+
+    let output = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+
     if output.status.success() {
         return Ok(());
     }
+
     // Listings tell on standard output what is wrong, failures on standard error.
-    let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
-    Err(format!("{}: {}", output.status, String::from_utf8_lossy(said).trim()))
+    let said = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+
+    Err(format!(
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(said).trim()
+    ))
 }

@@ -26,9 +26,13 @@ pub async fn ask_at(address: SocketAddr, path: &str) -> Result<(), String> {
 }
 
 async fn get(api: SocketAddr, path: &str) -> Result<(u16, String), String> {
-    let stream = TcpStream::connect(api).await.map_err(|error| format!("{api}: {error}"))?;
+    let stream = TcpStream::connect(api)
+        .await
+        .map_err(|error| format!("{api}: {error}"))?;
     let failed = |error: hyper::Error| format!("{api}: {error}");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
     let connection = tokio::spawn(connection);
     let request = http::Request::get(path)
         .header("host", api.to_string())
@@ -36,9 +40,17 @@ async fn get(api: SocketAddr, path: &str) -> Result<(u16, String), String> {
         .map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(failed)?;
     let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await.map_err(|error| error.to_string())?;
+
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT)
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?;
+
     connection.abort();
-    Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+    Ok((
+        status,
+        String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -60,13 +72,19 @@ mod tests {
             assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
             stream.write_all(response.as_bytes()).await.unwrap();
         });
+
         address
     }
 
     #[tokio::test]
     async fn only_200_is_ready_and_the_rest_is_quoted() {
-        assert_eq!(ask(answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await).await, Ok(()));
-        let refused = answering("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 7\r\n\r\nno plan").await;
+        assert_eq!(
+            ask(answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await).await,
+            Ok(())
+        );
+
+        let refused =
+            answering("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 7\r\n\r\nno plan").await;
         assert_eq!(ask(refused).await, Err("/readyz says 503: no plan".into()));
         assert!(ask(answering("garbage").await).await.is_err());
         assert!(ask("127.0.0.1:9".parse().unwrap()).await.is_err());

@@ -5,41 +5,62 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// What `up` decides itself.
-const OWN: [&str; 8] = ["mesh", "region", "agent", "data_dir", "tls", "listen", "store", "witness"];
+const OWN: [&str; 8] = [
+    "mesh", "region", "agent", "data_dir", "tls", "listen", "store", "witness",
+];
 
 /// Reads the file.
 pub(super) fn read(path: &Path) -> Result<Table, UpError> {
     let fail = |why: String| UpError::Options(format!("--settings {}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-    let settings: Table = text.parse().map_err(|error: toml::de::Error| fail(error.to_string()))?;
+    let settings: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| fail(error.to_string()))?;
+
     match OWN.iter().find(|name| settings.contains_key(**name)) {
-        Some(name) => Err(fail(format!("`{name}` is set by `regionmesh up` itself; leave it out"))),
+        Some(name) => Err(fail(format!(
+            "`{name}` is set by `regionmesh up` itself; leave it out"
+        ))),
         None => Ok(settings),
     }
 }
 
-/// Adds settings to a configuration: tables are merged, regions by their name, everything else is replaced. Fails with the
-/// name of a region that is not there.
+/// Adds settings to a configuration: tables are merged, regions by their name, everything else is
+/// replaced. Fails with the name of a region that is not there.
 pub(super) fn apply(config: &mut Table, settings: &Table) -> Result<(), String> {
     for (name, value) in settings {
         match (name.as_str(), config.get_mut(name), value) {
-            ("regions", Some(Value::Array(known)), Value::Array(added)) => apply_regions(known, added)?,
+            ("regions", Some(Value::Array(known)), Value::Array(added)) => {
+                apply_regions(known, added)?
+            }
             (_, Some(Value::Table(known)), Value::Table(added)) => apply(known, added)?,
             _ => drop(config.insert(name.clone(), value.clone())),
         }
     }
+
     Ok(())
 }
 
 fn apply_regions(known: &mut [Value], added: &[Value]) -> Result<(), String> {
     for region in added {
-        let name = region.get("name").and_then(Value::as_str).unwrap_or_default();
-        let target = known.iter_mut().find(|known| known.get("name").and_then(Value::as_str) == Some(name));
+        let name = region
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let target = known
+            .iter_mut()
+            .find(|known| known.get("name").and_then(Value::as_str) == Some(name));
+
         match (target, region) {
             (Some(Value::Table(known)), Value::Table(added)) => apply(known, added)?,
-            _ => return Err(format!("--settings: regions: {name:?} is no region of this mesh")),
+            _ => {
+                return Err(format!(
+                    "--settings: regions: {name:?} is no region of this mesh"
+                ));
+            }
         }
     }
+
     Ok(())
 }
 
@@ -51,12 +72,18 @@ mod tests {
     #[test]
     fn tables_are_merged_and_regions_found_by_name() {
         let mut config: Table =
-            "[health]\na = 1\nb = 2\n[[regions]]\nname = \"x\"\nc = 3\n[[regions]]\nname = \"y\"".parse().unwrap();
-        let settings = "[health]\nb = 4\n[cost]\nd = [5]\n[[regions]]\nname = \"y\"\nc = 6".parse().unwrap();
+            "[health]\na = 1\nb = 2\n[[regions]]\nname = \"x\"\nc = 3\n[[regions]]\nname = \"y\""
+                .parse()
+                .unwrap();
+        let settings = "[health]\nb = 4\n[cost]\nd = [5]\n[[regions]]\nname = \"y\"\nc = 6"
+            .parse()
+            .unwrap();
+
         apply(&mut config, &settings).unwrap();
         let expected = "[health]\na = 1\nb = 4\n[cost]\nd = [5]\n[[regions]]\nname = \"x\"\nc = 3\n\
                         [[regions]]\nname = \"y\"\nc = 6";
         assert_eq!(config, expected.parse().unwrap());
+
         let error = apply(&mut config, &"[[regions]]\nname = \"z\"".parse().unwrap()).unwrap_err();
         assert!(error.contains("\"z\" is no region"), "{error}");
     }
@@ -65,8 +92,18 @@ mod tests {
     fn what_up_decides_itself_is_refused_by_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "mesh = \"other\"").unwrap();
+
         let error = read(file.path()).unwrap_err().to_string();
-        assert!(error.contains("`mesh` is set by `regionmesh up` itself"), "{error}");
-        assert!(read(Path::new("/nowhere")).unwrap_err().to_string().starts_with("--settings /nowhere: "));
+        assert!(
+            error.contains("`mesh` is set by `regionmesh up` itself"),
+            "{error}"
+        );
+
+        assert!(
+            read(Path::new("/nowhere"))
+                .unwrap_err()
+                .to_string()
+                .starts_with("--settings /nowhere: ")
+        );
     }
 }

@@ -63,16 +63,26 @@ pub struct DataDirectory {
 impl DataDirectory {
     /// Makes or opens the directory and locks it.
     pub fn open(path: &Path) -> Result<Self, UpError> {
-        let wrong = |why: &str| UpError::DataDirectory { path: path.into(), why: why.into() };
+        let wrong = |why: &str| UpError::DataDirectory {
+            path: path.into(),
+            why: why.into(),
+        };
         let mut is_made = false;
+
         match std::fs::metadata(path) {
             Ok(metadata) if !metadata.is_dir() => {
                 return Err(wrong("it is a file; choose a directory with --data-dir"));
             }
             Ok(_) => {
-                let is_empty = std::fs::read_dir(path).map_err(UpError::io("read", path))?.next().is_none();
+                let is_empty = std::fs::read_dir(path)
+                    .map_err(UpError::io("read", path))?
+                    .next()
+                    .is_none();
+
                 if !is_empty && !path.join(MANIFEST).exists() && !path.join(LOCK).exists() {
-                    return Err(wrong("it holds other files; choose an empty directory with --data-dir"));
+                    return Err(wrong(
+                        "it holds other files; choose an empty directory with --data-dir",
+                    ));
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -81,30 +91,44 @@ impl DataDirectory {
             }
             Err(error) => return Err(UpError::io("read", path)(error)),
         }
+
         let path = path.canonicalize().map_err(UpError::io("read", path))?;
         let lock = lock(&path)?;
         let manifest = read_manifest(&path)?;
-        Ok(Self { path, manifest, is_made, _lock: lock })
+
+        Ok(Self {
+            path,
+            manifest,
+            is_made,
+            _lock: lock,
+        })
     }
 
-    /// Gives the directory up before anything was put into it: one that this start made is removed again.
+    /// Gives the directory up before anything was put into it: one that this start made is removed
+    /// again.
     pub fn abandon(self) {
         if self.is_made {
             // Best effort: what can't be removed is an empty folder with a lock in it.
-            let _ = std::fs::remove_file(self.path.join(LOCK)).and_then(|()| std::fs::remove_dir(&self.path));
+            let _ = std::fs::remove_file(self.path.join(LOCK))
+                .and_then(|()| std::fs::remove_dir(&self.path));
         }
     }
 
     /// Refuses what can't be changed in a mesh that exists.
     pub fn check(&self, layout: &Layout) -> Result<(), UpError> {
-        let Some(manifest) = &self.manifest else { return Ok(()) };
+        let Some(manifest) = &self.manifest else {
+            return Ok(());
+        };
         let path = self.path.display();
+
         if manifest.domain != layout.domain {
             return Err(UpError::Options(format!(
-                "{path} holds the mesh {}, whose certificates don't fit {}: leave --domain out, or choose another --data-dir",
+                "{path} holds the mesh {}, whose certificates don't fit {}: leave --domain out, or \
+                    choose another --data-dir",
                 manifest.domain, layout.domain
             )));
         }
+
         if manifest.regions != layout.regions {
             let names: Vec<&str> = manifest.regions.iter().map(RegionName::as_str).collect();
             return Err(UpError::Options(format!(
@@ -113,18 +137,27 @@ impl DataDirectory {
                 names.join(",")
             )));
         }
+
         Ok(())
     }
 
-    /// Makes all that the agents need: directories, certificates, token and configurations. Keeps what is good.
+    /// Makes all that the agents need: directories, certificates, token and configurations. Keeps
+    /// what is good.
     pub fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
-        for directory in layout.store_directories().iter().chain([&self.path.join("logs")]) {
+        for directory in layout
+            .store_directories()
+            .iter()
+            .chain([&self.path.join("logs")])
+        {
             std::fs::create_dir_all(directory).map_err(UpError::io("create", directory))?;
         }
+
         token(&layout.token_file())?;
         let authority = self.authority(layout)?;
         for agent in agents {
-            std::fs::create_dir_all(&agent.directory).map_err(UpError::io("create", &agent.directory))?;
+            std::fs::create_dir_all(&agent.directory)
+                .map_err(UpError::io("create", &agent.directory))?;
+
             let tls = match current_certificate(agent) {
                 Some(tls) => tls,
                 None => issue(&authority, agent)?,
@@ -135,24 +168,30 @@ impl DataDirectory {
                 why: format!("the configuration can't be written as TOML: {error}"),
             };
             let mut config = toml::Table::try_from(&config).map_err(unwritable)?;
+
             settings::apply(&mut config, &layout.settings).map_err(UpError::Options)?;
             let text = toml::to_string(&config).map_err(unwritable)?;
             let head = "# Written by `regionmesh up` at each start; changes are lost.\n";
             let file = agent.config_file();
-            replace_file(&file, format!("{head}{text}").as_bytes()).map_err(UpError::io("write", file))?;
+
+            replace_file(&file, format!("{head}{text}").as_bytes())
+                .map_err(UpError::io("write", file))?;
             Config::load(&agent.config_file())?;
         }
+
         let manifest = Manifest {
             format: FORMAT,
             domain: layout.domain.clone(),
             regions: layout.regions.clone(),
             agents_per_region: layout.agents_per_region,
         };
+
         write_json(&self.path.join(MANIFEST), &manifest)?;
         let client = serde_json::json!({
             "agents": agents.iter().map(LocalAgent::api_url).collect::<Vec<_>>(),
             "token_file": layout.token_file(),
         });
+
         write_json(&self.client_file(), &client)
     }
 
@@ -163,16 +202,24 @@ impl DataDirectory {
 
     fn authority(&self, layout: &Layout) -> Result<PathBuf, UpError> {
         let directory = self.path.join("ca");
-        let is_there = std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
+        let is_there =
+            std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
+
         if !is_there {
-            ca::init(&directory, &layout.domain, AUTHORITY_DAYS)
-                .map_err(|error| UpError::Certificates { path: directory.clone(), why: error.to_string() })?;
+            ca::init(&directory, &layout.domain, AUTHORITY_DAYS).map_err(|error| {
+                UpError::Certificates {
+                    path: directory.clone(),
+                    why: error.to_string(),
+                }
+            })?;
         }
+
         Ok(directory)
     }
 }
 
-/// Locks a file. An `up` that is just ending, or a process that is about to run another program, lets go within moments.
+/// Locks a file. An `up` that is just ending, or a process that is about to run another program,
+/// lets go within moments.
 fn file_lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -180,29 +227,46 @@ fn file_lock(file: &File) -> Result<(), TryLockError> {
             locked => return locked,
         }
     }
+
     file.try_lock()
 }
 
 fn lock(directory: &Path) -> Result<File, UpError> {
     let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
-    let mut file =
-        options.create(true).read(true).write(true).truncate(false).open(&path).map_err(UpError::io("write", &path))?;
+    let mut file = options
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(UpError::io("write", &path))?;
+
     match file_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
-            let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
-            return Err(UpError::Locked { path: directory.into(), pid });
+            let pid = if pid.trim().is_empty() {
+                "unknown".into()
+            } else {
+                pid.trim().to_owned()
+            };
+
+            return Err(UpError::Locked {
+                path: directory.into(),
+                pid,
+            });
         }
         Err(TryLockError::Error(error)) => return Err(UpError::io("lock", path)(error)),
     }
+
     let note = |file: &mut File| {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(format!("{}\n", std::process::id()).as_bytes())
     };
+
     note(&mut file).map_err(UpError::io("write", path))?;
     Ok(file)
 }
@@ -214,16 +278,25 @@ fn read_manifest(directory: &Path) -> Result<Option<Manifest>, UpError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(UpError::io("read", path)(error)),
     };
-    let wrong = |why: String| UpError::DataDirectory { path: directory.into(), why };
+    let wrong = |why: String| UpError::DataDirectory {
+        path: directory.into(),
+        why,
+    };
+
     let manifest: Manifest = serde_json::from_str(&text).map_err(|error| {
-        wrong(format!("{} is damaged ({error}): move the directory away, or choose another --data-dir", path.display()))
+        wrong(format!(
+            "{} is damaged ({error}): move the directory away, or choose another --data-dir",
+            path.display()
+        ))
     })?;
+
     if manifest.format != FORMAT {
         return Err(wrong(format!(
             "it has format {}, this version writes {FORMAT}: use the version that made it",
             manifest.format
         )));
     }
+
     Ok(Some(manifest))
 }
 
@@ -232,11 +305,17 @@ fn token(path: &Path) -> Result<(), UpError> {
     if std::fs::read_to_string(path).is_ok_and(|token| !token.trim().is_empty()) {
         return Ok(());
     }
-    let token: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+
+    let token: String = rand::random::<[u8; 32]>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let mut options = OpenOptions::new();
+
     options.create(true).write(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+
     let mut file = options.open(path).map_err(UpError::io("write", path))?;
     writeln!(file, "{token}").map_err(UpError::io("write", path))
 }
@@ -250,24 +329,42 @@ fn current_certificate(agent: &LocalAgent) -> Option<TlsConfig> {
     (left.whole_days() > RENEW_DAYS && tls.key.exists() && tls.ca.exists()).then_some(tls)
 }
 
-/// Replaces what an earlier start left, which is not good any more or was never used: an authority overwrites nothing.
+/// Replaces what an earlier start left, which is not good any more or was never used: an authority
+/// overwrites nothing.
 fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
     let stem = format!("{}.{}", agent.id.region, agent.id.agent);
-    for name in [format!("{stem}.key"), format!("{stem}.pem"), ca::CA_CERTIFICATE.into()] {
+    for name in [
+        format!("{stem}.key"),
+        format!("{stem}.pem"),
+        ca::CA_CERTIFICATE.into(),
+    ] {
         let path = agent.directory.join(name);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(UpError::io("remove", path)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(UpError::io("remove", path)(error));
+            }
             _ => {}
         }
     }
-    let issued = ca::issue(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory)
-        .map_err(|error| UpError::Certificates { path: authority.into(), why: error.to_string() })?;
-    Ok(TlsConfig { ca: issued.ca, certificate: issued.certificate, key: issued.key })
+
+    let issued =
+        ca::issue(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory).map_err(|error| {
+            UpError::Certificates {
+                path: authority.into(),
+                why: error.to_string(),
+            }
+        })?;
+
+    Ok(TlsConfig {
+        ca: issued.ca,
+        certificate: issued.certificate,
+        key: issued.key,
+    })
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), UpError> {
-    let mut text =
-        serde_json::to_vec_pretty(value).map_err(|error| UpError::io("write", path)(std::io::Error::other(error)))?;
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| UpError::io("write", path)(std::io::Error::other(error)))?;
     text.push(b'\n');
     replace_file(path, &text).map_err(UpError::io("write", path))
 }

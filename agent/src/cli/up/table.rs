@@ -8,14 +8,27 @@ use crate::cli::text::{Table, ago};
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
 /// What the sample model is asked: row 101 of the data set, a virginica.
-const SAMPLE_REQUEST: &str =
-    r#"{"inputs":[{"name":"measurements","shape":[1,4],"datatype":"FP32","data":[6.3,3.3,6.0,2.5]}]}"#;
+const SAMPLE_REQUEST: &str = r#"{"inputs":[{"name":"measurements","shape":[1,4],"datatype":"FP32","data":[6.3,3.3,6.0,2.5]}]}"#;
 
 /// A table of all agents. `pids` goes with `agents`.
 pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
-    let mut table = Table::new(&["REGION", "AGENT", "PID", "MESH (QUIC)", "DNS", "API", "SERVING"]);
+    let mut table = Table::new(&[
+        "REGION",
+        "AGENT",
+        "PID",
+        "MESH (QUIC)",
+        "DNS",
+        "API",
+        "SERVING",
+    ]);
+
     for (index, agent) in agents.iter().enumerate() {
-        let pid = pids.get(index).copied().flatten().map_or_else(|| "-".into(), |pid| pid.to_string());
+        let pid = pids
+            .get(index)
+            .copied()
+            .flatten()
+            .map_or_else(|| "-".into(), |pid| pid.to_string());
+
         table.row(vec![
             agent.id.region.to_string(),
             agent.id.agent.to_string(),
@@ -26,7 +39,12 @@ pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
             agent.serving().to_string(),
         ]);
     }
-    table.render().lines().map(|line| format!("  {line}\n")).collect()
+
+    table
+        .render()
+        .lines()
+        .map(|line| format!("  {line}\n"))
+        .collect()
 }
 
 /// What to try next, with this mesh's addresses.
@@ -44,7 +62,8 @@ pub struct NextSteps<'a> {
     pub client_file: &'a Path,
     /// The program, as it was called.
     pub program: &'a str,
-    /// What the command line needs to find this mesh, with a space before it; empty where it finds it by itself.
+    /// What the command line needs to find this mesh, with a space before it; empty where it finds
+    /// it by itself.
     pub options: &'a str,
     /// Whether the sample model is served.
     pub has_sample: bool,
@@ -53,38 +72,91 @@ pub struct NextSteps<'a> {
 impl NextSteps<'_> {
     /// The commands, and what to know of this mesh.
     pub fn render(&self) -> String {
-        let Self { layout, agents, pids, front_door, client_file, program, options, has_sample } = self;
+        let Self {
+            layout,
+            agents,
+            pids,
+            front_door,
+            client_file,
+            program,
+            options,
+            has_sample,
+        } = self;
+
         let mut text = String::from("Try, in another terminal:\n");
-        let mut line = |command: String, what: &str| _ = writeln!(text, "  {command:<64}  # {what}");
+        let mut line =
+            |command: String, what: &str| _ = writeln!(text, "  {command:<64}  # {what}");
+
         if let Some(address) = front_door.first() {
             line(
                 format!("curl -i http://{address}/v2/health/ready"),
                 "through the front door, to the region DNS names",
             );
+
             if *has_sample {
-                line(format!("curl http://{address}/v2/models/{SAMPLE}/infer -d '{SAMPLE_REQUEST}'"), "an inference");
+                line(
+                    format!("curl http://{address}/v2/models/{SAMPLE}/infer -d '{SAMPLE_REQUEST}'"),
+                    "an inference",
+                );
             }
         }
-        line(format!("{program} status --watch{options}"), "the mesh as any agent sees it");
+
+        line(
+            format!("{program} status --watch{options}"),
+            "the mesh as any agent sees it",
+        );
+
         if let Some(agent) = agents.first() {
             let dns = agent.dns();
-            line(format!("dig @{} -p {} {} A", dns.ip(), dns.port(), layout.service()), "what clients are told");
             line(
-                format!("dig @{} -p {} +short _plan.{} TXT", dns.ip(), dns.port(), layout.domain),
+                format!("dig @{} -p {} {} A", dns.ip(), dns.port(), layout.service()),
+                "what clients are told",
+            );
+
+            line(
+                format!(
+                    "dig @{} -p {} +short _plan.{} TXT",
+                    dns.ip(),
+                    dns.port(),
+                    layout.domain
+                ),
                 "which plan that comes from",
             );
         }
-        line(format!("{program} models publish my-model 1 ./my-model{options}"), "in every region within moments");
+
+        line(
+            format!("{program} models publish my-model 1 ./my-model{options}"),
+            "in every region within moments",
+        );
+
         if let Some(Some(pid)) = pids.first() {
-            line(format!("kill -9 {pid}"), "lose a region; the front door goes on answering");
+            line(
+                format!("kill -9 {pid}"),
+                "lose a region; the front door goes on answering",
+            );
         }
-        let back_ms = layout.recovery.gate_for(1) + layout.recovery.steps.iter().map(|step| step.hold_ms).sum::<u64>();
+
+        let back_ms = layout.recovery.gate_for(1)
+            + layout
+                .recovery
+                .steps
+                .iter()
+                .map(|step| step.hold_ms)
+                .sum::<u64>();
+
         let _ = writeln!(
             text,
-            "A killed agent is started again after 5 s. Its region has all its traffic again {} later: after a cool-down, step by step.",
+            "A killed agent is started again after 5 s. Its region has all its traffic again {} \
+                later: after a cool-down, step by step.",
             ago(back_ms)
         );
-        let _ = writeln!(text, "The command line finds this mesh through {}. Ctrl-C stops it.", client_file.display());
+
+        let _ = writeln!(
+            text,
+            "The command line finds this mesh through {}. Ctrl-C stops it.",
+            client_file.display()
+        );
+
         text
     }
 }

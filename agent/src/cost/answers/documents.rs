@@ -2,15 +2,18 @@
 
 use super::{BudgetStanding, Expected, Span, verifications::Verified};
 use regionmesh_cost::{
-    Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price, Recommendations,
-    Reconciliation, SourceState, Totals,
+    Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price,
+    Recommendations, Reconciliation, SourceState, Totals,
     render::{Chart, Column, Document, Row, Table, Value as Cell, time_chart},
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use time::{Date, OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{
+    Date, OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description,
+};
 
-const MINUTE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]");
+const MINUTE: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]");
 
 fn text(text: impl Into<String>) -> Cell {
     Cell::Text(text.into())
@@ -29,20 +32,42 @@ fn ratio(ratio: f64) -> Cell {
 }
 
 fn column(name: &str) -> Column {
-    Column { name: name.into(), is_number: false }
+    Column {
+        name: name.into(),
+        is_number: false,
+    }
 }
 
 fn number(name: &str) -> Column {
-    Column { name: name.into(), is_number: true }
+    Column {
+        name: name.into(),
+        is_number: true,
+    }
 }
 
 fn table(title: &str, columns: Vec<Column>, rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
-    let rows = rows.into_iter().map(|values| Row { values, is_total: false }).collect();
-    Table { title: title.into(), columns, rows }
+    let rows = rows
+        .into_iter()
+        .map(|values| Row {
+            values,
+            is_total: false,
+        })
+        .collect();
+
+    Table {
+        title: title.into(),
+        columns,
+        rows,
+    }
 }
 
 fn document(title: String, warnings: Vec<String>, tables: Vec<Table>) -> Document {
-    Document { title, warnings, charts: Vec::new(), tables }
+    Document {
+        title,
+        warnings,
+        charts: Vec::new(),
+        tables,
+    }
 }
 
 /// Prices of a day.
@@ -50,6 +75,7 @@ pub(super) fn prices(day: Date, prices: &[Price]) -> Document {
     let columns = ["what", "currency", "unit", "from", "source"].map(column);
     let mut columns = columns.to_vec();
     columns.insert(1, number("price"));
+
     let rows = prices.iter().map(|price| {
         let first = price.first();
         vec![
@@ -61,7 +87,12 @@ pub(super) fn prices(day: Date, prices: &[Price]) -> Document {
             text(&*price.source),
         ]
     });
-    document(format!("Prices on {day}"), Vec::new(), vec![table("Prices", columns, rows)])
+
+    document(
+        format!("Prices on {day}"),
+        Vec::new(),
+        vec![table("Prices", columns, rows)],
+    )
 }
 
 /// A price, for programs.
@@ -80,7 +111,13 @@ pub(super) fn price(price: &Price) -> Value {
 /// What bytes cost that left a region.
 pub(super) fn egress(span: &Span, found: &EgressReport) -> Document {
     let mut columns = ["from", "to", "cause"].map(column).to_vec();
-    columns.extend([number("bytes"), number("without price"), number("cost"), column("currency")]);
+    columns.extend([
+        number("bytes"),
+        number("without price"),
+        number("cost"),
+        column("currency"),
+    ]);
+
     let rows = found.lines.iter().flat_map(|line| {
         let cells = |cost: Option<(&regionmesh_cost::Currency, &Amount)>| {
             vec![
@@ -93,16 +130,23 @@ pub(super) fn egress(span: &Span, found: &EgressReport) -> Document {
                 text(cost.map_or_else(String::new, |(currency, _)| currency.to_string())),
             ]
         };
+
         if line.cost.0.is_empty() {
             vec![cells(None)]
         } else {
             line.cost.0.iter().map(|cost| cells(Some(cost))).collect()
         }
     });
+
     let rows: Vec<_> = rows.collect();
     let warnings = found.missing.iter().map(ToString::to_string).collect();
     let title = format!("Egress from {} to {}", span.start, span.end);
-    document(title, warnings, vec![table("By pair and cause", columns, rows)])
+
+    document(
+        title,
+        warnings,
+        vec![table("By pair and cause", columns, rows)],
+    )
 }
 
 /// What groups are heading for.
@@ -110,13 +154,26 @@ pub(super) fn forecasts(by: &[Group], forecasts: &[Expected], warnings: Vec<Stri
     let mut columns: Vec<Column> = by.iter().map(|group| column(&group.to_string())).collect();
     columns.extend([column("month"), column("currency")]);
     columns.extend(
-        ["complete days", "cost of these", "month end", "low", "high", "run rate", "next days", "low", "high"]
-            .map(number),
+        [
+            "complete days",
+            "cost of these",
+            "month end",
+            "low",
+            "high",
+            "run rate",
+            "next days",
+            "low",
+            "high",
+        ]
+        .map(number),
     );
+
     columns.push(column("method"));
     let row = |expected: &Expected| {
         let mut cells: Vec<Cell> = expected.values.iter().map(|value| text(&**value)).collect();
-        let (month, days) = (expected.month_end.as_ref(), expected.forecast.as_ref());
+        let month = expected.month_end.as_ref();
+        let days = expected.forecast.as_ref();
+
         cells.push(month.map_or(Cell::Empty, |month| text(month.period.to_string())));
         cells.push(month.map_or(Cell::Empty, |month| text(month.currency.to_string())));
         cells.push(month.map_or(Cell::Empty, |month| Cell::Count(month.known_days.into())));
@@ -130,40 +187,67 @@ pub(super) fn forecasts(by: &[Group], forecasts: &[Expected], warnings: Vec<Stri
             money(days.map(|days| days.total.low)),
             money(days.map(|days| days.total.high)),
         ]);
+
         cells.push(match (&expected.problem, days) {
             (Some(problem), _) => text(&**problem),
             (None, Some(days)) => text(days.method.as_str()),
             (None, None) => Cell::Empty,
         });
+
         cells
     };
+
     let rows: Vec<_> = forecasts.iter().map(row).collect();
     let tables = vec![table("Month end, and the days to come", columns, rows)];
-    Document { charts: forecast_charts(forecasts), ..document("Forecast".into(), warnings, tables) }
+    Document {
+        charts: forecast_charts(forecasts),
+        ..document("Forecast".into(), warnings, tables)
+    }
 }
 
 /// The days to come, a chart for each currency.
 fn forecast_charts(forecasts: &[Expected]) -> Vec<Chart> {
-    let known = || forecasts.iter().filter_map(|expected| Some((&*expected.values, expected.forecast.as_ref()?)));
+    let known = || {
+        forecasts
+            .iter()
+            .filter_map(|expected| Some((&*expected.values, expected.forecast.as_ref()?)))
+    };
     let currencies: BTreeSet<_> = known().map(|(_, forecast)| forecast.currency).collect();
     let chart = |currency| {
-        let points = known().filter(|(_, forecast)| forecast.currency == currency).flat_map(|(values, forecast)| {
-            forecast.days.iter().map(move |day| (day.day.to_string(), values, day.cost.expected))
-        });
+        let points = known()
+            .filter(|(_, forecast)| forecast.currency == currency)
+            .flat_map(|(values, forecast)| {
+                forecast
+                    .days
+                    .iter()
+                    .map(move |day| (day.day.to_string(), values, day.cost.expected))
+            });
+
         time_chart(format!("The days to come ({currency})"), points)
     };
+
     currencies.into_iter().map(chart).collect()
 }
 
 /// Anomalies.
 pub(super) fn anomalies(found: &[Anomaly]) -> Document {
-    let mut columns = ["since", "until", "plane", "kind", "what"].map(column).to_vec();
+    let mut columns = ["since", "until", "plane", "kind", "what"]
+        .map(column)
+        .to_vec();
     columns.extend(["actual", "usual, low", "usual, high", "excess"].map(number));
     columns.extend([column("currency"), column("made of")]);
+
     let rows = found.iter().map(|anomaly| {
-        let scope: Vec<String> = anomaly.scope.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let scope: Vec<String> = anomaly
+            .scope
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
         let parts = anomaly.contributors.iter().take(3);
-        let parts: Vec<String> = parts.map(|part| format!("{} {}", part.part, part.excess.rounded(2))).collect();
+        let parts: Vec<String> = parts
+            .map(|part| format!("{} {}", part.part, part.excess.rounded(2)))
+            .collect();
+
         let (plane, unit) = match anomaly.plane {
             Plane::Billed => ("billed", "a day"),
             Plane::Live => ("live", "an hour"),
@@ -174,6 +258,7 @@ pub(super) fn anomalies(found: &[Anomaly]) -> Document {
             AnomalyKind::New => "new",
             AnomalyKind::Drop => "drop",
         };
+
         vec![
             text(moment(anomaly.since)),
             text(anomaly.until.map_or_else(|| "open".into(), moment)),
@@ -188,9 +273,19 @@ pub(super) fn anomalies(found: &[Anomaly]) -> Document {
             text(parts.join(", ")),
         ]
     });
+
     let rows: Vec<_> = rows.collect();
-    let title = if rows.is_empty() { "No anomalies" } else { "Anomalies" };
-    document(title.into(), Vec::new(), vec![table("Open first, then those that ended", columns, rows)])
+    let title = if rows.is_empty() {
+        "No anomalies"
+    } else {
+        "Anomalies"
+    };
+
+    document(
+        title.into(),
+        Vec::new(),
+        vec![table("Open first, then those that ended", columns, rows)],
+    )
 }
 
 /// Budgets.
@@ -198,6 +293,7 @@ pub(super) fn budgets(found: &[BudgetStanding]) -> Document {
     let mut columns = vec![column("budget"), column("period")];
     columns.extend(["amount", "spent", "used", "forecast", "will be used"].map(number));
     columns.extend([column("currency"), column("crossed")]);
+
     let rows = found.iter().map(|answer| {
         let state = &answer.state;
         let crossed = state.crossed.iter().map(|crossing| {
@@ -207,6 +303,7 @@ pub(super) fn budgets(found: &[BudgetStanding]) -> Document {
             };
             format!("{} %{kind}", crossing.threshold)
         });
+
         vec![
             text(&*answer.budget.name),
             text(format!("{} to {}", answer.window.first, answer.window.last)),
@@ -219,24 +316,39 @@ pub(super) fn budgets(found: &[BudgetStanding]) -> Document {
             text(crossed.collect::<Vec<_>>().join(", ")),
         ]
     });
+
     let rows: Vec<_> = rows.collect();
     let problems = found.iter().filter_map(|answer| {
         let problem = answer.state.problem.as_ref()?;
         Some(format!("budget {}: {problem}", answer.budget.name))
     });
-    let title = if found.is_empty() { "No budgets are configured" } else { "Budgets" };
-    document(title.into(), problems.collect(), vec![table("Budgets", columns, rows)])
+    let title = if found.is_empty() {
+        "No budgets are configured"
+    } else {
+        "Budgets"
+    };
+
+    document(
+        title.into(),
+        problems.collect(),
+        vec![table("Budgets", columns, rows)],
+    )
 }
 
 /// A budget and how it stands, for programs.
 pub(super) fn budget(answer: &BudgetStanding) -> Value {
-    let BudgetStanding { budget, window, state } = answer;
+    let BudgetStanding {
+        budget,
+        window,
+        state,
+    } = answer;
     let scope = match &budget.scope {
         BudgetScope::Mesh => "mesh".to_owned(),
         BudgetScope::Region(name) => format!("region {name}"),
         BudgetScope::Model(name) => format!("model {name}"),
         BudgetScope::Tag { key, value } => format!("tag {key}={value}"),
     };
+
     json!({
         "name": budget.name,
         "scope": scope,
@@ -269,15 +381,19 @@ pub(super) fn sources(
         column("complete up to"),
         column("last import"),
     ]);
+
     let shown = |day: Option<Date>| day.map_or(Cell::Empty, |day| text(day.to_string()));
     let rows = held.iter().map(|(source, state)| {
         let imported_s = i64::try_from(state.imported_ms / 1_000).unwrap_or(i64::MAX);
-        let imported = OffsetDateTime::from_unix_timestamp(imported_s).map(moment).unwrap_or_default();
+        let imported = OffsetDateTime::from_unix_timestamp(imported_s)
+            .map(moment)
+            .unwrap_or_default();
         let months = match (state.periods.first(), state.periods.last()) {
             (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
             (Some(first), _) => first.to_string(),
             _ => String::new(),
         };
+
         vec![
             text(*source),
             text(months),
@@ -289,14 +405,20 @@ pub(super) fn sources(
             text(imported),
         ]
     });
+
     let mut tables = vec![table("Bills", columns, rows.collect::<Vec<_>>())];
     if !live.is_empty() {
         let mut columns = vec![column("region")];
         columns.extend(["per hour", "today", "this month", "live / billed"].map(number));
         columns.push(column("without price"));
+
         let rows = live.iter().map(|region| {
-            let compared = reconciled.iter().find(|found| found.region == region.region).and_then(|found| found.ratio);
+            let compared = reconciled
+                .iter()
+                .find(|found| found.region == region.region)
+                .and_then(|found| found.ratio);
             let missing: Vec<String> = region.missing.iter().map(ToString::to_string).collect();
+
             vec![
                 text(&*region.region),
                 text(totals(&region.hourly)),
@@ -306,13 +428,18 @@ pub(super) fn sources(
                 text(missing.join("; ")),
             ]
         });
+
         tables.push(table("Live", columns, rows.collect::<Vec<_>>()));
     }
+
     document("Where cost comes from".into(), Vec::new(), tables)
 }
 
 fn totals(totals: &Totals) -> String {
-    let shown = totals.0.iter().map(|(currency, amount)| format!("{} {currency}", amount.rounded(4)));
+    let shown = totals
+        .0
+        .iter()
+        .map(|(currency, amount)| format!("{} {currency}", amount.rounded(4)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -325,6 +452,7 @@ pub(super) fn live_region(region: &LiveRegion) -> Value {
             json!({ "requests": live.requests, "busy_ms": live.busy_ms, "cost": live.cost, "per_1000": per_thousand }),
         )
     });
+
     json!({
         "region": region.region,
         "age_ms": region.age_ms,
@@ -344,6 +472,7 @@ pub(super) fn recommendations(found: &Recommendations, verified: &[Verified]) ->
     let mut columns = ["kind", "what"].map(column).to_vec();
     columns.extend(["saves a month", "at least", "at most"].map(number));
     columns.extend(["currency", "risk", "verify after", "command"].map(column));
+
     let rows = found.recommendations.iter().map(|made| {
         vec![
             text(made.kind.as_str()),
@@ -357,6 +486,7 @@ pub(super) fn recommendations(found: &Recommendations, verified: &[Verified]) ->
             text(made.command.replace('\n', "; ")),
         ]
     });
+
     let rows: Vec<_> = rows.collect();
     let compared = found.comparisons.iter().map(|compared| {
         vec![
@@ -366,8 +496,14 @@ pub(super) fn recommendations(found: &Recommendations, verified: &[Verified]) ->
             text(&*compared.text),
         ]
     });
+
     let mut compared_columns = vec![column("baseline")];
-    compared_columns.extend([number("a month"), number("all applied"), column("difference")]);
+    compared_columns.extend([
+        number("a month"),
+        number("all applied"),
+        column("difference"),
+    ]);
+
     let title = format!(
         "{} {} a month less than {} ({} {})",
         found.total_saving.expected.rounded(2),
@@ -376,13 +512,22 @@ pub(super) fn recommendations(found: &Recommendations, verified: &[Verified]) ->
         found.baseline.monthly_cost.rounded(2),
         found.currency
     );
+
     let mut tables = vec![
         table("In this order", columns, rows),
-        table("Beside every baseline", compared_columns, compared.collect::<Vec<_>>()),
+        table(
+            "Beside every baseline",
+            compared_columns,
+            compared.collect::<Vec<_>>(),
+        ),
     ];
+
     if !verified.is_empty() {
-        let mut columns = ["made on", "kind", "what", "the bill says"].map(column).to_vec();
+        let mut columns = ["made on", "kind", "what", "the bill says"]
+            .map(column)
+            .to_vec();
         columns.extend(["predicted", "seen", "give or take"].map(number));
+
         let rows = verified.iter().map(|earlier| {
             vec![
                 text(&*earlier.made_on),
@@ -394,7 +539,13 @@ pub(super) fn recommendations(found: &Recommendations, verified: &[Verified]) ->
                 Cell::Amount(earlier.outcome.noise),
             ]
         });
-        tables.push(table("What came of earlier ones", columns, rows.collect::<Vec<_>>()));
+
+        tables.push(table(
+            "What came of earlier ones",
+            columns,
+            rows.collect::<Vec<_>>(),
+        ));
     }
+
     document(title, found.notes.clone(), tables)
 }

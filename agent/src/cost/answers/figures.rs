@@ -1,7 +1,9 @@
 //! What bills say of this month, for metrics.
 
 use super::{HISTORY_DAYS, Sources, names, reconciliation, series::daily_costs};
-use regionmesh_cost::{Amount, Currency, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, report};
+use regionmesh_cost::{
+    Amount, Currency, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, report,
+};
 use std::collections::BTreeMap;
 use time::Duration;
 
@@ -23,23 +25,41 @@ pub struct Figures {
 pub fn figures(sources: &Sources) -> Figures {
     let today = sources.today;
     let first = today.replace_day(1).unwrap_or(today);
-    let start = today.checked_sub(Duration::days(HISTORY_DAYS)).unwrap_or(today);
-    let mut figures = Figures { reconciliation: reconciliation(sources), ..Figures::default() };
+    let start = today
+        .checked_sub(Duration::days(HISTORY_DAYS))
+        .unwrap_or(today);
+    let mut figures = Figures {
+        reconciliation: reconciliation(sources),
+        ..Figures::default()
+    };
 
     let month = Query::new(first, today).by([Group::Region]);
-    for row in report(&sources.ledger, &month, &names(sources)).map(|report| report.rows).unwrap_or_default() {
-        figures.month.insert((row.values.concat(), row.currency), row.amount);
+    for row in report(&sources.ledger, &month, &names(sources))
+        .map(|report| report.rows)
+        .unwrap_or_default()
+    {
+        figures
+            .month
+            .insert((row.values.concat(), row.currency), row.amount);
     }
+
     for by in [None, Some(Group::Region)] {
-        let series = daily_costs(&Query::new(start, today).by(by.clone()), sources).unwrap_or_default();
+        let series =
+            daily_costs(&Query::new(start, today).by(by.clone()), sources).unwrap_or_default();
         for ((values, _), costs) in series {
             let region = values.concat();
             // Charges without a region are part of the mesh's alone.
             let is_named = region.is_empty() == by.is_none();
+
             if is_named && figures.month_ends.len() < REGIONS_MAX {
-                figures.month_ends.extend(month_end(&costs, INCOMPLETE_DAYS).ok().map(|expected| (region, expected)));
+                figures.month_ends.extend(
+                    month_end(&costs, INCOMPLETE_DAYS)
+                        .ok()
+                        .map(|expected| (region, expected)),
+                );
             }
         }
     }
+
     figures
 }

@@ -1,11 +1,11 @@
-//! What recommendations need to know about stored models: the cost of each copy, which models get no requests, and which copies
-//! could have come from a cheaper region.
+//! What recommendations need to know about stored models: the cost of each copy, which models get
+//! no requests, and which copies could have come from a cheaper region.
 
 use super::{Sources, usage};
 use crate::cost::observe::STORAGE;
 use regionmesh_cost::{
-    Amount, Cause, CurrentState, EgressLine, FanOutLimits, IdleModel, ModelCopy, ReplicationChange, ReplicationFinding,
-    date_at, egress_report, price_per_gb,
+    Amount, Cause, CurrentState, EgressLine, FanOutLimits, IdleModel, ModelCopy, ReplicationChange,
+    ReplicationFinding, date_at, egress_report, price_per_gb,
 };
 use regionmesh_protocol::{
     conflict::Catalogue,
@@ -22,16 +22,27 @@ const WATCHED_DAYS: i64 = 60;
 /// Days of a month.
 const MONTH_DAYS: u64 = 30;
 
-/// Adds what regions hold to what recommendations are made from. `span` is what was sent that counts.
+/// Adds what regions hold to what recommendations are made from. `span` is what was sent that
+/// counts.
 pub(super) fn add(state: &mut CurrentState, sources: &Sources, span: (Date, Date)) {
     let lines = sent(sources, span);
     let days = u64::try_from((span.1 - span.0).whole_days() + 1).unwrap_or(1);
     let monthly = |amount: Amount| amount.share(MONTH_DAYS, days).unwrap_or_default();
+
     state.copies = copies(sources, &lines, monthly);
     state.idle = idle(sources);
+
     // With relays on, what can go by a cheaper way already does.
-    let has_relays = sources.config.as_ref().is_none_or(|config| config.replication.relay_wait_s > 0);
-    state.replication = if has_relays { Vec::new() } else { relays(sources, &lines, monthly) };
+    let has_relays = sources
+        .config
+        .as_ref()
+        .is_none_or(|config| config.replication.relay_wait_s > 0);
+
+    state.replication = if has_relays {
+        Vec::new()
+    } else {
+        relays(sources, &lines, monthly)
+    };
 }
 
 /// Copies of models that were sent between regions, with what that cost.
@@ -43,53 +54,88 @@ fn sent(sources: &Sources, (start, end): (Date, Date)) -> Vec<(ModelName, Egress
         Cause::Replication { model } => Some((model.parse().ok()?, line)),
         Cause::AnswersAway | Cause::Other => None,
     };
+
     report.lines.into_iter().filter_map(of_model).collect()
 }
 
-fn copies(sources: &Sources, lines: &[(ModelName, EgressLine)], monthly: impl Fn(Amount) -> Amount) -> Vec<ModelCopy> {
+fn copies(
+    sources: &Sources,
+    lines: &[(ModelName, EgressLine)],
+    monthly: impl Fn(Amount) -> Amount,
+) -> Vec<ModelCopy> {
     let currency = sources.cost.currency;
     let mut copies = Vec::new();
     for (region, held) in &sources.holdings {
-        let Some(at) = sources.regions.billing_of(region.as_str()) else { continue };
+        let Some(at) = sources.regions.billing_of(region.as_str()) else {
+            continue;
+        };
         let price = sources.prices.storage(sources.today, at, STORAGE).ok();
+
         for version in held.published() {
-            let storage = price.map(|price| price.cost(0, version.size)).filter(|cost| cost.currency == currency);
+            let storage = price
+                .map(|price| price.cost(0, version.size))
+                .filter(|cost| cost.currency == currency);
             let is_of = |(model, line): &&(ModelName, EgressLine)| {
                 *model == version.model && line.to.as_deref() == Some(region.as_str())
             };
-            let brought: Amount = lines.iter().filter(is_of).map(|(_, line)| line.cost.of(currency)).sum();
-            let is_newest = newest(held, &version.model).is_some_and(|newest| newest.version == version.version);
+            let brought: Amount = lines
+                .iter()
+                .filter(is_of)
+                .map(|(_, line)| line.cost.of(currency))
+                .sum();
+            let is_newest = newest(held, &version.model)
+                .is_some_and(|newest| newest.version == version.version);
+
             copies.push(ModelCopy {
                 model: version.model.clone(),
                 version: version.version.clone(),
                 region: region.clone(),
                 storage: storage.map_or(Amount::ZERO, |cost| cost.amount),
                 // Counters know the model, not the version: what came lately is the newest.
-                replication: if is_newest { monthly(brought) } else { Amount::ZERO },
+                replication: if is_newest {
+                    monthly(brought)
+                } else {
+                    Amount::ZERO
+                },
             });
         }
     }
+
     copies
 }
 
 /// The version of a model that was published last.
 fn newest<'a>(held: &'a Catalogue, model: &ModelName) -> Option<&'a VersionSummary> {
-    held.published().filter(|version| version.model == *model).max_by_key(|version| version.published)
+    held.published()
+        .filter(|version| version.model == *model)
+        .max_by_key(|version| version.published)
 }
 
 /// Whether any region was observed on a day.
 fn is_watched(sources: &Sources, day: Date) -> bool {
-    let known_ms = |region: &String| sources.live.window(region, (day, day), sources.pricing()).known_ms;
-    sources.mesh_regions().iter().any(|region| known_ms(region) > 0)
+    let known_ms = |region: &String| {
+        sources
+            .live
+            .window(region, (day, day), sources.pricing())
+            .known_ms
+    };
+
+    sources
+        .mesh_regions()
+        .iter()
+        .any(|region| known_ms(region) > 0)
 }
 
 /// Models that got no requests in any region for days.
 fn idle(sources: &Sources) -> Vec<IdleModel> {
-    let (mut quiet, mut asked) = (0u32, BTreeMap::<String, u32>::new());
+    let mut quiet = 0u32;
+    let mut asked = BTreeMap::<String, u32>::new();
     let mut day = Some(sources.today);
+
     for _ in 0..WATCHED_DAYS {
         let Some(date) = day else { break };
         let (used, _) = usage::usage(sources, date, date);
+
         // Whether requests came on a day that was not observed is unknown.
         if used.is_empty() && !is_watched(sources, date) {
             break;
@@ -100,21 +146,32 @@ fn idle(sources: &Sources) -> Vec<IdleModel> {
         quiet += 1;
         day = date.previous_day();
     }
+
     let versions: BTreeSet<_> = sources
         .holdings
         .values()
         .flat_map(|held| held.published())
         .map(|held| (&held.model, &held.version, held.published))
         .collect();
-    let idle = versions.into_iter().filter_map(|(model, version, published)| {
-        let age = date_at(published.wall_ms).map_or(0, |since| (sources.today - since).whole_days());
-        let days = asked.get(model.as_str()).copied().unwrap_or(quiet).min(u32::try_from(age).unwrap_or(0));
-        (days >= IDLE_DAYS).then(|| IdleModel {
-            model: model.clone(),
-            version: version.clone(),
-            days_without_requests: days,
-        })
-    });
+
+    let idle = versions
+        .into_iter()
+        .filter_map(|(model, version, published)| {
+            let age =
+                date_at(published.wall_ms).map_or(0, |since| (sources.today - since).whole_days());
+            let days = asked
+                .get(model.as_str())
+                .copied()
+                .unwrap_or(quiet)
+                .min(u32::try_from(age).unwrap_or(0));
+
+            (days >= IDLE_DAYS).then(|| IdleModel {
+                model: model.clone(),
+                version: version.clone(),
+                days_without_requests: days,
+            })
+        });
+
     idle.collect()
 }
 
@@ -130,16 +187,27 @@ fn relays(
             copies.entry((model, to)).or_default().push(line);
         }
     }
+
     let finding = |((model, to), lines): ((&ModelName, &str), Vec<&EgressLine>)| {
         let (version, region, via, cost) = relay(model, to, &lines, sources)?;
-        let change = ReplicationChange::Relay { via, replication: monthly(cost) };
-        Some(ReplicationFinding { model: model.clone(), version, region, change })
+        let change = ReplicationChange::Relay {
+            via,
+            replication: monthly(cost),
+        };
+
+        Some(ReplicationFinding {
+            model: model.clone(),
+            version,
+            region,
+            change,
+        })
     };
+
     copies.into_iter().filter_map(finding).collect()
 }
 
-/// From where the newest version of a model would come to a region for less, and what all that was sent there would have
-/// cost then. What came from a region that is about as cheap stays as it is.
+/// From where the newest version of a model would come to a region for less, and what all that was
+/// sent there would have cost then. What came from a region that is about as cheap stays as it is.
 fn relay(
     model: &ModelName,
     to: &str,
@@ -148,25 +216,45 @@ fn relay(
 ) -> Option<(VersionName, RegionName, RegionName, Amount)> {
     let currency = sources.cost.currency;
     let price = |from: &str| -> Option<Amount> {
-        let found = price_per_gb(&sources.prices, &sources.regions, sources.today, from, Some(to)).ok()?;
+        let found = price_per_gb(
+            &sources.prices,
+            &sources.regions,
+            sources.today,
+            from,
+            Some(to),
+        )
+        .ok()?;
+
         (found.currency == currency).then_some(found.amount)
     };
+
     let region: RegionName = to.parse().ok()?;
     let newest = newest(sources.holdings.get(&region)?, model)?;
-    let others = sources
-        .holdings
-        .iter()
-        .filter(|(via, held)| **via != region && held.version(&newest.model, &newest.version).is_some());
-    let (cheapest, via) = others.filter_map(|(via, _)| Some((price(via.as_str())?, via))).min()?;
+    let others = sources.holdings.iter().filter(|(via, held)| {
+        **via != region && held.version(&newest.model, &newest.version).is_some()
+    });
+    let (cheapest, via) = others
+        .filter_map(|(via, _)| Some((price(via.as_str())?, via)))
+        .min()?;
 
     let kept_bp = 10_000 - u64::from(FanOutLimits::default().saving_min_bp);
     let relayed = |line: &EgressLine| {
-        let paid = price(&line.from).filter(|paid| paid.share(kept_bp, 10_000).is_some_and(|kept| cheapest <= kept))?;
-        let (part, whole) = (u64::try_from(cheapest.0 / 1_000).ok()?, u64::try_from(paid.0 / 1_000).ok()?);
+        let paid = price(&line.from).filter(|paid| {
+            paid.share(kept_bp, 10_000)
+                .is_some_and(|kept| cheapest <= kept)
+        })?;
+        let part = u64::try_from(cheapest.0 / 1_000).ok()?;
+        let whole = u64::try_from(paid.0 / 1_000).ok()?;
+
         line.cost.of(currency).share(part, whole)
     };
+
     let was: Amount = lines.iter().map(|line| line.cost.of(currency)).sum();
-    let cost = lines.iter().map(|line| relayed(line).unwrap_or_else(|| line.cost.of(currency))).sum();
+    let cost = lines
+        .iter()
+        .map(|line| relayed(line).unwrap_or_else(|| line.cost.of(currency)))
+        .sum();
+
     (cost < was).then(|| (newest.version.clone(), region.clone(), via.clone(), cost))
 }
 
@@ -183,35 +271,80 @@ mod tests {
 
     fn line(from: &str, cost: &str) -> (ModelName, EgressLine) {
         let mut totals = Totals::default();
-        totals.add(Money { amount: cost.parse().unwrap(), currency: Currency::USD });
+        totals.add(Money {
+            amount: cost.parse().unwrap(),
+            currency: Currency::USD,
+        });
+
         let cause = Cause::Replication { model: "m".into() };
         let to = Some(REGIONS[0].to_owned());
-        let line = EgressLine { from: from.to_owned(), to, cause, bytes: 1, unpriced_bytes: 0, cost: totals };
+        let line = EgressLine {
+            from: from.to_owned(),
+            to,
+            cause,
+            bytes: 1,
+            unpriced_bytes: 0,
+            cost: totals,
+        };
+
         ("m".parse().unwrap(), line)
     }
 
     #[test]
     fn a_copy_that_came_from_two_regions_saves_only_on_what_came_the_dear_way() {
         let mut config = rig::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
-        config.regions.iter_mut().for_each(|region| region.cloud = "aws".into());
-        let (cost, today) = (config.cost.clone(), time::macros::date!(2026 - 09 - 20));
-        let mut sources = Sources::of_mesh(Arc::new(config), cost, Ledger::default(), Prices::default(), today);
+        config
+            .regions
+            .iter_mut()
+            .for_each(|region| region.cloud = "aws".into());
+
+        let cost = config.cost.clone();
+        let today = time::macros::date!(2026 - 09 - 20);
+        let mut sources = Sources::of_mesh(
+            Arc::new(config),
+            cost,
+            Ledger::default(),
+            Prices::default(),
+            today,
+        );
+
         let version = VersionSummary {
             model: "m".parse().unwrap(),
             version: "1".parse().unwrap(),
             content: Digest::of(b"m"),
             size: 1,
-            published: HybridTime { wall_ms: 0, counter: 0 },
+            published: HybridTime {
+                wall_ms: 0,
+                counter: 0,
+            },
             origin: REGIONS[1].parse().unwrap(),
         };
-        let held = Arc::new(Catalogue { versions: vec![version], ..Catalogue::default() });
-        sources.holdings = REGIONS.map(|name| (name.parse().unwrap(), held.clone())).into();
+
+        let held = Arc::new(Catalogue {
+            versions: vec![version],
+            ..Catalogue::default()
+        });
+
+        sources.holdings = REGIONS
+            .map(|name| (name.parse().unwrap(), held.clone()))
+            .into();
 
         // A gigabyte costs 0.086 USD from Mumbai and 0.02 USD from Oregon.
-        let found = relays(&sources, &[line(REGIONS[1], "86"), line(REGIONS[2], "20")], |cost| cost);
+        let found = relays(
+            &sources,
+            &[line(REGIONS[1], "86"), line(REGIONS[2], "20")],
+            |cost| cost,
+        );
+
         assert_eq!(found.len(), 1, "{found:?}");
-        let ReplicationChange::Relay { via, replication } = &found[0].change else { panic!("{found:?}") };
-        assert_eq!((via.as_str(), replication.rounded(2).to_string().as_str()), (REGIONS[2], "40.00"));
+        let ReplicationChange::Relay { via, replication } = &found[0].change else {
+            panic!("{found:?}")
+        };
+        assert_eq!(
+            (via.as_str(), replication.rounded(2).to_string().as_str()),
+            (REGIONS[2], "40.00")
+        );
+
         assert!(relays(&sources, &[line(REGIONS[2], "20")], |cost| cost).is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! Daily costs by group, each series up to the day that its own bills reach.
 
 use super::{Sources, names};
-use regionmesh_cost::{Amount, Currency, DailyCosts, Group, Query, QueryError, day_of, parse_date, report};
+use regionmesh_cost::{
+    Amount, Currency, DailyCosts, Group, Query, QueryError, day_of, parse_date, report,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
@@ -16,21 +18,28 @@ pub(super) fn daily_costs(query: &Query, sources: &Sources) -> Result<Series, Qu
     let by = std::iter::once(Group::Day).chain(query.by.iter().cloned());
     let query = query.clone().by(by.collect::<Vec<_>>());
     let mut found: BTreeMap<(Vec<String>, Currency), Found<'_>> = BTreeMap::new();
+
     for (source, bills) in sources.ledger.by_source() {
         for row in report(&bills, &query, &names(sources))?.rows {
-            let Some((day, values)) = row.values.split_first() else { continue };
+            let Some((day, values)) = row.values.split_first() else {
+                continue;
+            };
             let Some(day) = parse_date(day) else { continue };
             let (of, costs) = found.entry((values.to_vec(), row.currency)).or_default();
+
             of.insert(source);
             costs.push((day, row.amount));
         }
     }
 
     let ends = sources.ledger.ends(sources.today);
-    let series = found.into_iter().filter_map(|((values, currency), (of, costs))| {
-        let last = ends.of(of).and_then(day_of)?.min(query.end);
-        let known = DailyCosts::new(currency, last, costs.iter().copied());
-        Some(((values, currency), known.with_later(costs)))
-    });
+    let series = found
+        .into_iter()
+        .filter_map(|((values, currency), (of, costs))| {
+            let last = ends.of(of).and_then(day_of)?.min(query.end);
+            let known = DailyCosts::new(currency, last, costs.iter().copied());
+            Some(((values, currency), known.with_later(costs)))
+        });
+
     Ok(series.collect())
 }

@@ -1,4 +1,5 @@
-//! What ran and was sent on past days: from the live plane, and where it no longer remembers from what was kept of it.
+//! What ran and was sent on past days: from the live plane, and where it no longer remembers from
+//! what was kept of it.
 
 use super::Sources;
 use regionmesh_cost::{Capacity, EgressUsage, LiveMeter, UsageDay};
@@ -6,15 +7,21 @@ use time::Date;
 
 /// What models did, and the capacity that was there, from `start` to `end`.
 pub(super) fn usage(sources: &Sources, start: Date, end: Date) -> (Vec<UsageDay>, Capacity) {
-    let (mut usage, mut capacity) = (Vec::new(), Capacity::new());
+    let mut usage = Vec::new();
+    let mut capacity = Capacity::new();
     for region in sources.mesh_regions() {
         let mut next = Some(start);
         while let Some(day) = next.filter(|day| *day <= end) {
             next = day.next_day();
-            let window = meters(sources).map(|meter| meter.window(&region, (day, day), sources.pricing()));
-            let Some(window) = window.max_by_key(|window| window.known_ms).filter(|window| window.known_ms > 0) else {
+            let window =
+                meters(sources).map(|meter| meter.window(&region, (day, day), sources.pricing()));
+            let Some(window) = window
+                .max_by_key(|window| window.known_ms)
+                .filter(|window| window.known_ms > 0)
+            else {
                 continue;
             };
+
             if window.place_ms > 0 {
                 capacity.insert((day, region.clone()), window.place_ms);
             }
@@ -27,6 +34,7 @@ pub(super) fn usage(sources: &Sources, start: Date, end: Date) -> (Vec<UsageDay>
             }));
         }
     }
+
     (usage, capacity)
 }
 
@@ -39,10 +47,14 @@ pub(super) fn egress(sources: &Sources, start: Date, end: Date) -> Vec<EgressUsa
         let of_day = meters(sources).map(|meter| meter.egress_usage((day, day)));
         sent.extend(
             of_day
-                .max_by_key(|sent| sent.iter().fold(0u64, |sum, sent| sum.saturating_add(sent.bytes)))
+                .max_by_key(|sent| {
+                    sent.iter()
+                        .fold(0u64, |sum, sent| sum.saturating_add(sent.bytes))
+                })
                 .unwrap_or_default(),
         );
     }
+
     sent
 }
 

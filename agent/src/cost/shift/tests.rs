@@ -24,47 +24,111 @@ const DEAR: &str = "eu-west-1";
 
 /// Two regions whose nodes have a price of the built-in table: 0.096 and 0.14743092 USD an hour.
 fn config() -> Config {
-    let mut config = rig::config(&[(CHEAP, "192.0.2.1"), (DEAR, "192.0.2.2")], "traffic = { cost = true }\n");
+    let mut config = rig::config(
+        &[(CHEAP, "192.0.2.1"), (DEAR, "192.0.2.2")],
+        "traffic = { cost = true }\n",
+    );
+
     for (region, cloud, nodes) in [(0, "aws", "m5.large"), (1, "gcp", "e2-standard-4")] {
         let known = &mut config.regions[region];
         known.cloud = cloud.into();
         known.nodes = vec![toml::from_str(&format!("instance = \"{nodes}\"\ncount = 1")).unwrap()];
     }
+
     config
 }
 
-/// An agent in each region that tells what it did: requests of `m` by region, each of 90 ms; answers of 1,000 bytes.
+/// An agent in each region that tells what it did: requests of `m` by region, each of 90 ms;
+/// answers of 1,000 bytes.
 fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
     let mut board = BoardView::default();
     for (region, other, requests) in [(CHEAP, DEAR, requests[0]), (DEAR, CHEAP, requests[1])] {
-        let models = vec![ModelUse { model: "m".into(), requests, busy_ms: requests * 90 }];
-        let egress = vec![EgressUse { to: None, cause: "other".into(), bytes: requests * 1_000 }];
+        let models = vec![ModelUse {
+            model: "m".into(),
+            requests,
+            busy_ms: requests * 90,
+        }];
+        let egress = vec![EgressUse {
+            to: None,
+            cause: "other".into(),
+            bytes: requests * 1_000,
+        }];
+
         let told = [
-            Fact::Cost(CostFacts { counted_since_ms: START_MS, models, egress, ..CostFacts::default() }),
-            Fact::Serving(ServingFacts { places: 2, ..ServingFacts::default() }),
-            Fact::Links(Links { peers: vec![(format!("{other}/n"), round_trip_us)], unreachable: vec![] }),
+            Fact::Cost(CostFacts {
+                counted_since_ms: START_MS,
+                models,
+                egress,
+                ..CostFacts::default()
+            }),
+            Fact::Serving(ServingFacts {
+                places: 2,
+                ..ServingFacts::default()
+            }),
+            Fact::Links(Links {
+                peers: vec![(format!("{other}/n"), round_trip_us)],
+                unreachable: vec![],
+            }),
         ];
+
         let facts = told.into_iter().map(|fact| {
             let kind = fact.kind();
-            (kind, SeenFact { fact: Arc::new(fact), version: EntryVersion::default(), seen_at: Instant::now() })
+            (
+                kind,
+                SeenFact {
+                    fact: Arc::new(fact),
+                    version: EntryVersion::default(),
+                    seen_at: Instant::now(),
+                },
+            )
         });
-        board
-            .agents
-            .insert(format!("{region}/n").parse().unwrap(), AgentView { is_alive: true, facts: facts.collect() });
+
+        board.agents.insert(
+            format!("{region}/n").parse().unwrap(),
+            AgentView {
+                is_alive: true,
+                facts: facts.collect(),
+            },
+        );
     }
+
     board
 }
 
 fn costs(config: &Config, requests: [u64; 2], budgets: &[BudgetStanding]) -> RequestCosts {
-    let (prices, map) = (Prices::default(), observe::region_map(config));
-    let pricing = Pricing { prices: &prices, regions: &map };
+    let prices = Prices::default();
+    let map = observe::region_map(config);
+    let pricing = Pricing {
+        prices: &prices,
+        regions: &map,
+    };
     let mut live = LiveMeter::new(600_000);
-    observe::observe(&mut live, config, &board([0, 0], 10_000), &BTreeMap::new(), START_MS, pricing);
-    let (board, now_ms) = (board(requests, 10_000), START_MS + 60_000);
+
+    observe::observe(
+        &mut live,
+        config,
+        &board([0, 0], 10_000),
+        &BTreeMap::new(),
+        START_MS,
+        pricing,
+    );
+
+    let board = board(requests, 10_000);
+    let now_ms = START_MS + 60_000;
     observe::observe(&mut live, config, &board, &BTreeMap::new(), now_ms, pricing);
+
     let today = regionmesh_cost::date_at(now_ms).unwrap();
     let live = &live;
-    Observed { config, board: &board, live, budgets, pricing, today, now_ms }.request_costs()
+    Observed {
+        config,
+        board: &board,
+        live,
+        budgets,
+        pricing,
+        today,
+        now_ms,
+    }
+    .request_costs()
 }
 
 fn inputs() -> PlanInputs {
@@ -84,8 +148,10 @@ fn inputs() -> PlanInputs {
             load_rps: Some(100),
             evidence: Evidence::NotMeasured,
         };
+
         (region.parse().unwrap(), input)
     };
+
     PlanInputs {
         regions: [(CHEAP, 1), (DEAR, 2)].map(region).into(),
         strategy: Strategy::Weighted,
@@ -98,8 +164,17 @@ fn inputs() -> PlanInputs {
 }
 
 fn plan() -> Plan {
-    let part = RegionPlan { weight_bp: 10_000, ..RegionPlan::default() };
-    Plan { regions: [CHEAP, DEAR].map(|name| (name.parse().unwrap(), part.clone())).into(), ..Plan::default() }
+    let part = RegionPlan {
+        weight_bp: 10_000,
+        ..RegionPlan::default()
+    };
+
+    Plan {
+        regions: [CHEAP, DEAR]
+            .map(|name| (name.parse().unwrap(), part.clone()))
+            .into(),
+        ..Plan::default()
+    }
 }
 
 fn factor(target: &CostTarget, region: &str) -> u16 {
@@ -109,13 +184,21 @@ fn factor(target: &CostTarget, region: &str) -> u16 {
 #[test]
 fn a_request_costs_its_time_on_a_place_and_its_answers_way() {
     let costs = costs(&config(), [1_000, 1_000], &[]);
-    // A million requests of 90 ms are 25 hours of a place; two places cost what the node costs. 10^9 bytes of answers go to
-    // the internet, at the first tier of the price of 2^30.
+    // A million requests of 90 ms are 25 hours of a place; two places cost what the node costs.
+    // 10^9 bytes of answers go to the internet, at the first tier of the price of 2^30.
     let expected = |node: f64, egress: f64| 25.0 * node / 2.0 + egress * 1e9 / f64::powi(2.0, 30);
-    for (region, expected) in [(CHEAP, expected(0.096, 0.09)), (DEAR, expected(0.14743092, 0.12))] {
+
+    for (region, expected) in [
+        (CHEAP, expected(0.096, 0.09)),
+        (DEAR, expected(0.14743092, 0.12)),
+    ] {
         let found = costs.per_million[&region.parse::<RegionName>().unwrap()].0 as f64 / 1e15;
-        assert!((found - expected).abs() < 1e-6, "{region}: {found} for {expected}");
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "{region}: {found} for {expected}"
+        );
     }
+
     let latency = &costs.latency_ms[&CHEAP.parse::<RegionName>().unwrap()];
     assert_eq!(latency.values().copied().collect::<Vec<_>>(), [100, 90]);
     assert!(!costs.is_budget_used_up);
@@ -126,51 +209,98 @@ fn few_requests_in_a_region_say_nothing_of_it_and_none_at_all_nothing_of_any() {
     let lone = costs(&config(), [1_000, 3], &[]);
     assert_eq!(lone.per_million.len(), 2, "the mesh's mean counts");
     assert!(costs(&config(), [0, 0], &[]).per_million.is_empty());
+
     let mut unpriced = config();
     unpriced.regions[1].nodes[0].instance = "unheard-of".into();
+
     let known = costs(&unpriced, [1_000, 1_000], &[]);
-    assert_eq!(known.per_million.keys().map(RegionName::as_str).collect::<Vec<_>>(), [CHEAP]);
-    let target = target(&unpriced, Some(&known), &plan(), &inputs(), START_MS + 60_000).unwrap();
-    assert!(target.factors_bp.is_empty() && target.reason.contains("in eu-west-1 is not known"), "{}", target.reason);
+    assert_eq!(
+        known
+            .per_million
+            .keys()
+            .map(RegionName::as_str)
+            .collect::<Vec<_>>(),
+        [CHEAP]
+    );
+
+    let target = target(
+        &unpriced,
+        Some(&known),
+        &plan(),
+        &inputs(),
+        START_MS + 60_000,
+    )
+    .unwrap();
+
+    assert!(
+        target.factors_bp.is_empty() && target.reason.contains("in eu-west-1 is not known"),
+        "{}",
+        target.reason
+    );
 }
 
 #[test]
 fn traffic_leaves_the_dearer_region_step_by_step_and_returns_when_told() {
-    let (config, inputs) = (config(), inputs());
-    let (mut plan, mut now_ms) = (plan(), START_MS + 60_000);
+    let config = config();
+    let inputs = inputs();
+    let mut plan = plan();
+    let mut now_ms = START_MS + 60_000;
     let mut costs = costs(&config, [1_000, 1_000], &[]);
     let first = target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
+
     assert_eq!(factor(&first, CHEAP), 10_000);
     assert!((5_000..10_000).contains(&factor(&first, DEAR)), "{first:?}");
-    assert!(first.reason.contains("moved from eu-west-1 to us-west-2 and saves"), "{}", first.reason);
+    assert!(
+        first
+            .reason
+            .contains("moved from eu-west-1 to us-west-2 and saves"),
+        "{}",
+        first.reason
+    );
 
     (plan.cost.factors_bp, plan.cost.changed_ms) = (first.factors_bp.clone(), now_ms);
     now_ms += 60_000;
     assert_eq!(
-        target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap().factors_bp,
+        target(&config, Some(&costs), &plan, &inputs, now_ms)
+            .unwrap()
+            .factors_bp,
         first.factors_bp,
         "too early"
     );
+
     now_ms += 15 * 60_000;
     let old = target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
-    assert!(old.factors_bp.is_empty() && old.reason.contains("for 10 minutes"), "{}", old.reason);
+    assert!(
+        old.factors_bp.is_empty() && old.reason.contains("for 10 minutes"),
+        "{}",
+        old.reason
+    );
+
     costs.at_ms = now_ms;
     let second = target(&config, Some(&costs), &plan, &inputs, now_ms).unwrap();
     assert!(factor(&second, DEAR) < factor(&first, DEAR), "{second:?}");
 
     let mut off = config.clone();
     off.traffic.cost = false;
+
     let returned = target(&off, Some(&costs), &plan, &inputs, now_ms).unwrap();
     assert_eq!(factor(&returned, DEAR), 10_000);
     plan.cost.factors_bp.clear();
     assert_eq!(target(&off, Some(&costs), &plan, &inputs, now_ms), None);
-    assert_eq!(target(&config, None, &plan, &inputs, now_ms), None, "nothing is known: nothing is changed");
+    assert_eq!(
+        target(&config, None, &plan, &inputs, now_ms),
+        None,
+        "nothing is known: nothing is changed"
+    );
 }
 
 #[test]
 fn a_used_up_budget_moves_traffic_where_it_asks_for_that_and_its_own_region_takes_none() {
     let budget = |action, scope, spent: i128| {
-        let usd = |whole: i128| Money { amount: Amount(whole * 1_000_000_000_000_000), currency: Currency::USD };
+        let usd = |whole: i128| Money {
+            amount: Amount(whole * 1_000_000_000_000_000),
+            currency: Currency::USD,
+        };
         let budget = Budget {
             name: "b".into(),
             scope,
@@ -181,21 +311,50 @@ fn a_used_up_budget_moves_traffic_where_it_asks_for_that_and_its_own_region_take
             forecast_thresholds: vec![],
             action,
         };
+
         let mut totals = regionmesh_cost::Totals::default();
         totals.add(usd(spent));
+
         let state = evaluate_budget(&budget, &totals, None);
         let window = budget.period.window(time::macros::date!(2026 - 09 - 21));
-        BudgetStanding { budget, window, state }
+        BudgetStanding {
+            budget,
+            window,
+            state,
+        }
     };
+
     let mut config = config();
     config.traffic.cost = false;
+
     let targeted = |budget| {
         let costs = costs(&config, [1_000, 1_000], &[budget]);
         target(&config, Some(&costs), &plan(), &inputs(), START_MS + 60_000)
     };
-    assert_eq!(targeted(budget(BudgetAction::Shift, BudgetScope::Mesh, 99)), None);
-    assert_eq!(targeted(budget(BudgetAction::Notify, BudgetScope::Mesh, 200)), None);
-    assert!(factor(&targeted(budget(BudgetAction::Shift, BudgetScope::Mesh, 100)).unwrap(), DEAR) < 10_000);
+
+    assert_eq!(
+        targeted(budget(BudgetAction::Shift, BudgetScope::Mesh, 99)),
+        None
+    );
+
+    assert_eq!(
+        targeted(budget(BudgetAction::Notify, BudgetScope::Mesh, 200)),
+        None
+    );
+
+    assert!(
+        factor(
+            &targeted(budget(BudgetAction::Shift, BudgetScope::Mesh, 100)).unwrap(),
+            DEAR
+        ) < 10_000
+    );
+
     let of_cheap = BudgetScope::Region(CHEAP.into());
-    assert_eq!(factor(&targeted(budget(BudgetAction::Shift, of_cheap, 100)).unwrap(), DEAR), 10_000);
+    assert_eq!(
+        factor(
+            &targeted(budget(BudgetAction::Shift, of_cheap, 100)).unwrap(),
+            DEAR
+        ),
+        10_000
+    );
 }

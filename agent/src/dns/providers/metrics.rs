@@ -1,6 +1,8 @@
 //! What the providers count.
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
 use std::time::Duration;
 
 /// The providers' metrics. Cheap to clone; clones count together.
@@ -33,12 +35,14 @@ impl ProviderMetrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
+
         let histogram = |name: &str, help: &str| {
             let buckets = vec![0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
             let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
+
         let operation_duration = HistogramVec::new(
             HistogramOpts::new(
                 "regionmesh_dns_provider_request_duration_seconds",
@@ -47,11 +51,13 @@ impl ProviderMetrics {
             .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
             &["provider", "operation"],
         )?;
+
         registry.register(Box::new(operation_duration.clone()))?;
         Ok(Self {
             operations: counters(
                 "regionmesh_dns_provider_requests_total",
-                "Requests to a provider's API, by operation and outcome: ok, throttled, unanswered, refused.",
+                "Requests to a provider's API, by operation and outcome: ok, throttled, \
+                    unanswered, refused.",
                 &["provider", "operation", "outcome"],
             )?,
             operation_duration,
@@ -63,15 +69,18 @@ impl ProviderMetrics {
             )?,
             plan_seq: gauges(
                 "regionmesh_dns_provider_plan_seq",
-                "Number of the plan that this agent last wrote into the provider's zone; 0 if it never did.",
+                "Number of the plan that this agent last wrote into the provider's zone; 0 if it \
+                    never did.",
             )?,
             drift: gauges(
                 "regionmesh_dns_provider_drift_records",
-                "Record sets in the provider's zone that differ from the plan that it was written from.",
+                "Record sets in the provider's zone that differ from the plan that it was written \
+                    from.",
             )?,
             visible: histogram(
                 "regionmesh_dns_provider_visible_duration_seconds",
-                "Time from the making of a plan until every name server of the provider's zone answers it.",
+                "Time from the making of a plan until every name server of the provider's zone \
+                    answers it.",
             )?,
             in_sync: histogram(
                 "regionmesh_dns_provider_in_sync_duration_seconds",
@@ -89,7 +98,11 @@ impl ProviderMetrics {
 
     /// Counts one request.
     pub fn request(&self, provider: &str, operation: &str, outcome: &str, took: Duration) {
-        self.operations.with_label_values(&[provider, operation, outcome]).inc();
-        self.operation_duration.with_label_values(&[provider, operation]).observe(took.as_secs_f64());
+        self.operations
+            .with_label_values(&[provider, operation, outcome])
+            .inc();
+        self.operation_duration
+            .with_label_values(&[provider, operation])
+            .observe(took.as_secs_f64());
     }
 }

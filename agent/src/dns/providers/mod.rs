@@ -1,8 +1,8 @@
 //! DNS providers: zones that others serve and the mesh keeps, beside its own name servers.
 //!
-//! A provider is one folder or file here and one line in [`configured`]. It writes from committed plans alone, refuses
-//! a plan that is not newer than the one that the zone was written from, and never changes a record that is not the
-//! mesh's.
+//! A provider is one folder or file here and one line in [`configured`]. It writes from committed
+//! plans alone, refuses a plan that is not newer than the one that the zone was written from, and
+//! never changes a record that is not the mesh's.
 
 pub mod metrics;
 pub mod route53;
@@ -22,8 +22,8 @@ use std::{sync::Arc, time::Duration};
 /// Told what goes on, for people who wait.
 pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// A zone that is kept as the plan says. Dropping any of the futures is safe: what they did stands or does not, and the
-/// next call finds out.
+/// A zone that is kept as the plan says. Dropping any of the futures is safe: what they did stands
+/// or does not, and the next call finds out.
 #[async_trait]
 pub trait DnsProvider: Send + Sync {
     /// Its name in metrics and logs.
@@ -33,10 +33,15 @@ pub trait DnsProvider: Send + Sync {
     async fn preview(&self, plan: &CommittedPlan) -> Result<Outlook, ProviderError>;
 
     /// Makes the zone as the plan says.
-    async fn publish(&self, plan: &CommittedPlan, tell: Tell<'_>) -> Result<Published, ProviderError>;
+    async fn publish(
+        &self,
+        plan: &CommittedPlan,
+        tell: Tell<'_>,
+    ) -> Result<Published, ProviderError>;
 
     /// Waits until the zone's name servers answer what was published, and tidies up.
-    async fn settle(&self, published: &Published, tell: Tell<'_>) -> Result<Settled, ProviderError>;
+    async fn settle(&self, published: &Published, tell: Tell<'_>)
+    -> Result<Settled, ProviderError>;
 }
 
 /// A record set that is not as the plan wants it.
@@ -61,7 +66,8 @@ pub struct Outlook {
     pub plan: String,
     /// The plan that the zone was written from; none: it never was.
     pub written_from: Option<String>,
-    /// Whether both are the same, so that differences were made by somebody else or by another configuration.
+    /// Whether both are the same, so that differences were made by somebody else or by another
+    /// configuration.
     pub is_drift: bool,
     /// Record sets that are not as the plan wants them.
     pub differences: Vec<Difference>,
@@ -138,7 +144,8 @@ pub struct Expected {
 /// How a change arrived.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Settled {
-    /// Time until the provider said that all its name servers have it, milliseconds; none where it was not asked.
+    /// Time until the provider said that all its name servers have it, milliseconds; none where it
+    /// was not asked.
     pub in_sync_ms: Option<u64>,
     /// Name servers that were seen to answer it.
     pub verified: Vec<String>,
@@ -225,7 +232,13 @@ pub enum ProviderError {
 impl ProviderError {
     /// Whether the same may succeed a little later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Unanswered { .. } | Self::Raced { .. } | Self::NotYetVisible { .. })
+        matches!(
+            self,
+            Self::Busy { .. }
+                | Self::Unanswered { .. }
+                | Self::Raced { .. }
+                | Self::NotYetVisible { .. }
+        )
     }
 
     /// In one word, for metrics.
@@ -242,33 +255,56 @@ impl ProviderError {
 }
 
 /// Every provider that the configuration names.
-pub async fn configured(config: &Config, registry: &Registry) -> prometheus::Result<Vec<Arc<dyn DnsProvider>>> {
+pub async fn configured(
+    config: &Config,
+    registry: &Registry,
+) -> prometheus::Result<Vec<Arc<dyn DnsProvider>>> {
     let mut providers: Vec<Arc<dyn DnsProvider>> = Vec::new();
     if let Some(section) = &config.dns.route53 {
-        providers.push(Arc::new(Route53::connect(config, section, ProviderMetrics::new(registry)?).await));
+        providers.push(Arc::new(
+            Route53::connect(config, section, ProviderMetrics::new(registry)?).await,
+        ));
     }
+
     Ok(providers)
 }
 
-/// The plan that stands before there is any: every region its configured share, under a stamp that every committed plan
-/// outranks.
+/// The plan that stands before there is any: every region its configured share, under a stamp that
+/// every committed plan outranks.
 pub fn first_plan(config: &Config, now_ms: u64) -> CommittedPlan {
-    let first = config.regions.iter().filter(|region| region.weight_bp > 0).min_by_key(|region| region.priority);
+    let first = config
+        .regions
+        .iter()
+        .filter(|region| region.weight_bp > 0)
+        .min_by_key(|region| region.priority);
     let region = |region: &crate::config::RegionConfig| {
-        let is_passive =
-            config.traffic.strategy == Strategy::ActivePassive && first.is_none_or(|first| first.name != region.name);
+        let is_passive = config.traffic.strategy == Strategy::ActivePassive
+            && first.is_none_or(|first| first.name != region.name);
         let planned = RegionPlan {
             weight_bp: if is_passive { 0 } else { region.weight_bp },
             addresses: region.dns_addresses(),
             ..RegionPlan::default()
         };
+
         (region.name.clone(), planned)
     };
+
     let plan = Plan {
         regions: config.regions.iter().map(region).collect(),
         reason: "first set-up, from the configuration".into(),
         made_ms: now_ms,
         ..Plan::default()
     };
-    CommittedPlan { stamp: Stamp { ballot: Ballot { number: 0, agent: config.id(), boot: 0 }, seq: 0 }, plan }
+
+    CommittedPlan {
+        stamp: Stamp {
+            ballot: Ballot {
+                number: 0,
+                agent: config.id(),
+                boot: 0,
+            },
+            seq: 0,
+        },
+        plan,
+    }
 }

@@ -14,16 +14,39 @@ async fn a_stock_resolver_is_content() {
     for protocol in [ConnectionConfig::udp, ConnectionConfig::tcp] {
         let mut connection = protocol();
         connection.port = server.address.port();
+
         let server = NameServerConfig::new(server.address.ip(), true, vec![connection]);
         let config = ResolverConfig::from_name_servers(vec![server]);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+
         builder.options_mut().case_randomization = true;
         builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+
         let resolver = builder.build().unwrap();
-        let found: Vec<IpAddr> = resolver.lookup_ip("serving.regionmesh.test.").await.unwrap().iter().collect();
+        let found: Vec<IpAddr> = resolver
+            .lookup_ip("serving.regionmesh.test.")
+            .await
+            .unwrap()
+            .iter()
+            .collect();
+
         assert_eq!(found, ["127.0.0.12".parse::<IpAddr>().unwrap()]);
-        assert_eq!(resolver.lookup("regionmesh.test.", RecordType::NS).await.unwrap().answers().len(), 3);
-        let error = resolver.lookup_ip("nothing.regionmesh.test.").await.unwrap_err();
+        assert_eq!(
+            resolver
+                .lookup("regionmesh.test.", RecordType::NS)
+                .await
+                .unwrap()
+                .answers()
+                .len(),
+            3
+        );
+
+        let error = resolver
+            .lookup_ip("nothing.regionmesh.test.")
+            .await
+            .unwrap_err();
+
         assert!(error.is_nx_domain(), "{error}");
     }
 }
@@ -34,6 +57,7 @@ async fn dig_is_content() {
         eprintln!("skipped: dig is not installed (dnsutils)");
         return;
     }
+
     let server = running(Some(three(9, [0, 0, 1]))).await;
     let port = server.address.port().to_string();
     let dig = |arguments: &[&str]| {
@@ -43,17 +67,42 @@ async fn dig_is_content() {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && !text.to_ascii_lowercase().contains("warning"), "{arguments:?}: {text}");
+
+        assert!(
+            output.status.success() && !text.to_ascii_lowercase().contains("warning"),
+            "{arguments:?}: {text}"
+        );
+
         text
     };
+
     for transport in ["+notcp", "+tcp"] {
         let text = dig(&[transport, "+norec", "serving.regionmesh.test", "A"]);
-        assert!(text.contains("status: NOERROR") && text.contains("flags: qr aa;"), "{text}");
-        assert!(text.contains("127.0.0.13") && text.contains("EDNS: version: 0, flags:; udp: 1232"), "{text}");
+        assert!(
+            text.contains("status: NOERROR") && text.contains("flags: qr aa;"),
+            "{text}"
+        );
+
+        assert!(
+            text.contains("127.0.0.13") && text.contains("EDNS: version: 0, flags:; udp: 1232"),
+            "{text}"
+        );
     }
+
     assert!(dig(&["+norec", "+noedns", "nothing.regionmesh.test"]).contains("status: NXDOMAIN"));
     assert!(dig(&["+norec", "example.org"]).contains("status: REFUSED"));
-    assert!(dig(&["+norec", "+ednsflags=0", "+edns=9", "+noednsneg", "regionmesh.test", "SOA"]).contains("BADVERS"));
+    assert!(
+        dig(&[
+            "+norec",
+            "+ednsflags=0",
+            "+edns=9",
+            "+noednsneg",
+            "regionmesh.test",
+            "SOA"
+        ])
+        .contains("BADVERS")
+    );
+
     assert!(dig(&["+norec", "+nsid", "regionmesh.test", "NS"]).contains("us-west-2/node-0"));
     assert!(dig(&["+short", "_plan.regionmesh.test", "TXT"]).contains("seq=9"));
     assert!(dig(&["+norec", "+opcode=notify", "regionmesh.test"]).contains("status: NOTIMP"));

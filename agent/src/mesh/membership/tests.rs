@@ -20,7 +20,9 @@ struct Network {
 }
 
 fn name(index: usize) -> AgentId {
-    format!("region-{}/node-{index}", index % 3).parse().unwrap()
+    format!("region-{}/node-{index}", index % 3)
+        .parse()
+        .unwrap()
 }
 
 impl Network {
@@ -52,41 +54,60 @@ impl Network {
         for index in 1..count {
             network.link(index, 0);
         }
+
         network
     }
 
     fn boot(&mut self, index: usize, generation: u64) {
         let rng = StdRng::seed_from_u64(self.rng.random());
         let member = Membership::new(name(index), generation, rng, self.now);
-        self.members.resize_with(self.members.len().max(index + 1), || None);
+        self.members
+            .resize_with(self.members.len().max(index + 1), || None);
         self.members[index] = Some(member);
     }
 
     fn link(&mut self, from: usize, to: usize) {
-        self.act(from, |member, now, outputs| member.link_up(&name(to), now, outputs));
-        self.act(to, |member, now, outputs| member.link_up(&name(from), now, outputs));
+        self.act(from, |member, now, outputs| {
+            member.link_up(&name(to), now, outputs)
+        });
+        self.act(to, |member, now, outputs| {
+            member.link_up(&name(from), now, outputs)
+        });
     }
 
     fn act(&mut self, index: usize, act: impl FnOnce(&mut Membership, Instant, &mut Outputs)) {
-        let Some(member) = self.members[index].as_mut() else { return };
+        let Some(member) = self.members[index].as_mut() else {
+            return;
+        };
         let mut outputs = Outputs::default();
+
         act(member, self.now, &mut outputs);
         let at = self.now - self.start;
-        self.events.extend(outputs.events.into_iter().map(|event| (at, index, event)));
+        self.events
+            .extend(outputs.events.into_iter().map(|event| (at, index, event)));
+
         for (to, packet) in outputs.sends {
             assert!(packet.len() <= PACKET_MAX);
             self.sent += 1;
+
             // Hostile packets invent members.
-            let Some(to) = (0..self.members.len()).find(|index| name(*index) == to) else { continue };
+            let Some(to) = (0..self.members.len()).find(|index| name(*index) == to) else {
+                continue;
+            };
             if self.packets.len() < 2000 {
                 self.packets.push(packet.clone());
             }
+
             let is_cut = self.cut.contains(&index) != self.cut.contains(&to);
             if is_cut || self.rng.random_bool(self.loss) {
                 continue;
             }
+
             let jitter = self.jitter.mul_f64(self.rng.random());
-            self.in_flight.insert((self.now + self.one_way + jitter, self.sent), (to, name(index), packet));
+            self.in_flight.insert(
+                (self.now + self.one_way + jitter, self.sent),
+                (to, name(index), packet),
+            );
         }
     }
 
@@ -107,24 +128,37 @@ impl Network {
             if is_done(self) {
                 return true;
             }
+
             let awake = |(index, _): &(usize, &Option<Membership>)| !self.paused.contains(index);
             let wake = self.members.iter().enumerate().filter(awake);
-            let wake = wake.filter_map(|(index, member)| Some((member.as_ref()?.next_wake()?, index))).min();
+            let wake = wake
+                .filter_map(|(index, member)| Some((member.as_ref()?.next_wake()?, index)))
+                .min();
             let packet = self.in_flight.first_key_value().map(|((at, _), _)| *at);
-            let next = wake.map(|(at, _)| at).into_iter().chain(packet).min().filter(|at| *at <= end);
+            let next = wake
+                .map(|(at, _)| at)
+                .into_iter()
+                .chain(packet)
+                .min()
+                .filter(|at| *at <= end);
+
             let Some(next) = next else {
                 self.now = end;
                 return is_done(self);
             };
+
             self.now = self.now.max(next);
             if packet == Some(next) {
                 let (_, (to, from, packet)) = self.in_flight.pop_first().unwrap();
                 if self.paused.contains(&to) {
                     let later = self.now + Duration::from_millis(100);
                     self.sent += 1;
-                    self.in_flight.insert((later, self.sent), (to, from, packet));
+                    self.in_flight
+                        .insert((later, self.sent), (to, from, packet));
                 } else {
-                    self.act(to, |member, now, outputs| member.receive(&from, &packet, now, outputs).unwrap());
+                    self.act(to, |member, now, outputs| {
+                        member.receive(&from, &packet, now, outputs).unwrap()
+                    });
                 }
             } else if let Some((_, index)) = wake {
                 self.act(index, |member, now, outputs| member.wake(now, outputs));
@@ -133,16 +167,26 @@ impl Network {
     }
 
     fn everybody_sees(&self, count: usize) -> bool {
-        self.members.iter().flatten().all(|member| member.alive().len() == count - 1)
+        self.members
+            .iter()
+            .flatten()
+            .all(|member| member.alive().len() == count - 1)
     }
 
     fn downs(&self) -> Vec<&(Duration, usize, MemberEvent)> {
-        self.events.iter().filter(|(_, _, event)| matches!(event, MemberEvent::Down(_))).collect()
+        self.events
+            .iter()
+            .filter(|(_, _, event)| matches!(event, MemberEvent::Down(_)))
+            .collect()
     }
 }
 
 fn is_down_everywhere(network: &Network, index: usize) -> bool {
-    network.members.iter().flatten().all(|member| !member.alive().contains(&name(index)))
+    network
+        .members
+        .iter()
+        .flatten()
+        .all(|member| !member.alive().contains(&name(index)))
 }
 
 #[test]
@@ -151,27 +195,44 @@ fn members_find_each_other_through_one_of_them() {
         let mut network = Network::start(1, count, 40, 10, 0.0);
         let took = network.run_while(60_000, |network| network.everybody_sees(count));
         println!("{count} members know each other after {took:?}");
-        assert!(took.is_some_and(|took| took < Duration::from_secs(25)), "{count} members: {took:?}");
+        assert!(
+            took.is_some_and(|took| took < Duration::from_secs(25)),
+            "{count} members: {took:?}"
+        );
     }
 }
 
 #[test]
 fn a_killed_member_is_down_everywhere_within_seconds() {
-    for (count, one_way_ms, bound_ms) in [(3, 1, 2600), (5, 40, 2600), (20, 40, 3200), (50, 60, 5000)] {
+    for (count, one_way_ms, bound_ms) in
+        [(3, 1, 2600), (5, 40, 2600), (20, 40, 3200), (50, 60, 5000)]
+    {
         let runs = if count > 20 { 1 } else { 20 };
         let mut times: Vec<Duration> = (0..runs)
             .map(|seed| {
                 let mut network = Network::start(seed, count, one_way_ms, one_way_ms / 4, 0.0);
-                network.run_while(60_000, |network| network.everybody_sees(count)).unwrap();
+                network
+                    .run_while(60_000, |network| network.everybody_sees(count))
+                    .unwrap();
                 network.run(1_000 + seed * 37);
                 network.members[1] = None;
-                network.run_while(20_000, |network| is_down_everywhere(network, 1)).unwrap()
+                network
+                    .run_while(20_000, |network| is_down_everywhere(network, 1))
+                    .unwrap()
             })
             .collect();
+
         times.sort();
-        let (half, last) = (times[times.len() / 2], times[times.len() - 1]);
-        println!("{count} members, {one_way_ms} ms: down after {half:?} (half), {last:?} (all {runs})");
-        assert!(last < Duration::from_millis(bound_ms), "{count} members: {last:?}");
+        let half = times[times.len() / 2];
+        let last = times[times.len() - 1];
+
+        println!(
+            "{count} members, {one_way_ms} ms: down after {half:?} (half), {last:?} (all {runs})"
+        );
+        assert!(
+            last < Duration::from_millis(bound_ms),
+            "{count} members: {last:?}"
+        );
     }
 }
 
@@ -181,11 +242,26 @@ fn long_paths_with_loss_do_not_flap() {
     for (count, seeds, minutes) in [(3, 2, 10), (10, 1, 3), (30, 1, 1)] {
         for seed in 0..seeds {
             let mut network = Network::start(seed, count, 125, 30, 0.01);
-            network.run_while(60_000, |network| network.everybody_sees(count)).unwrap();
+            network
+                .run_while(60_000, |network| network.everybody_sees(count))
+                .unwrap();
             network.run(minutes * 60_000);
-            assert!(network.downs().is_empty(), "{count} members, seed {seed}: {:?}", network.downs());
-            let rejoins = network.events.iter().filter(|(_, _, event)| matches!(event, MemberEvent::Rejoined(_)));
-            assert_eq!(rejoins.count(), 0, "{count} members, seed {seed}: one was told that it is dead and was not");
+            assert!(
+                network.downs().is_empty(),
+                "{count} members, seed {seed}: {:?}",
+                network.downs()
+            );
+
+            let rejoins = network
+                .events
+                .iter()
+                .filter(|(_, _, event)| matches!(event, MemberEvent::Rejoined(_)));
+
+            assert_eq!(
+                rejoins.count(),
+                0,
+                "{count} members, seed {seed}: one was told that it is dead and was not"
+            );
         }
     }
 }
@@ -196,13 +272,19 @@ fn a_lost_announcement_is_repeated() {
     network.run(5_000);
     assert!(network.events.is_empty());
     network.loss = 0.0;
-    assert!(network.run_while(1_500, |network| network.everybody_sees(2)).is_some());
+    assert!(
+        network
+            .run_while(1_500, |network| network.everybody_sees(2))
+            .is_some()
+    );
 }
 
 #[test]
 fn a_restarted_member_replaces_its_earlier_self_at_once() {
     let mut network = Network::start(4, 5, 40, 0, 0.0);
-    network.run_while(10_000, |network| network.everybody_sees(5)).unwrap();
+    network
+        .run_while(10_000, |network| network.everybody_sees(5))
+        .unwrap();
     network.run(3_000);
     network.events.clear();
     network.boot(2, 1_005_000);
@@ -210,9 +292,12 @@ fn a_restarted_member_replaces_its_earlier_self_at_once() {
     network.run(10_000);
     assert!(network.everybody_sees(5));
     assert!(network.downs().is_empty(), "{:?}", network.downs());
+
     for seen_by in [0, 1, 3, 4] {
         assert!(network.events.iter().any(|(at, by, event)| {
-            *by == seen_by && *event == MemberEvent::Restarted(name(2)) && *at < Duration::from_secs(16)
+            *by == seen_by
+                && *event == MemberEvent::Restarted(name(2))
+                && *at < Duration::from_secs(16)
         }));
     }
 }
@@ -220,7 +305,9 @@ fn a_restarted_member_replaces_its_earlier_self_at_once() {
 #[test]
 fn a_member_whose_clock_was_set_back_comes_back_too() {
     let mut network = Network::start(5, 4, 40, 0, 0.0);
-    network.run_while(10_000, |network| network.everybody_sees(4)).unwrap();
+    network
+        .run_while(10_000, |network| network.everybody_sees(4))
+        .unwrap();
     network.boot(2, 1_000_000 - 700_000);
     network.link(2, 0);
     network.run(15_000);
@@ -231,52 +318,90 @@ fn a_member_whose_clock_was_set_back_comes_back_too() {
 #[test]
 fn a_member_held_for_dead_comes_back_when_the_network_heals() {
     let mut network = Network::start(6, 6, 40, 0, 0.0);
-    network.run_while(10_000, |network| network.everybody_sees(6)).unwrap();
+    network
+        .run_while(10_000, |network| network.everybody_sees(6))
+        .unwrap();
     network.cut = BTreeSet::from([4, 5]);
     network.run(20_000);
     assert_eq!(network.members[0].as_ref().unwrap().alive().len(), 3);
     assert_eq!(network.members[5].as_ref().unwrap().alive().len(), 1);
     network.cut.clear();
+
     let took = network.run_while(30_000, |network| network.everybody_sees(6));
     println!("healed after {took:?}");
-    assert!(took.is_some_and(|took| took < Duration::from_secs(5)), "{took:?}");
-    assert!(network.events.iter().any(|(_, _, event)| matches!(event, MemberEvent::Rejoined(_))));
+    assert!(
+        took.is_some_and(|took| took < Duration::from_secs(5)),
+        "{took:?}"
+    );
+
+    assert!(
+        network
+            .events
+            .iter()
+            .any(|(_, _, event)| matches!(event, MemberEvent::Rejoined(_)))
+    );
 }
 
 #[test]
 fn a_member_that_was_paused_declares_nobody_dead() {
     let mut network = Network::start(7, 5, 40, 0, 0.0);
-    network.run_while(10_000, |network| network.everybody_sees(5)).unwrap();
+    network
+        .run_while(10_000, |network| network.everybody_sees(5))
+        .unwrap();
     network.paused.insert(3);
     network.run(30_000);
-    assert!(!network.members[0].as_ref().unwrap().alive().contains(&name(3)));
+    assert!(
+        !network.members[0]
+            .as_ref()
+            .unwrap()
+            .alive()
+            .contains(&name(3))
+    );
+
     network.paused.clear();
     network.run(10_000);
     assert!(network.everybody_sees(5));
-    assert!(network.downs().iter().all(|(_, by, _)| *by != 3), "{:?}", network.downs());
+    assert!(
+        network.downs().iter().all(|(_, by, _)| *by != 3),
+        "{:?}",
+        network.downs()
+    );
 }
 
 #[test]
 fn a_pause_in_the_middle_of_a_suspicion_kills_nobody() {
     let mut network = Network::start(12, 5, 40, 0, 0.0);
-    network.run_while(10_000, |network| network.everybody_sees(5)).unwrap();
+    network
+        .run_while(10_000, |network| network.everybody_sees(5))
+        .unwrap();
     network.cut.insert(3);
-    network.run_while(5_000, |network| !network.members[3].as_ref().unwrap().suspects.is_empty()).unwrap();
+    network
+        .run_while(5_000, |network| {
+            !network.members[3].as_ref().unwrap().suspects.is_empty()
+        })
+        .unwrap();
+
     network.paused.insert(3);
     network.cut.clear();
     network.run(3_000);
     network.paused.clear();
     network.run(10_000);
     assert!(network.everybody_sees(5));
-    assert!(network.downs().iter().all(|(_, by, _)| *by != 3), "{:?}", network.downs());
+    assert!(
+        network.downs().iter().all(|(_, by, _)| *by != 3),
+        "{:?}",
+        network.downs()
+    );
 }
 
 #[test]
 fn an_idle_mesh_sends_little() {
     let mut network = Network::start(8, 3, 40, 0, 0.0);
     network.run(10_000);
+
     let before = network.sent;
     network.run(60_000);
+
     let per_member_and_second = (network.sent - before) as f64 / 60.0 / 3.0;
     println!("{per_member_and_second:.1} packets per member and second");
     assert!(per_member_and_second < 8.0);
@@ -288,7 +413,11 @@ fn nobody_speaks_in_another_name() {
     let (_, _, packet) = network.in_flight.first_key_value().unwrap().1.clone();
     network.act(0, |member, now, outputs| {
         let refused = member.receive(&name(7), &packet, now, outputs);
-        assert!(matches!(refused, Err(PacketError::WrongSender { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(PacketError::WrongSender { .. })),
+            "{refused:?}"
+        );
+
         assert!(outputs.sends.is_empty() && outputs.events.is_empty());
     });
 }
@@ -297,24 +426,53 @@ fn nobody_speaks_in_another_name() {
 fn invented_members_do_not_grow_the_list_for_ever() {
     let mut network = Network::start(10, 2, 10, 0, 0.0);
     network.run(3_000);
-    let liar = MemberId { agent: Arc::new(name(1)), generation: 1_000_000, renewals: 0 };
-    let victim = MemberId { agent: Arc::new(name(0)), generation: 1_000_000, renewals: 0 };
+
+    let liar = MemberId {
+        agent: Arc::new(name(1)),
+        generation: 1_000_000,
+        renewals: 0,
+    };
+    let victim = MemberId {
+        agent: Arc::new(name(0)),
+        generation: 1_000_000,
+        renewals: 0,
+    };
     let mut refused = 0;
+
     for batch in 0..300usize {
-        let header = Header { src: liar.clone(), src_incarnation: 0, dst: victim.clone(), message: Message::Gossip };
+        let header = Header {
+            src: liar.clone(),
+            src_incarnation: 0,
+            dst: victim.clone(),
+            message: Message::Gossip,
+        };
         let mut packet = Vec::new();
+
         PostcardCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(10u16.to_be_bytes());
         for index in 0..10 {
             let agent = Arc::new(name(100 + batch * 10 + index));
-            let member = Member::new(MemberId { agent, generation: 1, renewals: 0 }, 0, State::Alive);
+            let member = Member::new(
+                MemberId {
+                    agent,
+                    generation: 1,
+                    renewals: 0,
+                },
+                0,
+                State::Alive,
+            );
+
             PostcardCodec.encode_member(&member, &mut packet).unwrap();
         }
+
         network.act(0, |member, now, outputs| {
-            refused += usize::from(member.receive(&name(1), &packet, now, outputs) == Err(PacketError::Full));
+            refused += usize::from(
+                member.receive(&name(1), &packet, now, outputs) == Err(PacketError::Full),
+            );
             outputs.sends.clear();
         });
     }
+
     assert!(refused >= 95, "{refused} batches refused");
     assert!(network.members[0].as_ref().unwrap().alive().len() < MEMBERS_MAX + 10);
 }
@@ -323,9 +481,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn hostile_packets_never_panic(noise in prop::collection::vec(any::<u8>(), 0..1200), picks in prop::collection::vec((any::<usize>(), any::<usize>(), any::<u8>()), 40)) {
+    fn hostile_packets_never_panic(
+        noise in prop::collection::vec(any::<u8>(), 0..1200),
+        picks in prop::collection::vec((any::<usize>(), any::<usize>(), any::<u8>()), 40),
+    ) {
         let mut network = Network::start(11, 4, 20, 0, 0.05);
         network.run(3_000);
+
         let packets = network.packets.clone();
         let mut hostile = vec![noise];
         hostile.extend(picks.iter().map(|(pick, at, byte)| {
@@ -334,10 +496,14 @@ proptest! {
             packet[at] = *byte;
             packet
         }));
+
         for packet in hostile {
             for from in 0..4 {
-                network.act(2, |member, now, outputs| drop(member.receive(&name(from), &packet, now, outputs)));
+                network.act(2, |member, now, outputs| {
+                    drop(member.receive(&name(from), &packet, now, outputs))
+                });
             }
+
             network.act(2, |member, now, outputs| member.wake(now, outputs));
         }
     }

@@ -7,44 +7,71 @@ use std::sync::Arc;
 use time::{Duration as Days, OffsetDateTime};
 use tokio_rustls::TlsAcceptor;
 
-/// Probes a server whose certificate is for `name` and valid for `days` from yesterday, against its own authority or
-/// another one.
+/// Probes a server whose certificate is for `name` and valid for `days` from yesterday, against its
+/// own authority or another one.
 async fn probe_certificate(name: &str, days: i64, is_trusted: bool) -> ProbeResult {
     let authority = || {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     };
-    let (ours, other) = (authority(), authority());
+    let ours = authority();
+    let other = authority();
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     let yesterday = OffsetDateTime::now_utc() - Days::days(1);
-    (params.not_before, params.not_after) = (yesterday - Days::days(9), yesterday + Days::days(days));
+
+    (params.not_before, params.not_after) =
+        (yesterday - Days::days(9), yesterday + Days::days(days));
+
     let certificate = params.signed_by(&key, &ours).unwrap();
     let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
         .unwrap();
+
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
             let mut request = [0; 1024];
             let length = stream.read(&mut request).await.unwrap();
-            assert!(String::from_utf8_lossy(&request[..length]).contains("host: models.example.org:"));
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+
+            assert!(
+                String::from_utf8_lossy(&request[..length]).contains("host: models.example.org:")
+            );
+
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .await;
         }
     });
+
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), if is_trusted { ours.pem() } else { other.pem() }).unwrap();
-    let config = HealthConfig { ca_file: Some(file.path().into()), timeout_ms: 5_000, ..config() };
+    std::fs::write(
+        file.path(),
+        if is_trusted { ours.pem() } else { other.pem() },
+    )
+    .unwrap();
+
+    let config = HealthConfig {
+        ca_file: Some(file.path().into()),
+        timeout_ms: 5_000,
+        ..config()
+    };
     let url = format!("https://models.example.org:{}", address.port());
     let target = Target::new(&url, &config).unwrap().at(Some(address.ip()));
     let result = NetworkProber::new(&config).probe(&target).await;
+
     server.abort();
     result
 }
@@ -55,7 +82,12 @@ async fn a_good_certificate_is_a_success_and_a_bad_one_is_positive_evidence_that
     assert!(matches!(good, ProbeResult::Success { .. }), "{good:?}");
     for (name, days, is_trusted, why) in [
         ("models.example.org", 0, true, "its certificate has expired"),
-        ("other.example.org", 9, true, "its certificate is not for models.example.org"),
+        (
+            "other.example.org",
+            9,
+            true,
+            "its certificate is not for models.example.org",
+        ),
         ("models.example.org", 9, false, "its certificate is "),
     ] {
         let result = probe_certificate(name, days, is_trusted).await;
@@ -72,9 +104,18 @@ async fn an_endpoint_that_speaks_no_tls_is_positive_evidence_and_missing_authori
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
+
     let result = probe_url(&url, &config()).await;
     assert!(is_positive(&result, "TLS"), "{result:?}");
-    let config = HealthConfig { ca_file: Some("/nowhere/ca.pem".into()), ..config() };
+
+    let config = HealthConfig {
+        ca_file: Some("/nowhere/ca.pem".into()),
+        ..config()
+    };
     let result = probe_url(&url, &config).await;
-    assert!(matches!(&result, ProbeResult::Silence(why) if why.contains("/nowhere/ca.pem")), "{result:?}");
+
+    assert!(
+        matches!(&result, ProbeResult::Silence(why) if why.contains("/nowhere/ca.pem")),
+        "{result:?}"
+    );
 }

@@ -1,10 +1,13 @@
-//! Detects publications of one name in several regions at the same time, before their publishers are answered.
+//! Detects publications of one name in several regions at the same time, before their publishers
+//! are answered.
 //!
-//! An agent announces a publication, with its timestamp, inside its own process before anything of it is visible. Once the
-//! version is visible, the agent asks every connected agent of the other regions for a rival, visible or announced, and sends
-//! its own timestamp along. Of two agents that can reach each other, one of two things is true: the agent that is asked has
-//! already announced, and both compare the same two timestamps; or it takes its timestamp later, because it has heard ours,
-//! and finds our version when it asks in turn. Regions that cannot reach each other detect the conflict by replication.
+//! An agent announces a publication, with its timestamp, inside its own process before anything of
+//! it is visible. Once the version is visible, the agent asks every connected agent of the other
+//! regions for a rival, visible or announced, and sends its own timestamp along. Of two agents that
+//! can reach each other, one of two things is true: the agent that is asked has already announced,
+//! and both compare the same two timestamps; or it takes its timestamp later, because it has heard
+//! ours, and finds our version when it asks in turn. Regions that cannot reach each other detect
+//! the conflict by replication.
 
 use crate::{
     mesh::handle::{Peer, PeerLink},
@@ -51,17 +54,31 @@ impl Drop for Announced {
 impl Rivals {
     /// Timestamps a publication and announces it under the same lock.
     pub(super) fn announce(&self, manifest: &mut Manifest, clock: &HybridClock) -> Announced {
-        let mut all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+
         manifest.published = clock.next();
         let summary = manifest.summary();
         all.push(summary.clone());
-        Announced { summary, all: self.announced.clone() }
+        Announced {
+            summary,
+            all: self.announced.clone(),
+        }
     }
 
     /// The earliest announced publication of the same name with other content.
     pub(super) fn announced(&self, published: &VersionSummary) -> Option<VersionSummary> {
-        let all = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter(|known| is_rival(known, published)).reduce(|a, b| keeps_name(a, b)).cloned()
+        let all = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+
+        all.iter()
+            .filter(|known| is_rival(known, published))
+            .reduce(|a, b| keeps_name(a, b))
+            .cloned()
     }
 
     /// The earliest rival known to a connected agent of another region.
@@ -76,7 +93,10 @@ impl Rivals {
         let others = links.keys().filter(|agent| agent.region != *own).cloned();
         let asked = others.map(|agent| async move {
             let request = PeerRequest::Publication(published.clone());
-            match peers.call(&Peer::Agent(agent.clone()), request, TIMEOUT).await {
+            match peers
+                .call(&Peer::Agent(agent.clone()), request, TIMEOUT)
+                .await
+            {
                 Ok(PeerReply::Rival(rival)) => rival.filter(|rival| is_rival(rival, published)),
                 Ok(other) => {
                     tracing::debug!(%agent, ?other, "an agent could not tell of rivals");
@@ -88,13 +108,18 @@ impl Rivals {
                 }
             }
         });
+
         let found = join_all(asked).await;
-        found.into_iter().flatten().reduce(|a, b| keeps_name(&a, &b).clone())
+        found
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| keeps_name(&a, &b).clone())
     }
 }
 
 fn is_rival(known: &VersionSummary, published: &VersionSummary) -> bool {
-    (&known.model, &known.version) == (&published.model, &published.version) && known.content != published.content
+    (&known.model, &known.version) == (&published.model, &published.version)
+        && known.content != published.content
 }
 
 #[cfg(test)]
@@ -108,7 +133,12 @@ mod tests {
         Manifest {
             model: "m".parse().unwrap(),
             version: "1".parse().unwrap(),
-            files: vec![ManifestFile { path: path.into(), size: 0, digest, chunks: vec![] }],
+            files: vec![ManifestFile {
+                path: path.into(),
+                size: 0,
+                digest,
+                chunks: vec![],
+            }],
             origin: "a".parse().unwrap(),
             publisher: String::new(),
             published: HybridTime::default(),
@@ -118,12 +148,20 @@ mod tests {
 
     #[test]
     fn a_publication_under_way_is_a_rival_until_it_ends() {
-        let (rivals, clock) = (Rivals::default(), HybridClock::default());
-        let (mut ours, theirs) = (manifest("x"), manifest("y").summary());
+        let rivals = Rivals::default();
+        let clock = HybridClock::default();
+        let mut ours = manifest("x");
+        let theirs = manifest("y").summary();
         let announced = rivals.announce(&mut ours, &clock);
+
         assert!(ours.published > HybridTime::default());
         assert_eq!(rivals.announced(&theirs), Some(ours.summary()));
-        assert_eq!(rivals.announced(&ours.summary()), None, "the same content is no rival");
+        assert_eq!(
+            rivals.announced(&ours.summary()),
+            None,
+            "the same content is no rival"
+        );
+
         drop(announced);
         assert_eq!(rivals.announced(&theirs), None);
     }

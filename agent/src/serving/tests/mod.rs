@@ -32,7 +32,8 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 type Files = BTreeMap<(String, String), BTreeMap<String, Bytes>>;
 
-/// Files of versions in memory, with a count of reads, a switch to fail and a gate that holds reads back.
+/// Files of versions in memory, with a count of reads, a switch to fail and a gate that holds reads
+/// back.
 #[derive(Default)]
 struct Memory {
     files: Mutex<Files>,
@@ -44,25 +45,46 @@ struct Memory {
 
 #[async_trait]
 impl ModelSource for Memory {
-    async fn files(&self, model: &ModelName, version: &VersionName) -> Result<Vec<(String, u64)>, String> {
+    async fn files(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+    ) -> Result<Vec<(String, u64)>, String> {
         if self.is_broken.load(Ordering::SeqCst) {
             return Err("the store is away".into());
         }
+
         let files = self.files.lock().unwrap();
-        let files = files.get(&(model.to_string(), version.to_string())).ok_or("no such version")?;
-        Ok(files.iter().map(|(path, content)| (path.clone(), content.len() as u64)).collect())
+        let files = files
+            .get(&(model.to_string(), version.to_string()))
+            .ok_or("no such version")?;
+
+        Ok(files
+            .iter()
+            .map(|(path, content)| (path.clone(), content.len() as u64))
+            .collect())
     }
 
-    async fn read(&self, model: &ModelName, version: &VersionName, path: &str) -> Result<Bytes, String> {
+    async fn read(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        path: &str,
+    ) -> Result<Bytes, String> {
         let content = {
             let files = self.files.lock().unwrap();
-            files.get(&(model.to_string(), version.to_string())).and_then(|files| files.get(path)).cloned()
+            files
+                .get(&(model.to_string(), version.to_string()))
+                .and_then(|files| files.get(path))
+                .cloned()
         };
         let gate = self.gate.lock().unwrap().clone();
+
         if let Some(gate) = gate {
             self.held.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.unwrap().forget();
         }
+
         self.reads.fetch_add(1, Ordering::SeqCst);
         content.ok_or("no such file".into())
     }
@@ -108,12 +130,27 @@ impl Rig {
             meter: Default::default(),
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
-        let (facts, servability) = (server.facts(), server.servability());
+
+        let facts = server.facts();
+        let servability = server.servability();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(listener, stop.clone()));
-        Self { memory, announce, draining, peers, facts, servability, quarantine, registry, address, stop, server }
+
+        Self {
+            memory,
+            announce,
+            draining,
+            peers,
+            facts,
+            servability,
+            quarantine,
+            registry,
+            address,
+            stop,
+            server,
+        }
     }
 
     /// A server with these models, version 1 each, ready.
@@ -128,22 +165,41 @@ impl Rig {
     }
 
     fn put(&self, model: &str, version: &str, bytes: Vec<u8>) {
-        self.put_files(model, version, [("model.onnx".to_owned(), bytes.into())].into());
+        self.put_files(
+            model,
+            version,
+            [("model.onnx".to_owned(), bytes.into())].into(),
+        );
     }
 
     fn put_files(&self, model: &str, version: &str, files: BTreeMap<String, Bytes>) {
-        self.memory.files.lock().unwrap().insert((model.into(), version.into()), files);
+        self.memory
+            .files
+            .lock()
+            .unwrap()
+            .insert((model.into(), version.into()), files);
     }
 
     fn remove(&self, model: &str, version: &str) {
-        self.memory.files.lock().unwrap().remove(&(model.into(), version.into()));
+        self.memory
+            .files
+            .lock()
+            .unwrap()
+            .remove(&(model.into(), version.into()));
     }
 
     /// What the mesh hears of a version.
     fn outcome(&self, model: &str, version: &str) -> Option<Outcome> {
         let published = self.servability.borrow();
-        let is_it = |known: &&VersionServability| known.model.as_str() == model && known.version.as_str() == version;
-        published.versions.iter().find(is_it).map(|known| known.outcome.clone())
+        let is_it = |known: &&VersionServability| {
+            known.model.as_str() == model && known.version.as_str() == version
+        };
+
+        published
+            .versions
+            .iter()
+            .find(is_it)
+            .map(|known| known.outcome.clone())
     }
 
     /// Announces what the store holds.
@@ -158,6 +214,7 @@ impl Rig {
             for bytes in files.values() {
                 content.update(bytes);
             }
+
             VersionSummary {
                 model: model.parse().unwrap(),
                 version: version.parse().unwrap(),
@@ -167,6 +224,7 @@ impl Rig {
                 origin: "here".parse().unwrap(),
             }
         };
+
         let alias = |(model, version): &(&str, &str)| AliasEntry {
             set: HybridTime::default(),
             origin: "here".parse().unwrap(),
@@ -175,32 +233,59 @@ impl Rig {
             version: version.parse().unwrap(),
             by: String::new(),
         };
-        let versions = self.memory.files.lock().unwrap().iter().map(summary).collect();
+
+        let versions = self
+            .memory
+            .files
+            .lock()
+            .unwrap()
+            .iter()
+            .map(summary)
+            .collect();
         let aliases = production.iter().map(alias).collect();
-        self.announce.send_replace(Arc::new(Catalogue { versions, aliases, tombstones: vec![] }));
+
+        self.announce.send_replace(Arc::new(Catalogue {
+            versions,
+            aliases,
+            tombstones: vec![],
+        }));
     }
 
     async fn wait_ready(&self) {
-        self.wait("ready", async || self.get("/v2/health/ready").await.0 == 200).await;
+        self.wait("ready", async || {
+            self.get("/v2/health/ready").await.0 == 200
+        })
+        .await;
     }
 
     /// Waits until the model's default version is `version`.
     async fn wait_default(&self, model: &str, version: &str) {
         let path = format!("/v2/models/{model}/ready");
-        self.wait(&format!("{model}@{version}"), async || self.get(&path).await.1["version"] == version).await;
+        self.wait(&format!("{model}@{version}"), async || {
+            self.get(&path).await.1["version"] == version
+        })
+        .await;
     }
 
     async fn wait(&self, what: &str, condition: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !condition().await {
-            assert!(Instant::now() < deadline, "still not {what}: {:?}", self.get("/v2/health/ready").await);
+            assert!(
+                Instant::now() < deadline,
+                "still not {what}: {:?}",
+                self.get("/v2/health/ready").await
+            );
+
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     async fn connect(&self) -> SendRequest<Full<Bytes>> {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+
         tokio::spawn(connection);
         sender
     }
@@ -210,7 +295,12 @@ impl Rig {
         (parts.status.as_u16(), body)
     }
 
-    async fn exchange(&self, method: &str, path: &str, body: impl Into<Bytes>) -> (http::response::Parts, Value) {
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> (http::response::Parts, Value) {
         send(&mut self.connect().await, method, path, body).await
     }
 
@@ -219,7 +309,12 @@ impl Rig {
     }
 
     async fn infer(&self, model: &str, request: Value) -> (u16, Value) {
-        self.call("POST", &format!("/v2/models/{model}/infer"), request.to_string()).await
+        self.call(
+            "POST",
+            &format!("/v2/models/{model}/infer"),
+            request.to_string(),
+        )
+        .await
     }
 
     fn metrics(&self) -> String {
@@ -228,7 +323,11 @@ impl Rig {
 }
 
 /// Loads from `memory`, with nothing remembered.
-fn loading_from(memory: &Arc<Memory>, config: ServingConfig, metrics: ServingMetrics) -> loading::Loading {
+fn loading_from(
+    memory: &Arc<Memory>,
+    config: ServingConfig,
+    metrics: ServingMetrics,
+) -> loading::Loading {
     loading::Loading::new(loading::LoadingArguments {
         source: memory.clone(),
         config,
@@ -245,10 +344,17 @@ async fn send(
     body: impl Into<Bytes>,
 ) -> (http::response::Parts, Value) {
     connection.ready().await.unwrap();
-    let request = http::Request::builder().method(method).uri(path).header("host", "test");
-    let response = connection.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "test");
+    let response = connection
+        .send_request(request.body(Full::new(body.into())).unwrap())
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
+
     (parts, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 

@@ -10,10 +10,21 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[1, 2.5], [3, -4]], "parameters": {}}],
         "outputs": [{"name": "y", "parameters": {"binary_data": true}}],
     });
-    let (parts, body) = rig.exchange("POST", "/v2/models/add/infer", request.to_string()).await;
-    assert_eq!((parts.status.as_u16(), &parts.headers["x-regionmesh-region"]), (200, &"here".parse().unwrap()));
-    let outputs = json!([{"name": "y", "datatype": "FP32", "shape": [2, 2], "data": [2.0, 3.5, 4.0, -3.0]}]);
-    assert_eq!(body, json!({"model_name": "add", "model_version": "1", "id": "42", "outputs": outputs}));
+    let (parts, body) = rig
+        .exchange("POST", "/v2/models/add/infer", request.to_string())
+        .await;
+
+    assert_eq!(
+        (parts.status.as_u16(), &parts.headers["x-regionmesh-region"]),
+        (200, &"here".parse().unwrap())
+    );
+
+    let outputs =
+        json!([{"name": "y", "datatype": "FP32", "shape": [2, 2], "data": [2.0, 3.5, 4.0, -3.0]}]);
+    assert_eq!(
+        body,
+        json!({"model_name": "add", "model_version": "1", "id": "42", "outputs": outputs})
+    );
 
     let inputs = json!([
         {"name": "byte", "datatype": "UINT8", "shape": [], "data": [255]},
@@ -24,8 +35,19 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
         {"name": "not", "datatype": "BOOL", "shape": [3], "data": [false, true, false]},
         {"name": "same", "datatype": "UINT8", "shape": [], "data": [255]},
     ]);
-    assert_eq!(body["outputs"], outputs, "inputs are taken by name, in any order");
-    let (_, body) = rig.infer("mixed", json!({"inputs": inputs, "outputs": [{"name": "same"}]})).await;
+
+    assert_eq!(
+        body["outputs"], outputs,
+        "inputs are taken by name, in any order"
+    );
+
+    let (_, body) = rig
+        .infer(
+            "mixed",
+            json!({"inputs": inputs, "outputs": [{"name": "same"}]}),
+        )
+        .await;
+
     assert_eq!(body["outputs"], json!([outputs[1]]));
 }
 
@@ -34,25 +56,49 @@ async fn metadata_and_health_are_as_the_protocol_says() {
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
     rig.put("add", "2", models::add(2.0));
     rig.publish_with(&[("add", "1")]);
-    rig.wait("two versions", async || rig.get("/v2/models/add").await.1["versions"] == json!(["1", "2"])).await;
+    rig.wait("two versions", async || {
+        rig.get("/v2/models/add").await.1["versions"] == json!(["1", "2"])
+    })
+    .await;
+
     let (_, body) = rig.get("/v2/models/add/versions/2").await;
     assert_eq!(body["versions"], json!(["2"]));
-    assert_eq!(body["inputs"], json!([{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]));
-    assert_eq!(body["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [-1, 2]}]));
+    assert_eq!(
+        body["inputs"],
+        json!([{"name": "x", "datatype": "FP32", "shape": [-1, 2]}])
+    );
+
+    assert_eq!(
+        body["outputs"],
+        json!([{"name": "y", "datatype": "FP32", "shape": [-1, 2]}])
+    );
+
     for (path, field, value) in [
         ("/v2", "name", json!("regionmesh")),
         ("/v2/health/live", "live", json!(true)),
         ("/v2/health/ready", "ready", json!(true)),
         ("/v2/models/add/ready", "version", json!("1")),
         ("/v2/models/add/versions/2/ready", "version", json!("2")),
-        ("/v2/models/add/versions/production/ready", "version", json!("1")),
+        (
+            "/v2/models/add/versions/production/ready",
+            "version",
+            json!("1"),
+        ),
     ] {
         let (status, body) = rig.get(path).await;
         assert_eq!((status, &body[field]), (200, &value), "{path}");
     }
+
     for method in ["GET", "POST"] {
         let (status, body) = rig.call(method, "/v2/repository/index", "{}").await;
-        assert_eq!((status, body[0]["state"].as_str().unwrap(), body.as_array().unwrap().len()), (200, "READY", 2));
+        assert_eq!(
+            (
+                status,
+                body[0]["state"].as_str().unwrap(),
+                body.as_array().unwrap().len()
+            ),
+            (200, "READY", 2)
+        );
     }
 }
 
@@ -63,17 +109,59 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
     let x = || input("x", "FP32", json!([1, 2]), json!([1, 2]));
     let add = "/v2/models/add/infer";
     let cases = [
-        ("POST", "/v2/models/none/infer", json!({}), 404, "model \"none\" is not in this region"),
-        ("POST", "/v2/models/..%2f..%2fetc/infer", json!({}), 404, "is not in this region"),
-        ("POST", "/v2/models/add/versions/9/infer", json!({}), 404, "no version or alias \"9\""),
-        ("GET", "/v2/models/add/versions/9", json!(null), 404, "no version or alias \"9\""),
+        (
+            "POST",
+            "/v2/models/none/infer",
+            json!({}),
+            404,
+            "model \"none\" is not in this region",
+        ),
+        (
+            "POST",
+            "/v2/models/..%2f..%2fetc/infer",
+            json!({}),
+            404,
+            "is not in this region",
+        ),
+        (
+            "POST",
+            "/v2/models/add/versions/9/infer",
+            json!({}),
+            404,
+            "no version or alias \"9\"",
+        ),
+        (
+            "GET",
+            "/v2/models/add/versions/9",
+            json!(null),
+            404,
+            "no version or alias \"9\"",
+        ),
         ("GET", "/v2/models/none/ready", json!(null), 404, "\"none\""),
         ("GET", "/v1/models/add", json!(null), 404, "no such path"),
         ("GET", add, json!(null), 405, "GET is not allowed"),
-        ("DELETE", "/v2/models/add", json!(null), 405, "DELETE is not allowed"),
-        ("POST", add, json!({"inputs": 3}), 400, "not an inference request"),
+        (
+            "DELETE",
+            "/v2/models/add",
+            json!(null),
+            405,
+            "DELETE is not allowed",
+        ),
+        (
+            "POST",
+            add,
+            json!({"inputs": 3}),
+            400,
+            "not an inference request",
+        ),
         ("POST", add, json!({}), 400, "missing field `inputs`"),
-        ("POST", add, json!({"inputs": []}), 400, "inputs are missing: [\"x\"]"),
+        (
+            "POST",
+            add,
+            json!({"inputs": []}),
+            400,
+            "inputs are missing: [\"x\"]",
+        ),
         (
             "POST",
             add,
@@ -81,8 +169,20 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
             400,
             "input \"z\" is not one of the model's: [\"x\"]",
         ),
-        ("POST", add, json!({"inputs": [x(), x()]}), 400, "input \"x\" is given twice"),
-        ("POST", add, json!({"inputs": [x(), input("z", "FP32", json!([1]), json!([1]))]}), 400, "input \"z\" is not"),
+        (
+            "POST",
+            add,
+            json!({"inputs": [x(), x()]}),
+            400,
+            "input \"x\" is given twice",
+        ),
+        (
+            "POST",
+            add,
+            json!({"inputs": [x(), input("z", "FP32", json!([1]), json!([1]))]}),
+            400,
+            "input \"z\" is not",
+        ),
         (
             "POST",
             add,
@@ -132,7 +232,13 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
             400,
             "dimension 0 of the shape",
         ),
-        ("POST", add, json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2]}]}), 400, "no data"),
+        (
+            "POST",
+            add,
+            json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2]}]}),
+            400,
+            "no data",
+        ),
         (
             "POST",
             add,
@@ -155,18 +261,40 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
             "not a whole number",
         ),
     ];
+
     for (method, path, body, status, part) in cases {
         let (parts, answer) = rig.exchange(method, path, body.to_string()).await;
-        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{method} {path} {body}: {answer}"));
-        assert_eq!(parts.status.as_u16(), status, "{method} {path} {body}: {error}");
+        let error = answer["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{method} {path} {body}: {answer}"));
+
+        assert_eq!(
+            parts.status.as_u16(),
+            status,
+            "{method} {path} {body}: {error}"
+        );
+
         assert!(error.contains(part), "{method} {path} {body}: {error}");
         assert_eq!(parts.headers.contains_key("allow"), status == 405);
         assert!(parts.headers.contains_key("x-regionmesh-region"));
     }
-    for body in ["", "{", "\u{0}", "[[[[", &"[".repeat(100_000), "{\"inputs\":[{\"name\":\"x\"}]}"] {
+
+    for body in [
+        "",
+        "{",
+        "\u{0}",
+        "[[[[",
+        &"[".repeat(100_000),
+        "{\"inputs\":[{\"name\":\"x\"}]}",
+    ] {
         assert_eq!(rig.call("POST", add, body.to_owned()).await.0, 400);
     }
-    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200, "and it still serves");
+
+    assert_eq!(
+        rig.infer("add", floats([1.0, 2.0])).await.0,
+        200,
+        "and it still serves"
+    );
 }
 
 #[tokio::test]
@@ -174,12 +302,31 @@ async fn only_models_of_the_catalogue_become_metric_labels() {
     let rig = Rig::with(&[("add", models::add(1.0))]).await;
     for number in 0..50 {
         rig.infer(&format!("made-up-{number}"), json!({})).await;
-        rig.call("POST", &format!("/v2/models/add/versions/{number}9/infer"), "{}").await;
+        rig.call(
+            "POST",
+            &format!("/v2/models/add/versions/{number}9/infer"),
+            "{}",
+        )
+        .await;
     }
+
     rig.infer("add", floats([1.0, 2.0])).await;
     let metrics = rig.metrics();
-    assert!(!metrics.contains("made-up") && !metrics.contains("version=\"19\""), "{metrics}");
-    assert!(metrics.contains("regionmesh_inference_requests_total{code=\"404\",model=\"\",version=\"\"} 50"));
-    assert!(metrics.contains("regionmesh_inference_requests_total{code=\"404\",model=\"add\",version=\"\"} 50"));
-    assert!(metrics.contains("regionmesh_inference_requests_total{code=\"200\",model=\"add\",version=\"1\"} 1"));
+    assert!(
+        !metrics.contains("made-up") && !metrics.contains("version=\"19\""),
+        "{metrics}"
+    );
+
+    assert!(
+        metrics.contains(
+            "regionmesh_inference_requests_total{code=\"404\",model=\"\",version=\"\"} 50"
+        )
+    );
+
+    assert!(metrics.contains(
+        "regionmesh_inference_requests_total{code=\"404\",model=\"add\",version=\"\"} 50"
+    ));
+    assert!(metrics.contains(
+        "regionmesh_inference_requests_total{code=\"200\",model=\"add\",version=\"1\"} 1"
+    ));
 }

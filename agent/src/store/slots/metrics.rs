@@ -20,6 +20,7 @@ impl SlotMetrics {
             registry.register(Box::new(counter.clone()))?;
             Ok::<_, prometheus::Error>(counter)
         };
+
         Ok(Self {
             writes: counter(
                 "regionmesh_register_slot_writes_total",
@@ -28,7 +29,8 @@ impl SlotMetrics {
             )?,
             retries: counter(
                 "regionmesh_register_slot_retries_total",
-                "Slot writes tried again: another agent took the slot, ours was outdated, or the outcome was unknown.",
+                "Slot writes tried again: another agent took the slot, ours was outdated, or the \
+                    outcome was unknown.",
                 &["acceptor", "reason"],
             )?,
             errors: counter(
@@ -38,7 +40,8 @@ impl SlotMetrics {
             )?,
             begun: counter(
                 "regionmesh_register_acceptor_begun_total",
-                "Times that this agent began an acceptor's state anew: first (there was none), lost (slots were deleted).",
+                "Times that this agent began an acceptor's state anew: first (there was none), \
+                    lost (slots were deleted).",
                 &["acceptor", "reason"],
             )?,
             duration: {
@@ -46,8 +49,11 @@ impl SlotMetrics {
                     "regionmesh_register_request_duration_seconds",
                     "Time that this agent's acceptor took for a request, its store included.",
                 );
-                let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+                let buckets = vec![
+                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                ];
                 let duration = HistogramVec::new(options.buckets(buckets), &["acceptor"])?;
+
                 registry.register(Box::new(duration.clone()))?;
                 duration
             },

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    BilledSeries, Cells, CellsBuilder, ChargeKind, Currency, Dimension, Ledger, Period, PricingClass, Scope,
-    StoredPart, Sums, billed_series, cells::CellKey, day_number,
+    BilledSeries, Cells, CellsBuilder, ChargeKind, Currency, Dimension, Ledger, Period,
+    PricingClass, Scope, StoredPart, Sums, billed_series, cells::CellKey, day_number,
 };
 use proptest::prelude::*;
 use time::macros::date;
@@ -19,11 +19,28 @@ fn usual(day: i32, seed: i32) -> f64 {
     100.0 * weekday + f64::from((day.wrapping_mul(7_919) + seed) % 7)
 }
 
-fn series(name: &str, parts: &[(&str, &dyn Fn(i32) -> f64)], days: std::ops::Range<i32>) -> BilledSeries {
-    let of = |cost: &dyn Fn(i32) -> f64| days.clone().map(|day| (day, amount_of(cost(day)))).collect();
-    let parts = parts.iter().map(|(part, cost)| ((*part).to_owned(), of(*cost))).collect();
+fn series(
+    name: &str,
+    parts: &[(&str, &dyn Fn(i32) -> f64)],
+    days: std::ops::Range<i32>,
+) -> BilledSeries {
+    let of = |cost: &dyn Fn(i32) -> f64| {
+        days.clone()
+            .map(|day| (day, amount_of(cost(day))))
+            .collect()
+    };
+    let parts = parts
+        .iter()
+        .map(|(part, cost)| ((*part).to_owned(), of(*cost)))
+        .collect();
     let scope = Scope::from([("region".to_owned(), name.to_owned())]);
-    BilledSeries { scope, currency: Currency::USD, last_day: days.end - 1, parts }
+
+    BilledSeries {
+        scope,
+        currency: Currency::USD,
+        last_day: days.end - 1,
+        parts,
+    }
 }
 
 fn found(cost: impl Fn(i32) -> f64, days: i32) -> Vec<Anomaly> {
@@ -32,7 +49,10 @@ fn found(cost: impl Fn(i32) -> f64, days: i32) -> Vec<Anomaly> {
 }
 
 fn days_of(anomalies: &[Anomaly]) -> Vec<(AnomalyKind, i32)> {
-    anomalies.iter().map(|anomaly| (anomaly.kind, day_number(anomaly.since.date()) - start())).collect()
+    anomalies
+        .iter()
+        .map(|anomaly| (anomaly.kind, day_number(anomaly.since.date()) - start()))
+        .collect()
 }
 
 proptest! {
@@ -46,23 +66,57 @@ proptest! {
         let mut parts: BTreeMap<String, BTreeMap<i32, Amount>> = BTreeMap::new();
         for (index, (a, b)) in amounts.iter().enumerate() {
             let factor = if high.contains(&index) { 100 } else { 1 };
-            parts.entry("a".into()).or_default().insert(index as i32, Amount(*a * factor));
-            parts.entry("b".into()).or_default().insert(index as i32, Amount(*b));
+            parts
+                .entry("a".into())
+                .or_default()
+                .insert(index as i32, Amount(*a * factor));
+
+            parts
+                .entry("b".into())
+                .or_default()
+                .insert(index as i32, Amount(*b));
         }
+
         let last_day = amounts.len() as i32 - 1;
-        let series = BilledSeries { scope: Scope::new(), currency: Currency::USD, last_day, parts };
-        let settings = BilledSettings { floor: Amount(1), floor_percent: 0 };
+        let series = BilledSeries {
+            scope: Scope::new(),
+            currency: Currency::USD,
+            last_day,
+            parts,
+        };
+
+        let settings = BilledSettings {
+            floor: Amount(1),
+            floor_percent: 0,
+        };
+
         for anomaly in billed_anomalies(&[series], &settings) {
             let sum: Amount = anomaly.contributors.iter().map(|part| part.excess).sum();
             prop_assert_eq!(sum, anomaly.excess.amount);
-            prop_assert_eq!(anomaly.kind == AnomalyKind::Drop, anomaly.excess.amount < Amount::ZERO);
+            prop_assert_eq!(
+                anomaly.kind == AnomalyKind::Drop,
+                anomaly.excess.amount < Amount::ZERO
+            );
         }
     }
 
     #[test]
-    fn any_days_are_survived(day in any::<i32>(), last_day in any::<i32>(), amount in any::<i64>()) {
-        let parts = BTreeMap::from([("a".to_owned(), BTreeMap::from([(day, Amount(i128::from(amount)))]))]);
-        let series = BilledSeries { scope: Scope::new(), currency: Currency::USD, last_day, parts };
+    fn any_days_are_survived(
+        day in any::<i32>(),
+        last_day in any::<i32>(),
+        amount in any::<i64>(),
+    ) {
+        let parts = BTreeMap::from([(
+            "a".to_owned(),
+            BTreeMap::from([(day, Amount(i128::from(amount)))]),
+        )]);
+        let series = BilledSeries {
+            scope: Scope::new(),
+            currency: Currency::USD,
+            last_day,
+            parts,
+        };
+
         billed_anomalies(&[series], &BilledSettings::default());
     }
 }
@@ -76,24 +130,55 @@ fn usual_days_are_none() {
 
 #[test]
 fn a_spike_says_since_when_and_how_much() {
-    let found = found(|day| if day == start() + 60 { 400.0 } else { usual(day, 0) }, 100);
+    let found = found(
+        |day| {
+            if day == start() + 60 {
+                400.0
+            } else {
+                usual(day, 0)
+            }
+        },
+        100,
+    );
+
     assert_eq!(days_of(&found), [(AnomalyKind::Spike, 60)]);
     let excess = found[0].excess.amount.to_f64();
     assert!((270.0..340.0).contains(&excess), "{excess}");
     assert_eq!(found[0].actual, amount_of(400.0));
-    assert_eq!(found[0].until.map(|until| day_number(until.date())), Some(start() + 61));
+    assert_eq!(
+        found[0].until.map(|until| day_number(until.date())),
+        Some(start() + 61)
+    );
+
     assert_eq!(found[0].contributors[0].part, "EC2");
 }
 
 #[test]
 fn a_spike_does_not_hide_the_next() {
-    let found = found(|day| if [60, 75].contains(&(day - start())) { 400.0 } else { usual(day, 0) }, 100);
-    assert_eq!(days_of(&found), [(AnomalyKind::Spike, 60), (AnomalyKind::Spike, 75)]);
+    let found = found(
+        |day| {
+            if [60, 75].contains(&(day - start())) {
+                400.0
+            } else {
+                usual(day, 0)
+            }
+        },
+        100,
+    );
+
+    assert_eq!(
+        days_of(&found),
+        [(AnomalyKind::Spike, 60), (AnomalyKind::Spike, 75)]
+    );
 }
 
 #[test]
 fn a_shift_is_reported_once_and_then_usual() {
-    let found = found(|day| usual(day, 0) * if day >= start() + 60 { 3.0 } else { 1.0 }, 200);
+    let found = found(
+        |day| usual(day, 0) * if day >= start() + 60 { 3.0 } else { 1.0 },
+        200,
+    );
+
     assert_eq!(days_of(&found), [(AnomalyKind::LevelShift, 60)]);
     assert!(found[0].until.is_some());
 }
@@ -105,34 +190,79 @@ fn a_refund_is_none_and_hides_none() {
         60 => 400.0,
         _ => usual(day, 0),
     };
+
     assert_eq!(days_of(&found(refunded, 100)), [(AnomalyKind::Spike, 60)]);
 }
 
 #[test]
 fn a_monthly_fee_is_none_the_third_time_and_hides_none() {
     let is_first = |day: i32| crate::day_of(day).is_some_and(|date| date.day() == 1);
-    let fee = |day: i32| usual(day, 0) + if day > start() && is_first(day) { 500.0 } else { 0.0 };
+    let fee = |day: i32| {
+        usual(day, 0)
+            + if day > start() && is_first(day) {
+                500.0
+            } else {
+                0.0
+            }
+    };
+
     let days = days_of(&found(fee, 200));
-    assert_eq!(days, [(AnomalyKind::Spike, 31), (AnomalyKind::Spike, 59)], "1 February, 1 March");
+    assert_eq!(
+        days,
+        [(AnomalyKind::Spike, 31), (AnomalyKind::Spike, 59)],
+        "1 February, 1 March"
+    );
+
     let with_spike = |day: i32| if day == start() + 93 { 350.0 } else { fee(day) };
-    assert_eq!(days_of(&found(with_spike, 200)).last(), Some(&(AnomalyKind::Spike, 93)), "three days after a fee");
+    assert_eq!(
+        days_of(&found(with_spike, 200)).last(),
+        Some(&(AnomalyKind::Spike, 93)),
+        "three days after a fee"
+    );
 }
 
 #[test]
 fn small_money_is_none() {
-    assert_eq!(found(|day| if day == start() + 60 { 4.0 } else { 1.0 + usual(day, 0) / 1e4 }, 100), []);
+    assert_eq!(
+        found(
+            |day| if day == start() + 60 {
+                4.0
+            } else {
+                1.0 + usual(day, 0) / 1e4
+            },
+            100
+        ),
+        []
+    );
+
     // Far outside of the noise, and still only a fifth more.
-    assert_eq!(found(|day| if day == start() + 60 { 120.0 } else { 100.0 }, 100), []);
+    assert_eq!(
+        found(|day| if day == start() + 60 { 120.0 } else { 100.0 }, 100),
+        []
+    );
 }
 
 #[test]
 fn a_drop_of_the_last_two_days_is_none() {
-    let down_from = |from: i32| move |day: i32| if day >= start() + from { 5.0 } else { usual(day, 0) };
+    let down_from = |from: i32| {
+        move |day: i32| {
+            if day >= start() + from {
+                5.0
+            } else {
+                usual(day, 0)
+            }
+        }
+    };
+
     assert_eq!(found(down_from(98), 100), []);
     let found = found(down_from(95), 100);
     assert_eq!(days_of(&found), [(AnomalyKind::Drop, 95)]);
+
     let excess = found[0].excess.amount.to_f64();
-    assert!((-300.0..-190.0).contains(&excess), "three days, without the last two: {excess}");
+    assert!(
+        (-300.0..-190.0).contains(&excess),
+        "three days, without the last two: {excess}"
+    );
 }
 
 #[test]
@@ -145,17 +275,32 @@ fn a_first_spend_is_new_after_two_weeks_of_history() {
         let new = series("new", &[("EC2", &cost)], start() + from..last + 1);
         days_of(&billed_anomalies(&[old.clone(), new], &settings))
     };
+
     assert_eq!(at(40), [(AnomalyKind::New, 40)]);
     assert_eq!(at(14), [(AnomalyKind::New, 14)]);
     assert_eq!(at(13), []);
+
     let small = series("small", &[("EC2", &|_| 2.0)], start() + 40..last + 1);
     assert_eq!(billed_anomalies(&[old, small], &settings), []);
 }
 
 #[test]
 fn ids_stay_when_days_are_added() {
-    let cost = |day: i32| if day >= start() + 60 { 400.0 } else { usual(day, 0) };
-    let ids = |days| found(cost, days).into_iter().map(|anomaly| anomaly.id).collect::<Vec<_>>();
+    let cost = |day: i32| {
+        if day >= start() + 60 {
+            400.0
+        } else {
+            usual(day, 0)
+        }
+    };
+
+    let ids = |days| {
+        found(cost, days)
+            .into_iter()
+            .map(|anomaly| anomaly.id)
+            .collect::<Vec<_>>()
+    };
+
     assert_eq!(ids(62), ids(100));
     assert_eq!(ids(62).len(), 1);
 }
@@ -164,8 +309,13 @@ fn ledger<const N: usize>(bills: [(&str, Cells); N]) -> Ledger {
     let mut ledger = Ledger::default();
     for (source, cells) in bills {
         let period = Period::of(date!(2026 - 01 - 01));
-        ledger.insert(StoredPart::new(source.into(), period, 0, "test".into(), cells).unwrap().into());
+        ledger.insert(
+            StoredPart::new(source.into(), period, 0, "test".into(), cells)
+                .unwrap()
+                .into(),
+        );
     }
+
     ledger
 }
 
@@ -174,15 +324,33 @@ fn bill(provider: &str, region: &str, days: i32, purchase_after: Option<i32>) ->
     let mut builder = CellsBuilder::new(Vec::new());
     let mut add = |day: i32, kind, cost| {
         let texts = [provider, "1", region, "", "compute", "Compute"];
-        let (pricing, currency) = (PricingClass::OnDemand, Currency::USD);
-        let key = CellKey { day: crate::day_of(day).unwrap(), kind, pricing, currency, texts, tags: &[] };
+        let pricing = PricingClass::OnDemand;
+        let currency = Currency::USD;
+        let key = CellKey {
+            day: crate::day_of(day).unwrap(),
+            kind,
+            pricing,
+            currency,
+            texts,
+            tags: &[],
+        };
+
         let place = builder.place(&key);
-        builder.add(place, Sums { effective: amount_of(cost), rows: 1, ..Sums::default() });
+        builder.add(
+            place,
+            Sums {
+                effective: amount_of(cost),
+                rows: 1,
+                ..Sums::default()
+            },
+        );
     };
+
     (0..days).for_each(|day| add(start() + day, ChargeKind::Usage, usual(day, 0)));
     if let Some(after) = purchase_after {
         add(start() + days - 1 + after, ChargeKind::Purchase, 0.0);
     }
+
     builder.finish()
 }
 
@@ -191,16 +359,35 @@ fn days_that_a_bill_does_not_reach_are_no_drop() {
     let found = |bills: Ledger| {
         let ends = bills.ends(crate::day_of(start() + 150).unwrap());
         let by = [Dimension::Region, Dimension::Service, Dimension::Provider];
-        let series = by.map(|by| billed_series(&bills, &ends, by, Dimension::Account)).concat();
+        let series = by
+            .map(|by| billed_series(&bills, &ends, by, Dimension::Account))
+            .concat();
+
         days_of(&billed_anomalies(&series, &BilledSettings::default()))
     };
     let aws = || bill("AWS", "us-east-1", 100, None);
-    assert_eq!(found(ledger([("AWS 1", aws()), ("Microsoft 1", bill("Microsoft", "eastus", 94, None))])), []);
-    assert_eq!(found(ledger([("AWS 1", bill("AWS", "us-east-1", 100, Some(10)))])), []);
+
+    assert_eq!(
+        found(ledger([
+            ("AWS 1", aws()),
+            ("Microsoft 1", bill("Microsoft", "eastus", 94, None))
+        ])),
+        []
+    );
+
+    assert_eq!(
+        found(ledger([("AWS 1", bill("AWS", "us-east-1", 100, Some(10)))])),
+        []
+    );
+
     // Ended long ago: then the days after are known to cost nothing, in what it was a part of, too.
     let old = bill("Microsoft", "eastus", 50, None);
     let drops = [(AnomalyKind::Drop, 50); 3];
-    assert_eq!(found(ledger([("AWS 1", aws()), ("Microsoft 1", old)])), drops);
+
+    assert_eq!(
+        found(ledger([("AWS 1", aws()), ("Microsoft 1", old)])),
+        drops
+    );
 }
 
 #[test]
@@ -216,21 +403,44 @@ fn cells_become_series_of_usage_alone() {
             texts,
             tags: &[],
         };
+
         let place = builder.place(&key);
-        builder.add(place, Sums { effective: effective.parse().unwrap(), ..Sums::default() });
+        builder.add(
+            place,
+            Sums {
+                effective: effective.parse().unwrap(),
+                ..Sums::default()
+            },
+        );
     };
+
     add(ChargeKind::Usage, "EC2", "10.5");
     add(ChargeKind::Usage, "S3", "2");
     add(ChargeKind::Usage, "Refunded", "-4");
     add(ChargeKind::Credit, "EC2", "-3");
     add(ChargeKind::Adjustment, "EC2", "7");
     add(ChargeKind::Purchase, "EC2", "5000");
+
     let ledger = ledger([("AWS 1", builder.finish())]);
     let ends = ledger.ends(date!(2026 - 01 - 20));
     let series = billed_series(&ledger, &ends, Dimension::Region, Dimension::Service);
     let parts = [("EC2", "10.5"), ("S3", "2")];
-    let parts = parts.map(|(part, amount)| (part.to_owned(), BTreeMap::from([(start(), amount.parse().unwrap())])));
+    let parts = parts.map(|(part, amount)| {
+        (
+            part.to_owned(),
+            BTreeMap::from([(start(), amount.parse().unwrap())]),
+        )
+    });
+
     let scope = Scope::from([("region".to_owned(), "eu-west-1".to_owned())]);
     let parts = BTreeMap::from(parts);
-    assert_eq!(series, [BilledSeries { scope, currency: Currency::USD, last_day: start(), parts }]);
+    assert_eq!(
+        series,
+        [BilledSeries {
+            scope,
+            currency: Currency::USD,
+            last_day: start(),
+            parts
+        }]
+    );
 }

@@ -55,16 +55,25 @@ impl Found {
 
     /// The bytes moved down by so many places.
     pub(super) fn shift(&mut self, by: u32) {
-        self.places[..self.marks].iter_mut().for_each(|place| *place -= by);
+        self.places[..self.marks]
+            .iter_mut()
+            .for_each(|place| *place -= by);
     }
 
     /// Looks at blocks, the first of which stands at `place`.
     pub(super) fn scan(&mut self, blocks: &[[u8; BLOCK]], place: usize) {
-        self.places.resize(self.places.len().max(self.marks + (blocks.len() + 1) * BLOCK), 0);
+        self.places.resize(
+            self.places
+                .len()
+                .max(self.marks + (blocks.len() + 1) * BLOCK),
+            0,
+        );
+
         #[cfg(target_arch = "x86_64")]
         if avx2::scan(self, blocks, place) {
             return;
         }
+
         for (index, block) in blocks.iter().enumerate() {
             let found = masks(block);
             self.add(found, parity(found.quotes), place + index * BLOCK);
@@ -77,6 +86,7 @@ impl Found {
         let quoted = parity ^ self.quoted;
         // The highest bit, spread over all.
         self.quoted = (quoted as i64 >> 63) as u64;
+
         let mut separators = found.separators & !quoted;
 
         if found.line_feeds != 0 {
@@ -86,18 +96,25 @@ impl Found {
                 let until = record_ends ^ (record_ends - 1);
                 let marks = self.marks as u32 + (separators & until).count_ones();
                 let line_feeds = self.line_feeds + (found.line_feeds & until).count_ones();
+
                 self.ends.push(RecordEnd { marks, line_feeds });
                 record_ends &= record_ends - 1;
             }
+
             self.line_feeds += found.line_feeds.count_ones();
         }
-        let Some(places) = self.places[self.marks..].first_chunk_mut::<BLOCK>() else { return };
+
+        let Some(places) = self.places[self.marks..].first_chunk_mut::<BLOCK>() else {
+            return;
+        };
         let count = separators.count_ones() as usize;
+
         self.marks += count;
         let mut write = |to: &mut u32| {
             *to = place as u32 + separators.trailing_zeros();
             separators &= separators.wrapping_sub(1);
         };
+
         // Eight writes, useful or not, cost less than a jump that is predicted wrongly.
         let (first, others) = places.split_at_mut(8);
         first.iter_mut().for_each(&mut write);
@@ -112,8 +129,9 @@ impl Found {
 mod avx2 {
     use super::{BLOCK, Found, Masks};
     use std::arch::x86_64::{
-        __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8, _mm256_cmpeq_epi8,
-        _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8,
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
+        _mm256_set1_epi8,
     };
 
     /// Whether this processor can do it, and it was done.
@@ -123,10 +141,12 @@ mod avx2 {
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("pclmulqdq")
             && is_x86_feature_detected!("popcnt");
+
         if is_supported {
             // SAFETY: the processor has the instructions that the function is compiled for.
             unsafe { scan_blocks(found, blocks, place) };
         }
+
         is_supported
     }
 
@@ -155,7 +175,8 @@ mod avx2 {
             // SAFETY: a half has the 32 bytes that are read, wherever they lie.
             unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
         });
-        let equal = |bytes: __m256i, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
+        let equal =
+            |bytes: __m256i, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
         let bits = |low: __m256i, high: __m256i| {
             let low = u64::from(_mm256_movemask_epi8(low) as u32);
             low | u64::from(_mm256_movemask_epi8(high) as u32) << 32
@@ -163,6 +184,7 @@ mod avx2 {
         let line_feeds = (equal(low, b'\n'), equal(high, b'\n'));
         let low_separators = _mm256_or_si256(equal(low, b','), line_feeds.0);
         let high_separators = _mm256_or_si256(equal(high, b','), line_feeds.1);
+
         Masks {
             quotes: bits(equal(low, b'"'), equal(high, b'"')),
             separators: bits(low_separators, high_separators),
@@ -175,11 +197,16 @@ const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 /// One bit in each byte, the lowest one in the first.
 const DIAGONAL: u64 = 0x8040_2010_0804_0201;
 
-/// Looks for the three bytes on any processor; compilers make vector instructions of the comparisons.
+/// Looks for the three bytes on any processor; compilers make vector instructions of the
+/// comparisons.
 fn masks(block: &[u8; BLOCK]) -> Masks {
     let equal = |wanted: u8| block.map(|byte| if byte == wanted { 0xff } else { 0 });
     let line_feeds = gather(&equal(b'\n'));
-    Masks { quotes: gather(&equal(b'"')), separators: gather(&equal(b',')) | line_feeds, line_feeds }
+    Masks {
+        quotes: gather(&equal(b'"')),
+        separators: gather(&equal(b',')) | line_feeds,
+        line_feeds,
+    }
 }
 
 /// A bit for each byte, which is 0 or 255.
@@ -191,10 +218,12 @@ fn gather(bytes: &[u8; BLOCK]) -> u64 {
         let byte = (u64::from_le_bytes(*word) & DIAGONAL).wrapping_mul(LOW_BITS) >> 56;
         bits |= byte << (index * 8);
     }
+
     bits
 }
 
-/// Bit by bit, whether the number of ones up to and with this bit is odd: the bytes from an opening quote to its closing one.
+/// Bit by bit, whether the number of ones up to and with this bit is odd: the bytes from an opening
+/// quote to its closing one.
 #[inline(always)]
 fn parity(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
@@ -214,10 +243,24 @@ mod tests {
             picks in proptest::collection::vec(0usize..8, BLOCK * 3),
             other: u8,
         ) {
-            let bytes = [b'"', b',', b'\n', other, other.wrapping_add(1), b'#', b'-', b'\x0b'];
+            let bytes = [
+                b'"',
+                b',',
+                b'\n',
+                other,
+                other.wrapping_add(1),
+                b'#',
+                b'-',
+                b'\x0b',
+            ];
+
             let text: Vec<u8> = picks.iter().map(|pick| bytes[*pick]).collect();
             let (blocks, _) = text.as_chunks::<BLOCK>();
-            let (mut is_quoted, mut marks, mut ends, mut line_feeds) = (false, Vec::new(), Vec::new(), 0);
+            let mut is_quoted = false;
+            let mut marks = Vec::new();
+            let mut ends = Vec::new();
+            let mut line_feeds = 0;
+
             for (place, byte) in text.iter().enumerate() {
                 is_quoted ^= *byte == b'"';
                 line_feeds += u32::from(*byte == b'\n');
@@ -229,18 +272,31 @@ mod tests {
                 }
             }
 
-            let mut plain = Found { places: vec![0; BLOCK * 4], ..Found::default() };
+            let mut plain = Found {
+                places: vec![0; BLOCK * 4],
+                ..Found::default()
+            };
+
             for (index, block) in blocks.iter().enumerate() {
                 let found = masks(block);
                 plain.add(found, parity(found.quotes), 7 + index * BLOCK);
             }
+
             let mut fast = Found::default();
             fast.scan(blocks, 7);
             for found in [plain, fast] {
                 prop_assert_eq!(found.marks(), &marks);
-                let found_ends: Vec<_> = found.ends.iter().map(|end| (end.marks, end.line_feeds)).collect();
+                let found_ends: Vec<_> = found
+                    .ends
+                    .iter()
+                    .map(|end| (end.marks, end.line_feeds))
+                    .collect();
+
                 prop_assert_eq!(found_ends, ends.clone());
-                prop_assert_eq!((found.line_feeds, found.quoted != 0), (line_feeds, is_quoted));
+                prop_assert_eq!(
+                    (found.line_feeds, found.quoted != 0),
+                    (line_feeds, is_quoted)
+                );
             }
         }
     }

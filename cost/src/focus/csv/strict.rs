@@ -21,9 +21,11 @@ pub(super) fn read(bytes: &[u8], start: usize, marks: &mut Vec<u32>) -> Outcome 
                 None => return Outcome::Open,
                 Some(quote) => at = quote + 1,
             }
+
             if bytes.get(at) == Some(&b'\r') {
                 at += 1;
             }
+
             match bytes.get(at) {
                 None => return Outcome::Open,
                 Some(b',' | b'\n') => {}
@@ -36,6 +38,7 @@ pub(super) fn read(bytes: &[u8], start: usize, marks: &mut Vec<u32>) -> Outcome 
                 Some(length) => at += length,
             }
         }
+
         marks.push(at as u32);
         if bytes[at] == b'\n' {
             return Outcome::Complete;

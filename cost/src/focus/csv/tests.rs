@@ -51,16 +51,31 @@ proptest! {
         step in 1usize..300,
     ) {
         let end = if is_crlf { "\r\n" } else { "\n" };
-        let mut text = rows.iter().map(|row| row.join(",")).collect::<Vec<_>>().join(end);
+        let mut text = rows
+            .iter()
+            .map(|row| row.join(","))
+            .collect::<Vec<_>>()
+            .join(end);
+
         if has_end {
             text.push_str(end);
         }
+
         let mut line = 1;
-        let expected: Vec<Read_> = rows.iter().map(|row| {
-            let at = line;
-            line += 1 + row.iter().flat_map(|field| field.bytes()).filter(|byte| *byte == b'\n').count() as u64;
-            Ok((at, row.clone()))
-        }).collect();
+        let expected: Vec<Read_> = rows
+            .iter()
+            .map(|row| {
+                let at = line;
+                line += 1 + row
+                    .iter()
+                    .flat_map(|field| field.bytes())
+                    .filter(|byte| *byte == b'\n')
+                    .count() as u64;
+
+                Ok((at, row.clone()))
+            })
+            .collect();
+
         prop_assert_eq!(all(text.as_bytes(), step).0, expected);
     }
 
@@ -74,11 +89,20 @@ proptest! {
     fn a_stray_quote_costs_its_own_line(at in 0usize..50, column in 0usize..3, place in 0usize..3) {
         let mut rows = vec![["abc", "\"d,e\"", "f"].map(str::to_owned); 50];
         rows[at] = ["abc", "de", "f"].map(str::to_owned);
+
         let length = rows[at][column].len();
         rows[at][column].insert(place.min(length), '"');
-        let text = rows.iter().map(|row| row.join(",") + "\n").collect::<String>();
+
+        let text = rows
+            .iter()
+            .map(|row| row.join(",") + "\n")
+            .collect::<String>();
         let (found, _) = all(text.as_bytes(), 1000);
-        let others = found.iter().flatten().filter(|(line, _)| *line != at as u64 + 1);
+        let others = found
+            .iter()
+            .flatten()
+            .filter(|(line, _)| *line != at as u64 + 1);
+
         // Where the first line is broken, nothing says how many fields there are.
         prop_assert_eq!(others.count(), 49, "{:?}", found);
     }
@@ -88,13 +112,17 @@ proptest! {
 fn two_rows_with_a_stray_quote_are_not_taken_for_one() {
     let (found, _) = all(b"a,b,c\n1,5\" x,2\n3,6\" y,4\n", 5);
     let row = |line, fields: [&str; 3]| Ok((line, fields.map(str::to_owned).to_vec()));
-    assert_eq!(found[1..], [row(2, ["1", "5\" x", "2"]), row(3, ["3", "6\" y", "4"])]);
+    assert_eq!(
+        found[1..],
+        [row(2, ["1", "5\" x", "2"]), row(3, ["3", "6\" y", "4"])]
+    );
 }
 
 #[test]
 fn a_quote_without_an_end_costs_a_line_and_little_memory() {
     let mut text = String::from("a,b\n1,\"open\n");
     text.push_str(&"2,3\n".repeat(1_000_000));
+
     let (found, buffer) = all(text.as_bytes(), 1 << 16);
     assert_eq!(found[1], Err((2, Broken::TooLong)));
     assert_eq!((found.len(), found[2].clone().unwrap().0), (1_000_002, 3));
@@ -106,8 +134,16 @@ fn an_endless_field_is_not_kept() {
     let mut text = vec![b'x'; 20 << 20];
     text[..5].copy_from_slice(b"a,b\n\"");
     text.extend_from_slice(b"\n1,2\n");
+
     let (found, buffer) = all(&text, 1 << 16);
-    assert_eq!(found[1..], [Err((2, Broken::TooLong)), Ok((3, vec!["1".into(), "2".into()]))]);
+    assert_eq!(
+        found[1..],
+        [
+            Err((2, Broken::TooLong)),
+            Ok((3, vec!["1".into(), "2".into()]))
+        ]
+    );
+
     assert!(buffer <= 4 * RECORD_MAX, "{buffer}");
 }
 
@@ -116,6 +152,7 @@ fn many_quotes_without_an_end_are_given_up() {
     let text = "a,b\n".to_owned() + &("1,\"".to_owned() + &"x".repeat(2 << 20) + "\n").repeat(40);
     let mut records = Records::new(text.as_bytes());
     let mut count = 0;
+
     while !matches!(records.next(), Next::End) {
         count += 1;
     }
@@ -124,9 +161,20 @@ fn many_quotes_without_an_end_are_given_up() {
 
 #[test]
 fn wrong_numbers_of_fields_and_cut_files_are_told() {
-    let read = |text: &str| all(text.as_bytes(), 7).0.into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    let read = |text: &str| {
+        all(text.as_bytes(), 7)
+            .0
+            .into_iter()
+            .filter_map(Result::err)
+            .collect::<Vec<_>>()
+    };
     let fields = |found| Broken::Fields { found, expected: 2 };
-    assert_eq!(read("a,b\n1,2\n1\n1,2,3\n\n4,5"), [(3, fields(1)), (4, fields(3))]);
+
+    assert_eq!(
+        read("a,b\n1,2\n1\n1,2,3\n\n4,5"),
+        [(3, fields(1)), (4, fields(3))]
+    );
+
     assert_eq!(read("a,b\n1,2\n1"), [(3, Broken::Cut)]);
     assert_eq!(read("a,b\n1,2\n1,\"x"), [(3, Broken::Cut)]);
     assert_eq!(read("a,b\n\"x\"y,2,3\n4,5\n"), [(2, Broken::Quote)]);

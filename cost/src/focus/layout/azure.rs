@@ -10,6 +10,7 @@ pub(super) fn delivery(path: &str) -> Option<(&str, &str, Option<Period>)> {
     if !matches!(name, "manifest.json" | "_manifest.json") {
         return None;
     }
+
     let mut start = 0;
     for folder in folders.split('/') {
         if let Some((first, last)) = range(folder) {
@@ -17,8 +18,10 @@ pub(super) fn delivery(path: &str) -> Option<(&str, &str, Option<Period>)> {
             let period = (months.0 == months.1).then_some(months.0);
             return Some((path[..start].trim_end_matches('/'), folder, period));
         }
+
         start += folder.len() + 1;
     }
+
     None
 }
 
@@ -54,12 +57,24 @@ struct Blob {
 
 /// The files that a manifest lists.
 pub(super) fn listed(path: &str, content: &[u8]) -> Result<Listed, ExportProblem> {
-    let manifest: Manifest = serde_json::from_slice(content)
-        .map_err(|error| ExportProblem::Manifest { path: path.into(), message: error.to_string() })?;
+    let manifest: Manifest =
+        serde_json::from_slice(content).map_err(|error| ExportProblem::Manifest {
+            path: path.into(),
+            message: error.to_string(),
+        })?;
+
     if let Some(kind) = manifest.config.kind
         && !kind.to_ascii_lowercase().contains("focus")
     {
-        return Err(ExportProblem::Kind { path: path.into(), kind });
+        return Err(ExportProblem::Kind {
+            path: path.into(),
+            kind,
+        });
     }
-    Ok(manifest.blobs.into_iter().map(|blob| (blob.name, blob.bytes)).collect())
+
+    Ok(manifest
+        .blobs
+        .into_iter()
+        .map(|blob| (blob.name, blob.bytes))
+        .collect())
 }

@@ -1,4 +1,5 @@
-//! Row groups that are read without arrays in between: codes of texts, days and amounts come straight from the pages.
+//! Row groups that are read without arrays in between: codes of texts, days and amounts come
+//! straight from the pages.
 
 use super::pages::{ColumnPages, ReadPlain};
 use super::values::{self, Costs, Dictionary, MISSING, NO_AMOUNT, NO_DAY, Scale, Starts};
@@ -26,30 +27,55 @@ pub(super) struct RowGroup {
 }
 
 impl RowGroup {
-    /// None where a column has a type or an encoding that only the reader of arrays knows. `schema` follows from the types of
-    /// the file alone; `columns` are places in it.
+    /// None where a column has a type or an encoding that only the reader of arrays knows. `schema`
+    /// follows from the types of the file alone; `columns` are places in it.
     pub(super) fn open<R: ChunkReader + 'static>(
         input: &Arc<R>,
         group: &RowGroupMetaData,
         schema: &Schema,
         columns: &Columns,
     ) -> Result<Option<Self>> {
-        let opener = Opener { input, group, schema };
+        let opener = Opener {
+            input,
+            group,
+            schema,
+        };
         let mut texts = [const { None }; TEXT_NAMES.len()];
+
         for (text, place) in texts.iter_mut().zip(columns.texts) {
-            let Some(column) = opener.optional(place)? else { return Ok(None) };
+            let Some(column) = opener.optional(place)? else {
+                return Ok(None);
+            };
             *text = column;
         }
+
         let mut costs = [const { None }; COST_NAMES.len()];
         for (cost, place) in costs.iter_mut().zip(columns.costs) {
-            let Some(column) = opener.optional(place)? else { return Ok(None) };
+            let Some(column) = opener.optional(place)? else {
+                return Ok(None);
+            };
             *cost = column;
         }
-        let Some(tags) = opener.optional(columns.tags)? else { return Ok(None) };
-        let Some(billing_starts) = opener.optional(columns.billing_start)? else { return Ok(None) };
-        let Some(charge_starts) = opener.column(columns.charge_start)? else { return Ok(None) };
+
+        let Some(tags) = opener.optional(columns.tags)? else {
+            return Ok(None);
+        };
+        let Some(billing_starts) = opener.optional(columns.billing_start)? else {
+            return Ok(None);
+        };
+        let Some(charge_starts) = opener.column(columns.charge_start)? else {
+            return Ok(None);
+        };
         let left = usize::try_from(group.num_rows()).unwrap_or_default();
-        Ok(Some(Self { texts, tags, charge_starts, billing_starts, costs, left }))
+
+        Ok(Some(Self {
+            texts,
+            tags,
+            charge_starts,
+            billing_starts,
+            costs,
+            left,
+        }))
     }
 }
 
@@ -62,17 +88,23 @@ struct Opener<'a, R> {
 impl<R: ChunkReader + 'static> Opener<'_, R> {
     /// None inside where the file lacks the column; none outside where it can't be read here.
     fn optional<K: Kind>(&self, place: Option<usize>) -> Result<Option<Option<Column<K>>>> {
-        let Some(place) = place else { return Ok(Some(None)) };
+        let Some(place) = place else {
+            return Ok(Some(None));
+        };
         Ok(self.column(place)?.map(Some))
     }
 
     fn column<K: Kind>(&self, place: usize) -> Result<Option<Column<K>>> {
         let all = self.group.schema_descr();
         let leaf = (0..all.num_columns()).find(|leaf| all.get_column_root_idx(*leaf) == place);
-        let Some(chunk) = leaf.map(|leaf| self.group.column(leaf)) else { return Ok(None) };
+        let Some(chunk) = leaf.map(|leaf| self.group.column(leaf)) else {
+            return Ok(None);
+        };
         let description = chunk.column_descr();
-        let is_nested =
-            description.path().parts().len() > 1 || description.max_rep_level() > 0 || description.max_def_level() > 1;
+        let is_nested = description.path().parts().len() > 1
+            || description.max_rep_level() > 0
+            || description.max_def_level() > 1;
+
         let is_known = chunk.encodings().all(|encoding| {
             #[expect(deprecated, reason = "old files have it")]
             let known = [
@@ -82,15 +114,22 @@ impl<R: ChunkReader + 'static> Opener<'_, R> {
                 Encoding::RLE,
                 Encoding::BIT_PACKED,
             ];
+
             known.contains(&encoding)
         });
-        let kind = K::of(chunk, self.schema.field(place).data_type()).filter(|_| is_known && !is_nested);
+
+        let kind =
+            K::of(chunk, self.schema.field(place).data_type()).filter(|_| is_known && !is_nested);
         let Some(kind) = kind else { return Ok(None) };
         let rows = usize::try_from(self.group.num_rows()).unwrap_or_default();
         let (start, length) = chunk.byte_range();
-        let window = Window::new(Arc::clone(self.input), self.input.len().min(start.saturating_add(length)));
+        let window = Window::new(
+            Arc::clone(self.input),
+            self.input.len().min(start.saturating_add(length)),
+        );
         let pages = SerializedPageReader::new(Arc::new(window), chunk, rows, None)?;
         let pages = ColumnPages::new(Box::new(pages), description.max_def_level() > 0);
+
         Ok(Some(Column { pages, kind }))
     }
 }
@@ -128,12 +167,21 @@ impl Kind for IsUtf8 {
 impl Column<IsUtf8> {
     /// Reads the codes of the next rows.
     pub(super) fn read(&mut self, texts: &mut Dictionary, codes: &mut [u32]) -> Result<()> {
-        self.pages.read(&mut PlainTexts { texts, is_utf8: self.kind.0 }, codes)
+        self.pages.read(
+            &mut PlainTexts {
+                texts,
+                is_utf8: self.kind.0,
+            },
+            codes,
+        )
     }
 
     /// Gives the texts of the file's dictionary codes once more.
     pub(super) fn read_dictionary(&mut self, texts: &mut Dictionary) -> Result<()> {
-        self.pages.read_dictionary(&mut PlainTexts { texts, is_utf8: self.kind.0 })
+        self.pages.read_dictionary(&mut PlainTexts {
+            texts,
+            is_utf8: self.kind.0,
+        })
     }
 }
 
@@ -157,6 +205,7 @@ impl ReadPlain for PlainTexts<'_> {
             *code = self.texts.code(text);
             rest = behind;
         }
+
         Some(bytes.len() - rest.len())
     }
 }
@@ -179,7 +228,10 @@ impl Kind for Moments {
             (Type::INT64, DataType::Timestamp(TimeUnit::Nanosecond, _)) => 1_000_000_000,
             _ => return None,
         };
-        Some(Self { per_day: DAY_SECONDS * per_second })
+
+        Some(Self {
+            per_day: DAY_SECONDS * per_second,
+        })
     }
 }
 
@@ -189,9 +241,14 @@ impl ReadPlain for Moments {
 
     fn read(&mut self, bytes: &[u8], out: &mut [i32]) -> Option<usize> {
         if self.per_day == 1 {
-            return each::<4, i32>(bytes, out, |bytes| values::day_of_moment(i32::from_le_bytes(bytes).into(), 1));
+            return each::<4, i32>(bytes, out, |bytes| {
+                values::day_of_moment(i32::from_le_bytes(bytes).into(), 1)
+            });
         }
-        each::<8, i32>(bytes, out, |bytes| values::day_of_moment(i64::from_le_bytes(bytes), self.per_day))
+
+        each::<8, i32>(bytes, out, |bytes| {
+            values::day_of_moment(i64::from_le_bytes(bytes), self.per_day)
+        })
     }
 }
 
@@ -221,10 +278,13 @@ impl Kind for Numbers {
             _ => None,
         };
         let length = usize::try_from(chunk.column_descr().type_length()).unwrap_or_default();
+
         match chunk.column_type() {
             Type::INT32 => scale.map(Self::Int32),
             Type::INT64 => scale.map(Self::Int64),
-            Type::FIXED_LEN_BYTE_ARRAY if (1..=16).contains(&length) => scale.map(|scale| Self::Fixed(length, scale)),
+            Type::FIXED_LEN_BYTE_ARRAY if (1..=16).contains(&length) => {
+                scale.map(|scale| Self::Fixed(length, scale))
+            }
             Type::DOUBLE if *data_type == DataType::Float64 => Some(Self::Float),
             _ => None,
         }
@@ -237,9 +297,15 @@ impl ReadPlain for Numbers {
 
     fn read(&mut self, bytes: &[u8], out: &mut [i128]) -> Option<usize> {
         match *self {
-            Self::Int32(scale) => each::<4, _>(bytes, out, |bytes| scale.amount(i32::from_le_bytes(bytes).into())),
-            Self::Int64(scale) => each::<8, _>(bytes, out, |bytes| scale.amount(i64::from_le_bytes(bytes).into())),
-            Self::Fixed(16, scale) => each::<16, _>(bytes, out, |bytes| scale.amount(i128::from_be_bytes(bytes))),
+            Self::Int32(scale) => each::<4, _>(bytes, out, |bytes| {
+                scale.amount(i32::from_le_bytes(bytes).into())
+            }),
+            Self::Int64(scale) => each::<8, _>(bytes, out, |bytes| {
+                scale.amount(i64::from_le_bytes(bytes).into())
+            }),
+            Self::Fixed(16, scale) => {
+                each::<16, _>(bytes, out, |bytes| scale.amount(i128::from_be_bytes(bytes)))
+            }
             Self::Fixed(length, scale) => {
                 let used = out.len() * length;
                 for (to, bytes) in out.iter_mut().zip(bytes.get(..used)?.chunks_exact(length)) {
@@ -248,9 +314,12 @@ impl ReadPlain for Numbers {
                     whole[16 - length..].copy_from_slice(bytes);
                     *to = scale.amount(i128::from_be_bytes(whole));
                 }
+
                 Some(used)
             }
-            Self::Float => each::<8, _>(bytes, out, |bytes| values::float(f64::from_le_bytes(bytes)).0),
+            Self::Float => each::<8, _>(bytes, out, |bytes| {
+                values::float(f64::from_le_bytes(bytes)).0
+            }),
         }
     }
 }
@@ -264,7 +333,11 @@ impl Column<Numbers> {
 
 /// Reads values of `N` bytes each.
 #[inline]
-fn each<const N: usize, T>(bytes: &[u8], out: &mut [T], value: impl Fn([u8; N]) -> T) -> Option<usize> {
+fn each<const N: usize, T>(
+    bytes: &[u8],
+    out: &mut [T],
+    value: impl Fn([u8; N]) -> T,
+) -> Option<usize> {
     let used = out.len() * N;
     let (chunks, _) = bytes.get(..used)?.as_chunks::<N>();
     for (to, chunk) in out.iter_mut().zip(chunks) {

@@ -1,5 +1,6 @@
-//! Numbers of a few bits, in runs of equal ones and in packed ones: how Parquet writes levels and codes of dictionaries
-//! (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>, "RLE/Bit-Packing Hybrid").
+//! Numbers of a few bits, in runs of equal ones and in packed ones: how Parquet writes levels and
+//! codes of dictionaries (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>,
+//! "RLE/Bit-Packing Hybrid").
 
 use bytes::Bytes;
 
@@ -32,13 +33,23 @@ impl Hybrid {
     /// Numbers of `width` bits; none where they are wider than a dictionary's codes.
     pub(super) fn new(bytes: Bytes, width: u8) -> Option<Self> {
         let run = Run::Equal { value: 0, count: 0 };
-        (width <= WIDTH_MAX).then(|| Self { bytes, at: 0, width: usize::from(width), run })
+        (width <= WIDTH_MAX).then(|| Self {
+            bytes,
+            at: 0,
+            width: usize::from(width),
+            run,
+        })
     }
 
     /// Flags without runs, eight to a byte, the first one in its lowest bit.
     pub(super) fn flags(bytes: Bytes) -> Self {
         let count = bytes.len() * 8;
-        Self { at: bytes.len(), bytes, width: 1, run: Run::Packed { bit: 0, count } }
+        Self {
+            at: bytes.len(),
+            bytes,
+            width: 1,
+            run: Run::Packed { bit: 0, count },
+        }
     }
 
     /// The next numbers, at least one and at most `limit`; none at the end.
@@ -46,24 +57,33 @@ impl Hybrid {
     pub(super) fn take(&mut self, limit: usize) -> Option<Run> {
         loop {
             match &mut self.run {
-                Run::Equal { count: 0, .. } | Run::Packed { count: 0, .. } => self.run = self.next_run()?,
+                Run::Equal { count: 0, .. } | Run::Packed { count: 0, .. } => {
+                    self.run = self.next_run()?
+                }
                 Run::Equal { value, count } => {
                     let taken = limit.min(*count);
                     *count -= taken;
-                    return Some(Run::Equal { value: *value, count: taken });
+                    return Some(Run::Equal {
+                        value: *value,
+                        count: taken,
+                    });
                 }
                 Run::Packed { bit, count } => {
                     let taken = limit.min(*count);
                     let from = *bit;
                     *count -= taken;
                     *bit += taken * self.width;
-                    return Some(Run::Packed { bit: from, count: taken });
+                    return Some(Run::Packed {
+                        bit: from,
+                        count: taken,
+                    });
                 }
             }
         }
     }
 
-    /// Reads numbers that stand for values of a table; none where there are too few, or a number is beyond the table.
+    /// Reads numbers that stand for values of a table; none where there are too few, or a number is
+    /// beyond the table.
     #[inline]
     pub(super) fn look_up<T: Copy>(&mut self, table: &[T], mut out: &mut [T]) -> Option<()> {
         let mut codes = [0; UNPACKED];
@@ -83,17 +103,24 @@ impl Hybrid {
                             *to = *table.get(*code as usize)?;
                         }
                     }
+
                     out = rest;
                 }
             }
         }
+
         Some(())
     }
 
     /// The packed numbers from a bit on.
     #[inline]
     pub(super) fn unpack(&self, bit: usize, out: &mut [u32]) {
-        let groups = if bit.is_multiple_of(8) { self.unpack_groups(bit / 8, out) } else { 0 };
+        let groups = if bit.is_multiple_of(8) {
+            self.unpack_groups(bit / 8, out)
+        } else {
+            0
+        };
+
         self.unpack_each(bit + groups * 8 * self.width, &mut out[groups * 8..]);
     }
 
@@ -133,6 +160,7 @@ impl Hybrid {
                 Some(word) => u64::from_le_bytes(*word),
                 None => little_endian(rest),
             };
+
             *to = (word >> (bit % 8) & mask) as u32;
         }
     }
@@ -142,19 +170,30 @@ impl Hybrid {
         let header = self.header()?;
         let rest = self.bytes.get(self.at..)?;
         let count = usize::try_from(header >> 1).ok()?;
+
         if header & 1 == 0 {
             let value = rest.get(..self.width.div_ceil(8))?;
             self.at += value.len();
-            return Some(Run::Equal { value: little_endian(value) as u32, count });
+            return Some(Run::Equal {
+                value: little_endian(value) as u32,
+                count,
+            });
         }
+
         let count = count.checked_mul(8)?;
         if self.width == 0 {
             return Some(Run::Equal { value: 0, count });
         }
+
         // Some writers leave out what fills the last group.
         let count = count.min(rest.len() * 8 / self.width);
         let bit = self.at * 8;
-        self.at = self.bytes.len().min(self.at + (count * self.width).div_ceil(8));
+
+        self.at = self
+            .bytes
+            .len()
+            .min(self.at + (count * self.width).div_ceil(8));
+
         Some(Run::Packed { bit, count })
     }
 
@@ -169,33 +208,43 @@ impl Hybrid {
                 return Some(header);
             }
         }
+
         None
     }
 }
 
-/// Unpacks groups of eight numbers of `W` bits, at most 16: all shifts are constants. Returns how many groups.
+/// Unpacks groups of eight numbers of `W` bits, at most 16: all shifts are constants. Returns how
+/// many groups.
 fn groups<const W: usize>(bytes: &[u8], out: &mut [u32]) -> usize {
     let (packed, _) = bytes.as_chunks::<W>();
     let (groups, _) = out.as_chunks_mut::<8>();
     let count = packed.len().min(groups.len());
     let mask = (1u64 << W) - 1;
+
     for (group, packed) in groups.iter_mut().zip(packed) {
         let mut words = [0; 16];
         words[..W].copy_from_slice(packed);
+
         let words = u128::from_le_bytes(words);
         // Four numbers fit a word.
-        let (low, high) = (words as u64, (words >> (4 * W)) as u64);
+        let low = words as u64;
+        let high = (words >> (4 * W)) as u64;
+
         for at in 0..4 {
             group[at] = (low >> (at * W) & mask) as u32;
             group[at + 4] = (high >> (at * W) & mask) as u32;
         }
     }
+
     count
 }
 
 /// The number that at most eight bytes write.
 fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -207,7 +256,8 @@ mod tests {
 
     /// Runs, each of equal numbers or of groups of eight.
     fn written(runs: &[(bool, Vec<u32>)], width: u8) -> (Vec<u8>, Vec<u32>) {
-        let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
+        let mut numbers = Vec::new();
         let mask = ((1u64 << width) - 1) as u32;
         let header = |bytes: &mut Vec<u8>, mut header: usize| {
             while header > 0x7f {
@@ -216,22 +266,37 @@ mod tests {
             }
             bytes.push(header as u8);
         };
+
         for (is_equal, values) in runs {
             if *is_equal {
                 let count = values.len() * 37;
                 header(&mut bytes, count << 1);
-                bytes.extend_from_slice(&(values[0] & mask).to_le_bytes()[..usize::from(width).div_ceil(8)]);
+                bytes.extend_from_slice(
+                    &(values[0] & mask).to_le_bytes()[..usize::from(width).div_ceil(8)],
+                );
                 numbers.extend(std::iter::repeat_n(values[0] & mask, count));
                 continue;
             }
+
             header(&mut bytes, values.len() << 1 | 1);
-            let packed: Vec<u32> =
-                values.iter().flat_map(|value| (0..8).map(move |by| value.rotate_left(by) & mask)).collect();
-            let bits = packed.iter().flat_map(|number| (0..width).map(move |bit| number >> bit & 1));
+            let packed: Vec<u32> = values
+                .iter()
+                .flat_map(|value| (0..8).map(move |by| value.rotate_left(by) & mask))
+                .collect();
+            let bits = packed
+                .iter()
+                .flat_map(|number| (0..width).map(move |bit| number >> bit & 1));
             let bits: Vec<u32> = bits.collect();
-            bytes.extend(bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | *bit as u8)));
+
+            bytes.extend(bits.chunks(8).map(|bits| {
+                bits.iter()
+                    .rev()
+                    .fold(0, |byte, bit| byte << 1 | *bit as u8)
+            }));
+
             numbers.extend(packed);
         }
+
         (bytes, numbers)
     }
 
@@ -245,6 +310,7 @@ mod tests {
             let (bytes, numbers) = written(&runs, width);
             let mut hybrid = Hybrid::new(bytes.into(), width).unwrap();
             let mut found = Vec::new();
+
             while let Some(run) = hybrid.take(step) {
                 match run {
                     Run::Equal { value, count } => found.extend(std::iter::repeat_n(value, count)),
@@ -255,6 +321,7 @@ mod tests {
                     }
                 }
             }
+
             prop_assert_eq!(found, numbers);
         }
 
@@ -265,18 +332,33 @@ mod tests {
             missing in 0usize..3,
         ) {
             let (bytes, numbers) = written(&runs, width);
-            let table: Vec<u64> = (0..(1u64 << width) - (missing as u64).min(1 << width)).map(|code| code * 3 + 1).collect();
-            let expected: Option<Vec<u64>> = numbers.iter().map(|number| table.get(*number as usize).copied()).collect();
+            let table: Vec<u64> = (0..(1u64 << width) - (missing as u64).min(1 << width))
+                .map(|code| code * 3 + 1)
+                .collect();
+            let expected: Option<Vec<u64>> = numbers
+                .iter()
+                .map(|number| table.get(*number as usize).copied())
+                .collect();
             let mut out = vec![0; numbers.len()];
-            let outcome = Hybrid::new(bytes.clone().into(), width).unwrap().look_up(&table, &mut out);
+            let outcome = Hybrid::new(bytes.clone().into(), width)
+                .unwrap()
+                .look_up(&table, &mut out);
+
             prop_assert_eq!(outcome.map(|()| out), expected);
             let mut longer = vec![0; numbers.len() + 1];
-            prop_assert_eq!(Hybrid::new(bytes.into(), width).unwrap().look_up(&table, &mut longer), None);
+            prop_assert_eq!(
+                Hybrid::new(bytes.into(), width)
+                    .unwrap()
+                    .look_up(&table, &mut longer),
+                None
+            );
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>, width in 0u8..=40) {
-            let Some(mut hybrid) = Hybrid::new(bytes.into(), width) else { return Ok(()) };
+            let Some(mut hybrid) = Hybrid::new(bytes.into(), width) else {
+                return Ok(());
+            };
             hybrid.look_up(&[1, 2, 3], &mut [0; 1000]);
         }
     }

@@ -1,5 +1,5 @@
-//! Series by the codes of a row. The codes of all columns are packed into one number, so that a row costs one look into a small
-//! table instead of a hash over all of its codes.
+//! Series by the codes of a row. The codes of all columns are packed into one number, so that a row
+//! costs one look into a small table instead of a hash over all of its codes.
 
 /// The series of packed codes, as far as one did not take the place of another.
 #[derive(Debug)]
@@ -19,7 +19,12 @@ const NO_SERIES: u32 = u32::MAX;
 impl Memo {
     pub(super) fn new() -> Self {
         let slots = vec![(0, NO_SERIES); 1 << SLOT_BITS];
-        Self { slots, widths: Vec::new(), keys: Vec::new(), is_usable: false }
+        Self {
+            slots,
+            widths: Vec::new(),
+            keys: Vec::new(),
+            is_usable: false,
+        }
     }
 
     /// Forgets all series.
@@ -27,22 +32,30 @@ impl Memo {
         self.slots.fill((0, NO_SERIES));
     }
 
-    /// Packs the codes of so many rows: for each column, its highest code and the codes. A column whose only code is 0 needs
-    /// none.
-    pub(super) fn pack<'a>(&mut self, rows: usize, columns: impl Iterator<Item = (u32, &'a [u32])> + Clone) {
-        let widths = columns.clone().map(|(highest, _)| u32::BITS - highest.leading_zeros());
+    /// Packs the codes of so many rows: for each column, its highest code and the codes. A column
+    /// whose only code is 0 needs none.
+    pub(super) fn pack<'a>(
+        &mut self,
+        rows: usize,
+        columns: impl Iterator<Item = (u32, &'a [u32])> + Clone,
+    ) {
+        let widths = columns
+            .clone()
+            .map(|(highest, _)| u32::BITS - highest.leading_zeros());
         if !widths.clone().eq(self.widths.iter().copied()) {
             // Numbers mean other codes now.
             self.clear();
             self.widths.clear();
             self.widths.extend(widths);
         }
+
         self.is_usable = self.widths.iter().sum::<u32>() <= u64::BITS;
         if !self.is_usable {
             return;
         }
         self.keys.clear();
         self.keys.resize(rows, 0);
+
         let mut shift = 0;
         for ((_, codes), width) in columns.zip(&self.widths).filter(|(_, width)| **width > 0) {
             for (key, code) in self.keys.iter_mut().zip(codes) {
@@ -58,6 +71,7 @@ impl Memo {
         if !self.is_usable {
             return None;
         }
+
         let key = self.keys[row];
         let (known, series) = self.slots[slot(key)];
         (known == key && series != NO_SERIES).then_some(series)
@@ -93,13 +107,23 @@ mod tests {
             let mut known: HashMap<[u32; 3], u32> = HashMap::new();
             for (bits, rows) in batches {
                 let mask = ((1u64 << bits.min(32)) - 1) as u32;
-                let columns: Vec<Vec<u32>> = (0..3).map(|at| rows.iter().map(|row| row[at] & mask).collect()).collect();
-                memo.pack(rows.len(), columns.iter().map(|codes| (codes.iter().copied().max().unwrap_or(0), codes.as_slice())));
+                let columns: Vec<Vec<u32>> = (0..3)
+                    .map(|at| rows.iter().map(|row| row[at] & mask).collect())
+                    .collect();
+
+                memo.pack(
+                    rows.len(),
+                    columns
+                        .iter()
+                        .map(|codes| (codes.iter().copied().max().unwrap_or(0), codes.as_slice())),
+                );
+
                 for (row, codes) in rows.iter().enumerate() {
                     let codes = codes.map(|code| code & mask);
                     if let Some(series) = memo.get(row) {
                         prop_assert_eq!(Some(&series), known.get(&codes));
                     }
+
                     let next = known.len() as u32;
                     let series = *known.entry(codes).or_insert(next);
                     memo.set(row, series);

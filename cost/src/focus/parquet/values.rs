@@ -9,9 +9,9 @@ use crate::focus::text::is_missing;
 use crate::money::{Amount, AmountError, SCALE};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type,
-    Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType,
+    Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
@@ -54,25 +54,47 @@ impl Dictionary {
 
     /// The text of a code; empty where there is none.
     pub(super) fn text(&self, code: u32) -> &[u8] {
-        code.checked_sub(1).and_then(|place| self.texts.get(place as usize)).map_or(&[], Vec::as_slice)
+        code.checked_sub(1)
+            .and_then(|place| self.texts.get(place as usize))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Reads a column: each row with its code.
-    pub(super) fn read(&mut self, column: &ArrayRef, mut set: impl FnMut(usize, u32)) -> Result<(), String> {
+    pub(super) fn read(
+        &mut self,
+        column: &ArrayRef,
+        mut set: impl FnMut(usize, u32),
+    ) -> Result<(), String> {
         if let Some(column) = column.as_any_dictionary_opt() {
             self.read_values(column.values())?;
-            let keys = column.keys().as_primitive_opt::<Int32Type>().ok_or("unexpected dictionary")?;
+            let keys = column
+                .keys()
+                .as_primitive_opt::<Int32Type>()
+                .ok_or("unexpected dictionary")?;
+
             if keys.null_count() == 0 {
                 for (row, key) in keys.values().iter().enumerate() {
-                    set(row, self.codes.get(*key as usize).copied().unwrap_or(MISSING));
+                    set(
+                        row,
+                        self.codes.get(*key as usize).copied().unwrap_or(MISSING),
+                    );
                 }
+
                 return Ok(());
             }
+
             for (row, key) in keys.iter().enumerate() {
-                set(row, key.and_then(|key| self.codes.get(key as usize)).copied().unwrap_or(MISSING));
+                set(
+                    row,
+                    key.and_then(|key| self.codes.get(key as usize))
+                        .copied()
+                        .unwrap_or(MISSING),
+                );
             }
+
             return Ok(());
         }
+
         for row in 0..column.len() {
             let text = match column.data_type() {
                 DataType::Null => String::new(),
@@ -82,15 +104,22 @@ impl Dictionary {
                 other => return Err(format!("texts are expected, not {other}")),
             };
             let code = self.code(text.as_bytes());
+
             set(row, code);
         }
+
         Ok(())
     }
 
     fn read_values(&mut self, values: &ArrayRef) -> Result<(), String> {
-        if self.values.as_ref().is_some_and(|known| Arc::ptr_eq(known, values)) {
+        if self
+            .values
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, values))
+        {
             return Ok(());
         }
+
         let mut codes = std::mem::take(&mut self.codes);
         codes.clear();
         if let Some(texts) = values.as_string_opt::<i32>() {
@@ -100,6 +129,7 @@ impl Dictionary {
         } else {
             return Err(format!("texts are expected, not {}", values.data_type()));
         }
+
         self.codes = codes;
         self.values = Some(Arc::clone(values));
         Ok(())
@@ -115,6 +145,7 @@ impl Dictionary {
         }
         self.texts.push(text.to_vec());
         self.bytes += text.len();
+
         let code = self.texts.len() as u32;
         self.places.insert(text.to_vec(), code);
         code
@@ -132,13 +163,25 @@ pub(super) fn read_tag_lists(column: &ArrayRef, tags: &mut TagSets, sets: &mut [
     } else {
         return false;
     };
-    let (Some(keys), Some(values)) = (pairs.columns().first(), pairs.columns().get(1)) else { return false };
-    let (Some(keys), Some(values)) = (keys.as_string_opt::<i32>(), values.as_string_opt::<i32>()) else { return false };
-    for (row, set) in sets.iter_mut().enumerate().filter(|(row, _)| column.is_valid(*row)) {
+
+    let (Some(keys), Some(values)) = (pairs.columns().first(), pairs.columns().get(1)) else {
+        return false;
+    };
+    let (Some(keys), Some(values)) = (keys.as_string_opt::<i32>(), values.as_string_opt::<i32>())
+    else {
+        return false;
+    };
+
+    for (row, set) in sets
+        .iter_mut()
+        .enumerate()
+        .filter(|(row, _)| column.is_valid(*row))
+    {
         let range = offsets[row] as usize..offsets[row + 1] as usize;
         let valid = range.filter(|at| keys.is_valid(*at) && values.is_valid(*at));
         *set = tags.set_of(valid.map(|at| (keys.value(at), values.value(at))));
     }
+
     true
 }
 
@@ -155,7 +198,11 @@ const BAD_DAY: i32 = i32::MIN + 1;
 
 impl Starts {
     pub(super) fn new() -> Self {
-        Self { days: Vec::new(), texts: Dictionary::default(), parsed: Days::new() }
+        Self {
+            days: Vec::new(),
+            texts: Dictionary::default(),
+            parsed: Days::new(),
+        }
     }
 
     /// Where the days of so many rows are written to.
@@ -191,37 +238,60 @@ impl Starts {
                 self.read_moments::<TimestampMicrosecondType, { DAY_SECONDS * 1_000_000 }>(column);
             }
             DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-                self.read_moments::<TimestampNanosecondType, { DAY_SECONDS * 1_000_000_000 }>(column);
+                self.read_moments::<TimestampNanosecondType, { DAY_SECONDS * 1_000_000_000 }>(
+                    column,
+                );
             }
             DataType::Date32 => self.read_moments::<Date32Type, 1>(column),
             DataType::Date64 => self.read_moments::<Date64Type, { DAY_SECONDS * 1_000 }>(column),
             DataType::Dictionary(..) => self.read_texts(column)?,
             other => return Err(format!("points in time are expected, not {other}")),
         }
+
         Ok(())
     }
 
     /// Reads numbers that count from 1970, so many to a day.
-    fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(&mut self, column: &ArrayRef) {
+    fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(
+        &mut self,
+        column: &ArrayRef,
+    ) {
         let day = |moment: &T::Native| day_of_moment((*moment).into(), PER_DAY);
         self.days.clear();
-        self.days.extend(column.as_primitive::<T>().values().iter().map(day));
+        self.days
+            .extend(column.as_primitive::<T>().values().iter().map(day));
+
         if column.null_count() > 0 {
-            self.days.iter_mut().enumerate().filter(|(row, _)| column.is_null(*row)).for_each(|(_, day)| *day = NO_DAY);
+            self.days
+                .iter_mut()
+                .enumerate()
+                .filter(|(row, _)| column.is_null(*row))
+                .for_each(|(_, day)| *day = NO_DAY);
         }
     }
 
     fn read_texts(&mut self, column: &ArrayRef) -> Result<(), String> {
         self.fill(column.len());
-        let Self { days, texts, parsed } = self;
+        let Self {
+            days,
+            texts,
+            parsed,
+        } = self;
+
         if texts.bytes() > KNOWN_MAX {
             texts.clear();
         }
+
         let mut codes = vec![MISSING; column.len()];
         texts.read(column, |row, code| codes[row] = code)?;
-        for (day, code) in days.iter_mut().zip(codes).filter(|(_, code)| *code != MISSING) {
+        for (day, code) in days
+            .iter_mut()
+            .zip(codes)
+            .filter(|(_, code)| *code != MISSING)
+        {
             *day = parsed.day(texts.text(code)).unwrap_or(BAD_DAY);
         }
+
         Ok(())
     }
 }
@@ -231,7 +301,11 @@ impl Starts {
 pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
     let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
     let day = moment.div_euclid(per_day);
-    if calendar.contains(&day) { day as i32 } else { BAD_DAY }
+    if calendar.contains(&day) {
+        day as i32
+    } else {
+        BAD_DAY
+    }
 }
 
 /// Amounts of a column.
@@ -276,7 +350,11 @@ impl Costs {
                 _ => BadReason::TooLarge,
             });
         }
-        Ok((Amount(amount), !self.rounded.is_empty() && self.rounded.binary_search(&row).is_ok()))
+
+        Ok((
+            Amount(amount),
+            !self.rounded.is_empty() && self.rounded.binary_search(&row).is_ok(),
+        ))
     }
 
     pub(super) fn read(&mut self, column: &ArrayRef) -> Result<(), String> {
@@ -315,12 +393,18 @@ impl Costs {
             }
             other => return Err(format!("numbers are expected, not {other}")),
         }
+
         Ok(())
     }
 
     fn each(&mut self, column: &ArrayRef, value: impl Fn(usize) -> (i128, bool)) {
         for (row, amount) in self.amounts.iter_mut().enumerate() {
-            let (read, is_rounded) = if column.is_null(row) { (NO_AMOUNT, false) } else { value(row) };
+            let (read, is_rounded) = if column.is_null(row) {
+                (NO_AMOUNT, false)
+            } else {
+                value(row)
+            };
+
             *amount = read;
             if is_rounded {
                 self.rounded.push(row);
@@ -332,12 +416,15 @@ impl Costs {
         let values = column.as_primitive::<Decimal128Type>().values();
         let Some(scale) = Scale::new(scale) else {
             // More decimals than are kept.
-            return self
-                .each(column, |row| parsed(Decimal128Type::format_decimal(values[row], 38, scale as i8).as_bytes()));
+            return self.each(column, |row| {
+                parsed(Decimal128Type::format_decimal(values[row], 38, scale as i8).as_bytes())
+            });
         };
+
         if column.null_count() == 0 {
             self.amounts.clear();
-            self.amounts.extend(values.iter().map(|value| scale.amount(*value)));
+            self.amounts
+                .extend(values.iter().map(|value| scale.amount(*value)));
         } else {
             self.each(column, |row| (scale.amount(values[row]), false));
         }
@@ -356,12 +443,19 @@ impl Scale {
     pub(super) fn new(digits: i32) -> Option<Self> {
         let digits = u32::try_from(SCALE as i32 - digits).ok()?;
         let power = 10i128.checked_pow(digits)?;
-        Some(Self { power, limit: AMOUNT_MAX / power })
+        Some(Self {
+            power,
+            limit: AMOUNT_MAX / power,
+        })
     }
 
     #[inline]
     pub(super) fn amount(self, value: i128) -> i128 {
-        if value.unsigned_abs() >= self.limit.unsigned_abs() { TOO_LARGE } else { value * self.power }
+        if value.unsigned_abs() >= self.limit.unsigned_abs() {
+            TOO_LARGE
+        } else {
+            value * self.power
+        }
     }
 }
 
@@ -396,7 +490,10 @@ pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
             let dictionary = column.as_any_dictionary();
             let place = dictionary.normalized_keys()[row];
             let texts = dictionary.values().as_string_opt::<i32>();
-            texts.map(|texts| texts.value(place).to_owned()).unwrap_or_default()
+
+            texts
+                .map(|texts| texts.value(place).to_owned())
+                .unwrap_or_default()
         }
         // Points in time beyond the calendar.
         _ => format!("{:?}", column.slice(row, 1)),

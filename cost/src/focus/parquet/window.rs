@@ -1,4 +1,5 @@
-//! Reads a file in pieces that are larger than a page and its header: otherwise each takes several system calls.
+//! Reads a file in pieces that are larger than a page and its header: otherwise each takes several
+//! system calls.
 
 use bytes::{Buf, Bytes, buf::Reader};
 use parquet::errors::Result;
@@ -21,7 +22,11 @@ pub(super) struct Window<R> {
 impl<R: ChunkReader> Window<R> {
     /// Reads nothing ahead behind `end`.
     pub(super) fn new(input: Arc<R>, end: u64) -> Self {
-        Self { input, end, piece: Mutex::default() }
+        Self {
+            input,
+            end,
+            piece: Mutex::default(),
+        }
     }
 
     /// The bytes from `start` on that are read already, at least `length` of them.
@@ -36,8 +41,12 @@ impl<R: ChunkReader> Window<R> {
         if let Some(bytes) = self.known(start, length) {
             return Ok(bytes);
         }
-        let ahead = usize::try_from(self.end.saturating_sub(start)).unwrap_or(WINDOW).min(WINDOW);
+
+        let ahead = usize::try_from(self.end.saturating_sub(start))
+            .unwrap_or(WINDOW)
+            .min(WINDOW);
         let bytes = self.input.get_bytes(start, length.max(ahead))?;
+
         *self.piece.lock().unwrap_or_else(PoisonError::into_inner) = (start, bytes.clone());
         Ok(bytes)
     }
@@ -55,7 +64,12 @@ impl<R: ChunkReader> ChunkReader for Window<R> {
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let bytes = self.bytes(start, 0)?;
         let next = start + bytes.len() as u64;
-        Ok(WindowReader { bytes: bytes.reader(), input: Arc::clone(&self.input), next, rest: None })
+        Ok(WindowReader {
+            bytes: bytes.reader(),
+            input: Arc::clone(&self.input),
+            next,
+            rest: None,
+        })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -77,10 +91,12 @@ impl<R: ChunkReader> Read for WindowReader<R> {
         if self.bytes.get_ref().has_remaining() {
             return self.bytes.read(out);
         }
+
         let rest = match &mut self.rest {
             Some(rest) => rest,
             none => none.insert(self.input.get_read(self.next).map_err(io::Error::other)?),
         };
+
         rest.read(out)
     }
 }
@@ -102,11 +118,21 @@ mod tests {
             let window = Window::new(Arc::new(Bytes::from(file.clone())), end.min(400_000));
             for (start, length) in reads {
                 let length = length.min(file.len() - start);
-                prop_assert_eq!(&window.get_bytes(start as u64, length).unwrap()[..], &file[start..start + length]);
+                prop_assert_eq!(
+                    &window.get_bytes(start as u64, length).unwrap()[..],
+                    &file[start..start + length]
+                );
+
                 let mut read = vec![0; length];
-                window.get_read(start as u64).unwrap().read_exact(&mut read).unwrap();
+                window
+                    .get_read(start as u64)
+                    .unwrap()
+                    .read_exact(&mut read)
+                    .unwrap();
+
                 prop_assert_eq!(&read[..], &file[start..start + length]);
             }
+
             prop_assert!(window.get_bytes(399_999, 2).is_err());
         }
     }

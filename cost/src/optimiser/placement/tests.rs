@@ -1,49 +1,87 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::optimiser::{cover, fixtures::*, input::*, outcome::Infeasibility, prepared::round_trip_ms};
+use crate::optimiser::{
+    cover, fixtures::*, input::*, outcome::Infeasibility, prepared::round_trip_ms,
+};
 use microlp::{ComparisonOp, OptimizationDirection, Problem, Variable};
 use proptest::prelude::*;
 
-/// The cost per hour of the best placement, with flows of their own for each loss: the formulation that is too large to be
-/// used, and plainly right. None where there is none.
+/// The cost per hour of the best placement, with flows of their own for each loss: the formulation
+/// that is too large to be used, and plainly right. None where there is none.
 fn cost_with_flows_for_each_loss(prepared: &Prepared<'_>) -> Option<f64> {
     let mut problem = Problem::new(OptimizationDirection::Minimize);
     let mut nodes = Vec::new();
     let mut base = 0.0;
+
     for region in &prepared.regions {
         let on_demand = problem.add_var(region.on_demand_price, (0.0, region.on_demand_max));
         let spot = problem.add_var(region.spot_price, (0.0, region.spot_max));
         let new = problem.add_var(region.committed_price, (0.0, region.new_max));
         let paid = problem.add_var(0.0, (region.paid, region.paid));
+
         base += region.paid * region.committed_price;
         nodes.push([on_demand, new, paid, spot]);
+
         let share = prepared.spot_share_max;
-        let limit = [(on_demand, share), (new, share), (paid, share), (spot, share - 1.0)];
+        let limit = [
+            (on_demand, share),
+            (new, share),
+            (paid, share),
+            (spot, share - 1.0),
+        ];
+
         problem.add_constraint(limit, ComparisonOp::Ge, 0.0);
     }
+
     let cases = std::iter::once(None).chain(prepared.scenarios().into_iter().map(Some));
     for lost in cases {
         let mut used: Vec<Vec<(Variable, f64)>> = vec![Vec::new(); nodes.len()];
-        let factor = if lost.is_none() { prepared.input.rules.headroom } else { 1.0 };
+        let factor = if lost.is_none() {
+            prepared.input.rules.headroom
+        } else {
+            1.0
+        };
+
         for stream in &prepared.streams {
             let mut sum = Vec::new();
-            for region in members(stream.allowed).filter(|region| lost != Some(Lost::Region(*region))) {
-                let price = if lost.is_none() { stream.egress[region] / stream.load } else { 0.0 };
+            for region in
+                members(stream.allowed).filter(|region| lost != Some(Lost::Region(*region)))
+            {
+                let price = if lost.is_none() {
+                    stream.egress[region] / stream.load
+                } else {
+                    0.0
+                };
                 let flow = problem.add_var(price, (0.0, f64::INFINITY));
+
                 used[region].push((flow, -factor));
                 sum.push((flow, 1.0));
             }
+
             problem.add_constraint(sum, ComparisonOp::Eq, stream.load);
         }
+
         for (region, mut sum) in used.into_iter().enumerate() {
             let is_spot_lost = lost == Some(Lost::Spot(region));
-            let spot_yield = if is_spot_lost { 0.0 } else { prepared.regions[region].spot_yield };
+            let spot_yield = if is_spot_lost {
+                0.0
+            } else {
+                prepared.regions[region].spot_yield
+            };
             let [on_demand, new, paid, spot] = nodes[region];
-            sum.extend([(on_demand, 1.0), (new, 1.0), (paid, 1.0), (spot, spot_yield)]);
+
+            sum.extend([
+                (on_demand, 1.0),
+                (new, 1.0),
+                (paid, 1.0),
+                (spot, spot_yield),
+            ]);
+
             problem.add_constraint(sum, ComparisonOp::Ge, 0.0);
         }
     }
+
     Some(base + problem.solve().ok()?.into_solution().unwrap().objective())
 }
 
@@ -57,32 +95,85 @@ fn assert_limits(
     let slack = prepared.load * 1e-5 + 1e-6;
     let mut busy: BTreeMap<&RegionName, f64> = BTreeMap::new();
     let mut answered: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+
     for flow in flows {
-        let model = input.models.iter().find(|model| model.name == flow.model).unwrap();
+        let model = input
+            .models
+            .iter()
+            .find(|model| model.name == flow.model)
+            .unwrap();
         let trip_ms = round_trip_ms(input, &flow.origin, &flow.region).unwrap();
-        prop_assert!(trip_ms + model.service_ms <= input.rules.latency_ms, "{flow:?} is too slow");
+
+        prop_assert!(
+            trip_ms + model.service_ms <= input.rules.latency_ms,
+            "{flow:?} is too slow"
+        );
+
         *busy.entry(&flow.region).or_default() +=
             model.demand[&flow.origin].peak_rps * model.node_seconds_per_request * flow.share;
-        *answered.entry((flow.model.as_str(), &flow.origin)).or_default() += flow.share;
+        *answered
+            .entry((flow.model.as_str(), &flow.origin))
+            .or_default() += flow.share;
     }
+
     for model in &input.models {
-        for (origin, _) in model.demand.iter().filter(|(_, demand)| demand.peak_rps > 0.0) {
-            let sum = answered.get(&(model.name.as_str(), origin.as_str())).copied().unwrap_or(0.0);
-            prop_assert!((sum - 1.0).abs() < 1e-9, "{sum} of {} from {origin} is answered", model.name);
+        for (origin, _) in model
+            .demand
+            .iter()
+            .filter(|(_, demand)| demand.peak_rps > 0.0)
+        {
+            let sum = answered
+                .get(&(model.name.as_str(), origin.as_str()))
+                .copied()
+                .unwrap_or(0.0);
+
+            prop_assert!(
+                (sum - 1.0).abs() < 1e-9,
+                "{sum} of {} from {origin} is answered",
+                model.name
+            );
         }
     }
-    let ordered: Vec<Nodes> = input.regions.iter().map(|region| nodes[&region.name]).collect();
+
+    let ordered: Vec<Nodes> = input
+        .regions
+        .iter()
+        .map(|region| nodes[&region.name])
+        .collect();
+
     for ((offer, nodes), numbers) in input.regions.iter().zip(&ordered).zip(&prepared.regions) {
         let capacity = nodes.on_demand + nodes.committed + nodes.spot * numbers.spot_yield;
         let busy = busy.get(&offer.name).copied().unwrap_or(0.0);
-        prop_assert!(capacity + slack >= busy * input.rules.headroom, "{}: {busy} on {capacity}", offer.name);
+        prop_assert!(
+            capacity + slack >= busy * input.rules.headroom,
+            "{}: {busy} on {capacity}",
+            offer.name
+        );
+
         prop_assert!(nodes.on_demand <= f64::from(offer.on_demand.nodes_max) + slack);
-        prop_assert!(nodes.spot <= offer.spot.as_ref().map_or(0.0, |offer| f64::from(offer.nodes_max)) + slack);
+        prop_assert!(
+            nodes.spot
+                <= offer
+                    .spot
+                    .as_ref()
+                    .map_or(0.0, |offer| f64::from(offer.nodes_max))
+                    + slack
+        );
+
         prop_assert!(nodes.spot <= nodes.total() * prepared.spot_share_max + slack);
-        let committed = offer.committed.as_ref().map_or(0, |offer| offer.paid_nodes + offer.new_nodes_max);
+        let committed = offer
+            .committed
+            .as_ref()
+            .map_or(0, |offer| offer.paid_nodes + offer.new_nodes_max);
+
         prop_assert!(nodes.committed <= f64::from(committed) + slack);
-        prop_assert!(nodes.total() <= 0.0 || nodes.total() + slack >= numbers.memory, "{}: memory", offer.name);
+        prop_assert!(
+            nodes.total() <= 0.0 || nodes.total() + slack >= numbers.memory,
+            "{}: memory",
+            offer.name
+        );
     }
+
     prop_assert_eq!(linear::broken_covers(&prepared, &ordered), vec![]);
     Ok(())
 }
@@ -96,14 +187,22 @@ proptest! {
         if prepared.streams.is_empty() {
             return Ok(());
         }
+
         match (placement(&input), cost_with_flows_for_each_loss(&prepared)) {
             (Ok(found), Some(cost)) => {
-                let (found, cost) = (found.monthly.total().to_f64(), cost * 730.0);
-                prop_assert!((found - cost).abs() <= 1e-4 * cost + 0.01, "{found} instead of {cost}");
+                let found = found.monthly.total().to_f64();
+                let cost = cost * 730.0;
+                prop_assert!(
+                    (found - cost).abs() <= 1e-4 * cost + 0.01,
+                    "{found} instead of {cost}"
+                );
             }
             (Err(PlacementError::Infeasible(reasons)), None) => {
                 prop_assert!(!reasons.is_empty());
-                prop_assert!(!reasons.contains(&Infeasibility::Together), "no reason was found");
+                prop_assert!(
+                    !reasons.contains(&Infeasibility::Together),
+                    "no reason was found"
+                );
             }
             (found, cost) => prop_assert!(false, "{found:?} instead of {cost:?}"),
         }
@@ -111,14 +210,32 @@ proptest! {
 
     #[test]
     fn every_limit_is_kept_in_fractions_and_in_whole_nodes(
-        mut input in inputs(), fixed in prop::option::of(0.1..3.0f64), memory_share in prop_oneof![Just(0.0), 0.05..0.9f64],
+        mut input in inputs(),
+        fixed in prop::option::of(0.1..3.0f64),
+        memory_share in prop_oneof![Just(0.0), 0.05..0.9f64],
     ) {
-        input.regions.iter_mut().for_each(|region| region.fixed_per_hour = fixed.map(usd));
-        input.models.iter_mut().for_each(|model| model.memory_share = memory_share);
-        let Ok(found) = placement(&input) else { return Ok(()) };
+        input
+            .regions
+            .iter_mut()
+            .for_each(|region| region.fixed_per_hour = fixed.map(usd));
+
+        input
+            .models
+            .iter_mut()
+            .for_each(|model| model.memory_share = memory_share);
+
+        let Ok(found) = placement(&input) else {
+            return Ok(());
+        };
         assert_limits(&input, &found.nodes, &found.flows)?;
+
         if let Some(whole) = found.whole {
-            let nodes = whole.nodes.iter().map(|(name, nodes)| (name.clone(), fractions(*nodes))).collect();
+            let nodes = whole
+                .nodes
+                .iter()
+                .map(|(name, nodes)| (name.clone(), fractions(*nodes)))
+                .collect();
+
             assert_limits(&input, &nodes, &whole.flows)?;
         }
     }
@@ -133,12 +250,17 @@ proptest! {
         input.rules.survive = 0;
         let free = placement(&input);
         input.rules.survive = 1;
+
         let survives = placement(&input);
         input.rules.latency_ms *= 0.8;
+
         let near = placement(&input);
         let cost = |found: &Result<Placement, PlacementError>| {
-            found.as_ref().map_or(f64::INFINITY, |found| found.monthly.total().to_f64())
+            found
+                .as_ref()
+                .map_or(f64::INFINITY, |found| found.monthly.total().to_f64())
         };
+
         prop_assert!(cost(&free) <= cost(&survives) * (1.0 + 1e-6) + 0.01);
         prop_assert!(cost(&survives) <= cost(&near) * (1.0 + 1e-6) + 0.01);
     }
@@ -151,17 +273,27 @@ fn total(placement: &Placement, name: &str) -> f64 {
 #[test]
 fn all_goes_to_the_cheapest_region_within_the_bound() {
     let found = placement(&triangle(100.0)).unwrap();
-    assert!((total(&found, "eu") - 33.0).abs() < 1e-6, "{:?}", found.nodes);
+    assert!(
+        (total(&found, "eu") - 33.0).abs() < 1e-6,
+        "{:?}",
+        found.nodes
+    );
+
     assert_eq!(found.monthly.compute.rounded(2), "24090.00");
-    assert_eq!(found.whole.unwrap().monthly.compute, "24090".parse().unwrap());
+    assert_eq!(
+        found.whole.unwrap().monthly.compute,
+        "24090".parse().unwrap()
+    );
 
     let found = placement(&triangle(131.0)).unwrap();
     assert!((total(&found, "ap") - 11.0).abs() < 1e-6 && (total(&found, "us") - 11.0).abs() < 1e-6);
+
     let too_far = |origin: &str| Binding::Latency {
         model: "chat".parse().unwrap(),
         origin: origin.to_owned(),
         region: "eu".parse().unwrap(),
     };
+
     assert_eq!(found.binding, [too_far("ap"), too_far("us")]);
 }
 
@@ -170,6 +302,7 @@ fn two_regions_that_survive_the_loss_of_either_hold_the_load_twice() {
     let mut input = triangle(100.0);
     input.rules.survive = 1;
     input.regions[0].on_demand.price = usd(4.0);
+
     let found = placement(&input).unwrap();
     // 30 nodes of load: any two regions must hold them.
     assert!(
@@ -177,10 +310,12 @@ fn two_regions_that_survive_the_loss_of_either_hold_the_load_twice() {
         "{:?}",
         found.nodes
     );
+
     let loss = |lost: &str, remaining: &str| Binding::RegionLoss {
         lost: lost.parse().unwrap(),
         remaining: vec![remaining.parse().unwrap()],
     };
+
     assert_eq!(found.binding, [loss("eu", "us"), loss("us", "eu")]);
 }
 
@@ -188,29 +323,57 @@ fn two_regions_that_survive_the_loss_of_either_hold_the_load_twice() {
 fn spot_serves_up_to_its_share_and_its_loss_is_covered() {
     let mut input = triangle(200.0);
     input.models[0].demand.retain(|origin, _| origin == "eu");
-    input.regions[1].spot = Some(SpotOffer { price: usd(0.3), nodes_max: 100, loss_per_hour: 0.0 });
+    input.regions[1].spot = Some(SpotOffer {
+        price: usd(0.3),
+        nodes_max: 100,
+        loss_per_hour: 0.0,
+    });
+
     let found = placement(&input).unwrap();
     let eu = found.nodes[&"eu".parse().unwrap()];
-    assert!((eu.spot - 5.5).abs() < 1e-6 && (eu.on_demand - 5.5).abs() < 1e-6, "{eu:?}");
+    assert!(
+        (eu.spot - 5.5).abs() < 1e-6 && (eu.on_demand - 5.5).abs() < 1e-6,
+        "{eu:?}"
+    );
 
     // What may be lost must be spare: ten nodes have to stay.
     input.regions[1].spot.as_mut().unwrap().loss_per_hour = 0.1;
+
     let found = placement(&input).unwrap();
     let eu = found.nodes[&"eu".parse().unwrap()];
-    assert!((eu.on_demand - 10.0).abs() < 1e-4 && eu.spot < 1.1, "{eu:?}");
-    assert!(found.binding.iter().any(|limit| matches!(limit, Binding::SpotLoss { .. })), "{:?}", found.binding);
+    assert!(
+        (eu.on_demand - 10.0).abs() < 1e-4 && eu.spot < 1.1,
+        "{eu:?}"
+    );
+
+    assert!(
+        found
+            .binding
+            .iter()
+            .any(|limit| matches!(limit, Binding::SpotLoss { .. })),
+        "{:?}",
+        found.binding
+    );
 }
 
 #[test]
 fn paid_commitments_are_used_first_and_cost_in_any_case() {
     let mut input = triangle(100.0);
-    input.regions[0].committed = Some(CommittedOffer { price: usd(0.9), new_nodes_max: 0, paid_nodes: 20 });
+    input.regions[0].committed = Some(CommittedOffer {
+        price: usd(0.9),
+        new_nodes_max: 0,
+        paid_nodes: 20,
+    });
+
     let found = placement(&input).unwrap();
     assert!((total(&found, "ap") - 20.0).abs() < 1e-6 && (total(&found, "eu") - 13.0).abs() < 1e-6);
     assert_eq!(found.monthly.compute.rounded(2), "22630.00");
 
     input.models[0].demand.clear();
-    assert_eq!(placement(&input).unwrap().monthly.compute, "13140".parse().unwrap());
+    assert_eq!(
+        placement(&input).unwrap().monthly.compute,
+        "13140".parse().unwrap()
+    );
 }
 
 #[test]
@@ -218,27 +381,65 @@ fn a_region_that_costs_something_by_itself_is_closed_if_that_saves() {
     // Egress is dear enough to serve each at home, until each region costs 10 an hour more.
     let mut input = triangle(100.0);
     input.models[0].bytes_per_answer = 1e6;
+
     let pairs = ["ap", "eu", "us"];
     for region in pairs {
-        let prices = pairs.iter().filter(|origin| **origin != region).map(|origin| ((*origin).to_owned(), usd(0.1)));
-        input.egress_per_gb.insert(region.parse().unwrap(), prices.collect());
+        let prices = pairs
+            .iter()
+            .filter(|origin| **origin != region)
+            .map(|origin| ((*origin).to_owned(), usd(0.1)));
+
+        input
+            .egress_per_gb
+            .insert(region.parse().unwrap(), prices.collect());
     }
-    let used =
-        |input: &PlacementInput| placement(input).unwrap().nodes.values().filter(|nodes| nodes.total() > 0.0).count();
+
+    let used = |input: &PlacementInput| {
+        placement(input)
+            .unwrap()
+            .nodes
+            .values()
+            .filter(|nodes| nodes.total() > 0.0)
+            .count()
+    };
+
     assert_eq!(used(&input), 3);
-    input.regions.iter_mut().for_each(|region| region.fixed_per_hour = Some(usd(30.0)));
+    input
+        .regions
+        .iter_mut()
+        .for_each(|region| region.fixed_per_hour = Some(usd(30.0)));
+
     assert_eq!(used(&input), 1);
 }
 
 #[test]
 fn models_that_need_the_memory_of_more_nodes_than_the_load_get_them() {
     let mut input = triangle(200.0);
-    input.models =
-        (0..4).map(|index| ModelDemand { memory_share: 0.7, ..model(&format!("m{index}"), &[("eu", 1.0)]) }).collect();
+    input.models = (0..4)
+        .map(|index| ModelDemand {
+            memory_share: 0.7,
+            ..model(&format!("m{index}"), &[("eu", 1.0)])
+        })
+        .collect();
+
     let found = placement(&input).unwrap();
-    assert!((total(&found, "eu") - 3.08).abs() < 1e-3, "{:?}", found.nodes);
-    assert_eq!(found.binding[0], Binding::Memory { region: "eu".parse().unwrap() });
-    assert_eq!(found.whole.unwrap().nodes[&"eu".parse().unwrap()].total(), 4);
+    assert!(
+        (total(&found, "eu") - 3.08).abs() < 1e-3,
+        "{:?}",
+        found.nodes
+    );
+
+    assert_eq!(
+        found.binding[0],
+        Binding::Memory {
+            region: "eu".parse().unwrap()
+        }
+    );
+
+    assert_eq!(
+        found.whole.unwrap().nodes[&"eu".parse().unwrap()].total(),
+        4
+    );
 }
 
 #[test]
@@ -246,18 +447,38 @@ fn why_there_is_no_placement_is_said_in_words() {
     let reason = |input: &PlacementInput| placement(input).unwrap_err().to_string();
     let mut input = triangle(200.0);
     input.rules.survive = 1;
+
     let only = "model chat from ap: only ap answers within 150 ms, so its loss can't be survived";
     assert!(reason(&input).contains(only), "{}", reason(&input));
 
-    input.models[0].demand = [("moon".to_owned(), OriginDemand { mean_rps: 1.0, peak_rps: 2.0 })].into();
-    assert!(reason(&input).contains("model chat from moon: no round trip to any region has been measured"));
-    input.round_trips_ms.insert("moon".to_owned(), [("eu".parse().unwrap(), 2_600.0)].into());
+    input.models[0].demand = [(
+        "moon".to_owned(),
+        OriginDemand {
+            mean_rps: 1.0,
+            peak_rps: 2.0,
+        },
+    )]
+    .into();
+
+    assert!(
+        reason(&input)
+            .contains("model chat from moon: no round trip to any region has been measured")
+    );
+
+    input
+        .round_trips_ms
+        .insert("moon".to_owned(), [("eu".parse().unwrap(), 2_600.0)].into());
+
     let far = "no region answers within 150 ms; the nearest, eu, takes 2620 ms";
     assert!(reason(&input).contains(far), "{}", reason(&input));
 
     let mut input = triangle(100.0);
     input.rules.survive = 1;
-    input.regions.iter_mut().for_each(|region| region.on_demand.nodes_max = 14);
+    input
+        .regions
+        .iter_mut()
+        .for_each(|region| region.on_demand.nodes_max = 14);
+
     let short = "ap, us can have 28.00 nodes, and 30.00 are needed there when eu is lost";
     assert!(reason(&input).contains(short), "{}", reason(&input));
 }
@@ -269,14 +490,29 @@ fn numbers_and_prices_that_cannot_be_right_are_named() {
         change(&mut input);
         placement(&input).unwrap_err().to_string()
     };
-    let euro = |input: &mut PlacementInput| input.regions[1].on_demand.price.currency = "EUR".parse().unwrap();
+    let euro = |input: &mut PlacementInput| {
+        input.regions[1].on_demand.price.currency = "EUR".parse().unwrap()
+    };
+
     assert_eq!(
         reason(&euro),
-        "regions.eu.on_demand.price: the price is in EUR, that of region ap in USD; convert all prices to one"
+        "regions.eu.on_demand.price: the price is in EUR, that of region ap in USD; convert all \
+            prices to one"
     );
-    assert!(reason(&|input| input.rules.headroom = f64::NAN).starts_with("rules.headroom: NaN is out of range"));
-    assert!(reason(&|input| input.regions[0].on_demand.price = usd(-1.0)).contains("a price of -1 USD"));
-    assert!(reason(&|input| input.models[0].memory_share = 1.5).starts_with("models.chat.memory_share: 1.5"));
+
+    assert!(
+        reason(&|input| input.rules.headroom = f64::NAN)
+            .starts_with("rules.headroom: NaN is out of range")
+    );
+
+    assert!(
+        reason(&|input| input.regions[0].on_demand.price = usd(-1.0)).contains("a price of -1 USD")
+    );
+    assert!(
+        reason(&|input| input.models[0].memory_share = 1.5)
+            .starts_with("models.chat.memory_share: 1.5")
+    );
+
     assert!(reason(&|input| input.regions.push(region("eu", 1.0))).contains("given twice"));
 }
 
@@ -284,17 +520,39 @@ fn numbers_and_prices_that_cannot_be_right_are_named() {
 fn a_missing_egress_price_is_assumed_high_and_said() {
     let mut input = triangle(100.0);
     input.models[0].bytes_per_answer = 1e5;
-    input.egress_per_gb.insert("ap".parse().unwrap(), [("eu".to_owned(), usd(0.12))].into());
+    input
+        .egress_per_gb
+        .insert("ap".parse().unwrap(), [("eu".to_owned(), usd(0.12))].into());
+
     let found = placement(&input).unwrap();
-    let assumed = "no egress price from eu to ap: the highest one given is assumed, 0.12 USD per GB";
-    assert!(found.assumptions.iter().any(|text| text == assumed), "{:?}", found.assumptions);
-    assert!(found.monthly.egress > Amount::ZERO || found.nodes.values().all(|nodes| nodes.total() > 0.0));
+    let assumed =
+        "no egress price from eu to ap: the highest one given is assumed, 0.12 USD per GB";
+
+    assert!(
+        found.assumptions.iter().any(|text| text == assumed),
+        "{:?}",
+        found.assumptions
+    );
+
+    assert!(
+        found.monthly.egress > Amount::ZERO
+            || found.nodes.values().all(|nodes| nodes.total() > 0.0)
+    );
 }
 
 #[test]
 fn the_check_by_maximum_flow_sees_a_loss_that_a_sum_would_not() {
     let groups = [(0b011, 10.0), (0b110, 10.0)];
     let lost = cover::Lost::Region(1);
-    assert!(cover::shortfall(&groups, &lost.of(&[5.0, 10.0, 15.0], &[0.0; 3]), Some(lost)).is_some());
-    assert!(cover::shortfall(&groups, &lost.of(&[10.0, 10.0, 10.0], &[0.0; 3]), Some(lost)).is_none());
+    assert!(
+        cover::shortfall(&groups, &lost.of(&[5.0, 10.0, 15.0], &[0.0; 3]), Some(lost)).is_some()
+    );
+    assert!(
+        cover::shortfall(
+            &groups,
+            &lost.of(&[10.0, 10.0, 10.0], &[0.0; 3]),
+            Some(lost)
+        )
+        .is_none()
+    );
 }

@@ -8,11 +8,19 @@ fn money(amount: f64) -> Amount {
 }
 
 fn window(days: &[f64], load: f64) -> BillWindow {
-    BillWindow { days: days.iter().map(|day| money(*day)).collect(), currency: Currency::USD, load }
+    BillWindow {
+        days: days.iter().map(|day| money(*day)).collect(),
+        currency: Currency::USD,
+        load,
+    }
 }
 
 fn predicted(expected: f64) -> Saving {
-    Saving { expected: money(expected), low: money(expected * 0.8), high: money(expected * 1.2) }
+    Saving {
+        expected: money(expected),
+        low: money(expected * 0.8),
+        high: money(expected * 1.2),
+    }
 }
 
 const MONTH: f64 = 730.0 / 24.0;
@@ -20,31 +28,69 @@ const MONTH: f64 = 730.0 / 24.0;
 proptest! {
     #[test]
     fn a_saving_that_happened_is_confirmed_and_none_is_not_seen_at_any_load(
-        cost in 10.0..1e6f64, part in 0.05..0.9f64, ratio in 0.7..1.4f64, share in 0.0..=1.0f64, days in 7usize..40,
+        cost in 10.0..1e6f64,
+        part in 0.05..0.9f64,
+        ratio in 0.7..1.4f64,
+        share in 0.0..=1.0f64,
+        days in 7usize..40,
     ) {
         let before = window(&vec![cost; days], 100.0);
         let follows = 1.0 - share + share * ratio;
         let saved = cost * follows * part;
         let expected = predicted(saved * MONTH);
-        let with = verify(expected, &before, &window(&vec![cost * follows - saved; days], 100.0 * ratio), share);
+        let with = verify(
+            expected,
+            &before,
+            &window(&vec![cost * follows - saved; days], 100.0 * ratio),
+            share,
+        );
+
         prop_assert_eq!(with.verdict, Verdict::Confirmed, "{}", with.why);
         prop_assert!((with.seen.to_f64() - saved * MONTH).abs() <= 1e-6 * cost * MONTH);
-        let without = verify(expected, &before, &window(&vec![cost * follows; days], 100.0 * ratio), share);
+
+        let without = verify(
+            expected,
+            &before,
+            &window(&vec![cost * follows; days], 100.0 * ratio),
+            share,
+        );
+
         prop_assert_eq!(without.verdict, Verdict::NotSeen, "{}", without.why);
-        let half = verify(expected, &before, &window(&vec![cost * follows - saved / 2.0; days], 100.0 * ratio), share);
+        let half = verify(
+            expected,
+            &before,
+            &window(&vec![cost * follows - saved / 2.0; days], 100.0 * ratio),
+            share,
+        );
+
         prop_assert_eq!(half.verdict, Verdict::Partly, "{}", half.why);
     }
 
     #[test]
     fn any_numbers_are_taken(
-        before in prop::collection::vec(any::<i128>(), 0..20), after in prop::collection::vec(any::<i128>(), 0..20),
-        loads: [f64; 2], follows_load: f64, expected: i128,
+        before in prop::collection::vec(any::<i128>(), 0..20),
+        after in prop::collection::vec(any::<i128>(), 0..20),
+        loads: [f64; 2],
+        follows_load: f64,
+        expected: i128,
     ) {
         let of = |days: Vec<i128>, load| BillWindow {
-            days: days.into_iter().map(Amount).collect(), currency: Currency::USD, load,
+            days: days.into_iter().map(Amount).collect(),
+            currency: Currency::USD,
+            load,
         };
-        let expected = Saving { expected: Amount(expected), low: Amount(expected), high: Amount(expected) };
-        verify(expected, &of(before, loads[0]), &of(after, loads[1]), follows_load);
+        let expected = Saving {
+            expected: Amount(expected),
+            low: Amount(expected),
+            high: Amount(expected),
+        };
+
+        verify(
+            expected,
+            &of(before, loads[0]),
+            &of(after, loads[1]),
+            follows_load,
+        );
     }
 }
 
@@ -53,19 +99,41 @@ fn too_few_days_other_currencies_and_other_loads_do_not_tell() {
     let before = window(&[10.0; 14], 100.0);
     let verdict = |after: BillWindow| verify(predicted(100.0), &before, &after, 1.0);
     let few = verdict(window(&[5.0; 6], 100.0));
+
     assert_eq!(few.verdict, Verdict::CantTell);
-    assert_eq!(few.why, "14 days before and 6 after the change are on the bill; 7 of each are needed");
-    let euro = BillWindow { currency: "EUR".parse().unwrap(), ..window(&[5.0; 14], 100.0) };
+    assert_eq!(
+        few.why,
+        "14 days before and 6 after the change are on the bill; 7 of each are needed"
+    );
+
+    let euro = BillWindow {
+        currency: "EUR".parse().unwrap(),
+        ..window(&[5.0; 14], 100.0)
+    };
+
     assert_eq!(verdict(euro).why, "the bill was in USD and is in EUR");
-    assert_eq!(verdict(window(&[5.0; 14], 200.0)).verdict, Verdict::CantTell);
+    assert_eq!(
+        verdict(window(&[5.0; 14], 200.0)).verdict,
+        Verdict::CantTell
+    );
+
     assert_eq!(verdict(window(&[5.0; 14], 0.0)).verdict, Verdict::CantTell);
 }
 
 #[test]
 fn days_that_differ_by_more_than_the_saving_do_not_tell() {
-    let noisy = |shift: f64| window(&[2.0, 30.0, 5.0, 21.0, 1.0, 27.0, 12.0].map(|day| day + shift), 100.0);
+    let noisy = |shift: f64| {
+        window(
+            &[2.0, 30.0, 5.0, 21.0, 1.0, 27.0, 12.0].map(|day| day + shift),
+            100.0,
+        )
+    };
     let seen = verify(predicted(90.0), &noisy(3.0), &noisy(0.0), 0.0);
+
     assert_eq!(seen.verdict, Verdict::CantTell, "{}", seen.why);
     // A saving far above the noise is seen all the same.
-    assert_eq!(verify(predicted(3_000.0), &noisy(120.0), &noisy(0.0), 0.0).verdict, Verdict::Confirmed);
+    assert_eq!(
+        verify(predicted(3_000.0), &noisy(120.0), &noisy(0.0), 0.0).verdict,
+        Verdict::Confirmed
+    );
 }

@@ -2,7 +2,10 @@ use super::*;
 
 fn kinds(ledger: &Ledger, query: &Query) -> Vec<(WarningKind, String)> {
     let warnings = report(ledger, query, &unmapped).unwrap().warnings;
-    warnings.into_iter().map(|warning| (warning.kind, warning.message)).collect()
+    warnings
+        .into_iter()
+        .map(|warning| (warning.kind, warning.message))
+        .collect()
 }
 
 fn september() -> Query {
@@ -11,40 +14,91 @@ fn september() -> Query {
 
 fn every_day(source: &'static str, first: Date, last: Date) -> Vec<Charge> {
     let days = day_number(first)..=day_number(last);
-    days.map(|day| Charge { source, day: day_of(day).unwrap(), ..Charge::default() }).collect()
+    days.map(|day| Charge {
+        source,
+        day: day_of(day).unwrap(),
+        ..Charge::default()
+    })
+    .collect()
 }
 
 #[test]
 fn a_whole_month_has_no_warnings() {
-    let ledger = ledger(&every_day("AWS 1", date!(2026 - 09 - 01), date!(2026 - 09 - 30)));
+    let ledger = ledger(&every_day(
+        "AWS 1",
+        date!(2026 - 09 - 01),
+        date!(2026 - 09 - 30),
+    ));
+
     assert_eq!(kinds(&ledger, &september().by([Group::Model])), []);
 }
 
 #[test]
 fn missing_data_are_listed() {
     let mut charges = every_day("AWS 1", date!(2026 - 07 - 01), date!(2026 - 07 - 31));
-    charges.extend(every_day("AWS 1", date!(2026 - 09 - 01), date!(2026 - 09 - 30)));
+    charges.extend(every_day(
+        "AWS 1",
+        date!(2026 - 09 - 01),
+        date!(2026 - 09 - 30),
+    ));
+
     charges.retain(|charge| charge.day != date!(2026 - 09 - 14));
-    charges.extend(every_day("Oracle 2", date!(2026 - 09 - 01), date!(2026 - 09 - 20)));
+    charges.extend(every_day(
+        "Oracle 2",
+        date!(2026 - 09 - 01),
+        date!(2026 - 09 - 20),
+    ));
+
     charges.retain(|charge| charge.day != date!(2026 - 09 - 14));
     let ledger = ledger(&charges);
 
-    let query = Query { start: date!(2026 - 06 - 01), ..september() };
+    let query = Query {
+        start: date!(2026 - 06 - 01),
+        ..september()
+    };
     let found = kinds(&ledger, &query);
-    assert_eq!(found[0], (WarningKind::PeriodMissing, "AWS 1: no bill of 2026-08; import it".into()));
+
+    assert_eq!(
+        found[0],
+        (
+            WarningKind::PeriodMissing,
+            "AWS 1: no bill of 2026-08; import it".into()
+        )
+    );
+
     assert_eq!(found[1].0, WarningKind::DaysMissing);
     assert!(
-        found[1].1.starts_with("no charge at all on 2026-08-01, ") && found[1].1.contains("and 22 more"),
+        found[1].1.starts_with("no charge at all on 2026-08-01, ")
+            && found[1].1.contains("and 22 more"),
         "{}",
         found[1].1
     );
+
     assert_eq!(found[2].0, WarningKind::SourceStopped);
-    assert!(found[2].1.starts_with("Oracle 2: its charges end on 2026-09-20"), "{}", found[2].1);
+    assert!(
+        found[2]
+            .1
+            .starts_with("Oracle 2: its charges end on 2026-09-20"),
+        "{}",
+        found[2].1
+    );
+
     assert_eq!(found[3].0, WarningKind::Incomplete);
-    assert!(found[3].1.starts_with("days after 2026-09-20 are incomplete: not all sources"), "{}", found[3].1);
+    assert!(
+        found[3]
+            .1
+            .starts_with("days after 2026-09-20 are incomplete: not all sources"),
+        "{}",
+        found[3].1
+    );
+
     assert_eq!(found.len(), 4);
 
-    let none = kinds(&ledger, &Query::new(date!(2020 - 01 - 01), date!(2020 - 01 - 31)));
+    let none = kinds(
+        &ledger,
+        &Query::new(date!(2020 - 01 - 01), date!(2020 - 01 - 31)),
+    );
+
     assert_eq!(none[0].0, WarningKind::NoData);
     assert_eq!(none.len(), 1);
 }
@@ -54,24 +108,66 @@ fn the_last_two_days_of_a_running_month_are_incomplete() {
     let charges = every_day("AWS 1", date!(2026 - 09 - 01), date!(2026 - 09 - 20));
     let ledger = imported(&charges, date!(2026 - 09 - 20));
     let found = kinds(&ledger, &september());
+
     assert_eq!(found[0].0, WarningKind::Incomplete);
-    assert!(found[0].1.starts_with("days after 2026-09-18 are incomplete"), "{}", found[0].1);
-    assert_eq!(kinds(&ledger, &Query { end: date!(2026 - 09 - 18), ..september() }), []);
+    assert!(
+        found[0]
+            .1
+            .starts_with("days after 2026-09-18 are incomplete"),
+        "{}",
+        found[0].1
+    );
+
+    assert_eq!(
+        kinds(
+            &ledger,
+            &Query {
+                end: date!(2026 - 09 - 18),
+                ..september()
+            }
+        ),
+        []
+    );
 
     let stopped = kinds(&imported(&charges, date!(2026 - 10 - 20)), &september());
-    assert!(stopped[0].1.starts_with("no charge after 2026-09-20"), "{}", stopped[0].1);
+    assert!(
+        stopped[0].1.starts_with("no charge after 2026-09-20"),
+        "{}",
+        stopped[0].1
+    );
 }
 
 #[test]
 fn tags_metrics_filters_and_currencies_that_mislead_are_named() {
     let mut charges = every_day("AWS 1", date!(2026 - 09 - 01), date!(2026 - 09 - 30));
     charges[0].currency = "EUR";
+
     let mut query = september().by([Group::Tag("team".into())]);
-    query.filters = vec!["service=EC2".parse().unwrap(), "service=EC3".parse().unwrap()];
+    query.filters = vec![
+        "service=EC2".parse().unwrap(),
+        "service=EC3".parse().unwrap(),
+    ];
+
     let found = kinds(&ledger(&charges), &query);
-    let order = [WarningKind::SeveralCurrencies, WarningKind::TagNotChosen, WarningKind::NoSuchValue];
-    assert_eq!(found.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), order);
-    assert!(found[1].1.contains("the tag team was not chosen when AWS 1 (2026-09) was imported"), "{}", found[1].1);
+    let order = [
+        WarningKind::SeveralCurrencies,
+        WarningKind::TagNotChosen,
+        WarningKind::NoSuchValue,
+    ];
+
+    assert_eq!(
+        found.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+        order
+    );
+
+    assert!(
+        found[1]
+            .1
+            .contains("the tag team was not chosen when AWS 1 (2026-09) was imported"),
+        "{}",
+        found[1].1
+    );
+
     assert!(found[2].1.contains("service=EC3"), "{}", found[2].1);
 }
 
@@ -86,16 +182,48 @@ fn a_cost_that_a_bill_does_not_have_is_named() {
         texts: [""; 6],
         tags: &[],
     });
-    builder.add(place, Sums { effective: Amount(1), billed: Amount(1), list: Amount::ZERO, rows: 1 });
+
+    builder.add(
+        place,
+        Sums {
+            effective: Amount(1),
+            billed: Amount(1),
+            list: Amount::ZERO,
+            rows: 1,
+        },
+    );
+
     let mut ledger = Ledger::default();
     let period = "2026-09".parse().unwrap();
     let imported_ms = day_number(date!(2030 - 01 - 01)) as u64 * 86_400_000;
-    let part = StoredPart::new("AWS 1".into(), period, imported_ms, "test".into(), builder.finish()).unwrap();
+    let part = StoredPart::new(
+        "AWS 1".into(),
+        period,
+        imported_ms,
+        "test".into(),
+        builder.finish(),
+    )
+    .unwrap();
+
     ledger.insert(Arc::new(part));
 
     let query = Query::new(date!(2026 - 09 - 01), date!(2026 - 09 - 01));
     assert_eq!(kinds(&ledger, &query), []);
-    let found = kinds(&ledger, &Query { metric: Metric::List, ..query });
+
+    let found = kinds(
+        &ledger,
+        &Query {
+            metric: Metric::List,
+            ..query
+        },
+    );
+
     assert_eq!(found[0].0, WarningKind::MetricMissing);
-    assert!(found[0].1.starts_with("ListCost of all usage is zero or missing"), "{}", found[0].1);
+    assert!(
+        found[0]
+            .1
+            .starts_with("ListCost of all usage is zero or missing"),
+        "{}",
+        found[0].1
+    );
 }

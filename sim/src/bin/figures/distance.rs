@@ -1,8 +1,10 @@
-//! Regions far from each other, on one machine: a network namespace each, and a router between them that lets packets wait.
+//! Regions far from each other, on one machine: a network namespace each, and a router between them
+//! that lets packets wait.
 //!
-//! Every namespace, and this process's own, has a TUN device; what is sent into one is read here, kept for as long as
-//! the way takes, and written to the device that has the receiver's address. So connections are refused, resets and
-//! silence look as they do from afar, and nothing in the product knows of it. Needs root, iproute2 and /dev/net/tun.
+//! Every namespace, and this process's own, has a TUN device; what is sent into one is read here,
+//! kept for as long as the way takes, and written to the device that has the receiver's address. So
+//! connections are refused, resets and silence look as they do from afar, and nothing in the
+//! product knows of it. Needs root, iproute2 and /dev/net/tun.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -17,9 +19,13 @@ use tokio::{process::Command, sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 use tun_rs::{AsyncDevice, DeviceBuilder};
 
-/// Round trips between the regions of a mesh, by their order there: us-west-2, eu-west-1, ap-south-1.
-pub(crate) const ROUND_TRIPS: [(usize, usize, Duration); 3] =
-    [(0, 1, Duration::from_millis(125)), (0, 2, Duration::from_millis(220)), (1, 2, Duration::from_millis(135))];
+/// Round trips between the regions of a mesh, by their order there: us-west-2, eu-west-1,
+/// ap-south-1.
+pub(crate) const ROUND_TRIPS: [(usize, usize, Duration); 3] = [
+    (0, 1, Duration::from_millis(125)),
+    (0, 2, Duration::from_millis(220)),
+    (1, 2, Duration::from_millis(135)),
+];
 /// How many regions there are.
 const REGIONS: usize = 3;
 /// Largest packet of the devices.
@@ -47,55 +53,109 @@ struct Place {
 impl Distance {
     /// Makes the network of mesh `number`.
     pub(crate) async fn create(number: u8) -> Result<Self> {
-        let mut distance = Self { number, silent: Arc::new(AtomicU8::new(NOBODY)), routing: Vec::new() };
+        let mut distance = Self {
+            number,
+            silent: Arc::new(AtomicU8::new(NOBODY)),
+            routing: Vec::new(),
+        };
         let mut places = Vec::new();
+
         for index in 0..REGIONS {
             let space = distance.space(index);
             // Of a run that was killed.
             let _ = ip(&["netns", "del", &space]).await;
-            ip(&["netns", "add", &space]).await.context("network namespaces need root and iproute2")?;
+
+            ip(&["netns", "add", &space])
+                .await
+                .context("network namespaces need root and iproute2")?;
+
             let device = distance.device(index)?;
             let name = device.name()?;
             ip(&["link", "set", &name, "netns", &space]).await?;
             ip(&["-n", &space, "link", "set", "lo", "up"]).await?;
-            ip(&["-n", &space, "addr", "add", &format!("{}/24", distance.address(index)), "dev", &name]).await?;
-            ip(&["-n", &space, "link", "set", &name, "mtu", &MTU.to_string(), "up"]).await?;
+            ip(&[
+                "-n",
+                &space,
+                "addr",
+                "add",
+                &format!("{}/24", distance.address(index)),
+                "dev",
+                &name,
+            ])
+            .await?;
+
+            ip(&[
+                "-n",
+                &space,
+                "link",
+                "set",
+                &name,
+                "mtu",
+                &MTU.to_string(),
+                "up",
+            ])
+            .await?;
+
             places.push(distance.place(device));
         }
+
         let device = distance.device(REGIONS)?;
         let name = device.name()?;
-        ip(&["addr", "add", &format!("{}/24", distance.address_of_observer()), "dev", &name]).await?;
+        ip(&[
+            "addr",
+            "add",
+            &format!("{}/24", distance.address_of_observer()),
+            "dev",
+            &name,
+        ])
+        .await?;
+
         ip(&["link", "set", &name, "mtu", &MTU.to_string(), "up"]).await?;
         places.push(distance.place(device));
+
         let places = Arc::new(places);
         for from in 0..=REGIONS {
-            let (places, silent) = (places.clone(), distance.silent.clone());
+            let places = places.clone();
+            let silent = distance.silent.clone();
             let first = u32::from(distance.address(0));
-            distance.routing.push(AbortOnDropHandle::new(tokio::spawn(read(places, from, first, silent))));
+
+            distance
+                .routing
+                .push(AbortOnDropHandle::new(tokio::spawn(read(
+                    places, from, first, silent,
+                ))));
         }
+
         Ok(distance)
     }
 
     fn device(&self, index: usize) -> Result<AsyncDevice> {
         let name = format!("rmf{}-{index}", self.number);
-        DeviceBuilder::new().name(name).build_async().context("/dev/net/tun can't be used: it needs root")
+        DeviceBuilder::new()
+            .name(name)
+            .build_async()
+            .context("/dev/net/tun can't be used: it needs root")
     }
 
-    /// Delivers in order of arrival: one way has one delay, so one queue for each sender is in order by itself.
+    /// Delivers in order of arrival: one way has one delay, so one queue for each sender is in
+    /// order by itself.
     fn place(&mut self, device: AsyncDevice) -> Place {
         let device = Arc::new(device);
         let arriving = std::array::from_fn(|_| {
             let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(WAITING);
             let device = device.clone();
-            self.routing.push(AbortOnDropHandle::new(tokio::spawn(async move {
-                while let Some((at, packet)) = receiver.recv().await {
-                    tokio::time::sleep_until(at).await;
-                    // A device without a reader loses packets, as the network does.
-                    let _ = device.send(&packet).await;
-                }
-            })));
+            self.routing
+                .push(AbortOnDropHandle::new(tokio::spawn(async move {
+                    while let Some((at, packet)) = receiver.recv().await {
+                        tokio::time::sleep_until(at).await;
+                        // A device without a reader loses packets, as the network does.
+                        let _ = device.send(&packet).await;
+                    }
+                })));
+
             sender
         });
+
         Place { device, arriving }
     }
 
@@ -114,7 +174,12 @@ impl Distance {
 
     /// The words to put before a command so that it runs in a region.
     pub(crate) fn launcher(&self, index: usize) -> [String; 4] {
-        ["ip".into(), "netns".into(), "exec".into(), self.space(index)]
+        [
+            "ip".into(),
+            "netns".into(),
+            "exec".into(),
+            self.space(index),
+        ]
     }
 
     /// From now on nothing reaches region `index`, and nothing comes from it.
@@ -132,14 +197,17 @@ impl Drop for Distance {
     fn drop(&mut self) {
         self.routing.clear();
         for index in 0..REGIONS {
-            let _ = std::process::Command::new("ip").args(["netns", "del", &self.space(index)]).status();
+            let _ = std::process::Command::new("ip")
+                .args(["netns", "del", &self.space(index)])
+                .status();
         }
     }
 }
 
 /// Half of the round trip between two places; the observer is next to everybody.
 fn delay(from: usize, to: usize) -> Duration {
-    let (low, high) = (from.min(to), from.max(to));
+    let low = from.min(to);
+    let high = from.max(to);
     let found = ROUND_TRIPS.iter().find(|(a, b, _)| (*a, *b) == (low, high));
     found.map_or(Duration::ZERO, |(_, _, round_trip)| *round_trip / 2)
 }
@@ -149,12 +217,18 @@ async fn read(places: Arc<Vec<Place>>, from: usize, first: u32, silent: Arc<Atom
     let mut buffer = vec![0; usize::from(MTU)];
     while let Ok(length) = places[from].device.recv(&mut buffer).await {
         let packet = &buffer[..length];
-        let Some(to) = receiver(packet, first) else { continue };
+        let Some(to) = receiver(packet, first) else {
+            continue;
+        };
         let silent = usize::from(silent.load(Ordering::Relaxed));
+
         if to == from || silent == from || silent == to {
             continue;
         }
-        let Some(place) = places.get(to) else { continue };
+
+        let Some(place) = places.get(to) else {
+            continue;
+        };
         let _ = place.arriving[from].try_send((Instant::now() + delay(from, to), packet.to_vec()));
     }
 }
@@ -164,36 +238,63 @@ fn receiver(packet: &[u8], first: u32) -> Option<usize> {
     if packet.first()? >> 4 != 4 {
         return None;
     }
+
     let address: [u8; 4] = packet.get(DESTINATION)?.try_into().ok()?;
     let address = u32::from(Ipv4Addr::from(address));
     if address == first - 10 {
         return Some(REGIONS);
     }
+
     let index = usize::try_from(address.checked_sub(first)?).ok()?;
     (index < REGIONS).then_some(index)
 }
 
 async fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(arguments).output().await.context("ip (Debian: iproute2)")?;
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .await
+        .context("ip (Debian: iproute2)")?;
+
     if !output.status.success() {
-        bail!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "ip {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
+
     Ok(())
 }
 
-/// That a ping from one region to another takes the round trip it should: else nothing measured here is worth anything.
+/// That a ping from one region to another takes the round trip it should: else nothing measured
+/// here is worth anything.
 pub(crate) async fn check(distance: &Distance) -> Result<()> {
     for (a, b, round_trip) in ROUND_TRIPS {
-        let (space, to) = (distance.space(a), distance.address(b).to_string());
-        let words = ["netns", "exec", &space, "ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "2", &to];
+        let space = distance.space(a);
+        let to = distance.address(b).to_string();
+        let words = [
+            "netns", "exec", &space, "ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "2", &to,
+        ];
         let output = Command::new("ip").args(words).output().await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
+
         // rtt min/avg/max/mdev = 125.2/125.3/125.4/0.1 ms
-        let average = text.rsplit(" = ").next().and_then(|times| times.split('/').nth(1)?.parse::<f64>().ok());
-        let average = average.with_context(|| format!("region {a} can't ping {to} (Debian: iputils-ping): {text}"))?;
+        let average = text
+            .rsplit(" = ")
+            .next()
+            .and_then(|times| times.split('/').nth(1)?.parse::<f64>().ok());
+        let average = average.with_context(|| {
+            format!("region {a} can't ping {to} (Debian: iputils-ping): {text}")
+        })?;
         let wanted = round_trip.as_secs_f64() * 1e3;
-        ensure!((wanted..wanted + 15.0).contains(&average), "a ping from {a} to {b} takes {average} ms, not {wanted}");
+
+        ensure!(
+            (wanted..wanted + 15.0).contains(&average),
+            "a ping from {a} to {b} takes {average} ms, not {wanted}"
+        );
     }
+
     Ok(())
 }
 
@@ -205,13 +306,21 @@ mod tests {
     #[test]
     fn a_packet_goes_to_whom_it_names_and_the_way_takes_half_a_round_trip() {
         let first = u32::from(Ipv4Addr::new(10, 88, 3, 11));
-        let packet = |to: [u8; 4]| [[0x45; 16].as_slice(), to.as_slice(), [0; 8].as_slice()].concat();
+        let packet =
+            |to: [u8; 4]| [[0x45; 16].as_slice(), to.as_slice(), [0; 8].as_slice()].concat();
+
         assert_eq!(receiver(&packet([10, 88, 3, 11]), first), Some(0));
         assert_eq!(receiver(&packet([10, 88, 3, 13]), first), Some(2));
         assert_eq!(receiver(&packet([10, 88, 3, 1]), first), Some(REGIONS));
-        for nobody in [[10, 88, 3, 14], [10, 88, 3, 10], [10, 88, 4, 11], [224, 0, 0, 1]] {
+        for nobody in [
+            [10, 88, 3, 14],
+            [10, 88, 3, 10],
+            [10, 88, 4, 11],
+            [224, 0, 0, 1],
+        ] {
             assert_eq!(receiver(&packet(nobody), first), None, "{nobody:?}");
         }
+
         assert_eq!(receiver(&[0x60; 40], first), None);
         assert_eq!(receiver(&[0x45; 18], first), None);
         assert_eq!(receiver(&[], first), None);

@@ -1,5 +1,6 @@
-//! The DNS server on one core: answers a second beside NSD, gdnsd and PowerDNS, times at a given rate, answers while plans
-//! change, and what an attacker gets out of it. dnsperf asks, from the other core.
+//! The DNS server on one core: answers a second beside NSD, gdnsd and PowerDNS, times at a given
+//! rate, answers while plans change, and what an attacker gets out of it. dnsperf asks, from the
+//! other core.
 
 mod attack;
 mod others;
@@ -37,14 +38,28 @@ const CHANGING: Duration = Duration::from_secs(10);
 
 /// Measures everything about DNS.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
-    let missing: Vec<_> = ["dnsperf", "taskset"].into_iter().filter(|name| !is_installed(name)).collect();
+    let missing: Vec<_> = ["dnsperf", "taskset"]
+        .into_iter()
+        .filter(|name| !is_installed(name))
+        .collect();
+
     if !missing.is_empty() {
-        eprintln!("SKIPPED: DNS needs {} (apt install dnsperf util-linux)", missing.join(" and "));
-        report.note("DNS: SKIPPED", format!("{} not installed", missing.join(" and ")));
+        eprintln!(
+            "SKIPPED: DNS needs {} (apt install dnsperf util-linux)",
+            missing.join(" and ")
+        );
+
+        report.note(
+            "DNS: SKIPPED",
+            format!("{} not installed", missing.join(" and ")),
+        );
+
         return Ok(());
     }
+
     eprintln!("DNS on core {SERVER_CORE}, asked from core {CLIENT_CORE} ...");
-    // The first region's agent is attacked: to its limits this machine is an outsider. The others keep the defaults.
+    // The first region's agent is attacked: to its limits this machine is an outsider. The others
+    // keep the defaults.
     let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |config| {
         config.dns.workers = 1;
         if config.region == config.regions[0].name {
@@ -52,28 +67,51 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         }
     })
     .await?;
+
     mesh.settled().await?;
-    let [attacked, agent, ..] = mesh.agents() else { bail!("the mesh has no agents") };
+    let [attacked, agent, ..] = mesh.agents() else {
+        bail!("the mesh has no agents")
+    };
     for each in mesh.agents() {
-        let core = if each.id == agent.id { SERVER_CORE } else { CLIENT_CORE };
+        let core = if each.id == agent.id {
+            SERVER_CORE
+        } else {
+            CLIENT_CORE
+        };
+
         pin(mesh.pid(each)?, core)?;
     }
+
     throughput(report, &mesh, agent).await?;
     pace(report, agent)?;
     changing(report, &mesh, agent).await?;
     pin(mesh.pid(attacked)?, SERVER_CORE)?;
-    attack::measure(report, attacked.dns(), &mesh.layout().service(), mesh.pid(attacked)?)?;
+    attack::measure(
+        report,
+        attacked.dns(),
+        &mesh.layout().service(),
+        mesh.pid(attacked)?,
+    )?;
+
     mesh.stop().await;
     Ok(())
 }
 
 fn is_installed(program: &str) -> bool {
-    let found = std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
-    found.chain(["/usr/sbin".into()]).any(|directory| directory.join(program).exists())
+    let found = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    found
+        .chain(["/usr/sbin".into()])
+        .any(|directory| directory.join(program).exists())
 }
 
 fn pin(pid: u32, core: &str) -> Result<()> {
-    let output = Command::new("taskset").args(["-acp", core, &pid.to_string()]).output().context("taskset")?;
+    let output = Command::new("taskset")
+        .args(["-acp", core, &pid.to_string()])
+        .output()
+        .context("taskset")?;
+
     if !output.status.success() {
         bail!("taskset: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -85,11 +123,17 @@ async fn throughput(report: &mut Report, mesh: &Measured, agent: &LocalAgent) ->
     let zone = mesh.layout().domain.to_string();
     let others = others::start(&zone).await?;
     for missing in others.missing() {
-        report.note("DNS: SKIPPED", format!("{missing} is not installed, nothing to compare with"));
+        report.note(
+            "DNS: SKIPPED",
+            format!("{missing} is not installed, nothing to compare with"),
+        );
     }
+
     let pid = mesh.pid(agent)?;
-    let (mut ours, mut theirs) = (Vec::new(), vec![Vec::new(); others.running().len()]);
+    let mut ours = Vec::new();
+    let mut theirs = vec![Vec::new(); others.running().len()];
     let mut general = Vec::new();
+
     for _ in 0..ROUNDS {
         ours.push(run(agent.dns(), pid, Load::Service)?);
         for (other, runs) in others.running().iter().zip(&mut theirs) {
@@ -97,21 +141,41 @@ async fn throughput(report: &mut Report, mesh: &Measured, agent: &LocalAgent) ->
         }
         general.push(run(agent.dns(), pid, Load::General)?);
     }
-    let (own, own_cpu) = (median(&ours, |run| run.per_s), median(&ours, |run| run.per_cpu_s));
+
+    let own = median(&ours, |run| run.per_s);
+    let own_cpu = median(&ours, |run| run.per_cpu_s);
     let lost: u64 = ours.iter().map(|run| run.lost).sum();
-    let detail = format!("{own_cpu:.0} k for a second of its own time on the core; {lost} of the queries lost");
-    report.at_least("DNS on one core, by weight, with client subnet", own, 150.0, "k answers/s", &detail);
+    let detail = format!(
+        "{own_cpu:.0} k for a second of its own time on the core; {lost} of the queries lost"
+    );
+
+    report.at_least(
+        "DNS on one core, by weight, with client subnet",
+        own,
+        150.0,
+        "k answers/s",
+        &detail,
+    );
+
     for (Other { name, .. }, runs) in others.running().iter().zip(&theirs) {
-        let (per_s, per_cpu_s) = (median(runs, |run| run.per_s), median(runs, |run| run.per_cpu_s));
+        let per_s = median(runs, |run| run.per_s);
+        let per_cpu_s = median(runs, |run| run.per_cpu_s);
         let text = format!(
-            "{per_s:.0} k answers/s, ours is {:.2} x; {per_cpu_s:.0} k for a second of its time, ours is {:.2} x",
+            "{per_s:.0} k answers/s, ours is {:.2} x; {per_cpu_s:.0} k for a second of its time, \
+                ours is {:.2} x",
             own / per_s,
             own_cpu / per_cpu_s
         );
+
         report.note(name, text);
     }
+
     let general = median(&general, |run| run.per_cpu_s);
-    report.note("DNS, parsed by the library: answers for a second on the core", format!("{general:.0} k"));
+    report.note(
+        "DNS, parsed by the library: answers for a second on the core",
+        format!("{general:.0} k"),
+    );
+
     Ok(())
 }
 
@@ -126,10 +190,20 @@ struct Run {
 
 fn run(server: SocketAddr, pid: u32, load: Load) -> Result<Run> {
     let before = cpu_time(pid)?;
-    let Outcome { answers, lost, took, .. } = perf::ask(server, load, None, RUN)?;
+    let Outcome {
+        answers,
+        lost,
+        took,
+        ..
+    } = perf::ask(server, load, None, RUN)?;
     let on_cpu = cpu_time(pid)?.saturating_sub(before);
     let thousands = answers as f64 / 1e3;
-    Ok(Run { per_s: thousands / took.as_secs_f64(), per_cpu_s: thousands / on_cpu.as_secs_f64().max(1e-9), lost })
+
+    Ok(Run {
+        per_s: thousands / took.as_secs_f64(),
+        per_cpu_s: thousands / on_cpu.as_secs_f64().max(1e-9),
+        lost,
+    })
 }
 
 fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {
@@ -143,6 +217,7 @@ fn pace(report: &mut Report, agent: &LocalAgent) -> Result<()> {
         .map(|_| perf::ask(agent.dns(), Load::Service, Some(PACE), RUN))
         .collect::<Result<Vec<Outcome>>>()?;
     outcomes.sort_by_key(|outcome| outcome.p99);
+
     let outcome = &outcomes[outcomes.len() / 2];
     let detail = format!(
         "{:.0} answers/s, p50 {:.3} ms, {} lost; the median of {ROUNDS} runs",
@@ -150,36 +225,99 @@ fn pace(report: &mut Report, agent: &LocalAgent) -> Result<()> {
         outcome.p50.as_secs_f64() * 1e3,
         outcome.lost
     );
-    report.below("DNS at 50 k/s, p99", outcome.p99.as_secs_f64() * 1e3, 1.0, "ms", &detail);
+
+    report.below(
+        "DNS at 50 k/s, p99",
+        outcome.p99.as_secs_f64() * 1e3,
+        1.0,
+        "ms",
+        &detail,
+    );
+
     Ok(())
 }
 
-/// Plans are committed by operators' orders, as fast as is asked for, while every answer is looked at.
+/// Plans are committed by operators' orders, as fast as is asked for, while every answer is looked
+/// at.
 async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> Result<()> {
     let token = std::fs::read_to_string(mesh.layout().token_file())?;
-    let region = mesh.agents().last().context("no agents")?.id.region.to_string();
+    let region = mesh
+        .agents()
+        .last()
+        .context("no agents")?
+        .id
+        .region
+        .to_string();
     let leader = mesh.settled().await?.leader.context("no leader")?.agent;
-    let leader = mesh.agents().iter().find(|each| each.id.to_string() == leader).context("the leader is unknown")?;
-    let (server, service) = (agent.dns(), mesh.layout().service());
-    let seq = async || Ok::<_, anyhow::Error>(mesh.status(agent).await?.plan.map_or(0, |plan| plan.seq));
+
+    let leader = mesh
+        .agents()
+        .iter()
+        .find(|each| each.id.to_string() == leader)
+        .context("the leader is unknown")?;
+    let server = agent.dns();
+    let service = mesh.layout().service();
+    let seq =
+        async || Ok::<_, anyhow::Error>(mesh.status(agent).await?.plan.map_or(0, |plan| plan.seq));
     let before = seq().await?;
     let watcher = tokio::task::spawn_blocking(move || perf::watch(server, &service, CHANGING));
-    let (begin, mut orders) = (Instant::now(), 0u32);
+    let begin = Instant::now();
+    let mut orders = 0u32;
+
     while begin.elapsed() < CHANGING {
-        let action = if orders.is_multiple_of(2) { "drain" } else { "restore" };
-        let body = serde_json::json!({ "region": region, "by": "figures", "why": "plans that change" });
-        let reply = mesh.post(leader, &format!("/v1/failover/{action}"), token.trim(), &body).await?;
+        let action = if orders.is_multiple_of(2) {
+            "drain"
+        } else {
+            "restore"
+        };
+        let body =
+            serde_json::json!({ "region": region, "by": "figures", "why": "plans that change" });
+        let reply = mesh
+            .post(
+                leader,
+                &format!("/v1/failover/{action}"),
+                token.trim(),
+                &body,
+            )
+            .await?;
+
         anyhow::ensure!(reply.is_success(), "{action}: {reply}");
         orders += 1;
-        tokio::time::sleep_until((begin + Duration::from_secs(1) / PLANS_PER_S * orders).into()).await;
+        tokio::time::sleep_until((begin + Duration::from_secs(1) / PLANS_PER_S * orders).into())
+            .await;
     }
+
     let took = begin.elapsed();
     let watched = watcher.await??;
-    let plans = wait(PATIENCE, || async { seq().await.unwrap_or(before) }, |seq| *seq > before).await.unwrap_or(before);
+    let plans = wait(
+        PATIENCE,
+        || async { seq().await.unwrap_or(before) },
+        |seq| *seq > before,
+    )
+    .await
+    .unwrap_or(before);
+
     let rate = (plans - before) as f64 / took.as_secs_f64();
-    let detail =
-        format!("of {} queries, one after the other, while {rate:.1} plans a second were answered", watched.asked);
-    report.below("DNS while plans change: lost or empty answers", watched.bad as f64, 1.0, "answers", &detail);
-    report.at_least("DNS while plans change: plans", rate, f64::from(PLANS_PER_S) * 0.95, "/s", "");
+    let detail = format!(
+        "of {} queries, one after the other, while {rate:.1} plans a second were answered",
+        watched.asked
+    );
+
+    report.below(
+        "DNS while plans change: lost or empty answers",
+        watched.bad as f64,
+        1.0,
+        "answers",
+        &detail,
+    );
+
+    report.at_least(
+        "DNS while plans change: plans",
+        rate,
+        f64::from(PLANS_PER_S) * 0.95,
+        "/s",
+        "",
+    );
+
     Ok(())
 }

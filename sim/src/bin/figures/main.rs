@@ -1,8 +1,8 @@
 //! `scripts/figures`: measures what docs/FIGURES.md promises, on real processes on this machine.
 //!
-//! Each figure is seen from outside, as users and their resolvers see it: DNS answers, HTTP answers, the kernel's
-//! account of a process. Throughput is a ratio against a raw QUIC connection in the same run. Exit code 0 only if
-//! every goal was reached.
+//! Each figure is seen from outside, as users and their resolvers see it: DNS answers, HTTP
+//! answers, the kernel's account of a process. Throughput is a ratio against a raw QUIC connection
+//! in the same run. Exit code 0 only if every goal was reached.
 
 mod afar;
 mod apart;
@@ -28,7 +28,8 @@ struct Arguments {
     /// At most so many rounds of each part: for a first look. The goals are about the full number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Meshes side by side, which share the rounds; without it, as many as were seen not to disturb each other on two cores
+    /// Meshes side by side, which share the rounds; without it, as many as were seen not to disturb
+    /// each other on two cores
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(side_by_side::MESHES_MAX)))]
     meshes: Option<u8>,
     /// Size of the model that is replicated, MiB
@@ -46,7 +47,8 @@ struct Arguments {
 const FAILOVER_ROUNDS: u32 = 100;
 const FAILOVER_MESHES: u8 = 5;
 
-/// The same between regions far from each other, and silences as many; kills of agents whose region serves on.
+/// The same between regions far from each other, and silences as many; kills of agents whose region
+/// serves on.
 const AFAR_KILLS: u32 = 500;
 const AFAR_AGENTS: u32 = 200;
 const AFAR_MESHES: u8 = 10;
@@ -82,6 +84,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let rounds = |usual: u32| arguments.rounds.map_or(usual, |most| usual.min(most));
     let meshes = |usual: u8| arguments.meshes.unwrap_or(usual);
     let mut report = Report::default();
+
     if is_wanted(Part::Ramp) {
         ramp::measure(&mut report, rounds(RAMP_TRIALS));
     }
@@ -91,20 +94,53 @@ async fn main() -> anyhow::Result<ExitCode> {
     if is_wanted(Part::Dns) {
         dns::measure(&mut report).await?;
     }
+
     if is_wanted(Part::Replication) {
         replication::measure(&mut report, arguments.mebibytes << 20).await?;
     }
     if is_wanted(Part::Apart) {
         apart::measure(&mut report).await?;
     }
+
     if is_wanted(Part::Failover) {
-        failover::measure(&mut report, meshes(FAILOVER_MESHES), rounds(FAILOVER_ROUNDS)).await;
+        failover::measure(
+            &mut report,
+            meshes(FAILOVER_MESHES),
+            rounds(FAILOVER_ROUNDS),
+        )
+        .await;
     }
+
     if is_wanted(Part::Afar) {
         let meshes = meshes(AFAR_MESHES);
-        let (kills, silences, agents) = (rounds(AFAR_KILLS), rounds(AFAR_KILLS), rounds(AFAR_AGENTS));
-        afar::measure(&mut report, Amount { kills, silences, agents, meshes }).await;
+        let kills = rounds(AFAR_KILLS);
+        let silences = rounds(AFAR_KILLS);
+        let agents = rounds(AFAR_AGENTS);
+
+        afar::measure(
+            &mut report,
+            Amount {
+                kills,
+                silences,
+                agents,
+                meshes,
+            },
+        )
+        .await;
     }
-    println!("{}", if arguments.json { report.json() } else { report.table() });
-    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    println!(
+        "{}",
+        if arguments.json {
+            report.json()
+        } else {
+            report.table()
+        }
+    );
+
+    Ok(if report.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

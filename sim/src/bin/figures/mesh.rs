@@ -1,4 +1,5 @@
-//! The mesh that is measured: the product's own binary, one process per agent, on loopback addresses.
+//! The mesh that is measured: the product's own binary, one process per agent, on loopback
+//! addresses.
 
 use crate::distance::Distance;
 use anyhow::{Context, Result, bail};
@@ -18,13 +19,15 @@ use tempfile::TempDir;
 
 /// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured meanwhile.
+/// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured
+/// meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Where a mesh lives.
 #[derive(Clone, Copy)]
 pub(crate) enum Ground<'a> {
-    /// On loopback addresses of its own, by a number that tells meshes apart that run at the same time.
+    /// On loopback addresses of its own, by a number that tells meshes apart that run at the same
+    /// time.
     Here(u8),
     /// Each region in a place of its own, far from the others.
     Afar(&'a Distance),
@@ -49,26 +52,44 @@ impl Deref for Measured {
 fn binary() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("regionmesh");
     if !path.exists() {
-        bail!("{} is missing: run scripts/figures, which builds it", path.display());
+        bail!(
+            "{} is missing: run scripts/figures, which builds it",
+            path.display()
+        );
     }
+
     Ok(path)
 }
 
 impl Measured {
-    /// Three regions of one agent, ready. A region that was killed is back as soon as it is healthy: the ramp's own schedule is not
-    /// what is measured.
-    pub(crate) async fn start(ground: Ground<'_>, strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
+    /// Three regions of one agent, ready. A region that was killed is back as soon as it is
+    /// healthy: the ramp's own schedule is not what is measured.
+    pub(crate) async fn start(
+        ground: Ground<'_>,
+        strategy: Strategy,
+        adjust: impl Fn(&mut Config),
+    ) -> Result<Self> {
         let measured = Self::prepare(ground, strategy, adjust).await?;
         measured.mesh.start().await?;
         Ok(measured)
     }
 
     /// The same, and nothing started yet.
-    pub(crate) async fn prepare(ground: Ground<'_>, strategy: Strategy, adjust: impl Fn(&mut Config)) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("regionmesh-figures-").tempdir()?;
+    pub(crate) async fn prepare(
+        ground: Ground<'_>,
+        strategy: Strategy,
+        adjust: impl Fn(&mut Config),
+    ) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("regionmesh-figures-")
+            .tempdir()?;
         let mut options = LocalMeshOptions::new(directory.path().join("mesh"))?;
-        options.program =
-            Program { executable: binary()?, arguments: ["agent", "--config"].map(OsString::from).to_vec() };
+
+        options.program = Program {
+            executable: binary()?,
+            arguments: ["agent", "--config"].map(OsString::from).to_vec(),
+        };
+
         options.restart = Restart::Never;
         options.strategy = strategy;
         match ground {
@@ -77,10 +98,20 @@ impl Measured {
             Ground::Afar(distance) => {
                 options.base = distance.address(0);
                 let regions = default_regions()?.into_iter().enumerate();
-                let launcher = |index| distance.launcher(index).into_iter().map(OsString::from).collect();
-                options.launchers = regions.map(|(index, region)| (region, launcher(index))).collect();
+                let launcher = |index| {
+                    distance
+                        .launcher(index)
+                        .into_iter()
+                        .map(OsString::from)
+                        .collect()
+                };
+
+                options.launchers = regions
+                    .map(|(index, region)| (region, launcher(index)))
+                    .collect();
             }
         }
+
         options.recovery = RecoveryPolicy {
             gate_ms: 500,
             gate_max_ms: 500,
@@ -88,6 +119,7 @@ impl Measured {
             steps: Vec::new(),
             ..RecoveryPolicy::default()
         };
+
         let mesh = LocalMesh::prepare(options).await?;
         for agent in mesh.agents() {
             let mut config = Config::load(&agent.config_file())?;
@@ -98,13 +130,27 @@ impl Measured {
             adjust(&mut config);
             std::fs::write(agent.config_file(), toml::to_string(&config)?)?;
         }
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
-        Ok(Self { mesh, http, _directory: directory })
+
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(2))
+            .build()?;
+
+        Ok(Self {
+            mesh,
+            http,
+            _directory: directory,
+        })
     }
 
     /// The mesh as an agent sees it.
     pub(crate) async fn status(&self, agent: &LocalAgent) -> Result<Status> {
-        let reply = self.http.get(format!("{}/v1/status", agent.api_url())).send().await?;
+        let reply = self
+            .http
+            .get(format!("{}/v1/status", agent.api_url()))
+            .send()
+            .await?;
+
         Ok(reply.error_for_status()?.json().await?)
     }
 
@@ -116,14 +162,23 @@ impl Measured {
         token: &str,
         body: &serde_json::Value,
     ) -> Result<reqwest::StatusCode> {
-        let request = self.http.post(format!("{}{path}", agent.api_url())).bearer_auth(token).json(body);
+        let request = self
+            .http
+            .post(format!("{}{path}", agent.api_url()))
+            .bearer_auth(token)
+            .json(body);
+
         Ok(request.send().await?.status())
     }
 
     /// The mesh as each of `agents` sees it; those that don't answer are left out.
     pub(crate) async fn all(&self, agents: &[&LocalAgent]) -> Vec<Status> {
         let asked = agents.iter().map(|agent| self.status(agent));
-        futures::future::join_all(asked).await.into_iter().flatten().collect()
+        futures::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// All agents.
@@ -131,32 +186,51 @@ impl Measured {
         self.agents().iter().collect()
     }
 
-    /// Waits until all agents agree on a leader and on regions that are all healthy and serve; what the first sees.
+    /// Waits until all agents agree on a leader and on regions that are all healthy and serve; what
+    /// the first sees.
     pub(crate) async fn settled(&self) -> Result<Status> {
         let everyone = self.everyone();
         let is_settled = |seen: &Vec<Status>| {
-            let leaders: Vec<_> =
-                seen.iter().map(|status| status.leader.as_ref().map(|leader| &leader.agent)).collect();
+            let leaders: Vec<_> = seen
+                .iter()
+                .map(|status| status.leader.as_ref().map(|leader| &leader.agent))
+                .collect();
+
             seen.len() == everyone.len()
-                && leaders.iter().all(|leader| leader.is_some() && *leader == leaders[0])
-                && seen.iter().flat_map(|status| &status.agents).all(|agent| agent.alive)
+                && leaders
+                    .iter()
+                    .all(|leader| leader.is_some() && *leader == leaders[0])
+                && seen
+                    .iter()
+                    .flat_map(|status| &status.agents)
+                    .all(|agent| agent.alive)
                 && seen
                     .iter()
                     .flat_map(|status| &status.regions)
-                    .all(|region| region.standing == "serving" && region.verdict.as_str() == "healthy")
+                    .all(|region| {
+                        region.standing == "serving" && region.verdict.as_str() == "healthy"
+                    })
         };
+
         let look = || async {
             tokio::time::sleep(LOOK).await;
             self.all(&everyone).await
         };
-        let seen = wait(PATIENCE, look, is_settled).await.context("the mesh did not settle")?;
+        let seen = wait(PATIENCE, look, is_settled)
+            .await
+            .context("the mesh did not settle")?;
+
         seen.into_iter().next().context("the mesh has no agent")
     }
 
     /// Waits until each of these agents' regions holds the model.
     pub(crate) async fn hold(&self, agents: &[&LocalAgent], model: &str) -> Result<()> {
-        let hold = |seen: &Vec<Status>| seen.len() == agents.len() && seen.iter().all(|status| holds(status, model));
-        wait(PATIENCE * 2, || self.all(agents), hold).await.context("the model did not arrive everywhere")?;
+        let hold = |seen: &Vec<Status>| {
+            seen.len() == agents.len() && seen.iter().all(|status| holds(status, model))
+        };
+        wait(PATIENCE * 2, || self.all(agents), hold)
+            .await
+            .context("the model did not arrive everywhere")?;
         Ok(())
     }
 
@@ -172,6 +246,13 @@ impl Measured {
 /// Whether the answering agent's own region holds the model.
 fn holds(status: &Status, model: &str) -> bool {
     let region = status.answered_by.split('/').next().unwrap_or_default();
-    let versions = status.models.iter().filter(|known| known.model == model).flat_map(|known| &known.versions);
-    versions.flat_map(|version| &version.regions).any(|holder| holder.as_str() == region)
+    let versions = status
+        .models
+        .iter()
+        .filter(|known| known.model == model)
+        .flat_map(|known| &known.versions);
+
+    versions
+        .flat_map(|version| &version.regions)
+        .any(|holder| holder.as_str() == region)
 }

@@ -1,4 +1,5 @@
-//! A region that comes back ill: how much of its normal traffic it gets before the ramp takes it away. Simulated, by the leader's own rules.
+//! A region that comes back ill: how much of its normal traffic it gets before the ramp takes it
+//! away. Simulated, by the leader's own rules.
 
 use crate::report::Report;
 use regionmesh_sim::recovery::{Comeback, Outcome, play};
@@ -14,29 +15,61 @@ const OTHER_RPS: [u32; 3] = [20, 100, 5_000];
 
 pub(crate) fn measure(report: &mut Report, trials: u32) {
     let run = |normal_rps, errors_ppm| -> Vec<Outcome> {
-        let comeback = Comeback { normal_rps, errors_ppm, control_ppm: CONTROL_PPM };
-        (0..u64::from(trials)).map(|seed| play(seed, &comeback)).collect()
+        let comeback = Comeback {
+            normal_rps,
+            errors_ppm,
+            control_ppm: CONTROL_PPM,
+        };
+
+        (0..u64::from(trials))
+            .map(|seed| play(seed, &comeback))
+            .collect()
     };
+
     let percent = |outcomes: &[Outcome], holds: fn(&Outcome) -> bool| {
-        outcomes.iter().filter(|outcome| holds(outcome)).count() as f64 * 100.0 / outcomes.len().max(1) as f64
+        outcomes.iter().filter(|outcome| holds(outcome)).count() as f64 * 100.0
+            / outcomes.len().max(1) as f64
     };
     let is_caught = |outcome: &Outcome| outcome.is_rolled_back && outcome.share <= SHARE;
     let ill = run(GOAL_RPS, ILL_PPM);
-    let worst = ill.iter().map(|outcome| outcome.share * 100.0).fold(0.0, f64::max);
-    let detail = format!("{trials} trials at {GOAL_RPS} requests/s, at worst {worst:.2} % of its normal traffic");
+    let worst = ill
+        .iter()
+        .map(|outcome| outcome.share * 100.0)
+        .fold(0.0, f64::max);
+    let detail = format!(
+        "{trials} trials at {GOAL_RPS} requests/s, at worst {worst:.2} % of its normal traffic"
+    );
+
     report.at_least(
-        "a region with 2 % of errors gets at most 2 % of its normal traffic before it is rolled back, in",
+        "a region with 2 % of errors gets at most 2 % of its normal traffic before it is rolled \
+            back, in",
         percent(&ill, is_caught),
         99.0,
         "% of trials",
         &detail,
     );
-    let others: Vec<String> =
-        OTHER_RPS.iter().map(|rps| format!("{:.1} % at {rps}/s", percent(&run(*rps, ILL_PPM), is_caught))).collect();
-    report.note("the same with thinner and thicker traffic", others.join(", "));
+
+    let others: Vec<String> = OTHER_RPS
+        .iter()
+        .map(|rps| {
+            format!(
+                "{:.1} % at {rps}/s",
+                percent(&run(*rps, ILL_PPM), is_caught)
+            )
+        })
+        .collect();
+
+    report.note(
+        "the same with thinner and thicker traffic",
+        others.join(", "),
+    );
+
     let well = run(100, CONTROL_PPM);
     report.note(
         "a region as good as the others comes back without a step lost",
-        format!("{:.1} % of trials", percent(&well, |outcome| !outcome.is_rolled_back)),
+        format!(
+            "{:.1} % of trials",
+            percent(&well, |outcome| !outcome.is_rolled_back)
+        ),
     );
 }

@@ -1,4 +1,5 @@
-//! A large model: published in one region, verified in both others, compared with a raw QUIC connection.
+//! A large model: published in one region, verified in both others, compared with a raw QUIC
+//! connection.
 
 use crate::{
     mesh::{Ground, Measured},
@@ -16,9 +17,11 @@ use std::{
 };
 
 const MODEL: &str = "weights";
-/// Models, each beside a raw connection of its own: single runs differ by a third on a machine of two cores.
+/// Models, each beside a raw connection of its own: single runs differ by a third on a machine of
+/// two cores.
 const RUNS: u64 = 5;
-/// Copies of a model that a run makes: one in each region, and as much again in buffers and files on their way.
+/// Copies of a model that a run makes: one in each region, and as much again in buffers and files
+/// on their way.
 const STORED: u64 = 5;
 /// Of memory, bytes.
 const PAGE: usize = 4096;
@@ -33,55 +36,97 @@ struct Run {
     verified: Duration,
 }
 
-/// Measures models of `bytes` each, one after the other. Their content is noise: nothing of it is stored twice, nothing
-/// can be compressed.
+/// Measures models of `bytes` each, one after the other. Their content is noise: nothing of it is
+/// stored twice, nothing can be compressed.
 pub(crate) async fn measure(report: &mut Report, bytes: u64) -> Result<()> {
-    eprintln!("{RUNS} models of {} MiB, each against one raw QUIC connection ...", bytes >> 20);
+    eprintln!(
+        "{RUNS} models of {} MiB, each against one raw QUIC connection ...",
+        bytes >> 20
+    );
+
     let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |_| {}).await?;
     mesh.settled().await?;
+
     let mut runs = Vec::new();
     for number in 0..RUNS {
         let run = replicate(&mesh, number, bytes).await?;
         let ratio = run.delivered / run.raw;
-        eprintln!("  raw {:.0} MB/s, delivered {:.0} MB/s, {ratio:.2} x", run.raw / 1e6, run.delivered / 1e6);
+        eprintln!(
+            "  raw {:.0} MB/s, delivered {:.0} MB/s, {ratio:.2} x",
+            run.raw / 1e6,
+            run.delivered / 1e6
+        );
+
         runs.push(run);
     }
+
     mesh.stop().await;
     let all = |of: fn(&Run) -> f64| median(runs.iter().map(of).collect());
-    report.note("one raw QUIC connection", format!("{:.0} MB/s", all(|run| run.raw) / 1e6));
+    report.note(
+        "one raw QUIC connection",
+        format!("{:.0} MB/s", all(|run| run.raw) / 1e6),
+    );
+
     let published = all(|run| run.published.as_secs_f64());
-    report.note("publication accepted, verified where it was published", format!("{published:.2} s"));
-    let (verified, delivered) = (all(|run| run.verified.as_secs_f64()), all(|run| run.delivered));
+    report.note(
+        "publication accepted, verified where it was published",
+        format!("{published:.2} s"),
+    );
+
+    let verified = all(|run| run.verified.as_secs_f64());
+    let delivered = all(|run| run.delivered);
     report.at_least(
         "model verified in both other regions, bytes delivered per second against raw",
         all(|run| run.delivered / run.raw),
         0.5,
         "x",
-        &format!("{verified:.2} s after publication, {:.0} MB/s; medians of {RUNS}", delivered / 1e6),
+        &format!(
+            "{verified:.2} s after publication, {:.0} MB/s; medians of {RUNS}",
+            delivered / 1e6
+        ),
     );
+
     Ok(())
 }
 
 async fn replicate(mesh: &Measured, number: u64, bytes: u64) -> Result<Run> {
-    let files = tempfile::Builder::new().prefix("regionmesh-figures-").tempdir()?;
+    let files = tempfile::Builder::new()
+        .prefix("regionmesh-figures-")
+        .tempdir()?;
     write_noise(&files.path().join("weights.bin"), number, bytes)?;
+
     let model = format!("{MODEL}-{number}");
     let raw = raw::throughput(bytes).await?;
     touch(bytes * STORED).await?;
+
     let begin = Instant::now();
-    publish(mesh, &ModelToPublish { name: ModelName::new(&model)?, path: files.path().to_owned() })
-        .await
-        .map_err(|error| anyhow!("{error}"))?;
+    publish(
+        mesh,
+        &ModelToPublish {
+            name: ModelName::new(&model)?,
+            path: files.path().to_owned(),
+        },
+    )
+    .await
+    .map_err(|error| anyhow!("{error}"))?;
+
     let published = begin.elapsed();
     let others: Vec<_> = mesh.agents().iter().skip(1).collect();
     mesh.hold(&others, &model).await?;
+
     let verified = begin.elapsed() - published;
     let delivered = bytes as f64 * others.len() as f64 / verified.as_secs_f64();
-    Ok(Run { raw, delivered, published, verified })
+    Ok(Run {
+        raw,
+        delivered,
+        published,
+        verified,
+    })
 }
 
-/// Has the host of a virtual machine back so many bytes of free memory. Elsewhere that does next to nothing; a host that takes
-/// free memory away gives it back by the page, at a fraction of the speed of memory, and would be what is measured.
+/// Has the host of a virtual machine back so many bytes of free memory. Elsewhere that does next to
+/// nothing; a host that takes free memory away gives it back by the page, at a fraction of the
+/// speed of memory, and would be what is measured.
 async fn touch(bytes: u64) -> Result<()> {
     let bytes = usize::try_from(bytes)?;
     Ok(tokio::task::spawn_blocking(move || {
@@ -99,13 +144,16 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn write_noise(path: &Path, seed: u64, bytes: u64) -> Result<()> {
     let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let (mut random, mut block) = (StdRng::seed_from_u64(seed), vec![0; 1 << 20]);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut block = vec![0; 1 << 20];
     let mut left = bytes;
+
     while left > 0 {
         random.fill(&mut block[..]);
         let length = left.min(block.len() as u64);
         file.write_all(&block[..length as usize])?;
         left -= length;
     }
+
     Ok(file.flush()?)
 }

@@ -21,38 +21,100 @@ pub(crate) struct Report {
 
 impl Report {
     /// Adds a figure whose goal is an upper limit.
-    pub(crate) fn below(&mut self, name: &'static str, value: f64, limit: f64, unit: &str, detail: &str) {
-        let measured = format!("{value:.2} {unit}{}{detail}", if detail.is_empty() { "" } else { "; " });
-        self.add(Figure { name, measured, goal: Some(format!("< {limit} {unit}")), holds: value < limit });
+    pub(crate) fn below(
+        &mut self,
+        name: &'static str,
+        value: f64,
+        limit: f64,
+        unit: &str,
+        detail: &str,
+    ) {
+        let measured = format!(
+            "{value:.2} {unit}{}{detail}",
+            if detail.is_empty() { "" } else { "; " }
+        );
+
+        self.add(Figure {
+            name,
+            measured,
+            goal: Some(format!("< {limit} {unit}")),
+            holds: value < limit,
+        });
     }
 
     /// Adds a figure whose goal is a lower limit.
-    pub(crate) fn at_least(&mut self, name: &'static str, value: f64, limit: f64, unit: &str, detail: &str) {
-        let measured = format!("{value:.2} {unit}{}{detail}", if detail.is_empty() { "" } else { "; " });
-        self.add(Figure { name, measured, goal: Some(format!(">= {limit} {unit}")), holds: value >= limit });
+    pub(crate) fn at_least(
+        &mut self,
+        name: &'static str,
+        value: f64,
+        limit: f64,
+        unit: &str,
+        detail: &str,
+    ) {
+        let measured = format!(
+            "{value:.2} {unit}{}{detail}",
+            if detail.is_empty() { "" } else { "; " }
+        );
+
+        self.add(Figure {
+            name,
+            measured,
+            goal: Some(format!(">= {limit} {unit}")),
+            holds: value >= limit,
+        });
     }
 
     /// Adds the 99th percentile of times with its goal, and the rest of the distribution as detail.
     pub(crate) fn times(&mut self, name: &'static str, times: &[Duration], limit: Duration) {
-        let Some(p99) = percentile(times, 99) else { return self.failed(name, "nothing measured".into()) };
+        let Some(p99) = percentile(times, 99) else {
+            return self.failed(name, "nothing measured".into());
+        };
         let goal = Some(format!("p99 < {} s", limit.as_secs_f64()));
-        self.add(Figure { name, measured: distribution(times), goal, holds: p99 < limit });
+
+        self.add(Figure {
+            name,
+            measured: distribution(times),
+            goal,
+            holds: p99 < limit,
+        });
     }
 
     /// Adds a figure that could not be measured, or not as it should.
     pub(crate) fn failed(&mut self, name: &'static str, why: String) {
-        self.add(Figure { name, measured: why, goal: None, holds: false });
+        self.add(Figure {
+            name,
+            measured: why,
+            goal: None,
+            holds: false,
+        });
     }
 
     /// Adds a figure without a goal.
     pub(crate) fn note(&mut self, name: &'static str, measured: String) {
-        self.add(Figure { name, measured, goal: None, holds: true });
+        self.add(Figure {
+            name,
+            measured,
+            goal: None,
+            holds: true,
+        });
     }
 
     fn add(&mut self, figure: Figure) {
-        let Figure { name, measured, goal, .. } = &figure;
-        let goal = goal.as_deref().map_or_else(String::new, |goal| format!(" ({goal})"));
-        eprintln!("  {}{name}: {measured}{goal}", if figure.holds { "" } else { "MISS " });
+        let Figure {
+            name,
+            measured,
+            goal,
+            ..
+        } = &figure;
+        let goal = goal
+            .as_deref()
+            .map_or_else(String::new, |goal| format!(" ({goal})"));
+
+        eprintln!(
+            "  {}{name}: {measured}{goal}",
+            if figure.holds { "" } else { "MISS " }
+        );
+
         self.figures.push(figure);
     }
 
@@ -64,15 +126,27 @@ impl Report {
     /// As a Markdown table.
     pub(crate) fn table(&self) -> String {
         let mut text = String::from("\n| figure | measured | goal | held |\n|---|---|---|---|\n");
-        for Figure { name, measured, goal, holds } in &self.figures {
+        for Figure {
+            name,
+            measured,
+            goal,
+            holds,
+        } in &self.figures
+        {
             let held = match (goal, holds) {
                 (None, true) => "",
                 (_, true) => "PASS",
                 (_, false) => "MISS",
             };
+
             // Writing to a String can't fail.
-            let _ = writeln!(text, "| {name} | {measured} | {} | {held} |", goal.as_deref().unwrap_or(""));
+            let _ = writeln!(
+                text,
+                "| {name} | {measured} | {} | {held} |",
+                goal.as_deref().unwrap_or("")
+            );
         }
+
         text
     }
 
@@ -82,7 +156,8 @@ impl Report {
     }
 }
 
-/// The nearest-rank percentile: the smallest time that at least so many percent of the times do not exceed.
+/// The nearest-rank percentile: the smallest time that at least so many percent of the times do not
+/// exceed.
 pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<Duration> {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
@@ -93,7 +168,13 @@ pub(crate) fn percentile(times: &[Duration], percent: usize) -> Option<Duration>
 /// Number, median, 99th percentile and maximum in words.
 pub(crate) fn distribution(times: &[Duration]) -> String {
     let part = |percent| percentile(times, percent).unwrap_or_default().as_secs_f64();
-    format!("n {}, p50 {:.2}, p99 {:.2}, max {:.2} s", times.len(), part(50), part(99), part(100))
+    format!(
+        "n {}, p50 {:.2}, p99 {:.2}, max {:.2} s",
+        times.len(),
+        part(50),
+        part(99),
+        part(100)
+    )
 }
 
 #[cfg(test)]
@@ -104,8 +185,12 @@ mod tests {
     fn percentiles_are_by_nearest_rank() {
         let times: Vec<Duration> = (1..=100).rev().map(Duration::from_secs).collect();
         for (percent, seconds) in [(1, 1), (50, 50), (99, 99), (100, 100)] {
-            assert_eq!(percentile(&times, percent), Some(Duration::from_secs(seconds)));
+            assert_eq!(
+                percentile(&times, percent),
+                Some(Duration::from_secs(seconds))
+            );
         }
+
         assert_eq!(percentile(&times[..3], 99), Some(Duration::from_secs(100)));
         assert_eq!(percentile(&[], 99), None);
     }
@@ -119,6 +204,12 @@ mod tests {
         assert!(report.holds());
         report.times("d", &[], Duration::from_secs(1));
         assert!(!report.holds());
-        assert!(report.table().contains("| d | nothing measured |  | MISS |"), "{}", report.table());
+        assert!(
+            report
+                .table()
+                .contains("| d | nothing measured |  | MISS |"),
+            "{}",
+            report.table()
+        );
     }
 }

@@ -6,11 +6,22 @@ const FLAT: Rates = [[100.0; ORIGINS]; MODELS];
 
 /// Runs `check` with a planner of the mesh.
 fn with_planner(check: impl FnOnce(&Planner<'_>)) {
-    let assumptions = Assumptions { warm_up_days: 1, ..Assumptions::default() };
-    let (prices, trips) = (replay_prices().unwrap(), RoundTrips::default());
+    let assumptions = Assumptions {
+        warm_up_days: 1,
+        ..Assumptions::default()
+    };
+    let prices = replay_prices().unwrap();
+    let trips = RoundTrips::default();
     let list = PriceList::new(&prices, &assumptions);
     let strategy = Strategy::Mesh;
-    check(&Planner { assumptions: &assumptions, list: &list, trips: &trips, strategy, choice: strategy.choices()[0] });
+
+    check(&Planner {
+        assumptions: &assumptions,
+        list: &list,
+        trips: &trips,
+        strategy,
+        choice: strategy.choices()[0],
+    });
 }
 
 #[test]
@@ -20,7 +31,9 @@ fn a_forecast_knows_nothing_of_what_comes() {
         for bin in [0, 1, BINS_PER_DAY, 8 * BINS_PER_DAY - 1] {
             let before = planner.forecast(&demand, bin);
             let kept = demand.clone();
-            demand[bin + 1..].iter_mut().for_each(|rates| rates[0][0] = 1e6);
+            demand[bin + 1..]
+                .iter_mut()
+                .for_each(|rates| rates[0][0] = 1e6);
             assert_eq!(planner.forecast(&demand, bin), before, "bin {bin}");
             demand = kept;
         }
@@ -42,9 +55,16 @@ fn a_forecast_is_ready_for_what_came_just_now_yesterday_and_a_week_ago() {
             (bin - 2 * BINS_PER_DAY, false),
         ] {
             let mut demand = vec![FLAT; 9 * BINS_PER_DAY];
-            demand[at].as_flattened_mut().iter_mut().for_each(|rate| *rate *= 3.0);
+            demand[at]
+                .as_flattened_mut()
+                .iter_mut()
+                .for_each(|rate| *rate *= 3.0);
+
             let factor = planner.forecast(&demand, bin)[1][1] / FLAT[1][1];
-            assert!((factor - if is_seen { 3.0 } else { 1.0 }).abs() < 1e-9, "bin {at}: {factor}");
+            assert!(
+                (factor - if is_seen { 3.0 } else { 1.0 }).abs() < 1e-9,
+                "bin {at}: {factor}"
+            );
         }
     });
 }
@@ -52,12 +72,19 @@ fn a_forecast_is_ready_for_what_came_just_now_yesterday_and_a_week_ago() {
 #[test]
 fn what_comes_changes_no_plan() {
     with_planner(|planner| {
-        let rise = |bin: usize| FLAT.map(|rates| rates.map(|rate| rate * (1.0 + bin as f64 / BINS_PER_DAY as f64)));
+        let rise = |bin: usize| {
+            FLAT.map(|rates| rates.map(|rate| rate * (1.0 + bin as f64 / BINS_PER_DAY as f64)))
+        };
         let demand: Vec<Rates> = (0..BINS_PER_DAY + 8).map(rise).collect();
         let plans = planner.plans(&demand).unwrap();
+
         assert!(plans[BINS_PER_DAY].committed[0] > 0);
         for until in [4, BINS_PER_DAY, BINS_PER_DAY + 3] {
-            assert_eq!(planner.plans(&demand[..until]).unwrap(), plans[..until], "until bin {until}");
+            assert_eq!(
+                planner.plans(&demand[..until]).unwrap(),
+                plans[..until],
+                "until bin {until}"
+            );
         }
     });
 }
@@ -69,7 +96,9 @@ fn plans_of_the_mesh_survive_any_loss() {
         for plan in planner.plans(&vec![FLAT; BINS_PER_DAY + 2]).unwrap() {
             let nodes = plan.nodes.map(|nodes| f64::from(nodes.total()));
             let all: f64 = nodes.iter().sum();
-            nodes.iter().for_each(|lost| assert!(all - lost >= work, "{plan:?}"));
+            nodes
+                .iter()
+                .for_each(|lost| assert!(all - lost >= work, "{plan:?}"));
         }
     });
 }
@@ -78,15 +107,36 @@ fn plans_of_the_mesh_survive_any_loss() {
 fn commitments_are_what_was_needed_often_enough_and_stay() {
     with_planner(|planner| {
         let plan = |on_demand| Plan {
-            nodes: [NodeCounts { on_demand, spot: 0, committed: 0 }; REGIONS.len()],
+            nodes: [NodeCounts {
+                on_demand,
+                spot: 0,
+                committed: 0,
+            }; REGIONS.len()],
             shares: Shares::default(),
             committed: [0; REGIONS.len()],
         };
-        // 10 nodes for 69 % of the time, 4 for the rest: in us-west-2 a committed node costs 68 % of the usual price.
-        let past: Vec<Plan> = (0..100).map(|at| plan(if at < 69 { 10 } else { 4 })).collect();
-        assert_eq!(planner.commitments(1, &past, [0; REGIONS.len()]).unwrap()[0], 10);
-        let past: Vec<Plan> = (0..100).map(|at| plan(if at < 67 { 10 } else { 4 })).collect();
-        assert_eq!(planner.commitments(1, &past, [0; REGIONS.len()]).unwrap()[0], 4);
-        assert_eq!(planner.commitments(1, &past, [7; REGIONS.len()]).unwrap()[0], 7);
+
+        // 10 nodes for 69 % of the time, 4 for the rest: in us-west-2 a committed node costs 68 %
+        // of the usual price.
+        let past: Vec<Plan> = (0..100)
+            .map(|at| plan(if at < 69 { 10 } else { 4 }))
+            .collect();
+        assert_eq!(
+            planner.commitments(1, &past, [0; REGIONS.len()]).unwrap()[0],
+            10
+        );
+
+        let past: Vec<Plan> = (0..100)
+            .map(|at| plan(if at < 67 { 10 } else { 4 }))
+            .collect();
+        assert_eq!(
+            planner.commitments(1, &past, [0; REGIONS.len()]).unwrap()[0],
+            4
+        );
+
+        assert_eq!(
+            planner.commitments(1, &past, [7; REGIONS.len()]).unwrap()[0],
+            7
+        );
     });
 }

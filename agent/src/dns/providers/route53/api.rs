@@ -1,8 +1,10 @@
-//! The Route 53 API, request by request: paced, repeated where that is safe, counted, and turned into our terms.
+//! The Route 53 API, request by request: paced, repeated where that is safe, counted, and turned
+//! into our terms.
 //!
-//! The SDK's own retries are off: which failures may be repeated depends on what was asked. A request that was put off
-//! (Throttling, PriorRequestNotComplete) surely did nothing and is repeated; one without an answer may have been done and
-//! is repeated only where doing it twice is the same as once.
+//! The SDK's own retries are off: which failures may be repeated depends on what was asked. A
+//! request that was put off (Throttling, PriorRequestNotComplete) surely did nothing and is
+//! repeated; one without an answer may have been done and is repeated only where doing it twice is
+//! the same as once.
 
 use super::{bucket::TokenBucket, convert};
 use super::{
@@ -25,10 +27,12 @@ use std::{
 
 /// The provider's name.
 pub const PROVIDER: &str = "route53";
-/// First pause after a request that was put off; doubles up to [`LONGEST_PAUSE`], each shortened at random.
+/// First pause after a request that was put off; doubles up to [`LONGEST_PAUSE`], each shortened at
+/// random.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// Record sets and health checks read at most: a zone of 10,000 sets is the most that an account has by default.
+/// Record sets and health checks read at most: a zone of 10,000 sets is the most that an account
+/// has by default.
 const LISTED_MAX: usize = 10_000;
 /// Resources whose tags one request may ask for.
 const TAGGED_AT_ONCE: usize = 10;
@@ -96,9 +100,21 @@ pub struct Api {
 
 impl Api {
     /// An API for one zone; at most so many requests a second.
-    pub fn new(client: Client, zone_id: String, per_second: u32, patience: Patience, metrics: ProviderMetrics) -> Self {
+    pub fn new(
+        client: Client,
+        zone_id: String,
+        per_second: u32,
+        patience: Patience,
+        metrics: ProviderMetrics,
+    ) -> Self {
         let bucket = Mutex::new(TokenBucket::new(per_second, Instant::now()));
-        Self { client, zone_id, bucket, patience, metrics }
+        Self {
+            client,
+            zone_id,
+            bucket,
+            patience,
+            metrics,
+        }
     }
 
     /// How long is waited for what.
@@ -109,16 +125,30 @@ impl Api {
     /// The zone itself.
     pub async fn hosted_zone(&self) -> Result<HostedZone, ProviderError> {
         let answer = self
-            .call("GetHostedZone", Repeat::Always, || self.client.get_hosted_zone().id(&self.zone_id).send())
+            .call("GetHostedZone", Repeat::Always, || {
+                self.client.get_hosted_zone().id(&self.zone_id).send()
+            })
             .await?;
-        let name = answer.hosted_zone().map(|zone| convert::name(zone.name())).unwrap_or_default();
-        let servers = answer.delegation_set().map(|set| set.name_servers().to_vec()).unwrap_or_default();
-        Ok(HostedZone { name, name_servers: servers })
+        let name = answer
+            .hosted_zone()
+            .map(|zone| convert::name(zone.name()))
+            .unwrap_or_default();
+
+        let servers = answer
+            .delegation_set()
+            .map(|set| set.name_servers().to_vec())
+            .unwrap_or_default();
+
+        Ok(HostedZone {
+            name,
+            name_servers: servers,
+        })
     }
 
     /// Every record set at or below `name`.
     pub async fn records(&self, name: &str) -> Result<Vec<RecordSet>, ProviderError> {
-        // Sets are listed by their names read from the root on, so those below a name follow it directly.
+        // Sets are listed by their names read from the root on, so those below a name follow it
+        // directly.
         let mut start = (Some(name.to_owned()), None, None);
         let mut records = Vec::new();
         loop {
@@ -133,21 +163,31 @@ impl Api {
                         .send()
                 })
                 .await?;
+
             let below = |set: &RecordSet| {
-                set.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                set.name
+                    .strip_suffix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             };
+
             for set in page.resource_record_sets().iter().map(convert::record_set) {
                 if !below(&set) {
                     return Ok(records);
                 }
                 records.push(set);
             }
+
             if !page.is_truncated() {
                 return Ok(records);
             }
+
             if records.len() > LISTED_MAX {
-                return Err(too_many("ListResourceRecordSets", "record sets below the mesh's zone"));
+                return Err(too_many(
+                    "ListResourceRecordSets",
+                    "record sets below the mesh's zone",
+                ));
             }
+
             start = (
                 page.next_record_name().map(str::to_owned),
                 page.next_record_type().cloned(),
@@ -157,18 +197,32 @@ impl Api {
     }
 
     /// Every health check of the account that `is_own` says is ours, with its tags.
-    pub async fn checks(&self, is_own: impl Fn(&str) -> bool) -> Result<Vec<FoundCheck>, ProviderError> {
-        let (mut marker, mut checks, mut seen) = (None::<String>, Vec::new(), 0);
+    pub async fn checks(
+        &self,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<Vec<FoundCheck>, ProviderError> {
+        let mut marker = None::<String>;
+        let mut checks = Vec::new();
+        let mut seen = 0;
+
         loop {
             let page = self
                 .call("ListHealthChecks", Repeat::Always, || {
-                    self.client.list_health_checks().set_marker(marker.clone()).send()
+                    self.client
+                        .list_health_checks()
+                        .set_marker(marker.clone())
+                        .send()
                 })
                 .await?;
+
             seen += page.health_checks().len();
             checks.extend(
-                page.health_checks().iter().filter(|check| is_own(check.caller_reference())).map(convert::check),
+                page.health_checks()
+                    .iter()
+                    .filter(|check| is_own(check.caller_reference()))
+                    .map(convert::check),
             );
+
             if !page.is_truncated() {
                 break;
             }
@@ -177,6 +231,7 @@ impl Api {
             }
             marker = page.next_marker().map(str::to_owned);
         }
+
         for some in checks.chunks_mut(TAGGED_AT_ONCE) {
             let ids: Vec<String> = some.iter().map(|check| check.id.clone()).collect();
             let answer = self
@@ -188,14 +243,26 @@ impl Api {
                         .send()
                 })
                 .await?;
+
             for set in answer.resource_tag_sets() {
-                let Some(check) = some.iter_mut().find(|check| Some(check.id.as_str()) == set.resource_id()) else {
+                let Some(check) = some
+                    .iter_mut()
+                    .find(|check| Some(check.id.as_str()) == set.resource_id())
+                else {
                     continue;
                 };
-                let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+
+                let pair = |tag: &Tag| {
+                    Some((
+                        tag.key()?.to_owned(),
+                        tag.value().unwrap_or_default().to_owned(),
+                    ))
+                };
+
                 check.tags = set.tags().iter().filter_map(pair).collect();
             }
         }
+
         Ok(checks)
     }
 
@@ -208,19 +275,34 @@ impl Api {
         let config = convert::check_config(&check.config)?;
         let made = self
             .call("CreateHealthCheck", Repeat::Always, || {
-                self.client.create_health_check().caller_reference(reference).health_check_config(config.clone()).send()
+                self.client
+                    .create_health_check()
+                    .caller_reference(reference)
+                    .health_check_config(config.clone())
+                    .send()
             })
             .await;
+
         match made {
             Ok(made) => Ok(made.health_check().map(convert::check)),
-            Err(ProviderError::Refused { code, .. }) if code == "HealthCheckAlreadyExists" => Ok(None),
+            Err(ProviderError::Refused { code, .. }) if code == "HealthCheckAlreadyExists" => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Gives a health check its tags.
-    pub async fn tag_check(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), ProviderError> {
-        let tags: Vec<_> = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+    pub async fn tag_check(
+        &self,
+        id: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), ProviderError> {
+        let tags: Vec<_> = tags
+            .iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect();
+
         self.call("ChangeTagsForResource", Repeat::Always, || {
             self.client
                 .change_tags_for_resource()
@@ -236,15 +318,19 @@ impl Api {
     /// Deletes a health check; one that is gone already is no error.
     pub async fn delete_check(&self, id: &str) -> Result<(), ProviderError> {
         let deleted = self
-            .call("DeleteHealthCheck", Repeat::Always, || self.client.delete_health_check().health_check_id(id).send())
+            .call("DeleteHealthCheck", Repeat::Always, || {
+                self.client.delete_health_check().health_check_id(id).send()
+            })
             .await;
+
         match deleted {
             Err(ProviderError::Refused { code, .. }) if code == "NoSuchHealthCheck" => Ok(()),
             other => other.map(drop),
         }
     }
 
-    /// Makes the changes, all or none; the change's ID. Without an answer it says so and does not try again.
+    /// Makes the changes, all or none; the change's ID. Without an answer it says so and does not
+    /// try again.
     pub async fn change(&self, changes: &[Change], comment: &str) -> Result<String, ProviderError> {
         let batch = convert::batch(changes, comment)?;
         let answer = self
@@ -256,13 +342,24 @@ impl Api {
                     .send()
             })
             .await?;
-        Ok(answer.change_info().map(|info| info.id().trim_start_matches("/change/").to_owned()).unwrap_or_default())
+
+        Ok(answer
+            .change_info()
+            .map(|info| info.id().trim_start_matches("/change/").to_owned())
+            .unwrap_or_default())
     }
 
     /// Whether all of Route 53's name servers have a change.
     pub async fn is_in_sync(&self, change: &str) -> Result<bool, ProviderError> {
-        let answer = self.call("GetChange", Repeat::Always, || self.client.get_change().id(change).send()).await?;
-        Ok(answer.change_info().is_some_and(|info| *info.status() == ChangeStatus::Insync))
+        let answer = self
+            .call("GetChange", Repeat::Always, || {
+                self.client.get_change().id(change).send()
+            })
+            .await?;
+
+        Ok(answer
+            .change_info()
+            .is_some_and(|info| *info.status() == ChangeStatus::Insync))
     }
 
     async fn call<T, E, F>(
@@ -278,33 +375,56 @@ impl Api {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+            let wait = self
+                .bucket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(Instant::now());
+
             tokio::time::sleep(wait).await;
             let asked = Instant::now();
             let meaning = match send().await {
                 Ok(answer) => {
-                    self.metrics.request(PROVIDER, operation, "ok", asked.elapsed());
-                    tracing::debug!(operation, took_ms = asked.elapsed().as_millis() as u64, "Route 53 answered");
+                    self.metrics
+                        .request(PROVIDER, operation, "ok", asked.elapsed());
+                    tracing::debug!(
+                        operation,
+                        took_ms = asked.elapsed().as_millis() as u64,
+                        "Route 53 answered"
+                    );
+
                     return Ok(answer);
                 }
                 Err(error) => meaning(error),
             };
+
             let (outcome, code) = match &meaning {
                 Meaning::PutOff { code } => ("throttled", code.as_str()),
                 Meaning::Unanswered { why } => ("unanswered", why.as_str()),
                 Meaning::Refused { code, .. } => ("refused", code.as_str()),
             };
-            self.metrics.request(PROVIDER, operation, outcome, asked.elapsed());
-            tracing::warn!(operation, outcome, code, "a request to Route 53 did not succeed");
+
+            self.metrics
+                .request(PROVIDER, operation, outcome, asked.elapsed());
+            tracing::warn!(
+                operation,
+                outcome,
+                code,
+                "a request to Route 53 did not succeed"
+            );
+
             let may_repeat = match &meaning {
                 Meaning::PutOff { .. } => true,
                 Meaning::Unanswered { .. } => repeat == Repeat::Always,
                 Meaning::Refused { .. } => false,
             };
+
             if !may_repeat || begin.elapsed() + pause > self.patience.operation {
                 return Err(error(operation, meaning, begin.elapsed()));
             }
-            // Half of the pause at least, the rest at random: writers that collided must not meet again.
+
+            // Half of the pause at least, the rest at random: writers that collided must not meet
+            // again.
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -322,9 +442,23 @@ fn too_many(operation: &'static str, what: &str) -> ProviderError {
 
 fn error(operation: &'static str, meaning: Meaning, waited: Duration) -> ProviderError {
     match meaning {
-        Meaning::PutOff { code } => ProviderError::Busy { provider: PROVIDER, operation, code, waited },
-        Meaning::Unanswered { why } => ProviderError::Unanswered { provider: PROVIDER, operation, why },
-        Meaning::Refused { code, message } => ProviderError::Refused { provider: PROVIDER, operation, code, message },
+        Meaning::PutOff { code } => ProviderError::Busy {
+            provider: PROVIDER,
+            operation,
+            code,
+            waited,
+        },
+        Meaning::Unanswered { why } => ProviderError::Unanswered {
+            provider: PROVIDER,
+            operation,
+            why,
+        },
+        Meaning::Refused { code, message } => ProviderError::Refused {
+            provider: PROVIDER,
+            operation,
+            code,
+            message,
+        },
     }
 }
 
@@ -334,30 +468,59 @@ where
 {
     if let SdkError::ServiceError(service) = &error {
         let status = service.raw().status().as_u16();
-        // Long an InvalidChangeBatch came as an element of that name and not as an error like all others.
-        let is_bare = || service.raw().body().bytes().is_some_and(|body| contains(body, b"<InvalidChangeBatch"));
-        let unnamed = || if is_bare() { "InvalidChangeBatch" } else { "Unknown" };
+        // Long an InvalidChangeBatch came as an element of that name and not as an error like all
+        // others.
+        let is_bare = || {
+            service
+                .raw()
+                .body()
+                .bytes()
+                .is_some_and(|body| contains(body, b"<InvalidChangeBatch"))
+        };
+
+        let unnamed = || {
+            if is_bare() {
+                "InvalidChangeBatch"
+            } else {
+                "Unknown"
+            }
+        };
         let code = service.err().code().unwrap_or_else(unnamed).to_owned();
-        let message = service.err().message().map_or_else(|| root(service.err()), str::to_owned);
+        let message = service
+            .err()
+            .message()
+            .map_or_else(|| root(service.err()), str::to_owned);
+
         return match code.as_str() {
             "Throttling"
             | "ThrottlingException"
             | "RequestLimitExceeded"
             | "TooManyRequestsException"
             | "PriorRequestNotComplete" => Meaning::PutOff { code },
-            _ if status >= 500 => Meaning::Unanswered { why: format!("HTTP {status} {code}: {message}") },
+            _ if status >= 500 => Meaning::Unanswered {
+                why: format!("HTTP {status} {code}: {message}"),
+            },
             _ => Meaning::Refused { code, message },
         };
     }
+
     if let SdkError::DispatchFailure(failure) = &error {
         // Neither a network fault nor a time-out: no credentials, a bad endpoint. Nothing was sent.
         if !failure.is_timeout() && !failure.is_io() && failure.as_other().is_none() {
-            return Meaning::Refused { code: "NotSent".into(), message: root(&error) };
+            return Meaning::Refused {
+                code: "NotSent".into(),
+                message: root(&error),
+            };
         }
     }
+
     if let SdkError::ConstructionFailure(_) = &error {
-        return Meaning::Refused { code: "NotSent".into(), message: root(&error) };
+        return Meaning::Refused {
+            code: "NotSent".into(),
+            message: root(&error),
+        };
     }
+
     Meaning::Unanswered { why: root(&error) }
 }
 

@@ -17,10 +17,15 @@ impl TokenBucket {
     /// A full bucket.
     pub fn new(per_second: u32, now: Instant) -> Self {
         let per_second = f64::from(per_second.max(1));
-        Self { per_second, tokens: per_second, at: now }
+        Self {
+            per_second,
+            tokens: per_second,
+            at: now,
+        }
     }
 
-    /// Takes one token; how long to wait before using it. Requests are let through in the order in which they asked.
+    /// Takes one token; how long to wait before using it. Requests are let through in the order in
+    /// which they asked.
     pub fn take(&mut self, now: Instant) -> Duration {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.per_second).min(self.per_second) - 1.0;
@@ -37,21 +42,34 @@ mod tests {
     proptest! {
         #[test]
         fn no_second_holds_more_than_twice_the_rate_and_a_long_run_holds_the_rate(
-            per_second in 1..20u32, pauses_ms in prop::collection::vec(0..400u64, 1..200),
+            per_second in 1..20u32,
+            pauses_ms in prop::collection::vec(0..400u64, 1..200),
         ) {
             let begin = Instant::now();
-            let (mut bucket, mut now) = (TokenBucket::new(per_second, begin), begin);
+            let mut bucket = TokenBucket::new(per_second, begin);
+            let mut now = begin;
             let mut sent = Vec::new();
+
             for pause_ms in pauses_ms {
                 now += Duration::from_millis(pause_ms);
                 now += bucket.take(now);
                 sent.push(now);
             }
+
             for (index, first) in sent.iter().enumerate() {
-                let within = sent[index..].iter().take_while(|at| **at - *first < Duration::from_millis(999)).count();
-                prop_assert!(within <= 2 * per_second as usize, "{within} requests in a second");
+                let within = sent[index..]
+                    .iter()
+                    .take_while(|at| **at - *first < Duration::from_millis(999))
+                    .count();
+
+                prop_assert!(
+                    within <= 2 * per_second as usize,
+                    "{within} requests in a second"
+                );
             }
-            let most = (now - begin).as_secs_f64() * f64::from(per_second) + f64::from(per_second) + 1.0;
+
+            let most =
+                (now - begin).as_secs_f64() * f64::from(per_second) + f64::from(per_second) + 1.0;
             prop_assert!(sent.len() as f64 <= most);
         }
     }

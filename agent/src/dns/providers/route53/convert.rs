@@ -10,8 +10,9 @@ use crate::{config::CheckProtocol, dns::providers::ProviderError};
 use aws_sdk_route53::{
     error::BuildError,
     types::{
-        self, ChangeAction, ChangeBatch, HealthCheck, HealthCheckConfig, HealthCheckType, ResourceRecord,
-        ResourceRecordSet, ResourceRecordSetFailover, ResourceRecordSetRegion, RrType,
+        self, ChangeAction, ChangeBatch, HealthCheck, HealthCheckConfig, HealthCheckType,
+        ResourceRecord, ResourceRecordSet, ResourceRecordSetFailover, ResourceRecordSetRegion,
+        RrType,
     },
 };
 use std::{collections::BTreeMap, net::IpAddr};
@@ -30,12 +31,17 @@ pub(super) fn record_set(set: &ResourceRecordSet) -> RecordSet {
             Ok(weight) => Routing::Weighted { id, weight },
             Err(_) => Routing::Other { id },
         },
-        (Some(id), None, Some(failover), None) => {
-            Routing::Failover { id, is_primary: *failover == ResourceRecordSetFailover::Primary }
-        }
-        (Some(id), None, None, Some(region)) => Routing::Latency { id, region: region.as_str().to_owned() },
+        (Some(id), None, Some(failover), None) => Routing::Failover {
+            id,
+            is_primary: *failover == ResourceRecordSetFailover::Primary,
+        },
+        (Some(id), None, None, Some(region)) => Routing::Latency {
+            id,
+            region: region.as_str().to_owned(),
+        },
         (Some(id), ..) => Routing::Other { id },
     };
+
     let has_other_parts = set.alias_target().is_some()
         || set.geo_location().is_some()
         || set.geo_proximity_location().is_some()
@@ -43,12 +49,17 @@ pub(super) fn record_set(set: &ResourceRecordSet) -> RecordSet {
         || set.multi_value_answer().is_some()
         || set.traffic_policy_instance_id().is_some()
         || matches!(routing, Routing::Other { .. });
+
     RecordSet {
         name: name(set.name()),
         record_type: set.r#type().as_str().to_owned(),
         routing,
         ttl_s: set.ttl().and_then(|ttl| u32::try_from(ttl).ok()),
-        values: set.resource_records().iter().map(|record| record.value().to_owned()).collect(),
+        values: set
+            .resource_records()
+            .iter()
+            .map(|record| record.value().to_owned())
+            .collect(),
         health_check: set.health_check_id().map(str::to_owned),
         has_other_parts,
     }
@@ -56,16 +67,28 @@ pub(super) fn record_set(set: &ResourceRecordSet) -> RecordSet {
 
 /// A change batch as the API wants it.
 pub(super) fn batch(changes: &[Change], comment: &str) -> Result<ChangeBatch, ProviderError> {
-    let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+    let changes = changes
+        .iter()
+        .map(change)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(malformed)?;
+
     // The API takes a comment of at most 256 characters.
     let comment: String = comment.chars().take(256).collect();
-    ChangeBatch::builder().comment(comment).set_changes(Some(changes)).build().map_err(malformed)
+    ChangeBatch::builder()
+        .comment(comment)
+        .set_changes(Some(changes))
+        .build()
+        .map_err(malformed)
 }
 
 fn change(change: &Change) -> Result<types::Change, BuildError> {
     let set = &change.set;
-    let records =
-        set.values.iter().map(|value| ResourceRecord::builder().value(value).build()).collect::<Result<Vec<_>, _>>()?;
+    let records = set
+        .values
+        .iter()
+        .map(|value| ResourceRecord::builder().value(value).build())
+        .collect::<Result<Vec<_>, _>>()?;
     let mut builder = ResourceRecordSet::builder()
         .name(&set.name)
         .r#type(RrType::from(set.record_type.as_str()))
@@ -73,19 +96,31 @@ fn change(change: &Change) -> Result<types::Change, BuildError> {
         .set_resource_records(Some(records))
         .set_health_check_id(set.health_check.clone())
         .set_set_identifier(set.routing.identifier().map(str::to_owned));
+
     builder = match &set.routing {
         Routing::Simple | Routing::Other { .. } => builder,
         Routing::Weighted { weight, .. } => builder.weight(i64::from(*weight)),
-        Routing::Failover { is_primary: true, .. } => builder.failover(ResourceRecordSetFailover::Primary),
-        Routing::Failover { is_primary: false, .. } => builder.failover(ResourceRecordSetFailover::Secondary),
-        Routing::Latency { region, .. } => builder.region(ResourceRecordSetRegion::from(region.as_str())),
+        Routing::Failover {
+            is_primary: true, ..
+        } => builder.failover(ResourceRecordSetFailover::Primary),
+        Routing::Failover {
+            is_primary: false, ..
+        } => builder.failover(ResourceRecordSetFailover::Secondary),
+        Routing::Latency { region, .. } => {
+            builder.region(ResourceRecordSetRegion::from(region.as_str()))
+        }
     };
+
     let action = match change.action {
         Action::Create => ChangeAction::Create,
         Action::Delete => ChangeAction::Delete,
         Action::Upsert => ChangeAction::Upsert,
     };
-    types::Change::builder().action(action).resource_record_set(builder.build()?).build()
+
+    types::Change::builder()
+        .action(action)
+        .resource_record_set(builder.build()?)
+        .build()
 }
 
 /// A health check as the API tells it.
@@ -104,32 +139,42 @@ fn known_config(config: &HealthCheckConfig) -> Option<CheckConfig> {
         || config.disabled().unwrap_or(false)
         || config.search_string().is_some()
         || !config.regions().is_empty();
+
     if is_altered {
         return None;
     }
+
     let protocol = match config.r#type() {
         HealthCheckType::Calculated => {
             return Some(CheckConfig::Majority {
                 children: config.child_health_checks().iter().cloned().collect(),
-                threshold: config.health_threshold().and_then(|threshold| u32::try_from(threshold).ok())?,
+                threshold: config
+                    .health_threshold()
+                    .and_then(|threshold| u32::try_from(threshold).ok())?,
             });
         }
         HealthCheckType::Http => CheckProtocol::Http,
         HealthCheckType::Https => CheckProtocol::Https,
         _ => return None,
     };
+
     let host = match (config.ip_address(), config.fully_qualified_domain_name()) {
         (Some(address), None) => address,
         (None, Some(name)) => name,
         _ => return None,
     };
+
     Some(CheckConfig::Poll {
         protocol,
         host: host.to_ascii_lowercase(),
         port: config.port().and_then(|port| u16::try_from(port).ok())?,
         path: config.resource_path().unwrap_or_default().to_owned(),
-        interval_s: config.request_interval().and_then(|interval| u32::try_from(interval).ok())?,
-        failures: config.failure_threshold().and_then(|failures| u32::try_from(failures).ok())?,
+        interval_s: config
+            .request_interval()
+            .and_then(|interval| u32::try_from(interval).ok())?,
+        failures: config
+            .failure_threshold()
+            .and_then(|failures| u32::try_from(failures).ok())?,
     })
 }
 
@@ -137,25 +182,44 @@ fn known_config(config: &HealthCheckConfig) -> Option<CheckConfig> {
 pub(super) fn check_config(config: &CheckConfig) -> Result<HealthCheckConfig, ProviderError> {
     let int = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let builder = match config {
-        CheckConfig::Majority { children, threshold } => HealthCheckConfig::builder()
+        CheckConfig::Majority {
+            children,
+            threshold,
+        } => HealthCheckConfig::builder()
             .r#type(HealthCheckType::Calculated)
             .set_child_health_checks(Some(children.iter().cloned().collect()))
             .health_threshold(int(*threshold)),
-        CheckConfig::Poll { protocol, host, port, path, interval_s, failures } => {
+        CheckConfig::Poll {
+            protocol,
+            host,
+            port,
+            path,
+            interval_s,
+            failures,
+        } => {
             let builder = HealthCheckConfig::builder()
                 .port(i32::from(*port))
                 .resource_path(path)
                 .request_interval(int(*interval_s))
                 .failure_threshold(int(*failures));
             let is_address = host.parse::<IpAddr>().is_ok();
-            let builder = if is_address { builder.ip_address(host) } else { builder.fully_qualified_domain_name(host) };
+            let builder = if is_address {
+                builder.ip_address(host)
+            } else {
+                builder.fully_qualified_domain_name(host)
+            };
+
             match protocol {
                 CheckProtocol::Http => builder.r#type(HealthCheckType::Http),
-                // The server name is sent where there is one, as an agent behind a load balancer needs it.
-                CheckProtocol::Https => builder.r#type(HealthCheckType::Https).enable_sni(!is_address),
+                // The server name is sent where there is one, as an agent behind a load balancer
+                // needs it.
+                CheckProtocol::Https => builder
+                    .r#type(HealthCheckType::Https)
+                    .enable_sni(!is_address),
             }
         }
     };
+
     builder.build().map_err(malformed)
 }
 

@@ -1,8 +1,9 @@
 //! The fence: a TXT record set that says which plan the zone was written from.
 //!
-//! Every change batch deletes the fence that its writer read, value by value, and creates the next one. Route 53 refuses
-//! a batch whose DELETE does not match exactly, as a whole, so a writer that has not seen the latest fence changes
-//! nothing. A nonce makes every fence unlike all others, so that even two writers of the same plan can't both succeed.
+//! Every change batch deletes the fence that its writer read, value by value, and creates the next
+//! one. Route 53 refuses a batch whose DELETE does not match exactly, as a whole, so a writer that
+//! has not seen the latest fence changes nothing. A nonce makes every fence unlike all others, so
+//! that even two writers of the same plan can't both succeed.
 
 use super::{
     records::{RecordSet, Routing},
@@ -16,7 +17,8 @@ use std::{collections::BTreeSet, fmt};
 const STRING_MAX: usize = 255;
 /// Begins the value that names the plan.
 const VERSION: &str = "v1";
-/// Begins a value that lists regions whose own, simple record sets are ours: those carry no set identifier.
+/// Begins a value that lists regions whose own, simple record sets are ours: those carry no set
+/// identifier.
 const OWNS: &str = "owns";
 
 /// What the zone was written from.
@@ -47,10 +49,17 @@ pub struct NoFence {
 impl Fence {
     /// The fence of a plan.
     pub fn new(stamp: &Stamp, nonce: String, owns: BTreeSet<String>) -> Self {
-        Self { ballot: stamp.ballot.number, seq: stamp.seq, agent: stamp.ballot.agent.to_string(), nonce, owns }
+        Self {
+            ballot: stamp.ballot.number,
+            seq: stamp.seq,
+            agent: stamp.ballot.agent.to_string(),
+            nonce,
+            owns,
+        }
     }
 
-    /// Where the plan stands in the order of plans. `seq` grows with every committed plan, whoever leads.
+    /// Where the plan stands in the order of plans. `seq` grows with every committed plan, whoever
+    /// leads.
     pub fn order(&self) -> (u64, u64) {
         (self.ballot, self.seq)
     }
@@ -71,6 +80,7 @@ impl Fence {
             list.push(' ');
             list += label;
         }
+
         if list != OWNS {
             values.push(list);
         }
@@ -80,7 +90,10 @@ impl Fence {
             routing: Routing::Simple,
             // Nobody resolves it to reach anything; low, so that who verifies sees the latest.
             ttl_s: Some(settings.ttl_s),
-            values: values.into_iter().map(|text| format!("\"{text}\"")).collect(),
+            values: values
+                .into_iter()
+                .map(|text| format!("\"{text}\""))
+                .collect(),
             health_check: None,
             has_other_parts: false,
         }
@@ -98,24 +111,44 @@ impl Fence {
         if record.routing != Routing::Simple || record.has_other_parts {
             return None;
         }
-        let (mut fence, mut owns) = (None, BTreeSet::new());
+
+        let mut fence = None;
+        let mut owns = BTreeSet::new();
         for value in &record.values {
             let text = value.strip_prefix('"')?.strip_suffix('"')?;
             match text.split(' ').collect::<Vec<_>>()[..] {
                 [VERSION, ballot, seq, agent, nonce] if fence.is_none() => {
-                    fence = Some((ballot.parse().ok()?, seq.parse().ok()?, agent.to_owned(), nonce.to_owned()));
+                    fence = Some((
+                        ballot.parse().ok()?,
+                        seq.parse().ok()?,
+                        agent.to_owned(),
+                        nonce.to_owned(),
+                    ));
                 }
-                [OWNS, ref labels @ ..] => owns.extend(labels.iter().map(|&label| label.to_owned())),
+                [OWNS, ref labels @ ..] => {
+                    owns.extend(labels.iter().map(|&label| label.to_owned()))
+                }
                 _ => return None,
             }
         }
+
         let (ballot, seq, agent, nonce) = fence?;
-        Some(Self { ballot, seq, agent, nonce, owns })
+        Some(Self {
+            ballot,
+            seq,
+            agent,
+            nonce,
+            owns,
+        })
     }
 }
 
 impl fmt::Display for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{VERSION} {} {} {} {}", self.ballot, self.seq, self.agent, self.nonce)
+        write!(
+            f,
+            "{VERSION} {} {} {} {}",
+            self.ballot, self.seq, self.agent, self.nonce
+        )
     }
 }

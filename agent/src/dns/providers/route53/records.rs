@@ -19,8 +19,8 @@ pub struct RecordSet {
     pub values: Vec<String>,
     /// The health check that decides whether it is answered.
     pub health_check: Option<String>,
-    /// Whether it has parts that we never write (an alias target, a location): then it can't be named exactly, and so
-    /// not be deleted.
+    /// Whether it has parts that we never write (an alias target, a location): then it can't be
+    /// named exactly, and so not be deleted.
     #[serde(skip)]
     pub has_other_parts: bool,
 }
@@ -64,21 +64,31 @@ impl Routing {
     pub fn identifier(&self) -> Option<&str> {
         match self {
             Self::Simple => None,
-            Self::Weighted { id, .. } | Self::Failover { id, .. } | Self::Latency { id, .. } | Self::Other { id } => {
-                Some(id)
-            }
+            Self::Weighted { id, .. }
+            | Self::Failover { id, .. }
+            | Self::Latency { id, .. }
+            | Self::Other { id } => Some(id),
         }
     }
 
     /// Whether sets of both policies may share a name and a type.
     pub fn is_same_policy(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other) && !matches!(self, Self::Simple)
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && !matches!(self, Self::Simple)
     }
 
-    /// Whether one can't stand beside the other though the policies agree: two primaries, one AWS region twice.
+    /// Whether one can't stand beside the other though the policies agree: two primaries, one AWS
+    /// region twice.
     pub fn takes_the_place_of(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Failover { is_primary: one, .. }, Self::Failover { is_primary: two, .. }) => one == two,
+            (
+                Self::Failover {
+                    is_primary: one, ..
+                },
+                Self::Failover {
+                    is_primary: two, ..
+                },
+            ) => one == two,
             (Self::Latency { region: one, .. }, Self::Latency { region: two, .. }) => one == two,
             _ => false,
         }
@@ -96,8 +106,12 @@ impl fmt::Display for Routing {
         match self {
             Self::Simple => f.write_str("simple"),
             Self::Weighted { weight, .. } => write!(f, "weight {weight}"),
-            Self::Failover { is_primary: true, .. } => f.write_str("primary"),
-            Self::Failover { is_primary: false, .. } => f.write_str("secondary"),
+            Self::Failover {
+                is_primary: true, ..
+            } => f.write_str("primary"),
+            Self::Failover {
+                is_primary: false, ..
+            } => f.write_str("secondary"),
             Self::Latency { region, .. } => write!(f, "latency {region}"),
             Self::Other { .. } => f.write_str("another policy"),
         }
@@ -117,6 +131,7 @@ impl RecordSet {
             values.sort_unstable();
             values
         };
+
         self.key() == other.key()
             && self.routing == other.routing
             && self.ttl_s == other.ttl_s
@@ -137,6 +152,7 @@ impl RecordSet {
         if let Some(check) = &self.health_check {
             text += &format!(", health check {check}");
         }
+
         text
     }
 }
@@ -144,6 +160,8 @@ impl RecordSet {
 impl fmt::Display for RecordSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.record_type)?;
-        self.routing.identifier().map_or(Ok(()), |id| write!(f, " [{id}]"))
+        self.routing
+            .identifier()
+            .map_or(Ok(()), |id| write!(f, " [{id}]"))
     }
 }

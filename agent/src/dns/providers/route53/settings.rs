@@ -47,9 +47,13 @@ impl Settings {
             agent_host: route53.agent_host(region),
             latency_region: route53.latency_region(&region.name),
         };
+
         Self {
             mesh: config.mesh.to_string(),
-            zone: format!("{}.", config.dns.zone.trim_end_matches('.').to_ascii_lowercase()),
+            zone: format!(
+                "{}.",
+                config.dns.zone.trim_end_matches('.').to_ascii_lowercase()
+            ),
             zone_id: route53.zone_id.clone(),
             ttl_s: route53.ttl_s,
             records: route53.records,
@@ -68,9 +72,12 @@ impl Settings {
         format!("{label}.serving.{}", self.zone)
     }
 
-    /// The region's label, if `name` is the name of a region's endpoint; the region may be unknown to us.
+    /// The region's label, if `name` is the name of a region's endpoint; the region may be unknown
+    /// to us.
     pub fn region_label<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let label = name.strip_suffix(self.zone.as_str())?.strip_suffix(".serving.")?;
+        let label = name
+            .strip_suffix(self.zone.as_str())?
+            .strip_suffix(".serving.")?;
         (!label.is_empty() && !label.contains('.')).then_some(label)
     }
 

@@ -34,33 +34,67 @@ pub struct NameServer {
 
 impl fmt::Display for NameServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.is_empty() { self.address.fmt(f) } else { write!(f, "{} ({})", self.name, self.address) }
+        if self.name.is_empty() {
+            self.address.fmt(f)
+        } else {
+            write!(f, "{} ({})", self.name, self.address)
+        }
     }
 }
 
 /// The servers to ask: those configured, else those that the hosted zone names.
-pub async fn servers(configured: &[SocketAddr], zone: &HostedZone) -> Result<Vec<NameServer>, ProviderError> {
+pub async fn servers(
+    configured: &[SocketAddr],
+    zone: &HostedZone,
+) -> Result<Vec<NameServer>, ProviderError> {
     if !configured.is_empty() {
-        return Ok(configured.iter().map(|&address| NameServer { name: String::new(), address }).collect());
+        return Ok(configured
+            .iter()
+            .map(|&address| NameServer {
+                name: String::new(),
+                address,
+            })
+            .collect());
     }
+
     if zone.name_servers.is_empty() {
         return Ok(Vec::new());
     }
+
     let fail = |name: &str, why: String| {
-        let what = format!("the name server {name} could not be found ({why}); see dns.route53.name_servers");
-        ProviderError::NotYetVisible { what, waited: Duration::ZERO }
+        let what = format!(
+            "the name server {name} could not be found ({why}); see dns.route53.name_servers"
+        );
+        ProviderError::NotYetVisible {
+            what,
+            waited: Duration::ZERO,
+        }
     };
+
     let resolver = TokioResolver::builder_tokio()
         .and_then(|builder| builder.build())
         .map_err(|error| fail("of the zone", error.to_string()))?;
     let mut servers = Vec::new();
+
     for name in &zone.name_servers {
         let absolute = format!("{}.", name.trim_end_matches('.'));
-        let found = resolver.lookup_ip(absolute.as_str()).await.map_err(|error| fail(name, error.to_string()))?;
+        let found = resolver
+            .lookup_ip(absolute.as_str())
+            .await
+            .map_err(|error| fail(name, error.to_string()))?;
+
         // One address each: the same server is behind all of them.
-        let ip: IpAddr = found.iter().next().ok_or_else(|| fail(name, "it has no address".into()))?;
-        servers.push(NameServer { name: name.clone(), address: SocketAddr::new(ip, PORT) });
+        let ip: IpAddr = found
+            .iter()
+            .next()
+            .ok_or_else(|| fail(name, "it has no address".into()))?;
+
+        servers.push(NameServer {
+            name: name.clone(),
+            address: SocketAddr::new(ip, PORT),
+        });
     }
+
     Ok(servers)
 }
 
@@ -73,10 +107,17 @@ pub async fn until_visible(
     let begin = Instant::now();
     loop {
         let asked = servers.iter().map(|server| objection(server, expected));
-        let Some(what) = join_all(asked).await.into_iter().flatten().next() else { return Ok(()) };
+        let Some(what) = join_all(asked).await.into_iter().flatten().next() else {
+            return Ok(());
+        };
+
         if begin.elapsed() + PAUSE > patience.visible {
-            return Err(ProviderError::NotYetVisible { what, waited: begin.elapsed() });
+            return Err(ProviderError::NotYetVisible {
+                what,
+                waited: begin.elapsed(),
+            });
         }
+
         tracing::debug!(what, "not yet visible");
         tokio::time::sleep(PAUSE).await;
     }
@@ -88,19 +129,34 @@ async fn objection(server: &NameServer, expected: &[Expected]) -> Option<String>
         Ok(resolver) => resolver,
         Err(why) => return Some(format!("{server} can't be asked: {why}")),
     };
+
     for expected in expected {
         let answered = match ask(&resolver, expected).await {
             Ok(answered) => answered,
             Err(why) => {
-                return Some(format!("{server} does not answer {} {}: {why}", expected.name, expected.record_type));
+                return Some(format!(
+                    "{server} does not answer {} {}: {why}",
+                    expected.name, expected.record_type
+                ));
             }
         };
-        let wanted: BTreeSet<String> = expected.values.iter().map(|value| unquoted(value)).collect();
-        let is_well =
-            if expected.is_exact { answered == wanted } else { !answered.is_empty() && answered.is_subset(&wanted) };
+
+        let wanted: BTreeSet<String> = expected
+            .values
+            .iter()
+            .map(|value| unquoted(value))
+            .collect();
+        let is_well = if expected.is_exact {
+            answered == wanted
+        } else {
+            !answered.is_empty() && answered.is_subset(&wanted)
+        };
+
         if !is_well {
-            let (name, record_type) = (&expected.name, &expected.record_type);
+            let name = &expected.name;
+            let record_type = &expected.record_type;
             let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
+
             return Some(format!(
                 "{server} answers {name} {record_type} with {:?} instead of {:?}",
                 list(&answered),
@@ -108,6 +164,7 @@ async fn objection(server: &NameServer, expected: &[Expected]) -> Option<String>
             ));
         }
     }
+
     None
 }
 
@@ -116,11 +173,13 @@ fn resolver(server: &NameServer) -> Result<TokioResolver, String> {
         connection.port = server.address.port();
         connection
     });
+
     // Negative answers are believed, being the zone's own.
     let name_server = NameServerConfig::new(server.address.ip(), true, connections.into());
     let config = ResolverConfig::from_name_servers(vec![name_server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
+
     options.cache_size = 0;
     options.timeout = ANSWER_TIMEOUT;
     options.attempts = 2;
@@ -138,17 +197,24 @@ async fn ask(resolver: &TokioResolver, expected: &Expected) -> Result<BTreeSet<S
     let answer = match resolver.lookup(name, record_type).await {
         Ok(answer) => answer,
         // An answer all the same, if an empty one.
-        Err(error) if error.is_no_records_found() || error.is_nx_domain() => return Ok(BTreeSet::new()),
+        Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
+            return Ok(BTreeSet::new());
+        }
         Err(error) => return Err(error.to_string()),
     };
+
     let value = |data: &RData| match data {
         RData::A(address) => Some(address.to_string()),
         RData::AAAA(address) => Some(address.to_string()),
-        RData::TXT(text) => {
-            Some(text.txt_data.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>())
-        }
+        RData::TXT(text) => Some(
+            text.txt_data
+                .iter()
+                .map(|part| String::from_utf8_lossy(part).into_owned())
+                .collect::<String>(),
+        ),
         _ => None,
     };
+
     Ok(answer
         .answers()
         .iter()
@@ -158,5 +224,9 @@ async fn ask(resolver: &TokioResolver, expected: &Expected) -> Result<BTreeSet<S
 }
 
 fn unquoted(value: &str) -> String {
-    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value).to_owned()
+    value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'))
+        .unwrap_or(value)
+        .to_owned()
 }

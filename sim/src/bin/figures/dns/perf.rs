@@ -35,12 +35,35 @@ pub(super) struct Outcome {
 }
 
 /// Asks for `length`: as fast as answers come, or `pace` queries a second.
-pub(super) fn ask(server: SocketAddr, load: Load, pace: Option<u32>, length: Duration) -> Result<Outcome> {
+pub(super) fn ask(
+    server: SocketAddr,
+    load: Load,
+    pace: Option<u32>,
+    length: Duration,
+) -> Result<Outcome> {
     let questions = tempfile::NamedTempFile::new()?;
     std::fs::write(questions.path(), "serving.regionmesh.test A\n")?;
+
     let mut command = Command::new("taskset");
-    command.args(["-c", CLIENT_CORE, "dnsperf", "-s", &server.ip().to_string(), "-p", &server.port().to_string()]);
-    command.arg("-d").arg(questions.path()).args(["-l", &length.as_secs().to_string(), "-c", "8", "-T", "1"]);
+    command.args([
+        "-c",
+        CLIENT_CORE,
+        "dnsperf",
+        "-s",
+        &server.ip().to_string(),
+        "-p",
+        &server.port().to_string(),
+    ]);
+
+    command.arg("-d").arg(questions.path()).args([
+        "-l",
+        &length.as_secs().to_string(),
+        "-c",
+        "8",
+        "-T",
+        "1",
+    ]);
+
     command.args([
         "-E",
         match load {
@@ -48,40 +71,66 @@ pub(super) fn ask(server: SocketAddr, load: Load, pace: Option<u32>, length: Dur
             Load::General => PADDING,
         },
     ]);
+
     match pace {
         // Says the time of each answer.
         Some(pace) => command.args(["-v", "-Q", &pace.to_string()]),
         None => command.args(["-q", "200"]),
     };
+
     // Into a file that is read afterwards: a reader would take time from one of the two cores.
     let told = tempfile::NamedTempFile::new()?;
-    let status =
-        command.stdin(Stdio::null()).stdout(told.reopen()?).stderr(Stdio::null()).status().context("dnsperf")?;
-    let (mut outcome, mut times) = (Outcome::default(), Vec::new());
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(told.reopen()?)
+        .stderr(Stdio::null())
+        .status()
+        .context("dnsperf")?;
+    let mut outcome = Outcome::default();
+    let mut times = Vec::new();
+
     for line in BufReader::new(told.reopen()?).lines() {
         let line = line?;
         let mut words = line.split_whitespace();
         if let Some(">") = words.next() {
-            let seconds: f64 = words.last().and_then(|word| word.parse().ok()).context("no time")?;
+            let seconds: f64 = words
+                .last()
+                .and_then(|word| word.parse().ok())
+                .context("no time")?;
             times.push(Duration::from_secs_f64(seconds));
         }
-        let value = || line.split_once(':').and_then(|(_, value)| value.split_whitespace().next());
-        let number = || value().and_then(|value| value.parse::<u64>().ok()).with_context(|| line.clone());
+
+        let value = || {
+            line.split_once(':')
+                .and_then(|(_, value)| value.split_whitespace().next())
+        };
+        let number = || {
+            value()
+                .and_then(|value| value.parse::<u64>().ok())
+                .with_context(|| line.clone())
+        };
+
         match line.trim_start() {
             text if text.starts_with("Queries completed:") => outcome.answers = number()?,
             text if text.starts_with("Queries lost:") => outcome.lost = number()?,
             text if text.starts_with("Run time (s):") => {
-                let seconds = value().and_then(|value| value.parse().ok()).context("no run time")?;
+                let seconds = value()
+                    .and_then(|value| value.parse().ok())
+                    .context("no run time")?;
                 outcome.took = Duration::from_secs_f64(seconds);
             }
             // Fails the run if any answer has another code.
-            text if text.starts_with("Response codes:") && !text.contains("(100.00%)") => bail!("{server}: {text}"),
+            text if text.starts_with("Response codes:") && !text.contains("(100.00%)") => {
+                bail!("{server}: {text}")
+            }
             _ => {}
         }
     }
+
     if !status.success() || outcome.took.is_zero() {
         bail!("dnsperf failed against {server}");
     }
+
     let part = |percent| crate::report::percentile(&times, percent).unwrap_or_default();
     (outcome.p50, outcome.p99) = (part(50), part(99));
     Ok(outcome)
@@ -97,21 +146,28 @@ pub(super) struct Watched {
 /// Asks one question after the other and looks at every answer.
 pub(super) fn watch(server: SocketAddr, service: &str, length: Duration) -> Result<Watched> {
     let socket = client("127.0.0.1")?;
-    let (mut seen, mut buffer) = (Watched { asked: 0, bad: 0 }, [0; 2_048]);
+    let mut seen = Watched { asked: 0, bad: 0 };
+    let mut buffer = [0; 2_048];
     let begin = Instant::now();
+
     while begin.elapsed() < length {
         let id = (seen.asked & 0xffff) as u16;
         socket.send_to(&question(id, service, 1), server)?;
         seen.asked += 1;
+
         let is_good = loop {
             match socket.recv(&mut buffer) {
-                Ok(received) if buffer[..2] == id.to_be_bytes() => break is_address(&buffer[..received]),
+                Ok(received) if buffer[..2] == id.to_be_bytes() => {
+                    break is_address(&buffer[..received]);
+                }
                 Ok(_) => {}
                 Err(_) => break false,
             }
         };
+
         seen.bad += u64::from(!is_good);
     }
+
     Ok(seen)
 }
 
@@ -135,6 +191,7 @@ pub(super) fn question(id: u16, name: &str, kind: u16) -> Vec<u8> {
         packet.push(label.len() as u8);
         packet.extend_from_slice(label.as_bytes());
     }
+
     packet.push(0);
     packet.extend_from_slice(&kind.to_be_bytes());
     packet.extend_from_slice(&[0, 1]);
