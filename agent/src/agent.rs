@@ -64,10 +64,10 @@ use anyhow::{Context, Result};
 use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
+use regionmesh_core::planning::servability::RegionModels;
 use regionmesh_protocol::{
-    facts::{AgentFacts, Fact, ServingFacts},
     identity::RegionName,
-    servability::{RegionModels, Servability},
+    status::{AgentFacts, Fact, ServingFacts, servability::Servability},
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;

@@ -5,10 +5,10 @@
 //! second. The rules are [`PlanTime`]'s and [`PeerClocks`]'.
 
 use crate::time::unix_ms;
+use regionmesh_core::gossip::skew::{ClockReading, OwnClock, PeerClocks};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{Plan, PlanTime, SHIFT_MIN_MS, difference},
-    skew::{ClockReading, OwnClock, PeerClocks},
 };
 use std::{
     borrow::Cow,

@@ -18,14 +18,13 @@ pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};
 pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
-pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
-
 use ipnet::IpNet;
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
-    plan::{FULL_WEIGHT_BP, Plan, Strategy},
-    ramp::RecoveryPolicy,
+    plan::{FULL_WEIGHT_BP, Plan},
 };
+pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,

@@ -4,9 +4,9 @@
 //! For each request it resolves the service name as any client would (hickory-resolver, honouring
 //! the TTL) and sends it to the region that DNS names. As long as nothing was sent, and where
 //! sending twice does no harm, a failed attempt is followed by another, within a budget that all
-//! requests share ([`regionmesh_protocol::retry`]). While no region answers, requests wait; once
-//! one does they follow at the pace of its answers. Small bodies are kept for that; large ones pass
-//! through and are sent once.
+//! requests share ([`regionmesh_core::admission::retry`]). While no region answers, requests wait;
+//! once one does they follow at the pace of its answers. Small bodies are kept for that; large ones
+//! pass through and are sent once.
 
 mod backend;
 mod body;
@@ -18,8 +18,6 @@ mod regions;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
-
-pub use metrics::FrontDoorMetrics;
 
 use crate::{
     listener::{
@@ -33,6 +31,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use backend::notice_death;
+pub use metrics::FrontDoorMetrics;
 use proxy::{Client, Proxy};
 use regions::Regions;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

@@ -11,8 +11,8 @@ mod impatient;
 
 use crate::logging::Throttle;
 use prometheus::IntGauge;
-use regionmesh_protocol::places::{Admitted, Places};
-pub(crate) use regionmesh_protocol::places::{PlaceLimits, Refused};
+use regionmesh_core::admission::places::{Admitted, Places};
+pub(crate) use regionmesh_core::admission::places::{PlaceLimits, Refused};
 use std::{
     collections::HashMap,
     future::Future,

@@ -14,10 +14,10 @@ pub mod link;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
+use regionmesh_core::leader::proof::UsedProofs;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, MeshName},
-    proof::UsedProofs,
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -207,7 +207,7 @@ mod tests {
     use crate::config::rig;
     use regionmesh_protocol::{
         plan::{Order, OrderAction},
-        register::AcceptorRequest,
+        register::acceptor::AcceptorRequest,
     };
 
     fn agent(name: &str) -> AgentId {

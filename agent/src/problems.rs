@@ -2,7 +2,9 @@
 //! them through the board.
 
 use crate::time::unix_ms;
-use regionmesh_protocol::problem::{DETAIL_MAX, PROBLEMS_MAX, Problem, ProblemKind, SUBJECT_MAX};
+use regionmesh_protocol::status::problem::{
+    DETAIL_MAX, PROBLEMS_MAX, Problem, ProblemKind, SUBJECT_MAX,
+};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 

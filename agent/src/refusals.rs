@@ -6,7 +6,7 @@
 
 use crate::{logging::Reminder, problems::Problems};
 use prometheus::{IntCounterVec, Opts, Registry};
-use regionmesh_protocol::{problem::ProblemKind, wire::PeerRefusal};
+use regionmesh_protocol::{status::problem::ProblemKind, wire::PeerRefusal};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

@@ -7,12 +7,14 @@ use crate::{
     serving::view::ServingProblem,
     snapshots::{AgentView, BoardView, Snapshots},
 };
+use regionmesh_core::planning::servability::{RegionModels, RegionState};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind},
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName},
-    problem::ProblemKind,
-    servability::{RegionModels, RegionState, Servability},
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::{Fact, FactKind, problem::ProblemKind, servability::Servability},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -3,17 +3,20 @@
 //! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
 
 use crate::{clocks::Clocks, cost::shift::RequestCosts, events::EventLog, problems::Problems};
+use regionmesh_core::{
+    health::verdict::RegionVerdict,
+    notify::{alert::Alert, journal::ZoneState},
+    planning::{
+        PlanInputs,
+        freeze::{LocalAnswer, OwnSight},
+    },
+};
 use regionmesh_protocol::{
-    alert::Alert,
-    board::EntryVersion,
-    conflict::Catalogue,
-    facts::{Fact, FactKind, Holdings},
-    freeze::{LocalAnswer, OwnSight},
     identity::{AgentId, RegionName},
-    journal::ZoneState,
-    plan::{CommittedPlan, PlanInputs},
-    register::Ballot,
-    verdict::RegionVerdict,
+    models::catalogue::Catalogue,
+    plan::CommittedPlan,
+    register::ballot::Ballot,
+    status::{Fact, FactKind, Holdings, entry::EntryVersion},
 };
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::watch;

@@ -22,14 +22,16 @@ use regionmesh::{
     },
     snapshots::Snapshots,
 };
+use regionmesh_core::gossip::{Board, BoardLimits, Digest, ExchangeRequest, skew::ClockReading};
 use regionmesh_protocol::{
-    board::{Board, BoardLimits, Digest, ExchangeRequest},
-    facts::Fact,
     identity::AgentId,
-    members::Incarnation,
     plan::{CommittedPlan, Plan},
-    register::{AcceptorState, Ballot, Stamp},
-    skew::ClockReading,
+    register::{
+        acceptor::AcceptorState,
+        ballot::{Ballot, Stamp},
+        members::Incarnation,
+    },
+    status::Fact,
     wire::{PeerReply, PeerRequest},
 };
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Tells receivers of events and alerts: one task each, so that a dead one delays nobody else.
 //!
-//! One agent of all is on duty for a receiver (see [`regionmesh_protocol::duty`]). What it
+//! One agent of all is on duty for a receiver (see [`regionmesh_core::notify::duty`]). What it
 //! delivered it says on the board, and the others strike it off; that it does not get through it
 //! says there too, and another takes over. What only this agent can know it tells itself, on duty
 //! or not.
@@ -20,11 +20,13 @@ use crate::{
     snapshots::{BoardView, Snapshots},
     time::unix_ms,
 };
-use regionmesh_protocol::{
+use regionmesh_core::notify::{
     alert::{Alert, Labels},
     duty::{Speaker, on_duty},
-    facts::{AlertFacts, Fact, FactKind, RECEIPTS, ReceiverFacts},
+};
+use regionmesh_protocol::{
     identity::AgentId,
+    status::{AlertFacts, Fact, FactKind, RECEIPTS, ReceiverFacts},
 };
 use std::{
     collections::HashSet,
@@ -550,7 +552,7 @@ mod tests {
         snapshots::{AgentView, LeaderView, SeenFact},
     };
     use prometheus::Registry;
-    use regionmesh_protocol::{board::EntryVersion, register::Ballot};
+    use regionmesh_protocol::{register::ballot::Ballot, status::entry::EntryVersion};
 
     /// The place of agent `b/node-0`; `a/x` is alive as well and may have said that it is not
     /// heard.

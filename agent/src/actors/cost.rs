@@ -9,9 +9,6 @@ mod judge;
 mod metrics;
 mod state;
 
-pub use judge::Verdict;
-pub use metrics::CostMetrics;
-
 use crate::{
     actors::messages::{CostMessage, GossipMessage},
     address::Address,
@@ -31,12 +28,16 @@ use crate::{
     time::unix_ms,
 };
 use judge::Judge;
+pub use judge::Verdict;
+pub use metrics::CostMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_cost::{Period, Pricing, RegionMap, date_at, end_of_day_ms};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind},
     identity::AgentId,
-    money::{CostFacts, REGIONS_MAX, RegionCost},
+    status::{
+        Fact, FactKind,
+        money::{CostFacts, REGIONS_MAX, RegionCost},
+    },
 };
 use state::Kept;
 use std::{

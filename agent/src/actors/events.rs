@@ -11,14 +11,19 @@ use crate::{
     time::unix_ms,
 };
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use regionmesh_core::{
+    health::verdict::RegionVerdict,
+    notify::journal::{Journal, Judged, Validity, agreed_since},
+};
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
-    facts::{Fact, FactKind},
     identity::{AgentId, RegionName},
-    journal::{Journal, Judged, Validity, agreed_since},
-    money::CostNotice,
-    problem::{Problem, ProblemKind},
-    verdict::{Condition, RegionVerdict},
+    status::{
+        Fact, FactKind,
+        condition::Condition,
+        money::CostNotice,
+        problem::{Problem, ProblemKind},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -385,11 +390,9 @@ mod tests {
     use super::*;
     use crate::snapshots::{AgentView, LeaderView, SeenFact};
     use regionmesh_protocol::{
-        board::EntryVersion,
-        facts::Observations,
         plan::{CommittedPlan, Plan, RegionPlan},
-        register::{Ballot, Stamp},
-        verdict::Observation,
+        register::ballot::{Ballot, Stamp},
+        status::{Observations, condition::Observation, entry::EntryVersion},
     };
     use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //!
 //! The probes run in tasks of their own, one per address of each region, and report back as
 //! messages: a hanging endpoint delays nobody else. What follows from them is decided in
-//! [`regionmesh_protocol::endpoint`] and [`regionmesh_protocol::verdict`]. Every agent computes
-//! every verdict from the board, so that each can answer for the mesh and any can lead.
+//! [`regionmesh_core::health::endpoint`] and [`regionmesh_core::health::verdict`]. Every agent
+//! computes every verdict from the board, so that each can answer for the mesh and any can lead.
 //!
 //! When this actor is restarted it knows nothing for a second or so and abstains; the last verdicts
 //! stay readable, and a drain that it had announced is taken up again from its own board entry.
@@ -15,8 +15,6 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-pub use metrics::HealthMetrics;
-
 use crate::{
     actors::messages::{FinishedProbe, GossipMessage, HealthMessage},
     address::Address,
@@ -26,14 +24,22 @@ use crate::{
 };
 use clock::{Clock, WallShift};
 use judge::{Report, judge};
+pub use metrics::HealthMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::{
+    health::{
+        endpoint::{EndpointPolicy, EndpointTracker},
+        probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
+        verdict::{AddressVerdict, RegionVerdict},
+    },
+    planning::freeze::OwnSight,
+};
 use regionmesh_protocol::{
-    endpoint::{EndpointPolicy, EndpointTracker},
-    facts::{Fact, FactKind, Observations, ServingFacts},
-    freeze::OwnSight,
     identity::{AgentId, RegionName},
-    probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
-    verdict::{AddressVerdict, Condition, Observation, RegionVerdict},
+    status::{
+        Fact, FactKind, Observations, ServingFacts,
+        condition::{Condition, Observation},
+    },
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};

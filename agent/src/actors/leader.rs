@@ -17,8 +17,6 @@ mod metrics;
 mod plan_metrics;
 mod trust;
 
-pub use metrics::LeaderMetrics;
-
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     address::Address,
@@ -34,11 +32,15 @@ use crate::{
     time::unix_ms,
 };
 use driver::Driver;
+pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::CommittedPlan,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        ballot::Ballot,
+    },
 };
 use std::{
     path::Path,

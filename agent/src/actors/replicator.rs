@@ -27,11 +27,15 @@ use crate::{
     },
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::replication::{SyncAction, plan_sync};
 use regionmesh_protocol::{
-    conflict::{Catalogue, SyncAction, Tombstone, plan_sync},
-    facts::{Fact, Holdings},
     identity::{AgentId, RegionName},
-    manifest::{Digest, VersionSummary},
+    models::{
+        catalogue::{Catalogue, Tombstone},
+        digest::Digest,
+        manifest::VersionSummary,
+    },
+    status::{Fact, Holdings},
     wire::PeerReply,
 };
 use std::{

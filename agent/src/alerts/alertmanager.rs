@@ -7,7 +7,7 @@
 use super::{SendError, Sender};
 use crate::{config::ReceiverConfig, time::rfc3339};
 use http::HeaderMap;
-use regionmesh_protocol::alert::Alert;
+use regionmesh_core::notify::alert::Alert;
 use serde_json::{Value, json};
 
 /// For how many intervals an alert holds if it is not told again.

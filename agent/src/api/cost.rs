@@ -27,7 +27,7 @@ use axum::{
 use regionmesh_cost::{
     Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, parse_date, read_prices,
 };
-use regionmesh_protocol::manifest::TEXT_MAX;
+use regionmesh_protocol::models::manifest::TEXT_MAX;
 use serde::Deserialize;
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;

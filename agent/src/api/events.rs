@@ -290,7 +290,7 @@ pub(super) async fn alerts(
     };
 
     let known = api.snapshots.alerts.borrow().clone();
-    let entry = |alert: &regionmesh_protocol::alert::Alert| AlertEntry {
+    let entry = |alert: &regionmesh_core::notify::alert::Alert| AlertEntry {
         labels: alert
             .labels
             .iter()

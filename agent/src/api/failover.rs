@@ -23,13 +23,14 @@ use axum::{
     extract::{Path, State},
 };
 use http::StatusCode;
+use regionmesh_core::planning::{Explanation, PlanInputs, explain, what_if};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind},
     identity::RegionName,
     plan::{
-        BY_MAX, CommittedPlan, Explanation, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError,
-        OverrideKind, PlanInputs, Standing, WHY_MAX, explain, what_if,
+        BY_MAX, CommittedPlan, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError,
+        OverrideKind, Standing, WHY_MAX,
     },
+    status::{Fact, FactKind},
     text::visible,
     wire::OrderRefusal,
 };

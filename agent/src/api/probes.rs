@@ -9,7 +9,8 @@ use axum::{
 };
 use http::{StatusCode, header};
 use regionmesh_protocol::{
-    facts::FactKind, identity::RegionName, problem::ProblemKind, verdict::Condition,
+    identity::RegionName,
+    status::{FactKind, condition::Condition, problem::ProblemKind},
 };
 use serde_json::json;
 use std::time::Duration;

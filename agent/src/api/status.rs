@@ -12,16 +12,24 @@ use crate::{
     snapshots::{AgentView, BoardView, Snapshots},
     time::unix_ms,
 };
+use regionmesh_core::{
+    health::verdict::{AddressVerdict, RegionVerdict},
+    planning::{forecast, servability::RegionState},
+};
 use regionmesh_protocol::{
-    conflict::{AliasEntry, Catalogue},
-    facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder, forecast},
-    problem::PROBLEMS_MAX,
-    servability::RegionState,
+    models::{
+        catalogue::{AliasEntry, Catalogue},
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
+    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder},
+    status::{
+        AgentFacts, Fact, FactKind, Holdings,
+        condition::{AddressObservation, Condition},
+        problem::PROBLEMS_MAX,
+    },
     text::visible,
-    verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
 use std::{
     cmp::Reverse,

@@ -20,7 +20,7 @@ use anyhow::Result;
 use regionmesh_protocol::{
     identity::IdentityError,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
+    register::ballot::{Ballot, Stamp},
 };
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode, sync::Arc};

@@ -1,6 +1,6 @@
 //! Counts what costs money since the process started: inferences, their computing time, and bytes.
 
-use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
+use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

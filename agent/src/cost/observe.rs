@@ -11,11 +11,13 @@ use regionmesh_cost::{
     RegionCapacity, RegionMap, SourceCounters, StoredBytes,
 };
 use regionmesh_protocol::{
-    conflict::Catalogue,
-    facts::{Fact, FactKind, ServingFacts},
     identity::RegionName,
-    money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
+    models::catalogue::Catalogue,
     plan::Plan,
+    status::{
+        Fact, FactKind, ServingFacts,
+        money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
+    },
 };
 use std::{
     cmp::Reverse,

@@ -7,9 +7,8 @@
 
 use crate::snapshots::{AgentView, BoardView};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind, Observations},
     identity::RegionName,
-    verdict::Condition,
+    status::{Fact, FactKind, Observations, condition::Condition},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -121,7 +120,10 @@ fn fresh(view: &AgentView) -> Option<&Observations> {
 pub(super) mod tests_support {
     use super::*;
     use crate::snapshots::SeenFact;
-    use regionmesh_protocol::{board::EntryVersion, identity::AgentId, verdict::Observation};
+    use regionmesh_protocol::{
+        identity::AgentId,
+        status::{condition::Observation, entry::EntryVersion},
+    };
     use std::{sync::Arc, time::Instant};
 
     /// A board on which these agents saw these regions answer after so many microseconds.

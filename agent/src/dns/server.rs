@@ -22,7 +22,8 @@ use crate::{
     time::unix_ms,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
-use regionmesh_protocol::plan::{CommittedPlan, Strategy};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::plan::CommittedPlan;
 use std::{
     cmp::Ordering,
     io,

@@ -14,7 +14,7 @@ use http::{Method, Request, Response, StatusCode, Uri, header, request, response
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use prometheus::IntGauge;
-use regionmesh_protocol::retry::{
+use regionmesh_core::admission::retry::{
     AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent,
 };
 use std::{

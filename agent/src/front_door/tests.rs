@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use prometheus::Registry;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
+    register::ballot::{Ballot, Stamp},
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::{

@@ -1,6 +1,6 @@
 //! The agent's hybrid logical clock: one per process, shared by what publishes and what receives.
 
-use regionmesh_protocol::{clock::HybridTime, conflict::Catalogue};
+use regionmesh_protocol::{clock::HybridTime, models::catalogue::Catalogue};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A clock. Clones are the same clock.

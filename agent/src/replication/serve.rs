@@ -13,9 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use regionmesh_protocol::{
-    chunking::CHUNK_MAX,
     identity::AgentId,
-    manifest::Digest,
+    models::{chunking::CHUNK_MAX, digest::Digest},
     wire::{BulkReply, BulkRequest},
 };
 use std::{collections::HashMap, io, sync::Arc};

@@ -33,13 +33,14 @@ pub mod work;
 #[cfg(test)]
 mod tests;
 
-pub use metrics::ServingMetrics;
-pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
-
 use crate::{config::ServingConfig, cost::meter::Meter};
+pub use metrics::ServingMetrics;
 use regionmesh_protocol::{
-    conflict::Catalogue, facts::ServingFacts, identity::RegionName, servability::Servability,
+    identity::RegionName,
+    models::catalogue::Catalogue,
+    status::{ServingFacts, servability::Servability},
 };
+pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,

@@ -8,7 +8,10 @@
 //! so that the next death leaves one marker. A machine that lost its power leaves markers too: they
 //! are told apart by the kernel's boot id.
 
-use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
+use regionmesh_protocol::models::{
+    digest::Digest,
+    manifest::{ModelName, VersionName},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},

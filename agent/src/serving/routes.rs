@@ -25,7 +25,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use regionmesh_protocol::{identity::RegionName, servability::Outcome};
+use regionmesh_protocol::{identity::RegionName, status::servability::Outcome};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{

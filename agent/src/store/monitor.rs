@@ -11,10 +11,8 @@ use crate::problems::Problems;
 use futures::{StreamExt, future::join_all};
 use object_store::path::Path as ObjectPath;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
-use regionmesh_protocol::{
-    problem::ProblemKind,
-    store_health::{Access, PROBE_AREA},
-};
+use regionmesh_core::health::store::{Access, PROBE_AREA};
+use regionmesh_protocol::status::problem::ProblemKind;
 use std::{
     io,
     path::{Path, PathBuf},

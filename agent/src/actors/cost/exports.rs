@@ -15,7 +15,7 @@ use regionmesh_cost::{
     ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, export_manifests,
     export_notice, find_exports, is_of_export,
 };
-use regionmesh_protocol::{identity::AgentId, money::Notices};
+use regionmesh_protocol::{identity::AgentId, status::money::Notices};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,

@@ -15,7 +15,7 @@ use regionmesh_cost::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    money::{BUDGETS_MAX, BudgetUse, CostNotice, NoticeKind, Notices},
+    status::money::{BUDGETS_MAX, BudgetUse, CostNotice, NoticeKind, Notices},
 };
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,9 @@
 //! The clock that the actor measures with, and the wall-clock times that it publishes.
 
+use regionmesh_core::health::verdict::RegionVerdict;
 use regionmesh_protocol::{
     plan::{SHIFT_MIN_MS, difference, moved},
-    verdict::{Observation, RegionVerdict},
+    status::condition::Observation,
 };
 use tokio::time::Instant;
 

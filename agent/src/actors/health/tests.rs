@@ -5,7 +5,7 @@
 use super::*;
 use crate::snapshots::{AgentView, SeenFact};
 use async_trait::async_trait;
-use regionmesh_protocol::board::EntryVersion;
+use regionmesh_protocol::status::entry::EntryVersion;
 use std::{collections::HashMap, sync::Mutex};
 
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -5,16 +5,22 @@ use crate::{
     config::{Config, RegionConfig},
     snapshots::{AgentView, BoardView},
 };
+use regionmesh_core::{
+    health::verdict::{RegionVerdict, answered},
+    leader::election::{KnownLeader, Sight},
+    planning::{PlanInputs, RegionInput, load::LoadMeter},
+    recovery::trial::Evidence,
+};
 use regionmesh_protocol::{
-    election::{KnownLeader, Sight},
-    facts::{Fact, FactKind, Holdings, LeaderFacts, ServingFacts},
     identity::{AgentId, RegionName},
-    load::LoadMeter,
-    members::Members,
-    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, RegionPlan, Standing},
-    register::{Ballot, Stamp},
-    trial::{Evidence, Served},
-    verdict::{Condition, RegionVerdict, answered},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    register::{
+        ballot::{Ballot, Stamp},
+        members::Members,
+    },
+    status::{
+        Fact, FactKind, Holdings, LeaderFacts, ServingFacts, condition::Condition, served::Served,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -392,7 +398,7 @@ fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -
 mod tests {
     use super::*;
     use crate::snapshots::SeenFact;
-    use regionmesh_protocol::board::EntryVersion;
+    use regionmesh_protocol::status::entry::EntryVersion;
     use std::sync::Arc;
 
     fn board(told: &[(&str, Holdings)]) -> BoardView {

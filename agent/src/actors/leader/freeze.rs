@@ -6,11 +6,8 @@ use crate::{
     snapshots::{BoardView, Freeze},
     time::unix_ms,
 };
-use regionmesh_protocol::{
-    freeze::{LocalAnswer, Place, local_answer},
-    identity::RegionName,
-    plan::Plan,
-};
+use regionmesh_core::planning::freeze::{LocalAnswer, Place, local_answer};
+use regionmesh_protocol::{identity::RegionName, plan::Plan};
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Driver {

@@ -8,7 +8,7 @@ use crate::{
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    manifest::VersionSummary,
+    models::manifest::VersionSummary,
 };
 use std::{
     collections::BTreeSet,

@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::api::types::{PlanDetail, Status};
-use regionmesh_protocol::{
-    facts::{AgentFacts, Holdings},
-    problem::ProblemKind,
-};
+use regionmesh_protocol::status::{AgentFacts, Holdings, problem::ProblemKind};
 
 fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -> ChildHealth {
     let down_since = down_for.map(|down_for| Instant::now().checked_sub(down_for).unwrap());

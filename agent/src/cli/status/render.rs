@@ -7,7 +7,7 @@ use crate::{
         text::{Paint, Table, Tone, ago, moment, percent, plain, wrap},
     },
 };
-use regionmesh_protocol::{event::Severity, identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{event::Severity, identity::RegionName, status::condition::Condition};
 use std::collections::BTreeSet;
 
 /// Longest text of an agent's that is shown, characters.

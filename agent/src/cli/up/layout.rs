@@ -7,10 +7,13 @@ use crate::config::{
     AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig, LogConfig,
     RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
 };
+use regionmesh_core::{
+    planning::Strategy,
+    recovery::ramp::{RampStep, RecoveryPolicy},
+};
 use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
-    plan::{FULL_WEIGHT_BP, Strategy},
-    ramp::{RampStep, RecoveryPolicy},
+    plan::FULL_WEIGHT_BP,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,7 +2,7 @@
 
 use super::{error::UpError, layout::Layout, local_mesh::LocalMesh, ready};
 use crate::{describe, serving::sample};
-use regionmesh_protocol::manifest::ModelName;
+use regionmesh_protocol::models::manifest::ModelName;
 use std::{ffi::OsStr, path::PathBuf, process::Stdio, str::FromStr, time::Duration};
 use tokio::{
     process::Command,

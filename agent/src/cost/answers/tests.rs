@@ -14,7 +14,9 @@ use regionmesh_cost::{
     StoredPart, Verdict,
 };
 use regionmesh_protocol::{
-    clock::HybridTime, conflict::Catalogue, facts::Fact, manifest::VersionSummary, money::CostFacts,
+    clock::HybridTime,
+    models::{catalogue::Catalogue, manifest::VersionSummary},
+    status::{Fact, money::CostFacts},
 };
 use time::macros::date;
 
@@ -149,7 +151,7 @@ fn held(model: &str, days_ago: u64, today_ms: u64) -> VersionSummary {
     VersionSummary {
         model: model.parse().unwrap(),
         version: "1".parse().unwrap(),
-        content: regionmesh_protocol::manifest::Digest::of(model.as_bytes()),
+        content: regionmesh_protocol::models::digest::Digest::of(model.as_bytes()),
         size: 100 << 30,
         published: HybridTime {
             wall_ms: today_ms - days_ago * DAY,
