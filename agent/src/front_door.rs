@@ -19,13 +19,7 @@ mod regions;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
-use crate::{
-    listener::{
-        self, Door, DoorLimits, PlaceLimits, Seat, Turned,
-        http::{End, HttpLimits, ReservePolicy},
-    },
-    serving::refusal::Refusal,
-};
+use crate::serving::refusal::Refusal;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -33,6 +27,10 @@ use axum::{
 use backend::notice_death;
 pub use metrics::FrontDoorMetrics;
 use proxy::{Client, Proxy};
+use regionmesh_runtime::listener::{
+    self, Door, DoorLimits, PlaceLimits, Seat, Turned,
+    http::{End, HttpLimits, ReservePolicy},
+};
 use regions::Regions;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -92,7 +90,7 @@ pub struct FrontDoorArguments {
 pub enum FrontDoorError {
     /// No address to listen on works.
     #[error("the front door can't listen on {address}: {}; free the port or choose another with \
-        --front-door", crate::describe::io_error(.source))]
+        --front-door", regionmesh_runtime::describe::io_error(.source))]
     Bind {
         /// The last address tried.
         address: SocketAddr,

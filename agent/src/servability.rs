@@ -1,13 +1,11 @@
 //! Which model versions the regions of the mesh can serve, from the board: for promotions, for the
 //! status, and for this agent's own readiness; and this agent's problems with versions.
 
-use crate::{
-    config::Config,
-    problems::Problems,
-    serving::view::ServingProblem,
-    snapshots::{AgentView, BoardView, Snapshots},
+use crate::{config::Config, serving::view::ServingProblem, snapshots::Snapshots};
+use regionmesh_core::{
+    gossip::{AgentView, BoardView},
+    planning::servability::{RegionModels, RegionState},
 };
-use regionmesh_core::planning::servability::{RegionModels, RegionState};
 use regionmesh_protocol::{
     identity::RegionName,
     models::{
@@ -16,6 +14,7 @@ use regionmesh_protocol::{
     },
     status::{Fact, FactKind, problem::ProblemKind, servability::Servability},
 };
+use regionmesh_runtime::problems::Problems;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -15,11 +15,13 @@ mod delta;
 mod digest;
 pub mod skew;
 mod state;
+mod view;
 
 pub use delta::{Delta, ExchangeReply, ExchangeRequest};
 pub use digest::{Digest, OwnerDigest};
 use regionmesh_protocol::identity::AgentId;
 pub use state::{Applied, Board, BoardLimits, Change, Judge, PublishError, Rejection, SeenEntry};
+pub use view::{AgentView, BoardView, SeenFact};
 
 /// Signs our own entries. The production side is the agent's certificate key.
 pub trait Signer: Send + Sync {

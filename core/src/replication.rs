@@ -198,9 +198,9 @@ pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<Sync
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use regionmesh_protocol::models::digest::Digest;
     use proptest::{collection::vec, prelude::*};
     use regionmesh_protocol::clock::HybridTime;
+    use regionmesh_protocol::models::digest::Digest;
 
     fn time(wall_ms: u64) -> HybridTime {
         HybridTime {

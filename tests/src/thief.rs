@@ -140,7 +140,7 @@ impl Thief {
             .await
             .expect("a mesh actor");
 
-        let started_ms = regionmesh::time::unix_ms();
+        let started_ms = regionmesh_runtime::time::unix_ms();
         let board = Board::new(
             config.mesh.clone(),
             id.clone(),
@@ -197,7 +197,7 @@ impl Thief {
                 digest: Digest::default(),
                 delta,
                 clock: ClockReading {
-                    unix_ms: regionmesh::time::unix_ms(),
+                    unix_ms: regionmesh_runtime::time::unix_ms(),
                     plan: None,
                 },
             }

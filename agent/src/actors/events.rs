@@ -4,14 +4,10 @@
 //! none of them waits for anybody who wants to know. What follows one another faster than it is
 //! read here is told as one change.
 
-use crate::{
-    config::Config,
-    events::EventLog,
-    snapshots::{BoardView, Snapshots},
-    time::unix_ms,
-};
+use crate::{config::Config, events::EventLog, snapshots::Snapshots};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 use regionmesh_core::{
+    gossip::BoardView,
     health::verdict::RegionVerdict,
     notify::journal::{Journal, Judged, Validity, agreed_since},
 };
@@ -25,6 +21,7 @@ use regionmesh_protocol::{
         problem::{Problem, ProblemKind},
     },
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -388,7 +385,8 @@ fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::snapshots::{AgentView, LeaderView, SeenFact};
+    use crate::snapshots::LeaderView;
+    use regionmesh_core::gossip::{AgentView, SeenFact};
     use regionmesh_protocol::{
         plan::{CommittedPlan, Plan, RegionPlan},
         register::ballot::{Ballot, Stamp},

@@ -18,14 +18,14 @@ use crate::{
         handle::{GossipTransport, Peer, PeerError},
         membership::{MemberEvent, Membership, Outputs},
     },
-    snapshots::{AgentView, BoardView, LinkInfo, SeenFact, Snapshots},
+    snapshots::{LinkInfo, Snapshots},
 };
 pub use metrics::GossipMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_core::gossip::{
-    Applied, Board, BoardLimits, Delta, Digest, ExchangeReply, ExchangeRequest, Judge,
-    PublishError, Signer, Verifier,
+    AgentView, Applied, Board, BoardLimits, BoardView, Delta, Digest, ExchangeReply,
+    ExchangeRequest, Judge, PublishError, SeenFact, Signer, Verifier,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},

@@ -20,13 +20,14 @@ use crate::{
     address::Address,
     config::{Config, RegionConfig},
     probe::{NetworkProber, Prober, Target, TargetError},
-    snapshots::{BoardView, Snapshots},
+    snapshots::Snapshots,
 };
 use clock::{Clock, WallShift};
 use judge::{Report, judge};
 pub use metrics::HealthMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::{
+    gossip::BoardView,
     health::{
         endpoint::{EndpointPolicy, EndpointTracker},
         probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
@@ -410,7 +411,7 @@ impl HealthState {
     fn follow_wall_clock(&mut self) {
         let Some(by_ms) = self
             .shift
-            .follow(self.clock.now_ms(), crate::time::unix_ms())
+            .follow(self.clock.now_ms(), regionmesh_runtime::time::unix_ms())
         else {
             return;
         };

@@ -29,7 +29,6 @@ use crate::{
         history::{self, History, PastPlan},
         slots::SlotStore,
     },
-    time::unix_ms,
 };
 use driver::Driver;
 pub use metrics::LeaderMetrics;
@@ -42,6 +41,7 @@ use regionmesh_protocol::{
         ballot::Ballot,
     },
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     path::Path,
     sync::Arc,

@@ -16,7 +16,6 @@ use crate::{
     address::Address,
     config::Config,
     cost::books::Books,
-    logging::Reminder,
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
     serving::quarantine::Quarantine,
@@ -38,6 +37,7 @@ use regionmesh_protocol::{
     status::{Fact, Holdings},
     wire::PeerReply,
 };
+use regionmesh_runtime::logging::Reminder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -7,7 +7,6 @@
 use super::{Api, Parameter, reply::ApiError};
 use crate::{
     events::{Cursor, EventEntry, EventLog, Noticed, Wanted},
-    listener::{PlaceLimits, Refused, Room, Seat},
     snapshots::Snapshots,
 };
 use axum::{
@@ -19,6 +18,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use regionmesh_runtime::listener::{PlaceLimits, Refused, Room, Seat};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     failover::HOPS,
     store::history::{self, PastPlan},
-    time::unix_ms,
 };
 use axum::{
     Extension, Json,
@@ -34,6 +33,7 @@ use regionmesh_protocol::{
     text::visible,
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{sync::Arc, time::Duration};
 
 /// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one

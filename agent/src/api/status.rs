@@ -6,13 +6,9 @@ use super::types::{
     PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status, UnservableStatus,
     VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
 };
-use crate::{
-    config::Config,
-    servability,
-    snapshots::{AgentView, BoardView, Snapshots},
-    time::unix_ms,
-};
+use crate::{config::Config, servability, snapshots::Snapshots};
 use regionmesh_core::{
+    gossip::{AgentView, BoardView},
     health::verdict::{AddressVerdict, RegionVerdict},
     planning::{forecast, servability::RegionState},
 };
@@ -31,6 +27,7 @@ use regionmesh_protocol::{
     },
     text::visible,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},

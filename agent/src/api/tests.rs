@@ -26,14 +26,17 @@ use crate::{
     mesh::handle::{Peer, PeerError, PeerLink},
     operators::Operators,
     replication::{clock::HybridClock, publish::Publisher},
-    snapshots::{AgentView, LeaderView, LinkInfo, SeenFact, Snapshots},
+    snapshots::{LeaderView, LinkInfo, Snapshots},
     store::{self, models::ModelStore},
     supervisor::ChildHealth,
 };
 use http::{Method, StatusCode};
 use prometheus::Registry;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use regionmesh_core::health::verdict::RegionVerdict;
+use regionmesh_core::{
+    gossip::{AgentView, SeenFact},
+    health::verdict::RegionVerdict,
+};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},

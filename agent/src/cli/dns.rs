@@ -14,7 +14,6 @@ use crate::{
     api::types::{PlanDetail, PlannedRegion},
     config::Config,
     dns::providers::{self, DnsProvider, Outlook, ProviderError, Published, Settled},
-    time::unix_ms,
 };
 use anyhow::Result;
 use regionmesh_protocol::{
@@ -22,6 +21,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
     register::ballot::{Ballot, Stamp},
 };
+use regionmesh_runtime::time::unix_ms;
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 

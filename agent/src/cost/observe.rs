@@ -1,11 +1,11 @@
 //! What runs in every region and what its agents counted, from the configuration and the status
 //! board. Pure.
 
-use super::meter::Counts;
 use crate::{
     config::{Config, RegionConfig},
-    snapshots::{BoardView, Snapshots},
+    snapshots::Snapshots,
 };
+use regionmesh_core::gossip::BoardView;
 use regionmesh_cost::{
     Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing,
     RegionCapacity, RegionMap, SourceCounters, StoredBytes,
@@ -19,6 +19,7 @@ use regionmesh_protocol::{
         money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
     },
 };
+use regionmesh_runtime::meter::Counts;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},

@@ -1,8 +1,11 @@
 //! Traffic for money: what a request costs in each region, and what the leader makes of it. Pure.
 
 use super::answers::BudgetStanding;
-use crate::{config::Config, snapshots::BoardView};
-use regionmesh_core::planning::{CostTarget, PlanInputs};
+use crate::config::Config;
+use regionmesh_core::{
+    gossip::BoardView,
+    planning::{CostTarget, PlanInputs},
+};
 use regionmesh_cost::{
     Amount, BudgetAction, BudgetScope, Currency, HourlyRate, LiveMeter, LiveWindow, Pricing,
     RegionCapacity, ShiftInput, ShiftRegion, hourly_rate, next_factors, price_per_gb,

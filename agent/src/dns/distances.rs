@@ -5,7 +5,7 @@
 //! counted before. So a link that is slow for a moment changes no answer, and two regions that are
 //! about equally far do not change places all the time. Pure: the board is handed in.
 
-use crate::snapshots::{AgentView, BoardView};
+use regionmesh_core::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
     identity::RegionName,
     status::{Fact, FactKind, Observations, condition::Condition},
@@ -119,7 +119,7 @@ fn fresh(view: &AgentView) -> Option<&Observations> {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests_support {
     use super::*;
-    use crate::snapshots::SeenFact;
+    use regionmesh_core::gossip::SeenFact;
     use regionmesh_protocol::{
         identity::AgentId,
         status::{condition::Observation, entry::EntryVersion},

@@ -745,7 +745,7 @@ fn a_name_too_long_for_dns_is_named_in_the_error() {
     ));
 }
 
-fn no_board() -> watch::Receiver<Arc<crate::snapshots::BoardView>> {
+fn no_board() -> watch::Receiver<Arc<regionmesh_core::gossip::BoardView>> {
     watch::channel(Arc::default()).1
 }
 

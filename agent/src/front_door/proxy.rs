@@ -8,7 +8,6 @@ use super::{
     metrics::{ANSWERED, FrontDoorMetrics},
     regions::{AVOID_FOR, Regions},
 };
-use crate::logging::Throttle;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header, request, response};
 use http_body_util::{BodyExt, Limited};
@@ -17,6 +16,7 @@ use prometheus::IntGauge;
 use regionmesh_core::admission::retry::{
     AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent,
 };
+use regionmesh_runtime::logging::Throttle;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

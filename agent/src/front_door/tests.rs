@@ -210,7 +210,7 @@ impl Scene {
     }
 
     fn metric(&self, line: &str) -> bool {
-        crate::metrics::render(&self.registry)
+        regionmesh_runtime::metrics::render(&self.registry)
             .unwrap()
             .lines()
             .any(|found| found == line)

@@ -5,7 +5,6 @@ use super::{
     metrics::ReplicationMetrics,
 };
 use crate::{
-    cost::meter::Meter,
     mesh::handle::BulkService,
     store::models::{ModelError, ModelStore},
 };
@@ -17,6 +16,7 @@ use regionmesh_protocol::{
     models::{chunking::CHUNK_MAX, digest::Digest},
     wire::{BulkReply, BulkRequest},
 };
+use regionmesh_runtime::meter::Meter;
 use std::{collections::HashMap, io, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},

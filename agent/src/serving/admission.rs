@@ -6,12 +6,13 @@
 //! A client that goes away leaves the queue at once.
 
 use super::{metrics::ServingMetrics, refusal::Refusal};
-use crate::{config::ServingConfig, logging::Throttle};
+use crate::config::ServingConfig;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
 use regionmesh_core::admission::queue::QueueEstimate;
+use regionmesh_runtime::logging::Throttle;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,

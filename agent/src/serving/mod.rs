@@ -33,13 +33,14 @@ pub mod work;
 #[cfg(test)]
 mod tests;
 
-use crate::{config::ServingConfig, cost::meter::Meter};
+use crate::config::ServingConfig;
 pub use metrics::ServingMetrics;
 use regionmesh_protocol::{
     identity::RegionName,
     models::catalogue::Catalogue,
     status::{ServingFacts, servability::Servability},
 };
+use regionmesh_runtime::meter::Meter;
 pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{

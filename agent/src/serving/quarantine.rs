@@ -237,7 +237,7 @@ impl Quarantine {
             version: version.clone(),
             content: *content,
             boot_id: self.boot_id.clone(),
-            began_ms: crate::time::unix_ms(),
+            began_ms: regionmesh_runtime::time::unix_ms(),
             is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
         let mut loading = lock(&self.loading);

@@ -9,11 +9,29 @@ use regionmesh_protocol::{
     plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan},
     status::condition::Condition,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Without a leader for this long the plan counts as frozen, milliseconds: an election takes 3 s at
 /// most.
 pub const FROZEN_AFTER_MS: u64 = 5_000;
+
+/// The plan can't change: no leader is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since when, our clock, Unix milliseconds.
+    pub since_ms: u64,
+    /// Members of the register that an agent is heard of, this one included.
+    pub reachable: usize,
+    /// All members.
+    pub members: usize,
+    /// How this agent answers meanwhile, where not as the plan says.
+    pub local: Option<Arc<LocalAnswer>>,
+    /// What is the matter, for people.
+    pub detail: String,
+}
 
 /// Notices when the plan is frozen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -175,11 +175,11 @@ pub fn given_up_for(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use regionmesh_protocol::models::digest::Digest;
     use proptest::{
         collection::{btree_set, vec},
         prelude::*,
     };
+    use regionmesh_protocol::models::digest::Digest;
     use regionmesh_protocol::status::servability::Servability;
     use regionmesh_protocol::status::servability::UNSERVED_MAX;
     use regionmesh_protocol::status::servability::VersionServability;

@@ -18,7 +18,7 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn start() -> Self {
         Self {
-            unix_ms: crate::time::unix_ms(),
+            unix_ms: regionmesh_runtime::time::unix_ms(),
             started: Instant::now(),
         }
     }

@@ -1,11 +1,9 @@
 //! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the
 //! next plan rests on.
 
-use crate::{
-    config::{Config, RegionConfig},
-    snapshots::{AgentView, BoardView},
-};
+use crate::config::{Config, RegionConfig};
 use regionmesh_core::{
+    gossip::{AgentView, BoardView},
     health::verdict::{RegionVerdict, answered},
     leader::election::{KnownLeader, Sight},
     planning::{PlanInputs, RegionInput, load::LoadMeter},
@@ -397,7 +395,7 @@ fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::snapshots::SeenFact;
+    use regionmesh_core::gossip::SeenFact;
     use regionmesh_protocol::status::entry::EntryVersion;
     use std::sync::Arc;
 

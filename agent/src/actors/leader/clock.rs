@@ -2,8 +2,7 @@
 //! or set.
 
 use super::driver::Driver;
-use crate::snapshots::BoardView;
-use regionmesh_core::gossip::skew::OwnClock;
+use regionmesh_core::gossip::{BoardView, skew::OwnClock};
 use regionmesh_protocol::{identity::AgentId, plan::Plan, status::problem::ProblemKind};
 use std::{
     borrow::Cow,

@@ -10,11 +10,11 @@ use super::{
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     cost::shift,
-    snapshots::{BoardView, LeaderView},
-    time::unix_ms,
+    snapshots::LeaderView,
 };
 use ractor::{ActorRef, RpcReplyPort};
 use regionmesh_core::{
+    gossip::BoardView,
     leader::{
         election::{Election, ElectionEffect, ElectionSettings, Sight},
         proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
@@ -35,6 +35,7 @@ use regionmesh_protocol::{
     status::{Fact, FactKind, LeaderFacts},
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},

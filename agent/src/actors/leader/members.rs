@@ -2,8 +2,8 @@
 //! state, latecomers.
 
 use super::driver::{Driver, OrderReply};
-use crate::{snapshots::BoardView, time::unix_ms};
 use regionmesh_core::{
+    gossip::BoardView,
     leader::proposer::NoJoin,
     planning::{MemberSight, MemberStep, check_membership, plan_membership},
 };
@@ -13,6 +13,7 @@ use regionmesh_protocol::{
     register::members::{Incarnation, MemberChange, Members, Mend},
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     borrow::Cow,
     time::{Duration, Instant},

@@ -5,7 +5,6 @@ use super::*;
 use crate::{
     mesh::handle::{Peer, PeerError},
     refusals::reason,
-    snapshots::{BoardView, SeenFact},
     store::{
         history,
         slots::{SlotMetrics, SlotStore},
@@ -16,7 +15,10 @@ use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_core::{
-    health::verdict::RegionVerdict, planning::load::LoadMeter, recovery::trial::Evidence,
+    gossip::{BoardView, SeenFact},
+    health::verdict::RegionVerdict,
+    planning::load::LoadMeter,
+    recovery::trial::Evidence,
 };
 use regionmesh_protocol::{
     identity::RegionName,

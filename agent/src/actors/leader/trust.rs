@@ -13,13 +13,13 @@ use super::{
     calls::{CALL_TIMEOUT, ask_acceptor},
     driver::Driver,
 };
-use crate::{
-    actors::messages::LeaderMessage, known_plan, logging::Reminder, refusals::reason,
-    snapshots::BoardView,
-};
-use regionmesh_core::leader::{
-    confirm::{Reading, Voters},
-    election::KnownLeader,
+use crate::{actors::messages::LeaderMessage, known_plan, refusals::reason};
+use regionmesh_core::{
+    gossip::BoardView,
+    leader::{
+        confirm::{Reading, Voters},
+        election::KnownLeader,
+    },
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -31,6 +31,7 @@ use regionmesh_protocol::{
     },
     status::problem::ProblemKind,
 };
+use regionmesh_runtime::logging::Reminder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

@@ -1,8 +1,8 @@
 //! Regions whose catalogue could not be read. Not knowing what is missing is not the same as
 //! missing nothing.
 
-use crate::problems::Problems;
 use regionmesh_protocol::{identity::RegionName, status::problem::ProblemKind};
+use regionmesh_runtime::problems::Problems;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

@@ -75,7 +75,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
 
     let facts = AgentFacts {
         version: "1.2.3".into(),
-        started_ms: crate::time::unix_ms() - 60_000,
+        started_ms: regionmesh_runtime::time::unix_ms() - 60_000,
         boot: 1,
         api_url: "http://127.0.0.12:9080".into(),
         cloud: "gcp".into(),

@@ -4,7 +4,7 @@
 //! ports as all others; a mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
-    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig, LogConfig,
+    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
     RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
 };
 use regionmesh_core::{
@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
     plan::FULL_WEIGHT_BP,
 };
+use regionmesh_runtime::logging::LogConfig;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -3,11 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{
-    config::rig,
-    cost::questions::Wishes,
-    snapshots::{AgentView, BoardView, SeenFact},
-};
+use crate::{config::rig, cost::questions::Wishes};
+use regionmesh_core::gossip::{AgentView, BoardView, SeenFact};
 use regionmesh_cost::{
     Counters, ImportOptions, Importer, ModelCounters, NodeChange, NodeCounts, NodeGroup,
     PricingClass, Proposal, Recommendation, RecommendationKind, Recommendations, SourceCounters,

@@ -1,12 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{
-    config::rig,
-    cost::observe,
-    snapshots::{AgentView, SeenFact},
-};
+use crate::{config::rig, cost::observe};
 use regionmesh_core::{
+    gossip::{AgentView, SeenFact},
     planning::{RegionInput, Strategy},
     recovery::{ramp::RecoveryPolicy, trial::Evidence},
 };

@@ -323,7 +323,7 @@ impl Rig {
     }
 
     fn metrics(&self) -> String {
-        crate::metrics::render(&self.registry).unwrap()
+        regionmesh_runtime::metrics::render(&self.registry).unwrap()
     }
 }
 

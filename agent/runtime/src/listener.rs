@@ -6,13 +6,13 @@
 //! connections on which health routes alone are answered, so that users who keep an agent busy
 //! don't make it look dead to those who watch it.
 
-pub(crate) mod http;
+pub mod http;
 mod impatient;
 
 use crate::logging::Throttle;
 use prometheus::IntGauge;
 use regionmesh_core::admission::places::{Admitted, Places};
-pub(crate) use regionmesh_core::admission::places::{PlaceLimits, Refused};
+pub use regionmesh_core::admission::places::{PlaceLimits, Refused};
 use std::{
     collections::HashMap,
     future::Future,
@@ -35,7 +35,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a door did not serve a connection, or not to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turned {
+pub enum Turned {
     /// The system could not accept it.
     NotAccepted,
     /// Its client has as many as one client may: the newcomer, or the client's longest idle one,
@@ -48,7 +48,7 @@ pub(crate) enum Turned {
 
 impl Turned {
     /// For the label of a metric.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotAccepted => "accept",
             Self::OneClient => "one-client",
@@ -68,18 +68,18 @@ impl From<Refused> for Turned {
 
 /// What a door allows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DoorLimits {
+pub struct DoorLimits {
     /// Connections that are served.
-    pub(crate) places: PlaceLimits,
+    pub places: PlaceLimits,
     /// Connections beyond them on which health routes alone are answered; none: further ones are
     /// closed.
-    pub(crate) reserve: Option<PlaceLimits>,
+    pub reserve: Option<PlaceLimits>,
     /// How long connections may take to end once the door closes; then they are cut off.
-    pub(crate) stop_timeout: Duration,
+    pub stop_timeout: Duration,
 }
 
 /// A door: its places, and what is counted of it. Several listeners may share one.
-pub(crate) struct Door {
+pub struct Door {
     /// For the log.
     name: &'static str,
     limits: DoorLimits,
@@ -94,7 +94,7 @@ pub(crate) struct Door {
 impl Door {
     /// A door without connections. `count` is called for each that was not served, or not to its
     /// end.
-    pub(crate) fn new(
+    pub fn new(
         name: &'static str,
         limits: DoorLimits,
         open: IntGauge,
@@ -152,7 +152,7 @@ impl Door {
 
 /// Accepts connections and lets `serve` handle each in a task of its own, until `stop`. Connections
 /// in progress then have the door's `stop_timeout` to end. If this is dropped, they are cut off.
-pub(crate) async fn accept<C>(
+pub async fn accept<C>(
     listener: TcpListener,
     door: Arc<Door>,
     stop: CancellationToken,
@@ -213,7 +213,7 @@ pub(crate) async fn accept<C>(
 
 /// Connections of one kind and their places.
 #[derive(Debug)]
-pub(crate) struct Room(Mutex<RoomState>);
+pub struct Room(Mutex<RoomState>);
 
 #[derive(Debug)]
 struct RoomState {
@@ -224,7 +224,7 @@ struct RoomState {
 
 impl Room {
     /// Without connections.
-    pub(crate) fn new(limits: PlaceLimits) -> Arc<Self> {
+    pub fn new(limits: PlaceLimits) -> Arc<Self> {
         Arc::new(Self(Mutex::new(RoomState {
             places: Places::new(limits),
             evictions: HashMap::new(),
@@ -236,7 +236,7 @@ impl Room {
     }
 
     /// A place for something that can't give way; the refusal says which limit it met.
-    pub(crate) fn admit_busy(self: &Arc<Self>, from: SocketAddr) -> Result<Seat, Refused> {
+    pub fn admit_busy(self: &Arc<Self>, from: SocketAddr) -> Result<Seat, Refused> {
         let (seat, _) = self.admit(from, false)?;
         seat.set_busy();
         Ok(seat)
@@ -282,7 +282,7 @@ fn client(address: IpAddr) -> IpAddr {
 
 /// A connection's place, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub struct Seat {
     room: Arc<Room>,
     id: u64,
     from: SocketAddr,
@@ -292,28 +292,28 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// The client's address.
-    pub(crate) fn from(&self) -> SocketAddr {
+    pub fn from(&self) -> SocketAddr {
         self.from
     }
 
     /// Whether health routes alone are to be answered.
-    pub(crate) fn is_reserve(&self) -> bool {
+    pub fn is_reserve(&self) -> bool {
         self.is_reserve
     }
 
     /// A request is being answered: this connection does not give way.
-    pub(crate) fn set_busy(&self) {
+    pub fn set_busy(&self) {
         self.room.lock().places.set_busy(self.id);
     }
 
     /// The client's turn: this connection may give way to a newer one, after those that have been
     /// idle for longer.
-    pub(crate) fn set_idle(&self) {
+    pub fn set_idle(&self) {
         self.room.lock().places.set_idle(self.id);
     }
 
     /// Gives the place back although the connection goes on: it is counted elsewhere.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         let mut state = self.room.lock();
         state.places.release(self.id);
         state.evictions.remove(&self.id);

@@ -12,12 +12,6 @@ pub fn unix_ms() -> u64 {
         })
 }
 
-/// The day of a point in time in UTC, Unix milliseconds. What lies beyond the calendar is its first
-/// day.
-pub fn date(ms: u64) -> time::Date {
-    regionmesh_cost::date_at(ms).unwrap_or(time::Date::MIN)
-}
-
 /// A point in time as RFC 3339 writes it, in UTC; `ms` are Unix milliseconds. What is too far away
 /// to be written is 1970.
 pub fn rfc3339(ms: u64) -> String {

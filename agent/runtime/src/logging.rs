@@ -1,7 +1,7 @@
 //! Structured logs, for people or for machines, on standard error; times in UTC.
 
-use crate::config::{LogConfig, LogFormat};
 use regionmesh_protocol::text::{is_unprintable, visible};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal, Write},
@@ -20,6 +20,37 @@ use tracing_subscriber::{
     reload,
     util::SubscriberInitExt,
 };
+
+/// Logging.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A tracing filter, for example `info,regionmesh::mesh=debug`; `RUST_LOG` outranks it.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs
+        // itself.
+        Self {
+            format: LogFormat::Text,
+            filter: "info,ractor=warn,ractor_cluster=warn".into(),
+        }
+    }
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// The filter in force, once logging has started.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();

@@ -37,27 +37,27 @@ use tower::ServiceExt;
 
 /// What a client may take its time for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HttpLimits {
+pub struct HttpLimits {
     /// The head of a request, from its first byte; of the first request, from the connection's
     /// beginning.
-    pub(crate) head: Duration,
+    pub head: Duration,
     /// Between an answer and the next request.
-    pub(crate) idle: Duration,
+    pub idle: Duration,
     /// Longest head, bytes.
-    pub(crate) head_bytes: usize,
+    pub head_bytes: usize,
     /// How long a client may not take a byte of what it asked for.
-    pub(crate) write: Duration,
+    pub write: Duration,
     /// How long a request in progress may take to end after the stop.
-    pub(crate) stop: Duration,
+    pub stop: Duration,
 }
 
 /// What is answered on the connections of a door's reserve. Each carries one request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReservePolicy {
+pub struct ReservePolicy {
     /// Whether a path is a health route, which is answered as ever.
-    pub(crate) is_health: fn(&str) -> bool,
+    pub is_health: fn(&str) -> bool,
     /// What everything else is answered.
-    pub(crate) otherwise: fn() -> Response,
+    pub otherwise: fn() -> Response,
 }
 
 /// On the reserve, the head and each write must be over in this time: it has few places.
@@ -76,7 +76,7 @@ enum Phase {
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// As it should.
     Closed,
     /// It broke; most likely the client left.
@@ -87,7 +87,7 @@ pub(crate) enum End {
 
 /// Serves one connection to its end. Each request has its client's address ([`ConnectInfo`]) and
 /// its [`Seat`] among its extensions.
-pub(crate) async fn serve<S, F, B>(
+pub async fn serve<S, F, B>(
     stream: TcpStream,
     seat: Arc<Seat>,
     service: S,
@@ -150,7 +150,7 @@ where
 }
 
 /// A router as a service for [`serve`].
-pub(crate) fn routed(
+pub fn routed(
     router: Router,
 ) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> {
     move |request| {
