@@ -18,7 +18,10 @@ render() {
   if [ -d "$out.terraform" ]; then cp -R "$out.terraform/." "$tree/"; fi
   override "$folder/mesh.env" "$tree/base"
   override "$folder/peers.yaml" "$tree/base/agent"
+  # An environment's own agent.toml is complete, unless a mesh.toml stands next to it.
+  if [ -f "$folder/agent.toml" ]; then : >"$tree/base/agent/mesh.toml"; fi
   override "$folder/agent.toml" "$tree/base/agent"
+  override "$folder/mesh.toml" "$tree/base/agent"
   override "$folder/alertmanager.yml" "$out/tree/monitoring/alertmanager"
   for region in $(regions_of "$folder"); do
     fill_overlay "$folder" "$tree" "$region"
