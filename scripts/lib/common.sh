@@ -59,10 +59,10 @@ environment_folder() {
 }
 
 # The NAME=VALUE lines of a file, or NAME's alone: settings_of FILE [NAME]. Expands and runs nothing.
-settings_of() { grep -E "^${2:-[A-Za-z0-9_-]+}=" "$1"; }
+settings_of() { grep -E "^${2:-[A-Za-z0-9_-]+}=" "$1" || true; }
 
 # The value of one setting; empty if the file does not have it.
-setting_of() { settings_of "$1" "$2" | head -n 1 | cut -d = -f 2- || true; }
+setting_of() { settings_of "$1" "$2" | head -n 1 | cut -d = -f 2-; }
 
 # The regions of an environment: those that contexts.env names, in its order, one a line.
 regions_of() { settings_of "$1/contexts.env" | cut -d = -f 1; }
