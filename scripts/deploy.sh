@@ -161,7 +161,7 @@ workloads() {
   api_token "$region"
   random_secret "$region" regionmesh-grafana-admin password
   in_region "$folder" "$region" get secret regionmesh-alertmanager -o name >/dev/null 2>&1 ||
-    warn "$region: secret regionmesh-alertmanager is missing, so no alert reaches anybody: see docs/DEPLOYMENT.md"
+    warn "$region: secret regionmesh-alertmanager is missing, so no alert reaches anybody: see docs/how-to/deploy-to-kubernetes.md#create-the-notification-secrets"
   apply "$region" <"$OUT/$region.yaml"
 }
 

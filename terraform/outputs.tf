@@ -161,7 +161,7 @@ output "cost_exports" {
 }
 
 output "azure_cost_exports" {
-  description = "The requests that make Azure's exports, which azurerm can't: docs/DEPLOYMENT.md, Billing exports."
+  description = "The requests that make Azure's exports, which azurerm can't: docs/how-to/deploy-with-terraform.md#billing-exports."
   value       = local.azure_cost_exports
 }
 

@@ -20,7 +20,7 @@ infrastructure_ready() {
     cp "$file" "$INFRASTRUCTURE/terraform/$(basename "$file" .tf)_override.tf"
   done
   if [ ! -f "$folder/backend.tf" ]; then
-    warn "$folder/backend.tf is missing: the state is the file $folder/terraform.tfstate. Keep it, or move it (docs/DEPLOYMENT.md)"
+    warn "$folder/backend.tf is missing: the state is the file $folder/terraform.tfstate. Keep it, or move it (docs/how-to/deploy-with-terraform.md)"
     backend=(-backend-config="path=$folder/terraform.tfstate")
   fi
   # Named as terraform names it: whoever looks for providers on this machine passes such folders by.
