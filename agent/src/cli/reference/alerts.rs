@@ -18,7 +18,10 @@ pub(super) fn table() -> String {
             .iter()
             .map(|label| format!("`{label}`"))
             .collect();
-        let name = format!("[`{}`](../how-to/troubleshoot.md#{})", row.name, row.runbook);
+        let name = format!(
+            "[`{}`](../how-to/troubleshoot.md#{})",
+            row.name, row.runbook
+        );
         let condition = match row.begins {
             // Problems differ in what they are, not in how they begin.
             "an agent reports the problem" => row.summary,
