@@ -208,6 +208,11 @@ fn what_is_generated_is_as_generated_and_a_difference_is_found() {
         ),
         ("docs/reference/alerts.md", "| critical |", "| warning |"),
         (
+            "docs/reference/alerts.md",
+            "| critical | 5m |",
+            "| critical | 6m |",
+        ),
+        (
             "monitoring/prometheus/rules/raised.yml",
             "severity: warning",
             "severity: critical",
