@@ -32,7 +32,7 @@ done
 need dig
 if [ -n "$ENV" ]; then
   folder=$(environment_folder "$ENV")
-  ZONE=${ZONE:-$(sed -n 's/^ZONE=//p' "$folder/mesh.env")}
+  ZONE=${ZONE:-$(setting_of "$folder/mesh.env" ZONE)}
 fi
 [ -n "$ZONE" ] || bad_usage "give ENV, or --zone and --server"
 ask_for=(+time=2 +tries=2)

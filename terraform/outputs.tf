@@ -1,72 +1,52 @@
-# What comes after: names for the registrar, contexts for kubectl, settings for scripts/deploy.sh.
+# What the next steps need: names for the registrar, contexts for kubectl, settings for
+# scripts/deploy.sh.
 
 locals {
-  # The agents' configuration is kubernetes/base/agent/agent.toml, with this environment's regions and name servers in it.
-  base_config = file("${path.module}/../kubernetes/base/agent/agent.toml")
-  order       = [for entry in sort([for name, region in var.regions : format("%09d %s", region.priority, name)]) : split(" ", entry)[1]]
+  order = values({
+    for name, region in var.regions : format("%09d %s", region.priority, name) => name
+  })
   shell_names = { for name in keys(var.regions) : name => upper(replace(name, "-", "_")) }
 
-  region_tables = join("\n", [for name in local.order : <<-EOT
-    [[regions]]
-    name = "${name}"
-    endpoint = "$${MESH_ADDRESS_${local.shell_names[name]}}:${local.mesh_port}"
-    serving_url = "http://$${SERVING_ADDRESS_${local.shell_names[name]}}:80"
-    priority = ${var.regions[name].priority}
-    weight_bp = ${var.regions[name].weight * 100}
-    cloud = "${var.regions[name].cloud}"
-  EOT
-  ])
-
-  name_servers = var.dns_mode == "mesh" ? "name_servers = [\n${join("", [for name in local.order : "    \"ns-${name}.$${DOMAIN}\",\n"])}]" : "# Route 53 answers for the zone."
-
-  route53 = var.dns_mode != "leader" ? "" : <<-EOT
-
-    [dns.route53]
-    zone_id = "${module.dns.zone_id}"
-    records = "${local.routing}"
-
-    [dns.route53.agents]
-    ${join("\n", [for name in local.order : "${name} = \"${local.made[name].addresses["verdict"]}\""])}
-
-    [dns.route53.latency_regions]
-    ${join("\n", [for name in local.order : "${name} = \"${local.regions[name].latency_region}\""])}
-  EOT
-
-  traffic = <<-EOT
-
-    [traffic]
-    strategy = "${local.routing == "failover" ? "active-passive" : local.routing}"
-  EOT
-
-  costs = join("", [for cloud, export in local.cost_exports : join("", concat(
-    ["\n[[cost.exports]]\nurl = \"${export.url}\"\n"],
-    [for name, value in export.options : "options = { ${name} = \"${value}\" }\n"],
-  ))])
-
-  # Everything from the first region's table to the store's is replaced, and the list of name servers. (Not by replace(), to which
-  # a dollar sign in the new text means something.)
-  before_regions = split("[[regions]]", local.base_config)[0]
-  after_regions  = split("\n[store]", local.base_config)[1]
-  after_zone     = regex("(?s)^(.*\n)# Outside the zone.*?name_servers = \\[[^\\]]*\\]\n(.*)$", local.after_regions)
-  agent_config = join("", [
-    local.before_regions, local.region_tables, "\n[store]", local.after_zone[0], local.name_servers, "\n", local.route53, local.traffic, local.after_zone[1], local.costs,
-  ])
+  # What the environment adds to kubernetes/base/agent/agent.toml.
+  mesh_toml = templatefile("${path.module}/mesh.toml.tftpl", {
+    dns_mode     = var.dns_mode
+    zone_id      = module.dns.zone_id
+    routing      = local.routing
+    cost_exports = values(local.cost_exports)
+    regions = [for name in local.order : {
+      name           = name
+      endpoint       = "$${MESH_ADDRESS_${local.shell_names[name]}}:${local.mesh_port}"
+      serving_url    = "http://$${SERVING_ADDRESS_${local.shell_names[name]}}:80"
+      priority       = var.regions[name].priority
+      weight_bp      = var.regions[name].weight * 100
+      cloud          = var.regions[name].cloud
+      verdict        = try(local.made[name].addresses["verdict"], null)
+      latency_region = local.regions[name].latency_region
+    }]
+  })
 
   mesh_env = merge(
-    { MESH = "${var.environment}.${var.domain_name}", DOMAIN = var.domain_name, ZONE = local.mesh_zone },
-    { for name, region in local.made : "MESH_ADDRESS_${local.shell_names[name]}" => region.addresses["mesh"] },
-    { for name, region in local.made : "SERVING_ADDRESS_${local.shell_names[name]}" => region.addresses["serving"] },
+    {
+      MESH   = "${var.environment}.${var.domain_name}"
+      DOMAIN = var.domain_name
+      ZONE   = local.mesh_zone
+    },
+    merge([for name, shell_name in local.shell_names : {
+      "MESH_ADDRESS_${shell_name}"    = local.made[name].addresses["mesh"]
+      "SERVING_ADDRESS_${shell_name}" = local.made[name].addresses["serving"]
+    }]...),
   )
 
-  # Whose packets the mesh's and Prometheus' load balancers take.
-  peers_yaml = join("---\n", [for service in ["regionmesh-mesh", "regionmesh-prometheus"] : yamlencode({
+  # The sources that the load balancers of the mesh and of Prometheus accept.
+  peer_cidrs = [for address in values(local.peers) : "${address}/32"]
+  peers_yaml = join("---\n", [for service in ["mesh", "prometheus"] : yamlencode({
     apiVersion = "v1"
     kind       = "Service"
-    metadata   = { name = service, namespace = "regionmesh" }
-    spec       = { loadBalancerSourceRanges = [for name in sort(keys(local.peers)) : "${local.peers[name]}/32"] }
+    metadata   = { name = "regionmesh-${service}", namespace = "regionmesh" }
+    spec       = { loadBalancerSourceRanges = local.peer_cidrs }
   })])
 
-  # Only where Route 53 answers for the zone.
+  # Unused in dns_mode mesh, where Route 53 does not answer for the zone.
   checkers_yaml = join("---\n", [
     yamlencode({
       apiVersion = "v1"
@@ -97,22 +77,26 @@ locals {
     {
       "base/mesh.env"         = local.mesh_env
       "base/agent/peers.yaml" = local.peers_yaml
-      "base/agent/agent.toml" = local.agent_config
+      "base/agent/mesh.toml"  = local.mesh_toml
     },
     { for name, region in local.made : "overlays/${name}/region.env" => region.region_env },
-    { for name, region in local.made : "overlays/${name}/cloud.env" => merge(region.cloud_env, module.dns.leader_role_arn == null ? {} : { LEADER_ROLE = module.dns.leader_role_arn }) },
-    # Which overlay of the repository a region begins with, where it has none of its own.
-    { for name, region in var.regions : "overlays/${name}/like" => { aws = "us-west-2", gcp = "eu-west-1", azure = "ap-south-1" }[region.cloud] },
+    { for name, region in local.made : "overlays/${name}/cloud.env" => merge(
+      region.cloud_env,
+      module.dns.leader_role_arn == null ? {} : { LEADER_ROLE = module.dns.leader_role_arn },
+    ) },
+    { for name, region in var.regions : "overlays/${name}/like" => local.like[region.cloud] },
     { for name, components in local.components : "overlays/${name}/components" => components },
-    { for name in keys(local.made) : "overlays/${name}/federation.yml" => yamlencode([
-      for other in sort(keys(local.made)) : { targets = ["prometheus-${other}.${var.domain_name}:9090"], labels = { sibling = other } } if other != name
-    ]) },
   )
+
+  # The overlay that a region starts from if the repository has none for it.
+  like = { aws = "us-west-2", gcp = "eu-west-1", azure = "ap-south-1" }
 }
 
 output "kubernetes_settings" {
-  description = "Files below kubernetes/ and what they are in this environment: scripts/deploy.sh puts them there."
-  value       = { for path, content in local.files : path => try(join("", [for name, value in content : "${name}=${value}\n"]), content) }
+  description = "Files below kubernetes/ and their content, for scripts/deploy.sh."
+  value = { for path, content in local.files :
+    path => try(join("", [for name, value in content : "${name}=${value}\n"]), content)
+  }
 }
 
 output "service" {
@@ -156,21 +140,27 @@ output "stores" {
 }
 
 output "cost_exports" {
-  description = "By cloud: where bills arrive; entries of cost.exports, which kubernetes_settings has too."
+  description = "By cloud: where bills arrive, as in the agents' cost.exports."
   value       = local.cost_exports
 }
 
 output "azure_cost_exports" {
-  description = "The requests that make Azure's exports, which azurerm can't: docs/how-to/deploy-with-terraform.md#billing-exports."
+  description = "The requests that create Azure's exports, which azurerm can't: docs/how-to/deploy-with-terraform.md."
   value       = local.azure_cost_exports
 }
 
 output "addresses" {
-  description = "By region: the fixed public address of each service, and those that its agents come from."
-  value       = { for name, region in local.made : name => { services = region.addresses, egress = region.egress_addresses } }
+  description = "By region: the fixed public address of each service, and its egress addresses."
+  value = { for name, region in local.made : name => {
+    services = region.addresses
+    egress   = region.egress_addresses
+  } }
 }
 
 output "mesh_ingress" {
-  description = "Who may reach the mesh port, by region."
-  value       = { for name, module in merge(module.aws_first_peers, module.aws_second_peers, module.aws_third_peers, module.gcp_peers, module.azure_peers) : name => module.ingress }
+  description = "By region: who may reach the mesh port."
+  value = { for name, module in merge(
+    module.aws_first_peers, module.aws_second_peers, module.aws_third_peers,
+    module.gcp_peers, module.azure_peers,
+  ) : name => module.ingress }
 }

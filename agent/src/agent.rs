@@ -25,10 +25,8 @@ use crate::{
     cost::{
         archive::Archive,
         books::Books,
-        meter::Meter,
         view::{CostDesk, LiveView},
     },
-    describe::io_error,
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
     mesh::{
@@ -40,7 +38,6 @@ use crate::{
     },
     operators::{Operators, link::AttestedLink},
     peer_service::Desk,
-    problems::Problems,
     refusals::Refusals,
     reload::Reloader,
     replication::{
@@ -58,17 +55,17 @@ use crate::{
     supervisor::{
         Child, Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics,
     },
-    time::unix_ms,
 };
 use anyhow::{Context, Result};
 use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
+use regionmesh_core::planning::servability::RegionModels;
 use regionmesh_protocol::{
-    facts::{AgentFacts, Fact, ServingFacts},
     identity::RegionName,
-    servability::{RegionModels, Servability},
+    status::{AgentFacts, Fact, ServingFacts, servability::Servability},
 };
+use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};

@@ -4,12 +4,12 @@
 //! Gossip hands in what peers tell; the dns-leader actor hands in plans and looks a few times a
 //! second. The rules are [`PlanTime`]'s and [`PeerClocks`]'.
 
-use crate::time::unix_ms;
+use regionmesh_core::gossip::skew::{ClockReading, OwnClock, PeerClocks};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{Plan, PlanTime, SHIFT_MIN_MS, difference},
-    skew::{ClockReading, OwnClock, PeerClocks},
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     borrow::Cow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

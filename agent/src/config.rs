@@ -18,14 +18,14 @@ pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};
 pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
-pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
-
 use ipnet::IpNet;
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
-    plan::{FULL_WEIGHT_BP, Plan, Strategy},
-    ramp::RecoveryPolicy,
+    plan::{FULL_WEIGHT_BP, Plan},
 };
+use regionmesh_runtime::logging::LogConfig;
+pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -340,37 +340,6 @@ pub struct ApiConfig {
     /// the API (DNS rebinding).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
-}
-
-/// Logging.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// `text` or `json`.
-    pub format: LogFormat,
-    /// A tracing filter, for example `info,regionmesh::mesh=debug`; `RUST_LOG` outranks it.
-    pub filter: String,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs
-        // itself.
-        Self {
-            format: LogFormat::Text,
-            filter: "info,ractor=warn,ractor_cluster=warn".into(),
-        }
-    }
-}
-
-/// Form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Why a configuration was refused: all reasons.

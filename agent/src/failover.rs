@@ -199,7 +199,7 @@ impl OrderDesk {
 mod tests {
     use super::*;
     use crate::{config::rig, snapshots::LeaderView};
-    use regionmesh_protocol::{plan::OrderAction, register::Ballot, wire::PeerRefusal};
+    use regionmesh_protocol::{plan::OrderAction, register::ballot::Ballot, wire::PeerRefusal};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Connected after so many calls; then it refuses by name.

@@ -4,9 +4,9 @@
 //! For each request it resolves the service name as any client would (hickory-resolver, honouring
 //! the TTL) and sends it to the region that DNS names. As long as nothing was sent, and where
 //! sending twice does no harm, a failed attempt is followed by another, within a budget that all
-//! requests share ([`regionmesh_protocol::retry`]). While no region answers, requests wait; once
-//! one does they follow at the pace of its answers. Small bodies are kept for that; large ones pass
-//! through and are sent once.
+//! requests share ([`regionmesh_core::admission::retry`]). While no region answers, requests wait;
+//! once one does they follow at the pace of its answers. Small bodies are kept for that; large ones
+//! pass through and are sent once.
 
 mod backend;
 mod body;
@@ -19,21 +19,18 @@ mod regions;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
-pub use metrics::FrontDoorMetrics;
-
-use crate::{
-    listener::{
-        self, Door, DoorLimits, PlaceLimits, Seat, Turned,
-        http::{End, HttpLimits, ReservePolicy},
-    },
-    serving::refusal::Refusal,
-};
+use crate::serving::refusal::Refusal;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
 use backend::notice_death;
+pub use metrics::FrontDoorMetrics;
 use proxy::{Client, Proxy};
+use regionmesh_runtime::listener::{
+    self, Door, DoorLimits, PlaceLimits, Seat, Turned,
+    http::{End, HttpLimits, ReservePolicy},
+};
 use regions::Regions;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -93,7 +90,7 @@ pub struct FrontDoorArguments {
 pub enum FrontDoorError {
     /// No address to listen on works.
     #[error("the front door can't listen on {address}: {}; free the port or choose another with \
-        --front-door", crate::describe::io_error(.source))]
+        --front-door", regionmesh_runtime::describe::io_error(.source))]
     Bind {
         /// The last address tried.
         address: SocketAddr,

@@ -70,7 +70,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
     use regionmesh_protocol::{
         plan::RegionPlan,
-        register::{Ballot, Stamp},
+        register::ballot::{Ballot, Stamp},
     };
 
     fn committed(regions: &[(String, Vec<IpAddr>)]) -> CommittedPlan {

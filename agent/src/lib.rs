@@ -13,20 +13,15 @@ pub mod cli;
 pub mod clocks;
 pub mod config;
 pub mod cost;
-pub mod describe;
 pub mod dns;
 pub mod events;
 pub mod failover;
 pub mod front_door;
 pub mod known_plan;
-mod listener;
-pub mod logging;
 pub mod mesh;
-pub mod metrics;
 pub mod operators;
 pub mod peer_service;
 pub mod probe;
-pub mod problems;
 pub mod refusals;
 pub mod reload;
 pub mod replication;
@@ -36,11 +31,6 @@ pub mod serving;
 pub mod snapshots;
 pub mod store;
 pub mod supervisor;
-pub mod time;
 mod tokens;
 
-/// Version of the binary, with the commit that it was built from where that is known.
-pub const VERSION: &str = match option_env!("REGIONMESH_VERSION") {
-    Some(version) => version,
-    None => env!("CARGO_PKG_VERSION"),
-};
+pub use regionmesh_runtime::VERSION;

@@ -14,10 +14,10 @@ pub mod link;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
+use regionmesh_core::leader::proof::UsedProofs;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, MeshName},
-    proof::UsedProofs,
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,7 +120,7 @@ impl Operators {
     ) -> Result<(Attested, OperatorKey), String> {
         let key = self.key().await?;
         let request = codec::encode(request).map_err(|error| error.to_string())?;
-        let sent_ms = crate::time::unix_ms();
+        let sent_ms = regionmesh_runtime::time::unix_ms();
         let nonce = rand::random();
         let mut attested = Attested {
             request,
@@ -159,7 +159,11 @@ impl Operators {
     /// Takes an order whose proof was checked, once and while it is recent.
     pub fn take(&self, attested: &Attested) -> Result<(), PeerRefusal> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.take(attested.nonce, attested.sent_ms, crate::time::unix_ms())
+        used.take(
+            attested.nonce,
+            attested.sent_ms,
+            regionmesh_runtime::time::unix_ms(),
+        )
     }
 
     /// An answer with its proof.
@@ -207,7 +211,7 @@ mod tests {
     use crate::config::rig;
     use regionmesh_protocol::{
         plan::{Order, OrderAction},
-        register::AcceptorRequest,
+        register::acceptor::AcceptorRequest,
     };
 
     fn agent(name: &str) -> AgentId {

@@ -16,10 +16,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use regionmesh_protocol::{
-    election::PreVoteRequest,
     identity::AgentId,
     plan::Order,
-    register::{AcceptorReply, AcceptorRequest, Ballot},
+    register::{
+        acceptor::{AcceptorReply, AcceptorRequest},
+        ballot::Ballot,
+        prevote::PreVoteRequest,
+    },
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
 use std::time::Duration;

@@ -4,9 +4,9 @@
 //! its key. Either way somebody should look, so each one is counted by reason, audited, and a
 //! problem of the agent that refused.
 
-use crate::{logging::Reminder, problems::Problems};
 use prometheus::{IntCounterVec, Opts, Registry};
-use regionmesh_protocol::{problem::ProblemKind, wire::PeerRefusal};
+use regionmesh_protocol::{status::problem::ProblemKind, wire::PeerRefusal};
+use regionmesh_runtime::{logging::Reminder, problems::Problems};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

@@ -5,11 +5,9 @@
 //! for done. A file that is wrong changes nothing. Certificates, keys and token files need no
 //! signal: they are read again when they change.
 
-use crate::{
-    config::{Config, ConfigError},
-    logging::{self, LogError},
-};
+use crate::config::{Config, ConfigError};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use regionmesh_runtime::logging::{self, LogError};
 use std::{path::Path, sync::Arc};
 use tokio::sync::watch;
 

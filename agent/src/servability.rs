@@ -1,19 +1,20 @@
 //! Which model versions the regions of the mesh can serve, from the board: for promotions, for the
 //! status, and for this agent's own readiness; and this agent's problems with versions.
 
-use crate::{
-    config::Config,
-    problems::Problems,
-    serving::view::ServingProblem,
-    snapshots::{AgentView, BoardView, Snapshots},
+use crate::{config::Config, serving::view::ServingProblem, snapshots::Snapshots};
+use regionmesh_core::{
+    gossip::{AgentView, BoardView},
+    planning::servability::{RegionModels, RegionState},
 };
 use regionmesh_protocol::{
-    facts::{Fact, FactKind},
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName},
-    problem::ProblemKind,
-    servability::{RegionModels, RegionState, Servability},
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::{Fact, FactKind, problem::ProblemKind, servability::Servability},
 };
+use regionmesh_runtime::problems::Problems;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -2,58 +2,25 @@
 //!
 //! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
 
-use crate::{clocks::Clocks, cost::shift::RequestCosts, events::EventLog, problems::Problems};
-use regionmesh_protocol::{
-    alert::Alert,
-    board::EntryVersion,
-    conflict::Catalogue,
-    facts::{Fact, FactKind, Holdings},
-    freeze::{LocalAnswer, OwnSight},
-    identity::{AgentId, RegionName},
-    journal::ZoneState,
-    plan::{CommittedPlan, PlanInputs},
-    register::Ballot,
-    verdict::RegionVerdict,
+use crate::{clocks::Clocks, cost::shift::RequestCosts, events::EventLog};
+use regionmesh_core::{
+    gossip::BoardView,
+    health::verdict::RegionVerdict,
+    notify::{alert::Alert, journal::ZoneState},
+    planning::{
+        PlanInputs,
+        freeze::{Freeze, OwnSight},
+    },
 };
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    models::catalogue::Catalogue,
+    plan::CommittedPlan,
+    register::ballot::Ballot,
+};
+use regionmesh_runtime::problems::Problems;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::watch;
-
-/// One fact on the board and how old it is.
-#[derive(Debug, Clone)]
-pub struct SeenFact {
-    /// The fact.
-    pub fact: Arc<Fact>,
-    /// Its version at its owner.
-    pub version: EntryVersion,
-    /// When it reached us, our clock.
-    pub seen_at: Instant,
-}
-
-/// What is known of one agent.
-#[derive(Debug, Clone, Default)]
-pub struct AgentView {
-    /// Whether SWIM holds the agent for alive.
-    pub is_alive: bool,
-    /// Its facts.
-    pub facts: BTreeMap<FactKind, SeenFact>,
-}
-
-impl AgentView {
-    /// What the agent says that its region holds.
-    pub fn holdings(&self) -> Option<&Holdings> {
-        match &*self.facts.get(&FactKind::Holdings)?.fact {
-            Fact::Holdings(holdings) => Some(holdings),
-            _ => None,
-        }
-    }
-}
-
-/// The board as this agent knows it; its own entries included.
-#[derive(Debug, Clone, Default)]
-pub struct BoardView {
-    /// All agents ever heard of and not yet forgotten.
-    pub agents: BTreeMap<AgentId, AgentView>,
-}
 
 /// One connection of this agent.
 #[derive(Debug, Clone)]
@@ -71,21 +38,6 @@ pub struct LeaderView {
     pub ballot: Option<Ballot>,
     /// Whether this agent is the leader.
     pub is_self: bool,
-}
-
-/// The plan can't change: no leader is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freeze {
-    /// Since when, our clock, Unix milliseconds.
-    pub since_ms: u64,
-    /// Members of the register that an agent is heard of, this one included.
-    pub reachable: usize,
-    /// All members.
-    pub members: usize,
-    /// How this agent answers meanwhile, where not as the plan says.
-    pub local: Option<Arc<LocalAnswer>>,
-    /// What is the matter, for people.
-    pub detail: String,
 }
 
 /// The cells.

@@ -3,8 +3,8 @@
 //!
 //! It is read anew for each use, so that a new token needs no restart.
 
-use crate::describe::io_error;
 use regionmesh_protocol::plan::BY_MAX;
+use regionmesh_runtime::describe::io_error;
 use std::path::Path;
 
 /// Longest token, bytes.

@@ -19,7 +19,8 @@ use regionmesh::{
     },
     snapshots::Snapshots,
 };
-use regionmesh_protocol::{board::Verifier, identity::AgentId};
+use regionmesh_core::gossip::Verifier;
+use regionmesh_protocol::identity::AgentId;
 use std::{
     net::{SocketAddr, UdpSocket},
     path::Path,
@@ -641,7 +642,7 @@ async fn new_certificate_files_are_used_without_a_restart_and_bad_ones_are_not()
 
 #[tokio::test]
 async fn a_signature_is_the_owners_and_nobody_elses() {
-    use regionmesh_protocol::board::Signer;
+    use regionmesh_core::gossip::Signer;
 
     let bench = Bench::new(&["a/0", "b/0"]);
     let identity =

@@ -6,7 +6,7 @@ use crate::{
     cells::Metric,
     money::{Amount, Currency, Money, ONE, Totals},
 };
-use regionmesh_protocol::{money::NOTICES_MAX, text::unprintable};
+use regionmesh_protocol::{status::money::NOTICES_MAX, text::unprintable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeSet, fmt};
 use time::{Date, Month};

@@ -11,9 +11,10 @@ use crate::{
     date::{DAY_MS, day_number, day_of},
     money::Amount,
 };
+pub use ends::BillEnds;
 use regionmesh_protocol::{
     codec::{self, CodecError},
-    manifest::Digest,
+    models::digest::Digest,
     text,
 };
 use serde::{Deserialize, Serialize, Serializer};
@@ -22,8 +23,6 @@ use std::{
     sync::Arc,
 };
 use time::Date;
-
-pub use ends::BillEnds;
 
 /// Providers add charges of a day until about two days later: a day counts as complete once its
 /// bill was imported that much later.

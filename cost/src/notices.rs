@@ -11,7 +11,7 @@ use crate::{
 use regionmesh_protocol::{
     event::Severity,
     identity::RegionName,
-    money::{CostNotice, NoticeKind},
+    status::money::{CostNotice, NoticeKind},
 };
 use time::Date;
 

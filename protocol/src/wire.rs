@@ -2,11 +2,17 @@
 
 use crate::{
     codec::{self, CodecError},
-    election::{PreVoteReply, PreVoteRequest},
     identity::{AgentId, MeshName},
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
     plan::{CommittedPlan, Order, OrderError},
-    register::{AcceptorAnswer, AcceptorRequest, Ballot},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorRequest},
+        ballot::Ballot,
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# What the operator's scripts share: how they speak, which regions an environment has, how an agent is reached.
-# Sourced, never run; the caller has set -euo pipefail.
+# What the operator's scripts share: messages, the regions of an environment, the way to an agent.
+# Source it; the caller sets -euo pipefail.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 NAMESPACE=regionmesh
-# How long one request may take, seconds.
+# Timeout of one request, in seconds.
 REQUEST_S=5
 FAILURES=0
 
 say() { printf '%s\n' "$*"; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
-# Ends the script: 1 failed, 2 bad usage.
+# End the script: 1 failed, 2 bad usage.
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 bad_usage() { printf 'error: %s\n\n' "$*" >&2; usage >&2; exit 2; }
 
-# One check's outcome; the script goes on and fails at its end.
+# The outcome of one check; a script that counted failures fails at its end.
 ok() { printf '  ok    %s\n' "$*"; }
 bad() { printf '  FAIL  %s\n' "$*"; FAILURES=$((FAILURES + 1)); }
 conclude() {
@@ -32,7 +32,7 @@ need() {
   done
 }
 
-# Runs a command that changes something, or only says so.
+# Runs a command that changes something; with --plan, prints it.
 change() {
   if [ -n "${PLAN:-}" ]; then
     printf 'would run: %s\n' "$*"
@@ -41,7 +41,7 @@ change() {
   fi
 }
 
-# The value of an option that needs one.
+# The value of an option that takes one.
 value_of() {
   if [ $# -lt 2 ] || [ -z "$2" ]; then bad_usage "$1 needs a value"; fi
   printf '%s' "$2"
@@ -49,21 +49,28 @@ value_of() {
 
 is_name() { [[ "$1" =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]]; }
 
-# The folder of an environment's settings; ends the script where there is none.
+# The folder of an environment's settings; ends the script if there is none.
 environment_folder() {
   is_name "$1" || bad_usage "\"$1\" is not the name of an environment"
   local folder="${REGIONMESH_ENVIRONMENTS:-$ROOT/environments}/$1"
-  [ -d "$folder" ] || fail "there is no environment $1: copy environments/example to environments/$1 and edit it"
+  [ -d "$folder" ] ||
+    fail "there is no environment $1: copy environments/example to environments/$1 and edit it"
   printf '%s' "$folder"
 }
 
-# Regions of an environment: those that contexts.env names, in its order, one a line.
-regions_of() { sed -n 's/^\([a-z0-9-]*\)=.*/\1/p' "$1/contexts.env"; }
+# The NAME=VALUE lines of a file, or NAME's alone: settings_of FILE [NAME]. Expands and runs nothing.
+settings_of() { grep -E "^${2:-[A-Za-z0-9_-]+}=" "$1" || true; }
+
+# The value of one setting; empty if the file does not have it.
+setting_of() { settings_of "$1" "$2" | head -n 1 | cut -d = -f 2-; }
+
+# The regions of an environment: those that contexts.env names, in its order, one a line.
+regions_of() { settings_of "$1/contexts.env" | cut -d = -f 1; }
 
 # The kubectl context of a region.
 context_of() {
   local context
-  context=$(sed -n "s/^$2=//p" "$1/contexts.env" | head -n 1)
+  context=$(setting_of "$1/contexts.env" "$2")
   [ -n "$context" ] || fail "$1/contexts.env names no context for region $2"
   printf '%s' "$context"
 }
@@ -76,10 +83,12 @@ in_region() {
   kubectl --context "$context" --namespace "$NAMESPACE" "$@"
 }
 
-# GET of a URL: the body on standard output, fails unless 2xx.
+# GET of a URL: the body on standard output; fails unless 2xx.
 get() { curl --silent --show-error --fail --max-time "$REQUEST_S" "$1"; }
-# The status code alone; 000 where nobody answers.
-status_of() { curl --silent --output /dev/null --max-time "$REQUEST_S" --write-out '%{http_code}' "$1" || true; }
+# The status code alone; 000 without an answer.
+status_of() {
+  curl --silent --output /dev/null --max-time "$REQUEST_S" --write-out '%{http_code}' "$1" || true
+}
 
 FORWARDS=()
 end_forwards() {
@@ -89,7 +98,7 @@ end_forwards() {
   done
 }
 
-# Makes a service of a region's cluster reachable from here; sets FORWARDED to 127.0.0.1:PORT.
+# Forwards a local port to a service of a region's cluster; sets FORWARDED to 127.0.0.1:PORT.
 forward() {
   local folder=$1 region=$2 service=$3 port=$4 out tries
   out=$(mktemp)
@@ -98,8 +107,10 @@ forward() {
   trap end_forwards EXIT
   FORWARDED=
   for tries in {1..50}; do
-    FORWARDED=$(sed -n 's/^Forwarding from \(127\.0\.0\.1:[0-9]*\) .*/\1/p' "$out" | head -n 1)
-    [ -z "$FORWARDED" ] || break
+    if [[ $(<"$out") =~ 'Forwarding from '(127\.0\.0\.1:[0-9]+) ]]; then
+      FORWARDED=${BASH_REMATCH[1]}
+      break
+    fi
     kill -0 "${FORWARDS[-1]}" 2>/dev/null || break
     sleep 0.2
   done

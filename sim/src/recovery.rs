@@ -3,12 +3,20 @@
 //! ([`next_plan`]), the clock and the users are made up.
 
 use crate::random::Random;
+use regionmesh_core::{
+    planning::{PlanInputs, RegionInput, Strategy, next_plan},
+    recovery::{
+        ramp::RecoveryPolicy,
+        trial::{Evidence, Trial},
+    },
+};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{PlanInputs, RegionInput, Standing, Strategy, next_plan},
-    ramp::RecoveryPolicy,
-    trial::{Evidence, LATENCY_BUCKETS, Served, Trial},
-    verdict::Condition,
+    plan::Standing,
+    status::{
+        condition::Condition,
+        served::{LATENCY_BUCKETS, Served},
+    },
 };
 use std::collections::{BTreeMap, VecDeque};
 

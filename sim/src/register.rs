@@ -15,16 +15,19 @@ mod laws;
 mod store;
 
 use crate::random::Random;
-use regionmesh_protocol::{
-    election::{
-        Election, ElectionEffect, ElectionSettings, KnownLeader, PreVoteReply, PreVoteRequest,
-        Sight,
-    },
-    identity::{AgentId, RegionName},
-    members::{Incarnation, MemberChange, Members, Mend},
-    plan::Plan,
+use regionmesh_core::leader::{
+    election::{Election, ElectionEffect, ElectionSettings, KnownLeader, Sight},
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorAnswer, AcceptorRequest, Ballot, Stamp},
+};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    plan::Plan,
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorRequest},
+        ballot::{Ballot, Stamp},
+        members::{Incarnation, MemberChange, Members, Mend},
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Asked, Desk, Slots, Step};

@@ -51,7 +51,7 @@ run "three_clouds" {
     error_message = "Azure: the account is said, since the agents' environment names that of the models"
   }
   assert {
-    condition = length(regexall("\\[\\[cost\\.exports\\]\\]", output.kubernetes_settings["base/agent/agent.toml"])) == 3 && strcontains(output.kubernetes_settings["base/agent/agent.toml"],
+    condition = length(regexall("\\[\\[cost\\.exports\\]\\]", output.kubernetes_settings["base/agent/mesh.toml"])) == 3 && strcontains(output.kubernetes_settings["base/agent/mesh.toml"],
     "\n[[cost.exports]]\nurl = \"${output.cost_exports["aws"].url}\"\noptions = { aws_region = \"us-west-2\" }\n")
     error_message = "the agents' configuration has them"
   }

@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::future::join_all;
 use regionmesh::cli::up::{children::ChildState, layout::LocalAgent};
-use regionmesh_protocol::verdict::Condition;
+use regionmesh_protocol::status::condition::Condition;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 

@@ -22,14 +22,16 @@ use regionmesh::{
     },
     snapshots::Snapshots,
 };
+use regionmesh_core::gossip::{Board, BoardLimits, Digest, ExchangeRequest, skew::ClockReading};
 use regionmesh_protocol::{
-    board::{Board, BoardLimits, Digest, ExchangeRequest},
-    facts::Fact,
     identity::AgentId,
-    members::Incarnation,
     plan::{CommittedPlan, Plan},
-    register::{AcceptorState, Ballot, Stamp},
-    skew::ClockReading,
+    register::{
+        acceptor::AcceptorState,
+        ballot::{Ballot, Stamp},
+        members::Incarnation,
+    },
+    status::Fact,
     wire::{PeerReply, PeerRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -138,7 +140,7 @@ impl Thief {
             .await
             .expect("a mesh actor");
 
-        let started_ms = regionmesh::time::unix_ms();
+        let started_ms = regionmesh_runtime::time::unix_ms();
         let board = Board::new(
             config.mesh.clone(),
             id.clone(),
@@ -195,7 +197,7 @@ impl Thief {
                 digest: Digest::default(),
                 delta,
                 clock: ClockReading {
-                    unix_ms: regionmesh::time::unix_ms(),
+                    unix_ms: regionmesh_runtime::time::unix_ms(),
                     plan: None,
                 },
             }

@@ -1,6 +1,6 @@
 //! Tells receivers of events and alerts: one task each, so that a dead one delays nobody else.
 //!
-//! One agent of all is on duty for a receiver (see [`regionmesh_protocol::duty`]). What it
+//! One agent of all is on duty for a receiver (see [`regionmesh_core::notify::duty`]). What it
 //! delivered it says on the board, and the others strike it off; that it does not get through it
 //! says there too, and another takes over. What only this agent can know it tells itself, on duty
 //! or not.
@@ -16,16 +16,20 @@ use crate::{
     },
     config::{Config, ReceiverConfig, ReceiverKind},
     events::{Cursor, Wanted},
-    logging::Throttle,
-    snapshots::{BoardView, Snapshots},
-    time::unix_ms,
+    snapshots::Snapshots,
+};
+use regionmesh_core::{
+    gossip::BoardView,
+    notify::{
+        alert::{Alert, Labels},
+        duty::{Speaker, on_duty},
+    },
 };
 use regionmesh_protocol::{
-    alert::{Alert, Labels},
-    duty::{Speaker, on_duty},
-    facts::{AlertFacts, Fact, FactKind, RECEIPTS, ReceiverFacts},
     identity::AgentId,
+    status::{AlertFacts, Fact, FactKind, RECEIPTS, ReceiverFacts},
 };
+use regionmesh_runtime::{logging::Throttle, time::unix_ms};
 use std::{
     collections::HashSet,
     sync::Arc,
@@ -371,7 +375,10 @@ fn pause(failures: u32, random: f64) -> Duration {
 }
 
 /// What an agent says of one receiver.
-fn receiver<'a>(view: &'a crate::snapshots::AgentView, name: &str) -> Option<&'a ReceiverFacts> {
+fn receiver<'a>(
+    view: &'a regionmesh_core::gossip::AgentView,
+    name: &str,
+) -> Option<&'a ReceiverFacts> {
     match &*view.facts.get(&FactKind::Alerts)?.fact {
         Fact::Alerts(facts) => facts.receivers.iter().find(|facts| facts.name == name),
         _ => None,
@@ -545,12 +552,10 @@ impl Desk {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{
-        config::rig,
-        snapshots::{AgentView, LeaderView, SeenFact},
-    };
+    use crate::{config::rig, snapshots::LeaderView};
     use prometheus::Registry;
-    use regionmesh_protocol::{board::EntryVersion, register::Ballot};
+    use regionmesh_core::gossip::{AgentView, SeenFact};
+    use regionmesh_protocol::{register::ballot::Ballot, status::entry::EntryVersion};
 
     /// The place of agent `b/node-0`; `a/x` is alive as well and may have said that it is not
     /// heard.

@@ -9,9 +9,6 @@ mod judge;
 mod metrics;
 mod state;
 
-pub use judge::Verdict;
-pub use metrics::CostMetrics;
-
 use crate::{
     actors::messages::{CostMessage, GossipMessage},
     address::Address,
@@ -21,23 +18,27 @@ use crate::{
         answers::{Sources, recommendations},
         archive::{Archive, Kind, Slot, sort},
         books::Books,
-        meter::Meter,
         observe::{self, Answers},
         questions::Wishes,
         shift::Observed,
         view::{LiveView, pricing},
     },
-    snapshots::{BoardView, Snapshots},
-    time::unix_ms,
+    snapshots::Snapshots,
 };
 use judge::Judge;
+pub use judge::Verdict;
+pub use metrics::CostMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::gossip::BoardView;
 use regionmesh_cost::{Period, Pricing, RegionMap, date_at, end_of_day_ms};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind},
     identity::AgentId,
-    money::{CostFacts, REGIONS_MAX, RegionCost},
+    status::{
+        Fact, FactKind,
+        money::{CostFacts, REGIONS_MAX, RegionCost},
+    },
 };
+use regionmesh_runtime::{meter::Meter, time::unix_ms};
 use state::Kept;
 use std::{
     sync::Arc,

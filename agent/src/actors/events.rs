@@ -4,22 +4,24 @@
 //! none of them waits for anybody who wants to know. What follows one another faster than it is
 //! read here is told as one change.
 
-use crate::{
-    config::Config,
-    events::EventLog,
-    snapshots::{BoardView, Snapshots},
-    time::unix_ms,
-};
+use crate::{config::Config, events::EventLog, snapshots::Snapshots};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use regionmesh_core::{
+    gossip::BoardView,
+    health::verdict::RegionVerdict,
+    notify::journal::{Journal, Judged, Validity, agreed_since},
+};
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
-    facts::{Fact, FactKind},
     identity::{AgentId, RegionName},
-    journal::{Journal, Judged, Validity, agreed_since},
-    money::CostNotice,
-    problem::{Problem, ProblemKind},
-    verdict::{Condition, RegionVerdict},
+    status::{
+        Fact, FactKind,
+        condition::Condition,
+        money::CostNotice,
+        problem::{Problem, ProblemKind},
+    },
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -383,13 +385,12 @@ fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::snapshots::{AgentView, LeaderView, SeenFact};
+    use crate::snapshots::LeaderView;
+    use regionmesh_core::gossip::{AgentView, SeenFact};
     use regionmesh_protocol::{
-        board::EntryVersion,
-        facts::Observations,
         plan::{CommittedPlan, Plan, RegionPlan},
-        register::{Ballot, Stamp},
-        verdict::Observation,
+        register::ballot::{Ballot, Stamp},
+        status::{Observations, condition::Observation, entry::EntryVersion},
     };
     use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The gossip actor: feeds membership and the status board, and carries out what they answer.
 //!
 //! Membership ([`crate::mesh::membership`]) says who is alive; the board
-//! ([`regionmesh_protocol::board`]) holds what everybody says of itself. Both are machines without
+//! ([`regionmesh_core::gossip`]) holds what everybody says of itself. Both are machines without
 //! IO. This actor hands them packets, exchanges and the time, sends what they want sent, and shows
 //! the result in `snapshots.board`. When it dies and is started again it goes on with the same
 //! board, which lives in its arguments, and joins as a new generation of itself.
@@ -12,25 +12,24 @@
 mod metrics;
 mod spread;
 
-pub use metrics::GossipMetrics;
-
 use super::messages::GossipMessage;
 use crate::{
     mesh::{
         handle::{GossipTransport, Peer, PeerError},
         membership::{MemberEvent, Membership, Outputs},
     },
-    snapshots::{AgentView, BoardView, LinkInfo, SeenFact, Snapshots},
+    snapshots::{LinkInfo, Snapshots},
 };
+pub use metrics::GossipMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use regionmesh_core::gossip::{
+    AgentView, Applied, Board, BoardLimits, BoardView, Delta, Digest, ExchangeReply,
+    ExchangeRequest, Judge, PublishError, SeenFact, Signer, Verifier,
+};
 use regionmesh_protocol::{
-    board::{
-        Applied, Board, BoardLimits, Delta, Digest, ExchangeReply, ExchangeRequest, Judge,
-        PublishError, Signer, Verifier,
-    },
-    facts::Fact,
     identity::{AgentId, MeshName},
+    status::Fact,
 };
 use spread::Spread;
 use std::{

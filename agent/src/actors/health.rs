@@ -3,8 +3,8 @@
 //!
 //! The probes run in tasks of their own, one per address of each region, and report back as
 //! messages: a hanging endpoint delays nobody else. What follows from them is decided in
-//! [`regionmesh_protocol::endpoint`] and [`regionmesh_protocol::verdict`]. Every agent computes
-//! every verdict from the board, so that each can answer for the mesh and any can lead.
+//! [`regionmesh_core::health::endpoint`] and [`regionmesh_core::health::verdict`]. Every agent
+//! computes every verdict from the board, so that each can answer for the mesh and any can lead.
 //!
 //! When this actor is restarted it knows nothing for a second or so and abstains; the last verdicts
 //! stay readable, and a drain that it had announced is taken up again from its own board entry.
@@ -15,25 +15,32 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-pub use metrics::HealthMetrics;
-
 use crate::{
     actors::messages::{FinishedProbe, GossipMessage, HealthMessage},
     address::Address,
     config::{Config, RegionConfig},
     probe::{NetworkProber, Prober, Target, TargetError},
-    snapshots::{BoardView, Snapshots},
+    snapshots::Snapshots,
 };
 use clock::{Clock, WallShift};
 use judge::{Report, judge};
+pub use metrics::HealthMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::{
+    gossip::BoardView,
+    health::{
+        endpoint::{EndpointPolicy, EndpointTracker},
+        probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
+        verdict::{AddressVerdict, RegionVerdict},
+    },
+    planning::freeze::OwnSight,
+};
 use regionmesh_protocol::{
-    endpoint::{EndpointPolicy, EndpointTracker},
-    facts::{Fact, FactKind, Observations, ServingFacts},
-    freeze::OwnSight,
     identity::{AgentId, RegionName},
-    probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
-    verdict::{AddressVerdict, Condition, Observation, RegionVerdict},
+    status::{
+        Fact, FactKind, Observations, ServingFacts,
+        condition::{Condition, Observation},
+    },
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -404,7 +411,7 @@ impl HealthState {
     fn follow_wall_clock(&mut self) {
         let Some(by_ms) = self
             .shift
-            .follow(self.clock.now_ms(), crate::time::unix_ms())
+            .follow(self.clock.now_ms(), regionmesh_runtime::time::unix_ms())
         else {
             return;
         };

@@ -17,8 +17,6 @@ mod metrics;
 mod plan_metrics;
 mod trust;
 
-pub use metrics::LeaderMetrics;
-
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     address::Address,
@@ -31,15 +29,19 @@ use crate::{
         history::{self, History, PastPlan},
         slots::SlotStore,
     },
-    time::unix_ms,
 };
 use driver::Driver;
+pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::CommittedPlan,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        ballot::Ballot,
+    },
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     path::Path,
     sync::Arc,

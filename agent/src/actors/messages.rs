@@ -7,15 +7,17 @@ use crate::{
     store::{clean::Cleaned, metadata::Scan},
 };
 use ractor::RpcReplyPort;
+use regionmesh_core::health::probe::ProbeResult;
 use regionmesh_protocol::{
-    conflict::Catalogue,
-    election::{PreVoteReply, PreVoteRequest},
-    facts::Fact,
     identity::{AgentId, RegionName},
-    manifest::{Digest, VersionSummary},
+    models::{catalogue::Catalogue, digest::Digest, manifest::VersionSummary},
     plan::{CommittedPlan, Order},
-    probe::ProbeResult,
-    register::{AcceptorAnswer, AcceptorRequest, Ballot},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorRequest},
+        ballot::Ballot,
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
+    status::Fact,
     wire::{OrderRefusal, PeerReply},
 };
 use std::{sync::Arc, time::Instant};

@@ -11,7 +11,8 @@ use crate::{
     known_plan,
     snapshots::Snapshots,
 };
-use regionmesh_protocol::{journal::ZoneState, plan::CommittedPlan, register::Stamp};
+use regionmesh_core::notify::journal::ZoneState;
+use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -202,7 +203,7 @@ mod tests {
         snapshots::LeaderView,
     };
     use async_trait::async_trait;
-    use regionmesh_protocol::{plan::Plan, register::Ballot};
+    use regionmesh_protocol::{plan::Plan, register::ballot::Ballot};
     use std::sync::Mutex;
     use tokio::sync::watch;
 

@@ -16,7 +16,6 @@ use crate::{
     address::Address,
     config::Config,
     cost::books::Books,
-    logging::Reminder,
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
     serving::quarantine::Quarantine,
@@ -27,13 +26,18 @@ use crate::{
     },
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::replication::{SyncAction, plan_sync};
 use regionmesh_protocol::{
-    conflict::{Catalogue, SyncAction, Tombstone, plan_sync},
-    facts::{Fact, Holdings},
     identity::{AgentId, RegionName},
-    manifest::{Digest, VersionSummary},
+    models::{
+        catalogue::{Catalogue, Tombstone},
+        digest::Digest,
+        manifest::VersionSummary,
+    },
+    status::{Fact, Holdings},
     wire::PeerReply,
 };
+use regionmesh_runtime::logging::Reminder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -2,7 +2,6 @@
 
 use crate::{
     config::Config,
-    problems::Problems,
     store::{
         self, OpenStore, Owner,
         conditional::{self, CheckError},
@@ -12,6 +11,7 @@ use crate::{
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use prometheus::Registry;
+use regionmesh_runtime::problems::Problems;
 
 /// The open stores.
 pub(super) struct Stores {

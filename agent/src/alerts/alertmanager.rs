@@ -5,9 +5,10 @@
 //! that dies, but not a mesh that is gone. An alert that ended is told as ended for some minutes.
 
 use super::{SendError, Sender};
-use crate::{config::ReceiverConfig, time::rfc3339};
+use crate::config::ReceiverConfig;
 use http::HeaderMap;
-use regionmesh_protocol::alert::Alert;
+use regionmesh_core::notify::alert::Alert;
+use regionmesh_runtime::time::rfc3339;
 use serde_json::{Value, json};
 
 /// For how many intervals an alert holds if it is not told again.

@@ -6,10 +6,11 @@
 //! `X-RegionMesh-Timestamp`, a full stop, and the body.
 
 use super::{SendError, Sender, secret};
-use crate::{config::ReceiverConfig, events::EventEntry, time::unix_ms};
+use crate::{config::ReceiverConfig, events::EventEntry};
 use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regionmesh_protocol::event::Event;
+use regionmesh_runtime::time::unix_ms;
 use serde_json::json;
 use std::path::PathBuf;
 

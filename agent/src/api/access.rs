@@ -7,7 +7,7 @@
 //! of the body is read, gives the body a size and a deadline, and writes the audit line.
 
 use super::{Api, BodyKind, reply::ApiError, server::Limits};
-use crate::{logging::Throttle, tokens};
+use crate::tokens;
 use axum::{
     body::{Body, Bytes},
     extract::{ConnectInfo, Request, State},
@@ -16,6 +16,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use regionmesh_runtime::logging::Throttle;
 use std::{
     net::SocketAddr,
     path::Path,

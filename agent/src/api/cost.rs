@@ -27,7 +27,7 @@ use axum::{
 use regionmesh_cost::{
     Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, parse_date, read_prices,
 };
-use regionmesh_protocol::manifest::TEXT_MAX;
+use regionmesh_protocol::models::manifest::TEXT_MAX;
 use serde::Deserialize;
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;
@@ -130,8 +130,8 @@ pub(super) const IMPORT_QUERY: &[Parameter] = &[
 
 /// Today, UTC, and the time.
 fn today() -> (Date, u64) {
-    let now_ms = crate::time::unix_ms();
-    (crate::time::date(now_ms), now_ms)
+    let now_ms = regionmesh_runtime::time::unix_ms();
+    (crate::cost::day::date(now_ms), now_ms)
 }
 
 /// A request of the right form that asks for something that can't be.

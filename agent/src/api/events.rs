@@ -7,7 +7,6 @@
 use super::{Api, Parameter, reply::ApiError};
 use crate::{
     events::{Cursor, EventEntry, EventLog, Noticed, Wanted},
-    listener::{PlaceLimits, Refused, Room, Seat},
     snapshots::Snapshots,
 };
 use axum::{
@@ -19,6 +18,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use regionmesh_runtime::listener::{PlaceLimits, Refused, Room, Seat};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -290,7 +290,7 @@ pub(super) async fn alerts(
     };
 
     let known = api.snapshots.alerts.borrow().clone();
-    let entry = |alert: &regionmesh_protocol::alert::Alert| AlertEntry {
+    let entry = |alert: &regionmesh_core::notify::alert::Alert| AlertEntry {
         labels: alert
             .labels
             .iter()

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     failover::HOPS,
     store::history::{self, PastPlan},
-    time::unix_ms,
 };
 use axum::{
     Extension, Json,
@@ -23,16 +22,18 @@ use axum::{
     extract::{Path, State},
 };
 use http::StatusCode;
+use regionmesh_core::planning::{Explanation, PlanInputs, explain, what_if};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind},
     identity::RegionName,
     plan::{
-        BY_MAX, CommittedPlan, Explanation, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError,
-        OverrideKind, PlanInputs, Standing, WHY_MAX, explain, what_if,
+        BY_MAX, CommittedPlan, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError,
+        OverrideKind, Standing, WHY_MAX,
     },
+    status::{Fact, FactKind},
     text::visible,
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{sync::Arc, time::Duration};
 
 /// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one

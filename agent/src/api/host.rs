@@ -7,13 +7,14 @@
 //! can't have a foreign address as its name and be an attacker's.
 
 use super::{ROUTES, Route, reply::ApiError};
-use crate::{config::Config, logging::Throttle};
+use crate::config::Config;
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, Uri, Version, header, uri::Authority};
+use regionmesh_runtime::logging::Throttle;
 use std::{
     collections::BTreeSet,
     net::IpAddr,

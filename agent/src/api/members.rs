@@ -11,9 +11,11 @@ use axum::{Extension, Json, body::Bytes, extract::State};
 use http::StatusCode;
 use regionmesh_protocol::{
     identity::RegionName,
-    members::{Members, MembersError},
     plan::{MemberOrder, MemberOrderError, Order, OrderAction},
-    register::WITNESS,
+    register::{
+        ballot::WITNESS,
+        members::{Members, MembersError},
+    },
 };
 use std::collections::BTreeSet;
 

@@ -47,7 +47,7 @@ use axum::{
 use http::{StatusCode, header};
 use metrics::ApiMetrics;
 use prometheus::Registry;
-use regionmesh_protocol::manifest::ModelName;
+use regionmesh_protocol::models::manifest::ModelName;
 use reply::ApiError;
 use server::Limits;
 use std::{sync::Arc, time::Instant};

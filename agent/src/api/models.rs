@@ -20,11 +20,14 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use futures::StreamExt;
+use regionmesh_core::planning::servability::{Promotable, RegionState, promotable};
 use regionmesh_protocol::{
-    conflict::{AliasEntry, Tombstone},
     identity::RegionName,
-    manifest::{Digest, METADATA_MAX, ModelName, TEXT_MAX, VersionName},
-    servability::{Promotable, RegionState, promotable},
+    models::{
+        catalogue::{AliasEntry, Tombstone},
+        digest::Digest,
+        manifest::{METADATA_MAX, ModelName, TEXT_MAX, VersionName},
+    },
     text::unprintable,
 };
 use serde::{Deserialize, de::DeserializeOwned};

@@ -9,7 +9,8 @@ use axum::{
 };
 use http::{StatusCode, header};
 use regionmesh_protocol::{
-    facts::FactKind, identity::RegionName, problem::ProblemKind, verdict::Condition,
+    identity::RegionName,
+    status::{FactKind, condition::Condition, problem::ProblemKind},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const DOWN_TOLERATED: Duration = Duration::from_secs(5);
 
 /// `GET /metrics`
 pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let text = crate::metrics::render(&api.registry)
+    let text = regionmesh_runtime::metrics::render(&api.registry)
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), ""))?;
     Ok((
         [(
@@ -72,7 +73,7 @@ fn store_outage(api: &Api) -> Option<String> {
     let outage = outage
         .filter(|problem| problem.subject == region)
         .max_by_key(|problem| problem.since_ms)?;
-    let seconds = crate::time::unix_ms().saturating_sub(outage.since_ms) / 1_000;
+    let seconds = regionmesh_runtime::time::unix_ms().saturating_sub(outage.since_ms) / 1_000;
 
     Some(format!("unavailable for {seconds} s: {}", outage.detail))
 }
@@ -149,7 +150,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     // No reason to send anybody away: this agent's DNS goes on answering, and the others may be
     // gone.
     if let Some(freeze) = api.snapshots.freeze.borrow().as_ref() {
-        let since = crate::time::rfc3339(freeze.since_ms);
+        let since = regionmesh_runtime::time::rfc3339(freeze.since_ms);
         checks.insert(
             "plan".into(),
             json!(format!("plan frozen since {since}: {}", freeze.detail)),

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use regionmesh_protocol::{manifest::ManifestError, text::visible};
+use regionmesh_protocol::{models::manifest::ManifestError, text::visible};
 
 /// Longest error message, characters.
 const ERROR_MAX: usize = 2_000;

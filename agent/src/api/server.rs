@@ -1,17 +1,17 @@
 //! The API's door: how many connections it takes, and what is answered when there are more.
 //!
-//! A slow or silent client gives way or is cut off ([`crate::listener`]): while it sends a head,
-//! while it sends a small body ([`super::access`]), and while it does not take what it asked for.
-//! On the reserve the health routes are answered as ever: a crowd must not look like a dead process
-//! or a failed region, or it would be restarted, or emptied, for nothing.
+//! A slow or silent client gives way or is cut off ([`regionmesh_runtime::listener`]): while it
+//! sends a head, while it sends a small body ([`super::access`]), and while it does not take what
+//! it asked for. On the reserve the health routes are answered as ever: a crowd must not look like
+//! a dead process or a failed region, or it would be restarted, or emptied, for nothing.
 
 use super::{Api, reply::ApiError, router};
-use crate::listener::{
+use ::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use regionmesh_runtime::listener::{
     self, Door, DoorLimits, PlaceLimits,
     http::{self, End, HttpLimits, ReservePolicy, routed},
 };
-use ::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -6,23 +6,28 @@ use super::types::{
     PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status, UnservableStatus,
     VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
 };
-use crate::{
-    config::Config,
-    servability,
-    snapshots::{AgentView, BoardView, Snapshots},
-    time::unix_ms,
+use crate::{config::Config, servability, snapshots::Snapshots};
+use regionmesh_core::{
+    gossip::{AgentView, BoardView},
+    health::verdict::{AddressVerdict, RegionVerdict},
+    planning::{forecast, servability::RegionState},
 };
 use regionmesh_protocol::{
-    conflict::{AliasEntry, Catalogue},
-    facts::{AgentFacts, Fact, FactKind, Holdings},
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder, forecast},
-    problem::PROBLEMS_MAX,
-    servability::RegionState,
+    models::{
+        catalogue::{AliasEntry, Catalogue},
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
+    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder},
+    status::{
+        AgentFacts, Fact, FactKind, Holdings,
+        condition::{AddressObservation, Condition},
+        problem::PROBLEMS_MAX,
+    },
     text::visible,
-    verdict::{AddressObservation, AddressVerdict, Condition, RegionVerdict},
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},

@@ -12,7 +12,11 @@ mod models;
 mod reads;
 mod uploads;
 
-use super::{Api, ROUTES, metrics::ApiMetrics, server, server::Limits};
+use super::{
+    Api, ROUTES,
+    metrics::ApiMetrics,
+    server::{self, Limits},
+};
 use crate::{
     actors::{cost::CostMetrics, messages::ReplicatorMessage},
     address::Address,
@@ -22,20 +26,22 @@ use crate::{
     mesh::handle::{Peer, PeerError, PeerLink},
     operators::Operators,
     replication::{clock::HybridClock, publish::Publisher},
-    snapshots::{AgentView, LeaderView, LinkInfo, SeenFact, Snapshots},
+    snapshots::{LeaderView, LinkInfo, Snapshots},
     store::{self, models::ModelStore},
     supervisor::ChildHealth,
 };
 use http::{Method, StatusCode};
 use prometheus::Registry;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::{
+    gossip::{AgentView, SeenFact},
+    health::verdict::RegionVerdict,
+};
 use regionmesh_protocol::{
-    board::EntryVersion,
-    facts::Fact,
     identity::AgentId,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
-    verdict::{Condition, RegionVerdict},
+    register::ballot::{Ballot, Stamp},
+    status::{Fact, condition::Condition, entry::EntryVersion},
     wire::{PeerReply, PeerRequest},
 };
 use serde_json::{Value, json};
@@ -336,7 +342,10 @@ impl Rig {
         committed
     }
 
-    async fn catalogued(&self, claim: impl Fn(&regionmesh_protocol::conflict::Catalogue) -> bool) {
+    async fn catalogued(
+        &self,
+        claim: impl Fn(&regionmesh_protocol::models::catalogue::Catalogue) -> bool,
+    ) {
         let mut catalogue = self.snapshots.catalogue.subscribe();
         tokio::time::timeout(PATIENCE, catalogue.wait_for(|catalogue| claim(catalogue)))
             .await

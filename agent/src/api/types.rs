@@ -13,19 +13,17 @@ pub use models::{
     AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, Promoted, UnservableStatus,
     UploadBegun, VersionBrief, VersionDetail, VersionStatus,
 };
-pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
-pub use uploads::{UploadStatus, Uploads};
-
 use regionmesh_protocol::{
     event::Severity,
     identity::RegionName,
     plan::{Override, OverrideKind, Shortfall},
-    problem::ProblemKind,
+    status::{condition::Condition, problem::ProblemKind},
     text::escape,
-    verdict::Condition,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
+pub use traffic::{FrozenStatus, VerdictStatus, YieldedStatus};
+pub use uploads::{UploadStatus, Uploads};
 
 /// `GET /v1/status`: the whole mesh, as the answering agent knows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

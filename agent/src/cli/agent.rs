@@ -1,8 +1,9 @@
 //! `regionmesh agent`: one agent, until it is told to stop.
 
 use super::duration;
-use crate::{agent::Agent, config::Config, logging};
+use crate::{agent::Agent, config::Config};
 use anyhow::Result;
+use regionmesh_runtime::logging;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -8,8 +8,7 @@ mod answer;
 mod error;
 
 pub use error::{ClientError, Failure};
-
-use crate::describe;
+use regionmesh_runtime::describe;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{

@@ -5,12 +5,12 @@ use super::{
     output::{self, Format, OutputOptions},
     text::{self, Paint},
 };
-use crate::metrics::render;
 use anyhow::{Context, Result};
 use clap::Args;
 use nix::unistd::{User, getuid};
 use prometheus::Registry;
 use regionmesh_protocol::text::unprintable;
+use regionmesh_runtime::metrics::render;
 use std::{
     io::{self, IsTerminal},
     net::SocketAddr,

@@ -14,14 +14,14 @@ use crate::{
     api::types::{PlanDetail, PlannedRegion},
     config::Config,
     dns::providers::{self, DnsProvider, Outlook, ProviderError, Published, Settled},
-    time::unix_ms,
 };
 use anyhow::Result;
 use regionmesh_protocol::{
     identity::IdentityError,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
+    register::ballot::{Ballot, Stamp},
 };
+use regionmesh_runtime::time::unix_ms;
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 

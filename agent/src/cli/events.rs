@@ -16,13 +16,13 @@ use crate::{
         types::Status,
     },
     events::EventEntry,
-    time::unix_ms,
 };
 use anyhow::Result;
 use regionmesh_protocol::{
     event::{EventKind, Severity},
     identity::RegionName,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     collections::{HashSet, VecDeque},
     process::ExitCode,

@@ -21,7 +21,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
-    verdict::Condition,
+    status::condition::Condition,
 };
 use serde_json::{Value, json};
 use std::{

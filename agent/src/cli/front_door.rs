@@ -5,12 +5,9 @@ use super::{
     common::{ignore_hangups, serve_metrics},
     duration,
 };
-use crate::{
-    config::LogConfig,
-    front_door::{self, FrontDoorArguments, FrontDoorMetrics},
-    logging,
-};
+use crate::front_door::{self, FrontDoorArguments, FrontDoorMetrics};
 use prometheus::Registry;
+use regionmesh_runtime::logging::{self, LogConfig};
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use tokio::signal::unix;
 use tokio_util::sync::CancellationToken;

@@ -153,7 +153,7 @@ pub fn main() -> ExitCode {
             let told = if text::is_verbose() {
                 told
             } else {
-                crate::describe::without_numbers(&told)
+                regionmesh_runtime::describe::without_numbers(&told)
             };
 
             eprintln!("{told}");

@@ -17,7 +17,7 @@ use super::{
 use crate::api::types::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use regionmesh_protocol::manifest::{ModelName, TEXT_MAX, VersionName};
+use regionmesh_protocol::models::manifest::{ModelName, TEXT_MAX, VersionName};
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 

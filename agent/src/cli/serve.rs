@@ -9,9 +9,7 @@ use super::{
     duration,
 };
 use crate::{
-    config::{Config, LogConfig, ServingConfig, StoreConfig},
-    cost::meter::Meter,
-    logging,
+    config::{Config, ServingConfig, StoreConfig},
     serving::{
         CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics,
         poll_catalogue, quarantine::Quarantine,
@@ -21,6 +19,10 @@ use crate::{
 use anyhow::Context;
 use prometheus::Registry;
 use regionmesh_protocol::identity::RegionName;
+use regionmesh_runtime::{
+    logging::{self, LogConfig},
+    meter::Meter,
+};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};

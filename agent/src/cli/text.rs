@@ -1,6 +1,6 @@
 //! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
 
-use regionmesh_protocol::{text::is_unprintable, verdict::Condition};
+use regionmesh_protocol::{status::condition::Condition, text::is_unprintable};
 use std::{
     io::{self, Write},
     sync::OnceLock,

@@ -25,11 +25,8 @@ use children::{ChildEnded, ChildState};
 use error::UpError;
 use local_mesh::{LocalMesh, LocalMeshOptions};
 use publish::ModelToPublish;
-use regionmesh_protocol::{
-    identity::{MeshName, RegionName},
-    plan::Strategy,
-    ramp::RecoveryPolicy,
-};
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use regionmesh_protocol::identity::{MeshName, RegionName};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,

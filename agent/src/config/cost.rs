@@ -2,7 +2,7 @@
 
 use super::{RegionConfig, StoreConfig};
 use regionmesh_cost::{Budget, BudgetScope, Currency, Period, PricingClass, check_budgets};
-use regionmesh_protocol::{identity::RegionName, money::BUDGETS_MAX};
+use regionmesh_protocol::{identity::RegionName, status::money::BUDGETS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;

@@ -2,10 +2,8 @@
 //! what is meant.
 
 use super::{Config, ListenConfig, RegionConfig, StoreConfig, TrafficConfig};
-use regionmesh_protocol::{
-    identity::RegionName,
-    plan::{FULL_WEIGHT_BP, Strategy},
-};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::{identity::RegionName, plan::FULL_WEIGHT_BP};
 use std::{collections::BTreeSet, net::SocketAddr};
 
 impl Config {
@@ -23,7 +21,7 @@ impl Config {
 
         if names
             .iter()
-            .any(|name| name.as_str() == regionmesh_protocol::register::WITNESS)
+            .any(|name| name.as_str() == regionmesh_protocol::register::ballot::WITNESS)
         {
             faults.push(
                 "regions: `witness` names the register's further acceptor; give the region \

@@ -1,7 +1,7 @@
 //! Probing of endpoints: what is asked, how often, and what is good enough.
 
 use super::RegionConfig;
-use regionmesh_protocol::gray::{GrayConclusion, GrayPolicy, WINDOW_MAX};
+use regionmesh_core::health::gray::{GrayConclusion, GrayPolicy, WINDOW_MAX};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 

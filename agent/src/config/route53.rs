@@ -4,7 +4,8 @@
 //! Credentials are never here: they come from the environment or the platform's workload identity.
 
 use super::{Config, RegionConfig};
-use regionmesh_protocol::{identity::RegionName, plan::Strategy};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::identity::RegionName;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,

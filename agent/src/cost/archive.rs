@@ -17,9 +17,12 @@ use crate::{
 use bytes::Bytes;
 use regionmesh_cost::Period;
 use regionmesh_protocol::{
-    conflict::{Catalogue, Tombstone},
     identity::{IdentityError, RegionName},
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
+    models::{
+        catalogue::{Catalogue, Tombstone},
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 

@@ -8,10 +8,7 @@ use super::{
 use regionmesh_cost::{
     AppliedPrices, Ledger, LiveMeter, Price, PriceTable, PriceTableError, Prices, StoredPart,
 };
-use regionmesh_protocol::{
-    conflict::Catalogue,
-    manifest::{Digest, VersionSummary},
-};
+use regionmesh_protocol::models::{catalogue::Catalogue, digest::Digest, manifest::VersionSummary};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Longest gap between two observations that counts as cost, milliseconds: twelve of the actor's

@@ -2,13 +2,12 @@
 
 mod files;
 
-pub use files::{BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read};
-
 use super::{
     archive::{Archive, ArchiveError, Kind, Slot},
     books::Books,
 };
 use crate::config::CostConfig;
+pub use files::{BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read};
 use regionmesh_cost::{
     Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals,
 };
@@ -194,7 +193,7 @@ pub fn prepare(
     books: &Books,
     importer: &str,
 ) -> Result<Vec<Prepared>, ImportError> {
-    let now_ms = crate::time::unix_ms();
+    let now_ms = regionmesh_runtime::time::unix_ms();
     let prepare = |part: ImportedPart| -> Result<Prepared, ImportError> {
         let imported_ms = books.ledger.import_time(&part.source, part.period, now_ms);
         let slot = Slot::new(Kind::Bill, part.period, &part.source);

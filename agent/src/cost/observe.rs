@@ -1,22 +1,25 @@
 //! What runs in every region and what its agents counted, from the configuration and the status
 //! board. Pure.
 
-use super::meter::Counts;
 use crate::{
     config::{Config, RegionConfig},
-    snapshots::{BoardView, Snapshots},
+    snapshots::Snapshots,
 };
+use regionmesh_core::gossip::BoardView;
 use regionmesh_cost::{
     Cause, Counters, EgressCounter, LiveMeter, MeshRegion, ModelCounters, NodeGroup, Pricing,
     RegionCapacity, RegionMap, SourceCounters, StoredBytes,
 };
 use regionmesh_protocol::{
-    conflict::Catalogue,
-    facts::{Fact, FactKind, ServingFacts},
     identity::RegionName,
-    money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
+    models::catalogue::Catalogue,
     plan::Plan,
+    status::{
+        Fact, FactKind, ServingFacts,
+        money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
+    },
 };
+use regionmesh_runtime::meter::Counts;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},

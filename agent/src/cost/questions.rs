@@ -2,7 +2,7 @@
 //! so that they mean the same.
 
 use regionmesh_cost::{BaselineName, Filter, Group, Interval, Metric, parse_date};
-use regionmesh_protocol::manifest::TEXT_MAX;
+use regionmesh_protocol::models::manifest::TEXT_MAX;
 use std::{collections::BTreeMap, str::FromStr};
 use time::{Date, Duration};
 

@@ -1,15 +1,19 @@
 //! Traffic for money: what a request costs in each region, and what the leader makes of it. Pure.
 
 use super::answers::BudgetStanding;
-use crate::{config::Config, snapshots::BoardView};
+use crate::config::Config;
+use regionmesh_core::{
+    gossip::BoardView,
+    planning::{CostTarget, PlanInputs},
+};
 use regionmesh_cost::{
     Amount, BudgetAction, BudgetScope, Currency, HourlyRate, LiveMeter, LiveWindow, Pricing,
     RegionCapacity, ShiftInput, ShiftRegion, hourly_rate, next_factors, price_per_gb,
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CostTarget, Plan, PlanInputs, Standing},
-    verdict::Condition,
+    plan::{Plan, Standing},
+    status::condition::Condition,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
@@ -241,7 +245,7 @@ pub fn target(
         .values()
         .filter_map(|input| input.load_rps)
         .fold(0, u32::saturating_add);
-    let region = |(name, input): (&RegionName, &regionmesh_protocol::plan::RegionInput)| {
+    let region = |(name, input): (&RegionName, &regionmesh_core::planning::RegionInput)| {
         let planned = plan.regions.get(name);
         let is_serving = planned.is_some_and(|part| part.standing == Standing::Serving);
         let capacity_rps = input.capacity_rps.or(input.measured_capacity_rps);

@@ -5,11 +5,10 @@
 //! counted before. So a link that is slow for a moment changes no answer, and two regions that are
 //! about equally far do not change places all the time. Pure: the board is handed in.
 
-use crate::snapshots::{AgentView, BoardView};
+use regionmesh_core::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
-    facts::{Fact, FactKind, Observations},
     identity::RegionName,
-    verdict::Condition,
+    status::{Fact, FactKind, Observations, condition::Condition},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -120,8 +119,11 @@ fn fresh(view: &AgentView) -> Option<&Observations> {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests_support {
     use super::*;
-    use crate::snapshots::SeenFact;
-    use regionmesh_protocol::{board::EntryVersion, identity::AgentId, verdict::Observation};
+    use regionmesh_core::gossip::SeenFact;
+    use regionmesh_protocol::{
+        identity::AgentId,
+        status::{condition::Observation, entry::EntryVersion},
+    };
     use std::{sync::Arc, time::Instant};
 
     /// A board on which these agents saw these regions answer after so many microseconds.

@@ -312,6 +312,5 @@ fn put_subnet(out: &mut Vec<u8>, subnet: &ClientSubnet, scope: u8) {
 }
 
 #[cfg(test)]
-#[path = "fast_tests.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;

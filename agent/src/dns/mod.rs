@@ -27,11 +27,9 @@ mod udp;
 pub mod wire;
 pub mod zone;
 
-use crate::{
-    config::Config,
-    snapshots::{BoardView, Snapshots},
-};
+use crate::{config::Config, snapshots::Snapshots};
 use metrics::DnsMetrics;
+use regionmesh_core::gossip::BoardView;
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
@@ -55,7 +53,7 @@ pub struct DnsArguments {
 pub enum DnsError {
     /// The address can't be listened on.
     #[error("DNS can't listen on {address}/{transport}: {}; \
-        {}", crate::describe::io_error(.source), bind_advice(.source))]
+        {}", regionmesh_runtime::describe::io_error(.source), bind_advice(.source))]
     Bind {
         /// `listen.dns` of the configuration.
         address: SocketAddr,

@@ -16,7 +16,8 @@ use hickory_proto::{
     rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption},
 };
 use ipnet::IpNet;
-use regionmesh_protocol::{identity::RegionName, plan::Strategy};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::identity::RegionName;
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// The table: each network with the indices of its regions, nearest first; longest prefixes first.
@@ -245,6 +246,5 @@ fn mix(state: &mut u64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "nearness_tests.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;

@@ -16,13 +16,14 @@ use super::{
     wire::{Asker, Transport, respond},
     zone::{Circumstances, Zone},
 };
-use crate::{
-    config::Config,
-    snapshots::{BoardView, Freeze, Snapshots},
-    time::unix_ms,
-};
+use crate::{config::Config, snapshots::Snapshots};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use regionmesh_protocol::plan::{CommittedPlan, Strategy};
+use regionmesh_core::{
+    gossip::BoardView,
+    planning::{Strategy, freeze::Freeze},
+};
+use regionmesh_protocol::plan::CommittedPlan;
+use regionmesh_runtime::time::unix_ms;
 use std::{
     cmp::Ordering,
     io,

@@ -10,7 +10,7 @@ use super::{
     server::Shared,
     wire::{QUERY_LIMIT, Transport},
 };
-use crate::listener::{self, Door, DoorLimits, PlaceLimits, Seat, Turned};
+use regionmesh_runtime::listener::{self, Door, DoorLimits, PlaceLimits, Seat, Turned};
 use std::{
     net::IpAddr,
     sync::Arc,

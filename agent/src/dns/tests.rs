@@ -17,11 +17,11 @@ use hickory_proto::{
     rr::{DNSClass, Name, RData, RecordType, rdata::opt::EdnsCode},
 };
 use proptest::prelude::*;
+use regionmesh_core::planning::freeze::LocalAnswer;
 use regionmesh_protocol::{
-    freeze::LocalAnswer,
     identity::RegionName,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
+    register::ballot::{Ballot, Stamp},
 };
 use std::{
     collections::BTreeMap,
@@ -353,7 +353,7 @@ fn before_the_first_plan_all_regions_of_the_configuration_are_answered() {
 #[test]
 fn before_the_first_plan_an_active_passive_mesh_answers_its_first_region() {
     let mut config = config();
-    config.traffic.strategy = regionmesh_protocol::plan::Strategy::ActivePassive;
+    config.traffic.strategy = regionmesh_core::planning::Strategy::ActivePassive;
     config.regions[0].priority = 2;
 
     let zone = Zone::compile(&config, None).unwrap();
@@ -745,7 +745,7 @@ fn a_name_too_long_for_dns_is_named_in_the_error() {
     ));
 }
 
-fn no_board() -> watch::Receiver<Arc<crate::snapshots::BoardView>> {
+fn no_board() -> watch::Receiver<Arc<regionmesh_core::gossip::BoardView>> {
     watch::channel(Arc::default()).1
 }
 

@@ -14,11 +14,11 @@ use hickory_proto::rr::{
     Name, RData,
     rdata::{A, AAAA, SOA},
 };
+use regionmesh_core::planning::{Strategy, freeze::LocalAnswer};
 use regionmesh_protocol::{
-    freeze::LocalAnswer,
     identity::RegionName,
-    plan::{CommittedPlan, FULL_WEIGHT_BP, RegionPlan, Strategy},
-    register::Stamp,
+    plan::{CommittedPlan, FULL_WEIGHT_BP, RegionPlan},
+    register::ballot::Stamp,
     text::visible,
 };
 use std::{

@@ -6,7 +6,7 @@
 //! wait; once a region answers they follow at the pace of its answers.
 
 use super::metrics::FrontDoorMetrics;
-use regionmesh_protocol::retry::ReleaseWindow;
+use regionmesh_core::admission::retry::ReleaseWindow;
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

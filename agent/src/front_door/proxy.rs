@@ -8,15 +8,15 @@ use super::{
     metrics::{ANSWERED, FrontDoorMetrics},
     regions::{AVOID_FOR, Regions},
 };
-use crate::logging::Throttle;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header, request, response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use prometheus::IntGauge;
-use regionmesh_protocol::retry::{
+use regionmesh_core::admission::retry::{
     AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent,
 };
+use regionmesh_runtime::logging::Throttle;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

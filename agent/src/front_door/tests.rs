@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use prometheus::Registry;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
+    register::ballot::{Ballot, Stamp},
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::{
@@ -210,7 +210,7 @@ impl Scene {
     }
 
     fn metric(&self, line: &str) -> bool {
-        crate::metrics::render(&self.registry)
+        regionmesh_runtime::metrics::render(&self.registry)
             .unwrap()
             .lines()
             .any(|found| found == line)

@@ -6,7 +6,6 @@
 //! refused or dropped, and counted.
 
 use super::{metrics::MeshMetrics, tls::Identity};
-use crate::describe;
 use quinn::{
     AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, Runtime,
     ServerConfig, TokioRuntime, TransportConfig, UdpPoller, VarInt,
@@ -14,6 +13,7 @@ use quinn::{
     udp::{RecvMeta, Transmit},
 };
 use regionmesh_protocol::wire::{ALPN_BULK, ALPN_CONTROL};
+use regionmesh_runtime::describe;
 use std::{
     collections::HashMap,
     io::{self, IoSliceMut},

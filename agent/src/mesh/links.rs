@@ -20,8 +20,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use ractor::{ActorRef, rpc::CallResult};
 use regionmesh_protocol::{
     codec,
-    facts::{Fact, Links},
     identity::{AgentId, RegionName},
+    status::{Fact, Links},
     wire::{Envelope, PeerReply, PeerRequest, StreamKind},
 };
 use std::{

@@ -143,7 +143,7 @@ fn bridge<T: Send + 'static, U: Send + 'static>(
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use regionmesh_protocol::register::AcceptorRequest;
+    use regionmesh_protocol::register::acceptor::AcceptorRequest;
     use std::time::Duration;
 
     #[test]

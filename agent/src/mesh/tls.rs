@@ -9,8 +9,8 @@
 use super::ca;
 use crate::{config::Config, mesh::metrics::MeshMetrics};
 use arc_swap::ArcSwap;
+use regionmesh_core::gossip::{Signer, Verifier};
 use regionmesh_protocol::{
-    board::{Signer, Verifier},
     identity::{AgentId, MeshName, RegionName, parse_spiffe_id},
     wire::{ALPN_BULK, ALPN_CONTROL},
 };

@@ -4,7 +4,7 @@ use super::{Question, Target, expect::compare, tls::Tls};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use regionmesh_protocol::probe::ProbeResult;
+use regionmesh_core::health::probe::ProbeResult;
 use std::{
     error::Error,
     io::{self, ErrorKind},

@@ -1,8 +1,8 @@
 //! One probe of one endpoint: is it serving, does it say no, or is it silent?
 //!
 //! What counts as which is decided here, in [`attempt`] and below; what follows from a row of
-//! probes in [`regionmesh_protocol::probe`]. Every probe opens a fresh connection: a kept one would
-//! go on answering after the listener is gone, and hides the time that a new client needs.
+//! probes in [`regionmesh_core::health::probe`]. Every probe opens a fresh connection: a kept one
+//! would go on answering after the listener is gone, and hides the time that a new client needs.
 
 mod attempt;
 mod expect;
@@ -14,7 +14,7 @@ pub use target::{Question, Target, TargetError};
 use crate::config::HealthConfig;
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
-use regionmesh_protocol::probe::ProbeResult;
+use regionmesh_core::health::probe::ProbeResult;
 use std::{net::SocketAddr, time::Duration};
 
 /// Most addresses of a name that are considered.

@@ -3,7 +3,7 @@
 
 use super::Target;
 use crate::config::HealthConfig;
-use regionmesh_protocol::probe::ProbeResult;
+use regionmesh_core::health::probe::ProbeResult;
 use rustls::{
     CertificateError, ClientConfig, Error as TlsError, RootCertStore,
     crypto::aws_lc_rs,

@@ -1,6 +1,6 @@
 //! The agent's hybrid logical clock: one per process, shared by what publishes and what receives.
 
-use regionmesh_protocol::{clock::HybridTime, conflict::Catalogue};
+use regionmesh_protocol::{clock::HybridTime, models::catalogue::Catalogue};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A clock. Clones are the same clock.
@@ -11,14 +11,14 @@ impl HybridClock {
     /// A time later than every time given or observed before.
     pub fn next(&self) -> HybridTime {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = last.next(crate::time::unix_ms());
+        *last = last.next(regionmesh_runtime::time::unix_ms());
         *last
     }
 
     /// Takes note of one time that a peer told.
     pub fn hear(&self, time: HybridTime) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = last.observe(time, crate::time::unix_ms());
+        *last = last.observe(time, regionmesh_runtime::time::unix_ms());
     }
 
     /// Takes note of every time in a catalogue, so that what we publish next is later than what we
@@ -27,7 +27,7 @@ impl HybridClock {
         let times = catalogue.versions.iter().map(|version| version.published);
         let times = times.chain(catalogue.aliases.iter().map(|alias| alias.set));
         let times = times.chain(catalogue.tombstones.iter().map(|stone| stone.deleted));
-        let now_ms = crate::time::unix_ms();
+        let now_ms = regionmesh_runtime::time::unix_ms();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
 
         *last = times.fold(*last, |last, seen| last.observe(seen, now_ms));

@@ -17,7 +17,10 @@ use crate::store::{
 use regionmesh_protocol::{
     codec::DOCUMENT_LIMIT,
     identity::AgentId,
-    manifest::{Digest, Manifest, ManifestFile, VersionSummary},
+    models::{
+        digest::Digest,
+        manifest::{Manifest, ManifestFile, VersionSummary},
+    },
     wire::{BulkReply, BulkRequest},
 };
 use std::{

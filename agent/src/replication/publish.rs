@@ -14,14 +14,16 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use regionmesh_core::replication::{conflict_name, keeps_name};
 use regionmesh_protocol::{
-    chunking::{Chunker, Cut},
     clock::HybridTime,
-    conflict::{conflict_name, keeps_name},
     identity::RegionName,
-    manifest::{
-        FILES_MAX, Manifest, ManifestError, ManifestFile, ModelName, VERSION_SIZE_MAX, VersionName,
-        VersionSummary, check_file_path,
+    models::{
+        chunking::{Chunker, Cut},
+        manifest::{
+            FILES_MAX, Manifest, ManifestError, ManifestFile, ModelName, VERSION_SIZE_MAX,
+            VersionName, VersionSummary, check_file_path,
+        },
     },
 };
 use std::{
@@ -657,5 +659,4 @@ async fn stage(
 }
 
 #[cfg(test)]
-#[path = "publish_tests.rs"]
 mod tests;

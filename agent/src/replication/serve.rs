@@ -5,7 +5,6 @@ use super::{
     metrics::ReplicationMetrics,
 };
 use crate::{
-    cost::meter::Meter,
     mesh::handle::BulkService,
     store::models::{ModelError, ModelStore},
 };
@@ -13,11 +12,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use regionmesh_protocol::{
-    chunking::CHUNK_MAX,
     identity::AgentId,
-    manifest::Digest,
+    models::{chunking::CHUNK_MAX, digest::Digest},
     wire::{BulkReply, BulkRequest},
 };
+use regionmesh_runtime::meter::Meter;
 use std::{collections::HashMap, io, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},

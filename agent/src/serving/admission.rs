@@ -1,17 +1,18 @@
 //! How many requests may be in progress: inferences that run, requests that wait, bytes of bodies.
 //!
 //! A request waits for a place until its deadline, first come, first served. One that would wait
-//! longer, judged by how long places were taken lately ([`regionmesh_protocol::queue`]), is refused
-//! at once and told when to come again: a queue that only grows answers everyone too late. A client
-//! that goes away leaves the queue at once.
+//! longer, judged by how long places were taken lately ([`regionmesh_core::admission::queue`]), is
+//! refused at once and told when to come again: a queue that only grows answers everyone too late.
+//! A client that goes away leaves the queue at once.
 
 use super::{metrics::ServingMetrics, refusal::Refusal};
-use crate::{config::ServingConfig, logging::Throttle};
+use crate::config::ServingConfig;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
-use regionmesh_protocol::queue::QueueEstimate;
+use regionmesh_core::admission::queue::QueueEstimate;
+use regionmesh_runtime::logging::Throttle;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,

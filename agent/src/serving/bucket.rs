@@ -4,8 +4,8 @@ use super::source::{CatalogueSource, ModelSource};
 use crate::store::models::ModelStore;
 use async_trait::async_trait;
 use bytes::Bytes;
-use regionmesh_protocol::{
-    conflict::Catalogue,
+use regionmesh_protocol::models::{
+    catalogue::Catalogue,
     manifest::{ModelName, VersionName},
 };
 

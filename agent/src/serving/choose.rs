@@ -1,8 +1,9 @@
 //! Which versions a region may serve, and which of a model's versions is its default. Pure.
 
-use regionmesh_protocol::{
-    conflict::Catalogue,
-    manifest::{Digest, ModelName, VersionName},
+use regionmesh_protocol::models::{
+    catalogue::Catalogue,
+    digest::Digest,
+    manifest::{ModelName, VersionName},
 };
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -167,8 +168,10 @@ mod tests {
     use proptest::prelude::*;
     use regionmesh_protocol::{
         clock::HybridTime,
-        conflict::{AliasEntry, Tombstone},
-        manifest::VersionSummary,
+        models::{
+            catalogue::{AliasEntry, Tombstone},
+            manifest::VersionSummary,
+        },
     };
 
     fn summary(model: &str, version: &str, at: u64) -> VersionSummary {

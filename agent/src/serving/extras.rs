@@ -2,8 +2,11 @@
 
 use super::loading::{LoadError, Loaded, Loading};
 use regionmesh_protocol::{
-    manifest::{Digest, ModelName, VersionName},
-    servability,
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::servability,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

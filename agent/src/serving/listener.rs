@@ -1,13 +1,13 @@
 //! The model server's door: how many connections it takes, how slow they may be, and how they end.
 
 use super::{metrics::ServingMetrics, refusal::Refusal};
-use crate::listener::{
-    self, Door, DoorLimits, PlaceLimits, Turned,
-    http::{self, End, HttpLimits, ReservePolicy, routed},
-};
 use axum::{
     Router,
     response::{IntoResponse, Response},
+};
+use regionmesh_runtime::listener::{
+    self, Door, DoorLimits, PlaceLimits, Turned,
+    http::{self, End, HttpLimits, ReservePolicy, routed},
 };
 use std::time::Duration;
 use tokio::net::TcpListener;

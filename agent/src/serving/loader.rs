@@ -17,13 +17,19 @@ use super::{
     view::{ModelView, ServingProblem, View},
 };
 use arc_swap::ArcSwap;
+use regionmesh_core::planning::servability::{RegionModels, given_up_for};
 use regionmesh_protocol::{
-    conflict::Catalogue,
-    facts::ServingFacts,
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName},
-    servability::{Outcome, RegionModels, Servability, given_up_for},
-    trial::{LATENCY_BUCKETS, Served},
+    models::{
+        catalogue::Catalogue,
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::{
+        ServingFacts,
+        servability::{Outcome, Servability},
+        served::{LATENCY_BUCKETS, Served},
+    },
 };
 use std::{
     collections::BTreeMap,

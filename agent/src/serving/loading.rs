@@ -13,8 +13,11 @@ use super::{
 use crate::config::ServingConfig;
 use bytes::Bytes;
 use regionmesh_protocol::{
-    manifest::{Digest, ModelName, VersionName},
-    servability::Outcome,
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::servability::Outcome,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

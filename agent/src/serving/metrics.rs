@@ -5,7 +5,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, core::Collector,
 };
-use regionmesh_protocol::manifest::{ModelName, VersionName};
+use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 
 /// Status codes that an inference can end with; used to remove the series of a version that is
 /// gone.

@@ -33,13 +33,15 @@ pub mod work;
 #[cfg(test)]
 mod tests;
 
+use crate::config::ServingConfig;
 pub use metrics::ServingMetrics;
-pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
-
-use crate::{config::ServingConfig, cost::meter::Meter};
 use regionmesh_protocol::{
-    conflict::Catalogue, facts::ServingFacts, identity::RegionName, servability::Servability,
+    identity::RegionName,
+    models::catalogue::Catalogue,
+    status::{ServingFacts, servability::Servability},
 };
+use regionmesh_runtime::meter::Meter;
+pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,

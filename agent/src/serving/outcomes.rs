@@ -4,8 +4,11 @@
 use super::quarantine::VersionKey;
 use crate::store::replace_file;
 use regionmesh_protocol::{
-    manifest::{Digest, ModelName, VersionName},
-    servability::Outcome,
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::servability::Outcome,
 };
 use serde::{Deserialize, Serialize};
 use std::{

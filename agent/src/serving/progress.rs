@@ -4,7 +4,10 @@ use super::{
     loading::{LoadError, Loaded},
     quarantine::VersionKey,
 };
-use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
+use regionmesh_protocol::models::{
+    digest::Digest,
+    manifest::{ModelName, VersionName},
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     task::{AbortHandle, JoinSet},

@@ -8,7 +8,10 @@
 //! so that the next death leaves one marker. A machine that lost its power leaves markers too: they
 //! are told apart by the kernel's boot id.
 
-use regionmesh_protocol::manifest::{Digest, ModelName, VersionName};
+use regionmesh_protocol::models::{
+    digest::Digest,
+    manifest::{ModelName, VersionName},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -234,7 +237,7 @@ impl Quarantine {
             version: version.clone(),
             content: *content,
             boot_id: self.boot_id.clone(),
-            began_ms: crate::time::unix_ms(),
+            began_ms: regionmesh_runtime::time::unix_ms(),
             is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
         let mut loading = lock(&self.loading);

@@ -15,7 +15,6 @@ use super::{
     tensors::{OutputTensor, TensorSpec, read_input},
     work::{self, Control},
 };
-use crate::cost::meter::Meter;
 use axum::{
     Json, Router,
     body::Body,
@@ -25,7 +24,8 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use regionmesh_protocol::{identity::RegionName, servability::Outcome};
+use regionmesh_protocol::{identity::RegionName, status::servability::Outcome};
+use regionmesh_runtime::meter::Meter;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{

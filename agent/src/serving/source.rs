@@ -4,9 +4,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use regionmesh_protocol::{
     clock::HybridTime,
-    conflict::Catalogue,
     identity::RegionName,
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
+    models::{
+        catalogue::Catalogue,
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
 };
 use std::{
     path::{Path, PathBuf},

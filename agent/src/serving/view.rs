@@ -5,10 +5,16 @@ use super::{
     loading::Loaded,
     quarantine::VersionKey,
 };
+use regionmesh_core::planning::servability::RegionModels;
 use regionmesh_protocol::{
-    facts::ServingFacts,
-    manifest::{Digest, ModelName, VersionName},
-    servability::{Outcome, RegionModels, Servability, VersionServability, content_tag},
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::{
+        ServingFacts,
+        servability::{Outcome, Servability, VersionServability, content_tag},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -133,7 +139,7 @@ impl View {
     }
 
     /// What this region serves and what it can't, for
-    /// [`regionmesh_protocol::servability::given_up_for`].
+    /// [`regionmesh_core::planning::servability::given_up_for`].
     pub fn region_models(&self, unserved: &[ModelName]) -> RegionModels {
         let served = self
             .models

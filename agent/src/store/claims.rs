@@ -25,7 +25,7 @@ use futures::TryStreamExt;
 use object_store::{
     Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, path::Path as ObjectPath,
 };
-use regionmesh_protocol::manifest::{ModelName, VersionName};
+use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use std::{
     collections::BTreeMap,
     pin::pin,

@@ -2,8 +2,8 @@
 //! and versions that lost files.
 
 use super::models::{ModelError, ModelStore, object};
-use regionmesh_protocol::{
-    conflict::Tombstone,
+use regionmesh_protocol::models::{
+    catalogue::Tombstone,
     manifest::{Manifest, ModelName, VersionName, VersionSummary},
 };
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use regionmesh_protocol::{
     codec,
-    manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
+    models::manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

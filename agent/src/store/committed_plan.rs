@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use regionmesh_protocol::{
         plan::Plan,
-        register::{Ballot, Stamp},
+        register::ballot::{Ballot, Stamp},
     };
 
     fn plan() -> CommittedPlan {

@@ -2,7 +2,7 @@
 
 use super::fault::{Cause, StoreFault, cause, io_words, is_answer};
 use object_store::{Error as ObjectError, path::Path as ObjectPath};
-use regionmesh_protocol::store_health::{Access, Outage, StoreJudge};
+use regionmesh_core::health::store::{Access, Outage, StoreJudge};
 use std::{
     io,
     sync::{

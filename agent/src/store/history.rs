@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use regionmesh_protocol::{
         plan::{Plan, RegionPlan},
-        register::{Ballot, Stamp},
+        register::ballot::{Ballot, Stamp},
     };
 
     fn past(seq: u64) -> PastPlan {

@@ -10,9 +10,11 @@ use object_store::{Error as ObjectError, ObjectStoreExt, path::Path as ObjectPat
 use regionmesh_protocol::{
     clock::HybridTime,
     codec::{self, CodecError},
-    conflict::{AliasEntry, Catalogue, Tombstone},
     identity::RegionName,
-    manifest::{ModelName, VersionName},
+    models::{
+        catalogue::{AliasEntry, Catalogue, Tombstone},
+        manifest::{ModelName, VersionName},
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

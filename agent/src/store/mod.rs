@@ -11,8 +11,6 @@ pub mod health;
 pub mod history;
 pub mod metadata;
 pub mod models;
-#[cfg(test)]
-mod models_tests;
 pub mod monitor;
 mod multipart;
 mod open;
@@ -20,10 +18,9 @@ pub mod slots;
 pub mod staging;
 mod watched;
 
-pub use open::{OpenError, open};
-
 use health::StoreHealth;
 use object_store::{ObjectStore, multipart::MultipartStore};
+pub use open::{OpenError, open};
 use std::{
     fs::File,
     io::{self, Write},

@@ -20,7 +20,10 @@ use object_store::{
 };
 use regionmesh_protocol::{
     codec,
-    manifest::{Digest, Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
+    models::{
+        digest::Digest,
+        manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
+    },
 };
 use std::{
     collections::HashMap,
@@ -567,3 +570,6 @@ fn not_found(model: &ModelName, version: &VersionName) -> ModelError {
         version: version.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,14 +7,12 @@ use super::{
     fault::Cause,
     health::StoreHealth,
 };
-use crate::problems::Problems;
 use futures::{StreamExt, future::join_all};
 use object_store::path::Path as ObjectPath;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
-use regionmesh_protocol::{
-    problem::ProblemKind,
-    store_health::{Access, PROBE_AREA},
-};
+use regionmesh_core::health::store::{Access, PROBE_AREA};
+use regionmesh_protocol::status::problem::ProblemKind;
+use regionmesh_runtime::problems::Problems;
 use std::{
     io,
     path::{Path, PathBuf},

@@ -17,10 +17,8 @@ use object_store::{
     multipart::{MultipartStore, PartId},
     path::Path as ObjectPath,
 };
-use regionmesh_protocol::{
-    manifest::{ModelName, VersionName},
-    store_health::Access,
-};
+use regionmesh_core::health::store::Access;
+use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use std::{path::Path, sync::Arc};
 use tokio::io::AsyncReadExt;
 

@@ -27,7 +27,7 @@
 //! whichever of the two is deleted, what is left is not a pair, and that is seen by every agent,
 //! whatever it remembers. The acceptor then begins anew: an empty slot, and after it a state that
 //! promised nothing, under a new incarnation. Its votes are not counted until a leader lets it join
-//! ([`regionmesh_protocol::members`]). A first start is the same, from no slot at all.
+//! ([`regionmesh_protocol::register::members`]). A first start is the same, from no slot at all.
 //!
 //! A number says little of who wrote it: an agent that slept over many writes puts any slot that is
 //! free. So each slot names the very write that it follows, and a pair is two slots that belong
@@ -53,15 +53,17 @@
 
 mod metrics;
 
-pub use metrics::SlotMetrics;
-
 use super::fault::words;
 use futures::TryStreamExt;
+pub use metrics::SlotMetrics;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
 use regionmesh_protocol::{
     codec::{self, CodecError},
-    members::Incarnation,
-    register::{AcceptorAnswer, AcceptorRequest, AcceptorState, Bounds},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorRequest, AcceptorState},
+        ballot::Bounds,
+        members::Incarnation,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -748,6 +750,5 @@ fn slot_number(path: &Path) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "slots_tests.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;

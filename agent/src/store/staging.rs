@@ -6,7 +6,7 @@ use super::{
     multipart::{self, PART, read_part},
 };
 use object_store::{MultipartUpload, ObjectStoreExt, path::Path as ObjectPath};
-use regionmesh_protocol::store_health::Access;
+use regionmesh_core::health::store::Access;
 use std::{
     collections::BTreeSet,
     fs::File,

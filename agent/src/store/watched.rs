@@ -12,7 +12,7 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, RenameOptions, Result, path::Path,
 };
-use regionmesh_protocol::store_health::Access;
+use regionmesh_core::health::store::Access;
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 /// The store.

@@ -286,7 +286,7 @@ fn every_budget_may_have_the_usual_thresholds_and_all_together_no_more() {
         name: number.to_string(),
         ..budget("1 USD")
     };
-    let mut budgets: Vec<Budget> = (0..regionmesh_protocol::money::BUDGETS_MAX)
+    let mut budgets: Vec<Budget> = (0..regionmesh_protocol::status::money::BUDGETS_MAX)
         .map(named)
         .collect();
 

@@ -10,7 +10,7 @@ use crate::{
     money::{Currency, Money, ONE, Totals},
 };
 use proptest::prelude::*;
-use regionmesh_protocol::money::Notices;
+use regionmesh_protocol::status::money::Notices;
 use std::{collections::BTreeSet, sync::Arc};
 use time::{Date, Duration, macros::date};
 

@@ -2,7 +2,7 @@
 
 use super::outcome::PlacementError;
 use crate::money::{Amount, Currency, Money};
-use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
+use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,7 +8,7 @@ use super::{
 use crate::money::Amount;
 use regionmesh_protocol::{
     identity::RegionName,
-    manifest::{ModelName, VersionName},
+    models::manifest::{ModelName, VersionName},
 };
 use std::collections::BTreeMap;
 

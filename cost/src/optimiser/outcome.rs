@@ -1,7 +1,7 @@
 //! What a placement is, and why there is none.
 
 use crate::money::{Amount, Currency};
-use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
+use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 

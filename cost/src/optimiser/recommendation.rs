@@ -10,7 +10,7 @@ use crate::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    manifest::{ModelName, VersionName},
+    models::manifest::{ModelName, VersionName},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};

@@ -91,7 +91,7 @@ proptest! {
     fn parts_of_a_month_cost_what_the_month_costs(
         mut ends in prop::collection::btree_set(1u64..1_000, 0..4),
         amounts in prop::collection::vec(0..10 * ONE, 4),
-        cuts in prop::collection::vec(0u64..1 << 42, 1..6),,
+        cuts in prop::collection::vec(0u64..1 << 42, 1..6),
     ) {
         while ends.len() > 3 {
             ends.pop_last();

@@ -15,7 +15,7 @@ fn report(by: Group, rows: &[(&str, &str, i128)]) -> Report {
     let mut made = Vec::new();
     for (name, currency, units) in rows {
         let currency: Currency = currency.parse().unwrap();
-        let amount: _ = Amount(*units);
+        let amount = Amount(*units);
         totals.add(Money { amount, currency });
         made.push(ReportRow {
             values: vec![(*name).to_owned()],

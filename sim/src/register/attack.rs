@@ -1,7 +1,10 @@
 //! What somebody does who holds one agent's key, or the credentials of one region's store.
 
 use super::{Event, World, store::Slots};
-use regionmesh_protocol::register::{AcceptorRequest, Ballot, Reach, STEP_MAX};
+use regionmesh_protocol::register::{
+    acceptor::AcceptorRequest,
+    ballot::{Ballot, Reach, STEP_MAX},
+};
 
 impl World {
     /// One attack: a ballot that nobody else is near, in the slots of the first region, or with the

@@ -2,7 +2,9 @@
 
 use super::{World, plan_number, store::Slots};
 use regionmesh_protocol::{
-    identity::RegionName, members::Incarnation, plan::Plan, register::Stamp,
+    identity::RegionName,
+    plan::Plan,
+    register::{ballot::Stamp, members::Incarnation},
 };
 use std::collections::BTreeSet;
 

@@ -8,8 +8,11 @@
 use super::{Event, World};
 use regionmesh_protocol::{
     identity::RegionName,
-    members::Incarnation,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState, Ballot, Bounds},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
+        ballot::{Ballot, Bounds},
+        members::Incarnation,
+    },
 };
 use std::collections::{BTreeMap, VecDeque};
 

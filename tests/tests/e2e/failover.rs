@@ -2,7 +2,7 @@
 //! explain themselves.
 
 use regionmesh::api::types::{FailoverHistory, FailoverStatus, RegionExplanation, WhatIf};
-use regionmesh_protocol::{identity::RegionName, plan::OverrideKind, verdict::Condition};
+use regionmesh_protocol::{identity::RegionName, plan::OverrideKind, status::condition::Condition};
 use regionmesh_tests::{
     mesh::{TestMesh, binary},
     wait::{claim, seconds, until},

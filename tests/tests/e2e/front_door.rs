@@ -3,7 +3,7 @@
 
 use futures::future::join_all;
 use regionmesh::{cli::up::measure::Load, config::Config};
-use regionmesh_protocol::plan::Strategy;
+use regionmesh_core::planning::Strategy;
 use regionmesh_tests::{
     door::Door,
     mesh::{Setup, TestMesh},

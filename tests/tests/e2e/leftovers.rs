@@ -3,10 +3,12 @@
 
 use regionmesh::config::Config;
 use regionmesh_protocol::{
-    chunking::Chunker,
     clock::HybridTime,
     codec,
-    manifest::{Manifest, ManifestFile},
+    models::{
+        chunking::Chunker,
+        manifest::{Manifest, ManifestFile},
+    },
 };
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},

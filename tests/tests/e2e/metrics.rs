@@ -1,6 +1,7 @@
 //! What monitors read: metrics, health checks, verdicts, logs.
 
-use regionmesh::config::{Config, LogFormat};
+use regionmesh::config::Config;
+use regionmesh_runtime::logging::LogFormat;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
     models::{iris_one, question},

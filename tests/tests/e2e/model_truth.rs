@@ -2,7 +2,7 @@
 //! publishers, operators, monitors.
 
 use regionmesh::config::Config;
-use regionmesh_protocol::verdict::Condition;
+use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
     mesh::{CommandOutput, Setup, TestMesh},
     models::{iris_one, question},

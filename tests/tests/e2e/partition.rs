@@ -2,7 +2,7 @@
 //! namespaces of regions.
 
 use regionmesh::{api::types::ObservationStatus, config::Config};
-use regionmesh_protocol::verdict::Condition;
+use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
     api::Api,
     mesh::{Setup, TestMesh},

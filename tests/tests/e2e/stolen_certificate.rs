@@ -4,10 +4,13 @@
 use futures::future::join_all;
 use regionmesh::store::committed_plan;
 use regionmesh_protocol::{
-    facts::{Fact, LeaderFacts},
-    members::Incarnation,
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
-    register::{AcceptorReply, AcceptorRequest, STEP_MAX},
+    register::{
+        acceptor::{AcceptorReply, AcceptorRequest},
+        ballot::STEP_MAX,
+        members::Incarnation,
+    },
+    status::{Fact, LeaderFacts},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
 use regionmesh_tests::{

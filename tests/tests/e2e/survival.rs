@@ -3,7 +3,8 @@
 
 use super::membership::no_witness;
 use regionmesh::{cli::up::children::ChildState, config::Config};
-use regionmesh_protocol::{plan::Strategy, verdict::Condition};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
     wait::{claim, seconds, until},

@@ -5,7 +5,7 @@ use regionmesh::{
     cli::up::measure::Load,
     config::{Config, InferenceConfig, ProbeKind, ServingConfig},
 };
-use regionmesh_protocol::verdict::Condition;
+use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
     models::{expected, iris_one, question},

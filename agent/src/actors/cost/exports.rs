@@ -5,17 +5,17 @@ use crate::{
     actors::messages::CostMessage,
     config::{Config, ExportConfig},
     cost::import::{self, BillFile, ImportError, LISTED_MAX, MANIFEST_MAX},
-    snapshots::BoardView,
     store,
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ractor::ActorRef;
+use regionmesh_core::gossip::BoardView;
 use regionmesh_cost::{
     ExportSet, Import, ImportOptions, ImportReport, Period, StoredFile, export_manifests,
     export_notice, find_exports, is_of_export,
 };
-use regionmesh_protocol::{identity::AgentId, money::Notices};
+use regionmesh_protocol::{identity::AgentId, status::money::Notices};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -116,7 +116,7 @@ impl Exports {
                 let since_ms = state
                     .failing
                     .as_ref()
-                    .map_or_else(crate::time::unix_ms, |(since_ms, _)| *since_ms);
+                    .map_or_else(regionmesh_runtime::time::unix_ms, |(since_ms, _)| *since_ms);
 
                 state.failing = Some((since_ms, why));
             }
@@ -203,7 +203,7 @@ async fn read(
         tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
     }
 
-    let today = crate::time::date(crate::time::unix_ms());
+    let today = crate::cost::day::date(regionmesh_runtime::time::unix_ms());
     let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
     for root in roots {
         // Months that are too old to be kept are no fault of an export.

@@ -6,7 +6,6 @@ use crate::{
     actors::messages::CostMessage,
     config::CostConfig,
     cost::answers::{self, BudgetBasis, BudgetStanding, Figures, Sources},
-    time::unix_ms,
 };
 use ractor::ActorRef;
 use regionmesh_cost::{
@@ -15,8 +14,9 @@ use regionmesh_cost::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    money::{BUDGETS_MAX, BudgetUse, CostNotice, NoticeKind, Notices},
+    status::money::{BUDGETS_MAX, BudgetUse, CostNotice, NoticeKind, Notices},
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     collections::BTreeMap,
     sync::Arc,

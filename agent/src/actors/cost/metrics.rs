@@ -1,10 +1,9 @@
 //! Metrics of money.
 
-use crate::cost::{
-    answers::Figures, books::Books, meter::Counts, observe::Answers, view::LiveView,
-};
+use crate::cost::{answers::Figures, books::Books, observe::Answers, view::LiveView};
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, date_at, end_of_day_ms};
+use regionmesh_runtime::meter::Counts;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

@@ -4,7 +4,7 @@ use crate::{cost::books::LIVE_GAP_MS, store::replace_file};
 use regionmesh_cost::{
     Amount, Anomaly, Currency, LiveAnomalies, LiveChange, LiveMeter, LiveRegion, Totals,
 };
-use regionmesh_protocol::{codec, money::Notices};
+use regionmesh_protocol::{codec, status::money::Notices};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 use tokio::task::JoinSet;

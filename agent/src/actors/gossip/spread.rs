@@ -5,7 +5,8 @@
 //! too, so this is done at a measured pace, which grows with the mesh. A random peer is asked every
 //! second whatever we believe of it.
 
-use regionmesh_protocol::{board::Digest, identity::AgentId};
+use regionmesh_core::gossip::Digest;
+use regionmesh_protocol::identity::AgentId;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

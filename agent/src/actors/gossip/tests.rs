@@ -2,7 +2,7 @@ use super::*;
 use crate::{address::Address, mesh::handle::Peer, snapshots::LinkInfo};
 use async_trait::async_trait;
 use prometheus::Registry;
-use regionmesh_protocol::facts::{FactKind, LeaderFacts, Links, ServingFacts};
+use regionmesh_protocol::status::{FactKind, LeaderFacts, Links, ServingFacts};
 
 /// A toy key: a signature is a hash under a secret that only tests know.
 struct Key(AgentId, AtomicU64);

@@ -1,8 +1,9 @@
 //! The clock that the actor measures with, and the wall-clock times that it publishes.
 
+use regionmesh_core::health::verdict::RegionVerdict;
 use regionmesh_protocol::{
     plan::{SHIFT_MIN_MS, difference, moved},
-    verdict::{Observation, RegionVerdict},
+    status::condition::Observation,
 };
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn start() -> Self {
         Self {
-            unix_ms: crate::time::unix_ms(),
+            unix_ms: regionmesh_runtime::time::unix_ms(),
             started: Instant::now(),
         }
     }

@@ -1,13 +1,14 @@
 //! From what all agents publish to the verdict on one region and on each of its addresses.
 
-use regionmesh_protocol::{
+use regionmesh_core::health::{
     endpoint::LAST_PROBE,
-    facts::Observations,
-    identity::{AgentId, RegionName},
     verdict::{
-        AddressVerdict, Condition, Opinion, RegionVerdict, own_of_addresses, own_report,
-        region_verdict,
+        AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
     },
+};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    status::{Observations, condition::Condition},
 };
 use std::net::IpAddr;
 

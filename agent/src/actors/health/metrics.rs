@@ -3,7 +3,8 @@
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use regionmesh_protocol::{identity::RegionName, probe::ProbeResult, verdict::Condition};
+use regionmesh_core::health::probe::ProbeResult;
+use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use std::{net::IpAddr, time::Duration};
 
 /// Probes and verdicts.

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::snapshots::{AgentView, SeenFact};
 use async_trait::async_trait;
-use regionmesh_protocol::board::EntryVersion;
+use regionmesh_core::gossip::{AgentView, SeenFact};
+use regionmesh_protocol::status::entry::EntryVersion;
 use std::{collections::HashMap, sync::Mutex};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -497,7 +497,7 @@ async fn probes_and_verdicts_are_counted() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
 
-    let text = crate::metrics::render(&bench.registry).unwrap();
+    let text = regionmesh_runtime::metrics::render(&bench.registry).unwrap();
     for line in [
         "regionmesh_probes_total{outcome=\"success\",region=\"b\"}",
         "regionmesh_verdict{condition=\"healthy\",region=\"b\"} 1",

@@ -1,20 +1,24 @@
 //! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the
 //! next plan rests on.
 
-use crate::{
-    config::{Config, RegionConfig},
-    snapshots::{AgentView, BoardView},
+use crate::config::{Config, RegionConfig};
+use regionmesh_core::{
+    gossip::{AgentView, BoardView},
+    health::verdict::{RegionVerdict, answered},
+    leader::election::{KnownLeader, Sight},
+    planning::{PlanInputs, RegionInput, load::LoadMeter},
+    recovery::trial::Evidence,
 };
 use regionmesh_protocol::{
-    election::{KnownLeader, Sight},
-    facts::{Fact, FactKind, Holdings, LeaderFacts, ServingFacts},
     identity::{AgentId, RegionName},
-    load::LoadMeter,
-    members::Members,
-    plan::{CommittedPlan, Plan, PlanInputs, RegionInput, RegionPlan, Standing},
-    register::{Ballot, Stamp},
-    trial::{Evidence, Served},
-    verdict::{Condition, RegionVerdict, answered},
+    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    register::{
+        ballot::{Ballot, Stamp},
+        members::Members,
+    },
+    status::{
+        Fact, FactKind, Holdings, LeaderFacts, ServingFacts, condition::Condition, served::Served,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -391,8 +395,8 @@ fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::snapshots::SeenFact;
-    use regionmesh_protocol::board::EntryVersion;
+    use regionmesh_core::gossip::SeenFact;
+    use regionmesh_protocol::status::entry::EntryVersion;
     use std::sync::Arc;
 
     fn board(told: &[(&str, Holdings)]) -> BoardView {

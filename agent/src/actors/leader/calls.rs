@@ -3,9 +3,12 @@
 use super::LeaderArguments;
 use crate::mesh::handle::Peer;
 use regionmesh_protocol::{
-    election::{PreVoteReply, PreVoteRequest},
     identity::RegionName,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, WITNESS},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        ballot::{Ballot, WITNESS},
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
     wire::{PeerReply, PeerRequest},
 };
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //! or set.
 
 use super::driver::Driver;
-use crate::snapshots::BoardView;
-use regionmesh_protocol::{identity::AgentId, plan::Plan, problem::ProblemKind, skew::OwnClock};
+use regionmesh_core::gossip::{BoardView, skew::OwnClock};
+use regionmesh_protocol::{identity::AgentId, plan::Plan, status::problem::ProblemKind};
 use std::{
     borrow::Cow,
     time::{Duration, Instant},

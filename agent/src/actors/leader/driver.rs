@@ -10,25 +10,32 @@ use super::{
 use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     cost::shift,
-    snapshots::{BoardView, LeaderView},
-    time::unix_ms,
+    snapshots::LeaderView,
 };
 use ractor::{ActorRef, RpcReplyPort};
-use regionmesh_protocol::{
-    election::{Election, ElectionEffect, ElectionSettings, PreVoteReply, PreVoteRequest, Sight},
-    facts::{Fact, FactKind, LeaderFacts},
-    freeze::FreezeWatch,
-    identity::{IdentityError, RegionName},
-    load::LoadMeter,
-    members::{Members, configured, register_id},
-    plan::{
-        CommittedPlan, CostTarget, Order, OrderAction, OrderError, Plan, PlanInputs, next_plan,
-        plan_order,
+use regionmesh_core::{
+    gossip::BoardView,
+    leader::{
+        election::{Election, ElectionEffect, ElectionSettings, Sight},
+        proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
     },
-    proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
-    register::{AcceptorAnswer, AcceptorRequest, Ballot, Stamp},
+    planning::{
+        CostTarget, PlanInputs, freeze::FreezeWatch, load::LoadMeter, next_plan, plan_order,
+    },
+};
+use regionmesh_protocol::{
+    identity::{IdentityError, RegionName},
+    plan::{CommittedPlan, Order, OrderAction, OrderError, Plan},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorRequest},
+        ballot::{Ballot, Stamp},
+        members::{Members, configured, register_id},
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
+    status::{Fact, FactKind, LeaderFacts},
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -2,15 +2,12 @@
 //! says so, and hands the DNS server what to answer meanwhile.
 
 use super::driver::Driver;
-use crate::{
-    snapshots::{BoardView, Freeze},
-    time::unix_ms,
+use regionmesh_core::{
+    gossip::BoardView,
+    planning::freeze::{Freeze, LocalAnswer, Place, local_answer},
 };
-use regionmesh_protocol::{
-    freeze::{LocalAnswer, Place, local_answer},
-    identity::RegionName,
-    plan::Plan,
-};
+use regionmesh_protocol::{identity::RegionName, plan::Plan};
+use regionmesh_runtime::time::unix_ms;
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Driver {

@@ -2,17 +2,18 @@
 //! state, latecomers.
 
 use super::driver::{Driver, OrderReply};
-use crate::{snapshots::BoardView, time::unix_ms};
+use regionmesh_core::{
+    gossip::BoardView,
+    leader::proposer::NoJoin,
+    planning::{MemberSight, MemberStep, check_membership, plan_membership},
+};
 use regionmesh_protocol::{
     identity::RegionName,
-    members::{Incarnation, MemberChange, Members, Mend},
-    plan::{
-        MemberOrder, MemberOrderError, MemberSight, MemberStep, Order, OrderAction, OrderError,
-        check_membership, plan_membership,
-    },
-    proposer::NoJoin,
+    plan::{MemberOrder, MemberOrderError, Order, OrderAction, OrderError},
+    register::members::{Incarnation, MemberChange, Members, Mend},
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     borrow::Cow,
     time::{Duration, Instant},

@@ -5,24 +5,27 @@ use super::*;
 use crate::{
     mesh::handle::{Peer, PeerError},
     refusals::reason,
-    snapshots::{BoardView, SeenFact},
-    store::history,
-    store::slots::{SlotMetrics, SlotStore},
+    store::{
+        history,
+        slots::{SlotMetrics, SlotStore},
+    },
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use ractor::ActorStatus;
+use regionmesh_core::{
+    gossip::{BoardView, SeenFact},
+    health::verdict::RegionVerdict,
+    planning::load::LoadMeter,
+    recovery::trial::Evidence,
+};
 use regionmesh_protocol::{
-    board::EntryVersion,
-    facts::{Fact, LeaderFacts, ServingFacts},
     identity::RegionName,
-    load::LoadMeter,
     plan::{
         CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing,
     },
-    trial::Evidence,
-    verdict::{Condition, RegionVerdict},
+    status::{Fact, LeaderFacts, ServingFacts, condition::Condition, entry::EntryVersion},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{

@@ -3,29 +3,35 @@
 //! A plan is adopted at once if the agent that tells of it is the one whose ballot it bears, and
 //! that ballot is the last that our own region's acceptor promised: then a leader speaks for
 //! itself. That is the usual case, and it costs no time. Any other plan, and any other claim to
-//! lead, is looked up at the acceptors first ([`regionmesh_protocol::confirm`]): one round trip, at
-//! most one round at a time. A plan kept on disk is treated like one that somebody tells of, except
-//! that it is answered meanwhile. What the acceptors refute is dropped, and whoever told of it is
-//! reported.
+//! lead, is looked up at the acceptors first ([`regionmesh_core::leader::confirm`]): one round
+//! trip, at most one round at a time. A plan kept on disk is treated like one that somebody tells
+//! of, except that it is answered meanwhile. What the acceptors refute is dropped, and whoever told
+//! of it is reported.
 
 use super::{
     board,
     calls::{CALL_TIMEOUT, ask_acceptor},
     driver::Driver,
 };
-use crate::{
-    actors::messages::LeaderMessage, known_plan, logging::Reminder, refusals::reason,
-    snapshots::BoardView,
+use crate::{actors::messages::LeaderMessage, known_plan, refusals::reason};
+use regionmesh_core::{
+    gossip::BoardView,
+    leader::{
+        confirm::{Reading, Voters},
+        election::KnownLeader,
+    },
 };
 use regionmesh_protocol::{
-    confirm::{Reading, Voters},
-    election::KnownLeader,
     identity::{AgentId, RegionName},
-    members::Members,
     plan::{CommittedPlan, Plan},
-    problem::ProblemKind,
-    register::{AcceptorAnswer, AcceptorReply, AcceptorRequest, Ballot, Bounds, Reach, Stamp},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        ballot::{Ballot, Bounds, Reach, Stamp},
+        members::Members,
+    },
+    status::problem::ProblemKind,
 };
+use regionmesh_runtime::logging::Reminder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

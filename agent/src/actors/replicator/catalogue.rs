@@ -3,8 +3,7 @@
 use crate::mesh::handle::{Peer, PeerLink};
 use regionmesh_protocol::{
     codec::{self, DOCUMENT_LIMIT},
-    conflict::Catalogue,
-    manifest::Digest,
+    models::{catalogue::Catalogue, digest::Digest},
     wire::{PAGE_MAX, PeerReply, PeerRequest},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -163,7 +162,7 @@ async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue
 mod tests {
     use super::*;
     use crate::mesh::handle::PeerError;
-    use regionmesh_protocol::{clock::HybridTime, manifest::VersionSummary};
+    use regionmesh_protocol::{clock::HybridTime, models::manifest::VersionSummary};
     use std::sync::Mutex;
 
     fn catalogue(count: usize, size: u64) -> Catalogue {

@@ -2,14 +2,14 @@
 
 use super::ReplicatorState;
 use crate::{
-    cost::{observe, view::pricing},
+    cost::{day::date, observe, view::pricing},
     replication::route::{RELAYED_MIN_BYTES, Routes, patience},
-    time::{date, unix_ms},
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    manifest::VersionSummary,
+    models::manifest::VersionSummary,
 };
+use regionmesh_runtime::time::unix_ms;
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},

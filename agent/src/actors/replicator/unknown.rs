@@ -1,8 +1,8 @@
 //! Regions whose catalogue could not be read. Not knowing what is missing is not the same as
 //! missing nothing.
 
-use crate::problems::Problems;
-use regionmesh_protocol::{identity::RegionName, problem::ProblemKind};
+use regionmesh_protocol::{identity::RegionName, status::problem::ProblemKind};
+use regionmesh_runtime::problems::Problems;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_catalogue_never_read_is_unknown_at_once_and_one_known_before_only_after_failures() {
-        let mut unknown: _ = UnknownCatalogues::default();
+        let mut unknown = UnknownCatalogues::default();
         let new: RegionName = "new".parse().unwrap();
         let old: RegionName = "old".parse().unwrap();
 

@@ -3,7 +3,7 @@
 use super::ReplicatorState;
 use crate::{actors::messages::ReplicatorMessage, store::clean::Cleaned};
 use ractor::ActorRef;
-use regionmesh_protocol::{conflict::Catalogue, manifest::VersionSummary};
+use regionmesh_protocol::models::{catalogue::Catalogue, manifest::VersionSummary};
 use std::time::{Duration, Instant};
 
 /// How often leftovers of crashes are cleaned up, beside once after the start.

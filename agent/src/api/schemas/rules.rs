@@ -15,10 +15,10 @@ use regionmesh_cost::{BaselineName, Group, Metric};
 use regionmesh_protocol::{
     event::{EventKind, Severity},
     identity::NAME_MAX,
-    manifest::{FILE_PATH_MAX, METADATA_MAX, MODEL_NAME_MAX, TEXT_MAX, VERSION_NAME_MAX},
+    models::manifest::{FILE_PATH_MAX, METADATA_MAX, MODEL_NAME_MAX, TEXT_MAX, VERSION_NAME_MAX},
     plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
+    status::condition::Condition,
     text::UNPRINTABLE_CLASS,
-    verdict::Condition,
 };
 use serde_json::{Value, json};
 
@@ -176,7 +176,7 @@ mod tests {
     use proptest::{prelude::*, string::string_regex};
     use regionmesh_protocol::{
         identity::RegionName,
-        manifest::{ModelName, VersionName, check_file_path},
+        models::manifest::{ModelName, VersionName, check_file_path},
     };
 
     /// Texts that a rule admits.

@@ -3,7 +3,8 @@
 use super::*;
 use crate::api::{Answer, Route};
 use http::header::ALLOW;
-use regionmesh_protocol::{alert::Alert, facts::AgentFacts};
+use regionmesh_core::notify::alert::Alert;
+use regionmesh_protocol::status::AgentFacts;
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 

@@ -5,12 +5,12 @@ use crate::{
     actors::messages::LeaderMessage,
     store::history::{History, PastPlan},
 };
+use regionmesh_core::{
+    planning::{PlanInputs, RegionInput, Strategy, plan_order},
+    recovery::{ramp::RecoveryPolicy, trial::Evidence},
+};
 use regionmesh_protocol::{
-    facts::Observations,
-    plan::{PlanInputs, RegionInput, Strategy, plan_order},
-    ramp::RecoveryPolicy,
-    trial::Evidence,
-    verdict::Observation,
+    status::{Observations, condition::Observation},
     wire::OrderRefusal,
 };
 

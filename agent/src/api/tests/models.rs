@@ -5,10 +5,15 @@ use crate::{api::reply::ApiError, store::models::ModelError};
 use axum::response::IntoResponse;
 use regionmesh_protocol::{
     clock::HybridTime,
-    conflict::{AliasEntry, Catalogue},
-    facts::Holdings,
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
-    servability::{Outcome, Servability, VERSIONS_MAX, VersionServability, content_tag},
+    models::{
+        catalogue::{AliasEntry, Catalogue},
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
+    status::{
+        Holdings,
+        servability::{Outcome, Servability, VERSIONS_MAX, VersionServability, content_tag},
+    },
 };
 
 fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> Fact {

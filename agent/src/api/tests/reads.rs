@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::api::types::{PlanDetail, Status};
-use regionmesh_protocol::{
-    facts::{AgentFacts, Holdings},
-    problem::ProblemKind,
-};
+use regionmesh_protocol::status::{AgentFacts, Holdings, problem::ProblemKind};
 
 fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -> ChildHealth {
     let down_since = down_for.map(|down_for| Instant::now().checked_sub(down_for).unwrap());
@@ -78,7 +75,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
 
     let facts = AgentFacts {
         version: "1.2.3".into(),
-        started_ms: crate::time::unix_ms() - 60_000,
+        started_ms: regionmesh_runtime::time::unix_ms() - 60_000,
         boot: 1,
         api_url: "http://127.0.0.12:9080".into(),
         cloud: "gcp".into(),

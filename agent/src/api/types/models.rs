@@ -1,9 +1,11 @@
 //! Models, their versions and aliases, and how they are published.
 
 use regionmesh_protocol::{
-    conflict::AliasEntry,
     identity::RegionName,
-    manifest::{Manifest, VersionSummary},
+    models::{
+        catalogue::AliasEntry,
+        manifest::{Manifest, VersionSummary},
+    },
     text::visible,
 };
 use serde::{Deserialize, Serialize};
@@ -146,7 +148,7 @@ pub struct FileStatus {
 
 impl From<&Manifest> for VersionDetail {
     fn from(manifest: &Manifest) -> Self {
-        let file = |file: &regionmesh_protocol::manifest::ManifestFile| FileStatus {
+        let file = |file: &regionmesh_protocol::models::manifest::ManifestFile| FileStatus {
             path: file.path.clone(),
             size: file.size,
             digest: file.digest.to_string(),

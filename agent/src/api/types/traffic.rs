@@ -1,6 +1,6 @@
 //! What the API says where traffic does not go as planned or ordered.
 
-use regionmesh_protocol::{identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use serde::{Deserialize, Serialize};
 
 /// An order that yields.

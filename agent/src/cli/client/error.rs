@@ -1,6 +1,6 @@
 //! Why a command could not be carried out.
 
-use crate::describe;
+use regionmesh_runtime::describe;
 use reqwest::{StatusCode, Url};
 use std::fmt;
 

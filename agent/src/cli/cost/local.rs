@@ -29,8 +29,8 @@ pub(super) fn answer(
     parameters: &Parameters,
     format: Format,
 ) -> Result<(String, bool)> {
-    let now_ms = crate::time::unix_ms();
-    let today = crate::time::date(now_ms);
+    let now_ms = regionmesh_runtime::time::unix_ms();
+    let today = crate::cost::day::date(now_ms);
 
     // First without the bills: what is misspelt is said before they are read.
     let question = Question::parse(kind, parameters, today)

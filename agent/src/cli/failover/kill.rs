@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use anyhow::{Context, Result};
-use regionmesh_protocol::{identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},

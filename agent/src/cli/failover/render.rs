@@ -10,7 +10,7 @@ use crate::{
         text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
     },
 };
-use regionmesh_protocol::{identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 
 /// Longest text of an agent's that is shown, characters.
 const TEXT_MAX: usize = 1_100;

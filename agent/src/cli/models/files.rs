@@ -1,7 +1,9 @@
 //! What is to be published: the files below a path, checked before anything is sent.
 
 use crate::cli::client::ClientError;
-use regionmesh_protocol::manifest::{FILES_MAX, ManifestError, VERSION_SIZE_MAX, check_file_path};
+use regionmesh_protocol::models::manifest::{
+    FILES_MAX, ManifestError, VERSION_SIZE_MAX, check_file_path,
+};
 use std::{
     fs::Metadata,
     io,

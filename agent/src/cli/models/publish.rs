@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use regionmesh_protocol::manifest::{METADATA_MAX, ModelName, VersionName};
+use regionmesh_protocol::models::manifest::{METADATA_MAX, ModelName, VersionName};
 use serde_json::{Map, Value, json};
 use std::{
     io::IsTerminal,

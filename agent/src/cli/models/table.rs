@@ -131,7 +131,7 @@ pub(super) fn model(model: &ModelStatus, paint: Paint) -> String {
     }
 
     let mut table = Table::new(&["ALIAS", "VERSION", "SET", "BY"]).heading(paint);
-    let now_ms = crate::time::unix_ms();
+    let now_ms = regionmesh_runtime::time::unix_ms();
     for alias in &model.aliases {
         table.row(vec![
             plain(&alias.alias, TEXT_MAX),

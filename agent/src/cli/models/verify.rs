@@ -13,7 +13,7 @@ use clap::Args;
 use futures::future::join_all;
 use regionmesh_protocol::{
     identity::RegionName,
-    manifest::{ModelName, VersionName},
+    models::manifest::{ModelName, VersionName},
 };
 use serde::Serialize;
 use serde_json::json;

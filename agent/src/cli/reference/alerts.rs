@@ -1,7 +1,7 @@
 //! What is generated from the table of alerts: documentation, and Prometheus' rules with their
 //! tests. Pure.
 
-use regionmesh_protocol::alert::{AlertRow, KnownBy, rows};
+use regionmesh_core::notify::alert::{AlertRow, KnownBy, rows};
 
 const HEAD: &str = "# Written by `regionmesh docs`, from the table in protocol/src/alert/table.rs; \
     scripts/test-monitoring compares.\n";

@@ -7,7 +7,7 @@ use crate::{
         text::{Paint, Table, Tone, ago, moment, percent, plain, wrap},
     },
 };
-use regionmesh_protocol::{event::Severity, identity::RegionName, verdict::Condition};
+use regionmesh_protocol::{event::Severity, identity::RegionName, status::condition::Condition};
 use std::collections::BTreeSet;
 
 /// Longest text of an agent's that is shown, characters.
@@ -390,7 +390,7 @@ fn now_ms(status: &Status) -> u64 {
     status
         .plan
         .as_ref()
-        .map_or_else(crate::time::unix_ms, |plan| {
+        .map_or_else(regionmesh_runtime::time::unix_ms, |plan| {
             plan.made_ms.saturating_add(plan.age_ms)
         })
 }

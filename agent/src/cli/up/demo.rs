@@ -23,7 +23,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::future::join_all;
-use regionmesh_protocol::{identity::RegionName, manifest::ModelName};
+use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use serde_json::json;
 use std::{
     fmt::Write,

@@ -4,14 +4,18 @@
 //! ports as all others; a mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
-    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig, LogConfig,
+    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
     RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
+};
+use regionmesh_core::{
+    planning::Strategy,
+    recovery::ramp::{RampStep, RecoveryPolicy},
 };
 use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
-    plan::{FULL_WEIGHT_BP, Strategy},
-    ramp::{RampStep, RecoveryPolicy},
+    plan::FULL_WEIGHT_BP,
 };
+use regionmesh_runtime::logging::LogConfig;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -11,11 +11,8 @@ use super::{
 };
 use crate::front_door::{FrontDoorArguments, FrontDoorMetrics, HOLD_TIMEOUT};
 use futures::future::join_all;
-use regionmesh_protocol::{
-    identity::{AgentId, IdentityError, MeshName, RegionName},
-    plan::Strategy,
-    ramp::RecoveryPolicy,
-};
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use regionmesh_protocol::identity::{AgentId, IdentityError, MeshName, RegionName};
 use std::{
     collections::BTreeMap,
     ffi::OsString,

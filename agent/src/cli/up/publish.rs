@@ -1,8 +1,9 @@
 //! Models given on the command line of `up`, published once the mesh is ready.
 
 use super::{error::UpError, layout::Layout, local_mesh::LocalMesh, ready};
-use crate::{describe, serving::sample};
-use regionmesh_protocol::manifest::ModelName;
+use crate::serving::sample;
+use regionmesh_protocol::models::manifest::ModelName;
+use regionmesh_runtime::describe;
 use std::{ffi::OsStr, path::PathBuf, process::Stdio, str::FromStr, time::Duration};
 use tokio::{
     process::Command,

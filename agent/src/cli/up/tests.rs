@@ -12,7 +12,8 @@ use super::{
 use crate::config::Config;
 use clap::Parser;
 use proptest::prelude::*;
-use regionmesh_protocol::{identity::RegionName, plan::Strategy as TrafficStrategy};
+use regionmesh_core::planning::Strategy as TrafficStrategy;
+use regionmesh_protocol::identity::RegionName;
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use tokio::time::Instant;
 

@@ -8,9 +8,11 @@ use regionmesh_cost::{
     ReplicationFinding, date_at, egress_report, price_per_gb,
 };
 use regionmesh_protocol::{
-    conflict::Catalogue,
     identity::RegionName,
-    manifest::{ModelName, VersionName, VersionSummary},
+    models::{
+        catalogue::Catalogue,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
@@ -264,7 +266,7 @@ mod tests {
     use super::*;
     use crate::config::rig;
     use regionmesh_cost::{Currency, Ledger, Money, Prices, Totals};
-    use regionmesh_protocol::{clock::HybridTime, manifest::Digest};
+    use regionmesh_protocol::{clock::HybridTime, models::digest::Digest};
     use std::sync::Arc;
 
     const REGIONS: [&str; 3] = ["eu-west-1", "ap-south-1", "us-west-2"];

@@ -3,18 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{
-    config::rig,
-    cost::questions::Wishes,
-    snapshots::{AgentView, BoardView, SeenFact},
-};
+use crate::{config::rig, cost::questions::Wishes};
+use regionmesh_core::gossip::{AgentView, BoardView, SeenFact};
 use regionmesh_cost::{
     Counters, ImportOptions, Importer, ModelCounters, NodeChange, NodeCounts, NodeGroup,
     PricingClass, Proposal, Recommendation, RecommendationKind, Recommendations, SourceCounters,
     StoredPart, Verdict,
 };
 use regionmesh_protocol::{
-    clock::HybridTime, conflict::Catalogue, facts::Fact, manifest::VersionSummary, money::CostFacts,
+    clock::HybridTime,
+    models::{catalogue::Catalogue, manifest::VersionSummary},
+    status::{Fact, money::CostFacts},
 };
 use time::macros::date;
 
@@ -149,7 +148,7 @@ fn held(model: &str, days_ago: u64, today_ms: u64) -> VersionSummary {
     VersionSummary {
         model: model.parse().unwrap(),
         version: "1".parse().unwrap(),
-        content: regionmesh_protocol::manifest::Digest::of(model.as_bytes()),
+        content: regionmesh_protocol::models::digest::Digest::of(model.as_bytes()),
         size: 100 << 30,
         published: HybridTime {
             wall_ms: today_ms - days_ago * DAY,

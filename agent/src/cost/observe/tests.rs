@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::cost::meter::ModelCount;
 use proptest::prelude::*;
+use regionmesh_runtime::meter::ModelCount;
 
 fn region(name: &str) -> RegionName {
     name.parse().unwrap()

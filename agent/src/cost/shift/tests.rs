@@ -1,19 +1,20 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{
-    config::rig,
-    cost::observe,
-    snapshots::{AgentView, SeenFact},
+use crate::{config::rig, cost::observe};
+use regionmesh_core::{
+    gossip::{AgentView, SeenFact},
+    planning::{RegionInput, Strategy},
+    recovery::{ramp::RecoveryPolicy, trial::Evidence},
 };
 use regionmesh_cost::{Budget, BudgetPeriod, Money, Prices, evaluate_budget};
 use regionmesh_protocol::{
-    board::EntryVersion,
-    facts::{Fact, Links, ServingFacts},
-    money::{CostFacts, EgressUse, ModelUse},
-    plan::{RegionInput, RegionPlan, Strategy},
-    ramp::RecoveryPolicy,
-    trial::Evidence,
+    plan::RegionPlan,
+    status::{
+        Fact, Links, ServingFacts,
+        entry::EntryVersion,
+        money::{CostFacts, EgressUse, ModelUse},
+    },
 };
 use std::{sync::Arc, time::Instant};
 

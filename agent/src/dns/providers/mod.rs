@@ -11,9 +11,10 @@ use crate::config::Config;
 use async_trait::async_trait;
 use metrics::ProviderMetrics;
 use prometheus::Registry;
+use regionmesh_core::planning::Strategy;
 use regionmesh_protocol::{
-    plan::{CommittedPlan, Plan, RegionPlan, Strategy},
-    register::{Ballot, Stamp},
+    plan::{CommittedPlan, Plan, RegionPlan},
+    register::ballot::{Ballot, Stamp},
 };
 use route53::Route53;
 use serde::Serialize;

@@ -15,10 +15,10 @@ use crate::{
     snapshots::Snapshots,
 };
 use futures::future::join_all;
+use regionmesh_core::replication::keeps_name;
 use regionmesh_protocol::{
-    conflict::keeps_name,
     identity::RegionName,
-    manifest::{Manifest, VersionSummary},
+    models::manifest::{Manifest, VersionSummary},
     wire::{PeerReply, PeerRequest},
 };
 use std::{
@@ -126,10 +126,10 @@ fn is_rival(known: &VersionSummary, published: &VersionSummary) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use regionmesh_protocol::{clock::HybridTime, manifest::ManifestFile};
+    use regionmesh_protocol::{clock::HybridTime, models::manifest::ManifestFile};
 
     fn manifest(path: &str) -> Manifest {
-        let digest = regionmesh_protocol::manifest::Digest::of(path.as_bytes());
+        let digest = regionmesh_protocol::models::digest::Digest::of(path.as_bytes());
         Manifest {
             model: "m".parse().unwrap(),
             version: "1".parse().unwrap(),

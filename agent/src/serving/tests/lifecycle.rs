@@ -507,7 +507,7 @@ async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
     assert_eq!(rig.get("/v2/health/ready").await.0, 200);
     let serving = |models: &[&str]| {
         let served = models.iter().map(|name| name.parse().unwrap()).collect();
-        regionmesh_protocol::servability::RegionModels {
+        regionmesh_core::planning::servability::RegionModels {
             served,
             ..Default::default()
         }

@@ -14,9 +14,12 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use regionmesh_protocol::{
     clock::HybridTime,
-    conflict::AliasEntry,
-    manifest::{Digest, ModelName, VersionName, VersionSummary},
-    servability::{Outcome, VersionServability},
+    models::{
+        catalogue::AliasEntry,
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
+    status::servability::{Outcome, VersionServability},
 };
 use serde_json::{Value, json};
 use std::{
@@ -95,7 +98,9 @@ struct Rig {
     memory: Arc<Memory>,
     announce: watch::Sender<Arc<Catalogue>>,
     draining: watch::Sender<bool>,
-    peers: watch::Sender<Arc<BTreeMap<RegionName, regionmesh_protocol::servability::RegionModels>>>,
+    peers: watch::Sender<
+        Arc<BTreeMap<RegionName, regionmesh_core::planning::servability::RegionModels>>,
+    >,
     facts: watch::Receiver<ServingFacts>,
     servability: watch::Receiver<Servability>,
     quarantine: Arc<quarantine::Quarantine>,
@@ -318,7 +323,7 @@ impl Rig {
     }
 
     fn metrics(&self) -> String {
-        crate::metrics::render(&self.registry).unwrap()
+        regionmesh_runtime::metrics::render(&self.registry).unwrap()
     }
 }
 

@@ -1,7 +1,9 @@
 use super::*;
-use ::parquet::arrow::ArrowWriter;
-use ::parquet::basic::{Compression, Encoding};
-use ::parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use ::parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, Encoding},
+    file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion},
+};
 use arrow_array::{
     ArrayRef, Date32Array, Decimal128Array, Float64Array, RecordBatch, StringArray,
     TimestampMillisecondArray,
@@ -160,7 +162,7 @@ proptest! {
         dictionary_bytes in prop_oneof![Just(0usize), 10usize..300, Just(1 << 20)],
         page_rows in 1usize..3_000,
         is_second_version: bool,
-        is_compressed: bool,,
+        is_compressed: bool,
     ) {
         let rows: Vec<Row> = runs
             .iter()

@@ -26,7 +26,7 @@ proptest! {
     fn a_shortfall_is_found_exactly_where_some_set_of_regions_has_too_little(
         groups in prop::collection::vec((1u64..1 << REGIONS, 1u32..50), 1..12),
         capacity in prop::collection::vec(0u32..60, REGIONS),
-        lost in prop::option::of(0..REGIONS),,
+        lost in prop::option::of(0..REGIONS),
     ) {
         let groups: Vec<_> = groups
             .into_iter()

@@ -19,7 +19,7 @@ use regionmesh::{
         measure::{wait, watch_dns},
     },
 };
-use regionmesh_protocol::plan::Strategy;
+use regionmesh_core::planning::Strategy;
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -9,7 +9,7 @@ use regionmesh::{
     cli::up::{layout::LocalAgent, measure::resolve},
     serving::sample,
 };
-use regionmesh_protocol::plan::Strategy;
+use regionmesh_core::planning::Strategy;
 use std::{
     collections::BTreeSet,
     ffi::OsString,

@@ -14,8 +14,8 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use others::Other;
 use perf::{Load, Outcome};
-use regionmesh::{cli::up::layout::LocalAgent, cli::up::measure::wait};
-use regionmesh_protocol::plan::Strategy;
+use regionmesh::cli::up::{layout::LocalAgent, measure::wait};
+use regionmesh_core::planning::Strategy;
 use std::{
     net::SocketAddr,
     process::Command,

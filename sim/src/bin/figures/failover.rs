@@ -20,7 +20,8 @@ use regionmesh::{
     front_door::{FrontDoor, FrontDoorMetrics},
     serving::sample,
 };
-use regionmesh_protocol::{manifest::ModelName, plan::Strategy};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::models::manifest::ModelName;
 use serde_json::json;
 use std::{
     sync::Arc,

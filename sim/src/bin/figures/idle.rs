@@ -6,7 +6,7 @@ use crate::{
     report::Report,
 };
 use anyhow::{Context, Result};
-use regionmesh_protocol::plan::Strategy;
+use regionmesh_core::planning::Strategy;
 use std::time::{Duration, Instant};
 
 /// How long is watched.

@@ -13,7 +13,7 @@ use regionmesh::{
     },
     config::Config,
 };
-use regionmesh_protocol::{plan::Strategy, ramp::RecoveryPolicy};
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use std::{ffi::OsString, net::Ipv4Addr, ops::Deref, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 

@@ -9,7 +9,8 @@ use crate::{
 use anyhow::{Result, anyhow};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh::cli::up::publish::{ModelToPublish, publish};
-use regionmesh_protocol::{manifest::ModelName, plan::Strategy};
+use regionmesh_core::planning::Strategy;
+use regionmesh_protocol::models::manifest::ModelName;
 use std::{
     io::Write,
     path::Path,

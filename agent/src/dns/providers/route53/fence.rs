@@ -9,7 +9,7 @@ use super::{
     records::{RecordSet, Routing},
     settings::Settings,
 };
-use regionmesh_protocol::register::Stamp;
+use regionmesh_protocol::register::ballot::Stamp;
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt};
 

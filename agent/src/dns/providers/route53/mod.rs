@@ -263,7 +263,7 @@ impl DnsProvider for Route53 {
         verify::until_visible(&servers, expected, self.api.patience()).await?;
         settled.verified = servers.iter().map(ToString::to_string).collect();
         if published.batches > 0 && published.made_ms > 0 {
-            let visible_ms = crate::time::unix_ms().saturating_sub(published.made_ms);
+            let visible_ms = regionmesh_runtime::time::unix_ms().saturating_sub(published.made_ms);
             self.metrics
                 .visible
                 .observe(Duration::from_millis(visible_ms).as_secs_f64());

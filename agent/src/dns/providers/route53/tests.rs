@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
-    register::{Ballot, Stamp},
+    register::ballot::{Ballot, Stamp},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

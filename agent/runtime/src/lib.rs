@@ -1,0 +1,15 @@
+//! What every part of an agent stands on: the clock, logs, listeners, problems and counters.
+
+pub mod describe;
+pub mod listener;
+pub mod logging;
+pub mod meter;
+pub mod metrics;
+pub mod problems;
+pub mod time;
+
+/// Version of the binary, with the commit that it was built from where that is known.
+pub const VERSION: &str = match option_env!("REGIONMESH_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};

@@ -1,0 +1,346 @@
+//! The one accept loop of all TCP doors: the API, the model server, the front door, DNS.
+//!
+//! Places are given out by [`Places`]: each door has a number of them, a client (an IPv4 address or
+//! an IPv6 /64) takes no more than its share, and a newcomer displaces the connection that has been
+//! idle for longest. Where nothing is idle, a door may have a reserve: a few short-lived
+//! connections on which health routes alone are answered, so that users who keep an agent busy
+//! don't make it look dead to those who watch it.
+
+pub mod http;
+mod impatient;
+
+use crate::logging::Throttle;
+use prometheus::IntGauge;
+use regionmesh_core::admission::places::{Admitted, Places};
+pub use regionmesh_core::admission::places::{PlaceLimits, Refused};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Pause after a failed accept: out of file descriptors, most likely, which passes as connections
+/// end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// At most one log line of each kind in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why a door did not serve a connection, or not to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turned {
+    /// The system could not accept it.
+    NotAccepted,
+    /// Its client has as many as one client may: the newcomer, or the client's longest idle one,
+    /// had to go.
+    OneClient,
+    /// Every place is taken: the newcomer, or the longest idle one of the client with the most, had
+    /// to go.
+    Full,
+}
+
+impl Turned {
+    /// For the label of a metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAccepted => "accept",
+            Self::OneClient => "one-client",
+            Self::Full => "crowded",
+        }
+    }
+}
+
+impl From<Refused> for Turned {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Client => Self::OneClient,
+            Refused::Full => Self::Full,
+        }
+    }
+}
+
+/// What a door allows.
+#[derive(Debug, Clone, Copy)]
+pub struct DoorLimits {
+    /// Connections that are served.
+    pub places: PlaceLimits,
+    /// Connections beyond them on which health routes alone are answered; none: further ones are
+    /// closed.
+    pub reserve: Option<PlaceLimits>,
+    /// How long connections may take to end once the door closes; then they are cut off.
+    pub stop_timeout: Duration,
+}
+
+/// A door: its places, and what is counted of it. Several listeners may share one.
+pub struct Door {
+    /// For the log.
+    name: &'static str,
+    limits: DoorLimits,
+    places: Arc<Room>,
+    reserve: Option<Arc<Room>>,
+    open: IntGauge,
+    count: Box<dyn Fn(Turned) + Send + Sync>,
+    not_accepted: Throttle,
+    crowded: Throttle,
+}
+
+impl Door {
+    /// A door without connections. `count` is called for each that was not served, or not to its
+    /// end.
+    pub fn new(
+        name: &'static str,
+        limits: DoorLimits,
+        open: IntGauge,
+        count: impl Fn(Turned) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            limits,
+            places: Room::new(limits.places),
+            reserve: limits.reserve.map(Room::new),
+            open,
+            count: Box::new(count),
+            not_accepted: Throttle::new(LOG_INTERVAL),
+            crowded: Throttle::new(LOG_INTERVAL),
+        })
+    }
+
+    /// Gives a new connection a place, or one of the reserve, or none.
+    fn admit(&self, from: SocketAddr) -> Option<Seat> {
+        let (seat, turned) = match self.places.admit(from, false) {
+            Ok((seat, evicted)) => (Some(seat), evicted),
+            Err(refused) => {
+                let seat = self
+                    .reserve
+                    .as_ref()
+                    .and_then(|reserve| reserve.admit(from, true).ok());
+                (seat.map(|(seat, _)| seat), Some(refused))
+            }
+        };
+
+        if let Some(refused) = turned {
+            let turned = Turned::from(refused);
+            (self.count)(turned);
+            if let Some(left_out) = self.crowded.admit(Instant::now()) {
+                let PlaceLimits { total, per_client } = self.limits.places;
+                let door = self.name;
+                let reason = turned.as_str();
+                tracing::warn!(door, reason, %from, total, per_client, left_out, "connections gave way to newer ones");
+            }
+        }
+
+        seat
+    }
+
+    async fn accept_failed(&self, error: &io::Error) {
+        (self.count)(Turned::NotAccepted);
+        if let Some(left_out) = self.not_accepted.admit(Instant::now()) {
+            tracing::warn!(door = self.name, %error, left_out, "a connection could not be \
+                accepted");
+        }
+
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// Accepts connections and lets `serve` handle each in a task of its own, until `stop`. Connections
+/// in progress then have the door's `stop_timeout` to end. If this is dropped, they are cut off.
+pub async fn accept<C>(
+    listener: TcpListener,
+    door: Arc<Door>,
+    stop: CancellationToken,
+    serve: impl Fn(TcpStream, Arc<Seat>) -> C,
+) where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let connections = TaskTracker::new();
+    let abort = CancellationToken::new();
+    let _abort_on_drop = abort.clone().drop_guard();
+
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                door.accept_failed(&error).await;
+                continue;
+            }
+        };
+
+        let Some(seat) = door.admit(from).map(Arc::new) else {
+            continue;
+        };
+        let connection = serve(stream, seat.clone());
+        let abort = abort.clone();
+        let open = Open::new(&door.open);
+
+        connections.spawn(async move {
+            let _open = open;
+            tokio::select! {
+                biased;
+                () = abort.cancelled() => {}
+                () = seat.evicted.cancelled() => {}
+                () = connection => {}
+            }
+        });
+    }
+
+    // Closed first, so that clients go elsewhere while the last requests end.
+    drop(listener);
+    connections.close();
+    if timeout(door.limits.stop_timeout, connections.wait())
+        .await
+        .is_err()
+    {
+        let open = connections.len();
+        tracing::warn!(
+            door = door.name,
+            open,
+            "connections were cut off: they took too long to end"
+        );
+    }
+}
+
+/// Connections of one kind and their places.
+#[derive(Debug)]
+pub struct Room(Mutex<RoomState>);
+
+#[derive(Debug)]
+struct RoomState {
+    places: Places<IpAddr>,
+    /// Cancelled for a connection that must give way.
+    evictions: HashMap<u64, CancellationToken>,
+}
+
+impl Room {
+    /// Without connections.
+    pub fn new(limits: PlaceLimits) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(RoomState {
+            places: Places::new(limits),
+            evictions: HashMap::new(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RoomState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for something that can't give way; the refusal says which limit it met.
+    pub fn admit_busy(self: &Arc<Self>, from: SocketAddr) -> Result<Seat, Refused> {
+        let (seat, _) = self.admit(from, false)?;
+        seat.set_busy();
+        Ok(seat)
+    }
+
+    /// A place, and for which limit another connection had to give way, if one had.
+    fn admit(
+        self: &Arc<Self>,
+        from: SocketAddr,
+        is_reserve: bool,
+    ) -> Result<(Seat, Option<Refused>), Refused> {
+        let mut state = self.lock();
+        let Admitted { id, evicted } = state.places.admit(client(from.ip()))?;
+        let eviction = evicted.and_then(|(evicted, _)| state.evictions.remove(&evicted));
+        let own = CancellationToken::new();
+
+        state.evictions.insert(id, own.clone());
+        drop(state);
+        if let Some(eviction) = eviction {
+            eviction.cancel();
+        }
+
+        let seat = Seat {
+            room: self.clone(),
+            id,
+            from,
+            is_reserve,
+            evicted: own,
+        };
+
+        Ok((seat, evicted.map(|(_, limit)| limit)))
+    }
+}
+
+/// Whose connection it is: an IPv4 address, or an IPv6 /64, since whoever has one address of such a
+/// network has all.
+fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// A connection's place, given back when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    room: Arc<Room>,
+    id: u64,
+    from: SocketAddr,
+    is_reserve: bool,
+    evicted: CancellationToken,
+}
+
+impl Seat {
+    /// The client's address.
+    pub fn from(&self) -> SocketAddr {
+        self.from
+    }
+
+    /// Whether health routes alone are to be answered.
+    pub fn is_reserve(&self) -> bool {
+        self.is_reserve
+    }
+
+    /// A request is being answered: this connection does not give way.
+    pub fn set_busy(&self) {
+        self.room.lock().places.set_busy(self.id);
+    }
+
+    /// The client's turn: this connection may give way to a newer one, after those that have been
+    /// idle for longer.
+    pub fn set_idle(&self) {
+        self.room.lock().places.set_idle(self.id);
+    }
+
+    /// Gives the place back although the connection goes on: it is counted elsewhere.
+    pub fn leave(&self) {
+        let mut state = self.room.lock();
+        state.places.release(self.id);
+        state.evictions.remove(&self.id);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Counts an open connection until dropped.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

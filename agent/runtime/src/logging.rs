@@ -1,0 +1,394 @@
+//! Structured logs, for people or for machines, on standard error; times in UTC.
+
+use regionmesh_protocol::text::{is_unprintable, visible};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal, Write},
+    panic::PanicHookInfo,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+use tracing_subscriber::{
+    EnvFilter, Registry,
+    field::RecordFields,
+    fmt::{
+        self, FormatFields,
+        format::{DefaultFields, Writer},
+    },
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
+};
+
+/// Logging.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A tracing filter, for example `info,regionmesh::mesh=debug`; `RUST_LOG` outranks it.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs
+        // itself.
+        Self {
+            format: LogFormat::Text,
+            filter: "info,ractor=warn,ractor_cluster=warn".into(),
+        }
+    }
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The filter in force, once logging has started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is not one.
+    #[error("log.filter (or RUST_LOG) {0:?} is not a filter: {1}; try info,regionmesh::mesh=debug")]
+    Filter(String, tracing_subscriber::filter::ParseError),
+    /// Something has set up logging before.
+    #[error("logging is set up already: {0}")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// The filter can't be replaced.
+    #[error("the log filter can't be replaced: {0}")]
+    Replace(#[from] reload::Error),
+}
+
+/// Starts logging; also panics go to the log, with their place.
+pub fn init(config: &LogConfig) -> Result<(), LogError> {
+    let (filter, handle) = reload::Layer::new(filter(environment(), config)?);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = fmt::layer().with_writer(std::io::stderr);
+
+    match config.format {
+        LogFormat::Text => {
+            let layer = layer.fmt_fields(PrintableFields);
+            // Asked for by https://no-color.org; also a terminal may be told to stay plain.
+            let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+
+            registry
+                .with(layer.with_ansi(!is_plain && std::io::stderr().is_terminal()))
+                .try_init()?;
+        }
+        LogFormat::Json => {
+            let layer = layer.with_writer(|| PrintableJson(std::io::stderr()));
+            registry.with(layer.json().flatten_event(true)).try_init()?;
+        }
+    }
+
+    std::panic::set_hook(Box::new(log_panic));
+    // Set up twice is refused above.
+    let _ = FILTER.set(handle);
+    Ok(())
+}
+
+/// Replaces the filter of a process that logs already.
+pub fn set_filter(config: &LogConfig) -> Result<(), LogError> {
+    let filter = filter(environment(), config)?;
+    match FILTER.get() {
+        Some(handle) => Ok(handle.reload(filter)?),
+        None => Ok(()),
+    }
+}
+
+/// Whether the environment says what is logged, whatever the configuration says.
+pub fn is_filter_of_environment() -> bool {
+    environment().is_some_and(|text| !text.trim().is_empty())
+}
+
+fn environment() -> Option<String> {
+    std::env::var(EnvFilter::DEFAULT_ENV).ok()
+}
+
+/// Fields as ever, with what is unprintable in them escaped: a text of a peer or a client must not
+/// forge a line of the log or rewrite a terminal.
+struct PrintableFields;
+
+impl<'writer> FormatFields<'writer> for PrintableFields {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> std::fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&visible(&text))
+    }
+}
+
+/// Escapes in lines of JSON what its syntax lets through: DEL, C1, changes of direction. They occur
+/// in strings alone, where `\u` means the same, so that a program reads what it would have read.
+struct PrintableJson<W>(W);
+
+impl<W: Write> Write for PrintableJson<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let is_escaped = |c: char| c != '\n' && is_unprintable(c);
+        if !text.contains(is_escaped) {
+            self.0.write_all(line)?;
+            return Ok(line.len());
+        }
+
+        let mut escaped = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if is_escaped(c) {
+                escaped += &format!("\\u{:04x}", u32::from(c));
+            } else {
+                escaped.push(c);
+            }
+        }
+
+        self.0.write_all(escaped.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The filter in force: `RUST_LOG` outranks the configuration, unless it is blank.
+fn filter(environment: Option<String>, config: &LogConfig) -> Result<EnvFilter, LogError> {
+    let text = environment
+        .filter(|text| !text.trim().is_empty())
+        .unwrap_or_else(|| config.filter.clone());
+    EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let said = panic.payload_as_str().unwrap_or("of an unknown kind");
+
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(
+            place,
+            thread = std::thread::current().name().unwrap_or_default(),
+            "panic: {said}"
+        );
+    } else {
+        // A filter that hides errors must not hide the reason of a death.
+        let _ = writeln!(std::io::stderr(), "panic at {place}: {said}");
+    }
+}
+
+/// Lets through one line in a while: what a stranger can cause must not fill a disk.
+#[derive(Debug)]
+pub struct Throttle {
+    every: Duration,
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Throttle {
+    /// One line each `every`.
+    pub const fn new(every: Duration) -> Self {
+        Self {
+            every,
+            state: Mutex::new((None, 0)),
+        }
+    }
+
+    /// Whether to write the line now; then how many were left out since the last.
+    pub fn admit(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, left_out) = &mut *state;
+        if last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
+            *left_out += 1;
+            return None;
+        }
+
+        *last = Some(now);
+        Some(std::mem::take(left_out))
+    }
+}
+
+/// The same for each of several things that can go wrong again and again: the first time at once,
+/// then once in a while.
+#[derive(Debug)]
+pub struct Reminder<K> {
+    every: Duration,
+    said: BTreeMap<K, (Instant, u64)>,
+}
+
+impl<K: Ord + Clone> Reminder<K> {
+    /// One line each `every` for each thing.
+    pub fn new(every: Duration) -> Self {
+        Self {
+            every,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Whether to write the line now; then how many of it were left out since the last.
+    pub fn admit(&mut self, key: &K, now: Instant) -> Option<u64> {
+        match self.said.get_mut(key) {
+            Some((at, left_out)) if now.saturating_duration_since(*at) < self.every => {
+                *left_out += 1;
+                None
+            }
+            Some((at, left_out)) => {
+                *at = now;
+                Some(std::mem::take(left_out))
+            }
+            None => {
+                self.said.insert(key.clone(), (now, 0));
+                Some(0)
+            }
+        }
+    }
+
+    /// Forgets what can't go wrong any more.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.said.retain(|key, _| keep(key));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_outranks_the_configuration_unless_it_is_blank() {
+        let config = LogConfig::default();
+        assert_eq!(
+            filter(Some("warn".into()), &config).unwrap().to_string(),
+            "warn"
+        );
+
+        for blank in [None, Some(String::new()), Some(" ".into())] {
+            assert!(
+                filter(blank, &config)
+                    .unwrap()
+                    .to_string()
+                    .contains("ractor_cluster=warn")
+            );
+        }
+    }
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_field_forges_no_line_and_no_escape_sequence_however_it_is_logged() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(PrintableFields);
+        let bad = "x\nforged\r\u{1b}[31m\u{9b}\u{202e}\0";
+
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(display = %bad, debug = ?bad, text = bad, "message {bad}");
+        });
+
+        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.lines().count(), 1, "{written}");
+
+        let line = written.trim_end_matches('\n');
+        assert_eq!(
+            regionmesh_protocol::text::unprintable(line),
+            None,
+            "{line:?}"
+        );
+
+        assert!(
+            line.contains("message x\\nforged") && line.contains("display=x\\nforged"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_reads_the_same_and_holds_nothing_that_rewrites_a_terminal() {
+        let mut writer = PrintableJson(Vec::new());
+        let line = serde_json::json!({ "reason": "a\n\u{9b}31m\u{202e}b\u{7f} é" });
+        writer.write_all(format!("{line}\n").as_bytes()).unwrap();
+
+        let written = String::from_utf8(writer.0).unwrap();
+        assert_eq!(
+            regionmesh_protocol::text::unprintable(written.trim_end_matches('\n')),
+            None,
+            "{written:?}"
+        );
+
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&written).unwrap(),
+            line
+        );
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_named_in_the_error() {
+        let error = filter(Some("=loud=".into()), &LogConfig::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("=loud=") && error.contains("RUST_LOG"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn each_thing_is_reminded_of_by_itself_and_forgotten_when_it_is_over() {
+        let mut reminder = Reminder::new(Duration::from_secs(60));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+
+        assert_eq!(
+            [0, 3, 59, 60, 61].map(|s| reminder.admit(&"a", after(s))),
+            [Some(0), None, None, Some(2), None]
+        );
+
+        assert_eq!(reminder.admit(&"b", after(61)), Some(0));
+        reminder.retain(|thing| *thing != "a");
+        assert_eq!(
+            [
+                reminder.admit(&"a", after(62)),
+                reminder.admit(&"b", after(62))
+            ],
+            [Some(0), None]
+        );
+    }
+
+    #[test]
+    fn a_throttle_lets_one_through_and_counts_the_rest() {
+        let throttle = Throttle::new(Duration::from_secs(60));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+
+        assert_eq!(
+            [0, 1, 59, 60, 61].map(|s| throttle.admit(after(s))),
+            [Some(0), None, None, Some(2), None]
+        );
+    }
+}

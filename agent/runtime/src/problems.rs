@@ -1,0 +1,164 @@
+//! The problems of this agent: any part reports one and says when it is over; the mesh hears of
+//! them through the board.
+
+use crate::time::unix_ms;
+use regionmesh_protocol::status::problem::{
+    DETAIL_MAX, PROBLEMS_MAX, Problem, ProblemKind, SUBJECT_MAX,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::watch;
+
+type Book = BTreeMap<(ProblemKind, String), Problem>;
+
+/// The active problems. Cheap to clone; all clones share one book.
+#[derive(Debug, Clone, Default)]
+pub struct Problems {
+    book: Arc<watch::Sender<Book>>,
+}
+
+impl Problems {
+    /// The problem exists. Repeating it updates its detail and keeps its beginning.
+    pub fn set(&self, kind: ProblemKind, subject: impl Into<String>, detail: impl Into<String>) {
+        let subject = shortened(subject.into(), SUBJECT_MAX);
+        let detail = shortened(detail.into(), DETAIL_MAX);
+        self.book.send_if_modified(|book| {
+            let key = (kind, subject.clone());
+            if let Some(known) = book.get_mut(&key) {
+                let is_news = known.detail != detail;
+                known.detail = detail;
+                return is_news;
+            }
+
+            tracing::warn!(problem = %kind, subject, detail, "problem: {}", kind.summary());
+            book.insert(
+                key,
+                Problem {
+                    kind,
+                    subject,
+                    detail,
+                    since_ms: unix_ms(),
+                },
+            );
+
+            true
+        });
+    }
+
+    /// The problem is over.
+    pub fn clear(&self, kind: ProblemKind, subject: &str) {
+        let subject = shortened(subject.to_owned(), SUBJECT_MAX);
+        self.retain(kind, |known| *known != *subject);
+    }
+
+    /// Of this kind, only the problems whose subjects `keep` accepts still exist.
+    pub fn retain(&self, kind: ProblemKind, keep: impl Fn(&str) -> bool) {
+        self.book.send_if_modified(|book| {
+            let before = book.len();
+            book.retain(|(known, subject), _| {
+                let is_kept = *known != kind || keep(subject);
+                if !is_kept {
+                    tracing::info!(problem = %kind, subject, "problem over: {}", kind.summary());
+                }
+                is_kept
+            });
+
+            book.len() != before
+        });
+    }
+
+    /// What is published: the most urgent first, at most [`PROBLEMS_MAX`].
+    pub fn active(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.book.borrow().values().cloned().collect();
+        problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
+        problems.truncate(PROBLEMS_MAX);
+        problems
+    }
+
+    /// How many there are of one kind.
+    pub fn count(&self, kind: ProblemKind) -> usize {
+        self.book
+            .borrow()
+            .keys()
+            .filter(|(known, _)| *known == kind)
+            .count()
+    }
+
+    /// Wakes its owner at each change.
+    pub fn subscribe(&self) -> watch::Receiver<Book> {
+        self.book.subscribe()
+    }
+}
+
+fn shortened(mut text: String, limit: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(limit) {
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_keeps_its_beginning_until_it_is_over() {
+        let problems = Problems::default();
+        problems.set(ProblemKind::StoreUnavailable, "store", "refused");
+
+        let first = problems.active();
+        let mut changes = problems.subscribe();
+        problems.set(ProblemKind::StoreUnavailable, "store", "refused");
+        assert!(!changes.has_changed().unwrap());
+        problems.set(ProblemKind::StoreUnavailable, "store", "disk full");
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+
+        let second = problems.active();
+        assert_eq!(
+            (second[0].since_ms, &*second[0].detail),
+            (first[0].since_ms, "disk full")
+        );
+
+        problems.clear(ProblemKind::StoreUnavailable, "witness");
+        assert!(!changes.has_changed().unwrap());
+        problems.clear(ProblemKind::StoreUnavailable, "store");
+        assert!(changes.has_changed().unwrap() && problems.active().is_empty());
+    }
+
+    #[test]
+    fn what_is_published_is_bounded_and_urgent_first() {
+        let problems = Problems::default();
+        for number in 0..100 {
+            problems.set(
+                ProblemKind::PeerRefused,
+                format!("{number}{}", "x".repeat(1_000)),
+                "é".repeat(1_000),
+            );
+        }
+
+        problems.set(ProblemKind::StoreUnavailable, "store", "");
+        let active = problems.active();
+        assert_eq!(
+            (active.len(), active[0].kind),
+            (PROBLEMS_MAX, ProblemKind::StoreUnavailable)
+        );
+
+        assert!(
+            active
+                .iter()
+                .all(|problem| problem.subject.chars().count() <= SUBJECT_MAX)
+        );
+
+        assert!(
+            active
+                .iter()
+                .all(|problem| problem.detail.chars().count() <= DETAIL_MAX)
+        );
+
+        problems.clear(ProblemKind::PeerRefused, &format!("7{}", "x".repeat(1_000)));
+        assert_eq!(problems.count(ProblemKind::PeerRefused), 99);
+        problems.retain(ProblemKind::PeerRefused, |_| false);
+        assert_eq!(problems.active().len(), 1);
+    }
+}

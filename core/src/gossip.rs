@@ -1,0 +1,50 @@
+//! The status board: every agent's small signed entries, reconciled by digest and delta
+//! (Scuttlebutt, van Renesse et al. 2008).
+//!
+//! Each agent owns at most one entry per [`FactKind`](regionmesh_protocol::status::FactKind), signs
+//! it, and alone may replace it with a newer version. Agents pass entries on for each other: a
+//! relay can neither forge nor roll back what it passes on, and if it withholds an entry the next
+//! honest peer makes up for it. Nothing here does IO or reads a clock.
+//!
+//! What the rules cost: an entry is newest-wins per owner, so an owner must never run twice at
+//! once; a mesh whose relays all withhold an entry does not learn of it; versions carry the owner's
+//! start time, so an owner whose clock was set back is outranked by its own past until it hears of
+//! it (see [`Board::apply`]) and signs anew.
+
+mod delta;
+mod digest;
+pub mod skew;
+mod state;
+mod view;
+
+pub use delta::{Delta, ExchangeReply, ExchangeRequest};
+pub use digest::{Digest, OwnerDigest};
+use regionmesh_protocol::identity::AgentId;
+pub use state::{Applied, Board, BoardLimits, Change, Judge, PublishError, Rejection, SeenEntry};
+pub use view::{AgentView, BoardView, SeenFact};
+
+/// Signs our own entries. The production side is the agent's certificate key.
+pub trait Signer: Send + Sync {
+    /// Our certificate chain, leaf first, DER.
+    fn chain(&self) -> Vec<Vec<u8>>;
+    /// Signs with the leaf's key; fails if the key can't.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String>;
+}
+
+/// Checks other agents' entries.
+pub trait Verifier: Send + Sync {
+    /// Whether `chain` is a certificate of `owner` that the mesh's authorities issued, valid now.
+    fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String>;
+    /// Whether `signature` over `message` was made with the key of `chain`'s leaf. Does not check
+    /// the chain.
+    fn check_signature(
+        &self,
+        chain: &[Vec<u8>],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), String>;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

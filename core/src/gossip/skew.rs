@@ -1,0 +1,244 @@
+//! How this agent's clock compares with those of the others.
+//!
+//! Each board exchange carries the clock of whoever answers; half of the round trip is the most
+//! that a comparison can be wrong by (Cristian 1989). Of the last measurements of a peer the one
+//! with the shortest round trip counts. Nobody knows which clock is right: the median of all of
+//! them stands for the majority, so that one that is off, or lies, decides nothing.
+
+use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Clocks that differ by more than this are reported, milliseconds.
+pub const SKEW_REPORTED_MS: u64 = 2_000;
+/// An agent whose clock is further than this from the majority's does not stand for leader,
+/// milliseconds.
+pub const SKEW_LEADER_MAX_MS: u64 = 10_000;
+/// Measurements of one peer that are kept.
+const KEPT: usize = 8;
+/// A measurement counts for so long, milliseconds.
+const FRESH_MS: u64 = 60_000;
+/// A longer round trip says too little, milliseconds.
+const ROUND_TRIP_MAX_MS: u64 = 2_000;
+/// Peers that are compared at most.
+const PEERS_MAX: usize = 2_048;
+
+/// What an agent's clocks show, as a board exchange carries it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// Its wall clock, Unix milliseconds.
+    pub unix_ms: u64,
+    /// How old the plan is that it knows, where it measured that.
+    pub plan: Option<PlanAge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Measurement {
+    at_ms: u64,
+    /// The peer's clock less our own.
+    offset_ms: i64,
+    round_trip_ms: u64,
+}
+
+impl Measurement {
+    /// How far the peer's clock is off ours at least.
+    fn distance_ms(&self) -> u64 {
+        self.offset_ms
+            .unsigned_abs()
+            .saturating_sub(self.round_trip_ms.div_ceil(2))
+    }
+}
+
+/// The clocks of peers beside our own. `now_ms` is a steady clock.
+#[derive(Debug, Clone, Default)]
+pub struct PeerClocks {
+    peers: BTreeMap<AgentId, VecDeque<Measurement>>,
+}
+
+/// How our own clock stands among all that are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnClock {
+    /// How many clocks are known, our own included.
+    pub known: usize,
+    /// How many of them agree with ours, our own included.
+    pub agreeing: usize,
+    /// How far ours is ahead of the majority's; negative: behind. 0 where there is no majority
+    /// against it.
+    pub ahead_ms: i64,
+    /// The peer whose clock differs most, and by how much it is ahead of ours.
+    pub furthest: Option<(AgentId, i64)>,
+    /// Whether it is too far off to lead while another agent may.
+    pub is_off: bool,
+}
+
+impl OwnClock {
+    /// Whether our clock lacks a majority that agrees with it.
+    pub fn is_doubtful(&self) -> bool {
+        self.known > 1 && self.agreeing * 2 <= self.known
+    }
+}
+
+impl PeerClocks {
+    /// A peer's clock was `offset_ms` ahead of ours, measured over a round trip of `round_trip_ms`.
+    pub fn measured(&mut self, peer: &AgentId, offset_ms: i64, round_trip_ms: u64, now_ms: u64) {
+        let has_room = self.peers.len() < PEERS_MAX || self.peers.contains_key(peer);
+        if round_trip_ms > ROUND_TRIP_MAX_MS || !has_room {
+            return;
+        }
+
+        let kept = self.peers.entry(peer.clone()).or_default();
+        if kept.len() >= KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Measurement {
+            at_ms: now_ms,
+            offset_ms,
+            round_trip_ms,
+        });
+    }
+
+    /// Our own clock was set: what was measured against it before says nothing any more.
+    pub fn own_clock_set(&mut self) {
+        self.peers.clear();
+    }
+
+    /// How our clock stands. `may_lead` says which peers could lead in our place.
+    pub fn judge(&mut self, may_lead: impl Fn(&AgentId) -> bool, now_ms: u64) -> OwnClock {
+        for kept in self.peers.values_mut() {
+            kept.retain(|measurement| now_ms.saturating_sub(measurement.at_ms) < FRESH_MS);
+        }
+        self.peers.retain(|_, kept| !kept.is_empty());
+
+        let best: Vec<(&AgentId, Measurement)> = self
+            .peers
+            .iter()
+            .filter_map(|(peer, kept)| Some((peer, best_of(kept)?)))
+            .collect();
+        let mut offsets: Vec<i64> = best
+            .iter()
+            .map(|(_, best)| best.offset_ms)
+            .chain([0])
+            .collect();
+
+        offsets.sort_unstable();
+
+        let lower = offsets[(offsets.len() - 1) / 2];
+        let upper = offsets[offsets.len() / 2];
+        let ahead_ms = match (lower, upper) {
+            (lower, _) if lower > 0 => lower.saturating_neg(),
+            (_, upper) if upper < 0 => upper.saturating_neg(),
+            _ => 0,
+        };
+        let agrees = |best: &&(&AgentId, Measurement)| best.1.distance_ms() <= SKEW_REPORTED_MS;
+        let is_close = |offset_ms: i64| {
+            offset_ms.saturating_add(ahead_ms).unsigned_abs() <= SKEW_LEADER_MAX_MS
+        };
+        let has_better = best
+            .iter()
+            .any(|(peer, best)| is_close(best.offset_ms) && may_lead(peer));
+        let furthest = best
+            .iter()
+            .max_by_key(|(_, best)| best.offset_ms.unsigned_abs());
+
+        OwnClock {
+            known: offsets.len(),
+            agreeing: 1 + best.iter().filter(agrees).count(),
+            ahead_ms,
+            furthest: furthest.map(|(peer, best)| ((*peer).clone(), best.offset_ms)),
+            is_off: ahead_ms.unsigned_abs() > SKEW_LEADER_MAX_MS && has_better,
+        }
+    }
+}
+
+fn best_of(kept: &VecDeque<Measurement>) -> Option<Measurement> {
+    kept.iter()
+        .min_by_key(|measurement| (measurement.round_trip_ms, u64::MAX - measurement.at_ms))
+        .copied()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn agent(index: usize) -> AgentId {
+        format!("r{index}/a").parse().unwrap()
+    }
+
+    /// What each of several agents finds, whose clocks are off by this much.
+    fn judged(offs: &[i64]) -> Vec<OwnClock> {
+        let found = |own: usize| {
+            let mut clocks = PeerClocks::default();
+            for (peer, off_ms) in offs.iter().enumerate().filter(|(peer, _)| *peer != own) {
+                clocks.measured(&agent(peer), off_ms - offs[own], 20, 0);
+            }
+            clocks.judge(|_| true, 1_000)
+        };
+
+        (0..offs.len()).map(found).collect()
+    }
+
+    proptest! {
+        /// However clocks are off, somebody may lead; and where most agree, exactly the others may
+        /// not and know it.
+        #[test]
+        fn somebody_may_always_lead_and_a_minority_that_is_off_knows_it(
+            good in prop::collection::vec(-400i64..400, 0..6),
+            bad in prop::collection::vec(prop_oneof![20_000i64..7_200_000, -7_200_000i64..-20_000], 0..6),
+        ) {
+            prop_assume!(!good.is_empty() || !bad.is_empty());
+            let offs: Vec<i64> = good.iter().chain(&bad).copied().collect();
+            let judged = judged(&offs);
+
+            prop_assert!(judged.iter().any(|own| !own.is_off), "{:?}", judged);
+            if good.len() > bad.len() {
+                for (index, own) in judged.iter().enumerate() {
+                    let is_bad = index >= good.len();
+                    prop_assert_eq!(
+                        (own.is_off, own.is_doubtful()),
+                        (is_bad, is_bad),
+                        "{}: {:?}",
+                        index,
+                        own
+                    );
+
+                    prop_assert!((own.ahead_ms - offs[index]).abs() < 1_000 || !is_bad);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_that_differ_nobody_knows_which_is_right_so_both_say_so_and_both_may_lead() {
+        for own in judged(&[0, 3_600_000]) {
+            assert_eq!(
+                (own.is_doubtful(), own.is_off, own.ahead_ms),
+                (true, false, 0),
+                "{own:?}"
+            );
+
+            assert_eq!(own.furthest.unwrap().1.abs(), 3_600_000);
+        }
+
+        assert!(judged(&[0, 1_900]).iter().all(|own| !own.is_doubtful()));
+        assert!(!judged(&[0])[0].is_doubtful());
+    }
+
+    #[test]
+    fn the_shortest_round_trip_counts_and_what_is_old_or_vague_does_not() {
+        let mut clocks = PeerClocks::default();
+        clocks.measured(&agent(1), 900, 1_900, 0);
+        clocks.measured(&agent(1), 5, 10, 0);
+        clocks.measured(&agent(1), 400, 800, 100);
+        clocks.measured(&agent(1), 90_000, ROUND_TRIP_MAX_MS + 1, 200);
+        assert_eq!(clocks.judge(|_| true, 300).furthest, Some((agent(1), 5)));
+        assert_eq!(clocks.judge(|_| true, FRESH_MS + 200).known, 1);
+
+        // An error of a second is possible over a round trip of two: no alarm.
+        clocks.measured(&agent(1), 2_900, 1_900, FRESH_MS);
+        assert!(!clocks.judge(|_| true, FRESH_MS).is_doubtful());
+        clocks.own_clock_set();
+        assert_eq!(clocks.judge(|_| true, FRESH_MS).known, 1);
+    }
+}

@@ -1,0 +1,663 @@
+use super::*;
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use regionmesh_protocol::status::entry::Entry;
+use regionmesh_protocol::status::entry::EntryVersion;
+use regionmesh_protocol::{
+    codec,
+    identity::MeshName,
+    status::{AgentFacts, Fact, FactKind, LeaderFacts, Links, Observations, ServingFacts},
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+const MAX: usize = 1 << 20;
+
+fn mesh() -> MeshName {
+    "test.mesh".parse().unwrap()
+}
+
+fn agent(index: usize) -> AgentId {
+    format!("r{}/a{index}", index % 3).parse().unwrap()
+}
+
+/// A toy key: the "chain" names owner and key, a signature is a hash under a secret that only tests
+/// know.
+struct Key(AgentId, u32);
+
+fn toy_signature(leaf: &[u8], message: &[u8]) -> Vec<u8> {
+    blake3::hash(&[b"secret", leaf, message].concat())
+        .as_bytes()
+        .to_vec()
+}
+
+impl Signer for Key {
+    fn chain(&self) -> Vec<Vec<u8>> {
+        vec![format!("{}#{}", self.0, self.1).into_bytes()]
+    }
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(toy_signature(&self.chain()[0], message))
+    }
+}
+
+struct Toy;
+
+impl Verifier for Toy {
+    fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
+        let leaf = chain.first().ok_or("empty")?;
+        if leaf.starts_with(format!("{owner}#").as_bytes()) {
+            Ok(())
+        } else {
+            Err("another's".into())
+        }
+    }
+    fn check_signature(
+        &self,
+        chain: &[Vec<u8>],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), String> {
+        let leaf = chain.first().ok_or("empty")?;
+        if toy_signature(leaf, message) == signature {
+            Ok(())
+        } else {
+            Err("forged".into())
+        }
+    }
+}
+
+struct Expired;
+
+impl Verifier for Expired {
+    fn check_chain(&self, _: &AgentId, _: &[Vec<u8>]) -> Result<(), String> {
+        Err("expired".into())
+    }
+    fn check_signature(
+        &self,
+        chain: &[Vec<u8>],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), String> {
+        Toy.check_signature(chain, message, signature)
+    }
+}
+
+fn board_of(owner: usize, started_ms: u64) -> Board {
+    Board::new(mesh(), agent(owner), started_ms, BoardLimits::default())
+}
+
+fn reader() -> Board {
+    board_of(99, 1)
+}
+
+fn fact(kind: u8, value: u64) -> Fact {
+    match kind % 5 {
+        0 => Fact::Serving(ServingFacts {
+            requests_total: value,
+            ..ServingFacts::default()
+        }),
+        1 => Fact::Leader(LeaderFacts::default()),
+        2 => Fact::Links(Links {
+            peers: vec![(value.to_string(), value)],
+            unreachable: vec![],
+        }),
+        3 => Fact::Observations(Observations::default()),
+        _ => Fact::Agent(AgentFacts {
+            version: value.to_string(),
+            started_ms: value,
+            boot: value,
+            api_url: String::new(),
+            cloud: "local".into(),
+        }),
+    }
+}
+
+fn apply_at(board: &mut Board, delta: Delta, now: Instant) -> Applied {
+    board.apply(
+        delta,
+        Judge {
+            verifier: &Toy,
+            alive: &BTreeSet::new(),
+            now,
+        },
+    )
+}
+
+fn apply(board: &mut Board, delta: Delta) -> Applied {
+    apply_at(board, delta, Instant::now())
+}
+
+/// All that `from` holds, into `into`.
+fn merge(into: &mut Board, from: &Board) -> Applied {
+    apply(into, from.delta_for(&Digest::default(), MAX))
+}
+
+/// One exchange; says whether anything moved.
+fn exchange(a: &mut Board, b: &mut Board, max_bytes: usize) -> bool {
+    let theirs = apply(a, b.delta_for(&a.digest(), max_bytes));
+    let ours = apply(b, a.delta_for(&b.digest(), max_bytes));
+    !theirs.changes.is_empty() || !ours.changes.is_empty()
+}
+
+/// The contents without times.
+fn contents(board: &Board) -> Vec<Entry> {
+    let owners: Vec<_> = board.owners().cloned().collect();
+    owners
+        .iter()
+        .flat_map(|owner| board.entries(owner).map(|held| (*held.entry).clone()))
+        .collect()
+}
+
+/// A step in the life of a few owners.
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { owner: usize, kind: u8, value: u64 },
+    Rotate { owner: usize },
+    Restart { owner: usize },
+    Copy { reader: usize, owner: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..4usize, 0..5u8, 0..9u64).prop_map(|(owner, kind, value)| Step::Publish { owner, kind, value }),
+        1 => (0..4usize).prop_map(|owner| Step::Rotate { owner }),
+        1 => (0..4usize).prop_map(|owner| Step::Restart { owner }),
+        4 => (0..3usize, 0..4usize).prop_map(|(reader, owner)| Step::Copy { reader, owner }),
+    ];
+
+    prop::collection::vec(step, 0..60)
+}
+
+/// Three readers that saw different stages of the owners' lives, and the owners at the end.
+fn live(steps: &[Step]) -> (Vec<Board>, Vec<Board>) {
+    let now = Instant::now();
+    let mut owners: Vec<Board> = (0..4).map(|owner| board_of(owner, 10)).collect();
+    let mut keys: Vec<Key> = (0..4).map(|owner| Key(agent(owner), 0)).collect();
+    let mut readers = vec![board_of(10, 1), board_of(11, 1), board_of(12, 1)];
+
+    for (index, step) in steps.iter().enumerate() {
+        match *step {
+            Step::Publish { owner, kind, value } => {
+                owners[owner]
+                    .publish(fact(kind, value), &keys[owner], now)
+                    .unwrap();
+            }
+            Step::Rotate { owner } => {
+                keys[owner].1 += 1;
+                owners[owner].certify(&keys[owner], now).unwrap();
+            }
+            Step::Restart { owner } => owners[owner] = board_of(owner, 100 + index as u64),
+            Step::Copy { reader, owner } => {
+                merge(&mut readers[reader], &owners[owner]);
+            }
+        }
+    }
+
+    (readers, owners)
+}
+
+proptest! {
+    #[test]
+    fn merge_is_commutative_associative_and_idempotent(steps in steps()) {
+        let (readers, _) = live(&steps);
+        let [a, b, c] = &readers[..] else {
+            unreachable!()
+        };
+        let join = |parts: &[&Board]| {
+            let mut sum = reader();
+            for part in parts {
+                merge(&mut sum, part);
+            }
+            sum
+        };
+
+        let all = contents(&join(&[a, b, c]));
+        prop_assert_eq!(&contents(&join(&[c, b, a])), &all);
+        prop_assert_eq!(&contents(&join(&[b, a, c])), &all);
+        prop_assert_eq!(&contents(&join(&[a, &join(&[b, c])])), &all);
+        prop_assert_eq!(&contents(&join(&[a, b, a, c, c, b])), &all);
+    }
+
+    #[test]
+    fn boards_that_exchange_until_quiet_are_equal(steps in steps(), max_bytes in 1..4000usize) {
+        let (mut readers, _) = live(&steps);
+        let (left, right) = readers.split_at_mut(1);
+        let mut rounds = 0;
+
+        while exchange(&mut left[0], &mut right[0], max_bytes) {
+            rounds += 1;
+            prop_assert!(rounds < 200, "no end of exchanging");
+        }
+
+        prop_assert_eq!(contents(&left[0]), contents(&right[0]));
+        prop_assert_eq!(left[0].digest(), right[0].digest());
+        prop_assert!(!left[0].has_news_for(&right[0].digest()));
+    }
+
+    #[test]
+    fn an_altered_entry_never_changes_a_board(
+        steps in steps(),
+        victim in 0..4usize,
+        byte: usize,
+        flip in 1..=255u8,
+        field in 0..5u8,
+    ) {
+        let (_, owners) = live(&steps);
+        let mut delta = owners[victim].delta_for(&Digest::default(), MAX);
+        for entry in &mut delta.entries {
+            match field {
+                0 => {
+                    let at = byte % entry.payload.len();
+                    entry.payload[at] ^= flip;
+                }
+                1 => {
+                    let at = byte % entry.signature.len();
+                    entry.signature[at] ^= flip;
+                }
+                2 => entry.version.counter += u64::from(flip),
+                3 => entry.owner = agent(victim + 1),
+                _ => entry.version.started_ms += u64::from(flip),
+            }
+        }
+
+        let mut fresh = reader();
+        prop_assert!(apply(&mut fresh, delta.clone()).changes.is_empty());
+
+        let mut full = reader();
+        owners
+            .iter()
+            .for_each(|owner| drop(merge(&mut full, owner)));
+
+        let before = contents(&full);
+        prop_assert!(apply(&mut full, delta).changes.is_empty());
+        prop_assert_eq!(contents(&full), before);
+    }
+
+    #[test]
+    fn a_replay_of_the_past_never_changes_a_board(steps in steps(), cut in 0..60usize) {
+        let (_, early) = live(&steps[..cut.min(steps.len())]);
+        let (_, late) = live(&steps);
+        let mut board = reader();
+
+        early
+            .iter()
+            .chain(&late)
+            .for_each(|owner| drop(merge(&mut board, owner)));
+
+        let before = contents(&board);
+        early
+            .iter()
+            .for_each(|owner| drop(merge(&mut board, owner)));
+        prop_assert_eq!(contents(&board), before);
+    }
+
+    #[test]
+    fn what_arrives_is_bounded(
+        steps in steps(),
+        agents in 1..4usize,
+        total_bytes in 0..3000usize,
+        entry_bytes in 0..300usize,
+    ) {
+        let (_, owners) = live(&steps);
+        let limits = BoardLimits {
+            agents,
+            total_bytes,
+            entry_bytes,
+            tombstones: 2,
+            ..BoardLimits::default()
+        };
+        let mut board = Board::new(mesh(), agent(99), 1, limits);
+
+        for owner in owners.iter().chain(&owners) {
+            merge(&mut board, owner);
+            prop_assert!(board.agent_count() <= agents && board.bytes() <= total_bytes);
+            prop_assert!(board.digest().owners.len() <= agents + 2);
+            let counted: usize = contents(&board).iter().map(Entry::size).sum();
+            prop_assert_eq!(board.bytes(), counted);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+        let _ = (
+            ExchangeRequest::decode(&bytes),
+            ExchangeReply::decode(&bytes),
+        );
+        let entry = Entry {
+            owner: agent(1),
+            kind: FactKind::Agent,
+            version: EntryVersion::default(),
+            payload: bytes.clone(),
+            signature: bytes,
+        };
+
+        apply(
+            &mut reader(),
+            Delta {
+                entries: vec![entry],
+                has_more: false,
+            },
+        );
+    }
+}
+
+#[test]
+fn an_exchange_reads_back_as_written() {
+    let mut owner = board_of(1, 5);
+    owner
+        .publish(fact(0, 1), &Key(agent(1), 0), Instant::now())
+        .unwrap();
+
+    let digest = owner.digest();
+    let delta = owner.delta_for(&Digest::default(), MAX);
+    let request = ExchangeRequest {
+        digest: digest.clone(),
+        delta: delta.clone(),
+        ..ExchangeRequest::default()
+    };
+
+    assert_eq!(
+        ExchangeRequest::decode(&request.encode().unwrap()).unwrap(),
+        request
+    );
+
+    let reply = ExchangeReply::Board {
+        digest,
+        delta,
+        clock: request.clock,
+    };
+
+    assert_eq!(
+        ExchangeReply::decode(&reply.encode().unwrap()).unwrap(),
+        reply
+    );
+}
+
+#[test]
+fn an_equal_fact_is_not_published_twice_but_observations_are() {
+    let mut owner = board_of(1, 5);
+    let key = Key(agent(1), 0);
+    let now = Instant::now();
+
+    assert!(owner.publish(fact(0, 1), &key, now).unwrap());
+    assert!(!owner.publish(fact(0, 1), &key, now).unwrap());
+    assert!(owner.publish(fact(3, 1), &key, now).unwrap());
+    assert!(owner.publish(fact(3, 1), &key, now).unwrap());
+}
+
+#[test]
+fn a_rotated_certificate_carries_all_entries_over() {
+    let mut owner = board_of(1, 5);
+    let now = Instant::now();
+    owner.publish(fact(0, 1), &Key(agent(1), 0), now).unwrap();
+    owner.publish(fact(4, 2), &Key(agent(1), 0), now).unwrap();
+
+    let mut board = reader();
+    merge(&mut board, &owner);
+    assert!(owner.certify(&Key(agent(1), 1), now).unwrap());
+
+    let news = owner.delta_for(&board.digest(), MAX);
+    let applied = apply(&mut board, news);
+    assert_eq!((applied.changes.len(), applied.rejected.len()), (3, 0));
+    assert_eq!(contents(&board), contents(&owner));
+
+    // And a third board gets all of it through the second.
+    let mut third = reader();
+    assert!(merge(&mut third, &board).rejected.is_empty());
+    assert_eq!(contents(&third), contents(&owner));
+}
+
+#[test]
+fn a_withheld_entry_comes_by_another_way() {
+    let mut owner = board_of(1, 5);
+    let key = Key(agent(1), 0);
+    let now = Instant::now();
+
+    owner.publish(fact(0, 1), &key, now).unwrap();
+    owner.publish(fact(4, 2), &key, now).unwrap();
+
+    let mut censored = owner.delta_for(&Digest::default(), MAX);
+    censored
+        .entries
+        .retain(|entry| entry.kind != FactKind::Serving);
+
+    let mut board = reader();
+    apply(&mut board, censored);
+    assert_eq!(
+        board.digest().owners[&agent(1)].newest,
+        owner.digest().owners[&agent(1)].newest
+    );
+
+    exchange(&mut board, &mut owner, MAX);
+    assert_eq!(contents(&board), contents(&owner));
+}
+
+#[test]
+fn a_forgotten_owner_is_not_brought_back_by_a_stale_relay_but_by_itself() {
+    let mut owner = board_of(1, 5);
+    let key = Key(agent(1), 0);
+    let now = Instant::now();
+
+    owner.publish(fact(0, 1), &key, now).unwrap();
+    let mut board = reader();
+    merge(&mut board, &owner);
+
+    let relay = board.clone();
+    board.forget(&agent(1), now);
+    assert_eq!((board.agent_count(), board.bytes()), (0, 0));
+    assert!(
+        relay.delta_for(&board.digest(), MAX).is_empty(),
+        "the relay would send it again and again"
+    );
+
+    assert_eq!(merge(&mut board, &relay).rejected[&Rejection::Forgotten], 2);
+    let mut reborn = board_of(1, 6);
+    reborn.publish(fact(0, 1), &key, now).unwrap();
+    merge(&mut board, &reborn);
+    assert_eq!(contents(&board), contents(&reborn));
+}
+
+#[test]
+fn the_longest_dead_makes_room_and_the_living_never_do() {
+    let limits = BoardLimits {
+        agents: 2,
+        ..BoardLimits::default()
+    };
+    let mut board = Board::new(mesh(), agent(99), 1, limits);
+    let start = Instant::now();
+    let newcomer = |index: usize| {
+        let mut owner = board_of(index, 5);
+        owner
+            .publish(fact(0, 1), &Key(agent(index), 0), start)
+            .unwrap();
+        owner.delta_for(&Digest::default(), MAX)
+    };
+
+    let alive = BTreeSet::from([agent(0)]);
+    for index in 0..3 {
+        let now = start + Duration::from_secs(index as u64);
+        board.apply(
+            newcomer(index),
+            Judge {
+                verifier: &Toy,
+                alive: &alive,
+                now,
+            },
+        );
+    }
+
+    assert_eq!(
+        board.owners().cloned().collect::<BTreeSet<_>>(),
+        BTreeSet::from([agent(0), agent(2)])
+    );
+
+    let alive = BTreeSet::from([agent(0), agent(2)]);
+    let applied = board.apply(
+        newcomer(3),
+        Judge {
+            verifier: &Toy,
+            alive: &alive,
+            now: start,
+        },
+    );
+
+    // The certificate finds no room; without it the rest is not believed.
+    assert_eq!(
+        applied.rejected,
+        [(Rejection::Full, 1), (Rejection::NoCertificate, 1)].into()
+    );
+}
+
+#[test]
+fn an_expired_certificate_can_not_go_on_signing() {
+    let mut owner = board_of(1, 5);
+    let key = Key(agent(1), 0);
+    let start = Instant::now();
+
+    owner.publish(fact(0, 1), &key, start).unwrap();
+    let mut board = reader();
+    apply_at(&mut board, owner.delta_for(&Digest::default(), MAX), start);
+    owner.publish(fact(0, 2), &key, start).unwrap();
+
+    let late = Judge {
+        verifier: &Expired,
+        alive: &BTreeSet::new(),
+        now: start + Duration::from_secs(3600),
+    };
+    let applied = board.apply(owner.delta_for(&board.digest(), MAX), late);
+
+    assert_eq!(applied.rejected, [(Rejection::BadCertificate, 1)].into());
+}
+
+#[test]
+fn an_agent_whose_clock_was_set_back_outranks_its_past_again() {
+    let mut past = board_of(1, 1000);
+    let key = Key(agent(1), 0);
+    let now = Instant::now();
+
+    past.publish(fact(0, 1), &key, now).unwrap();
+    past.publish(fact(4, 7), &key, now).unwrap();
+
+    let mut board = reader();
+    merge(&mut board, &past);
+
+    let mut reborn = board_of(1, 10);
+    reborn.publish(fact(0, 2), &key, now).unwrap();
+    assert!(merge(&mut board, &reborn).changes.is_empty());
+
+    let past = board.delta_for(&reborn.digest(), MAX);
+    let heard = apply(&mut reborn, past);
+    assert!(heard.is_outranked && heard.changes.is_empty());
+    reborn.sign_anew(&key, now).unwrap();
+    exchange(&mut board, &mut reborn, MAX);
+    assert_eq!(contents(&board), contents(&reborn));
+    assert!(!apply(&mut reborn, board.delta_for(&Digest::default(), MAX)).is_outranked);
+}
+
+#[test]
+fn nobody_else_can_outrank_us() {
+    let mut owner = board_of(1, 5);
+    let key = Key(agent(1), 0);
+    let now = Instant::now();
+
+    owner.publish(fact(0, 1), &key, now).unwrap();
+    let mut delta = owner.delta_for(&Digest::default(), MAX);
+    delta
+        .entries
+        .iter_mut()
+        .for_each(|entry| entry.version.started_ms = u64::MAX);
+
+    let applied = apply(&mut owner, delta);
+    assert!(!applied.is_outranked && applied.rejected[&Rejection::BadSignature] == 2);
+}
+
+#[test]
+fn an_entry_of_another_mesh_is_refused() {
+    let mut foreign = Board::new(
+        "other.mesh".parse().unwrap(),
+        agent(1),
+        5,
+        BoardLimits::default(),
+    );
+
+    foreign
+        .publish(fact(0, 1), &Key(agent(1), 0), Instant::now())
+        .unwrap();
+    assert!(merge(&mut reader(), &foreign).changes.is_empty());
+}
+
+#[test]
+fn a_flood_of_forgeries_is_not_looked_at() {
+    let mut owner = board_of(1, 5);
+    let now = Instant::now();
+    owner.publish(fact(0, 1), &Key(agent(1), 0), now).unwrap();
+
+    let mut entry = owner.delta_for(&Digest::default(), MAX).entries.remove(0);
+    entry.signature[0] ^= 1;
+
+    let applied = apply(
+        &mut reader(),
+        Delta {
+            entries: vec![entry; 2000],
+            has_more: false,
+        },
+    );
+
+    assert_eq!(
+        applied.rejected,
+        [
+            (Rejection::BadSignature, 16),
+            (Rejection::NotLookedAt, 1984)
+        ]
+        .into()
+    );
+}
+
+#[test]
+fn a_fact_that_is_too_large_is_refused_before_it_is_signed() {
+    let mut owner = board_of(1, 5);
+    let links = Links {
+        peers: vec![("x".repeat(1000), 1); 300],
+        unreachable: vec![],
+    };
+    let refused = owner.publish(Fact::Links(links), &Key(agent(1), 0), Instant::now());
+
+    assert!(
+        matches!(refused, Err(PublishError::TooLarge { .. })),
+        "{refused:?}"
+    );
+
+    assert!(codec::encode(&owner.digest()).is_ok());
+}
+
+#[test]
+fn random_exchanges_converge_in_logarithmic_rounds() {
+    for (count, bound) in [(8, 8), (64, 12), (200, 15)] {
+        let mut rng = StdRng::seed_from_u64(count as u64);
+        let mut boards: Vec<Board> = (0..count).map(|index| board_of(index, 5)).collect();
+        for (index, board) in boards.iter_mut().enumerate() {
+            board
+                .publish(fact(0, index as u64), &Key(agent(index), 0), Instant::now())
+                .unwrap();
+        }
+
+        let mut rounds = 0;
+        while boards.iter().any(|board| board.agent_count() < count) {
+            rounds += 1;
+            for index in 0..count {
+                let other = (index + rng.random_range(1..count)) % count;
+                let [a, b] = boards.get_disjoint_mut([index, other]).unwrap();
+                exchange(a, b, MAX);
+            }
+
+            assert!(
+                rounds <= bound,
+                "{count} boards not equal after {rounds} rounds"
+            );
+        }
+
+        println!("{count} boards: {rounds} rounds");
+    }
+}

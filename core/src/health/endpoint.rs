@@ -1,0 +1,415 @@
+//! What one observer concludes about a region's endpoint: each of its addresses by itself, and the
+//! whole.
+//!
+//! An address is judged by its row of probes ([`crate::health::probe`]) and by gray failure
+//! ([`crate::health::gray`]), whichever is worse. The endpoint is as good as the worst of the
+//! addresses that it can't do without ([`crate::health::verdict::of_addresses`]).
+
+use crate::health::{
+    gray::{GrayPolicy, GrayWindow},
+    probe::{ProbePolicy, ProbeResult, ProbeTracker},
+    verdict::of_addresses,
+};
+use regionmesh_protocol::status::condition::{AddressObservation, Condition};
+use std::net::IpAddr;
+
+/// Parts what made an address what it is from its last probe, in an observation's evidence.
+pub const LAST_PROBE: &str = "; last: ";
+
+/// How an endpoint is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointPolicy {
+    /// When probes of one address add up to a conclusion.
+    pub probes: ProbePolicy,
+    /// When an address that answers is not good enough.
+    pub gray: GrayPolicy,
+    /// The endpoint has failed when fewer addresses than this have not. At least 1.
+    pub minimum: usize,
+}
+
+/// What changed by a probe: conditions before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Of the address; none if it stayed.
+    pub address: Option<Condition>,
+    /// Of the endpoint; none if it stayed.
+    pub endpoint: Option<Condition>,
+}
+
+/// One observer's view of one endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointTracker {
+    addresses: Vec<AddressTracker>,
+    decides: usize,
+    condition: Condition,
+    since_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+struct AddressTracker {
+    address: Option<IpAddr>,
+    probes: ProbeTracker,
+    gray: GrayWindow,
+    condition: Condition,
+    since_ms: u64,
+    probed_ms: u64,
+    inference: Option<bool>,
+    /// Why it is gray.
+    reason: Option<String>,
+    /// Whether it is gray and no worse.
+    is_gray: bool,
+    quantile_us: Option<u64>,
+}
+
+impl EndpointTracker {
+    /// Nothing known yet of these addresses; none stands for the endpoint by its name. Probing
+    /// begins at `now_ms`.
+    pub fn new(addresses: &[Option<IpAddr>], now_ms: u64) -> Self {
+        let new = |address: &Option<IpAddr>| AddressTracker {
+            address: *address,
+            probes: ProbeTracker::new(now_ms),
+            gray: GrayWindow::default(),
+            condition: Condition::Unknown,
+            since_ms: now_ms,
+            probed_ms: 0,
+            inference: None,
+            reason: None,
+            is_gray: false,
+            quantile_us: None,
+        };
+
+        let addresses = addresses.iter().map(new).collect();
+        Self {
+            addresses,
+            decides: 0,
+            condition: Condition::Unknown,
+            since_ms: now_ms,
+        }
+    }
+
+    /// Takes in one probe of the address at `index`; `is_inference` if it was a synthetic
+    /// inference.
+    pub fn record(
+        &mut self,
+        index: usize,
+        result: ProbeResult,
+        is_inference: bool,
+        now_ms: u64,
+        policy: &EndpointPolicy,
+    ) -> Changed {
+        let Some(address) = self.addresses.get_mut(index) else {
+            return Changed::default();
+        };
+        let of_address = address.record(result, is_inference, now_ms, policy);
+        let conditions: Vec<Condition> = self
+            .addresses
+            .iter()
+            .map(|address| address.condition)
+            .collect();
+
+        self.decides = of_addresses(&conditions, policy.minimum).unwrap_or(0);
+        let after = conditions
+            .get(self.decides)
+            .copied()
+            .unwrap_or(Condition::Unknown);
+        let before = std::mem::replace(&mut self.condition, after);
+        let of_endpoint = (before != after).then_some(before);
+
+        if of_endpoint.is_some() {
+            self.since_ms = now_ms;
+        }
+        Changed {
+            address: of_address,
+            endpoint: of_endpoint,
+        }
+    }
+
+    /// The conclusion about the whole.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// When it was reached, milliseconds of the clock handed in.
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+
+    /// Whether it failed, and by definite failures, not by silence alone.
+    pub fn is_definite(&self) -> bool {
+        let decides = self.addresses.get(self.decides);
+        self.condition == Condition::Failed
+            && decides.is_some_and(|address| address.probes.is_definite())
+    }
+
+    /// What made the address that decides what it is.
+    pub fn evidence(&self) -> String {
+        let Some(address) = self.addresses.get(self.decides) else {
+            return String::new();
+        };
+        match address.address {
+            // Which of several it is matters only when something is wrong with it.
+            Some(ip) if self.addresses.len() > 1 && address.condition != Condition::Healthy => {
+                format!("{ip}: {}", address.evidence())
+            }
+            _ => address.evidence(),
+        }
+    }
+
+    /// Time of the last successful probe of the address that decides, microseconds.
+    pub fn round_trip_us(&self) -> Option<u64> {
+        self.addresses.get(self.decides)?.probes.round_trip_us()
+    }
+
+    /// Whether any probe of any address ever succeeded.
+    pub fn has_succeeded(&self) -> bool {
+        self.addresses
+            .iter()
+            .any(|address| address.probes.has_succeeded())
+    }
+
+    /// What was seen of each address.
+    pub fn observations(&self) -> Vec<AddressObservation> {
+        self.addresses
+            .iter()
+            .map(AddressTracker::observation)
+            .collect()
+    }
+}
+
+impl AddressTracker {
+    fn record(
+        &mut self,
+        result: ProbeResult,
+        is_inference: bool,
+        now_ms: u64,
+        policy: &EndpointPolicy,
+    ) -> Option<Condition> {
+        let success_us = match &result {
+            ProbeResult::Success { round_trip_us, .. } => Some(*round_trip_us),
+            ProbeResult::Positive(_) | ProbeResult::Silence(_) => None,
+        };
+
+        if is_inference {
+            self.inference = Some(success_us.is_some());
+        }
+
+        // Gray failure is a rate over time: probes that only confirm a failure would count that one
+        // moment many times.
+        let since_last_ms = now_ms.saturating_sub(self.probed_ms);
+        let is_extra =
+            self.probes.is_confirming(&policy.probes) && since_last_ms < policy.probes.interval_ms;
+
+        self.probed_ms = now_ms;
+        let was = self.probes.record(result, now_ms, &policy.probes);
+        if was == Some(Condition::Failed) {
+            // It is back from the dead: what it did before is punished already.
+            self.gray = GrayWindow::default();
+        }
+
+        if !is_extra {
+            self.gray.record(success_us, &policy.gray);
+        }
+        self.reason = self.gray.reason(&policy.gray);
+        self.quantile_us = self.gray.quantile_us(policy.gray.quantile_percent);
+
+        let gray = self.gray.condition(&policy.gray);
+        self.is_gray = gray > self.probes.condition();
+
+        let after = match (self.probes.condition(), gray) {
+            // Nothing is known: that is no better than gray.
+            (Condition::Unknown, Condition::Healthy) => Condition::Unknown,
+            (probes, gray) => probes.max(gray),
+        };
+        let before = std::mem::replace(&mut self.condition, after);
+
+        (before != after).then(|| {
+            self.since_ms = now_ms;
+            before
+        })
+    }
+
+    /// Why it is as it is. Without the last probe where it is gray: that differs each time, and a
+    /// reason that changes for nothing wakes everybody up.
+    fn evidence(&self) -> String {
+        let gray = self.reason.clone().filter(|_| self.is_gray);
+        gray.unwrap_or_else(|| self.probes.reason())
+    }
+
+    fn observation(&self) -> AddressObservation {
+        AddressObservation {
+            address: self.address,
+            condition: self.condition,
+            evidence: match (self.evidence(), self.probes.evidence()) {
+                (reason, last) if reason == last => reason,
+                (reason, last) => format!("{reason}{LAST_PROBE}{last}"),
+            },
+            since_ms: self.since_ms,
+            probed_ms: self.probed_ms,
+            round_trip_us: self.probes.round_trip_us(),
+            quantile_us: self.quantile_us,
+            error_bp: self.gray.error_bp(),
+            inference: self.inference,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::health::gray::GrayConclusion;
+    use proptest::prelude::*;
+
+    const POLICY: EndpointPolicy = EndpointPolicy {
+        probes: ProbePolicy {
+            failures: 3,
+            evidence_ms: 300,
+            interval_ms: 500,
+            confirm_interval_ms: 100,
+            successes: 3,
+            suspect_ms: 2_000,
+            silent_ms: 8_000,
+            gap_ms: 1_750,
+        },
+        gray: GrayPolicy {
+            window: 20,
+            error_percent: 30,
+            latency_ms: 0,
+            quantile_percent: 95,
+            clear_percent: 50,
+            conclude: GrayConclusion::Suspect,
+        },
+        minimum: 1,
+    };
+
+    fn success() -> ProbeResult {
+        ProbeResult::Success {
+            round_trip_us: 900,
+            evidence: "200".into(),
+        }
+    }
+    fn refused() -> ProbeResult {
+        ProbeResult::Positive("connection refused".into())
+    }
+
+    fn tracker(addresses: u8) -> EndpointTracker {
+        let ips: Vec<Option<IpAddr>> = (1..=addresses)
+            .map(|last| Some(IpAddr::from([192, 0, 2, last])))
+            .collect();
+        EndpointTracker::new(&ips, 0)
+    }
+
+    fn result() -> impl Strategy<Value = ProbeResult> {
+        prop_oneof![3 => Just(success()), 2 => Just(refused()), 1 => Just(ProbeResult::Silence("no answer".into()))]
+    }
+
+    proptest! {
+        #[test]
+        fn gray_failure_never_makes_it_better(results in prop::collection::vec(result(), 0..80)) {
+            let mut gray = tracker(1);
+            let mut plain = ProbeTracker::new(0);
+            for (index, result) in results.into_iter().enumerate() {
+                let now_ms = (index as u64 + 1) * 500;
+                gray.record(0, result.clone(), false, now_ms, &POLICY);
+                plain.record(result, now_ms, &POLICY.probes);
+                prop_assert!(gray.condition() >= plain.condition());
+            }
+        }
+
+        #[test]
+        fn the_endpoint_fails_with_its_last_address_alone(
+            probes in prop::collection::vec((0usize..3, result()), 0..120),
+            minimum in 1usize..4,
+        ) {
+            let mut tracker = tracker(3);
+            let policy = EndpointPolicy { minimum, ..POLICY };
+            for (step, (index, result)) in probes.into_iter().enumerate() {
+                tracker.record(index, result, false, step as u64 * 200, &policy);
+                let alive = tracker
+                    .observations()
+                    .iter()
+                    .filter(|seen| seen.condition != Condition::Failed)
+                    .count();
+
+                prop_assert_eq!(tracker.condition() == Condition::Failed, alive < minimum);
+            }
+        }
+    }
+
+    #[test]
+    fn one_dead_address_of_two_is_told_and_does_not_fail_the_endpoint() {
+        let mut tracker = tracker(2);
+        for now_ms in [500, 1_000, 1_500] {
+            tracker.record(0, success(), false, now_ms, &POLICY);
+            tracker.record(1, refused(), false, now_ms, &POLICY);
+        }
+
+        assert_eq!(tracker.condition(), Condition::Healthy);
+        assert_eq!(tracker.observations()[1].condition, Condition::Failed);
+        for now_ms in [2_000, 2_500, 3_000] {
+            tracker.record(0, refused(), false, now_ms, &POLICY);
+        }
+        assert_eq!(
+            (tracker.condition(), tracker.since_ms()),
+            (Condition::Failed, 3_000)
+        );
+    }
+
+    #[test]
+    fn two_errors_in_five_are_suspect_though_never_three_in_a_row() {
+        let mut tracker = tracker(1);
+        for index in 0..20u64 {
+            let result = if index % 5 > 1 { success() } else { refused() };
+            tracker.record(0, result, false, index * 500, &POLICY);
+        }
+
+        assert_eq!(tracker.condition(), Condition::Suspect);
+        assert!(
+            tracker
+                .evidence()
+                .starts_with("40 % of the last 20 probes failed"),
+            "{}",
+            tracker.evidence()
+        );
+    }
+
+    #[test]
+    fn confirmations_of_one_failure_do_not_make_an_endpoint_gray() {
+        let mut tracker = tracker(1);
+        for round in 0..20u64 {
+            // One short refusal in every three seconds, seen by a probe and by two of its
+            // confirmations.
+            for (offset_ms, is_refused) in [(0, true), (100, true), (200, true), (250, false)]
+                .into_iter()
+                .chain(
+                    (750..3_000)
+                        .step_by(500)
+                        .map(|offset_ms| (offset_ms, false)),
+                )
+            {
+                let result = if is_refused { refused() } else { success() };
+                tracker.record(0, result, false, round * 3_000 + offset_ms, &POLICY);
+            }
+        }
+
+        assert_eq!(
+            tracker.condition(),
+            Condition::Healthy,
+            "{}",
+            tracker.evidence()
+        );
+    }
+
+    #[test]
+    fn a_return_from_failure_is_not_held_up_by_what_was_before() {
+        let mut tracker = tracker(1);
+        for index in 0..40 {
+            tracker.record(0, refused(), false, index * 500, &POLICY);
+        }
+        assert_eq!(tracker.condition(), Condition::Failed);
+        for index in 40..43 {
+            tracker.record(0, success(), false, index * 500, &POLICY);
+        }
+        assert_eq!(tracker.condition(), Condition::Healthy);
+    }
+}

@@ -1,0 +1,500 @@
+//! When to elect a leader, and whether to lend one's vote.
+//!
+//! An election costs nothing in safety (the register sees to that), only in calm: a needless one
+//! fences a leader that did its work. So a candidate asks first (PreVote, Ongaro 2014 §9.6),
+//! whoever sees a leader at work refuses, and first attempts are spread over 50–300 ms. Which
+//! ballots are believed at all: [`crate::leader::ballots`]. Sans-IO: time and random numbers are
+//! handed in.
+
+use crate::leader::ballots::KnownBallots;
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    register::{
+        acceptor::AcceptorReply,
+        ballot::Ballot,
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
+};
+use std::collections::BTreeSet;
+
+/// Whether `votes` holds more than half of `members`. By name: a vote only says that an attempt is
+/// worth it.
+fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
+    members.intersection(votes).count() > members.len() / 2
+}
+
+/// An election's patience, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ElectionSettings {
+    /// Shortest delay before an attempt.
+    pub delay_min_ms: u64,
+    /// Longest delay before the first attempt; doubled with each further one.
+    pub delay_max_ms: u64,
+    /// No delay is longer than this.
+    pub delay_cap_ms: u64,
+    /// How long a candidate waits for votes.
+    pub votes_ms: u64,
+    /// How long it waits where the others could elect it, refused to, and only failed regions are
+    /// left to answer: their agents may live, and seldom do.
+    pub failed_votes_ms: u64,
+    /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip
+    /// tells.
+    pub heard_ms: u64,
+    /// How long a vote that we gave is not given to another: candidates of the same instant would
+    /// fence each other.
+    pub lend_ms: u64,
+    /// How long an outranked leader does not stand: where two sides see only a third (a witness),
+    /// it damps the swing.
+    pub hold_off_ms: u64,
+}
+
+impl Default for ElectionSettings {
+    fn default() -> Self {
+        Self {
+            delay_min_ms: 50,
+            delay_max_ms: 300,
+            delay_cap_ms: 2_000,
+            votes_ms: 1_000,
+            failed_votes_ms: 300,
+            heard_ms: 1_000,
+            lend_ms: 400,
+            hold_off_ms: 5_000,
+        }
+    }
+}
+
+/// The leader that gossip tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLeader {
+    /// The highest ballot under which an agent says that it leads.
+    pub ballot: Ballot,
+    /// Whether SWIM holds that agent for alive.
+    pub is_alive: bool,
+}
+
+/// What this agent sees when it decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The leader, this agent itself excepted.
+    pub leader: Option<KnownLeader>,
+    /// Regions whose verdict is failed.
+    pub failed: BTreeSet<RegionName>,
+    /// The register's members as far as known.
+    pub members: BTreeSet<RegionName>,
+    /// Whether this agent's clock is too far off the others' to lead, and one of them may lead
+    /// instead.
+    pub is_clock_off: bool,
+}
+
+impl Sight {
+    /// Whether a candidate of `region` has nothing to better: the leader's agent lives, and its
+    /// region serves, or the candidate's own does not either (else a mesh whose regions all failed
+    /// would elect without end).
+    fn is_led_well(&self, candidate: &RegionName) -> bool {
+        self.leader.as_ref().is_some_and(|leader| {
+            leader.is_alive
+                && (!self.failed.contains(&leader.ballot.agent.region)
+                    || self.failed.contains(candidate))
+        })
+    }
+}
+
+/// What the caller is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ElectionEffect {
+    /// Ask one agent of each of these regions (and the witness, if it is among them) for its vote.
+    AskVotes(Ballot, BTreeSet<RegionName>),
+    /// Take this ballot: start the proposer.
+    Stand(Ballot),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Following,
+    Waiting {
+        until_ms: u64,
+    },
+    Asking {
+        ballot: Ballot,
+        granted: BTreeSet<RegionName>,
+        refused: BTreeSet<RegionName>,
+        since_ms: u64,
+    },
+    Standing,
+    Leading,
+}
+
+/// One agent's part in elections.
+#[derive(Debug, Clone)]
+pub struct Election {
+    settings: ElectionSettings,
+    me: AgentId,
+    boot: u64,
+    known: KnownBallots,
+    /// The last ballot that this agent stood with.
+    stood: Option<Ballot>,
+    heard: Option<(Ballot, u64)>,
+    lent: Option<(AgentId, u64)>,
+    phase: Phase,
+    attempts: u32,
+    hold_until_ms: u64,
+}
+
+impl Election {
+    /// An agent that follows. `boot` must differ between any two lives of the agent's election.
+    pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
+        Self {
+            settings,
+            me,
+            boot,
+            known: KnownBallots::default(),
+            stood: None,
+            heard: None,
+            lent: None,
+            phase: Phase::Following,
+            attempts: 0,
+            hold_until_ms: 0,
+        }
+    }
+
+    /// The highest ballot that is believed.
+    pub fn highest(&self) -> Option<&Ballot> {
+        self.known.highest()
+    }
+
+    /// What this agent knows of ballots.
+    pub fn known(&self) -> &KnownBallots {
+        &self.known
+    }
+
+    /// Tells of a ballot that somebody told of; whether it is believed.
+    pub fn observe(&mut self, ballot: &Ballot) -> bool {
+        self.known.hear(ballot)
+    }
+
+    /// Tells what the acceptor of `region` answered; whether all of it is believed. If not, it is
+    /// one vote less, whatever it says, and must not reach the proposer.
+    pub fn acceptor_says(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
+        self.known.acceptor(region, reply);
+        self.known.believes(reply, self.stood.as_ref())
+    }
+
+    /// A proposer got something from our acceptor: it is at work, though gossip may not know it
+    /// yet.
+    pub fn heard(&mut self, ballot: &Ballot, now_ms: u64) {
+        let reply = AcceptorReply::Refused {
+            promised: ballot.clone(),
+        };
+        self.known.acceptor(&self.me.region, &reply);
+        if self.heard.as_ref().is_none_or(|(heard, _)| heard <= ballot) {
+            self.heard = Some((ballot.clone(), now_ms));
+        }
+    }
+
+    fn heard_other(&self, candidate: &AgentId, now_ms: u64) -> Option<&Ballot> {
+        self.heard
+            .as_ref()
+            .filter(|(ballot, at_ms)| {
+                ballot.agent != *candidate && now_ms.saturating_sub(*at_ms) < self.settings.heard_ms
+            })
+            .map(|(ballot, _)| ballot)
+    }
+
+    fn lent_to_other(&self, candidate: &AgentId, now_ms: u64) -> Option<&AgentId> {
+        let is_fresh = |at_ms: u64| now_ms.saturating_sub(at_ms) < self.settings.lend_ms;
+        self.lent
+            .as_ref()
+            .filter(|(other, at_ms)| other != candidate && is_fresh(*at_ms))
+            .map(|(other, _)| other)
+    }
+
+    /// At most one above the highest seen, and higher than any that this agent stood with; none
+    /// when the numbers are used up.
+    ///
+    /// A ballot that no acceptor could answer is seen by nobody, so a further attempt has the same
+    /// number. Its boot number is counted up instead: that keeps the ballots of one agent apart,
+    /// and the number within what others accept.
+    fn next_ballot(&self) -> Option<Ballot> {
+        let number = self
+            .highest()
+            .map_or(0, |highest| highest.number)
+            .checked_add(1)?;
+        let ballot = Ballot {
+            number,
+            agent: self.me.clone(),
+            boot: self.boot,
+        };
+
+        match &self.stood {
+            Some(stood) if *stood >= ballot => Some(Ballot {
+                boot: stood.boot.checked_add(1)?,
+                ..ballot
+            }),
+            _ => Some(ballot),
+        }
+    }
+
+    fn stand(&mut self, ballot: Ballot) -> ElectionEffect {
+        self.phase = Phase::Standing;
+        self.stood = Some(ballot.clone());
+        ElectionEffect::Stand(ballot)
+    }
+
+    /// Moves on with time. `random` is a fresh random number.
+    pub fn tick(&mut self, sight: &Sight, now_ms: u64, random: u64) -> Option<ElectionEffect> {
+        self.known.set_members(&sight.members);
+        if matches!(self.phase, Phase::Standing | Phase::Leading) {
+            return None;
+        }
+
+        // Who has no vote in the register does not lead it: its region was removed, or not added
+        // yet. Nor does an agent whose clock is far off, since a plan's points in time are read off
+        // its leader's clock.
+        let may_lead = sight.members.contains(&self.me.region) && !sight.is_clock_off;
+        if !may_lead
+            || sight.is_led_well(&self.me.region)
+            || self.heard_other(&self.me, now_ms).is_some()
+        {
+            self.phase = Phase::Following;
+            self.attempts = 0;
+            return None;
+        }
+
+        match &self.phase {
+            Phase::Following => self.wait(now_ms, random),
+            Phase::Waiting { until_ms }
+                if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() =>
+            {
+                return self.ask(sight, now_ms);
+            }
+            Phase::Asking {
+                refused,
+                granted,
+                since_ms,
+                ..
+            } if now_ms >= since_ms + self.patience_ms(sight, refused) => {
+                let silent = sight
+                    .members
+                    .iter()
+                    .filter(|region| !granted.contains(*region) && !refused.contains(*region));
+
+                silent.for_each(|region| self.known.lost(region));
+                self.try_again(now_ms, random);
+            }
+            _ => {}
+        }
+
+        None
+    }
+
+    fn wait(&mut self, now_ms: u64, random: u64) {
+        let longest = self
+            .settings
+            .delay_max_ms
+            .saturating_mul(1 << self.attempts.min(16));
+        let longest = longest.min(self.settings.delay_cap_ms);
+        let spread = longest
+            .saturating_sub(self.settings.delay_min_ms)
+            .saturating_add(1);
+        let delay_ms = self.settings.delay_min_ms + random % spread;
+
+        self.phase = Phase::Waiting {
+            until_ms: now_ms.max(self.hold_until_ms) + delay_ms,
+        };
+    }
+
+    fn try_again(&mut self, now_ms: u64, random: u64) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.wait(now_ms, random);
+    }
+
+    /// How long votes are waited for where `refused` regions gave none.
+    fn patience_ms(&self, sight: &Sight, refused: &BTreeSet<RegionName>) -> u64 {
+        let sound: BTreeSet<_> = sight.members.difference(&sight.failed).cloned().collect();
+        let open = sound.difference(refused).cloned().collect();
+        let is_for_the_failed =
+            has_majority(&sight.members, &sound) && !has_majority(&sight.members, &open);
+
+        if is_for_the_failed {
+            self.settings.failed_votes_ms
+        } else {
+            self.settings.votes_ms
+        }
+    }
+
+    fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
+        let ballot = self.next_ballot()?;
+        // One vote each: a candidate's own is given to itself.
+        self.lent = Some((self.me.clone(), now_ms));
+
+        let granted: BTreeSet<_> = sight
+            .members
+            .get(&self.me.region)
+            .cloned()
+            .into_iter()
+            .collect();
+
+        if has_majority(&sight.members, &granted) {
+            return Some(self.stand(ballot));
+        }
+
+        let others = sight.members.difference(&granted).cloned().collect();
+        self.phase = Phase::Asking {
+            ballot: ballot.clone(),
+            granted,
+            refused: BTreeSet::new(),
+            since_ms: now_ms,
+        };
+
+        Some(ElectionEffect::AskVotes(ballot, others))
+    }
+
+    /// Takes a vote on `ballot`; `None`: the region could not be asked.
+    pub fn voted(
+        &mut self,
+        from: &RegionName,
+        asked: &Ballot,
+        reply: Option<&PreVoteReply>,
+        sight: &Sight,
+        now_ms: u64,
+        random: u64,
+    ) -> Option<ElectionEffect> {
+        self.known.set_members(&sight.members);
+        match reply {
+            Some(reply) => drop(
+                reply
+                    .highest
+                    .as_ref()
+                    .map(|highest| self.known.hear(highest)),
+            ),
+            None => self.known.lost(from),
+        }
+
+        let is_outdated = self.known.highest() >= Some(asked);
+        let Phase::Asking {
+            ballot,
+            granted,
+            refused,
+            ..
+        } = &mut self.phase
+        else {
+            return None;
+        };
+
+        if ballot != asked {
+            return None;
+        }
+
+        let votes = if reply.is_some_and(|reply| reply.is_granted) {
+            &mut *granted
+        } else {
+            &mut *refused
+        };
+
+        votes.insert(from.clone());
+        if has_majority(&sight.members, granted) && !is_outdated {
+            return Some(self.stand(asked.clone()));
+        }
+
+        let still_open: BTreeSet<_> = sight.members.difference(refused).cloned().collect();
+        if is_outdated || !has_majority(&sight.members, &still_open) {
+            self.try_again(now_ms, random);
+        }
+
+        None
+    }
+
+    /// The proposer leads under `ballot`.
+    pub fn elected(&mut self, ballot: &Ballot) {
+        self.known.hear(ballot);
+        self.phase = Phase::Leading;
+        self.attempts = 0;
+    }
+
+    /// The proposer gave its ballot up: it led and was outranked, or it never got a majority.
+    pub fn stepped_down(&mut self, outranked_by: Option<&Ballot>, now_ms: u64, random: u64) {
+        if let Some(ballot) = outranked_by {
+            self.known.hear(ballot);
+            if self.phase == Phase::Leading {
+                self.hold_until_ms = now_ms + self.settings.hold_off_ms;
+            }
+        }
+
+        self.try_again(now_ms, random);
+    }
+
+    /// Answers a candidate. Of two that ask each other at the same time the one with the lower
+    /// ballot gives way: where regions are far apart both would else refuse, and try again in step.
+    pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
+        self.known.set_members(&sight.members);
+        let gives_way =
+            matches!(&self.phase, Phase::Asking { ballot, .. } if *ballot < request.ballot);
+        let refused = self.objection(request, sight, gives_way, now_ms);
+
+        if refused.is_none() {
+            self.lent = Some((request.ballot.agent.clone(), now_ms));
+            if gives_way {
+                // Votes for our own ballot that are still to come count no more.
+                self.phase = Phase::Waiting {
+                    until_ms: now_ms.saturating_add(self.settings.lend_ms),
+                };
+            }
+        }
+
+        PreVoteReply {
+            is_granted: refused.is_none(),
+            highest: self.highest().cloned(),
+            reason: refused.unwrap_or_default(),
+        }
+    }
+
+    fn objection(
+        &self,
+        request: &PreVoteRequest,
+        sight: &Sight,
+        gives_way: bool,
+        now_ms: u64,
+    ) -> Option<String> {
+        let candidate = &request.ballot.agent;
+        let limit = self.known.allowance().number;
+        if request.ballot.number > limit {
+            return Some(format!(
+                "{} knows of no majority for ballots beyond {limit}",
+                self.me
+            ));
+        }
+
+        if !sight.members.contains(&candidate.region) {
+            return Some(format!("{} is no member of the register", candidate.region));
+        }
+
+        if self.phase == Phase::Leading
+            && (!sight.failed.contains(&self.me.region) || sight.failed.contains(&candidate.region))
+        {
+            return Some(format!("{} leads", self.me));
+        }
+
+        if let Some(leader) = &sight.leader
+            && leader.ballot.agent != *candidate
+            && sight.is_led_well(&candidate.region)
+        {
+            return Some(format!("{} sees {} lead", self.me, leader.ballot));
+        }
+
+        if let Some(ballot) = self.heard_other(candidate, now_ms) {
+            return Some(format!("{} just heard from {ballot}", self.me));
+        }
+        if let Some(other) = self.lent_to_other(candidate, now_ms).filter(|_| !gives_way) {
+            return Some(format!("{} just voted for {other}", self.me));
+        }
+
+        let highest = self
+            .highest()
+            .filter(|highest| **highest >= request.ballot)?;
+        Some(format!("{} knows of ballot {highest}", self.me))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

@@ -1,0 +1,475 @@
+//! One proposer and acceptors that answer at once.
+
+use super::*;
+use regionmesh_protocol::register::{
+    acceptor::AcceptorState,
+    members::{MemberChange, MembersError},
+};
+
+fn names(text: &str) -> BTreeSet<RegionName> {
+    text.split(' ').map(|name| name.parse().unwrap()).collect()
+}
+
+fn ballot(number: u64) -> Ballot {
+    Ballot {
+        number,
+        agent: "a/x".parse().unwrap(),
+        boot: 1,
+    }
+}
+
+/// The incarnation of an acceptor that never lost its state: its name's first letter.
+fn incarnation(name: &RegionName) -> Incarnation {
+    Incarnation(u64::from(name.as_str().as_bytes()[0]))
+}
+
+fn members(text: &str) -> Members {
+    let acceptors = names(text)
+        .into_iter()
+        .map(|name| (name.clone(), Some(incarnation(&name))))
+        .collect();
+
+    Members {
+        register: 7,
+        acceptors,
+    }
+}
+
+fn value(of: &str, reason: &str) -> Plan {
+    Plan {
+        reason: reason.into(),
+        members: members(of),
+        ..Plan::default()
+    }
+}
+
+/// Acceptors that answer at once, the absent ones excepted; gives all that is not sent.
+fn settle(
+    proposer: &mut Proposer,
+    acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+    mut effects: Vec<Effect>,
+    now_ms: u64,
+) -> Vec<Effect> {
+    let mut told = Vec::new();
+    while !effects.is_empty() {
+        let mut next = Vec::new();
+        for effect in effects {
+            let Effect::Send { to, request } = effect else {
+                told.push(effect);
+                continue;
+            };
+            let Some(state) = acceptors.get_mut(&to) else {
+                continue;
+            };
+            let (reply, changed) = state.apply(&request);
+
+            *state = changed.unwrap_or(state.clone());
+            let answer = AcceptorAnswer {
+                incarnation: state.incarnation,
+                reply,
+            };
+
+            next.extend(proposer.answered(&to, answer, now_ms));
+        }
+
+        effects = next;
+    }
+
+    told
+}
+
+fn acceptors(text: &str) -> BTreeMap<RegionName, AcceptorState> {
+    names(text)
+        .into_iter()
+        .map(|name| (name.clone(), AcceptorState::begin(incarnation(&name))))
+        .collect()
+}
+
+fn lead(
+    acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+    number: u64,
+    members: &str,
+) -> (Proposer, Vec<Effect>) {
+    let mut proposer = Proposer::new(ProposerSettings::default());
+    let acceptors_asked = Acceptors::First {
+        names: names(members),
+        register: 7,
+    };
+    let effects = proposer
+        .prepare(ballot(number), acceptors_asked, 0)
+        .unwrap();
+    let told = settle(&mut proposer, acceptors, effects, 0);
+
+    (proposer, told)
+}
+
+#[test]
+fn a_new_leader_commits_again_what_one_acceptor_has_before_anything_else() {
+    let mut all = acceptors("a b c");
+    let old = Stamp {
+        ballot: ballot(1),
+        seq: 4,
+    };
+
+    all.insert(
+        "b".parse().unwrap(),
+        AcceptorState {
+            promised: Some(ballot(1)),
+            accepted: Some((old, value("a b c", "kept"))),
+            ..AcceptorState::begin(Incarnation(u64::from(b'b')))
+        },
+    );
+
+    let (proposer, told) = lead(&mut all, 2, "a b");
+    let stamp = Stamp {
+        ballot: ballot(2),
+        seq: 5,
+    };
+
+    assert_eq!(
+        told,
+        [
+            Effect::Elected(ballot(2)),
+            Effect::Committed(stamp, value("a b c", "kept"))
+        ]
+    );
+
+    assert!(proposer.is_ready());
+}
+
+#[test]
+fn an_uncertain_accept_is_repeated_unchanged_and_the_latest_request_waits() {
+    let mut all = acceptors("a b c");
+    let (mut proposer, _) = lead(&mut all, 1, "a b c");
+    let first = proposer.commit(value("a b c", "1"), 10).unwrap();
+
+    assert_eq!(first.len(), 3);
+    assert_eq!(proposer.commit(value("a b c", "2"), 11).unwrap(), []);
+    assert_eq!(proposer.commit(value("a b c", "3"), 12).unwrap(), []);
+    assert_eq!(proposer.tick(100), []);
+
+    let repeated = proposer.tick(600);
+    assert_eq!(repeated, first);
+
+    let told = settle(&mut proposer, &mut all, repeated, 600);
+    let committed: Vec<_> = told
+        .iter()
+        .map(|effect| match effect {
+            Effect::Committed(stamp, value) => (stamp.seq, value.reason.as_str()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+
+    assert_eq!(committed, [(1, "1"), (2, "3")]);
+}
+
+#[test]
+fn a_leader_without_a_majority_steps_down_and_one_with_a_majority_stays() {
+    let mut all = acceptors("a b c");
+    let (mut proposer, _) = lead(&mut all, 1, "a b c");
+    all.remove(&"c".parse().unwrap());
+    for now_ms in (0..20_000).step_by(100) {
+        let effects = proposer.tick(now_ms);
+        assert_eq!(settle(&mut proposer, &mut all, effects, now_ms), []);
+    }
+
+    all.remove(&"b".parse().unwrap());
+    let lost = (20_000..30_000).step_by(100).find_map(|now_ms| {
+        let effects = proposer.tick(now_ms);
+        settle(&mut proposer, &mut all, effects, now_ms)
+            .pop()
+            .map(|effect| (now_ms, effect))
+    });
+    let (at_ms, effect) = lost.unwrap();
+
+    assert!((23_000..26_000).contains(&at_ms), "{at_ms}");
+    assert!(matches!(
+        effect,
+        Effect::SteppedDown(_, StepDown::NoMajority { members: 3, .. })
+    ));
+}
+
+#[test]
+fn a_refusal_names_the_ballot_that_outranks_and_an_older_one_is_ignored() {
+    let mut all = acceptors("a b c");
+    let (mut proposer, _) = lead(&mut all, 2, "a b c");
+    let from: RegionName = "b".parse().unwrap();
+    let refused = |by| AcceptorAnswer {
+        incarnation: incarnation(&"b".parse().unwrap()),
+        reply: AcceptorReply::Refused {
+            promised: ballot(by),
+        },
+    };
+
+    assert_eq!(proposer.answered(&from, refused(2), 1), []);
+    let told = proposer.answered(&from, refused(3), 1);
+    assert_eq!(
+        told,
+        [Effect::SteppedDown(
+            ballot(2),
+            StepDown::Outranked(ballot(3))
+        )]
+    );
+
+    let again = proposer.prepare(ballot(2), Acceptors::Known(members("a b c")), 2);
+    assert!(matches!(again, Err(ProposerError::BallotNotHigher { .. })));
+}
+
+#[test]
+fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
+    let mut all = acceptors("a b c d");
+    let (mut proposer, _) = lead(&mut all, 1, "a b c");
+    let jump = proposer.commit(value("a d", "jump"), 1);
+
+    assert!(
+        matches!(jump, Err(ProposerError::Members(MembersError::Jump { .. }))),
+        "{jump:?}"
+    );
+
+    for (members, reason) in [("a b c d", "add"), ("b c d", "remove")] {
+        let effects = proposer.commit(value(members, reason), 1).unwrap();
+        settle(&mut proposer, &mut all, effects, 1);
+    }
+
+    // Who still thinks of the old list asks a and b, and is led to c and d.
+    all.remove(&"c".parse().unwrap());
+    for old in [
+        Acceptors::Known(members("a b c")),
+        Acceptors::First {
+            names: names("a b c"),
+            register: 8,
+        },
+    ] {
+        let mut all = all.clone();
+        let mut successor = Proposer::new(ProposerSettings::default());
+        let effects = successor.prepare(ballot(2), old, 0).unwrap();
+        let told = settle(&mut successor, &mut all, effects, 0);
+
+        assert!(
+            matches!(&told[..], [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == "remove"),
+            "{told:?}"
+        );
+
+        assert_eq!(successor.members(), Some(&members("b c d")));
+    }
+}
+
+#[test]
+fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again() {
+    let mut all = acceptors("a b c");
+    let (mut proposer, _) = lead(&mut all, 1, "a b c");
+    let effects = proposer.commit(value("a b c", "kept"), 1).unwrap();
+
+    settle(&mut proposer, &mut all, effects, 1);
+    let c: RegionName = "c".parse().unwrap();
+    all.insert(c.clone(), AcceptorState::begin(Incarnation(1)));
+
+    // With b away, the empty c makes no majority: nobody leads, and no first plan is made over the
+    // one there is.
+    let b = all.remove(&"b".parse().unwrap()).unwrap();
+    for acceptors in [
+        Acceptors::Known(members("a b c")),
+        Acceptors::First {
+            names: names("a b c"),
+            register: 8,
+        },
+    ] {
+        let mut all = all.clone();
+        let mut candidate = Proposer::new(ProposerSettings::default());
+        let mut effects = candidate.prepare(ballot(2), acceptors, 0).unwrap();
+
+        for now_ms in (0..2_900).step_by(100) {
+            assert_eq!(settle(&mut candidate, &mut all, effects, now_ms), []);
+            effects = candidate.tick(now_ms);
+        }
+
+        assert!(candidate.leading().is_none());
+    }
+
+    all.insert("b".parse().unwrap(), b);
+    let (mut proposer, _) = lead(&mut all, 3, "a b c");
+    assert_eq!(
+        proposer.members().unwrap().mend(&proposer.heard(1)),
+        Some(regionmesh_protocol::register::members::Mend::Suspend(
+            c.clone()
+        ))
+    );
+
+    let now = |proposer: &Proposer| proposer.members().unwrap().clone();
+    let suspended = now(&proposer)
+        .after(&MemberChange::Suspend(c.clone()))
+        .unwrap();
+    let effects = proposer
+        .commit(
+            Plan {
+                members: suspended,
+                ..Plan::default()
+            },
+            2,
+        )
+        .unwrap();
+
+    settle(&mut proposer, &mut all, effects, 2);
+    let effects = proposer.join(c.clone(), Incarnation(9), 3).unwrap();
+    let told = settle(&mut proposer, &mut all, effects, 3);
+
+    assert_eq!(told, [Effect::Joined(c.clone(), Incarnation(9))]);
+    let joined = now(&proposer)
+        .after(&MemberChange::Join(c.clone(), Incarnation(9)))
+        .unwrap();
+    let effects = proposer
+        .commit(
+            Plan {
+                members: joined,
+                ..Plan::default()
+            },
+            4,
+        )
+        .unwrap();
+
+    settle(&mut proposer, &mut all, effects, 4);
+    // Now c and a are a majority.
+    all.remove(&"b".parse().unwrap());
+
+    let (successor, _) = lead(&mut all, 4, "a b c");
+    assert!(
+        successor.is_ready() && successor.members().unwrap().acceptors[&c] == Some(Incarnation(9))
+    );
+}
+
+#[test]
+fn what_an_acceptor_kept_of_another_register_is_never_taken_over() {
+    let mut all = acceptors("a b c");
+    let (mut proposer, _) = lead(&mut all, 1, "a b c");
+    let effects = proposer.commit(value("a b c", "ours"), 1).unwrap();
+
+    settle(&mut proposer, &mut all, effects, 1);
+    let foreign = Plan {
+        members: Members {
+            register: 99,
+            ..members("c")
+        },
+        ..Plan::default()
+    };
+    let c: RegionName = "c".parse().unwrap();
+
+    let stamp = Stamp {
+        ballot: ballot(1),
+        seq: 70,
+    };
+    let state = AcceptorState {
+        accepted: Some((stamp, foreign)),
+        ..AcceptorState::begin(incarnation(&c))
+    };
+
+    all.insert(c.clone(), state);
+    let mut successor = Proposer::new(ProposerSettings::default());
+    let effects = successor
+        .prepare(ballot(5), Acceptors::Known(members("a b c")), 0)
+        .unwrap();
+    let told = settle(&mut successor, &mut all, effects, 0);
+
+    assert!(
+        matches!(&told[..], [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == "ours"),
+        "{told:?}"
+    );
+
+    // A voter of another register is told from one that only kept something of it.
+    let d: RegionName = "d".parse().unwrap();
+    let foreign = Plan {
+        members: Members {
+            register: 99,
+            ..members("d")
+        },
+        ..Plan::default()
+    };
+
+    let accepted = Some((
+        Stamp {
+            ballot: ballot(9),
+            seq: 3,
+        },
+        foreign,
+    ));
+
+    all.insert(
+        d.clone(),
+        AcceptorState {
+            accepted,
+            ..AcceptorState::begin(incarnation(&d))
+        },
+    );
+
+    let effects = successor.join(d.clone(), Incarnation(9), 1).unwrap();
+    let told = settle(&mut successor, &mut all, effects, 1);
+    assert_eq!(told, [Effect::NotJoined(d.clone(), NoJoin::Votes(99))]);
+
+    let effects = successor
+        .join("e".parse().unwrap(), Incarnation(9), 1)
+        .unwrap();
+    assert_eq!(
+        successor.join(d, Incarnation(9), 2),
+        Err(ProposerError::Joining("e".parse().unwrap()))
+    );
+
+    settle(&mut successor, &mut all, effects, 1);
+    let told: Vec<_> = (1..4_000)
+        .step_by(100)
+        .flat_map(|now_ms| {
+            let effects = successor.tick(now_ms);
+            settle(&mut successor, &mut all, effects, now_ms)
+        })
+        .collect();
+
+    assert_eq!(
+        told,
+        [Effect::NotJoined(
+            "e".parse().unwrap(),
+            NoJoin::Silent(3_000)
+        )]
+    );
+}
+
+#[test]
+fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
+    let mut all = acceptors("a b");
+    let mut proposer = Proposer::new(ProposerSettings::default());
+    let effects = proposer
+        .prepare(
+            ballot(1),
+            Acceptors::First {
+                names: names("a b c"),
+                register: 7,
+            },
+            0,
+        )
+        .unwrap();
+
+    assert_eq!(settle(&mut proposer, &mut all, effects, 0), []);
+    let asked: Vec<_> = proposer.tick(1_900);
+    assert_eq!(
+        asked.len(),
+        3,
+        "those that promised hear that somebody is at work: {asked:?}"
+    );
+
+    assert_eq!(proposer.tick(2_000), [Effect::Elected(ballot(1))]);
+    assert_eq!(
+        proposer.members().unwrap().acceptors[&"c".parse().unwrap()],
+        None
+    );
+
+    let effects = proposer.commit(Plan::default(), 2_000).unwrap();
+    let told = settle(&mut proposer, &mut all, effects, 2_000);
+    assert!(matches!(&told[..], [Effect::Committed(_, value)] if value.members.len() == 3));
+
+    // Whoever has no vote yet is looked for.
+    let asked = proposer.tick(2_600);
+    assert!(
+        asked.contains(&Effect::Send {
+            to: "c".parse().unwrap(),
+            request: AcceptorRequest::Read
+        }),
+        "{asked:?}"
+    );
+}

@@ -1,0 +1,142 @@
+//! What goes into a proposer and comes out of it.
+
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::Plan,
+    register::{
+        acceptor::AcceptorRequest,
+        ballot::{Ballot, Stamp},
+        members::{Incarnation, Members, MembersError},
+    },
+};
+use std::collections::BTreeSet;
+
+/// The proposer's patience, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProposerSettings {
+    /// An acceptor that did not answer is asked again after this long.
+    pub retry_ms: u64,
+    /// A ballot that found no majority, a first commit that found none, or a join is given up after
+    /// this long.
+    pub prepare_ms: u64,
+    /// How often an idle leader asks the acceptors whether it still leads.
+    pub refresh_ms: u64,
+    /// A leader that has heard of no majority for this long steps down.
+    pub silence_ms: u64,
+    /// How long the first leader of a register waits for the acceptors that a majority can do
+    /// without.
+    pub first_ms: u64,
+}
+
+impl Default for ProposerSettings {
+    fn default() -> Self {
+        // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD
+        // a month and region.
+        Self {
+            retry_ms: 500,
+            prepare_ms: 3_000,
+            refresh_ms: 2_000,
+            silence_ms: 5_000,
+            first_ms: 2_000,
+        }
+    }
+}
+
+/// Whom to ask for promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acceptors {
+    /// Nothing is known of a register: these names make one, called `register`, unless an acceptor
+    /// knows better.
+    First {
+        /// The configured acceptors.
+        names: BTreeSet<RegionName>,
+        /// The same for everybody who may begin it: several may try at once.
+        register: u64,
+    },
+    /// The latest members known; they are not a register's first.
+    Known(Members),
+}
+
+/// What the caller is to do, or is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask this acceptor; hand its answer to [`Proposer::answered`].
+    Send {
+        /// The acceptor: a region's name, or `witness`.
+        to: RegionName,
+        /// The request.
+        request: AcceptorRequest,
+    },
+    /// This proposer leads: it holds a majority's promises and what was decided before is committed
+    /// under its ballot.
+    Elected(Ballot),
+    /// A majority accepted this value: it is decided.
+    Committed(Stamp, Plan),
+    /// This acceptor has begun anew and caught up: a value that lets it join may be committed.
+    Joined(RegionName, Incarnation),
+    /// It has not, and is not asked any more.
+    NotJoined(RegionName, NoJoin),
+    /// This proposer no longer leads, or will not.
+    SteppedDown(Ballot, StepDown),
+}
+
+/// Why a proposer gave its ballot up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StepDown {
+    /// Another proposer holds a higher ballot.
+    #[error("fenced by the higher ballot {0}")]
+    Outranked(Ballot),
+    /// Too few acceptors answered in time.
+    #[error("no majority of {members} acceptors answered for {silent_ms} ms")]
+    NoMajority {
+        /// How many acceptors there are.
+        members: usize,
+        /// How long, milliseconds.
+        silent_ms: u64,
+    },
+    /// Its region is a member no longer.
+    #[error("its region is no member of the register any more")]
+    Removed,
+}
+
+/// Why an acceptor did not join.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoJoin {
+    /// It did not answer in time.
+    #[error(
+        "its acceptor did not answer within {0} ms: an agent of it must run, connected, with its \
+            store in reach"
+    )]
+    Silent(u64),
+    /// It votes in a register already.
+    #[error(
+        "its acceptor votes in a register of its own ({0:016x}): empty `register/` in its store if \
+            that one is not needed"
+    )]
+    Votes(u64),
+}
+
+/// Why a request to the proposer was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposerError {
+    /// Only a leader commits.
+    #[error("this agent does not lead, so it cannot commit a plan")]
+    NotLeading,
+    /// A ballot is used once, and later ones are higher.
+    #[error("ballot {asked} is not higher than {last}, which was used before")]
+    BallotNotHigher {
+        /// The ballot asked for.
+        asked: Box<Ballot>,
+        /// The last one used.
+        last: Box<Ballot>,
+    },
+    /// Members change by one at a time.
+    #[error(transparent)]
+    Members(#[from] MembersError),
+    /// Another acceptor is joining.
+    #[error("{0} is joining the register; one change at a time")]
+    Joining(RegionName),
+    /// There is no further number.
+    #[error("the register's sequence numbers are used up")]
+    Exhausted,
+}

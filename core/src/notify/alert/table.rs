@@ -1,0 +1,302 @@
+//! The table of alerts: every condition that the mesh itself raises, with its one name and its one
+//! severity.
+//!
+//! The journal takes both from here. Prometheus' rules for the same conditions
+//! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/reference/alerts.md are
+//! generated from it (`regionmesh docs`), and a check fails where they differ.
+
+use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
+
+/// A condition that the mesh raises an alert for, beside the problems of single agents
+/// ([`ProblemKind`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MeshAlert {
+    /// The verdict on a region is failed.
+    RegionFailed,
+    /// No agent leads.
+    NoLeader,
+    /// The verdict on every region is failed.
+    AllRegionsFailed,
+    /// An order has no effect, because users would be left on a region that can't serve.
+    OrderYielded,
+    /// The healthy regions can't take all of the load.
+    CapacityShort,
+    /// A region was sent back on its ramp.
+    RampRolledBack,
+    /// The leader may not write a zone.
+    FenceLost,
+    /// Records of a zone were changed outside the mesh.
+    ZoneDrift,
+    /// Two regions published different content under one name.
+    ModelConflict,
+    /// A certificate should have been renewed.
+    CertificateExpiring,
+    /// A certificate is about to expire.
+    CertificateExpiryImminent,
+    /// A budget's threshold was crossed.
+    BudgetCrossed,
+    /// Spending is not what it was.
+    CostAnomaly,
+    /// Billing data are late or can't be read.
+    CostDataLate,
+}
+
+/// The name and the severity of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertIdentity {
+    /// `alertname`.
+    pub name: &'static str,
+    /// How urgent it is.
+    pub severity: Severity,
+}
+
+impl From<MeshAlert> for AlertIdentity {
+    fn from(alert: MeshAlert) -> Self {
+        let AlertRow { name, severity, .. } = alert.row();
+        Self { name, severity }
+    }
+}
+
+impl From<ProblemKind> for AlertIdentity {
+    fn from(kind: ProblemKind) -> Self {
+        Self {
+            name: kind.alert_name(),
+            severity: kind.severity(),
+        }
+    }
+}
+
+/// Which agents know of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// Every agent concludes it from what all of them know: Prometheus believes a majority.
+    Every,
+    /// One agent reports it: Prometheus believes any.
+    One,
+}
+
+/// All that is fixed about an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertRow {
+    /// `alertname`.
+    pub name: &'static str,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// Labels beside `alertname`, `mesh` and `severity`.
+    pub labels: &'static [&'static str],
+    /// When it begins.
+    pub begins: &'static str,
+    /// When it ends.
+    pub ends: &'static str,
+    /// Who knows of it.
+    pub known_by: KnownBy,
+    /// The condition in one clause.
+    pub summary: &'static str,
+    /// The section of docs/how-to/troubleshoot.md that says what to do.
+    pub runbook: &'static str,
+}
+
+impl MeshAlert {
+    /// Every alert.
+    pub const ALL: [Self; 14] = [
+        Self::RegionFailed,
+        Self::NoLeader,
+        Self::AllRegionsFailed,
+        Self::OrderYielded,
+        Self::CapacityShort,
+        Self::RampRolledBack,
+        Self::FenceLost,
+        Self::ZoneDrift,
+        Self::ModelConflict,
+        Self::CertificateExpiring,
+        Self::CertificateExpiryImminent,
+        Self::BudgetCrossed,
+        Self::CostAnomaly,
+        Self::CostDataLate,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Its row of the table.
+    pub const fn row(self) -> AlertRow {
+        match self {
+            Self::RegionFailed => AlertRow {
+                name: "RegionMeshRegionFailed",
+                severity: Severity::Critical,
+                labels: &["region"],
+                begins: "the verdict on a region is failed",
+                ends: "the verdict is healthy or draining",
+                known_by: KnownBy::Every,
+                summary: "a region does not serve",
+                runbook: "a-region-failed",
+            },
+            Self::NoLeader => AlertRow {
+                name: "RegionMeshNoLeader",
+                severity: Severity::Critical,
+                labels: &[],
+                begins: "no agent has led for 10 s",
+                ends: "an agent leads",
+                known_by: KnownBy::Every,
+                summary: "no agent leads, so the plan can't change",
+                runbook: "no-leader-no-majority",
+            },
+            Self::AllRegionsFailed => AlertRow {
+                name: "RegionMeshAllRegionsFailed",
+                severity: Severity::Critical,
+                labels: &[],
+                begins: "the verdict on every region is failed",
+                ends: "the verdict on a region is not failed",
+                known_by: KnownBy::Every,
+                summary: "no region serves: the last shares stay",
+                runbook: "traffic-is-not-where-it-should-be",
+            },
+            Self::OrderYielded => AlertRow {
+                name: "RegionMeshOrderYielded",
+                severity: Severity::Warning,
+                labels: &["order", "region"],
+                begins: "a plan in which an order yields",
+                ends: "a plan in which it does not",
+                known_by: KnownBy::Every,
+                summary: "an order has no effect because users would be left on a failed region",
+                runbook: "traffic-is-not-where-it-should-be",
+            },
+            Self::CapacityShort => AlertRow {
+                name: "RegionMeshCapacityShort",
+                severity: Severity::Warning,
+                labels: &[],
+                begins: "a plan can't move all of the load",
+                ends: "a plan moves all of it",
+                known_by: KnownBy::Every,
+                summary: "the healthy regions have no room for all of the load",
+                runbook: "traffic-is-not-where-it-should-be",
+            },
+            Self::RampRolledBack => AlertRow {
+                name: "RegionMeshRampRolledBack",
+                severity: Severity::Warning,
+                labels: &["region"],
+                begins: "a region is sent back on its ramp",
+                ends: "its next step forward, or it serves",
+                known_by: KnownBy::Every,
+                summary: "a region was sent back on its ramp",
+                runbook: "recovery-is-stuck",
+            },
+            Self::FenceLost => AlertRow {
+                name: "RegionMeshFenceLost",
+                severity: Severity::Warning,
+                labels: &["provider", "agent"],
+                begins: "a later plan's fence is in the zone",
+                ends: "the next write, or another leader",
+                known_by: KnownBy::One,
+                summary: "the leader may not write a zone",
+                runbook: "route-53-does-not-follow-the-plan",
+            },
+            Self::ZoneDrift => AlertRow {
+                name: "RegionMeshZoneDrift",
+                severity: Severity::Warning,
+                labels: &["provider", "agent"],
+                begins: "records were changed outside the mesh",
+                ends: "they are as planned, or another leader",
+                known_by: KnownBy::One,
+                summary: "records of a zone are not as planned",
+                runbook: "route-53-does-not-follow-the-plan",
+            },
+            Self::ModelConflict => AlertRow {
+                name: "RegionMeshModelConflict",
+                severity: Severity::Warning,
+                labels: &["model", "version"],
+                begins: "a `+conflict.` version is held",
+                ends: "it is deleted",
+                known_by: KnownBy::One,
+                summary: "two regions published one version with different content",
+                runbook: "version-conflicts",
+            },
+            Self::CertificateExpiring => AlertRow {
+                name: "RegionMeshCertificateExpiring",
+                severity: Severity::Warning,
+                labels: &["agent"],
+                begins: "a fifth of its life is left, 7 days at most",
+                ends: "a new certificate",
+                known_by: KnownBy::One,
+                summary: "a certificate should have been renewed by now",
+                runbook: "certificates",
+            },
+            Self::CertificateExpiryImminent => AlertRow {
+                name: "RegionMeshCertificateExpiryImminent",
+                severity: Severity::Critical,
+                labels: &["agent"],
+                begins: "a twentieth of its life is left, 2 days at most",
+                ends: "a new certificate",
+                known_by: KnownBy::One,
+                summary: "a certificate is about to expire, and its agent will be cut off",
+                runbook: "certificates",
+            },
+            Self::BudgetCrossed => AlertRow {
+                name: "RegionMeshBudgetCrossed",
+                severity: Severity::Warning,
+                labels: &["notice", "region", "subject"],
+                begins: "spending or its forecast crosses a threshold of a budget",
+                ends: "the budget's period",
+                known_by: KnownBy::One,
+                summary: "a budget's threshold was crossed",
+                runbook: "budgets-and-anomalies",
+            },
+            Self::CostAnomaly => AlertRow {
+                name: "RegionMeshCostAnomaly",
+                severity: Severity::Warning,
+                labels: &["notice", "region", "subject"],
+                begins: "spending leaves its usual range",
+                ends: "it is back, or the new level has become usual",
+                known_by: KnownBy::One,
+                summary: "spending is not what it was",
+                runbook: "budgets-and-anomalies",
+            },
+            Self::CostDataLate => AlertRow {
+                name: "RegionMeshCostDataLate",
+                severity: Severity::Warning,
+                labels: &["notice", "region", "subject"],
+                begins: "a billing export is late or can't be read",
+                ends: "it was read",
+                known_by: KnownBy::One,
+                summary: "billing data are late or can't be read",
+                runbook: "billing-data-is-late",
+            },
+        }
+    }
+}
+
+/// The whole table: the mesh's own alerts, then those of the problems that agents report.
+pub fn rows() -> Vec<AlertRow> {
+    let of_problem = |kind: ProblemKind| AlertRow {
+        name: kind.alert_name(),
+        severity: kind.severity(),
+        labels: &["region", "agent", "subject"],
+        begins: "an agent reports the problem",
+        ends: "it reports the end, or is gone",
+        known_by: KnownBy::One,
+        summary: kind.summary(),
+        runbook: "problems-reported-by-agents",
+    };
+
+    MeshAlert::ALL
+        .into_iter()
+        .map(MeshAlert::row)
+        .chain(ProblemKind::ALL.into_iter().map(of_problem))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_condition_has_one_name() {
+        let rows = rows();
+        let names: BTreeSet<&str> = rows.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), rows.len());
+        assert!(names.iter().all(|name| name.starts_with("RegionMesh")));
+    }
+}

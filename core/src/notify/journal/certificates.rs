@@ -1,0 +1,108 @@
+//! Events and alerts about certificates that should have been renewed.
+
+use super::{Journal, Validity};
+use crate::notify::alert::{AlertIdentity, MeshAlert};
+use regionmesh_protocol::{
+    event::{Event, EventKind},
+    identity::AgentId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const DAY_S: i64 = 24 * 3_600;
+/// The stages of expiry, the last first: the alert, the part of the certificate's life that is
+/// left, and the most that it is begun with, seconds. Parts, since a certificate may live for hours
+/// or for years.
+const STAGES: [(MeshAlert, i64, i64); 2] = [
+    (MeshAlert::CertificateExpiryImminent, 20, 2 * DAY_S),
+    (MeshAlert::CertificateExpiring, 5, 7 * DAY_S),
+];
+
+/// The stages that a certificate is in.
+fn stages(validity: &Validity, now_s: i64) -> impl Iterator<Item = MeshAlert> {
+    let life_s = validity.not_after_s.saturating_sub(validity.not_before_s);
+    let left_s = validity.not_after_s.saturating_sub(now_s);
+    STAGES
+        .into_iter()
+        .filter(move |(_, part, most_s)| left_s < (*most_s).min(life_s / part))
+        .map(|(alert, ..)| alert)
+}
+
+impl Journal {
+    /// The certificates of all living agents, changed or not.
+    pub fn certificates(
+        &mut self,
+        certificates: &BTreeMap<AgentId, Validity>,
+        now_ms: u64,
+    ) -> Vec<Event> {
+        let now_s = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
+        let mut events = Vec::new();
+        for (agent, validity) in certificates {
+            let name = agent.to_string();
+            let left_h = validity.not_after_s.saturating_sub(now_s).max(0) / 3_600;
+            let summary = format!("the certificate of {agent} expires soon");
+            let told = format!("{left_h} h are left; from then on it is alone");
+
+            for alert in stages(validity, now_s) {
+                self.raise(
+                    EventKind::Certificate,
+                    alert,
+                    &[("agent", &name)],
+                    summary.clone(),
+                    &told,
+                    now_ms,
+                );
+
+                let AlertIdentity { severity, .. } = alert.into();
+                if self
+                    .expiring
+                    .insert((agent.clone(), validity.not_after_s, alert))
+                {
+                    let urgency = if alert == MeshAlert::CertificateExpiryImminent {
+                        ":imminent"
+                    } else {
+                        ""
+                    };
+
+                    events.push(Event {
+                        id: format!("certificate:{agent}:{}{urgency}", validity.not_after_s),
+                        kind: EventKind::Certificate,
+                        severity,
+                        time_ms: now_ms,
+                        region: Some(agent.region.clone()),
+                        fields: [
+                            ("agent", name.clone()),
+                            ("expires_s", validity.not_after_s.to_string()),
+                        ]
+                        .into(),
+                        text: format!("{summary}: {told}"),
+                        witness: None,
+                    });
+                }
+            }
+        }
+
+        // Of an agent that is away nothing is known: its certificate neither gets better nor worse.
+        self.expiring.retain(|(agent, not_after_s, _)| {
+            certificates
+                .get(agent)
+                .is_none_or(|validity| validity.not_after_s == *not_after_s)
+        });
+
+        for (alert, ..) in STAGES {
+            let is_over = |(_, validity): &(&AgentId, &Validity)| {
+                stages(validity, now_s).all(|stage| stage != alert)
+            };
+            let renewed: BTreeSet<String> = certificates
+                .iter()
+                .filter(is_over)
+                .map(|(agent, _)| agent.to_string())
+                .collect();
+
+            self.book.end(alert.name(), now_ms, |labels| {
+                renewed.contains(&labels["agent"])
+            });
+        }
+
+        events
+    }
+}

@@ -1,0 +1,125 @@
+//! What a plan says of the way back of one region: steps forward, steps back, the end of it.
+
+use super::{Journal, quoted, stamp};
+use crate::notify::alert::MeshAlert;
+use regionmesh_protocol::{
+    event::{Event, EventKind, Severity},
+    identity::RegionName,
+    plan::{CommittedPlan, RegionPlan, Standing},
+};
+
+/// One move on the ramp.
+enum Move {
+    Forward(u8),
+    Done,
+    Back(u8),
+}
+
+impl Journal {
+    /// The move of one region between two plans, if it is one on the ramp. A region that was sent
+    /// back stays an alert until it makes a step forward, or serves.
+    pub(super) fn climb(
+        &mut self,
+        committed: &CommittedPlan,
+        region: &RegionName,
+        before: Option<&Standing>,
+        after: &RegionPlan,
+        now_ms: u64,
+    ) -> Option<Event> {
+        let step = match self.ramp_move(before?, &after.standing) {
+            Some(step) => step,
+            None => {
+                // By an order it may have come back without a ramp.
+                if after.standing == Standing::Serving {
+                    self.end_rollback(region, now_ms);
+                }
+                return None;
+            }
+        };
+
+        let (severity, to, percent, text) = match step {
+            Move::Forward(percent) => (
+                Severity::Info,
+                "forward",
+                percent,
+                format!("{region} ramps up to {percent} % of its share"),
+            ),
+            Move::Done => (
+                Severity::Info,
+                "done",
+                100,
+                format!("{region} has its full share again"),
+            ),
+            Move::Back(percent) => (
+                Severity::Warning,
+                "back",
+                percent,
+                format!("{region} was sent back to {percent} % of its share"),
+            ),
+        };
+
+        if severity == Severity::Info {
+            self.end_rollback(region, now_ms);
+        } else {
+            let about = [("region", region.as_str())];
+            let why = &committed.plan.reason;
+            let made_ms = committed.plan.made_ms;
+
+            self.raise(
+                EventKind::Ramp,
+                MeshAlert::RampRolledBack,
+                &about,
+                text.clone(),
+                why,
+                made_ms,
+            );
+        }
+
+        Some(Event {
+            id: format!("ramp:{region}:{}", stamp(committed)),
+            kind: EventKind::Ramp,
+            severity,
+            time_ms: committed.plan.made_ms,
+            region: Some(region.clone()),
+            fields: [("move", to.to_owned()), ("percent", percent.to_string())].into(),
+            text: quoted(&format!("{text}: {}", committed.plan.reason)),
+            witness: None,
+        })
+    }
+
+    fn ramp_move(&self, before: &Standing, after: &Standing) -> Option<Move> {
+        match (before, after) {
+            (
+                Standing::Ramping {
+                    step: before,
+                    since_ms: began,
+                },
+                Standing::Ramping { step, since_ms },
+            ) => {
+                let percent = self.recovery.percent_at(*step);
+                if step > before {
+                    Some(Move::Forward(percent))
+                } else {
+                    // Back by one step, or held anew on the first.
+                    (step < before || since_ms != began).then_some(Move::Back(percent))
+                }
+            }
+            (Standing::Ramping { .. }, Standing::Serving) => Some(Move::Done),
+            (
+                Standing::Ramping { .. },
+                Standing::Out { .. } | Standing::Gated { .. } | Standing::Limited { .. },
+            ) => Some(Move::Back(0)),
+            (_, Standing::Ramping { step, .. }) => {
+                Some(Move::Forward(self.recovery.percent_at(*step)))
+            }
+            _ => None,
+        }
+    }
+
+    fn end_rollback(&mut self, region: &RegionName, now_ms: u64) {
+        self.book
+            .end(MeshAlert::RampRolledBack.name(), now_ms, |labels| {
+                labels["region"] == region.as_str()
+            });
+    }
+}

@@ -1,0 +1,329 @@
+//! Why a region stands where it does, and what it waits for: the words of the guards, the gate and
+//! the ramp.
+
+use super::{
+    PlanInputs, RegionInput, next,
+    standing::{Orders, gated_since, trial_of},
+};
+use crate::recovery::trial::PATIENCE;
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, Standing, duration_in_words},
+    status::condition::Condition,
+};
+
+/// One region's place in the plan in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Where it stands and since what.
+    pub standing: String,
+    /// What operators ordered that matters for it.
+    pub overrides: Vec<String>,
+    /// What the guards did or would do about it.
+    pub guards: Vec<String>,
+    /// Each condition of its gate and whether it holds; empty unless it is in its gate.
+    pub gate: Vec<String>,
+    /// Each condition of its ramp step and whether it holds; empty unless it is on the ramp.
+    pub ramp: Vec<String>,
+}
+
+/// Explains `name`'s place in `plan`; none if the plan or the inputs do not have it.
+pub fn explain(
+    plan: &Plan,
+    inputs: &PlanInputs,
+    name: &RegionName,
+    now_ms: u64,
+) -> Option<Explanation> {
+    let region = plan.regions.get(name)?;
+    let input = inputs.regions.get(name)?;
+    let all = Orders::of(&plan.overrides, name);
+    let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
+    let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
+        let left = duration_in_words(standing.expires_ms.saturating_sub(now_ms));
+        let yields = plan
+            .yielded
+            .iter()
+            .any(|yielded| yielded.region == *name && yielded.order == standing.region);
+        let effect = if yields {
+            "; it yields, since obeying it would leave users on a region that can't serve"
+        } else {
+            ""
+        };
+
+        format!("{standing}, {left} left{effect}")
+    });
+
+    Some(Explanation {
+        standing: standing(region, inputs, now_ms),
+        overrides: overrides.collect(),
+        guards: guards(plan, inputs, name, region, input, orders),
+        gate: gate(plan, inputs, region, input, orders, now_ms),
+        ramp: ramp(inputs, region, input, now_ms),
+    })
+}
+
+fn standing(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
+    let ago = |since_ms: u64| format!("for {} s", now_ms.saturating_sub(since_ms) / 1_000);
+    let because = match region.absence {
+        None => "",
+        Some(Absence::Failed) => ", automation took it out since it failed",
+        Some(Absence::Idle) => ", it failed while it had no traffic",
+        Some(Absence::Draining) => ", its own agents asked for no traffic",
+        Some(Absence::Ordered) => ", an operator drained it",
+        Some(Absence::Joined) => ", it joined the mesh and had no traffic yet",
+    };
+
+    match &region.standing {
+        Standing::Serving => "serves its share".into(),
+        Standing::Reduced => format!("suspect, cut to {} % of its share", inputs.suspect_percent),
+        Standing::Limited {
+            since_ms,
+            healthy_ms: None,
+        } => {
+            format!(
+                "failed, keeps {} % of its share {}",
+                inputs.suspect_percent,
+                ago(*since_ms)
+            )
+        }
+        Standing::Limited {
+            healthy_ms: Some(healthy_ms),
+            ..
+        } => {
+            format!(
+                "healthy again {}, keeps {} % of its share",
+                ago(*healthy_ms),
+                inputs.suspect_percent
+            )
+        }
+        Standing::Out { since_ms } => format!("out {}{because}", ago(*since_ms)),
+        Standing::Gated { since_ms } => format!("in its gate {}{because}", ago(*since_ms)),
+        Standing::Ramping { step, since_ms } => {
+            format!(
+                "on the ramp at {} % {}",
+                inputs.recovery.percent_at(*step),
+                ago(*since_ms)
+            )
+        }
+    }
+}
+
+fn guards(
+    plan: &Plan,
+    inputs: &PlanInputs,
+    name: &RegionName,
+    region: &RegionPlan,
+    input: &RegionInput,
+    orders: Orders<'_>,
+) -> Vec<String> {
+    let mut said = Vec::new();
+    let out: Vec<&str> = plan.taken_out().map(RegionName::as_str).collect();
+    match region.standing {
+        Standing::Limited { .. } => said.push(next::limit_in_words(
+            &out,
+            inputs.max_out,
+            inputs.suspect_percent,
+        )),
+        Standing::Serving | Standing::Reduced if out.len() >= usize::from(inputs.max_out) => {
+            let words = format!(
+                "if it failed now it would keep {} % of its share",
+                inputs.suspect_percent
+            );
+
+            said.push(format!(
+                "{words}: automation has {} out and traffic.max_out is {}",
+                out.join(", "),
+                inputs.max_out
+            ));
+        }
+        _ => {}
+    }
+
+    let looks_down = |condition| matches!(condition, Condition::Failed | Condition::Draining);
+    if inputs
+        .regions
+        .values()
+        .all(|input| looks_down(input.condition))
+        && region.weight_bp > 0
+    {
+        said.push(
+            "every region looks down, so the last shares stay: the answer is never empty".into(),
+        );
+    }
+
+    said.extend(capacity_in_words(input));
+    if let Some(short) = &plan.shortfall {
+        said.push(next::shortfall_in_words(short));
+    }
+
+    let factor_bp = plan.cost.factor_bp(name);
+    if factor_bp < FULL_WEIGHT_BP {
+        let percent = f64::from(factor_bp) / 100.0;
+        said.push(format!(
+            "its weight is cut to {percent} %: a request costs less elsewhere (traffic.cost)"
+        ));
+    }
+
+    if orders.hold().is_some() && looks_down(input.condition) && region.weight_bp > 0 {
+        said.push(format!(
+            "{name} looks {} and keeps its share: it is held",
+            input.condition
+        ));
+    }
+
+    said
+}
+
+fn capacity_in_words(input: &RegionInput) -> Option<String> {
+    let load = input
+        .load_rps
+        .map_or_else(String::new, |rps| format!("; it serves {rps}"));
+    let about = |rps: u32| format!("by measurement it can serve about {rps} requests/s at most");
+
+    Some(match (input.capacity_rps, input.measured_capacity_rps) {
+        (None, None) => return None,
+        (Some(counts), Some(measured)) if counts == measured => {
+            format!("{}, and no more is moved there{load}", about(measured))
+        }
+        (Some(declared), Some(measured)) => {
+            format!(
+                "declared capacity is {declared} requests/s{load}; {}",
+                about(measured)
+            )
+        }
+        (Some(declared), None) => format!("declared capacity is {declared} requests/s{load}"),
+        (None, Some(measured)) => {
+            format!(
+                "{}, which does not count: traffic.measured_capacity is off{load}",
+                about(measured)
+            )
+        }
+    })
+}
+
+fn gate(
+    plan: &Plan,
+    inputs: &PlanInputs,
+    region: &RegionPlan,
+    input: &RegionInput,
+    orders: Orders<'_>,
+    now_ms: u64,
+) -> Vec<String> {
+    let Some(since_ms) = gated_since(region) else {
+        return Vec::new();
+    };
+    let waited_ms = now_ms.saturating_sub(since_ms);
+    let gate_ms = inputs.recovery.gate_for(region.flaps);
+    let line =
+        |holds: bool, what: String| format!("{}: {what}", if holds { "holds" } else { "waits" });
+    let ramping: Vec<&str> = plan
+        .regions
+        .iter()
+        .filter(|(_, other)| matches!(other.standing, Standing::Ramping { .. }))
+        .map(|(other, _)| other.as_str())
+        .collect();
+
+    let mut said = vec![
+        line(
+            waited_ms >= gate_ms,
+            format!(
+                "healthy for {} of {} s ({} failures lately)",
+                waited_ms.min(gate_ms) / 1_000,
+                gate_ms / 1_000,
+                region.flaps
+            ),
+        ),
+        line(
+            orders.condition(input) == Condition::Healthy,
+            format!("its verdict is {}", input.condition),
+        ),
+        line(input.is_complete, "it lacks no version of a model".into()),
+        line(input.is_loaded, "its models are loaded".into()),
+        match input.inference_passes {
+            Some(passes) => line(passes, "a synthetic inference passes there".into()),
+            None => line(
+                input.condition == Condition::Healthy,
+                "it says that it is ready (no synthetic inference is configured)".into(),
+            ),
+        },
+        line(
+            ramping.is_empty(),
+            if ramping.is_empty() {
+                "no other region ramps".into()
+            } else {
+                format!("{} on the ramp; one region at a time", are(&ramping))
+            },
+        ),
+    ];
+
+    if let Some(hold) = orders.hold() {
+        said.push(line(false, format!("{hold}")));
+    }
+    said
+}
+
+fn are(names: &[&str]) -> String {
+    format!(
+        "{} {}",
+        names.join(", "),
+        if names.len() == 1 { "is" } else { "are" }
+    )
+}
+
+fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u64) -> Vec<String> {
+    let Standing::Ramping { step, since_ms } = region.standing else {
+        return Vec::new();
+    };
+    let recovery = &inputs.recovery;
+    let held_ms = now_ms.saturating_sub(since_ms);
+    let hold_ms = recovery.hold_for(step, region.hold_doublings, inputs.ttl_ms);
+    let doubled = match region.hold_doublings {
+        0 => String::new(),
+        times => format!(", doubled {times} times since it did worse than the others"),
+    };
+
+    let mut said = vec![
+        format!(
+            "step {} of {}, {} % of its share",
+            step + 1,
+            recovery.steps.len(),
+            recovery.percent_at(step)
+        ),
+        format!(
+            "held for {} of {} s{doubled}",
+            held_ms.min(hold_ms) / 1_000,
+            hold_ms / 1_000
+        ),
+    ];
+
+    match trial_of(input, step, since_ms) {
+        Ok(None) => said.push("requests are not measured here: verdict and time decide".into()),
+        Err(_) => {
+            said.push("waits: its service is not measured now, so that the ramp holds".into())
+        }
+        Ok(Some(trial)) => {
+            said.push(format!(
+                "{} of {} requests seen, {} errors; beside them {} probes, which count where none \
+                    comes, or few in {PATIENCE} times the hold",
+                trial.own.requests(),
+                recovery.min_requests,
+                trial.own.errors,
+                trial.own.probes,
+            ));
+
+            said.push(
+                match (trial.control, trial.worse(recovery.errors_floor_bp, false)) {
+                    (_, Some(worse)) => format!("worse than the regions that serve: {worse}"),
+                    (Some(control), None) if control.requests() > 0 => format!(
+                        "not worse than the regions that serve ({} errors in {} requests)",
+                        control.errors,
+                        control.requests()
+                    ),
+                    (_, None) => "no other region serves requests to compare with".into(),
+                },
+            );
+        }
+    }
+
+    said
+}

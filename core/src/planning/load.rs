@@ -1,0 +1,321 @@
+//! What regions serve, reckoned from counters that agents tell of themselves: requests per second,
+//! and what was served since a step of the ramp began.
+//!
+//! Counters begin anew with each process, agents come and go, and a reader may join late: only what
+//! was added while we looked counts. Nothing here is agreed on between agents; a new leader
+//! measures anew, and a ramp waits for it.
+
+use crate::{
+    planning::capacity,
+    recovery::trial::{Evidence, Trial},
+};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    status::served::Served,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Time between two points of a region's rate, milliseconds: as often as agents tell.
+const POINT_MS: u64 = 5_000;
+/// Points kept: rates are over a minute, so that the load of a region that just failed is still in
+/// them.
+const POINTS_MAX: usize = 13;
+
+/// Follows what every region serves.
+#[derive(Debug, Default)]
+pub struct LoadMeter {
+    last: BTreeMap<AgentId, Served>,
+    regions: BTreeMap<RegionName, RegionLoad>,
+    trials: BTreeMap<RegionName, Begun>,
+}
+
+#[derive(Debug, Default)]
+struct RegionLoad {
+    served: Served,
+    /// Time and what was served until then.
+    points: VecDeque<(u64, Served)>,
+    /// What it could serve at most, requests per second, as far as that can be told.
+    most_rps: Option<u32>,
+    /// Whether an agent of it tells of its service now.
+    is_measured: bool,
+}
+
+/// What was served when a step began.
+#[derive(Debug)]
+struct Begun {
+    step: usize,
+    since_ms: u64,
+    served: BTreeMap<RegionName, Served>,
+}
+
+impl LoadMeter {
+    /// Takes in what the living agents tell of their service, `now_ms` being any clock that only
+    /// goes forward.
+    pub fn observe<'a>(&mut self, told: impl Iterator<Item = (&'a AgentId, Served)>, now_ms: u64) {
+        self.regions
+            .values_mut()
+            .for_each(|region| region.is_measured = false);
+
+        let mut present = BTreeSet::new();
+        for (agent, served) in told {
+            present.insert(agent.clone());
+            let region = self.regions.entry(agent.region.clone()).or_default();
+            region.is_measured = true;
+
+            // What it served before we first heard of it is not new.
+            let added = self
+                .last
+                .get(agent)
+                .map_or_else(Served::default, |last| served.since(last));
+
+            region.served = region.served.plus(&added);
+            self.last.insert(agent.clone(), served);
+        }
+
+        self.last.retain(|agent, _| present.contains(agent));
+        for region in self.regions.values_mut() {
+            let is_due = region
+                .points
+                .back()
+                .is_none_or(|(at_ms, _)| now_ms.saturating_sub(*at_ms) >= POINT_MS);
+
+            if is_due {
+                region.points.push_back((now_ms, region.served));
+                if region.points.len() > POINTS_MAX {
+                    region.points.pop_front();
+                }
+            }
+        }
+    }
+
+    /// What a region serves, requests per second over the last minute; none until that can be said.
+    /// A region that was measured and is not any more is reckoned with what it served until then.
+    pub fn rps(&self, region: &RegionName) -> Option<u32> {
+        let points = &self.regions.get(region)?.points;
+        let (first_ms, first) = points.front()?;
+        let (last_ms, last) = points.back()?;
+        let ms = last_ms.checked_sub(*first_ms).filter(|ms| *ms > 0)?;
+        let rps = last
+            .requests()
+            .saturating_sub(first.requests())
+            .saturating_mul(1_000)
+            .div_ceil(ms);
+
+        Some(u32::try_from(rps).unwrap_or(u32::MAX))
+    }
+
+    /// What a region of so many `places` could serve at most, requests per second, see
+    /// [`crate::planning::capacity`]; none until that can be said.
+    pub fn most_rps(&mut self, region: &RegionName, places: u32) -> Option<u32> {
+        let region = self.regions.get_mut(region)?;
+        let over_a_minute = region.points.back()?.1.since(&region.points.front()?.1);
+        region.most_rps = capacity::steady(
+            region.most_rps,
+            capacity::estimate_rps(places, &over_a_minute),
+        );
+
+        region.most_rps
+    }
+
+    /// What was served since `region` came onto `step` at `since_ms`: by itself and by the regions
+    /// of `control`. The first call for a step begins it.
+    pub fn trial(
+        &mut self,
+        region: &RegionName,
+        step: usize,
+        since_ms: u64,
+        control: &BTreeSet<RegionName>,
+    ) -> Evidence {
+        let is_measured = |name: &RegionName| {
+            self.regions
+                .get(name)
+                .is_some_and(|region| region.is_measured)
+        };
+
+        if !is_measured(region) || !control.iter().all(is_measured) {
+            return Evidence::Missing;
+        }
+
+        let begun = self.trials.get(region);
+        if begun.is_none_or(|begun| (begun.step, begun.since_ms) != (step, since_ms)) {
+            let served = self
+                .regions
+                .iter()
+                .map(|(name, region)| (name.clone(), region.served))
+                .collect();
+
+            self.trials.insert(
+                region.clone(),
+                Begun {
+                    step,
+                    since_ms,
+                    served,
+                },
+            );
+        }
+
+        let since = |name: &RegionName| {
+            let now = self
+                .regions
+                .get(name)
+                .map(|region| region.served)
+                .unwrap_or_default();
+            let before = self
+                .trials
+                .get(region)
+                .and_then(|begun| begun.served.get(name))
+                .copied()
+                .unwrap_or_default();
+
+            now.since(&before)
+        };
+
+        let of_control = control
+            .iter()
+            .map(since)
+            .reduce(|sum, served| sum.plus(&served));
+
+        Evidence::Measured(Box::new(Trial {
+            step,
+            since_ms,
+            own: since(region),
+            control: of_control,
+        }))
+    }
+
+    /// Forgets the trials of all regions but these.
+    pub fn keep_trials(&mut self, ramping: &BTreeSet<RegionName>) {
+        self.trials.retain(|region, _| ramping.contains(region));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn agent(name: &str) -> AgentId {
+        let (region, agent) = name.split_once('/').unwrap();
+        AgentId {
+            region: region.parse().unwrap(),
+            agent: agent.parse().unwrap(),
+        }
+    }
+
+    fn served(answered: u64, errors: u64) -> Served {
+        Served {
+            answered,
+            errors,
+            ..Served::default()
+        }
+    }
+
+    fn observe(meter: &mut LoadMeter, told: &[(&str, Served)], now_ms: u64) {
+        let agents: Vec<(AgentId, Served)> = told
+            .iter()
+            .map(|(name, served)| (agent(name), *served))
+            .collect();
+
+        meter.observe(
+            agents.iter().map(|(agent, served)| (agent, *served)),
+            now_ms,
+        );
+    }
+
+    #[test]
+    fn rates_are_over_the_last_minute_and_outlive_a_failed_region_for_a_while() {
+        let mut meter = LoadMeter::default();
+        let region = "a".parse().unwrap();
+        observe(&mut meter, &[("a/1", served(1_000_000, 0))], 0);
+        assert_eq!(meter.rps(&region), None, "one look is no rate");
+        for second in 1..=120u64 {
+            observe(
+                &mut meter,
+                &[("a/1", served(1_000_000 + second * 50, second * 2))],
+                second * 1_000,
+            );
+        }
+
+        assert_eq!(meter.rps(&region), Some(52));
+        for second in 121..150u64 {
+            observe(&mut meter, &[], second * 1_000);
+        }
+        assert!((20..40).contains(&meter.rps(&region).unwrap()));
+        for second in 150..300u64 {
+            observe(&mut meter, &[], second * 1_000);
+        }
+        assert_eq!(meter.rps(&region), Some(0));
+    }
+
+    #[test]
+    fn a_restarted_agent_counts_on_from_nothing() {
+        let mut meter = LoadMeter::default();
+        let region = "a".parse().unwrap();
+        observe(&mut meter, &[("a/1", served(5_000, 0))], 0);
+        observe(&mut meter, &[("a/1", served(100, 0))], 5_000);
+        assert_eq!(meter.rps(&region), Some(20));
+    }
+
+    #[test]
+    fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
+        let mut meter = LoadMeter::default();
+        let own = "a".parse().unwrap();
+        let control = BTreeSet::from(["b".parse().unwrap()]);
+
+        observe(
+            &mut meter,
+            &[("a/1", served(10, 0)), ("b/1", served(10, 0))],
+            0,
+        );
+
+        observe(
+            &mut meter,
+            &[("a/1", served(20, 0)), ("b/1", served(500, 0))],
+            1_000,
+        );
+
+        let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
+            panic!("measured")
+        };
+        assert_eq!(
+            (trial.own, trial.control),
+            (Served::default(), Some(Served::default()))
+        );
+
+        observe(
+            &mut meter,
+            &[
+                ("a/1", served(25, 1)),
+                ("b/1", served(600, 2)),
+                ("b/2", served(9_999, 0)),
+            ],
+            2_000,
+        );
+
+        let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
+            panic!("measured")
+        };
+        assert_eq!(
+            (trial.own, trial.control),
+            (served(5, 1), Some(served(100, 2)))
+        );
+
+        let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &control) else {
+            panic!("measured")
+        };
+        assert_eq!(
+            (trial.step, trial.since_ms, trial.own),
+            (1, 9, Served::default())
+        );
+
+        observe(&mut meter, &[("a/1", served(30, 1))], 3_000);
+        assert_eq!(meter.trial(&own, 1, 9, &control), Evidence::Missing);
+
+        let nobody = BTreeSet::new();
+        let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &nobody) else {
+            panic!("measured")
+        };
+
+        assert_eq!((trial.own, trial.control), (served(5, 0), None));
+    }
+}

@@ -1,0 +1,155 @@
+//! Traffic that is moved for money: it changes weights alone, and only where nothing else is the
+//! matter.
+
+use super::*;
+use crate::planning::{CostTarget, Strategy, explain, next_plan};
+use regionmesh_protocol::{
+    plan::{OrderAction, OverrideKind},
+    status::condition::Condition,
+};
+
+fn target(factors_bp: &[(&str, u16)]) -> CostTarget {
+    let factors_bp = factors_bp
+        .iter()
+        .map(|(region, factor_bp)| (name(region), *factor_bp))
+        .collect();
+
+    CostTarget {
+        factors_bp,
+        reason: "cost: b is cheaper".into(),
+    }
+}
+
+fn targets() -> impl Generator<Value = Option<CostTarget>> {
+    let factors = prop::array::uniform4(prop_oneof![Just(FULL_WEIGHT_BP), any::<u16>()]);
+    let target = factors.prop_map(|factors| {
+        target(
+            &["a", "b", "c", "d"]
+                .into_iter()
+                .zip(factors)
+                .collect::<Vec<_>>(),
+        )
+    });
+
+    prop::option::weighted(0.7, target)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn factors_change_weights_alone_and_none_while_anything_else_decides(
+        mut world in world(),
+        events in prop::collection::vec((event(), targets(), prop::bool::weighted(0.1)), 0..40),
+    ) {
+        let mut twin = world.clone();
+        twin.apply();
+        world.apply();
+        for (event, target, is_held) in &events {
+            twin.happen(event);
+            world.happen(event);
+            world.inputs.cost = target.clone();
+
+            let before = world.plan.clone().unwrap();
+            twin.apply();
+            world.apply();
+            if *is_held {
+                // Orders stand until they expire.
+                let _ = twin.try_order(OrderAction::Set(OverrideKind::Hold), None, MINUTE);
+                let _ = world.try_order(OrderAction::Set(OverrideKind::Hold), None, MINUTE);
+            }
+
+            let (plan, normal) = (world.plan.as_ref().unwrap(), twin.plan.as_ref().unwrap());
+            prop_assert_eq!(
+                next_plan(Some(plan), &world.inputs, world.now_ms),
+                None,
+                "at rest: {:?}",
+                plan
+            );
+
+            prop_assert_eq!(&plan.overrides, &normal.overrides);
+            let all_serve = plan
+                .regions
+                .values()
+                .all(|part| part.standing == Standing::Serving);
+            let is_free = all_serve
+                && plan.overrides.is_empty()
+                && world.inputs.strategy == Strategy::Weighted;
+
+            prop_assert!(is_free || plan.cost.factors_bp.is_empty(), "{:?}", plan);
+            prop_assert!(
+                plan.cost
+                    .factors_bp
+                    .values()
+                    .all(|bp| (COST_FACTOR_MIN_BP..FULL_WEIGHT_BP).contains(bp))
+            );
+
+            let is_changed = plan.cost.factors_bp != before.cost.factors_bp;
+            prop_assert!(!is_changed || plan.cost.changed_ms == world.now_ms);
+            for (region, part) in &plan.regions {
+                let other = &normal.regions[region];
+                let same = RegionPlan {
+                    weight_bp: part.weight_bp,
+                    ..other.clone()
+                };
+
+                prop_assert_eq!(part, &same, "{}", region);
+                // The last shares stay with their factors.
+                let expected = weighted_bp(other.weight_bp, plan.cost.factor_bp(region));
+                prop_assert!(
+                    part.weight_bp == expected || world.keeps_last_shares(),
+                    "{region}: {plan:?} for {normal:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.inputs.cost = Some(target(&[("a", 8_000)]));
+    assert_eq!(world.apply().unwrap(), "cost: b is cheaper");
+    assert_eq!((world.weight("a"), world.weight("b")), (8_000, 10_000));
+
+    let said = explain(
+        world.plan.as_ref().unwrap(),
+        &world.inputs,
+        &name("a"),
+        world.now_ms,
+    )
+    .unwrap()
+    .guards;
+
+    assert!(
+        said.iter().any(|line| line.contains("cut to 80 %")),
+        "{said:?}"
+    );
+
+    // What is not known changes nothing.
+    world.inputs.cost = None;
+    assert_eq!(world.wait(MINUTE), None);
+
+    let reason = world.judge("c", Condition::Failed).unwrap();
+    assert!(
+        reason.contains("no traffic is moved for cost any more: not every region serves"),
+        "{reason}"
+    );
+
+    assert_eq!(
+        (world.weight("a"), world.weight("b"), world.weight("c")),
+        (10_000, 10_000, 0)
+    );
+
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.inputs.cost = Some(target(&[("a", 8_000)]));
+    world.apply();
+
+    let reason = world
+        .try_order(OrderAction::Set(OverrideKind::Hold), Some("b"), MINUTE)
+        .unwrap();
+    assert!(reason.contains("an operator's order stands"), "{reason}");
+    assert_eq!(world.weight("a"), 10_000);
+    world.wait(MINUTE + SECOND);
+    assert_eq!(world.weight("a"), 8_000, "the order has expired");
+}

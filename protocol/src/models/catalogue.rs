@@ -1,0 +1,160 @@
+//! All that a region holds: versions, aliases, deletions.
+
+use crate::{
+    clock::HybridTime,
+    codec::{self, CodecError},
+    identity::RegionName,
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName, VersionSummary},
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One setting of an alias; the latest (time, then region) wins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AliasEntry {
+    /// When it was set.
+    pub set: HybridTime,
+    /// Where it was set.
+    pub origin: RegionName,
+    /// The model.
+    pub model: ModelName,
+    /// The alias, for example `production`; the rules of [`VersionName`].
+    pub alias: VersionName,
+    /// The version that it names.
+    pub version: VersionName,
+    /// Who set it, as they said.
+    pub by: String,
+}
+
+/// A version was deleted: manifests published at or before `deleted` are dead.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub version: VersionName,
+    /// When it was deleted.
+    pub deleted: HybridTime,
+    /// Where it was deleted.
+    pub origin: RegionName,
+    /// Digest of the content that was deleted, as far as it was known. The name stays taken for any
+    /// other content: a pinned `name@version` must never mean two things.
+    pub content: Option<Digest>,
+}
+
+impl Tombstone {
+    /// Whether the name may be given to `content` again: only to what it named before.
+    pub fn allows(&self, content: Digest) -> bool {
+        self.content.is_none_or(|deleted| deleted == content)
+    }
+}
+
+/// All that a region holds, as one region tells another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// Versions with a committed manifest, sorted.
+    pub versions: Vec<VersionSummary>,
+    /// The winning entry of each alias, sorted by model and alias.
+    pub aliases: Vec<AliasEntry>,
+    /// Deletions, sorted.
+    pub tombstones: Vec<Tombstone>,
+}
+
+impl Catalogue {
+    /// The versions of models that users publish: those of internal models are left out.
+    pub fn published(&self) -> impl Iterator<Item = &VersionSummary> {
+        self.versions
+            .iter()
+            .filter(|version| !version.model.is_internal())
+    }
+}
+
+impl Catalogue {
+    /// Sorts and removes what is outranked: the normal form that digests are taken of.
+    pub fn normalise(&mut self) {
+        // Newest first within a name, so that `dedup` keeps the newest.
+        self.tombstones
+            .sort_by(|a, b| (&a.model, &a.version, b).cmp(&(&b.model, &b.version, a)));
+        self.tombstones
+            .dedup_by(|b, a| a.model == b.model && a.version == b.version);
+        self.aliases
+            .sort_by(|a, b| (&a.model, &a.alias, b).cmp(&(&b.model, &b.alias, a)));
+        self.aliases
+            .dedup_by(|b, a| a.model == b.model && a.alias == b.alias);
+
+        let dead = deletions(&self.tombstones);
+        self.versions.retain(|version| !is_dead(&dead, version));
+        self.versions.sort();
+        self.versions.dedup();
+    }
+
+    /// Versions that are still held although they were deleted, as the deletions that are to be
+    /// carried out. Asked before [`Catalogue::normalise`], which hides them.
+    pub fn unfinished_deletions(&self) -> Vec<Tombstone> {
+        let held = by_name(self);
+        let is_unfinished = |stone: &&Tombstone| {
+            held.get(&(&stone.model, &stone.version))
+                .is_some_and(|version| version.published <= stone.deleted)
+        };
+
+        self.tombstones
+            .iter()
+            .filter(is_unfinished)
+            .cloned()
+            .collect()
+    }
+
+    /// A hash of the whole: equal catalogues, equal digests.
+    pub fn digest(&self) -> Result<Digest, CodecError> {
+        Ok(Digest::of(&codec::encode_document(self)?))
+    }
+
+    /// The version an alias names.
+    pub fn alias(&self, model: &ModelName, alias: &str) -> Option<&VersionName> {
+        self.aliases
+            .iter()
+            .find(|entry| &entry.model == model && entry.alias.as_str() == alias)
+            .map(|entry| &entry.version)
+    }
+
+    /// A version by name.
+    pub fn version(&self, model: &ModelName, version: &VersionName) -> Option<&VersionSummary> {
+        self.versions
+            .iter()
+            .find(|held| &held.model == model && &held.version == version)
+    }
+}
+
+/// The newest deletion of each name, for look-ups: a region may hold thousands of versions and
+/// deletions.
+pub type Deletions = BTreeMap<(ModelName, VersionName), HybridTime>;
+
+pub fn deletions(tombstones: &[Tombstone]) -> Deletions {
+    let mut newest = Deletions::new();
+    for stone in tombstones {
+        let deleted = newest
+            .entry((stone.model.clone(), stone.version.clone()))
+            .or_default();
+        *deleted = stone.deleted.max(*deleted);
+    }
+
+    newest
+}
+
+pub fn is_dead(deletions: &Deletions, version: &VersionSummary) -> bool {
+    let deleted = deletions.get(&(version.model.clone(), version.version.clone()));
+    deleted.is_some_and(|deleted| version.published <= *deleted)
+}
+
+pub type ByName<'a> = BTreeMap<(&'a ModelName, &'a VersionName), &'a VersionSummary>;
+
+pub fn by_name(catalogue: &Catalogue) -> ByName<'_> {
+    catalogue
+        .versions
+        .iter()
+        .map(|held| ((&held.model, &held.version), held))
+        .collect()
+}

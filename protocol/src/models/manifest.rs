@@ -1,0 +1,538 @@
+//! Models, versions and manifests: what a version consists of, down to its chunks.
+
+use crate::{
+    clock::HybridTime,
+    identity::{IdentityError, RegionName, name_type},
+    models::{
+        chunking::{CHUNK_MAX, CHUNK_MIN, Chunk},
+        digest::Digest,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+name_type!(
+    /// A model's name: 1 to 128 characters of `A-Za-z0-9._-`, beginning with a letter or digit.
+    ModelName, "model", check_model
+);
+name_type!(
+    /// A version: 1 to 64 characters of `A-Za-z0-9._-`, beginning with a letter or digit; may end
+    /// in `+conflict.<region>` or `+conflict.<region>.<8 hexadecimal digits>`, which only conflict
+    /// resolution writes.
+    VersionName, "version", check_version
+);
+
+/// What the names of the mesh's own data begin with: they are replicated as models are, and neither
+/// served nor listed with them.
+const INTERNAL: &str = "regionmesh.";
+
+impl ModelName {
+    /// Whether the mesh keeps data of its own under this name.
+    pub fn is_internal(&self) -> bool {
+        self.as_str().starts_with(INTERNAL)
+    }
+}
+
+const CONFLICT: &str = "+conflict.";
+
+impl VersionName {
+    /// Whether conflict resolution gave this name.
+    pub fn is_conflict(&self) -> bool {
+        self.as_str().contains(CONFLICT)
+    }
+
+    /// The name as published.
+    pub fn base(&self) -> &str {
+        self.as_str()
+            .split_once(CONFLICT)
+            .map_or(self.as_str(), |(base, _)| base)
+    }
+}
+
+/// Longest model name, bytes.
+pub const MODEL_NAME_MAX: usize = 128;
+/// Longest version name without a conflict suffix, bytes.
+pub const VERSION_NAME_MAX: usize = 64;
+
+fn check_word(
+    kind: &'static str,
+    name: &str,
+    limit: usize,
+    length: &'static str,
+) -> Result<(), IdentityError> {
+    let fail = |why| {
+        Err(IdentityError::Name {
+            kind,
+            name: name.chars().take(80).collect(),
+            why,
+        })
+    };
+
+    if name.is_empty() || name.len() > limit {
+        return fail(length);
+    }
+
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    {
+        return fail("only A-Z, a-z, 0-9, '.', '_' and '-' are allowed");
+    }
+
+    if !name.as_bytes()[0].is_ascii_alphanumeric() {
+        return fail("must begin with a letter or digit");
+    }
+    Ok(())
+}
+
+fn check_model(kind: &'static str, name: &str) -> Result<(), IdentityError> {
+    check_word(kind, name, MODEL_NAME_MAX, "must have 1 to 128 characters")
+}
+
+fn check_version(kind: &'static str, name: &str) -> Result<(), IdentityError> {
+    let (base, suffix) = name
+        .split_once(CONFLICT)
+        .map_or((name, None), |(base, suffix)| (base, Some(suffix)));
+    if let Some(suffix) = suffix {
+        let (region, content) = suffix
+            .split_once('.')
+            .map_or((suffix, None), |(region, content)| (region, Some(content)));
+        RegionName::new(region)?;
+
+        let is_hex = |text: &str| {
+            text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        if !content.is_none_or(is_hex) {
+            let name = name.chars().take(80).collect();
+            let why = "a conflict's content must have 8 hexadecimal digits";
+            return Err(IdentityError::Name { kind, name, why });
+        }
+    }
+
+    check_word(kind, base, VERSION_NAME_MAX, "must have 1 to 64 characters")
+}
+
+/// One file of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Path below the version's folder, `/`-separated, never absolute, never with `..`.
+    pub path: String,
+    /// Size, bytes; the sum of the chunks' lengths.
+    pub size: u64,
+    /// BLAKE3 of the whole file.
+    pub digest: Digest,
+    /// The chunks, in order.
+    pub chunks: Vec<Chunk>,
+}
+
+/// What a version of a model consists of. Immutable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub version: VersionName,
+    /// The files, sorted by path.
+    pub files: Vec<ManifestFile>,
+    /// The region where it was published.
+    pub origin: RegionName,
+    /// Who published it, as they said.
+    pub publisher: String,
+    /// When it was published.
+    pub published: HybridTime,
+    /// Free key/value pairs, sorted by key.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// A manifest in brief: what a catalogue lists.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VersionSummary {
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub version: VersionName,
+    /// Digest of the files (paths and contents): the version's identity.
+    pub content: Digest,
+    /// Sum of the files' sizes, bytes.
+    pub size: u64,
+    /// When it was published.
+    pub published: HybridTime,
+    /// Where it was published.
+    pub origin: RegionName,
+}
+
+/// Longest path of a file in a version, bytes.
+pub const FILE_PATH_MAX: usize = 512;
+/// Longest part of a path between two slashes, bytes: what every file system and store can keep.
+pub const PATH_PART_MAX: usize = 255;
+/// Most files of a version.
+pub const FILES_MAX: usize = 10_000;
+/// Largest version, bytes: 1 TiB.
+pub const VERSION_SIZE_MAX: u64 = 1 << 40;
+/// Longest publisher, metadata key or metadata value, characters.
+pub const TEXT_MAX: usize = 1_024;
+/// Most metadata pairs.
+pub const METADATA_MAX: usize = 64;
+
+/// Why a manifest, or a part of one, is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// A path that would leave the version's folder, or that a store could not keep.
+    #[error("file path {path:?} is not allowed: {why}")]
+    Path {
+        /// The path, cut to 80 characters.
+        path: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// Two files of the same path, or a path below another file, or files out of order.
+    #[error("file {0:?} is listed twice, out of order, or below another file")]
+    Order(String),
+    /// No files at all, or none with anything in it.
+    #[error("a version needs at least one file that is not empty")]
+    Empty,
+    /// A limit is broken.
+    #[error("{what}: {found}, the limit is {limit}")]
+    Limit {
+        /// What is too many, too long or too large.
+        what: &'static str,
+        /// How much there is.
+        found: u64,
+        /// How much there may be.
+        limit: u64,
+    },
+    /// A file's chunks don't make up the file.
+    #[error("file {path:?}: {why}")]
+    Chunks {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+/// Checks the path of a file within a version: relative, plain, and safe in every store and file
+/// system.
+pub fn check_file_path(path: &str) -> Result<(), ManifestError> {
+    let fail = |why| {
+        Err(ManifestError::Path {
+            path: path.chars().take(80).collect(),
+            why,
+        })
+    };
+
+    if path.is_empty() || path.len() > FILE_PATH_MAX {
+        return fail("must have 1 to 512 characters");
+    }
+
+    if !path
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/._-+ @=,()!&'$;:".contains(&b))
+    {
+        return fail(
+            "only letters, digits, spaces and / . _ - + @ = , ( ) ! & ' $ ; : are allowed; rename \
+                the file",
+        );
+    }
+
+    for part in path.split('/') {
+        if part.is_empty() || part == "." || part == ".." {
+            return fail("must be relative, without empty, '.' or '..' parts");
+        }
+        if part.len() > PATH_PART_MAX {
+            return fail("no part between slashes may have more than 255 characters");
+        }
+
+        if part.starts_with(' ') || part.ends_with(' ') {
+            return fail("no part may begin or end with a space");
+        }
+    }
+
+    Ok(())
+}
+
+impl ManifestFile {
+    fn check(&self) -> Result<(), ManifestError> {
+        check_file_path(&self.path)?;
+        let fail = |why: String| {
+            Err(ManifestError::Chunks {
+                path: self.path.clone(),
+                why,
+            })
+        };
+        let mut sum = 0u64;
+
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            let length = chunk.length as usize;
+            let is_last = index + 1 == self.chunks.len();
+            if length == 0 || length > CHUNK_MAX || (length < CHUNK_MIN && !is_last) {
+                return fail(format!(
+                    "chunk {index} has {length} bytes, allowed are {CHUNK_MIN} to {CHUNK_MAX}"
+                ));
+            }
+
+            sum += u64::from(chunk.length);
+        }
+
+        if sum != self.size {
+            return fail(format!(
+                "its chunks have {sum} bytes, the file {}",
+                self.size
+            ));
+        }
+
+        Ok(())
+    }
+}
+
+impl Manifest {
+    /// Checks everything that can be checked without the bytes. A manifest from a peer is not used
+    /// before.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        let limit = |what, found: usize, limit: usize| {
+            if found > limit {
+                return Err(ManifestError::Limit {
+                    what,
+                    found: found as u64,
+                    limit: limit as u64,
+                });
+            }
+
+            Ok(())
+        };
+
+        if self.files.is_empty() {
+            return Err(ManifestError::Empty);
+        }
+        limit("files", self.files.len(), FILES_MAX)?;
+        limit("metadata pairs", self.metadata.len(), METADATA_MAX)?;
+        limit(
+            "publisher, characters",
+            self.publisher.chars().count(),
+            TEXT_MAX,
+        )?;
+
+        for (key, value) in &self.metadata {
+            limit(
+                "metadata text, characters",
+                key.chars().count().max(value.chars().count()),
+                TEXT_MAX,
+            )?;
+        }
+
+        for pair in self.files.windows(2) {
+            let a = &pair[0].path;
+            let b = &pair[1].path;
+            if a >= b
+                || b.strip_prefix(a.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            {
+                return Err(ManifestError::Order(b.clone()));
+            }
+        }
+
+        let mut size = 0u64;
+        for file in &self.files {
+            file.check()?;
+            size = size.saturating_add(file.size);
+        }
+
+        if size > VERSION_SIZE_MAX {
+            return Err(ManifestError::Limit {
+                what: "bytes",
+                found: size,
+                limit: VERSION_SIZE_MAX,
+            });
+        }
+
+        Ok(())
+    }
+
+    /// Sum of the files' sizes, bytes.
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// The version's identity: a hash over the files' paths and contents. Name, time and publisher
+    /// are not part of it, so that the same files published twice are the same version.
+    pub fn content(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("regionmesh 2026 version content");
+        for file in &self.files {
+            hasher.update(&(file.path.len() as u64).to_le_bytes());
+            hasher.update(file.path.as_bytes());
+            hasher.update(&file.size.to_le_bytes());
+            hasher.update(&file.digest.0);
+            for chunk in &file.chunks {
+                hasher.update(&chunk.length.to_le_bytes());
+                hasher.update(&chunk.digest.0);
+            }
+        }
+
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// The manifest in brief.
+    pub fn summary(&self) -> VersionSummary {
+        VersionSummary {
+            model: self.model.clone(),
+            version: self.version.clone(),
+            content: self.content(),
+            size: self.size(),
+            published: self.published,
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::models::chunking::Chunker;
+    use proptest::prelude::*;
+
+    fn file(path: &str, content: &[u8]) -> ManifestFile {
+        let mut chunker = Chunker::default();
+        chunker.push(content);
+
+        let cut = chunker.finish();
+        ManifestFile {
+            path: path.into(),
+            size: cut.size,
+            digest: cut.digest,
+            chunks: cut.chunks,
+        }
+    }
+
+    fn manifest(files: Vec<ManifestFile>) -> Manifest {
+        Manifest {
+            model: "m".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            files,
+            origin: "a".parse().unwrap(),
+            publisher: "me".into(),
+            published: HybridTime::default(),
+            metadata: vec![],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_identity_tells_contents_and_paths_apart_and_nothing_else(
+            a: Vec<u8>,
+            b: Vec<u8>,
+            publisher in "[a-z]{0,9}",
+        ) {
+            let one = manifest(vec![file("x", &a)]);
+            let other = Manifest {
+                publisher,
+                version: "2".parse().unwrap(),
+                ..one.clone()
+            };
+
+            prop_assert_eq!(one.content(), other.content());
+            prop_assert_eq!(
+                one.content() == manifest(vec![file("x", &b)]).content(),
+                a == b
+            );
+
+            prop_assert_ne!(one.content(), manifest(vec![file("y", &a)]).content());
+        }
+
+        #[test]
+        fn arbitrary_paths_never_panic_and_none_leaves_the_folder(path: String) {
+            if check_file_path(&path).is_ok() {
+                prop_assert!(
+                    !path.starts_with('/')
+                        && path.split('/').all(|part| !part.is_empty() && part != "..")
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn paths_that_leave_the_folder_are_refused() {
+        for bad in [
+            "",
+            "/x",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            r"a\b",
+            "a\0",
+            "é",
+            " a",
+            "a/ b",
+            &"x".repeat(513),
+        ] {
+            assert!(check_file_path(bad).is_err(), "{bad:?} was accepted");
+        }
+
+        assert!(check_file_path(&format!("a/{}", "x".repeat(256))).is_err());
+        assert_eq!(check_file_path(&format!("a/{}", "x".repeat(255))), Ok(()));
+        for good in ["model.onnx", "1/a b.bin", "vocab+extra@1.txt"] {
+            assert_eq!(check_file_path(good), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_lies_about_its_chunks_is_refused() {
+        let mut lying = file("x", b"content");
+        lying.size += 1;
+        assert!(matches!(
+            manifest(vec![lying]).check(),
+            Err(ManifestError::Chunks { .. })
+        ));
+
+        let mut lying = file("x", b"content");
+        lying.chunks[0].length = u32::MAX;
+        assert!(matches!(
+            manifest(vec![lying]).check(),
+            Err(ManifestError::Chunks { .. })
+        ));
+
+        assert_eq!(manifest(vec![]).check(), Err(ManifestError::Empty));
+        for paths in [["a", "a"], ["b", "a"], ["a", "a/b"]] {
+            assert!(matches!(
+                manifest(paths.map(|path| file(path, b"")).to_vec()).check(),
+                Err(ManifestError::Order(_))
+            ));
+        }
+
+        assert_eq!(
+            manifest(vec![file("a", b""), file("b", b"x")]).check(),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn version_names_may_name_a_conflict_and_nothing_else_odd() {
+        for good in [
+            "7",
+            "1.10",
+            "v2_a-b",
+            "7+conflict.eu-west-1",
+            "7+conflict.a.0123abcd",
+        ] {
+            assert!(VersionName::new(good).is_ok(), "{good:?} was refused");
+        }
+
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "-1",
+            "7+x",
+            "7+conflict.",
+            "7+conflict.A",
+            "+conflict.a",
+            "7+conflict.a.012",
+            "7+conflict.a.0123abcD",
+        ] {
+            assert!(VersionName::new(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Ballots, and the order of the values that are proposed under them.
+
+use crate::{identity::AgentId, plan::Plan};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Name of the acceptor that is no region: a store of its own that makes the number of acceptors
+/// odd.
+pub const WITNESS: &str = "witness";
+
+/// How far above what is known of the register a ballot's number or a value's number may be: one
+/// message can't use the numbers up, and no acceptor that was away meets it in practice. See
+/// `regionmesh_core::leader::ballots`.
+pub const STEP_MAX: u64 = 1 << 20;
+
+/// A right to propose. Ordered by number; the rest makes two candidates' ballots differ.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ballot {
+    /// At most one above the highest seen.
+    pub number: u64,
+    /// Who proposes.
+    pub agent: AgentId,
+    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; counted up
+    /// where it stands again with the same number.
+    pub boot: u64,
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.number, self.agent)
+    }
+}
+
+/// A value's place in the order of values: the leader's ballot, then the value's number under it.
+///
+/// A leader commits many values under one ballot (its promises stay good until a higher ballot
+/// takes them); `seq` grows by one with each value and across leaders, so `(ballot, seq)` is what
+/// CASPaxos calls a ballot: no two values ever share it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The leader's ballot.
+    pub ballot: Ballot,
+    /// The value's number, counted from 1 over all leaders.
+    pub seq: u64,
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.ballot, self.seq)
+    }
+}
+
+/// How far an acceptor, or a majority of them, has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The highest ballot's number.
+    pub number: u64,
+    /// The last value's number.
+    pub seq: u64,
+}
+
+impl Reach {
+    /// The further of both, in each respect.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            number: self.number.max(other.number),
+            seq: self.seq.max(other.seq),
+        }
+    }
+
+    /// One bounded step beyond.
+    pub fn step(self) -> Self {
+        Self {
+            number: self.number.saturating_add(STEP_MAX),
+            seq: self.seq.saturating_add(STEP_MAX),
+        }
+    }
+
+    /// Whether it is nowhere beyond `limit`.
+    pub fn is_within(self, limit: Self) -> bool {
+        self.number <= limit.number && self.seq <= limit.seq
+    }
+
+    /// How far more than half of all have come; nothing if there are none.
+    pub fn of_majority(all: impl Iterator<Item = Self>) -> Self {
+        let (mut numbers, mut seqs): (Vec<u64>, Vec<u64>) =
+            all.map(|reach| (reach.number, reach.seq)).unzip();
+        let middle = |all: &mut Vec<u64>| {
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            all.get(all.len() / 2).copied().unwrap_or_default()
+        };
+
+        Self {
+            number: middle(&mut numbers),
+            seq: middle(&mut seqs),
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ballot {}, plan {}", self.number, self.seq)
+    }
+}
+
+/// What an acceptor's agent knows of the register, and the acceptor does not go beyond.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// How far it may be taken, see `regionmesh_core::leader::ballots::KnownBallots::allowance`.
+    pub allowance: Reach,
+    /// The last value that was found committed, by asking the acceptors.
+    pub decided: Option<(Stamp, Plan)>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            allowance: Reach::default().step(),
+            decided: None,
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! What an agent tells the mesh about itself: the contents of its status board entries.
+
+pub mod condition;
+pub mod entry;
+pub mod money;
+pub mod problem;
+pub mod servability;
+pub mod served;
+
+use crate::{
+    identity::{AgentId, RegionName},
+    models::{
+        catalogue::AliasEntry,
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    plan::CommittedPlan,
+    register::ballot::Ballot,
+    status::{
+        condition::{Condition, Observation},
+        money::CostFacts,
+        problem::Problem,
+        servability::{Outcome, Servability},
+        served::{LATENCY_BUCKETS, Served},
+    },
+    text::escape,
+};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Which entry of an agent's board: each agent has at most one of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FactKind {
+    /// The certificate (DER chain) whose key signs this agent's entries.
+    Certificate,
+    /// [`AgentFacts`].
+    Agent,
+    /// [`Observations`].
+    Observations,
+    /// [`Holdings`].
+    Holdings,
+    /// [`ServingFacts`].
+    Serving,
+    /// [`CommittedPlan`]: the highest that the agent has seen.
+    Plan,
+    /// [`LeaderFacts`].
+    Leader,
+    /// [`Links`].
+    Links,
+    /// [`AlertFacts`].
+    Alerts,
+    /// The agent's [`Problem`]s.
+    Problems,
+    /// [`Servability`].
+    Servability,
+    /// [`CostFacts`].
+    Cost,
+}
+
+/// The content of one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The agent's certificate chain, leaf first, DER.
+    Certificate(Vec<Vec<u8>>),
+    /// About the process.
+    Agent(AgentFacts),
+    /// What it observes.
+    Observations(Observations),
+    /// What its region holds.
+    Holdings(Holdings),
+    /// What it serves.
+    Serving(ServingFacts),
+    /// The highest committed plan it has seen.
+    Plan(CommittedPlan),
+    /// What it knows of the leader.
+    Leader(LeaderFacts),
+    /// Whom it is connected to.
+    Links(Links),
+    /// What it told receivers of alerts.
+    Alerts(AlertFacts),
+    /// Its problems, at most [`crate::status::problem::PROBLEMS_MAX`].
+    Problems(Vec<Problem>),
+    /// Which versions its model server can serve. An entry of its own: it changes rarely, the
+    /// counters of [`ServingFacts`] all the time.
+    Servability(Servability),
+    /// What it knows of money.
+    Cost(CostFacts),
+}
+
+impl Fact {
+    /// Which entry this is.
+    pub fn kind(&self) -> FactKind {
+        match self {
+            Fact::Certificate(_) => FactKind::Certificate,
+            Fact::Agent(_) => FactKind::Agent,
+            Fact::Observations(_) => FactKind::Observations,
+            Fact::Holdings(_) => FactKind::Holdings,
+            Fact::Serving(_) => FactKind::Serving,
+            Fact::Plan(_) => FactKind::Plan,
+            Fact::Leader(_) => FactKind::Leader,
+            Fact::Links(_) => FactKind::Links,
+            Fact::Alerts(_) => FactKind::Alerts,
+            Fact::Problems(_) => FactKind::Problems,
+            Fact::Servability(_) => FactKind::Servability,
+            Fact::Cost(_) => FactKind::Cost,
+        }
+    }
+
+    /// The same with its free texts escaped: what a peer writes must not forge a line of a log or
+    /// rewrite a terminal. What agents compare with each other (plans, aliases) stays as it is, and
+    /// is escaped where it is shown.
+    #[must_use]
+    pub fn printable(mut self) -> Self {
+        match &mut self {
+            Fact::Agent(about) => {
+                [&mut about.version, &mut about.api_url, &mut about.cloud]
+                    .into_iter()
+                    .for_each(escape);
+            }
+            Fact::Observations(all) => {
+                for seen in &mut all.regions {
+                    escape(&mut seen.evidence);
+                    seen.addresses
+                        .iter_mut()
+                        .for_each(|address| escape(&mut address.evidence));
+                }
+            }
+            Fact::Links(links) => links.peers.iter_mut().for_each(|(agent, _)| escape(agent)),
+            Fact::Problems(problems) => {
+                for problem in problems {
+                    escape(&mut problem.subject);
+                    escape(&mut problem.detail);
+                }
+            }
+            Fact::Servability(told) => {
+                for known in &mut told.versions {
+                    if let Outcome::Unservable { reason, .. } = &mut known.outcome {
+                        escape(reason);
+                    }
+                }
+            }
+            Fact::Cost(cost) => cost.escape(),
+            Fact::Certificate(_)
+            | Fact::Holdings(_)
+            | Fact::Serving(_)
+            | Fact::Plan(_)
+            | Fact::Leader(_)
+            | Fact::Alerts(_) => {}
+        }
+
+        self
+    }
+}
+
+/// About the agent's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentFacts {
+    /// Version of the binary.
+    pub version: String,
+    /// Start of the process, Unix milliseconds.
+    pub started_ms: u64,
+    /// Drawn at start.
+    pub boot: u64,
+    /// Where its API answers, for people: `http://127.0.0.11:9080`.
+    pub api_url: String,
+    /// The cloud that the region is in: `aws`, `gcp`, `azure`, `local`, ...
+    pub cloud: String,
+}
+
+/// What an observer sees; republished every 2 s so that its age tells whether it still looks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observations {
+    /// One entry per region.
+    pub regions: Vec<Observation>,
+    /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a
+    /// verdict.
+    pub own: Option<Condition>,
+    /// The one address of its region that the agent speaks for in `own`; none: for the region as a
+    /// whole.
+    pub own_address: Option<IpAddr>,
+}
+
+/// What a region's bucket holds, in brief; who wants all asks for the catalogue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Digest of the whole catalogue: equal digests, equal catalogues.
+    pub catalogue: Option<Digest>,
+    /// At most 256 versions, newest first: model, version, content digest.
+    pub versions: Vec<(ModelName, VersionName, Digest)>,
+    /// How many versions there are in all.
+    pub version_count: u64,
+    /// At most 256 aliases.
+    pub aliases: Vec<AliasEntry>,
+    /// Versions known from peers that this region lacks.
+    pub missing: u64,
+    /// How long the oldest of them has been missing, or the oldest unknown catalogue has been
+    /// unknown, milliseconds.
+    pub lag_ms: u64,
+    /// Living regions whose catalogue could not be read: what this region lacks of theirs is not
+    /// known.
+    pub unknown: Vec<RegionName>,
+}
+
+impl Holdings {
+    /// Whether the region `own`, which holds this, may serve: it lacks nothing that it knows of,
+    /// and holds as much as one of `serving`, the regions that have traffic, where a catalogue
+    /// can't be read. What is not known is not complete, but one agent whose catalogue no other can
+    /// read must not keep a region out.
+    pub fn is_complete(&self, own: &RegionName, serving: &[(&RegionName, &Self)]) -> bool {
+        self.missing == 0 && self.is_vouched_for(own, serving)
+    }
+
+    /// Whether one of `others`, regions and what their agents publish, vouches for each unknown
+    /// catalogue: its own was read here, and it either holds all of the unknown one or does not
+    /// know it either.
+    pub fn is_vouched_for(&self, own: &RegionName, others: &[(&RegionName, &Self)]) -> bool {
+        let vouches = |(region, held): &(&RegionName, &Self), unknown: &RegionName| {
+            let is_known = *region != own && *region != unknown && !self.unknown.contains(region);
+            is_known && (held.missing == 0 || held.unknown.contains(unknown))
+        };
+
+        self.unknown
+            .iter()
+            .all(|unknown| others.iter().any(|other| vouches(other, unknown)))
+    }
+}
+
+/// What the region's serving endpoint does, as far as this agent serves itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServingFacts {
+    /// Whether every activated model is loaded.
+    pub is_ready: bool,
+    /// Loaded models: name and default version.
+    pub models: Vec<(ModelName, VersionName)>,
+    /// Inferences answered since start.
+    pub requests_total: u64,
+    /// Inferences since start that ended in an error of the server.
+    pub errors_total: u64,
+    /// Questions for readiness answered with yes since start: synthetic requests.
+    pub probes_total: u64,
+    /// Inferences that it computes at once: its configured limit, or its processors if those are
+    /// fewer.
+    pub places: u32,
+    /// Inferences answered by how long they took, see [`crate::status::served::LATENCY_BOUNDS_MS`].
+    pub latency: [u64; LATENCY_BUCKETS],
+}
+
+impl ServingFacts {
+    /// The counters.
+    pub fn served(&self) -> Served {
+        Served {
+            answered: self.requests_total,
+            errors: self.errors_total,
+            probes: self.probes_total,
+            latency: self.latency,
+        }
+    }
+}
+
+/// What the agent knows of the leader.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderFacts {
+    /// The ballot under which *this agent* leads, if it does.
+    pub leading: Option<Ballot>,
+    /// The highest ballot it has seen anywhere.
+    pub highest: Option<Ballot>,
+}
+
+/// The agent's connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Links {
+    /// Region and agent at the other end, as text, and the smoothed round-trip time in
+    /// microseconds; at most [`LINKS_MAX`].
+    pub peers: Vec<(String, u64)>,
+    /// Regions that the agent has no connection to.
+    pub unreachable: Vec<RegionName>,
+}
+
+/// Most connections in one [`Links`]; the nearest are kept.
+pub const LINKS_MAX: usize = 128;
+/// Round-trip times alone are published again no sooner than this, milliseconds: they change all
+/// the time.
+const ROUND_TRIPS_EVERY_MS: u64 = 30_000;
+
+impl Links {
+    /// The connections of an agent in region `own`. `regions` are those of its configuration;
+    /// `connections` are the agents that it is connected to, each with the smoothed round-trip time
+    /// in microseconds.
+    pub fn new<'a>(
+        own: &RegionName,
+        regions: impl IntoIterator<Item = &'a RegionName>,
+        connections: impl IntoIterator<Item = (&'a AgentId, u64)>,
+    ) -> Self {
+        let mut connections: Vec<_> = connections.into_iter().collect();
+        let is_reached =
+            |region: &RegionName| connections.iter().any(|(agent, _)| agent.region == *region);
+        let unreachable = regions
+            .into_iter()
+            .filter(|region| *region != own && !is_reached(region))
+            .cloned()
+            .collect();
+
+        connections.sort_unstable_by_key(|(agent, round_trip_us)| (*round_trip_us, *agent));
+        connections.truncate(LINKS_MAX);
+        connections.sort_unstable();
+
+        let peers = connections
+            .into_iter()
+            .map(|(agent, round_trip_us)| (agent.to_string(), round_trip_us))
+            .collect();
+
+        Self { peers, unreachable }
+    }
+
+    /// Whether to publish this in place of what was published `age_ms` ago: at once where a
+    /// connection came or went, after a while where only round-trip times changed.
+    pub fn replaces(&self, published: &Self, age_ms: u64) -> bool {
+        let peers = |links: &Self| {
+            links
+                .peers
+                .iter()
+                .map(|(agent, _)| agent.clone())
+                .collect::<Vec<_>>()
+        };
+        let is_reach_changed =
+            self.unreachable != published.unreachable || peers(self) != peers(published);
+
+        is_reach_changed || (self != published && age_ms >= ROUND_TRIPS_EVERY_MS)
+    }
+}
+
+/// What an agent told those who want to know of events and alerts, so that no other agent tells
+/// them again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertFacts {
+    /// One entry per receiver of the agent's configuration.
+    pub receivers: Vec<ReceiverFacts>,
+}
+
+/// What one receiver was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverFacts {
+    /// The receiver's name in the configuration.
+    pub name: String,
+    /// Whether it has not taken anything for a while.
+    pub is_failing: bool,
+    /// Ids of the last events that it took, at most [`RECEIPTS`], oldest first.
+    pub delivered: Vec<String>,
+}
+
+/// Receipts told per receiver: what was delivered before is too old to be sent again by anybody.
+pub const RECEIPTS: usize = 128;
+
+#[cfg(test)]
+mod tests;
