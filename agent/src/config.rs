@@ -1,6 +1,6 @@
 //! The agent's configuration: one TOML file, one struct per part, every fault reported at once.
 //!
-//! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
+//! Defaults stand here with their reasons; docs/reference/settings.md lists all settings.
 
 mod alerts;
 mod cost;

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Run one agent of a mesh. SIGHUP reloads the configuration, SIGTERM drains and stops.
 #[derive(Debug, clap::Args)]
 pub struct AgentCommand {
-    /// The configuration, TOML; docs/STEP_BY_STEP.md shows a commented one.
+    /// The configuration, TOML; docs/reference/settings.md lists all settings.
     #[arg(long)]
     config: PathBuf,
     /// Check the configuration, tell all its faults, and end.

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What
 //! a command answers goes to standard output; warnings, progress and errors go to standard error.
-//! docs/API.md is the reference.
+//! docs/reference/commands.md is the reference.
 
 pub mod agent;
 pub mod alerts;

@@ -17,9 +17,9 @@ pub struct DocsCommand {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Part {
-    /// The list of commands in docs/API.md
+    /// The list of commands in docs/reference/commands.md
     Commands,
-    /// The table of alerts in docs/ALERTS.md
+    /// The table of alerts in docs/reference/alerts.md
     Alerts,
     /// monitoring/prometheus/rules/raised.yml
     AlertRules,

@@ -1,5 +1,6 @@
 //! `cargo run --release -p regionmesh-sim --bin cost_replay`: what a mesh costs beside other ways
-//! of running models, replayed from 14 days of production load. docs/COST.md says what is assumed.
+//! of running models, replayed from 14 days of production load. docs/explanation/measurements.md
+//! says what is assumed.
 //!
 //! Exit code 0 if every goal was reached, 1 if one was missed, 2 if nothing could be replayed.
 

@@ -2,8 +2,8 @@
 //! severity.
 //!
 //! The journal takes both from here. Prometheus' rules for the same conditions
-//! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/ALERTS.md are generated from it
-//! (`regionmesh docs`), and a check fails where they differ.
+//! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/reference/alerts.md are
+//! generated from it (`regionmesh docs`), and a check fails where they differ.
 
 use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
 
@@ -92,7 +92,7 @@ pub struct AlertRow {
     pub known_by: KnownBy,
     /// The condition in one clause.
     pub summary: &'static str,
-    /// The section of docs/TROUBLESHOOTING.md that says what to do.
+    /// The section of docs/how-to/troubleshoot.md that says what to do.
     pub runbook: &'static str,
 }
 
@@ -181,7 +181,7 @@ impl MeshAlert {
                 ends: "its next step forward, or it serves",
                 known_by: KnownBy::Every,
                 summary: "a region was sent back on its ramp",
-                runbook: "the-ramp-does-not-move",
+                runbook: "recovery-is-stuck",
             },
             Self::FenceLost => AlertRow {
                 name: "RegionMeshFenceLost",
@@ -191,7 +191,7 @@ impl MeshAlert {
                 ends: "the next write, or another leader",
                 known_by: KnownBy::One,
                 summary: "the leader may not write a zone",
-                runbook: "the-fence-is-lost",
+                runbook: "route-53-does-not-follow-the-plan",
             },
             Self::ZoneDrift => AlertRow {
                 name: "RegionMeshZoneDrift",
@@ -201,7 +201,7 @@ impl MeshAlert {
                 ends: "they are as planned, or another leader",
                 known_by: KnownBy::One,
                 summary: "records of a zone are not as planned",
-                runbook: "the-fence-is-lost",
+                runbook: "route-53-does-not-follow-the-plan",
             },
             Self::ModelConflict => AlertRow {
                 name: "RegionMeshModelConflict",
@@ -211,7 +211,7 @@ impl MeshAlert {
                 ends: "it is deleted",
                 known_by: KnownBy::One,
                 summary: "two regions published one version with different content",
-                runbook: "versions-that-exist-already-and-conflicts",
+                runbook: "version-conflicts",
             },
             Self::CertificateExpiring => AlertRow {
                 name: "RegionMeshCertificateExpiring",
@@ -261,7 +261,7 @@ impl MeshAlert {
                 ends: "it was read",
                 known_by: KnownBy::One,
                 summary: "billing data are late or can't be read",
-                runbook: "billing-data-are-late",
+                runbook: "billing-data-is-late",
             },
         }
     }
@@ -277,7 +277,7 @@ pub fn rows() -> Vec<AlertRow> {
         ends: "it reports the end, or is gone",
         known_by: KnownBy::One,
         summary: kind.summary(),
-        runbook: "problems-that-agents-report",
+        runbook: "problems-reported-by-agents",
     };
 
     MeshAlert::ALL

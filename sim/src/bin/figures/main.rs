@@ -1,4 +1,5 @@
-//! `scripts/figures`: measures what docs/FIGURES.md promises, on real processes on this machine.
+//! `scripts/figures`: measures what docs/explanation/measurements.md promises, on real processes
+//! on this machine.
 //!
 //! Each figure is seen from outside, as users and their resolvers see it: DNS answers, HTTP
 //! answers, the kernel's account of a process. Throughput is a ratio against a raw QUIC connection
