@@ -8,6 +8,7 @@ mod dns;
 mod environment;
 mod faults;
 mod health;
+mod mesh;
 mod reading;
 #[cfg(test)]
 #[allow(clippy::panic)]
@@ -20,6 +21,7 @@ pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 use ipnet::IpNet;
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use regionmesh_mesh::TlsConfig;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
     plan::{FULL_WEIGHT_BP, Plan},
@@ -89,18 +91,6 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
-}
-
-/// Certificates, PEM files; read again when they change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// Certificates of the authorities that the mesh trusts.
-    pub ca: PathBuf,
-    /// This agent's certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// Addresses to listen on.

@@ -18,7 +18,6 @@ pub mod events;
 pub mod failover;
 pub mod front_door;
 pub mod known_plan;
-pub mod mesh;
 pub mod operators;
 pub mod peer_service;
 pub mod probe;

@@ -16,7 +16,6 @@ use crate::{
     address::Address,
     config::Config,
     cost::books::Books,
-    mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
     serving::quarantine::Quarantine,
     snapshots::Snapshots,
@@ -27,6 +26,7 @@ use crate::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::replication::{SyncAction, plan_sync};
+use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{

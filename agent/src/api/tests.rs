@@ -23,10 +23,9 @@ use crate::{
     config::{Config, StoreConfig, rig},
     cost::{archive::Archive, view::CostDesk},
     failover::OrderDesk,
-    mesh::handle::{Peer, PeerError, PeerLink},
     operators::Operators,
     replication::{clock::HybridClock, publish::Publisher},
-    snapshots::{LeaderView, LinkInfo, Snapshots},
+    snapshots::{LeaderView, Snapshots},
     store::{self, models::ModelStore},
     supervisor::ChildHealth,
 };
@@ -37,6 +36,7 @@ use regionmesh_core::{
     gossip::{AgentView, SeenFact},
     health::verdict::RegionVerdict,
 };
+use regionmesh_mesh::{LinkInfo, Peer, PeerError, PeerLink};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},

@@ -3,6 +3,7 @@
 
 use super::{Config, ListenConfig, RegionConfig, StoreConfig, TrafficConfig};
 use regionmesh_core::planning::Strategy;
+use regionmesh_mesh::is_host_port;
 use regionmesh_protocol::{identity::RegionName, plan::FULL_WEIGHT_BP};
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -44,17 +45,10 @@ impl Config {
         let health = &self.health;
         faults.extend(health.faults(&self.regions));
 
-        let named = [
-            ("local_peers", &self.local_peers),
-            ("health.canaries", &health.canaries),
-        ];
-
-        for (field, address) in named
-            .iter()
-            .flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
-        {
+        faults.extend(self.mesh_settings().faults());
+        for address in &health.canaries {
             if !is_host_port(address) {
-                faults.push(format!("{field}: {address:?} is not host:port"));
+                faults.push(format!("health.canaries: {address:?} is not host:port"));
             }
         }
 
@@ -160,11 +154,6 @@ impl Config {
         }
         faults
     }
-}
-
-fn is_host_port(text: &str) -> bool {
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// A host name, or one after a dot: every name below it.
@@ -278,13 +267,6 @@ impl TrafficConfig {
 impl RegionConfig {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if !is_host_port(&self.endpoint) {
-            faults.push(format!(
-                "regions.{}.endpoint: {:?} is not host:port",
-                self.name, self.endpoint
-            ));
-        }
-
         let uri = self.serving_url.parse::<http::Uri>();
         if !uri.is_ok_and(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https" | "tcp")) && uri.port_u16().is_some()

@@ -5,12 +5,13 @@
 
 use crate::config::{
     AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
-    RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
+    RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TrafficConfig,
 };
 use regionmesh_core::{
     planning::Strategy,
     recovery::ramp::{RampStep, RecoveryPolicy},
 };
+use regionmesh_mesh::TlsConfig;
 use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
     plan::FULL_WEIGHT_BP,

@@ -5,11 +5,8 @@ use super::{
     layout::{Layout, LocalAgent},
     settings,
 };
-use crate::{
-    config::{Config, TlsConfig},
-    mesh::ca,
-    store::replace_file,
-};
+use crate::{config::Config, store::replace_file};
+use regionmesh_mesh::{CA_CERTIFICATE, TlsConfig, init_authority, issue_certificate};
 use regionmesh_protocol::identity::{MeshName, RegionName};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -206,7 +203,7 @@ impl DataDirectory {
             std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
 
         if !is_there {
-            ca::init(&directory, &layout.domain, AUTHORITY_DAYS).map_err(|error| {
+            init_authority(&directory, &layout.domain, AUTHORITY_DAYS).map_err(|error| {
                 UpError::Certificates {
                     path: directory.clone(),
                     why: error.to_string(),
@@ -336,7 +333,7 @@ fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
     for name in [
         format!("{stem}.key"),
         format!("{stem}.pem"),
-        ca::CA_CERTIFICATE.into(),
+        CA_CERTIFICATE.into(),
     ] {
         let path = agent.directory.join(name);
         match std::fs::remove_file(&path) {
@@ -347,12 +344,10 @@ fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
         }
     }
 
-    let issued =
-        ca::issue(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory).map_err(|error| {
-            UpError::Certificates {
-                path: authority.into(),
-                why: error.to_string(),
-            }
+    let issued = issue_certificate(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory)
+        .map_err(|error| UpError::Certificates {
+            path: authority.into(),
+            why: error.to_string(),
         })?;
 
     Ok(TlsConfig {

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use regionmesh::mesh::{endpoint::transport, tls::provider};
+use regionmesh_mesh::{crypto_provider, transport_config};
 use rustls::pki_types::PrivateKeyDer;
 use std::{sync::Arc, time::Instant};
 
@@ -17,26 +17,26 @@ pub(crate) async fn throughput(bytes: u64) -> Result<f64> {
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der())
         .map_err(anyhow::Error::msg)?;
     let versions = &[&rustls::version::TLS13];
-    let server_tls = rustls::ServerConfig::builder_with_provider(provider())
+    let server_tls = rustls::ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key)?;
     let mut roots = rustls::RootCertStore::empty();
 
     roots.add(certificate)?;
-    let client_tls = rustls::ClientConfig::builder_with_provider(provider())
+    let client_tls = rustls::ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(versions)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut settings =
         quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server_tls)?));
 
-    settings.transport_config(Arc::new(transport(true)));
+    settings.transport_config(Arc::new(transport_config(true)));
     let server = quinn::Endpoint::server(settings, "127.0.0.1:0".parse()?)?;
     let client = quinn::Endpoint::client("127.0.0.1:0".parse()?)?;
     let mut settings = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(client_tls)?));
 
-    settings.transport_config(Arc::new(transport(true)));
+    settings.transport_config(Arc::new(transport_config(true)));
 
     let address = server.local_addr()?;
     let receiving = tokio::spawn(async move {

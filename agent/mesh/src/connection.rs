@@ -8,7 +8,6 @@ use super::{
     node::SessionStream,
     tls::agent_of,
 };
-use crate::actors::messages::GossipMessage;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
@@ -33,7 +32,7 @@ const SESSION_CHECK: Duration = Duration::from_millis(250);
 const MISBEHAVED: VarInt = VarInt::from_u32(1);
 
 /// The agent at the other end of an established connection, as its certificate says.
-pub(super) fn peer_of(connection: &Connection) -> Option<AgentId> {
+pub(crate) fn peer_of(connection: &Connection) -> Option<AgentId> {
     let chain = connection
         .peer_identity()?
         .downcast::<Vec<CertificateDer<'static>>>()
@@ -42,7 +41,7 @@ pub(super) fn peer_of(connection: &Connection) -> Option<AgentId> {
 }
 
 /// Whether the connection was made for chunks.
-pub(super) fn is_bulk(connection: &Connection) -> bool {
+pub(crate) fn is_bulk(connection: &Connection) -> bool {
     connection
         .handshake_data()
         .and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok())
@@ -51,7 +50,7 @@ pub(super) fn is_bulk(connection: &Connection) -> bool {
 }
 
 /// Serves a control connection until it ends.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     mesh: Mesh,
     node: ActorRef<NodeServerMessage>,
     connection: Connection,
@@ -216,22 +215,14 @@ async fn serve_stream(
                 }
             };
 
-            let from = peer.clone();
             let answer = inner
                 .gossip
-                .call(
-                    |reply| GossipMessage::Exchange {
-                        from,
-                        request,
-                        reply,
-                    },
-                    EXCHANGE_DEADLINE,
-                )
+                .exchange(peer, request, EXCHANGE_DEADLINE)
                 .await;
 
             // No answer (gossip is being restarted): the stream is reset, and the peer asks again
             // later.
-            if let Ok(answer) = answer {
+            if let Some(answer) = answer {
                 let sent = async { send.write_all(&answer).await.map(|()| send.finish()) };
                 let _ = tokio::time::timeout(STREAM_DEADLINE, sent).await;
             }
@@ -277,7 +268,7 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
         match route(&inner.id, peer, &envelope) {
             Route::Ours => {
                 let Envelope { from, payload, .. } = envelope;
-                let _ = inner.gossip.cast(GossipMessage::Datagram { from, payload });
+                inner.gossip.datagram(from, payload);
             }
             Route::Relay if inner.newest(&envelope.to).is_some() => {
                 inner
@@ -328,7 +319,7 @@ fn route(us: &AgentId, peer: &AgentId, envelope: &Envelope) -> Route {
 }
 
 /// Serves a bulk connection until it ends.
-pub(super) async fn serve_bulk(mesh: Mesh, connection: Connection) {
+pub(crate) async fn serve_bulk(mesh: Mesh, connection: Connection) {
     let inner = mesh.inner;
     let Some(peer) = peer_of(&connection) else {
         connection.close(MISBEHAVED, b"no identity");
@@ -354,7 +345,7 @@ pub(super) async fn serve_bulk(mesh: Mesh, connection: Connection) {
 }
 
 /// What ended a connection, or kept it from being made, in words.
-pub(super) fn explain(error: &ConnectionError) -> String {
+pub(crate) fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             format!(

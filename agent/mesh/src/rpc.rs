@@ -18,15 +18,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// Scope of the process group of peer actors: carries the protocol's version, since remote
 /// references have no types.
-pub const SCOPE: &str = "regionmesh/1";
+pub(crate) const SCOPE: &str = "regionmesh/1";
 /// Name of the group.
-pub const GROUP: &str = "peer";
+pub(crate) const GROUP: &str = "peer";
 /// Names the one kind of message on the wire.
 const CALL: &str = "Call";
 
 /// What crosses the network: a value, or why there is none.
 #[derive(Debug)]
-pub enum Wire<T> {
+pub(crate) enum Wire<T> {
     /// A value.
     Ok(T),
     /// Bytes that are no value, and why.
@@ -51,16 +51,16 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> BytesConvertable for Wire
 pub struct PeerMessage {
     /// Who calls, as the certificate of their connection says; none in a call that is still to be
     /// sent.
-    pub caller: Option<AgentId>,
+    pub(crate) caller: Option<AgentId>,
     /// What is asked.
-    pub request: Wire<PeerRequest>,
+    pub(crate) request: Wire<PeerRequest>,
     /// Where the answer goes.
-    pub reply: RpcReplyPort<Wire<PeerReply>>,
+    pub(crate) reply: RpcReplyPort<Wire<PeerReply>>,
 }
 
 impl PeerMessage {
     /// A call of ours. The other side learns from our certificate who makes it.
-    pub fn new(request: PeerRequest, reply: RpcReplyPort<Wire<PeerReply>>) -> Self {
+    pub(crate) fn new(request: PeerRequest, reply: RpcReplyPort<Wire<PeerReply>>) -> Self {
         Self {
             caller: None,
             request: Wire::Ok(request),

@@ -4,7 +4,7 @@
 //! [`PeerService`] in tasks of their own, at most [`AT_ONCE`] of them: beyond that the answer is
 //! "busy", at once.
 
-use crate::mesh::{
+use crate::{
     handle::PeerService,
     rpc::{GROUP, PeerMessage, SCOPE, Wire},
 };
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Requests answered at the same time.
-pub const AT_ONCE: usize = 512;
+pub(crate) const AT_ONCE: usize = 512;
 
 /// The actor.
 pub struct PeerActor;

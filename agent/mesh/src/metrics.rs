@@ -15,25 +15,25 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct MeshMetrics {
     /// Connections by region of the peer and kind (`control`, `bulk`).
-    pub connections: IntGaugeVec,
+    pub(crate) connections: IntGaugeVec,
     /// Handshakes by outcome.
-    pub handshakes: IntCounterVec,
+    pub(crate) handshakes: IntCounterVec,
     /// Attempts to dial that failed, by region.
-    pub dial_failures: IntCounterVec,
+    pub(crate) dial_failures: IntCounterVec,
     /// Smoothed round-trip time by region of the peer: the fastest connection's.
-    pub round_trip: GaugeVec,
+    pub(crate) round_trip: GaugeVec,
     /// Datagrams by direction.
-    pub datagrams: IntCounterVec,
+    pub(crate) datagrams: IntCounterVec,
     /// Calls to peers' actors by outcome.
-    pub calls: IntCounterVec,
+    pub(crate) calls: IntCounterVec,
     /// Expiry of our certificate.
-    pub certificate_expiry: Gauge,
+    pub(crate) certificate_expiry: Gauge,
     /// Lifetime of our certificate.
-    pub certificate_lifetime: Gauge,
+    pub(crate) certificate_lifetime: Gauge,
     /// Looks at the certificate files by outcome.
-    pub reloads: IntCounterVec,
+    pub(crate) reloads: IntCounterVec,
     /// Regions that we have no connection to.
-    pub unreachable_regions: IntGauge,
+    pub(crate) unreachable_regions: IntGauge,
     refused: IntCounterVec,
     last_logged: Arc<Mutex<BTreeMap<&'static str, (Instant, u64)>>>,
 }
@@ -131,13 +131,13 @@ impl MeshMetrics {
     }
 
     /// Shows how long the certificate in use is valid.
-    pub(super) fn show_certificate(&self, identity: &Identity) {
+    pub(crate) fn show_certificate(&self, identity: &Identity) {
         self.certificate_expiry.set(identity.expires_s() as f64);
         self.certificate_lifetime.set(identity.lifetime_s() as f64);
     }
 
     /// Counts a refusal, and logs it unless one for the same reason was logged within a minute.
-    pub fn refuse(&self, reason: &'static str, what: &str) {
+    pub(crate) fn refuse(&self, reason: &'static str, what: &str) {
         self.refused.with_label_values(&[reason]).inc();
         let mut logged = self
             .last_logged
@@ -153,10 +153,5 @@ impl MeshMetrics {
                 logged.insert(reason, (now, 0));
             }
         }
-    }
-
-    /// How often something was refused for `reason`.
-    pub fn refused(&self, reason: &str) -> u64 {
-        self.refused.with_label_values(&[reason]).get()
     }
 }

@@ -4,9 +4,9 @@ use super::{
     connection,
     endpoint::HANDSHAKE_DEADLINE,
     links::{Inner, Mesh},
+    settings::Settings,
     tls::server_name,
 };
-use crate::config::Config;
 use hickory_resolver::TokioResolver;
 use quinn::Connection;
 use rand::RngExt;
@@ -31,7 +31,7 @@ const ADDRESSES_MAX: usize = 256;
 
 /// What to stay connected to.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// Any agent of another region, behind its endpoint.
     Region {
         region: RegionName,
@@ -42,16 +42,13 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn all(config: &Config) -> Vec<Self> {
-        let regions = config
-            .regions
-            .iter()
-            .filter(|region| region.name != config.region);
+    pub(crate) fn all(settings: &Settings, own: &RegionName) -> Vec<Self> {
+        let regions = settings.regions.iter().filter(|region| region.name != *own);
         let regions = regions.map(|region| Target::Region {
             region: region.name.clone(),
             endpoint: region.endpoint.clone(),
         });
-        let locals = config.local_peers.iter().map(|endpoint| Target::Local {
+        let locals = settings.local_peers.iter().map(|endpoint| Target::Local {
             endpoint: endpoint.clone(),
         });
 
@@ -60,7 +57,7 @@ impl Target {
 }
 
 /// Connects and reconnects to one target; hands each connection to `serve`.
-pub(super) async fn dial(mesh: Mesh, target: Target, serve: mpsc::Sender<(Connection, bool)>) {
+pub(crate) async fn dial(mesh: Mesh, target: Target, serve: mpsc::Sender<(Connection, bool)>) {
     let resolver = match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
         Ok(resolver) => Some(resolver),
         Err(error) => {
@@ -147,7 +144,7 @@ async fn dial_local(
     serve: &mpsc::Sender<(Connection, bool)>,
 ) {
     let inner = &mesh.inner;
-    let own_port = inner.config.listen.mesh;
+    let own_port = inner.settings.listen;
 
     // Who answered at an address, and when it may be tried again where nobody did.
     let mut known: HashMap<SocketAddr, AgentId> = HashMap::new();

@@ -2,17 +2,13 @@
 
 use super::{
     endpoint::Dialling,
-    handle::{BulkService, GossipTransport, Peer, PeerError, PeerLink},
+    handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink},
     metrics::MeshMetrics,
     node::Sessions,
+    published::published_links,
     rpc::{GROUP, PeerMessage, SCOPE, Wire},
+    settings::Settings,
     tls::{Identity, server_name},
-};
-use crate::{
-    actors::messages::GossipMessage,
-    address::Address,
-    config::Config,
-    snapshots::{LinkInfo, Snapshots},
 };
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -21,12 +17,10 @@ use ractor::{ActorRef, rpc::CallResult};
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, RegionName},
-    status::{Fact, Links},
     wire::{Envelope, PeerReply, PeerRequest, StreamKind},
 };
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -39,18 +33,27 @@ const BULK_DIAL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the mesh is made of.
 pub struct MeshArguments {
-    /// The agent's configuration.
-    pub config: Arc<Config>,
+    /// Where we listen and what we stay connected to.
+    pub settings: Settings,
     /// Its certificates.
     pub identity: Arc<Identity>,
-    /// Where connections are told.
-    pub snapshots: Snapshots,
+    /// Where connections are told; nobody else writes there.
+    pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
     /// Takes datagrams and exchanges.
-    pub gossip: Address<GossipMessage>,
+    pub gossip: Arc<dyn GossipInbox>,
     /// Serves peers' bulk streams.
     pub bulk: Arc<dyn BulkService>,
     /// Metrics.
     pub metrics: MeshMetrics,
+}
+
+/// One connection of this agent, as others are told of it.
+#[derive(Debug, Clone)]
+pub struct LinkInfo {
+    /// Smoothed round-trip time, microseconds.
+    pub round_trip_us: u64,
+    /// Since when.
+    pub since: Instant,
 }
 
 /// One connection.
@@ -66,18 +69,18 @@ struct PeerLinks {
     links: Vec<Link>,
 }
 
-pub(super) struct Inner {
-    pub(super) config: Arc<Config>,
-    pub(super) identity: Arc<Identity>,
-    pub(super) id: AgentId,
-    pub(super) snapshots: Snapshots,
-    pub(super) gossip: Address<GossipMessage>,
-    pub(super) bulk: Arc<dyn BulkService>,
-    pub(super) metrics: MeshMetrics,
-    pub(super) sessions: Sessions,
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) id: AgentId,
+    pub(crate) links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    pub(crate) gossip: Arc<dyn GossipInbox>,
+    pub(crate) bulk: Arc<dyn BulkService>,
+    pub(crate) metrics: MeshMetrics,
+    pub(crate) sessions: Sessions,
     /// Bound at the mesh actor's first start and kept over its restarts, so that the port never
     /// changes hands.
-    pub(super) port: ArcSwapOption<(quinn::Endpoint, Dialling)>,
+    pub(crate) port: ArcSwapOption<(quinn::Endpoint, Dialling)>,
     peers: Mutex<BTreeMap<AgentId, PeerLinks>>,
     /// Counts changes of `peers`.
     changes: watch::Sender<u64>,
@@ -88,16 +91,16 @@ pub(super) struct Inner {
 /// The mesh, as the rest of the agent uses it. Stays good over restarts of the mesh actor.
 #[derive(Clone)]
 pub struct Mesh {
-    pub(super) inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Mesh {
     /// A mesh without connections; the [`super::actor::MeshActor`] brings it to life.
     pub fn new(arguments: MeshArguments) -> Self {
         let MeshArguments {
-            config,
+            settings,
             identity,
-            snapshots,
+            links,
             gossip,
             bulk,
             metrics,
@@ -106,9 +109,9 @@ impl Mesh {
         Self {
             inner: Arc::new(Inner {
                 id: identity.id().clone(),
-                config,
+                settings,
                 identity,
-                snapshots,
+                links,
                 gossip,
                 bulk,
                 metrics,
@@ -178,61 +181,13 @@ impl Mesh {
     }
 }
 
-/// This agent's connections as the mesh is told of them.
-pub fn published_links(config: &Config, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
-    let regions = config.regions.iter().map(|region| &region.name);
-    Links::new(
-        &config.region,
-        regions,
-        links
-            .iter()
-            .map(|(agent, link)| (agent, link.round_trip_us)),
-    )
-}
-
-/// Publishes this agent's connections on the status board: each that comes or goes at once, and all
-/// of them again every `repeat`, since gossip may have been restarted in between.
-pub async fn publish_links(
-    config: Arc<Config>,
-    snapshots: Snapshots,
-    gossip: Address<GossipMessage>,
-    repeat: Duration,
-) -> Infallible {
-    let mut changes = snapshots.links.subscribe();
-    let mut published = Links::default();
-    let mut published_at = None::<Instant>;
-    let mut sent_at = None::<Instant>;
-
-    loop {
-        let current = published_links(&config, &changes.borrow_and_update());
-        if published_at.is_none_or(|at| current.replaces(&published, elapsed_ms(at))) {
-            (published, published_at, sent_at) = (current, Some(Instant::now()), None);
-        }
-
-        if sent_at.is_none_or(|at| at.elapsed() >= repeat) {
-            // Gossip is being restarted: sent again soon.
-            let _ = gossip.cast(GossipMessage::Publish(Box::new(Fact::Links(
-                published.clone(),
-            ))));
-            sent_at = Some(Instant::now());
-        }
-
-        // Changes come every few seconds, since round-trip times are among them.
-        let _ = tokio::time::timeout(repeat, changes.changed()).await;
-    }
-}
-
-fn elapsed_ms(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
     /// The connection to use towards an agent.
-    pub(super) fn newest(&self, to: &AgentId) -> Option<Connection> {
+    pub(crate) fn newest(&self, to: &AgentId) -> Option<Connection> {
         lock(&self.peers)
             .get(to)
             .and_then(|peer| peer.links.last())
@@ -240,7 +195,7 @@ impl Inner {
     }
 
     /// The agent of a region with the shortest round trip, and the connection to it.
-    pub(super) fn nearest(&self, region: &RegionName) -> Option<(AgentId, Connection)> {
+    pub(crate) fn nearest(&self, region: &RegionName) -> Option<(AgentId, Connection)> {
         lock(&self.peers)
             .iter()
             .filter(|(id, _)| &id.region == region)
@@ -249,12 +204,12 @@ impl Inner {
     }
 
     /// Waits until the connections change; first call [`Inner::watch`].
-    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
     /// Remembers a connection; tells gossip if it is the first to that agent.
-    pub(super) fn add(&self, peer: &AgentId, connection: &Connection) {
+    pub(crate) fn add(&self, peer: &AgentId, connection: &Connection) {
         let is_first = {
             let mut peers = lock(&self.peers);
             let links = &mut peers.entry(peer.clone()).or_default().links;
@@ -274,12 +229,12 @@ impl Inner {
         self.publish();
         if is_first {
             tracing::info!(peer = %peer, address = %connection.remote_address(), "connected");
-            let _ = self.gossip.cast(GossipMessage::LinkUp(peer.clone()));
+            self.gossip.link_up(peer);
         }
     }
 
     /// Forgets a connection; tells gossip if it was the last to that agent.
-    pub(super) fn remove(&self, peer: &AgentId, connection: &Connection, why: &str) {
+    pub(crate) fn remove(&self, peer: &AgentId, connection: &Connection, why: &str) {
         let is_last = {
             let mut peers = lock(&self.peers);
             let Some(entry) = peers.get_mut(peer) else {
@@ -307,12 +262,12 @@ impl Inner {
         if is_last {
             tracing::info!(peer = %peer, why, "disconnected");
             lock(&self.places).remove(peer);
-            let _ = self.gossip.cast(GossipMessage::LinkDown(peer.clone()));
+            self.gossip.link_down(peer);
         }
     }
 
     /// Forgets all connections: the mesh actor starts anew.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let all: Vec<_> = lock(&self.peers)
             .iter()
             .flat_map(|(id, peer)| {
@@ -329,14 +284,13 @@ impl Inner {
     }
 
     /// Tells everybody the present connections and their round-trip times.
-    pub(super) fn publish(&self) {
+    pub(crate) fn publish(&self) {
         // Under the cell's own lock: of two that publish at once the later one sees what both know.
-        self.snapshots
-            .links
-            .send_modify(|links| *links = Arc::new(self.links()));
+        self.links
+            .send_modify(|links| *links = Arc::new(self.current_links()));
 
-        let links = self.snapshots.links.borrow().clone();
-        for region in &self.config.regions {
+        let links = self.links.borrow().clone();
+        for region in &self.settings.regions {
             let nearest = links
                 .iter()
                 .filter(|(id, _)| id.region == region.name)
@@ -351,14 +305,16 @@ impl Inner {
             }
         }
 
-        let unreachable = published_links(&self.config, &links).unreachable.len();
+        let unreachable = published_links(&self.settings, &self.id, &links)
+            .unreachable
+            .len();
         self.metrics
             .unreachable_regions
             .set(i64::try_from(unreachable).unwrap_or(i64::MAX));
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    fn links(&self) -> BTreeMap<AgentId, LinkInfo> {
+    fn current_links(&self) -> BTreeMap<AgentId, LinkInfo> {
         let info = |link: &Link| LinkInfo {
             round_trip_us: u64::try_from(link.connection.rtt().as_micros()).unwrap_or(u64::MAX),
             since: link.since,
@@ -371,7 +327,7 @@ impl Inner {
     }
 
     /// Sends an envelope straight to its member, or to a relay in the member's region.
-    pub(super) fn post(&self, envelope: &Envelope) {
+    pub(crate) fn post(&self, envelope: &Envelope) {
         let connection = self.newest(&envelope.to).or_else(|| {
             self.nearest(&envelope.to.region)
                 .map(|(_, connection)| connection)
@@ -396,7 +352,7 @@ impl Inner {
     }
 
     /// Whether calls to the peer can be made now.
-    pub(super) fn has_session(&self, peer: &AgentId) -> bool {
+    pub(crate) fn has_session(&self, peer: &AgentId) -> bool {
         self.sessions.node_of(peer).is_some()
     }
 

@@ -45,9 +45,9 @@ const MTU_LIMIT: u16 = 8_952;
 /// Bidirectional streams that a peer may have open at once.
 const STREAMS: u32 = 64;
 /// How long a handshake may take.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// Handshakes in flight at once.
-pub const HANDSHAKES_AT_ONCE: usize = 64;
+pub(crate) const HANDSHAKES_AT_ONCE: usize = 64;
 /// Handshakes per second and source address.
 const RATE_PER_S: f64 = 10.0;
 /// Handshakes that a quiet source address may do at once.
@@ -57,16 +57,16 @@ const SOURCES: usize = 4_096;
 
 /// Client settings for both kinds of connection.
 #[derive(Debug, Clone)]
-pub struct Dialling {
+pub(crate) struct Dialling {
     /// For control connections.
-    pub control: ClientConfig,
+    pub(crate) control: ClientConfig,
     /// For bulk connections.
-    pub bulk: ClientConfig,
+    pub(crate) bulk: ClientConfig,
 }
 
 /// Why the endpoint could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     /// The address can't be listened on.
     #[error("the mesh can't listen on {address}/udp: {}; free the port or change \
         listen.mesh", describe::io_error(.error))]
@@ -83,7 +83,7 @@ pub enum EndpointError {
 
 /// Transport settings of control connections, or of bulk ones. Public so that a benchmark measures
 /// a raw connection with the same settings.
-pub fn transport(is_bulk: bool) -> TransportConfig {
+pub fn transport_config(is_bulk: bool) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(STREAMS.into())
@@ -105,7 +105,7 @@ pub fn transport(is_bulk: bool) -> TransportConfig {
 }
 
 /// Binds the port and makes the settings for dialling from it.
-pub fn bind(
+pub(crate) fn bind(
     address: SocketAddr,
     identity: &Arc<Identity>,
     metrics: &MeshMetrics,
@@ -119,7 +119,7 @@ pub fn bind(
 
     // Both kinds arrive here; the dialler's idle time-out is the smaller one and counts (RFC 9000
     // §10.1).
-    server.transport_config(Arc::new(transport(true)));
+    server.transport_config(Arc::new(transport_config(true)));
     server.max_incoming(HANDSHAKES_AT_ONCE * 4);
     server
         .incoming_buffer_size(64 << 10)
@@ -129,7 +129,7 @@ pub fn bind(
         let client = identity.client_config(alpn).map_err(|error| tls(&error))?;
         let client = QuicClientConfig::try_from(client).map_err(|error| tls(&error))?;
         let mut client = ClientConfig::new(Arc::new(client));
-        client.transport_config(Arc::new(transport(is_bulk)));
+        client.transport_config(Arc::new(transport_config(is_bulk)));
         Ok::<_, EndpointError>(client)
     };
 
@@ -179,13 +179,13 @@ fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 /// Who may begin a handshake now.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     sources: HashMap<IpAddr, (f64, Instant)>,
 }
 
 impl Gate {
     /// Takes one handshake from the budget of `source`; tells whether there was one.
-    pub fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+    pub(crate) fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
         if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
             // A full budget is what a new source gets anyway: such sources can be forgotten.
             self.sources

@@ -11,14 +11,15 @@
 //!   declares them dead;
 //! - bounds on who may speak for whom, and on how many members there are.
 
+mod member;
+
 use foca::{
-    Codec, Config, Foca, Header, Identity, Message, NoCustomBroadcast, Notification,
-    PeriodicParams, PostcardCodec,
+    Codec, Config, Foca, Header, Incarnation, Member, Message, NoCustomBroadcast, Notification,
+    PeriodicParams, PostcardCodec, Runtime, State, Timer,
 };
-use foca::{Incarnation, Member, Runtime, State, Timer};
+use member::MemberId;
 use rand::rngs::StdRng;
 use regionmesh_protocol::identity::AgentId;
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::{NonZeroU8, NonZeroUsize},
@@ -28,21 +29,21 @@ use std::{
 
 /// Largest packet, bytes. A QUIC datagram holds 1,162 bytes on a path with the smallest MTU that
 /// QUIC allows; the envelope takes 270 with the longest names.
-pub const PACKET_MAX: usize = 880;
+pub(crate) const PACKET_MAX: usize = 880;
 /// Most members, dead ones included.
-pub const MEMBERS_MAX: usize = 2048;
+pub(crate) const MEMBERS_MAX: usize = 2048;
 /// Every member is probed by somebody about once in this time.
-pub const PROBE_PERIOD: Duration = Duration::from_millis(400);
+pub(crate) const PROBE_PERIOD: Duration = Duration::from_millis(400);
 /// After this long without an answer others are asked to try. Round trips between continents take
 /// 150 to 280 ms, so that some probes ask in vain: it costs a few packets, and the direct answer
 /// still counts until the period ends.
-pub const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
+pub(crate) const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// A suspect that does not answer for this long is dead. Measured by simulation from kill -9 to
 /// "down" at every member: 3 to 5 members 1.5 s (half of the runs) and 2.4 s (all); 20 members 1.7
 /// s and 2.9 s; 100 members up to 3.9 s. No death and no rejoin in 40 minutes of three members with
 /// 250 to 310 ms round trips and 1 % loss. Holds three attempts to reach it over 300 ms round
 /// trips.
-pub const SUSPICION: Duration = Duration::from_millis(800);
+pub(crate) const SUSPICION: Duration = Duration::from_millis(800);
 /// How often a suspect is told.
 const BUDDY_PERIOD: Duration = Duration::from_millis(200);
 /// How often we tell of our new life when the mesh held us for dead.
@@ -56,60 +57,6 @@ const REMEMBER_DEAD: Duration = Duration::from_secs(3600);
 
 /// We have no custom broadcasts: what must arrive goes through the board.
 type Swim = Foca<MemberId, PostcardCodec, StdRng, NoCustomBroadcast>;
-
-/// One life of an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct MemberId {
-    #[serde(with = "shared")]
-    agent: Arc<AgentId>,
-    /// When this life began, Unix milliseconds; the later life wins.
-    generation: u64,
-    /// How often this life was declared dead and came back.
-    renewals: u8,
-}
-
-mod shared {
-    use regionmesh_protocol::identity::AgentId;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::sync::Arc;
-
-    pub(super) fn serialize<S: Serializer>(agent: &Arc<AgentId>, to: S) -> Result<S::Ok, S::Error> {
-        AgentId::serialize(agent, to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Arc<AgentId>, D::Error> {
-        AgentId::deserialize(from).map(Arc::new)
-    }
-}
-
-impl Identity for MemberId {
-    type Addr = Arc<AgentId>;
-
-    /// Each further life begins twice as far in the future: an agent whose clock was set back
-    /// between two lives overtakes its earlier self within a few round trips.
-    fn renew(&self) -> Option<Self> {
-        const FARTHEST: u8 = 24;
-
-        let generation = self
-            .generation
-            .saturating_add(1 << self.renewals.min(FARTHEST));
-        Some(Self {
-            agent: self.agent.clone(),
-            generation,
-            renewals: self.renewals.saturating_add(1),
-        })
-    }
-
-    fn addr(&self) -> Self::Addr {
-        self.agent.clone()
-    }
-
-    fn win_addr_conflict(&self, adversary: &Self) -> bool {
-        (self.generation, self.renewals) > (adversary.generation, adversary.renewals)
-    }
-}
 
 /// Why a packet was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,7 +15,7 @@ use std::{
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Longest name that is appended, with what is around it, bytes.
-pub(super) const NAMED_MAX: u64 = 256;
+pub(crate) const NAMED_MAX: u64 = 256;
 
 /// Bytes before each frame that say how long it is, most significant first.
 const HEADER: usize = 8;
@@ -27,22 +27,22 @@ const DELIMITED: u64 = 2;
 /// The fields of ractor_cluster's messages that are looked at (its `meta.proto` and `node.proto`).
 mod field {
     /// `NetworkMessage.node`
-    pub(super) const NODE: u64 = 2;
+    pub(crate) const NODE: u64 = 2;
     /// `NodeMessage.cast`
-    pub(super) const CAST: u64 = 1;
+    pub(crate) const CAST: u64 = 1;
     /// `NodeMessage.call`
-    pub(super) const CALL: u64 = 2;
+    pub(crate) const CALL: u64 = 2;
     /// `Cast.metadata` and `Call.metadata`
-    pub(super) const METADATA: u64 = 6;
+    pub(crate) const METADATA: u64 = 6;
 }
 
 /// The caller that [`Named`] wrote into a call.
-pub(super) fn caller_of(metadata: Option<Vec<u8>>) -> Option<AgentId> {
+pub(crate) fn caller_of(metadata: Option<Vec<u8>>) -> Option<AgentId> {
     String::from_utf8(metadata?).ok()?.parse().ok()
 }
 
 /// What comes in on a session's stream, each call with its caller's name.
-pub(super) struct Named<R> {
+pub(crate) struct Named<R> {
     inner: R,
     caller: String,
     limit: u64,
@@ -54,7 +54,7 @@ pub(super) struct Named<R> {
 
 impl<R> Named<R> {
     /// What `caller` sends on `inner`, in frames of at most `limit` bytes.
-    pub(super) fn new(inner: R, caller: &AgentId, limit: u64) -> Self {
+    pub(crate) fn new(inner: R, caller: &AgentId, limit: u64) -> Self {
         Self {
             inner,
             caller: caller.to_string(),

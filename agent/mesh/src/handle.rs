@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
+    status::Links,
     wire::{PeerReply, PeerRequest},
 };
 use std::{fmt, time::Duration};
@@ -80,6 +81,33 @@ pub trait BulkService: Send + Sync + 'static {
         send: quinn::SendStream,
         recv: quinn::RecvStream,
     ) -> Result<(), String>;
+}
+
+/// Takes what the mesh has for gossip. Gossip may be restarting: then what is handed in is lost.
+#[async_trait]
+pub trait GossipInbox: Send + Sync + 'static {
+    /// The mesh connected to this agent.
+    fn link_up(&self, peer: &AgentId);
+
+    /// The last connection to this agent is gone.
+    fn link_down(&self, peer: &AgentId);
+
+    /// A SWIM packet came in, from this agent as far as its region's certificate vouches.
+    fn datagram(&self, from: AgentId, payload: Vec<u8>);
+
+    /// Answers a board exchange that `from` opened; none where there is no answer in time.
+    async fn exchange(
+        &self,
+        from: &AgentId,
+        request: Vec<u8>,
+        timeout: Duration,
+    ) -> Option<Vec<u8>>;
+
+    /// The certificate was replaced: entries must be signed anew.
+    fn certificate_reloaded(&self);
+
+    /// Put these connections on our status board.
+    fn publish(&self, links: Links);
 }
 
 /// What gossip needs of the mesh.

@@ -11,14 +11,17 @@ use super::{
     node::{NodeActor, NodeArguments},
     tls::RELOAD_EVERY,
 };
-use crate::actors::messages::GossipMessage;
 use quinn::{Connection, Incoming};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::NodeServerMessage;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 
 /// How often round-trip times are told.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
@@ -52,8 +55,8 @@ impl Actor for MeshActor {
     ) -> Result<MeshState, ActorProcessingErr> {
         let inner = &mesh.inner;
         if inner.port.load().is_none() {
-            let port = endpoint::bind(inner.config.listen.mesh, &inner.identity, &inner.metrics)?;
-            tracing::info!(address = %inner.config.listen.mesh, "the mesh listens");
+            let port = endpoint::bind(inner.settings.listen, &inner.identity, &inner.metrics)?;
+            tracing::info!(address = %inner.settings.listen, "the mesh listens");
             inner.port.store(Some(Arc::new(port)));
         }
 
@@ -70,31 +73,16 @@ impl Actor for MeshActor {
 
         let mut tasks = JoinSet::new();
         // Connections are tasks of one set, so that they end with the actor.
-        let (serve, mut served) = tokio::sync::mpsc::channel::<(Connection, bool)>(64);
+        let (serve, served) = mpsc::channel::<(Connection, bool)>(64);
 
         tasks.spawn(accept(mesh.clone(), serve.clone()));
-        for target in Target::all(&inner.config) {
+        for target in Target::all(&inner.settings, &inner.id.region) {
             tasks.spawn(dial(mesh.clone(), target, serve.clone()));
         }
         tasks.spawn(watch(mesh.clone()));
         tasks.spawn(reload(mesh.clone()));
         tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    Some((connection, is_dialler)) = served.recv() => {
-                        let (mesh, node) = (mesh.clone(), node.clone());
-                        if connection::is_bulk(&connection) {
-                            connections.spawn(connection::serve_bulk(mesh, connection));
-                        } else {
-                            connections.spawn(connection::serve(mesh, node, connection, is_dialler));
-                        }
-                    }
-                    Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                    else => break,
-                }
-            }
-
+            serve_all(mesh, node, served).await;
             let _ = me.cast(MeshMessage::TaskEnded("the connections' task ended".into()));
         });
 
@@ -127,7 +115,31 @@ impl Actor for MeshActor {
     }
 }
 
-async fn accept(mesh: Mesh, serve: tokio::sync::mpsc::Sender<(Connection, bool)>) {
+/// Serves each connection that comes, in a task of its own.
+async fn serve_all(
+    mesh: Mesh,
+    node: ActorRef<NodeServerMessage>,
+    mut served: mpsc::Receiver<(Connection, bool)>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some((connection, is_dialler)) = served.recv() => {
+                let mesh = mesh.clone();
+                if connection::is_bulk(&connection) {
+                    connections.spawn(connection::serve_bulk(mesh, connection));
+                } else {
+                    let node = node.clone();
+                    connections.spawn(connection::serve(mesh, node, connection, is_dialler));
+                }
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            else => break,
+        }
+    }
+}
+
+async fn accept(mesh: Mesh, serve: mpsc::Sender<(Connection, bool)>) {
     let inner = &mesh.inner;
     let Some(port) = inner.port.load_full() else {
         return;
@@ -179,11 +191,7 @@ async fn accept(mesh: Mesh, serve: tokio::sync::mpsc::Sender<(Connection, bool)>
     }
 }
 
-async fn handshake(
-    mesh: &Mesh,
-    incoming: Incoming,
-    serve: tokio::sync::mpsc::Sender<(Connection, bool)>,
-) {
+async fn handshake(mesh: &Mesh, incoming: Incoming, serve: mpsc::Sender<(Connection, bool)>) {
     let source = incoming.remote_address();
     let metrics = &mesh.inner.metrics;
     let outcome = match incoming.accept() {
@@ -246,7 +254,7 @@ async fn reload(mesh: Mesh) {
                     "a new certificate is in use"
                 );
 
-                let _ = inner.gossip.cast(GossipMessage::CertificateReloaded);
+                inner.gossip.certificate_reloaded();
                 last_error.clear();
             }
             // Said once for each fault: the files are looked at every two seconds.

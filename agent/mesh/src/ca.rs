@@ -1,8 +1,8 @@
 //! A small certificate authority: for `up` and for installations without one of their own.
 //!
 //! Certificates carry a SPIFFE ID in their URI SAN (X.509-SVID §2); the authority's carries its
-//! trust domain, so that `issue` knows the mesh without being told. Private keys are written with
-//! mode 0600 and never overwritten.
+//! trust domain, so that [`issue_certificate`] knows the mesh without being told. Private keys are
+//! written with mode 0600 and never overwritten.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -10,8 +10,8 @@ use rcgen::{
 };
 use regionmesh_protocol::identity::{AgentId, IdentityError, MeshName};
 use std::{
-    fs, io,
-    io::Write,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -79,7 +79,7 @@ pub struct IssuedPaths {
 }
 
 /// Makes an authority for `mesh` in `dir`, valid for `days`.
-pub fn init(dir: &Path, mesh: &MeshName, days: u32) -> Result<(), CaError> {
+pub fn init_authority(dir: &Path, mesh: &MeshName, days: u32) -> Result<(), CaError> {
     let certificate = dir.join(CA_CERTIFICATE);
     let key = dir.join(CA_KEY);
     for path in [&certificate, &key] {
@@ -111,7 +111,12 @@ pub fn init(dir: &Path, mesh: &MeshName, days: u32) -> Result<(), CaError> {
 
 /// Issues a certificate for `id`, valid for `days`, from the authority in `dir` into `out`, as
 /// `<region>.<agent>.pem` and `.key`, with the authority's `ca.pem` beside them.
-pub fn issue(dir: &Path, id: &AgentId, days: u32, out: &Path) -> Result<IssuedPaths, CaError> {
+pub fn issue_certificate(
+    dir: &Path,
+    id: &AgentId,
+    days: u32,
+    out: &Path,
+) -> Result<IssuedPaths, CaError> {
     let ca_path = dir.join(CA_CERTIFICATE);
     let read =
         |path: PathBuf| fs::read_to_string(&path).map_err(|error| CaError::Missing { path, error });
@@ -192,7 +197,7 @@ fn mesh_of(pem: &str) -> Result<MeshName, String> {
 }
 
 /// The URIs in the subject alternative name of a DER certificate.
-pub(super) fn uris(der: &[u8]) -> Result<Vec<String>, String> {
+pub(crate) fn uris(der: &[u8]) -> Result<Vec<String>, String> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
     let names = certificate
         .subject_alternative_name()
@@ -240,10 +245,10 @@ mod tests {
     #[test]
     fn issued_certificates_carry_the_mesh_of_their_authority_and_keys_are_private() {
         let dir = tempfile::tempdir().unwrap();
-        init(dir.path(), &"prod.example.org".parse().unwrap(), 30).unwrap();
+        init_authority(dir.path(), &"prod.example.org".parse().unwrap(), 30).unwrap();
 
         let id: AgentId = "eu-west-1/node-3".parse().unwrap();
-        let paths = issue(dir.path(), &id, 7, &dir.path().join("out")).unwrap();
+        let paths = issue_certificate(dir.path(), &id, 7, &dir.path().join("out")).unwrap();
         let pem = fs::read(&paths.certificate).unwrap();
         let (_, block) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
 
@@ -264,16 +269,16 @@ mod tests {
     fn nothing_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let mesh = "m".parse().unwrap();
-        init(dir.path(), &mesh, 30).unwrap();
+        init_authority(dir.path(), &mesh, 30).unwrap();
         assert!(matches!(
-            init(dir.path(), &mesh, 30),
+            init_authority(dir.path(), &mesh, 30),
             Err(CaError::Exists(_))
         ));
 
         let id: AgentId = "a/b".parse().unwrap();
-        issue(dir.path(), &id, 7, dir.path()).unwrap();
+        issue_certificate(dir.path(), &id, 7, dir.path()).unwrap();
         assert!(matches!(
-            issue(dir.path(), &id, 7, dir.path()),
+            issue_certificate(dir.path(), &id, 7, dir.path()),
             Err(CaError::Exists(_))
         ));
     }
@@ -281,7 +286,8 @@ mod tests {
     #[test]
     fn without_an_authority_the_error_tells_how_to_make_one() {
         let dir = tempfile::tempdir().unwrap();
-        let error = issue(dir.path(), &"a/b".parse().unwrap(), 7, dir.path()).unwrap_err();
+        let error =
+            issue_certificate(dir.path(), &"a/b".parse().unwrap(), 7, dir.path()).unwrap_err();
         assert!(error.to_string().contains("regionmesh ca init"), "{error}");
     }
 }

@@ -35,13 +35,13 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const COOKIE: &str = "regionmesh/1";
 
 /// A QUIC stream as a session's transport; the label is the certificate's agent.
-pub struct SessionStream {
+pub(crate) struct SessionStream {
     /// To the peer.
-    pub send: quinn::SendStream,
+    pub(crate) send: quinn::SendStream,
     /// From the peer.
-    pub recv: quinn::RecvStream,
+    pub(crate) recv: quinn::RecvStream,
     /// Whom the connection's certificate names.
-    pub peer: AgentId,
+    pub(crate) peer: AgentId,
 }
 
 impl ClusterBidiStream for SessionStream {
@@ -60,11 +60,11 @@ impl ClusterBidiStream for SessionStream {
 /// The ready session of each peer, as the node id in its remote references. Written by the node
 /// actor.
 #[derive(Debug, Clone, Default)]
-pub struct Sessions(Arc<Mutex<BTreeMap<String, u64>>>);
+pub(crate) struct Sessions(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Sessions {
     /// Node id of the peer's ready session.
-    pub fn node_of(&self, peer: &AgentId) -> Option<u64> {
+    pub(crate) fn node_of(&self, peer: &AgentId) -> Option<u64> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -89,13 +89,13 @@ impl Sessions {
 
 /// What the actor is started with, each time.
 #[derive(Clone)]
-pub struct NodeArguments {
+pub(crate) struct NodeArguments {
     /// Who we are.
-    pub id: AgentId,
+    pub(crate) id: AgentId,
     /// Where ready sessions are told.
-    pub sessions: Sessions,
+    pub(crate) sessions: Sessions,
     /// Metrics.
-    pub metrics: MeshMetrics,
+    pub(crate) metrics: MeshMetrics,
 }
 
 struct Session {
@@ -127,7 +127,7 @@ impl Way {
 }
 
 /// State of the actor.
-pub struct NodeState {
+pub(crate) struct NodeState {
     id: AgentId,
     sessions: Sessions,
     metrics: MeshMetrics,
@@ -142,7 +142,7 @@ fn fifth<A, B, C, D, E: Default, F, R>(_: fn(A, B, C, D, E, F) -> R) -> E {
 }
 
 /// The actor.
-pub struct NodeActor;
+pub(crate) struct NodeActor;
 
 impl Actor for NodeActor {
     type Msg = NodeServerMessage;
