@@ -18,7 +18,6 @@ use crate::{
     cost::books::Books,
     mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
-    serving::quarantine::Quarantine,
     snapshots::Snapshots,
     store::{
         metadata::Scan,
@@ -38,6 +37,7 @@ use regionmesh_protocol::{
     wire::PeerReply,
 };
 use regionmesh_runtime::logging::Reminder;
+use regionmesh_serving::Quarantine;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -5,7 +5,7 @@
 
 use crate::config::{
     AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
-    RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TlsConfig, TrafficConfig,
+    RegionConfig, ReplicationConfig, StoreConfig, TlsConfig, TrafficConfig,
 };
 use regionmesh_core::{
     planning::Strategy,
@@ -16,6 +16,7 @@ use regionmesh_protocol::{
     plan::FULL_WEIGHT_BP,
 };
 use regionmesh_runtime::logging::LogConfig;
+use regionmesh_serving::ServingConfig;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
