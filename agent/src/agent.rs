@@ -37,7 +37,7 @@ use crate::{
         serve::BulkServer,
     },
     service::{Service, ServiceArguments},
-    serving::{Server, ServingArguments, ServingMetrics, quarantine::Quarantine},
+    serving::BucketModels,
     snapshots::Snapshots,
     store::{
         self,
@@ -61,6 +61,7 @@ use regionmesh_protocol::{
     status::{AgentFacts, Fact, ServingFacts, servability::Servability},
 };
 use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
+use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingMetrics};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};
@@ -170,7 +171,7 @@ impl Agent {
             state_dir: Some(serving_dir),
             quarantine: quarantine.clone().unwrap_or_else(|| Quarantine::open(None)),
             config: config.serving.clone(),
-            source: models.clone(),
+            source: Arc::new(BucketModels(models.clone())),
             catalogue: snapshots.catalogue.subscribe(),
             draining,
             metrics: ServingMetrics::new(&registry)?,

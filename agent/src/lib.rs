@@ -26,7 +26,7 @@ pub mod reload;
 pub mod replication;
 pub mod servability;
 pub mod service;
-pub mod serving;
+mod serving;
 pub mod snapshots;
 pub mod store;
 pub mod supervisor;

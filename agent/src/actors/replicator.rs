@@ -17,7 +17,6 @@ use crate::{
     config::Config,
     cost::books::Books,
     replication::{clock::HybridClock, fetch::Fetcher},
-    serving::quarantine::Quarantine,
     snapshots::Snapshots,
     store::{
         metadata::Scan,
@@ -38,6 +37,7 @@ use regionmesh_protocol::{
     wire::PeerReply,
 };
 use regionmesh_runtime::logging::Reminder;
+use regionmesh_serving::Quarantine;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -31,7 +31,6 @@ use crate::{
     cost::view::CostDesk,
     failover::OrderDesk,
     replication::{clock::HybridClock, publish::Publisher},
-    serving::quarantine::Quarantine,
     snapshots::Snapshots,
     store::models::ModelStore,
     supervisor::Health,
@@ -48,6 +47,7 @@ use http::{StatusCode, header};
 use metrics::ApiMetrics;
 use prometheus::Registry;
 use regionmesh_protocol::models::manifest::ModelName;
+use regionmesh_serving::Quarantine;
 use reply::ApiError;
 use server::Limits;
 use std::{sync::Arc, time::Instant};

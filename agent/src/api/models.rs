@@ -10,9 +10,7 @@ use super::{
         Uploads, VersionBrief, VersionDetail,
     },
 };
-use crate::{
-    actors::messages::ReplicatorMessage, serving::choose::PRODUCTION, store::models::ModelError,
-};
+use crate::{actors::messages::ReplicatorMessage, store::models::ModelError};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -30,6 +28,7 @@ use regionmesh_protocol::{
     },
     text::unprintable,
 };
+use regionmesh_serving::PRODUCTION;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use tokio::time::{Instant, timeout_at};

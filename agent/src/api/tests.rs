@@ -251,7 +251,7 @@ impl Rig {
                 watch::channel(Arc::default()).1,
                 CostMetrics::new(&stream_registry).unwrap(),
             ),
-            quarantine: Some(crate::serving::quarantine::Quarantine::open(None)),
+            quarantine: Some(regionmesh_serving::Quarantine::open(None)),
             streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,
         };

@@ -128,30 +128,7 @@ impl Config {
             ));
         }
 
-        if self.serving.parallel == 0 {
-            faults.push("serving.parallel must be at least 1".into());
-        }
-
-        for (name, value) in [
-            ("max_tensor_bytes", self.serving.max_tensor_bytes),
-            ("load_timeout_ms", self.serving.load_timeout_ms),
-            ("inference_timeout_ms", self.serving.inference_timeout_ms),
-        ] {
-            if value == 0 {
-                faults.push(format!("serving.{name} must be at least 1"));
-            }
-        }
-
-        if self.serving.queue_timeout_ms > 600_000 {
-            let given = self.serving.queue_timeout_ms;
-            faults.push(format!(
-                "serving.queue_timeout_ms: {given} is not within 0 to 600000"
-            ));
-        }
-
-        if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
-            faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
-        }
+        faults.extend(self.serving.faults());
         faults
     }
 }

@@ -19,11 +19,11 @@ use crate::{
         text::{Paint, Table, Tone, print, takes_colour},
     },
     front_door::{FrontDoor, FrontDoorMetrics},
-    serving::sample,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::future::join_all;
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
+use regionmesh_serving::{iris_onnx, iris_probabilities};
 use serde_json::json;
 use std::{
     fmt::Write,
@@ -281,7 +281,7 @@ impl<'a> Tour<'a> {
         let begin = Instant::now();
         let directory = self.mesh.layout().data_dir.join("tour").join(MODEL);
         tokio::fs::create_dir_all(&directory).await?;
-        tokio::fs::write(directory.join("model.onnx"), sample::iris_onnx()).await?;
+        tokio::fs::write(directory.join("model.onnx"), iris_onnx()).await?;
 
         let model = ModelToPublish {
             name: ModelName::new(MODEL)?,
@@ -370,7 +370,7 @@ impl<'a> Tour<'a> {
         let data = &answer["outputs"][0]["data"];
         let numbers: Vec<f32> = serde_json::from_value(data.clone())
             .with_context(|| format!("no numbers in {answer}"))?;
-        let expected = sample::iris_probabilities(FLOWER);
+        let expected = iris_probabilities(FLOWER);
 
         let is_close = numbers.len() == expected.len()
             && numbers

@@ -5,7 +5,7 @@
 
 use crate::config::{
     AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
-    RegionConfig, ReplicationConfig, ServingConfig, StoreConfig, TrafficConfig,
+    RegionConfig, ReplicationConfig, StoreConfig, TrafficConfig,
 };
 use regionmesh_core::{
     planning::Strategy,
@@ -17,6 +17,7 @@ use regionmesh_protocol::{
     plan::FULL_WEIGHT_BP,
 };
 use regionmesh_runtime::logging::LogConfig;
+use regionmesh_serving::ServingConfig;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},

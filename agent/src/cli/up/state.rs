@@ -5,9 +5,10 @@ use super::{
     layout::{Layout, LocalAgent},
     settings,
 };
-use crate::{config::Config, store::replace_file};
+use crate::config::Config;
 use regionmesh_mesh::{CA_CERTIFICATE, TlsConfig, init_authority, issue_certificate};
 use regionmesh_protocol::identity::{MeshName, RegionName};
+use regionmesh_runtime::files::replace_file;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions, TryLockError},

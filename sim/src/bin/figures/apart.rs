@@ -5,11 +5,9 @@ use crate::{
     report::Report,
 };
 use anyhow::{Context, Result};
-use regionmesh::{
-    cli::up::{layout::LocalAgent, measure::resolve},
-    serving::sample,
-};
+use regionmesh::cli::up::{layout::LocalAgent, measure::resolve};
 use regionmesh_core::planning::Strategy;
+use regionmesh_serving::iris_onnx;
 use std::{
     collections::BTreeSet,
     ffi::OsString,
@@ -128,7 +126,7 @@ pub(crate) fn serve(mesh: &Measured, agent: &LocalAgent, launcher: &[String]) ->
     let version = models.join("iris").join("1");
 
     std::fs::create_dir_all(&version)?;
-    std::fs::write(version.join("model.onnx"), sample::iris_onnx())?;
+    std::fs::write(version.join("model.onnx"), iris_onnx())?;
 
     let mut words: Vec<OsString> = launcher.iter().map(OsString::from).collect();
     words.push(mesh.program().into());

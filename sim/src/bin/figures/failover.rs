@@ -18,10 +18,10 @@ use regionmesh::{
         publish::{ModelToPublish, publish},
     },
     front_door::{FrontDoor, FrontDoorMetrics},
-    serving::sample,
 };
 use regionmesh_core::planning::Strategy;
 use regionmesh_protocol::models::manifest::ModelName;
+use regionmesh_serving::iris_onnx;
 use serde_json::json;
 use std::{
     sync::Arc,
@@ -149,7 +149,7 @@ pub(crate) async fn measure_one(ground: Ground<'_>, rounds: Arc<Rounds>) -> Resu
 async fn publish_sample(mesh: &Measured) -> Result<()> {
     let directory = mesh.layout().data_dir.join("sample");
     std::fs::create_dir_all(&directory)?;
-    std::fs::write(directory.join("model.onnx"), sample::iris_onnx())?;
+    std::fs::write(directory.join("model.onnx"), iris_onnx())?;
 
     let model = ModelToPublish {
         name: ModelName::new(MODEL)?,

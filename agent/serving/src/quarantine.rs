@@ -28,7 +28,7 @@ const FILE_MAX: u64 = 4_096;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A version with its content.
-pub type VersionKey = (ModelName, VersionName, Digest);
+pub(crate) type VersionKey = (ModelName, VersionName, Digest);
 
 /// What a marker and a quarantine's file hold.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ pub struct Quarantine {
 
 /// There while a version is loaded; removes its file when dropped.
 #[derive(Debug)]
-pub struct Marker {
+pub(crate) struct Marker {
     quarantine: Arc<Quarantine>,
     file: Option<PathBuf>,
 }
@@ -231,7 +231,7 @@ impl Quarantine {
 
     /// Marks that this version is being loaded, until the marker is dropped. Blocks for a small
     /// write.
-    pub fn mark(self: &Arc<Self>, (model, version, content): &VersionKey) -> Marker {
+    pub(crate) fn mark(self: &Arc<Self>, (model, version, content): &VersionKey) -> Marker {
         let record = Record {
             model: model.clone(),
             version: version.clone(),
@@ -263,29 +263,24 @@ impl Quarantine {
 
     /// Removes the markers of loads that still go on, and leaves none any more: the process is
     /// about to end in order.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let loading = lock(&self.loading).take();
         loading.into_iter().flatten().for_each(|file| remove(&file));
     }
 
     /// Whether a version is quarantined.
-    pub fn holds(&self, key: &VersionKey) -> bool {
+    pub(crate) fn holds(&self, key: &VersionKey) -> bool {
         lock(&self.held).contains_key(key)
     }
 
     /// Whether a version must be loaded alone, since it may have taken the process down.
-    pub fn is_suspect(&self, key: &VersionKey) -> bool {
+    pub(crate) fn is_suspect(&self, key: &VersionKey) -> bool {
         lock(&self.suspects).contains(key)
     }
 
     /// The process survived loading this version.
-    pub fn acquit(&self, key: &VersionKey) {
+    pub(crate) fn acquit(&self, key: &VersionKey) {
         lock(&self.suspects).remove(key);
-    }
-
-    /// The versions in quarantine.
-    pub fn versions(&self) -> Vec<VersionKey> {
-        lock(&self.held).keys().cloned().collect()
     }
 
     /// Has a version tried again, whether it is quarantined or could not be loaded. Answers whether
@@ -310,7 +305,7 @@ impl Quarantine {
     }
 
     /// Ends the quarantine of versions that `is_held` denies: they were deleted.
-    pub fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
+    pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.drop_where(|(model, version, content)| !is_held(model, version, *content));
         lock(&self.suspects).retain(|(model, version, content)| is_held(model, version, *content));
     }
@@ -329,12 +324,12 @@ impl Quarantine {
     }
 
     /// What is to be tried again, since the last call.
-    pub fn take_retries(&self) -> Vec<(ModelName, VersionName)> {
+    pub(crate) fn take_retries(&self) -> Vec<(ModelName, VersionName)> {
         std::mem::take(&mut *lock(&self.retries))
     }
 
     /// Changes when something is to be tried again.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 }
@@ -364,6 +359,10 @@ mod tests {
         )
     }
 
+    fn versions(quarantine: &Quarantine) -> Vec<VersionKey> {
+        lock(&quarantine.held).keys().cloned().collect()
+    }
+
     #[test]
     fn a_version_whose_load_never_ended_is_quarantined_until_it_is_retried_or_deleted() {
         let folder = tempfile::tempdir().unwrap();
@@ -375,12 +374,12 @@ mod tests {
         std::mem::forget(first.mark(&key("2")));
 
         let second = open();
-        assert_eq!(second.versions(), [key("2")]);
+        assert_eq!(versions(&second), [key("2")]);
         std::mem::forget(second.mark(&key("3")));
 
         // The first one stays, though it was not loaded in between.
         let third = open();
-        assert_eq!(third.versions(), [key("2"), key("3")]);
+        assert_eq!(versions(&third), [key("2"), key("3")]);
 
         let model = "m".parse().unwrap();
         let version = "2".parse().unwrap();
@@ -389,7 +388,7 @@ mod tests {
         assert!(third.holds(&key("2")) && third.retry(&model, &version));
         assert_eq!(third.take_retries().len(), 1);
         third.retain(|_, version, _| version.as_str() != "3");
-        assert!(open().versions().is_empty());
+        assert!(versions(&open()).is_empty());
     }
 
     #[test]
@@ -402,7 +401,7 @@ mod tests {
         std::mem::forget(first.mark(&key("2")));
 
         let second = open();
-        assert!(second.versions().is_empty());
+        assert!(versions(&second).is_empty());
         assert!(
             second.is_suspect(&key("1"))
                 && second.is_suspect(&key("2"))
@@ -418,7 +417,7 @@ mod tests {
         std::mem::forget(second.mark(&key("2")));
 
         let third = open();
-        assert_eq!(third.versions(), [key("2")]);
+        assert_eq!(versions(&third), [key("2")]);
         assert!(
             third.is_suspect(&key("3"))
                 && !third.is_suspect(&key("1"))
@@ -437,7 +436,7 @@ mod tests {
         std::mem::forget(first.mark(&key("1")));
 
         let second = Quarantine::open(Some(folder.path()));
-        assert!(second.versions().is_empty());
+        assert!(versions(&second).is_empty());
 
         std::mem::forget(second.mark(&key("2")));
         let marker = folder.path().join("loading").join(file_name(&key("2")));
@@ -447,7 +446,7 @@ mod tests {
 
         std::fs::write(&marker, text).unwrap();
         if !boot_id().is_empty() {
-            assert!(Quarantine::open(Some(folder.path())).versions().is_empty());
+            assert!(versions(&Quarantine::open(Some(folder.path()))).is_empty());
         }
     }
 
@@ -463,7 +462,7 @@ mod tests {
         )
         .unwrap();
 
-        assert!(open().versions().is_empty());
+        assert!(versions(&open()).is_empty());
         let nowhere = Quarantine::open(None);
         drop(nowhere.mark(&key("1")));
         assert!(!nowhere.retry(&"m".parse().unwrap(), &"1".parse().unwrap()));

@@ -10,7 +10,7 @@
 //! Nothing here is trusted: models come from users. tract may panic over a graph or an input, so
 //! that every entry goes through [`guarded`].
 
-use super::{
+use crate::{
     bounds::{self, TooLarge},
     budget::{Budget, Reservation},
     datatype::Datatype,
@@ -37,7 +37,7 @@ use tract_onnx::{
 
 /// Why a model or an inference failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
+pub(crate) enum EngineError {
     /// The file is not a model that the engine can run; it never will be.
     #[error("{0}")]
     Model(String),
@@ -98,7 +98,7 @@ const RESIDENT_FACTOR: u64 = 2;
 
 /// A loaded model.
 #[derive(Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     graph: InferenceModel,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
@@ -132,7 +132,7 @@ struct Runnable {
 }
 
 /// Runs `work` and turns a panic into an error.
-pub fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     // Unwind-safe: what a panic may leave half done are plans under a lock, which are only ever
     // pushed whole.
     catch_unwind(AssertUnwindSafe(work))
@@ -158,7 +158,7 @@ fn model_error(what: &str, error: impl std::fmt::Display) -> EngineError {
 }
 
 /// Reads the ONNX container.
-pub fn decode(bytes: &[u8]) -> Result<ModelProto, EngineError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, EngineError> {
     guarded(|| {
         let decoded = onnx().proto_model_for_read(&mut Cursor::new(bytes));
         let proto = decoded.map_err(|error| model_error("not an ONNX file", error))?;
@@ -190,7 +190,7 @@ fn external_field<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
 
 /// Files beside the model that hold weights (ONNX "external data"), as paths below the version's
 /// folder.
-pub fn external_files(proto: &mut ModelProto) -> BTreeSet<String> {
+pub(crate) fn external_files(proto: &mut ModelProto) -> BTreeSet<String> {
     let tensors = proto.graph.iter_mut().flat_map(external_tensors);
     tensors
         .filter_map(|tensor| external_field(tensor, "location").map(str::to_owned))
@@ -198,7 +198,7 @@ pub fn external_files(proto: &mut ModelProto) -> BTreeSet<String> {
 }
 
 /// Puts external data into the model, so that nothing reads the file system later.
-pub fn inline_external(
+pub(crate) fn inline_external(
     proto: &mut ModelProto,
     files: &BTreeMap<String, bytes::Bytes>,
 ) -> Result<(), EngineError> {
@@ -284,14 +284,14 @@ fn spec(value: &ValueInfoProto, kind: &str) -> Result<TensorSpec, EngineError> {
 
 impl Engine {
     /// Bytes to reserve for a model whose files have `size` bytes.
-    pub fn resident_bytes(size: u64) -> u64 {
+    pub(crate) fn resident_bytes(size: u64) -> u64 {
         size.saturating_mul(RESIDENT_FACTOR)
     }
 
     /// Builds a model. `size` is that of its files; `resident` covers [`Engine::resident_bytes`].
     /// `tensor_limit` bounds each tensor that it makes; a model whose own files are larger may make
     /// tensors of their size.
-    pub fn build(
+    pub(crate) fn build(
         proto: &ModelProto,
         size: u64,
         resident: Reservation,
@@ -350,19 +350,19 @@ impl Engine {
     }
 
     /// Whether requests choose more of its inputs' dimensions than the batch.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.inputs
             .iter()
             .any(|input| input.shape.iter().skip(1).any(|dim| *dim < 0))
     }
 
     /// The inputs, in the graph's order.
-    pub fn inputs(&self) -> &[TensorSpec] {
+    pub(crate) fn inputs(&self) -> &[TensorSpec] {
         &self.inputs
     }
 
     /// The outputs, in the graph's order.
-    pub fn outputs(&self) -> &[TensorSpec] {
+    pub(crate) fn outputs(&self) -> &[TensorSpec] {
         &self.outputs
     }
 
@@ -371,7 +371,7 @@ impl Engine {
     ///
     /// Fails where the model can't be run at all: a tensor is too large, the time is up, or there
     /// is no plan though no dimension but the batch is open.
-    pub fn try_out(&self, control: &Control) -> Result<Option<EngineError>, EngineError> {
+    pub(crate) fn try_out(&self, control: &Control) -> Result<Option<EngineError>, EngineError> {
         let is_open = self.is_open();
         if !is_open {
             let shapes = self
@@ -456,7 +456,7 @@ impl Engine {
 
     /// Makes the plans that `other`, the version served until now, is using, so that a swap costs
     /// no request a plan.
-    pub fn warm_like(&self, other: &Engine, control: &Control) {
+    pub(crate) fn warm_like(&self, other: &Engine, control: &Control) {
         if self.inputs != other.inputs {
             return;
         }
@@ -486,7 +486,11 @@ impl Engine {
 
     /// Runs the model on inputs in the graph's order, whose types and ranks were checked. Blocks;
     /// may take long, and looks at `control` before each operator.
-    pub fn run(&self, inputs: Vec<Tensor>, control: &Control) -> Result<Vec<Tensor>, EngineError> {
+    pub(crate) fn run(
+        &self,
+        inputs: Vec<Tensor>,
+        control: &Control,
+    ) -> Result<Vec<Tensor>, EngineError> {
         guarded(|| {
             let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
             let runnable = self.plan(shapes, control)?;

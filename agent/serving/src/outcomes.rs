@@ -1,8 +1,7 @@
 //! How loading and trying each version ended; remembered over a restart, so that a region doesn't
 //! load all that it holds again.
 
-use super::quarantine::VersionKey;
-use crate::store::replace_file;
+use crate::quarantine::VersionKey;
 use regionmesh_protocol::{
     models::{
         digest::Digest,
@@ -10,6 +9,7 @@ use regionmesh_protocol::{
     },
     status::servability::Outcome,
 };
+use regionmesh_runtime::files::replace_file;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -66,7 +66,7 @@ struct Document {
 
 /// The outcomes. As many as versions are stored: the loader drops those of deleted versions.
 #[derive(Debug)]
-pub struct Outcomes {
+pub(crate) struct Outcomes {
     known: Mutex<BTreeMap<VersionKey, Known>>,
     /// Versions with computations that don't end, and how many.
     stuck: Mutex<BTreeMap<VersionKey, usize>>,
@@ -85,7 +85,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Outcomes {
     /// Reads what was remembered in `folder` by the same `engine`.
-    pub fn open(folder: Option<&Path>, engine: String) -> Self {
+    pub(crate) fn open(folder: Option<&Path>, engine: String) -> Self {
         let file = folder.map(|folder| folder.join("outcomes.json"));
         let known = file
             .as_deref()
@@ -104,7 +104,7 @@ impl Outcomes {
     }
 
     /// How often failures were forgotten so far: an attempt takes it with it when it begins.
-    pub fn forgotten(&self) -> u64 {
+    pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten.load(Relaxed)
     }
 
@@ -112,7 +112,7 @@ impl Outcomes {
     /// `is_lasting`: whether it would end the same way after a restart. A failure counts for
     /// nothing if failures were forgotten meanwhile: the attempt may have read files that were
     /// replaced since.
-    pub fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
+    pub(crate) fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
         let mut known = lock(&self.known);
         if outcome != Outcome::Servable && began != self.forgotten() {
             return;
@@ -132,7 +132,7 @@ impl Outcomes {
 
     /// Notes that a version which can't be served lacked memory: it is due as soon as
     /// `needed_bytes` are free.
-    pub fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
+    pub(crate) fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
         if let Some(known) = lock(&self.known).get_mut(key) {
             known.needed_bytes = Some(needed_bytes);
         }
@@ -140,7 +140,12 @@ impl Outcomes {
 
     /// When the retry of a version that can't be served was scheduled, if it is due: at that time,
     /// or once there is memory for it. Without `now` only memory makes it due.
-    pub fn due(&self, key: &VersionKey, now: Option<Instant>, free_bytes: u64) -> Option<Instant> {
+    pub(crate) fn due(
+        &self,
+        key: &VersionKey,
+        now: Option<Instant>,
+        free_bytes: u64,
+    ) -> Option<Instant> {
         let known = lock(&self.known);
         let known = known
             .get(key)
@@ -154,7 +159,7 @@ impl Outcomes {
     }
 
     /// A computation of this version does not end, or did in the end.
-    pub fn stuck(&self, key: &VersionKey, is_stuck: bool) {
+    pub(crate) fn stuck(&self, key: &VersionKey, is_stuck: bool) {
         let mut stuck = lock(&self.stuck);
         let count = stuck.entry(key.clone()).or_default();
         *count = if is_stuck {
@@ -171,7 +176,7 @@ impl Outcomes {
     }
 
     /// How it ended; none if it was not tried.
-    pub fn of(&self, key: &VersionKey) -> Option<Outcome> {
+    pub(crate) fn of(&self, key: &VersionKey) -> Option<Outcome> {
         if let Some(count) = lock(&self.stuck).get(key) {
             let reason =
                 format!("{count} of its inferences are still running long after their deadline");
@@ -186,13 +191,8 @@ impl Outcomes {
             .map(|known| known.outcome.clone())
     }
 
-    /// Whether it is known to be servable.
-    pub fn is_servable(&self, key: &VersionKey) -> bool {
-        self.of(key) == Some(Outcome::Servable)
-    }
-
     /// Forgets that a version can't be served, whatever its content.
-    pub fn forget_failure(&self, model: &ModelName, version: &VersionName) {
+    pub(crate) fn forget_failure(&self, model: &ModelName, version: &VersionName) {
         self.forgotten.fetch_add(1, Relaxed);
         self.keep(|key, known| {
             key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable
@@ -200,7 +200,7 @@ impl Outcomes {
     }
 
     /// Forgets what `is_held` denies.
-    pub fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
+    pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.keep(|(model, version, content), _| is_held(model, version, *content));
     }
 
@@ -217,12 +217,12 @@ impl Outcomes {
     }
 
     /// Wakes its owner at each change.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
     /// Writes what lasts to the file. Blocks.
-    pub fn save(&self) {
+    pub(crate) fn save(&self) {
         let Some(file) = &self.file else { return };
         let _writing = lock(&self.writing);
         let lasting = lock(&self.known)
@@ -285,6 +285,10 @@ mod tests {
         )
     }
 
+    fn is_servable(outcomes: &Outcomes) -> bool {
+        outcomes.of(&key("1")) == Some(Outcome::Servable)
+    }
+
     fn bad() -> Outcome {
         Outcome::Unservable {
             reason: "broken".into(),
@@ -302,7 +306,7 @@ mod tests {
         first.save();
 
         let second = Outcomes::open(Some(folder.path()), "1".into());
-        assert!(second.is_servable(&key("1")));
+        assert!(is_servable(&second));
         assert_eq!(
             (second.of(&key("2")), second.of(&key("3"))),
             (Some(bad()), None)
@@ -366,7 +370,7 @@ mod tests {
         outcomes.record(&key("1"), bad(), true, outcomes.forgotten());
         assert_eq!(outcomes.of(&key("1")), Some(bad()));
         outcomes.record(&key("1"), Outcome::Servable, true, began);
-        assert!(outcomes.is_servable(&key("1")));
+        assert!(is_servable(&outcomes));
     }
 
     #[test]
@@ -404,13 +408,13 @@ mod tests {
         outcomes.stuck(&key("1"), true);
         outcomes.stuck(&key("1"), true);
         outcomes.stuck(&key("1"), false);
-        assert!(!outcomes.is_servable(&key("1")));
+        assert!(!is_servable(&outcomes));
         outcomes.stuck(&key("1"), false);
-        assert!(outcomes.is_servable(&key("1")));
+        assert!(is_servable(&outcomes));
 
         let forget = || outcomes.forget_failure(&"m".parse().unwrap(), &"1".parse().unwrap());
         forget();
-        assert!(outcomes.is_servable(&key("1")));
+        assert!(is_servable(&outcomes));
         outcomes.record(&key("1"), bad(), true, outcomes.forgotten());
         assert_eq!(outcomes.of(&key("1")), Some(bad()));
         forget();

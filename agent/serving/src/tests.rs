@@ -6,7 +6,10 @@ mod limits;
 mod models;
 mod protocol;
 
-use super::*;
+use crate::{
+    ModelSource, Server, ServingArguments, ServingConfig, ServingError, ServingMetrics, admission,
+    choose, engine, loader, loading, outcomes, quarantine, routes, work,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -14,24 +17,33 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use regionmesh_protocol::{
     clock::HybridTime,
+    identity::RegionName,
     models::{
-        catalogue::AliasEntry,
+        catalogue::{AliasEntry, Catalogue},
         digest::Digest,
         manifest::{ModelName, VersionName, VersionSummary},
     },
-    status::servability::{Outcome, VersionServability},
+    status::{
+        ServingFacts,
+        servability::{Outcome, Servability, VersionServability},
+    },
 };
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
 
 type Files = BTreeMap<(String, String), BTreeMap<String, Bytes>>;
 

@@ -1,6 +1,6 @@
 //! What a model server serves at one moment. Pure.
 
-use super::{
+use crate::{
     choose::{HeldModel, compare},
     loading::Loaded,
     quarantine::VersionKey,
@@ -23,31 +23,31 @@ use std::{
 
 /// All that a request needs to know of the models.
 #[derive(Debug, Default)]
-pub struct View {
+pub(crate) struct View {
     /// Whether the catalogue has been read once.
-    pub is_read: bool,
+    pub(crate) is_read: bool,
     /// The models.
-    pub models: BTreeMap<ModelName, ModelView>,
+    pub(crate) models: BTreeMap<ModelName, ModelView>,
     /// Every version held, newest first.
-    pub newest: Vec<VersionKey>,
+    pub(crate) newest: Vec<VersionKey>,
     /// Models for whose sake this region takes no traffic: others serve them.
-    pub given_up_for: BTreeSet<ModelName>,
+    pub(crate) given_up_for: BTreeSet<ModelName>,
 }
 
 /// One model.
 #[derive(Debug, Default)]
-pub struct ModelView {
+pub(crate) struct ModelView {
     /// Its versions and aliases.
-    pub held: HeldModel,
+    pub(crate) held: HeldModel,
     /// What is served by default.
-    pub default: Option<Arc<Loaded>>,
+    pub(crate) default: Option<Arc<Loaded>>,
     /// What should be served by default.
-    pub wanted: Option<(VersionName, Digest)>,
+    pub(crate) wanted: Option<(VersionName, Digest)>,
     /// Why it is not, if loading it failed.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
     /// Whether the region is not ready without it: it was there at the start and may still be
     /// loaded.
-    pub is_awaited: bool,
+    pub(crate) is_awaited: bool,
 }
 
 /// A version that can't be served, for people.
@@ -63,7 +63,7 @@ pub struct ServingProblem {
 
 impl ModelView {
     /// Whether what should be served is served.
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         let serving = self
             .default
             .as_ref()
@@ -78,7 +78,7 @@ impl ModelView {
 
     /// The newest version older than the wanted one, of those that `may_load` accepts: what is
     /// served where the wanted one can't be, and nothing else is.
-    pub fn fallback(
+    pub(crate) fn fallback(
         &self,
         may_load: impl Fn(&VersionName, Digest) -> bool,
     ) -> Option<(VersionName, Digest)> {
@@ -106,7 +106,7 @@ impl View {
     /// still being loaded, or can't be, is the same in all regions, and must not take from them the
     /// models that they serve. What most other regions serve and this one can't does: its share is
     /// better served there.
-    pub fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         if !self.is_read {
             return vec!["the catalogue of models has not been read yet".into()];
         }
@@ -140,7 +140,7 @@ impl View {
 
     /// What this region serves and what it can't, for
     /// [`regionmesh_core::planning::servability::given_up_for`].
-    pub fn region_models(&self, unserved: &[ModelName]) -> RegionModels {
+    pub(crate) fn region_models(&self, unserved: &[ModelName]) -> RegionModels {
         let served = self
             .models
             .iter()
@@ -153,7 +153,7 @@ impl View {
     }
 
     /// What the mesh is told of the versions. `unserved`: models of which no version can be served.
-    pub fn servability(
+    pub(crate) fn servability(
         &self,
         outcome: impl Fn(&VersionKey) -> Option<Outcome>,
         unserved: Vec<ModelName>,
@@ -175,7 +175,7 @@ impl View {
     }
 
     /// The versions that can't be served, with what that means.
-    pub fn problems(
+    pub(crate) fn problems(
         &self,
         outcome: impl Fn(&VersionKey) -> Option<Outcome>,
     ) -> Vec<ServingProblem> {
@@ -213,7 +213,7 @@ impl View {
     }
 
     /// Loaded default versions, for [`ServingFacts`].
-    pub fn defaults(&self) -> Vec<(ModelName, VersionName)> {
+    pub(crate) fn defaults(&self) -> Vec<(ModelName, VersionName)> {
         let defaults = self
             .models
             .values()
@@ -225,7 +225,7 @@ impl View {
     }
 
     /// The facts with these counters.
-    pub fn facts(&self, counted: ServingFacts) -> ServingFacts {
+    pub(crate) fn facts(&self, counted: ServingFacts) -> ServingFacts {
         ServingFacts {
             is_ready: self.faults().is_empty(),
             models: self.defaults(),

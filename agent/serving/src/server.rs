@@ -1,47 +1,24 @@
-//! The embedded model server: ONNX models over the Open Inference Protocol V2, by tract.
-//!
-//! It serves what the catalogue says and the [`ModelSource`] holds; it never writes to either, and
-//! knows nothing of the mesh. [`loader`] keeps each model's default version loaded, [`routes`]
-//! answers, [`admission`] bounds what is in progress, [`engine`] computes. Not meant for large or
-//! accelerated models: a region may run Triton or KServe on the same files instead, and turn this
-//! off.
+//! The server as an agent, or `regionmesh serve`, starts it.
 
-pub mod admission;
-mod bounds;
-pub mod bucket;
-pub mod budget;
-pub mod choose;
-pub mod datatype;
-pub mod engine;
-pub mod extras;
-pub mod listener;
-pub mod loader;
-pub mod loading;
-pub mod metrics;
-pub mod outcomes;
-mod progress;
-pub mod quarantine;
-pub mod refusal;
-pub mod request;
-pub mod routes;
-pub mod sample;
-pub mod source;
-pub mod tensors;
-pub mod view;
-pub mod work;
-
-#[cfg(test)]
-mod tests;
-
-use crate::config::ServingConfig;
-pub use metrics::ServingMetrics;
+use crate::{
+    admission::Admission,
+    listener,
+    loader::{Peers, Shelf, ShelfArguments},
+    loading::{Loading, LoadingArguments},
+    metrics::ServingMetrics,
+    outcomes::Outcomes,
+    quarantine::Quarantine,
+    routes,
+    settings::ServingConfig,
+    source::ModelSource,
+    view::ServingProblem,
+};
 use regionmesh_protocol::{
     identity::RegionName,
     models::catalogue::Catalogue,
     status::{ServingFacts, servability::Servability},
 };
-use regionmesh_runtime::meter::Meter;
-pub use source::{CatalogueSource, Directory, ModelSource, poll_catalogue};
+use regionmesh_runtime::{VERSION, meter::Meter};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -70,14 +47,14 @@ pub struct ServingArguments {
     /// announced counts as not read yet, and the server is not ready until then.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     /// What the other regions serve; empty for ever where there is no mesh.
-    pub peers: loader::Peers,
+    pub peers: Peers,
     /// Whether versions that are nobody's default are loaded once and tried, so that the mesh knows
     /// before they are promoted.
     pub tests_versions: bool,
     /// Where it remembers what it found out about versions; nowhere if none.
     pub state_dir: Option<PathBuf>,
     /// Versions that took the process down; opened once per process, from the same folder.
-    pub quarantine: Arc<quarantine::Quarantine>,
+    pub quarantine: Arc<Quarantine>,
     /// True: not ready any more, while inference goes on.
     pub draining: watch::Receiver<bool>,
     /// The counters; made once, since a registry takes each name once and a restarted server goes
@@ -90,7 +67,7 @@ pub struct ServingArguments {
 /// The server.
 pub struct Server {
     arguments: ServingArguments,
-    shelf: Arc<loader::Shelf>,
+    shelf: Arc<Shelf>,
 }
 
 impl Server {
@@ -101,9 +78,9 @@ impl Server {
         } = &arguments;
 
         // What a version is capable of depends on the program and on these limits.
-        let engine = format!("{} {}", crate::VERSION, config.max_tensor_bytes);
-        let outcomes = outcomes::Outcomes::open(arguments.state_dir.as_deref(), engine);
-        let loading = loading::Loading::new(loading::LoadingArguments {
+        let engine = format!("{} {}", VERSION, config.max_tensor_bytes);
+        let outcomes = Outcomes::open(arguments.state_dir.as_deref(), engine);
+        let loading = Loading::new(LoadingArguments {
             source: arguments.source.clone(),
             config: config.clone(),
             metrics: metrics.clone(),
@@ -113,7 +90,7 @@ impl Server {
 
         // More places than processors serve no more.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let shelf = loader::Shelf::new(loader::ShelfArguments {
+        let shelf = Shelf::new(ShelfArguments {
             region: arguments.region.clone(),
             loading: Arc::new(loading),
             extra_versions: config.extra_versions,
@@ -131,7 +108,7 @@ impl Server {
     }
 
     /// What it can't serve, for people.
-    pub fn problems(&self) -> watch::Receiver<Vec<view::ServingProblem>> {
+    pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
         self.shelf.problems()
     }
 
@@ -162,7 +139,7 @@ impl Server {
 
         let service = routes::Service {
             shelf: shelf.clone(),
-            admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
+            admission: Arc::new(Admission::new(&config, metrics.clone())),
             computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
             inference_timeout: Duration::from_millis(config.inference_timeout_ms),
             draining,

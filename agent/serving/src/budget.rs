@@ -7,21 +7,21 @@ use std::sync::{
 
 /// The bound and what is taken of it.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     limit: u64,
     used: AtomicU64,
 }
 
 /// A part of the budget; given back when dropped.
 #[derive(Debug)]
-pub struct Reservation {
+pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
 impl Budget {
     /// A budget of `limit` bytes, nothing taken.
-    pub fn new(limit: u64) -> Arc<Self> {
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
             limit,
             used: AtomicU64::new(0),
@@ -29,22 +29,22 @@ impl Budget {
     }
 
     /// The bound, bytes.
-    pub fn limit(&self) -> u64 {
+    pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
     /// Taken now, bytes.
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
     /// Not taken now, bytes.
-    pub fn free(&self) -> u64 {
+    pub(crate) fn free(&self) -> u64 {
         self.limit.saturating_sub(self.used())
     }
 
     /// Takes `bytes` if they are free.
-    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let take = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)

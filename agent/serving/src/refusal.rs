@@ -9,11 +9,11 @@ use http::{HeaderValue, StatusCode, header};
 #[error("{message}")]
 pub struct Refusal {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// What was wrong, where, and what was expected.
-    pub message: String,
+    pub(crate) message: String,
     /// When to try again, seconds; told with 503.
-    pub retry_after_s: u64,
+    pub(crate) retry_after_s: u64,
 }
 
 /// Longest error message; reasons come from models and clients, and may be long.
@@ -21,7 +21,7 @@ const MESSAGE_MAX: usize = 2_000;
 
 impl Refusal {
     /// With any status.
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let message: String = message.into();
         let message = match message.char_indices().nth(MESSAGE_MAX) {
             Some((end, _)) => format!("{}…", &message[..end]),
@@ -36,12 +36,12 @@ impl Refusal {
     }
 
     /// 400: the request is wrong and will stay wrong.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     /// 404: no such model, version or path.
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
@@ -51,7 +51,7 @@ impl Refusal {
     }
 
     /// 500: the model or the engine is at fault.
-    pub fn internal(message: impl Into<String>) -> Self {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 }
@@ -75,6 +75,6 @@ impl IntoResponse for Refusal {
 }
 
 /// Text from a client, made short enough for an error message.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(80).collect::<String>())
 }

@@ -1,6 +1,6 @@
 //! The model server's door: how many connections it takes, how slow they may be, and how they end.
 
-use super::{metrics::ServingMetrics, refusal::Refusal};
+use crate::{metrics::ServingMetrics, refusal::Refusal};
 use axum::{
     Router,
     response::{IntoResponse, Response},
@@ -48,7 +48,7 @@ fn crowded() -> Response {
 }
 
 /// Serves `router` until `stop`, then lets requests in progress end.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     metrics: ServingMetrics,

@@ -1,6 +1,6 @@
 //! Versions that are not a model's default, loaded when asked for and kept while they are in use.
 
-use super::loading::{LoadError, Loaded, Loading};
+use crate::loading::{LoadError, Loaded, Loading};
 use regionmesh_protocol::{
     models::{
         digest::Digest,
@@ -30,7 +30,7 @@ struct Slot {
 }
 
 /// The least recently used version stands last.
-pub struct Extras {
+pub(crate) struct Extras {
     slots: Mutex<Vec<Slot>>,
     limit: usize,
     loading: Arc<Loading>,
@@ -38,7 +38,7 @@ pub struct Extras {
 
 impl Extras {
     /// At most `limit` versions.
-    pub fn new(limit: usize, loading: Arc<Loading>) -> Arc<Self> {
+    pub(crate) fn new(limit: usize, loading: Arc<Loading>) -> Arc<Self> {
         Arc::new(Self {
             slots: Mutex::new(Vec::new()),
             limit,
@@ -51,7 +51,7 @@ impl Extras {
     }
 
     /// The version, loaded now if need be.
-    pub async fn get(
+    pub(crate) async fn get(
         self: &Arc<Self>,
         model: &ModelName,
         version: &VersionName,
@@ -125,7 +125,7 @@ impl Extras {
     }
 
     /// Gives up the least recently used version that is loaded; `false` if there is none.
-    pub fn drop_oldest(&self) -> bool {
+    pub(crate) fn drop_oldest(&self) -> bool {
         let mut slots = self.slots();
         let oldest = slots
             .iter()
@@ -134,7 +134,7 @@ impl Extras {
     }
 
     /// Takes a version out, if it is loaded here: it becomes a default.
-    pub fn take(
+    pub(crate) fn take(
         &self,
         model: &ModelName,
         version: &VersionName,
@@ -152,7 +152,7 @@ impl Extras {
 
     /// Puts in a version that was a default until now: it may well be asked for by number, or be
     /// the way back.
-    pub fn put(&self, loaded: Arc<Loaded>) {
+    pub(crate) fn put(&self, loaded: Arc<Loaded>) {
         if self.limit == 0 {
             return;
         }
@@ -177,12 +177,12 @@ impl Extras {
     }
 
     /// Whether explicit versions are served at all.
-    pub fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.limit > 0
     }
 
     /// Drops what `is_held` denies.
-    pub fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
+    pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.slots()
             .retain(|slot| is_held(&slot.model, &slot.version, slot.content));
     }

@@ -19,11 +19,11 @@ const ABANDONED: u8 = 2;
 /// A computation that was told to stop, or ran out of time, and noticed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the computation was stopped: its time is up, or nobody waits for it any more")]
-pub struct Stopped;
+pub(crate) struct Stopped;
 
 /// Shared by a computation and whoever waits for it.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     is_cancelled: AtomicBool,
     state: AtomicU8,
     deadline: Option<Instant>,
@@ -31,7 +31,7 @@ pub struct Control {
 
 impl Control {
     /// A computation that may go on until `deadline`.
-    pub fn new(deadline: Option<Instant>) -> Arc<Self> {
+    pub(crate) fn new(deadline: Option<Instant>) -> Arc<Self> {
         Arc::new(Self {
             is_cancelled: AtomicBool::new(false),
             state: AtomicU8::new(RUNNING),
@@ -40,7 +40,7 @@ impl Control {
     }
 
     /// For the computation: whether it may go on.
-    pub fn check(&self) -> Result<(), Stopped> {
+    pub(crate) fn check(&self) -> Result<(), Stopped> {
         let is_late = self
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline);
@@ -71,20 +71,20 @@ impl Control {
 
 /// The side of whoever waits: dropped before the computation ended, it abandons it.
 #[derive(Debug)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     control: Arc<Control>,
     abandoned: IntGauge,
 }
 
 /// The side of the computation: dropped when it ended, however that was.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     control: Arc<Control>,
     abandoned: IntGauge,
 }
 
 /// Both sides of a computation. `abandoned` counts those that go on though nobody waits for them.
-pub fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
+pub(crate) fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
     // Counted here and not by the thread's exit alone, so that each is counted once and uncounted
     // once.
     (
@@ -113,7 +113,7 @@ impl Drop for Worker {
 
 /// Why a computation in a thread of its own gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WorkError {
+pub(crate) enum WorkError {
     /// It did not end in time, and was abandoned.
     #[error("not done within {} s", .0.as_secs_f32())]
     Overrun(Duration),
@@ -124,7 +124,7 @@ pub enum WorkError {
 
 /// Runs `work` in a thread of its own for at most `time`. A thread that goes on for longer costs no
 /// worker of the runtime; it is abandoned, and ends when it next looks at its control.
-pub async fn in_thread<T: Send + 'static>(
+pub(crate) async fn in_thread<T: Send + 'static>(
     time: Duration,
     abandoned: &IntGauge,
     work: impl FnOnce(&Control) -> T + Send + 'static,

@@ -1,6 +1,6 @@
 //! What the task that keeps models loaded has in progress, and what failed.
 
-use super::{
+use crate::{
     loading::{LoadError, Loaded},
     quarantine::VersionKey,
 };
@@ -25,68 +25,68 @@ const REST: Duration = Duration::from_secs(15);
 const TRIAL_SPACING: Duration = Duration::from_secs(5);
 
 /// A failed load of a default version.
-pub(super) struct Failure {
-    pub(super) version: VersionName,
-    pub(super) content: Digest,
-    pub(super) reason: String,
+pub(crate) struct Failure {
+    pub(crate) version: VersionName,
+    pub(crate) content: Digest,
+    pub(crate) reason: String,
     /// Whether the region shall wait for it: its files can't be read now.
-    pub(super) is_awaited: bool,
-    pub(super) attempts: u32,
+    pub(crate) is_awaited: bool,
+    pub(crate) attempts: u32,
     /// When to try again; none if that is of no use, or is being done.
-    pub(super) retry_at: Option<Instant>,
+    pub(crate) retry_at: Option<Instant>,
     /// Whether another attempt is due or in progress.
-    pub(super) is_retrying: bool,
+    pub(crate) is_retrying: bool,
 }
 
 impl Failure {
-    pub(super) fn retry(&mut self) {
+    pub(crate) fn retry(&mut self) {
         self.retry_at = None;
         self.is_retrying = true;
     }
 }
 
-pub(super) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
+pub(crate) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
 
 /// What the task that follows the catalogue keeps to itself.
 #[derive(Default)]
-pub(super) struct Progress {
-    pub(super) failures: BTreeMap<ModelName, Failure>,
-    pub(super) loads: JoinSet<Finished>,
+pub(crate) struct Progress {
+    pub(crate) failures: BTreeMap<ModelName, Failure>,
+    pub(crate) loads: JoinSet<Finished>,
     /// The load of each model that is in progress.
-    pub(super) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
+    pub(crate) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
     /// One version that is nobody's default, being tried.
-    pub(super) trial: JoinSet<Finished>,
-    pub(super) trying: Option<VersionKey>,
+    pub(crate) trial: JoinSet<Finished>,
+    pub(crate) trying: Option<VersionKey>,
     /// When a trial was last repeated.
-    pub(super) repeated_at: Option<Instant>,
+    pub(crate) repeated_at: Option<Instant>,
     /// Versions whose files could not be read lately.
-    pub(super) resting: BTreeMap<VersionKey, Instant>,
+    pub(crate) resting: BTreeMap<VersionKey, Instant>,
     /// What this server can't serve in any version.
-    pub(super) unserved: Vec<ModelName>,
+    pub(crate) unserved: Vec<ModelName>,
 }
 
 impl Progress {
-    pub(super) fn is_resting(&self, key: &VersionKey) -> bool {
+    pub(crate) fn is_resting(&self, key: &VersionKey) -> bool {
         self.resting
             .get(key)
             .is_some_and(|since| since.elapsed() < REST)
     }
 
-    pub(super) fn may_repeat_trial(&self) -> bool {
+    pub(crate) fn may_repeat_trial(&self) -> bool {
         self.repeated_at
             .is_none_or(|at| at.elapsed() >= TRIAL_SPACING)
     }
 
     /// Whether the wanted version of a model can't be served, so that another may be served in its
     /// place.
-    pub(super) fn is_failed(&self, model: &ModelName) -> bool {
+    pub(crate) fn is_failed(&self, model: &ModelName) -> bool {
         self.failures
             .get(model)
             .is_some_and(|failure| !failure.is_retrying && !failure.is_awaited)
     }
 
     /// Whether the wanted version of a model failed, and is not being tried again.
-    pub(super) fn is_settled(&self, model: &ModelName) -> bool {
+    pub(crate) fn is_settled(&self, model: &ModelName) -> bool {
         self.failures
             .get(model)
             .is_some_and(|failure| !failure.is_retrying)
@@ -94,7 +94,7 @@ impl Progress {
 
     /// Notes why a wanted version is not served, and when it is tried again: at once where the
     /// failure is overtaken.
-    pub(super) fn fail(
+    pub(crate) fn fail(
         &mut self,
         (name, version, content): &VersionKey,
         error: &LoadError,

@@ -12,11 +12,11 @@ pub const PRODUCTION: &str = "production";
 
 /// One model of a catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeldModel {
+pub(crate) struct HeldModel {
     /// Versions that are there and not deleted, with the digest of their content.
-    pub versions: BTreeMap<VersionName, Digest>,
+    pub(crate) versions: BTreeMap<VersionName, Digest>,
     /// Aliases and the versions that they name, whether held or not.
-    pub aliases: BTreeMap<VersionName, VersionName>,
+    pub(crate) aliases: BTreeMap<VersionName, VersionName>,
 }
 
 impl HeldModel {
@@ -25,7 +25,7 @@ impl HeldModel {
     /// While the alias names a version that has not arrived here, `current` (what is served now)
     /// stays if it is still held, since moving users to some third version would be worse than
     /// moving them late.
-    pub fn default_version(&self, current: Option<&VersionName>) -> Option<&VersionName> {
+    pub(crate) fn default_version(&self, current: Option<&VersionName>) -> Option<&VersionName> {
         let alias = self
             .aliases
             .iter()
@@ -55,7 +55,7 @@ impl HeldModel {
     }
 
     /// The version that a request means by `name`: a version, else an alias of one that is held.
-    pub fn resolve(&self, name: &VersionName) -> Option<(&VersionName, Digest)> {
+    pub(crate) fn resolve(&self, name: &VersionName) -> Option<(&VersionName, Digest)> {
         let version = if self.versions.contains_key(name) {
             name
         } else {
@@ -69,7 +69,7 @@ impl HeldModel {
 }
 
 /// The models of a catalogue, without the mesh's own data; deletions are honoured.
-pub fn held_models(catalogue: &Catalogue) -> BTreeMap<ModelName, HeldModel> {
+pub(crate) fn held_models(catalogue: &Catalogue) -> BTreeMap<ModelName, HeldModel> {
     let mut deleted = BTreeMap::new();
     for stone in &catalogue.tombstones {
         let latest = deleted
@@ -106,7 +106,7 @@ pub fn held_models(catalogue: &Catalogue) -> BTreeMap<ModelName, HeldModel> {
 /// text; names equal so far (`1` and `01`) as plain text, so that the order is total. As in
 /// Semantic Versioning §11.4 a suffix that begins with `-` ranks before the version without it:
 /// `2.0-rc1` < `2.0`.
-pub fn compare(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare(a: &str, b: &str) -> Ordering {
     let mut left = a.as_bytes();
     let mut right = b.as_bytes();
     loop {

@@ -4,7 +4,7 @@
 //! and Triton's model repository index. Every answer names the region in `x-regionmesh-region`, so
 //! that a client can tell where a failover sent it.
 
-use super::{
+use crate::{
     admission::Admission,
     engine::{EngineError, guarded},
     loader::Shelf,
@@ -42,31 +42,31 @@ use tokio::{
 /// Most elements of an answer: each takes up to 25 bytes as JSON, which is made in memory.
 const ANSWER_ELEMENTS_MAX: usize = 16 << 20;
 /// Names the region that answered.
-pub const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-region");
+pub(crate) const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-region");
 
 /// What a request needs.
 #[derive(Clone)]
-pub struct Service {
+pub(crate) struct Service {
     /// The models.
-    pub shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<Shelf>,
     /// The limits of what is received.
-    pub admission: Arc<Admission>,
+    pub(crate) admission: Arc<Admission>,
     /// Inferences of all models at once.
-    pub computing: Arc<Semaphore>,
+    pub(crate) computing: Arc<Semaphore>,
     /// From the whole request received to the answer.
-    pub inference_timeout: Duration,
+    pub(crate) inference_timeout: Duration,
     /// True: not ready, while inference goes on.
-    pub draining: watch::Receiver<bool>,
+    pub(crate) draining: watch::Receiver<bool>,
     /// The region.
-    pub region: RegionName,
+    pub(crate) region: RegionName,
     /// What inferences take.
-    pub meter: Meter,
+    pub(crate) meter: Meter,
     /// The counters.
-    pub metrics: ServingMetrics,
+    pub(crate) metrics: ServingMetrics,
 }
 
 /// All routes.
-pub fn router(service: Service) -> Router {
+pub(crate) fn router(service: Service) -> Router {
     let model = get(model_metadata);
     let model_ready = get(model_ready);
     let infer = post(infer);
@@ -286,7 +286,7 @@ async fn infer(
 
 /// Inferences of all models at once: twice those of one, so that one whose requests take long
 /// leaves room for others.
-pub fn computing_max(parallel: usize) -> usize {
+pub(crate) fn computing_max(parallel: usize) -> usize {
     parallel.clamp(1, 4_096) * 2
 }
 

@@ -5,8 +5,8 @@
 //! refused at once and told when to come again: a queue that only grows answers everyone too late.
 //! A client that goes away leaves the queue at once.
 
-use super::{metrics::ServingMetrics, refusal::Refusal};
-use crate::config::ServingConfig;
+use crate::settings::ServingConfig;
+use crate::{metrics::ServingMetrics, refusal::Refusal};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -27,7 +27,8 @@ use tokio::{
 
 /// How long the client waits in all, milliseconds, where an Envoy (Istio, KServe's ingress) in
 /// front says so. The Open Inference Protocol has no deadline of its own.
-pub const DEADLINE_HEADER: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+pub(crate) const DEADLINE_HEADER: HeaderName =
+    HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 /// Requests that may wait, whatever their deadlines: bounds memory.
 const WAITING_MAX: usize = 1_024;
 /// One line about refused requests in this time.
@@ -46,7 +47,7 @@ const BODIES_FACTOR: usize = 4;
 
 /// The limits.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     running: Arc<Semaphore>,
     parallel: usize,
     queue_timeout: Duration,
@@ -61,7 +62,7 @@ pub struct Admission {
 /// A place among the running inferences; give it to the task that computes, so that the place is
 /// free when the computation ends and not when the client goes away.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     _running: OwnedSemaphorePermit,
     taken: Instant,
     estimate: Arc<Mutex<QueueEstimate>>,
@@ -79,9 +80,9 @@ impl Drop for Place {
 
 /// A request's body and its part of the memory for bodies.
 #[derive(Debug)]
-pub struct HeldBody {
+pub(crate) struct HeldBody {
     /// The bytes.
-    pub bytes: Bytes,
+    pub(crate) bytes: Bytes,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
@@ -97,7 +98,7 @@ impl Drop for Waiting<'_> {
 
 impl Admission {
     /// The limits of `config`.
-    pub fn new(config: &ServingConfig, metrics: ServingMetrics) -> Self {
+    pub(crate) fn new(config: &ServingConfig, metrics: ServingMetrics) -> Self {
         let parallel = config.parallel.clamp(1, 4_096);
         // A semaphore's permits are counted in u32 per acquisition, so that bodies are counted in
         // KiB.
@@ -144,7 +145,7 @@ impl Admission {
     }
 
     /// Waits for a place among the running inferences, until the request's deadline.
-    pub async fn enter(&self, headers: &HeaderMap) -> Result<Place, Refusal> {
+    pub(crate) async fn enter(&self, headers: &HeaderMap) -> Result<Place, Refusal> {
         let begin = Instant::now();
         // Free places go to those that wait, so that there are none while anybody does.
         let running = match self.running.clone().try_acquire_owned() {
@@ -219,7 +220,11 @@ impl Admission {
     }
 
     /// Reads a body within the limits.
-    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<HeldBody, Refusal> {
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<HeldBody, Refusal> {
         let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

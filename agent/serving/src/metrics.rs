@@ -19,37 +19,37 @@ pub struct ServingMetrics {
     /// From admission to the answer, by model.
     duration: HistogramVec,
     /// Requests waiting for one of the running ones to end.
-    pub queue: IntGauge,
+    pub(crate) queue: IntGauge,
     /// How long requests waited for a place that got one.
-    pub queue_duration: Histogram,
+    pub(crate) queue_duration: Histogram,
     /// Requests refused because they would have waited too long, or the memory for bodies was full.
-    pub overloads: IntCounter,
+    pub(crate) overloads: IntCounter,
     /// Requests among them that waited until their deadline.
-    pub queue_timeouts: IntCounter,
+    pub(crate) queue_timeouts: IntCounter,
     /// Panics of the engine that were caught.
-    pub panics: IntCounter,
+    pub(crate) panics: IntCounter,
     /// Versions loaded now.
-    pub loaded: IntGauge,
+    pub(crate) loaded: IntGauge,
     /// Memory reserved for them.
-    pub loaded_bytes: IntGauge,
+    pub(crate) loaded_bytes: IntGauge,
     /// Loads that failed, by model.
-    pub load_failures: IntCounterVec,
+    pub(crate) load_failures: IntCounterVec,
     /// 1 while the wanted default version of a model can't be loaded.
-    pub default_failed: IntGaugeVec,
+    pub(crate) default_failed: IntGaugeVec,
     /// Versions that can't be served here.
-    pub unservable: IntGauge,
+    pub(crate) unservable: IntGauge,
     /// Versions that took the process down.
-    pub quarantined: IntGauge,
+    pub(crate) quarantined: IntGauge,
     /// Loads and inferences that nobody waits for, and that go on.
-    pub abandoned: IntGauge,
+    pub(crate) abandoned: IntGauge,
     /// Inferences that were not done in time.
-    pub timeouts: IntCounter,
+    pub(crate) timeouts: IntCounter,
     /// Changes of a model's default version.
-    pub swaps: IntCounterVec,
+    pub(crate) swaps: IntCounterVec,
     /// Open connections.
-    pub connections: IntGauge,
+    pub(crate) connections: IntGauge,
     /// Connections that were ended because of what came in, or did not come.
-    pub refused_connections: IntCounterVec,
+    pub(crate) refused_connections: IntCounterVec,
 }
 
 impl ServingMetrics {
@@ -183,7 +183,7 @@ impl ServingMetrics {
 
     /// Begins the counts of a version that was loaded at 0, so that an alert sees its first
     /// failure.
-    pub fn begin(&self, model: &ModelName, version: &VersionName) {
+    pub(crate) fn begin(&self, model: &ModelName, version: &VersionName) {
         for code in ["200", "500", "503"] {
             let _ = self
                 .requests
@@ -196,7 +196,7 @@ impl ServingMetrics {
     }
 
     /// Counts a request. `model` and `version` are none where the catalogue doesn't have them.
-    pub fn request(
+    pub(crate) fn request(
         &self,
         model: Option<&ModelName>,
         version: Option<&VersionName>,
@@ -210,14 +210,14 @@ impl ServingMetrics {
     }
 
     /// Notes how long a successful request took.
-    pub fn duration(&self, model: &ModelName, seconds: f64) {
+    pub(crate) fn duration(&self, model: &ModelName, seconds: f64) {
         self.duration
             .with_label_values(&[model.as_str()])
             .observe(seconds);
     }
 
     /// Forgets the series of a version that was deleted.
-    pub fn forget_version(&self, model: &ModelName, version: &VersionName) {
+    pub(crate) fn forget_version(&self, model: &ModelName, version: &VersionName) {
         for code in CODES {
             // Absent for codes that never occurred.
             let _ = self
@@ -227,7 +227,7 @@ impl ServingMetrics {
     }
 
     /// Forgets the series of a model that was deleted.
-    pub fn forget_model(&self, model: &ModelName) {
+    pub(crate) fn forget_model(&self, model: &ModelName) {
         for code in CODES {
             let _ = self
                 .requests

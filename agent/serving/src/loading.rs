@@ -1,6 +1,7 @@
 //! From the files of a version to a loaded model.
 
-use super::{
+use crate::settings::ServingConfig;
+use crate::{
     admission::Admission,
     budget::{Budget, Reservation},
     engine::{self, Engine, EngineError},
@@ -10,7 +11,6 @@ use super::{
     source::ModelSource,
     work::{self, Control, WorkError},
 };
-use crate::config::ServingConfig;
 use bytes::Bytes;
 use regionmesh_protocol::{
     models::{
@@ -38,27 +38,27 @@ const SLOW_LOADS_MAX: usize = 4;
 
 /// A version that is ready to serve.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The model.
-    pub model: ModelName,
+    pub(crate) model: ModelName,
     /// The version.
-    pub version: VersionName,
+    pub(crate) version: VersionName,
     /// Its content: a version that was deleted and published anew is another one.
-    pub content: Digest,
+    pub(crate) content: Digest,
     /// The engine.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     /// Why no synthetic inference succeeded after loading; none if one did.
-    pub trial_failure: Option<String>,
+    pub(crate) trial_failure: Option<String>,
     /// Its inferences: a model whose requests take long fills its own places and nobody else's.
-    pub places: Admission,
+    pub(crate) places: Admission,
     /// Computations that nobody waits for any more, and that go on.
-    pub abandoned: AtomicUsize,
+    pub(crate) abandoned: AtomicUsize,
     metrics: ServingMetrics,
 }
 
 impl Loaded {
     /// What it is.
-    pub fn key(&self) -> VersionKey {
+    pub(crate) fn key(&self) -> VersionKey {
         (self.model.clone(), self.version.clone(), self.content)
     }
 }
@@ -71,7 +71,7 @@ impl Drop for Loaded {
 
 /// Why a version can't be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// Its files can't be read now.
     #[error("its files can't be read: {0}")]
     Unreadable(String),
@@ -101,7 +101,7 @@ pub enum LoadError {
 
 impl LoadError {
     /// Whether a later attempt may succeed.
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             LoadError::Unreadable(_) => true,
             LoadError::NoRoom { needed, limit, .. } => needed <= limit,
@@ -110,7 +110,7 @@ impl LoadError {
     }
 
     /// What the mesh is told of a version in quarantine.
-    pub fn quarantined((model, version, _): &VersionKey) -> Outcome {
+    pub(crate) fn quarantined((model, version, _): &VersionKey) -> Outcome {
         let reason = LoadError::Quarantined(model.clone(), version.clone()).to_string();
         Outcome::Unservable {
             reason,
@@ -120,7 +120,7 @@ impl LoadError {
 
     /// What the mesh is told, and whether it would end the same way after a restart; none where the
     /// version itself was not tried.
-    pub(super) fn outcome(&self) -> Option<(Outcome, bool)> {
+    pub(crate) fn outcome(&self) -> Option<(Outcome, bool)> {
         let unservable = Outcome::Unservable {
             reason: self.to_string(),
             is_quarantined: false,
@@ -151,21 +151,21 @@ impl From<EngineError> for LoadError {
 }
 
 /// What versions are loaded with.
-pub struct LoadingArguments {
+pub(crate) struct LoadingArguments {
     /// Reads versions.
-    pub source: Arc<dyn ModelSource>,
+    pub(crate) source: Arc<dyn ModelSource>,
     /// Limits.
-    pub config: ServingConfig,
+    pub(crate) config: ServingConfig,
     /// The counters.
-    pub metrics: ServingMetrics,
+    pub(crate) metrics: ServingMetrics,
     /// Keeps what took the process down away.
-    pub quarantine: Arc<Quarantine>,
+    pub(crate) quarantine: Arc<Quarantine>,
     /// Remembers how loads ended.
-    pub outcomes: Arc<Outcomes>,
+    pub(crate) outcomes: Arc<Outcomes>,
 }
 
 /// Loads versions, a few at a time.
-pub struct Loading {
+pub(crate) struct Loading {
     arguments: LoadingArguments,
     budget: Arc<Budget>,
     slots: Semaphore,
@@ -176,7 +176,7 @@ pub struct Loading {
 
 impl Loading {
     /// Within the configured memory.
-    pub fn new(arguments: LoadingArguments) -> Self {
+    pub(crate) fn new(arguments: LoadingArguments) -> Self {
         let budget = Budget::new(arguments.config.memory_limit);
         Self {
             arguments,
@@ -188,24 +188,24 @@ impl Loading {
     }
 
     /// How loads ended.
-    pub fn outcomes(&self) -> &Arc<Outcomes> {
+    pub(crate) fn outcomes(&self) -> &Arc<Outcomes> {
         &self.arguments.outcomes
     }
 
     /// What is not loaded any more.
-    pub fn quarantine(&self) -> &Arc<Quarantine> {
+    pub(crate) fn quarantine(&self) -> &Arc<Quarantine> {
         &self.arguments.quarantine
     }
 
     /// The budget.
-    pub fn budget(&self) -> &Arc<Budget> {
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
     /// Loads a version and runs one inference on it. `make_room` is asked to free memory while
     /// there is not enough; it answers `false` when it has nothing left to give up. `before` is the
     /// version that this one shall replace, if any.
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         model: &ModelName,
         version: &VersionName,
@@ -505,7 +505,7 @@ fn file_size(files: &[(String, u64)], name: &str) -> Result<u64, LoadError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::serving::Directory;
+    use crate::source::Directory;
 
     #[tokio::test]
     async fn a_suspect_computes_while_no_other_does_and_is_acquitted_by_the_end_of_its_load() {

@@ -6,7 +6,7 @@
 //! file, shapes found by inference, shapes after each stage of optimisation, and at run time the
 //! shapes that only values decide.
 
-use super::work::Control;
+use crate::work::Control;
 use anyhow::{Context, bail};
 use std::collections::{BTreeSet, HashMap};
 use tract_onnx::{
@@ -20,7 +20,7 @@ use tract_onnx::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("operator {operator} ({node:?}) needs {} bytes for one tensor, serving.max_tensor_bytes is \
     {limit}", size(*.bytes))]
-pub struct TooLarge {
+pub(crate) struct TooLarge {
     operator: String,
     node: String,
     /// None: more than can be counted.
@@ -70,7 +70,7 @@ fn check(operator: &str, node: &str, bytes: Option<u64>, limit: u64) -> Result<(
 
 /// Looks at kernels, whose tables no tensor's shape shows. Subgraphs included; the reader bounds
 /// their depth.
-pub(super) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> {
+pub(crate) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> {
     for node in &graph.node {
         for attribute in &node.attribute {
             if attribute.name == "kernel_shape" {
@@ -97,7 +97,7 @@ pub(super) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), Too
 
 /// What tract's own analysis does (its analyser is private), with each shape checked as soon as it
 /// is known and before the operator is evaluated.
-pub(super) fn analyse(
+pub(crate) fn analyse(
     graph: &mut InferenceModel,
     limit: u64,
     control: &Control,
@@ -242,7 +242,7 @@ fn check_fact(
 
 /// Checks every shape that is known in a typed graph. Constants are there already, and come from
 /// the file.
-pub(super) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
+pub(crate) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
         for output in &node.outputs {
             if let Some(shape) = output.fact.shape.as_concrete() {
@@ -262,7 +262,7 @@ pub(super) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge
 type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 
 /// By node: whether some output's size depends on values, so that it has to be checked at run time.
-pub(super) fn open_nodes(graph: &TypedModel) -> Vec<bool> {
+pub(crate) fn open_nodes(graph: &TypedModel) -> Vec<bool> {
     let is_open =
         |fact: &TypedFact| !fact.shape.is_concrete() || fact.datum_type == DatumType::String;
     graph
@@ -288,7 +288,7 @@ fn longest_text<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> TractResult<us
 }
 
 /// Checks what an operator will make of these inputs, as far as it can tell.
-pub(super) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
+pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
     // Asking such an operator for its outputs makes symbols that stay; of these only Range can make
     // much out of little.
     if node.op().mints_runtime_symbols() && node.op().name() != "Range" {

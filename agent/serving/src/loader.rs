@@ -6,7 +6,7 @@
 //! one serving; where there is none, after a restart, the newest older version that loads is
 //! served.
 
-use super::{
+use crate::{
     choose::held_models,
     extras::Extras,
     loading::{LoadError, Loaded, Loading},
@@ -46,22 +46,22 @@ use tokio::{sync::watch, task::JoinError, time::Instant};
 const FACTS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The other regions, as [`given_up_for`] wants them.
-pub type Peers = watch::Receiver<Arc<BTreeMap<RegionName, RegionModels>>>;
+pub(crate) type Peers = watch::Receiver<Arc<BTreeMap<RegionName, RegionModels>>>;
 
 /// What a shelf is made with.
-pub struct ShelfArguments {
+pub(crate) struct ShelfArguments {
     /// The region.
-    pub region: RegionName,
+    pub(crate) region: RegionName,
     /// Loads versions.
-    pub loading: Arc<Loading>,
+    pub(crate) loading: Arc<Loading>,
     /// Versions kept beside the default ones.
-    pub extra_versions: usize,
+    pub(crate) extra_versions: usize,
     /// Inferences that are computed at once.
-    pub places: u32,
+    pub(crate) places: u32,
     /// Whether versions that are nobody's default are tried too.
-    pub tests_versions: bool,
+    pub(crate) tests_versions: bool,
     /// The counters.
-    pub metrics: ServingMetrics,
+    pub(crate) metrics: ServingMetrics,
 }
 
 /// What was served since the start.
@@ -74,7 +74,7 @@ struct Counts {
 }
 
 /// Reads: requests. Writes: the task that [`Shelf::follow`] is.
-pub struct Shelf {
+pub(crate) struct Shelf {
     arguments: ShelfArguments,
     view: ArcSwap<View>,
     extras: Arc<Extras>,
@@ -86,7 +86,7 @@ pub struct Shelf {
 
 impl Shelf {
     /// An empty shelf.
-    pub fn new(arguments: ShelfArguments) -> Arc<Self> {
+    pub(crate) fn new(arguments: ShelfArguments) -> Arc<Self> {
         let extras = Extras::new(arguments.extra_versions, arguments.loading.clone());
         Arc::new(Self {
             arguments,
@@ -100,17 +100,17 @@ impl Shelf {
     }
 
     /// Which versions can be served.
-    pub fn servability(&self) -> watch::Receiver<Servability> {
+    pub(crate) fn servability(&self) -> watch::Receiver<Servability> {
         self.servability.subscribe()
     }
 
     /// What can't be served, for people.
-    pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
+    pub(crate) fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
         self.problems.subscribe()
     }
 
     /// How loading a version ended.
-    pub fn outcome(&self, key: &VersionKey) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, key: &VersionKey) -> Option<Outcome> {
         // What is remembered is older than the death of the process.
         if self.arguments.loading.quarantine().holds(key) {
             return Some(LoadError::quarantined(key));
@@ -119,7 +119,7 @@ impl Shelf {
     }
 
     /// Tells the mesh that a computation of this version does not end, or did in the end.
-    pub fn stuck(&self, loaded: &Loaded, is_stuck: bool) {
+    pub(crate) fn stuck(&self, loaded: &Loaded, is_stuck: bool) {
         self.arguments
             .loading
             .outcomes()
@@ -127,33 +127,33 @@ impl Shelf {
     }
 
     /// The models now.
-    pub fn view(&self) -> Arc<View> {
+    pub(crate) fn view(&self) -> Arc<View> {
         self.view.load_full()
     }
 
     /// What the mesh is told.
-    pub fn facts(&self) -> watch::Receiver<ServingFacts> {
+    pub(crate) fn facts(&self) -> watch::Receiver<ServingFacts> {
         self.facts.subscribe()
     }
 
     /// Counts an inference that was answered, and how long that took.
-    pub fn served(&self, took: Duration) {
+    pub(crate) fn served(&self, took: Duration) {
         self.counts.answered.fetch_add(1, Relaxed);
         self.counts.latency[Served::bucket(took.as_secs_f64() * 1e3)].fetch_add(1, Relaxed);
     }
 
     /// Counts an inference that ended in an error of ours.
-    pub fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.counts.errors.fetch_add(1, Relaxed);
     }
 
     /// Counts a question for readiness that was answered with yes.
-    pub fn probed(&self) {
+    pub(crate) fn probed(&self) {
         self.counts.probes.fetch_add(1, Relaxed);
     }
 
     /// The version that a request means, loaded.
-    pub async fn resolve(
+    pub(crate) async fn resolve(
         &self,
         model: &str,
         version: Option<&str>,
@@ -210,7 +210,7 @@ impl Shelf {
     }
 
     /// Follows the catalogue for ever.
-    pub async fn follow(
+    pub(crate) async fn follow(
         self: Arc<Self>,
         mut catalogue: watch::Receiver<Arc<Catalogue>>,
         mut peers: Peers,

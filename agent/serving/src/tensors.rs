@@ -1,6 +1,6 @@
 //! Tensors between their JSON form and tract's.
 
-use super::{
+use crate::{
     datatype::Datatype,
     refusal::{Refusal, quoted},
     request::{RequestInput, Values},
@@ -12,20 +12,20 @@ use tract_onnx::prelude::{
 
 /// Name, type and shape of a model's input or output, as its metadata gives them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TensorSpec {
+pub(crate) struct TensorSpec {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The element type.
-    pub datatype: Datatype,
+    pub(crate) datatype: Datatype,
     /// The shape; -1 for a dimension that a request may choose.
-    pub shape: Vec<i64>,
+    pub(crate) shape: Vec<i64>,
 }
 
 /// Most dimensions that a tensor may have; ONNX models in use have at most 6.
 const RANK_MAX: usize = 16;
 
 /// Checks a request's input against the model's and makes a tensor of it.
-pub fn read_input(input: RequestInput, spec: &TensorSpec) -> Result<Tensor, Refusal> {
+pub(crate) fn read_input(input: RequestInput, spec: &TensorSpec) -> Result<Tensor, Refusal> {
     let name = quoted(&input.name);
     if input.datatype != spec.datatype.name() {
         let got = quoted(&input.datatype);
@@ -248,24 +248,24 @@ fn real<T>(
 /// One output tensor in its JSON form: flat data, row-major. Values that JSON can't write (NaN,
 /// infinities) are null.
 #[derive(Debug, Serialize)]
-pub struct OutputTensor {
+pub(crate) struct OutputTensor {
     /// Its name in the model.
-    pub name: String,
+    pub(crate) name: String,
     /// Its element type.
-    pub datatype: Datatype,
+    pub(crate) datatype: Datatype,
     /// Its shape.
-    pub shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// Its elements.
-    pub data: OutputData,
+    pub(crate) data: OutputData,
 }
 
 /// The elements of an output; written to JSON without a copy.
 #[derive(Debug)]
-pub struct OutputData(Tensor);
+pub(crate) struct OutputData(Tensor);
 
 impl OutputTensor {
     /// Takes an output of the engine; the type is what the model's metadata says.
-    pub fn new(spec: &TensorSpec, tensor: Tensor) -> TractResult<Self> {
+    pub(crate) fn new(spec: &TensorSpec, tensor: Tensor) -> TractResult<Self> {
         let wanted = spec.datatype.tract();
         let tensor = if tensor.datum_type() == wanted {
             tensor

@@ -1,6 +1,5 @@
-//! Models from the region's bucket.
+//! What the model server reads: models from the region's bucket.
 
-use super::source::{CatalogueSource, ModelSource};
 use crate::store::models::ModelStore;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,15 +7,21 @@ use regionmesh_protocol::models::{
     catalogue::Catalogue,
     manifest::{ModelName, VersionName},
 };
+use regionmesh_serving::{CatalogueSource, ModelSource};
+use std::sync::Arc;
+
+/// The region's bucket, as the model server reads it.
+pub(crate) struct BucketModels(pub(crate) Arc<ModelStore>);
 
 #[async_trait]
-impl ModelSource for ModelStore {
+impl ModelSource for BucketModels {
     async fn files(
         &self,
         model: &ModelName,
         version: &VersionName,
     ) -> Result<Vec<(String, u64)>, String> {
         let manifest = self
+            .0
             .manifest(model, version)
             .await
             .map_err(|error| error.to_string())?;
@@ -34,17 +39,16 @@ impl ModelSource for ModelStore {
         version: &VersionName,
         path: &str,
     ) -> Result<Bytes, String> {
-        ModelStore::read(self, model, version, path)
+        self.0
+            .read(model, version, path)
             .await
             .map_err(|error| error.to_string())
     }
 }
 
 #[async_trait]
-impl CatalogueSource for ModelStore {
+impl CatalogueSource for BucketModels {
     async fn catalogue(&self) -> Result<Catalogue, String> {
-        ModelStore::catalogue(self)
-            .await
-            .map_err(|error| error.to_string())
+        self.0.catalogue().await.map_err(|error| error.to_string())
     }
 }

@@ -7,7 +7,7 @@ use tract_onnx::{pb::tensor_proto::DataType, prelude::DatumType};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[allow(missing_docs)]
-pub enum Datatype {
+pub(crate) enum Datatype {
     Bool,
     Uint8,
     Uint16,
@@ -44,7 +44,7 @@ const NAMES: [(&str, Datatype, DataType); 13] = [
 
 impl Datatype {
     /// The protocol's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         NAMES
             .iter()
             .find(|(_, datatype, _)| *datatype == self)
@@ -52,7 +52,7 @@ impl Datatype {
     }
 
     /// From an ONNX `TensorProto.DataType`, if the protocol and tract have such a type.
-    pub fn from_onnx(number: i32) -> Option<Self> {
+    pub(crate) fn from_onnx(number: i32) -> Option<Self> {
         let onnx = DataType::try_from(number).ok()?;
         NAMES
             .iter()
@@ -61,7 +61,7 @@ impl Datatype {
     }
 
     /// What tract calls it.
-    pub fn tract(self) -> DatumType {
+    pub(crate) fn tract(self) -> DatumType {
         match self {
             Bool => DatumType::Bool,
             Uint8 => DatumType::U8,

@@ -11,54 +11,54 @@ use std::fmt;
 
 /// A request. Fields that the protocol or an extension may add are ignored.
 #[derive(Debug, Deserialize)]
-pub struct InferRequest {
+pub(crate) struct InferRequest {
     /// Echoed in the response.
     #[serde(default)]
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Tolerated and unused.
     #[serde(default, rename = "parameters")]
     _parameters: IgnoredAny,
     /// The inputs.
-    pub inputs: Vec<RequestInput>,
+    pub(crate) inputs: Vec<RequestInput>,
     /// The outputs that are wanted; all if absent or empty.
     #[serde(default)]
-    pub outputs: Option<Vec<RequestOutput>>,
+    pub(crate) outputs: Option<Vec<RequestOutput>>,
 }
 
 /// One input tensor.
 #[derive(Debug, Deserialize)]
-pub struct RequestInput {
+pub(crate) struct RequestInput {
     /// Its name in the model.
-    pub name: String,
+    pub(crate) name: String,
     /// Its shape; checked later, since negative and fractional numbers deserve a better message
     /// than a type error.
-    pub shape: Vec<serde_json::Number>,
+    pub(crate) shape: Vec<serde_json::Number>,
     /// Its element type.
-    pub datatype: String,
+    pub(crate) datatype: String,
     /// Its elements; absent where a client sends the binary extension.
     #[serde(default)]
-    pub data: Option<Elements>,
+    pub(crate) data: Option<Elements>,
 }
 
 /// A wanted output.
 #[derive(Debug, Deserialize)]
-pub struct RequestOutput {
+pub(crate) struct RequestOutput {
     /// Its name in the model.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// Elements in row-major order, and how they were nested.
 #[derive(Debug, PartialEq)]
-pub struct Elements {
+pub(crate) struct Elements {
     /// The elements.
-    pub values: Values,
+    pub(crate) values: Values,
     /// Lengths of the nested arrays, outermost first; one entry for a flat array.
-    pub nesting: Vec<usize>,
+    pub(crate) nesting: Vec<usize>,
 }
 
 /// Elements of one kind.
 #[derive(Debug, PartialEq)]
-pub enum Values {
+pub(crate) enum Values {
     /// No element yet.
     None,
     /// `true` and `false`.
@@ -75,7 +75,7 @@ pub enum Values {
 
 impl Values {
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         match self {
             Values::None => 0,
             Values::Bools(values) => values.len(),
@@ -87,7 +87,7 @@ impl Values {
     }
 
     /// What they are, for an error message.
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Values::None => "nothing",
             Values::Bools(_) => "booleans",

@@ -10,9 +10,9 @@ use tract_onnx::pb::{
 };
 
 /// A dimension that a request may choose.
-pub(super) const OPEN: i64 = -1;
+pub(crate) const OPEN: i64 = -1;
 
-pub(super) fn value(name: &str, r#type: DataType, shape: &[i64]) -> ValueInfoProto {
+pub(crate) fn value(name: &str, r#type: DataType, shape: &[i64]) -> ValueInfoProto {
     let dim = |length: &i64| Dimension {
         denotation: String::new(),
         value: Some(match length {
@@ -40,7 +40,7 @@ pub(super) fn value(name: &str, r#type: DataType, shape: &[i64]) -> ValueInfoPro
     }
 }
 
-pub(super) fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+pub(crate) fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     NodeProto {
         input: inputs.iter().map(ToString::to_string).collect(),
         output: vec![output.into()],
@@ -50,7 +50,7 @@ pub(super) fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     }
 }
 
-pub(super) fn proto(
+pub(crate) fn proto(
     inputs: Vec<ValueInfoProto>,
     outputs: Vec<ValueInfoProto>,
     node: Vec<NodeProto>,
@@ -79,13 +79,13 @@ pub(super) fn proto(
 }
 
 /// `y = x + constant`, FP32, shape [batch, 2].
-pub(super) fn add(constant: f32) -> Vec<u8> {
+pub(crate) fn add(constant: f32) -> Vec<u8> {
     let mut bytes = add_proto(constant).encode_to_vec();
     bytes.shrink_to_fit();
     bytes
 }
 
-pub(super) fn add_proto(constant: f32) -> ModelProto {
+pub(crate) fn add_proto(constant: f32) -> ModelProto {
     let initializer = TensorProto {
         name: "c".into(),
         dims: vec![1],
@@ -105,7 +105,7 @@ pub(super) fn add_proto(constant: f32) -> ModelProto {
 }
 
 /// `quotient = a / b`, INT64, shape [2]; tract panics where `b` holds 0.
-pub(super) fn divide() -> Vec<u8> {
+pub(crate) fn divide() -> Vec<u8> {
     let value = |name| value(name, DataType::Int64, &[2]);
     proto(
         vec![value("a"), value("b")],
@@ -118,7 +118,7 @@ pub(super) fn divide() -> Vec<u8> {
 
 /// `not = !flag` for BOOL [batch], `same = byte` for UINT8 scalars: two inputs and outputs of
 /// different types.
-pub(super) fn mixed() -> Vec<u8> {
+pub(crate) fn mixed() -> Vec<u8> {
     let flags = |name| value(name, DataType::Bool, &[OPEN]);
     let byte = |name| value(name, DataType::Uint8, &[]);
     let nodes = vec![
@@ -136,7 +136,7 @@ pub(super) fn mixed() -> Vec<u8> {
 }
 
 /// A model with an operator that no engine has.
-pub(super) fn unknown_operator() -> Vec<u8> {
+pub(crate) fn unknown_operator() -> Vec<u8> {
     let value = |name| value(name, DataType::Float, &[2]);
     proto(
         vec![value("x")],
@@ -148,7 +148,7 @@ pub(super) fn unknown_operator() -> Vec<u8> {
 }
 
 /// A model whose output nothing makes; tract panics over it.
-pub(super) fn missing_output() -> Vec<u8> {
+pub(crate) fn missing_output() -> Vec<u8> {
     let value = |name| value(name, DataType::Float, &[2]);
     proto(
         vec![value("x")],
