@@ -1,11 +1,11 @@
-//! `cargo run --release -p regionmesh-sim --bin cost_replay`: what a mesh costs beside other ways
+//! `cargo run --release -p regionmesh-bench --bin cost_replay`: what a mesh costs beside other ways
 //! of running models, replayed from 14 days of production load. docs/COST.md says what is assumed.
 //!
 //! Exit code 0 if every goal was reached, 1 if one was missed, 2 if nothing could be replayed.
 
 use anyhow::Context;
 use clap::Parser;
-use regionmesh_sim::replay::{
+use regionmesh_bench::{
     Assumptions, Load, Replay, RoundTrips, SEEDS_MAX, Sensitivity, Strategy, replay_prices,
     sensitivity,
 };
