@@ -149,7 +149,7 @@ impl Reply {
             self.text
         );
 
-        let body: super::types::ErrorBody = serde_json::from_str(&self.text).unwrap();
+        let body: regionmesh_client::ErrorBody = serde_json::from_str(&self.text).unwrap();
         assert!(!body.error.is_empty());
         format!("{}; {}", body.error, body.hint)
     }

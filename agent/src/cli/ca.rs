@@ -9,7 +9,7 @@ const DAYS_MAX: i64 = 36_500;
 
 /// Make certificates for the mesh.
 #[derive(Debug, clap::Args)]
-pub struct CaCommand {
+pub(super) struct CaCommand {
     #[command(subcommand)]
     action: Action,
 }
@@ -57,7 +57,7 @@ fn agent_name(text: &str) -> Result<String, String> {
 
 impl CaCommand {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Init { mesh, dir, days } => {
                 init_authority(&dir, &mesh, days)?;

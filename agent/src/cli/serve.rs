@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// Serve models without an agent: from the region's bucket, or from a directory.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("from").required(true).args(["config", "models"])))]
-pub struct ServeCommand {
+pub(super) struct ServeCommand {
     /// An agent's configuration: serve what its region's store holds, on its `listen.serving`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -126,7 +126,7 @@ impl ServeCommand {
     }
 
     /// Runs until SIGTERM or SIGINT.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let Setup {
             log,
             region,

@@ -1,7 +1,8 @@
 //! Who votes in the register and gets traffic, changed on a mesh of real agents that loses leaders,
 //! regions and slots.
 
-use regionmesh::{api::types::MembersStatus, config::Config};
+use regionmesh::config::Config;
+use regionmesh_client::MembersStatus;
 use regionmesh_mesh::issue_certificate;
 use regionmesh_protocol::identity::RegionName;
 use regionmesh_tests::{

@@ -13,15 +13,15 @@ use super::{
     publish::{self, ModelToPublish},
 };
 use crate::{
-    api::types::{RegionStatus, Status},
     cli::{
-        client::{ANSWER, Client, ClientOptions},
+        connect::ClientOptions,
         text::{Paint, Table, Tone, print, takes_colour},
     },
     front_door::{FrontDoor, FrontDoorMetrics},
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::future::join_all;
+use regionmesh_client::{ANSWER, Client, RegionStatus, Status};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use regionmesh_serving::{iris_onnx, iris_probabilities};
 use serde_json::json;
@@ -102,7 +102,7 @@ impl<'a> Tour<'a> {
     fn new(mesh: &'a LocalMesh) -> Result<Self> {
         Ok(Self {
             mesh,
-            client: Client::new(&ClientOptions::of_local_mesh(&mesh.layout().data_dir))?,
+            client: ClientOptions::of_local_mesh(&mesh.layout().data_dir).connect()?,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .pool_max_idle_per_host(0)

@@ -34,7 +34,7 @@ const RENEW_DAYS: i64 = 30;
 /// What a data directory was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub(super) struct Manifest {
     /// Version of the layout.
     pub format: u32,
     /// The mesh.
@@ -47,7 +47,7 @@ pub struct Manifest {
 
 /// An open data directory, ours until dropped.
 #[derive(Debug)]
-pub struct DataDirectory {
+pub(super) struct DataDirectory {
     /// Absolute path.
     pub path: PathBuf,
     /// What it was made for; none: it is new.
@@ -60,7 +60,7 @@ pub struct DataDirectory {
 
 impl DataDirectory {
     /// Makes or opens the directory and locks it.
-    pub fn open(path: &Path) -> Result<Self, UpError> {
+    pub(super) fn open(path: &Path) -> Result<Self, UpError> {
         let wrong = |why: &str| UpError::DataDirectory {
             path: path.into(),
             why: why.into(),
@@ -104,7 +104,7 @@ impl DataDirectory {
 
     /// Gives the directory up before anything was put into it: one that this start made is removed
     /// again.
-    pub fn abandon(self) {
+    pub(super) fn abandon(self) {
         if self.is_made {
             // Best effort: what can't be removed is an empty folder with a lock in it.
             let _ = std::fs::remove_file(self.path.join(LOCK))
@@ -113,7 +113,7 @@ impl DataDirectory {
     }
 
     /// Refuses what can't be changed in a mesh that exists.
-    pub fn check(&self, layout: &Layout) -> Result<(), UpError> {
+    pub(super) fn check(&self, layout: &Layout) -> Result<(), UpError> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
@@ -141,7 +141,7 @@ impl DataDirectory {
 
     /// Makes all that the agents need: directories, certificates, token and configurations. Keeps
     /// what is good.
-    pub fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
+    pub(super) fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
         for directory in layout
             .store_directories()
             .iter()
@@ -194,7 +194,7 @@ impl DataDirectory {
     }
 
     /// Tells the CLI how to reach this mesh.
-    pub fn client_file(&self) -> PathBuf {
+    pub(super) fn client_file(&self) -> PathBuf {
         self.path.join("client.json")
     }
 

@@ -11,7 +11,6 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use regionmesh::{
-    api::types::Status,
     cli::up::{
         layout::LocalAgent,
         measure::{Load, Sample, wait, watch_dns},
@@ -19,6 +18,7 @@ use regionmesh::{
     },
     front_door::{FrontDoor, FrontDoorMetrics},
 };
+use regionmesh_client::Status;
 use regionmesh_core::planning::Strategy;
 use regionmesh_protocol::models::manifest::ModelName;
 use regionmesh_serving::iris_onnx;

@@ -4,7 +4,6 @@
 use crate::distance::Distance;
 use anyhow::{Context, Result, bail};
 use regionmesh::{
-    api::types::Status,
     cli::up::{
         children::{ChildState, Program, Restart},
         layout::LocalAgent,
@@ -13,6 +12,7 @@ use regionmesh::{
     },
     config::Config,
 };
+use regionmesh_client::Status;
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use std::{ffi::OsString, net::Ipv4Addr, ops::Deref, path::PathBuf, time::Duration};
 use tempfile::TempDir;

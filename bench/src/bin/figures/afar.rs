@@ -12,13 +12,11 @@ use crate::{
     side_by_side::{Rounds, side_by_side},
 };
 use anyhow::{Context, Result};
-use regionmesh::{
-    api::types::Status,
-    cli::up::{
-        layout::LocalAgent,
-        measure::{wait, watch_dns},
-    },
+use regionmesh::cli::up::{
+    layout::LocalAgent,
+    measure::{wait, watch_dns},
 };
+use regionmesh_client::Status;
 use regionmesh_core::planning::Strategy;
 use std::{
     sync::Arc,

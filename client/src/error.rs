@@ -1,5 +1,6 @@
-//! Why a command could not be carried out.
+//! Why a request was not answered as wanted.
 
+use crate::address::AddressError;
 use regionmesh_runtime::describe;
 use reqwest::{StatusCode, Url};
 use std::fmt;
@@ -19,20 +20,26 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Why a command could not be carried out; decides the exit code.
+/// Why a request was not answered as wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Bad usage: exit code 2.
-    #[error("{0}")]
-    Usage(String),
-    /// No agent answers: exit code 3.
+    /// An address is not an agent's.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A change needs a token, and there is none.
+    #[error("this changes the mesh and needs its token: {0}")]
+    NoToken(String),
+    /// The system lets us make no HTTP client.
+    #[error("no HTTP client can be made: {0}")]
+    Setup(String),
+    /// No agent answers.
     #[error("no agent of the mesh can be \
         reached{}", .tried.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
     NoAgent {
         /// Whom we asked, and how that ended.
         tried: Vec<Failure>,
     },
-    /// The agent took a change, and its answer never came: exit code 3.
+    /// The agent took a change, and its answer never came.
     #[error("{} broke off ({why}); it may have been done, look before you repeat \
         it", origin(.agent))]
     BrokenOff {
@@ -41,7 +48,7 @@ pub enum ClientError {
         /// What happened to the connection.
         why: String,
     },
-    /// A connection failed before or while something was asked: exit code 3.
+    /// A connection failed before or while something was asked.
     #[error("{}: {why}", origin(.agent))]
     Connection {
         /// The agent's URL.
@@ -49,7 +56,7 @@ pub enum ClientError {
         /// What happened to the connection.
         why: String,
     },
-    /// What answers there is not an agent, or not of our version: exit code 3.
+    /// What answers there is not an agent, or not of our version.
     #[error("{} does not answer as an agent of this version does: {why}", origin(.agent))]
     Foreign {
         /// The URL.
@@ -57,10 +64,7 @@ pub enum ClientError {
         /// What is wrong with the answer.
         why: String,
     },
-    /// The mesh did not get there in the time given: exit code 3.
-    #[error("{0}")]
-    Deadline(String),
-    /// The agent said no: exit code 3 if it can't now, else 1.
+    /// The agent said no.
     #[error("{error}{}", if .hint.is_empty() { String::new() } else { format!("; {}", .hint) })]
     Refused {
         /// What was wrong.
@@ -75,21 +79,20 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the same command may succeed at another time or another agent.
+    /// Whether the same request may succeed at another time or another agent.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Usage(_) => false,
-            Self::Refused { status, .. } => super::is_passing(*status),
+            Self::Address(_) | Self::NoToken(_) | Self::Setup(_) => false,
+            Self::Refused { status, .. } => is_passing(*status),
             Self::NoAgent { .. }
             | Self::BrokenOff { .. }
             | Self::Connection { .. }
-            | Self::Foreign { .. }
-            | Self::Deadline(_) => true,
+            | Self::Foreign { .. } => true,
         }
     }
 
     /// The reason without the agent, for where the agent is named beside it.
-    pub(super) fn why(&self) -> String {
+    pub(crate) fn why(&self) -> String {
         match self {
             Self::Connection { why, .. } | Self::BrokenOff { why, .. } => why.clone(),
             Self::Foreign { why, .. } => format!("not an agent of this version: {why}"),
@@ -97,7 +100,7 @@ impl ClientError {
         }
     }
 
-    pub(super) fn broken(agent: &Url, error: &reqwest::Error) -> Self {
+    pub(crate) fn broken(agent: &Url, error: &reqwest::Error) -> Self {
         Self::Connection {
             agent: agent.clone(),
             why: root(error),
@@ -106,12 +109,12 @@ impl ClientError {
 }
 
 /// The URL as people write it: without the slash at its end.
-pub(super) fn origin(url: &Url) -> &str {
+pub(crate) fn origin(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
 /// The innermost cause: what the system said.
-pub(super) fn root(error: &reqwest::Error) -> String {
+pub(crate) fn root(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         let what = if error.is_connect() {
             "no connection in time"
@@ -128,4 +131,12 @@ pub(super) fn root(error: &reqwest::Error) -> String {
     }
 
     describe::without_numbers(&cause.to_string())
+}
+
+/// Whether an answer means that nothing is wrong with the question, only with the moment.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }

@@ -2,7 +2,7 @@
 //! load.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use regionmesh_sim::replay::{
+use regionmesh_bench::{
     Assumptions, Candidate, Load, Outcome, Replay, Report, RoundTrips, Strategy, replay_prices,
 };
 use std::path::Path;

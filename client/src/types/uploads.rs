@@ -1,8 +1,6 @@
 //! Open uploads.
 
-use crate::replication::publish::OpenUpload;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// `GET /v1/uploads`: the uploads that are open at one agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,21 +32,4 @@ pub struct UploadStatus {
     pub idle_ms: u64,
     /// When it is dropped if nothing is added.
     pub expires_in_ms: u64,
-}
-
-impl From<&OpenUpload> for UploadStatus {
-    fn from(upload: &OpenUpload) -> Self {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            upload: upload.id.clone(),
-            model: upload.model.to_string(),
-            version: upload.version.to_string(),
-            publisher: upload.publisher.clone(),
-            files: upload.files,
-            bytes: upload.bytes,
-            receiving: upload.is_receiving,
-            idle_ms: millis(upload.idle),
-            expires_in_ms: millis(upload.idle_max.saturating_sub(upload.idle)),
-        }
-    }
 }

@@ -1,7 +1,9 @@
 //! Reading what an agent answers, within limits: at that address anything may listen.
 
-use super::error::{ClientError, root};
-use crate::api::types::ErrorBody;
+use crate::{
+    error::{ClientError, origin, root},
+    types::ErrorBody,
+};
 use regionmesh_protocol::text::is_unprintable;
 use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
@@ -14,7 +16,7 @@ const ERROR_MAX: usize = 64 << 10;
 const QUOTED: usize = 200;
 
 /// Reads JSON.
-pub(super) async fn json<T: DeserializeOwned>(reply: Response) -> Result<T, ClientError> {
+pub(crate) async fn json<T: DeserializeOwned>(reply: Response) -> Result<T, ClientError> {
     let agent = base(&reply);
     let bytes = collect(check(reply).await?, ANSWER_MAX).await?;
     serde_json::from_slice(&bytes).map_err(|error| ClientError::Foreign {
@@ -24,7 +26,7 @@ pub(super) async fn json<T: DeserializeOwned>(reply: Response) -> Result<T, Clie
 }
 
 /// Reads a text. What is not printable in it is left out, but for line breaks.
-pub(super) async fn text(reply: Response) -> Result<String, ClientError> {
+pub(crate) async fn text(reply: Response) -> Result<String, ClientError> {
     let agent = base(&reply);
     let bytes = collect(check(reply).await?, ANSWER_MAX).await?;
     let text = String::from_utf8(bytes).map_err(|error| ClientError::Foreign {
@@ -39,7 +41,7 @@ pub(super) async fn text(reply: Response) -> Result<String, ClientError> {
 }
 
 /// Turns an error answer into an error.
-pub(super) async fn check(reply: Response) -> Result<Response, ClientError> {
+pub(crate) async fn check(reply: Response) -> Result<Response, ClientError> {
     let agent = base(&reply);
     let status = reply.status();
     if status.is_success() {
@@ -57,7 +59,7 @@ pub(super) async fn check(reply: Response) -> Result<Response, ClientError> {
         let reason = status.canonical_reason().unwrap_or_default();
         let error = format!(
             "{} answered {} {reason} {text}",
-            super::error::origin(&agent),
+            origin(&agent),
             status.as_u16()
         );
 

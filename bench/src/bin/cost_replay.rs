@@ -1,4 +1,4 @@
-//! `cargo run --release -p regionmesh-sim --bin cost_replay`: what a mesh costs beside other ways
+//! `cargo run --release -p regionmesh-bench --bin cost_replay`: what a mesh costs beside other ways
 //! of running models, replayed from 14 days of production load. docs/explanation/measurements.md
 //! says what is assumed.
 //!
@@ -6,7 +6,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use regionmesh_sim::replay::{
+use regionmesh_bench::{
     Assumptions, Load, Replay, RoundTrips, SEEDS_MAX, Sensitivity, Strategy, replay_prices,
     sensitivity,
 };

@@ -2,7 +2,7 @@
 //! back often and grant none.
 
 use super::scenario::REGIONS;
-use crate::random::Random;
+use regionmesh_sim::random::Random;
 
 /// How spot markets behave. The losses of `default()` are far above the bands of AWS's Spot
 /// Instance Advisor (under 5 % to over 20 % in a month), so that spot is not made to look better
