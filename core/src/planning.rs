@@ -19,11 +19,13 @@ pub mod load;
 mod membership;
 mod next;
 mod order;
+mod overrides;
 pub mod servability;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod words;
 mod yielding;
 
 use crate::recovery::{ramp::RecoveryPolicy, trial::Evidence};

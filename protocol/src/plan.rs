@@ -18,7 +18,7 @@ pub use cost::{COST_FACTOR_MIN_BP, CostShift, weighted_bp};
 pub use member_order::{MemberOrder, MemberOrderError};
 pub use order::{
     BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override,
-    OverrideKind, Replaced, WHY_MAX, duration_in_words, in_words, last_serving,
+    OverrideKind, Replaced, WHY_MAX,
 };
 pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS, difference, moved};
 

@@ -2,13 +2,15 @@
 //! the ramp.
 
 use super::{
-    PlanInputs, RegionInput, next,
-    standing::{Orders, gated_since, trial_of},
+    PlanInputs, RegionInput,
+    overrides::Orders,
+    standing::{gated_since, trial_of},
+    words::{self, are},
 };
 use crate::recovery::trial::PATIENCE;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, Standing, duration_in_words},
+    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, Standing},
     status::condition::Condition,
 };
 
@@ -39,7 +41,7 @@ pub fn explain(
     let all = Orders::of(&plan.overrides, name);
     let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
     let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
-        let left = duration_in_words(standing.expires_ms.saturating_sub(now_ms));
+        let left = standing.time_left(now_ms);
         let yields = plan
             .yielded
             .iter()
@@ -119,11 +121,9 @@ fn guards(
     let mut said = Vec::new();
     let out: Vec<&str> = plan.taken_out().map(RegionName::as_str).collect();
     match region.standing {
-        Standing::Limited { .. } => said.push(next::limit_in_words(
-            &out,
-            inputs.max_out,
-            inputs.suspect_percent,
-        )),
+        Standing::Limited { .. } => {
+            said.push(words::limit(&out, inputs.max_out, inputs.suspect_percent))
+        }
         Standing::Serving | Standing::Reduced if out.len() >= usize::from(inputs.max_out) => {
             let words = format!(
                 "if it failed now it would keep {} % of its share",
@@ -153,7 +153,7 @@ fn guards(
 
     said.extend(capacity_in_words(input));
     if let Some(short) = &plan.shortfall {
-        said.push(next::shortfall_in_words(short));
+        said.push(words::shortfall(short));
     }
 
     let factor_bp = plan.cost.factor_bp(name);
@@ -260,14 +260,6 @@ fn gate(
         said.push(line(false, format!("{hold}")));
     }
     said
-}
-
-fn are(names: &[&str]) -> String {
-    format!(
-        "{} {}",
-        names.join(", "),
-        if names.len() == 1 { "is" } else { "are" }
-    )
 }
 
 fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u64) -> Vec<String> {

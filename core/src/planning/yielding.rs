@@ -10,7 +10,7 @@
 //! The decision rests on verdicts, and on who is in service; it comes out the same when it is made
 //! again on its own result.
 
-use super::{PlanInputs, RegionInput, Strategy, standing::Orders};
+use super::{PlanInputs, RegionInput, Strategy, overrides::Orders};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{Override, OverrideKind, RegionPlan, Standing, YieldedOrder},

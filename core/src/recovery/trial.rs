@@ -97,8 +97,8 @@ impl Trial {
 
     /// Two buckets apart: at least twice as slow, wherever in their buckets both are.
     fn slower(&self, control: &Served) -> Option<String> {
-        let own = self.own.p99_bucket()?;
-        let other = control.p99_bucket()?;
+        let own = p99_bucket(&self.own)?;
+        let other = p99_bucket(control)?;
         (own >= other + 2).then(|| {
             format!(
                 "99 % of its answers take up to {}, {} in the regions that serve",
@@ -107,6 +107,25 @@ impl Trial {
             )
         })
     }
+}
+
+/// Fewer answers than this have no 99th percentile worth comparing.
+const LATENCY_ANSWERS_MIN: u64 = 100;
+
+/// The bucket that 99 % of the answers do not exceed; none with too few of them.
+fn p99_bucket(served: &Served) -> Option<usize> {
+    let counts = served.latency.iter();
+    let total = counts.fold(0u64, |sum, count| sum.saturating_add(*count));
+    if total < LATENCY_ANSWERS_MIN {
+        return None;
+    }
+
+    let wanted = total - total / 100;
+    let mut seen = 0u64;
+    served.latency.iter().position(|count| {
+        seen = seen.saturating_add(*count);
+        seen >= wanted
+    })
 }
 
 /// A bucket's upper bound in words.

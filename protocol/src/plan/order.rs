@@ -138,7 +138,7 @@ pub enum OrderError {
     #[error(transparent)]
     Member(#[from] MemberOrderError),
     /// It would end what another operator ordered.
-    #[error("this {order} would replace {}", in_words(.replaced))]
+    #[error("this {order} would replace {}", Replaced::list(.replaced))]
     WouldReplace {
         /// What was ordered.
         order: OverrideKind,
@@ -191,6 +191,11 @@ impl Override {
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.expires_ms
     }
+
+    /// The time until it expires, for people: `2 h 5 min`.
+    pub fn time_left(&self, now_ms: u64) -> String {
+        duration_in_words(self.expires_ms.saturating_sub(now_ms))
+    }
 }
 
 impl fmt::Display for Override {
@@ -201,6 +206,14 @@ impl fmt::Display for Override {
             .as_ref()
             .map_or("the whole mesh", RegionName::as_str);
         write!(f, "{} of {of} by {} ({})", self.kind, self.by, self.why)
+    }
+}
+
+impl Replaced {
+    /// Several of them in one clause.
+    pub fn list(replaced: &[Self]) -> String {
+        let each: Vec<String> = replaced.iter().map(Self::to_string).collect();
+        each.join(" and ")
     }
 }
 
@@ -216,7 +229,7 @@ impl fmt::Display for Replaced {
     }
 }
 
-pub fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
+fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
     let head =
         format!("{region} is the last region that can serve: it would be drained in name only");
     if region == carrier {
@@ -226,16 +239,8 @@ pub fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
     }
 }
 
-pub fn in_words(replaced: &[Replaced]) -> String {
-    replaced
-        .iter()
-        .map(Replaced::to_string)
-        .collect::<Vec<_>>()
-        .join(" and ")
-}
-
 /// `2 h 5 min`, `45 s`: the two largest units.
-pub fn duration_in_words(ms: u64) -> String {
+fn duration_in_words(ms: u64) -> String {
     let s = ms.div_ceil(1_000);
     let d = s / 86_400;
     let h = s / 3_600 % 24;
@@ -251,3 +256,6 @@ pub fn duration_in_words(ms: u64) -> String {
         _ => format!("{d} d {h} h"),
     }
 }
+
+#[cfg(test)]
+mod tests;

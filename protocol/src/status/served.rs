@@ -77,26 +77,4 @@ impl Served {
             .position(|bound| ms <= *bound as f64)
             .unwrap_or(LATENCY_BUCKETS - 1)
     }
-
-    /// The bucket that 99 % of the answers do not exceed; none with too few of them.
-    pub fn p99_bucket(&self) -> Option<usize> {
-        let total: u64 = self
-            .latency
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count));
-
-        if total < LATENCY_ANSWERS_MIN {
-            return None;
-        }
-
-        let wanted = total - total / 100;
-        let mut seen = 0u64;
-        self.latency.iter().position(|count| {
-            seen = seen.saturating_add(*count);
-            seen >= wanted
-        })
-    }
 }
-
-/// Fewer answers than this have no 99th percentile worth comparing.
-const LATENCY_ANSWERS_MIN: u64 = 100;

@@ -79,7 +79,10 @@ proptest! {
 
     #[test]
     fn the_ramp_never_skips_a_step_and_a_rollback_doubles_the_hold(
-        looks in prop::collection::vec((0u64..400, 0u64..2_000, prop_oneof![4 => Just(0u64), 1 => 1u64..100]), 1..60),
+        looks in prop::collection::vec(
+            (0u64..400, 0u64..2_000, prop_oneof![4 => Just(0u64), 1 => 1u64..100]),
+            1..60,
+        ),
     ) {
         let mut world = climbing();
         for (seconds, answered, errors) in looks {

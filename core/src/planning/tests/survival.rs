@@ -82,7 +82,10 @@ proptest! {
     #[test]
     fn no_order_keeps_users_on_a_failed_region_while_another_is_healthy(
         mut world in world(),
-        events in prop::collection::vec((event(), prop::option::weighted(0.5, orders::ordered())), 0..40),
+        events in prop::collection::vec(
+            (event(), prop::option::weighted(0.5, orders::ordered())),
+            0..40,
+        ),
     ) {
         world.apply();
         for (event, order) in &events {
