@@ -13,15 +13,22 @@
 
 mod delta;
 mod digest;
+mod limits;
+mod outcome;
+mod owner;
 pub mod skew;
 mod state;
 mod view;
 
 pub use delta::{Delta, ExchangeReply, ExchangeRequest};
 pub use digest::{Digest, OwnerDigest};
-use regionmesh_protocol::identity::AgentId;
-pub use state::{Applied, Board, BoardLimits, Change, Judge, PublishError, Rejection, SeenEntry};
+pub use limits::BoardLimits;
+pub use outcome::{Applied, Change, PublishError, Rejection};
+pub use owner::SeenEntry;
+pub use state::{Board, Judge};
 pub use view::{AgentView, BoardView, SeenFact};
+
+use regionmesh_protocol::identity::AgentId;
 
 /// Signs our own entries. The production side is the agent's certificate key.
 pub trait Signer: Send + Sync {

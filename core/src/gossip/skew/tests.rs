@@ -24,7 +24,10 @@ proptest! {
     #[test]
     fn somebody_may_always_lead_and_a_minority_that_is_off_knows_it(
         good in prop::collection::vec(-400i64..400, 0..6),
-        bad in prop::collection::vec(prop_oneof![20_000i64..7_200_000, -7_200_000i64..-20_000], 0..6),
+        bad in prop::collection::vec(
+            prop_oneof![20_000i64..7_200_000, -7_200_000i64..-20_000],
+            0..6,
+        ),
     ) {
         prop_assume!(!good.is_empty() || !bad.is_empty());
         let offs: Vec<i64> = good.iter().chain(&bad).copied().collect();
