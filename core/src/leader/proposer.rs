@@ -20,152 +20,35 @@
 //! configuration, and waits a moment for all of them: whoever is not heard by then is a member
 //! without a vote, and joins later.
 
+mod ask;
+mod join;
+mod leading;
+mod preparing;
 mod types;
 
+pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
+
+use leading::{Leading, Pending};
+use preparing::Preparing;
 use regionmesh_protocol::{
     identity::RegionName,
     plan::Plan,
     register::{
-        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        acceptor::{AcceptorAnswer, AcceptorReply},
         ballot::{Ballot, Stamp},
         members::{Incarnation, Members},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
-pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
-
-/// A value on its way to a majority.
-#[derive(Debug, Clone)]
-struct Pending {
-    stamp: Stamp,
-    value: Plan,
-    members: Members,
-    accepted: BTreeSet<Incarnation>,
-}
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 #[derive(Debug, Clone)]
 enum Phase {
     Idle,
     Preparing(Box<Preparing>),
     Leading(Box<Leading>),
-}
-
-#[derive(Debug, Clone)]
-struct Preparing {
-    ballot: Ballot,
-    acceptors: Acceptors,
-    promised: BTreeMap<RegionName, Incarnation>,
-    highest: Option<(Stamp, Plan)>,
-    since_ms: u64,
-}
-
-impl Preparing {
-    /// Who decides about the next value: those that the highest value found names.
-    fn deciders(&self) -> Option<&Members> {
-        match (&self.highest, &self.acceptors) {
-            (Some((_, found)), _) => Some(&found.members),
-            (None, Acceptors::Known(members)) => Some(members),
-            (None, Acceptors::First { .. }) => None,
-        }
-    }
-
-    fn names(&self) -> BTreeSet<RegionName> {
-        let asked = match &self.acceptors {
-            Acceptors::First { names, .. } => names.clone(),
-            Acceptors::Known(members) => members.names(),
-        };
-
-        asked
-            .into_iter()
-            .chain(self.deciders().map(Members::names).unwrap_or_default())
-            .collect()
-    }
-
-    fn has_majority(&self, settings: &ProposerSettings, now_ms: u64) -> bool {
-        let votes = self.promised.values().copied().collect();
-        match (&self.acceptors, self.deciders()) {
-            // Members that are known were named by a value, and some acceptor of each majority of
-            // them has it.
-            (Acceptors::Known(_), Some(members)) => {
-                self.highest.is_some() && members.has_majority(&votes)
-            }
-            (Acceptors::First { .. }, Some(members)) => members.has_majority(&votes),
-            (Acceptors::First { names, .. }, None) => {
-                let answered = names
-                    .iter()
-                    .filter(|name| self.promised.contains_key(*name))
-                    .count();
-                let is_patient = now_ms.saturating_sub(self.since_ms) < settings.first_ms;
-
-                answered == names.len() || answered > names.len() / 2 && !is_patient
-            }
-            (Acceptors::Known(_), None) => false,
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Joining {
-    region: RegionName,
-    incarnation: Incarnation,
-    since_ms: u64,
-    asked_ms: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Leading {
-    ballot: Ballot,
-    /// False while the value found is being committed again.
-    is_elected: bool,
-    since_ms: u64,
-    /// The members while nothing was decided by this proposer.
-    first_members: Members,
-    /// The last value known to be decided; its members decide about the next.
-    decided: Option<(Stamp, Plan)>,
-    pending: Option<Pending>,
-    queued: Option<Plan>,
-    joining: Option<Joining>,
-    /// When each acceptor last answered, and as whom.
-    heard: BTreeMap<RegionName, (u64, Incarnation)>,
-    /// What acceptors that joined were before, and when they joined: late answers say nothing of
-    /// them any more.
-    gone: BTreeMap<Incarnation, u64>,
-    /// When members without a vote were last asked whether they are there.
-    looked_ms: u64,
-    refreshed_ms: u64,
-}
-
-impl Leading {
-    fn members(&self) -> &Members {
-        self.decided
-            .as_ref()
-            .map_or(&self.first_members, |(_, value)| &value.members)
-    }
-
-    fn last_seq(&self) -> u64 {
-        self.decided.as_ref().map_or(0, |(stamp, _)| stamp.seq)
-    }
-
-    /// When a majority was last known to answer.
-    fn majority_heard_ms(&self) -> u64 {
-        let members = self.members();
-        let heard_ms = |(name, counted): (&RegionName, &Option<Incarnation>)| {
-            let heard = self
-                .heard
-                .get(name)
-                .filter(|(_, incarnation)| *counted == Some(*incarnation));
-
-            // Who was never heard counts from the beginning; who has no vote, as never.
-            counted.map_or(0, |_| heard.map_or(self.since_ms, |(at_ms, _)| *at_ms))
-        };
-
-        let mut heard: Vec<u64> = members.acceptors.iter().map(heard_ms).collect();
-        heard.sort_unstable_by(|a, b| b.cmp(a));
-        heard
-            .get(members.len() / 2)
-            .copied()
-            .unwrap_or(self.since_ms)
-    }
 }
 
 /// One agent's proposer.
@@ -323,47 +206,6 @@ impl Proposer {
         Ok(self.ask(now_ms))
     }
 
-    /// Lets an acceptor begin anew as `incarnation` with what is decided, so that it can be
-    /// counted: whatever it kept of another register, or of before it lost its state, is gone then.
-    /// Ends with [`Effect::Joined`], unless this proposer steps down before.
-    pub fn join(
-        &mut self,
-        region: RegionName,
-        incarnation: Incarnation,
-        now_ms: u64,
-    ) -> Result<Vec<Effect>, ProposerError> {
-        let Phase::Leading(leading) = &mut self.phase else {
-            return Err(ProposerError::NotLeading);
-        };
-        if let Some(joining) = &leading.joining {
-            return Err(ProposerError::Joining(joining.region.clone()));
-        }
-        if leading.decided.is_none() {
-            return Err(ProposerError::NotLeading);
-        }
-
-        leading.joining = Some(Joining {
-            region,
-            incarnation,
-            since_ms: now_ms,
-            asked_ms: now_ms,
-        });
-
-        Ok(self.ask_to_join().into_iter().collect())
-    }
-
-    fn ask_to_join(&self) -> Option<Effect> {
-        let leading = self.lead()?;
-        let joining = leading.joining.as_ref()?;
-        let (stamp, value) = leading.decided.as_ref()?;
-        let request = AcceptorRequest::Join(joining.incarnation, stamp.clone(), value.clone());
-
-        Some(Effect::Send {
-            to: joining.region.clone(),
-            request,
-        })
-    }
-
     /// Takes an acceptor's answer. Old and repeated answers do no harm.
     pub fn answered(
         &mut self,
@@ -416,27 +258,6 @@ impl Proposer {
         }
     }
 
-    fn joined(&mut self, from: &RegionName, outcome: Result<Incarnation, NoJoin>) -> Vec<Effect> {
-        let Phase::Leading(leading) = &mut self.phase else {
-            return Vec::new();
-        };
-        let is_awaited = leading.joining.as_ref().is_some_and(|joining| {
-            joining.region == *from
-                && outcome
-                    .as_ref()
-                    .map_or(true, |joined| *joined == joining.incarnation)
-        });
-
-        if !is_awaited {
-            return Vec::new();
-        }
-        leading.joining = None;
-        match outcome {
-            Ok(incarnation) => vec![Effect::Joined(from.clone(), incarnation)],
-            Err(why) => vec![Effect::NotJoined(from.clone(), why)],
-        }
-    }
-
     fn promised(
         &mut self,
         from: &RegionName,
@@ -486,7 +307,7 @@ impl Proposer {
             }
             (None, Acceptors::Known(members)) => members.clone(),
         };
-        let promised = std::mem::take(&mut preparing.promised).into_iter();
+        let promised = mem::take(&mut preparing.promised).into_iter();
 
         let mut leading = Leading {
             ballot: preparing.ballot.clone(),
@@ -554,7 +375,7 @@ impl Proposer {
         leading.decided = Some((pending.stamp.clone(), pending.value.clone()));
 
         let mut effects = Vec::new();
-        if !std::mem::replace(&mut leading.is_elected, true) {
+        if !mem::replace(&mut leading.is_elected, true) {
             effects.push(Effect::Elected(leading.ballot.clone()));
         }
         effects.push(Effect::Committed(pending.stamp, pending.value));
@@ -581,165 +402,6 @@ impl Proposer {
         ballot
             .into_iter()
             .map(|ballot| Effect::SteppedDown(ballot, reason.clone()))
-            .collect()
-    }
-
-    /// Repeats what was not answered, refreshes, gives up. To be called every 100 ms or so.
-    pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
-        if let Some(reason) = self.lost_patience(now_ms) {
-            return self.step_down(reason);
-        }
-
-        let mut effects = self.tick_join(now_ms);
-        effects.extend(self.look_for_voteless(now_ms));
-        if let Phase::Leading(leading) = &mut self.phase
-            && leading.pending.is_none()
-            && now_ms.saturating_sub(leading.refreshed_ms) >= self.settings.refresh_ms
-        {
-            leading.refreshed_ms = now_ms;
-            let read = |to: RegionName| Effect::Send {
-                to,
-                request: AcceptorRequest::Read,
-            };
-
-            effects.extend(leading.members().names().into_iter().map(read));
-            return effects;
-        }
-
-        effects.extend(match self.phase {
-            // The first leader's patience may be over.
-            Phase::Preparing(_) => self.elect(now_ms),
-            _ => self.ask(now_ms),
-        });
-
-        effects
-    }
-
-    /// A member without a vote is one that the register can't lose any more: it is looked for more
-    /// often than is refreshed.
-    fn look_for_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
-        let retry_ms = self.settings.retry_ms;
-        let Phase::Leading(leading) = &mut self.phase else {
-            return Vec::new();
-        };
-
-        if !leading.is_elected || now_ms.saturating_sub(leading.looked_ms) < retry_ms {
-            return Vec::new();
-        }
-        leading.looked_ms = now_ms;
-
-        let voteless = leading
-            .members()
-            .acceptors
-            .iter()
-            .filter(|(_, counted)| counted.is_none());
-
-        voteless
-            .map(|(name, _)| Effect::Send {
-                to: name.clone(),
-                request: AcceptorRequest::Read,
-            })
-            .collect()
-    }
-
-    fn tick_join(&mut self, now_ms: u64) -> Vec<Effect> {
-        let retry_ms = self.settings.retry_ms;
-        let limit_ms = self.settings.prepare_ms;
-        let Phase::Leading(leading) = &mut self.phase else {
-            return Vec::new();
-        };
-        let Some(joining) = &mut leading.joining else {
-            return Vec::new();
-        };
-
-        if now_ms.saturating_sub(joining.since_ms) >= limit_ms {
-            let region = joining.region.clone();
-            leading.joining = None;
-            return vec![Effect::NotJoined(region, NoJoin::Silent(limit_ms))];
-        }
-
-        if now_ms.saturating_sub(joining.asked_ms) < retry_ms {
-            return Vec::new();
-        }
-        joining.asked_ms = now_ms;
-        self.ask_to_join().into_iter().collect()
-    }
-
-    fn lost_patience(&self, now_ms: u64) -> Option<StepDown> {
-        let (members, since_ms, limit_ms) = match &self.phase {
-            Phase::Idle => return None,
-            Phase::Preparing(preparing) => (
-                preparing.names().len(),
-                preparing.since_ms,
-                self.settings.prepare_ms,
-            ),
-            Phase::Leading(leading) if !leading.is_elected => (
-                leading.members().len(),
-                leading.since_ms,
-                self.settings.prepare_ms,
-            ),
-            Phase::Leading(leading) => (
-                leading.members().len(),
-                leading.majority_heard_ms(),
-                self.settings.silence_ms,
-            ),
-        };
-
-        let silent_ms = now_ms.saturating_sub(since_ms);
-        (silent_ms >= limit_ms).then_some(StepDown::NoMajority { members, silent_ms })
-    }
-
-    /// Asks whoever has not answered the present question and was not asked within `retry_ms`.
-    fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
-        let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
-            Phase::Preparing(preparing) => {
-                // The first leader waits for everybody; who promised hears from it meanwhile, else
-                // it would elect another.
-                let is_first = matches!(preparing.acceptors, Acceptors::First { .. });
-                let is_open =
-                    |name: &RegionName| is_first || !preparing.promised.contains_key(name);
-                let open = preparing.names().into_iter().filter(is_open);
-
-                (
-                    AcceptorRequest::Prepare(preparing.ballot.clone()),
-                    open.collect(),
-                )
-            }
-            Phase::Leading(leading) => {
-                let Some(pending) = &leading.pending else {
-                    return Vec::new();
-                };
-                let is_open = |counted: &Option<Incarnation>| {
-                    counted.is_some_and(|vote| !pending.accepted.contains(&vote))
-                };
-                let open = pending
-                    .members
-                    .acceptors
-                    .iter()
-                    .filter(|(_, counted)| is_open(counted));
-                let request = AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone());
-
-                (request, open.map(|(name, _)| name.clone()).collect())
-            }
-            Phase::Idle => return Vec::new(),
-        };
-
-        let retry_ms = self.settings.retry_ms;
-        let is_due = |asked: Option<&u64>| {
-            asked.is_none_or(|asked| now_ms.saturating_sub(*asked) >= retry_ms)
-        };
-        let due: Vec<RegionName> = open
-            .into_iter()
-            .filter(|member| is_due(self.asked_ms.get(member)))
-            .collect();
-
-        self.asked_ms
-            .extend(due.iter().map(|member| (member.clone(), now_ms)));
-        due.into_iter()
-            .map(|to| Effect::Send {
-                to,
-                request: request.clone(),
-            })
             .collect()
     }
 }
