@@ -1,0 +1,113 @@
+//! Verdicts on regions.
+
+use super::{Journal, quoted};
+use crate::{health::verdict::RegionVerdict, notify::alert::MeshAlert};
+use regionmesh_protocol::{
+    event::{Event, EventKind, Severity},
+    identity::RegionName,
+    status::condition::Condition,
+};
+use std::collections::BTreeMap;
+
+/// Where nobody tells when something began, agents that notice it within this time mean the same,
+/// milliseconds.
+const COARSE_MS: u64 = 10_000;
+
+/// The verdict on a region and the point in time at which enough observers had come to it, by their
+/// own clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// The region.
+    pub region: &'a RegionName,
+    /// The verdict.
+    pub verdict: &'a RegionVerdict,
+    /// See [`agreed_since`]; none if the verdict does not rest on observers.
+    pub since_ms: Option<u64>,
+}
+
+/// When a majority of the observing regions had come to a conclusion, by their own clocks: the same
+/// number at every agent that holds the same observations. `agreeing` are the regions and since
+/// when each of their observers concludes so; `voters` is how many regions have an opinion.
+pub fn agreed_since<'a>(
+    agreeing: impl Iterator<Item = (&'a RegionName, u64)>,
+    voters: usize,
+) -> Option<u64> {
+    let mut first: BTreeMap<&RegionName, u64> = BTreeMap::new();
+    for (region, since_ms) in agreeing {
+        first
+            .entry(region)
+            .and_modify(|known| *known = (*known).min(since_ms))
+            .or_insert(since_ms);
+    }
+
+    let mut all: Vec<u64> = first.into_values().collect();
+    all.sort_unstable();
+    all.get(voters / 2).or(all.last()).copied()
+}
+
+impl Journal {
+    /// A verdict, changed or not.
+    pub fn verdict(&mut self, judged: Judged<'_>, now_ms: u64) -> Option<Event> {
+        let Judged {
+            region,
+            verdict,
+            since_ms,
+        } = judged;
+        let before = self.conditions.get(region).copied();
+        let after = verdict.condition;
+        let began_ms = since_ms.unwrap_or(verdict.since_ms);
+
+        match after {
+            Condition::Failed => {
+                let about = [("region", region.as_str())];
+                let summary = format!("region {region} does not serve");
+                self.raise(
+                    EventKind::Verdict,
+                    MeshAlert::RegionFailed,
+                    &about,
+                    summary,
+                    &verdict.reason,
+                    began_ms,
+                );
+            }
+            Condition::Healthy | Condition::Draining => {
+                self.book
+                    .end(MeshAlert::RegionFailed.name(), now_ms, |labels| {
+                        labels["region"] == region.as_str()
+                    });
+            }
+            // Whoever knows nothing, or doubts, does not know that it is over.
+            Condition::Unknown | Condition::Suspect => {}
+        }
+
+        if before == Some(after) {
+            return None;
+        }
+        self.conditions.insert(region.clone(), after);
+
+        let was_known = before.is_some_and(|before| before != Condition::Unknown);
+        if !was_known && matches!(after, Condition::Unknown | Condition::Healthy) {
+            return None;
+        }
+
+        let severity = match after {
+            Condition::Failed => Severity::Critical,
+            Condition::Suspect | Condition::Unknown => Severity::Warning,
+            Condition::Healthy | Condition::Draining => Severity::Info,
+        };
+        let mark = since_ms.unwrap_or(verdict.since_ms / COARSE_MS * COARSE_MS);
+        let mut fields: BTreeMap<_, _> = [("condition", after.to_string())].into();
+
+        fields.extend(before.map(|before| ("before", before.to_string())));
+        Some(Event {
+            id: format!("verdict:{region}:{after}:{mark}"),
+            kind: EventKind::Verdict,
+            severity,
+            time_ms: began_ms,
+            region: Some(region.clone()),
+            fields,
+            text: quoted(&format!("{region} is {after}: {}", verdict.reason)),
+            witness: None,
+        })
+    }
+}
