@@ -3,7 +3,7 @@
 use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
     models::{
-        catalogue::{AliasEntry, ByName, Catalogue, Tombstone, by_name, deletions, is_dead},
+        catalogue::{AliasEntry, ByName, Catalogue, Deletions, Tombstone},
         manifest::{VersionName, VersionSummary},
     },
 };
@@ -105,11 +105,38 @@ fn renames<'a>(
     }
 }
 
-/// What `own` lacks of what the peers hold, in the order in which it should be done: deletions,
-/// renames, aliases, fetches.
+/// What `own` lacks of what the peers hold, in the order in which to do it: deletions, renames,
+/// aliases, fetches.
 ///
-/// Takes time n log n in all that is held: it is asked after every change.
+/// Takes time n log n in all that is held: it runs after every change.
 pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<SyncAction> {
+    let all = union(own, peers);
+    let own_tombstones: BTreeSet<_> = own.tombstones.iter().collect();
+    let own_aliases: BTreeSet<_> = own.aliases.iter().collect();
+
+    let deletions = all
+        .tombstones
+        .iter()
+        .filter(|stone| !own_tombstones.contains(stone))
+        .cloned()
+        .map(SyncAction::Delete);
+    let aliases = all
+        .aliases
+        .iter()
+        .filter(|alias| !own_aliases.contains(alias))
+        .cloned()
+        .map(SyncAction::SetAlias);
+    let (renames, fetches) = sync_versions(own, peers, &all);
+
+    deletions
+        .chain(renames)
+        .chain(aliases)
+        .chain(fetches)
+        .collect()
+}
+
+/// Everything that is held anywhere, in its normal form.
+fn union(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Catalogue {
     let mut all = own.clone();
     for (_, peer) in peers {
         all.tombstones.extend(peer.tombstones.iter().cloned());
@@ -118,51 +145,44 @@ pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<Sync
     }
 
     all.normalise();
+    all
+}
 
-    let own_tombstones: BTreeSet<_> = own.tombstones.iter().collect();
-    let own_aliases: BTreeSet<_> = own.aliases.iter().collect();
-    let dead = deletions(&all.tombstones);
-    let own_versions = by_name(own);
-    let peer_versions = peers.iter().map(|(region, peer)| (region, by_name(peer)));
-    let peer_versions: Vec<_> = peer_versions.collect();
-
-    let deletions = all
-        .tombstones
+/// The renames and the fetches that `own` needs.
+fn sync_versions(
+    own: &Catalogue,
+    peers: &[(RegionName, Catalogue)],
+    all: &Catalogue,
+) -> (Vec<SyncAction>, Vec<SyncAction>) {
+    let deletions = Deletions::of(&all.tombstones);
+    let own_versions = own.by_name();
+    let peer_versions: Vec<_> = peers
         .iter()
-        .filter(|stone| !own_tombstones.contains(stone))
-        .cloned();
-    let mut actions: Vec<_> = deletions.map(SyncAction::Delete).collect();
-    let mut fetches = Vec::new();
-
-    // Sorted by name: rivals stand side by side. A loser is renamed by the regions that hold it and
-    // fetched under its new name.
-    let rivals = all
-        .versions
-        .chunk_by(|a, b| a.model == b.model && a.version == b.version);
-    let winners: ByName<'_> = rivals
-        .filter_map(|rivals| rivals.iter().reduce(|a, b| keeps_name(a, b)))
-        .map(|winner| ((&winner.model, &winner.version), winner))
+        .map(|(region, peer)| (region, peer.by_name()))
         .collect();
+
+    let winners = winners(all);
     let mut moved = BTreeSet::new();
     let mut taken = BTreeSet::new();
+    let mut renamed = Vec::new();
+    let mut fetches = Vec::new();
 
     for (name, winner) in &winners {
-        match own_versions.get(name).filter(|ours| !is_dead(&dead, ours)) {
+        let ours = own_versions.get(name);
+        match ours.filter(|ours| !deletions.cover(ours)) {
             Some(ours) if ours.content == winner.content => continue,
             Some(ours) if !moved.contains(ours) => {
                 for (from, to) in renames(ours, &winners, &own_versions, &mut moved) {
+                    let from = from.clone();
                     taken.insert((from.model.clone(), to.clone()));
-                    actions.push(SyncAction::Rename {
-                        from: from.clone(),
-                        to,
-                    });
+                    renamed.push(SyncAction::Rename { from, to });
                 }
             }
             _ => {}
         }
 
-        // Names sort before the conflict names made of them, so a name that is given above is seen
-        // here.
+        // Names sort before the conflict names made from them, so every name given away above is
+        // in `taken` by now.
         if taken.contains(&(winner.model.clone(), winner.version.clone())) {
             continue;
         }
@@ -182,16 +202,21 @@ pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<Sync
         });
     }
 
-    actions.extend(
-        all.aliases
-            .iter()
-            .filter(|alias| !own_aliases.contains(alias))
-            .cloned()
-            .map(SyncAction::SetAlias),
-    );
+    (renamed, fetches)
+}
 
-    actions.extend(fetches);
-    actions
+/// The version that keeps each name. A loser is renamed by the regions that hold it, and fetched
+/// under its new name.
+fn winners(all: &Catalogue) -> ByName<'_> {
+    // Sorted by name, so that rivals are neighbours.
+    let rivals = all
+        .versions
+        .chunk_by(|a, b| a.model == b.model && a.version == b.version);
+
+    rivals
+        .filter_map(|rivals| rivals.iter().reduce(|a, b| keeps_name(a, b)))
+        .map(|winner| ((&winner.model, &winner.version), winner))
+        .collect()
 }
 
 #[cfg(test)]

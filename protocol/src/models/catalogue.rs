@@ -70,9 +70,15 @@ impl Catalogue {
             .iter()
             .filter(|version| !version.model.is_internal())
     }
-}
 
-impl Catalogue {
+    /// The versions by name.
+    pub fn by_name(&self) -> ByName<'_> {
+        self.versions
+            .iter()
+            .map(|held| ((&held.model, &held.version), held))
+            .collect()
+    }
+
     /// Sorts and removes what is outranked: the normal form that digests are taken of.
     pub fn normalise(&mut self) {
         // Newest first within a name, so that `dedup` keeps the newest.
@@ -85,8 +91,8 @@ impl Catalogue {
         self.aliases
             .dedup_by(|b, a| a.model == b.model && a.alias == b.alias);
 
-        let dead = deletions(&self.tombstones);
-        self.versions.retain(|version| !is_dead(&dead, version));
+        let deletions = Deletions::of(&self.tombstones);
+        self.versions.retain(|version| !deletions.cover(version));
         self.versions.sort();
         self.versions.dedup();
     }
@@ -94,7 +100,7 @@ impl Catalogue {
     /// Versions that are still held although they were deleted, as the deletions that are to be
     /// carried out. Asked before [`Catalogue::normalise`], which hides them.
     pub fn unfinished_deletions(&self) -> Vec<Tombstone> {
-        let held = by_name(self);
+        let held = self.by_name();
         let is_unfinished = |stone: &&Tombstone| {
             held.get(&(&stone.model, &stone.version))
                 .is_some_and(|version| version.published <= stone.deleted)
@@ -128,33 +134,31 @@ impl Catalogue {
     }
 }
 
-/// The newest deletion of each name, for look-ups: a region may hold thousands of versions and
-/// deletions.
-pub type Deletions = BTreeMap<(ModelName, VersionName), HybridTime>;
-
-pub fn deletions(tombstones: &[Tombstone]) -> Deletions {
-    let mut newest = Deletions::new();
-    for stone in tombstones {
-        let deleted = newest
-            .entry((stone.model.clone(), stone.version.clone()))
-            .or_default();
-        *deleted = stone.deleted.max(*deleted);
-    }
-
-    newest
-}
-
-pub fn is_dead(deletions: &Deletions, version: &VersionSummary) -> bool {
-    let deleted = deletions.get(&(version.model.clone(), version.version.clone()));
-    deleted.is_some_and(|deleted| version.published <= *deleted)
-}
-
+/// A catalogue's versions by name.
 pub type ByName<'a> = BTreeMap<(&'a ModelName, &'a VersionName), &'a VersionSummary>;
 
-pub fn by_name(catalogue: &Catalogue) -> ByName<'_> {
-    catalogue
-        .versions
-        .iter()
-        .map(|held| ((&held.model, &held.version), held))
-        .collect()
+/// The newest deletion of each name: a region may hold thousands of versions and deletions.
+#[derive(Debug, Default)]
+pub struct Deletions(BTreeMap<(ModelName, VersionName), HybridTime>);
+
+impl Deletions {
+    pub fn of(tombstones: &[Tombstone]) -> Self {
+        let mut newest = Self::default();
+        for stone in tombstones {
+            let deleted = newest
+                .0
+                .entry((stone.model.clone(), stone.version.clone()))
+                .or_default();
+            *deleted = stone.deleted.max(*deleted);
+        }
+
+        newest
+    }
+
+    /// Whether `version` was published at or before the deletion of its name.
+    pub fn cover(&self, version: &VersionSummary) -> bool {
+        let name = (version.model.clone(), version.version.clone());
+        let deleted = self.0.get(&name);
+        deleted.is_some_and(|deleted| version.published <= *deleted)
+    }
 }

@@ -1,6 +1,8 @@
 //! Ballots, and the order of the values that are proposed under them.
 
-use crate::{identity::AgentId, plan::Plan};
+pub use crate::register::bounds::Bounds;
+
+use crate::identity::AgentId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -100,23 +102,5 @@ impl Reach {
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ballot {}, plan {}", self.number, self.seq)
-    }
-}
-
-/// What an acceptor's agent knows of the register, and the acceptor does not go beyond.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bounds {
-    /// How far it may be taken, see `regionmesh_core::leader::ballots::KnownBallots::allowance`.
-    pub allowance: Reach,
-    /// The last value that was found committed, by asking the acceptors.
-    pub decided: Option<(Stamp, Plan)>,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            allowance: Reach::default().step(),
-            decided: None,
-        }
     }
 }

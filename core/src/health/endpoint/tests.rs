@@ -42,7 +42,11 @@ fn tracker(addresses: u8) -> EndpointTracker {
 }
 
 fn result() -> impl Strategy<Value = ProbeResult> {
-    prop_oneof![3 => Just(success()), 2 => Just(refused()), 1 => Just(ProbeResult::Silence("no answer".into()))]
+    prop_oneof![
+        3 => Just(success()),
+        2 => Just(refused()),
+        1 => Just(ProbeResult::Silence("no answer".into())),
+    ]
 }
 
 proptest! {

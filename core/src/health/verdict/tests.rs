@@ -61,7 +61,8 @@ fn severity(condition: Condition) -> u8 {
 proptest! {
     #[test]
     fn the_order_of_opinions_is_of_no_matter(
-        (said, shuffled) in said().prop_flat_map(|said| (Just(said.clone()), Just(said).prop_shuffle())),
+        (said, shuffled) in said()
+            .prop_flat_map(|said| (Just(said.clone()), Just(said).prop_shuffle())),
     ) {
         let one = judge(&said, &[]);
         let other = judge(&shuffled, &[]);
