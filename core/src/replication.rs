@@ -56,14 +56,12 @@ pub enum SyncAction {
     Delete(Tombstone),
     /// Our version lost its name to an earlier one: keep it under another.
     Rename {
-        /// Ours.
         from: VersionSummary,
         /// Its new name.
         to: VersionName,
     },
     /// Fetch this version from one of these regions.
     Fetch {
-        /// What.
         version: VersionSummary,
         /// Who holds it with this content.
         regions: Vec<RegionName>,

@@ -167,7 +167,6 @@ pub struct Plan {
 pub struct CommittedPlan {
     /// Its place in the order of plans; a later stamp outranks an earlier one.
     pub stamp: Stamp,
-    /// The plan.
     pub plan: Plan,
 }
 

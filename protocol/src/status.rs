@@ -33,27 +33,18 @@ use std::net::IpAddr;
 pub enum FactKind {
     /// The certificate (DER chain) whose key signs this agent's entries.
     Certificate,
-    /// [`AgentFacts`].
     Agent,
-    /// [`Observations`].
     Observations,
-    /// [`Holdings`].
     Holdings,
-    /// [`ServingFacts`].
     Serving,
     /// [`CommittedPlan`]: the highest that the agent has seen.
     Plan,
-    /// [`LeaderFacts`].
     Leader,
-    /// [`Links`].
     Links,
-    /// [`AlertFacts`].
     Alerts,
     /// The agent's [`Problem`]s.
     Problems,
-    /// [`Servability`].
     Servability,
-    /// [`CostFacts`].
     Cost,
 }
 
@@ -246,7 +237,6 @@ pub struct ServingFacts {
 }
 
 impl ServingFacts {
-    /// The counters.
     pub fn served(&self) -> Served {
         Served {
             answered: self.requests_total,

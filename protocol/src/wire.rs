@@ -76,7 +76,6 @@ pub enum PeerRequest {
     Publication(VersionSummary),
     /// To the leader: an operator's order.
     Order {
-        /// The order.
         order: Order,
         /// How often whoever gets it may pass it on, if another agent leads.
         hops_left: u8,
@@ -104,7 +103,6 @@ pub struct Attested {
 /// Who gave an order, as the agent that took it authenticated them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderOrigin {
-    /// The operator.
     pub operator: String,
     /// The agent whose API took the order and checked the token.
     pub agent: AgentId,
@@ -148,7 +146,6 @@ pub enum PeerReply {
         digest: Digest,
         /// Size of the whole encoded catalogue, bytes.
         total: u64,
-        /// The part.
         bytes: Vec<u8>,
     },
     /// The version of the same name with other content, if there is one.
@@ -179,13 +176,12 @@ pub enum PeerRefusal {
     OthersBallot {
         /// Who asked.
         caller: AgentId,
-        /// The ballot.
         ballot: Ballot,
     },
     /// An order without a proof.
     #[error(
-        "an order must carry the proof that an operator's token stands behind it; send it to an agent's API, and run the \
-         same version on all agents"
+        "an order must carry the proof of an operator's token; send it to an agent's API, and run \
+         the same version on all agents"
     )]
     NoProof,
     /// The proof is not one that this agent can confirm.
@@ -199,7 +195,7 @@ pub enum PeerRefusal {
     /// Sent too long ago, or in the future.
     #[error(
         "the order was sent {0} s ago by the sender's clock; the limit is {MAX_AGE_S} s either \
-            way: check both clocks"
+         way: check both clocks"
     )]
     Stale(i64),
     /// The same order came before.
@@ -255,16 +251,12 @@ pub enum OrderRefusal {
 pub enum BulkRequest {
     /// Send this version's manifest (encoded, as stored).
     Manifest {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
     },
     /// Send these byte ranges of one file, back to back.
     Ranges {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
         /// Digest of the version's content, so that a replaced version is noticed.
         content: Digest,

@@ -16,7 +16,6 @@ const DIGEST_OWNERS_MAX: usize = 8 * 1024;
 /// certificate always stands before the entries that it vouches for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
-    /// The entries.
     pub entries: Vec<Entry>,
     /// Whether there is more than fitted: exchange again at once.
     pub has_more: bool,

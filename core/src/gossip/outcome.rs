@@ -49,7 +49,6 @@ pub enum PublishError {
     /// The key could not sign; the entry stays as it was.
     #[error("could not sign our {kind:?} entry: {why}; check the agent's key file")]
     Sign {
-        /// The entry.
         kind: FactKind,
         /// What the signer said.
         why: String,
@@ -57,7 +56,6 @@ pub enum PublishError {
     /// The fact is larger than an entry may be.
     #[error("our {kind:?} entry has {size} bytes, the limit is {limit}")]
     TooLarge {
-        /// The entry.
         kind: FactKind,
         /// Size of the fact, bytes.
         size: usize,
@@ -67,7 +65,6 @@ pub enum PublishError {
     /// The fact can't be encoded.
     #[error("could not encode our {kind:?} entry: {source}")]
     Encode {
-        /// The entry.
         kind: FactKind,
         /// What the codec said.
         source: CodecError,
@@ -77,9 +74,7 @@ pub enum PublishError {
 /// An entry that changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
-    /// Whose.
     pub owner: AgentId,
-    /// Which.
     pub kind: FactKind,
 }
 

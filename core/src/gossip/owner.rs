@@ -12,7 +12,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 pub struct SeenEntry {
     /// The signed entry.
     pub entry: Arc<Entry>,
-    /// Its payload.
     pub fact: Arc<Fact>,
     /// When it reached us.
     pub seen_at: Instant,

@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 /// One fact on the board and how old it is.
 #[derive(Debug, Clone)]
 pub struct SeenFact {
-    /// The fact.
     pub fact: Arc<Fact>,
     /// Its version at its owner.
     pub version: EntryVersion,
@@ -22,7 +21,6 @@ pub struct SeenFact {
 pub struct AgentView {
     /// Whether SWIM holds the agent for alive.
     pub is_alive: bool,
-    /// Its facts.
     pub facts: BTreeMap<FactKind, SeenFact>,
 }
 

@@ -40,7 +40,6 @@ impl Access {
     }
 }
 
-/// An outage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
     /// Its first failure.

@@ -19,7 +19,6 @@ const EVIDENCE_MAX: usize = 120;
 /// The verdict on one address of a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressVerdict {
-    /// The address.
     pub address: IpAddr,
     /// The verdict: by the same majority as a region's.
     pub condition: Condition,
@@ -32,7 +31,6 @@ pub struct AddressVerdict {
 /// The verdict on one region, and the votes behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionVerdict {
-    /// The verdict.
     pub condition: Condition,
     /// Since when, Unix milliseconds of the agent that says so.
     pub since_ms: u64,

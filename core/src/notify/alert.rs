@@ -45,7 +45,6 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// Its name.
     pub fn name(&self) -> &str {
         self.labels.get("alertname").map_or("", String::as_str)
     }

@@ -15,7 +15,6 @@ pub const LEADERLESS_MS: u64 = 10_000;
 /// An agent that may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Speaker<'a> {
-    /// Who.
     pub agent: &'a AgentId,
     /// Whether it does not reach the receiver, as it says itself.
     pub is_unheard: bool,

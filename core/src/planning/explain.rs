@@ -271,7 +271,7 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
     let hold_ms = recovery.hold_for(step, region.hold_doublings, inputs.ttl_ms);
     let doubled = match region.hold_doublings {
         0 => String::new(),
-        times => format!(", doubled {times} times since it did worse than the others"),
+        times => format!(", doubled {times} times because it did worse than the others"),
     };
 
     let mut said = vec![
@@ -291,12 +291,12 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
     match trial_of(input, step, since_ms) {
         Ok(None) => said.push("requests are not measured here: verdict and time decide".into()),
         Err(_) => {
-            said.push("waits: its service is not measured now, so that the ramp holds".into())
+            said.push("waits: measurements of its service are missing, so the ramp holds".into())
         }
         Ok(Some(trial)) => {
             said.push(format!(
-                "{} of {} requests seen, {} errors; beside them {} probes, which count where none \
-                    comes, or few in {PATIENCE} times the hold",
+                "{} of {} requests seen, {} errors; also {} probes, which count if no requests \
+                 come, or too few within {PATIENCE} times the hold",
                 trial.own.requests(),
                 recovery.min_requests,
                 trial.own.errors,

@@ -56,7 +56,6 @@ impl FreezeWatch {
 /// What an agent's own probes say of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnSight {
-    /// Its conclusion.
     pub condition: Condition,
     /// Whether it failed by definite failures (refused, reset, a bad answer), not by silence alone.
     pub is_definite: bool,

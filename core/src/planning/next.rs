@@ -104,7 +104,7 @@ impl Draft<'_> {
         let before = current.and_then(|plan| plan.all_failed_ms);
         match (before, self.all_failed_ms) {
             (None, Some(_)) => self.say(LAST_SHARES.into()),
-            (Some(_), None) => self.say("no longer is every region failed".into()),
+            (Some(_), None) => self.say("at least one region is no longer failed".into()),
             _ => {}
         }
 

@@ -147,7 +147,7 @@ fn suspect(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String>
             let reason = format!("suspect, its share is cut to {percent} %");
             (Standing::Reduced, reason)
         }
-        Standing::Gated { .. } => (situation.out(), "suspect, its gate begins anew".into()),
+        Standing::Gated { .. } => (situation.out(), "suspect, its gate starts over".into()),
         Standing::Limited {
             since_ms,
             healthy_ms: Some(_),
@@ -156,7 +156,7 @@ fn suspect(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String>
                 since_ms,
                 healthy_ms: None,
             };
-            (standing, "suspect, its gate begins anew".into())
+            (standing, "suspect, its gate starts over".into())
         }
         Standing::Ramping { step, since_ms } => {
             // Once for each suspicion: this step is younger than the suspicion it was entered for.

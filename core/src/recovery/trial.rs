@@ -42,7 +42,6 @@ pub enum Evidence {
     NotMeasured,
     /// It should be measured, and is not: the ramp holds.
     Missing,
-    /// Measured.
     Measured(Box<Trial>),
 }
 

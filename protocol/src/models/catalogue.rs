@@ -19,7 +19,6 @@ pub struct AliasEntry {
     pub set: HybridTime,
     /// Where it was set.
     pub origin: RegionName,
-    /// The model.
     pub model: ModelName,
     /// The alias, for example `production`; the rules of [`VersionName`].
     pub alias: VersionName,
@@ -32,9 +31,7 @@ pub struct AliasEntry {
 /// A version was deleted: manifests published at or before `deleted` are dead.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tombstone {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// When it was deleted.
     pub deleted: HybridTime,

@@ -127,9 +127,7 @@ pub struct ManifestFile {
 /// What a version of a model consists of. Immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// The files, sorted by path.
     pub files: Vec<ManifestFile>,
@@ -146,9 +144,7 @@ pub struct Manifest {
 /// A manifest in brief: what a catalogue lists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VersionSummary {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// Digest of the files (paths and contents): the version's identity.
     pub content: Digest,
@@ -203,7 +199,6 @@ pub enum ManifestError {
     /// A file's chunks don't make up the file.
     #[error("file {path:?}: {why}")]
     Chunks {
-        /// The file.
         path: String,
         /// What does not fit.
         why: String,
@@ -230,7 +225,7 @@ pub fn check_file_path(path: &str) -> Result<(), ManifestError> {
     {
         return fail(
             "only letters, digits, spaces and / . _ - + @ = , ( ) ! & ' $ ; : are allowed; rename \
-                the file",
+             the file",
         );
     }
 

@@ -21,10 +21,7 @@ pub enum MemberOrder {
         force: bool,
     },
     /// It has another name from now on.
-    Rename {
-        /// The name.
-        to: RegionName,
-    },
+    Rename { to: RegionName },
 }
 
 /// Why the members can't be changed so.
@@ -34,37 +31,28 @@ pub enum MemberOrderError {
     #[error(transparent)]
     Members(#[from] MembersError),
     /// No region was named.
-    #[error("a change of members needs the name of one")]
+    #[error("a change of members needs the name of a region or of the witness")]
     NoName,
     /// Not an order about overrides.
-    #[error("a change of members is no override")]
+    #[error("a change of members is not an override")]
     NoOverride,
     /// The leader knows no way to it.
     #[error(
-        "{region} is not in the configuration of the leader, {leader}; put it into `regions` of every agent's file \
-         (`[witness]`, if it is the witness), restart them one after the other, then repeat this"
+        "{region} is not in the configuration of the leader, {leader}; add it to `regions` in every \
+         agent's file (or `[witness]`, if it is the witness), restart the agents one by one, then \
+         retry"
     )]
-    NotConfigured {
-        /// The region.
-        region: RegionName,
-        /// The leader.
-        leader: AgentId,
-    },
+    NotConfigured { region: RegionName, leader: AgentId },
     /// Users are there.
     #[error(
         "{region} has {percent} % of the traffic; drain it first, or --force: its users are moved \
-            at once"
+         at once"
     )]
-    HasTraffic {
-        /// The region.
-        region: RegionName,
-        /// Its share.
-        percent: u8,
-    },
+    HasTraffic { region: RegionName, percent: u8 },
     /// Too few would decide.
     #[error(
-        "there would be {members} acceptors, and only {answering} of those that vote now answer: too few to decide by \
-         themselves; bring back or remove another member first"
+        "there would be {members} acceptors, but only {answering} of the present voters answer, \
+         which is no majority; bring back or remove another member first"
     )]
     NoMajorityLeft {
         /// How many of those that vote now answer.
@@ -73,12 +61,11 @@ pub enum MemberOrderError {
         members: usize,
     },
     /// Automatic failover would be refused.
-    #[error("after this {0}; or --force")]
+    #[error("after this change {0}; use --force to accept that")]
     NotAutomatic(String),
     /// The acceptor is another register's.
     #[error("{region} can't join: {why}")]
     Votes {
-        /// The region.
         region: RegionName,
         /// What it votes in.
         why: String,

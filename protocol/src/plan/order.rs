@@ -44,7 +44,6 @@ pub struct Override {
     pub kind: OverrideKind,
     /// Who ordered it.
     pub by: String,
-    /// Why.
     pub why: String,
     /// Whether a promoted region skips cool-down and ramp.
     #[serde(default)]
@@ -90,7 +89,6 @@ pub struct Order {
 /// A standing order that another one ends, and how long it would have stood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// The order.
     pub standing: Override,
     /// Time left, milliseconds.
     pub left_ms: u64,
@@ -109,7 +107,7 @@ pub enum OrderError {
     #[error("a {0} needs a region; only a hold can be for the whole mesh")]
     NoRegion(OverrideKind),
     /// A text is empty or too long.
-    #[error("`{what}` has {length} characters; 1 to {limit} are possible")]
+    #[error("`{what}` has {length} characters, expected 1 to {limit}")]
     Text {
         /// Which text.
         what: String,
@@ -122,16 +120,13 @@ pub enum OrderError {
     #[error("{0} ms is not within {FOR_MIN_MS} ms to {FOR_MAX_MS} ms (30 days)")]
     Duration(u64),
     /// As many as may stand.
-    #[error("{OVERRIDES_MAX} overrides stand already; restore some first")]
+    #[error("{OVERRIDES_MAX} overrides are in effect already; restore some first")]
     TooMany,
     /// Users must not be moved there.
     #[error("{region} can't be promoted, its verdict is {condition}: {reason}")]
     Unfit {
-        /// The region.
         region: RegionName,
-        /// Its verdict.
         condition: Condition,
-        /// Why.
         reason: String,
     },
     /// The register's members can't be changed so.
@@ -148,18 +143,17 @@ pub enum OrderError {
     /// Nobody would be left to take the region's traffic.
     #[error("{}", last_serving(.region, .carrier))]
     LastServing {
-        /// The region.
         region: RegionName,
         /// The drained region that would have the traffic.
         carrier: RegionName,
     },
     /// Nothing to take back.
-    #[error("no override stands for {}", .0.as_ref().map_or("the whole mesh", RegionName::as_str))]
+    #[error("no override is in effect for {}", region_or_mesh(.0))]
     NothingStands(Option<RegionName>),
     /// A text would forge lines of a log, or rewrite a terminal.
     #[error(
         "`{what}` holds {found:?}; control characters, line breaks and changes of direction are \
-            not allowed"
+         not allowed"
     )]
     Unprintable {
         /// Which text.
@@ -201,10 +195,7 @@ impl Override {
 impl fmt::Display for Override {
     /// `drain of eu-west-1 by ann (maintenance)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = self
-            .region
-            .as_ref()
-            .map_or("the whole mesh", RegionName::as_str);
+        let of = region_or_mesh(&self.region);
         write!(f, "{} of {of} by {} ({})", self.kind, self.by, self.why)
     }
 }
@@ -227,6 +218,10 @@ impl fmt::Display for Replaced {
             duration_in_words(self.left_ms)
         )
     }
+}
+
+fn region_or_mesh(region: &Option<RegionName>) -> &str {
+    region.as_ref().map_or("the whole mesh", RegionName::as_str)
 }
 
 fn last_serving(region: &RegionName, carrier: &RegionName) -> String {

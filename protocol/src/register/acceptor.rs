@@ -354,7 +354,6 @@ pub struct AcceptorAnswer {
     /// The acceptor's incarnation when it replied: whether its vote counts is told by this, not by
     /// its name.
     pub incarnation: Incarnation,
-    /// The reply.
     pub reply: AcceptorReply,
 }
 

@@ -76,12 +76,12 @@ pub enum MembersError {
     #[error("{0} is a member of the register already")]
     IsAMember(RegionName),
     /// Somebody must be left.
-    #[error("{0} is the last region of the register; a mesh without regions can't be")]
+    #[error("{0} is the last region of the register; a mesh needs at least one")]
     Last(RegionName),
     /// The witness is not a region.
     #[error(
-        "{WITNESS} names the register's further acceptor, so that no region is renamed from or to \
-            it"
+        "`{WITNESS}` is reserved for the acceptor that breaks ties; no region can be renamed from \
+         or to it"
     )]
     Witness,
     /// More than one member would change, so that majorities before and after might share nobody.
@@ -181,9 +181,9 @@ impl Members {
         }
 
         Some(format!(
-            "automatic failover is refused: {regions} regions and no witness, so that neither half of them can tell a \
-             dead region from a dead link; configure [witness] in every agent, then `failover \
-             members add {WITNESS}`"
+            "automatic failover is refused: {regions} regions and no witness, so that neither half \
+             of them can tell a dead region from a dead link; configure [witness] in every agent, \
+             then `failover members add {WITNESS}`"
         ))
     }
 

@@ -61,14 +61,12 @@ pub struct EgressUse {
     pub to: Option<RegionName>,
     /// Why: `answers` away from their users' home, `replication:<model>`, or `other`.
     pub cause: String,
-    /// Bytes.
     pub bytes: u64,
 }
 
 /// The live cost of a region. Amounts are in units of 1e-15 of the currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionCost {
-    /// The region.
     pub region: RegionName,
     /// The currency's code.
     pub currency: String,
@@ -85,7 +83,6 @@ pub struct RegionCost {
 /// How far a budget is used up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetUse {
-    /// The budget.
     pub name: String,
     /// Spent of it, basis points.
     pub spent_bp: u32,

@@ -122,7 +122,6 @@ impl fmt::Display for ProblemKind {
 /// One problem of one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Its kind.
     pub kind: ProblemKind,
     /// What it is about, such as a store or a model version; kind and subject identify the problem.
     pub subject: String,

@@ -33,9 +33,7 @@ pub struct Servability {
 /// What an agent knows of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionServability {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// See [`content_tag`].
     pub content_tag: u64,

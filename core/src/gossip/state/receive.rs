@@ -20,7 +20,6 @@ pub struct Judge<'a> {
     pub verifier: &'a dyn Verifier,
     /// Agents known to be alive: never dropped to make room.
     pub alive: &'a BTreeSet<AgentId>,
-    /// Now.
     pub now: Instant,
 }
 

@@ -64,7 +64,6 @@ pub enum Effect {
     Send {
         /// The acceptor: a region's name, or `witness`.
         to: RegionName,
-        /// The request.
         request: AcceptorRequest,
     },
     /// This proposer leads: it holds a majority's promises and what was decided before is committed
@@ -95,7 +94,7 @@ pub enum StepDown {
         silent_ms: u64,
     },
     /// Its region is a member no longer.
-    #[error("its region is no member of the register any more")]
+    #[error("its region is no longer a member of the register")]
     Removed,
 }
 
@@ -104,14 +103,14 @@ pub enum StepDown {
 pub enum NoJoin {
     /// It did not answer in time.
     #[error(
-        "its acceptor did not answer within {0} ms: an agent of it must run, connected, with its \
-            store in reach"
+        "its acceptor did not answer within {0} ms: check that an agent of that region runs, is \
+         connected, and reaches its store"
     )]
     Silent(u64),
     /// It votes in a register already.
     #[error(
         "its acceptor votes in a register of its own ({0:016x}): empty `register/` in its store if \
-            that one is not needed"
+         that one is not needed"
     )]
     Votes(u64),
 }

@@ -44,7 +44,6 @@ pub enum MeshAlert {
 /// The name and the severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertIdentity {
-    /// `alertname`.
     pub name: &'static str,
     /// How urgent it is.
     pub severity: Severity,
@@ -78,7 +77,6 @@ pub enum KnownBy {
 /// All that is fixed about an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRow {
-    /// `alertname`.
     pub name: &'static str,
     /// How urgent it is.
     pub severity: Severity,
@@ -115,7 +113,6 @@ impl MeshAlert {
         Self::CostDataLate,
     ];
 
-    /// Its name.
     pub const fn name(self) -> &'static str {
         self.row().name
     }

@@ -87,7 +87,7 @@ impl Journal {
         let now_s = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
         let left_h = validity.not_after_s.saturating_sub(now_s).max(0) / 3_600;
         let summary = format!("the certificate of {agent} expires soon");
-        let description = format!("{left_h} h are left; from then on it is alone");
+        let description = format!("it expires in {left_h} h; from then on the agent is cut off");
         let name = agent.to_string();
 
         self.raise(

@@ -29,7 +29,7 @@ impl Journal {
                 loser.version.base()
             );
             let told = format!(
-                "the later one, of {}, is kept as {model}@{version}; delete one of both",
+                "the later one, from {}, is kept as {model}@{version}; delete one of the two",
                 loser.origin
             );
             let since_ms = loser.published.wall_ms;

@@ -24,9 +24,9 @@ impl Journal {
                 return None;
             }
 
-            let summary = "nobody leads: the plan can't be changed".to_owned();
+            let summary = "no agent leads: the plan can't change".to_owned();
             let told = format!(
-                "{} has known of no leader for {} s",
+                "{} has seen no leader for {} s",
                 self.own,
                 LEADERLESS_MS / 1_000
             );

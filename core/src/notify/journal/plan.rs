@@ -44,7 +44,7 @@ impl Journal {
 
         let summary = alert.row().summary.to_owned();
         let description = format!(
-            "{} of {} requests/s stay where they should not",
+            "{} of {} requests/s stay in regions that should have lost them",
             short.unmoved_rps, short.load_rps
         );
 

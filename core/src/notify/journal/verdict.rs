@@ -17,9 +17,7 @@ const COARSE_MS: u64 = 10_000;
 /// own clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
-    /// The region.
     pub region: &'a RegionName,
-    /// The verdict.
     pub verdict: &'a RegionVerdict,
     /// See [`agreed_since`]; none if the verdict does not rest on observers.
     pub since_ms: Option<u64>,

@@ -34,17 +34,17 @@ impl Journal {
         if let Some(drift) = &drift
             && before.drift != state.drift
         {
-            let text = format!("{provider} is not as the plan wants it: {drift}");
+            let text = format!("{provider} differs from the plan: {drift}");
             let mark = blake3::hash(state.drift.join("\n").as_bytes()).to_hex();
             let id = format!("drift:{provider}:{}:{mark:.16}", state.plan);
             events.push(self.zone_event(EventKind::Drift, id, provider, state, &text, now_ms));
         }
 
         let fenced = state.fenced.as_deref();
-        let summary = format!("an agent that leads may not write to {provider}");
+        let summary = format!("the leader is fenced off from {provider}");
         self.zone_alert(MeshAlert::FenceLost, provider, summary, fenced, now_ms);
 
-        let summary = format!("somebody else changed records in {provider}");
+        let summary = format!("records in {provider} were changed outside the mesh");
         self.zone_alert(
             MeshAlert::ZoneDrift,
             provider,

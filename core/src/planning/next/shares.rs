@@ -96,7 +96,7 @@ impl Draft<'_> {
             (None, Some(target)) => (target.factors_bp.clone(), target.reason.clone()),
             (Some(why), _) => (
                 BTreeMap::new(),
-                format!("no traffic is moved for cost any more: {why}"),
+                format!("traffic is no longer moved for cost: {why}"),
             ),
         };
 

@@ -1,0 +1,89 @@
+//! What goes into an election and comes out of it.
+
+use regionmesh_protocol::{identity::RegionName, register::ballot::Ballot};
+use std::collections::BTreeSet;
+
+/// An election's patience, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ElectionSettings {
+    /// Shortest delay before an attempt.
+    pub delay_min_ms: u64,
+    /// Longest delay before the first attempt; doubled with each further one.
+    pub delay_max_ms: u64,
+    /// No delay is longer than this.
+    pub delay_cap_ms: u64,
+    /// How long a candidate waits for votes.
+    pub votes_ms: u64,
+    /// How long it waits where the others could elect it, refused to, and only failed regions are
+    /// left to answer: their agents may live, and seldom do.
+    pub failed_votes_ms: u64,
+    /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip
+    /// tells.
+    pub heard_ms: u64,
+    /// How long a vote that we gave is not given to another: candidates of the same instant would
+    /// fence each other.
+    pub lend_ms: u64,
+    /// How long an outranked leader does not stand: where two sides see only a third (a witness),
+    /// it damps the swing.
+    pub hold_off_ms: u64,
+}
+
+impl Default for ElectionSettings {
+    fn default() -> Self {
+        Self {
+            delay_min_ms: 50,
+            delay_max_ms: 300,
+            delay_cap_ms: 2_000,
+            votes_ms: 1_000,
+            failed_votes_ms: 300,
+            heard_ms: 1_000,
+            lend_ms: 400,
+            hold_off_ms: 5_000,
+        }
+    }
+}
+
+/// The leader that gossip tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLeader {
+    /// The highest ballot under which an agent says that it leads.
+    pub ballot: Ballot,
+    /// Whether SWIM holds that agent for alive.
+    pub is_alive: bool,
+}
+
+/// What this agent sees when it decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The leader, this agent itself excepted.
+    pub leader: Option<KnownLeader>,
+    /// Regions whose verdict is failed.
+    pub failed: BTreeSet<RegionName>,
+    /// The register's members as far as known.
+    pub members: BTreeSet<RegionName>,
+    /// Whether this agent's clock is too far off the others' to lead, and one of them may lead
+    /// instead.
+    pub is_clock_off: bool,
+}
+
+impl Sight {
+    /// Whether a candidate of `region` has nothing to better: the leader's agent lives, and its
+    /// region serves, or the candidate's own does not either (else a mesh whose regions all failed
+    /// would elect without end).
+    pub(super) fn is_led_well(&self, candidate: &RegionName) -> bool {
+        self.leader.as_ref().is_some_and(|leader| {
+            leader.is_alive
+                && (!self.failed.contains(&leader.ballot.agent.region)
+                    || self.failed.contains(candidate))
+        })
+    }
+}
+
+/// What the caller is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ElectionEffect {
+    /// Ask one agent of each of these regions (and the witness, if it is among them) for its vote.
+    AskVotes(Ballot, BTreeSet<RegionName>),
+    /// Take this ballot: start the proposer.
+    Stand(Ballot),
+}
