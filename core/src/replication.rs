@@ -1,4 +1,4 @@
-//! What holds when two regions said different things: versions, aliases, deletions.
+//! What applies if two regions changed the same thing: versions, aliases, deletions.
 
 use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
@@ -9,10 +9,9 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeSet;
 
-/// Where a published version belongs when another of the same name exists.
+/// Which of two versions of one name keeps the name.
 ///
-/// The earlier (hybrid time, then region) keeps the name, in every region alike: whoever compares,
-/// the order is the same.
+/// The earlier one (hybrid time, then region). The order is the same in every region.
 pub fn keeps_name<'a>(a: &'a VersionSummary, b: &'a VersionSummary) -> &'a VersionSummary {
     if (a.published, &a.origin, a.content) <= (b.published, &b.origin, b.content) {
         a
@@ -21,9 +20,8 @@ pub fn keeps_name<'a>(a: &'a VersionSummary, b: &'a VersionSummary) -> &'a Versi
     }
 }
 
-/// The name that the loser of a conflict gets: `7` becomes `7+conflict.<origin>`, and should that
-/// have been given to an earlier loser of the same origin, `7+conflict.<origin>.<first 8 digits of
-/// the content>`.
+/// The name that the loser of a conflict gets: `7` becomes `7+conflict.<origin>`, or, if an earlier
+/// loser of the same origin has that name, `7+conflict.<origin>.<first 8 digits of the content>`.
 pub fn conflict_name(loser: &VersionSummary) -> Result<VersionName, IdentityError> {
     if loser.version.is_conflict() {
         crowded_name(loser)
@@ -49,7 +47,7 @@ fn crowded_name(loser: &VersionSummary) -> Result<VersionName, IdentityError> {
     ))
 }
 
-/// One thing to do so that a region's catalogue becomes the mesh's.
+/// One step that brings a region's catalogue in line with the mesh's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SyncAction {
     /// Record a deletion and carry it out.
@@ -70,8 +68,8 @@ pub enum SyncAction {
     SetAlias(AliasEntry),
 }
 
-/// How `loser`, which we hold, gives way. The earliest loser of an origin has the plain conflict
-/// name, in every region alike; should a later one of ours stand there, it moves on first.
+/// How `loser`, which we hold, gives way. In every region the earliest loser of an origin has the
+/// plain conflict name; if a later one of ours has it, that one moves on first.
 fn renames<'a>(
     loser: &'a VersionSummary,
     winners: &ByName<'a>,
@@ -98,7 +96,7 @@ fn renames<'a>(
             moved.insert(occupant);
             vec![(*occupant, to), (loser, plain)]
         }
-        // Neither name is free: it waits for the occupant to go.
+        // Neither name is free: wait for the occupant to go.
         Some((_, Err(_))) => Vec::new(),
     }
 }

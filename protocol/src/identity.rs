@@ -1,8 +1,8 @@
 //! Names of meshes, regions and agents, and the SPIFFE ID that binds them to a certificate.
 //!
 //! `spiffe://<mesh>/region/<region>/agent/<agent>` (SPIFFE-ID specification §2). A name is parsed
-//! once, at the border, and is valid ever after: it is safe in a path, a DNS label, a metric label
-//! and a log line.
+//! once, at the boundary, and is valid from then on: it is safe in a path, a DNS label, a metric
+//! label and a log line.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -137,7 +137,7 @@ name_type!(
     AgentName, "agent", check_label
 );
 
-/// Which agent: its region and its name there. Comes from a certificate, never from a claim.
+/// An agent: its region and its name there. Comes from a certificate, never from a claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AgentId {
     /// The region that the agent runs in.

@@ -1,13 +1,13 @@
-//! Free text that people wrote: what it may hold, and how it is shown.
+//! Free text written by people: what it may contain, and how it is shown.
 //!
 //! A line break in a reason forges a line of a log, an escape sequence rewrites a terminal, a
-//! bidirectional override shows a name as another. Requests with such characters are refused where
-//! they come in ([`unprintable`]); what still comes from elsewhere (a peer, an older agent, an
-//! error of the system) is escaped where it is shown ([`visible`]).
+//! bidirectional override disguises a name. Requests with such characters are refused at the API
+//! ([`unprintable`]); text from elsewhere (a peer, an older agent, a system error) is escaped where
+//! it is shown ([`visible`]).
 
 use std::{borrow::Cow, fmt::Write};
 
-/// Whether a character must not reach a log, a terminal or a DNS record as it is: control
+/// Whether a character must not reach a log, a terminal or a DNS record unescaped: control
 /// characters (C0, DEL, C1), line and paragraph separators, and those that change the direction of
 /// text (Unicode TR36 §3.2, CVE-2021-42574).
 pub fn is_unprintable(c: char) -> bool {
@@ -23,7 +23,7 @@ pub fn is_unprintable(c: char) -> bool {
         )
 }
 
-/// The same set as the inside of a character class of a regular expression (ECMA 262), for schemas.
+/// The same set for the inside of a regular expression's character class (ECMA 262), for schemas.
 pub const UNPRINTABLE_CLASS: &str =
     r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff";
 
@@ -32,8 +32,8 @@ pub fn unprintable(text: &str) -> Option<char> {
     text.chars().find(|c| is_unprintable(*c))
 }
 
-/// The text with every unprintable character escaped as in Rust and JSON: `\n`, `\u{1b}`. What is
-/// printable is untouched, so that a text without such characters costs nothing.
+/// The text with every unprintable character escaped as in Rust: `\n`, `\u{1b}`. Text without such
+/// characters is returned as it is.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if unprintable(text).is_none() {
         return Cow::Borrowed(text);

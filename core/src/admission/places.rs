@@ -1,18 +1,17 @@
-//! Places for connections: who gets one, and whose is given up for it.
+//! Connection limits: which connection gets a place, and which one gives way.
 //!
-//! A connection is *idle* while its client owes it something (the head of a request, the next
-//! request) and *busy* while it is being answered. A newcomer is let in as long as a connection
-//! that may give way is idle: at its client's own limit the client's longest idle one, at the limit
-//! of all places the longest idle one of the client that holds the most. So connections that never
-//! ask for anything keep nobody out, however many there are and from however many addresses; a busy
-//! connection is never given up.
+//! A connection is *idle* while it waits for its client (for the head of a request, for the next
+//! request) and *busy* while a request is being answered. A new connection is admitted as long as
+//! one that may give way is idle: at its client's limit the client's longest idle one, at the total
+//! limit the longest idle one of the client that holds the most. So idle connections block no one,
+//! however many there are and from however many addresses; a busy connection never gives way.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
 
-/// How many connections there may be.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaceLimits {
     /// In all.
@@ -21,7 +20,7 @@ pub struct PlaceLimits {
     pub per_client: usize,
 }
 
-/// Why a newcomer gets no place.
+/// Why a new connection gets no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Its client holds as many as one client may, and all of them are busy.
@@ -33,16 +32,16 @@ pub enum Refused {
 /// A place that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admitted {
-    /// Names the connection; never used again.
+    /// Identifies the connection; never reused.
     pub id: u64,
-    /// The connection that gave way, and for which limit.
+    /// The connection that gave way, and because of which limit.
     pub evicted: Option<(u64, Refused)>,
 }
 
 #[derive(Debug)]
 struct Connection<C> {
     client: C,
-    /// When it became idle, counted in changes; none while it is busy.
+    /// When it became idle, as a count of changes; none while it is busy.
     idle_since: Option<u64>,
 }
 
@@ -59,8 +58,8 @@ pub struct Places<C> {
     limits: PlaceLimits,
     connections: BTreeMap<u64, Connection<C>>,
     clients: BTreeMap<C, Held>,
-    /// Clients with an idle connection: by how many they hold, then by how long the longest idle
-    /// one is.
+    /// Clients with an idle connection, by how many they hold, then by how long the longest idle
+    /// one has been idle.
     greediest: BTreeSet<(usize, Reverse<u64>, C)>,
     last_id: u64,
     changes: u64,
@@ -133,7 +132,7 @@ impl<C: Ord + Clone> Places<C> {
 
         let (count, _, greediest) = self.greediest.last().ok_or(Refused::Full)?;
         if *count < held {
-            // Whoever holds the most must not take from those that hold less.
+            // The client that holds the most must not displace those that hold less.
             return Err(Refused::Full);
         }
 
@@ -161,7 +160,7 @@ impl<C: Ord + Clone> Places<C> {
         });
     }
 
-    /// The connection waits for its client, from now on.
+    /// The connection waits for its client from now on.
     pub fn set_idle(&mut self, id: u64) {
         self.changes += 1;
         let now = self.changes;

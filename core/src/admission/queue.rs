@@ -1,11 +1,10 @@
 //! How long a request that joins a queue will wait, judged by how long the ones before it took.
 //!
-//! A server that knows this refuses at once what it would answer too late, and says when to come
-//! again. A bound on the *number* of waiting requests can't do that: sixteen are nothing for a
-//! model of a millisecond and a minute for one of four seconds.
+//! A server that knows this immediately refuses what it would answer too late, and says when to
+//! retry. A bound on the *number* of waiting requests can't do that: sixteen take 16 ms with a
+//! model that takes 1 ms, and a minute with one that takes 4 s.
 
-/// Part of a new duration in the average: an eighth, as in TCP's estimate of a round trip (RFC
-/// 6298).
+/// Weight of a new duration in the average: an eighth, as in TCP's round-trip estimate (RFC 6298).
 const GAIN_SHIFT: u32 = 3;
 
 /// A moving average of how long one place is taken.
@@ -15,7 +14,7 @@ pub struct QueueEstimate {
 }
 
 impl QueueEstimate {
-    /// A place was taken for so long, microseconds.
+    /// A place was taken for `took_us`, microseconds.
     pub fn record(&mut self, took_us: u64) {
         self.service_us = Some(match self.service_us {
             None => took_us,
@@ -26,8 +25,8 @@ impl QueueEstimate {
         });
     }
 
-    /// How long a request waits that comes behind `ahead` others for one of `places`, all taken,
-    /// microseconds. 0 as long as nothing was recorded: who knows nothing refuses nobody.
+    /// How long a request waits behind `ahead` others for one of `places`, all taken, microseconds.
+    /// 0 until something was recorded: without an estimate nothing is refused.
     pub fn wait_us(&self, ahead: usize, places: usize) -> u64 {
         let service_us = u128::from(self.service_us.unwrap_or(0));
         let wait_us = service_us * (ahead as u128 + 1) / places.max(1) as u128;

@@ -2,25 +2,24 @@
 
 use std::time::Duration;
 
-/// How much a board holds, whatever arrives.
+/// How much a board holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoardLimits {
-    /// Most owners; at the limit the one that is dead longest makes room.
+    /// Most owners; at the limit the one that has been dead longest makes room.
     pub agents: usize,
-    /// Largest payload, bytes: a committed plan or 256 versions of holdings take less than half of
-    /// it.
+    /// Largest payload, bytes: a committed plan or 256 versions of holdings take less than half.
     pub entry_bytes: usize,
-    /// Most bytes of all entries together; 1,024 agents with 64 KiB each.
+    /// Most bytes of all entries together: 1,024 agents with 64 KiB each.
     pub total_bytes: usize,
     /// Most entries in one delta. Checking a signature takes about 0.1 ms, so this bounds how long
     /// one `apply` takes.
     pub delta_entries: usize,
-    /// Bad signatures in one delta after which the rest of it is not looked at.
+    /// Bad signatures in one delta after which the rest of it is skipped.
     pub delta_forgeries: usize,
     /// Most owners remembered as forgotten.
     pub tombstones: usize,
-    /// A held chain is checked again after this long, so that an expired certificate can't go on
-    /// signing.
+    /// A held chain is checked again after this long, so that an expired certificate stops
+    /// counting.
     pub recheck_chain_after: Duration,
 }
 

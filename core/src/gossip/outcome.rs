@@ -1,4 +1,4 @@
-//! What becomes of entries: accepted, refused, or not published.
+//! What becomes of entries: accepted, rejected, or not published.
 
 use regionmesh_protocol::{codec::CodecError, identity::AgentId, status::FactKind};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub enum Rejection {
     /// Not newer than what is held.
     Stale,
-    /// Of an owner that was forgotten, and not newer than what was forgotten.
+    /// Its owner was forgotten, and it is not newer than what was forgotten.
     Forgotten,
     /// Its owner's certificate is not on the board.
     NoCertificate,
@@ -22,7 +22,7 @@ pub enum Rejection {
     TooLarge,
     /// No room for another agent or for more bytes.
     Full,
-    /// Beyond what one delta may hold, or after too many forgeries in it.
+    /// Beyond the limit of one delta, or after too many forgeries in it.
     NotLookedAt,
 }
 
@@ -85,7 +85,7 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// How many entries were refused, by reason. Exact duplicates are not counted: peers overlap.
     pub rejected: BTreeMap<Rejection, u64>,
-    /// Entries of our own came back that outrank ours (our clock was set back between two lives):
+    /// Our own entries came back with higher versions (our clock was set back between two runs):
     /// call [`Board::sign_anew`].
     pub is_outranked: bool,
 }

@@ -1,9 +1,9 @@
 //! How this agent's clock compares with those of the others.
 //!
-//! Each board exchange carries the clock of whoever answers; half of the round trip is the most
-//! that a comparison can be wrong by (Cristian 1989). Of the last measurements of a peer the one
-//! with the shortest round trip counts. Nobody knows which clock is right: the median of all of
-//! them stands for the majority, so that one that is off, or lies, decides nothing.
+//! Each board exchange carries the clock of the agent that answers; a comparison is off by at most
+//! half of the round trip (Cristian 1989). Of a peer's recent measurements the one with the
+//! shortest round trip counts. No clock is known to be right: the median of all stands for the
+//! majority, so that one that is wrong, or lies, decides nothing.
 
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,13 @@ pub const SKEW_REPORTED_MS: u64 = 2_000;
 /// An agent whose clock is further than this from the majority's does not stand for leader,
 /// milliseconds.
 pub const SKEW_LEADER_MAX_MS: u64 = 10_000;
-/// Measurements of one peer that are kept.
+/// Measurements kept per peer.
 const KEPT: usize = 8;
-/// A measurement counts for so long, milliseconds.
+/// How long a measurement counts, milliseconds.
 const FRESH_MS: u64 = 60_000;
-/// A longer round trip says too little, milliseconds.
+/// Measurements with a longer round trip are ignored, milliseconds.
 const ROUND_TRIP_MAX_MS: u64 = 2_000;
-/// Peers that are compared at most.
+/// Most peers that are compared.
 const PEERS_MAX: usize = 2_048;
 
 /// What an agent's clocks show, as a board exchange carries it.
@@ -28,20 +28,20 @@ const PEERS_MAX: usize = 2_048;
 pub struct ClockReading {
     /// Its wall clock, Unix milliseconds.
     pub unix_ms: u64,
-    /// How old the plan is that it knows, where it measured that.
+    /// The age of the plan that it knows, if it measured that.
     pub plan: Option<PlanAge>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Measurement {
     at_ms: u64,
-    /// The peer's clock less our own.
+    /// The peer's clock minus our own.
     offset_ms: i64,
     round_trip_ms: u64,
 }
 
 impl Measurement {
-    /// How far the peer's clock is off ours at least.
+    /// The least that the peer's clock differs from ours.
     fn distance_ms(&self) -> u64 {
         self.offset_ms
             .unsigned_abs()
@@ -49,21 +49,20 @@ impl Measurement {
     }
 }
 
-/// The clocks of peers beside our own. `now_ms` is a steady clock.
+/// The clocks of peers, compared with our own. `now_ms` is a monotonic clock.
 #[derive(Debug, Clone, Default)]
 pub struct PeerClocks {
     peers: BTreeMap<AgentId, VecDeque<Measurement>>,
 }
 
-/// How our own clock stands among all that are known.
+/// How our own clock compares with all known ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnClock {
     /// How many clocks are known, our own included.
     pub known: usize,
     /// How many of them agree with ours, our own included.
     pub agreeing: usize,
-    /// How far ours is ahead of the majority's; negative: behind. 0 where there is no majority
-    /// against it.
+    /// How far ours is ahead of the majority's; negative: behind. 0 if no majority disagrees.
     pub ahead_ms: i64,
     /// The peer whose clock differs most, and by how much it is ahead of ours.
     pub furthest: Option<(AgentId, i64)>,
@@ -97,12 +96,12 @@ impl PeerClocks {
         });
     }
 
-    /// Our own clock was set: what was measured against it before says nothing any more.
+    /// Our own clock was set: earlier measurements no longer count.
     pub fn own_clock_set(&mut self) {
         self.peers.clear();
     }
 
-    /// How our clock stands. `may_lead` says which peers could lead in our place.
+    /// How our clock compares. `may_lead` says which peers could lead in our place.
     pub fn judge(&mut self, may_lead: impl Fn(&AgentId) -> bool, now_ms: u64) -> OwnClock {
         for kept in self.peers.values_mut() {
             kept.retain(|measurement| now_ms.saturating_sub(measurement.at_ms) < FRESH_MS);

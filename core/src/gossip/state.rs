@@ -114,8 +114,8 @@ impl Board {
     }
 
     /// What a board with `theirs` lacks, about `max_bytes` of it. Whole owners as long as they fit,
-    /// so that a peer sees a rotated certificate together with the entries signed anew; if one
-    /// owner alone does not fit, its oldest entries.
+    /// so that a peer sees a rotated certificate together with the entries that it signs; if the
+    /// first owner does not fit, its oldest entries.
     pub fn delta_for(&self, theirs: &Digest, max_bytes: usize) -> Delta {
         let mut delta = Delta::default();
         let mut bytes = 0;
@@ -140,7 +140,7 @@ impl Board {
             if delta.is_empty() {
                 for (index, entry) in entries.into_iter().enumerate() {
                     bytes += entry.size();
-                    // One entry at least, or a limit set too small would stop all progress.
+                    // At least one entry, or a limit that is too small would stop all progress.
                     if index > 0 && bytes > max_bytes {
                         break;
                     }
@@ -162,8 +162,8 @@ impl Board {
     }
 
     /// Drops all entries of `owner` and remembers their version for a while, so that a relay that
-    /// has not forgotten it yet does not bring it back. The owner itself comes back with its next
-    /// newer entry.
+    /// still holds them does not bring them back. The owner itself returns with its next newer
+    /// entry.
     pub fn forget(&mut self, owner: &AgentId, now: Instant) {
         let Some(held) = self.owners.remove(owner) else {
             return;
@@ -199,8 +199,8 @@ impl Board {
 
         self.bytes -= owner.bytes();
         if let Fact::Certificate(chain) = &fact {
-            // What the old key signed can't be proven to a peer any more: the owner signs it anew,
-            // or it was an earlier life's and is void.
+            // Entries under the old key can no longer be proven to a peer: the owner signs them
+            // again, or they are from an earlier run and void.
             owner.entries.clear();
             owner.chain.clone_from(chain);
             owner.certified = entry.version;

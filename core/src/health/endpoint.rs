@@ -1,9 +1,9 @@
-//! What one observer concludes about a region's endpoint: each of its addresses by itself, and the
-//! whole.
+//! What one observer concludes about a region's endpoint: about each of its addresses, and about
+//! the whole.
 //!
-//! An address is judged by its row of probes ([`crate::health::probe`]) and by gray failure
+//! An address is judged by its recent probes ([`crate::health::probe`]) and by gray failure
 //! ([`crate::health::gray`]), whichever is worse. The endpoint is as good as the worst of the
-//! addresses that it can't do without ([`crate::health::verdict::of_addresses`]).
+//! addresses that it needs ([`crate::health::verdict::of_addresses`]).
 
 use crate::health::{
     gray::{GrayPolicy, GrayWindow},
@@ -13,7 +13,7 @@ use crate::health::{
 use regionmesh_protocol::status::condition::{AddressObservation, Condition};
 use std::net::IpAddr;
 
-/// Parts what made an address what it is from its last probe, in an observation's evidence.
+/// Separates the cause of an address's condition from its last probe, in an observation's evidence.
 pub const LAST_PROBE: &str = "; last: ";
 
 /// How an endpoint is judged.
@@ -27,12 +27,12 @@ pub struct EndpointPolicy {
     pub minimum: usize,
 }
 
-/// What changed by a probe: conditions before it.
+/// What a probe changed: the conditions before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Of the address; none if it stayed.
+    /// The address's condition before; none if it did not change.
     pub address: Option<Condition>,
-    /// Of the endpoint; none if it stayed.
+    /// The endpoint's condition before; none if it did not change.
     pub endpoint: Option<Condition>,
 }
 
@@ -62,8 +62,7 @@ struct AddressTracker {
 }
 
 impl EndpointTracker {
-    /// Nothing known yet of these addresses; none stands for the endpoint by its name. Probing
-    /// begins at `now_ms`.
+    /// A tracker of these addresses; none is the endpoint by its name. Probing begins at `now_ms`.
     pub fn new(addresses: &[Option<IpAddr>], now_ms: u64) -> Self {
         let new = |address: &Option<IpAddr>| AddressTracker {
             address: *address,
@@ -124,30 +123,30 @@ impl EndpointTracker {
         }
     }
 
-    /// The conclusion about the whole.
+    /// The conclusion about the endpoint.
     pub fn condition(&self) -> Condition {
         self.condition
     }
 
-    /// When it was reached, milliseconds of the clock handed in.
+    /// When it was reached, milliseconds of the caller's clock.
     pub fn since_ms(&self) -> u64 {
         self.since_ms
     }
 
-    /// Whether it failed, and by definite failures, not by silence alone.
+    /// Whether it failed by definite failures, not by silence alone.
     pub fn is_definite(&self) -> bool {
         let decides = self.addresses.get(self.decides);
         self.condition == Condition::Failed
             && decides.is_some_and(|address| address.probes.is_definite())
     }
 
-    /// What made the address that decides what it is.
+    /// The evidence of the address that decides.
     pub fn evidence(&self) -> String {
         let Some(address) = self.addresses.get(self.decides) else {
             return String::new();
         };
         match address.address {
-            // Which of several it is matters only when something is wrong with it.
+            // The address matters only if there are several and something is wrong with it.
             Some(ip) if self.addresses.len() > 1 && address.condition != Condition::Healthy => {
                 format!("{ip}: {}", address.evidence())
             }
@@ -193,7 +192,7 @@ impl AddressTracker {
             self.inference = Some(success_us.is_some());
         }
 
-        // Gray failure is a rate over time: probes that only confirm a failure would count that one
+        // Gray failure is a rate over time: probes that only confirm a failure would count one
         // moment many times.
         let since_last_ms = now_ms.saturating_sub(self.probed_ms);
         let is_extra =
@@ -202,7 +201,7 @@ impl AddressTracker {
         self.probed_ms = now_ms;
         let was = self.probes.record(result, now_ms, &policy.probes);
         if was == Some(Condition::Failed) {
-            // It is back from the dead: what it did before is punished already.
+            // It has just recovered: what it did before already had its consequences.
             self.gray = GrayWindow::default();
         }
 
@@ -216,7 +215,7 @@ impl AddressTracker {
         self.is_gray = gray > self.probes.condition();
 
         let after = match (self.probes.condition(), gray) {
-            // Nothing is known: that is no better than gray.
+            // Unknown is no better than gray.
             (Condition::Unknown, Condition::Healthy) => Condition::Unknown,
             (probes, gray) => probes.max(gray),
         };
@@ -228,8 +227,8 @@ impl AddressTracker {
         })
     }
 
-    /// Why it is as it is. Without the last probe where it is gray: that differs each time, and a
-    /// reason that changes for nothing wakes everybody up.
+    /// Why it is in its condition. Without the last probe if it is gray: that one differs each
+    /// time, and every changed reason is published.
     fn evidence(&self) -> String {
         let gray = self.reason.clone().filter(|_| self.is_gray);
         gray.unwrap_or_else(|| self.probes.reason())

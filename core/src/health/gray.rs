@@ -1,36 +1,36 @@
 //! Gray failure: an endpoint that answers, but too often wrongly or too late, though never badly
-//! enough in a row for [`crate::health::probe`] to call it failed.
+//! enough in a row for [`crate::health::probe`] to conclude that it failed.
 //!
-//! The last probes are kept in a window. Their rate of errors and a quantile of their times are
-//! compared with thresholds; what was concluded is given up only well below them, so that an
-//! endpoint at the edge does not flap. Gray failure only ever makes a conclusion worse.
+//! The last probes are kept in a window. Their error rate and a quantile of their times are
+//! compared with thresholds; a conclusion is withdrawn only well below them, so that an endpoint at
+//! the edge does not flap. Gray failure only ever makes a condition worse.
 
 use regionmesh_protocol::status::condition::Condition;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// When an endpoint that answers is not good enough.
+/// When an endpoint that answers counts as gray.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GrayPolicy {
-    /// Probes that are looked back on; nothing is concluded from less than half of them. 60: half a
-    /// minute.
+    /// Probes in the window; nothing is concluded from fewer than half of them. 60: half a minute.
     pub window: u16,
-    /// This many of them failed: gray, percent; 0: never. 30: three failures in ten pass unnoticed
-    /// as failures in a row more often than not, and no user accepts them.
+    /// The endpoint is gray if this part of them failed, percent; 0: never. 30: three failures in
+    /// ten rarely come in a row, and no user accepts them.
     pub error_percent: u8,
-    /// The quantile of the times of successful probes is above this: gray, milliseconds; 0: never.
-    /// What is slow depends on where observers are and what is served, so there is no default.
+    /// The endpoint is gray if the quantile of successful probes' times reaches this, milliseconds;
+    /// 0: never. What is slow depends on where observers are and what is served, so there is no
+    /// default.
     pub latency_ms: u64,
     /// Which quantile, percent.
     pub quantile_percent: u8,
-    /// What was concluded is given up at this part of the threshold, percent.
+    /// A conclusion is withdrawn at this part of the threshold, percent.
     pub clear_percent: u8,
-    /// What is concluded: `suspect` (share cut, reversibly) or `failed` (taken out).
+    /// What to conclude: `suspect` (share cut, reversibly) or `failed` (taken out).
     pub conclude: GrayConclusion,
 }
 
-/// What gray failure is taken for.
+/// The conclusion from gray failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrayConclusion {
@@ -53,7 +53,7 @@ impl Default for GrayPolicy {
     }
 }
 
-/// Most probes that a window keeps, whatever is configured.
+/// Largest window, probes.
 pub const WINDOW_MAX: u16 = 1_000;
 
 /// The last probes of one endpoint.
@@ -87,7 +87,7 @@ impl GrayWindow {
         );
 
         let quantile_us = self.quantile_us(policy.quantile_percent);
-        // Without one success there is no time to judge by; the errors say it all.
+        // Without a success there is no time to judge; the errors suffice.
         self.is_slow = quantile_us.is_some_and(|us| {
             beyond(
                 self.is_slow,
@@ -98,7 +98,7 @@ impl GrayWindow {
         });
     }
 
-    /// The conclusion: `Healthy` if nothing is wrong, else what the policy takes gray failure for.
+    /// `Healthy` if nothing is wrong, else the policy's conclusion from gray failure.
     pub fn condition(&self, policy: &GrayPolicy) -> Condition {
         match (self.has_errors || self.is_slow, policy.conclude) {
             (false, _) => Condition::Healthy,
@@ -150,8 +150,8 @@ impl GrayWindow {
     }
 }
 
-/// Hysteresis: above the threshold, or still above the part of it at which it is given up. A
-/// threshold of 0 is none.
+/// Hysteresis: at the threshold or above, or still above the part of it at which the conclusion is
+/// withdrawn. A threshold of 0 means none.
 fn beyond(was: bool, value: u64, threshold: u64, clear_percent: u64) -> bool {
     let limit = if was {
         threshold.saturating_mul(clear_percent) / 100

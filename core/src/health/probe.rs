@@ -1,30 +1,30 @@
-//! What one observer concludes about one endpoint, from a row of single probes.
+//! What one observer concludes about one endpoint from its probes.
 //!
-//! Two speeds. *Positive evidence* (refused, reset, an answer that is no good) is trusted quickly,
-//! since a network that merely loses packets does not forge it. *Silence* looks the same whether
-//! the endpoint is dead or a burst of loss passes, so it first makes an endpoint suspect, which one
+//! Two speeds. A *definite failure* (refused, reset, a wrong answer) counts quickly, since a
+//! network that merely loses packets does not cause it. *Silence* looks the same whether the
+//! endpoint is dead or a burst of loss passes, so it first makes an endpoint suspect, which one
 //! success undoes, and only much later failed.
 //!
-//! A first definite failure is confirmed at a quicker pace ([`FailureRun`]). Enough of them in a
-//! row are not enough by themselves: they must also span [`ProbePolicy::evidence_ms`], or else an
-//! endpoint that restarts within that time would be taken out of service for the length of a whole
-//! ramp.
+//! A first definite failure is confirmed at a quicker pace ([`FailureRun`]). The run must also span
+//! [`ProbePolicy::evidence_ms`]: otherwise an endpoint that restarts within that time would be out
+//! of service for the length of a whole ramp.
 //!
-//! Time is handed in and must come from a clock that the observer's own clock steps do not disturb.
+//! Callers pass in the time, from a monotonic clock.
 
 use regionmesh_protocol::status::condition::Condition;
 
 /// How one probe ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeResult {
-    /// Answered as it should.
+    /// A correct answer.
     Success {
         /// How long the answer took, microseconds.
         round_trip_us: u64,
         /// The answer in words: `200`.
         evidence: String,
     },
-    /// The endpoint, or its host, said no: refused, reset, closed early, a wrong status, garbage.
+    /// A definite failure of the endpoint or its host: refused, reset, closed early, a wrong
+    /// status, garbage.
     Positive(String),
     /// No answer, or the host can't be reached.
     Silence(String),
@@ -33,9 +33,9 @@ pub enum ProbeResult {
 /// When probes add up to a conclusion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbePolicy {
-    /// Positive evidence this many times in a row: failed. At least 1.
+    /// Definite failures in a row until the endpoint has failed. At least 1.
     pub failures: u32,
-    /// Failed only once the row of positive evidence spans this long, milliseconds.
+    /// The definite failures must span at least this long, milliseconds.
     pub evidence_ms: u64,
     /// Regular pause between two probes, milliseconds.
     pub interval_ms: u64,
@@ -48,22 +48,20 @@ pub struct ProbePolicy {
     /// No success for this long: failed, milliseconds.
     pub silent_ms: u64,
     /// The longest time between two results that counts as silence, milliseconds; a little more
-    /// than a probe and the pause after it take. An observer that was itself stopped for a minute
-    /// must not conclude from that minute.
+    /// than a probe and the pause after it take. An observer that was itself suspended for a minute
+    /// must not count that minute.
     pub gap_ms: u64,
 }
 
-/// Definite failures in a row, with no success between them: whether they suffice, and when to
-/// probe next.
+/// A run of definite failures without a success: whether it suffices, and when to probe next.
 ///
-/// Silence in between neither adds to the row nor ends it, and is not followed up at the quicker
-/// pace.
+/// Silence in between neither adds to the run nor ends it, and does not quicken the pace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FailureRun {
     count: u32,
     first_ms: u64,
     last_ms: u64,
-    /// Whether the last probe of all was one of the row, and not silent.
+    /// Whether the last probe belongs to the run, rather than being silent.
     is_current: bool,
 }
 
@@ -84,7 +82,7 @@ impl FailureRun {
         }
     }
 
-    /// Whether the endpoint has failed: often enough, and for long enough.
+    /// Whether the run is long enough, in number and time.
     pub fn is_conclusive(&self, policy: &ProbePolicy) -> bool {
         let spans_ms = self.last_ms.saturating_sub(self.first_ms);
         self.count >= policy.failures.max(1) && spans_ms >= policy.evidence_ms
@@ -105,13 +103,13 @@ impl FailureRun {
     }
 }
 
-/// An observer's conclusion about one endpoint, and what it rests on.
+/// An observer's conclusion about one endpoint, and the evidence for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTracker {
     condition: Condition,
     since_ms: u64,
     evidence: String,
-    /// What brought a bad conclusion about.
+    /// The cause of a bad conclusion.
     cause: Option<String>,
     /// Whether enough definite failures in a row were seen since it was healthy last.
     is_definite: bool,
@@ -126,7 +124,7 @@ pub struct ProbeTracker {
 }
 
 impl ProbeTracker {
-    /// Nothing known yet; probing begins at `now_ms`.
+    /// A tracker that knows nothing yet; probing begins at `now_ms`.
     pub fn new(now_ms: u64) -> Self {
         Self {
             condition: Condition::Unknown,
@@ -165,8 +163,8 @@ impl ProbeTracker {
                 self.silent_for_ms = 0;
                 self.successes = self.successes.saturating_add(1);
             }
-            // Silence between two refusals says nothing against them, so it leaves their count
-            // alone; and a refusal is no success, so it adds to the silence.
+            // Silence between two refusals does not contradict them, so it leaves their count
+            // alone; a refusal is not a success, so it adds to the silence.
             ProbeResult::Positive(evidence) | ProbeResult::Silence(evidence) => {
                 self.evidence = evidence;
                 self.successes = 0;
@@ -183,7 +181,7 @@ impl ProbeTracker {
         })
     }
 
-    /// Keeps what brought the conclusion about: later probes must not stand in for it.
+    /// Keeps the cause of the conclusion: later probes must not replace it.
     fn explain(&mut self, before: Condition, policy: &ProbePolicy) {
         let is_bad = matches!(self.condition, Condition::Suspect | Condition::Failed);
         let was_definite = self.is_definite;
@@ -233,7 +231,7 @@ impl ProbeTracker {
         self.condition
     }
 
-    /// When the conclusion was reached, milliseconds of the clock handed in.
+    /// When the conclusion was reached, milliseconds of the caller's clock.
     pub fn since_ms(&self) -> u64 {
         self.since_ms
     }
@@ -243,8 +241,7 @@ impl ProbeTracker {
         &self.evidence
     }
 
-    /// Why the conclusion is what it is: a bad one by what brought it about, and by what the last
-    /// probe saw where that differs.
+    /// The reason for the conclusion: the cause of a bad one, and the last probe if it differs.
     pub fn reason(&self) -> String {
         let Some(cause) = &self.cause else {
             return self.evidence.clone();

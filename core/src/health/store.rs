@@ -1,5 +1,4 @@
-//! When an object store counts as unavailable. Pure: fed with the outcome of every operation, and
-//! with the time.
+//! When an object store counts as unavailable, judged by the outcome of every operation.
 //!
 //! Outcomes are kept apart by area (the first folder of the path) and by access: a full disk still
 //! reads, and a policy may forbid one folder alone. An area fails once it failed at least twice,
@@ -18,10 +17,10 @@ pub const IDLE_MS: u64 = 6_000;
 /// The area of probes, which are not repeated: what they say is plainer than that others got no
 /// answer in time.
 pub const PROBE_AREA: &str = "probe";
-/// Most areas that are told apart; what is beyond counts as one.
+/// Most areas that are tracked separately; the rest counts as one.
 pub const AREAS_MAX: usize = 16;
 
-/// What an operation wanted.
+/// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Access {
     /// Reading or listing.
@@ -42,7 +41,7 @@ impl Access {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
-    /// Its first failure.
+    /// The first failure, milliseconds of the caller's clock.
     pub since_ms: u64,
     /// What fails.
     pub access: Access,
@@ -86,7 +85,7 @@ impl Area {
     }
 }
 
-/// The judge of one store.
+/// Tracks one store.
 #[derive(Debug, Clone, Default)]
 pub struct StoreJudge {
     areas: BTreeMap<(Access, String), Area>,
@@ -95,8 +94,8 @@ pub struct StoreJudge {
 }
 
 impl StoreJudge {
-    /// An operation ended; `Err` is the failure in words. That something is not there, or is there
-    /// already, is a success.
+    /// An operation ended; `Err` is the failure in words. "Not found" and "exists already" are
+    /// successes.
     pub fn observe(
         &mut self,
         access: Access,
@@ -157,7 +156,7 @@ impl StoreJudge {
         self.succeeded_ms.get(&access).copied()
     }
 
-    /// Whether an operation of this access failed and none has made up for it yet.
+    /// Whether an operation of this access failed and none has succeeded since.
     pub fn is_in_doubt(&self, access: Access) -> bool {
         self.areas.keys().any(|(known, _)| *known == access)
     }

@@ -1,9 +1,9 @@
 //! From the opinions of many observers to the verdict on a region.
 //!
 //! Two majorities: the agents of one observing region agree on that region's vote, then the
-//! observing regions agree on the verdict. So a region with ten agents has one vote, as has a
-//! region with one. The region that is judged does not vote: it may report itself failed or
-//! draining, never up, because a region that is cut off believes in itself.
+//! observing regions agree on the verdict. So a region with ten agents has one vote, like a region
+//! with one. The judged region does not vote: it may report itself failed or draining, never up,
+//! because a region that is cut off still looks healthy to itself.
 
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -20,9 +20,9 @@ const EVIDENCE_MAX: usize = 120;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressVerdict {
     pub address: IpAddr,
-    /// The verdict: by the same majority as a region's.
+    /// By the same majority as a region's verdict.
     pub condition: Condition,
-    /// Since when, Unix milliseconds of the agent that says so.
+    /// When it was reached, this agent's clock, Unix milliseconds.
     pub since_ms: u64,
     /// Why, in words.
     pub reason: String,
@@ -32,7 +32,7 @@ pub struct AddressVerdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionVerdict {
     pub condition: Condition,
-    /// Since when, Unix milliseconds of the agent that says so.
+    /// When it was reached, this agent's clock, Unix milliseconds.
     pub since_ms: u64,
     /// What each observing region concludes, sorted; `Unknown` abstains. The region itself is not
     /// among them.
@@ -43,32 +43,30 @@ pub struct RegionVerdict {
     pub addresses: Vec<AddressVerdict>,
 }
 
-/// What one agent says about one region: an observer its conclusion, an agent of the region itself
-/// its own report.
+/// What one agent says about one region: an observer's conclusion, or the own report of one of the
+/// region's agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opinion<'a> {
     /// Whose opinion.
     pub agent: &'a AgentId,
-    /// What it says.
     pub condition: Condition,
-    /// What brought it about; quoted, shortened, in the reason.
+    /// The evidence; the reason quotes it, shortened.
     pub evidence: &'a str,
-    /// Whether the opinion is recent and its agent alive; a stale one does not count.
+    /// Whether the opinion is recent and its agent alive; only then does it count.
     pub is_fresh: bool,
 }
 
 /// The verdict on `region`.
 ///
-/// - `observers`: what agents conclude from their probes; those of agents of `region` itself are
-///   left out.
-/// - `own_reports`: what agents of `region` report of it; those of others are left out. `Draining`
-///   if none of the fresh ones serves on and one drains; `Failed` if more than half of the fresh
-///   ones say so. They never lift it.
-/// - `previous`: the last verdict, whose `since_ms` stays while the condition does.
+/// - `observers`: what agents conclude from their probes; agents of `region` itself are ignored.
+/// - `own_reports`: what agents of `region` report about it; other agents are ignored. `Draining`
+///   if one of the fresh ones drains and none still serves; `Failed` if more than half of the fresh
+///   ones say so. They never improve the verdict.
+/// - `previous`: the last verdict; its `since_ms` is kept while the condition stays.
 ///
 /// `Failed` needs more than half of the observing regions that have an opinion; `Suspect` more than
-/// half `Failed` or `Suspect`; a tie goes to the milder. `Unknown` if nobody has an opinion. A
-/// single observing region decides alone: with two regions there is no better word to be had.
+/// half `Failed` or `Suspect`; a tie goes to the milder. `Unknown` if no region has an opinion. A
+/// single observing region decides alone: with two regions there is no better evidence.
 pub fn region_verdict(
     region: &RegionName,
     observers: &[Opinion<'_>],
@@ -123,7 +121,7 @@ pub fn region_verdict(
 
 /// The condition of an endpoint of several addresses: that of its `minimum`-th best, so that it has
 /// failed only when fewer than `minimum` of its addresses have not. `Unknown` counts as better than
-/// suspect: it may be healthy. Answers the index of the address that decides; none without
+/// suspect: it may be healthy. Returns the index of the address that decides; none without
 /// addresses.
 pub fn of_addresses(conditions: &[Condition], minimum: usize) -> Option<usize> {
     let mut order: Vec<usize> = (0..conditions.len()).collect();
@@ -143,9 +141,9 @@ fn badness(condition: Condition) -> u8 {
     }
 }
 
-/// What a region's agents, each speaking for its own address, say of the region as a whole: nothing
-/// while at least `minimum` addresses neither report themselves down nor are judged down by others;
-/// then `Draining` if any of them drains, else `Failed`.
+/// What a region's agents, each speaking for its own address, report about the region as a whole:
+/// nothing while at least `minimum` addresses neither report themselves down nor are judged down by
+/// others; otherwise `Draining` if any of them drains, else `Failed`.
 ///
 /// `addresses`: the verdict on each address, with what its own agents report.
 pub fn own_of_addresses(
@@ -175,10 +173,10 @@ pub fn own_of_addresses(
     }
 }
 
-/// Which of a region's addresses users are to be given, out of `configured`: all that are not
-/// judged failed or draining. One that nothing is known of stays as it `stands`. Never empty: where
-/// none would be left all are given, since the region as a whole is judged then, and an answer that
-/// may be bad beats none.
+/// Which of a region's `configured` addresses DNS answers: all that are not judged failed or
+/// draining. An unknown one is answered if it is in `stands`, the present answer. Never empty: if
+/// none would be left, all are answered, since then the region as a whole is judged, and an answer
+/// that may be bad beats none.
 pub fn answered(
     configured: &[IpAddr],
     verdicts: &[AddressVerdict],
@@ -201,7 +199,7 @@ pub fn answered(
     }
 }
 
-/// What more than half agree on, leaving out those without an opinion; a tie goes to the milder.
+/// What more than half agree on, ignoring those without an opinion; a tie goes to the milder.
 fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
     let mut voters = 0usize;
     let mut failed = 0usize;
@@ -231,7 +229,7 @@ fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
 }
 
 /// `Failed` or `Draining` if the region's own agents say so: an agent that drains while another
-/// serves on takes itself out of its load balancer, and not the region out of the mesh.
+/// still serves takes itself out of its load balancer, not the region out of the mesh.
 pub fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condition> {
     let fresh: Vec<Condition> = reports
         .iter()
@@ -253,8 +251,8 @@ pub fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condit
     }
 }
 
-/// The worse of both; failed is worse than draining, since a draining region still answers those
-/// who are there.
+/// The worse of both; failed is worse than draining, since a draining region still answers its
+/// present users.
 fn lower(observed: Condition, own: Condition) -> Condition {
     if observed == Condition::Failed {
         observed
@@ -284,8 +282,8 @@ fn describe(
     let list: Vec<String> = votes
         .iter()
         .map(|(observer, vote)| {
-            // A success is told by its time, which differs with each probe: it would change the
-            // reason for nothing.
+            // The evidence of a success is its time, which differs with each probe: it would change
+            // the reason needlessly.
             let evidence = by_region
                 .get(observer)
                 .filter(|_| matches!(vote, Condition::Suspect | Condition::Failed))

@@ -1,15 +1,14 @@
-//! Whether what an agent tells of plans and leaders is true, judged by what the acceptors
+//! Whether an agent's claims about plans and leaders are true, judged by what the acceptors
 //! themselves say.
 //!
-//! A status entry is one agent's word: it is signed, and still any agent can sign anything. So a
-//! plan that somebody tells of is looked up at the acceptors before anything acts on it. It is
-//! committed if a majority of the members accepted exactly it; it never was if a majority accepted
-//! nothing as late as it, since any two majorities share an acceptor.
+//! A status entry is one agent's claim: it is signed, but an agent can sign anything. So a plan
+//! that an agent reports is looked up at the acceptors before anything acts on it. It is committed
+//! if a majority of the members accepted exactly that plan; it never was if a majority accepted
+//! nothing as late, since any two majorities share an acceptor.
 //!
-//! Which members? A forged plan names whom it likes, and an agent that was away knows only the
-//! members of its time. So two majorities must agree: of the members that the plan names, and of
-//! those that the last plan believed names or, failing that, of the acceptors in this agent's own
-//! configuration.
+//! Which members? A forged plan can name any, and an agent that was away knows only old ones. So
+//! two majorities must agree: one of the members that the plan names, and one of those that the
+//! last believed plan names or, failing that, of the acceptors in this agent's own configuration.
 
 use regionmesh_protocol::{
     identity::RegionName,
@@ -22,18 +21,18 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whose word counts, apart from those that a plan itself names.
+/// Which acceptors count, apart from those that a plan itself names.
 #[derive(Debug, Clone, Copy)]
 pub struct Voters<'a> {
-    /// The members that the last plan believed names.
+    /// The members that the last believed plan names.
     pub known: Option<&'a Members>,
     /// The acceptors in this agent's configuration.
     pub configured: &'a BTreeSet<RegionName>,
-    /// This agent's region: while it is no member yet its acceptor does not count.
+    /// This agent's region: its acceptor does not count until it is a member.
     pub own: &'a RegionName,
 }
 
-/// What acceptors said when they were asked at one time.
+/// The acceptors' states in one round of reads.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     states: BTreeMap<RegionName, AcceptorState>,
@@ -130,7 +129,7 @@ impl Reading {
             .map_or_else(|| voters.configured.clone(), Members::names)
     }
 
-    /// The configuration's acceptors, without this agent's own where it is not among the members.
+    /// The configuration's acceptors, without this agent's own unless it is a member.
     fn configured(&self, members: &Members, voters: &Voters<'_>) -> BTreeSet<RegionName> {
         let is_asked = |name: &&RegionName| {
             *name != voters.own || members.has(name) || voters.configured.len() == 1

@@ -1,10 +1,9 @@
-//! When to elect a leader, and whether to lend one's vote.
+//! When to stand for leader, and whether to grant a vote.
 //!
-//! An election costs nothing in safety (the register sees to that), only in calm: a needless one
-//! fences a leader that did its work. So a candidate asks first (PreVote, Ongaro 2014 §9.6),
-//! whoever sees a leader at work refuses, and first attempts are spread over 50–300 ms. Which
-//! ballots are believed at all: [`crate::leader::ballots`]. Sans-IO: time and random numbers are
-//! handed in.
+//! Elections can't break safety (the register guarantees that), but a needless one fences a working
+//! leader. So a candidate asks first (PreVote, Ongaro 2014 §9.6), agents that see a working leader
+//! refuse, and first attempts are spread over 50–300 ms. [`crate::leader::ballots`] decides which
+//! ballots are believed. Sans-IO: callers pass in time and random numbers.
 
 mod types;
 
@@ -22,7 +21,7 @@ use regionmesh_protocol::{
 use std::collections::BTreeSet;
 
 /// Whether `votes` holds more than half of `members`. By name: a vote only says that an attempt is
-/// worth it.
+/// worthwhile.
 fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
     members.intersection(votes).count() > members.len() / 2
 }
@@ -50,7 +49,7 @@ pub struct Election {
     me: AgentId,
     boot: u64,
     known: KnownBallots,
-    /// The last ballot that this agent stood with.
+    /// The last ballot under which this agent stood.
     stood: Option<Ballot>,
     heard: Option<(Ballot, u64)>,
     lent: Option<(AgentId, u64)>,
@@ -60,7 +59,7 @@ pub struct Election {
 }
 
 impl Election {
-    /// An agent that follows. `boot` must differ between any two lives of the agent's election.
+    /// A follower. `boot` must differ between any two runs of the agent's election.
     pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
         Self {
             settings,
@@ -86,20 +85,19 @@ impl Election {
         &self.known
     }
 
-    /// Tells of a ballot that somebody told of; whether it is believed.
+    /// Takes in a ballot that was heard of; returns whether it is believed.
     pub fn observe(&mut self, ballot: &Ballot) -> bool {
         self.known.hear(ballot)
     }
 
-    /// Tells what the acceptor of `region` answered; whether all of it is believed. If not, it is
-    /// one vote less, whatever it says, and must not reach the proposer.
+    /// Takes in the answer of `region`'s acceptor; returns whether it is believed. If not, it is
+    /// one vote less and must not reach the proposer.
     pub fn acceptor_says(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
         self.known.acceptor(region, reply);
         self.known.believes(reply, self.stood.as_ref())
     }
 
-    /// A proposer got something from our acceptor: it is at work, though gossip may not know it
-    /// yet.
+    /// A proposer got an answer from our acceptor: it is working, although gossip may not know yet.
     pub fn heard(&mut self, ballot: &Ballot, now_ms: u64) {
         let reply = AcceptorReply::Refused {
             promised: ballot.clone(),
@@ -127,12 +125,12 @@ impl Election {
             .map(|(other, _)| other)
     }
 
-    /// At most one above the highest seen, and higher than any that this agent stood with; none
-    /// when the numbers are used up.
+    /// At most one above the highest seen, and higher than any that this agent stood under; none if
+    /// the numbers are used up.
     ///
-    /// A ballot that no acceptor could answer is seen by nobody, so a further attempt has the same
-    /// number. Its boot number is counted up instead: that keeps the ballots of one agent apart,
-    /// and the number within what others accept.
+    /// No agent sees a ballot that no acceptor could answer, so a further attempt has the same
+    /// number. Its boot number is incremented instead: that keeps the ballots of one agent
+    /// distinct, and the number within what others accept.
     fn next_ballot(&self) -> Option<Ballot> {
         let number = self
             .highest()
@@ -159,16 +157,15 @@ impl Election {
         ElectionEffect::Stand(ballot)
     }
 
-    /// Moves on with time. `random` is a fresh random number.
+    /// Acts on the time that has passed. `random` is a fresh random number.
     pub fn tick(&mut self, sight: &Sight, now_ms: u64, random: u64) -> Option<ElectionEffect> {
         self.known.set_members(&sight.members);
         if matches!(self.phase, Phase::Standing | Phase::Leading) {
             return None;
         }
 
-        // Who has no vote in the register does not lead it: its region was removed, or not added
-        // yet. Nor does an agent whose clock is far off, since a plan's points in time are read off
-        // its leader's clock.
+        // An agent whose region is not a member (removed, or not added yet) does not lead. Nor does
+        // one whose clock is far off, since a plan's times come from its leader's clock.
         let may_lead = sight.members.contains(&self.me.region) && !sight.is_clock_off;
         if !may_lead
             || sight.is_led_well(&self.me.region)
@@ -227,7 +224,7 @@ impl Election {
         self.wait(now_ms, random);
     }
 
-    /// How long votes are waited for where `refused` regions gave none.
+    /// How long to wait for votes if `refused` regions gave none.
     fn patience_ms(&self, sight: &Sight, refused: &BTreeSet<RegionName>) -> u64 {
         let sound: BTreeSet<_> = sight.members.difference(&sight.failed).cloned().collect();
         let open = sound.difference(refused).cloned().collect();
@@ -243,7 +240,7 @@ impl Election {
 
     fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
         let ballot = self.next_ballot()?;
-        // One vote each: a candidate's own is given to itself.
+        // One vote each: a candidate votes for itself.
         self.lent = Some((self.me.clone(), now_ms));
 
         let granted: BTreeSet<_> = sight
@@ -268,7 +265,7 @@ impl Election {
         Some(ElectionEffect::AskVotes(ballot, others))
     }
 
-    /// Takes a vote on `ballot`; `None`: the region could not be asked.
+    /// Takes in a vote on `asked`; `None`: the region could not be asked.
     pub fn voted(
         &mut self,
         from: &RegionName,
@@ -330,7 +327,7 @@ impl Election {
         self.attempts = 0;
     }
 
-    /// The proposer gave its ballot up: it led and was outranked, or it never got a majority.
+    /// The proposer gave up its ballot: it led and was outranked, or it never got a majority.
     pub fn stepped_down(&mut self, outranked_by: Option<&Ballot>, now_ms: u64, random: u64) {
         if let Some(ballot) = outranked_by {
             self.known.hear(ballot);
@@ -343,7 +340,8 @@ impl Election {
     }
 
     /// Answers a candidate. Of two that ask each other at the same time the one with the lower
-    /// ballot gives way: where regions are far apart both would else refuse, and try again in step.
+    /// ballot gives way: otherwise, with regions far apart, both would refuse and try again in
+    /// step.
     pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
         self.known.set_members(&sight.members);
         let gives_way =
@@ -353,7 +351,7 @@ impl Election {
         if refused.is_none() {
             self.lent = Some((request.ballot.agent.clone(), now_ms));
             if gives_way {
-                // Votes for our own ballot that are still to come count no more.
+                // Later votes for our own ballot no longer count.
                 self.phase = Phase::Waiting {
                     until_ms: now_ms.saturating_add(self.settings.lend_ms),
                 };

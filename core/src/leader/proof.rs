@@ -1,20 +1,20 @@
-//! Which proofs of orders were used: an order counts once, within a bounded time.
+//! Used proofs of orders: an order counts once, within a bounded time.
 
 use regionmesh_protocol::wire::{MAX_AGE_S, PeerRefusal};
 use std::collections::BTreeMap;
 
-/// Most orders remembered; each needed an operator's token, so nobody else can fill it.
+/// Most orders remembered; each needed an operator's token, so no outsider can fill the memory.
 pub const REMEMBERED_MAX: usize = 4_096;
 
-/// The orders that an agent received lately.
+/// The orders that an agent received recently.
 #[derive(Debug, Clone, Default)]
 pub struct UsedProofs {
-    /// Nonces, and until when an order with them would be recent enough to be taken again.
+    /// Nonces, and until when an order with them would be recent enough to be accepted again.
     used: BTreeMap<[u8; 16], u64>,
 }
 
 impl UsedProofs {
-    /// Takes an order whose proof was checked, unless it is too old or came before.
+    /// Accepts an order whose proof was checked, unless it is too old or a repetition.
     pub fn take(&mut self, nonce: [u8; 16], sent_ms: u64, now_ms: u64) -> Result<(), PeerRefusal> {
         let max_age_ms = MAX_AGE_S * 1_000;
         self.used.retain(|_, until_ms| *until_ms >= now_ms);

@@ -1,23 +1,22 @@
-//! The proposer of the register: takes a ballot, finds what was decided, and commits one plan after
-//! another.
+//! The proposer of the register: takes a ballot, finds what was decided, and commits plans one
+//! after another.
 //!
-//! Sans-IO: calls go in, [`Effect`]s come out, time is handed in. One round of `Prepare` gives the
-//! right to propose; the highest value that was accepted before is committed again under the new
-//! ballot before anything else (CASPaxos, Rystsov 2018, §2.2), and each further value costs one
-//! round of `Accept`. An accept whose outcome is not known is repeated with the same stamp and
-//! value until a majority has it or a higher ballot fences this proposer: one stamp never carries
-//! two values.
+//! Sans-IO: calls and the time go in, [`Effect`]s come out. One round of `Prepare` gives the right
+//! to propose; the highest value that was accepted before is committed again under the new ballot
+//! before anything else (CASPaxos, Rystsov 2018, §2.2), and each further value costs one round of
+//! `Accept`. An accept whose outcome is unknown is repeated with the same stamp and value until a
+//! majority has it or a higher ballot fences this proposer: one stamp never carries two values.
 //!
-//! The acceptors are those that the latest value found names. That is enough even if the caller's
+//! The acceptors are those that the latest value found names. That suffices even if the caller's
 //! list is old: each value was accepted by a majority of the members that its predecessor names, so
-//! some acceptor of every such majority leads on to the next list. It needs that members change one
-//! at a time ([`regionmesh_protocol::register::members`]), which [`Proposer::commit`] enforces, and
-//! that nobody changes them who has not committed anything yet, which [`Proposer::leading`] means.
-//! Votes are counted by incarnation, never by name: an acceptor that lost its state answers, and
-//! does not count.
+//! some acceptor of every such majority knows the next list. It requires that members change one at
+//! a time ([`regionmesh_protocol::register::members`]), which [`Proposer::commit`] enforces, and
+//! that a proposer commits something before it changes them, which [`Proposer::leading`]
+//! guarantees. Votes are counted by incarnation, never by name: an acceptor that lost its state
+//! answers, but does not count.
 //!
-//! A register that begins has no list. Its first leader counts answers by the names of the
-//! configuration, and waits a moment for all of them: whoever is not heard by then is a member
+//! A new register has no list. Its first leader counts answers by the names in the configuration,
+//! and waits a moment for all of them: an acceptor that has not answered by then is a member
 //! without a vote, and joins later.
 
 mod ask;
@@ -85,7 +84,7 @@ impl Proposer {
             .map(|leading| &leading.ballot)
     }
 
-    /// The ballot that this proposer holds or tries for.
+    /// The ballot that this proposer holds or seeks.
     pub fn ballot(&self) -> Option<&Ballot> {
         match &self.phase {
             Phase::Idle => None,
@@ -99,12 +98,12 @@ impl Proposer {
         self.lead()?.decided.as_ref()
     }
 
-    /// Who decides about the next value, while this proposer leads.
+    /// The members that decide about the next value, while this proposer leads.
     pub fn members(&self) -> Option<&Members> {
         self.lead().map(Leading::members)
     }
 
-    /// Whether it leads and has nothing under way.
+    /// Whether it leads and has nothing in progress.
     pub fn is_ready(&self) -> bool {
         self.lead()
             .is_some_and(|leading| leading.is_elected && leading.pending.is_none())
@@ -154,8 +153,8 @@ impl Proposer {
         Ok(self.ask(now_ms))
     }
 
-    /// Commits `value`. While another value is under way the latest asked for waits, earlier ones
-    /// are forgotten. A value that names no members leaves them as they are.
+    /// Commits `value`. While another value is in progress, the latest request waits and earlier
+    /// ones are dropped. A value that names no members keeps the present ones.
     pub fn commit(&mut self, mut value: Plan, now_ms: u64) -> Result<Vec<Effect>, ProposerError> {
         let Phase::Leading(leading) = &mut self.phase else {
             return Err(ProposerError::NotLeading);
@@ -206,7 +205,7 @@ impl Proposer {
         Ok(self.ask(now_ms))
     }
 
-    /// Takes an acceptor's answer. Old and repeated answers do no harm.
+    /// Takes in an acceptor's answer. Old and repeated answers do no harm.
     pub fn answered(
         &mut self,
         from: &RegionName,
@@ -237,8 +236,8 @@ impl Proposer {
         match reply {
             AcceptorReply::Refused { promised } => self.outranked(promised),
             AcceptorReply::State(state) => {
-                // A member without a vote may have promised anything, in whatever register: it says
-                // nothing of ours.
+                // A member without a vote may have promised anything in any register: that says
+                // nothing about ours.
                 let counts = self
                     .members()
                     .is_some_and(|members| members.counts(incarnation));
@@ -253,7 +252,7 @@ impl Proposer {
             AcceptorReply::Accepted(stamp) => self.accepted(incarnation, &stamp, now_ms),
             AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
-            // It asks the others; the same request is repeated meanwhile.
+            // Its agent asks the others; meanwhile the request is repeated.
             AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Vec::new(),
         }
     }
@@ -274,7 +273,7 @@ impl Proposer {
         }
         preparing.promised.insert(from.clone(), incarnation);
 
-        // What an acceptor kept of another register is no value of ours.
+        // A value that an acceptor kept from another register is not ours.
         let accepted = accepted.filter(|(_, value)| match &preparing.acceptors {
             Acceptors::Known(members) => value.members.register == members.register,
             Acceptors::First { .. } => true,
@@ -289,7 +288,7 @@ impl Proposer {
         self.elect(now_ms)
     }
 
-    /// Goes on to lead once a majority promised.
+    /// Leads once a majority promised.
     fn elect(&mut self, now_ms: u64) -> Vec<Effect> {
         let Phase::Preparing(preparing) = &mut self.phase else {
             return Vec::new();
@@ -386,8 +385,8 @@ impl Proposer {
         effects
     }
 
-    /// Tells of a ballot seen anywhere: in a refusal, on the board, in a committed plan. A higher
-    /// one ends this one's.
+    /// Takes in a ballot seen anywhere: in a refusal, on the board, in a committed plan. A higher
+    /// one ends ours.
     pub fn outranked(&mut self, by: Ballot) -> Vec<Effect> {
         match self.ballot() {
             Some(ours) if by > *ours => self.step_down(StepDown::Outranked(by)),
@@ -395,7 +394,7 @@ impl Proposer {
         }
     }
 
-    /// Gives the ballot up, for `reason`.
+    /// Gives up the ballot for `reason`.
     pub fn step_down(&mut self, reason: StepDown) -> Vec<Effect> {
         let ballot = self.ballot().cloned();
         self.phase = Phase::Idle;

@@ -1,9 +1,9 @@
-//! Alerts: conditions that hold for a while, begin and end. Events are what happened; alerts are
-//! what is the case.
+//! Alerts: conditions with a beginning and an end. An event is a point in time; an alert is a
+//! state.
 //!
-//! An alert's identity is its labels, as in Prometheus: two agents that tell of the same condition
-//! tell the same alert, and Alertmanager makes one of both. Every agent keeps this book; who sends
-//! it is decided in [`crate::notify::duty`].
+//! An alert's identity is its labels, as in Prometheus: two agents that report one condition send
+//! the same alert, and Alertmanager merges them. Every agent keeps this book;
+//! [`crate::notify::duty`] decides which agent sends it.
 
 mod table;
 
@@ -14,33 +14,33 @@ use regionmesh_protocol::{
 use std::{cmp::Reverse, collections::BTreeMap};
 pub use table::{AlertIdentity, AlertRow, KnownBy, MeshAlert, rows};
 
-/// Alerts kept at once. Beyond that the most numerous give way, and what is left out is counted.
+/// Most alerts kept. Beyond that the most numerous give way, and omitted ones are counted.
 pub const ALERTS_MAX: usize = 256;
-/// How long an alert that has ended is kept, so that its end is told also by who becomes
-/// responsible meanwhile, milliseconds.
+/// How long a resolved alert is kept, milliseconds, so that an agent that becomes responsible
+/// meanwhile still sends its end.
 pub const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
 
-/// The labels without which two alerts are the same.
+/// The labels that identify an alert.
 pub type Labels = BTreeMap<&'static str, String>;
 
-/// A condition that somebody should know of as long as it holds.
+/// A condition that people should know of while it is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     /// Its identity: `alertname`, `mesh`, `severity`, and what it is about.
     pub labels: Labels,
-    /// Of which kind are the events that begin and end it.
+    /// The kind of the events that begin and end it.
     pub kind: EventKind,
-    /// How much somebody should care.
+    /// How urgent it is.
     pub severity: Severity,
     /// In one sentence.
     pub summary: String,
-    /// The particulars, as known last.
+    /// The latest details.
     pub description: String,
-    /// Since when it holds, Unix milliseconds.
+    /// When it began, Unix milliseconds.
     pub starts_ms: u64,
-    /// Since when it does not hold any more, Unix milliseconds.
+    /// When it ended, Unix milliseconds; none while it is active.
     pub ended_ms: Option<u64>,
-    /// The only agent that can know of it; none where every agent does.
+    /// The only agent that can know of it; none if every agent can.
     pub witness: Option<AgentId>,
 }
 
@@ -49,7 +49,7 @@ impl Alert {
         self.labels.get("alertname").map_or("", String::as_str)
     }
 
-    /// What it is about beside a region: the values of its other labels, in the order of their
+    /// What it is about, apart from a region: the values of its other labels, in the order of their
     /// names.
     pub fn about(&self) -> String {
         let is_about =
@@ -64,7 +64,7 @@ impl Alert {
     }
 }
 
-/// The alerts that hold, and those that ended lately.
+/// Active and recently resolved alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertBook {
     alerts: BTreeMap<Labels, Alert>,
@@ -72,7 +72,7 @@ pub struct AlertBook {
 }
 
 impl AlertBook {
-    /// The alert holds. One that holds already keeps its beginning and gets the new description.
+    /// Raises an alert. An active one keeps its start time and gets the new description.
     pub fn raise(&mut self, alert: Alert) {
         match self.alerts.get_mut(&alert.labels) {
             Some(known) if known.ended_ms.is_none() => known.description = alert.description,
@@ -89,10 +89,10 @@ impl AlertBook {
         }
     }
 
-    /// Whether a further alert may be kept in a full book: one of the most numerous name gives way,
-    /// if that name has at least two more than the new alert's, or one more and the new alert is
-    /// more severe. Every name keeps its part of the book, and no two alerts replace each other in
-    /// turns.
+    /// Makes room for a further alert in a full book; returns whether it could. One of the most
+    /// numerous name gives way, if that name has at least two more than the new alert's, or one
+    /// more and the new alert is more severe. Every name keeps its part of the book, and no two
+    /// alerts replace each other in turn.
     fn makes_room(&mut self, alert: &Alert) -> bool {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for known in self.alerts.values() {
@@ -119,7 +119,7 @@ impl AlertBook {
         self.alerts.remove(&labels).is_some()
     }
 
-    /// Ends every alert of this name whose labels are as `claim` says.
+    /// Ends every alert of this name whose labels match `claim`.
     pub fn end(&mut self, name: &str, now_ms: u64, claim: impl Fn(&Labels) -> bool) {
         let standing = self
             .alerts
@@ -131,7 +131,7 @@ impl AlertBook {
         }
     }
 
-    /// Whether an alert with this name and label holds.
+    /// Whether an alert with this name and label is active.
     pub fn holds(&self, name: &str, label: &str, value: &str) -> bool {
         let is_it = |alert: &&Alert| {
             alert.name() == name && alert.labels.get(label).is_some_and(|is| is == value)
@@ -151,12 +151,12 @@ impl AlertBook {
         });
     }
 
-    /// All, those that ended included.
+    /// All alerts, including resolved ones.
     pub fn iter(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.values()
     }
 
-    /// How many were left out for want of room.
+    /// How many were omitted for lack of room.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }

@@ -1,30 +1,30 @@
-//! Who tells a receiver of events and alerts: one agent of all, so that nobody is told twice.
+//! Which agent notifies a receiver of events and alerts: one of all, so that each receiver gets an
+//! event once.
 //!
-//! The leader does, since every agent knows who that is. Where its word does not arrive (it says so
-//! on the board), or where nobody has led for a while, the first of the other living agents does,
-//! in the order of their names. Two agents that see the mesh differently, as in a partition, may
-//! both be on duty: what they send has the same identity, so a receiver that looks at it takes it
-//! once.
+//! The leader, since every agent knows who leads. If it can't reach the receiver (it publishes
+//! that), or if no agent has led for a while, the first of the other living agents by name. Two
+//! agents that see the mesh differently, as in a partition, may both be responsible: they send the
+//! same identities, so a receiver can drop duplicates.
 
 use regionmesh_protocol::identity::AgentId;
 
-/// How long the mesh may be without a leader until somebody else speaks, milliseconds: an election
-/// takes less.
+/// How long the mesh may be without a leader until another agent notifies, milliseconds: an
+/// election takes less.
 pub const LEADERLESS_MS: u64 = 10_000;
 
-/// An agent that may speak.
+/// An agent that may notify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Speaker<'a> {
     pub agent: &'a AgentId,
-    /// Whether it does not reach the receiver, as it says itself.
+    /// Whether it reports that it can't reach the receiver.
     pub is_unheard: bool,
 }
 
-/// The agent that tells the receiver now; none while an election is likely to be under way.
+/// The agent that notifies the receiver now; none while an election is probably in progress.
 ///
 /// - `alive`: the agents that are alive, in any order.
-/// - `leader`: who leads, as far as known.
-/// - `leaderless_ms`: how long no leader has been known that is alive, milliseconds.
+/// - `leader`: the leader, if known.
+/// - `leaderless_ms`: how long no living leader has been known, milliseconds.
 pub fn on_duty<'a>(
     alive: &[Speaker<'a>],
     leader: Option<&AgentId>,
@@ -43,7 +43,7 @@ pub fn on_duty<'a>(
 
     match leading {
         Some(leading) if !leading.is_unheard => Some(leading.agent),
-        // If nobody is heard, the leader goes on trying.
+        // If none reaches it, the leader keeps trying.
         Some(leading) => Some(heard.unwrap_or(leading.agent)),
         None => heard.or_else(|| alive.iter().map(|speaker| speaker.agent).min()),
     }

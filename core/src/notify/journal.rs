@@ -45,7 +45,7 @@ const QUOTED_MAX: usize = 1_000;
 /// What identifies a problem in the mesh: agent, kind, subject.
 type ProblemKey = (AgentId, ProblemKind, String);
 
-/// Compares, and tells.
+/// The journal of one agent.
 #[derive(Debug)]
 pub struct Journal {
     mesh: MeshName,
@@ -55,7 +55,7 @@ pub struct Journal {
     conditions: BTreeMap<RegionName, Condition>,
     plan: Option<CommittedPlan>,
     leader: Option<Ballot>,
-    /// Since when nobody leads.
+    /// Since when no agent leads.
     leaderless_ms: Option<u64>,
     zones: BTreeMap<String, ZoneState>,
     conflicts: Option<BTreeSet<(String, String)>>,
@@ -84,17 +84,17 @@ impl Journal {
         }
     }
 
-    /// What is the case, and what lately ceased to be.
+    /// Active and recently resolved alerts.
     pub fn alerts(&self) -> &AlertBook {
         &self.book
     }
 
-    /// Forgets what is over.
+    /// Forgets alerts that ended long ago.
     pub fn forget(&mut self, now_ms: u64) {
         self.book.forget(now_ms);
     }
 
-    /// Raises an alert, or tells more of one that holds.
+    /// Raises an alert, or updates an active one.
     fn raise(
         &mut self,
         kind: EventKind,
@@ -131,7 +131,7 @@ impl Journal {
     }
 }
 
-/// A stamp without spaces, the boot number included: what no two plans share.
+/// A stamp with its boot number, unique to one plan, without spaces.
 fn stamp(committed: &CommittedPlan) -> String {
     format!(
         "{}#{}",
@@ -144,7 +144,7 @@ fn ballot(ballot: &Ballot) -> String {
     format!("{ballot}.{:x}", ballot.boot)
 }
 
-/// Text that partly comes from peers, safe in a line of JSON or on a terminal.
+/// Text that partly comes from peers, made safe for a line of JSON or a terminal.
 fn quoted(text: &str) -> String {
     text.chars()
         .map(|c| if is_unprintable(c) { ' ' } else { c })

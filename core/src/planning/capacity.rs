@@ -1,23 +1,22 @@
-//! What a region could serve at most, estimated from what its model servers tell of themselves.
+//! A region's capacity, estimated from the counters of its model servers.
 //!
-//! Little's law the other way round: so many inferences may run at once, each takes so long, so at
-//! most so many are answered in a second. The estimate errs on the low side: times count by the
-//! upper bounds of their histogram's buckets and hold the wait for a place, an agent counts no more
-//! places than it has processors, and of the result half is believed. It says nothing of memory,
-//! accelerators or what is shared with other programs: where a number is known, declare it.
+//! Little's law reversed: concurrency divided by the time per inference gives the throughput. The
+//! estimate errs on the low side: times count by the upper bounds of their histogram's buckets and
+//! include the wait for a place, an agent counts no more places than it has processors, and only
+//! half of the result counts. It ignores memory, accelerators and other programs on the machine: if
+//! you know the capacity, declare it.
 
 use regionmesh_protocol::status::served::{LATENCY_BOUNDS_MS, Served};
 
-/// Fewer answers in a minute than this tell nothing.
+/// Fewer answers in a minute than this give no estimate.
 const ANSWERS_MIN: u64 = 100;
-/// What of the estimate is believed, percent.
+/// The part of the estimate that counts, percent.
 const BELIEVED_PERCENT: u64 = 50;
-/// Within this of the estimate that stands a new one is no news, percent: plans must not follow
-/// noise.
+/// A new estimate within this of the last one is ignored, percent: plans must not follow noise.
 const BAND_PERCENT: u64 = 30;
 
-/// The most that `places` inferences at once can serve at the latencies of `served`, requests per
-/// second; none where too little was served to tell.
+/// The throughput of `places` concurrent inferences at the latencies of `served`, requests per
+/// second; none if too little was served.
 pub fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
     let bound_ms = |bucket: usize| {
         LATENCY_BOUNDS_MS
@@ -48,8 +47,8 @@ pub fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
     Some(u32::try_from(rps).unwrap_or(u32::MAX).max(1))
 }
 
-/// The estimate to go on with: the one that `stands` until a new one is clearly another. A region
-/// that serves too little to tell keeps what was known.
+/// The estimate to use next: the one that `stands`, until a new one clearly differs. A region that
+/// serves too little for an estimate keeps the last one.
 pub fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
     let (Some(was), Some(is)) = (stands, estimate) else {
         return estimate.or(stands);

@@ -1,5 +1,4 @@
-//! Why a region stands where it does, and what it waits for: the words of the guards, the gate and
-//! the ramp.
+//! Why a region is where it is, and what it waits for: guards, gate and ramp in words.
 
 use super::{
     PlanInputs, RegionInput,
@@ -17,9 +16,9 @@ use regionmesh_protocol::{
 /// One region's place in the plan in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explanation {
-    /// Where it stands and since what.
+    /// Its traffic state and since when.
     pub standing: String,
-    /// What operators ordered that matters for it.
+    /// The overrides that concern it.
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,

@@ -1,10 +1,9 @@
-//! When a region that is on its way back will have its full share, if it stays healthy and nothing
-//! else happens.
+//! When a recovering region will have its full share, if it stays healthy and nothing else happens.
 
 use crate::recovery::ramp::RecoveryPolicy;
 use regionmesh_protocol::plan::{RegionPlan, Standing};
 
-/// What lies before a region, by the leader's clock.
+/// A region's way back, by the leader's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
     /// When its cool-down ends and its ramp begins, Unix milliseconds; none while it is on the
@@ -15,7 +14,7 @@ pub struct Forecast {
 }
 
 /// The earliest times; a region waits longer for missing models, for requests, or for another
-/// region on the ramp. None where the region is not on its way back.
+/// region on the ramp. None if the region is not recovering.
 pub fn forecast(region: &RegionPlan, recovery: &RecoveryPolicy, ttl_ms: u64) -> Option<Forecast> {
     let climb_ms = |from: usize, doublings: u8| {
         let hold =

@@ -1,4 +1,4 @@
-//! Whether model versions can be served: what each agent says of the versions that its region
+//! Whether model versions can be served: what each agent reports about the versions that its region
 //! holds, when a version may be promoted, and when a region that can't serve a model gives up its
 //! share of the traffic.
 
@@ -23,7 +23,7 @@ pub enum RegionState {
     Untested,
     /// It holds the version, and every agent that serves can serve it.
     Servable,
-    /// It holds the version, and its models are served by something else, which nobody can ask.
+    /// It holds the version, and another server serves its models: the outcome is unknown.
     Held,
     /// It holds the version, and an agent publishes outcomes of newer versions only.
     Unpublished,
@@ -32,8 +32,8 @@ pub enum RegionState {
 }
 
 impl RegionState {
-    /// Of a region that holds a version or not, from what its living agents publish: none for an
-    /// agent without the embedded server.
+    /// From whether a region holds a version and what its living agents publish; none for an agent
+    /// without the embedded server.
     pub fn of<'a>(is_held: bool, agents: impl IntoIterator<Item = Option<Known<'a>>>) -> Self {
         let agents: Vec<_> = agents.into_iter().collect();
         if agents.is_empty() {
@@ -58,7 +58,7 @@ impl RegionState {
         }
     }
 
-    /// Whether nothing in this region speaks against the version.
+    /// Whether this region is no obstacle to a promotion.
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Servable | Self::Held)
     }
@@ -96,14 +96,14 @@ pub enum Promotable {
     Yes,
     /// Not yet: regions are still replicating or testing it.
     NotYet,
-    /// No, and waiting does not help: so many regions can't serve it, or are silent, that no
-    /// majority is left.
+    /// No, and waiting does not help: too many regions can't serve it, or are silent, for a
+    /// majority.
     No,
 }
 
-/// Whether a version in these states may be promoted; all regions of the mesh are given. A region
-/// that holds the version and does not publish its outcome counts as able to serve it, unless any
-/// region can't.
+/// Whether a version in these states may be promoted; `regions` has every region of the mesh. A
+/// region that holds the version and does not publish its outcome counts as able to serve it,
+/// unless some region can't.
 pub fn promotable(regions: &BTreeMap<RegionName, RegionState>) -> Promotable {
     let count = |is: fn(&RegionState) -> bool| regions.values().filter(|state| is(state)).count();
     let is_doubted = count(|state| matches!(state, RegionState::Unservable(_))) > 0;
@@ -136,9 +136,9 @@ pub struct RegionModels {
 /// The models for whose sake `own` should get no traffic: more than half of the other regions serve
 /// them, and `own` can't.
 ///
-/// A model that hardly any region can serve takes nobody's traffic, and where more than half of all
-/// regions would have to go for one model or another, none does: users are then better off with the
-/// models that each region has.
+/// A model that hardly any region can serve costs no region its traffic. If more than half of all
+/// regions would have to leave for one model or another, none does: users are then better off with
+/// the models that each region has.
 pub fn given_up_for(
     own: &RegionName,
     regions: &BTreeMap<RegionName, RegionModels>,

@@ -1,10 +1,10 @@
-//! The ramp: how a region that came back takes its traffic again.
+//! The ramp: how a recovered region takes its traffic back.
 //!
-//! First a gate, which the region must pass in good health and which is longer for a region that
-//! fails often; then steps, each a share of its normal weight held for a while and until enough
+//! First a gate, during which the region must stay healthy and which is longer for a region that
+//! fails often; then steps, each a share of its normal weight, held for some time and until enough
 //! requests were seen; worse errors or latency than in the regions that serve cost a step and
-//! double its hold. Settings may change while a region is on the ramp, so every answer here is
-//! total: a step that is no longer there counts as the last one.
+//! double its hold. Settings may change while a region is on the ramp, so every function here is
+//! total: a step that no longer exists counts as the last one.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,11 @@ use serde::{Deserialize, Serialize};
 pub struct RampStep {
     /// Share of the region's normal weight, percent.
     pub percent: u8,
-    /// How long the step is held at least, milliseconds.
+    /// Shortest hold of the step, milliseconds.
     pub hold_ms: u64,
 }
 
-/// How a region comes back. Defaults: the schedule of the design, a full return takes 35 minutes
-/// after the gate.
+/// How a region comes back. With the defaults a full return takes 35 minutes after the gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoveryPolicy {
@@ -31,19 +30,19 @@ pub struct RecoveryPolicy {
     pub forget_flaps_ms: u64,
     /// The steps; after the last, the full share.
     pub steps: Vec<RampStep>,
-    /// Each step is held for at least this many times the time to live of DNS answers: before, not
-    /// all resolvers know of it. 5: the long-lived tail of caches has followed.
+    /// Each step is held for at least this many times the time to live of DNS answers: until then
+    /// not all resolvers have the new weights. 5 covers the long tail of caches.
     pub ttl_multiple: u32,
-    /// Each step is held until the region saw this many requests; probes count in the end, so that
-    /// thin traffic delays and does not stop a ramp. 500: 2 % of errors show with more than 99 %
-    /// certainty.
+    /// Each step is held until the region saw this many requests; eventually probes count too, so
+    /// that thin traffic delays a ramp but does not stop it. 500: an error rate of 2 % shows with
+    /// more than 99 % certainty.
     pub min_requests: u64,
     /// Error rates below this count as this when regions are compared, basis points: a single error
     /// is no trend.
     pub errors_floor_bp: u16,
 }
 
-/// Most doublings of a step's hold: 64 times is as good as an operator's attention.
+/// Most doublings of a step's hold: 64 times the hold leaves time for an operator to act.
 const DOUBLINGS_MAX: u8 = 6;
 
 impl Default for RecoveryPolicy {
@@ -79,14 +78,14 @@ impl Default for RecoveryPolicy {
 pub enum RampMove {
     /// Stay on the step.
     Hold,
-    /// Go on this step.
+    /// Go to this step.
     Step(usize),
     /// The ramp is done: the full share.
     Full,
 }
 
 impl RecoveryPolicy {
-    /// How long a region with so many recent failures must be healthy before its ramp begins,
+    /// How long a region with `flaps` recent failures must be healthy before its ramp begins,
     /// milliseconds.
     ///
     /// `gate_ms × 2^(flaps - 1)`, at most `gate_max_ms`; a region without failures (drained, or
@@ -97,7 +96,7 @@ impl RecoveryPolicy {
         self.gate_ms.saturating_mul(factor).min(self.gate_max_ms)
     }
 
-    /// Where a region goes whose gate opens and that has `percent` of its share already: to the
+    /// Where a region goes when its gate opens, if it has `percent` of its share already: to the
     /// first step that takes nothing from it.
     pub fn enter(&self, percent: u8) -> RampMove {
         match self.steps.iter().position(|step| step.percent >= percent) {
@@ -106,7 +105,7 @@ impl RecoveryPolicy {
         }
     }
 
-    /// How long `step` is held at least, milliseconds, with answers that live for `ttl_ms`.
+    /// Shortest hold of `step`, milliseconds, with a DNS time to live of `ttl_ms`.
     pub fn hold_for(&self, step: usize, doublings: u8, ttl_ms: u64) -> u64 {
         let Some(last) = self.steps.len().checked_sub(1) else {
             return 0;
@@ -125,8 +124,8 @@ impl RecoveryPolicy {
         doublings.saturating_add(1).min(DOUBLINGS_MAX)
     }
 
-    /// Where a healthy region goes that has been on `step` for `held_ms` of `hold_ms`. One step at
-    /// a time, however long.
+    /// Where a healthy region goes after `held_ms` of `hold_ms` on `step`. One step at a time,
+    /// however long.
     pub fn advance(&self, step: usize, held_ms: u64, hold_ms: u64) -> RampMove {
         let Some(last) = self.steps.len().checked_sub(1) else {
             return RampMove::Full;

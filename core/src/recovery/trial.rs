@@ -1,22 +1,21 @@
-//! How a region on the ramp does, beside the regions that serve: enough requests seen, and not
-//! worse.
+//! Canary analysis: whether a region on the ramp saw enough requests, and does no worse than the
+//! regions that serve.
 //!
 //! Errors are compared by a one-sided Poisson test against the control regions' rate, latency by
-//! the buckets of a coarse histogram. Both may err on the side of the users: a false alarm costs
-//! one more hold.
+//! the buckets of a coarse histogram. Both err on the side of the users: a false alarm costs one
+//! more hold.
 
 use regionmesh_protocol::status::served::{LATENCY_BOUNDS_MS, Served};
 
-/// So many times a step's hold its users' own requests are waited for before probes count: a region
-/// that answers 2 % of a hundred requests a second with errors would else be let through its first
-/// step half the time.
+/// Probes count only after this many times a step's hold without enough user requests: otherwise a
+/// region that fails 2 % of a hundred requests a second would pass its first step half the time.
 pub const PATIENCE: u64 = 4;
 /// A region's error rate may be this many times the control's before the difference counts.
 const ERRORS_FACTOR: f64 = 1.5;
-/// How unlikely so many errors must be at the control's rate, looked at again and again while a
+/// How unlikely the number of errors must be at the control's rate: for the repeated looks while a
 /// step is held ...
 const UNLIKELY_EARLY: f64 = 0.001;
-/// ... and once more when the step is about to end.
+/// ... and for the last look, when the step is about to end.
 const UNLIKELY_AT_END: f64 = 0.02;
 
 /// What was served since a step of the ramp began.
@@ -24,8 +23,7 @@ const UNLIKELY_AT_END: f64 = 0.02;
 pub struct Trial {
     /// The step's index.
     pub step: usize,
-    /// When the step began, Unix milliseconds: with `step` it tells whether this is about the
-    /// present step.
+    /// When the step began, Unix milliseconds; with `step` it identifies the step.
     pub since_ms: u64,
     /// By the region on the ramp.
     pub own: Served,
@@ -33,22 +31,22 @@ pub struct Trial {
     pub control: Option<Served>,
 }
 
-/// What is known of a region's service while it ramps.
+/// Measurements of a region's service while it ramps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Evidence {
-    /// Nobody measures it here (others serve the models): the ramp goes by the verdict and the
+    /// Not measured here (another server serves the models): the ramp goes by the verdict and the
     /// clock.
     #[default]
     NotMeasured,
-    /// It should be measured, and is not: the ramp holds.
+    /// Due, but missing: the ramp holds.
     Missing,
     Measured(Box<Trial>),
 }
 
 impl Trial {
-    /// Whether it saw as many requests as a step needs that was held for `held_ms` and must be for
-    /// `hold_ms`. Probes count for requests where traffic is thin: none comes at all, or too little
-    /// in [`PATIENCE`] times the hold.
+    /// Whether it saw enough requests for a step that was held for `held_ms` of `hold_ms`. Probes
+    /// count as requests if traffic is thin: no requests at all, or too few in [`PATIENCE`] times
+    /// the hold.
     pub fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
         let is_thin = self.own.requests() == 0 || held_ms >= hold_ms.saturating_mul(PATIENCE);
         let seen = if is_thin {
@@ -65,9 +63,9 @@ impl Trial {
         self.own.requests().saturating_add(self.own.probes)
     }
 
-    /// In what the region does worse than the control; none if in nothing. `floor_bp`: error rates
-    /// below this count as this, basis points. `is_end`: the step would end now, so that this is
-    /// the last look at it.
+    /// In what the region does worse than the control; none if it does not. `floor_bp`: error rates
+    /// below this count as this, basis points. `is_end`: the step would end now, so this is its
+    /// last look.
     pub fn worse(&self, floor_bp: u16, is_end: bool) -> Option<String> {
         let control = self.control.filter(|control| control.requests() > 0)?;
         self.more_errors(&control, floor_bp, is_end)
@@ -137,8 +135,8 @@ fn bound(bucket: usize) -> String {
 
 /// Probability of `count` or more events where `mean` are expected.
 fn poisson_tail(count: u64, mean: f64) -> f64 {
-    // Far above the mean nothing is left; far below all is. Between, the sum of the terms below
-    // `count`.
+    // Far above the mean the probability is 0, at or below it 1. Between, 1 less the sum of the
+    // terms below `count`.
     if count == 0 || mean <= 0.0 {
         return if count == 0 { 1.0 } else { 0.0 };
     }

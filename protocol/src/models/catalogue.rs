@@ -1,4 +1,4 @@
-//! All that a region holds: versions, aliases, deletions.
+//! A region's catalogue: versions, aliases, deletions.
 
 use crate::{
     clock::HybridTime,
@@ -24,7 +24,7 @@ pub struct AliasEntry {
     pub alias: VersionName,
     /// The version that it names.
     pub version: VersionName,
-    /// Who set it, as they said.
+    /// Who set it, by their own account.
     pub by: String,
 }
 
@@ -37,19 +37,19 @@ pub struct Tombstone {
     pub deleted: HybridTime,
     /// Where it was deleted.
     pub origin: RegionName,
-    /// Digest of the content that was deleted, as far as it was known. The name stays taken for any
-    /// other content: a pinned `name@version` must never mean two things.
+    /// Digest of the deleted content, if known. The name stays reserved for that content: a pinned
+    /// `name@version` must never mean two things.
     pub content: Option<Digest>,
 }
 
 impl Tombstone {
-    /// Whether the name may be given to `content` again: only to what it named before.
+    /// Whether the name may be reused for `content`: only for the content that it named before.
     pub fn allows(&self, content: Digest) -> bool {
         self.content.is_none_or(|deleted| deleted == content)
     }
 }
 
-/// All that a region holds, as one region tells another.
+/// Everything that a region holds, as regions exchange it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue {
     /// Versions with a committed manifest, sorted.
@@ -61,7 +61,7 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The versions of models that users publish: those of internal models are left out.
+    /// The versions of models that users published, without internal models.
     pub fn published(&self) -> impl Iterator<Item = &VersionSummary> {
         self.versions
             .iter()
@@ -76,7 +76,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// Sorts and removes what is outranked: the normal form that digests are taken of.
+    /// Sorts, and removes outranked entries: the normal form, over which digests are computed.
     pub fn normalise(&mut self) {
         // Newest first within a name, so that `dedup` keeps the newest.
         self.tombstones
@@ -94,8 +94,8 @@ impl Catalogue {
         self.versions.dedup();
     }
 
-    /// Versions that are still held although they were deleted, as the deletions that are to be
-    /// carried out. Asked before [`Catalogue::normalise`], which hides them.
+    /// The deletions that still have to be carried out, because their version is still held. Call
+    /// this before [`Catalogue::normalise`], which hides them.
     pub fn unfinished_deletions(&self) -> Vec<Tombstone> {
         let held = self.by_name();
         let is_unfinished = |stone: &&Tombstone| {
@@ -110,7 +110,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// A hash of the whole: equal catalogues, equal digests.
+    /// A hash of the catalogue: equal catalogues have equal digests.
     pub fn digest(&self) -> Result<Digest, CodecError> {
         Ok(Digest::of(&codec::encode_document(self)?))
     }

@@ -1,10 +1,10 @@
-//! Where a file is cut into chunks: FastCDC (Xia et al. 2016, the 2020 revision), each chunk named
-//! by BLAKE3.
+//! Cuts files into chunks: FastCDC (Xia et al. 2016, the 2020 revision), each chunk identified by
+//! BLAKE3.
 //!
-//! Content decides where a cut is, so that an insertion moves the cuts after it along and changes
-//! only its own chunk: the next version of a model shares most chunks with the last. Chunks of 1
-//! MiB on average keep a manifest at 40 bytes a megabyte and a request at a few of them, and still
-//! find the shared parts of a fine-tuned model.
+//! Content decides where to cut, so that an insertion shifts later cuts and changes only its own
+//! chunk: the next version of a model shares most chunks with the last. Chunks of 1 MiB on average
+//! keep a manifest at 40 bytes per megabyte and a request at a few chunks, and still find the
+//! shared parts of a fine-tuned model.
 
 use crate::models::digest::Digest;
 use fastcdc::v2020::FastCDC;
@@ -19,7 +19,7 @@ pub struct Chunk {
     pub length: u32,
 }
 
-/// Shortest chunk but the last of a file, bytes.
+/// Shortest chunk, except the last of a file, bytes.
 pub const CHUNK_MIN: usize = 256 << 10;
 /// Average chunk of random content, bytes.
 pub const CHUNK_AVERAGE: usize = 1 << 20;
@@ -35,12 +35,12 @@ pub struct Chunker {
     size: u64,
 }
 
-/// A file as cut.
+/// A file cut into chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Size, bytes.
     pub size: u64,
-    /// BLAKE3 of the whole.
+    /// BLAKE3 of the whole file.
     pub digest: Digest,
     /// The chunks, in order.
     pub chunks: Vec<Chunk>,
@@ -52,7 +52,7 @@ impl Chunker {
         self.whole.update(piece);
         self.size += piece.len() as u64;
         self.pending.extend_from_slice(piece);
-        // Only where the longest chunk fits is a cut independent of what comes next.
+        // A cut is independent of later bytes only if the longest chunk fits.
         self.cut_while(|remaining| remaining >= CHUNK_MAX);
     }
 

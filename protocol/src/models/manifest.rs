@@ -21,12 +21,12 @@ name_type!(
     VersionName, "version", check_version
 );
 
-/// What the names of the mesh's own data begin with: they are replicated as models are, and neither
-/// served nor listed with them.
+/// Prefix of the names of the mesh's own data, which is replicated like models, but neither served
+/// nor listed.
 const INTERNAL: &str = "regionmesh.";
 
 impl ModelName {
-    /// Whether the mesh keeps data of its own under this name.
+    /// Whether the mesh keeps its own data under this name.
     pub fn is_internal(&self) -> bool {
         self.as_str().starts_with(INTERNAL)
     }
@@ -124,7 +124,7 @@ pub struct ManifestFile {
     pub chunks: Vec<Chunk>,
 }
 
-/// What a version of a model consists of. Immutable.
+/// The content and origin of one version of a model. Immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub model: ModelName,
@@ -133,7 +133,7 @@ pub struct Manifest {
     pub files: Vec<ManifestFile>,
     /// The region where it was published.
     pub origin: RegionName,
-    /// Who published it, as they said.
+    /// Who published it, by their own account.
     pub publisher: String,
     /// When it was published.
     pub published: HybridTime,
@@ -141,7 +141,7 @@ pub struct Manifest {
     pub metadata: Vec<(String, String)>,
 }
 
-/// A manifest in brief: what a catalogue lists.
+/// Summary of a manifest, as listed in a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VersionSummary {
     pub model: ModelName,
@@ -158,7 +158,7 @@ pub struct VersionSummary {
 
 /// Longest path of a file in a version, bytes.
 pub const FILE_PATH_MAX: usize = 512;
-/// Longest part of a path between two slashes, bytes: what every file system and store can keep.
+/// Longest path segment, bytes: the limit that every file system and store supports.
 pub const PATH_PART_MAX: usize = 255;
 /// Most files of a version.
 pub const FILES_MAX: usize = 10_000;
@@ -169,10 +169,10 @@ pub const TEXT_MAX: usize = 1_024;
 /// Most metadata pairs.
 pub const METADATA_MAX: usize = 64;
 
-/// Why a manifest, or a part of one, is not acceptable.
+/// Why a manifest, or a part of one, is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// A path that would leave the version's folder, or that a store could not keep.
+    /// A path that would leave the version's folder, or that some store does not support.
     #[error("file path {path:?} is not allowed: {why}")]
     Path {
         /// The path, cut to 80 characters.
@@ -183,7 +183,7 @@ pub enum ManifestError {
     /// Two files of the same path, or a path below another file, or files out of order.
     #[error("file {0:?} is listed twice, out of order, or below another file")]
     Order(String),
-    /// No files at all, or none with anything in it.
+    /// No files, or only empty ones.
     #[error("a version needs at least one file that is not empty")]
     Empty,
     /// A limit is broken.
@@ -280,8 +280,8 @@ impl ManifestFile {
 }
 
 impl Manifest {
-    /// Checks everything that can be checked without the bytes. A manifest from a peer is not used
-    /// before.
+    /// Checks everything that can be checked without the bytes. Call this on every manifest from a
+    /// peer.
     pub fn check(&self) -> Result<(), ManifestError> {
         let limit = |what, found: usize, limit: usize| {
             if found > limit {
@@ -348,7 +348,7 @@ impl Manifest {
     }
 
     /// The version's identity: a hash over the files' paths and contents. Name, time and publisher
-    /// are not part of it, so that the same files published twice are the same version.
+    /// are not part of it, so that equal files published twice are one version.
     pub fn content(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("regionmesh 2026 version content");
         for file in &self.files {
@@ -365,7 +365,6 @@ impl Manifest {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// The manifest in brief.
     pub fn summary(&self) -> VersionSummary {
         VersionSummary {
             model: self.model.clone(),

@@ -1,4 +1,4 @@
-//! What operators order, and the overrides that orders become in a plan.
+//! Operators' orders, and the overrides that they become in a plan.
 
 use super::{MemberOrder, MemberOrderError};
 use crate::{identity::RegionName, status::condition::Condition};
@@ -6,20 +6,20 @@ use crate::{identity::RegionName, status::condition::Condition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Longest name of who orders, characters.
+/// Longest name of an operator, characters.
 pub const BY_MAX: usize = 128;
 
 /// Longest reason of an order, characters.
 pub const WHY_MAX: usize = 512;
 
-/// Shortest time that an order may stand, milliseconds.
+/// Shortest duration of an order, milliseconds.
 pub const FOR_MIN_MS: u64 = 1_000;
 
-/// Longest time that an order may stand, milliseconds: 30 days. What is meant for ever belongs into
-/// the configuration.
+/// Longest duration of an order, milliseconds: 30 days. Permanent decisions belong in the
+/// configuration.
 pub const FOR_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// Most overrides that stand at once.
+/// Most overrides in effect.
 pub const OVERRIDES_MAX: usize = 64;
 
 /// What an override does.
@@ -28,14 +28,14 @@ pub const OVERRIDES_MAX: usize = 64;
 pub enum OverrideKind {
     /// The region gets no traffic.
     Drain,
-    /// Automation changes nothing: for the region, or for the whole mesh.
+    /// Automation changes nothing for the region, or for the whole mesh.
     Hold,
     /// The region gets all traffic, unless it failed or drains. One that is out comes back by
     /// cool-down and ramp first, unless the order is immediate.
     Promote,
 }
 
-/// A standing order.
+/// An order in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
     /// The region; none: the whole mesh, which can only be held.
@@ -48,19 +48,19 @@ pub struct Override {
     /// Whether a promoted region skips cool-down and ramp.
     #[serde(default)]
     pub is_immediate: bool,
-    /// When, clock of the leader that took it, Unix milliseconds.
+    /// When it was set, clock of the leader that accepted it, Unix milliseconds.
     pub set_ms: u64,
-    /// From when it does not count any more, leader's clock, Unix milliseconds.
+    /// When it expires, leader's clock, Unix milliseconds.
     pub expires_ms: u64,
 }
 
-/// What is to be done.
+/// What an order does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderAction {
-    /// Let this override stand.
+    /// Set this override.
     Set(OverrideKind),
-    /// Let none stand; a drained region comes back by gate and ramp.
+    /// Remove the override; a drained region comes back by gate and ramp.
     Restore,
     /// Change who the register's members are; see `regionmesh_core::planning::membership`.
     Member(MemberOrder),
@@ -69,16 +69,15 @@ pub enum OrderAction {
 /// An operator's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// What is to be done.
+    /// What an order does.
     pub action: OrderAction,
-    /// To which region; none: to the whole mesh.
+    /// The region; none: the whole mesh.
     pub region: Option<RegionName>,
     /// Who orders it, at most [`BY_MAX`] printable characters.
     pub by: String,
     /// Why, at most [`WHY_MAX`] printable characters.
     pub why: String,
-    /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning but for an
-    /// override.
+    /// Duration of an override, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`].
     pub for_ms: u64,
     /// Whether it may replace another operator's order and drain the last region that can serve.
     pub is_forced: bool,
@@ -86,7 +85,7 @@ pub struct Order {
     pub is_immediate: bool,
 }
 
-/// A standing order that another one ends, and how long it would have stood.
+/// An override that an order ends, and the time that it had left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     pub standing: Override,
@@ -94,7 +93,7 @@ pub struct Replaced {
     pub left_ms: u64,
 }
 
-/// Why an order is not taken.
+/// Why an order is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OrderError {
     /// Before the first plan there is nothing to override.
@@ -119,10 +118,10 @@ pub enum OrderError {
     /// Too short or too long.
     #[error("{0} ms is not within {FOR_MIN_MS} ms to {FOR_MAX_MS} ms (30 days)")]
     Duration(u64),
-    /// As many as may stand.
+    /// The limit of overrides is reached.
     #[error("{OVERRIDES_MAX} overrides are in effect already; restore some first")]
     TooMany,
-    /// Users must not be moved there.
+    /// The region can't serve.
     #[error("{region} can't be promoted, its verdict is {condition}: {reason}")]
     Unfit {
         region: RegionName,
@@ -137,10 +136,10 @@ pub enum OrderError {
     WouldReplace {
         /// What was ordered.
         order: OverrideKind,
-        /// What it would end.
+        /// The overrides that it would end.
         replaced: Vec<Replaced>,
     },
-    /// Nobody would be left to take the region's traffic.
+    /// No region would be left to take the traffic.
     #[error("{}", last_serving(.region, .carrier))]
     LastServing {
         region: RegionName,
@@ -181,7 +180,7 @@ impl fmt::Display for OverrideKind {
 }
 
 impl Override {
-    /// Whether it does not count any more.
+    /// Whether it has expired.
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.expires_ms
     }

@@ -1,4 +1,4 @@
-//! How far an acceptor goes along with what it is asked.
+//! How far an acceptor may go.
 
 use super::ballot::{Reach, Stamp};
 use crate::plan::Plan;

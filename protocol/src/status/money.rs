@@ -1,4 +1,4 @@
-//! What an agent publishes about money: its counters, the live totals of the regions, the state of
+//! What an agent publishes about costs: its counters, the live totals of the regions, the state of
 //! budgets, and notices. Reports come from the cells in the region's bucket, never from here.
 
 use crate::{
@@ -17,12 +17,12 @@ pub const EGRESS_MAX: usize = 256;
 pub const REGIONS_MAX: usize = 64;
 /// Most budgets in one entry.
 pub const BUDGETS_MAX: usize = 32;
-/// Most notices in one entry; the newest are kept. More than thresholds that budgets usually have.
+/// Most notices in one entry; the newest are kept. More than budgets usually have thresholds.
 pub const NOTICES_MAX: usize = 160;
 /// Longest text of a notice, characters.
 pub const TEXT_MAX: usize = 400;
-/// How long a notice is kept, milliseconds: a budget's from its end on, others' from their
-/// beginning.
+/// How long a notice is kept, milliseconds: after the end of a budget's, after the beginning of
+/// others.
 pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
@@ -38,8 +38,7 @@ pub struct CostFacts {
     pub regions: Vec<RegionCost>,
     /// How far budgets are used up; published by the leader.
     pub budgets: Vec<BudgetUse>,
-    /// What people were or are to be told of; every agent publishes all that it knows of, so that
-    /// they outlive a leader.
+    /// Notices to people; every agent publishes all that it knows, so that they outlive a leader.
     pub notices: Vec<CostNotice>,
 }
 
@@ -50,7 +49,7 @@ pub struct ModelUse {
     pub model: String,
     /// Inferences answered.
     pub requests: u64,
-    /// Time that computations took, summed, milliseconds.
+    /// Total time of computations, milliseconds.
     pub busy_ms: u64,
 }
 
@@ -59,7 +58,7 @@ pub struct ModelUse {
 pub struct EgressUse {
     /// The region that they went to; none for users.
     pub to: Option<RegionName>,
-    /// Why: `answers` away from their users' home, `replication:<model>`, or `other`.
+    /// The cause: `answers` to users of other regions, `replication:<model>`, or `other`.
     pub cause: String,
     pub bytes: u64,
 }
@@ -76,7 +75,7 @@ pub struct RegionCost {
     pub today: i128,
     /// What it cost since the first of the month.
     pub month: i128,
-    /// How much of the month was watched, milliseconds.
+    /// How much of the month was observed, milliseconds.
     pub known_ms: u64,
 }
 
@@ -86,8 +85,8 @@ pub struct BudgetUse {
     pub name: String,
     /// Spent of it, basis points.
     pub spent_bp: u32,
-    /// Expected to be spent of it by the end of its period, basis points; none where nothing can be
-    /// expected yet.
+    /// Expected to be spent of it by the end of its period, basis points; none without a forecast
+    /// yet.
     pub forecast_bp: Option<u32>,
 }
 
@@ -96,30 +95,30 @@ pub struct BudgetUse {
 pub enum NoticeKind {
     /// A budget's threshold was crossed.
     Budget,
-    /// Spending is not what it was.
+    /// Spending left its usual range.
     Anomaly,
     /// Billing data are late, or can't be read.
     Data,
 }
 
-/// Something about money that people are told of, once.
+/// A notice about costs, sent to people once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostNotice {
     /// What it is about.
     pub kind: NoticeKind,
-    /// Tells it from all others, and is the same whichever agent noticed it.
+    /// Unique to the notice, and equal at every agent.
     pub id: String,
-    /// How much somebody should care.
+    /// How urgent it is.
     pub severity: Severity,
     /// The budget, the anomaly's scope, or the source of data.
     pub subject: String,
-    /// The region that it is about, if it is about one.
+    /// The region that it is about, if any.
     pub region: Option<RegionName>,
     /// What happened, for people; one sentence without a full stop.
     pub text: String,
     /// Since when, Unix milliseconds.
     pub since_ms: u64,
-    /// Since when no more, Unix milliseconds.
+    /// When it ended, Unix milliseconds.
     pub ended_ms: Option<u64>,
 }
 
@@ -147,8 +146,8 @@ impl CostFacts {
     }
 }
 
-/// The notices that one agent knows of: a set that only grows until they are old, merged by union,
-/// so that a notice outlives the leader that made it and is made once.
+/// The notices that one agent knows: a set that only grows until they are old, merged by union, so
+/// that a notice outlives the leader that made it and is made once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notices(BTreeMap<String, CostNotice>);
 
@@ -158,7 +157,7 @@ impl Notices {
         self.0.contains_key(id)
     }
 
-    /// Takes over a notice. Of two with the same id the one that ended earlier counts; whether
+    /// Adds a notice. Of two with the same id the one that ended earlier counts; returns whether
     /// anything changed.
     pub fn take(&mut self, notice: &CostNotice, now_ms: u64) -> bool {
         if is_old(notice, now_ms) {
@@ -176,7 +175,7 @@ impl Notices {
             return true;
         };
 
-        // Ended beats not ended, then the content decides: any order of merges gives the same.
+        // An ended one wins, then the content decides: any order of merges gives the same result.
         let rank = |notice: &CostNotice| {
             (
                 notice.ended_ms.unwrap_or(u64::MAX),
@@ -192,7 +191,7 @@ impl Notices {
         is_news
     }
 
-    /// Ends a notice; whether it was not over.
+    /// Ends a notice; returns whether it was active.
     pub fn end(&mut self, id: &str, now_ms: u64) -> bool {
         match self.0.get_mut(id) {
             Some(known) if known.ended_ms.is_none() => {
@@ -208,12 +207,12 @@ impl Notices {
         self.0.retain(|_, notice| !is_old(notice, now_ms));
     }
 
-    /// All, by id.
+    /// All notices, by id.
     pub fn iter(&self) -> impl Iterator<Item = &CostNotice> {
         self.0.values()
     }
 
-    /// Beyond [`NOTICES_MAX`] the oldest go, those that are over first.
+    /// Drops the oldest beyond [`NOTICES_MAX`], ended ones first.
     fn shorten(&mut self) {
         while self.0.len() > NOTICES_MAX {
             let rank = |notice: &&CostNotice| {
@@ -238,8 +237,8 @@ impl Notices {
     }
 }
 
-/// Whether a notice is forgotten. A budget's never is before its end, which may come a year later:
-/// it would be told again.
+/// Whether a notice is old enough to forget. A budget's is not before its end, which may come a
+/// year later: it would be sent again.
 fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
     let from_ms = match notice.kind {
         NoticeKind::Budget => notice.ended_ms,

@@ -1,4 +1,4 @@
-//! Our own entries: signed, published, signed again after a rotation.
+//! Our own entries: published, signed, and signed again after a rotation.
 
 use super::Board;
 use crate::gossip::{Signer, outcome::PublishError};
@@ -9,10 +9,10 @@ use regionmesh_protocol::{
 use std::time::Instant;
 
 impl Board {
-    /// Puts `fact` on our own entry of its kind; says whether the board changed. A fact equal to
-    /// the one held changes nothing, but for observations: their age says whether the observer
-    /// still looks. Our certificate is published first, and all is signed anew, when the signer's
-    /// chain is not the one on the board.
+    /// Puts `fact` into our own entry of its kind; returns whether the board changed. A fact equal
+    /// to the held one changes nothing, except for observations: their age says whether the
+    /// observer still probes. If the signer's chain is not the one on the board, the certificate is
+    /// published first and everything is signed again.
     pub fn publish(
         &mut self,
         fact: Fact,
@@ -35,8 +35,8 @@ impl Board {
         Ok(true)
     }
 
-    /// Makes our certificate entry name the signer's chain, and signs all our entries anew if it
-    /// did not; says whether.
+    /// Publishes the signer's chain and signs all our entries again, unless the board has that
+    /// chain already; returns whether it did.
     pub fn certify(&mut self, signer: &dyn Signer, now: Instant) -> Result<bool, PublishError> {
         let chain = signer.chain();
         if self
@@ -51,8 +51,8 @@ impl Board {
         Ok(true)
     }
 
-    /// Signs all our entries with newer versions, the certificate first: after a rotation, or when
-    /// outranked.
+    /// Signs all our entries again with newer versions, the certificate first: after a rotation, or
+    /// when outranked.
     pub fn sign_anew(&mut self, signer: &dyn Signer, now: Instant) -> Result<(), PublishError> {
         let facts: Vec<Fact> = self
             .entries(&self.own)

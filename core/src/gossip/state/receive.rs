@@ -13,7 +13,7 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeSet, time::Instant};
 
-/// What decides about entries that arrive.
+/// How arriving entries are judged.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
     /// Checks certificates and signatures.
@@ -24,7 +24,7 @@ pub struct Judge<'a> {
 }
 
 impl Board {
-    /// Takes what is good of `delta`; never fails as a whole.
+    /// Accepts the valid entries of `delta`; never fails as a whole.
     pub fn apply(&mut self, delta: Delta, judge: Judge<'_>) -> Applied {
         let mut applied = Applied::default();
         let mut forgeries = 0;
@@ -64,9 +64,10 @@ impl Board {
         applied
     }
 
-    /// An entry of our own from somebody else: ours come back all the time, but one that is newer
-    /// than any we made, and truly signed by us, is of an earlier life with a later clock. Says
-    /// whether it is. `ghost` is that life's certificate, which comes before what it vouches for.
+    /// An entry of our own from a peer. Ours come back all the time, but one that is newer than any
+    /// we made, with our valid signature, is from an earlier run with a later clock; returns
+    /// whether it is. `ghost` is that run's certificate, which precedes the entries that it vouches
+    /// for.
     fn hear_of_ourselves(
         &mut self,
         entry: &Entry,

@@ -386,7 +386,7 @@ fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
     );
 
     assert!(
-        !vote.is_granted && vote.reason.contains("d is no member"),
+        !vote.is_granted && vote.reason.contains("d is not a member"),
         "{vote:?}"
     );
 }

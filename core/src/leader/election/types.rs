@@ -3,7 +3,7 @@
 use regionmesh_protocol::{identity::RegionName, register::ballot::Ballot};
 use std::collections::BTreeSet;
 
-/// An election's patience, milliseconds.
+/// Delays and timeouts of an election, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ElectionSettings {
     /// Shortest delay before an attempt.
@@ -14,17 +14,17 @@ pub struct ElectionSettings {
     pub delay_cap_ms: u64,
     /// How long a candidate waits for votes.
     pub votes_ms: u64,
-    /// How long it waits where the others could elect it, refused to, and only failed regions are
-    /// left to answer: their agents may live, and seldom do.
+    /// How long it waits if the sound regions could elect it but refused, and only failed ones are
+    /// left to answer: their agents are rarely alive.
     pub failed_votes_ms: u64,
-    /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip
-    /// tells.
+    /// How long a proposer that used our acceptor counts as a working leader, until gossip says who
+    /// leads.
     pub heard_ms: u64,
-    /// How long a vote that we gave is not given to another: candidates of the same instant would
+    /// How long a vote that we granted is not granted to another: simultaneous candidates would
     /// fence each other.
     pub lend_ms: u64,
-    /// How long an outranked leader does not stand: where two sides see only a third (a witness),
-    /// it damps the swing.
+    /// How long an outranked leader does not stand: if two sides see only a third party (a
+    /// witness), leadership would swing between them.
     pub hold_off_ms: u64,
 }
 
@@ -43,7 +43,7 @@ impl Default for ElectionSettings {
     }
 }
 
-/// The leader that gossip tells of.
+/// The leader according to gossip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownLeader {
     /// The highest ballot under which an agent says that it leads.
@@ -55,21 +55,21 @@ pub struct KnownLeader {
 /// What this agent sees when it decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sight {
-    /// The leader, this agent itself excepted.
+    /// The leader, unless it is this agent.
     pub leader: Option<KnownLeader>,
     /// Regions whose verdict is failed.
     pub failed: BTreeSet<RegionName>,
     /// The register's members as far as known.
     pub members: BTreeSet<RegionName>,
-    /// Whether this agent's clock is too far off the others' to lead, and one of them may lead
-    /// instead.
+    /// Whether this agent's clock differs too much from the others' to lead, and one of them may
+    /// lead instead.
     pub is_clock_off: bool,
 }
 
 impl Sight {
-    /// Whether a candidate of `region` has nothing to better: the leader's agent lives, and its
-    /// region serves, or the candidate's own does not either (else a mesh whose regions all failed
-    /// would elect without end).
+    /// Whether a candidate could not improve on the leader: the leader's agent lives, and its
+    /// region serves, or the candidate's does not either (otherwise a mesh whose regions all failed
+    /// would elect forever).
     pub(super) fn is_led_well(&self, candidate: &RegionName) -> bool {
         self.leader.as_ref().is_some_and(|leader| {
             leader.is_alive
@@ -79,7 +79,7 @@ impl Sight {
     }
 }
 
-/// What the caller is to do.
+/// What the caller must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ElectionEffect {
     /// Ask one agent of each of these regions (and the witness, if it is among them) for its vote.

@@ -10,7 +10,7 @@ use regionmesh_protocol::{
 };
 
 impl Proposer {
-    /// Repeats what was not answered, refreshes, gives up. To be called every 100 ms or so.
+    /// Repeats unanswered requests, refreshes, gives up. Call it about every 100 ms.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         if let Some(reason) = self.lost_patience(now_ms) {
             return self.step_down(reason);
@@ -33,7 +33,7 @@ impl Proposer {
         }
 
         effects.extend(match self.phase {
-            // The first leader's patience may be over.
+            // The first leader may have waited long enough.
             Phase::Preparing(_) => self.elect(now_ms),
             _ => self.ask(now_ms),
         });
@@ -41,8 +41,8 @@ impl Proposer {
         effects
     }
 
-    /// A member without a vote is one that the register can't lose any more: it is looked for more
-    /// often than is refreshed.
+    /// With a member without a vote the register tolerates fewer failures: such members are asked
+    /// more often than the others are refreshed.
     fn look_for_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
         let retry_ms = self.settings.retry_ms;
         let Phase::Leading(leading) = &mut self.phase else {
@@ -92,12 +92,13 @@ impl Proposer {
         (silent_ms >= limit_ms).then_some(StepDown::NoMajority { members, silent_ms })
     }
 
-    /// Asks whoever has not answered the present question and was not asked within `retry_ms`.
+    /// Asks the acceptors that have not answered the current request and were not asked within
+    /// `retry_ms`.
     pub(super) fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
         let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
             Phase::Preparing(preparing) => {
-                // The first leader waits for everybody; who promised hears from it meanwhile, else
-                // it would elect another.
+                // The first leader waits for all; it keeps asking those that promised, or they
+                // would elect another.
                 let is_first = matches!(preparing.acceptors, Acceptors::First { .. });
                 let is_open =
                     |name: &RegionName| is_first || !preparing.promised.contains_key(name);

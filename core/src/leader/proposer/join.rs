@@ -11,9 +11,10 @@ use regionmesh_protocol::{
 };
 
 impl Proposer {
-    /// Lets an acceptor begin anew as `incarnation` with what is decided, so that it can be
-    /// counted: whatever it kept of another register, or of before it lost its state, is gone then.
-    /// Ends with [`Effect::Joined`], unless this proposer steps down before.
+    /// Resets an acceptor to `incarnation` and to what is decided, so that it can be counted:
+    /// anything that it kept from another register, or from before it lost its state, is gone then.
+    /// Ends with [`Effect::Joined`] or [`Effect::NotJoined`], unless this proposer steps down
+    /// first.
     pub fn join(
         &mut self,
         region: RegionName,

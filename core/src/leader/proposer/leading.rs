@@ -33,19 +33,19 @@ pub(super) struct Leading {
     /// False while the value found is being committed again.
     pub(super) is_elected: bool,
     pub(super) since_ms: u64,
-    /// The members while nothing was decided by this proposer.
+    /// The members while this proposer has decided nothing.
     pub(super) first_members: Members,
     /// The last value known to be decided; its members decide about the next.
     pub(super) decided: Option<(Stamp, Plan)>,
     pub(super) pending: Option<Pending>,
     pub(super) queued: Option<Plan>,
     pub(super) joining: Option<Joining>,
-    /// When each acceptor last answered, and as whom.
+    /// When each acceptor last answered, and its incarnation.
     pub(super) heard: BTreeMap<RegionName, (u64, Incarnation)>,
-    /// What acceptors that joined were before, and when they joined: late answers say nothing of
-    /// them any more.
+    /// The former incarnations of acceptors that joined, and when they joined: their late answers
+    /// don't count.
     pub(super) gone: BTreeMap<Incarnation, u64>,
-    /// When members without a vote were last asked whether they are there.
+    /// When members without a vote were last asked for their state.
     pub(super) looked_ms: u64,
     pub(super) refreshed_ms: u64,
 }
@@ -61,7 +61,7 @@ impl Leading {
         self.decided.as_ref().map_or(0, |(stamp, _)| stamp.seq)
     }
 
-    /// When a majority was last known to answer.
+    /// When a majority last answered.
     pub(super) fn majority_heard_ms(&self) -> u64 {
         let members = self.members();
         let heard_ms = |(name, counted): (&RegionName, &Option<Incarnation>)| {
@@ -70,7 +70,7 @@ impl Leading {
                 .get(name)
                 .filter(|(_, incarnation)| *counted == Some(*incarnation));
 
-            // Who was never heard counts from the beginning; who has no vote, as never.
+            // A member that was never heard counts from the beginning; one without a vote as never.
             counted.map_or(0, |_| heard.map_or(self.since_ms, |(at_ms, _)| *at_ms))
         };
 

@@ -21,7 +21,7 @@ pub(super) struct Preparing {
 }
 
 impl Preparing {
-    /// Who decides about the next value: those that the highest value found names.
+    /// The members that decide about the next value: those that the highest value found names.
     pub(super) fn deciders(&self) -> Option<&Members> {
         match (&self.highest, &self.acceptors) {
             (Some((_, found)), _) => Some(&found.members),
@@ -45,8 +45,8 @@ impl Preparing {
     pub(super) fn has_majority(&self, settings: &ProposerSettings, now_ms: u64) -> bool {
         let votes = self.promised.values().copied().collect();
         match (&self.acceptors, self.deciders()) {
-            // Members that are known were named by a value, and some acceptor of each majority of
-            // them has it.
+            // Known members were named by a value, and some acceptor of each majority of them has
+            // that value.
             (Acceptors::Known(_), Some(members)) => {
                 self.highest.is_some() && members.has_majority(&votes)
             }

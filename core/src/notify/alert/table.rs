@@ -1,13 +1,13 @@
 //! The table of alerts: every condition that the mesh itself raises, with its one name and its one
 //! severity.
 //!
-//! The journal takes both from here. Prometheus' rules for the same conditions
+//! The journal takes both from this table. Prometheus' rules for the same conditions
 //! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/reference/alerts.md are
 //! generated from it (`regionmesh docs`), and a check fails where they differ.
 
 use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
 
-/// A condition that the mesh raises an alert for, beside the problems of single agents
+/// A condition that the mesh raises an alert for, apart from the problems of single agents
 /// ([`ProblemKind`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MeshAlert {
@@ -19,7 +19,7 @@ pub enum MeshAlert {
     AllRegionsFailed,
     /// An order has no effect, because users would be left on a region that can't serve.
     OrderYielded,
-    /// The healthy regions can't take all of the load.
+    /// The healthy regions have no capacity for all of the load.
     CapacityShort,
     /// A region was sent back on its ramp.
     RampRolledBack,
@@ -35,7 +35,7 @@ pub enum MeshAlert {
     CertificateExpiryImminent,
     /// A budget's threshold was crossed.
     BudgetCrossed,
-    /// Spending is not what it was.
+    /// Spending left its usual range.
     CostAnomaly,
     /// Billing data are late or can't be read.
     CostDataLate,
@@ -74,19 +74,19 @@ pub enum KnownBy {
     One,
 }
 
-/// All that is fixed about an alert.
+/// The fixed properties of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRow {
     pub name: &'static str,
     /// How urgent it is.
     pub severity: Severity,
-    /// Labels beside `alertname`, `mesh` and `severity`.
+    /// Labels other than `alertname`, `mesh` and `severity`.
     pub labels: &'static [&'static str],
     /// When it begins.
     pub begins: &'static str,
     /// When it ends.
     pub ends: &'static str,
-    /// Who knows of it.
+    /// Which agents know of it.
     pub known_by: KnownBy,
     /// The condition in one clause.
     pub summary: &'static str,

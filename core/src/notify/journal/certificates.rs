@@ -8,19 +8,19 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// From when to when a certificate is valid, Unix seconds.
+/// Validity of a certificate, Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
-    /// First second.
+    /// The first valid second.
     pub not_before_s: i64,
-    /// Last second.
+    /// The last valid second.
     pub not_after_s: i64,
 }
 
 const DAY_S: i64 = 24 * 3_600;
-/// The stages of expiry, the last first: the alert, the part of the certificate's life that is
-/// left, and the most that it is begun with, seconds. Parts, since a certificate may live for hours
-/// or for years.
+/// The stages of expiry, the last first: the alert, the divisor of the certificate's lifetime below
+/// which it begins, and the most time left at which it begins, seconds. A fraction, since a
+/// certificate may be valid for hours or for years.
 const STAGES: [(MeshAlert, i64, i64); 2] = [
     (MeshAlert::CertificateExpiryImminent, 20, 2 * DAY_S),
     (MeshAlert::CertificateExpiring, 5, 7 * DAY_S),
@@ -37,7 +37,7 @@ fn stages(validity: &Validity, now_s: i64) -> impl Iterator<Item = MeshAlert> {
 }
 
 impl Journal {
-    /// The certificates of all living agents, changed or not.
+    /// Takes in the certificates of all living agents, changed or not.
     pub fn certificates(
         &mut self,
         certificates: &BTreeMap<AgentId, Validity>,

@@ -9,8 +9,8 @@ use regionmesh_protocol::{
 use std::collections::BTreeMap;
 
 impl Journal {
-    /// What the region holds, changed or not. What an agent finds at its start is no news, but it
-    /// is the case.
+    /// Takes in what the region holds, changed or not. A conflict found at the start raises an
+    /// alert without an event.
     pub fn catalogue(&mut self, catalogue: &Catalogue, now_ms: u64) -> Vec<Event> {
         let conflicts = catalogue
             .versions

@@ -8,11 +8,12 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeMap;
 
-/// How long nobody must lead until that is an event, milliseconds: elections take less.
+/// How long the mesh must be without a leader until that is an event, milliseconds: elections take
+/// less.
 const LEADERLESS_MS: u64 = crate::notify::duty::LEADERLESS_MS;
 
 impl Journal {
-    /// Who leads, changed or not; to be told at least once a second.
+    /// Takes in who leads, changed or not; call it at least once a second.
     pub fn leader(&mut self, leader: Option<&Ballot>, now_ms: u64) -> Option<Event> {
         let Some(leader) = leader else {
             let since_ms = *self.leaderless_ms.get_or_insert(now_ms);

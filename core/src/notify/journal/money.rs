@@ -8,7 +8,7 @@ use regionmesh_protocol::{
 };
 
 impl Journal {
-    /// The notices of all living agents, changed or not.
+    /// Takes in the notices of all living agents, changed or not.
     pub fn notices<'a>(
         &mut self,
         published: impl Iterator<Item = &'a CostNotice>,

@@ -1,4 +1,4 @@
-//! What a plan says of orders that yield, and of a mesh whose regions all failed.
+//! Orders that yield, and a mesh whose regions all failed.
 
 use super::{Journal, quoted, stamp};
 use crate::notify::alert::MeshAlert;
@@ -72,7 +72,7 @@ impl Journal {
         event(committed, order, region, "yields", severity, &summary)
     }
 
-    /// Whether the verdict on every region is failed.
+    /// Raises or ends the alert that every region failed.
     pub(super) fn all_failed(&mut self, plan: &Plan, now_ms: u64) {
         let Some(since_ms) = plan.all_failed_ms else {
             return self

@@ -9,7 +9,7 @@ use regionmesh_protocol::{
 };
 
 impl Journal {
-    /// The last committed plan, changed or not.
+    /// Takes in the last committed plan, changed or not.
     pub fn plan(&mut self, committed: &CommittedPlan, now_ms: u64) -> Vec<Event> {
         let known = self.plan.as_ref();
         if known.is_some_and(|known| known.stamp >= committed.stamp) {

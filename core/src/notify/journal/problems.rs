@@ -9,7 +9,8 @@ use regionmesh_protocol::{
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Journal {
-    /// The problems of all living agents, changed or not. Those of an agent that is gone are over.
+    /// Takes in the problems of all living agents, changed or not. The problems of an agent that is
+    /// gone end.
     pub fn problems(
         &mut self,
         published: &BTreeMap<AgentId, Vec<Problem>>,

@@ -9,23 +9,22 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeMap;
 
-/// Where nobody tells when something began, agents that notice it within this time mean the same,
+/// Agents that notice a change of unknown beginning within this time mean the same change,
 /// milliseconds.
 const COARSE_MS: u64 = 10_000;
 
-/// The verdict on a region and the point in time at which enough observers had come to it, by their
-/// own clocks.
+/// The verdict on a region, and when enough observers had reached it by their own clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
     pub region: &'a RegionName,
     pub verdict: &'a RegionVerdict,
-    /// See [`agreed_since`]; none if the verdict does not rest on observers.
+    /// See [`agreed_since`]; none if the verdict is not based on observers.
     pub since_ms: Option<u64>,
 }
 
-/// When a majority of the observing regions had come to a conclusion, by their own clocks: the same
-/// number at every agent that holds the same observations. `agreeing` are the regions and since
-/// when each of their observers concludes so; `voters` is how many regions have an opinion.
+/// When a majority of the observing regions had reached a conclusion, by their own clocks: equal at
+/// every agent that holds the same observations. `agreeing`: the regions, and when each of their
+/// observers reached it; `voters`: how many regions have an opinion.
 pub fn agreed_since<'a>(
     agreeing: impl Iterator<Item = (&'a RegionName, u64)>,
     voters: usize,
@@ -44,7 +43,7 @@ pub fn agreed_since<'a>(
 }
 
 impl Journal {
-    /// A verdict, changed or not.
+    /// Takes in a verdict, changed or not.
     pub fn verdict(&mut self, judged: Judged<'_>, now_ms: u64) -> Option<Event> {
         let Judged {
             region,
@@ -74,7 +73,7 @@ impl Journal {
                         labels["region"] == region.as_str()
                     });
             }
-            // Whoever knows nothing, or doubts, does not know that it is over.
+            // Unknown and suspect don't say that it is over.
             Condition::Unknown | Condition::Suspect => {}
         }
 

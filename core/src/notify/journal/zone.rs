@@ -4,19 +4,20 @@ use super::{Journal, quoted};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::event::{Event, EventKind, Severity};
 
-/// How a DNS provider's zone does, as the agent that writes it sees it.
+/// The state of a DNS provider's zone, as the agent that writes it sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ZoneState {
     /// The plan that was last written, or to be written.
     pub plan: String,
-    /// Why it was refused, if a later plan stands in the zone.
+    /// Why it was refused, if the zone has a later plan.
     pub fenced: Option<String>,
-    /// Record sets that somebody else changed since it was written.
+    /// Record sets that were changed outside the mesh since it was written.
     pub drift: Vec<String>,
 }
 
 impl Journal {
-    /// How a provider's zone does, changed or not. Only the agent that writes it knows.
+    /// Takes in the state of a provider's zone, changed or not. Only the agent that writes it
+    /// knows.
     pub fn zone(&mut self, provider: &str, state: &ZoneState, now_ms: u64) -> Vec<Event> {
         let before = self.zones.insert(provider.into(), state.clone());
         let before = before.unwrap_or_default();

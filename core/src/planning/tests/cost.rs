@@ -132,7 +132,7 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
 
     let reason = world.judge("c", Condition::Failed).unwrap();
     assert!(
-        reason.contains("no traffic is moved for cost any more: not every region serves"),
+        reason.contains("traffic is no longer moved for cost: not every region serves"),
         "{reason}"
     );
 
