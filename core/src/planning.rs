@@ -50,7 +50,7 @@ pub struct PlanInputs {
     pub suspect_percent: u8,
     /// How a region comes back.
     pub recovery: RecoveryPolicy,
-    /// Regions that automation may have out at once. A further one that fails keeps the share of a
+    /// Most regions that automation may have out. A further one that fails keeps the share of a
     /// suspect region: a fault that all observers share must not pile all users onto the last
     /// region.
     pub max_out: u16,

@@ -53,7 +53,6 @@ pub enum FactKind {
 pub enum Fact {
     /// The agent's certificate chain, leaf first, DER.
     Certificate(Vec<Vec<u8>>),
-    /// The process.
     Agent(AgentFacts),
     /// The conditions of regions, as it observes them.
     Observations(Observations),
@@ -65,7 +64,6 @@ pub enum Fact {
     Plan(CommittedPlan),
     /// What it knows about the leader.
     Leader(LeaderFacts),
-    /// Its connections.
     Links(Links),
     /// Which events the receivers of alerts took.
     Alerts(AlertFacts),
@@ -74,7 +72,6 @@ pub enum Fact {
     /// Which versions its model server can serve. A separate entry: it changes rarely, the counters
     /// of [`ServingFacts`] all the time.
     Servability(Servability),
-    /// Costs.
     Cost(CostFacts),
 }
 

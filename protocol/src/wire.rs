@@ -50,7 +50,6 @@ pub struct Envelope {
     /// The sender. Must match the certificate of the connection, except that a relay may forward
     /// for its own region.
     pub from: AgentId,
-    /// The recipient.
     pub to: AgentId,
     /// The SWIM packet.
     pub payload: Vec<u8>,

@@ -12,7 +12,7 @@ use std::{
     fmt,
 };
 
-/// Where a region stands with one version.
+/// One region's state of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegionState {
     /// No agent of the region is alive: nothing is known.

@@ -75,7 +75,7 @@ fn step(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
     }
 }
 
-/// The move of a region that drains, by itself or by an order.
+/// The move of a region that drains, on its own or by an order.
 fn drain(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
     let (absence, reason) = match situation.orders.own(OverrideKind::Drain) {
         Some(order) => (

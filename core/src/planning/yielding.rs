@@ -5,7 +5,7 @@
 //! - A hold yields for a region whose verdict is failed while another region is healthy.
 //! - A drain yields while no region without a drain can serve; of the drained regions, those yield
 //!   that serve already. It takes effect again as soon as another region can serve.
-//! - A promotion yields while the region that it promotes is failed or drains by itself.
+//! - A promotion yields while its region is failed or drains on its own.
 //!
 //! The decision depends on verdicts and on which regions are in service; made again on its own
 //! result, it is the same.
@@ -89,7 +89,7 @@ impl Survival<'_> {
         input.condition == Condition::Failed && others.any(|(_, other)| is_healthy(other))
     }
 
-    /// The verdict that automation acts on where no drain is ordered: unknown under a hold that
+    /// The verdict that automation acts on if no drain is ordered: unknown under a hold that
     /// does not yield.
     fn in_effect(&self, name: &RegionName, input: &RegionInput) -> Condition {
         let orders = Orders::of(self.overrides, name);
@@ -141,7 +141,7 @@ impl Survival<'_> {
         }
 
         // A region without a drain that may be healthy is let in first, see `keep_an_answer`; and
-        // one that drains by itself still answers.
+        // one that drains on its own still answers.
         let may_be_let_in = |(name, input): &(&RegionName, &RegionInput)| match input.condition {
             Condition::Healthy | Condition::Suspect | Condition::Unknown => true,
             Condition::Draining => self

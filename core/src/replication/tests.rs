@@ -217,7 +217,7 @@ proptest! {
                     .map(|(_, r)| r.clone())
                     .collect();
 
-                // Each action by itself: it is what a store does.
+                // Each action separately, as a store does.
                 for action in plan_sync(&regions[index].1, &peers) {
                     apply(&mut regions[index].1, std::slice::from_ref(&action));
                     let versions = &regions[index].1.versions;

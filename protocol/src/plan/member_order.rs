@@ -38,9 +38,9 @@ pub enum MemberOrderError {
     NoOverride,
     /// The leader has no configuration for it.
     #[error(
-        "{region} is not in the configuration of the leader, {leader}; add it to `regions` in every \
-         agent's file (or `[witness]`, if it is the witness), restart the agents one by one, then \
-         retry"
+        "{region} is not in the configuration of the leader, {leader}; add it to `regions` in \
+         every agent's file (or `[witness]`, if it is the witness), restart the agents one by one, \
+         then retry"
     )]
     NotConfigured { region: RegionName, leader: AgentId },
     /// It has traffic.

@@ -19,8 +19,8 @@ fn judged(offs: &[i64]) -> Vec<OwnClock> {
 }
 
 proptest! {
-    /// However clocks are off, somebody may lead; and where most agree, exactly the others may
-    /// not and know it.
+    /// However clocks are off, some agent may lead; and if most agree, exactly the others may not
+    /// and know it.
     #[test]
     fn somebody_may_always_lead_and_a_minority_that_is_off_knows_it(
         good in prop::collection::vec(-400i64..400, 0..6),

@@ -1,4 +1,4 @@
-//! What relays pass on, and what is forgotten.
+//! Relaying and forgetting entries.
 
 use super::*;
 

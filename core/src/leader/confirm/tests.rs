@@ -101,7 +101,8 @@ fn a_plan_that_names_its_own_voters_is_not_believed() {
     let own = name(0);
     let configured = known.names();
 
-    // One acceptor, of a thief, says that it accepted it; it names nobody else, or nobody.
+    // One acceptor, a thief's, claims that it accepted the plan, which names no other member, or
+    // none at all.
     for named in [
         Members {
             acceptors: [(name(1), Some(Incarnation(1)))].into(),

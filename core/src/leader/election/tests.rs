@@ -1,4 +1,4 @@
-//! Who stands, who votes, and for how long anybody waits: laws, then the rules one by one.
+//! Candidates, votes and delays: laws, then the rules one by one.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! One proposer and acceptors that answer at once.
+//! One proposer and acceptors that answer immediately.
 
 use super::*;
 use regionmesh_protocol::register::{
@@ -43,7 +43,7 @@ fn value(of: &str, reason: &str) -> Plan {
     }
 }
 
-/// Acceptors that answer at once, the absent ones excepted; gives all that is not sent.
+/// Acceptors that answer immediately, except absent ones; returns all effects that are not sent.
 fn settle(
     proposer: &mut Proposer,
     acceptors: &mut BTreeMap<RegionName, AcceptorState>,
@@ -296,7 +296,7 @@ fn an_acceptor_that_lost_its_state_makes_no_majority() {
     let (mut all, _) = with_c_lost();
     all.remove(&"b".parse().unwrap()).unwrap();
 
-    // Nobody leads, and no first plan replaces the one there is.
+    // It does not lead, and no first plan replaces the existing one.
     for acceptors in [
         Acceptors::Known(members("a b c")),
         Acceptors::First {
@@ -439,7 +439,7 @@ fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
     let told = settle(&mut proposer, &mut all, effects, 2_000);
     assert!(matches!(&told[..], [Effect::Committed(_, value)] if value.members.len() == 3));
 
-    // Whoever has no vote yet is looked for.
+    // A member without a vote is asked for its state.
     let asked = proposer.tick(2_600);
     assert!(
         asked.contains(&Effect::Send {

@@ -31,7 +31,7 @@ proptest! {
         alive.rotate_left(turn % unheard.len());
         prop_assert_eq!(on_duty(&alive, leader.as_ref(), ms), found.as_ref());
 
-        // Somebody speaks, unless an election is under way; and if anybody is heard, it is one
+        // Some agent notifies, unless an election is in progress; and if any is heard, it is one
         // who is.
         prop_assert_eq!(found.is_none(), !is_led && ms < LEADERLESS_MS);
         if let Some(found) = found {

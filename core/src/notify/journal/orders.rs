@@ -92,7 +92,7 @@ impl Journal {
     }
 }
 
-/// The events of orders that yielded in `before` and don't any more.
+/// The events of orders that yielded in `before` and no longer do.
 fn in_effect_again(committed: &CommittedPlan, before: &Plan) -> Vec<Event> {
     let plan = &committed.plan;
     let mut events = Vec::new();

@@ -35,7 +35,7 @@ impl Journal {
         events
     }
 
-    /// What the plan could not move for want of capacity.
+    /// Raises or ends the alert about load that the plan could not move.
     fn capacity(&mut self, shortfall: Option<Shortfall>, made_ms: u64, now_ms: u64) {
         let alert = MeshAlert::CapacityShort;
         let Some(short) = shortfall else {

@@ -105,8 +105,8 @@ fn holding(journal: &Journal) -> Vec<&str> {
 }
 
 proptest! {
-    /// Agents hear of votes in any order, hear some twice, and have other clocks: what they tell is
-    /// the same event.
+    /// Agents receive votes in any order, some twice, and have different clocks: they report the
+    /// same event.
     #[test]
     fn agents_that_see_the_same_tell_the_same(
         mut seen in prop::collection::vec((0u8..5, 0u64..1_000), 1..12),
@@ -139,8 +139,8 @@ proptest! {
         prop_assert_eq!(tell(&seen, "c/y", 5_000 + late_ms), first);
     }
 
-    /// A region's failure is told once, whatever comes between; its alert holds exactly from
-    /// failure to recovery.
+    /// A region's failure is reported once, whatever comes between; its alert is active exactly
+    /// from failure to recovery.
     #[test]
     fn an_alert_holds_from_failure_to_recovery(
         conditions in prop::collection::vec(0usize..5, 1..30),

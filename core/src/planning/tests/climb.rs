@@ -51,7 +51,8 @@ fn served(answered: u64, errors: u64, probes: u64) -> Served {
 }
 
 impl World {
-    /// What is measured of region a on its present step, beside 10,000 good requests of the others.
+    /// The measurement of region a on its present step, compared with 10,000 good requests of the
+    /// others.
     fn measure(&mut self, own: Served) -> Option<String> {
         let Standing::Ramping { step, since_ms } = self.standing("a") else {
             panic!("not on the ramp")

@@ -3,7 +3,7 @@
 use super::*;
 
 impl World {
-    /// Whether nobody that has traffic is usable.
+    /// Whether no region with traffic is usable.
     pub(super) fn keeps_last_shares(&self) -> bool {
         let is_usable = |region| {
             self.inputs
@@ -147,8 +147,8 @@ impl World {
         Ok(())
     }
 
-    /// From out or gated a region gets to its full share by every step of the ramp only (steps held
-    /// for no time are passed at once).
+    /// From out or gated a region gets to its full share only by every step of the ramp (steps held
+    /// for no time are passed immediately).
     pub(super) fn check_way_back(
         &self,
         region: &RegionName,
@@ -196,7 +196,7 @@ impl World {
             _ => {}
         }
 
-        // A cold start in which all look down lets all serve: the one way without a ramp.
+        // A cold start in which all look down lets all serve: the only way without a ramp.
         let all_down = self
             .inputs
             .regions

@@ -27,7 +27,7 @@ fn a_second_failure_keeps_a_cut_share_until_the_operator_drains_the_first() {
     .unwrap();
 
     assert!(words.guards[0].contains("a is out already"), "{words:?}");
-    // What an operator drains is not automation's any more: the place is free.
+    // A region that an operator drains no longer counts for automation: the place is free.
     world.set(Drain, Some("a"), MINUTE).unwrap();
     assert_eq!(THREE.map(|region| world.weight(region)), [0, 0, 10_000]);
 }

@@ -1,4 +1,4 @@
-//! Orders about members: what is refused, and what becomes of the plan by what is not.
+//! Orders about members: what is refused, and the plans that follow from the rest.
 
 use super::*;
 use crate::planning::{

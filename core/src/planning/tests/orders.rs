@@ -27,7 +27,7 @@ pub(super) fn order(action: OrderAction, region: Option<&str>, for_ms: u64, by: 
 }
 
 impl World {
-    /// Ann's order, forced and immediate: what she wants is done.
+    /// Ann's order, forced and immediate.
     pub(super) fn try_order(
         &mut self,
         action: OrderAction,
@@ -74,8 +74,8 @@ impl World {
         input.is_some_and(|input| self.is_usable(input)) && kind != Some(Drain)
     }
 
-    /// Whether the region is in service, or healthy and complete. A region that waits outside and
-    /// is not known to be well is not let in for another's sake.
+    /// Whether the region is in service, or healthy and complete: only such a region can take over
+    /// from another.
     fn can_serve(&self, region: &RegionName) -> bool {
         let input = &self.inputs.regions[region];
         let part = &self.plan.as_ref().unwrap().regions[region];
@@ -204,7 +204,7 @@ proptest! {
             }
         }
 
-        // After the longest order nothing stands.
+        // After the longest order none is left.
         world.now_ms += 200_000;
         world.apply();
         prop_assert_eq!(&world.plan.unwrap().overrides, &Vec::new());
@@ -398,7 +398,7 @@ fn a_promotion_of_a_region_that_is_out_goes_by_cool_down_and_ramp_and_lifts_all_
         assert_eq!(share(&world), 100.0, "{strategy:?}");
     }
 
-    // One that serves is promoted at once, as ever.
+    // One that serves is promoted immediately.
     let mut world = World::of(&THREE, Strategy::ActivePassive);
     world
         .give_order(order(OrderAction::Set(Promote), Some("c"), MINUTE, "ann"))

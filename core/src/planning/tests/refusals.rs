@@ -1,4 +1,4 @@
-//! Orders that are refused, and what is said of those that are not.
+//! Refused orders, and what plans say about the others.
 
 use super::{orders::order, *};
 use crate::planning::plan_order;

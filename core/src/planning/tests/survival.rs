@@ -20,7 +20,7 @@ impl World {
     }
 
     /// While any region is healthy no failed one has a share, beyond what the guards are known to
-    /// keep there, whatever operators order; and every order that yields is one that stands.
+    /// keep there, whatever operators order; and every order that yields is in effect otherwise.
     pub(super) fn check_survival(&self) -> Result<(), TestCaseError> {
         let plan = self.plan.as_ref().unwrap();
         let reachable = || {

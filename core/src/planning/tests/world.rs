@@ -8,8 +8,9 @@ pub(super) struct World {
     pub(super) inputs: PlanInputs,
     pub(super) plan: Option<Plan>,
     pub(super) now_ms: u64,
-    /// Whether the last event was a change of the configuration, or one before it that waits: while
-    /// all look down the last shares stay. That may take traffic from anybody.
+    /// Whether the last event changed the configuration, or an earlier change is still pending
+    /// because the last shares stay while every region looks down. Such a change may take traffic
+    /// from any region.
     pub(super) is_reconfigured: bool,
 }
 
@@ -86,7 +87,7 @@ pub(super) fn condition() -> impl Generator<Value = Condition> {
     ]
 }
 
-/// What happens to one region, and how long after the event before.
+/// An event, and how long after the previous one.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
     Judged(usize, Condition),

@@ -29,7 +29,7 @@ fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
     );
 
     assert_eq!((events[0].kind, events[0].time_ms), (EventKind::Budget, 7));
-    // Nobody publishes it for a while, and another leader does again.
+    // No agent publishes it for a while, and then another leader does.
     assert!(journal.notices([].into_iter(), 20).is_empty());
     assert!(journal.notices([&notice].into_iter(), 30).is_empty());
     assert!(
