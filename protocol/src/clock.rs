@@ -8,7 +8,7 @@ use std::fmt;
 
 /// How far a peer's time may be ahead of our own clock before we ignore it, milliseconds. Without a
 /// bound one agent with a broken clock would drag every clock of the mesh into the future.
-pub const MAX_SKEW_MS: u64 = 5 * 60 * 1000;
+pub(crate) const MAX_SKEW_MS: u64 = 5 * 60 * 1000;
 
 /// A point in hybrid logical time; ordered by wall time, then by the logical counter.
 #[derive(

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 /// Longest region or agent name, bytes: a region is a DNS label (RFC 1035 §2.3.4).
 pub const NAME_MAX: usize = 63;
 /// Longest mesh name (a SPIFFE trust domain), bytes.
-pub const MESH_NAME_MAX: usize = 255;
+pub(crate) const MESH_NAME_MAX: usize = 255;
 
 /// Why a name or SPIFFE ID was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,7 +20,7 @@ pub use order::{
     BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override,
     OverrideKind, Replaced, WHY_MAX,
 };
-pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS, difference, moved};
+pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, difference, moved};
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is
 /// at most this.
@@ -214,16 +214,6 @@ impl Plan {
             && self.yielded == other.yielded
             && self.all_failed_ms == other.all_failed_ms
             && self.cost == other.cost
-    }
-
-    /// Whether the override for `order` (none: the whole mesh) yields for any region, and since
-    /// when.
-    pub fn yields_since(&self, order: Option<&RegionName>) -> Option<u64> {
-        let of_order = self
-            .yielded
-            .iter()
-            .filter(|yielded| yielded.order.as_ref() == order);
-        of_order.map(|yielded| yielded.since_ms).min()
     }
 
     /// The regions that automation took out and has not let back in.

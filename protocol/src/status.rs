@@ -262,7 +262,7 @@ pub struct Links {
 }
 
 /// Most connections in one [`Links`]; the nearest are kept.
-pub const LINKS_MAX: usize = 128;
+pub(crate) const LINKS_MAX: usize = 128;
 /// Round-trip times alone are republished no sooner than this, milliseconds: they change all the
 /// time.
 const ROUND_TRIPS_EVERY_MS: u64 = 30_000;

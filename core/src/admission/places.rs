@@ -88,11 +88,6 @@ impl<C: Ord + Clone> Places<C> {
         self.connections.is_empty()
     }
 
-    /// Connections that one client holds.
-    pub fn held_by(&self, client: &C) -> usize {
-        self.clients.get(client).map_or(0, |held| held.count)
-    }
-
     /// Gives a new connection of `client` a place, idle at first.
     pub fn admit(&mut self, client: C) -> Result<Admitted, Refused> {
         let evicted = self.make_room(&client)?;

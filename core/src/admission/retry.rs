@@ -8,7 +8,7 @@
 
 /// Requests in flight when a region was just found: enough for a region with four parallel
 /// inferences.
-pub const WINDOW_INITIAL: usize = 8;
+pub(crate) const WINDOW_INITIAL: usize = 8;
 /// Most requests in flight.
 pub const WINDOW_MAX: usize = 256;
 /// Fewest requests in flight, however often a region says that it is overloaded.
@@ -24,10 +24,10 @@ const DEPOSIT: u64 = TOKEN / 5;
 /// too.
 const DEPOSIT_PER_MS: u64 = 10 * TOKEN / 1_000;
 /// Most attempts for one request; attempts that could not connect don't count.
-pub const ATTEMPTS_MAX: u32 = 5;
+pub(crate) const ATTEMPTS_MAX: u32 = 5;
 /// How often the connection may break under one request. A request that crashes the process that
 /// serves it must not do so in every other region.
-pub const BROKEN_MAX: u32 = 2;
+pub(crate) const BROKEN_MAX: u32 = 2;
 /// The longest pause that `Retry-After` can ask for, milliseconds.
 const PAUSE_MAX_MS: u64 = 2_000;
 /// The shortest pause before an overloaded region is asked again, milliseconds.

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Clocks that differ by more than this are reported, milliseconds.
-pub const SKEW_REPORTED_MS: u64 = 2_000;
+pub(crate) const SKEW_REPORTED_MS: u64 = 2_000;
 /// An agent whose clock is further than this from the majority's does not stand for leader,
 /// milliseconds.
-pub const SKEW_LEADER_MAX_MS: u64 = 10_000;
+pub(crate) const SKEW_LEADER_MAX_MS: u64 = 10_000;
 /// Measurements kept per peer.
 const KEPT: usize = 8;
 /// How long a measurement counts, milliseconds.

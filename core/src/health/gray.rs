@@ -58,7 +58,7 @@ pub const WINDOW_MAX: u16 = 1_000;
 
 /// The last probes of one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GrayWindow {
+pub(crate) struct GrayWindow {
     /// Time of a success, microseconds; none for a failure.
     probes: VecDeque<Option<u64>>,
     has_errors: bool,
@@ -67,7 +67,7 @@ pub struct GrayWindow {
 
 impl GrayWindow {
     /// Takes in one probe: how long its success took, microseconds, or none if it failed.
-    pub fn record(&mut self, success_us: Option<u64>, policy: &GrayPolicy) {
+    pub(crate) fn record(&mut self, success_us: Option<u64>, policy: &GrayPolicy) {
         let window = usize::from(policy.window.clamp(1, WINDOW_MAX));
         self.probes.push_back(success_us);
         while self.probes.len() > window {
@@ -99,7 +99,7 @@ impl GrayWindow {
     }
 
     /// `Healthy` if nothing is wrong, else the policy's conclusion from gray failure.
-    pub fn condition(&self, policy: &GrayPolicy) -> Condition {
+    pub(crate) fn condition(&self, policy: &GrayPolicy) -> Condition {
         match (self.has_errors || self.is_slow, policy.conclude) {
             (false, _) => Condition::Healthy,
             (true, GrayConclusion::Suspect) => Condition::Suspect,
@@ -108,7 +108,7 @@ impl GrayWindow {
     }
 
     /// Why it is gray; none if it is not.
-    pub fn reason(&self, policy: &GrayPolicy) -> Option<String> {
+    pub(crate) fn reason(&self, policy: &GrayPolicy) -> Option<String> {
         let errors = self.has_errors.then(|| {
             let percent = self.error_bp().unwrap_or(0) / 100;
             format!(
@@ -131,7 +131,7 @@ impl GrayWindow {
     }
 
     /// Part of the probes that failed, basis points; none before the first.
-    pub fn error_bp(&self) -> Option<u16> {
+    pub(crate) fn error_bp(&self) -> Option<u16> {
         let failed = self.probes.iter().filter(|probe| probe.is_none()).count();
         let bp = (failed * 10_000).checked_div(self.probes.len())?;
         u16::try_from(bp).ok()
@@ -139,7 +139,7 @@ impl GrayWindow {
 
     /// A quantile of the times of successful probes (nearest rank), microseconds; none without a
     /// success.
-    pub fn quantile_us(&self, percent: u8) -> Option<u64> {
+    pub(crate) fn quantile_us(&self, percent: u8) -> Option<u64> {
         let mut times: Vec<u64> = self.probes.iter().copied().flatten().collect();
         times.sort_unstable();
 

@@ -83,7 +83,7 @@ impl FailureRun {
     }
 
     /// Whether the run is long enough, in number and time.
-    pub fn is_conclusive(&self, policy: &ProbePolicy) -> bool {
+    pub(crate) fn is_conclusive(&self, policy: &ProbePolicy) -> bool {
         let spans_ms = self.last_ms.saturating_sub(self.first_ms);
         self.count >= policy.failures.max(1) && spans_ms >= policy.evidence_ms
     }

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// An area that failed again and again over this long is unavailable, milliseconds.
-pub const FAILING_MS: u64 = 2_500;
+pub(crate) const FAILING_MS: u64 = 2_500;
 /// An area that succeeds is available again after this long without a failure, milliseconds.
-pub const RECOVERED_MS: u64 = 3_000;
+pub(crate) const RECOVERED_MS: u64 = 3_000;
 /// An area that nothing was asked of for this long is judged by the other areas of its access,
 /// milliseconds.
-pub const IDLE_MS: u64 = 6_000;
+pub(crate) const IDLE_MS: u64 = 6_000;
 /// The area of probes, which are not repeated: what they say is plainer than that others got no
 /// answer in time.
 pub const PROBE_AREA: &str = "probe";
 /// Most areas that are tracked separately; the rest counts as one.
-pub const AREAS_MAX: usize = 16;
+pub(crate) const AREAS_MAX: usize = 16;
 
 /// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

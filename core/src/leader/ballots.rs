@@ -47,7 +47,7 @@ pub struct KnownBallots {
 
 impl KnownBallots {
     /// Sets the members, as far as known.
-    pub fn set_members(&mut self, members: &BTreeSet<RegionName>) {
+    pub(crate) fn set_members(&mut self, members: &BTreeSet<RegionName>) {
         if self.members != *members {
             self.members.clone_from(members);
         }

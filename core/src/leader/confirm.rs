@@ -45,7 +45,7 @@ impl Reading {
     }
 
     /// Whether a majority accepted exactly this plan, so that it is committed.
-    pub fn is_committed(&self, plan: &CommittedPlan, voters: &Voters<'_>) -> bool {
+    pub(crate) fn is_committed(&self, plan: &CommittedPlan, voters: &Voters<'_>) -> bool {
         let accepted = self.names(|state| {
             state
                 .accepted

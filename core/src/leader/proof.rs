@@ -4,7 +4,7 @@ use regionmesh_protocol::wire::{MAX_AGE_S, PeerRefusal};
 use std::collections::BTreeMap;
 
 /// Most orders remembered; each needed an operator's token, so no outsider can fill the memory.
-pub const REMEMBERED_MAX: usize = 4_096;
+pub(crate) const REMEMBERED_MAX: usize = 4_096;
 
 /// The orders that an agent received recently.
 #[derive(Debug, Clone, Default)]

@@ -12,13 +12,14 @@ use regionmesh_protocol::{
     identity::AgentId,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
-pub use table::{AlertIdentity, AlertRow, KnownBy, MeshAlert, rows};
+pub(crate) use table::{AlertIdentity, MeshAlert};
+pub use table::{AlertRow, KnownBy, rows};
 
 /// Most alerts kept. Beyond that the most numerous give way, and omitted ones are counted.
-pub const ALERTS_MAX: usize = 256;
+pub(crate) const ALERTS_MAX: usize = 256;
 /// How long a resolved alert is kept, milliseconds, so that an agent that becomes responsible
 /// meanwhile still sends its end.
-pub const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
+pub(crate) const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
 
 /// The labels that identify an alert.
 pub type Labels = BTreeMap<&'static str, String>;
@@ -73,7 +74,7 @@ pub struct AlertBook {
 
 impl AlertBook {
     /// Raises an alert. An active one keeps its start time and gets the new description.
-    pub fn raise(&mut self, alert: Alert) {
+    pub(crate) fn raise(&mut self, alert: Alert) {
         match self.alerts.get_mut(&alert.labels) {
             Some(known) if known.ended_ms.is_none() => known.description = alert.description,
             Some(known) => *known = alert,

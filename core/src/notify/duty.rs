@@ -10,7 +10,7 @@ use regionmesh_protocol::identity::AgentId;
 
 /// How long the mesh may be without a leader until another agent notifies, milliseconds: an
 /// election takes less.
-pub const LEADERLESS_MS: u64 = 10_000;
+pub(crate) const LEADERLESS_MS: u64 = 10_000;
 
 /// An agent that may notify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ const BAND_PERCENT: u64 = 30;
 
 /// The throughput of `places` concurrent inferences at the latencies of `served`, requests per
 /// second; none if too little was served.
-pub fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
+pub(crate) fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
     let bound_ms = |bucket: usize| {
         LATENCY_BOUNDS_MS
             .get(bucket)
@@ -49,7 +49,7 @@ pub fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
 
 /// The estimate to use next: the one that `stands`, until a new one clearly differs. A region that
 /// serves too little for an estimate keeps the last one.
-pub fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
+pub(crate) fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
     let (Some(was), Some(is)) = (stands, estimate) else {
         return estimate.or(stands);
     };

@@ -16,7 +16,7 @@ use std::{
 
 /// Without a leader for this long the plan counts as frozen, milliseconds: an election takes 3 s at
 /// most.
-pub const FROZEN_AFTER_MS: u64 = 5_000;
+pub(crate) const FROZEN_AFTER_MS: u64 = 5_000;
 
 /// The plan can't change: no leader is known.
 #[derive(Debug, Clone, PartialEq, Eq)]

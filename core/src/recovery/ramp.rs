@@ -75,7 +75,7 @@ impl Default for RecoveryPolicy {
 
 /// What to do with a region on the ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RampMove {
+pub(crate) enum RampMove {
     /// Stay on the step.
     Hold,
     /// Go to this step.
@@ -98,7 +98,7 @@ impl RecoveryPolicy {
 
     /// Where a region goes when its gate opens, if it has `percent` of its share already: to the
     /// first step that takes nothing from it.
-    pub fn enter(&self, percent: u8) -> RampMove {
+    pub(crate) fn enter(&self, percent: u8) -> RampMove {
         match self.steps.iter().position(|step| step.percent >= percent) {
             Some(step) => RampMove::Step(step),
             None => RampMove::Full,
@@ -106,7 +106,7 @@ impl RecoveryPolicy {
     }
 
     /// Shortest hold of `step`, milliseconds, with a DNS time to live of `ttl_ms`.
-    pub fn hold_for(&self, step: usize, doublings: u8, ttl_ms: u64) -> u64 {
+    pub(crate) fn hold_for(&self, step: usize, doublings: u8, ttl_ms: u64) -> u64 {
         let Some(last) = self.steps.len().checked_sub(1) else {
             return 0;
         };
@@ -120,13 +120,13 @@ impl RecoveryPolicy {
     }
 
     /// The doublings after one more.
-    pub fn doubled(&self, doublings: u8) -> u8 {
+    pub(crate) fn doubled(&self, doublings: u8) -> u8 {
         doublings.saturating_add(1).min(DOUBLINGS_MAX)
     }
 
     /// Where a healthy region goes after `held_ms` of `hold_ms` on `step`. One step at a time,
     /// however long.
-    pub fn advance(&self, step: usize, held_ms: u64, hold_ms: u64) -> RampMove {
+    pub(crate) fn advance(&self, step: usize, held_ms: u64, hold_ms: u64) -> RampMove {
         let Some(last) = self.steps.len().checked_sub(1) else {
             return RampMove::Full;
         };
@@ -140,7 +140,7 @@ impl RecoveryPolicy {
     }
 
     /// The step that a region falls back to from `step`.
-    pub fn back(&self, step: usize) -> usize {
+    pub(crate) fn back(&self, step: usize) -> usize {
         step.min(self.steps.len().saturating_sub(1))
             .saturating_sub(1)
     }

@@ -47,7 +47,7 @@ impl Trial {
     /// Whether it saw enough requests for a step that was held for `held_ms` of `hold_ms`. Probes
     /// count as requests if traffic is thin: no requests at all, or too few in [`PATIENCE`] times
     /// the hold.
-    pub fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
+    pub(crate) fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
         let is_thin = self.own.requests() == 0 || held_ms >= hold_ms.saturating_mul(PATIENCE);
         let seen = if is_thin {
             self.seen()
@@ -66,7 +66,7 @@ impl Trial {
     /// In what the region does worse than the control; none if it does not. `floor_bp`: error rates
     /// below this count as this, basis points. `is_end`: the step would end now, so this is its
     /// last look.
-    pub fn worse(&self, floor_bp: u16, is_end: bool) -> Option<String> {
+    pub(crate) fn worse(&self, floor_bp: u16, is_end: bool) -> Option<String> {
         let control = self.control.filter(|control| control.requests() > 0)?;
         self.more_errors(&control, floor_bp, is_end)
             .or_else(|| self.slower(&control))

@@ -20,9 +20,9 @@ pub struct Chunk {
 }
 
 /// Shortest chunk, except the last of a file, bytes.
-pub const CHUNK_MIN: usize = 256 << 10;
+pub(crate) const CHUNK_MIN: usize = 256 << 10;
 /// Average chunk of random content, bytes.
-pub const CHUNK_AVERAGE: usize = 1 << 20;
+pub(crate) const CHUNK_AVERAGE: usize = 1 << 20;
 /// Longest chunk, bytes.
 pub const CHUNK_MAX: usize = 4 << 20;
 

@@ -159,7 +159,7 @@ pub struct VersionSummary {
 /// Longest path of a file in a version, bytes.
 pub const FILE_PATH_MAX: usize = 512;
 /// Longest path segment, bytes: the limit that every file system and store supports.
-pub const PATH_PART_MAX: usize = 255;
+pub(crate) const PATH_PART_MAX: usize = 255;
 /// Most files of a version.
 pub const FILES_MAX: usize = 10_000;
 /// Largest version, bytes: 1 TiB.

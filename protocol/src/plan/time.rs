@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub const SHIFT_MIN_MS: u64 = 1_000;
 /// A peer's age of the plan counts only if it puts the present no more than this ahead of our own
 /// clock, milliseconds: a peer must not be able to end orders by a false claim.
-pub const TOLD_AHEAD_MAX_MS: u64 = 10_000;
+pub(crate) const TOLD_AHEAD_MAX_MS: u64 = 10_000;
 
 /// How old a plan is, as one agent measured it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -167,7 +167,7 @@ impl Members {
     }
 
     /// Whether the witness is a member.
-    pub fn has_witness(&self) -> bool {
+    pub(crate) fn has_witness(&self) -> bool {
         self.acceptors.keys().any(|name| name.as_str() == WITNESS)
     }
 

@@ -23,7 +23,7 @@ pub const NOTICES_MAX: usize = 160;
 pub const TEXT_MAX: usize = 400;
 /// How long a notice is kept, milliseconds: after the end of a budget's, after the beginning of
 /// others.
-pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
+pub(crate) const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

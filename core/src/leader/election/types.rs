@@ -7,25 +7,25 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ElectionSettings {
     /// Shortest delay before an attempt.
-    pub delay_min_ms: u64,
+    pub(crate) delay_min_ms: u64,
     /// Longest delay before the first attempt; doubled with each further one.
-    pub delay_max_ms: u64,
+    pub(crate) delay_max_ms: u64,
     /// No delay is longer than this.
-    pub delay_cap_ms: u64,
+    pub(crate) delay_cap_ms: u64,
     /// How long a candidate waits for votes.
-    pub votes_ms: u64,
+    pub(crate) votes_ms: u64,
     /// How long it waits if the sound regions could elect it but refused, and only failed ones are
     /// left to answer: their agents are rarely alive.
-    pub failed_votes_ms: u64,
+    pub(crate) failed_votes_ms: u64,
     /// How long a proposer that used our acceptor counts as a working leader, until gossip says who
     /// leads.
-    pub heard_ms: u64,
+    pub(crate) heard_ms: u64,
     /// How long a vote that we granted is not granted to another: simultaneous candidates would
     /// fence each other.
-    pub lend_ms: u64,
+    pub(crate) lend_ms: u64,
     /// How long an outranked leader does not stand: if two sides see only a third party (a
     /// witness), leadership would swing between them.
-    pub hold_off_ms: u64,
+    pub(crate) hold_off_ms: u64,
 }
 
 impl Default for ElectionSettings {

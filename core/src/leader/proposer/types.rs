@@ -15,17 +15,17 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProposerSettings {
     /// An acceptor that did not answer is asked again after this long.
-    pub retry_ms: u64,
+    pub(crate) retry_ms: u64,
     /// A ballot without a majority, a first commit without one, or a join is given up after this
     /// long.
-    pub prepare_ms: u64,
+    pub(crate) prepare_ms: u64,
     /// How often an idle leader asks the acceptors whether it still leads.
-    pub refresh_ms: u64,
+    pub(crate) refresh_ms: u64,
     /// A leader that has heard from no majority for this long steps down.
-    pub silence_ms: u64,
+    pub(crate) silence_ms: u64,
     /// How long the first leader of a register waits for the remaining acceptors once it has a
     /// majority.
-    pub first_ms: u64,
+    pub(crate) first_ms: u64,
 }
 
 impl Default for ProposerSettings {

@@ -10,7 +10,7 @@ use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
 /// A condition that the mesh raises an alert for, apart from the problems of single agents
 /// ([`ProblemKind`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MeshAlert {
+pub(crate) enum MeshAlert {
     /// The verdict on a region is failed.
     RegionFailed,
     /// No agent leads.
@@ -43,7 +43,7 @@ pub enum MeshAlert {
 
 /// The name and the severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlertIdentity {
+pub(crate) struct AlertIdentity {
     pub name: &'static str,
     /// How urgent it is.
     pub severity: Severity,
@@ -96,7 +96,7 @@ pub struct AlertRow {
 
 impl MeshAlert {
     /// Every alert.
-    pub const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::RegionFailed,
         Self::NoLeader,
         Self::AllRegionsFailed,
@@ -113,12 +113,12 @@ impl MeshAlert {
         Self::CostDataLate,
     ];
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         self.row().name
     }
 
     /// Its row of the table.
-    pub const fn row(self) -> AlertRow {
+    pub(crate) const fn row(self) -> AlertRow {
         match self {
             Self::RegionFailed => REGION_FAILED,
             Self::NoLeader => NO_LEADER,
