@@ -8,17 +8,21 @@
 //! purchases) stays unallocated. Models, idle and unallocated sum to the region's total to the last
 //! digit.
 
+mod warnings;
+
 use crate::{
+    date::day_number,
     ledger::{Ledger, day_range, serialize_day},
-    money::{Amount, Currency, Money, Totals},
+    money::{Amount, Currency, Totals},
     report::{
-        Group, Query, QueryError, RegionNames, ReportRow, Warning, WarningKind, listed, report,
-        share_bp, share_ratio, sort_key,
+        Group, Query, QueryError, RegionNames, ReportRow, Warning, report, share_bp, share_ratio,
+        sort_key,
     },
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
+use warnings::{without_bill, without_usage};
 
 /// Categories of services that serve models (FOCUS `ServiceCategory`), compared without regard to
 /// case.
@@ -31,7 +35,6 @@ pub struct UsageDay {
     pub day: Date,
     /// The region, as the mesh names it.
     pub region: String,
-    /// The model.
     pub model: String,
     /// Requests answered.
     pub requests: u64,
@@ -46,11 +49,9 @@ pub type Capacity = BTreeMap<(Date, String), u64>;
 /// What a model costs in a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelCost {
-    /// The model.
     pub model: String,
     /// The region; none for the sum over all regions.
     pub region: Option<String>,
-    /// The currency.
     pub currency: Currency,
     /// Charges with its tag.
     pub tagged: Amount,
@@ -74,7 +75,6 @@ pub struct ModelCost {
 pub struct RegionCost {
     /// The region; empty for charges without one.
     pub region: String,
-    /// The currency.
     pub currency: Currency,
     /// The part of all models.
     pub models: Amount,
@@ -200,7 +200,7 @@ impl RegionDay {
 
 fn region_days(query: &Query, usage: &[UsageDay], capacity: &Capacity) -> RegionDays {
     let asked = day_range(query.start, query.end);
-    let is_asked = |day: Date| asked.contains(&crate::day_number(day));
+    let is_asked = |day: Date| asked.contains(&day_number(day));
     let mut days = RegionDays::new();
 
     for used in usage.iter().filter(|used| is_asked(used.day)) {
@@ -431,79 +431,6 @@ fn capacity_used(costs: &Costs, days: &RegionDays) -> BTreeMap<String, Option<i6
         .into_iter()
         .map(|(region, times)| (region, ratio(times)))
         .collect()
-}
-
-/// Regions with serving cost on days without usage data.
-fn without_usage(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
-    let mut missing: BTreeMap<&str, (BTreeSet<&str>, Totals)> = BTreeMap::new();
-    for ((day, region, currency), cost) in costs {
-        if !cost.shared.is_zero() && !days.contains_key(&(day.clone(), region.clone())) {
-            let (days, totals) = missing.entry(region).or_default();
-            days.insert(day);
-            totals.add(Money {
-                amount: cost.shared,
-                currency: *currency,
-            });
-        }
-    }
-
-    let warning = |(region, (days, totals)): (&str, (BTreeSet<&str>, Totals))| {
-        let sums: Vec<String> = totals
-            .0
-            .iter()
-            .map(|(currency, amount)| format!("{} {currency}", amount.rounded(2)))
-            .collect();
-        let days: Vec<String> = days.into_iter().map(str::to_owned).collect();
-        let region = if region.is_empty() {
-            "no region"
-        } else {
-            region
-        };
-
-        let message = format!(
-            "{region}: no usage data on {}, so that {} of serving cost is unallocated",
-            listed(&days),
-            listed(&sums)
-        );
-
-        Warning {
-            kind: WarningKind::UsageMissing,
-            message,
-        }
-    };
-
-    missing.into_iter().map(warning).collect()
-}
-
-/// Regions with usage on days that no bill covers: it counts for nothing, or requests would look
-/// cheaper than they are.
-fn without_bill(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
-    let billed: BTreeSet<(&str, &str)> = costs
-        .keys()
-        .map(|(day, region, _)| (day.as_str(), region.as_str()))
-        .collect();
-    let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-
-    for (day, region) in days
-        .keys()
-        .filter(|(day, region)| !billed.contains(&(day.as_str(), region.as_str())))
-    {
-        missing.entry(region).or_default().push(day.clone());
-    }
-
-    let warning = |(region, days): (&str, Vec<String>)| {
-        let message = format!(
-            "{region}: no charge on {}, so that the usage of these days is left out",
-            listed(&days)
-        );
-
-        Warning {
-            kind: WarningKind::UsageNotBilled,
-            message,
-        }
-    };
-
-    missing.into_iter().map(warning).collect()
 }
 
 #[cfg(test)]

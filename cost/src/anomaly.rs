@@ -11,7 +11,7 @@ mod season;
 mod series;
 mod stream;
 
-use crate::money::{Amount, Money};
+use crate::money::{Amount, Currency, Money};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -87,12 +87,7 @@ pub struct Anomaly {
 }
 
 /// The id of an anomaly that began then.
-fn anomaly_id(
-    plane: Plane,
-    scope: &Scope,
-    currency: crate::Currency,
-    since: OffsetDateTime,
-) -> String {
+fn anomaly_id(plane: Plane, scope: &Scope, currency: Currency, since: OffsetDateTime) -> String {
     let plane = if plane == Plane::Billed {
         "billed"
     } else {

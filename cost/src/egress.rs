@@ -26,10 +26,7 @@ use time::Date;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// Copies of a model's chunks.
-    Replication {
-        /// The model.
-        model: String,
-    },
+    Replication { model: String },
     /// Answers to users whose home is another region.
     AnswersAway,
     /// Anything else.
@@ -91,7 +88,6 @@ pub struct EgressUsage {
     /// The region of the mesh that received them; none where they went out to the internet, as
     /// answers to users do.
     pub to: Option<String>,
-    /// Why.
     pub cause: Cause,
     /// How many.
     pub bytes: u64,
@@ -104,7 +100,6 @@ pub struct EgressLine {
     pub from: String,
     /// The region of the mesh that received them; none for the internet.
     pub to: Option<String>,
-    /// Why.
     pub cause: Cause,
     /// How many, those without a price included.
     pub bytes: u64,

@@ -4,6 +4,7 @@
 //! looked at.
 
 mod amount;
+mod charge;
 mod collect;
 mod columns;
 mod csv;

@@ -84,7 +84,6 @@ pub struct ForecastDay {
     /// The day, UTC.
     #[serde(serialize_with = "write_date")]
     pub day: Date,
-    /// Its cost.
     #[serde(flatten)]
     pub cost: Estimate,
 }

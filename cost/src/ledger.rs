@@ -7,7 +7,7 @@
 mod ends;
 
 use crate::{
-    cells::{Cells, CellsError, Metric, Period},
+    cells::{Cells, CellsError, ChargeKind, Metric, Period},
     date::{DAY_MS, day_number, day_of},
     money::Amount,
 };
@@ -164,7 +164,7 @@ impl StoredPart {
             // Cells are sorted by day: most days are the one before.
             days.insert(cells.day(index));
 
-            let is_usage = cells.kind(index) == crate::ChargeKind::Usage;
+            let is_usage = cells.kind(index) == ChargeKind::Usage;
             if is_usage {
                 usage_days.insert(cells.day(index));
             }
@@ -210,7 +210,6 @@ impl StoredPart {
         &self.header.importer
     }
 
-    /// The cells.
     pub fn cells(&self) -> &Cells {
         &self.cells
     }

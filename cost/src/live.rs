@@ -37,7 +37,6 @@ const OTHER: &str = "(other)";
 /// What prices depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Pricing<'a> {
-    /// The prices.
     pub prices: &'a Prices,
     /// Where the regions of the mesh are billed.
     pub regions: &'a RegionMap,
@@ -46,7 +45,6 @@ pub struct Pricing<'a> {
 /// What runs in a region.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionCapacity {
-    /// Its nodes.
     pub nodes: Vec<NodeGroup>,
     /// What its object store holds.
     pub stored: Vec<StoredBytes>,

@@ -33,7 +33,6 @@ pub enum AmountError {
 }
 
 impl Amount {
-    /// Nothing.
     pub const ZERO: Self = Self(0);
 
     /// Reads a decimal number, with an exponent or without one (`1.25`, `-.5`, `4E-7`). Digits

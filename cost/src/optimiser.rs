@@ -2,6 +2,7 @@
 //! there, and the check of a prediction against the bill.
 
 mod baselines;
+mod bill;
 mod cover;
 mod describe;
 mod input;
@@ -12,6 +13,7 @@ mod placement;
 mod prepared;
 mod recommend;
 mod recommendation;
+mod stage;
 mod state;
 mod verify;
 mod whole;

@@ -5,11 +5,11 @@ mod builtin;
 mod import;
 mod placeholder;
 mod records;
+mod rejection;
 mod table;
 
-pub use import::{
-    PriceDefaults, PriceFile, PriceFileError, RejectReason, RejectedPrice, read_prices,
-};
+pub use import::{PriceDefaults, PriceFile, PriceFileError, read_prices};
+pub use rejection::{RejectReason, RejectedPrice};
 pub use table::{AppliedPrices, PriceTable, PriceTableError, Prices};
 
 use crate::{
@@ -52,14 +52,11 @@ pub enum PriceItem {
     },
     /// A gigabyte stored for a month.
     Storage {
-        /// Where.
         at: CloudRegion,
         /// The class of storage, small letters: `standard`.
         class: String,
     },
-    /// Requests.
     Requests {
-        /// Where.
         at: CloudRegion,
         /// The class of requests, small letters. `inference` is what the path to a region's
         /// endpoint costs per request, a gateway for example.
@@ -92,7 +89,6 @@ impl PriceItem {
         }
     }
 
-    /// Requests.
     pub fn requests(at: &CloudRegion, class: &str) -> Self {
         Self::Requests {
             at: at.clone(),
@@ -160,7 +156,6 @@ impl fmt::Display for Destination {
 /// What a price is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Unit {
-    /// An hour.
     #[serde(rename = "hour")]
     Hour,
     /// 10^9 bytes.

@@ -234,7 +234,6 @@ fn resolve(cloud: &str, name: &str) -> Option<CloudRegion> {
 pub struct MeshRegion {
     /// Its name in the mesh.
     pub name: String,
-    /// Its cloud.
     pub cloud: String,
     /// The id of its region in bills, where its name does not tell.
     pub billing_region: Option<String>,
@@ -251,7 +250,6 @@ pub enum RegionProblem {
     Unresolved {
         /// The region of the mesh.
         region: String,
-        /// Its cloud.
         cloud: String,
     },
     /// Several regions of the mesh lie in one region of a cloud: a bill can't tell them apart.

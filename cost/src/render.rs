@@ -21,7 +21,6 @@ pub use text::text;
 /// What is rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
-    /// The heading.
     pub title: String,
     /// What to know before relying on the amounts.
     pub warnings: Vec<String>,
@@ -34,9 +33,7 @@ pub struct Document {
 /// Rows of values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
-    /// The heading.
     pub title: String,
-    /// The columns.
     pub columns: Vec<Column>,
     /// A value for each column.
     pub rows: Vec<Row>,
@@ -45,7 +42,6 @@ pub struct Table {
 /// A column's heading and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// The heading.
     pub name: String,
     /// Names stand on the left, numbers on the right.
     pub is_number: bool,
@@ -144,10 +140,26 @@ pub enum ChartKind {
 /// A name and an amount for each label of its chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
-    /// The name.
     pub name: String,
     /// An amount for each label.
     pub amounts: Vec<Amount>,
+}
+
+/// Text that is neither markup nor an attribute's end, nor anything invisible.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+
+    out
 }
 
 #[cfg(test)]

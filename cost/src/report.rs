@@ -155,9 +155,7 @@ impl Query {
 pub struct ReportRow {
     /// A value for each group of the query, empty where the bill has none.
     pub values: Vec<String>,
-    /// The currency.
     pub currency: Currency,
-    /// The sum.
     pub amount: Amount,
     /// The part of the currency's total, in units of 0.0001; beyond 0 to 10,000 where credits lower
     /// the total, none where the total is zero.

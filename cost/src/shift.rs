@@ -52,7 +52,6 @@ pub struct ShiftRegion {
 /// What the factors are decided from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftInput {
-    /// The regions.
     pub regions: BTreeMap<RegionName, ShiftRegion>,
     /// Requests per second of all regions together, at a recent peak.
     pub total_rps: u32,

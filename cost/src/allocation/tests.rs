@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{CellKey, CellsBuilder, ChargeKind, PricingClass, StoredPart, day_number, day_of};
+use crate::{
+    CellKey, CellsBuilder, ChargeKind, PricingClass, StoredPart, WarningKind, day_number, day_of,
+};
 use proptest::prelude::*;
 use std::sync::Arc;
 use time::macros::date;
@@ -205,68 +207,17 @@ proptest! {
 
 #[test]
 fn shared_capacity_is_split_by_busy_time_and_the_rest_is_idle() {
+    let charge = |category, kind, pricing, model, units| {
+        (1, "us-west-2", category, kind, pricing, model, "USD", units)
+    };
     let charges = [
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            USAGE,
-            ON_DEMAND,
-            "",
-            "USD",
-            1_000,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            USAGE,
-            ON_DEMAND,
-            "bert",
-            "USD",
-            70,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            ChargeKind::Credit,
-            ON_DEMAND,
-            "",
-            "USD",
-            -100,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            USAGE,
-            PricingClass::Unused,
-            "",
-            "USD",
-            11,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            ChargeKind::Tax,
-            ON_DEMAND,
-            "",
-            "USD",
-            30,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            ChargeKind::Purchase,
-            ON_DEMAND,
-            "",
-            "USD",
-            500,
-        ),
-        (1, "us-west-2", "Storage", USAGE, ON_DEMAND, "", "USD", 4),
+        charge("Compute", USAGE, ON_DEMAND, "", 1_000),
+        charge("Compute", USAGE, ON_DEMAND, "bert", 70),
+        charge("Compute", ChargeKind::Credit, ON_DEMAND, "", -100),
+        charge("Compute", USAGE, PricingClass::Unused, "", 11),
+        charge("Compute", ChargeKind::Tax, ON_DEMAND, "", 30),
+        charge("Compute", ChargeKind::Purchase, ON_DEMAND, "", 500),
+        charge("Storage", USAGE, ON_DEMAND, "", 4),
     ];
 
     let usage = [

@@ -292,13 +292,8 @@ impl Detector {
         let weekly = season(&mut self.weekly, StreamKind::Weekly, &self.level_stream);
 
         let difference = previous.and_then(|previous| {
-            observe(
-                &mut self.difference_stream,
-                StreamKind::Difference,
-                value - previous,
-                settle,
-            )
-            .0
+            let stream = &mut self.difference_stream;
+            observe(stream, StreamKind::Difference, value - previous, settle).0
         });
 
         self.recent.push_back(value);
@@ -308,25 +303,17 @@ impl Detector {
 
         let short_mean = (self.recent.len() == pace.short && self.count > 0).then(|| {
             let mean = self.recent.iter().sum::<f64>() / pace.short as f64;
-            observe(
-                &mut self.short_stream,
-                StreamKind::ShortMean,
-                mean - self.level,
-                settle,
-            )
-            .0
+            let stream = &mut self.short_stream;
+            observe(stream, StreamKind::ShortMean, mean - self.level, settle).0
         });
 
         let level = if self.count == 0 {
             self.level = value;
             None
         } else {
-            let (surprise, learned) = observe(
-                &mut self.level_stream,
-                StreamKind::Level,
-                value - self.level,
-                settle,
-            );
+            let residual = value - self.level;
+            let (surprise, learned) =
+                observe(&mut self.level_stream, StreamKind::Level, residual, settle);
 
             self.level += weight(self.count.saturating_add(1), pace.slow) * learned;
             surprise

@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 pub struct ReplicationSource {
     /// Its name in the mesh.
     pub region: String,
-    /// Its cloud.
     pub cloud: String,
     /// What sending 10^9 bytes to the receiver costs; none where it is not known.
     pub price: Option<Money>,

@@ -27,7 +27,7 @@ const DELIVERIES_MAX: usize = 3;
 pub struct StoredFile {
     /// Its key, with `/` between folders.
     pub path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// When it was last written, milliseconds since 1970.
     pub modified_ms: i64,
@@ -63,7 +63,6 @@ pub enum ExportProblem {
     /// The manifest says something else than expected.
     #[error("{path}: not a manifest of an export: {message}")]
     Manifest {
-        /// The manifest.
         path: String,
         /// What is wrong.
         message: String,
@@ -73,29 +72,16 @@ pub enum ExportProblem {
         "{path}: the export is incomplete: {file} is missing or has another size; waiting for the \
             next delivery"
     )]
-    Incomplete {
-        /// The manifest.
-        path: String,
-        /// The file.
-        file: String,
-    },
+    Incomplete { path: String, file: String },
     /// Another kind of export.
     #[error(
         "{path}: an export of the kind {kind}, not FOCUS; choose \"Cost and usage details \
             (FOCUS)\" in Cost Management"
     )]
-    Kind {
-        /// The manifest.
-        path: String,
-        /// The kind.
-        kind: String,
-    },
+    Kind { path: String, kind: String },
     /// Files without a manifest, where other months have one.
     #[error("{folder}: no manifest yet: the delivery is not complete")]
-    NoManifest {
-        /// The folder.
-        folder: String,
-    },
+    NoManifest { folder: String },
 }
 
 /// A manifest in a listing.

@@ -27,7 +27,6 @@ pub struct ImportedPart {
     pub source: String,
     /// The billing month.
     pub period: Period,
-    /// The sums.
     pub cells: Cells,
     /// Rows summed up.
     pub rows: u64,
@@ -141,7 +140,6 @@ pub enum FileError {
     /// The input failed.
     #[error("{file}: reading failed after {bytes} bytes: {message}")]
     Read {
-        /// The file.
         file: String,
         /// Bytes read.
         bytes: u64,
@@ -151,7 +149,6 @@ pub enum FileError {
     /// The file is shorter than it should be.
     #[error("{file}: the file ends early, in line {line}; download or export it again")]
     EndsEarly {
-        /// The file.
         file: String,
         /// The line that is not complete, from 1.
         line: u64,
@@ -159,7 +156,6 @@ pub enum FileError {
     /// Not one of the formats.
     #[error("{file}: {problem}; expected a FOCUS export as CSV (UTF-8), CSV.gz or Parquet")]
     Format {
-        /// The file.
         file: String,
         /// What is wrong.
         problem: String,
@@ -167,7 +163,6 @@ pub enum FileError {
     /// Columns that an import can't do without.
     #[error("{file}: no column {missing}; columns found: {found}")]
     Columns {
-        /// The file.
         file: String,
         /// What is missing.
         missing: String,
@@ -177,7 +172,6 @@ pub enum FileError {
     /// Quotes without an end.
     #[error("{file}: gave up at line {line}: too many quoted fields are never closed")]
     Quotes {
-        /// The file.
         file: String,
         /// The line, from 1.
         line: u64,
@@ -188,7 +182,6 @@ pub enum FileError {
             or import fewer months at once"
     )]
     Cells {
-        /// The file.
         file: String,
         /// How many are kept.
         limit: usize,
@@ -300,7 +293,6 @@ impl fmt::Display for BadReason {
 /// A row that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRow {
-    /// The file.
     pub file: String,
     /// The line on which the row begins (CSV, from 1), or its number (Parquet, from 1).
     pub row: u64,

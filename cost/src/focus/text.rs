@@ -1,7 +1,8 @@
 //! Rows of a CSV file.
 
 use super::amount;
-use super::collect::{Collector, Fault, FileContext, Texts};
+use super::charge::{Fault, FileContext, Texts};
+use super::collect::Collector;
 use super::columns::{BILLING_START, CHARGE_START, COST_NAMES, Columns};
 use super::csv::{Broken, Next, Record, Records};
 use super::date::{Days, period_of};

@@ -3,8 +3,9 @@
 
 use super::{
     interval::{growth, half_width},
-    methods::{self, Method, WEEK},
+    methods::{self, Method},
     scale::Scale,
+    theta::WEEK,
 };
 use std::ops::Range;
 

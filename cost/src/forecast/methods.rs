@@ -1,12 +1,10 @@
 //! The methods that compete.
 
-use super::theta::{mean, median, theta};
+use super::theta::{WEEK, mean, median, theta};
 use augurs::{Fit, Predict, ets::AutoETS, mstl::MSTLModel};
 use serde::Serialize;
 use std::fmt;
 
-/// Days of a season.
-pub(super) const WEEK: usize = 7;
 /// Days that the methods learn from. With 16 or 26 weeks the forecasts are as good.
 const LEARNING_DAYS: usize = 20 * WEEK;
 /// A decomposition needs two seasons.

@@ -2,8 +2,8 @@
 //! Billah (IJF 19, 2003): simple exponential smoothing with half the slope of the regression line
 //! as its drift, on values without their weekly pattern.
 
-use super::methods::WEEK;
-
+/// Days of a season.
+pub(super) const WEEK: usize = 7;
 /// The weekly pattern is estimated from three weeks on.
 const WEEKLY_DAYS_MIN: usize = 3 * WEEK;
 /// Smoothing factors are tried in steps of 1 / 20.

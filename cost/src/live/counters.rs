@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 /// What an agent has counted of a model since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCounters {
-    /// Inferences.
     pub requests: u64,
     /// Time that places were busy with them, milliseconds.
     pub busy_ms: u64,
@@ -32,7 +31,6 @@ impl ModelCounters {
 pub struct EgressCounter {
     /// To which region of the mesh; none for the internet.
     pub to: Option<String>,
-    /// Why.
     pub cause: Cause,
     /// How many.
     pub bytes: u64,

@@ -1,6 +1,8 @@
 //! What a stretch of days has cost so far.
 
-use super::{DayMeter, LiveMeter, Pricing, RegionMeter, hourly_rate, peaks::QUARTER_MS};
+use super::{
+    DayMeter, LiveMeter, ModelCounters, Pricing, RegionMeter, hourly_rate, peaks::QUARTER_MS,
+};
 use crate::{
     date::{DAY_MS, date_at, day_number, day_of},
     egress::{EgressReport, EgressUsage, egress_report},
@@ -41,7 +43,6 @@ pub struct LiveWindow {
 /// What a model has cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveModel {
-    /// Inferences.
     pub requests: u64,
     /// Time that places were busy with them, milliseconds.
     pub busy_ms: u64,
@@ -242,7 +243,15 @@ impl RegionMeter {
     }
 }
 
-/// What one day's capacity and requests cost.
+fn uncharged(day: &DayMeter, name: &str, model: &ModelCounters) -> LiveModel {
+    LiveModel {
+        requests: model.requests,
+        busy_ms: model.busy_ms,
+        peak_quarter: day.peaks.get(name).copied().unwrap_or(0),
+        cost: Totals::default(),
+    }
+}
+
 fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -> LiveWindow {
     let busy_ms = day
         .models
@@ -269,21 +278,11 @@ fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -
         ..LiveWindow::default()
     };
 
-    let counted = |(name, model): (&String, &super::ModelCounters)| {
-        let cost = Totals::default();
-        let peak_quarter = day.peaks.get(name).copied().unwrap_or(0);
-        (
-            name.clone(),
-            LiveModel {
-                requests: model.requests,
-                busy_ms: model.busy_ms,
-                peak_quarter,
-                cost,
-            },
-        )
-    };
-
-    window.models = day.models.iter().map(counted).collect();
+    window.models = day
+        .models
+        .iter()
+        .map(|(name, model)| (name.clone(), uncharged(day, name, model)))
+        .collect();
     for (currency, amount) in &window.capacity.0 {
         let parts = amount.split(&weights);
         let (idle, of_models) = parts

@@ -1,8 +1,8 @@
 //! Fleets to compare with, and what a fleet costs.
 
 use super::{
+    bill::{egress, month_of},
     outcome::{MonthlyCost, NodeCounts},
-    placement::{egress, month_of},
     prepared::{Prepared, round_trip_ms},
     state::{BaselineName, CurrentState},
 };

@@ -4,7 +4,8 @@
 //! these may serve is at most their capacity. So surviving a loss needs no flows of its own in the
 //! linear program: each set that falls short becomes one inequality over the nodes.
 
-use super::prepared::{RegionSet, members};
+/// Regions as bits: bit i is region i of the input.
+pub(super) type RegionSet = u64;
 
 /// Units that the whole load is divided into: flows are whole numbers, so that the search ends and
 /// rounds nothing.
@@ -15,7 +16,6 @@ const SLACK: f64 = 1e-7;
 /// What is lost at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// A region.
     Region(usize),
     /// The spot nodes of a region.
     Spot(usize),
@@ -47,7 +47,6 @@ pub(super) struct Cover {
     /// In which case.
     pub(super) lost: Option<Lost>,
     pub(super) regions: RegionSet,
-    /// Nodes.
     pub(super) load: f64,
 }
 
@@ -203,6 +202,11 @@ impl Network {
             region = before;
         }
     }
+}
+
+/// The regions of a set, lowest first.
+pub(super) fn members(set: RegionSet) -> impl Iterator<Item = usize> {
+    (0..u64::BITS as usize).filter(move |region| set >> region & 1 == 1)
 }
 
 #[cfg(test)]

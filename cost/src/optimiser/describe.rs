@@ -3,11 +3,11 @@
 use super::{
     baselines::Fleet,
     prepared::Prepared,
-    recommend::Stage,
     recommendation::{
         Baseline, Comparison, Evidence, NodeChange, Proposal, Recommendation, RecommendationKind,
         Risk, RiskLevel, Saving, WeightChange,
     },
+    stage::Stage,
     state::{ModelCopy, RecommendInput},
 };
 use crate::money::{Amount, Currency};
@@ -238,46 +238,50 @@ impl Writer<'_> {
             })
     }
 
-    fn command(&self, proposal: &Proposal) -> String {
+    fn fleet_command(&self, nodes: &[NodeChange], weights: &[WeightChange]) -> String {
         let environment = &self.input.environment;
         let mut text = String::new();
-        match proposal {
-            Proposal::Fleet { nodes, weights } => {
-                for change in nodes {
-                    let _ = writeln!(
-                        text,
-                        "# environments/{environment}/terraform.tfvars: {}",
-                        nodes_text(change, change.to.total())
-                    );
-                    let committed = change.to.committed.saturating_sub(change.from.committed);
+        for change in nodes {
+            let _ = writeln!(
+                text,
+                "# environments/{environment}/terraform.tfvars: {}",
+                nodes_text(change, change.to.total())
+            );
+            let committed = change.to.committed.saturating_sub(change.from.committed);
 
-                    if committed > 0 {
-                        let _ = writeln!(
-                            text,
-                            "# buy commitments for {committed} nodes in {}",
-                            change.region
-                        );
-                    }
-
-                    if change.to.spot != change.from.spot {
-                        let _ = writeln!(
-                            text,
-                            "# {}: {} spot nodes (use_spot_instances)",
-                            change.region, change.to.spot
-                        );
-                    }
-                }
-
-                for WeightChange { region, to_bp, .. } in weights {
-                    let _ = writeln!(
-                        text,
-                        "# agent.toml of every region: weight_bp = {to_bp} for {region}"
-                    );
-                }
-
-                let _ = write!(text, "scripts/deploy.sh {environment}");
+            if committed > 0 {
+                let _ = writeln!(
+                    text,
+                    "# buy commitments for {committed} nodes in {}",
+                    change.region
+                );
             }
+
+            if change.to.spot != change.from.spot {
+                let _ = writeln!(
+                    text,
+                    "# {}: {} spot nodes (use_spot_instances)",
+                    change.region, change.to.spot
+                );
+            }
+        }
+
+        for WeightChange { region, to_bp, .. } in weights {
+            let _ = writeln!(
+                text,
+                "# agent.toml of every region: weight_bp = {to_bp} for {region}"
+            );
+        }
+
+        text + "scripts/deploy.sh " + environment
+    }
+
+    fn command(&self, proposal: &Proposal) -> String {
+        let environment = &self.input.environment;
+        match proposal {
+            Proposal::Fleet { nodes, weights } => self.fleet_command(nodes, weights),
             Proposal::Autoscale { nodes } => {
+                let mut text = String::new();
                 for change in nodes {
                     let line = nodes_text(change, change.from.total());
                     let _ = writeln!(
@@ -286,24 +290,16 @@ impl Writer<'_> {
                     );
                 }
 
-                let _ = write!(text, "scripts/deploy.sh {environment}");
+                text + "scripts/deploy.sh " + environment
             }
             Proposal::Delete { copies } => match copies.first() {
-                // The command deletes a version in all regions; none keeps it out of some.
+                // The command deletes a version in all regions.
                 Some(copy) if self.is_whole(copies) => {
-                    let _ = write!(
-                        text,
-                        "regionmesh models delete {} {}",
-                        copy.model, copy.version
-                    );
+                    format!("regionmesh models delete {} {}", copy.model, copy.version)
                 }
                 _ => {
                     let regions = names(copies.iter().map(|copy| &copy.region));
-                    let _ = write!(
-                        text,
-                        "# not automated: keep {} out of {regions}",
-                        version(copies)
-                    );
+                    format!("# not automated: keep {} out of {regions}", version(copies))
                 }
             },
             Proposal::Relay {
@@ -311,15 +307,8 @@ impl Writer<'_> {
                 version,
                 region,
                 via,
-            } => {
-                let _ = write!(
-                    text,
-                    "# not automated: copy {model}@{version} to {region} from {via}"
-                );
-            }
+            } => format!("# not automated: copy {model}@{version} to {region} from {via}"),
         }
-
-        text
     }
 
     /// Whether these are all copies of their version.

@@ -4,7 +4,10 @@ use super::outcome::PlacementError;
 use crate::money::{Amount, Currency, Money};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Most regions of a placement.
 pub const REGIONS_MAX: usize = 64;
@@ -93,7 +96,6 @@ pub struct CommittedOffer {
 /// A model and who asks for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelDemand {
-    /// The model.
     pub name: ModelName,
     /// Work of one request, node-seconds: a node serves 1 / this many requests per second.
     pub node_seconds_per_request: f64,
@@ -179,25 +181,8 @@ impl PlacementInput {
             );
         }
 
-        let mut names = BTreeSet::new();
-        if let Some(region) = self
-            .regions
-            .iter()
-            .find(|region| !names.insert(&region.name))
-        {
-            return invalid(
-                &format!("regions.{}", region.name),
-                "given twice; keep one entry".to_owned(),
-            );
-        }
-
-        let mut names = BTreeSet::new();
-        if let Some(model) = self.models.iter().find(|model| !names.insert(&model.name)) {
-            return invalid(
-                &format!("models.{}", model.name),
-                "given twice; keep one entry".to_owned(),
-            );
-        }
+        unique("regions", self.regions.iter().map(|region| &region.name))?;
+        unique("models", self.models.iter().map(|model| &model.name))?;
 
         let origins: BTreeSet<&String> = self
             .models
@@ -379,6 +364,21 @@ fn number(what: &str, value: f64, least: f64, most: f64) -> Result<(), Placement
         what,
         format!("{value} is out of range; expected {least} to {most}"),
     )
+}
+
+fn unique<T: Ord + fmt::Display>(
+    field: &str,
+    names: impl Iterator<Item = T>,
+) -> Result<(), PlacementError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let field = format!("{field}.{name}");
+        if !seen.insert(name) {
+            return invalid(&field, "given twice; keep one entry".to_owned());
+        }
+    }
+
+    Ok(())
 }
 
 fn invalid<T>(what: &str, why: String) -> Result<T, PlacementError> {

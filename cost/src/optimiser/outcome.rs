@@ -47,7 +47,6 @@ impl NodeCounts {
 /// The share of an origin's requests for a model that a region answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
-    /// The model.
     pub model: ModelName,
     /// Where the requests come from.
     pub origin: String,
@@ -80,30 +79,15 @@ impl MonthlyCost {
 #[serde(rename_all = "kebab-case", tag = "limit")]
 pub enum Binding {
     /// All on-demand nodes of the region are used.
-    OnDemandQuota {
-        /// The region.
-        region: RegionName,
-    },
+    OnDemandQuota { region: RegionName },
     /// All spot nodes of the region are used.
-    SpotQuota {
-        /// The region.
-        region: RegionName,
-    },
+    SpotQuota { region: RegionName },
     /// All commitments that may be made are made.
-    CommitmentLimit {
-        /// The region.
-        region: RegionName,
-    },
+    CommitmentLimit { region: RegionName },
     /// No more of the region's capacity may be spot.
-    SpotShare {
-        /// The region.
-        region: RegionName,
-    },
+    SpotShare { region: RegionName },
     /// Models fill the region's memory.
-    Memory {
-        /// The region.
-        region: RegionName,
-    },
+    Memory { region: RegionName },
     /// Capacity that is there for the loss of a region.
     RegionLoss {
         /// The region that may be lost.
@@ -120,7 +104,6 @@ pub enum Binding {
     },
     /// A cheaper region is too far away.
     Latency {
-        /// The model.
         model: ModelName,
         /// Where the requests come from.
         origin: String,
@@ -163,14 +146,11 @@ pub struct WholePlacement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Loss {
-    /// A region.
     Region {
-        /// The region.
         region: RegionName,
     },
     /// All spot nodes of a region.
     Spot {
-        /// The region.
         region: RegionName,
     },
 }
@@ -181,7 +161,6 @@ pub enum Loss {
 pub enum Infeasibility {
     /// No region is near enough.
     NoRegion {
-        /// The model.
         model: ModelName,
         /// Where the requests come from.
         origin: String,
@@ -193,11 +172,9 @@ pub enum Infeasibility {
     },
     /// One region is near enough, and it may be lost.
     OnlyRegion {
-        /// The model.
         model: ModelName,
         /// Where the requests come from.
         origin: String,
-        /// The one.
         region: RegionName,
         /// The bound, milliseconds.
         latency_ms: f64,
@@ -295,7 +272,6 @@ pub enum PlacementError {
     /// The input can't be right.
     #[error("{what}: {why}")]
     Invalid {
-        /// The field.
         what: String,
         /// What is wrong, and what is expected.
         why: String,

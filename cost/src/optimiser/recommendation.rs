@@ -77,18 +77,14 @@ pub struct Saving {
 /// Nodes of a region before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeChange {
-    /// The region.
     pub region: RegionName,
-    /// Before.
     pub from: NodeCounts,
-    /// After.
     pub to: NodeCounts,
 }
 
 /// The weight that a region should have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightChange {
-    /// The region.
     pub region: RegionName,
     /// Now, basis points; none where it is not known.
     pub from_bp: Option<u16>,
@@ -119,9 +115,7 @@ pub enum Proposal {
     },
     /// Copy a version from another region.
     Relay {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
         /// Where to.
         region: RegionName,
@@ -160,7 +154,6 @@ pub enum RiskLevel {
 pub struct Risk {
     /// How much.
     pub level: RiskLevel,
-    /// Why.
     pub why: String,
 }
 
@@ -232,7 +225,6 @@ pub struct Recommendations {
     pub total_saving: Saving,
     /// What the baseline costs once all are applied: its cost less the sum.
     pub proposal_cost: Amount,
-    /// The changes.
     pub recommendations: Vec<Recommendation>,
     /// The proposal beside every baseline.
     pub comparisons: Vec<Comparison>,

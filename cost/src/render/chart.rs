@@ -1,6 +1,6 @@
 //! Charts as SVG within HTML. The same amounts stand in the tables below them.
 
-use super::{Chart, ChartKind, html::escaped};
+use super::{Chart, ChartKind, escaped};
 use crate::money::Amount;
 use std::fmt::Write;
 

@@ -1,8 +1,7 @@
 //! A document as one HTML file: styles and charts (SVG) are in it, nothing is loaded, and no script
 //! runs.
 
-use super::{Document, Table, chart};
-use regionmesh_protocol::text::visible;
+use super::{Document, Table, chart, escaped};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/style.css");
@@ -87,21 +86,4 @@ fn write_table(out: &mut String, table: &Table) {
     }
 
     out.push_str("</tbody>\n</table>\n");
-}
-
-/// Text that is neither markup nor an attribute's end, nor anything invisible.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-
-    out
 }

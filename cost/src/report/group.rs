@@ -22,7 +22,6 @@ pub enum Group {
     Region,
     /// The zone, as the bill names it.
     Zone,
-    /// The service.
     Service,
     /// The kind of service.
     Category,

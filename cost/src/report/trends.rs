@@ -87,7 +87,6 @@ impl Change {
 /// What a group cost in one of the periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TrendPoint {
-    /// The sum.
     pub amount: Amount,
     /// Against the period before; none where either of the two is partial, and in the first one.
     pub change: Option<Change>,
@@ -98,7 +97,6 @@ pub struct TrendPoint {
 pub struct TrendSeries {
     /// A value for each group of the query.
     pub values: Vec<String>,
-    /// The currency.
     pub currency: Currency,
     /// One for each of [`Trends::periods`].
     pub points: Vec<TrendPoint>,
@@ -149,7 +147,6 @@ pub struct PeriodToDate {
 pub struct Mover {
     /// A value for each group of the query.
     pub values: Vec<String>,
-    /// The currency.
     pub currency: Currency,
     /// The two amounts.
     #[serde(flatten)]

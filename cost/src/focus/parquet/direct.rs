@@ -259,7 +259,6 @@ impl Column<Moments> {
     }
 }
 
-/// Amounts.
 #[derive(Clone, Copy)]
 pub(super) enum Numbers {
     Int32(Scale),

@@ -12,7 +12,6 @@ const LEVELS: usize = 256;
 
 /// How values of one kind are read.
 pub(super) trait ReadPlain {
-    /// A value.
     type Value: Copy;
     /// No value.
     const MISSING: Self::Value;
