@@ -2,7 +2,7 @@
 //! --release -p regionmesh-cost --example optimiser-figures [SEEDS]`.
 //!
 //! Regions lie on a circle, some 30 ms apart; prices, demand and models are drawn from seeds, so
-//! that every run has the same inputs.
+//! every run has the same inputs.
 
 use regionmesh_cost::{
     Amount, CommittedOffer, Currency, ModelDemand, Money, NodeOffer, OriginDemand, PlacementError,
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The mean of some runs; none where no placement keeps the limits. Processor time is counted in
+/// The mean of some runs; `None` if no placement keeps the limits. Processor time is counted in
 /// ticks of 4 ms: one run is too short for it.
 fn mean_time(input: &PlacementInput) -> Result<Option<Duration>, PlacementError> {
     let start = processor_time();

@@ -1,6 +1,6 @@
-//! Budgets: what may be spent in a period, and which thresholds of it have been crossed.
+//! Budgets: spending limits per period, and which of their thresholds are crossed.
 //!
-//! A budget announces and does not act, unless its action is `shift`.
+//! A budget only notifies, unless its action is `shift`.
 
 mod check;
 
@@ -27,29 +27,28 @@ pub use check::{BudgetError, check_budgets};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Budget {
-    /// Names it in notifications and reports; unique.
+    /// Unique name in notifications and reports.
     pub name: String,
-    /// Whose cost counts; everything by default.
+    /// The cost that counts; everything by default.
     #[serde(default)]
     pub scope: BudgetScope,
     /// The limit, more than zero, as text: `"12000 EUR"`. Costs in other currencies are not counted
     /// but reported as a problem.
     #[serde(with = "money_text")]
     pub amount: Money,
-    /// How often spending starts again from zero; monthly by default.
+    /// The budget period; monthly by default.
     #[serde(default)]
     pub period: BudgetPeriod,
     /// Which cost counts; effective by default.
     #[serde(default)]
     pub metric: Metric,
-    /// Percents of the amount whose spending is announced, 1 to 1,000; 50, 80 and 100 by default.
+    /// Percentages of the amount to announce when spent, 1 to 1,000; 50, 80 and 100 by default.
     #[serde(default = "actual_thresholds")]
     pub actual_thresholds: Vec<u16>,
-    /// Percents of the amount that are announced when the period is forecast to reach them, 1 to
-    /// 1,000; 100 by default.
+    /// Percentages of the amount to announce when forecast, 1 to 1,000; 100 by default.
     #[serde(default = "forecast_thresholds")]
     pub forecast_thresholds: Vec<u16>,
-    /// What else happens; nothing by default.
+    /// Notify only by default.
     #[serde(default)]
     pub action: BudgetAction,
 }
@@ -62,7 +61,7 @@ fn forecast_thresholds() -> Vec<u16> {
     vec![100]
 }
 
-/// Whose cost a budget limits.
+/// The cost that a budget limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BudgetScope {
@@ -72,7 +71,7 @@ pub enum BudgetScope {
     Region(String),
     /// One model.
     Model(String),
-    /// Whatever carries a tag.
+    /// Everything with a tag.
     Tag {
         /// The tag's key.
         key: String,
@@ -80,7 +79,7 @@ pub enum BudgetScope {
     },
 }
 
-/// How often a budget's spending starts again from zero. Periods begin at midnight UTC.
+/// A budget's period, which begins at midnight UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BudgetPeriod {
@@ -102,7 +101,7 @@ pub enum BudgetAction {
     /// The receivers are notified.
     #[default]
     Notify,
-    /// They are notified, and traffic may be shifted to cheaper regions.
+    /// The receivers are notified, and traffic may shift to cheaper regions.
     Shift,
 }
 
@@ -147,7 +146,7 @@ impl BudgetPeriod {
     }
 }
 
-/// What a threshold was compared with.
+/// The amount that a threshold applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrossingKind {
@@ -161,7 +160,6 @@ pub enum CrossingKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Crossing {
-    /// By what.
     pub kind: CrossingKind,
     /// The threshold, percent of the amount.
     pub threshold: u16,
@@ -200,13 +198,13 @@ impl fmt::Display for BudgetProblem {
     }
 }
 
-/// How a budget stands.
+/// A budget's current state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetState {
     /// What was spent in the period so far, in the budget's currency.
     pub spent: Amount,
-    /// What the period is forecast to cost, in the budget's currency; none where there is no
+    /// What the period is forecast to cost, in the budget's currency; `None` if there is no
     /// forecast in it.
     pub forecast: Option<Amount>,
     /// Spent as a part of the budget's amount; 1 is all of it. Negative where credits exceed costs.
@@ -216,7 +214,7 @@ pub struct BudgetState {
     /// The thresholds that are reached now: actual ones first, each kind from the lowest to the
     /// highest.
     pub crossed: Vec<Crossing>,
-    /// What the figures leave out.
+    /// Cost that the figures leave out.
     pub problem: Option<BudgetProblem>,
 }
 
@@ -287,7 +285,7 @@ pub fn evaluate_budget(budget: &Budget, spent: &Totals, forecast: Option<&Totals
     }
 }
 
-/// Whether `amount` is at least so many percent of the limit, exactly.
+/// Whether `amount` is at least `threshold` percent of the limit, exactly.
 fn is_reached(limit: Amount, threshold: u16, amount: Amount) -> bool {
     amount.0.saturating_mul(100) >= limit.0.saturating_mul(i128::from(threshold))
 }
@@ -310,7 +308,7 @@ mod money_text {
         let text = String::deserialize(deserializer)?;
         let shape = || {
             de::Error::custom(format!(
-                "{text:?} is no amount of money: write it as \"12000 EUR\""
+                "{text:?} is not an amount of money; write it as \"12000 EUR\""
             ))
         };
         let (amount, currency) = text.trim().split_once(' ').ok_or_else(shape)?;

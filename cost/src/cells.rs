@@ -1,9 +1,9 @@
-//! Day cells: what is kept of billing rows. A cell is the sum of all rows that agree in day,
+//! Day cells, the stored form of billing rows. A cell is the sum of all rows with the same day,
 //! provider, account, region, zone, service, category, pricing class, kind of charge, currency and
 //! chosen tags.
 //!
-//! Cells lie in columns, texts once in a table: a month of a large bill fits a few megabytes, and a
-//! report reads only the columns that it groups by.
+//! Cells are stored in columns and each text once: a month of a large bill takes a few megabytes,
+//! and a report reads only the columns that it groups by.
 
 mod builder;
 mod period;
@@ -23,9 +23,9 @@ pub use period::{Period, PeriodError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChargeKind {
-    /// Something was used.
+    /// Usage.
     Usage,
-    /// Something was bought, a commitment for example.
+    /// A purchase, such as a commitment.
     Purchase,
     Tax,
     Credit,
@@ -39,17 +39,17 @@ pub enum ChargeKind {
 pub enum PricingClass {
     /// At the usual price (`Standard`).
     OnDemand,
-    /// At a price that moves, capacity that may be taken away (`Dynamic`).
+    /// At a variable price, for reclaimable capacity (`Dynamic`).
     Spot,
     /// Covered by a commitment (`Committed`).
     Committed,
     /// A commitment that was paid for and not used.
     Unused,
-    /// None of these, or not said.
+    /// Other or unspecified.
     Other,
 }
 
-/// Which cost is asked for.
+/// A cost metric.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -66,10 +66,8 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Effective, Self::Billed, Self::List];
 
-    /// As it is written: `effective`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Effective => "effective",
@@ -110,25 +108,23 @@ impl Dimension {
     ];
 }
 
-/// What a cell sums up, by reference.
+/// A cell's key, by reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CellKey<'a> {
     /// The day on which the charge's period begins, UTC.
     pub day: Date,
-    /// What it is for.
     pub kind: ChargeKind,
     /// How it is priced.
     pub pricing: PricingClass,
-    /// The currency of its amounts.
     pub currency: Currency,
-    /// The texts, in the order of [`Dimension::ALL`]; empty where the row has none.
+    /// The texts, in the order of [`Dimension::ALL`]; empty if the row has none.
     pub texts: [&'a str; Dimension::ALL.len()],
-    /// The values of the chosen tags, in the order of [`Cells::tag_keys`]; empty where the row has
+    /// The values of the chosen tags, in the order of [`Cells::tag_keys`]; empty if the row has
     /// none.
     pub tags: &'a [&'a str],
 }
 
-/// What a cell holds.
+/// A cell's sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Sum of `EffectiveCost`.
@@ -141,7 +137,6 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// One of the sums.
     pub fn get(&self, metric: Metric) -> Amount {
         match metric {
             Metric::Effective => self.effective,
@@ -172,7 +167,7 @@ pub struct Cells {
     kinds: Vec<ChargeKind>,
     pricings: Vec<PricingClass>,
     currencies: Vec<Currency>,
-    /// A column per dimension and then one per tag: where the text stands in `texts`.
+    /// A column of indices into `texts` per dimension, then one per tag.
     columns: Vec<Vec<u32>>,
     effective: Vec<Amount>,
     billed: Vec<Amount>,
@@ -186,18 +181,16 @@ pub enum CellsError {
     /// Not an encoding of cells, or too much of it.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// Columns of different lengths, or a place in the table of texts that is not there.
-    #[error("the cells contradict themselves: {0}")]
+    /// Columns of different lengths, or an index beyond the table of texts.
+    #[error("corrupt cells: {0}")]
     Shape(&'static str),
 }
 
 impl Cells {
-    /// How many cells there are.
     pub fn len(&self) -> usize {
         self.days.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.days.is_empty()
     }
@@ -207,22 +200,18 @@ impl Cells {
         self.days[index]
     }
 
-    /// What cell `index` is for.
     pub fn kind(&self, index: usize) -> ChargeKind {
         self.kinds[index]
     }
 
-    /// How cell `index` is priced.
     pub fn pricing(&self, index: usize) -> PricingClass {
         self.pricings[index]
     }
 
-    /// The currency of cell `index`.
     pub fn currency(&self, index: usize) -> Currency {
         self.currencies[index]
     }
 
-    /// The sums of cell `index`.
     pub fn sums(&self, index: usize) -> Sums {
         let effective = self.effective[index];
         let billed = self.billed[index];
@@ -246,24 +235,23 @@ impl Cells {
         &self.columns[dimension as usize]
     }
 
-    /// Places in [`Cells::texts`], one per cell, of the values of a chosen tag; none where it was
+    /// Places in [`Cells::texts`], one per cell, of the values of a chosen tag; `None` if it was
     /// not chosen at the import.
     pub fn tag_column(&self, key: &str) -> Option<&[u32]> {
         let at = self.tag_keys.iter().position(|known| known == key)?;
         Some(&self.columns[Dimension::ALL.len() + at])
     }
 
-    /// A text of cell `index`.
     pub fn text(&self, dimension: Dimension, index: usize) -> &str {
         &self.texts[self.column(dimension)[index] as usize]
     }
 
-    /// The bytes that are kept.
+    /// Encodes for storage.
     pub fn encode(&self) -> Result<Vec<u8>, CellsError> {
         Ok(codec::encode_document(self)?)
     }
 
-    /// Reads kept bytes, from wherever they come.
+    /// Decodes and checks untrusted bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, CellsError> {
         let cells: Self = codec::decode_document(bytes)?;
         cells.check()?;
@@ -293,7 +281,7 @@ impl Cells {
 
         if self.columns.len() != Dimension::ALL.len() + self.tag_keys.len() {
             return Err(CellsError::Shape(
-                "not one column for each dimension and tag",
+                "a column per dimension and tag is expected",
             ));
         }
 
@@ -311,7 +299,7 @@ impl Cells {
             .flatten()
             .any(|place| *place as usize >= self.texts.len())
         {
-            return Err(CellsError::Shape("a text that is not there"));
+            return Err(CellsError::Shape("an unknown text"));
         }
 
         if self.days.iter().any(|number| day_of(*number).is_none()) {

@@ -35,7 +35,7 @@ pub enum Cause {
 
 /// A text that is no cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no cause of egress: answers, other or replication:MODEL is expected")]
+#[error("{0:?} is not a cause of egress; expected answers, other or replication:MODEL")]
 pub struct CauseError(String);
 
 impl fmt::Display for Cause {
@@ -85,11 +85,10 @@ pub struct EgressUsage {
     pub day: Date,
     /// The region of the mesh that sent them.
     pub from: String,
-    /// The region of the mesh that received them; none where they went out to the internet, as
+    /// The region of the mesh that received them; `None` if they went out to the internet, as
     /// answers to users do.
     pub to: Option<String>,
     pub cause: Cause,
-    /// How many.
     pub bytes: u64,
 }
 

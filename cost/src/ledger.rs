@@ -2,7 +2,7 @@
 //! wins.
 //!
 //! A ledger merges with any other in any order and as often as you like: the result is the same.
-//! Cloning one is cheap, so a report runs on a snapshot while imports go on.
+//! Cloning one is cheap, so reports run on a snapshot during imports.
 
 mod ends;
 
@@ -26,7 +26,7 @@ use time::Date;
 
 /// Providers add charges of a day until about two days later: a day counts as complete once its
 /// bill was imported that much later.
-pub const LATE_DAYS: i32 = 2;
+pub(crate) const LATE_DAYS: i32 = 2;
 /// A source without a new day for so long has ended, days.
 pub(crate) const ENDED_DAYS: i32 = 45;
 /// First bytes of a stored part; the digit is the version of its layout.
@@ -129,12 +129,12 @@ impl StoredPart {
         Self::checked(header, cells, digest)
     }
 
-    /// The bytes that are kept.
+    /// Encodes for storage.
     pub fn encode(&self) -> Result<Vec<u8>, PartError> {
         encode(&self.header, &self.cells)
     }
 
-    /// Reads kept bytes, from wherever they come.
+    /// Decodes and checks untrusted bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, PartError> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(PartError::Layout)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or(PartError::Layout)?;
@@ -229,7 +229,7 @@ impl StoredPart {
         &self.days
     }
 
-    /// The last day that late charges no longer change; none where there is no such day.
+    /// The last day that late charges no longer change; `None` if there is no such day.
     pub fn complete_day(&self) -> Option<i32> {
         let imported = i32::try_from(self.header.imported_ms / DAY_MS).unwrap_or(i32::MAX);
         let first = self.days.first()?;

@@ -21,7 +21,7 @@ mod whole;
 use crate::prices::HOURS_PER_MONTH;
 
 pub use input::{
-    CommittedOffer, MODELS_MAX, ModelDemand, NodeOffer, ORIGINS_MAX, OriginDemand, PlacementInput,
+    CommittedOffer, MODELS_MAX, ModelDemand, NodeOffer, OriginDemand, PlacementInput,
     PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
 };
 pub use outcome::{

@@ -23,7 +23,7 @@ use std::{fmt, str::FromStr};
 use time::Date;
 
 /// Hours of a month, by which providers turn a price per month into one per hour.
-pub const HOURS_PER_MONTH: u32 = 730;
+pub(crate) const HOURS_PER_MONTH: u32 = 730;
 /// The largest price per unit that is read, whole units of its currency: sums over a month of it
 /// still fit.
 const PRICE_LIMIT: Amount = Amount(crate::money::ONE * 1_000_000_000);
@@ -252,7 +252,6 @@ pub struct Price {
     /// The first day on which it holds, UTC.
     #[serde(with = "iso_date")]
     pub valid_from: Date,
-    /// The currency of its amounts.
     pub currency: Currency,
     /// What it is paid for.
     pub unit: Unit,
@@ -276,9 +275,9 @@ impl Price {
         }
     }
 
-    /// The first price per 10^9 bytes, whichever unit it is paid by; none where it is not paid by
+    /// The first price per 10^9 bytes, whichever unit it is paid by; `None` if it is not paid by
     /// bytes.
-    pub fn per_gb(&self) -> Option<Money> {
+    pub(crate) fn per_gb(&self) -> Option<Money> {
         let is_bytes = matches!(
             self.unit,
             Unit::Gb | Unit::Gib | Unit::GbMonth | Unit::GibMonth
@@ -357,7 +356,7 @@ impl Price {
     }
 }
 
-/// Something that has no price on a day. Reports list it and go on.
+/// An item without a price on a day. Reports list it.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error,
 )]
@@ -373,7 +372,7 @@ pub enum NoPrice {
         day: Date,
     },
     /// A region of the mesh whose region in bills is not known.
-    #[error("region {region:?} is not known to bills; set its billing_region")]
+    #[error("region {region:?} has no known billing region; set its billing_region")]
     Region {
         /// Its name in the mesh.
         region: String,

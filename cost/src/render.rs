@@ -1,5 +1,5 @@
 //! Documents of tables and charts, and their three forms: text for terminals, CSV for spreadsheets,
-//! HTML that stands alone.
+//! self-contained HTML.
 //!
 //! Names come from bills and may be hostile: in every form characters that rewrite a terminal are
 //! shown escaped, HTML is escaped, and no text of a CSV is a formula.
@@ -22,7 +22,7 @@ pub use text::text;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
     pub title: String,
-    /// What to know before relying on the amounts.
+    /// Caveats about the amounts.
     pub warnings: Vec<String>,
     /// For HTML alone.
     pub charts: Vec<Chart>,
@@ -30,12 +30,10 @@ pub struct Document {
     pub tables: Vec<Table>,
 }
 
-/// Rows of values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     pub title: String,
     pub columns: Vec<Column>,
-    /// A value for each column.
     pub rows: Vec<Row>,
 }
 
@@ -43,28 +41,27 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// Names stand on the left, numbers on the right.
+    /// Numbers are aligned right, names left.
     pub is_number: bool,
 }
 
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// A value for each column.
     pub values: Vec<Value>,
     /// Whether it sums up others; CSV leaves these out, or a spreadsheet's sum would be twice the
     /// bill.
     pub is_total: bool,
 }
 
-/// What stands in a table.
+/// A table cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// Nothing: there is no such value.
     Empty,
     /// A name; shown as `(none)` where it is empty.
     Text(String),
-    /// An amount; its currency stands in a column of its own.
+    /// An amount; the currency has its own column.
     Amount(Amount),
     /// A ratio in units of 0.0001.
     Ratio(i64),
@@ -80,7 +77,7 @@ impl Value {
         ratio_bp.map_or(Self::Empty, Self::Ratio)
     }
 
-    /// What people see, with so many decimals in amounts.
+    /// The displayed text, with `decimals` digits in amounts.
     fn shown(&self, decimals: u32) -> String {
         match self {
             Self::Empty => String::new(),
@@ -118,13 +115,11 @@ impl Table {
 /// A picture of amounts in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chart {
-    /// The heading, with the currency.
     pub title: String,
     /// The places along the chart: groups for bars, times for stacks.
     pub labels: Vec<String>,
-    /// What stands at each place.
+    /// The stacked or single series.
     pub series: Vec<Series>,
-    /// How it is drawn.
     pub kind: ChartKind,
 }
 
@@ -141,11 +136,10 @@ pub enum ChartKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
     pub name: String,
-    /// An amount for each label.
     pub amounts: Vec<Amount>,
 }
 
-/// Text that is neither markup nor an attribute's end, nor anything invisible.
+/// Text that is neither markup nor an attribute's end, nor invisible characters.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in visible(text).chars() {

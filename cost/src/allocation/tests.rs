@@ -140,7 +140,11 @@ proptest! {
     fn models_idle_and_unallocated_are_the_whole_region(
         charges in charges(),
         usage in usage(),
-        capacity in prop::collection::btree_map((1..5i32, 0..2usize), prop_oneof![Just(0), 1..500u64, Just(u64::MAX)], 0..6),
+        capacity in prop::collection::btree_map(
+            (1..5i32, 0..2usize),
+            prop_oneof![Just(0), 1..500u64, Just(u64::MAX)],
+            0..6,
+        ),
     ) {
         let capacity: Capacity = capacity
             .into_iter()

@@ -35,7 +35,7 @@ pub(super) fn without_usage(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
         };
 
         let message = format!(
-            "{region}: no usage data on {}, so that {} of serving cost is unallocated",
+            "{region}: no usage data on {}; {} of serving cost is unallocated",
             listed(&days),
             listed(&sums)
         );
@@ -49,8 +49,7 @@ pub(super) fn without_usage(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
     missing.into_iter().map(warning).collect()
 }
 
-/// Regions with usage on days that no bill covers: it counts for nothing, or requests would look
-/// cheaper than they are.
+/// Regions with usage on unbilled days, which is left out: requests would look too cheap.
 pub(super) fn without_bill(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
     let billed: BTreeSet<(&str, &str)> = costs
         .keys()
@@ -67,7 +66,7 @@ pub(super) fn without_bill(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
 
     let warning = |(region, days): (&str, Vec<String>)| {
         let message = format!(
-            "{region}: no charge on {}, so that the usage of these days is left out",
+            "{region}: no charges on {}; usage on these days is left out",
             listed(&days)
         );
 

@@ -1,6 +1,6 @@
 //! A streaming detector for one series: the maximum of several z-streams, each scaled by its own
-//! decaying past maximum, so that a stream which is always noisy stays silent. Constant time and
-//! bounded memory per point.
+//! decaying past maximum, so a stream which is always noisy stays silent. Constant time and bounded
+//! memory per point.
 
 use super::{
     season::Season,
@@ -29,7 +29,7 @@ const VALUE_MAX: f64 = 1e100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DetectorError {
     /// Points too close or too far apart.
-    #[error("points are {0} s apart: an interval from 1 s to one week is expected")]
+    #[error("points are {0} s apart; expected an interval of 1 s to one week")]
     Interval(u32),
 }
 
@@ -61,7 +61,7 @@ pub struct Reading {
     pub is_alarm: bool,
     /// The ratio that the score is from, whether or not an alarm came shortly before.
     pub(super) surprise: f64,
-    /// The stream that the score is from; none where it is 0.
+    /// The stream that the score is from; `None` if it is 0.
     pub stream: Option<StreamKind>,
     /// Whether the value was higher than expected, not lower.
     pub is_rise: bool,
@@ -182,8 +182,8 @@ impl Detector {
         if let Some((stream, ratio, is_rise)) =
             surprises.max_by(|(_, a, _), (_, b, _)| a.total_cmp(b))
         {
-            // One incident is one alarm, and one record that is none: what follows at once belongs
-            // to it.
+            // One incident raises one alarm and one record without an alarm; what follows right
+            // away is part of it.
             let is_held = |since: Option<i64>| {
                 since.is_some_and(|last| at_s.saturating_sub(last) < self.pace.hold_s)
             };

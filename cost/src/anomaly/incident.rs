@@ -65,7 +65,7 @@ impl Incident {
         self.actual.values().copied().sum::<Amount>() - self.expected
     }
 
-    /// The anomaly so far; none where its times are beyond the calendar.
+    /// The anomaly so far; `None` if its times are beyond the calendar.
     pub(super) fn anomaly(
         &self,
         plane: Plane,

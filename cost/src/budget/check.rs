@@ -5,7 +5,7 @@ use crate::money::{Amount, Currency, Money, ONE};
 use regionmesh_protocol::{status::money::NOTICES_MAX, text::unprintable};
 use std::collections::BTreeSet;
 
-/// Longest name of a budget, and of what it is for, in characters.
+/// Longest name of a budget and its scope, characters.
 const NAME_CHARS_MAX: usize = 128;
 
 /// Highest threshold, percent.
@@ -14,14 +14,14 @@ const THRESHOLD_MAX: u16 = 1_000;
 /// Most thresholds of one kind.
 const THRESHOLDS_MAX: usize = 16;
 
-/// Most thresholds of all budgets: each is a notice while its period lasts, and anomalies and late
-/// bills need some, too.
+/// Most thresholds of all budgets: each takes a notice for its period, and anomalies and late bills
+/// need some too.
 const ALL_THRESHOLDS_MAX: usize = NOTICES_MAX - 32;
 
 /// Highest amount, the highest that can be written: below 10^14.
 const AMOUNT_MAX: Amount = Amount(ONE * 100_000_000_000_000 - 1);
 
-/// What is wrong with a budget.
+/// An invalid budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetError {
     /// A name is empty, too long or contains characters that can't be printed.
@@ -47,7 +47,7 @@ pub enum BudgetError {
         field: &'static str,
         threshold: u16,
     },
-    /// A threshold stands twice in a list.
+    /// A list names a threshold twice.
     #[error("budget {budget:?}: {field} contains {threshold} twice; remove one")]
     ThresholdTwice {
         budget: String,
@@ -63,9 +63,10 @@ pub enum BudgetError {
         field: &'static str,
         count: usize,
     },
-    /// All budgets have too many thresholds together.
+    /// The budgets have too many thresholds in total.
     #[error(
-        "the budgets have {count} thresholds in all; at most {ALL_THRESHOLDS_MAX} are allowed: remove some of \
+        "the budgets have {count} thresholds in all; at most {ALL_THRESHOLDS_MAX} are allowed: \
+         remove some of \
          actual_thresholds or forecast_thresholds, which default to 4 a budget"
     )]
     TooManyInAll { count: usize },
@@ -75,7 +76,7 @@ pub enum BudgetError {
             one threshold"
     )]
     NoThreshold { budget: String },
-    /// Two budgets have one name.
+    /// Two budgets share a name.
     #[error("two budgets are named {budget:?}; names must be unique")]
     NameTwice { budget: String },
 }

@@ -171,7 +171,8 @@ fn operators_write_budgets_in_toml() {
 
     for (text, scope) in scopes {
         let text = format!(
-            "name = \"b\"\nscope = {text}\namount = \"1 EUR\"\nperiod = \"quarterly\"\nmetric = \"billed\"\n\
+            "name = \"b\"\nscope = {text}\namount = \"1 EUR\"\nperiod = \"quarterly\"\nmetric = \
+             \"billed\"\n\
              actual_thresholds = []\nforecast_thresholds = [90, 110]\naction = \"shift\""
         );
         let budget = parse(&text).unwrap();

@@ -5,8 +5,8 @@ use crate::{date::day_number, money::Amount};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::{BuildHasher, Hash, Hasher};
 
-/// What was added to a cell and is not in its sums yet: half a cache line instead of a whole one,
-/// so that twice as many cells stay in the cache while rows are read.
+/// Amounts not yet added to a cell's sums. They fill half a cache line, so twice as many cells stay
+/// cached while rows are read.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(32))]
 struct Recent {
@@ -17,7 +17,7 @@ struct Recent {
 }
 
 impl Recent {
-    /// With more; none where a sum no longer fits.
+    /// The sum; `None` on overflow.
     #[inline]
     fn plus(self, sums: &Sums) -> Option<Self> {
         let sum = |known: i64, amount: Amount| known.checked_add(i64::try_from(amount.0).ok()?);
@@ -47,7 +47,7 @@ impl Recent {
     }
 }
 
-/// Makes cells of charges, in any order.
+/// Builds cells from charges in any order.
 #[derive(Debug, Default)]
 pub struct CellsBuilder {
     /// Its sums stay empty until the end: a row touches one line of `sums` instead of four columns.
@@ -64,7 +64,7 @@ pub struct CellsBuilder {
 }
 
 impl CellsBuilder {
-    /// Cells kept apart by these tags.
+    /// `tag_keys` are the tags that distinguish cells.
     pub fn new(mut tag_keys: Vec<String>) -> Self {
         tag_keys.sort();
         tag_keys.dedup();
@@ -80,8 +80,8 @@ impl CellsBuilder {
         }
     }
 
-    /// The place of the cell of `key`, which is made if it is not there yet. Stays valid, so that
-    /// whoever reads many rows can remember it.
+    /// The index of the cell of `key`, created on first use. Indices stay valid, so callers may
+    /// cache them.
     pub fn place(&mut self, key: &CellKey<'_>) -> u32 {
         let mut columns = std::mem::take(&mut self.scratch);
         columns.clear();
@@ -136,7 +136,6 @@ impl CellsBuilder {
         place
     }
 
-    /// Adds to a cell.
     #[inline]
     pub fn add(&mut self, place: u32, sums: Sums) {
         let recent = &mut self.recent[place as usize];
@@ -150,18 +149,16 @@ impl CellsBuilder {
         }
     }
 
-    /// Looks at the memory of a cell that rows are added to soon.
+    /// Prefetches a cell.
     #[inline]
     pub(crate) fn touch(&self, place: u32) -> u64 {
         self.recent[place as usize].rows
     }
 
-    /// How many cells there are.
     pub fn len(&self) -> usize {
         self.sums.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.sums.is_empty()
     }

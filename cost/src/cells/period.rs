@@ -13,7 +13,7 @@ pub struct Period {
 
 /// A text that is no month.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no month: write it as 2026-09")]
+#[error("{0:?} is not a month; write it as 2026-09")]
 pub struct PeriodError(String);
 
 impl Period {

@@ -43,7 +43,7 @@ pub struct Hop {
     pub from: String,
     /// The region that receives.
     pub to: String,
-    /// The price of 10^9 bytes; none where it is not known, which is so for transfers from the
+    /// The price of 10^9 bytes; `None` if it is not known, which is so for transfers from the
     /// source alone.
     pub price: Option<Money>,
 }
@@ -223,7 +223,7 @@ impl Edges<'_> {
         is_worth_it.then(|| Weight::new(relayed.amount, round_trip))
     }
 
-    /// Whether the path to a node takes too long, or nobody knows how long it takes.
+    /// Whether the path to a node is too slow or its round trip is unknown.
     fn is_late(&self, parents: &[usize], place: usize) -> bool {
         if parents[place] == 0 {
             return false;
@@ -325,7 +325,7 @@ fn arborescence(weights: &[Vec<Option<Weight>>]) -> Vec<usize> {
     parents
 }
 
-/// The nodes of a cycle of parents; none where all lead to node 0.
+/// The nodes of a cycle of parents; `None` if all lead to node 0.
 fn cycle_of(parents: &[usize]) -> Option<Vec<usize>> {
     for start in 1..parents.len() {
         let mut seen = vec![start];

@@ -342,8 +342,8 @@ fn more_regions_than_are_relayed_are_sent_to_directly() {
     assert_eq!(plan.cost.of(Currency::USD), usd(9 + 30).amount);
 }
 
-/// Prices in dollars per gigabyte and round trips in milliseconds, by pair of regions; none without
-/// the data.
+/// Prices in dollars per gigabyte and round trips in milliseconds, by pair of regions; `None`
+/// without the data.
 fn skyplane() -> Option<[HashMap<(String, String), String>; 2]> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/skyplane-network");
     if !folder.exists() {

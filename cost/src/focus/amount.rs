@@ -104,8 +104,8 @@ fn eight_digits(text: u64) -> Option<u64> {
     (!is_other).then_some(all)
 }
 
-/// The amount that a floating-point number of a file stands for: the shortest decimal number that
-/// reads back as it. None where it is not finite or too large.
+/// The amount of a file's floating-point number: the shortest decimal that reads back as the same
+/// float. `None` if it is not finite or too large.
 #[cfg(any(test, feature = "parquet"))]
 pub(super) fn from_f64(value: f64) -> Option<Amount> {
     // A decimal number of at most 15 digits is the only one of its length that reads back as the

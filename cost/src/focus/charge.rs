@@ -6,7 +6,7 @@ use crate::cells::{ChargeKind, Metric, PricingClass};
 use crate::money::Currency;
 use std::borrow::Cow;
 
-/// The texts of a row, unquoted; empty where it has none. In the order of [`TEXT_NAMES`].
+/// The texts of a row, unquoted; empty if it has none. In the order of [`TEXT_NAMES`].
 pub(super) type Texts<'a> = [Cow<'a, [u8]>; TEXT_NAMES.len()];
 
 /// A value that makes a row bad.

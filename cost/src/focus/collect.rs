@@ -77,7 +77,7 @@ pub(super) struct Collector {
     pending: Vec<Pending>,
 }
 
-/// A row that is not added yet: the memory of many cells is waited for at once.
+/// A row that is not added yet: the memory loads of many cells overlap.
 #[derive(Debug)]
 struct Pending {
     slot: u32,
@@ -130,8 +130,8 @@ impl Collector {
         Ok(())
     }
 
-    /// The series of a row. `key` has everything that tells series of this file apart, as it is
-    /// written in the file.
+    /// The series of a row. `key` holds everything that distinguishes series of this file, as
+    /// written there.
     #[inline]
     pub(super) fn series<'a>(
         &mut self,
@@ -223,7 +223,6 @@ impl Collector {
         self.series[series as usize].kind == ChargeKind::Usage
     }
 
-    /// Adds a row.
     #[inline]
     pub(super) fn add<'a>(
         &mut self,
@@ -249,7 +248,7 @@ impl Collector {
         }
     }
 
-    /// Where a row belongs, as far as that is known.
+    /// Where a row belongs, if known.
     #[cfg(feature = "parquet")]
     #[inline]
     pub(super) fn place(&self, series: u32, day: i32) -> Option<Place> {
@@ -265,7 +264,7 @@ impl Collector {
         })
     }
 
-    /// Looks at the memory of a cell that a row is added to soon.
+    /// Prefetches a cell.
     #[cfg(feature = "parquet")]
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u64 {
@@ -376,7 +375,7 @@ impl Collector {
 }
 
 impl Slot {
-    /// None where all of its rows were bad.
+    /// `None` if all of its rows were bad.
     fn finish(self) -> Option<ImportedPart> {
         let Self {
             source,

@@ -157,7 +157,7 @@ impl<R: Read> Records<R> {
         self.failure.as_ref()
     }
 
-    /// Whether so many quotes were never closed that the rest was not read.
+    /// Whether reading stopped because too many quotes were never closed.
     pub(super) fn is_given_up(&self) -> bool {
         self.unclosed > UNCLOSED_MAX
     }
@@ -393,7 +393,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Goes on at `place`, as if outside quotes.
+    /// Continues at `place`, outside quotes.
     fn resume(&mut self, place: usize) {
         let passed = &self.buffer[self.start..place];
         self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;

@@ -26,7 +26,7 @@ impl Days {
     #[inline]
     pub(super) fn day(&mut self, text: &[u8]) -> Option<i32> {
         let (date, rest) = text.split_first_chunk::<10>()?;
-        // The last digits of month and day tell neighbours apart.
+        // The last digits of month and day differ between neighbours.
         let place = (usize::from(date[9]) + 10 * usize::from(date[8]) + 32 * usize::from(date[6]))
             % self.known.len();
         let known = &mut self.known[place];
@@ -44,7 +44,7 @@ impl Days {
     }
 }
 
-/// The month of a day; none beyond the calendar.
+/// The month of a day; `None` beyond the calendar.
 pub(super) fn period_of(day: i32) -> Option<Period> {
     day_of(day).map(Period::of)
 }

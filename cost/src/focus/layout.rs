@@ -1,6 +1,6 @@
 //! Which files of a bucket or folder make up the newest export of each billing month.
 //!
-//! Providers leave old deliveries beside new ones, so reading every file would count months several
+//! Providers keep old deliveries next to new ones, so reading every file would count months several
 //! times. A manifest, which each provider writes last, says which files belong together. The caller
 //! lists and reads; everything here is pure: [`export_manifests`] names what to read,
 //! [`find_exports`] answers.
@@ -9,7 +9,8 @@
 //!   `<export>/metadata/BILLING_PERIOD=2026-09/…-Manifest.json`, overwritten or in a folder for
 //!   each execution
 //!   (<https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html>).
-//! - Azure Cost Management: `<export>/20260901-20260930/…/<run>/manifest.json` and parts beside it.
+//! - Azure Cost Management: `<export>/20260901-20260930/…/<run>/manifest.json` and parts next to
+//!   it.
 //! - Everything else, for example extracts of Google's FOCUS view: files in folders named after
 //!   months (`…/2026-09/…`), or any files, which are one import.
 
@@ -38,7 +39,7 @@ pub struct StoredFile {
 pub struct ExportSet {
     /// The folder of the export that it belongs to; empty for the whole listing.
     pub root: String,
-    /// The billing month, as paths say; none where they don't. Rows have the last word: where they
+    /// The billing month, as paths say; `None` if they don't. Rows have the last word: where they
     /// name other months, import all sets of the root at once, or one would take the place of
     /// another.
     pub period: Option<Period>,
@@ -62,12 +63,8 @@ pub struct Exports {
 pub enum ExportProblem {
     /// The manifest says something else than expected.
     #[error("{path}: not a manifest of an export: {message}")]
-    Manifest {
-        path: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// A file is not there, or not whole.
+    Manifest { path: String, message: String },
+    /// A file is missing or truncated.
     #[error(
         "{path}: the export is incomplete: {file} is missing or has another size; waiting for the \
             next delivery"

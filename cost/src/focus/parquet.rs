@@ -25,7 +25,7 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::file::reader::{ChunkReader, Length};
 use std::sync::Arc;
 
-/// Reads a Parquet file to its end, as far as that goes.
+/// Reads a Parquet file to its end or the first fatal error.
 pub(super) fn read<R: ChunkReader + 'static>(
     input: R,
     currency: Option<Currency>,
@@ -179,7 +179,6 @@ impl<R: ChunkReader + 'static> Arrays<R> {
         })
     }
 
-    /// Reads one row group.
     fn builder(&self, group: usize) -> ParquetRecordBatchReaderBuilder<Shared<R>> {
         let input = Shared(Arc::clone(&self.input.0));
         let builder =
@@ -190,7 +189,7 @@ impl<R: ChunkReader + 'static> Arrays<R> {
             .with_row_groups(vec![group])
     }
 
-    /// A value for a report; empty where it can't be read any more.
+    /// A value for a report; empty if it can't be read any more.
     #[cold]
     fn shown(&self, group: usize, row: usize, column: usize) -> String {
         let reader = self.builder(group).with_offset(row).with_limit(1).build();

@@ -89,9 +89,9 @@ fn dates<S: Serializer>(days: &Option<(Date, Date)>, serializer: S) -> Result<S:
 pub struct FileReport {
     /// As the caller calls it.
     pub name: String,
-    /// What it is; none where that could not be found out.
+    /// What it is; `None` if that could not be found out.
     pub format: Option<FileFormat>,
-    /// Size, as far as it was read.
+    /// Bytes read.
     pub bytes: u64,
     /// Rows read.
     pub rows: u64,
@@ -155,11 +155,7 @@ pub enum FileError {
     },
     /// Not one of the formats.
     #[error("{file}: {problem}; expected a FOCUS export as CSV (UTF-8), CSV.gz or Parquet")]
-    Format {
-        file: String,
-        /// What is wrong.
-        problem: String,
-    },
+    Format { file: String, problem: String },
     /// Columns that an import can't do without.
     #[error("{file}: no column {missing}; columns found: {found}")]
     Columns {
@@ -199,9 +195,9 @@ pub enum Warning {
     NoChargeCategory,
     /// Two columns of one name.
     Duplicate(String),
-    /// So many values of `Tags` can't be read.
+    /// Number of `Tags` values that can't be read.
     Tags(u64),
-    /// So many rows of usage have no `ListCost`, which not everything has.
+    /// Number of usage rows without `ListCost`, which is optional.
     NoListCost(u64),
 }
 
@@ -218,7 +214,7 @@ impl fmt::Display for Warning {
                 f.write_str("no column ListCost: list cost is not available")
             }
             Self::NoCurrency => f.write_str(
-                "no column BillingCurrency: the currency is unknown (XXX); give it with --currency",
+                "no column BillingCurrency: the currency is unknown (XXX); pass --currency",
             ),
             Self::NoChargeCategory => {
                 f.write_str("no column ChargeCategory: every row counts as usage")
@@ -296,17 +292,16 @@ pub struct BadRow {
     pub file: String,
     /// The line on which the row begins (CSV, from 1), or its number (Parquet, from 1).
     pub row: u64,
-    /// The column; empty where the whole row is meant.
+    /// The column; empty if the whole row is meant.
     pub column: String,
     /// The value, escaped, at most 80 characters.
     pub value: String,
-    /// What is wrong.
     pub reason: BadReason,
 }
 
 impl BadRow {
     pub(super) fn new(file: &str, row: u64, column: &str, value: &[u8], reason: BadReason) -> Self {
-        // Some bytes more than 80 characters need, so that none is cut in two.
+        // A little more than 80 characters need, so none is cut in half.
         let value = &value[..value.len().min(VALUE_CHARS_MAX * 4 + 4)];
         let escaped = match std::str::from_utf8(value) {
             Ok(text) => text.escape_debug().take(VALUE_CHARS_MAX).collect(),

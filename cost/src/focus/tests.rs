@@ -127,8 +127,10 @@ fn written(charges: &[Charge], order: &[usize], quoting: u64, end: &str) -> Stri
 
 #[test]
 fn every_field_finds_its_place() {
-    let text = "\u{feff}billedcost,EFFECTIVECOST,ListCost,ServiceProviderName,ProviderName,BillingAccountId,SubAccountId,RegionId,\
-        AvailabilityZone,ServiceName,ServiceCategory,ChargeCategory,PricingCategory,CommitmentDiscountStatus,BillingCurrency,\
+    let text = "\u{feff}billedcost,EFFECTIVECOST,ListCost,ServiceProviderName,ProviderName,\
+        BillingAccountId,SubAccountId,RegionId,\
+        AvailabilityZone,ServiceName,ServiceCategory,ChargeCategory,PricingCategory,\
+            CommitmentDiscountStatus,BillingCurrency,\
         ChargePeriodStart,BillingPeriodStart,Tags,x_A,Id\r\n\
         1,2,3,New,Old,007,1E5,r1,z1,\"S, \
         \"\"A\"\"\",Compute,usage,Committed,Unused,eur,2024-09-30T23:00:00-02:00,2024-09-01,\
@@ -186,7 +188,8 @@ fn every_field_finds_its_place() {
 #[test]
 fn a_bad_row_is_reported_and_the_others_count() {
     let import = read(
-        "ChargePeriodStart,BilledCost,ChargeCategory,BillingCurrency,ServiceName,BillingPeriodStart\n\
+        "ChargePeriodStart,BilledCost,ChargeCategory,BillingCurrency,ServiceName,\
+            BillingPeriodStart\n\
         2024-09-01,1,Usage,USD,\"two\nlines\",\n\
         2024-09-01,x,Usage,USD,,\n\
         2024-09-01,NULL,Usage,USD,,\n\
@@ -261,7 +264,8 @@ fn usage_without_a_list_cost_keeps_its_other_costs() {
 #[test]
 fn a_value_that_is_not_text_is_quoted_and_short() {
     let mut bytes =
-        b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,ok\n2024-09-01,".to_vec();
+        b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,\
+            ok\n2024-09-01,".to_vec();
     bytes.extend_from_slice(&[b'7'; 500]);
     bytes.extend_from_slice(b",\n");
 

@@ -16,7 +16,7 @@ use std::io::Read;
 /// Rows between two looks at the number of cells.
 const CHECKED_ROWS: u64 = 1 << 12;
 
-/// Reads a CSV file to its end, as far as that goes.
+/// Reads a CSV file to its end or the first fatal error.
 pub(super) fn read(
     input: impl Read,
     currency: Option<Currency>,
@@ -309,7 +309,7 @@ impl Rows {
     }
 }
 
-/// Fields one behind the other, to tell rows apart.
+/// Concatenated fields that identify a series.
 #[derive(Default)]
 struct Key {
     bytes: Vec<u8>,
@@ -392,7 +392,7 @@ fn texts_of<'a>(columns: &Columns, record: &Record<'a>) -> Texts<'a> {
         .map(|column| column.map_or(Cow::Borrowed(&[][..]), text))
 }
 
-/// Whether a text stands for no value.
+/// Whether a text means no value.
 #[inline]
 pub(super) fn is_missing(text: &[u8]) -> bool {
     matches!(text, [] | b"NULL" | b"null")

@@ -69,12 +69,10 @@ impl DailyCosts {
         self
     }
 
-    /// The currency of the amounts.
     pub fn currency(&self) -> Currency {
         self.currency
     }
 
-    /// The newest day.
     pub fn last(&self) -> Date {
         self.last
     }

@@ -31,7 +31,6 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::SeasonalNaive,
         Self::Theta,
@@ -40,7 +39,6 @@ impl Method {
         Self::Median,
     ];
 
-    /// Its name, as in JSON: `seasonal-naive`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SeasonalNaive => "seasonal-naive",
@@ -59,7 +57,7 @@ impl fmt::Display for Method {
 }
 
 /// The forecasts of all methods, in the order of [`Method::ALL`], for the `horizon` days after
-/// `scaled`, of which there must be at least one.
+/// `scaled`, at least one.
 pub(super) fn forecast_all(scaled: &[f64], horizon: usize) -> [Vec<f64>; Method::ALL.len()] {
     let known = &scaled[scaled.len().saturating_sub(LEARNING_DAYS)..];
     let naive = seasonal_naive(known, horizon);

@@ -11,7 +11,6 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MonthEnd {
     pub period: Period,
-    /// The currency of all amounts.
     pub currency: Currency,
     /// The complete days of the month, 0 to 31.
     pub known_days: u8,
@@ -23,7 +22,7 @@ pub struct MonthEnd {
     /// The total if the rest of the month costs per day what the complete days did on average; none
     /// before the first.
     pub run_rate: Option<Amount>,
-    /// How the rest of the month is forecast; none where nothing is left.
+    /// How the rest of the month is forecast; `None` if nothing is left.
     pub method: Option<Method>,
     /// How many past forecasts the band is made of. See
     /// [`Forecast::folds`](super::Forecast::folds).

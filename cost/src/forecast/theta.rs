@@ -11,7 +11,7 @@ const SMOOTHING_STEPS: u32 = 20;
 /// Days whose mean the smoothing starts from.
 const START_DAYS: usize = 10;
 
-/// Forecasts `horizon` values after `values`, of which there must be at least one.
+/// Forecasts `horizon` values after `values`, at least one.
 pub(super) fn theta(values: &[f64], horizon: usize) -> Vec<f64> {
     let pattern = weekly_pattern(values);
     let level: Vec<f64> = values

@@ -1,5 +1,4 @@
-//! How many requests came for a model in its busiest quarter of an hour: what capacity is planned
-//! for.
+//! A model's requests in its busiest quarter-hour, for capacity planning.
 
 use super::{DayMeter, KEPT_LIMIT};
 use crate::date::DAY_MS;

@@ -22,11 +22,9 @@ pub struct LiveWindow {
     pub idle: Totals,
     /// What requests cost by themselves, where they have a price.
     pub requests: Totals,
-    /// Bytes that left.
     pub egress: Totals,
     /// Capacity, requests and egress.
     pub total: Totals,
-    /// By model.
     pub models: BTreeMap<String, LiveModel>,
     /// Time that is counted, milliseconds, summed over regions.
     pub known_ms: u64,
@@ -54,12 +52,12 @@ pub struct LiveModel {
 }
 
 impl LiveModel {
-    /// Requests per second in its busiest quarter of an hour; none where none is over yet.
+    /// Requests per second in its busiest quarter of an hour; `None` if none is over yet.
     pub fn peak_rps(&self) -> Option<f64> {
         (self.peak_quarter > 0).then(|| self.peak_quarter as f64 / (QUARTER_MS as f64 / 1e3))
     }
 
-    /// The cost of a thousand inferences; empty where there were none.
+    /// The cost of a thousand inferences; empty without any.
     pub fn per_thousand(&self) -> Totals {
         let share = |(currency, amount): (&_, &crate::money::Amount)| {
             Some((*currency, amount.share(1_000, self.requests)?))
@@ -69,7 +67,7 @@ impl LiveModel {
 }
 
 impl LiveWindow {
-    /// The part of the places' time in which they did nothing, 0 to 1; none where there were no
+    /// The part of the places' time in which they did nothing, 0 to 1; `None` if there were no
     /// places.
     pub fn idle_ratio(&self) -> Option<f64> {
         let busy_ms = self.busy_ms.min(self.place_ms);

@@ -42,7 +42,7 @@ pub(super) fn whole_cost(
     cost
 }
 
-/// A month of so many nodes at a price per hour.
+/// The monthly cost of nodes at a price per hour.
 pub(super) fn month_of(price: Amount, nodes: u32) -> Amount {
     Amount(
         price

@@ -7,13 +7,13 @@
 /// Regions as bits: bit i is region i of the input.
 pub(super) type RegionSet = u64;
 
-/// Units that the whole load is divided into: flows are whole numbers, so that the search ends and
+/// Units that the whole load is divided into: flows are whole numbers, so the search ends and
 /// rounds nothing.
 const UNITS: f64 = 1e12;
 /// What the solver's tolerance may leave open, as a share of the whole load.
 const SLACK: f64 = 1e-7;
 
-/// What is lost at once.
+/// A loss to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
     Region(usize),
@@ -41,7 +41,7 @@ impl Lost {
     }
 }
 
-/// The regions of a set must be able to serve a load that nobody else may serve.
+/// The regions of a set must be able to serve the load that only they may serve.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cover {
     /// In which case.
@@ -50,7 +50,7 @@ pub(super) struct Cover {
     pub(super) load: f64,
 }
 
-/// A set of regions that can't serve what only they may serve when `lost` is lost; none where all
+/// A set of regions that can't serve what only they may serve when `lost` is lost; `None` if all
 /// fits. `groups` are loads by the regions that may serve them, `capacity` is what is left.
 pub(super) fn shortfall(
     groups: &[(RegionSet, f64)],

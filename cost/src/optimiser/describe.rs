@@ -113,7 +113,7 @@ impl Writer<'_> {
             }
             (Proposal::Delete { copies }, _) => {
                 format!(
-                    "Don't keep {} in {}",
+                    "Stop keeping {} in {}",
                     version(copies),
                     names(copies.iter().map(|copy| &copy.region))
                 )
@@ -171,24 +171,20 @@ impl Writer<'_> {
         let (level, why) = match fact {
             Fact::Idle { .. } => (
                 RiskLevel::Low,
-                "no requests came for it; it can be published again",
+                "it had no requests; it can be published again",
             ),
-            Fact::Copy => (
-                RiskLevel::Low,
-                "users are served from other copies meanwhile",
-            ),
+            Fact::Copy => (RiskLevel::Low, "other copies serve users meanwhile"),
             Fact::Autoscale => (
                 RiskLevel::Medium,
-                "new nodes take minutes to serve when load rises fast",
+                "new nodes need minutes to start serving when load rises fast",
             ),
             Fact::Stage(Stage::Scale) if survives => (
                 RiskLevel::Low,
-                "what is left can serve the peak without any one region",
+                "the remaining nodes can serve the peak without any one region",
             ),
-            Fact::Stage(Stage::Scale) => (
-                RiskLevel::Medium,
-                "fewer nodes are spare when a region is lost",
-            ),
+            Fact::Stage(Stage::Scale) => {
+                (RiskLevel::Medium, "fewer spare nodes when a region is lost")
+            }
             Fact::Stage(Stage::Shift) => (
                 RiskLevel::Low,
                 "traffic moves within the latency bound, and back within minutes",
@@ -207,7 +203,7 @@ impl Writer<'_> {
             ),
             Fact::Stage(Stage::Commit) => (
                 RiskLevel::Medium,
-                "commitments are paid for to their end, used or not",
+                "commitments are paid for until they end, used or not",
             ),
         };
 
@@ -299,7 +295,7 @@ impl Writer<'_> {
                 }
                 _ => {
                     let regions = names(copies.iter().map(|copy| &copy.region));
-                    format!("# not automated: keep {} out of {regions}", version(copies))
+                    format!("# not automated: remove {} from {regions}", version(copies))
                 }
             },
             Proposal::Relay {
@@ -335,14 +331,14 @@ fn reversibility(fact: Fact) -> &'static str {
         Fact::Idle { .. } => "Publish the version again; it is deleted in every region.",
         Fact::Copy => "Let it be copied as before; that copy is paid for once more.",
         Fact::Autoscale | Fact::Stage(Stage::Scale | Stage::Region) => {
-            "Deploy the former numbers; nodes serve after minutes."
+            "Deploy the previous numbers; nodes start serving within minutes."
         }
         Fact::Stage(Stage::Shift) => {
-            "Set the former weights; clients follow within the TTL of DNS answers."
+            "Restore the previous weights; clients follow within the DNS TTL."
         }
         Fact::Stage(Stage::Spot) => "Deploy on-demand nodes again; nodes serve after minutes.",
         Fact::Stage(Stage::Commit) => {
-            "Not before the commitments end; some clouds let them be exchanged or sold."
+            "Not until the commitments end; some clouds allow exchanging or selling them."
         }
     }
 }
@@ -385,7 +381,7 @@ fn percentage(part: Amount, whole: Amount) -> String {
     }
 }
 
-/// The proposal's serving cost beside a baseline's.
+/// The proposal's serving cost compared with a baseline's.
 pub(super) fn comparison(
     baseline: Baseline,
     proposal_cost: Amount,

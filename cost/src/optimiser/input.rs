@@ -1,5 +1,3 @@
-//! What a placement is made from.
-
 use super::outcome::PlacementError;
 use crate::money::{Amount, Currency, Money};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
@@ -14,7 +12,7 @@ pub const REGIONS_MAX: usize = 64;
 /// Most models of a placement.
 pub const MODELS_MAX: usize = 1_000;
 /// Most origins of a placement.
-pub const ORIGINS_MAX: usize = 256;
+const ORIGINS_MAX: usize = 256;
 /// Largest number of nodes, requests per second, bytes or milliseconds that is taken for meant.
 const NUMBER_MAX: f64 = 1e12;
 
@@ -135,8 +133,8 @@ pub struct PlacementRules {
     pub latency_ms: f64,
     /// Capacity is at least this many times the peak load while all regions serve, 1 to 10.
     pub headroom: f64,
-    /// How many regions may be lost, any, so that the others can serve the whole peak load within
-    /// the latency bound: 0 or 1.
+    /// How many regions may be lost, any, so the others can serve the whole peak load within the
+    /// latency bound: 0 or 1.
     pub survive: u8,
     /// How long a lost spot node is missed until another one serves, minutes, at most 60.
     pub spot_replacement_minutes: f64,

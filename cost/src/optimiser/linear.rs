@@ -23,7 +23,7 @@ const NODES_MIN: f64 = 1e-7;
 const ROUNDS_MAX: usize = 200;
 /// Most regions that are tried to be closed: each takes one more solution.
 const CLOSE_TRIES_MAX: usize = 6;
-/// Closing goes on while more than this share of the cost could still be saved.
+/// Regions are closed while more than this share of the cost could still be saved.
 const CLOSE_GAP: f64 = 0.001;
 
 /// What is decided beforehand.
@@ -161,7 +161,7 @@ fn finished(outcome: Result<microlp::SolveOutcome, Error>) -> Result<Solution, P
     match outcome {
         Ok(outcome) => outcome
             .into_solution()
-            .map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned())),
+            .map_err(|_| PlacementError::Solver("it stopped without an answer".to_owned())),
         Err(Error::Infeasible) => Err(PlacementError::Infeasible(vec![Infeasibility::Together])),
         Err(error) => Err(PlacementError::Solver(error.to_string())),
     }
@@ -189,7 +189,7 @@ impl Program<'_, '_> {
         }
 
         Err(PlacementError::Solver(format!(
-            "it did not settle in {ROUNDS_MAX} rounds"
+            "no convergence in {ROUNDS_MAX} rounds"
         )))
     }
 

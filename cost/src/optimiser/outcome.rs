@@ -1,4 +1,4 @@
-//! What a placement is, and why there is none.
+//! Placements, and the reasons why there is none.
 
 use crate::money::{Amount, Currency};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt};
 pub struct Nodes {
     /// At the usual price.
     pub on_demand: f64,
-    /// That the cloud may take back.
+    /// Capacity that the cloud may reclaim.
     pub spot: f64,
     /// Committed to, those already paid for included. None of them count in a region that is not
     /// used.
@@ -18,7 +18,6 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// All of them.
     pub fn total(self) -> f64 {
         self.on_demand + self.spot + self.committed
     }
@@ -29,14 +28,13 @@ impl Nodes {
 pub struct NodeCounts {
     /// At the usual price.
     pub on_demand: u32,
-    /// That the cloud may take back.
+    /// Capacity that the cloud may reclaim.
     pub spot: u32,
     /// Committed to.
     pub committed: u32,
 }
 
 impl NodeCounts {
-    /// All of them.
     pub fn total(self) -> u32 {
         self.on_demand
             .saturating_add(self.spot)
@@ -115,34 +113,30 @@ pub enum Binding {
 /// Where models are served, on how many nodes, and what that costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
-    /// Of all amounts.
     pub currency: Currency,
-    /// Nodes of every region.
     pub nodes: BTreeMap<RegionName, Nodes>,
-    /// Who answers whom, by model, origin and region.
+    /// Traffic by model, origin and region.
     pub flows: Vec<Flow>,
-    /// What it costs.
     pub monthly: MonthlyCost,
-    /// The same in whole nodes, if asked for and possible.
+    /// The placement in whole nodes, if requested and possible.
     pub whole: Option<WholePlacement>,
-    /// What keeps it from being cheaper, in order.
+    /// The limits that bind, in order.
     pub binding: Vec<Binding>,
-    /// What was assumed where the input says nothing, for people.
+    /// Assumptions made for missing inputs, in words.
     pub assumptions: Vec<String>,
 }
 
 /// A placement in whole nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WholePlacement {
-    /// Nodes of every region.
     pub nodes: BTreeMap<RegionName, NodeCounts>,
-    /// Who answers whom, by model, origin and region.
+    /// Traffic by model, origin and region.
     pub flows: Vec<Flow>,
     /// What it costs; compute and fixed cost are exact.
     pub monthly: MonthlyCost,
 }
 
-/// What may be lost at once.
+/// A loss that a placement survives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Loss {
@@ -155,7 +149,7 @@ pub enum Loss {
     },
 }
 
-/// Why demand can't be placed.
+/// A reason why demand can't be placed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Infeasibility {
@@ -165,7 +159,7 @@ pub enum Infeasibility {
         /// Where the requests come from.
         origin: String,
         /// The region that comes nearest to the bound, with round trip and service time in
-        /// milliseconds; none where no round trip is known.
+        /// milliseconds; `None` if no round trip is known.
         nearest: Option<(RegionName, f64)>,
         /// The bound, milliseconds.
         latency_ms: f64,
@@ -179,18 +173,18 @@ pub enum Infeasibility {
         /// The bound, milliseconds.
         latency_ms: f64,
     },
-    /// Too few nodes can be had.
+    /// Too few nodes are available.
     Capacity {
-        /// What is lost in this case.
+        /// The loss in this case.
         lost: Option<Loss>,
         /// The regions that the demand can go to.
         regions: Vec<RegionName>,
         /// Nodes that the demand needs there.
         needed: f64,
-        /// Nodes that can be had there.
+        /// Nodes available there.
         available: f64,
     },
-    /// Each limit can be kept, but not all of them together.
+    /// The limits can't all be met together.
     Together,
 }
 
@@ -204,7 +198,8 @@ impl fmt::Display for Infeasibility {
                 latency_ms,
             } => write!(
                 f,
-                "model {model} from {origin}: no region answers within {latency_ms:.0} ms; the nearest, {region}, takes \
+                "model {model} from {origin}: no region answers within {latency_ms:.0} ms; the \
+                 nearest, {region}, takes \
                  {took_ms:.0} ms"
             ),
             Self::NoRegion {
@@ -259,7 +254,7 @@ impl fmt::Display for Infeasibility {
                 }
             }
             Self::Together => f.write_str(
-                "spot shares, memory and quotas can't be kept together; raise a quota or lower \
+                "spot shares, memory and quotas can't all be met; raise a quota or lower \
                     headroom or spot shares",
             ),
         }
@@ -277,7 +272,7 @@ pub enum PlacementError {
         why: String,
     },
     /// The limits can't be kept; at least one reason.
-    #[error("no placement keeps the limits: \
+    #[error("no placement meets the limits: \
         {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Infeasible(Vec<Infeasibility>),
     /// The solver gave up on the numbers.

@@ -1,4 +1,4 @@
-//! From the input to a placement, with its cost and what limits it.
+//! Turns an input into a placement with its cost and binding limits.
 
 use super::{
     bill::{monthly, whole_cost},
@@ -12,10 +12,10 @@ use super::{
 use regionmesh_protocol::identity::RegionName;
 use std::collections::BTreeMap;
 
-/// What counts as at a limit, as a share of the whole load.
+/// Tolerance for reaching a limit, as a share of the total load.
 const AT_LIMIT: f64 = 1e-6;
 
-/// The cheapest placement that keeps the limits.
+/// The cheapest placement within the limits.
 ///
 /// Nodes are sized for the peaks and run all month: for capacity that follows the load, call it for
 /// each step with the demand of that step, where peak and mean are nearly equal. The result depends
@@ -50,7 +50,7 @@ pub fn placement(input: &PlacementInput) -> Result<Placement, PlacementError> {
             let name = prepared.name(index);
             let paid = region.paid;
             assumptions.push(format!(
-                "{name} is not used; its {paid:.0} committed nodes cost all the same"
+                "{name} is not used; its {paid:.0} committed nodes are paid for anyway"
             ));
         }
     }

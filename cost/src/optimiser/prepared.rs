@@ -279,7 +279,7 @@ impl<'a> Prepared<'a> {
         for (region, origin) in guessed {
             let currency = self.currency;
             self.assumptions.push(format!(
-                "no egress price from {region} to {origin}: the highest one given is assumed, \
+                "no egress price from {region} to {origin}: assuming the highest given price, \
                     {highest} {currency} per GB"
             ));
         }

@@ -263,7 +263,7 @@ impl Advisor<'_> {
             let currency = self.prepared.currency;
 
             self.notes.push(format!(
-                "serving within all limits costs {} {currency} a month, {} more than {name}",
+                "meeting all limits costs {} {currency} a month, {} more than {name}",
                 cost.rounded(2),
                 more.rounded(2)
             ));
@@ -272,7 +272,7 @@ impl Advisor<'_> {
         Ok(())
     }
 
-    /// The best fleet of a stage; none where it can't be made of whole nodes.
+    /// The best fleet of a stage; `None` if it can't be made of whole nodes.
     fn stage(&self, stage: Stage) -> Result<Option<Fleet>, PlacementError> {
         let fleet = &self.ledger.fleet;
         let mut input: PlacementInput = self.input.placement.clone();

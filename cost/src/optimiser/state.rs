@@ -16,7 +16,7 @@ use std::{
 };
 use time::{Date, OffsetDateTime};
 
-/// What a saving is measured against.
+/// The baseline of a saving.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaselineName {
@@ -32,7 +32,6 @@ pub enum BaselineName {
 }
 
 impl BaselineName {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Current, Self::Peak, Self::Autoscaled, Self::Standby];
 
     /// As it is written: `current`.
@@ -96,7 +95,7 @@ pub enum ReplicationChange {
         /// What bringing it there would cost in a month.
         replication: Amount,
     },
-    /// Not at all: nobody asks for it there.
+    /// The region doesn't need the model.
     Unneeded,
 }
 
@@ -149,7 +148,7 @@ pub struct RecommendInput {
     pub placement: PlacementInput,
     /// What runs.
     pub state: CurrentState,
-    /// What savings are measured against.
+    /// The baseline of all savings.
     pub baseline: BaselineName,
     /// The environment of `scripts/deploy.sh`, for commands: a name of letters, digits and dashes.
     pub environment: String,

@@ -30,7 +30,7 @@ enum Change {
     ToCommitted,
 }
 
-/// The placement in whole nodes; none where the quotas leave no room to round up. `free` are
+/// The placement in whole nodes; `None` if the quotas leave no room to round up. `free` are
 /// placements whose flows may change.
 pub(super) fn rounded(
     prepared: &Prepared<'_>,

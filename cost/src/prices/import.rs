@@ -55,7 +55,6 @@ pub enum PriceFileError {
         file: String,
         /// The line, from 1.
         line: u64,
-        /// What is wrong.
         reason: String,
     },
     /// Columns are missing.

@@ -1,4 +1,4 @@
-//! Price files as records: named fields as text, with the line that each stands in.
+//! Price files as records: named text fields with their line numbers.
 
 use super::{
     PriceFileError,

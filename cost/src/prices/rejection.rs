@@ -9,7 +9,7 @@ const VALUE_LIMIT: usize = 80;
 
 /// A record of a price file that was not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("line {line}{}: {reason}{}", field.as_ref().map(|field| format!(", {field}")).unwrap_or_default(), quoted(value))]
+#[error("line {line}{}: {reason}{}", named(field.as_deref()), quoted(value))]
 pub struct RejectedPrice {
     /// The line, from 1.
     pub line: u64,
@@ -54,6 +54,10 @@ impl Rejections {
     }
 }
 
+fn named(field: Option<&str>) -> String {
+    field.map(|field| format!(", {field}")).unwrap_or_default()
+}
+
 fn quoted(value: &str) -> String {
     if value.is_empty() {
         String::new()
@@ -84,27 +88,25 @@ pub enum RejectReason {
     #[error("must be one of {0}")]
     Choice(String),
     /// Not a number, `TBD` for example.
-    #[error("not a price: a decimal number is expected, such as 0.526")]
+    #[error("not a price; expected a decimal number such as 0.526")]
     NotANumber,
     /// Larger than any price per unit.
-    #[error("larger than a thousand million per unit")]
+    #[error("more than 1,000,000,000 per unit")]
     TooLarge,
     /// Below zero.
     #[error("a price can't be negative; enter a discount as a lower price")]
     Negative,
     /// Zero, and the file doesn't say that it is meant.
-    #[error("zero is taken for a placeholder; set free = true if it costs nothing")]
+    #[error("zero looks like a placeholder; set free = true if it costs nothing")]
     Zero,
-    /// `free = true` beside a price.
+    /// `free = true` with a price above zero.
     #[error("free = true contradicts a price above zero; remove one of them")]
     NotFree,
     /// Exactly 1.
-    #[error("exactly 1 is taken for a placeholder; set verified = true if it is the price")]
+    #[error("exactly 1 looks like a placeholder; set verified = true if the price is correct")]
     One,
     /// All nines.
-    #[error(
-        "a price of nines alone is taken for a placeholder; set verified = true if it is the price"
-    )]
+    #[error("a price of only nines looks like a placeholder; set verified = true if it is correct")]
     Nines,
     /// An accelerator for almost nothing.
     #[error(
@@ -119,13 +121,13 @@ pub enum RejectReason {
     )]
     SameForAll(usize),
     /// No day.
-    #[error("no day: write it as 2026-09-06")]
+    #[error("not a date; write it as 2026-09-06")]
     Day,
     /// No currency.
-    #[error("no currency: three letters (ISO 4217) are expected")]
+    #[error("not a currency; expected three letters (ISO 4217)")]
     Currency,
     /// No region of a cloud.
-    #[error("no region of a cloud: write it as aws:us-west-2, aws:* for all regions of the cloud")]
+    #[error("not a cloud region; write it as aws:us-west-2, or aws:* for all regions")]
     Place,
     /// No whole number of units.
     #[error(
@@ -134,13 +136,13 @@ pub enum RejectReason {
     )]
     TierEnd,
     /// The last tier has an end.
-    #[error("its last tier ends at {0}: add one without up_to for what lies beyond")]
+    #[error("its last tier ends at {0}; add one without up_to for the rest")]
     OpenEnd(u64),
     /// Too many tiers.
     #[error("has more than 32 tiers")]
     Tiers,
     /// The tiers of a price differ in their unit or currency.
-    #[error("its tiers differ in unit or currency from the one of line {0}")]
+    #[error("its tiers differ in unit or currency from the one on line {0}")]
     TierMismatch(u64),
     /// One of its tiers can't be used.
     #[error(
@@ -148,7 +150,7 @@ pub enum RejectReason {
             quantities"
     )]
     TierRejected(u64),
-    /// The same price and day stands in the file already.
-    #[error("has a price for this day in line {0} already")]
+    /// The file already has a price for this day.
+    #[error("line {0} already has a price for this day")]
     Duplicate(u64),
 }

@@ -132,7 +132,6 @@ impl PriceTable {
         self.prices.values().map(BTreeMap::len).sum()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.prices.is_empty()
     }
@@ -142,7 +141,7 @@ impl PriceTable {
         Ok(codec::encode_document(self)?)
     }
 
-    /// Reads kept bytes, from wherever they come.
+    /// Decodes and checks untrusted bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, PriceTableError> {
         Self::try_from(codec::decode_document::<Vec<Price>>(bytes)?)
     }
@@ -210,7 +209,7 @@ impl Prices {
     }
 
     /// The built-in table.
-    pub fn builtin() -> &'static PriceTable {
+    pub(crate) fn builtin() -> &'static PriceTable {
         builtin::table()
     }
 

@@ -11,11 +11,13 @@ const STYLE: &str = include_str!("html/style.css");
 pub fn html(document: &Document) -> String {
     let title = escaped(&document.title);
     let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" \
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta \
+         http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" \
          content=\"light dark\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
+         <body>\n<main>\n<h1>{title}</h1>\n"
     );
 
     write_warnings(&mut out, &document.warnings);
@@ -35,7 +37,6 @@ fn write_warnings(out: &mut String, warnings: &[String]) {
     }
     out.push_str("<section class=\"warnings\" aria-label=\"Warnings\">\n<ul>\n");
     for warning in warnings {
-        // Writing to a string can't fail.
         let _ = writeln!(out, "<li>{}</li>", escaped(warning));
     }
 

@@ -278,7 +278,8 @@ fn csv_has_every_digit_and_neither_formulas_nor_totals() {
         (" @x", "USD", 0),
     ];
     let document = report_document(&report(Group::Service, &rows), None, None);
-    let expected = "service,currency,amount,share,bill rows\r\n'-2+3,USD,0.333333333333333,0.25,3\r\n\
+    let expected = "service,currency,amount,share,bill \
+    rows\r\n'-2+3,USD,0.333333333333333,0.25,3\r\n\
                     \"a \"\"b\"\", c\",USD,-0.000000000000001,0.25,3\r\n\"' @x\",USD,0,0.25,3\r\n";
 
     assert_eq!(csv(&document), expected);

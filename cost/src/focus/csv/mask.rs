@@ -53,14 +53,14 @@ impl Found {
         (self.marks, self.quoted, self.line_feeds) = (0, 0, 0);
     }
 
-    /// The bytes moved down by so many places.
+    /// The bytes moved down by `by`.
     pub(super) fn shift(&mut self, by: u32) {
         self.places[..self.marks]
             .iter_mut()
             .for_each(|place| *place -= by);
     }
 
-    /// Looks at blocks, the first of which stands at `place`.
+    /// Scans blocks; the first begins at `place`.
     pub(super) fn scan(&mut self, blocks: &[[u8; BLOCK]], place: usize) {
         self.places.resize(
             self.places

@@ -47,7 +47,7 @@ pub(super) fn read(bytes: &[u8], start: usize, marks: &mut Vec<u32>) -> Outcome 
     }
 }
 
-/// The quote that ends the field whose text begins at `start`; two quotes stand for one.
+/// The quote that ends the field whose text begins at `start`; a doubled quote is an escaped one.
 fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {

@@ -27,7 +27,7 @@ pub(super) struct RowGroup {
 }
 
 impl RowGroup {
-    /// None where a column has a type or an encoding that only the reader of arrays knows. `schema`
+    /// `None` if a column has a type or an encoding that only the reader of arrays knows. `schema`
     /// follows from the types of the file alone; `columns` are places in it.
     pub(super) fn open<R: ChunkReader + 'static>(
         input: &Arc<R>,
@@ -86,7 +86,7 @@ struct Opener<'a, R> {
 }
 
 impl<R: ChunkReader + 'static> Opener<'_, R> {
-    /// None inside where the file lacks the column; none outside where it can't be read here.
+    /// Inner `None` if the file lacks the column; outer `None` if it can't be read here.
     fn optional<K: Kind>(&self, place: Option<usize>) -> Result<Option<Option<Column<K>>>> {
         let Some(place) = place else {
             return Ok(Some(None));
@@ -144,7 +144,7 @@ pub(super) struct Column<K: Kind> {
 pub(super) trait Kind: Sized {
     type Value: Copy;
 
-    /// None where they are something else.
+    /// `None` if they are something else.
     fn of(chunk: &ColumnChunkMetaData, data_type: &DataType) -> Option<Self>;
 }
 
@@ -263,7 +263,7 @@ impl Column<Moments> {
 pub(super) enum Numbers {
     Int32(Scale),
     Int64(Scale),
-    /// Of so many bytes, the highest first.
+    /// Big-endian, of this width in bytes.
     Fixed(usize, Scale),
     Float,
 }

@@ -23,14 +23,14 @@ pub(super) struct Hybrid {
 /// Numbers one behind the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Run {
-    /// So many times the same.
+    /// One number, repeated.
     Equal { value: u32, count: usize },
-    /// So many numbers from this bit on.
+    /// Packed numbers from this bit on.
     Packed { bit: usize, count: usize },
 }
 
 impl Hybrid {
-    /// Numbers of `width` bits; none where they are wider than a dictionary's codes.
+    /// Numbers of `width` bits; `None` if they are wider than a dictionary's codes.
     pub(super) fn new(bytes: Bytes, width: u8) -> Option<Self> {
         let run = Run::Equal { value: 0, count: 0 };
         (width <= WIDTH_MAX).then(|| Self {
@@ -82,8 +82,8 @@ impl Hybrid {
         }
     }
 
-    /// Reads numbers that stand for values of a table; none where there are too few, or a number is
-    /// beyond the table.
+    /// Reads indices into a table of values; `None` if there are too few, or one is beyond the
+    /// table.
     #[inline]
     pub(super) fn look_up<T: Copy>(&mut self, table: &[T], mut out: &mut [T]) -> Option<()> {
         let mut codes = [0; UNPACKED];

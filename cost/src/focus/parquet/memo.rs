@@ -1,7 +1,7 @@
-//! Series by the codes of a row. The codes of all columns are packed into one number, so that a row
+//! Series by the codes of a row. The codes of all columns are packed into one number, so a row
 //! costs one look into a small table instead of a hash over all of its codes.
 
-/// The series of packed codes, as far as one did not take the place of another.
+/// A cache of the series of packed codes; colliding entries replace each other.
 #[derive(Debug)]
 pub(super) struct Memo {
     /// Packed codes and their series.
@@ -12,7 +12,7 @@ pub(super) struct Memo {
     is_usable: bool,
 }
 
-/// A power of two. Series are much fewer, so that few share a slot.
+/// A power of two. Series are much fewer, so few share a slot.
 const SLOT_BITS: u32 = 14;
 const NO_SERIES: u32 = u32::MAX;
 
@@ -32,7 +32,7 @@ impl Memo {
         self.slots.fill((0, NO_SERIES));
     }
 
-    /// Packs the codes of so many rows: for each column, its highest code and the codes. A column
+    /// Packs the codes of `rows` rows: for each column, its highest code and the codes. A column
     /// whose only code is 0 needs none.
     pub(super) fn pack<'a>(
         &mut self,

@@ -24,7 +24,6 @@ const KEY_BYTES: usize = (TEXT_NAMES.len() + 2) * 4;
 /// additions hardly do.
 const BLOCK_ROWS: usize = 64;
 
-/// Where rows go.
 pub(super) struct Output<'a> {
     pub(super) collector: &'a mut Collector,
     pub(super) report: &'a mut ImportReport,
@@ -49,7 +48,7 @@ pub(super) struct Rows {
     context: FileContext,
     texts: [Dictionary; TEXT_NAMES.len()],
     tags: Dictionary,
-    /// The tags of each code, as far as they were needed.
+    /// The tags of each code, filled on demand.
     sets_of_codes: Vec<u32>,
     charge_starts: Starts,
     billing_starts: Starts,
@@ -61,7 +60,7 @@ pub(super) struct Rows {
     periods: Vec<u32>,
     months: Vec<Period>,
     memo: Memo,
-    /// The cells of a block of rows, as far as they are known.
+    /// The cells of a block of rows, if known.
     places: [Option<Place>; BLOCK_ROWS],
     bad_tags: u64,
     /// Usage without a list cost.
@@ -145,7 +144,7 @@ impl Rows {
         }
     }
 
-    /// Adds decoded rows. `shown` tells the value of a row and column for a report.
+    /// Adds decoded rows. `shown` renders the value of a row and column for a report.
     fn add_rows(
         &mut self,
         rows: usize,
@@ -207,7 +206,7 @@ impl Rows {
         collector.check(&file.name)
     }
 
-    /// Finds the cells of rows, as far as they are known.
+    /// Finds the cells of rows, if known.
     fn find_places(&mut self, from: usize, to: usize, collector: &Collector) {
         let Self {
             memo,

@@ -52,7 +52,7 @@ impl Dictionary {
         *self = Self::default();
     }
 
-    /// The text of a code; empty where there is none.
+    /// The text of a code; empty for no value.
     pub(super) fn text(&self, code: u32) -> &[u8] {
         code.checked_sub(1)
             .and_then(|place| self.texts.get(place as usize))
@@ -101,7 +101,7 @@ impl Dictionary {
                 _ if column.is_null(row) => String::new(),
                 DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
                 DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
-                other => return Err(format!("texts are expected, not {other}")),
+                other => return Err(format!("expected text, found {other}")),
             };
             let code = self.code(text.as_bytes());
 
@@ -127,7 +127,7 @@ impl Dictionary {
         } else if let Some(texts) = values.as_binary_opt::<i32>() {
             codes.extend((0..texts.len()).map(|place| self.code(texts.value(place))));
         } else {
-            return Err(format!("texts are expected, not {}", values.data_type()));
+            return Err(format!("expected text, found {}", values.data_type()));
         }
 
         self.codes = codes;
@@ -205,13 +205,13 @@ impl Starts {
         }
     }
 
-    /// Where the days of so many rows are written to.
+    /// The buffer for the days of `rows` rows.
     pub(super) fn slots(&mut self, rows: usize) -> &mut [i32] {
         self.days.resize(rows, NO_DAY);
         &mut self.days
     }
 
-    /// As if each of so many rows had none.
+    /// Fills `rows` rows with no value.
     pub(super) fn fill(&mut self, rows: usize) {
         self.days.clear();
         self.days.resize(rows, NO_DAY);
@@ -245,13 +245,13 @@ impl Starts {
             DataType::Date32 => self.read_moments::<Date32Type, 1>(column),
             DataType::Date64 => self.read_moments::<Date64Type, { DAY_SECONDS * 1_000 }>(column),
             DataType::Dictionary(..) => self.read_texts(column)?,
-            other => return Err(format!("points in time are expected, not {other}")),
+            other => return Err(format!("expected timestamps, found {other}")),
         }
 
         Ok(())
     }
 
-    /// Reads numbers that count from 1970, so many to a day.
+    /// Reads times since 1970 in units of which `per_day` make a day.
     fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(
         &mut self,
         column: &ArrayRef,
@@ -296,7 +296,7 @@ impl Starts {
     }
 }
 
-/// The day of a number that counts from 1970, so many to a day.
+/// The day of a time since 1970 in units of which `per_day` make a day.
 #[inline]
 pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
     let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
@@ -312,7 +312,7 @@ pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
 #[derive(Debug, Default)]
 pub(super) struct Costs {
     amounts: Vec<i128>,
-    /// Rows whose amount was rounded; empty where none was.
+    /// Rows whose amount was rounded; empty if none was.
     rounded: Vec<usize>,
     texts: Dictionary,
 }
@@ -325,14 +325,14 @@ const TOO_LARGE: i128 = i128::MIN + 2;
 const AMOUNT_MAX: i128 = 10i128.pow(14 + SCALE);
 
 impl Costs {
-    /// Where the amounts of so many rows are written to, none of which is rounded.
+    /// The buffer for the amounts of `rows` rows, none of them rounded.
     pub(super) fn slots(&mut self, rows: usize) -> &mut [i128] {
         self.amounts.resize(rows, 0);
         self.rounded.clear();
         &mut self.amounts
     }
 
-    /// As if each of so many rows cost nothing.
+    /// Fills `rows` rows with zero cost.
     pub(super) fn fill(&mut self, rows: usize) {
         self.amounts.clear();
         self.amounts.resize(rows, 0);
@@ -391,7 +391,7 @@ impl Costs {
                 self.each(column, |row| parsed(texts.text(codes[row]).trim_ascii()));
                 self.texts = texts;
             }
-            other => return Err(format!("numbers are expected, not {other}")),
+            other => return Err(format!("expected numbers, found {other}")),
         }
 
         Ok(())
@@ -439,7 +439,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Decimals with so many digits after the point; none where they have more than amounts.
+    /// Decimals with `scale` digits after the point; `None` if amounts have fewer.
     pub(super) fn new(digits: i32) -> Option<Self> {
         let digits = u32::try_from(SCALE as i32 - digits).ok()?;
         let power = 10i128.checked_pow(digits)?;

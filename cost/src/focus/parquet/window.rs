@@ -7,7 +7,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const WINDOW: usize = 128 << 10;
 
 /// An input, and the piece of it that was read last.

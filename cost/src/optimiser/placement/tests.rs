@@ -17,7 +17,7 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem, Variable};
 use proptest::prelude::*;
 
 /// The cost per hour of the best placement, with flows of their own for each loss: the formulation
-/// that is too large to be used, and plainly right. None where there is none.
+/// that is too large to be used, and plainly right. `None` if there is none.
 fn cost_with_flows_for_each_loss(prepared: &Prepared<'_>) -> Option<f64> {
     let mut problem = Problem::new(OptimizationDirection::Minimize);
     let mut nodes = Vec::new();
@@ -451,7 +451,7 @@ fn a_missing_egress_price_is_assumed_high_and_said() {
 
     let found = placement(&input).unwrap();
     let assumed =
-        "no egress price from eu to ap: the highest one given is assumed, 0.12 USD per GB";
+        "no egress price from eu to ap: assuming the highest given price, 0.12 USD per GB";
 
     assert!(
         found.assumptions.iter().any(|text| text == assumed),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Advisor<'_> {
-    /// How busy the mesh's nodes are at some time, as a share of the peak; none where that was not
+    /// How busy the mesh's nodes are at some time, as a share of the peak; `None` if that was not
     /// measured.
     pub(super) fn busy_share(&self, at: impl Fn(&Utilisation) -> f64) -> Option<f64> {
         let nodes = |region| {

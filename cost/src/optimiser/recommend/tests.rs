@@ -310,8 +310,7 @@ fn where_the_mesh_is_dearer_than_the_baseline_it_says_so() {
     );
 
     // 55.5 an hour for three regions; 20 nodes at 1 an hour follow the load.
-    let note =
-        "serving within all limits costs 40515.00 USD a month, 25915.00 more than autoscaled";
+    let note = "meeting all limits costs 40515.00 USD a month, 25915.00 more than autoscaled";
     assert!(
         made.notes.iter().any(|text| text == note),
         "{:?}",

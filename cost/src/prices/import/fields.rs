@@ -34,7 +34,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.reject(name, RejectReason::Missing))
     }
 
-    /// What the field says, or what stands for an absent one.
+    /// The field's value, or `absent`.
     pub(super) fn choice<T: Copy>(
         &self,
         name: &str,

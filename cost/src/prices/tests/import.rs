@@ -35,9 +35,9 @@ fn bad_prices_are_reported_with_line_and_field_and_the_others_kept() {
     assert_eq!(file.rejected_count, 11);
 
     let expected = [
-        "line 2, amount: not a price: a decimal number is expected, such as 0.526 (\"TBD\")",
+        "line 2, amount: not a price; expected a decimal number such as 0.526 (\"TBD\")",
         "line 5, amount: a price can't be negative; enter a discount as a lower price (\"-1\")",
-        "line 6, amount: zero is taken for a placeholder; set free = true if it costs nothing \
+        "line 6, amount: zero looks like a placeholder; set free = true if it costs nothing \
             (\"0.0\")",
         "line 7, amount: a price of nines alone is taken for a placeholder; set verified = true if \
             it is the price (\"999.99\")",
@@ -46,7 +46,7 @@ fn bad_prices_are_reported_with_line_and_field_and_the_others_kept() {
         "line 9, amount: less than 0.02 an hour for a node with a GPU is taken for a placeholder; \
             set verified = true if it is the price (\"0.01\")",
         "line 10, amount: missing or empty",
-        "line 11, valid_from: no day: write it as 2026-09-06 (\"01.10.2026\")",
+        "line 11, valid_from: not a date; write it as 2026-09-06 (\"01.10.2026\")",
         "line 12, kind: must be one of node, egress, storage, requests (\"disk\")",
         "line 13: has 4 fields where the header has 10",
         "line 17: has a price for this day in line 4 already",

@@ -52,7 +52,10 @@ fn written(runs: &[(bool, Vec<u32>)], width: u8) -> (Vec<u8>, Vec<u32>) {
 proptest! {
     #[test]
     fn numbers_come_back_as_they_were_written(
-        runs in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u32>(), 1..90)), 1..6),
+        runs in proptest::collection::vec(
+            (any::<bool>(), proptest::collection::vec(any::<u32>(), 1..90)),
+            1..6,
+        ),
         width in 0u8..=32,
         step in 1usize..400,
     ) {
@@ -76,7 +79,10 @@ proptest! {
 
     #[test]
     fn a_table_is_looked_up_and_not_left(
-        runs in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u32>(), 1..90)), 1..6),
+        runs in proptest::collection::vec(
+            (any::<bool>(), proptest::collection::vec(any::<u32>(), 1..90)),
+            1..6,
+        ),
         width in 0u8..=8,
         missing in 0usize..3,
     ) {

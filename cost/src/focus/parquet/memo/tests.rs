@@ -5,7 +5,10 @@ use std::collections::HashMap;
 proptest! {
     #[test]
     fn a_remembered_series_is_that_of_the_same_codes(
-        batches in proptest::collection::vec((0u32..40, proptest::collection::vec(any::<[u32; 3]>(), 1..50)), 1..20),
+        batches in proptest::collection::vec(
+            (0u32..40, proptest::collection::vec(any::<[u32; 3]>(), 1..50)),
+            1..20,
+        ),
     ) {
         let mut memo = Memo::new();
         let mut known: HashMap<[u32; 3], u32> = HashMap::new();
