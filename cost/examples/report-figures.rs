@@ -1,4 +1,4 @@
-//! How long reports take over 13 months of a large bill, beside a plain loop over the cells.
+//! How long reports take over 13 months of a large bill, compared with a plain loop over the cells.
 //!
 //! `cargo run --release -p regionmesh-cost --example report-figures [CELLS_PER_MONTH [GROUPS…]]`:
 //! 100,000 cells unless given. Data are made from a fixed seed. Each time is the processor time of

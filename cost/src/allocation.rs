@@ -147,7 +147,7 @@ pub fn allocate(
     Ok(sums.finish(query, bill.totals, capacity_used(&costs, &days), warnings))
 }
 
-/// By day, as its text, region and currency.
+/// Keyed by day (as text), region and currency.
 type Costs = BTreeMap<(String, String, Currency), Cost>;
 type RegionDays = BTreeMap<(String, String), RegionDay>;
 

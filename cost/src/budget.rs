@@ -39,7 +39,7 @@ pub struct Budget {
     /// The budget period; monthly by default.
     #[serde(default)]
     pub period: BudgetPeriod,
-    /// Which cost counts; effective by default.
+    /// The cost metric; effective by default.
     #[serde(default)]
     pub metric: Metric,
     /// Percentages of the amount to announce when spent, 1 to 1,000; 50, 80 and 100 by default.
@@ -94,7 +94,7 @@ pub enum BudgetPeriod {
     Yearly,
 }
 
-/// What happens when a threshold is crossed.
+/// The action when a threshold is crossed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BudgetAction {
@@ -150,9 +150,8 @@ impl BudgetPeriod {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrossingKind {
-    /// What was spent.
     Actual,
-    /// What the period is forecast to cost.
+    /// The forecast cost of the period.
     Forecast,
 }
 
@@ -171,9 +170,9 @@ pub struct Crossing {
 pub enum BudgetProblem {
     /// Some of the cost is in other currencies and counts neither as spent nor as forecast.
     OtherCurrencies {
-        /// What was spent in them.
+        /// Cost in other currencies.
         spent: Totals,
-        /// What is forecast in them.
+        /// Forecast cost in other currencies.
         forecast: Totals,
     },
 }
@@ -202,10 +201,10 @@ impl fmt::Display for BudgetProblem {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetState {
-    /// What was spent in the period so far, in the budget's currency.
+    /// Cost in the period so far, in the budget's currency.
     pub spent: Amount,
-    /// What the period is forecast to cost, in the budget's currency; `None` if there is no
-    /// forecast in it.
+    /// The forecast cost of the period, in the budget's currency; `None` if there is no forecast in
+    /// it.
     pub forecast: Option<Amount>,
     /// Spent as a part of the budget's amount; 1 is all of it. Negative where credits exceed costs.
     pub ratio: f64,

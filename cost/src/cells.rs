@@ -19,11 +19,10 @@ use time::Date;
 pub use builder::CellsBuilder;
 pub use period::{Period, PeriodError};
 
-/// What a charge is for (FOCUS `ChargeCategory`).
+/// The kind of a charge (FOCUS `ChargeCategory`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChargeKind {
-    /// Usage.
     Usage,
     /// A purchase, such as a commitment.
     Purchase,
@@ -33,7 +32,7 @@ pub enum ChargeKind {
     Adjustment,
 }
 
-/// How a charge is priced (FOCUS `PricingCategory` and `CommitmentDiscountStatus`).
+/// A charge's pricing (FOCUS `PricingCategory` and `CommitmentDiscountStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PricingClass {
@@ -55,10 +54,10 @@ pub enum PricingClass {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// After discounts, commitments amortised (`EffectiveCost`): what was spent.
+    /// After discounts, commitments amortised (`EffectiveCost`).
     #[default]
     Effective,
-    /// What is invoiced (`BilledCost`).
+    /// Invoiced cost (`BilledCost`).
     Billed,
     /// At list prices (`ListCost`), over usage alone: a purchase and the usage that it covers would
     /// count twice.
@@ -114,7 +113,6 @@ pub struct CellKey<'a> {
     /// The day on which the charge's period begins, UTC.
     pub day: Date,
     pub kind: ChargeKind,
-    /// How it is priced.
     pub pricing: PricingClass,
     pub currency: Currency,
     /// The texts, in the order of [`Dimension::ALL`]; empty if the row has none.

@@ -1,4 +1,4 @@
-//! What bytes cost that leave a region: by pair and cause, and which way is cheapest.
+//! Egress cost by region pair and cause, and the cheapest way to replicate.
 
 mod relay;
 mod sources;
@@ -92,7 +92,7 @@ pub struct EgressUsage {
     pub bytes: u64,
 }
 
-/// What the bytes of one pair of regions and cause cost.
+/// Egress cost of a region pair and cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressLine {
     /// The region of the mesh that sent them.
@@ -100,18 +100,18 @@ pub struct EgressLine {
     /// The region of the mesh that received them; none for the internet.
     pub to: Option<String>,
     pub cause: Cause,
-    /// How many, those without a price included.
+    /// Bytes, including those without a price.
     pub bytes: u64,
     /// Those of them that have no price.
     pub unpriced_bytes: u64,
-    /// What the others cost.
+    /// Cost of the priced ones.
     pub cost: Totals,
 }
 
-/// What bytes cost by pair of regions and cause.
+/// Egress cost by region pair and cause.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressReport {
-    /// By sender, receiver and cause.
+    /// Sorted by sender, receiver and cause.
     pub lines: Vec<EgressLine>,
     /// The sum of the lines.
     pub totals: Totals,

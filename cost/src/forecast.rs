@@ -79,7 +79,7 @@ pub struct Estimate {
     pub high: Amount,
 }
 
-/// What one day is expected to cost.
+/// The forecast of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ForecastDay {
     /// The day, UTC.
@@ -89,13 +89,13 @@ pub struct ForecastDay {
     pub cost: Estimate,
 }
 
-/// What the days after the last complete one are expected to cost.
+/// The forecast of the days after the last complete one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forecast {
     pub currency: Currency,
     /// The method that the backtest picked.
     pub method: Method,
-    /// How many past forecasts the bands are made of. Without any, a band reaches from half to
+    /// The number of past forecasts behind the bands. Without any, a band reaches from half to
     /// about twice what is expected.
     pub folds: u8,
     /// The days in order, from the first incomplete one on.

@@ -1,5 +1,4 @@
-//! What has been imported: one part for each source and billing month, of which the later import
-//! wins.
+//! Imported bills: one part per source and billing month; the later import wins.
 //!
 //! A ledger merges with any other in any order and as often as you like: the result is the same.
 //! Cloning one is cheap, so reports run on a snapshot during imports.
@@ -75,23 +74,20 @@ pub enum PartError {
     },
     /// A sum that no bill reaches.
     #[error("cell {index} sums to more than 10^17 of its currency: not a bill")]
-    TooLarge {
-        /// Which cell.
-        index: usize,
-    },
+    TooLarge { index: usize },
     /// More cells than are kept of a source and month.
     #[error(
         "the cells of {origin} in {period} take {size} bytes, the limit is {limit}; choose fewer \
             tags in [cost], or import parts of the bill as sources of their own (--source)"
     )]
     Cells {
-        /// Whose bill it is.
+        /// The bill's owner.
         origin: String,
         /// The billing month.
         period: Period,
-        /// What the cells take, bytes.
+        /// Size of the cells, bytes.
         size: usize,
-        /// What they may take, bytes.
+        /// The limit, bytes.
         limit: usize,
     },
     /// Another kind of file, or a later layout.
@@ -205,7 +201,7 @@ impl StoredPart {
         self.header.imported_ms
     }
 
-    /// Who imported it: an agent, or a person's command.
+    /// The importer: an agent or a user's command.
     pub fn importer(&self) -> &str {
         &self.header.importer
     }
@@ -247,7 +243,7 @@ impl StoredPart {
             && !self.priced[metric as usize]
     }
 
-    /// Which of two parts of the same source and month counts.
+    /// Orders parts of the same source and month; the greatest wins.
     fn rank(&self) -> (u64, Digest) {
         (self.header.imported_ms, self.digest)
     }
@@ -282,7 +278,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), PartError> {
     Ok(())
 }
 
-/// What is held of one source.
+/// The state of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceState {
     /// Its billing months.
@@ -305,7 +301,7 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// Whether it has ended, for example as its account was closed: it is late no more.
+    /// Whether it has ended, for example because its account was closed. It is then never late.
     pub fn has_ended(&self, today: Date) -> bool {
         self.last_day
             .is_none_or(|last| day_number(today) - day_number(last) > ENDED_DAYS)
@@ -355,7 +351,7 @@ impl Ledger {
         self.parts.values()
     }
 
-    /// What is held of each source. Removed months are left out.
+    /// The state of each source, without removed months.
     pub fn sources(&self) -> BTreeMap<&str, SourceState> {
         let mut sources: BTreeMap<&str, SourceState> = BTreeMap::new();
         for part in self.parts.values().filter(|part| !part.days.is_empty()) {

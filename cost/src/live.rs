@@ -38,7 +38,7 @@ const OTHER: &str = "(other)";
 #[derive(Debug, Clone, Copy)]
 pub struct Pricing<'a> {
     pub prices: &'a Prices,
-    /// Where the regions of the mesh are billed.
+    /// The billing regions of the mesh.
     pub regions: &'a RegionMap,
 }
 
@@ -160,9 +160,8 @@ struct RegionMeter {
     last: Option<(u64, RegionCapacity)>,
     /// The last counters of each source.
     sources: BTreeMap<String, SourceState>,
-    /// By day number.
     days: BTreeMap<i32, DayMeter>,
-    /// What the present quarter of an hour has counted.
+    /// Counts of the current quarter-hour.
     quarter: Quarter,
 }
 
@@ -187,7 +186,7 @@ struct DayMeter {
 }
 
 impl DayMeter {
-    /// What the capacity cost.
+    /// Cost of the capacity.
     fn capacity(&self) -> Totals {
         let mut totals = Totals::default();
         for (currency, rate_ms) in &self.rate_ms {
@@ -245,7 +244,7 @@ impl LiveMeter {
         };
 
         meter.last = Some((counted_to_ms, capacity));
-        // What came in a gap says nothing of any quarter of an hour.
+        // Requests in a gap can't be assigned to a quarter-hour.
         let is_steady = last_ms.is_some_and(|last_ms| now_ms.saturating_sub(last_ms) <= gap_max_ms);
         meter.quarter.roll(now_ms, &mut meter.days);
         meter.count(today, last_ms, is_steady, sources);
@@ -292,7 +291,7 @@ impl RegionMeter {
         is_known: bool,
         pricing: Pricing<'_>,
     ) {
-        // Of a long gap only the days that are kept matter.
+        // Of a long gap only retained days matter.
         let mut start_ms = from_ms.max(to_ms.saturating_sub(KEPT_DAYS as u64 * DAY_MS));
         while start_ms < to_ms {
             let end_ms = to_ms.min((start_ms / DAY_MS + 1) * DAY_MS);

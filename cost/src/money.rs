@@ -395,7 +395,6 @@ impl<'de> Deserialize<'de> for Currency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     pub amount: Amount,
-    /// Of what.
     pub currency: Currency,
 }
 

@@ -15,8 +15,8 @@ use regionmesh_protocol::{
 };
 use time::Date;
 
-/// How long a budget's notice stands whatever another agent thinks of it, milliseconds: that one's
-/// clock or configuration may be behind those of the agent that told it.
+/// How long other agents must keep a budget's notice, milliseconds: their clock or configuration
+/// may be behind the publisher's.
 const SPREAD_MS: u64 = 15 * 60_000;
 
 /// The notices of the thresholds that a budget has crossed in a period.

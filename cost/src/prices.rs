@@ -247,7 +247,6 @@ pub struct Tier {
 /// A price, from a day on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
-    /// Of what.
     pub item: PriceItem,
     /// The first day on which it holds, UTC.
     #[serde(with = "iso_date")]
@@ -365,7 +364,6 @@ pub enum NoPrice {
     /// No entry of the table is valid on that day.
     #[error("no price of {item} on {day}; import one with `regionmesh cost prices import`")]
     Item {
-        /// Of what.
         item: PriceItem,
         /// On which day.
         #[serde(with = "iso_date")]

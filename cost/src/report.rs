@@ -165,7 +165,6 @@ pub struct ReportRow {
     pub rows: u64,
 }
 
-/// What was spent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The first day.

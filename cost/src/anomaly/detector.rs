@@ -33,7 +33,7 @@ pub enum DetectorError {
     Interval(u32),
 }
 
-/// What a point's surprise was.
+/// Why a point is surprising.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamKind {
@@ -49,7 +49,7 @@ pub enum StreamKind {
     Weekly,
 }
 
-/// What a detector makes of a point.
+/// A detector's result for a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     /// From 0 to below 1. 0.5 is as much surprise as the stream has shown before (or 4 deviations
@@ -82,7 +82,7 @@ struct Pace {
     warm_up: u32,
     /// After an alarm, seconds without another one.
     hold_s: i64,
-    /// What is left of a past maximum after one interval.
+    /// Decay of a past maximum per interval.
     decay: f64,
 }
 
@@ -96,7 +96,7 @@ impl Pace {
         let slow_s = (SLOW_POINTS * interval).clamp(SLOW_MIN_S, SLOW_MAX_S);
         let slow = (slow_s as f64 / interval as f64).max(2.0);
 
-        // What happens every week must not look like a record every week.
+        // A weekly event must not set a record every week.
         let half_life = (4 * WEEK_S) as f64 / interval as f64;
         Ok(Self {
             interval_s: interval,
@@ -212,7 +212,7 @@ impl Detector {
         reading
     }
 
-    /// What is expected at a time, before its value is known; its score is 0.
+    /// The expectation at a time before its value is known; its score is 0.
     pub fn expect(&self, at_s: i64) -> Reading {
         let mut expected = self.level;
         let mut stream = &self.level_stream;
@@ -249,7 +249,7 @@ impl Detector {
         self.level
     }
 
-    /// What was usual at this time of the day, whether or not the series is known to follow it.
+    /// The usual value at this time of day, even if the series doesn't follow a daily pattern.
     pub(super) fn time_of_day(&self, at_s: i64) -> Option<f64> {
         self.daily.as_ref().and_then(|season| season.mean(at_s))
     }

@@ -1,5 +1,4 @@
-//! What the rate of a stream is expected to be over ten minutes, and how far above it is no longer
-//! chance.
+//! The expected rate of a stream over ten minutes, and how far above it is more than chance.
 //!
 //! A stream has three predictors: the ten minutes before, the level of the last day, and this time
 //! of the day. The one with the smallest errors so far counts. A load that wanders is thus compared
@@ -26,7 +25,7 @@ const EARLIER: usize = 24;
 /// The size of a spike that must be seen. What a minute shows beyond it, and beyond what single
 /// minutes usually add to it, doesn't count, so a burst of five minutes is no incident.
 const SPIKE: f64 = 3.0;
-/// What single minutes usually add, in their mean absolute deviations.
+/// Usual contribution of single minutes, in mean absolute deviations.
 const MINUTE_DEVIATIONS: f64 = 2.0;
 /// Minutes that errors are averaged over: two days.
 const ERROR_MINUTES: f64 = 2_880.0;
@@ -35,12 +34,12 @@ const ERROR_MINUTES: f64 = 2_880.0;
 const ERROR_MAX: f64 = 1.0;
 const DEVIATION_MAX: f64 = 2.0;
 
-/// What the last ten minutes are.
+/// The last ten minutes compared with the expected rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Judgement {
     /// The rate that was expected, above 0.
     pub(super) expected: f64,
-    /// Whether they are higher than chance explains.
+    /// Whether they are higher than chance would explain.
     pub(super) is_unusual: bool,
 }
 

@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 
 /// Costs of one point in time.
 pub(super) struct Cost<'a> {
-    /// What was spent, by part.
+    /// Cost by part.
     pub(super) parts: &'a BTreeMap<String, Amount>,
-    /// What was expected in all.
+    /// Expected total.
     pub(super) expected: Amount,
     /// The rate (per day or hour) and the range that was expected of it.
     pub(super) rate: Amount,

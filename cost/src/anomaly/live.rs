@@ -35,7 +35,7 @@ const PARTS_MINUTES: f64 = 30.0;
 /// Version of the stored state; other versions are rejected and the watch starts over.
 const LAYOUT: u8 = 2;
 
-/// What happened to an incident.
+/// A change of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveChange {
     Opened(Anomaly),

@@ -1,4 +1,4 @@
-//! What a series usually is at this time of the day or of the week.
+//! Daily and weekly patterns of a series.
 
 use super::stream::{ZStream, weight};
 use serde::{Deserialize, Serialize};

@@ -15,7 +15,6 @@ type Parts = BTreeMap<String, BTreeMap<i32, Amount>>;
 /// costs are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledSeries {
-    /// What it covers.
     pub scope: Scope,
     pub currency: Currency,
     /// The last day that is known; later ones are ignored.

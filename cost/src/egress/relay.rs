@@ -48,14 +48,14 @@ pub struct Hop {
     pub price: Option<Money>,
 }
 
-/// How bytes get from one region to several.
+/// A replication plan from one region to several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FanOut {
     /// The transfers, each after the one that brings its sender the bytes.
     pub hops: Vec<Hop>,
-    /// What 10^9 bytes cost to all this way.
+    /// Cost of 10^9 bytes to all receivers with this plan.
     pub cost: Totals,
-    /// What they cost if the source sends to each.
+    /// The same if the source sends to each receiver directly.
     pub direct: Totals,
     /// Prices that are missing.
     pub missing: Vec<NoPrice>,
@@ -197,7 +197,7 @@ impl Edges<'_> {
         }
     }
 
-    /// What an edge costs, where it may be used.
+    /// The cost of an edge, if it may be used.
     fn weight(&self, from: usize, to: usize, currency: Currency) -> Option<Weight> {
         if to == 0 || from == to {
             return None;

@@ -9,7 +9,7 @@ pub struct ReplicationSource {
     /// Its name in the mesh.
     pub region: String,
     pub cloud: String,
-    /// What sending 10^9 bytes to the receiver costs; `None` if it is not known.
+    /// Cost of sending 10^9 bytes to the receiver; `None` if unknown.
     pub price: Option<Money>,
     /// The round trip to the receiver, milliseconds; `None` if it was not measured.
     pub round_trip_ms: Option<u32>,

@@ -31,11 +31,11 @@ impl Fault {
     }
 }
 
-/// What holds for all rows of a file.
+/// Properties of all rows of a file.
 #[derive(Debug, Clone)]
 pub(super) struct FileContext {
     pub(super) name: String,
-    /// Where a row names none.
+    /// The default for rows without a currency.
     pub(super) currency: Option<Currency>,
     pub(super) has_currency: bool,
     pub(super) has_charge_category: bool,

@@ -3,7 +3,7 @@
 use super::charge::{
     Fault, FileContext, Texts, charge_kind, currency, first, pricing_class, provider,
 };
-use super::columns::{Columns, TEXT_NAMES, Text};
+use super::columns::{TEXT_NAMES, Text};
 use super::report::{BadReason, FileError, ImportedPart};
 use super::tags::TagSets;
 use crate::cells::{
@@ -279,7 +279,7 @@ impl Collector {
     }
 
     fn add_pending(&mut self) {
-        // Loads that wait for nothing overlap, those between additions hardly do.
+        // Independent loads overlap, loads between additions hardly do.
         let rows = self
             .pending
             .iter()

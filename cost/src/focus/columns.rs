@@ -1,4 +1,4 @@
-//! Which column of a file is which.
+//! Finds the columns of a file.
 
 use super::report::{FileError, Warning};
 use crate::cells::Metric;

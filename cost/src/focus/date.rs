@@ -63,7 +63,7 @@ fn parse_date(text: &[u8; 10]) -> Option<Date> {
     .ok()
 }
 
-/// By how many days the offset behind a time of day moves its date, to UTC.
+/// Days by which a UTC offset shifts the date.
 #[inline]
 fn day_shift(time: &[u8]) -> Option<i32> {
     let [h1, h2, b':', m1, m2, rest @ ..] = time else {

@@ -1,4 +1,4 @@
-//! Which files of a bucket or folder make up the newest export of each billing month.
+//! Finds the files of the newest export of each billing month in a bucket or folder.
 //!
 //! Providers keep old deliveries next to new ones, so reading every file would count months several
 //! times. A manifest, which each provider writes last, says which files belong together. The caller
@@ -52,13 +52,13 @@ pub struct ExportSet {
 /// Exports in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exports {
-    /// By root and month.
+    /// Sorted by root and month.
     pub sets: Vec<ExportSet>,
     /// Deliveries that can't be used.
     pub problems: Vec<ExportProblem>,
 }
 
-/// Why a delivery can't be used. An older one is used instead, where there is one.
+/// A delivery that can't be used. An older one is used instead, if any.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportProblem {
     /// The manifest says something else than expected.
@@ -90,7 +90,7 @@ struct Delivery<'a> {
     path: &'a str,
 }
 
-/// What a manifest lists: files, with their sizes where it says so.
+/// A manifest's files, with sizes if listed.
 type Listed = Vec<(String, Option<u64>)>;
 
 /// The manifests that [`find_exports`] needs.

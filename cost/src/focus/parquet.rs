@@ -119,7 +119,7 @@ struct Arrays<R> {
     input: Shared<R>,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
-    /// Where the columns are among the needed ones.
+    /// Indices among the needed columns.
     columns: Columns,
 }
 

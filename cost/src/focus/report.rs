@@ -1,4 +1,4 @@
-//! What an import did: counts, bad rows, warnings, errors of files.
+//! Import reports: counts, bad rows, warnings and file errors.
 
 use crate::cells::{Cells, Metric, Period};
 use crate::money::Totals;
@@ -11,19 +11,18 @@ const QUOTED_MAX: usize = 20;
 /// Characters of a bad value that are quoted.
 const VALUE_CHARS_MAX: usize = 80;
 
-/// What an import yields.
+/// The result of an import.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// By source, then period.
     pub parts: Vec<ImportedPart>,
-    /// What was read and what was not.
+    /// The import report.
     pub report: ImportReport,
 }
 
 /// One billing month of one source: takes the place of what was imported for both before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedPart {
-    /// Whose bill it is: `AWS 1234567890123`, or the name that was given.
+    /// The bill's owner: `AWS 1234567890123`, or the given name.
     pub source: String,
     /// The billing month.
     pub period: Period,
@@ -36,7 +35,7 @@ pub struct ImportedPart {
     pub days: (Date, Date),
 }
 
-/// What an import read and what it did not.
+/// The report of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// Each file, in the order of reading.
@@ -59,8 +58,8 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    /// Whether every file was read to its end. If not, what was imported is a part of a bill and
-    /// should replace nothing.
+    /// Whether every file was read completely. If not, the import is only part of a bill and must
+    /// not replace another.
     pub fn is_complete(&self) -> bool {
         self.files.iter().all(|file| file.error.is_none())
     }
@@ -84,12 +83,12 @@ fn dates<S: Serializer>(days: &Option<(Date, Date)>, serializer: S) -> Result<S:
         .serialize(serializer)
 }
 
-/// What was read of one file.
+/// The report of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileReport {
     /// As the caller calls it.
     pub name: String,
-    /// What it is; `None` if that could not be found out.
+    /// The format; `None` if unknown.
     pub format: Option<FileFormat>,
     /// Bytes read.
     pub bytes: u64,
@@ -97,7 +96,6 @@ pub struct FileReport {
     pub rows: u64,
     /// Rows summed up.
     pub imported: u64,
-    /// What the file lacks.
     pub warnings: Vec<Warning>,
     /// Why it was not read to its end.
     #[serde(serialize_with = "text")]
@@ -143,7 +141,6 @@ pub enum FileError {
         file: String,
         /// Bytes read.
         bytes: u64,
-        /// What the system says.
         message: String,
     },
     /// The file is shorter than it should be.
@@ -160,7 +157,6 @@ pub enum FileError {
     #[error("{file}: no column {missing}; columns found: {found}")]
     Columns {
         file: String,
-        /// What is missing.
         missing: String,
         /// The names in the file.
         found: String,
@@ -177,14 +173,10 @@ pub enum FileError {
         "{file}: the import needs more than {limit} cells, or 256 MiB of texts; choose fewer tags, \
             or import fewer months at once"
     )]
-    Cells {
-        file: String,
-        /// How many are kept.
-        limit: usize,
-    },
+    Cells { file: String, limit: usize },
 }
 
-/// What a file lacks, and what is done about it.
+/// A deficiency of a file and how it is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
     /// No column for this cost.

@@ -263,9 +263,9 @@ fn usage_without_a_list_cost_keeps_its_other_costs() {
 
 #[test]
 fn a_value_that_is_not_text_is_quoted_and_short() {
-    let mut bytes =
-        b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,\
-            ok\n2024-09-01,".to_vec();
+    let mut bytes = b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,\
+            ok\n2024-09-01,"
+        .to_vec();
     bytes.extend_from_slice(&[b'7'; 500]);
     bytes.extend_from_slice(b",\n");
 

@@ -247,7 +247,7 @@ impl Rows {
             .then(|| cost(list, COST_NAMES[2]))
         {
             None => Amount::ZERO,
-            // Not everything has a list price; what it cost counts all the same.
+            // Not everything has a list price; its other costs still count.
             Some(Err(fault)) if fault.reason == BadReason::Missing => {
                 self.unlisted += 1;
                 Amount::ZERO

@@ -25,7 +25,7 @@ const STEP_PART: usize = 8;
 /// A day's band is made of the errors at horizons that differ by at most this many days.
 const NEIGHBOUR_DAYS: usize = 3;
 
-/// What the backtest found out.
+/// The result of the backtest.
 pub(super) struct Backtest {
     pub(super) method: Method,
     /// Days that the forecasts tried to reach over.
@@ -44,9 +44,8 @@ struct Errors {
 
 /// One past forecast with all methods.
 struct Fold {
-    /// By method.
     errors: [Errors; Method::ALL.len()],
-    /// How far the totals were off, in money, by method.
+    /// Errors of the totals in money, by method.
     misses: [f64; Method::ALL.len()],
 }
 
@@ -93,7 +92,7 @@ impl Backtest {
         }
     }
 
-    /// How many past forecasts there were.
+    /// Number of past forecasts.
     pub(super) fn folds(&self) -> u8 {
         self.errors.len() as u8
     }

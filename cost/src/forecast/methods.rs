@@ -9,11 +9,11 @@ use std::fmt;
 const LEARNING_DAYS: usize = 20 * WEEK;
 /// A decomposition needs two seasons.
 const MSTL_DAYS_MIN: usize = 2 * WEEK;
-/// How far outside of what was seen a forecast may lie, scaled: a factor of four. A trend that
-/// grows by ratios would otherwise leave all bounds within a long horizon.
+/// How far a forecast may exceed the observed range, scaled: a factor of four. A trend that grows
+/// by ratios would otherwise leave all bounds within a long horizon.
 const EXCURSION_MAX: f64 = 2.0 * std::f64::consts::LN_2;
 
-/// How a series is forecast.
+/// A forecasting method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -63,7 +63,7 @@ pub(super) fn forecast_all(scaled: &[f64], horizon: usize) -> [Vec<f64>; Method:
     let naive = seasonal_naive(known, horizon);
     let theta = bounded(known, theta(known, horizon));
 
-    // Where it can't be fitted the combinations do without it.
+    // If it can't be fitted, the combinations omit it.
     let mstl_ets = mstl_ets(known, horizon).map(|forecast| bounded(known, forecast));
 
     let mut mean_of = Vec::with_capacity(horizon);

@@ -14,7 +14,6 @@ pub struct MonthEnd {
     pub currency: Currency,
     /// The complete days of the month, 0 to 31.
     pub known_days: u8,
-    /// What they cost, exactly.
     pub known: Amount,
     /// The total: the complete days as they are, the others as they are forecast, but never below
     /// what is billed of them already. Exact once all days are complete.
@@ -22,9 +21,9 @@ pub struct MonthEnd {
     /// The total if the rest of the month costs per day what the complete days did on average; none
     /// before the first.
     pub run_rate: Option<Amount>,
-    /// How the rest of the month is forecast; `None` if nothing is left.
+    /// Forecasting method for the rest of the month; `None` if nothing is left.
     pub method: Option<Method>,
-    /// How many past forecasts the band is made of. See
+    /// The number of past forecasts behind the band. See
     /// [`Forecast::folds`](super::Forecast::folds).
     pub folds: u8,
 }

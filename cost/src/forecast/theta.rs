@@ -31,8 +31,8 @@ pub(super) fn theta(values: &[f64], horizon: usize) -> Vec<f64> {
         .collect()
 }
 
-/// What each day of the week adds: the median distance from the mean of the week around it. Zero
-/// for short series.
+/// Weekly pattern: each weekday's median distance from the mean of the week around it. Zero for
+/// short series.
 fn weekly_pattern(values: &[f64]) -> [f64; WEEK] {
     let mut pattern = [0.0; WEEK];
     if values.len() < WEEKLY_DAYS_MIN {

@@ -12,7 +12,7 @@ pub(super) const QUARTER_MS: u64 = 900_000;
 /// The quarter of an hour that is being counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Quarter {
-    /// Which one since 1970.
+    /// Its number since 1970.
     number: u64,
     /// Requests so far, by model.
     requests: BTreeMap<String, u64>,

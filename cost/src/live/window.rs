@@ -1,4 +1,4 @@
-//! What a stretch of days has cost so far.
+//! Cost of a range of days so far.
 
 use super::{
     DayMeter, LiveMeter, ModelCounters, Pricing, RegionMeter, hourly_rate, peaks::QUARTER_MS,
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::Date;
 
-/// What a region, or all of them, have cost over some days so far.
+/// Cost of one or all regions over some days so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveWindow {
     /// Nodes and storage.
@@ -38,7 +38,6 @@ pub struct LiveWindow {
     pub busy_ms: u64,
 }
 
-/// What a model has cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveModel {
     pub requests: u64,
@@ -106,14 +105,14 @@ fn add(totals: &mut Totals, other: &Totals) {
     }
 }
 
-/// What a region costs now.
+/// A region's current cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveRegion {
     /// Its name in the mesh.
     pub region: String,
-    /// How long ago it was observed, milliseconds.
+    /// Time since the last observation, milliseconds.
     pub age_ms: u64,
-    /// What its capacity costs per hour.
+    /// Hourly cost of its capacity.
     pub hourly: Totals,
     /// Since midnight UTC.
     pub today: LiveWindow,
@@ -124,7 +123,7 @@ pub struct LiveRegion {
 }
 
 impl LiveMeter {
-    /// What each region costs at `now_ms`, Unix milliseconds: what was charged up to the last
+    /// Current cost of each region at `now_ms`, Unix milliseconds, as charged up to the last
     /// observation.
     pub fn regions(&self, now_ms: u64, pricing: Pricing<'_>) -> Vec<LiveRegion> {
         let Some(today) = date_at(now_ms) else {
@@ -152,7 +151,7 @@ impl LiveMeter {
         regions.collect()
     }
 
-    /// What a region has cost from `start` to `end`, both included, as far as its days are kept.
+    /// Cost of a region from `start` to `end`, inclusive, within the retained days.
     pub fn window(
         &self,
         region: &str,
@@ -173,8 +172,8 @@ impl LiveMeter {
             .collect()
     }
 
-    /// What each region cost on each whole day, for the comparison with bills: days of which less
-    /// than a twentieth is unknown and on which all that ran had a price.
+    /// Cost of each region on each whole day, for comparison with bills: days with less than a
+    /// twentieth unknown and prices for everything that ran.
     pub fn whole_days(&self, pricing: Pricing<'_>) -> super::DailyTotals {
         let mut found = super::DailyTotals::new();
         for (region, meter) in &self.regions {
@@ -194,8 +193,7 @@ impl LiveMeter {
 }
 
 impl RegionMeter {
-    /// What the region has cost from `start` to `end`, and the prices of bytes and requests that
-    /// are missing.
+    /// Cost of the region from `start` to `end`, and missing prices of bytes and requests.
     fn window(
         &self,
         region: &str,

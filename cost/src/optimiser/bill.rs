@@ -1,4 +1,4 @@
-//! What placements cost in a month of 730 hours.
+//! Monthly cost of placements; a month has 730 hours.
 
 use super::{
     linear::Solved,

@@ -1,4 +1,4 @@
-//! Whether capacity can serve a load that only some regions may serve each part of.
+//! Checks whether capacity can serve a load whose parts are restricted to some regions.
 //!
 //! By the max-flow min-cut theorem it can, exactly if for every set of regions the load that only
 //! these may serve is at most their capacity. So surviving a loss needs no flows of its own in the
@@ -10,7 +10,7 @@ pub(super) type RegionSet = u64;
 /// Units that the whole load is divided into: flows are whole numbers, so the search ends and
 /// rounds nothing.
 const UNITS: f64 = 1e12;
-/// What the solver's tolerance may leave open, as a share of the whole load.
+/// Share of the total load that the solver's tolerance may leave unserved.
 const SLACK: f64 = 1e-7;
 
 /// A loss to survive.

@@ -24,7 +24,7 @@ const FULL_WEIGHT_BP: u16 = 10_000;
 /// Spot nodes that are lost more often than this per hour are a high risk.
 const SPOT_LOSS_HIGH: f64 = 0.05;
 
-/// What a recommendation comes from.
+/// The reason for a recommendation.
 #[derive(Clone, Copy)]
 pub(super) enum Fact {
     Idle { days: u32 },
@@ -405,7 +405,7 @@ pub(super) fn comparison(
     }
 }
 
-/// Weights that follow from who answers whom, where that changes. The largest is the full weight.
+/// Weights that implement the traffic shares, where those change. The largest is the full weight.
 pub(super) fn weight_changes(
     prepared: &Prepared<'_>,
     before: &Fleet,

@@ -16,7 +16,7 @@ const ORIGINS_MAX: usize = 256;
 /// Largest number of nodes, requests per second, bytes or milliseconds that is taken for meant.
 const NUMBER_MAX: f64 = 1e12;
 
-/// What a placement is made from. All prices must have one currency.
+/// The input of a placement. All prices must be in one currency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlacementInput {
     /// The regions, each name once.
@@ -42,7 +42,7 @@ pub struct RegionOffer {
     pub name: RegionName,
     /// The cloud it is in: `aws`.
     pub cloud: String,
-    /// Where its agents are reached, for display.
+    /// Its agents' endpoint, for display.
     #[serde(default)]
     pub endpoint: String,
     /// Nodes at the usual price.
@@ -53,7 +53,7 @@ pub struct RegionOffer {
     /// Nodes that are committed to.
     #[serde(default)]
     pub committed: Option<CommittedOffer>,
-    /// What the region costs per hour once it has any node: agents, control plane, load balancer.
+    /// Fixed hourly cost of a region in use: agents, control plane, load balancer.
     #[serde(default)]
     pub fixed_per_hour: Option<Money>,
 }
@@ -133,12 +133,12 @@ pub struct PlacementRules {
     pub latency_ms: f64,
     /// Capacity is at least this many times the peak load while all regions serve, 1 to 10.
     pub headroom: f64,
-    /// How many regions may be lost, any, so the others can serve the whole peak load within the
-    /// latency bound: 0 or 1.
+    /// How many regions may fail while the others serve the whole peak load within the latency
+    /// bound: 0 or 1.
     pub survive: u8,
-    /// How long a lost spot node is missed until another one serves, minutes, at most 60.
+    /// Time until a lost spot node is replaced, minutes, at most 60.
     pub spot_replacement_minutes: f64,
-    /// Whether a placement in whole nodes is wanted too.
+    /// Whether to compute a placement in whole nodes too.
     pub whole_nodes: bool,
 }
 

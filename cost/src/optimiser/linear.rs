@@ -26,14 +26,14 @@ const CLOSE_TRIES_MAX: usize = 6;
 /// Regions are closed while more than this share of the cost could still be saved.
 const CLOSE_GAP: f64 = 0.001;
 
-/// What is decided beforehand.
+/// Decisions made in advance.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Given<'a> {
     /// The share of each stream that each region answers.
     pub(super) shares: Option<&'a [Vec<f64>]>,
     /// The nodes of each region; they are known to survive losses.
     pub(super) nodes: Option<&'a [NodeCounts]>,
-    /// Which regions are used, and inequalities that will be needed.
+    /// Used regions, and inequalities known to be needed.
     used: Option<&'a [bool]>,
     covers: &'a [Cover],
 }
@@ -81,7 +81,7 @@ struct Program<'a, 'b> {
     scale: f64,
     regions: Vec<RegionVariables>,
     loads: Vec<StreamVariables>,
-    /// What the loads cost if each goes to its usual region: the objective does not hold it.
+    /// Cost of sending each load to its usual region, which the objective leaves out.
     base_cost: f64,
     covers: Vec<Cover>,
 }
@@ -193,8 +193,8 @@ impl Program<'_, '_> {
         )))
     }
 
-    /// Decides which regions are used at all, where that costs something: those that the relaxed
-    /// solution uses, and then without each of the little used ones, as long as that saves.
+    /// Decides which regions with a fixed cost to use: those of the relaxed solution, then without
+    /// each little-used one while that saves.
     fn close(&mut self, relaxed: Solution) -> Result<Solution, PlacementError> {
         let nodes = self.nodes(&relaxed);
         let unsettled: Vec<usize> = (0..nodes.len())

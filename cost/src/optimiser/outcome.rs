@@ -46,9 +46,9 @@ impl NodeCounts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     pub model: ModelName,
-    /// Where the requests come from.
+    /// The origin of the requests.
     pub origin: String,
-    /// Who answers.
+    /// The answering region.
     pub region: RegionName,
     /// Above 0, at most 1; the shares of a model and origin sum to 1.
     pub share: f64,
@@ -59,7 +59,7 @@ pub struct Flow {
 pub struct MonthlyCost {
     /// Nodes, with all commitments that are paid for, used or not.
     pub compute: Amount,
-    /// What regions cost once they are used.
+    /// Fixed cost of used regions.
     pub fixed: Amount,
     /// Answers to other places.
     pub egress: Amount,
@@ -103,14 +103,14 @@ pub enum Binding {
     /// A cheaper region is too far away.
     Latency {
         model: ModelName,
-        /// Where the requests come from.
+        /// The origin of the requests.
         origin: String,
         /// The region that would be cheaper.
         region: RegionName,
     },
 }
 
-/// Where models are served, on how many nodes, and what that costs.
+/// Nodes, traffic and cost of a mesh.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     pub currency: Currency,
@@ -132,7 +132,7 @@ pub struct WholePlacement {
     pub nodes: BTreeMap<RegionName, NodeCounts>,
     /// Traffic by model, origin and region.
     pub flows: Vec<Flow>,
-    /// What it costs; compute and fixed cost are exact.
+    /// Cost; compute and fixed cost are exact.
     pub monthly: MonthlyCost,
 }
 
@@ -156,7 +156,7 @@ pub enum Infeasibility {
     /// No region is near enough.
     NoRegion {
         model: ModelName,
-        /// Where the requests come from.
+        /// The origin of the requests.
         origin: String,
         /// The region that comes nearest to the bound, with round trip and service time in
         /// milliseconds; `None` if no round trip is known.
@@ -167,7 +167,7 @@ pub enum Infeasibility {
     /// One region is near enough, and it may be lost.
     OnlyRegion {
         model: ModelName,
-        /// Where the requests come from.
+        /// The origin of the requests.
         origin: String,
         region: RegionName,
         /// The bound, milliseconds.
@@ -266,11 +266,7 @@ impl fmt::Display for Infeasibility {
 pub enum PlacementError {
     /// The input can't be right.
     #[error("{what}: {why}")]
-    Invalid {
-        what: String,
-        /// What is wrong, and what is expected.
-        why: String,
-    },
+    Invalid { what: String, why: String },
     /// The limits can't be kept; at least one reason.
     #[error("no placement meets the limits: \
         {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

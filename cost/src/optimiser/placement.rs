@@ -23,8 +23,8 @@ const AT_LIMIT: f64 = 1e-6;
 /// does (`fixed_per_hour`, `memory_share`), which regions are used is found by a bounded search. A
 /// placement in whole nodes is rounded up and then thinned out, not proven to be the best one.
 ///
-/// Fails where the input can't be right, where no placement keeps the limits (all reasons that are
-/// known), or where the solver can't handle the numbers.
+/// Fails if the input is invalid, if no placement meets the limits (with all known reasons), or if
+/// the solver can't handle the numbers.
 pub fn placement(input: &PlacementInput) -> Result<Placement, PlacementError> {
     let prepared = Prepared::new(input)?;
     if prepared.streams.is_empty() {

@@ -30,7 +30,7 @@ pub(super) struct Stream<'a> {
     pub(super) load: f64,
     /// The regions that answer in time.
     pub(super) allowed: RegionSet,
-    /// What answering all of it costs in egress, per hour on average, by region.
+    /// Average hourly egress cost of answering all of it, by region.
     pub(super) egress: Vec<f64>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct RegionNumbers {
     pub(super) spot_max: f64,
     pub(super) new_max: f64,
     pub(super) paid: f64,
-    /// What a spot node counts, nodes: it is missing while its replacement starts.
+    /// Effective capacity of a spot node, nodes: less than 1 because replacements take time.
     pub(super) spot_yield: f64,
     pub(super) is_spot_lost: bool,
     /// Nodes whose memory one copy of each model takes that the region may serve.
@@ -146,7 +146,7 @@ impl<'a> Prepared<'a> {
             .collect()
     }
 
-    /// What may be lost, one at a time.
+    /// The losses to survive, one at a time.
     pub(super) fn scenarios(&self) -> Vec<Lost> {
         let count = self.regions.len();
         let regions = (0..count)

@@ -1,4 +1,4 @@
-//! From what runs to what should: one change after the other, each on top of those before.
+//! Recommends changes one by one, each on top of the previous ones.
 //!
 //! Nodes change in stages. Each stage is a placement with more freedom than the last one: fewer
 //! nodes for the traffic as it flows, other flows, other regions, spot, commitments. What a stage
@@ -28,19 +28,19 @@ use time::format_description::well_known::Rfc3339;
 
 /// Savings of less than this part of the spend are not worth a change.
 const WORTH_PART: u64 = 1_000;
-/// How far a month's spot price may be from the one known, percent.
+/// Possible deviation of a month's spot price, percent.
 const SPOT_SPREAD_PERCENT: u64 = 30;
-/// How far a month's traffic may be from the one measured, percent.
+/// Possible deviation of a month's traffic, percent.
 const TRAFFIC_SPREAD_PERCENT: u64 = 20;
 /// The part of new commitments that may go unused if demand falls, percent.
 const UNUSED_PERCENT: u64 = 25;
 
-/// Recommends how to spend less than `input.baseline` does.
+/// Recommends how to spend less than the baseline.
 ///
-/// Savings are per month. Each is computed on what those before it left, and their sum is the
-/// difference between the baseline and the proposal exactly. With another baseline than `current`,
-/// the changes are those from the baseline's fleet, as if it ran. Fails where the input can't be
-/// right; where no placement keeps the limits, a note says why.
+/// Savings are per month. Each builds on the previous ones, and their sum is exactly the difference
+/// between the baseline and the proposal. With another baseline than `current`, the changes are
+/// those from the baseline's fleet, as if it ran. Fails if the input is invalid; if no placement
+/// meets the limits, a note says why.
 pub fn recommend(input: &RecommendInput) -> Result<Recommendations, RecommendError> {
     input.check()?;
     let prepared = Prepared::new(&input.placement)?;

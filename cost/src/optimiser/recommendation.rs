@@ -144,7 +144,6 @@ pub enum RiskLevel {
     High,
 }
 
-/// A risk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Risk {
     pub level: RiskLevel,
@@ -176,11 +175,9 @@ pub struct Recommendation {
     pub proposal: Proposal,
     /// Monthly saving once all earlier recommendations are applied.
     pub saving: Saving,
-    /// The evidence.
     pub evidence: Evidence,
     /// The limits that it keeps.
     pub constraints: Vec<String>,
-    /// A risk.
     pub risk: Risk,
     /// How to roll back.
     pub reversibility: String,

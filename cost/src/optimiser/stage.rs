@@ -6,7 +6,7 @@ use super::{
     recommendation::RecommendationKind,
 };
 
-/// What a stage may change.
+/// A stage with more freedom than the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Scale,

@@ -170,11 +170,7 @@ pub enum RecommendError {
     Placement(#[from] PlacementError),
     /// The state can't be right.
     #[error("{what}: {why}")]
-    Invalid {
-        what: String,
-        /// What is wrong, and what is expected.
-        why: String,
-    },
+    Invalid { what: String, why: String },
 }
 
 impl RecommendInput {

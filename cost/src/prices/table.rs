@@ -27,7 +27,6 @@ pub enum PriceTableError {
     /// A price that can't be used.
     #[error("the price of {item} can't be used: {reason}")]
     Price {
-        /// Of what.
         item: PriceItem,
         /// Why not.
         reason: &'static str,
@@ -206,11 +205,6 @@ impl Prices {
     /// What was imported.
     pub fn imported(&self) -> &PriceTable {
         &self.imported
-    }
-
-    /// The built-in table.
-    pub(crate) fn builtin() -> &'static PriceTable {
-        builtin::table()
     }
 
     /// All prices that hold on a day.

@@ -94,9 +94,9 @@ fn the_built_in_table_has_no_bad_entry_and_prices_the_example_regions() {
     let file = read("builtin.toml", builtin::TEXT);
     assert_eq!(messages(&file), Vec::<String>::new());
     assert!(file.ignored_fields.is_empty());
-    assert_eq!(Prices::builtin().len(), file.prices.len());
+    assert_eq!(builtin::table().len(), file.prices.len());
     assert!(
-        Prices::builtin()
+        builtin::table()
             .iter()
             .all(|price| price.imported_ms == 0 && price.source.len() > 10)
     );
@@ -166,7 +166,7 @@ fn the_newest_price_that_is_valid_on_the_day_is_used() {
     assert_eq!(spot.imported_ms, 0);
 
     let shown = prices.on(DAY);
-    assert_eq!(shown.len(), Prices::builtin().len());
+    assert_eq!(shown.len(), builtin::table().len());
     assert_eq!(
         shown.iter().filter(|price| price.imported_ms == 7).count(),
         1

@@ -21,7 +21,7 @@ pub(super) struct RecordEnd {
     pub(super) line_feeds: u32,
 }
 
-/// What was found so far.
+/// Separators and record ends found so far.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Places of separators outside quotes; only the first `marks` of them count.

@@ -1,6 +1,5 @@
 //! A record read byte by byte, where a quote opens a field only at its start (RFC 4180).
 
-/// How reading one record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// With a line feed.

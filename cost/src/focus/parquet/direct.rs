@@ -140,7 +140,7 @@ pub(super) struct Column<K: Kind> {
     kind: K,
 }
 
-/// What the values of a column are.
+/// The type of a column's values.
 pub(super) trait Kind: Sized {
     type Value: Copy;
 

@@ -10,7 +10,7 @@ use parquet::errors::{ParquetError, Result};
 /// Levels that are looked at together.
 const LEVELS: usize = 256;
 
-/// How values of one kind are read.
+/// Reads values of one kind.
 pub(super) trait ReadPlain {
     type Value: Copy;
     /// No value.
@@ -36,7 +36,6 @@ pub(super) struct ColumnPages<T> {
     left: usize,
 }
 
-/// What a page has.
 enum Values {
     /// Places in the dictionary.
     Codes(Hybrid),

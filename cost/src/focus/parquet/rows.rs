@@ -20,8 +20,8 @@ pub(super) const BATCH_ROWS: usize = 1024;
 /// A code for each text, then the tags and the month.
 const KEY_BYTES: usize = (TEXT_NAMES.len() + 2) * 4;
 
-/// Rows whose cells are looked up together: loads that wait for nothing overlap, those between
-/// additions hardly do.
+/// Rows whose cells are looked up together: independent loads overlap, loads between additions
+/// hardly do.
 const BLOCK_ROWS: usize = 64;
 
 pub(super) struct Output<'a> {
@@ -53,7 +53,7 @@ pub(super) struct Rows {
     charge_starts: Starts,
     billing_starts: Starts,
     costs: [Costs; COST_NAMES.len()],
-    /// Of each row, the code of each text.
+    /// The codes of each text by row.
     codes: [Vec<u32>; TEXT_NAMES.len()],
     tag_sets: Vec<u32>,
     /// The billing month of each row, a place in `months`.
@@ -300,7 +300,7 @@ impl Rows {
         // Counts for usage alone.
         let list = match is_usage.then(|| cost(2)) {
             None => Amount::ZERO,
-            // Not everything has a list price; what it cost counts all the same.
+            // Not everything has a list price; its other costs still count.
             Some(Err(Bad::Value(_, _, BadReason::Missing))) => {
                 self.unlisted += 1;
                 Amount::ZERO
@@ -350,7 +350,7 @@ impl Rows {
     }
 }
 
-/// What a row is added to.
+/// The target of a row.
 enum Target {
     Cell(Place),
     Series(u32),

@@ -431,7 +431,7 @@ impl Costs {
     }
 }
 
-/// What makes amounts of decimals.
+/// Converts decimals to amounts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     power: i128,

@@ -53,7 +53,7 @@ proptest! {
         packed in any::<[bool; 2]>(),
     ) {
         let other = if is_copy { one.clone() } else { other };
-        // What begins like gzip would be unpacked.
+        // Input that begins like gzip would be unpacked.
         prop_assume!(
             [&one, &other]
                 .iter()

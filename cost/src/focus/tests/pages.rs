@@ -17,7 +17,7 @@ struct Row {
     day: Option<i64>,
     billing_day: Option<i32>,
     units: Option<i64>,
-    /// Of costs, and of texts.
+    /// Choices of costs and texts.
     picks: [usize; 3],
 }
 

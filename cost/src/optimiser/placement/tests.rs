@@ -261,7 +261,7 @@ fn spot_serves_up_to_its_share_and_its_loss_is_covered() {
         "{eu:?}"
     );
 
-    // What may be lost must be spare: ten nodes have to stay.
+    // Spare capacity must cover the loss: ten nodes have to stay.
     input.regions[1].spot.as_mut().unwrap().loss_per_hour = 0.1;
 
     let found = placement(&input).unwrap();
