@@ -325,17 +325,17 @@ fn days_without_usage_data_are_unallocated_and_usage_without_a_bill_does_not_cou
 
     assert!(about.contains(&(
         WarningKind::UsageMissing,
-        "us-west-2: no usage data on 2026-09-02, so that 0.00 USD of serving cost is unallocated"
+        "us-west-2: no usage data on 2026-09-02; 0.00 USD of serving cost is unallocated"
     )));
 
     assert!(about.contains(&(
         WarningKind::UsageNotBilled,
-        "us-west-2: no charge on 2026-09-03, so that the usage of these days is left out"
+        "us-west-2: no charges on 2026-09-03; usage on these days is left out"
     )));
 
     assert!(
         about
             .iter()
-            .any(|(_, message)| message.starts_with("eu-west-1: no charge on 2026-09-01"))
+            .any(|(_, message)| message.starts_with("eu-west-1: no charges on 2026-09-01"))
     );
 }

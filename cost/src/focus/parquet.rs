@@ -1,6 +1,7 @@
 //! Rows of a Parquet file. Only needed columns are read; texts stay the codes of the file's
 //! dictionaries.
 
+mod costs;
 mod direct;
 mod hybrid;
 mod memo;

@@ -262,7 +262,7 @@ fn bad_requests_are_refused() {
 
     assert_eq!(
         forecast(&some, 367, 2).unwrap_err().to_string(),
-        "367 days can't be forecast: ask for 1 to 366"
+        "can't forecast 367 days; expected 1 to 366"
     );
 
     let late = DailyCosts::new(Currency::USD, Date::MAX, [(Date::MAX, Amount(ONE))]);

@@ -110,14 +110,14 @@ pub enum RejectReason {
     Nines,
     /// An accelerator for almost nothing.
     #[error(
-        "less than 0.02 an hour for a node with a GPU is taken for a placeholder; set verified = \
-            true if it is the price"
+        "less than 0.02 an hour for a node with a GPU looks like a placeholder; set verified = \
+            true if the price is correct"
     )]
     GpuTooCheap,
     /// One price for all node types.
     #[error(
-        "all {0} node types of this cloud and pricing class have this price: taken for a \
-            placeholder; set verified = true if it is the price"
+        "all {0} node types of this cloud and pricing class share this price, which looks like a \
+            placeholder; set verified = true if it is correct"
     )]
     SameForAll(usize),
     /// No day.
@@ -131,8 +131,8 @@ pub enum RejectReason {
     Place,
     /// No whole number of units.
     #[error(
-        "no end of a tier: a whole number of units above zero is expected, counted from the start \
-            of the month"
+        "not the end of a tier; expected a whole number of units above zero, counted from the \
+            start of the month"
     )]
     TierEnd,
     /// The last tier has an end.
@@ -146,7 +146,7 @@ pub enum RejectReason {
     TierMismatch(u64),
     /// One of its tiers can't be used.
     #[error(
-        "its tier of line {0} was rejected: without it the others would be charged for the wrong \
+        "its tier on line {0} was rejected; without it the other tiers would apply to wrong \
             quantities"
     )]
     TierRejected(u64),

@@ -1,8 +1,9 @@
 //! Row groups that are read without arrays in between: codes of texts, days and amounts come
 //! straight from the pages.
 
+use super::costs::{self, Costs, NO_AMOUNT, Scale};
 use super::pages::{ColumnPages, ReadPlain};
-use super::values::{self, Costs, Dictionary, MISSING, NO_AMOUNT, NO_DAY, Scale, Starts};
+use super::values::{self, Dictionary, MISSING, NO_DAY, Starts};
 use super::window::Window;
 use crate::focus::columns::{COST_NAMES, Columns, TEXT_NAMES};
 use arrow_schema::{DataType, Schema, TimeUnit};
@@ -317,7 +318,7 @@ impl ReadPlain for Numbers {
                 Some(used)
             }
             Self::Float => each::<8, _>(bytes, out, |bytes| {
-                values::float(f64::from_le_bytes(bytes)).0
+                costs::float(f64::from_le_bytes(bytes)).0
             }),
         }
     }

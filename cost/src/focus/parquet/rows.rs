@@ -2,9 +2,10 @@
 
 mod decode;
 
+use super::costs::Costs;
 use super::direct::RowGroup;
 use super::memo::Memo;
-use super::values::{self, Costs, Dictionary, Starts};
+use super::values::{self, Dictionary, Starts};
 use crate::cells::{Period, Sums};
 use crate::focus::charge::{Fault, FileContext, Texts};
 use crate::focus::collect::{Collector, Place};

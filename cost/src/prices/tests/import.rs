@@ -39,17 +39,17 @@ fn bad_prices_are_reported_with_line_and_field_and_the_others_kept() {
         "line 5, amount: a price can't be negative; enter a discount as a lower price (\"-1\")",
         "line 6, amount: zero looks like a placeholder; set free = true if it costs nothing \
             (\"0.0\")",
-        "line 7, amount: a price of nines alone is taken for a placeholder; set verified = true if \
-            it is the price (\"999.99\")",
-        "line 8, amount: exactly 1 is taken for a placeholder; set verified = true if it is the \
-            price (\"1.00\")",
-        "line 9, amount: less than 0.02 an hour for a node with a GPU is taken for a placeholder; \
-            set verified = true if it is the price (\"0.01\")",
+        "line 7, amount: a price of only nines looks like a placeholder; set verified = true if \
+            it is correct (\"999.99\")",
+        "line 8, amount: exactly 1 looks like a placeholder; set verified = true if the price \
+            is correct (\"1.00\")",
+        "line 9, amount: less than 0.02 an hour for a node with a GPU looks like a placeholder; \
+            set verified = true if the price is correct (\"0.01\")",
         "line 10, amount: missing or empty",
         "line 11, valid_from: not a date; write it as 2026-09-06 (\"01.10.2026\")",
         "line 12, kind: must be one of node, egress, storage, requests (\"disk\")",
         "line 13: has 4 fields where the header has 10",
-        "line 17: has a price for this day in line 4 already",
+        "line 17: line 4 already has a price for this day",
     ];
 
     let found = messages(&file);
