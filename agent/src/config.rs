@@ -7,12 +7,12 @@ mod cost;
 mod dns;
 mod environment;
 mod faults;
+#[cfg(test)]
+#[allow(clippy::panic)]
+pub(crate) mod fixture;
 mod health;
 mod mesh;
 mod reading;
-#[cfg(test)]
-#[allow(clippy::panic)]
-pub(crate) mod rig;
 mod route53;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};

@@ -8,7 +8,7 @@ use regionmesh::{
     dns::providers::{
         DnsProvider, ProviderError, Published, first_plan,
         metrics::ProviderMetrics,
-        route53::{Route53, api::Patience},
+        route53::{Route53, api::Timeouts},
     },
 };
 use regionmesh_protocol::plan::CommittedPlan;
@@ -141,7 +141,7 @@ pub fn section(config: &Config) -> &Route53Config {
 
 /// A provider that waits so long for one answer.
 pub async fn provider(config: &Config, request: Duration) -> Route53 {
-    let patience = Patience {
+    let timeout = Timeouts {
         request,
         operation: seconds(20),
         in_sync: seconds(20),
@@ -152,7 +152,7 @@ pub async fn provider(config: &Config, request: Duration) -> Route53 {
     let client = client(url, request).await;
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
 
-    Route53::new(config, section(config), client, patience, metrics)
+    Route53::new(config, section(config), client, timeout, metrics)
 }
 
 /// A committed plan: `(region, basis points)` in [`REGIONS`]' order.
