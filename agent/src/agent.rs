@@ -27,7 +27,6 @@ use crate::{
         books::Books,
         view::{CostDesk, LiveView},
     },
-    dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
     mesh::{
         actor::MeshActor,
@@ -61,6 +60,7 @@ use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_core::planning::servability::RegionModels;
+use regionmesh_dns::{DnsArguments, DnsMetrics, Guide};
 use regionmesh_protocol::{
     identity::RegionName,
     status::{AgentFacts, Fact, ServingFacts, servability::Servability},
@@ -314,8 +314,9 @@ impl Agent {
             quarantine: quarantine.clone(),
         };
 
+        let dns_config = Arc::new(config.for_dns());
         let dns_arguments = DnsArguments {
-            config: config.clone(),
+            config: dns_config.clone(),
             plan: snapshots.plan.subscribe(),
             board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
@@ -462,9 +463,9 @@ impl Agent {
             children.push(service("serving", Arc::new(run)));
         }
 
-        for provider in providers::configured(&config, &registry).await? {
+        for provider in regionmesh_dns::configured(&dns_config, &registry).await? {
             let name = provider.name();
-            let arguments = ProviderArguments::new(config.clone(), provider, snapshots.clone());
+            let arguments = ProviderArguments::new(dns_config.clone(), provider, snapshots.clone());
             children.push(service(
                 name,
                 Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed()),
@@ -635,7 +636,13 @@ async fn run_dns(
         return Ok(());
     };
 
-    dns::run(arguments, &snapshots, stop)
+    let guide = Guide {
+        freeze: snapshots.freeze.subscribe(),
+        resumed: snapshots.resumed.clone(),
+        is_current: snapshots.is_current.clone(),
+    };
+
+    regionmesh_dns::run(arguments, guide, stop)
         .await
         .map_err(|error| error.to_string())
 }

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
-use regionmesh::dns::providers::route53::{self, api::Patience};
+use regionmesh_dns::route53::{self, Patience};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

@@ -284,7 +284,7 @@ fn has(program: &str) -> bool {
 
 #[test]
 fn every_block_is_checked() {
-    let sources = pages::sources(&root().join("agent/src"));
+    let sources = pages::sources(&root().join("agent"));
     let mut faults = Vec::new();
     for block in blocks() {
         let mut fault = |what: String| faults.push(format!("{}: {what}", block.place));
