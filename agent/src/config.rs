@@ -12,7 +12,7 @@ mod mesh;
 mod reading;
 #[cfg(test)]
 #[allow(clippy::panic)]
-pub(crate) mod rig;
+pub(crate) mod fixture;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};

@@ -167,9 +167,9 @@ VERDICT = " or ".join(
     f'{number} * (max by (region) (mesh:verdict:ratio{{condition="{word}"}}) > 0.5)' for number, (word, _) in VERDICTS.items()
 )
 STANDINGS = {1: ("serving", GREEN), 2: ("reduced", YELLOW), 3: ("limited", "orange"), 4: ("ramping", BLUE),
-             5: ("gated", "purple"), 6: ("out", RED)}
+             5: ("cooling-down", "purple"), 6: ("out", RED)}
 STANDING = " or ".join(
-    f'{number} * (max by (region) (regionmesh_plan_standing{{standing="{word}"}}) == 1)' for number, (word, _) in STANDINGS.items()
+    f'{number} * (max by (region) (regionmesh_plan_traffic_state{{state="{word}"}}) == 1)' for number, (word, _) in STANDINGS.items()
 )
 
 

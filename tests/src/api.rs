@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long any answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An agent, asked over HTTP.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub fn client() -> Client {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Client::builder()
         .pool_max_idle_per_host(0)
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .build()
         .expect("an HTTP client")
 }

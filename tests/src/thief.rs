@@ -23,7 +23,7 @@ use regionmesh_protocol::{
         ballot::{Ballot, Stamp},
         members::Incarnation,
     },
-    status::Fact,
+    status::StatusEntry,
     wire::{PeerReply, PeerRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub const EVIL: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
 /// The token that the thief made up.
 const OWN_TOKEN: &str = "thiefs-own-token-0123456789abcdef";
 /// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Sessions are numbered per process, so that two thieves in one would take each other's
 /// connections.
 static TURN: Semaphore = Semaphore::const_new(1);
@@ -171,14 +171,14 @@ impl Thief {
     }
 
     /// Puts a signed entry on the status board of an agent, and so on that of all.
-    pub async fn tell(&self, to: &AgentId, fact: Fact) {
+    pub async fn tell(&self, to: &AgentId, status_entry: StatusEntry) {
         let request = {
             let mut board = self.board.lock().expect("no panic elsewhere");
             board
                 .certify(&*self.identity, Instant::now())
                 .expect("a certificate entry");
             board
-                .publish(fact, &*self.identity, Instant::now())
+                .publish(status_entry, &*self.identity, Instant::now())
                 .expect("an entry");
 
             let delta = board.delta_for(&Digest::default(), 1 << 20);
@@ -198,7 +198,7 @@ impl Thief {
             &format!("{to} takes the thief's entries"),
             seconds(20),
             async || {
-                let told = self.mesh.exchange(to, request.clone(), PATIENCE).await;
+                let told = self.mesh.exchange(to, request.clone(), TIMEOUT).await;
                 told.map(drop).map_err(|error| error.to_string())
             },
         )
@@ -212,7 +212,7 @@ impl Thief {
             seconds(20),
             async || match self
                 .mesh
-                .call(&Peer::Agent(to.clone()), request.clone(), PATIENCE)
+                .call(&Peer::Agent(to.clone()), request.clone(), TIMEOUT)
                 .await
             {
                 Ok(reply) => Ok(reply),

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Looks again and again until `look` finds what it wants; fails with its last objection once
-/// `patience` is over.
+/// `timeout` is over.
 pub async fn until<T>(
     what: &str,
-    patience: Duration,
+    timeout: Duration,
     mut look: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let begin = Instant::now();
@@ -20,8 +20,8 @@ pub async fn until<T>(
         };
 
         assert!(
-            begin.elapsed() < patience,
-            "{what}: not within {patience:?}; last: {objection}"
+            begin.elapsed() < timeout,
+            "{what}: not within {timeout:?}; last: {objection}"
         );
 
         tokio::time::sleep(PAUSE).await;

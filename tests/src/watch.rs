@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 /// Pause between two questions.
 const PAUSE: Duration = Duration::from_millis(10);
 /// A resolver asks another server after a while; ours must answer long before.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 type Answers = Vec<(Duration, Result<Vec<IpAddr>, String>)>;
 
@@ -36,7 +36,7 @@ impl Watch {
         let stopped = stop.clone();
         let asking = tokio::spawn(async move {
             while !stopped.is_cancelled() {
-                let answer = measure::resolve(server, SERVICE, PATIENCE).await;
+                let answer = measure::resolve(server, SERVICE, TIMEOUT).await;
                 written.lock().unwrap().push((begin.elapsed(), answer));
                 tokio::time::sleep(PAUSE).await;
             }

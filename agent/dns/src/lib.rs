@@ -55,7 +55,7 @@ pub use service::{DnsArguments, Guide, run};
 pub mod route53 {
     pub use crate::providers::{
         metrics::ProviderMetrics,
-        route53::{Route53, api::Patience, client},
+        route53::{Route53, api::Timeouts, client},
     };
 }
 

@@ -6,7 +6,7 @@
 //! has, so an agent that leads no longer can't do harm.
 
 use crate::snapshots::Snapshots;
-use regionmesh_core::notify::journal::ZoneState;
+use regionmesh_core::notify::changes::ZoneState;
 use regionmesh_dns::{Config, DnsProvider, ProviderError, Published, restrict_plan};
 use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use std::{sync::Arc, time::Duration};
@@ -193,7 +193,7 @@ async fn look_for_drift(
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::{config::rig, snapshots::LeaderView};
+    use crate::{config::fixture, snapshots::LeaderView};
     use async_trait::async_trait;
     use regionmesh_dns::{Difference, Outlook, Receipt, Settled, Tell};
     use regionmesh_protocol::{plan::Plan, register::ballot::Ballot};
@@ -298,7 +298,7 @@ mod tests {
         let snapshots = Snapshots::default();
         snapshots.is_current.send_replace(true);
 
-        let config = Arc::new(rig::config(&[("r", "127.0.0.1")], "").for_dns());
+        let config = Arc::new(fixture::config(&[("r", "127.0.0.1")], "").for_dns());
         let task = tokio::spawn(follow(ProviderArguments::new(
             config,
             provider.clone(),

@@ -33,7 +33,7 @@ use regionmesh_protocol::{
         digest::Digest,
         manifest::VersionSummary,
     },
-    status::{Fact, Holdings},
+    status::{StatusEntry, Holdings},
     wire::PeerReply,
 };
 use regionmesh_runtime::logging::Reminder;
@@ -687,7 +687,7 @@ impl ReplicatorState {
         let _ = self
             .arguments
             .gossip
-            .cast(GossipMessage::Publish(Box::new(Fact::Holdings(holdings))));
+            .cast(GossipMessage::Publish(Box::new(StatusEntry::Holdings(holdings))));
     }
 }
 

@@ -38,7 +38,7 @@ impl Config {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::rig;
+    use crate::config::fixture;
 
     const TABLE: [(&str, &[&str]); 4] = [
         ("198.51.100.0/24", &["west", "south"]),
@@ -62,7 +62,7 @@ mod tests {
             ("west", "10.0.0.3"),
         ];
 
-        rig::config(&regions, &traffic)
+        fixture::config(&regions, &traffic)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{FakeRoute53, Options, Policy, Set, ZONE_ID, client};
 use crate::wait::seconds;
 use regionmesh_dns::{
     Config, DnsProvider, ProviderError, Published, Route53Config, first_plan,
-    route53::{Patience, ProviderMetrics, Route53},
+    route53::{ProviderMetrics, Route53, Timeouts},
 };
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{net::SocketAddr, time::Duration};
@@ -139,7 +139,7 @@ pub fn section(config: &Config) -> &Route53Config {
 
 /// A provider that waits so long for one answer.
 pub async fn provider(config: &Config, request: Duration) -> Route53 {
-    let patience = Patience {
+    let timeout = Timeouts {
         request,
         operation: seconds(20),
         in_sync: seconds(20),
@@ -150,7 +150,7 @@ pub async fn provider(config: &Config, request: Duration) -> Route53 {
     let client = client(url, request).await;
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
 
-    Route53::new(config, section(config), client, patience, metrics)
+    Route53::new(config, section(config), client, timeout, metrics)
 }
 
 /// A committed plan: `(region, basis points)` in [`REGIONS`]' order.

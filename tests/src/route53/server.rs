@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
-use regionmesh_dns::route53::{self, Patience};
+use regionmesh_dns::route53::{self, Timeouts};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -647,10 +647,10 @@ async fn ask(address: SocketAddr, host: &str, path: &str) -> std::io::Result<u16
 /// The SDK's client for a server at `url`, with made-up credentials and no retries of its own.
 pub async fn client(url: &str, request: Duration) -> aws_sdk_route53::Client {
     let credentials = aws_sdk_route53::config::Credentials::new("fake", "fake", None, None, "test");
-    let patience = Patience {
+    let timeout = Timeouts {
         request,
-        ..Patience::default()
+        ..Timeouts::default()
     };
 
-    route53::client(Some(url), &patience, Some(credentials)).await
+    route53::client(Some(url), &timeout, Some(credentials)).await
 }

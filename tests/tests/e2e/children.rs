@@ -150,7 +150,7 @@ async fn each_actor_that_is_killed_comes_back_and_the_agent_goes_on() {
                         .ok_or("unknown")?;
                     let is_fresh = here.alive
                         && here
-                            .fact_ages_ms
+                            .status_ages_ms
                             .get("observations")
                             .is_some_and(|age| *age < 5_000);
 

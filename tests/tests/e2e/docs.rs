@@ -783,7 +783,7 @@ impl Terminal {
 
             let is_refused = step.output.starts_with("error:");
             let is_change = CHANGES.split(',').any(|word| command.contains(word)) && !is_refused;
-            let patience = if is_change && !is_mesh {
+            let timeout = if is_change && !is_mesh {
                 seconds(0)
             } else {
                 seconds(90)
@@ -792,7 +792,7 @@ impl Terminal {
 
             until(
                 &format!("{}: $ {}", block.place, step.command),
-                patience,
+                timeout,
                 async || {
                     let (code, printed) = self.typed(&command).await;
                     let seen = self.generalize(&printed);

@@ -24,8 +24,8 @@ async fn settled(mesh: &TestMesh) -> usize {
         let leader = until(&what, seconds(60), async || {
             let status = api.status().await?;
             for region in &status.regions {
-                claim(region.standing == "serving", || {
-                    format!("{} is {}", region.region, region.standing)
+                claim(region.traffic_state == "serving", || {
+                    format!("{} is {}", region.region, region.traffic_state)
                 })?;
             }
 
@@ -153,17 +153,17 @@ async fn a_drain_survives_the_leader_that_took_it_and_is_answered_nowhere() {
     for survivor in &survivors {
         let status: FailoverStatus = get(&mesh, *survivor, "/v1/failover/status").await;
         let plan = status.plan.expect("a plan");
-        let [standing] = &plan.overrides[..] else {
+        let [traffic_state] = &plan.overrides[..] else {
             panic!("{:?}", plan.overrides)
         };
 
         assert_eq!(
-            (standing.kind, &*standing.by, &*standing.why),
+            (traffic_state.kind, &*traffic_state.by, &*traffic_state.why),
             (OverrideKind::Drain, "ann", "disks")
         );
 
         assert_eq!(
-            standing.region.as_ref().map(RegionName::as_str),
+            traffic_state.region.as_ref().map(RegionName::as_str),
             Some(mesh.region(drained))
         );
     }
@@ -397,10 +397,10 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
     }
 
     assert!(
-        told.standing
+        told.traffic_state
             .contains("automation took it out since it failed"),
         "{}",
-        told.standing
+        told.traffic_state
     );
 
     let body = json!({ "region": mesh.region(other), "by": "ann" });

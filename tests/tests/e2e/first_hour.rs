@@ -131,7 +131,9 @@ async fn what_up_prints_works_at_once_and_a_killed_region_is_explained_until_it_
         let regions = status["regions"].as_array().ok_or("no regions")?;
 
         claim(
-            regions.iter().all(|region| region["standing"] == "serving"),
+            regions
+                .iter()
+                .all(|region| region["traffic_state"] == "serving"),
             || format!("{regions:?}"),
         )
     })

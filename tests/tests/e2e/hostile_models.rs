@@ -16,7 +16,7 @@ use regionmesh_tests::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = seconds(40);
+const TIMEOUT: Duration = seconds(40);
 const ONE_REGION: &[&str] = &["us-west-2"];
 
 async fn publish(api: &Api, model: &str, onnx: Vec<u8>) {
@@ -75,7 +75,7 @@ async fn models_that_ask_for_too_much_memory_are_refused_with_the_reason_and_end
     let api = mesh.api(0);
 
     publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", PATIENCE, async || {
+    until("the good model answers", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
@@ -94,7 +94,7 @@ async fn models_that_ask_for_too_much_memory_are_refused_with_the_reason_and_end
     for (name, onnx) in bombs {
         publish(&api, name, onnx).await;
         let path = format!("/v2/models/{name}/infer");
-        until(&format!("{name} is refused"), PATIENCE, async || {
+        until(&format!("{name} is refused"), TIMEOUT, async || {
             mesh.assert_all_run();
             let told = api.infer(&path, &json!({})).await.err().unwrap_or_default();
             claim(
@@ -142,7 +142,7 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
     let api = mesh.api(0);
 
     publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", PATIENCE, async || {
+    until("the good model answers", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
@@ -151,15 +151,15 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
     let _ = api
         .publish("bomb", "1", &[("model.onnx", resized(1_000_000))])
         .await;
-    until("the agent is dead", PATIENCE, async || has_died(&mesh)).await;
+    until("the agent is dead", TIMEOUT, async || has_died(&mesh)).await;
 
     mesh.revive(0).await;
-    until("the good model answers again", PATIENCE, async || {
+    until("the good model answers again", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
 
-    until("the quarantine is told", PATIENCE, async || {
+    until("the quarantine is told", TIMEOUT, async || {
         let told = problems(&api, "model-quarantined").await?;
         claim(told.len() == 1 && told[0]["subject"] == "bomb@1", || {
             format!("{told:?}")
@@ -187,7 +187,7 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
     mesh.kill_region(0).await;
     mesh.configure(|config| config.serving.max_tensor_bytes = 1 << 30);
     mesh.revive(0).await;
-    until("it is quarantined still", PATIENCE, async || {
+    until("it is quarantined still", TIMEOUT, async || {
         let told = problems(&api, "model-quarantined").await?;
         claim(told.len() == 1, || format!("{told:?}"))
     })
@@ -195,7 +195,7 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
 
     let retried = mesh.cli(&["models", "retry", "bomb", "1"]).await;
     assert_eq!(retried.code, Some(0), "{retried:?}");
-    until("it was tried again, and is refused", PATIENCE, async || {
+    until("it was tried again, and is refused", TIMEOUT, async || {
         let quarantined = problems(&api, "model-quarantined").await?;
         let unservable = problems(&api, "model-unservable").await?;
         claim(quarantined.is_empty() && unservable.len() == 1, || {
@@ -206,7 +206,7 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
 
     let deleted = mesh.cli(&["models", "delete", "bomb", "1", "--yes"]).await;
     assert_eq!(deleted.code, Some(0), "{deleted:?}");
-    until("nothing is left of it", PATIENCE, async || {
+    until("nothing is left of it", TIMEOUT, async || {
         let told = problems(&api, "model-unservable").await?;
         claim(told.is_empty(), || format!("{told:?}"))
     })
@@ -231,7 +231,7 @@ async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_oth
     let api = mesh.api(0);
 
     publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", PATIENCE, async || {
+    until("the good model answers", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
@@ -249,7 +249,7 @@ async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_oth
     .await;
 
     for name in ["slow-a", "slow-b"] {
-        until("the slow ones are given up", PATIENCE, async || {
+        until("the slow ones are given up", TIMEOUT, async || {
             let told = api
                 .infer(&format!("/v2/models/{name}/infer"), &json!({}))
                 .await
@@ -272,7 +272,7 @@ async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_oth
     publish(&api, "long", slow_inference(3_072)).await;
 
     let ready = format!("http://{}/v2/models/long/ready", mesh.agent(0).serving());
-    until("the slow model is loaded", PATIENCE, async || {
+    until("the slow model is loaded", TIMEOUT, async || {
         let answer = api::client()
             .get(&ready)
             .send()

@@ -84,10 +84,12 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
 
         until(&format!("{name} is back"), seconds(45), async || {
             let region = api.region(name).await?;
-            if standings.last() != Some(&(region.standing.clone(), region.ramp_percent)) {
-                standings.push((region.standing.clone(), region.ramp_percent));
+            if standings.last() != Some(&(region.traffic_state.clone(), region.ramp_percent)) {
+                standings.push((region.traffic_state.clone(), region.ramp_percent));
             }
-            claim(region.standing == "serving", || format!("{standings:?}"))
+            claim(region.traffic_state == "serving", || {
+                format!("{standings:?}")
+            })
         })
         .await;
 
@@ -98,7 +100,9 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
 
         println!("{name} came back: {standings:?}");
         assert!(
-            standings.iter().any(|(standing, _)| standing == "gated"),
+            standings
+                .iter()
+                .any(|(traffic_state, _)| traffic_state == "cooling-down"),
             "{standings:?}"
         );
 
@@ -174,7 +178,7 @@ async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic(
             "the endpoint was refused more often than a failure takes",
             seconds(20),
             async || {
-                let seen = confirmed(observer, "positive").await?;
+                let seen = confirmed(observer, "definite_failure").await?;
                 claim(seen >= 5.0, || format!("{seen} confirmations"))
             },
         )
@@ -194,7 +198,7 @@ async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic(
         .await;
 
         let region = mesh.api(observer).region(&name).await.unwrap();
-        assert_eq!(region.standing, "serving", "{region:?}");
+        assert_eq!(region.traffic_state, "serving", "{region:?}");
     }
 
     assert_eq!(

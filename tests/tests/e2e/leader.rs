@@ -59,8 +59,8 @@ async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_
             seconds(30),
             async || {
                 let region = api.region(name).await?;
-                claim(region.standing == "out" && region.share == 0.0, || {
-                    format!("{} at {}", region.standing, region.share)
+                claim(region.traffic_state == "out" && region.share == 0.0, || {
+                    format!("{} at {}", region.traffic_state, region.share)
                 })
             },
         )
@@ -116,8 +116,8 @@ async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_
             async || {
                 let region = api.region(name).await?;
                 claim(
-                    region.ramp_percent.is_some() || region.standing == "serving",
-                    || region.standing.clone(),
+                    region.ramp_percent.is_some() || region.traffic_state == "serving",
+                    || region.traffic_state.clone(),
                 )
             },
         )

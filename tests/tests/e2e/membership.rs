@@ -17,7 +17,7 @@ use std::{cell::Cell, net::IpAddr, process::Output, time::Duration};
 use tokio::process::Command;
 
 /// How long anything may take that needs an election, a verdict or the fast ramp.
-const PATIENCE: Duration = seconds(60);
+const TIMEOUT: Duration = seconds(60);
 
 /// The command line, against region `asked`'s agent.
 async fn members(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
@@ -43,21 +43,16 @@ async fn members(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
 /// what became of an order, since its leader died under it, a repetition may find it carried out.
 async fn change(mesh: &TestMesh, asked: usize, arguments: &[&str]) {
     let is_unknown = Cell::new(false);
-    let (code, said) = until(
-        &format!("{arguments:?} is answered"),
-        PATIENCE,
-        async || {
-            let output = members(mesh, asked, arguments).await;
-            let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
-            is_unknown.set(
-                is_unknown.get()
-                    || said.contains("it may have been done, look before you repeat it"),
-            );
+    let (code, said) = until(&format!("{arguments:?} is answered"), TIMEOUT, async || {
+        let output = members(mesh, asked, arguments).await;
+        let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
+        is_unknown.set(
+            is_unknown.get() || said.contains("it may have been done, look before you repeat it"),
+        );
 
-            claim(output.status.code() != Some(3), || said.clone())?;
-            Ok((output.status.code(), said))
-        },
-    )
+        claim(output.status.code() != Some(3), || said.clone())?;
+        Ok((output.status.code(), said))
+    })
     .await;
 
     let as_asked = match arguments {
@@ -77,7 +72,7 @@ async fn change(mesh: &TestMesh, asked: usize, arguments: &[&str]) {
 async fn refused(mesh: &TestMesh, asked: usize, arguments: &[&str], why: &str) {
     until(
         &format!("{arguments:?} is refused since {why}"),
-        PATIENCE,
+        TIMEOUT,
         async || {
             let output = members(mesh, asked, arguments).await;
             let code = output.status.code();
@@ -103,7 +98,7 @@ async fn all_vote(mesh: &TestMesh, asked: &[usize], names: &[&str]) {
         let api = mesh.api(*asked);
         until(
             &format!("{names:?} vote, as {} sees it", mesh.region(*asked)),
-            PATIENCE,
+            TIMEOUT,
             async || {
                 let members = list(&api).await?.members;
                 let voting = members
@@ -126,11 +121,11 @@ async fn shared(mesh: &TestMesh, asked: usize, name: &str, is_wanted: impl Fn(f6
     let api = mesh.api(asked);
     until(
         &format!("the share of {name} as {} sees it", mesh.region(asked)),
-        PATIENCE,
+        TIMEOUT,
         async || {
             let region = api.region(name).await?;
             claim(is_wanted(region.share), || {
-                format!("{} {}", region.share, region.standing)
+                format!("{} {}", region.share, region.traffic_state)
             })
         },
     )
@@ -175,7 +170,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     }
 
     for index in 0..3 {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         mesh.wait_until_ready(&mesh.agent(index).id, deadline)
             .await
             .unwrap();
@@ -216,11 +211,11 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     let stranger = mesh.api(3);
     until(
         "the fourth knows the plan, and that it is not in it",
-        PATIENCE,
+        TIMEOUT,
         async || {
             let region = stranger.region("sa-east-1").await?;
             claim(
-                region.standing == "not a member" && region.share == 0.0,
+                region.traffic_state == "not a member" && region.share == 0.0,
                 || format!("{region:?}"),
             )
         },
@@ -244,7 +239,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     .await;
 
     // The leader dies in between.
-    let (leader, _) = one_leader(&mesh.running_apis(), PATIENCE).await;
+    let (leader, _) = one_leader(&mesh.running_apis(), TIMEOUT).await;
     let dead = mesh.region_of(&leader);
 
     mesh.kill_region(dead).await;
@@ -291,7 +286,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
 
     let removed = mesh.api(0).region("eu-west-1").await.unwrap();
     assert_eq!(
-        (removed.share, removed.standing.as_str()),
+        (removed.share, removed.traffic_state.as_str()),
         (0.0, "not a member")
     );
 
@@ -384,7 +379,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
             .ok_or_else(|| format!("it has no vote: {}", member.vote))
     };
 
-    let before = until("an acceptor votes for sa-east-1", PATIENCE, &acceptor).await;
+    let before = until("an acceptor votes for sa-east-1", TIMEOUT, &acceptor).await;
     let slots = mesh
         .layout()
         .data_dir
@@ -393,7 +388,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     std::fs::remove_dir_all(&slots).unwrap();
     until(
         "another acceptor votes for the region that lost its slots",
-        PATIENCE,
+        TIMEOUT,
         async || {
             let now = acceptor().await?;
             claim(now != before, || format!("still {now}"))
@@ -423,7 +418,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
         let slots = entry.unwrap().path().join("register/acc");
         until(
             &format!("two slots in {}", slots.display()),
-            PATIENCE,
+            TIMEOUT,
             async || {
                 let names = std::fs::read_dir(&slots)
                     .map_err(|error| error.to_string())?
@@ -457,7 +452,7 @@ async fn two_regions_fail_over_by_themselves_only_with_a_witness_and_say_so() {
 
     all_vote(&mesh, &[0, 1], &regions).await;
     for api in mesh.running_apis() {
-        until("automatic failover is refused", PATIENCE, async || {
+        until("automatic failover is refused", TIMEOUT, async || {
             let (_, body) = api.get("/v1/failover/status").await?;
             let why = body["automatic_refused"].as_str().ok_or("it is not")?;
             claim(why.contains("2 regions and no witness"), || why.into())?;
@@ -492,7 +487,7 @@ async fn two_regions_fail_over_by_themselves_only_with_a_witness_and_say_so() {
 
         // No cool-down ends where automation is refused.
         let body = serde_json::json!({ "region": "us-east-1", "by": "ann", "why": "test", "immediate": true });
-        until(&format!("{what} is answered"), PATIENCE, async || {
+        until(&format!("{what} is answered"), TIMEOUT, async || {
             let (code, answer) = api.post(&path, &body).await?;
             claim(code == 200, || answer.to_string())?;
             Ok(answer)
@@ -514,7 +509,7 @@ async fn two_regions_fail_over_by_themselves_only_with_a_witness_and_say_so() {
     let api = mesh.api(0);
     until(
         "the verdict is failed and nobody leads",
-        PATIENCE,
+        TIMEOUT,
         async || {
             let region = api.region("us-east-1").await?;
             let leader = api.status().await?.leader;
@@ -547,7 +542,7 @@ async fn two_regions_fail_over_by_themselves_only_with_a_witness_and_say_so() {
     change(&mesh, 0, &["add", "witness"]).await;
     all_vote(&mesh, &[0, 1], &["eu-west-1", "us-east-1", "witness"]).await;
 
-    let (leader, _) = one_leader(&mesh.running_apis(), PATIENCE).await;
+    let (leader, _) = one_leader(&mesh.running_apis(), TIMEOUT).await;
     let dead = mesh.region_of(&leader);
     for region in &regions {
         shared(&mesh, 0, region, |share| share > 0.0).await;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const ALL: [usize; 3] = [0, 1, 2];
-const PATIENCE: Duration = seconds(40);
+const TIMEOUT: Duration = seconds(40);
 
 /// A file with a model, for the command line.
 fn file(folder: &tempfile::TempDir, name: &str, model: Vec<u8>) -> String {
@@ -90,7 +90,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         .await;
     assert_eq!(promoted.code, Some(0), "{}", said(&promoted));
     for region in ALL {
-        until("version 1 answers", PATIENCE, async || {
+        until("version 1 answers", TIMEOUT, async || {
             answers_one(&mesh, region).await
         })
         .await;
@@ -108,7 +108,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
 
     until(
         "a promotion is refused for what every region says",
-        PATIENCE,
+        TIMEOUT,
         async || {
             let promoted = mesh
                 .cli(&["models", "promote", "m", "2", "production", "--by", "test"])
@@ -137,7 +137,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
     assert_eq!(code, 409, "{answer}");
 
     // So does everybody else, and users notice nothing.
-    until("status, events and alerts tell", PATIENCE, async || {
+    until("status, events and alerts tell", TIMEOUT, async || {
         let told = problems(&mesh, "model-unservable").await?;
         claim(
             told.len() == 3 && told.iter().all(|problem| problem["subject"] == "m@2"),
@@ -199,7 +199,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         said(&forced)
     );
 
-    until("all keep version 1", PATIENCE, async || {
+    until("all keep version 1", TIMEOUT, async || {
         all_serve_one_instead(&mesh).await
     })
     .await;
@@ -208,12 +208,12 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
     mesh.revive(1).await;
     until(
         "the region that starts anew serves version 1",
-        PATIENCE,
+        TIMEOUT,
         async || answers_one(&mesh, 1).await,
     )
     .await;
 
-    until("it says so", PATIENCE, async || {
+    until("it says so", TIMEOUT, async || {
         all_serve_one_instead(&mesh).await
     })
     .await;
@@ -225,7 +225,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         .cli(&["models", "publish", "only", "1", &bad, "--by", "test"])
         .await;
     assert_eq!(published.code, Some(0), "{}", said(&published));
-    until("all have tried it", PATIENCE, async || {
+    until("all have tried it", TIMEOUT, async || {
         let told = problems(&mesh, "model-unservable").await?;
         claim(
             told.iter()
@@ -249,7 +249,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         assert_eq!(done.code, Some(0), "{command:?}: {}", said(&done));
     }
 
-    until("no problem is left", PATIENCE, async || {
+    until("no problem is left", TIMEOUT, async || {
         let told = problems(&mesh, "model-unservable").await?;
         claim(told.is_empty(), || format!("{told:?}"))
     })
@@ -276,7 +276,7 @@ async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_a
 
     assert_eq!(code, 200, "{answer}");
     for region in ALL {
-        until("version 1 answers", PATIENCE, async || {
+        until("version 1 answers", TIMEOUT, async || {
             answers_one(&mesh, region).await
         })
         .await;
@@ -287,7 +287,7 @@ async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_a
     mesh.kill_region(1).await;
     std::fs::write(format!("{store}/models/m/1/model.onnx"), b"damaged").unwrap();
     mesh.revive(1).await;
-    until("the file is fetched again", PATIENCE, async || {
+    until("the file is fetched again", TIMEOUT, async || {
         let losses = mesh
             .api(1)
             .metric("regionmesh_replication_losses_total", &[])
@@ -297,7 +297,7 @@ async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_a
     .await;
 
     // Well before the first retry that is due to time alone.
-    until("version 1 answers again", PATIENCE, async || {
+    until("version 1 answers again", TIMEOUT, async || {
         answers_one(&mesh, 1).await
     })
     .await;
@@ -329,29 +329,25 @@ async fn a_region_that_can_not_serve_what_the_others_serve_gives_up_its_share_un
 
     let ready = format!("http://{}/v2/health/ready", mesh.agent(1).serving());
     let http = regionmesh_tests::api::client();
-    until(
-        "the region says why it is not ready",
-        PATIENCE,
-        async || {
-            let answer = http
-                .get(&ready)
-                .send()
-                .await
-                .map_err(|error| error.to_string())?;
-            let code = answer.status().as_u16();
-            let text = answer.text().await.map_err(|error| error.to_string())?;
+    until("the region says why it is not ready", TIMEOUT, async || {
+        let answer = http
+            .get(&ready)
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        let code = answer.status().as_u16();
+        let text = answer.text().await.map_err(|error| error.to_string())?;
 
-            claim(
-                code == 503 && text.contains("most other regions serve"),
-                || format!("{code}: {text}"),
-            )
-        },
-    )
+        claim(
+            code == 503 && text.contains("most other regions serve"),
+            || format!("{code}: {text}"),
+        )
+    })
     .await;
 
     let api = mesh.api(0);
     let name = mesh.region(1);
-    until("users are sent to the others", PATIENCE, async || {
+    until("users are sent to the others", TIMEOUT, async || {
         let region = api.region(name).await?;
         claim(
             region.verdict == Condition::Failed && region.share == 0.0,

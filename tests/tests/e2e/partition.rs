@@ -192,10 +192,12 @@ async fn cut_off(network: &Network) {
     let mut standings = Vec::new();
     until(&format!("{name} is back"), seconds(90), async || {
         let region = majority[0].region(name).await?;
-        if standings.last() != Some(&(region.standing.clone(), region.ramp_percent)) {
-            standings.push((region.standing.clone(), region.ramp_percent));
+        if standings.last() != Some(&(region.traffic_state.clone(), region.ramp_percent)) {
+            standings.push((region.traffic_state.clone(), region.ramp_percent));
         }
-        claim(region.standing == "serving", || format!("{standings:?}"))
+        claim(region.traffic_state == "serving", || {
+            format!("{standings:?}")
+        })
     })
     .await;
 
@@ -206,7 +208,9 @@ async fn cut_off(network: &Network) {
         .collect();
 
     assert!(
-        standings.iter().any(|(standing, _)| standing == "gated"),
+        standings
+            .iter()
+            .any(|(traffic_state, _)| traffic_state == "cooling-down"),
         "{standings:?}"
     );
 

@@ -2,7 +2,7 @@
 
 use regionmesh_dns::{
     DnsProvider, ProviderError, RecordKind, first_plan,
-    route53::{Patience, ProviderMetrics, Route53},
+    route53::{ProviderMetrics, Route53, Timeouts},
 };
 use regionmesh_tests::{
     route53::{
@@ -493,9 +493,9 @@ async fn the_accounts_rate_is_kept_to() {
 #[tokio::test]
 async fn patience_ends_and_says_so() {
     let bench = Bench::new(Options::default()).await;
-    let patience = Patience {
+    let timeout = Timeouts {
         operation: Duration::from_millis(600),
-        ..Patience::default()
+        ..Timeouts::default()
     };
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
     let url = bench.fake.url();
@@ -503,7 +503,7 @@ async fn patience_ends_and_says_so() {
         &bench.config,
         section(&bench.config),
         client(&url, seconds(1)).await,
-        patience,
+        timeout,
         metrics,
     );
 
@@ -882,11 +882,11 @@ async fn name_servers_that_do_not_answer_the_plan_are_told_of() {
         ..Options::default()
     })
     .await;
-    let patience = Patience {
+    let timeout = Timeouts {
         in_sync: Duration::from_millis(300),
         poll: Duration::from_millis(50),
         visible: Duration::from_millis(900),
-        ..Patience::default()
+        ..Timeouts::default()
     };
 
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
@@ -894,7 +894,7 @@ async fn name_servers_that_do_not_answer_the_plan_are_told_of() {
         &bench.config,
         section(&bench.config),
         client(&bench.fake.url(), seconds(1)).await,
-        patience,
+        timeout,
         metrics,
     );
     let mut published = publish(&provider, &plan(&bench.config, 1, EVEN))

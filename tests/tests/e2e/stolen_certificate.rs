@@ -10,7 +10,7 @@ use regionmesh_protocol::{
         ballot::STEP_MAX,
         members::Incarnation,
     },
-    status::{Fact, LeaderFacts},
+    status::{LeaderStatus, StatusEntry},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
 use regionmesh_tests::{
@@ -101,7 +101,9 @@ async fn forged_plans_are_not_answered(mesh: &TestMesh, thief: &Thief) {
 
         let seq = genuine.stamp.seq + 1_000;
         let forged = thief.forge(&genuine.plan, thief.ballot(number), seq);
-        thief.tell(&mesh.agent(0).id, Fact::Plan(forged)).await;
+        thief
+            .tell(&mesh.agent(0).id, StatusEntry::Plan(forged))
+            .await;
         for index in ALL {
             until(
                 &format!("{} refuses the plan", mesh.region(index)),
@@ -174,12 +176,14 @@ async fn ballots_at_the_end_are_refused(mesh: &TestMesh, thief: &Thief) {
         audited(mesh, index, &["others-ballot", &thief.id.to_string()]).await;
     }
 
-    let facts = LeaderFacts {
+    let status_entries = LeaderStatus {
         leading: Some(last.clone()),
         highest: Some(last),
     };
 
-    thief.tell(&mesh.agent(0).id, Fact::Leader(facts)).await;
+    thief
+        .tell(&mesh.agent(0).id, StatusEntry::Leader(status_entries))
+        .await;
 }
 
 fn order(kind: OverrideKind, region: &str) -> Order {
@@ -221,14 +225,16 @@ async fn orders_without_a_token_are_refused_and_audited(mesh: &TestMesh, thief: 
         .await;
 
         let status = mesh.api(index).get("/v1/failover/status").await.unwrap().1;
-        let standing = status["plan"]["overrides"]
+        let traffic_state = status["plan"]["overrides"]
             .as_array()
             .cloned()
             .unwrap_or_default();
 
         assert!(
-            standing.iter().all(|standing| standing["by"] != "thief"),
-            "{standing:?}"
+            traffic_state
+                .iter()
+                .all(|traffic_state| traffic_state["by"] != "thief"),
+            "{traffic_state:?}"
         );
     }
 }

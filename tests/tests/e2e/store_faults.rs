@@ -42,12 +42,12 @@ async fn outage(api: &Api, region: &str) -> Result<Option<String>, String> {
 
 /// Every agent comes to name the outage, in words that contain `words`; the agent itself stays
 /// ready.
-async fn is_seen_by_all(mesh: &TestMesh, region: usize, words: &str, patience: Duration) {
+async fn is_seen_by_all(mesh: &TestMesh, region: usize, words: &str, timeout: Duration) {
     let name = mesh.region(region);
     for api in mesh.running_apis() {
         until(
             &format!("{} names the store of {name}", api.url()),
-            patience,
+            timeout,
             async || {
                 let detail = outage(&api, name).await?.ok_or("no such problem")?;
                 claim(detail.contains(words), || detail.clone())?;

@@ -1,6 +1,6 @@
 //! Versions that two regions published with different content.
 
-use super::{Journal, quoted};
+use super::{ChangeDetector, quoted};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
@@ -8,7 +8,7 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeMap;
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in what the region holds, changed or not. A conflict found at the start raises an
     /// alert without an event.
     pub fn catalogue(&mut self, catalogue: &Catalogue, now_ms: u64) -> Vec<Event> {
@@ -58,7 +58,7 @@ impl Journal {
                 region: Some(loser.origin.clone()),
                 fields: [("model", model.clone()), ("version", version.clone())].into(),
                 text: quoted(&format!("{summary}: {told}")),
-                witness: None,
+                reported_by: None,
             });
         }
 

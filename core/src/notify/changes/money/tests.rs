@@ -1,7 +1,7 @@
 use super::*;
 
-fn journal() -> Journal {
-    Journal::new(
+fn changes() -> ChangeDetector {
+    ChangeDetector::new(
         "m".parse().unwrap(),
         "a/0".parse().unwrap(),
         crate::recovery::ramp::RecoveryPolicy::default(),
@@ -10,7 +10,7 @@ fn journal() -> Journal {
 
 #[test]
 fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
-    let mut journal = journal();
+    let mut changes = changes();
     let notice = CostNotice {
         kind: NoticeKind::Budget,
         id: "budget:all:2026-11:actual:80".into(),
@@ -22,7 +22,7 @@ fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
         ended_ms: None,
     };
 
-    let events = journal.notices([&notice, &notice].into_iter(), 10);
+    let events = changes.notices([&notice, &notice].into_iter(), 10);
     assert_eq!(
         events.iter().map(|event| &*event.id).collect::<Vec<_>>(),
         ["budget:all:2026-11:actual:80"]
@@ -30,10 +30,10 @@ fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
 
     assert_eq!((events[0].kind, events[0].time_ms), (EventKind::Budget, 7));
     // No agent publishes it for a while, and then another leader does.
-    assert!(journal.notices([].into_iter(), 20).is_empty());
-    assert!(journal.notices([&notice].into_iter(), 30).is_empty());
+    assert!(changes.notices([].into_iter(), 20).is_empty());
+    assert!(changes.notices([&notice].into_iter(), 30).is_empty());
     assert!(
-        journal
+        changes
             .alerts()
             .holds("RegionMeshBudgetCrossed", "notice", &notice.id)
     );
@@ -42,7 +42,7 @@ fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
         ended_ms: Some(40),
         ..notice.clone()
     };
-    let events = journal.notices([&over, &notice].into_iter(), 50);
+    let events = changes.notices([&over, &notice].into_iter(), 50);
 
     assert_eq!(
         events.iter().map(|event| &*event.id).collect::<Vec<_>>(),
@@ -50,7 +50,7 @@ fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
     );
 
     assert!(
-        !journal
+        !changes
             .alerts()
             .holds("RegionMeshBudgetCrossed", "notice", &notice.id)
     );

@@ -9,7 +9,7 @@ use regionmesh_protocol::status::served::{LATENCY_BOUNDS_MS, Served};
 
 /// Probes count only after this many times a step's hold without enough user requests: otherwise a
 /// region that fails 2 % of a hundred requests a second would pass its first step half the time.
-pub const PATIENCE: u64 = 4;
+pub const HOLDS_MAX: u64 = 4;
 /// A region's error rate may be this many times the control's before the difference counts.
 const ERRORS_FACTOR: f64 = 1.5;
 /// How unlikely the number of errors must be at the control's rate: for the repeated looks while a
@@ -20,7 +20,7 @@ const UNLIKELY_AT_END: f64 = 0.02;
 
 /// What was served since a step of the ramp began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trial {
+pub struct CanaryComparison {
     /// The step's index.
     pub step: usize,
     /// When the step began, Unix milliseconds; with `step` it identifies the step.
@@ -40,15 +40,15 @@ pub enum Evidence {
     NotMeasured,
     /// Due, but missing: the ramp holds.
     Missing,
-    Measured(Box<Trial>),
+    Measured(Box<CanaryComparison>),
 }
 
-impl Trial {
+impl CanaryComparison {
     /// Whether it saw enough requests for a step that was held for `held_ms` of `hold_ms`. Probes
-    /// count as requests if traffic is thin: no requests at all, or too few in [`PATIENCE`] times
+    /// count as requests if traffic is thin: no requests at all, or too few in [`HOLDS_MAX`] times
     /// the hold.
     pub(crate) fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
-        let is_thin = self.own.requests() == 0 || held_ms >= hold_ms.saturating_mul(PATIENCE);
+        let is_thin = self.own.requests() == 0 || held_ms >= hold_ms.saturating_mul(HOLDS_MAX);
         let seen = if is_thin {
             self.seen()
         } else {
@@ -66,7 +66,7 @@ impl Trial {
     /// In what the region does worse than the control; none if it does not. `floor_bp`: error rates
     /// below this count as this, basis points. `is_end`: the step would end now, so this is its
     /// last look.
-    pub(crate) fn worse(&self, floor_bp: u16, is_end: bool) -> Option<String> {
+    pub(crate) fn regression(&self, floor_bp: u16, is_end: bool) -> Option<String> {
         let control = self.control.filter(|control| control.requests() > 0)?;
         self.more_errors(&control, floor_bp, is_end)
             .or_else(|| self.slower(&control))

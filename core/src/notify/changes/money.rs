@@ -1,13 +1,13 @@
 //! Events and alerts about money, from the notices that agents publish.
 
-use super::{Journal, quoted};
+use super::{ChangeDetector, quoted};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     status::money::{CostNotice, NoticeKind},
 };
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in the notices of all living agents, changed or not.
     pub fn notices<'a>(
         &mut self,
@@ -92,7 +92,7 @@ fn event(notice: &CostNotice, ended_ms: Option<u64>) -> Event {
         region: notice.region.clone(),
         fields: [("subject", notice.subject.clone())].into(),
         text: quoted(&text),
-        witness: None,
+        reported_by: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who leads.
 
-use super::{Journal, ballot};
+use super::{ChangeDetector, ballot};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 /// How long the mesh must be without a leader until that is an event, milliseconds: elections take
 /// less.
-const LEADERLESS_MS: u64 = crate::notify::duty::LEADERLESS_MS;
+const LEADERLESS_MS: u64 = crate::notify::notifier::LEADERLESS_MS;
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in who leads, changed or not; call it at least once a second.
     pub fn leader(&mut self, leader: Option<&Ballot>, now_ms: u64) -> Option<Event> {
         let Some(leader) = leader else {
@@ -50,7 +50,7 @@ impl Journal {
                 region: None,
                 fields: [("last", last)].into(),
                 text: summary,
-                witness: None,
+                reported_by: None,
             });
         };
 
@@ -76,7 +76,7 @@ impl Journal {
             region: Some(leader.agent.region.clone()),
             fields,
             text: format!("{} leads, by ballot {}", leader.agent, leader.number),
-            witness: None,
+            reported_by: None,
         })
     }
 }

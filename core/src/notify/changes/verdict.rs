@@ -1,6 +1,6 @@
 //! Verdicts on regions.
 
-use super::{Journal, quoted};
+use super::{ChangeDetector, quoted};
 use crate::{health::verdict::RegionVerdict, notify::alert::MeshAlert};
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
@@ -42,7 +42,7 @@ pub fn agreed_since<'a>(
     all.get(voters / 2).or(all.last()).copied()
 }
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in a verdict, changed or not.
     pub fn verdict(&mut self, judged: Judged<'_>, now_ms: u64) -> Option<Event> {
         let Judged {
@@ -104,7 +104,7 @@ impl Journal {
             region: Some(region.clone()),
             fields,
             text: quoted(&format!("{region} is {after}: {}", verdict.reason)),
-            witness: None,
+            reported_by: None,
         })
     }
 }

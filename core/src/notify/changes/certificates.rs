@@ -1,6 +1,6 @@
 //! Events and alerts about certificates that should have been renewed.
 
-use super::Journal;
+use super::ChangeDetector;
 use crate::notify::alert::{AlertIdentity, MeshAlert};
 use regionmesh_protocol::{
     event::{Event, EventKind},
@@ -36,7 +36,7 @@ fn stages(validity: &Validity, now_s: i64) -> impl Iterator<Item = MeshAlert> {
         .map(|(alert, ..)| alert)
 }
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in the certificates of all living agents, changed or not.
     pub fn certificates(
         &mut self,
@@ -119,7 +119,7 @@ impl Journal {
             region: Some(agent.region.clone()),
             fields: [("agent", name), ("expires_s", expires_s)].into(),
             text: format!("{summary}: {description}"),
-            witness: None,
+            reported_by: None,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Events and alerts about the problems that agents publish.
 
-use super::{Journal, ProblemKey, quoted};
+use super::{ChangeDetector, ProblemKey, quoted};
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::AgentId,
@@ -8,7 +8,7 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in the problems of all living agents, changed or not. The problems of an agent that is
     /// gone end.
     pub fn problems(
@@ -105,6 +105,6 @@ fn problem_event(key: &ProblemKey, problem: &Problem, ended_ms: Option<u64>) -> 
         ]
         .into(),
         text: quoted(&text),
-        witness: None,
+        reported_by: None,
     }
 }

@@ -5,43 +5,43 @@ use regionmesh_protocol::models::catalogue::Catalogue;
 
 #[test]
 fn what_befalls_a_zone_is_told_by_its_witness_and_ends_when_it_is_well() {
-    let mut journal = journal("b/x");
+    let mut changes = changes("b/x");
     let state = |fenced: bool, drift: &[&str]| ZoneState {
         plan: "3@b/x#7".into(),
         fenced: fenced.then(|| "4@c/y#8 stands there".into()),
         drift: drift.iter().map(ToString::to_string).collect(),
     };
 
-    assert_eq!(journal.zone("route53", &state(false, &[]), 1), []);
-    let lost = journal.zone("route53", &state(true, &[]), 2);
+    assert_eq!(changes.zone("route53", &state(false, &[]), 1), []);
+    let lost = changes.zone("route53", &state(true, &[]), 2);
     assert_eq!(
-        (lost.len(), lost[0].kind, lost[0].witness.clone()),
+        (lost.len(), lost[0].kind, lost[0].reported_by.clone()),
         (1, EventKind::FenceLost, Some(agent("b/x")))
     );
 
-    assert_eq!(journal.zone("route53", &state(true, &[]), 3), []);
-    let drift = journal.zone("route53", &state(false, &["A serving"]), 4);
+    assert_eq!(changes.zone("route53", &state(true, &[]), 3), []);
+    let drift = changes.zone("route53", &state(false, &["A serving"]), 4);
     assert_eq!(
-        (drift[0].kind, holding(&journal)),
+        (drift[0].kind, holding(&changes)),
         (EventKind::Drift, vec!["RegionMeshZoneDrift"])
     );
 
     assert!(
-        journal
+        changes
             .alerts()
             .iter()
-            .all(|alert| alert.labels["agent"] == "b/x" && alert.witness.is_some())
+            .all(|alert| alert.labels["agent"] == "b/x" && alert.reported_by.is_some())
     );
 
-    let more = journal.zone("route53", &state(false, &["A serving", "TXT"]), 5);
+    let more = changes.zone("route53", &state(false, &["A serving", "TXT"]), 5);
     assert!(more.len() == 1 && more[0].id != drift[0].id);
-    assert_eq!(journal.zone("route53", &ZoneState::default(), 6), []);
-    assert_eq!(holding(&journal), [""; 0]);
+    assert_eq!(changes.zone("route53", &ZoneState::default(), 6), []);
+    assert_eq!(holding(&changes), [""; 0]);
 }
 
 #[test]
 fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
-    let mut journal = journal("b/x");
+    let mut changes = changes("b/x");
     let mut at = |not_after_s, now_s: u64| {
         let all = [(
             agent("a/x"),
@@ -51,9 +51,9 @@ fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
             },
         )]
         .into();
-        let events = journal.certificates(&all, now_s * 1_000);
+        let events = changes.certificates(&all, now_s * 1_000);
 
-        (events.len(), holding(&journal).len())
+        (events.len(), holding(&changes).len())
     };
 
     // A life of a day: its last fifth.
@@ -103,26 +103,26 @@ fn a_conflict_found_at_the_start_is_the_case_and_no_news() {
         versions: names.iter().map(|name| loser(name)).collect(),
         ..Catalogue::default()
     };
-    let mut journal = journal("b/x");
+    let mut changes = changes("b/x");
 
     assert_eq!(
-        journal.catalogue(&catalogue(&["7", "7+conflict.a"]), 10),
+        changes.catalogue(&catalogue(&["7", "7+conflict.a"]), 10),
         []
     );
 
-    assert_eq!(holding(&journal), ["RegionMeshModelConflict"]);
-    let events = journal.catalogue(&catalogue(&["7", "7+conflict.a", "8+conflict.a"]), 11);
+    assert_eq!(holding(&changes), ["RegionMeshModelConflict"]);
+    let events = changes.catalogue(&catalogue(&["7", "7+conflict.a", "8+conflict.a"]), 11);
     assert_eq!(
         (
             events.len(),
             events[0].fields["version"].as_str(),
-            holding(&journal).len()
+            holding(&changes).len()
         ),
         (1, "8+conflict.a", 2)
     );
 
-    journal.catalogue(&catalogue(&["7"]), 12);
-    assert_eq!(holding(&journal), [""; 0]);
+    changes.catalogue(&catalogue(&["7"]), 12);
+    assert_eq!(holding(&changes), [""; 0]);
 }
 
 proptest! {
@@ -135,7 +135,7 @@ proptest! {
             1..12,
         ),
     ) {
-        let mut journal = journal("b/x");
+        let mut changes = changes("b/x");
         let mut active = BTreeSet::new();
         for (now_ms, step) in (1_000u64..).zip(steps) {
             let mut published: BTreeMap<AgentId, Vec<Problem>> = BTreeMap::new();
@@ -155,7 +155,7 @@ proptest! {
                     .push(problem);
             }
 
-            let events = journal.problems(&published, now_ms);
+            let events = changes.problems(&published, now_ms);
             let ended = events
                 .iter()
                 .filter(|event| event.id.ends_with(":ended"))
@@ -164,7 +164,7 @@ proptest! {
             prop_assert_eq!(ended, active.difference(&step).count());
             prop_assert_eq!(events.len() - ended, step.difference(&active).count());
             prop_assert!(events.iter().all(|event| !event.text.contains('\x1b')));
-            prop_assert_eq!(holding(&journal).len(), step.len());
+            prop_assert_eq!(holding(&changes).len(), step.len());
             active = step;
         }
     }

@@ -1,11 +1,11 @@
 //! What a plan says of the way back of one region: steps forward, steps back, the end of it.
 
-use super::{Journal, quoted, stamp};
+use super::{ChangeDetector, quoted, stamp};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::RegionName,
-    plan::{CommittedPlan, RegionPlan, Standing},
+    plan::{CommittedPlan, RegionPlan, TrafficState},
 };
 
 /// One move on the ramp.
@@ -15,22 +15,22 @@ enum Move {
     Back(u8),
 }
 
-impl Journal {
+impl ChangeDetector {
     /// One region's move on the ramp between two plans, if any. The alert about a region that was
     /// sent back stays active until the region steps forward or serves.
     pub(super) fn climb(
         &mut self,
         committed: &CommittedPlan,
         region: &RegionName,
-        before: Option<&Standing>,
+        before: Option<&TrafficState>,
         after: &RegionPlan,
         now_ms: u64,
     ) -> Option<Event> {
-        let step = match self.ramp_move(before?, &after.standing) {
+        let step = match self.ramp_move(before?, &after.traffic_state) {
             Some(step) => step,
             None => {
                 // An order may have let it back without a ramp.
-                if after.standing == Standing::Serving {
+                if after.traffic_state == TrafficState::Serving {
                     self.end_rollback(region, now_ms);
                 }
                 return None;
@@ -83,18 +83,18 @@ impl Journal {
             region: Some(region.clone()),
             fields: [("move", to.to_owned()), ("percent", percent.to_string())].into(),
             text: quoted(&format!("{text}: {}", committed.plan.reason)),
-            witness: None,
+            reported_by: None,
         })
     }
 
-    fn ramp_move(&self, before: &Standing, after: &Standing) -> Option<Move> {
+    fn ramp_move(&self, before: &TrafficState, after: &TrafficState) -> Option<Move> {
         match (before, after) {
             (
-                Standing::Ramping {
+                TrafficState::Ramping {
                     step: before,
                     since_ms: began,
                 },
-                Standing::Ramping { step, since_ms },
+                TrafficState::Ramping { step, since_ms },
             ) => {
                 let percent = self.recovery.percent_at(*step);
                 if step > before {
@@ -104,12 +104,14 @@ impl Journal {
                     (step < before || since_ms != began).then_some(Move::Back(percent))
                 }
             }
-            (Standing::Ramping { .. }, Standing::Serving) => Some(Move::Done),
+            (TrafficState::Ramping { .. }, TrafficState::Serving) => Some(Move::Done),
             (
-                Standing::Ramping { .. },
-                Standing::Out { .. } | Standing::Gated { .. } | Standing::Limited { .. },
+                TrafficState::Ramping { .. },
+                TrafficState::Out { .. }
+                | TrafficState::CoolingDown { .. }
+                | TrafficState::Limited { .. },
             ) => Some(Move::Back(0)),
-            (_, Standing::Ramping { step, .. }) => {
+            (_, TrafficState::Ramping { step, .. }) => {
                 Some(Move::Forward(self.recovery.percent_at(*step)))
             }
             _ => None,

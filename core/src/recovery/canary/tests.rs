@@ -13,8 +13,8 @@ fn served(answered: u64, errors: u64, ms: f64) -> Served {
     }
 }
 
-fn trial(own: Served, control: Served) -> Trial {
-    Trial {
+fn comparison(own: Served, control: Served) -> CanaryComparison {
+    CanaryComparison {
         step: 0,
         since_ms: 0,
         own,
@@ -30,7 +30,7 @@ proptest! {
         ms in 0.0f64..30_000.0,
     ) {
         let all = served(requests, errors, ms);
-        prop_assert_eq!(trial(all, all).worse(10, true), None);
+        prop_assert_eq!(comparison(all, all).regression(10, true), None);
     }
 
     #[test]
@@ -39,13 +39,13 @@ proptest! {
         errors in 0u64..50,
         control in 0u64..50,
     ) {
-        let worse = |errors| {
-            trial(served(requests, errors, 1.0), served(10_000, control, 1.0))
-                .worse(10, true)
+        let regression = |errors| {
+            comparison(served(requests, errors, 1.0), served(10_000, control, 1.0))
+                .regression(10, true)
                 .is_some()
         };
 
-        prop_assert!(!worse(errors) || worse(errors + 1));
+        prop_assert!(!regression(errors) || regression(errors + 1));
     }
 
     #[test]
@@ -61,10 +61,10 @@ proptest! {
             probes,
             latency: [answered; LATENCY_BUCKETS],
         };
-        let trial = trial(of(own), of(other));
+        let comparison = comparison(of(own), of(other));
         let _ = (
-            trial.worse(floor, is_end),
-            trial.is_enough(own.0, own.1, other.0),
+            comparison.regression(floor, is_end),
+            comparison.is_enough(own.0, own.1, other.0),
             of(own).since(&of(other)),
             of(own).plus(&of(other)),
         );
@@ -82,31 +82,34 @@ proptest! {
 fn two_percent_of_errors_are_noticed_in_five_hundred_requests_and_a_tenth_is_not() {
     let control = served(50_000, 0, 5.0);
     assert!(
-        trial(served(490, 10, 5.0), control)
-            .worse(10, false)
+        comparison(served(490, 10, 5.0), control)
+            .regression(10, false)
             .is_some()
     );
 
     assert!(
-        trial(served(497, 3, 5.0), control)
-            .worse(10, true)
+        comparison(served(497, 3, 5.0), control)
+            .regression(10, true)
             .is_some()
     );
 
     assert_eq!(
-        trial(served(497, 3, 5.0), control).worse(10, false),
+        comparison(served(497, 3, 5.0), control).regression(10, false),
         None,
         "too early to say"
     );
 
-    assert_eq!(trial(served(499, 1, 5.0), control).worse(10, true), None);
+    assert_eq!(
+        comparison(served(499, 1, 5.0), control).regression(10, true),
+        None
+    );
 }
 
 #[test]
 fn a_region_at_least_twice_as_slow_is_noticed_and_a_bucket_more_is_not() {
     let control = served(10_000, 0, 7.0);
-    let reason = trial(served(500, 0, 30.0), control)
-        .worse(10, false)
+    let reason = comparison(served(500, 0, 30.0), control)
+        .regression(10, false)
         .unwrap();
 
     assert_eq!(
@@ -114,9 +117,12 @@ fn a_region_at_least_twice_as_slow_is_noticed_and_a_bucket_more_is_not() {
         "99 % of its answers take up to 32 ms, 8 ms in the regions that serve"
     );
 
-    assert_eq!(trial(served(500, 0, 15.0), control).worse(10, true), None);
     assert_eq!(
-        trial(served(50, 0, 3_000.0), control).worse(10, true),
+        comparison(served(500, 0, 15.0), control).regression(10, true),
+        None
+    );
+    assert_eq!(
+        comparison(served(50, 0, 3_000.0), control).regression(10, true),
         None,
         "too few to say"
     );
@@ -125,7 +131,7 @@ fn a_region_at_least_twice_as_slow_is_noticed_and_a_bucket_more_is_not() {
 #[test]
 fn probes_count_where_nobody_comes_and_where_few_do_after_four_times_the_hold() {
     let seen = |requests, probes| {
-        trial(
+        comparison(
             Served {
                 probes,
                 ..served(requests, 0, 5.0)
@@ -144,13 +150,16 @@ fn probes_count_where_nobody_comes_and_where_few_do_after_four_times_the_hold() 
 #[test]
 fn without_anybody_to_compare_with_nothing_is_worse() {
     let own = served(10, 1_000, 20_000.0);
-    assert_eq!(trial(own, Served::default()).worse(10, true), None);
     assert_eq!(
-        Trial {
+        comparison(own, Served::default()).regression(10, true),
+        None
+    );
+    assert_eq!(
+        CanaryComparison {
             control: None,
-            ..trial(own, own)
+            ..comparison(own, own)
         }
-        .worse(10, true),
+        .regression(10, true),
         None
     );
 }

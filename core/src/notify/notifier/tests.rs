@@ -20,16 +20,16 @@ proptest! {
         let mut alive: Vec<_> = agents
             .iter()
             .zip(&unheard)
-            .map(|(agent, &is_unheard)| Speaker { agent, is_unheard })
+            .map(|(agent, &is_unheard)| Candidate { agent, is_unheard })
             .collect();
         let leader = leader.map(agent);
         let is_led = leader
             .as_ref()
             .is_some_and(|leader| agents.contains(leader));
-        let found = on_duty(&alive, leader.as_ref(), ms).cloned();
+        let found = responsible_agent(&alive, leader.as_ref(), ms).cloned();
 
         alive.rotate_left(turn % unheard.len());
-        prop_assert_eq!(on_duty(&alive, leader.as_ref(), ms), found.as_ref());
+        prop_assert_eq!(responsible_agent(&alive, leader.as_ref(), ms), found.as_ref());
 
         // Some agent notifies, unless an election is in progress; and if any is heard, it is one
         // who is.
@@ -59,23 +59,29 @@ fn the_leader_speaks_then_the_first_by_name() {
     let b = agent(1);
     let alive = |a_unheard, b_unheard| {
         [
-            Speaker {
+            Candidate {
                 agent: &b,
                 is_unheard: b_unheard,
             },
-            Speaker {
+            Candidate {
                 agent: &a,
                 is_unheard: a_unheard,
             },
         ]
     };
 
-    assert_eq!(on_duty(&alive(false, false), Some(&b), 0), Some(&b));
-    assert_eq!(on_duty(&alive(false, true), Some(&b), 0), Some(&a));
-    assert_eq!(on_duty(&alive(true, true), Some(&b), 0), Some(&b));
-    assert_eq!(on_duty(&alive(false, false), None, 9_999), None);
     assert_eq!(
-        on_duty(&alive(false, false), Some(&agent(7)), 10_000),
+        responsible_agent(&alive(false, false), Some(&b), 0),
+        Some(&b)
+    );
+    assert_eq!(
+        responsible_agent(&alive(false, true), Some(&b), 0),
+        Some(&a)
+    );
+    assert_eq!(responsible_agent(&alive(true, true), Some(&b), 0), Some(&b));
+    assert_eq!(responsible_agent(&alive(false, false), None, 9_999), None);
+    assert_eq!(
+        responsible_agent(&alive(false, false), Some(&agent(7)), 10_000),
         Some(&a)
     );
 }

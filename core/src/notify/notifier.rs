@@ -14,7 +14,7 @@ pub(crate) const LEADERLESS_MS: u64 = 10_000;
 
 /// An agent that may notify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Speaker<'a> {
+pub struct Candidate<'a> {
     pub agent: &'a AgentId,
     /// Whether it reports that it can't reach the receiver.
     pub is_unheard: bool,
@@ -25,8 +25,8 @@ pub struct Speaker<'a> {
 /// - `alive`: the agents that are alive, in any order.
 /// - `leader`: the leader, if known.
 /// - `leaderless_ms`: how long no living leader has been known, milliseconds.
-pub fn on_duty<'a>(
-    alive: &[Speaker<'a>],
+pub fn responsible_agent<'a>(
+    alive: &[Candidate<'a>],
     leader: Option<&AgentId>,
     leaderless_ms: u64,
 ) -> Option<&'a AgentId> {

@@ -3,12 +3,12 @@
 
 use super::{PlanInputs, RegionInput, overrides::Orders};
 use crate::recovery::{
+    canary::{CanaryComparison, Evidence},
     ramp::{RampMove, RecoveryPolicy},
-    trial::{Evidence, Trial},
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Absence, OverrideKind, RegionPlan, Standing},
+    plan::{Absence, OverrideKind, RegionPlan, TrafficState},
     status::condition::Condition,
 };
 
@@ -30,8 +30,8 @@ impl Situation<'_> {
         }
     }
 
-    fn out(&self) -> Standing {
-        Standing::Out {
+    fn out(&self) -> TrafficState {
+        TrafficState::Out {
             since_ms: self.now_ms,
         }
     }
@@ -55,9 +55,12 @@ pub(super) fn settle(
 fn step(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
     if let Some(promotion) = situation.orders.promotion(situation.input)
         && (promotion.is_immediate
-            || matches!(region.standing, Standing::Serving | Standing::Reduced))
+            || matches!(
+                region.traffic_state,
+                TrafficState::Serving | TrafficState::Reduced
+            ))
     {
-        if region.standing == Standing::Serving {
+        if region.traffic_state == TrafficState::Serving {
             return None;
         }
 
@@ -85,14 +88,14 @@ fn drain(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
         None => (Absence::Draining, situation.because("drains")),
     };
 
-    let is_out = matches!(region.standing, Standing::Out { .. });
+    let is_out = matches!(region.traffic_state, TrafficState::Out { .. });
     if is_out && region.absence == Some(absence) {
         return None;
     }
 
     region.absence = Some(absence);
     if !is_out {
-        region.standing = situation.out();
+        region.traffic_state = situation.out();
     }
 
     Some(reason)
@@ -101,31 +104,33 @@ fn drain(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
 /// The move of a region that failed.
 fn fail(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
     let is_carrying = region.weight_bp > 0;
-    let (standing, absence) = match &region.standing {
-        Standing::Out { .. }
-        | Standing::Limited {
+    let (traffic_state, absence) = match &region.traffic_state {
+        TrafficState::Out { .. }
+        | TrafficState::Limited {
             healthy_ms: None, ..
         } => return None,
 
         // Whether it may be taken out depends on the other regions: see `grant_exits`.
-        Standing::Serving | Standing::Reduced | Standing::Limited { .. } if is_carrying => {
-            let limited = Standing::Limited {
+        TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
+            if is_carrying =>
+        {
+            let limited = TrafficState::Limited {
                 since_ms: situation.now_ms,
                 healthy_ms: None,
             };
             (limited, None)
         }
-        Standing::Serving | Standing::Reduced | Standing::Limited { .. } => {
+        TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. } => {
             (situation.out(), Some(Absence::Idle))
         }
 
         // It had not been given back all of its traffic: it loses it immediately, however many
         // others are out.
-        Standing::Ramping { .. } => (situation.out(), Some(Absence::Failed)),
-        Standing::Gated { .. } => (situation.out(), region.absence),
+        TrafficState::Ramping { .. } => (situation.out(), Some(Absence::Failed)),
+        TrafficState::CoolingDown { .. } => (situation.out(), region.absence),
     };
 
-    region.standing = standing;
+    region.traffic_state = traffic_state;
     region.absence = absence;
     region.hold_doublings = 0;
     count_failure(region, situation.now_ms);
@@ -141,42 +146,46 @@ fn suspect(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String>
         ..
     } = *situation;
 
-    let (standing, reason) = match region.standing {
-        Standing::Serving => {
+    let (traffic_state, reason) = match region.traffic_state {
+        TrafficState::Serving => {
             let percent = inputs.suspect_percent;
             let reason = format!("suspect, its share is cut to {percent} %");
-            (Standing::Reduced, reason)
+            (TrafficState::Reduced, reason)
         }
-        Standing::Gated { .. } => (situation.out(), "suspect, its gate starts over".into()),
-        Standing::Limited {
+        TrafficState::CoolingDown { .. } => {
+            (situation.out(), "suspect, its gate starts over".into())
+        }
+        TrafficState::Limited {
             since_ms,
             healthy_ms: Some(_),
         } => {
-            let standing = Standing::Limited {
+            let traffic_state = TrafficState::Limited {
                 since_ms,
                 healthy_ms: None,
             };
-            (standing, "suspect, its gate starts over".into())
+            (traffic_state, "suspect, its gate starts over".into())
         }
-        Standing::Ramping { step, since_ms } => {
+        TrafficState::Ramping { step, since_ms } => {
             // Once for each suspicion: this step is younger than the suspicion it was entered for.
             if since_ms >= input.judged_ms(now_ms) {
                 return None;
             }
 
             let step = inputs.recovery.back(step);
-            let standing = Standing::Ramping {
+            let traffic_state = TrafficState::Ramping {
                 step,
                 since_ms: now_ms.max(input.judged_ms(now_ms)),
             };
 
             let percent = inputs.recovery.percent_at(step);
-            (standing, format!("suspect, back to {percent} %"))
+            (traffic_state, format!("suspect, back to {percent} %"))
         }
-        Standing::Reduced | Standing::Out { .. } | Standing::Limited { .. } => return None,
+        TrafficState::Reduced | TrafficState::Out { .. } | TrafficState::Limited { .. } => {
+            return None;
+        }
     };
 
-    region.standing = standing;
+    region.traffic_state = traffic_state;
     Some(situation.because(&reason))
 }
 
@@ -184,43 +193,45 @@ fn suspect(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String>
 fn recover(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
     let recovery = &situation.inputs.recovery;
     let now_ms = situation.now_ms;
-    let gate_s = recovery.gate_for(region.flaps) / 1_000;
+    let cool_down_s = recovery.cool_down_for(region.flaps) / 1_000;
 
-    let (standing, reason) = match region.standing {
-        Standing::Reduced => (
-            Standing::Serving,
+    let (traffic_state, reason) = match region.traffic_state {
+        TrafficState::Reduced => (
+            TrafficState::Serving,
             "answers again, gets its full share".into(),
         ),
-        Standing::Out { .. } => (
-            Standing::Gated { since_ms: now_ms },
-            format!("healthy again, must stay so for {gate_s} s"),
+        TrafficState::Out { .. } => (
+            TrafficState::CoolingDown { since_ms: now_ms },
+            format!("healthy again, must stay so for {cool_down_s} s"),
         ),
-        Standing::Limited {
+        TrafficState::Limited {
             since_ms,
             healthy_ms: None,
         } => {
-            let standing = Standing::Limited {
+            let traffic_state = TrafficState::Limited {
                 since_ms,
                 healthy_ms: Some(now_ms),
             };
             let reason =
-                format!("healthy again, keeps its cut share and must stay so for {gate_s} s");
-            (standing, reason)
+                format!("healthy again, keeps its cut share and must stay so for {cool_down_s} s");
+            (traffic_state, reason)
         }
-        Standing::Ramping { step, since_ms } => return climb(region, step, since_ms, situation),
-        Standing::Serving => {
+        TrafficState::Ramping { step, since_ms } => {
+            return climb(region, step, since_ms, situation);
+        }
+        TrafficState::Serving => {
             let age_ms = now_ms.saturating_sub(region.failed_ms);
             if region.flaps == 0 || age_ms < recovery.forget_flaps_ms {
                 return None;
             }
 
             region.flaps = 0;
-            (Standing::Serving, "its failures are forgotten".into())
+            (TrafficState::Serving, "its failures are forgotten".into())
         }
-        Standing::Gated { .. } | Standing::Limited { .. } => return None,
+        TrafficState::CoolingDown { .. } | TrafficState::Limited { .. } => return None,
     };
 
-    region.standing = standing;
+    region.traffic_state = traffic_state;
     Some(reason)
 }
 
@@ -236,14 +247,14 @@ fn climb(
     let held_ms = situation.now_ms.saturating_sub(since_ms);
     let hold_ms = recovery.hold_for(step, region.hold_doublings, situation.inputs.ttl_ms);
 
-    match trial_of(situation.input, step, since_ms) {
+    match comparison_of(situation.input, step, since_ms) {
         // No measurements here: the clock and the verdict decide.
         Ok(None) => {}
-        Ok(Some(trial)) => {
-            let is_enough = trial.is_enough(recovery.min_requests, held_ms, hold_ms);
+        Ok(Some(comparison)) => {
+            let is_enough = comparison.is_enough(recovery.min_requests, held_ms, hold_ms);
             let is_over = held_ms >= hold_ms && is_enough;
-            if let Some(worse) = trial.worse(recovery.errors_floor_bp, is_over) {
-                return Some(fall_back(region, step, &worse, situation));
+            if let Some(regression) = comparison.regression(recovery.errors_floor_bp, is_over) {
+                return Some(fall_back(region, step, &regression, situation));
             }
             if !is_enough {
                 return None;
@@ -256,7 +267,7 @@ fn climb(
         RampMove::Hold => None,
         RampMove::Step(step) => {
             region.hold_doublings = 0;
-            region.standing = Standing::Ramping {
+            region.traffic_state = TrafficState::Ramping {
                 step,
                 since_ms: situation.now_ms,
             };
@@ -278,7 +289,7 @@ fn climb(
 fn fall_back(
     region: &mut RegionPlan,
     step: usize,
-    worse: &str,
+    regression: &str,
     situation: &Situation<'_>,
 ) -> String {
     let recovery = &situation.inputs.recovery;
@@ -287,39 +298,43 @@ fn fall_back(
         count_failure(region, now_ms);
         region.hold_doublings = 0;
         region.absence = region.absence.or(Some(Absence::Failed));
-        region.standing = Standing::Gated { since_ms: now_ms };
+        region.traffic_state = TrafficState::CoolingDown { since_ms: now_ms };
 
-        let gate_s = recovery.gate_for(region.flaps) / 1_000;
+        let cool_down_s = recovery.cool_down_for(region.flaps) / 1_000;
         return format!(
-            "worse than the regions that serve, back to 0 % and a gate of {gate_s} s: {worse}"
+            "worse than the regions that serve, back to 0 % and a gate of {cool_down_s} s: {regression}"
         );
     }
 
     let back = recovery.back(step);
     region.hold_doublings = recovery.doubled(region.hold_doublings);
-    region.standing = Standing::Ramping {
+    region.traffic_state = TrafficState::Ramping {
         step: back,
         since_ms: now_ms,
     };
 
     let hold_s = recovery.hold_for(back, region.hold_doublings, situation.inputs.ttl_ms) / 1_000;
     let percent = recovery.percent_at(back);
-    format!("worse than the regions that serve, back to {percent} %, held for {hold_s} s: {worse}")
+    format!(
+        "worse than the regions that serve, back to {percent} %, held for {hold_s} s: {regression}"
+    )
 }
 
 /// A measurement is due and missing.
 pub(super) struct Unmeasured;
 
 /// The measurement of this very step; none if none is due.
-pub(super) fn trial_of(
+pub(super) fn comparison_of(
     input: &RegionInput,
     step: usize,
     since_ms: u64,
-) -> Result<Option<&Trial>, Unmeasured> {
+) -> Result<Option<&CanaryComparison>, Unmeasured> {
     match &input.evidence {
         Evidence::NotMeasured => Ok(None),
-        Evidence::Measured(trial) if (trial.step, trial.since_ms) == (step, since_ms) => {
-            Ok(Some(trial))
+        Evidence::Measured(comparison)
+            if (comparison.step, comparison.since_ms) == (step, since_ms) =>
+        {
+            Ok(Some(comparison))
         }
         Evidence::Measured(_) | Evidence::Missing => Err(Unmeasured),
     }
@@ -332,29 +347,29 @@ fn count_failure(region: &mut RegionPlan, now_ms: u64) {
 
 /// Puts a region into full service.
 pub(super) fn serve(region: &mut RegionPlan) {
-    region.standing = Standing::Serving;
+    region.traffic_state = TrafficState::Serving;
     region.absence = None;
     region.hold_doublings = 0;
 }
 
 /// Since when the region has waited, if its gate may open.
-pub(super) fn gate_passed(
+pub(super) fn has_cooled_down(
     region: &RegionPlan,
     condition: Condition,
     input: &RegionInput,
     recovery: &RecoveryPolicy,
     now_ms: u64,
 ) -> Option<u64> {
-    let since_ms = gated_since(region)?;
-    let has_waited = now_ms.saturating_sub(since_ms) >= recovery.gate_for(region.flaps);
+    let since_ms = cooling_down_since(region)?;
+    let has_waited = now_ms.saturating_sub(since_ms) >= recovery.cool_down_for(region.flaps);
     (has_waited && condition == Condition::Healthy && input.is_fit()).then_some(since_ms)
 }
 
 /// When the region's gate began to count.
-pub(super) fn gated_since(region: &RegionPlan) -> Option<u64> {
-    match region.standing {
-        Standing::Gated { since_ms } => Some(since_ms),
-        Standing::Limited { healthy_ms, .. } => healthy_ms,
+pub(super) fn cooling_down_since(region: &RegionPlan) -> Option<u64> {
+    match region.traffic_state {
+        TrafficState::CoolingDown { since_ms } => Some(since_ms),
+        TrafficState::Limited { healthy_ms, .. } => healthy_ms,
         _ => None,
     }
 }

@@ -47,7 +47,7 @@ type ProblemKey = (AgentId, ProblemKind, String);
 
 /// The journal of one agent.
 #[derive(Debug)]
-pub struct Journal {
+pub struct ChangeDetector {
     mesh: MeshName,
     own: AgentId,
     recovery: RecoveryPolicy,
@@ -64,7 +64,7 @@ pub struct Journal {
     notices: Notices,
 }
 
-impl Journal {
+impl ChangeDetector {
     /// An empty journal of the agent `own`.
     pub fn new(mesh: MeshName, own: AgentId, recovery: RecoveryPolicy) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Journal {
         labels.insert("mesh", self.mesh.to_string());
         labels.insert("severity", severity.to_string());
 
-        let witness =
+        let reported_by =
             matches!(kind, EventKind::FenceLost | EventKind::Drift).then(|| self.own.clone());
         let description = quoted(told);
 
@@ -126,7 +126,7 @@ impl Journal {
             description,
             starts_ms,
             ended_ms: None,
-            witness,
+            reported_by,
         });
     }
 }

@@ -5,7 +5,7 @@ use crate::health::verdict::RegionVerdict;
 use proptest::prelude::*;
 use regionmesh_protocol::{
     event::{Event, Severity},
-    plan::{Override, OverrideKind, Plan, RegionPlan, Shortfall, Standing, YieldedOrder},
+    plan::{Override, OverrideKind, Plan, RegionPlan, Shortfall, TrafficState, YieldedOrder},
     register::ballot::Stamp,
 };
 
@@ -19,8 +19,8 @@ fn agent(name: &str) -> AgentId {
     name.parse().unwrap()
 }
 
-fn journal(own: &str) -> Journal {
-    Journal::new(
+fn changes(own: &str) -> ChangeDetector {
+    ChangeDetector::new(
         "m.test".parse().unwrap(),
         agent(own),
         RecoveryPolicy::default(),
@@ -38,13 +38,13 @@ fn verdict(condition: Condition, since_ms: u64) -> RegionVerdict {
 }
 
 fn judge(
-    journal: &mut Journal,
+    changes: &mut ChangeDetector,
     condition: Condition,
     since_ms: Option<u64>,
     now_ms: u64,
 ) -> Option<Event> {
     let verdict = verdict(condition, now_ms);
-    journal.verdict(
+    changes.verdict(
         Judged {
             region: &region("a"),
             verdict: &verdict,
@@ -54,15 +54,15 @@ fn judge(
     )
 }
 
-fn plan(seq: u64, standing: Standing) -> CommittedPlan {
-    let weight_bp = if matches!(standing, Standing::Serving) {
+fn plan(seq: u64, traffic_state: TrafficState) -> CommittedPlan {
+    let weight_bp = if matches!(traffic_state, TrafficState::Serving) {
         10_000
     } else {
         0
     };
     let part = RegionPlan {
         weight_bp,
-        standing,
+        traffic_state,
         ..RegionPlan::default()
     };
 
@@ -95,8 +95,8 @@ fn plan(seq: u64, standing: Standing) -> CommittedPlan {
     }
 }
 
-fn holding(journal: &Journal) -> Vec<&str> {
-    journal
+fn holding(changes: &ChangeDetector) -> Vec<&str> {
+    changes
         .alerts()
         .iter()
         .filter(|alert| alert.ended_ms.is_none())
@@ -124,7 +124,7 @@ proptest! {
                 .iter()
                 .map(|(observer, since_ms)| (&regions[usize::from(*observer)], *since_ms));
             judge(
-                &mut journal(own),
+                &mut changes(own),
                 Condition::Failed,
                 agreed_since(agreeing, voters),
                 now_ms,
@@ -145,20 +145,20 @@ proptest! {
     fn an_alert_holds_from_failure_to_recovery(
         conditions in prop::collection::vec(0usize..5, 1..30),
     ) {
-        let mut journal = journal("b/x");
+        let mut changes = changes("b/x");
         let mut is_failed = false;
         let mut last = None;
 
         for (now_ms, index) in (1_000u64..).zip(conditions) {
             let condition = Condition::ALL[index];
-            let event = judge(&mut journal, condition, Some(now_ms), now_ms);
+            let event = judge(&mut changes, condition, Some(now_ms), now_ms);
             is_failed = match condition {
                 Condition::Failed => true,
                 Condition::Healthy | Condition::Draining => false,
                 _ => is_failed,
             };
 
-            prop_assert_eq!(!holding(&journal).is_empty(), is_failed);
+            prop_assert_eq!(!holding(&changes).is_empty(), is_failed);
             let is_quiet = last == Some(condition)
                 || (matches!(last, None | Some(Condition::Unknown))
                     && matches!(condition, Condition::Unknown | Condition::Healthy));
@@ -186,10 +186,10 @@ fn the_majority_is_complete_with_the_vote_that_completes_it() {
 
 #[test]
 fn a_verdict_tells_what_was_and_is_without_control_characters() {
-    let mut journal = journal("b/x");
-    assert_eq!(judge(&mut journal, Condition::Healthy, Some(1), 2), None);
+    let mut changes = changes("b/x");
+    assert_eq!(judge(&mut changes, Condition::Healthy, Some(1), 2), None);
 
-    let event = judge(&mut journal, Condition::Failed, Some(77), 90).unwrap();
+    let event = judge(&mut changes, Condition::Failed, Some(77), 90).unwrap();
     assert_eq!(
         (event.id.as_str(), event.time_ms, event.severity),
         ("verdict:a:failed:77", 77, Severity::Critical)
@@ -204,7 +204,7 @@ fn a_verdict_tells_what_was_and_is_without_control_characters() {
         ("healthy", "failed")
     );
 
-    let alert = journal.alerts().iter().next().unwrap().clone();
+    let alert = changes.alerts().iter().next().unwrap().clone();
     assert_eq!(
         (
             alert.starts_ms,
@@ -214,46 +214,46 @@ fn a_verdict_tells_what_was_and_is_without_control_characters() {
         (77, "a", "m.test")
     );
 
-    assert_eq!(judge(&mut journal, Condition::Failed, Some(77), 91), None);
+    assert_eq!(judge(&mut changes, Condition::Failed, Some(77), 91), None);
 }
 
 #[test]
 fn a_plan_is_told_once_and_worse_if_somebody_loses_traffic() {
-    let mut journal = journal("c/y");
-    let first = journal.plan(&plan(1, Standing::Serving), 10);
+    let mut changes = changes("c/y");
+    let first = changes.plan(&plan(1, TrafficState::Serving), 10);
     assert_eq!(
         (first.len(), first[0].severity, first[0].id.as_str()),
         (1, Severity::Info, "plan:3@b/x.ff#1")
     );
 
-    assert_eq!(journal.plan(&plan(1, Standing::Serving), 11), []);
-    let second = journal.plan(&plan(2, Standing::Out { since_ms: 2 }), 12);
+    assert_eq!(changes.plan(&plan(1, TrafficState::Serving), 11), []);
+    let second = changes.plan(&plan(2, TrafficState::Out { since_ms: 2 }), 12);
     assert_eq!(
         (second[0].severity, second[0].fields["shares"].as_str()),
         (Severity::Warning, "a 0.0 %, b 100.0 %")
     );
 
-    assert_eq!(journal.plan(&plan(1, Standing::Serving), 13), []);
-    let mut short = plan(3, Standing::Out { since_ms: 2 });
+    assert_eq!(changes.plan(&plan(1, TrafficState::Serving), 13), []);
+    let mut short = plan(3, TrafficState::Out { since_ms: 2 });
     short.plan.shortfall = Some(Shortfall {
         load_rps: 100,
         unmoved_rps: 30,
     });
 
-    journal.plan(&short, 14);
-    assert_eq!(holding(&journal), ["RegionMeshCapacityShort"]);
-    journal.plan(&plan(4, Standing::Out { since_ms: 2 }), 15);
-    assert_eq!(holding(&journal), [""; 0]);
+    changes.plan(&short, 14);
+    assert_eq!(holding(&changes), ["RegionMeshCapacityShort"]);
+    changes.plan(&plan(4, TrafficState::Out { since_ms: 2 }), 15);
+    assert_eq!(holding(&changes), [""; 0]);
 }
 
 #[test]
 fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward() {
-    let mut journal = journal("c/y");
-    let ramping = |step, since_ms| Standing::Ramping { step, since_ms };
+    let mut changes = changes("c/y");
+    let ramping = |step, since_ms| TrafficState::Ramping { step, since_ms };
     let mut seq = 0;
-    let mut tell = |journal: &mut Journal, standing| {
+    let mut tell = |changes: &mut ChangeDetector, traffic_state| {
         seq += 1;
-        let events = journal.plan(&plan(seq, standing), seq);
+        let events = changes.plan(&plan(seq, traffic_state), seq);
         let ramp = events.iter().find(|event| event.kind == EventKind::Ramp);
 
         (
@@ -263,35 +263,35 @@ fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward
                     event.fields["percent"].clone(),
                 )
             }),
-            holding(journal).len(),
+            holding(changes).len(),
         )
     };
 
     let moved = |to: &str, percent: &str| Some((to.to_owned(), percent.to_owned()));
-    for (standing, expected) in [
-        (Standing::Gated { since_ms: 0 }, (None, 0)),
+    for (traffic_state, expected) in [
+        (TrafficState::CoolingDown { since_ms: 0 }, (None, 0)),
         (ramping(0, 1), (moved("forward", "1"), 0)),
         (ramping(0, 1), (None, 0)),
         (ramping(1, 2), (moved("forward", "5"), 0)),
         (ramping(0, 3), (moved("back", "1"), 1)),
         (ramping(0, 4), (moved("back", "1"), 1)),
         (ramping(1, 5), (moved("forward", "5"), 0)),
-        (Standing::Out { since_ms: 6 }, (moved("back", "0"), 1)),
-        (Standing::Gated { since_ms: 7 }, (None, 1)),
+        (TrafficState::Out { since_ms: 6 }, (moved("back", "0"), 1)),
+        (TrafficState::CoolingDown { since_ms: 7 }, (None, 1)),
         (ramping(0, 8), (moved("forward", "1"), 0)),
-        (Standing::Serving, (moved("done", "100"), 0)),
+        (TrafficState::Serving, (moved("done", "100"), 0)),
     ] {
         assert_eq!(
-            tell(&mut journal, standing.clone()),
+            tell(&mut changes, traffic_state.clone()),
             expected,
-            "{standing:?}"
+            "{traffic_state:?}"
         );
     }
 }
 
 #[test]
 fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() {
-    let mut journal = journal("c/y");
+    let mut changes = changes("c/y");
     let drain = Override {
         region: Some(region("a")),
         kind: OverrideKind::Drain,
@@ -303,7 +303,7 @@ fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() 
     };
 
     let ordered = |seq, yields: bool, all_failed_ms| {
-        let mut committed = plan(seq, Standing::Serving);
+        let mut committed = plan(seq, TrafficState::Serving);
         committed.plan.overrides = vec![drain.clone()];
 
         let yielded = YieldedOrder {
@@ -317,60 +317,60 @@ fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() 
         committed
     };
 
-    assert_eq!(journal.plan(&ordered(1, false, None), 1).len(), 1);
-    let events = journal.plan(&ordered(2, true, None), 2);
+    assert_eq!(changes.plan(&ordered(1, false, None), 1).len(), 1);
+    let events = changes.plan(&ordered(2, true, None), 2);
     assert_eq!(
         (events[1].id.as_str(), events[1].severity),
         ("order-yields:drain:a:3@b/x.ff#2", Severity::Warning)
     );
 
-    assert_eq!(holding(&journal), ["RegionMeshOrderYielded"]);
-    assert_eq!(journal.alerts().iter().next().unwrap().starts_ms, 7);
-    assert_eq!(journal.plan(&ordered(3, true, Some(3)), 3).len(), 1);
+    assert_eq!(holding(&changes), ["RegionMeshOrderYielded"]);
+    assert_eq!(changes.alerts().iter().next().unwrap().starts_ms, 7);
+    assert_eq!(changes.plan(&ordered(3, true, Some(3)), 3).len(), 1);
     assert_eq!(
-        holding(&journal),
+        holding(&changes),
         ["RegionMeshAllRegionsFailed", "RegionMeshOrderYielded"]
     );
 
-    let events = journal.plan(&ordered(4, false, None), 4);
+    let events = changes.plan(&ordered(4, false, None), 4);
     assert_eq!(
         (events[1].severity, events[1].fields["move"].as_str()),
         (Severity::Info, "stands")
     );
 
-    assert_eq!(holding(&journal), [""; 0]);
+    assert_eq!(holding(&changes), [""; 0]);
 }
 
 #[test]
 fn an_election_is_no_lack_of_a_leader_until_it_takes_too_long() {
-    let mut journal = journal("c/y");
+    let mut changes = changes("c/y");
     let ballot = |number| Ballot {
         number,
         agent: agent("b/x"),
         boot: 1,
     };
 
-    assert_eq!(journal.leader(None, 0), None);
+    assert_eq!(changes.leader(None, 0), None);
     assert_eq!(
-        journal.leader(Some(&ballot(1)), 5_000).unwrap().id,
+        changes.leader(Some(&ballot(1)), 5_000).unwrap().id,
         "leader:1@b/x.1"
     );
 
-    assert_eq!(journal.leader(Some(&ballot(1)), 6_000), None);
-    assert_eq!(journal.leader(None, 20_000), None);
-    assert_eq!(journal.leader(None, 29_999), None);
+    assert_eq!(changes.leader(Some(&ballot(1)), 6_000), None);
+    assert_eq!(changes.leader(None, 20_000), None);
+    assert_eq!(changes.leader(None, 29_999), None);
 
-    let event = journal.leader(None, 30_000).unwrap();
+    let event = changes.leader(None, 30_000).unwrap();
     assert_eq!(
-        (event.time_ms, event.severity, holding(&journal).len()),
+        (event.time_ms, event.severity, holding(&changes).len()),
         (20_000, Severity::Critical, 1)
     );
 
-    assert_eq!(journal.leader(None, 31_000), None);
+    assert_eq!(changes.leader(None, 31_000), None);
     assert_eq!(
-        journal.leader(Some(&ballot(2)), 32_000).unwrap().fields["before"],
+        changes.leader(Some(&ballot(2)), 32_000).unwrap().fields["before"],
         "b/x"
     );
 
-    assert_eq!(holding(&journal), [""; 0]);
+    assert_eq!(holding(&changes), [""; 0]);
 }

@@ -1,6 +1,6 @@
 //! The zones that DNS providers serve.
 
-use super::{Journal, quoted};
+use super::{ChangeDetector, quoted};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::event::{Event, EventKind, Severity};
 
@@ -15,7 +15,7 @@ pub struct ZoneState {
     pub drift: Vec<String>,
 }
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in the state of a provider's zone, changed or not. Only the agent that writes it
     /// knows.
     pub fn zone(&mut self, provider: &str, state: &ZoneState, now_ms: u64) -> Vec<Event> {
@@ -78,7 +78,7 @@ impl Journal {
             ]
             .into(),
             text: quoted(text),
-            witness: Some(self.own.clone()),
+            reported_by: Some(self.own.clone()),
         }
     }
 

@@ -1,14 +1,14 @@
 //! Committed plans.
 
-use super::{Journal, quoted, stamp};
+use super::{ChangeDetector, quoted, stamp};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::RegionName,
-    plan::{CommittedPlan, Plan, RegionPlan, Shortfall, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, Shortfall, TrafficState},
 };
 
-impl Journal {
+impl ChangeDetector {
     /// Takes in the last committed plan, changed or not.
     pub fn plan(&mut self, committed: &CommittedPlan, now_ms: u64) -> Vec<Event> {
         let known = self.plan.as_ref();
@@ -27,7 +27,7 @@ impl Journal {
 
         if let Some(before) = before {
             for (name, part) in &plan.regions {
-                let was = before.regions.get(name).map(|part| &part.standing);
+                let was = before.regions.get(name).map(|part| &part.traffic_state);
                 events.extend(self.climb(committed, name, was, part, now_ms));
             }
         }
@@ -76,7 +76,7 @@ fn event(committed: &CommittedPlan, before: Option<&Plan>) -> Event {
         ]
         .into(),
         text: quoted(&format!("plan #{} is committed: {}", at.seq, plan.reason)),
-        witness: None,
+        reported_by: None,
     }
 }
 
@@ -85,7 +85,7 @@ fn takes_traffic(before: &Plan, plan: &Plan) -> bool {
     let loses = |(name, part): (&RegionName, &RegionPlan)| {
         let last = before.regions.get(name);
         let had_traffic = last.is_some_and(|last| last.weight_bp > 0);
-        let is_limited = matches!(part.standing, Standing::Limited { .. });
+        let is_limited = matches!(part.traffic_state, TrafficState::Limited { .. });
 
         (had_traffic && part.weight_bp == 0) || is_limited
     };

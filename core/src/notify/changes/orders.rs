@@ -1,6 +1,6 @@
 //! Orders that yield, and a mesh whose regions all failed.
 
-use super::{Journal, quoted, stamp};
+use super::{ChangeDetector, quoted, stamp};
 use crate::notify::alert::MeshAlert;
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
@@ -9,7 +9,7 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeSet;
 
-impl Journal {
+impl ChangeDetector {
     /// Orders that begin to yield, and those that take effect again.
     pub(super) fn yielded(
         &mut self,
@@ -143,6 +143,6 @@ fn event(
         ]
         .into(),
         text: quoted(text),
-        witness: None,
+        reported_by: None,
     }
 }
