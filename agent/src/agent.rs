@@ -58,7 +58,7 @@ use regionmesh_mesh::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    status::{AgentInfo, StatusEntry, ServingStatus, servability::Servability},
+    status::{AgentInfo, ServingStatus, StatusEntry, servability::Servability},
 };
 use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
 use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingMetrics};
@@ -406,7 +406,8 @@ impl Agent {
                         serving: serving_facts.clone(),
                         servability: servability.clone(),
                     };
-                    let status_publisher = status_publisher(told, gossip.clone(), problems.clone(), stop);
+                    let status_publisher =
+                        status_publisher(told, gossip.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
                             ended = status_publisher => ended,
@@ -677,7 +678,9 @@ async fn run_serving(
 
     let tell = async {
         loop {
-            relay.status_entries.send_replace(status_entries.borrow_and_update().clone());
+            relay
+                .status_entries
+                .send_replace(status_entries.borrow_and_update().clone());
             relay
                 .servability
                 .send_replace(Some(servability.borrow_and_update().clone()));

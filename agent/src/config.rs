@@ -7,12 +7,12 @@ mod cost;
 mod dns;
 mod environment;
 mod faults;
-mod health;
-mod mesh;
-mod reading;
 #[cfg(test)]
 #[allow(clippy::panic)]
 pub(crate) mod fixture;
+mod health;
+mod mesh;
+mod reading;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};

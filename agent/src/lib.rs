@@ -16,7 +16,6 @@ pub mod cost;
 pub mod events;
 pub mod failover;
 pub mod front_door;
-pub mod known_plan;
 pub mod operators;
 pub mod peer_service;
 pub mod probe;

@@ -6,13 +6,10 @@
 mod render;
 
 use super::{common::Common, confirm::confirm};
-use crate::{
-    cli::error::CommandError,
-    config::Config,
-};
+use crate::{cli::error::CommandError, config::Config};
 use anyhow::Result;
-use regionmesh_dns::{DnsProvider, Outlook, ProviderError, Published, Settled};
 use regionmesh_client::{PlanDetail, PlannedRegion};
+use regionmesh_dns::{DnsProvider, Outlook, ProviderError, Published, Settled};
 use regionmesh_protocol::{
     identity::IdentityError,
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState},

@@ -6,7 +6,7 @@ use super::{
     traffic_state::{comparison_of, cooling_down_since},
     words::{self, are},
 };
-use crate::recovery::canary::TIMEOUT;
+use crate::recovery::canary::HOLDS_MAX;
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, TrafficState},
@@ -304,7 +304,7 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
         Ok(Some(comparison)) => {
             said.push(format!(
                 "{} of {} requests seen, {} errors; also {} probes, which count if no requests \
-                 come, or too few within {PATIENCE} times the hold",
+                 come, or too few within {HOLDS_MAX} times the hold",
                 comparison.own.requests(),
                 recovery.min_requests,
                 comparison.own.errors,

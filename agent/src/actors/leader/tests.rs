@@ -23,9 +23,10 @@ use regionmesh_mesh::{Peer, PeerError};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{
-        CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, TrafficState,
+        CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan,
+        TrafficState,
     },
-    status::{StatusEntry, LeaderStatus, ServingStatus, condition::Condition, entry::EntryVersion},
+    status::{LeaderStatus, ServingStatus, StatusEntry, condition::Condition, entry::EntryVersion},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{
@@ -615,7 +616,11 @@ async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_w
         .unwrap()
         .clone();
 
-    show(&fresh.snapshots, &fresh.id, &StatusEntry::Plan((*plan).clone()));
+    show(
+        &fresh.snapshots,
+        &fresh.id,
+        &StatusEntry::Plan((*plan).clone()),
+    );
     let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
         .await
         .unwrap();
@@ -625,13 +630,21 @@ async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_w
     );
 
     for number in [plan.stamp.ballot.number, plan.stamp.ballot.number + 1_000] {
-        show(&fresh.snapshots, &other, &StatusEntry::Plan(forged(&plan, number)));
+        show(
+            &fresh.snapshots,
+            &other,
+            &StatusEntry::Plan(forged(&plan, number)),
+        );
         // Reported once a while for each agent.
         let is_refused = || (fresh.refusals.count(reason::PLAN_NOT_COMMITTED) > 0).then_some(());
         eventually("the forged plan is refused", is_refused).await;
     }
 
-    show(&fresh.snapshots, &other, &StatusEntry::Plan((*plan).clone()));
+    show(
+        &fresh.snapshots,
+        &other,
+        &StatusEntry::Plan((*plan).clone()),
+    );
     let mut is_current = fresh.snapshots.is_current.subscribe();
     is_current.wait_for(|&is_current| is_current).await.unwrap();
 
@@ -708,7 +721,11 @@ async fn no_ballot_that_somebody_tells_of_ends_elections() {
     mesh.kill(&leader).await;
     for agent in &others {
         // Its agent lives on for all that can be seen.
-        show(&agent.snapshots, &thief, &StatusEntry::Leader(status_entries.clone()));
+        show(
+            &agent.snapshots,
+            &thief,
+            &StatusEntry::Leader(status_entries.clone()),
+        );
         let actor = mesh.network.actors.lock().unwrap()[&agent.id.region].clone();
         let prepare = AcceptorRequest::Prepare(last.clone());
         let asked = actor.call(
@@ -741,7 +758,11 @@ fn serving_board(told: &[(&str, bool, ServingStatus)]) -> BoardView {
     let snapshots = Snapshots::default();
     for (region, is_alive, status_entries) in told {
         let id: AgentId = format!("{region}/a").parse().unwrap();
-        show(&snapshots, &id, &StatusEntry::Serving(status_entries.clone()));
+        show(
+            &snapshots,
+            &id,
+            &StatusEntry::Serving(status_entries.clone()),
+        );
         snapshots.board.send_modify(|board| {
             Arc::make_mut(board).agents.get_mut(&id).unwrap().is_alive = *is_alive;
         });

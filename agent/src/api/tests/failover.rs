@@ -7,7 +7,7 @@ use crate::{
 };
 use regionmesh_core::{
     planning::{PlanInputs, RegionInput, Strategy, plan_order},
-    recovery::{ramp::RecoveryPolicy, canary::Evidence},
+    recovery::{canary::Evidence, ramp::RecoveryPolicy},
 };
 use regionmesh_protocol::{
     status::{Observations, condition::Observation},
@@ -133,7 +133,9 @@ impl Rig {
 #[tokio::test]
 async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_done() {
     let fixture = Rig::start().await;
-    let refused = fixture.order("drain", json!({ "region": "us-west-2" })).await;
+    let refused = fixture
+        .order("drain", json!({ "region": "us-west-2" }))
+        .await;
     assert!(
         refused.error(503).contains("no leader is known"),
         "{}",
@@ -143,7 +145,9 @@ async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_
     // A leader that is not connected.
     fixture.plan();
 
-    let refused = fixture.order("drain", json!({ "region": "us-west-2" })).await;
+    let refused = fixture
+        .order("drain", json!({ "region": "us-west-2" }))
+        .await;
     assert!(
         refused.error(503).contains("the leader can't be reached"),
         "{}",
@@ -186,11 +190,13 @@ async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() 
         (&json!("drain"), &json!("ann"), &json!(61_000))
     );
 
-    fixture.order("restore", json!({ "region": "eu-west-1" }))
+    fixture
+        .order("restore", json!({ "region": "eu-west-1" }))
         .await
         .ok(200);
     fixture.order("hold", json!({})).await.ok(200);
-    fixture.order("promote", json!({ "region": "us-west-2" }))
+    fixture
+        .order("promote", json!({ "region": "us-west-2" }))
         .await
         .ok(200);
 }
@@ -254,10 +260,12 @@ async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
     );
 
     assert_eq!(fixture.snapshots.plan.borrow().clone(), before);
-    fixture.order("what-if", json!({ "assume": { "nowhere": "failed" } }))
+    fixture
+        .order("what-if", json!({ "assume": { "nowhere": "failed" } }))
         .await
         .error(404);
-    fixture.order("what-if", json!({ "assume": { "us-west-2": "sleepy" } }))
+    fixture
+        .order("what-if", json!({ "assume": { "us-west-2": "sleepy" } }))
         .await
         .error(400);
 }
@@ -284,13 +292,21 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         ..Observations::default()
     };
 
-    fixture.tell("eu-west-1/node-0", true, vec![StatusEntry::Observations(observed)]);
+    fixture.tell(
+        "eu-west-1/node-0",
+        true,
+        vec![StatusEntry::Observations(observed)],
+    );
     let own = Observations {
         own: Some(Condition::Failed),
         ..Observations::default()
     };
 
-    fixture.tell("ap-south-1/node-0", true, vec![StatusEntry::Observations(own)]);
+    fixture.tell(
+        "ap-south-1/node-0",
+        true,
+        vec![StatusEntry::Observations(own)],
+    );
     let committed = (**fixture.snapshots.plan.borrow().as_ref().unwrap()).clone();
     History::open(&fixture.api.config.data_dir)
         .unwrap()
@@ -335,12 +351,13 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
 async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_replaces_it() {
     let fixture = Rig::start().await;
     fixture.lead().await;
-    fixture.order(
-        "drain",
-        json!({ "region": "eu-west-1", "why": "disks", "for_ms": 7_200_000 }),
-    )
-    .await
-    .ok(200);
+    fixture
+        .order(
+            "drain",
+            json!({ "region": "eu-west-1", "why": "disks", "for_ms": 7_200_000 }),
+        )
+        .await
+        .ok(200);
 
     let body = json!({ "region": "eu-west-1", "by": "bob", "why": "look" });
     let refused = fixture.order("hold", body.clone()).await;
@@ -375,11 +392,14 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
 async fn the_last_region_that_can_serve_is_drained_only_by_force() {
     let fixture = Rig::start().await;
     fixture.lead().await;
-    fixture.order("drain", json!({ "region": "eu-west-1" }))
+    fixture
+        .order("drain", json!({ "region": "eu-west-1" }))
         .await
         .ok(200);
 
-    let refused = fixture.order("drain", json!({ "region": "us-west-2" })).await;
+    let refused = fixture
+        .order("drain", json!({ "region": "us-west-2" }))
+        .await;
     assert!(
         refused.error(409).contains("drained in name only"),
         "{}",
@@ -432,11 +452,13 @@ async fn who_orders_is_the_tokens_name_or_must_be_said() {
         .json();
 
     assert_eq!(done["plan"]["overrides"][0]["by"], "carol");
-    fixture.send(
-        fixture.http
-            .post(fixture.url("/v1/failover/hold"))
-            .bearer_auth("carol"),
-    )
-    .await
-    .error(403);
+    fixture
+        .send(
+            fixture
+                .http
+                .post(fixture.url("/v1/failover/hold"))
+                .bearer_auth("carol"),
+        )
+        .await
+        .error(403);
 }

@@ -106,21 +106,31 @@ async fn a_model_is_where_living_agents_say_it_is() {
     });
 
     assert_eq!(models, json!({ "models": [expected] }));
-    assert_eq!(fixture.get("/v1/models/resnet").await.ok(200).json(), expected);
+    assert_eq!(
+        fixture.get("/v1/models/resnet").await.ok(200).json(),
+        expected
+    );
     assert_eq!(
         fixture.get("/v1/status").await.ok(200).json()["models"],
         models["models"]
     );
 
-    assert!(fixture.get("/v1/models/bert").await.error(404).contains("bert"));
+    assert!(
+        fixture
+            .get("/v1/models/bert")
+            .await
+            .error(404)
+            .contains("bert")
+    );
     // Known elsewhere, not held here: its files can't be shown, and it can be promoted and deleted.
     fixture.get("/v1/models/resnet/versions/2").await.error(404);
-    fixture.post(
-        "/v1/models/resnet/versions/2/promote",
-        r#"{"alias":"canary","force":true}"#,
-    )
-    .await
-    .ok(200);
+    fixture
+        .post(
+            "/v1/models/resnet/versions/2/promote",
+            r#"{"alias":"canary","force":true}"#,
+        )
+        .await
+        .ok(200);
 }
 
 #[tokio::test]
@@ -153,7 +163,8 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
         (&json!("production"), &json!("1"), &json!("ada"))
     );
 
-    fixture.catalogued(|catalogue| !catalogue.aliases.is_empty())
+    fixture
+        .catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
     assert_eq!(
         fixture.get("/v1/models/resnet").await.ok(200).json()["aliases"],
@@ -208,22 +219,25 @@ async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicat
         "{early}"
     );
 
-    fixture.post(
-        "/v1/models/resnet/versions/1/promote",
-        r#"{"alias":"production","force":true}"#,
-    )
-    .await
-    .ok(200);
-
-    fixture.post("/v1/models/resnet/versions/1/delete?force=true", "")
+    fixture
+        .post(
+            "/v1/models/resnet/versions/1/promote",
+            r#"{"alias":"production","force":true}"#,
+        )
         .await
         .ok(200);
-    fixture.post(
-        "/v1/models/resnet/versions/1/promote",
-        r#"{"alias":"production"}"#,
-    )
-    .await
-    .error(404);
+
+    fixture
+        .post("/v1/models/resnet/versions/1/delete?force=true", "")
+        .await
+        .ok(200);
+    fixture
+        .post(
+            "/v1/models/resnet/versions/1/promote",
+            r#"{"alias":"production"}"#,
+        )
+        .await
+        .error(404);
 }
 
 #[tokio::test]
@@ -245,7 +259,8 @@ async fn a_damaged_version_is_found_and_named() {
         "{error}"
     );
 
-    fixture.post("/v1/models/resnet/versions/2/verify", "")
+    fixture
+        .post("/v1/models/resnet/versions/2/verify", "")
         .await
         .error(404);
 }
@@ -263,12 +278,14 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
             .contains("resnet@1")
     );
 
-    fixture.catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty())
+    fixture
+        .catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty())
         .await;
     fixture.get("/v1/models/resnet/versions/1").await.error(404);
     fixture.post(delete, "").await.error(404);
     assert!(
-        !fixture.dir
+        !fixture
+            .dir
             .path()
             .join("store/models/resnet/1/model.onnx")
             .exists()
@@ -276,10 +293,17 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
 
     // The name never stands for other content; what it stood for may come back.
     let upload = fixture.begin("resnet", "1").await;
-    fixture.add(&upload, "model.onnx", "other weights")
+    fixture
+        .add(&upload, "model.onnx", "other weights")
         .await
         .ok(201);
-    assert!(fixture.commit(&upload).await.error(409).contains("was deleted"));
+    assert!(
+        fixture
+            .commit(&upload)
+            .await
+            .error(409)
+            .contains("was deleted")
+    );
     fixture.publish("resnet", "1", "weights").await;
     fixture.get("/v1/models/resnet/versions/1").await.ok(200);
 }
@@ -288,15 +312,22 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
 async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
     let fixture = Rig::start().await;
     fixture.publish("resnet", "1", "weights").await;
-    fixture.post(
-        "/v1/models/resnet/versions/1/promote",
-        r#"{"alias":"production","force":true}"#,
-    )
-    .await
-    .ok(200);
+    fixture
+        .post(
+            "/v1/models/resnet/versions/1/promote",
+            r#"{"alias":"production","force":true}"#,
+        )
+        .await
+        .ok(200);
 
     let delete = "/v1/models/resnet/versions/1/delete";
-    assert!(fixture.post(delete, "").await.error(409).contains("production"));
+    assert!(
+        fixture
+            .post(delete, "")
+            .await
+            .error(409)
+            .contains("production")
+    );
     fixture.get("/v1/models/resnet/versions/1").await.ok(200);
 
     let done = fixture
@@ -334,7 +365,8 @@ fn a_full_disk_is_told_apart_from_other_failures() {
 async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_the_reasons_before() {
     let fixture = Rig::start().await;
     fixture.publish("resnet", "1", "weights").await;
-    fixture.catalogued(|catalogue| !catalogue.versions.is_empty())
+    fixture
+        .catalogued(|catalogue| !catalogue.versions.is_empty())
         .await;
 
     let content = fixture.snapshots.catalogue.borrow().versions[0].content;
@@ -360,7 +392,10 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
         fixture.tell(
             agent,
             true,
-            vec![StatusEntry::Holdings(held.clone()), StatusEntry::Servability(servability)],
+            vec![
+                StatusEntry::Holdings(held.clone()),
+                StatusEntry::Servability(servability),
+            ],
         );
     };
 
@@ -453,7 +488,10 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         fixture.tell(
             agent,
             true,
-            vec![StatusEntry::Holdings(held.clone()), StatusEntry::Servability(servability)],
+            vec![
+                StatusEntry::Holdings(held.clone()),
+                StatusEntry::Servability(servability),
+            ],
         );
     };
 
@@ -461,7 +499,8 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
     regions
         .iter()
         .for_each(|region| tell(&format!("{region}/node-0"), None));
-    fixture.snapshots
+    fixture
+        .snapshots
         .catalogue
         .send_replace(Arc::new(catalogue.clone()));
 
@@ -531,16 +570,19 @@ async fn versions_and_aliases_of_a_model_never_share_a_name() {
 
     let promote = "/v1/models/resnet/versions/1/promote";
     assert!(
-        fixture.post(promote, r#"{"alias":"1","force":true}"#)
+        fixture
+            .post(promote, r#"{"alias":"1","force":true}"#)
             .await
             .error(409)
             .contains("has a version 1")
     );
 
-    fixture.post(promote, r#"{"alias":"canary","force":true}"#)
+    fixture
+        .post(promote, r#"{"alias":"canary","force":true}"#)
         .await
         .ok(200);
-    fixture.catalogued(|catalogue| !catalogue.aliases.is_empty())
+    fixture
+        .catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
 
     for name in ["canary", "production"] {
