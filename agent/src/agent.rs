@@ -26,7 +26,6 @@ use crate::{
         books::Books,
         view::{CostHandler, LiveView},
     },
-    dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderHandler,
     operators::{Operators, link::AttestedLink},
     peer_service::Desk,
@@ -53,6 +52,7 @@ use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_core::planning::servability::RegionModels;
+use regionmesh_dns::{DnsArguments, DnsMetrics, Guide};
 use regionmesh_mesh::{
     Identity, Mesh, MeshActor, MeshArguments, MeshMetrics, PeerActor, PeerArguments, PeerLink,
 };
@@ -310,8 +310,9 @@ impl Agent {
             quarantine: quarantine.clone(),
         };
 
+        let dns_config = Arc::new(config.for_dns());
         let dns_arguments = DnsArguments {
-            config: config.clone(),
+            config: dns_config.clone(),
             plan: snapshots.plan.subscribe(),
             board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
@@ -453,9 +454,9 @@ impl Agent {
             children.push(service("serving", Arc::new(run)));
         }
 
-        for provider in providers::configured(&config, &registry).await? {
+        for provider in regionmesh_dns::configured(&dns_config, &registry).await? {
             let name = provider.name();
-            let arguments = ProviderArguments::new(config.clone(), provider, snapshots.clone());
+            let arguments = ProviderArguments::new(dns_config.clone(), provider, snapshots.clone());
             children.push(service(
                 name,
                 Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed()),
@@ -626,7 +627,13 @@ async fn run_dns(
         return Ok(());
     };
 
-    dns::run(arguments, &snapshots, stop)
+    let guide = Guide {
+        freeze: snapshots.freeze.subscribe(),
+        resumed: snapshots.resumed.clone(),
+        is_current: snapshots.is_current.clone(),
+    };
+
+    regionmesh_dns::run(arguments, guide, stop)
         .await
         .map_err(|error| error.to_string())
 }

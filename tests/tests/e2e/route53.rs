@@ -1,19 +1,13 @@
 //! The Route 53 provider against the strict fake: fences, races, lost answers, throttling, drift.
 
-use regionmesh::{
-    config::RecordKind,
-    dns::providers::{
-        DnsProvider, ProviderError, first_plan,
-        metrics::ProviderMetrics,
-        route53::{Route53, api::Timeouts, fence::Fence},
-    },
+use regionmesh_dns::{
+    DnsProvider, ProviderError, RecordKind, first_plan,
+    route53::{ProviderMetrics, Route53, Timeouts},
 };
 use regionmesh_tests::{
     route53::{
         CheckKind, Fault, Options, Policy, Set, ZONE_ID,
-        bench::{
-            Bench, EVEN, FENCE, REGIONS, SERVICE, config, plan, provider, publish, quiet, section,
-        },
+        bench::{Bench, EVEN, FENCE, REGIONS, SERVICE, plan, provider, publish, quiet, section},
         client,
     },
     wait::{claim, seconds, until},
@@ -469,7 +463,7 @@ async fn the_accounts_rate_is_kept_to() {
 
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -617,7 +611,7 @@ async fn drift_is_reported_and_put_right() {
     let outlook = provider.preview(&plan).await.unwrap();
     assert!(outlook.is_drift);
 
-    let kind = |difference: &regionmesh::dns::providers::Difference| {
+    let kind = |difference: &regionmesh_dns::Difference| {
         (difference.wanted.is_some(), difference.found.is_some())
     };
     let kinds: BTreeMap<_, _> = outlook
@@ -664,7 +658,7 @@ async fn other_settings_make_other_checks_and_the_old_ones_go_after_the_records_
 
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -696,7 +690,7 @@ async fn other_settings_make_other_checks_and_the_old_ones_go_after_the_records_
     // And back: the caller references of the first ones are spent.
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -721,7 +715,7 @@ async fn checks_are_left_alone_once_another_writer_came_after() {
         .unwrap();
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -772,7 +766,7 @@ async fn a_change_of_the_kind_of_records_is_one_batch() {
         RecordKind::Failover,
         RecordKind::Weighted,
     ]) {
-        bench.config.dns.route53.as_mut().unwrap().records = kind;
+        bench.config.settings.route53.as_mut().unwrap().records = kind;
         let provider = bench.provider().await;
         let published = publish(&provider, &plan(&bench.config, seq, EVEN))
             .await
@@ -867,13 +861,13 @@ async fn a_small_page_size_and_the_old_form_of_errors_change_nothing() {
 #[tokio::test]
 async fn a_zone_that_is_not_ours_is_refused_with_advice() {
     let mut bench = Bench::new(Options::default()).await;
-    bench.config.dns.zone = "ml.example.net".into();
+    bench.config.settings.zone = "ml.example.net".into();
 
     let error = publish(&bench.provider().await, &plan(&bench.config, 1, EVEN))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("dns.route53.zone_id"), "{error}");
-    bench.config.dns.route53.as_mut().unwrap().zone_id = "ZOTHER".into();
+    bench.config.settings.route53.as_mut().unwrap().zone_id = "ZOTHER".into();
 
     let error = publish(&bench.provider().await, &plan(&bench.config, 1, EVEN))
         .await
@@ -917,17 +911,4 @@ async fn name_servers_that_do_not_answer_the_plan_are_told_of() {
     published.receipt.changes.clear();
     let error = provider.settle(&published, &quiet).await.unwrap_err();
     assert!(error.to_string().contains("instead of"), "{error}");
-}
-
-#[test]
-fn a_fence_in_the_zone_reads_as_documented() {
-    let config = config("http://127.0.0.1:1", ZONE_ID, &[]);
-    let plan = plan(&config, 12, EVEN);
-    let fence = Fence::new(
-        &plan.stamp,
-        "9f86d081".into(),
-        ["us-west-2".to_owned()].into(),
-    );
-
-    assert_eq!(fence.to_string(), "v1 4 12 us-west-2/node-0 9f86d081");
 }

@@ -13,10 +13,7 @@ use aws_sdk_route53::{
     },
 };
 use futures::{FutureExt, future::BoxFuture};
-use regionmesh::{
-    config::{Config, RecordKind},
-    dns::providers::{DnsProvider, ProviderError, first_plan},
-};
+use regionmesh_dns::{Config, DnsProvider, ProviderError, RecordKind, first_plan};
 use regionmesh_tests::{
     route53::{
         FakeRoute53, Options, ZONE_ID,
@@ -325,7 +322,7 @@ async fn a_change_of_the_kind_of_records_is_taken(mut bench: Bench) {
         RecordKind::Latency,
         RecordKind::Failover,
     ]) {
-        bench.config.dns.route53.as_mut().unwrap().records = kind;
+        bench.config.settings.route53.as_mut().unwrap().records = kind;
         let provider = provider(&bench.config, seconds(10)).await;
         let plan = plan(&bench.config, seq, EVEN);
 
@@ -383,7 +380,7 @@ async fn other_settings_make_other_checks_and_the_old_ones_go(mut bench: Bench) 
     let before = ids(&bench).await;
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -483,7 +480,7 @@ async fn every_case_holds_on_the_fake() {
         .await;
         let mut config = config(&fake.url(), ZONE_ID, &[]);
 
-        config.dns.route53.as_mut().unwrap().verify = false;
+        config.settings.route53.as_mut().unwrap().verify = false;
         let client = client(&fake.url(), seconds(10)).await;
         case(Bench {
             client,
@@ -564,7 +561,7 @@ async fn every_case_holds_on_moto_but_for_the_rules_that_it_breaks() {
             .to_owned();
         let mut config = config(&moto.url, &zone_id, &[]);
 
-        config.dns.route53.as_mut().unwrap().verify = false;
+        config.settings.route53.as_mut().unwrap().verify = false;
         let bench = Bench {
             client: client.clone(),
             config,
