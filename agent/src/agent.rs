@@ -28,7 +28,7 @@ use crate::{
     },
     failover::OrderHandler,
     operators::{Operators, link::AttestedLink},
-    peer_service::Desk,
+    peer_service::RequestHandler,
     refusals::Refusals,
     reload::Reloader,
     replication::{
@@ -252,7 +252,7 @@ impl Agent {
             operators: operators.clone(),
         };
 
-        let handler = Arc::new(Desk {
+        let handler = Arc::new(RequestHandler {
             leader: leader.clone(),
             orders: orders.clone(),
             replicator: replicator.clone(),
@@ -672,7 +672,7 @@ async fn run_serving(
     })?;
     let own = arguments.region.clone();
     let server = Server::new(arguments);
-    let mut status_entries = server.status_entries();
+    let mut status_entries = server.facts();
     let mut servability = server.servability();
     let mut problems = server.problems();
 

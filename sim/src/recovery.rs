@@ -6,7 +6,7 @@ use crate::random::Random;
 use regionmesh_core::{
     planning::{PlanInputs, RegionInput, Strategy, next_plan},
     recovery::{
-        canary::{Evidence, Trial},
+        canary::{CanaryComparison, Evidence},
         ramp::RecoveryPolicy,
     },
 };
@@ -133,7 +133,7 @@ pub fn play(seed: u64, comeback: &Comeback) -> Outcome {
                     &mut random,
                 );
 
-                told.push_back(Some(Trial {
+                told.push_back(Some(CanaryComparison {
                     step,
                     since_ms,
                     own,

@@ -505,7 +505,7 @@ async fn tell_alerts(
 
         // The one before may be telling it just now.
         let has_settled = responsible_since.is_some_and(|since| now >= since + TAKEOVER);
-        let is_ours = |alert: &&Alert| match &alert.witness {
+        let is_ours = |alert: &&Alert| match &alert.reported_by {
             Some(witness) => *witness == receiver_task.own,
             None => has_settled,
         };

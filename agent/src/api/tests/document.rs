@@ -188,7 +188,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         description: "d".into(),
         starts_ms: 1,
         ended_ms: None,
-        witness: None,
+        reported_by: None,
     }]));
 
     let document = document(&fixture).await;
