@@ -23,9 +23,7 @@ pub const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
 
 /// A provider, the fake that it talks to, and the configuration.
 pub struct Bench {
-    /// The fake.
     pub fake: FakeRoute53,
-    /// The configuration.
     pub config: Config,
 }
 
@@ -141,7 +139,7 @@ pub fn section(config: &Config) -> &Route53Config {
 
 /// A provider that waits so long for one answer.
 pub async fn provider(config: &Config, request: Duration) -> Route53 {
-    let patience = Patience {
+    let timeouts = Patience {
         request,
         operation: seconds(20),
         in_sync: seconds(20),
@@ -152,7 +150,7 @@ pub async fn provider(config: &Config, request: Duration) -> Route53 {
     let client = client(url, request).await;
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
 
-    Route53::new(config, section(config), client, patience, metrics)
+    Route53::new(config, section(config), client, timeouts, metrics)
 }
 
 /// A committed plan: `(region, basis points)` in [`REGIONS`]' order.
@@ -168,7 +166,7 @@ pub fn plan(config: &Config, seq: u64, weights_bp: [u16; 3]) -> CommittedPlan {
 /// Every region its full share.
 pub const EVEN: [u16; 3] = [10_000, 10_000, 10_000];
 
-/// Tells nobody.
+/// Publishes nothing.
 pub fn quiet(_: &str) {}
 
 /// Makes the zone as the plan says.
