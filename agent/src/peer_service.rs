@@ -9,12 +9,12 @@ use crate::{
     actors::messages::{LeaderMessage, ReplicatorMessage},
     address::Address,
     failover::{HOPS, OrderDesk},
-    mesh::handle::PeerService,
     operators::Operators,
     refusals::{Refusals, reason},
     replication::publish::Publisher,
 };
 use async_trait::async_trait;
+use regionmesh_mesh::PeerService;
 use regionmesh_protocol::{
     identity::AgentId,
     plan::Order,

@@ -21,7 +21,6 @@ use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     address::Address,
     config::Config,
-    mesh::handle::PeerLink,
     refusals::Refusals,
     snapshots::Snapshots,
     store::{
@@ -33,6 +32,7 @@ use crate::{
 use driver::Driver;
 pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_mesh::PeerLink;
 use regionmesh_protocol::{
     identity::AgentId,
     plan::CommittedPlan,

@@ -3,11 +3,11 @@
 use crate::{
     actors::cost::Verdict,
     cost::books::Books,
-    mesh::handle::PeerError,
     store::{clean::Cleaned, metadata::Scan},
 };
 use ractor::RpcReplyPort;
 use regionmesh_core::health::probe::ProbeResult;
+use regionmesh_mesh::PeerError;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{catalogue::Catalogue, digest::Digest, manifest::VersionSummary},

@@ -16,9 +16,7 @@ use crate::{
     address::Address,
     config::Config,
     cost::books::Books,
-    mesh::handle::{Peer, PeerLink},
     replication::{clock::HybridClock, fetch::Fetcher},
-    serving::quarantine::Quarantine,
     snapshots::Snapshots,
     store::{
         metadata::Scan,
@@ -27,6 +25,7 @@ use crate::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::replication::{SyncAction, plan_sync};
+use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{
@@ -38,6 +37,7 @@ use regionmesh_protocol::{
     wire::PeerReply,
 };
 use regionmesh_runtime::logging::Reminder;
+use regionmesh_serving::Quarantine;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

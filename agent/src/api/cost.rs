@@ -5,7 +5,6 @@ use super::{
     access::{By, Operator},
     models::{json, text},
     reply::ApiError,
-    types::{PricesBody, PricesDone},
 };
 use crate::cost::{
     answers::{self, AnswerError, Format, Sources},
@@ -24,6 +23,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use regionmesh_client::{PricesBody, PricesDone};
 use regionmesh_cost::{
     Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, parse_date, read_prices,
 };

@@ -1,12 +1,12 @@
 //! Errors as HTTP answers.
 
-use super::types::ErrorBody;
 use crate::{replication::publish::PublishError, store::models::ModelError};
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use regionmesh_client::ErrorBody;
 use regionmesh_protocol::{models::manifest::ManifestError, text::visible};
 
 /// Longest error message, characters.

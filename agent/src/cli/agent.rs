@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Run one agent of a mesh. SIGHUP reloads the configuration, SIGTERM drains and stops.
 #[derive(Debug, clap::Args)]
-pub struct AgentCommand {
+pub(super) struct AgentCommand {
     /// The configuration, TOML; docs/reference/settings.md lists all settings.
     #[arg(long)]
     config: PathBuf,
@@ -26,7 +26,7 @@ pub struct AgentCommand {
 
 impl AgentCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         // First of all: from here on no signal ends the process unasked, and none that comes while
         // it starts is lost.
         let mut terminate = signal(SignalKind::terminate())?;

@@ -1,10 +1,7 @@
 //! Frames on a bulk stream, and how one is opened.
 
-use crate::mesh::{
-    handle::{Peer, PeerError},
-    links::Mesh,
-};
 use async_trait::async_trait;
+use regionmesh_mesh::{Mesh, Peer, PeerError};
 use regionmesh_protocol::{
     codec::{self, MESSAGE_LIMIT},
     identity::AgentId,

@@ -5,7 +5,6 @@ mod rivals;
 
 use super::clock::HybridClock;
 use crate::{
-    mesh::handle::PeerLink,
     snapshots::Snapshots,
     store::{
         models::{ModelError, ModelStore},
@@ -15,6 +14,7 @@ use crate::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use regionmesh_core::replication::{conflict_name, keeps_name};
+use regionmesh_mesh::PeerLink;
 use regionmesh_protocol::{
     clock::HybridTime,
     identity::RegionName,

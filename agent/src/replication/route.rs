@@ -1,10 +1,11 @@
 //! From where a version is fetched, by what that costs: from the cheapest of the regions that hold
 //! it, or later from one that is about to. Pure; the rules are in regionmesh-cost.
 
-use crate::{config::Config, snapshots::LinkInfo};
+use crate::config::Config;
 use regionmesh_cost::{
     FanOutLimits, Money, NoPrice, Pricing, ReplicationSource, fan_out, price_per_gb, source_tiers,
 };
+use regionmesh_mesh::LinkInfo;
 use regionmesh_protocol::identity::{AgentId, RegionName};
 use std::{
     collections::{BTreeMap, BTreeSet},

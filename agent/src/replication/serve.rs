@@ -4,13 +4,11 @@ use super::{
     bulk::{in_time, read_frame, write_frame},
     metrics::ReplicationMetrics,
 };
-use crate::{
-    mesh::handle::BulkService,
-    store::models::{ModelError, ModelStore},
-};
+use crate::store::models::{ModelError, ModelStore};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use regionmesh_mesh::BulkService;
 use regionmesh_protocol::{
     identity::AgentId,
     models::{chunking::CHUNK_MAX, digest::Digest},

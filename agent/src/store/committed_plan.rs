@@ -8,6 +8,7 @@ use regionmesh_protocol::{
     codec::{self, CodecError},
     plan::CommittedPlan,
 };
+use regionmesh_runtime::files::replace_file;
 use std::{
     fs::File,
     io::{ErrorKind, Read},
@@ -108,8 +109,7 @@ pub fn save(data_dir: &Path, plan: &CommittedPlan) -> Result<(), CommittedPlanEr
         error,
     })?;
     let content = [checksum(&body).as_bytes(), &body[..]].concat();
-    let written =
-        std::fs::create_dir_all(data_dir).and_then(|()| super::replace_file(&path, &content));
+    let written = std::fs::create_dir_all(data_dir).and_then(|()| replace_file(&path, &content));
 
     written.map_err(|error| CommittedPlanError::Io {
         action: "write",

@@ -21,26 +21,11 @@ mod watched;
 use health::StoreHealth;
 use object_store::{ObjectStore, multipart::MultipartStore};
 pub use open::{OpenError, open};
-use std::{
-    fs::File,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// How long one call of a local store may take: file systems have no timeouts of their own, clients
 /// of remote stores do.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Writes a file whole or not at all: beside it, made durable, then renamed over the old. Blocks.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
-}
 
 /// Who writes: an agent of the region, in one of its lives.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -239,7 +239,7 @@ fn syntax_fault(block: &Block) -> Option<String> {
 
 #[test]
 fn every_code_block_is_checked() {
-    let sources = pages::sources(&root().join("agent/src"));
+    let sources = pages::sources(&root().join("agent"));
     let mut faults = Vec::new();
     for block in blocks() {
         let mut fault = |what: String| faults.push(format!("{}: {what}", block.place));

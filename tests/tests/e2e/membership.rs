@@ -3,7 +3,9 @@
 
 mod changes;
 
-use regionmesh::{api::types::MembersStatus, config::Config};
+use regionmesh::config::Config;
+use regionmesh_client::MembersStatus;
+use regionmesh_protocol::identity::RegionName;
 use regionmesh_tests::{
     agents::configure_agent,
     api::Api,
@@ -113,6 +115,11 @@ async fn reconfigure(mesh: &TestMesh, index: usize, adjust: impl FnOnce(&mut Con
     mesh.revive(index).await;
 }
 
+mod changes;
+
+use regionmesh::config::Config;
+use regionmesh_client::MembersStatus;
+use regionmesh_protocol::identity::RegionName;
 pub(super) fn no_witness(config: &mut Config) {
     config.witness = None;
 }

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::{
-    mesh::handle::{Peer, PeerError},
     refusals::reason,
     store::{
         history,
@@ -20,6 +19,7 @@ use regionmesh_core::{
     planning::load::LoadMeter,
     recovery::trial::Evidence,
 };
+use regionmesh_mesh::{Peer, PeerError};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{

@@ -9,13 +9,10 @@
 //! ours, and finds our version when it asks in turn. Regions that cannot reach each other detect
 //! the conflict by replication.
 
-use crate::{
-    mesh::handle::{Peer, PeerLink},
-    replication::clock::HybridClock,
-    snapshots::Snapshots,
-};
+use crate::{replication::clock::HybridClock, snapshots::Snapshots};
 use futures::future::join_all;
 use regionmesh_core::replication::keeps_name;
+use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{Manifest, VersionSummary},
