@@ -24,12 +24,11 @@ use crate::{
     cost::{
         archive::Archive,
         books::Books,
-        view::{CostDesk, LiveView},
+        view::{CostHandler, LiveView},
     },
-    dns::{self, DnsArguments, metrics::DnsMetrics, providers},
-    failover::OrderDesk,
+    failover::OrderHandler,
     operators::{Operators, link::AttestedLink},
-    peer_service::Desk,
+    peer_service::RequestHandler,
     refusals::Refusals,
     reload::Reloader,
     replication::{
@@ -53,12 +52,13 @@ use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_core::planning::servability::RegionModels;
+use regionmesh_dns::{DnsArguments, DnsMetrics, Guide};
 use regionmesh_mesh::{
     Identity, Mesh, MeshActor, MeshArguments, MeshMetrics, PeerActor, PeerArguments, PeerLink,
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    status::{AgentFacts, Fact, ServingFacts, servability::Servability},
+    status::{AgentInfo, ServingStatus, StatusEntry, servability::Servability},
 };
 use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
 use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingMetrics};
@@ -74,7 +74,7 @@ const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
 /// How long services may take to end what is in progress at the stop; they have limits of their
 /// own, which are shorter.
-const FAREWELL: Duration = Duration::from_secs(25);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A running agent.
 pub struct Agent {
@@ -178,7 +178,7 @@ impl Agent {
             meter: meter.clone(),
         };
 
-        let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
+        let (tell_serving, serving_facts) = watch::channel(ServingStatus::default());
         // An agent without the embedded server tells nothing of versions.
         let (tell_servability, servability) =
             watch::channel(config.serving.embedded.then(Servability::default));
@@ -243,16 +243,16 @@ impl Agent {
             metrics: cost_metrics.clone(),
         };
 
-        let cost = CostDesk::new(archive, books.clone(), live_cost, cost_metrics);
+        let cost = CostHandler::new(archive, books.clone(), live_cost, cost_metrics);
 
-        let orders = OrderDesk {
+        let orders = OrderHandler {
             leader: leader.clone(),
             peers: peers.clone(),
             snapshots: snapshots.clone(),
             operators: operators.clone(),
         };
 
-        let desk = Arc::new(Desk {
+        let handler = Arc::new(RequestHandler {
             leader: leader.clone(),
             orders: orders.clone(),
             replicator: replicator.clone(),
@@ -310,8 +310,9 @@ impl Agent {
             quarantine: quarantine.clone(),
         };
 
+        let dns_config = Arc::new(config.for_dns());
         let dns_arguments = DnsArguments {
-            config: config.clone(),
+            config: dns_config.clone(),
             plan: snapshots.plan.subscribe(),
             board: snapshots.board.subscribe(),
             metrics: DnsMetrics::new(&registry)?,
@@ -332,7 +333,7 @@ impl Agent {
 
         let dns_snapshots = snapshots.clone();
         let problems = snapshots.problems.clone();
-        let facts = AgentFacts {
+        let status_entries = AgentInfo {
             version: crate::VERSION.into(),
             started_ms,
             boot,
@@ -369,7 +370,7 @@ impl Agent {
             Child::new(
                 "peer",
                 || PeerActor,
-                PeerArguments { service: desk },
+                PeerArguments { service: handler },
                 Address::vacant("peer"),
             ),
             Child::new(
@@ -401,14 +402,15 @@ impl Agent {
                 Arc::new(move |stop| {
                     let mesh = publishing.clone();
                     let told = Told {
-                        agent: facts.clone(),
+                        agent: status_entries.clone(),
                         serving: serving_facts.clone(),
                         servability: servability.clone(),
                     };
-                    let herald = herald(told, gossip.clone(), problems.clone(), stop);
+                    let status_publisher =
+                        status_publisher(told, gossip.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
-                            ended = herald => ended,
+                            ended = status_publisher => ended,
                             never = mesh.publish_links(REPEAT_FACTS) => match never {},
                         }
                     }
@@ -440,7 +442,7 @@ impl Agent {
         if config.serving.embedded {
             let address = config.listen.serving;
             let relay = ServingRelay {
-                facts: tell_serving,
+                status_entries: tell_serving,
                 servability: tell_servability,
                 peers: Arc::new(tell_peers),
                 snapshots: snapshots.clone(),
@@ -452,9 +454,9 @@ impl Agent {
             children.push(service("serving", Arc::new(run)));
         }
 
-        for provider in providers::configured(&config, &registry).await? {
+        for provider in regionmesh_dns::configured(&dns_config, &registry).await? {
             let name = provider.name();
-            let arguments = ProviderArguments::new(config.clone(), provider, snapshots.clone());
+            let arguments = ProviderArguments::new(dns_config.clone(), provider, snapshots.clone());
             children.push(service(
                 name,
                 Arc::new(move |stop| provider::keep(arguments.clone(), stop).boxed()),
@@ -535,7 +537,7 @@ impl Agent {
         self.stop.cancel();
         self.services.close();
 
-        let _ = tokio::time::timeout(FAREWELL, self.services.wait()).await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.services.wait()).await;
         self.mesh.close().await;
         self.supervisor.stop(None);
 
@@ -565,14 +567,14 @@ fn register_process(registry: &Registry) -> Result<()> {
 
 /// What an agent says of itself.
 struct Told {
-    agent: AgentFacts,
-    serving: watch::Receiver<ServingFacts>,
+    agent: AgentInfo,
+    serving: watch::Receiver<ServingStatus>,
     /// None without the embedded server.
     servability: watch::Receiver<Option<Servability>>,
 }
 
 /// Publishes what the agent says of itself: its process, what it serves, and its problems.
-async fn herald(
+async fn status_publisher(
     mut told: Told,
     gossip: Address<GossipMessage>,
     problems: Problems,
@@ -585,17 +587,17 @@ async fn herald(
             .servability
             .borrow_and_update()
             .clone()
-            .map(Fact::Servability);
+            .map(StatusEntry::Servability);
         let served = told.serving.borrow_and_update().clone();
-        let facts = [
-            Fact::Agent(told.agent.clone()),
-            Fact::Serving(served),
-            Fact::Problems(problems.active()),
+        let status_entries = [
+            StatusEntry::Agent(told.agent.clone()),
+            StatusEntry::Serving(served),
+            StatusEntry::Problems(problems.active()),
         ];
 
-        for fact in facts.into_iter().chain(servability) {
+        for status_entry in status_entries.into_iter().chain(servability) {
             // Gossip is being restarted: said again soon.
-            let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
+            let _ = gossip.cast(GossipMessage::Publish(Box::new(status_entry)));
         }
 
         tokio::select! {
@@ -625,7 +627,13 @@ async fn run_dns(
         return Ok(());
     };
 
-    dns::run(arguments, &snapshots, stop)
+    let guide = Guide {
+        freeze: snapshots.freeze.subscribe(),
+        resumed: snapshots.resumed.clone(),
+        is_current: snapshots.is_current.clone(),
+    };
+
+    regionmesh_dns::run(arguments, guide, stop)
         .await
         .map_err(|error| error.to_string())
 }
@@ -644,7 +652,7 @@ async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
 
 /// Between the model server and the mesh.
 struct ServingRelay {
-    facts: watch::Sender<ServingFacts>,
+    status_entries: watch::Sender<ServingStatus>,
     servability: watch::Sender<Option<Servability>>,
     peers: Arc<watch::Sender<Arc<BTreeMap<RegionName, RegionModels>>>>,
     snapshots: Snapshots,
@@ -664,13 +672,15 @@ async fn run_serving(
     })?;
     let own = arguments.region.clone();
     let server = Server::new(arguments);
-    let mut facts = server.facts();
+    let mut status_entries = server.facts();
     let mut servability = server.servability();
     let mut problems = server.problems();
 
     let tell = async {
         loop {
-            relay.facts.send_replace(facts.borrow_and_update().clone());
+            relay
+                .status_entries
+                .send_replace(status_entries.borrow_and_update().clone());
             relay
                 .servability
                 .send_replace(Some(servability.borrow_and_update().clone()));
@@ -681,7 +691,7 @@ async fn run_serving(
 
             // The senders live as long as the server.
             tokio::select! {
-                Ok(()) = facts.changed() => {}
+                Ok(()) = status_entries.changed() => {}
                 Ok(()) = servability.changed() => {}
                 Ok(()) = problems.changed() => {}
                 else => std::future::pending().await,

@@ -7,28 +7,25 @@ mod cost;
 mod dns;
 mod environment;
 mod faults;
+#[cfg(test)]
+#[allow(clippy::panic)]
+pub(crate) mod fixture;
 mod health;
 mod mesh;
 mod reading;
-#[cfg(test)]
-#[allow(clippy::panic)]
-pub(crate) mod rig;
-mod route53;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};
-pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
-use ipnet::IpNet;
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use regionmesh_dns::{NetworkConfig, WhenAllDown};
 use regionmesh_mesh::TlsConfig;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
-    plan::{FULL_WEIGHT_BP, Plan},
+    plan::FULL_WEIGHT_BP,
 };
 use regionmesh_runtime::logging::LogConfig;
 use regionmesh_serving::ServingConfig;
-pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -64,7 +61,7 @@ pub struct Config {
     pub witness: Option<StoreConfig>,
     /// The zone that this mesh answers for.
     #[serde(default)]
-    pub dns: DnsConfig,
+    pub dns: regionmesh_dns::Settings,
     /// Probing of endpoints.
     #[serde(default)]
     pub health: HealthConfig,
@@ -194,30 +191,6 @@ pub struct TrafficConfig {
     pub networks: Vec<NetworkConfig>,
 }
 
-/// What DNS answers while the verdict on every region is failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WhenAllDown {
-    /// The last shares: the observers may be at fault, and there is nowhere better to go.
-    #[default]
-    Last,
-    /// No address, so that clients fail at once rather than wait for a region that is down.
-    Empty,
-}
-
-impl WhenAllDown {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl TrafficConfig {
-    /// Whether the plan answers no region, since all had failed when it was made.
-    pub(crate) fn withdraws(&self, plan: &Plan) -> bool {
-        self.when_all_down == WhenAllDown::Empty && plan.all_failed_ms.is_some()
-    }
-}
-
 impl Default for TrafficConfig {
     fn default() -> Self {
         Self {
@@ -230,17 +203,6 @@ impl Default for TrafficConfig {
             networks: Vec::new(),
         }
     }
-}
-
-/// Clients that are near each other, and the regions that are near to them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
-    pub cidr: IpNet,
-    /// The regions, nearest first. Those that are not named follow by the times that agents of the
-    /// first measure to them; what is not measured comes last, by weight.
-    pub regions: Vec<RegionName>,
 }
 
 /// Copying of models.

@@ -54,7 +54,7 @@ pub async fn until_share(
             async || {
                 let region = api.region(name).await?;
                 claim(is_wanted(region.share), || {
-                    format!("{} {}", region.share, region.standing)
+                    format!("{} {}", region.share, region.traffic_state)
                 })
             },
         )
@@ -99,11 +99,11 @@ impl TestMesh {
                     let status = api.status().await?;
                     for region in &status.regions {
                         let is_full =
-                            region.standing == "serving" && (region.share - full).abs() < 0.001;
+                            region.traffic_state == "serving" && (region.share - full).abs() < 0.001;
                         claim(is_full, || {
                             format!(
                                 "{} is {} at {}",
-                                region.region, region.standing, region.share
+                                region.region, region.traffic_state, region.share
                             )
                         })?;
                     }
@@ -160,7 +160,7 @@ impl TestMesh {
                     );
 
                     assert!(
-                        region.standing == "serving" && (region.share - full).abs() < 0.001,
+                        region.traffic_state == "serving" && (region.share - full).abs() < 0.001,
                         "{region:?}"
                     );
 
@@ -182,18 +182,18 @@ impl TestMesh {
 
         until(&format!("{name} is back"), timeout, async || {
             let region = api.region(name).await?;
-            let standing = (region.standing, region.ramp_percent);
-            let is_back = standing.0 == "serving";
+            let traffic_state = (region.traffic_state, region.ramp_percent);
+            let is_back = traffic_state.0 == "serving";
 
-            if standings.last() != Some(&standing) {
-                standings.push(standing);
+            if standings.last() != Some(&traffic_state) {
+                standings.push(traffic_state);
             }
             claim(is_back, || format!("{standings:?}"))
         })
         .await;
 
         println!("{name} came back: {standings:?}");
-        let is_gated = standings.iter().any(|(standing, _)| standing == "gated");
+        let is_gated = standings.iter().any(|(traffic_state, _)| traffic_state == "cooling-down");
         let steps: Vec<u8> = standings
             .iter()
             .filter_map(|(_, percent)| *percent)

@@ -5,7 +5,7 @@
 //! is.
 
 mod commands;
-mod comparison;
+mod canary;
 #[cfg(test)]
 mod tests;
 

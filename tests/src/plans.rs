@@ -105,7 +105,7 @@ fn content(plan: &PlanDetail) -> (String, Vec<(String, u16, String)>) {
         (
             region.region.to_string(),
             region.weight_bp,
-            region.standing.clone(),
+            region.traffic_state.clone(),
         )
     });
 

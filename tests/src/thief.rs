@@ -24,7 +24,7 @@ use regionmesh_protocol::{
         ballot::{Ballot, Stamp},
         members::Incarnation,
     },
-    status::Fact,
+    status::StatusEntry,
     wire::{PeerReply, PeerRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,7 @@ impl Thief {
     }
 
     /// Puts a signed entry on the status board of an agent, and so on that of all.
-    pub async fn publish(&self, to: &AgentId, entry: Fact) {
+    pub async fn publish(&self, to: &AgentId, entry: StatusEntry) {
         let request = {
             let mut board = self.board.lock().expect("no panic elsewhere");
             board

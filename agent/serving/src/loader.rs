@@ -26,7 +26,7 @@ use regionmesh_protocol::{
         manifest::{ModelName, VersionName},
     },
     status::{
-        ServingFacts,
+        ServingStatus,
         servability::{Outcome, Servability},
         served::{LATENCY_BUCKETS, Served},
     },
@@ -49,7 +49,7 @@ const FACTS_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) type Peers = watch::Receiver<Arc<BTreeMap<RegionName, RegionModels>>>;
 
 /// What a shelf is made with.
-pub(crate) struct ShelfArguments {
+pub(crate) struct VersionRegistryArguments {
     /// The region.
     pub(crate) region: RegionName,
     /// Loads versions.
@@ -73,20 +73,20 @@ struct Counts {
     latency: [AtomicU64; LATENCY_BUCKETS],
 }
 
-/// Reads: requests. Writes: the task that [`Shelf::follow`] is.
-pub(crate) struct Shelf {
-    arguments: ShelfArguments,
+/// Reads: requests. Writes: the task that [`VersionRegistry::follow`] is.
+pub(crate) struct VersionRegistry {
+    arguments: VersionRegistryArguments,
     view: ArcSwap<View>,
     extras: Arc<Extras>,
-    facts: watch::Sender<ServingFacts>,
+    facts: watch::Sender<ServingStatus>,
     servability: watch::Sender<Servability>,
     problems: watch::Sender<Vec<ServingProblem>>,
     counts: Counts,
 }
 
-impl Shelf {
+impl VersionRegistry {
     /// An empty shelf.
-    pub(crate) fn new(arguments: ShelfArguments) -> Arc<Self> {
+    pub(crate) fn new(arguments: VersionRegistryArguments) -> Arc<Self> {
         let extras = Extras::new(arguments.extra_versions, arguments.loading.clone());
         Arc::new(Self {
             arguments,
@@ -132,7 +132,7 @@ impl Shelf {
     }
 
     /// What the mesh is told.
-    pub(crate) fn facts(&self) -> watch::Receiver<ServingFacts> {
+    pub(crate) fn facts(&self) -> watch::Receiver<ServingStatus> {
         self.facts.subscribe()
     }
 
@@ -780,13 +780,13 @@ impl Shelf {
     fn publish_facts(&self, progress: &Progress) {
         let view = self.view.load();
         let outcome = |key: &VersionKey| self.outcome(key);
-        let facts = view.facts(ServingFacts {
+        let facts = view.facts(ServingStatus {
             requests_total: self.counts.answered.load(Relaxed),
             errors_total: self.counts.errors.load(Relaxed),
             probes_total: self.counts.probes.load(Relaxed),
             places: self.arguments.places,
             latency: std::array::from_fn(|bucket| self.counts.latency[bucket].load(Relaxed)),
-            ..ServingFacts::default()
+            ..ServingStatus::default()
         });
 
         send(&self.facts, facts);

@@ -33,7 +33,7 @@ use regionmesh_protocol::{
         digest::Digest,
         manifest::VersionSummary,
     },
-    status::{Fact, Holdings},
+    status::{Holdings, StatusEntry},
     wire::PeerReply,
 };
 use regionmesh_runtime::logging::Reminder;
@@ -684,10 +684,12 @@ impl ReplicatorState {
             unknown,
         };
 
-        let _ = self
-            .arguments
-            .gossip
-            .cast(GossipMessage::Publish(Box::new(Fact::Holdings(holdings))));
+        let _ =
+            self.arguments
+                .gossip
+                .cast(GossipMessage::Publish(Box::new(StatusEntry::Holdings(
+                    holdings,
+                ))));
     }
 }
 

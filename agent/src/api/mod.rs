@@ -27,8 +27,8 @@ use crate::{
     actors::messages::ReplicatorMessage,
     address::Address,
     config::Config,
-    cost::view::CostDesk,
-    failover::OrderDesk,
+    cost::view::CostHandler,
+    failover::OrderHandler,
     replication::{clock::HybridClock, publish::Publisher},
     snapshots::Snapshots,
     store::models::ModelStore,
@@ -77,9 +77,9 @@ pub struct Api {
     /// Notified when the store changes.
     pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
-    pub orders: OrderDesk,
+    pub orders: OrderHandler,
     /// Bills, prices and the live plane.
-    pub cost: CostDesk,
+    pub cost: CostHandler,
     /// Versions that took the process down; none where no embedded model server runs.
     pub quarantine: Option<Arc<Quarantine>>,
     /// Room for streams of events.

@@ -7,7 +7,8 @@ use super::{
     server::Limits,
 };
 use crate::{
-    actors::messages::ReplicatorMessage, replication::publish::OpenUpload, store::models::ModelError,
+    actors::messages::ReplicatorMessage, replication::publish::OpenUpload,
+    store::models::ModelError,
 };
 use axum::{
     Extension, Json,

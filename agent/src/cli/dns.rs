@@ -6,16 +6,13 @@
 mod render;
 
 use super::{common::Common, confirm::confirm};
-use crate::{
-    cli::error::CommandError,
-    config::Config,
-    dns::providers::{self, DnsProvider, Outlook, ProviderError, Published, Settled},
-};
+use crate::{cli::error::CommandError, config::Config};
 use anyhow::Result;
 use regionmesh_client::{PlanDetail, PlannedRegion};
+use regionmesh_dns::{DnsProvider, Outlook, ProviderError, Published, Settled};
 use regionmesh_protocol::{
     identity::IdentityError,
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
 };
 use regionmesh_runtime::time::unix_ms;
@@ -165,8 +162,8 @@ impl Source {
             }
         };
 
-        let config = Config::load(path)?;
-        let providers = providers::configured(&config, &prometheus::Registry::new()).await?;
+        let config = Config::load(path)?.for_dns();
+        let providers = regionmesh_dns::configured(&config, &prometheus::Registry::new()).await?;
         if providers.is_empty() {
             let missing = format!(
                 "{} has no [dns.route53], so there is no zone to look at",
@@ -176,7 +173,7 @@ impl Source {
         }
 
         let plan = if is_first {
-            providers::first_plan(&config, unix_ms())
+            regionmesh_dns::first_plan(&config, unix_ms())
         } else {
             committed(
                 &self
@@ -204,7 +201,7 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
     let region = |region: &PlannedRegion| {
         let planned = RegionPlan {
             weight_bp: region.weight_bp,
-            standing: standing(region),
+            traffic_state: traffic_state(region),
             addresses: region.addresses.clone(),
             flaps: region.flaps,
             failed_ms: region.failed_ms.unwrap_or(0),
@@ -232,17 +229,17 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
 
 /// An unknown standing, of a later version, counts as the worst: it is only asked who shall stand
 /// in first.
-fn standing(region: &PlannedRegion) -> Standing {
+fn traffic_state(region: &PlannedRegion) -> TrafficState {
     let since_ms = region.since_ms.unwrap_or(0);
-    match region.standing.as_str() {
-        "serving" => Standing::Serving,
-        "reduced" => Standing::Reduced,
-        "limited" => Standing::Limited {
+    match region.traffic_state.as_str() {
+        "serving" => TrafficState::Serving,
+        "reduced" => TrafficState::Reduced,
+        "limited" => TrafficState::Limited {
             since_ms,
             healthy_ms: None,
         },
-        "gated" => Standing::Gated { since_ms },
-        "ramping" => Standing::Ramping { step: 0, since_ms },
-        _ => Standing::Out { since_ms },
+        "cooling-down" => TrafficState::CoolingDown { since_ms },
+        "ramping" => TrafficState::Ramping { step: 0, since_ms },
+        _ => TrafficState::Out { since_ms },
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Config, ListenConfig, RegionConfig, StoreConfig, TrafficConfig};
 use regionmesh_core::planning::Strategy;
+use regionmesh_dns::NetworkConfig;
 use regionmesh_mesh::is_host_port;
 use regionmesh_protocol::{identity::RegionName, plan::FULL_WEIGHT_BP};
 use std::{collections::BTreeSet, net::SocketAddr};
@@ -96,10 +97,7 @@ impl Config {
             faults.push("recovery.steps: percents must rise within 1 to 100".into());
         }
 
-        faults.extend(self.dns.faults());
-        if let Some(route53) = &self.dns.route53 {
-            faults.extend(route53.faults(self));
-        }
+        faults.extend(self.for_dns().faults());
 
         if self.replication.rescan_ms < 100 {
             faults.push(format!(
@@ -199,34 +197,7 @@ impl StoreConfig {
 
 impl TrafficConfig {
     fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut seen = BTreeSet::new();
-        for network in &self.networks {
-            let cidr = network.cidr;
-            if cidr.trunc() != cidr {
-                faults.push(format!(
-                    "traffic.networks: {cidr} has bits beyond its prefix; {} is meant?",
-                    cidr.trunc()
-                ));
-            }
-
-            if !seen.insert(cidr.trunc()) {
-                faults.push(format!("traffic.networks: {cidr} is listed twice"));
-            }
-            if network.regions.is_empty() {
-                faults.push(format!("traffic.networks: {cidr} names no region"));
-            }
-
-            let unknown = network
-                .regions
-                .iter()
-                .filter(|region| !regions.contains(region));
-
-            faults.extend(unknown.map(|region| {
-                format!("traffic.networks: {cidr} names {region}, which is no region")
-            }));
-        }
-
+        let mut faults = NetworkConfig::faults(&self.networks, regions);
         if self.cost && self.strategy == Strategy::ActivePassive {
             faults.push(
                 "traffic.cost shares traffic by weights, and traffic.strategy = \"active-passive\" \

@@ -100,7 +100,7 @@ impl Routes<'_> {
     /// The region to wait for, where fetching from it once it holds the version is cheaper than
     /// from any that does: the cheapest way from the first holder to all regions that lack it
     /// passes through it. Regions that know the same find the same way, so that none waits for
-    /// another in a circle; nor does any wait for longer than its [`patience`].
+    /// another in a circle; nor does any wait for longer than its [`timeout`].
     pub fn relay(
         &self,
         holders: &[RegionName],
@@ -142,7 +142,7 @@ impl Routes<'_> {
 }
 
 /// How long a relay is waited for: what it takes to receive so many bytes, and at most `longest`.
-pub fn patience(bytes: u64, longest: Duration) -> Duration {
+pub fn timeout(bytes: u64, longest: Duration) -> Duration {
     longest.min(RELAY_START.saturating_add(Duration::from_secs(bytes / RELAY_RATE)))
 }
 
@@ -150,7 +150,7 @@ pub fn patience(bytes: u64, longest: Duration) -> Duration {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{config::rig, cost::observe};
+    use crate::{config::fixture, cost::observe};
     use proptest::prelude::*;
     use regionmesh_cost::Prices;
     use std::time::Instant;
@@ -164,7 +164,7 @@ mod tests {
         order.sort_by_key(|region| *region != own);
 
         let regions: Vec<_> = order.iter().map(|region| (*region, "192.0.2.1")).collect();
-        let mut config = rig::config(&regions, "");
+        let mut config = fixture::config(&regions, "");
         config
             .regions
             .iter_mut()

@@ -8,7 +8,7 @@ use regionmesh::{
     dns::providers::{
         DnsProvider, ProviderError, Published, first_plan,
         metrics::ProviderMetrics,
-        route53::{Route53, api::Patience},
+        route53::{Route53, api::Timeouts},
     },
 };
 use regionmesh_protocol::plan::CommittedPlan;
@@ -139,7 +139,7 @@ pub fn section(config: &Config) -> &Route53Config {
 
 /// A provider that waits so long for one answer.
 pub async fn provider(config: &Config, request: Duration) -> Route53 {
-    let timeouts = Patience {
+    let timeouts = Timeouts {
         request,
         operation: seconds(20),
         in_sync: seconds(20),

@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
-use regionmesh::dns::providers::route53::{self, api::Patience};
+use regionmesh::dns::providers::route53::{self, api::Timeouts};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
@@ -347,9 +347,9 @@ fn respond(status: StatusCode, element: &Element) -> Response {
 /// The SDK's client for a server at `url`, with made-up credentials and no retries of its own.
 pub async fn client(url: &str, request: Duration) -> aws_sdk_route53::Client {
     let credentials = aws_sdk_route53::config::Credentials::new("fake", "fake", None, None, "test");
-    let timeouts = Patience {
+    let timeouts = Timeouts {
         request,
-        ..Patience::default()
+        ..Timeouts::default()
     };
 
     route53::client(Some(url), &timeouts, Some(credentials)).await

@@ -172,7 +172,7 @@ async fn until_others_see_it_alive(mesh: &TestMesh, actor: &str) {
                     .ok_or("unknown")?;
                 let is_fresh = here.alive
                     && here
-                        .fact_ages_ms
+                        .status_ages_ms
                         .get("observations")
                         .is_some_and(|age| *age < 5_000);
 

@@ -25,8 +25,8 @@ async fn converged(mesh: &TestMesh) -> usize {
         let leader = until(&what, seconds(60), async || {
             let status = api.status().await?;
             for region in &status.regions {
-                claim(region.standing == "serving", || {
-                    format!("{} is {}", region.region, region.standing)
+                claim(region.traffic_state == "serving", || {
+                    format!("{} is {}", region.region, region.traffic_state)
                 })?;
             }
 
@@ -398,10 +398,10 @@ async fn assert_explained(mesh: &TestMesh, leader: usize, promoted: usize, other
 
     assert!(
         explanation
-            .standing
+            .traffic_state
             .contains("automation took it out since it failed"),
         "{}",
-        explanation.standing
+        explanation.traffic_state
     );
 }
 

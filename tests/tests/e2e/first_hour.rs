@@ -98,7 +98,9 @@ async fn the_commands_that_up_prints_work_and_a_killed_region_is_explained() {
         let regions = status["regions"].as_array().ok_or("no regions")?;
 
         claim(
-            regions.iter().all(|region| region["standing"] == "serving"),
+            regions
+                .iter()
+                .all(|region| region["traffic_state"] == "serving"),
             || format!("{regions:?}"),
         )
     })

@@ -155,7 +155,7 @@ async fn an_endpoint_that_recovers_within_the_evidence_window_keeps_its_traffic(
             "the endpoint was refused more often than a failure takes",
             seconds(20),
             async || {
-                let seen = confirmed(observer, "positive").await?;
+                let seen = confirmed(observer, "definite_failure").await?;
                 claim(seen >= 5.0, || format!("{seen} confirmations"))
             },
         )
@@ -175,7 +175,7 @@ async fn an_endpoint_that_recovers_within_the_evidence_window_keeps_its_traffic(
         .await;
 
         let region = mesh.api(observer).region(&name).await.unwrap();
-        assert_eq!(region.standing, "serving", "{region:?}");
+        assert_eq!(region.traffic_state, "serving", "{region:?}");
     }
 
     assert_eq!(

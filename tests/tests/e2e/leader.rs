@@ -91,8 +91,8 @@ async fn until_taken_out(mesh: &TestMesh, name: &str) {
             seconds(30),
             async || {
                 let region = api.region(name).await?;
-                claim(region.standing == "out" && region.share == 0.0, || {
-                    format!("{} at {}", region.standing, region.share)
+                claim(region.traffic_state == "out" && region.share == 0.0, || {
+                    format!("{} at {}", region.traffic_state, region.share)
                 })
             },
         )
@@ -108,8 +108,8 @@ async fn until_returning(mesh: &TestMesh, name: &str) {
             async || {
                 let region = api.region(name).await?;
                 claim(
-                    region.ramp_percent.is_some() || region.standing == "serving",
-                    || region.standing.clone(),
+                    region.ramp_percent.is_some() || region.traffic_state == "serving",
+                    || region.traffic_state.clone(),
                 )
             },
         )

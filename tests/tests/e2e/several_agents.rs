@@ -60,7 +60,7 @@ async fn a_dead_agents_address_leaves_dns_and_its_region_keeps_its_traffic() {
 
     let seen = mesh.api(0).region(&region).await.unwrap();
     assert_eq!(
-        (seen.verdict.as_str(), seen.standing.as_str()),
+        (seen.verdict.as_str(), seen.traffic_state.as_str()),
         ("healthy", "serving"),
         "{}",
         seen.verdict_reason

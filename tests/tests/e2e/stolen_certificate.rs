@@ -12,7 +12,7 @@ use regionmesh_protocol::{
         ballot::STEP_MAX,
         members::Incarnation,
     },
-    status::{Fact, LeaderFacts},
+    status::{LeaderStatus, StatusEntry},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
 use regionmesh_tests::{
@@ -100,7 +100,9 @@ async fn forged_plans_are_not_answered(mesh: &TestMesh, thief: &Thief) {
 
         let seq = genuine.stamp.seq + 1_000;
         let forged = thief.forge(&genuine.plan, thief.ballot(number), seq);
-        thief.publish(&mesh.agent(0).id, Fact::Plan(forged)).await;
+        thief
+            .publish(&mesh.agent(0).id, StatusEntry::Plan(forged))
+            .await;
         for index in ALL {
             until(
                 &format!("{} refuses the plan", mesh.region(index)),
@@ -170,12 +172,14 @@ async fn ballots_at_the_end_are_refused(mesh: &TestMesh, thief: &Thief) {
         until_audited(mesh, index, &["others-ballot", &thief.id.to_string()]).await;
     }
 
-    let facts = LeaderFacts {
+    let status_entries = LeaderStatus {
         leading: Some(last.clone()),
         highest: Some(last),
     };
 
-    thief.publish(&mesh.agent(0).id, Fact::Leader(facts)).await;
+    thief
+        .publish(&mesh.agent(0).id, StatusEntry::Leader(status_entries))
+        .await;
 }
 
 fn order(kind: OverrideKind, region: &str) -> Order {

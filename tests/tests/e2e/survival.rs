@@ -72,11 +72,11 @@ async fn converged(mesh: &TestMesh) {
                 claim(status.leader.is_some(), || "no leader".into())?;
                 for region in &status.regions {
                     let is_well =
-                        region.standing == "serving" && region.verdict == Condition::Healthy;
+                        region.traffic_state == "serving" && region.verdict == Condition::Healthy;
                     claim(is_well, || {
                         format!(
                             "{} is {}, {}",
-                            region.region, region.standing, region.verdict
+                            region.region, region.traffic_state, region.verdict
                         )
                     })?;
                 }

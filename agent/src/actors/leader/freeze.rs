@@ -155,10 +155,10 @@ impl Driver {
         };
 
         let places = config.regions.iter().map(place).collect();
-        let seen = self.arguments.snapshots.own_sight.borrow().clone();
+        let seen = self.arguments.snapshots.own_view.borrow().clone();
         local_answer(
             plan,
-            config.traffic.withdraws(plan),
+            config.traffic.when_all_down.withdraws(plan),
             &seen,
             config.traffic.strategy,
             &places,

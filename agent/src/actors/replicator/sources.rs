@@ -3,7 +3,7 @@
 use super::ReplicatorState;
 use crate::{
     cost::{day::date, observe, view::pricing},
-    replication::route::{RELAYED_MIN_BYTES, Routes, patience},
+    replication::route::{RELAYED_MIN_BYTES, Routes, timeout},
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -49,7 +49,7 @@ impl ReplicatorState {
             .map(Instant::elapsed)
             .unwrap_or_default();
         let may_wait =
-            version.size >= RELAYED_MIN_BYTES && missing < patience(version.size, longest);
+            version.size >= RELAYED_MIN_BYTES && missing < timeout(version.size, longest);
         let relay = if may_wait { self.relay(holders) } else { None };
         let model = &version.model;
         let name = &version.version;

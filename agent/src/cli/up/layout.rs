@@ -4,8 +4,8 @@
 //! ports as all others; a mesh with another [`Layout::base`] counts from there.
 
 use crate::config::{
-    AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
-    RegionConfig, ReplicationConfig, StoreConfig, TrafficConfig,
+    AlertsConfig, ApiConfig, Config, CostConfig, HealthConfig, ListenConfig, RegionConfig,
+    ReplicationConfig, StoreConfig, TrafficConfig,
 };
 use regionmesh_core::{
     planning::Strategy,
@@ -267,9 +267,9 @@ impl Layout {
                 .len()
                 .is_multiple_of(2)
                 .then(|| store(&self.data_dir.join(WITNESS))),
-            dns: DnsConfig {
+            dns: regionmesh_dns::Settings {
                 zone: self.domain.to_string(),
-                ..DnsConfig::default()
+                ..regionmesh_dns::Settings::default()
             },
             health: HealthConfig::default(),
             traffic: TrafficConfig {
@@ -348,8 +348,8 @@ pub fn fast_recovery() -> RecoveryPolicy {
     };
 
     RecoveryPolicy {
-        gate_ms: 2_000,
-        gate_max_ms: 8_000,
+        cool_down_ms: 2_000,
+        cool_down_max_ms: 8_000,
         forget_flaps_ms: 60_000,
         steps: vec![step(1), step(5), step(10), step(25), step(50), step(75)],
         // No time to wait for caches and requests; worse errors than elsewhere still send a region

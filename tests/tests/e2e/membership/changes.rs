@@ -122,7 +122,7 @@ async fn configure_the_fourth(mesh: &TestMesh, fourth: &Config) {
         async || {
             let region = fourth_api.region("sa-east-1").await?;
             claim(
-                region.standing == "not a member" && region.share == 0.0,
+                region.traffic_state == "not a member" && region.share == 0.0,
                 || format!("{region:?}"),
             )
         },
@@ -189,7 +189,7 @@ async fn remove_while_it_is_dead(mesh: &TestMesh) {
 
     let removed = mesh.api(0).region("eu-west-1").await.unwrap();
     assert_eq!(
-        (removed.share, removed.standing.as_str()),
+        (removed.share, removed.traffic_state.as_str()),
         (0.0, "not a member")
     );
 }

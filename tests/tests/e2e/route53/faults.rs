@@ -3,7 +3,7 @@
 use regionmesh::dns::providers::{
     DnsProvider, ProviderError,
     metrics::ProviderMetrics,
-    route53::{Route53, api::Patience},
+    route53::{Route53, api::Timeouts},
 };
 use regionmesh_tests::{
     route53::{
@@ -165,9 +165,9 @@ async fn the_accounts_rate_is_respected() {
 #[tokio::test]
 async fn the_operation_timeout_ends_retries_and_is_reported() {
     let bench = Bench::new(Options::default()).await;
-    let timeouts = Patience {
+    let timeouts = Timeouts {
         operation: Duration::from_millis(600),
-        ..Patience::default()
+        ..Timeouts::default()
     };
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
     let url = bench.fake.url();
@@ -254,11 +254,11 @@ async fn name_servers_that_do_not_answer_the_plan_are_reported() {
         ..Options::default()
     })
     .await;
-    let timeouts = Patience {
+    let timeouts = Timeouts {
         in_sync: Duration::from_millis(300),
         poll: Duration::from_millis(50),
         visible: Duration::from_millis(900),
-        ..Patience::default()
+        ..Timeouts::default()
     };
 
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
