@@ -5,7 +5,7 @@
 //! is.
 
 mod commands;
-mod canary;
+mod comparison;
 #[cfg(test)]
 mod tests;
 
