@@ -2,19 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause between two checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Looks again and again until `look` finds what it wants; fails with its last objection once
-/// `timeout` is over.
+/// Repeats `check` until it succeeds; fails with its last objection once `timeout` is over.
 pub async fn until<T>(
     what: &str,
     timeout: Duration,
-    mut look: impl AsyncFnMut() -> Result<T, String>,
+    mut check: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let begin = Instant::now();
     loop {
-        let objection = match look().await {
+        let objection = match check().await {
             Ok(found) => return found,
             Err(objection) => objection,
         };
@@ -24,7 +23,7 @@ pub async fn until<T>(
             "{what}: not within {timeout:?}; last: {objection}"
         );
 
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,5 +1,4 @@
-//! What a mesh comes to when it is left alone: every region serves, one agent leads, a version is
-//! everywhere.
+//! What a mesh converges to: every region serves, one agent leads, a version is everywhere.
 
 use crate::{
     api::Api,
@@ -13,10 +12,10 @@ use regionmesh_protocol::status::condition::Condition;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 
-/// How long a mesh may take to come to rest: the fast ramp takes eight seconds.
-const REST: Duration = seconds(60);
+/// How long a mesh may take to converge: the fast ramp takes eight seconds.
+const CONVERGENCE_TIMEOUT: Duration = seconds(60);
 /// How long a small version may take to be everywhere, and to answer.
-const SPREAD: Duration = seconds(30);
+const REPLICATION_TIMEOUT: Duration = seconds(30);
 
 /// A leader: its agent, and its ballot's number.
 pub type Leader = (String, u64);
@@ -39,6 +38,28 @@ pub async fn one_leader(asked: &[Api], timeout: Duration) -> Leader {
         first.ok_or_else(|| "none".into())
     })
     .await
+}
+
+/// Waits until each of `asked` gives region `name` a wanted share.
+pub async fn until_share(
+    asked: &[Api],
+    name: &str,
+    timeout: Duration,
+    is_wanted: impl Fn(f64) -> bool,
+) {
+    for api in asked {
+        until(
+            &format!("the share of {name}, seen from {}", api.url()),
+            timeout,
+            async || {
+                let region = api.region(name).await?;
+                claim(is_wanted(region.share), || {
+                    format!("{} {}", region.share, region.traffic_state)
+                })
+            },
+        )
+        .await;
+    }
 }
 
 impl TestMesh {
@@ -68,17 +89,17 @@ impl TestMesh {
     }
 
     /// Every running agent sees all regions serve their full share, and a leader.
-    pub async fn settled(&self) {
+    pub async fn converged(&self) {
         let full = 1.0 / self.layout().regions.len() as f64;
         for api in self.running_apis() {
             until(
                 &format!("all serve, seen from {}", api.url()),
-                REST,
+                CONVERGENCE_TIMEOUT,
                 async || {
                     let status = api.status().await?;
                     for region in &status.regions {
-                        let is_full = region.traffic_state == "serving"
-                            && (region.share - full).abs() < 0.001;
+                        let is_full =
+                            region.traffic_state == "serving" && (region.share - full).abs() < 0.001;
                         claim(is_full, || {
                             format!(
                                 "{} is {} at {}",
@@ -112,7 +133,7 @@ impl TestMesh {
 
     /// Every running agent outside region `index` judges it healthy and at its full share, from now
     /// until it has probed it with success so many times more.
-    pub async fn keeps_its_share(&self, index: usize, probes: f64) {
+    pub async fn assert_share_is_stable(&self, index: usize, probes: f64) {
         let name = self.region(index);
         let full = 1.0 / self.layout().regions.len() as f64;
         let labels = [&format!("region=\"{name}\"")[..], "outcome=\"success\""];
@@ -128,7 +149,7 @@ impl TestMesh {
 
             until(
                 &format!("{} probes {name} on", agent.id),
-                REST,
+                CONVERGENCE_TIMEOUT,
                 async || {
                     let region = api.region(name).await?;
                     assert_eq!(
@@ -150,6 +171,36 @@ impl TestMesh {
             .await;
         }))
         .await;
+    }
+
+    /// Region `index` comes back, as region `asked` sees it: by a cool-down, and at least four
+    /// steps of the ramp.
+    pub async fn assert_returns_by_ramp(&self, index: usize, asked: usize, timeout: Duration) {
+        let name = self.region(index);
+        let api = self.api(asked);
+        let mut standings = Vec::new();
+
+        until(&format!("{name} is back"), timeout, async || {
+            let region = api.region(name).await?;
+            let traffic_state = (region.traffic_state, region.ramp_percent);
+            let is_back = traffic_state.0 == "serving";
+
+            if standings.last() != Some(&traffic_state) {
+                standings.push(traffic_state);
+            }
+            claim(is_back, || format!("{standings:?}"))
+        })
+        .await;
+
+        println!("{name} came back: {standings:?}");
+        let is_gated = standings.iter().any(|(traffic_state, _)| traffic_state == "cooling-down");
+        let steps: Vec<u8> = standings
+            .iter()
+            .filter_map(|(_, percent)| *percent)
+            .collect();
+
+        assert!(is_gated, "{standings:?}");
+        assert!(steps.len() >= 4 && steps.is_sorted(), "{standings:?}");
     }
 
     /// Publishes a version of the iris model in region `index`.
@@ -175,12 +226,12 @@ impl TestMesh {
     }
 
     /// Every region holds the version, as every running agent knows, and all have verified it.
-    pub async fn held_by_all(&self, version: &str) {
+    pub async fn until_held_by_all(&self, version: &str) {
         let regions = self.layout().regions.len();
         for api in self.running_apis() {
             until(
                 &format!("iris@{version} everywhere, seen from {}", api.url()),
-                SPREAD,
+                REPLICATION_TIMEOUT,
                 async || {
                     let holders = api.holders("iris", version).await?;
                     claim(holders.len() == regions, || format!("{holders:?}"))
@@ -196,11 +247,11 @@ impl TestMesh {
 
     /// Every running agent's model server answers the default version's question with the numbers
     /// of `version`.
-    pub async fn answered_by_all(&self, version: &str) {
+    pub async fn until_answered_by_all(&self, version: &str) {
         for api in self.running_apis() {
             until(
                 &format!("{} answers with version {version}", api.url()),
-                SPREAD,
+                REPLICATION_TIMEOUT,
                 async || {
                     let (answering, numbers) =
                         api.infer("/v2/models/iris/infer", &question()).await?;
