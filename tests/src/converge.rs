@@ -98,8 +98,8 @@ impl TestMesh {
                 async || {
                     let status = api.status().await?;
                     for region in &status.regions {
-                        let is_full =
-                            region.traffic_state == "serving" && (region.share - full).abs() < 0.001;
+                        let is_full = region.traffic_state == "serving"
+                            && (region.share - full).abs() < 0.001;
                         claim(is_full, || {
                             format!(
                                 "{} is {} at {}",
@@ -193,7 +193,9 @@ impl TestMesh {
         .await;
 
         println!("{name} came back: {standings:?}");
-        let is_gated = standings.iter().any(|(traffic_state, _)| traffic_state == "cooling-down");
+        let is_gated = standings
+            .iter()
+            .any(|(traffic_state, _)| traffic_state == "cooling-down");
         let steps: Vec<u8> = standings
             .iter()
             .filter_map(|(_, percent)| *percent)

@@ -238,7 +238,7 @@ fn own_config(
     mesh: &TestMesh,
     region: usize,
     id: &AgentId,
-    stolen: ca::IssuedPaths,
+    stolen: regionmesh_mesh::IssuedPaths,
     directory: &Path,
 ) -> Config {
     let mut config = Config::load(&mesh.agent(region).config_file()).expect("a configuration");

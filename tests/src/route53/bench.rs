@@ -3,13 +3,9 @@
 
 use super::{FakeRoute53, Options, Policy, Set, ZONE_ID, client};
 use crate::wait::seconds;
-use regionmesh::{
-    config::{Config, Route53Config},
-    dns::providers::{
-        DnsProvider, ProviderError, Published, first_plan,
-        metrics::ProviderMetrics,
-        route53::{Route53, api::Timeouts},
-    },
+use regionmesh_dns::{
+    Config, DnsProvider, ProviderError, Published, Route53Config, first_plan,
+    route53::{ProviderMetrics, Route53, Timeouts},
 };
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{net::SocketAddr, time::Duration};
@@ -121,20 +117,22 @@ pub fn config_text(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> Str
     text
 }
 
-/// The same, read.
+/// The part of that configuration that DNS gets.
 pub fn config(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> Config {
     let text = config_text(url, zone_id, name_servers);
-    toml::from_str(&text).unwrap_or_else(|error| {
+    let config: regionmesh::config::Config = toml::from_str(&text).unwrap_or_else(|error| {
         panic!(
             "{error}
 {text}"
         )
-    })
+    });
+
+    config.for_dns()
 }
 
 /// Its section on Route 53.
 pub fn section(config: &Config) -> &Route53Config {
-    config.dns.route53.as_ref().unwrap()
+    config.settings.route53.as_ref().unwrap()
 }
 
 /// A provider that waits so long for one answer.

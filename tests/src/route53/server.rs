@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
-use regionmesh::dns::providers::route53::{self, api::Timeouts};
+use regionmesh_dns::route53::{self, Timeouts};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},

@@ -115,11 +115,6 @@ async fn reconfigure(mesh: &TestMesh, index: usize, adjust: impl FnOnce(&mut Con
     mesh.revive(index).await;
 }
 
-mod changes;
-
-use regionmesh::config::Config;
-use regionmesh_client::MembersStatus;
-use regionmesh_protocol::identity::RegionName;
 pub(super) fn no_witness(config: &mut Config) {
     config.witness = None;
 }

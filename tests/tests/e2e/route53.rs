@@ -3,7 +3,7 @@
 mod contents;
 mod faults;
 
-use regionmesh::dns::providers::{DnsProvider, ProviderError, first_plan, route53::fence::Fence};
+use regionmesh_dns::{DnsProvider, ProviderError, first_plan};
 use regionmesh_tests::{
     route53::{
         CheckKind, Fault, Options, Policy, Set, ZONE_ID,
@@ -345,17 +345,4 @@ fn swap_of(fence: &Set, next: &str) -> aws_sdk_route53::types::ChangeBatch {
         ))
         .build()
         .unwrap()
-}
-
-#[test]
-fn a_fence_has_the_documented_form() {
-    let config = config("http://127.0.0.1:1", ZONE_ID, &[]);
-    let plan = plan(&config, 12, EVEN);
-    let fence = Fence::new(
-        &plan.stamp,
-        "9f86d081".into(),
-        ["us-west-2".to_owned()].into(),
-    );
-
-    assert_eq!(fence.to_string(), "v1 4 12 us-west-2/node-0 9f86d081");
 }

@@ -1,6 +1,6 @@
 //! Emergencies: traffic leaves a region by Route 53's health checks alone, with no call of the API.
 
-use regionmesh::dns::providers::DnsProvider;
+use regionmesh_dns::DnsProvider;
 use regionmesh_tests::{
     route53::{
         Options,

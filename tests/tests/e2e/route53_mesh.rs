@@ -1,7 +1,8 @@
 //! A mesh of real agents and a zone in (the fake of) Route 53: first set-up, following plans, an
 //! emergency, drift, and the command line's exit codes.
 
-use regionmesh::config::{Config, Route53Config};
+use regionmesh::config::Config;
+use regionmesh_dns::Route53Config;
 use regionmesh_tests::{
     command::{CommandOutput, output_of, regionmesh},
     mesh::{Setup, TestMesh},

@@ -15,10 +15,7 @@ use aws_sdk_route53::{
     },
 };
 use futures::{FutureExt, future::BoxFuture};
-use regionmesh::{
-    config::{Config, RecordKind},
-    dns::providers::{DnsProvider, ProviderError, first_plan},
-};
+use regionmesh_dns::{Config, DnsProvider, ProviderError, RecordKind, first_plan};
 use regionmesh_tests::{
     route53::bench::{EVEN, FENCE, REGIONS, SERVICE, plan, provider, publish, quiet},
     wait::seconds,
@@ -290,7 +287,7 @@ async fn a_changed_routing_policy_is_applied(mut bench: Bench) {
         RecordKind::Latency,
         RecordKind::Failover,
     ]) {
-        bench.config.dns.route53.as_mut().unwrap().records = kind;
+        bench.config.settings.route53.as_mut().unwrap().records = kind;
         let provider = provider(&bench.config, seconds(10)).await;
         let plan = plan(&bench.config, seq, EVEN);
 
@@ -348,7 +345,7 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones(mut bench: B
     let before = ids(&bench).await;
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()

@@ -1,7 +1,8 @@
 //! A region is added, one is removed, one is renamed, and one loses its slots.
 
 use super::{TIMEOUT, all_vote, change, list, reconfigure, refused, shared};
-use regionmesh::{config::Config, mesh::ca};
+use regionmesh::config::Config;
+use regionmesh_mesh::issue_certificate;
 use regionmesh_protocol::identity::RegionName;
 use regionmesh_tests::{
     converge::one_leader,
@@ -218,7 +219,7 @@ async fn rename_in_configurations(mesh: &TestMesh) -> Watch {
     };
     let authority = mesh.layout().data_dir.join("ca");
     let out = mesh.agent(2).directory.join("renamed");
-    let issued = ca::issue(&authority, &id, 1, &out).unwrap();
+    let issued = issue_certificate(&authority, &id, 1, &out).unwrap();
 
     reconfigure(mesh, 2, |config| {
         renamed(config);

@@ -1,9 +1,6 @@
 //! What else is in a zone: others' records, drift, health checks of other settings.
 
-use regionmesh::{
-    config::RecordKind,
-    dns::providers::{DnsProvider, ProviderError},
-};
+use regionmesh_dns::{DnsProvider, ProviderError, RecordKind};
 use regionmesh_tests::{
     route53::{
         Options, Policy, Set,
@@ -97,7 +94,7 @@ async fn drift_is_reported_and_corrected() {
     let outlook = provider.preview(&plan).await.unwrap();
     assert!(outlook.is_drift);
 
-    let kind = |difference: &regionmesh::dns::providers::Difference| {
+    let kind = |difference: &regionmesh_dns::Difference| {
         (difference.wanted.is_some(), difference.found.is_some())
     };
     let kinds: BTreeMap<_, _> = outlook
@@ -144,7 +141,7 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones_afterwards()
 
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -176,7 +173,7 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones_afterwards()
     // And back: the caller references of the first ones are spent.
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -201,7 +198,7 @@ async fn checks_are_not_deleted_after_another_writer_took_over() {
         .unwrap();
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -252,7 +249,7 @@ async fn changing_the_routing_policy_takes_one_batch() {
         RecordKind::Failover,
         RecordKind::Weighted,
     ]) {
-        bench.config.dns.route53.as_mut().unwrap().records = kind;
+        bench.config.settings.route53.as_mut().unwrap().records = kind;
         let provider = bench.provider().await;
         let published = publish(&provider, &plan(&bench.config, seq, EVEN))
             .await

@@ -1,9 +1,8 @@
 //! Requests and answers that are lost, late or refused for now.
 
-use regionmesh::dns::providers::{
+use regionmesh_dns::{
     DnsProvider, ProviderError,
-    metrics::ProviderMetrics,
-    route53::{Route53, api::Timeouts},
+    route53::{ProviderMetrics, Route53, Timeouts},
 };
 use regionmesh_tests::{
     route53::{
@@ -135,7 +134,7 @@ async fn the_accounts_rate_is_respected() {
 
     bench
         .config
-        .dns
+        .settings
         .route53
         .as_mut()
         .unwrap()
@@ -233,13 +232,13 @@ async fn a_small_page_size_and_the_old_form_of_errors_change_nothing() {
 #[tokio::test]
 async fn a_zone_that_is_not_ours_is_refused_with_advice() {
     let mut bench = Bench::new(Options::default()).await;
-    bench.config.dns.zone = "ml.example.net".into();
+    bench.config.settings.zone = "ml.example.net".into();
 
     let error = publish(&bench.provider().await, &plan(&bench.config, 1, EVEN))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("dns.route53.zone_id"), "{error}");
-    bench.config.dns.route53.as_mut().unwrap().zone_id = "ZOTHER".into();
+    bench.config.settings.route53.as_mut().unwrap().zone_id = "ZOTHER".into();
 
     let error = publish(&bench.provider().await, &plan(&bench.config, 1, EVEN))
         .await

@@ -52,7 +52,7 @@ async fn every_case_holds_on_the_fake() {
         .await;
         let mut config = config(&fake.url(), ZONE_ID, &[]);
 
-        config.dns.route53.as_mut().unwrap().verify = false;
+        config.settings.route53.as_mut().unwrap().verify = false;
         let client = client(&fake.url(), seconds(10)).await;
         case(Bench {
             client,
@@ -133,7 +133,7 @@ async fn every_case_holds_on_moto_except_for_its_known_deviations() {
             .to_owned();
         let mut config = config(&moto.url, &zone_id, &[]);
 
-        config.dns.route53.as_mut().unwrap().verify = false;
+        config.settings.route53.as_mut().unwrap().verify = false;
         let bench = Bench {
             client: client.clone(),
             config,
