@@ -1,10 +1,12 @@
 //! What every part of an agent stands on: the clock, logs, listeners, problems and counters.
 
 pub mod describe;
+pub mod files;
 pub mod listener;
 pub mod logging;
 pub mod meter;
 pub mod metrics;
+pub mod models;
 pub mod problems;
 pub mod time;
 
