@@ -25,16 +25,8 @@ pub mod types;
 mod tests;
 
 use crate::{
-    actors::messages::ReplicatorMessage,
-    address::Address,
-    config::Config,
-    cost::view::CostDesk,
-    failover::OrderDesk,
-    replication::{clock::HybridClock, publish::Publisher},
-    serving::quarantine::Quarantine,
-    snapshots::Snapshots,
-    store::models::ModelStore,
-    supervisor::Health,
+    config::Config, cost::view::CostDesk, failover::OrderDesk, serving::quarantine::Quarantine,
+    snapshots::Snapshots, supervisor::Health,
 };
 use access::Guarded;
 use axum::{
@@ -48,6 +40,8 @@ use http::{StatusCode, header};
 use metrics::ApiMetrics;
 use prometheus::Registry;
 use regionmesh_protocol::models::manifest::ModelName;
+use regionmesh_replication::{HybridClock, Publisher};
+use regionmesh_store::ModelStore;
 use reply::ApiError;
 use server::Limits;
 use std::{sync::Arc, time::Instant};
@@ -75,8 +69,6 @@ pub struct Api {
     pub publisher: Publisher,
     /// The agent's clock.
     pub clock: HybridClock,
-    /// Notified when the store changes.
-    pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
     pub orders: OrderDesk,
     /// Bills, prices and the live plane.

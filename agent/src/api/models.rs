@@ -10,9 +10,7 @@ use super::{
         Uploads, VersionBrief, VersionDetail,
     },
 };
-use crate::{
-    actors::messages::ReplicatorMessage, serving::choose::PRODUCTION, store::models::ModelError,
-};
+use crate::serving::choose::PRODUCTION;
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -30,6 +28,7 @@ use regionmesh_protocol::{
     },
     text::unprintable,
 };
+use regionmesh_runtime::models::ModelError;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -239,8 +238,6 @@ pub async fn commit(
         )
     })?;
 
-    // Also a version that lost its name is there, and gets another.
-    store_changed(&api);
     Ok(Json((&committed?).into()))
 }
 
@@ -332,7 +329,6 @@ pub async fn delete(
         )
     })??;
 
-    store_changed(&api);
     Ok(Json(Done { done }))
 }
 
@@ -394,7 +390,6 @@ pub async fn promote(
     };
 
     api.store.set_alias(&entry).await?;
-    store_changed(&api);
 
     let by = Extension(By(entry.by.clone()));
     Ok((
@@ -633,9 +628,4 @@ async fn content(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn store_changed(api: &Api) {
-    // If the replicator is being restarted it reads the store anyway.
-    let _ = api.replicator.cast(ReplicatorMessage::StoreChanged);
 }

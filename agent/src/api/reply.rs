@@ -1,13 +1,14 @@
 //! Errors as HTTP answers.
 
 use super::types::ErrorBody;
-use crate::{replication::publish::PublishError, store::models::ModelError};
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
 use regionmesh_protocol::{models::manifest::ManifestError, text::visible};
+use regionmesh_replication::PublishError;
+use regionmesh_runtime::models::ModelError;
 
 /// Longest error message, characters.
 const ERROR_MAX: usize = 2_000;

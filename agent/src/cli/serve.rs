@@ -9,12 +9,11 @@ use super::{
     duration,
 };
 use crate::{
-    config::{Config, ServingConfig, StoreConfig},
+    config::{Config, ServingConfig},
     serving::{
         CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics,
         poll_catalogue, quarantine::Quarantine,
     },
-    store::models::ModelStore,
 };
 use anyhow::Context;
 use prometheus::Registry;
@@ -23,6 +22,7 @@ use regionmesh_runtime::{
     logging::{self, LogConfig},
     meter::Meter,
 };
+use regionmesh_store::{ModelStore, Settings};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -78,8 +78,8 @@ struct Setup {
 }
 
 /// The region's bucket.
-fn open_store(store: &StoreConfig) -> anyhow::Result<Sources> {
-    let models = Arc::new(ModelStore::new(crate::store::open(store)?));
+fn open_store(store: &Settings) -> anyhow::Result<Sources> {
+    let models = Arc::new(ModelStore::new(regionmesh_store::open(store)?));
     Ok((models.clone(), models))
 }
 

@@ -1,13 +1,13 @@
 //! Models from the region's bucket.
 
 use super::source::{CatalogueSource, ModelSource};
-use crate::store::models::ModelStore;
 use async_trait::async_trait;
 use bytes::Bytes;
 use regionmesh_protocol::models::{
     catalogue::Catalogue,
     manifest::{ModelName, VersionName},
 };
+use regionmesh_store::ModelStore;
 
 #[async_trait]
 impl ModelSource for ModelStore {

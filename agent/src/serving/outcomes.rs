@@ -2,7 +2,6 @@
 //! load all that it holds again.
 
 use super::quarantine::VersionKey;
-use crate::store::replace_file;
 use regionmesh_protocol::{
     models::{
         digest::Digest,
@@ -10,6 +9,7 @@ use regionmesh_protocol::{
     },
     status::servability::Outcome,
 };
+use regionmesh_runtime::files::replace_file;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,

@@ -2,7 +2,6 @@
 //! outside the configuration is answered, no election ends, no order is taken and no model changes.
 
 use futures::future::join_all;
-use regionmesh::store::committed_plan;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
     register::{
@@ -13,6 +12,7 @@ use regionmesh_protocol::{
     status::{Fact, LeaderFacts},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
+use regionmesh_store::{load_committed_plan, save_committed_plan};
 use regionmesh_tests::{
     mesh::TestMesh,
     models::{iris_one, iris_two},
@@ -79,7 +79,7 @@ async fn audited(mesh: &TestMesh, index: usize, words: &[&str]) {
 }
 
 fn kept(mesh: &TestMesh, index: usize) -> CommittedPlan {
-    committed_plan::load(&mesh.agent(index).directory.join("data"))
+    load_committed_plan(&mesh.agent(index).directory.join("data"))
         .unwrap()
         .unwrap()
 }
@@ -472,7 +472,7 @@ async fn an_address_outside_the_configuration_is_not_answered_after_a_restart_fr
 
     (forged.stamp.ballot.number, forged.stamp.seq) = (u64::MAX, genuine.stamp.seq + 1_000);
     for agent in mesh.agents() {
-        committed_plan::save(&agent.directory.join("data"), &forged).unwrap();
+        save_committed_plan(&agent.directory.join("data"), &forged).unwrap();
     }
 
     let watches: Vec<Watch> = ALL

@@ -1,10 +1,11 @@
 //! What the actor remembers over a restart, in the agent's data directory.
 
-use crate::{cost::books::LIVE_GAP_MS, store::replace_file};
+use crate::cost::books::LIVE_GAP_MS;
 use regionmesh_cost::{
     Amount, Anomaly, Currency, LiveAnomalies, LiveChange, LiveMeter, LiveRegion, Totals,
 };
 use regionmesh_protocol::{codec, status::money::Notices};
+use regionmesh_runtime::files::replace_file;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 use tokio::task::JoinSet;

@@ -1,6 +1,6 @@
 //! Open uploads.
 
-use crate::replication::publish::OpenUpload;
+use regionmesh_replication::OpenUpload;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

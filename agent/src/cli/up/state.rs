@@ -8,9 +8,9 @@ use super::{
 use crate::{
     config::{Config, TlsConfig},
     mesh::ca,
-    store::replace_file,
 };
 use regionmesh_protocol::identity::{MeshName, RegionName};
+use regionmesh_runtime::files::replace_file;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions, TryLockError},
